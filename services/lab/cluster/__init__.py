@@ -1,0 +1,1 @@
+"""A simulated GPU cluster that speaks the Kubernetes API, and the state machine behind it."""
