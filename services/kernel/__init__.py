@@ -1,0 +1,1 @@
+"""What the services share: domain, tables, settings, clock, jobs, errors, telemetry, HTTP."""

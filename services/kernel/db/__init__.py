@@ -1,0 +1,1 @@
+"""Schema, migrations, sessions and bulk writes."""

@@ -1,0 +1,25 @@
+"""The services' shared language."""
+
+from services.kernel.domain.workload import (
+    Behavior,
+    CapacitySpec,
+    IndicatorSpec,
+    LeadTimeSpec,
+    ScalingPolicy,
+    ScalingRules,
+    ScheduleSpec,
+    SlaSpec,
+    WorkloadSpec,
+)
+
+__all__ = [
+    "Behavior",
+    "CapacitySpec",
+    "IndicatorSpec",
+    "LeadTimeSpec",
+    "ScalingPolicy",
+    "ScalingRules",
+    "ScheduleSpec",
+    "SlaSpec",
+    "WorkloadSpec",
+]

@@ -1,0 +1,52 @@
+# The two commands: `make demo` and `make test`. Both install first; a second run starts in seconds.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-fast test-cluster lint types architecture golden clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP) ## Create .venv and install Harmony under the constraints file
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Harmony needs Python >= 3.11, found %d.%d: set PYTHON=/path/to/python3.11" % v[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: install ## Run the whole platform on a simulated GPU cluster (options in ARGS, trace in DATA)
+	$(BIN)/harmony demo $(if $(DATA),--data $(DATA)) $(ARGS)
+
+up: install ## Run the platform on the embedded default until stopped
+	$(BIN)/harmony up $(ARGS)
+
+test: install ## Run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: install ## Run the suite without the slow statistical tests
+	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
+	$(BIN)/python -m pytest tests/contract/test_kubernetes_conformance.py $(ARGS)
+
+lint: install ## Ruff, format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy, strict on the cores and the kernel
+	$(BIN)/mypy
+
+architecture: install ## Import contracts, sizes, names
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+golden: install ## Regenerate the golden files
+	HARMONY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -1,0 +1,327 @@
+"""The tables. docs/data-model.md explains each column; a test holds the two together.
+
+Times are aware UTC. Tables that grow with time are range-partitioned on the time named in
+`PARTITIONED`; PostgreSQL wants that column in every unique key, and since it is a function of the
+row's identity (a forecast has one origin), adding it does not weaken the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioning:
+    """How a table is split by time: the column and the width of a partition in days."""
+
+    column: str
+    days: int
+
+
+PARTITIONED: dict[str, Partitioning] = {
+    "observations": Partitioning("observed_at", 1),
+    "indicators": Partitioning("step_at", 7),
+    "replica_states": Partitioning("observed_at", 7),
+    "forecasts": Partitioning("origin_at", 7),
+    "forecast_scores": Partitioning("origin_at", 7),
+    "decisions": Partitioning("origin_at", 7),
+    "actions": Partitioning("origin_at", 7),
+    "outcomes": Partitioning("step_at", 7),
+}
+
+
+def _at(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), primary_key=primary_key, nullable=nullable)
+
+
+def _partition_by(table: str) -> str:
+    return f"RANGE ({PARTITIONED[table].column})"
+
+
+workloads = Table(
+    "workloads",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("step_s", Integer, nullable=False),
+    Column("spec", JSONB, nullable=False),
+    Column("spec_version", Integer, nullable=False, server_default=text("1")),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    _at("created_at"),
+    _at("updated_at"),
+    UniqueConstraint("namespace", "name"),
+    Index(None, "shard", postgresql_where=text("is_active")),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("workload_id", Integer, primary_key=True, autoincrement=False),
+    Column("indicator", Text, primary_key=True),
+    _at("observed_at", primary_key=True),
+    Column("value", Double, nullable=False),
+    postgresql_partition_by=_partition_by("observations"),
+)
+
+ingest_cursors = Table(
+    "ingest_cursors",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    _at("resampled_until", nullable=True),
+    _at("last_sample_at", nullable=True),
+    Column("n_rejected", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _at("updated_at"),
+)
+
+indicators = Table(
+    "indicators",
+    metadata,
+    Column("workload_id", Integer, primary_key=True, autoincrement=False),
+    Column("indicator", Text, primary_key=True),
+    _at("step_at", primary_key=True),
+    Column("value", REAL, nullable=True),
+    Column("is_observed", Boolean, nullable=False),
+    postgresql_partition_by=_partition_by("indicators"),
+)
+
+replica_states = Table(
+    "replica_states",
+    metadata,
+    Column("workload_id", Integer, primary_key=True, autoincrement=False),
+    _at("observed_at", primary_key=True),
+    Column("spec_replicas", Integer, nullable=False),
+    Column("ready_replicas", Integer, nullable=False),
+    Column("starting_replicas", Integer, nullable=False),
+    Column("pending_replicas", Integer, nullable=False),
+    Column("start_ages_s", ARRAY(REAL), nullable=False),
+    Column("schedulable_gpus", Integer, nullable=True),
+    postgresql_partition_by=_partition_by("replica_states"),
+)
+
+pod_starts = Table(
+    "pod_starts",
+    metadata,
+    Column("pod_uid", Text, primary_key=True),
+    Column("workload_id", Integer, ForeignKey("workloads.id"), nullable=False),
+    Column("gpu_type", Text, nullable=False),
+    _at("requested_at"),
+    _at("ready_at", nullable=True),
+    _at("gone_at", nullable=True),
+    _at("observed_at"),
+    Index(None, "workload_id", "requested_at"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("version", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("config", JSONB, nullable=False),
+    Column("metrics", JSONB, nullable=False),
+    Column("artifact", LargeBinary, nullable=True),
+    _at("created_at"),
+    _at("promoted_at", nullable=True),
+    _at("retired_at", nullable=True),
+    Index(
+        "uq_models_promoted", "status", unique=True, postgresql_where=text("status = 'promoted'")
+    ),
+)
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _at("origin_at", primary_key=True),
+    Column("workload_id", Integer, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("rung", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("step_s", Integer, nullable=False),
+    Column("n_horizon", SmallInteger, nullable=False),
+    Column("quantile_levels", ARRAY(REAL), nullable=False),
+    Column("quantiles", ARRAY(REAL, dimensions=2), nullable=False),
+    Column("n_paths", SmallInteger, nullable=False),
+    Column("paths", LargeBinary, nullable=True),
+    Column("path_scale", REAL, nullable=True),
+    _at("created_at"),
+    UniqueConstraint("workload_id", "origin_at", "model_version"),
+    postgresql_partition_by=_partition_by("forecasts"),
+)
+
+calibration_states = Table(
+    "calibration_states",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("model_version", Text, primary_key=True),
+    Column("state", JSONB, nullable=False),
+    _at("updated_at"),
+)
+
+forecast_scores = Table(
+    "forecast_scores",
+    metadata,
+    Column("forecast_id", BigInteger, primary_key=True, autoincrement=False),
+    _at("origin_at", primary_key=True),
+    Column("workload_id", Integer, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("n_steps", SmallInteger, nullable=False),
+    Column("crps", Double, nullable=False),
+    Column("pinball", JSONB, nullable=False),
+    Column("coverage", JSONB, nullable=False),
+    Column("crps_last_value", Double, nullable=False),
+    Column("skill_vs_last_value", Double, nullable=True),
+    _at("scored_at"),
+    Index(None, "workload_id", "origin_at"),
+    postgresql_partition_by=_partition_by("forecast_scores"),
+)
+
+posteriors = Table(
+    "posteriors",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("n_observations", Integer, nullable=False),
+    Column("summary", JSONB, nullable=False),
+    Column("diagnostics", JSONB, nullable=False),
+    Column("draws", LargeBinary, nullable=True),
+    _at("fitted_at"),
+    Index(None, "kind", "scope", "fitted_at"),
+)
+
+risk_states = Table(
+    "risk_states",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("state", JSONB, nullable=False),
+    _at("updated_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _at("origin_at", primary_key=True),
+    Column("workload_id", Integer, nullable=False),
+    Column("forecast_id", BigInteger, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    _at("decided_at"),
+    _at("valid_until"),
+    Column("current_replicas", Integer, nullable=False),
+    Column("raw_replicas", Integer, nullable=False),
+    Column("desired_replicas", Integer, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("binding_constraint", Text, nullable=True),
+    Column("rung", Text, nullable=False),
+    Column("risk_target", Double, nullable=False),
+    Column("risk_estimated", Double, nullable=True),
+    Column("cost_delta_usd_per_h", Double, nullable=False),
+    Column("explanation", JSONB, nullable=False),
+    Column("inputs", LargeBinary, nullable=True),
+    UniqueConstraint("forecast_id", "policy_version", "origin_at"),
+    Index(None, "workload_id", "origin_at"),
+    postgresql_partition_by=_partition_by("decisions"),
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _at("origin_at", primary_key=True),
+    Column("decision_id", BigInteger, nullable=False),
+    Column("workload_id", Integer, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("from_replicas", Integer, nullable=True),
+    Column("to_replicas", Integer, nullable=True),
+    Column("result", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _at("applied_at"),
+    UniqueConstraint("decision_id", "attempt", "origin_at"),
+    Index(None, "workload_id", "origin_at"),
+    postgresql_partition_by=_partition_by("actions"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("workload_id", Integer, primary_key=True, autoincrement=False),
+    _at("step_at", primary_key=True),
+    Column("decision_id", BigInteger, nullable=True),
+    Column("demand", Double, nullable=True),
+    Column("ready_mean", Double, nullable=True),
+    Column("needed_replicas", Integer, nullable=True),
+    Column("violation_ratio", Double, nullable=True),
+    Column("shortage", Double, nullable=True),
+    Column("gpu_hours", Double, nullable=True),
+    Column("cost_usd", Double, nullable=True),
+    _at("computed_at"),
+    Index(None, "decision_id"),
+    postgresql_partition_by=_partition_by("outcomes"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _at("at"),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("before", JSONB, nullable=True),
+    Column("after", JSONB, nullable=True),
+    Column("previous_hash", LargeBinary, nullable=True),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    _at("created_at"),
+    _at("expires_at", nullable=True),
+    _at("revoked_at", nullable=True),
+)
+
+SEQUENCES = ("forecasts_id_seq", "decisions_id_seq", "actions_id_seq")

@@ -1,0 +1,181 @@
+"""Engines, transactions with jobs that leave after commit, and bulk writes by COPY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from services.kernel.db.partitions import ensure_partitions
+from services.kernel.db.schema import PARTITIONED
+from services.kernel.errors import ConfigurationError, Unavailable
+from services.kernel.jobs import Job, JobSender
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`url` with the psycopg 3 driver named.
+
+    Raises:
+        ConfigurationError: It is not a Postgres URL.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
+        raise ConfigurationError(
+            f"HARMONY_DATABASE_URL={url!r} must be a Postgres URL, "
+            "e.g. postgresql://user:password@host:5432/harmony"
+        )
+    return f"postgresql+psycopg://{rest}"
+
+
+@lru_cache(maxsize=8)
+def make_engine(url: str) -> Engine:
+    """The process's engine for `url` (cached)."""
+    return create_engine(
+        sqlalchemy_url(url),
+        pool_size=5,
+        max_overflow=5,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
+    )
+
+
+def check_reachable(engine: Engine) -> None:
+    """Connect once.
+
+    Raises:
+        Unavailable: The server does not answer.
+    """
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        shown = engine.url.render_as_string(hide_password=True)
+        raise Unavailable(
+            f"database {shown} cannot be reached: {reason}; start it, or set HARMONY_DATABASE_URL"
+        ) from error
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """One transaction and the jobs that leave once it has committed."""
+
+    connection: Connection
+    jobs: list[Job] = field(default_factory=list)
+
+    def send_after_commit(self, job: Job) -> None:
+        """Queue a job; it is dropped if the transaction rolls back."""
+        self.jobs.append(job)
+
+
+@contextmanager
+def unit_of_work(engine: Engine, sender: JobSender | None = None) -> Iterator[UnitOfWork]:
+    """One transaction; jobs are sent after it has committed, never before.
+
+    A process that dies between commit and send costs latency only: the sweeps send again.
+    """
+    with engine.begin() as connection:
+        work = UnitOfWork(connection)
+        yield work
+    if sender is not None:
+        for job in work.jobs:
+            sender.send(job)
+
+
+def next_ids(connection: Connection, sequence: str, n: int) -> list[int]:
+    """`n` fresh ids of `sequence`."""
+    if n == 0:
+        return []
+    statement = text("SELECT nextval(:sequence) FROM generate_series(1, :n)")
+    rows = connection.execute(statement, {"sequence": sequence, "n": n})
+    return [int(row[0]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTarget:
+    """Where `copy_rows` writes and what it does with rows whose key is there already.
+
+    Attributes:
+        table: Destination.
+        columns: Columns of the rows, in order.
+        on_conflict: `nothing` keeps the old row, `update` overwrites it; a bare `COPY` without
+            a staging table is used for `error`, the fastest, which fails on a duplicate.
+        key: Columns of the unique key that `update` and `nothing` refer to; empty: any key.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    on_conflict: str = "nothing"
+    key: tuple[str, ...] = ()
+
+
+def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequence[Any]]) -> int:
+    """Write rows by `COPY`, making partitions as needed.
+
+    Args:
+        connection: An open transaction.
+        target: Destination and conflict rule.
+        rows: Values in the order of `target.columns`.
+
+    Returns:
+        Rows written (for `nothing`: rows that were new).
+    """
+    rows = list(rows)
+    if not rows:
+        return 0
+    _ensure_row_partitions(connection, target, rows)
+    if target.on_conflict == "error":
+        _copy_into(connection, target.table.name, target.columns, rows)
+        return len(rows)
+    names = ", ".join(f'"{column}"' for column in target.columns)
+    staging = f"staging_{target.table.name}"
+    connection.execute(text(f"DROP TABLE IF EXISTS pg_temp.{staging}"))
+    connection.execute(
+        text(
+            f"CREATE TEMP TABLE {staging} ON COMMIT DROP AS "  # noqa: S608 - names of our schema
+            f"SELECT {names} FROM {target.table.name} WITH NO DATA"
+        )
+    )
+    _copy_into(connection, staging, target.columns, rows)
+    statement = (
+        f"INSERT INTO {target.table.name} ({names}) SELECT {names} FROM {staging} "  # noqa: S608
+        f"ON CONFLICT {_conflict_clause(target)}"
+    )
+    return connection.execute(text(statement)).rowcount
+
+
+def _conflict_clause(target: CopyTarget) -> str:
+    key = ", ".join(f'"{column}"' for column in target.key)
+    if target.on_conflict == "nothing":
+        return f"({key}) DO NOTHING" if key else "DO NOTHING"
+    changed = [column for column in target.columns if column not in target.key]
+    assignments = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in changed)
+    return f"({key}) DO UPDATE SET {assignments}"
+
+
+def _ensure_row_partitions(
+    connection: Connection, target: CopyTarget, rows: Sequence[Sequence[Any]]
+) -> None:
+    partitioning = PARTITIONED.get(target.table.name)
+    if partitioning is None:
+        return
+    position = target.columns.index(partitioning.column)
+    times: list[datetime] = [row[position] for row in rows]
+    ensure_partitions(connection, target.table.name, min(times), max(times))
+
+
+def _copy_into(
+    connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    names = ", ".join(f'"{column}"' for column in columns)
+    driver: Any = connection.connection.driver_connection
+    statement = f'COPY "{table}" ({names}) FROM STDIN'
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)

@@ -1,0 +1,153 @@
+"""What a workload is: the shared language of the services, stored as JSON in `workloads.spec`.
+
+The operator makes it from a `GPUAutoscaler`; ingest, forecasting and decision read it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+GpuType = Annotated[str, Field(min_length=1, max_length=63)]
+RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
+Mode = Literal["Advisory", "Approval", "Auto"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IndicatorSpec(_Spec):
+    """One indicator of a workload.
+
+    Attributes:
+        name: Unit-carrying name, e.g. `request_rate_rps`.
+        level: 1 service, 2 container, 3 hardware.
+        unit: Unit in words.
+        query: PromQL; empty when the indicator is pushed.
+        kind: A `counter` is differenced to a rate; a `gauge` is averaged over the step.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    level: Literal[1, 2, 3]
+    unit: str = ""
+    query: str = ""
+    kind: Literal["gauge", "counter"] = "gauge"
+
+
+class LeadTimeSpec(_Spec):
+    """Prior of the lead time (scaling to Ready) until starts have been measured.
+
+    Attributes:
+        median_s: Median in seconds.
+        sigma: Standard deviation of its logarithm.
+    """
+
+    median_s: float = Field(90.0, gt=0, le=7200)
+    sigma: float = Field(0.5, ge=0, le=3)
+
+
+class CapacitySpec(_Spec):
+    """Load that one ready replica serves within its SLO.
+
+    Attributes:
+        per_replica: Mean, in the unit of the demand indicator.
+        cv: Coefficient of variation of what is known about it.
+    """
+
+    per_replica: float = Field(gt=0)
+    cv: float = Field(0.0, ge=0, le=1)
+
+
+class SlaSpec(_Spec):
+    """The promise: at most `epsilon` of `kind` out of SLA over `window_s`."""
+
+    epsilon: float = Field(0.01, gt=0, lt=1)
+    kind: RiskKind = "TimeFraction"
+    window_s: float = Field(28 * 86400.0, gt=0)
+    sla_class: str = "silver"
+
+
+class ScalingPolicy(_Spec):
+    """One rate limit of HPA's `behavior`."""
+
+    type: Literal["Pods", "Percent"]
+    value: int = Field(gt=0)
+    period_s: int = Field(gt=0, le=1800)
+
+
+class ScalingRules(_Spec):
+    """HPA's `behavior.scaleUp` or `.scaleDown`."""
+
+    stabilization_window_s: int = Field(0, ge=0, le=3600)
+    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
+    policies: tuple[ScalingPolicy, ...] = ()
+    tolerance: float = Field(0.0, ge=0, le=1)
+
+
+class Behavior(_Spec):
+    """HPA's `behavior`; no policies means no rate limit."""
+
+    scale_up: ScalingRules = ScalingRules()
+    scale_down: ScalingRules = ScalingRules()
+
+
+class ScheduleSpec(_Spec):
+    """A recurring window that changes the bounds or freezes scaling."""
+
+    name: str
+    timezone: str = "UTC"
+    days_of_week: tuple[int, ...] = Field((0, 1, 2, 3, 4, 5, 6), description="0 is Monday")
+    start_time: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")]
+    end_time: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")]
+    min_replicas: int | None = Field(None, ge=0)
+    max_replicas: int | None = Field(None, ge=1)
+    freeze: Literal["ScaleDown", "Both"] | None = None
+
+
+class WorkloadSpec(_Spec):
+    """Everything the platform must know of a workload.
+
+    Attributes:
+        target: `Kind/name` of the scale target in the same namespace.
+        mode: `Advisory` computes and shows, `Approval` asks, `Auto` acts.
+        demand: Name of the demand indicator; must be one of `indicators`.
+        paused: Nothing is applied while true; `scale_in_only`/`scale_out_only` are halves of it.
+        paused_until: RFC 3339 time at which a pause ends by itself.
+    """
+
+    target: str
+    kind: str = "service"
+    mode: Mode = "Advisory"
+    gpu_type: GpuType = "H100"
+    gpus_per_replica: int = Field(1, ge=1, le=64)
+    min_replicas: int = Field(1, ge=0)
+    max_replicas: int = Field(10, ge=1)
+    demand: str
+    indicators: tuple[IndicatorSpec, ...] = Field(min_length=1)
+    capacity: CapacitySpec
+    lead_time: LeadTimeSpec = LeadTimeSpec()
+    sla: SlaSpec = SlaSpec()
+    behavior: Behavior = Behavior()
+    schedules: tuple[ScheduleSpec, ...] = ()
+    price_usd_per_gpu_hour: float = Field(2.5, ge=0)
+    fallback_replicas: int | None = Field(None, ge=0)
+    paused: bool = False
+    paused_until: str | None = None
+    scale_in_only: bool = False
+    scale_out_only: bool = False
+    labels: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WorkloadSpec:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas={self.min_replicas} must be <= max_replicas={self.max_replicas}"
+            )
+        names = [indicator.name for indicator in self.indicators]
+        if len(set(names)) != len(names):
+            raise ValueError(f"indicators: names must be unique, got {names}")
+        if self.demand not in names:
+            raise ValueError(f"demand={self.demand!r} must be one of the indicators {names}")
+        return self

@@ -1,0 +1,97 @@
+"""Settings of every process, read from the environment (`HARMONY_…`) or a `.env` file.
+
+Every field is documented here and listed in docs/settings.md; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.kernel.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """All settings, with their defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="HARMONY_", env_file=".env", extra="ignore")
+
+    # servers
+    database_url: str = Field("", description="Postgres URL; empty: the embedded server")
+    redis_url: str = Field("", description="Redis URL; empty: the embedded server")
+    home: Path | None = Field(None, description="Data of the embedded servers; empty: per user")
+
+    # time
+    clock: Literal["system", "replay"] = Field("system", description="Wall clock, or a replay's")
+    seed: int = Field(7, ge=0, description="Base seed of everything random")
+
+    # the step grid
+    step_s: int = Field(60, ge=1, le=3600, description="Length of a step in seconds")
+    context_steps: int = Field(144, ge=16, le=2048, description="Steps of history a forecast reads")
+    horizon_steps: int = Field(12, ge=1, le=288, description="Steps that a forecast covers")
+    n_paths: int = Field(200, ge=20, le=5000, description="Sample paths per forecast")
+
+    # jobs
+    shard_size: int = Field(256, ge=1, le=4096, description="Workloads per job")
+    sweep_interval_s: float = Field(30.0, gt=0, description="Wall seconds between orphan sweeps")
+    pull_interval_s: float = Field(15.0, gt=0, description="Wall seconds between pulls")
+    fit_interval_s: float = Field(86400.0, gt=0, description="Wall seconds between model refits")
+    score_interval_s: float = Field(300.0, gt=0, description="Wall seconds between scoring runs")
+    retention_interval_s: float = Field(3600.0, gt=0, description="Wall seconds between clean-ups")
+    fit_max_steps: int = Field(4032, ge=200, description="Newest steps of history a fit reads")
+    fit_budget_s: float = Field(600.0, gt=0, description="Wall seconds a fit may take")
+
+    # ingest
+    prometheus_url: str = Field("", description="Prometheus to pull from; empty: push only")
+    prometheus_timeout_s: float = Field(10.0, gt=0, description="Time limit of one query")
+    late_s: float = Field(600.0, ge=0, description="How late a sample may still change its step")
+    future_s: float = Field(60.0, ge=0, description="How far ahead of the clock a sample may be")
+    push_max_samples: int = Field(200_000, ge=1, description="Samples in one push request")
+    push_max_bytes: int = Field(32_000_000, ge=1024, description="Bytes of one push request")
+
+    # decision
+    policy_version: str = Field("harmony-1", description="Name stored with each decision")
+    decision_ttl_steps: int = Field(3, ge=1, description="Steps for which a decision stays valid")
+    stale_after_steps: int = Field(3, ge=1, description="Steps without demand until it is stale")
+
+    # operator
+    reconcile_interval_s: float = Field(5.0, gt=0, description="Seconds between reconcile passes")
+    kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
+    operator_metrics_port: int = Field(0, ge=0, le=65535, description="Metrics port; 0: none")
+
+    # retention, in days
+    retain_observations_days: float = Field(2.0, gt=0, description="Raw samples")
+    retain_indicators_days: float = Field(120.0, gt=0, description="Indicators")
+    retain_forecasts_days: float = Field(14.0, gt=0, description="Forecasts with their paths")
+    retain_decisions_days: float = Field(120.0, gt=0, description="Decisions, actions and outcomes")
+
+    # HTTP
+    host: str = Field("127.0.0.1", description="Address that the APIs bind to")
+    port: int = Field(8080, ge=0, le=65535, description="Port of the admin API and console")
+    ingest_port: int = Field(8081, ge=0, le=65535, description="Port of the push API")
+    admin_key_file: Path | None = Field(None, description="File with the first admin API key")
+    push_token: SecretStr | None = Field(None, description="Bearer token of the push API")
+
+    # telemetry
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level")
+    log_format: Literal["json", "console"] = Field("json", description="Log lines as JSON or text")
+    torch_threads: int = Field(1, ge=1, description="Threads that torch may use in one process")
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings.
+
+    Raises:
+        ConfigurationError: A variable has a value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "HARMONY_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(f"{name}={first['input']!r}: {first['msg']}") from error

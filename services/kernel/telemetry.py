@@ -1,0 +1,122 @@
+"""Every Prometheus metric, declared once, and structured logs.
+
+docs/metrics.md lists them; a test holds the two together. One series per workload at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+_WORKLOAD = ("namespace", "workload")
+
+
+def _counter(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
+    return Counter(f"harmony_{name}", help_text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
+    return Gauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
+
+
+def _histogram(
+    name: str, help_text: str, labels: tuple[str, ...], buckets: tuple[float, ...]
+) -> Histogram:
+    return Histogram(f"harmony_{name}", help_text, labels, registry=REGISTRY, buckets=buckets)
+
+
+_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+build_info = _gauge("build_info", "Version of Harmony", ("version",))
+samples_accepted_total = _counter("samples_accepted_total", "Samples accepted", ("source",))
+samples_rejected_total = _counter(
+    "samples_rejected_total", "Samples rejected, by reason", ("source", "reason")
+)
+metrics_age_seconds = _gauge("metrics_age_seconds", "Age of the newest sample", _WORKLOAD)
+source_errors_total = _counter("source_errors_total", "Failed queries", ("source", "reason"))
+job_duration_seconds = _histogram("job_duration_seconds", "Run time of jobs", ("job",), _FAST)
+job_failures_total = _counter("job_failures_total", "Jobs that failed", ("job", "error"))
+jobs_resent_total = _counter("jobs_resent_total", "Orphans found by a sweep", ("job",))
+forecasts_total = _counter("forecasts_total", "Forecasts stored", ("rung",))
+forecast_quantile = _gauge("forecast_quantile", "Newest forecast, next step", (*_WORKLOAD, "q"))
+forecast_coverage_ratio = _gauge(
+    "forecast_coverage_ratio", "Share of outcomes under the quantile", (*_WORKLOAD, "q")
+)
+forecast_pinball_loss = _gauge("forecast_pinball_loss", "Mean pinball loss", (*_WORKLOAD, "q"))
+forecast_skill_vs_naive = _gauge(
+    "forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value", _WORKLOAD
+)
+fallback_active = _gauge("fallback_active", "1 while a fallback rung answers", (*_WORKLOAD, "rung"))
+model_promotions_total = _counter("model_promotions_total", "Models fitted, by result", ("result",))
+decision_total = _counter("decision_total", "Decisions", ("direction", "reason"))
+decision_constraint_total = _counter(
+    "decision_constraint_total", "Decisions by binding constraint", ("constraint",)
+)
+risk_target = _gauge("risk_target", "Promised share out of SLA", _WORKLOAD)
+risk_estimated = _gauge("risk_estimated", "Estimated share out of SLA", _WORKLOAD)
+sla_violation_ratio = _gauge("sla_violation_ratio", "Measured share out of SLA", _WORKLOAD)
+sla_budget_remaining_ratio = _gauge(
+    "sla_budget_remaining_ratio", "Share of the error budget left", _WORKLOAD
+)
+desired_replicas = _gauge("desired_replicas", "Replicas decided and applied", _WORKLOAD)
+recommended_replicas = _gauge("recommended_replicas", "Replicas decided", _WORKLOAD)
+current_replicas = _gauge("current_replicas", "Replicas in the target's spec", _WORKLOAD)
+cold_start_seconds = _histogram(
+    "cold_start_seconds",
+    "Time from a pod's creation to Ready",
+    ("gpu_type",),
+    (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200),
+)
+gpu_hours_total = _counter("gpu_hours_total", "GPU-hours allocated", ("gpu_type",))
+cost_total = _counter("cost_total", "Cost of the GPUs allocated", ("currency",))
+paused = _gauge("paused", "1 while paused", _WORKLOAD)
+actions_total = _counter("actions_total", "Actions by result", ("result",))
+reconcile_duration_seconds = _histogram(
+    "reconcile_duration_seconds", "Run time of a reconcile pass", (), _FAST
+)
+reconcile_errors_total = _counter("reconcile_errors_total", "Reconcile errors", ("reason",))
+kube_requests_total = _counter("kube_requests_total", "Calls to the API server", ("verb", "code"))
+leader = _gauge("leader", "1 while this operator leads")
+http_requests_total = _counter("http_requests_total", "HTTP requests", ("app", "route", "status"))
+http_request_duration_seconds = _histogram(
+    "http_request_duration_seconds", "HTTP request duration", ("app", "route"), _FAST
+)
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Structured logs on stderr.
+
+    Args:
+        level: `DEBUG` … `ERROR`.
+        log_format: `json` or `console`.
+    """
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    numeric = logging.getLevelNamesMapping()[level]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=numeric, format="%(levelname)s %(name)s %(message)s")
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A structured logger bound to `name`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(logger=name)
+    return logger

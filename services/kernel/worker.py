@@ -1,0 +1,85 @@
+"""The Celery application: queues, reliability settings and the beat schedule from settings."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from celery import Celery
+from kombu.entity import Queue
+
+from services.kernel import jobs
+from services.kernel.jobs import Job
+from services.kernel.settings import Settings, get_settings
+
+TASK_MODULES = ("services.ingest.tasks", "services.forecasting.tasks", "services.decision.tasks")
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
+    """Periodic jobs, each with its interval in seconds and its queue."""
+
+    def every(name: str, seconds: float) -> dict[str, object]:
+        options = {"queue": Job(name).queue, "expires": max(10.0, 2 * seconds)}
+        return {"task": name, "schedule": seconds, "options": options}
+
+    periodic = [
+        every(jobs.INGEST_SWEEP, settings.pull_interval_s),
+        every(jobs.FORECAST_SWEEP, settings.sweep_interval_s),
+        every(jobs.DECIDE_SWEEP, settings.sweep_interval_s),
+        every(jobs.FORECAST_SCORE, settings.score_interval_s),
+        every(jobs.FORECAST_FIT, settings.fit_interval_s),
+        every(jobs.DECIDE_FIT, settings.fit_interval_s),
+        every(jobs.RETENTION, settings.retention_interval_s),
+    ]
+    return {str(entry["task"]): entry for entry in periodic}
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Build the application.
+
+    A task is acknowledged after it has run (`acks_late`), and given back if its worker dies, so a
+    killed worker costs latency, never a row.
+    """
+    app = Celery("harmony", broker=settings.redis_url, include=list(TASK_MODULES))
+    app.conf.update(
+        task_queues=[Queue(name) for name in jobs.QUEUES],  # type: ignore[no-untyped-call]  # kombu
+        task_default_queue="ingest",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": 3600, "polling_interval": 0.01},
+        timezone="UTC",
+        enable_utc=True,
+        beat_schedule=beat_schedule(settings),
+        task_routes={f"{queue}.*": {"queue": queue} for queue in jobs.QUEUES},
+    )
+    return app
+
+
+class CelerySender:
+    """Sends jobs through Celery."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send(self, job: Job) -> None:
+        """Send one job to its queue."""
+        self._app.send_task(job.name, kwargs=dict(job.payload), queue=job.queue)
+
+
+@lru_cache(maxsize=1)
+def get_celery() -> Celery:
+    """The process's application."""
+    return make_celery(get_settings())
+
+
+def __getattr__(name: str) -> Celery:
+    """`celery -A services.kernel.worker:app` finds the application here, made on first use."""
+    if name == "app":
+        return get_celery()
+    raise AttributeError(name)

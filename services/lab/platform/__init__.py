@@ -1,0 +1,1 @@
+"""The whole platform on one machine: embedded servers and supervised processes."""

@@ -1,0 +1,127 @@
+"""Fixtures shared by all tests: one embedded Postgres and Redis for the run, a fresh schema each."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.kernel.clock import FixedClock
+from services.kernel.settings import Settings
+
+REPO = Path(__file__).parents[1]
+
+
+def data_dir() -> Path | None:
+    """Folder of the public traces, where this machine has them."""
+    given = os.environ.get("HARMONY_DATA_DIR")
+    folder = Path(given) if given else REPO.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def traces() -> Path:
+    """Folder of the public traces; skips where absent."""
+    folder = data_dir()
+    if folder is None:
+        pytest.skip("public traces not found: set HARMONY_DATA_DIR to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """(database URL, Redis URL) of servers that live for the whole run."""
+    from services.lab.platform.embedded_servers import embedded_servers
+
+    given = Settings()
+    home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
+    settings = given.model_copy(update={"home": given.home or home})
+    with embedded_servers(settings, f"tests-{os.getpid()}") as urls:
+        yield urls.database_url, urls.redis_url
+    if os.geteuid() == 0 and given.home is None:
+        import shutil
+
+        from services.lab.platform.embedded_servers import default_home
+
+        shutil.rmtree(default_home() / f"tests-{os.getpid()}", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(server_urls: tuple[str, str]) -> str:
+    """Name of a migrated database that tests copy."""
+    from services.kernel.db.migrations import migrate
+    from services.kernel.db.session import make_engine
+
+    name = f"template_{uuid.uuid4().hex[:8]}"
+    _run(server_urls[0], f"CREATE DATABASE {name}")
+    engine = make_engine(_with_database(server_urls[0], name))
+    migrate(engine)
+    engine.dispose()
+    return name
+
+
+@pytest.fixture
+def database_url(server_urls: tuple[str, str], template_database: str) -> Iterator[str]:
+    """URL of a fresh, migrated database."""
+    from services.kernel.db.session import make_engine
+
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    _run(server_urls[0], f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    url = _with_database(server_urls[0], name)
+    yield url
+    make_engine(url).dispose()
+    _run(server_urls[0], f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Engine:
+    """Engine on a fresh, migrated database."""
+    from services.kernel.db.session import make_engine
+
+    return make_engine(database_url)
+
+
+@pytest.fixture
+def redis_url(server_urls: tuple[str, str]) -> str:
+    """URL of an emptied Redis-protocol server."""
+    import redis
+
+    client = redis.Redis.from_url(server_urls[1])
+    client.flushall()
+    client.close()
+    return server_urls[1]
+
+
+@pytest.fixture
+def settings(database_url: str, server_urls: tuple[str, str]) -> Settings:
+    """Settings that point at the test servers."""
+    return Settings(database_url=database_url, redis_url=server_urls[1])
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock at Monday 2026-01-05 00:00 UTC."""
+    from datetime import UTC, datetime
+
+    return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
+
+
+def _with_database(url: str, name: str) -> str:
+    head, _, query = url.partition("?")
+    base = head.rsplit("/", 1)[0]
+    return f"{base}/{name}" + (f"?{query}" if query else "")
+
+
+def _run(url: str, statement: str) -> None:
+    from sqlalchemy import create_engine
+
+    from services.kernel.db.session import sqlalchemy_url
+
+    engine = create_engine(sqlalchemy_url(url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
