@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     n_paths: int = Field(200, ge=20, le=5000, description="Sample paths per forecast")
 
     # jobs
+    queues: str = Field("ingest,forecast,decide,fit", description="Queues that a worker serves")
     shard_size: int = Field(256, ge=1, le=4096, description="Workloads per job")
     sweep_interval_s: float = Field(30.0, gt=0, description="Wall seconds between orphan sweeps")
     pull_interval_s: float = Field(15.0, gt=0, description="Wall seconds between pulls")

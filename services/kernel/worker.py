@@ -8,10 +8,31 @@ from celery import Celery
 from kombu.entity import Queue
 
 from services.kernel import jobs
+from services.kernel.errors import ConfigurationError
 from services.kernel.jobs import Job
 from services.kernel.settings import Settings, get_settings
 
-TASK_MODULES = ("services.ingest.tasks", "services.forecasting.tasks", "services.decision.tasks")
+TASK_MODULES = {
+    "ingest": ("services.ingest.tasks",),
+    "forecast": ("services.forecasting.tasks",),
+    "decide": ("services.decision.tasks",),
+    "fit": ("services.forecasting.tasks", "services.decision.tasks"),
+}
+
+
+def task_modules(queues: str) -> list[str]:
+    """Modules with the tasks of `queues`; a worker loads no others.
+
+    Raises:
+        ConfigurationError: An unknown queue.
+    """
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(jobs.QUEUES))
+    if unknown or not names:
+        raise ConfigurationError(
+            f"HARMONY_QUEUES={queues!r}: must be a comma-separated list of {', '.join(jobs.QUEUES)}"
+        )
+    return sorted({module for name in names for module in TASK_MODULES[name]})
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
@@ -39,7 +60,7 @@ def make_celery(settings: Settings) -> Celery:
     A task is acknowledged after it has run (`acks_late`), and given back if its worker dies, so a
     killed worker costs latency, never a row.
     """
-    app = Celery("harmony", broker=settings.redis_url, include=list(TASK_MODULES))
+    app = Celery("harmony", broker=settings.redis_url, include=task_modules(settings.queues))
     app.conf.update(
         task_queues=[Queue(name) for name in jobs.QUEUES],  # type: ignore[no-untyped-call]  # kombu
         task_default_queue="ingest",

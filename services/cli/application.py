@@ -1,0 +1,45 @@
+"""The `harmony` command: its groups, and how errors end."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from services.cli import pipeline_commands, platform_commands, study_commands
+from services.kernel.errors import HarmonyError
+from services.kernel.settings import get_settings
+from services.kernel.telemetry import configure_logging
+
+app = typer.Typer(
+    name="harmony",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=(
+        "Scales GPU services on Kubernetes ahead of demand, under a stated SLA risk.\n\n"
+        "Start with `harmony demo`: the whole platform on a simulated GPU cluster, a day of demand "
+        "replayed at speed, and a scoreboard against HPA, trailing percentile, static peak and an "
+        "oracle. `harmony backtest FILE` does the comparison on your own trace. `harmony up` keeps "
+        "the platform running; `status`, `forecast`, `decide` and `explain` look into it.\n\n"
+        "Settings are environment variables HARMONY_…, listed in docs/settings.md. Wrong input "
+        "gets one line and exit status 2."
+    ),
+)
+platform_commands.register(app)
+pipeline_commands.register(app)
+study_commands.register(app)
+
+
+def main() -> None:
+    """Run the command line; an error the user can act on is one line and exit status 2."""
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        app(standalone_mode=True)
+    except HarmonyError as error:
+        print(f"harmony: {error.message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("harmony: stopped", file=sys.stderr)
+        sys.exit(130)

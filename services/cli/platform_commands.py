@@ -1,0 +1,174 @@
+"""Commands that run the platform: `demo`, `up`, `worker`, `beat`, `migrate`, `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.output import console, print_json, print_table
+from services.kernel.settings import get_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(demo)
+    app.command()(up)
+    app.command()(worker)
+    app.command()(beat)
+    app.command()(migrate)
+    app.command()(status)
+
+
+def demo(  # noqa: PLR0913 - one option each
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Replay this trace (parquet of docs/traces.md) instead of a fleet."),
+    ] = None,
+    demand: Annotated[
+        str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
+    ] = None,
+    workloads: Annotated[
+        int | None, typer.Option(min=1, max=200, help="Workloads (default 24, --quick 8).")
+    ] = None,
+    hours: Annotated[
+        float, typer.Option(min=1, max=168, help="Simulated hours to replay.")
+    ] = 24.0,
+    step: Annotated[
+        int | None, typer.Option(min=60, max=3600, help="Step in seconds (default 300).")
+    ] = None,
+    risk: Annotated[
+        float, typer.Option(help="Promise: at most this share of time out of SLA (0–1).")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 7,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="8 workloads, 10-minute steps, a short training.")
+    ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve API and console until Ctrl-C.")
+    ] = True,
+    report: Annotated[
+        Path, typer.Option(help="Where the HTML report goes.")
+    ] = Path("out/report.html"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the scoreboard to this file.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
+    ] = 8080,
+) -> None:
+    """Run the whole platform on a simulated GPU cluster and score it against its rivals.
+
+    Starts Postgres, a Redis-protocol server, Celery workers, the APIs and the operator on this
+    machine, replays a day of demand of a generated fleet (or of a real trace) in lockstep through
+    the real pipeline, and compares cost and SLA violations with tuned HPA, trailing percentile,
+    static peak and an oracle on identical demand.
+    """
+    from services.lab.demo.options import DemoOptions
+    from services.lab.demo.run import run_demo
+
+    options = DemoOptions.from_command_line(
+        data=data,
+        demand=demand,
+        n_workloads=workloads,
+        hours=hours,
+        step_s=step,
+        epsilon=risk,
+        seed=seed,
+        is_quick=quick,
+        serve=serve,
+        report=report,
+        json_file=json_file,
+        port=port,
+    )
+    run_demo(options, get_settings(), console)
+
+
+def up(
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of API and console.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="Cluster to look after; default: a simulated one in real time."),
+    ] = None,
+) -> None:
+    """Run the platform on this machine until Ctrl-C.
+
+    Postgres and Redis are embedded unless HARMONY_DATABASE_URL and HARMONY_REDIS_URL are set.
+    """
+    from services.lab.platform.up import run_up
+
+    run_up(get_settings(), port, kubeconfig, console)
+
+
+def worker(
+    queues: Annotated[
+        str | None, typer.Option(help="Queues to serve, comma-separated; default: all.")
+    ] = None,
+    pool: Annotated[
+        str, typer.Option(help="Celery pool: solo (one task at a time) or prefork.")
+    ] = "solo",
+    concurrency: Annotated[int, typer.Option(min=1, help="Processes of the prefork pool.")] = 1,
+) -> None:
+    """Run a Celery worker (queues: ingest, forecast, decide, fit)."""
+    from services.kernel.worker import make_celery
+
+    settings = get_settings()
+    served = queues or settings.queues
+    settings = settings.model_copy(update={"queues": served})
+    get_settings.cache_clear()
+    app = make_celery(settings)
+    app.set_default()
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={served}",
+            f"--pool={pool}",
+            f"--concurrency={concurrency}",
+            f"--hostname={served.replace(',', '-')}@%h",
+            f"--loglevel={settings.log_level}",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+def beat() -> None:
+    """Run Celery beat: the periodic sweeps, pulls, refits and clean-ups."""
+    import tempfile
+
+    from services.kernel.worker import make_celery
+
+    settings = get_settings()
+    with tempfile.TemporaryDirectory() as folder:
+        make_celery(settings).Beat(
+            loglevel=settings.log_level, schedule=str(Path(folder) / "schedule")
+        ).run()
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database (HARMONY_DATABASE_URL) to the newest schema."""
+    from services.cli.connection import database_engine
+    from services.kernel.db.migrations import migrate as run_migrations
+
+    revision = run_migrations(database_engine())
+    if as_json:
+        print_json({"revision": revision})
+    else:
+        console.print(f"database is at revision {revision}")
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show the fleet: replicas, promise, measured violations, rung and last reason."""
+    from services.cli.connection import database_engine
+    from services.lab.platform.repository import load_status
+
+    rows = load_status(database_engine())
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("Workloads", rows)

@@ -1,0 +1,87 @@
+"""The import contracts hold, and they bite: a planted violation of each is found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+LINT = Path(sys.executable).parent / "lint-imports"
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(LINT), "--config", str(folder / "pyproject.toml"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_contracts_hold() -> None:
+    result = lint(REPO)
+    assert result.returncode == 0, result.stdout
+
+
+def plant(folder: Path, module: str, line: str) -> Path:
+    """A small copy of the package layout with one bad import in `module`."""
+    for package in (
+        "forecaster",
+        "decider",
+        "services",
+        *(f"services/{name}" for name in ("kernel", "ingest", "forecasting", "decision")),
+        *(f"services/{name}" for name in ("operator", "admin", "lab", "cli")),
+    ):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text("")
+    for name in ("forecaster/flow.py", "decider/model.py", "decider/posterior.py"):
+        (folder / name).write_text("")
+    config = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (folder / "pyproject.toml").write_text(_contracts_toml(config))
+    (folder / module).write_text(line + "\n")
+    return folder
+
+
+def _contracts_toml(config: dict) -> str:
+    def render(value: object) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return repr(value).replace("'", '"')
+
+    head = {key: value for key, value in config.items() if key != "contracts"}
+    lines = ["[tool.importlinter]", *(f"{key} = {render(value)}" for key, value in head.items())]
+    for contract in config["contracts"]:
+        # The planted tree has none of the allowed edges, so the allowance itself is not needed.
+        kept = {k: v for k, v in contract.items() if not k.startswith(("ignore", "unmatched"))}
+        lines += ["[[tool.importlinter.contracts]]"]
+        lines += [f"{key} = {render(value)}" for key, value in kept.items()]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("forecaster/predict.py", "import services.kernel"),
+        ("forecaster/predict.py", "import decider"),
+        ("decider/decide.py", "import forecaster"),
+        ("decider/decide.py", "import time"),
+        ("forecaster/predict.py", "import os"),
+        ("forecaster/predict.py", "from sqlalchemy import text"),
+        ("services/ingest/service.py", "import services.forecasting"),
+        ("services/ingest/service.py", "import forecaster"),
+        ("services/kernel/jobs.py", "import services.admin"),
+        ("services/kernel/jobs.py", "import decider"),
+        ("services/decision/service.py", "import services.lab"),
+        ("forecaster/model.py", "import nflows"),
+        ("services/decision/service.py", "import pymc"),
+    ],
+)
+def test_contracts_bite(tmp_path: Path, module: str, line: str) -> None:
+    result = lint(plant(tmp_path, module, line))
+    assert result.returncode == 1, f"{line!r} in {module} went unnoticed:\n{result.stdout}"
+    assert "BROKEN" in result.stdout
+
+
+def test_planted_tree_without_violation_is_clean(tmp_path: Path) -> None:
+    result = lint(plant(tmp_path, "forecaster/predict.py", "import numpy"))
+    assert result.returncode == 0, result.stdout
