@@ -1,0 +1,186 @@
+"""Shadow back-test: which predictor would have served each workload best, and why.
+
+Every predictor forecasts the same past origins. The gate keeps the model for a workload only where
+it is not worse than the best simple forecaster there, and names the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecaster.config import ForecasterConfig
+from forecaster.dataset import Origins, actuals, origins_between
+from forecaster.errors import HistoryTooShort
+from forecaster.features import gather_windows
+from forecaster.metrics import crps_of_quantiles, pinball
+from forecaster.scaling import series_scale
+from forecaster.types import F32, Predictor, Series
+
+MODEL = "model"
+GATE_LEVELS = (0.9, 0.95, 0.99)
+"""Levels whose pinball loss the gate adds to the CRPS: the decider lives on the upper tail."""
+GATE_TOLERANCE = 0.01
+"""How much worse than the best simple forecaster a model may be and still serve a workload."""
+MAX_ORIGINS = 200
+"""Origins scored per workload, evenly spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean scores of one predictor on one workload, in the series' mean absolute deviation.
+
+    Args:
+        crps: CRPS.
+        tail: Sum of the pinball losses at `GATE_LEVELS`.
+        coverage: Share of values at or below the quantile, per level asked.
+    """
+
+    crps: float
+    tail: float
+    coverage: dict[float, float]
+
+    @property
+    def gate(self) -> float:
+        """What the gate compares; lower is better."""
+        return self.crps + self.tail
+
+
+ScoreTable = dict[str, dict[str, Score]]
+"""Workload to predictor name to score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The verdict of a back-test.
+
+    Args:
+        rungs: Workload to the predictor chosen.
+        reasons: Workload to why, with figures.
+        scores: All scores.
+        crps_model: Model CRPS, mean over workloads (NaN without a model).
+        crps_simple: CRPS of the best simple forecaster per workload, mean over workloads.
+        skill: 1 minus the ratio of gate scores, model over best simple, pooled over workloads.
+    """
+
+    rungs: dict[str, str]
+    reasons: dict[str, str]
+    scores: ScoreTable
+    crps_model: float
+    crps_simple: float
+    skill: float
+
+
+def score_table(
+    series: Sequence[Series],
+    origins: Origins,
+    predictors: Mapping[str, Predictor],
+    config: ForecasterConfig,
+    rng: np.random.Generator,
+) -> ScoreTable:
+    """Score every predictor at the same origins, per workload."""
+    horizon = config.window.horizon
+    table: ScoreTable = {}
+    for i in np.unique(origins.which):
+        own = origins.take(np.flatnonzero(origins.which == i))
+        windows = gather_windows(series, own.which, own.position, config.window)
+        actual, observed = actuals(series, own, windows.demand_index[:, None], horizon)
+        one = series[i]
+        unit = float(series_scale(one.values, one.observed)[one.demand_index])
+        row: dict[str, Score] = {}
+        for name, predictor in predictors.items():
+            forecast = predictor.predict(windows, horizon, 1, rng)
+            row[name] = _score(
+                forecast.quantiles, forecast.quantile_levels, actual[:, 0], observed[:, 0], unit
+            )
+        table[one.workload] = row
+    return table
+
+
+def _score(
+    quantiles: F32, levels: np.ndarray, actual: F32, observed: np.ndarray, unit: float
+) -> Score:
+    losses = pinball(quantiles, levels, actual)
+    crps = crps_of_quantiles(quantiles, levels, actual)[observed].mean(dtype=np.float64)
+    at = [int(np.argmin(np.abs(levels - v))) for v in GATE_LEVELS]
+    tail = sum(losses[:, k][observed].mean(dtype=np.float64) for k in at)
+    below = {
+        v: float((actual <= quantiles[:, k])[observed].mean())
+        for v, k in zip(GATE_LEVELS, at, strict=True)
+    }
+    return Score(float(crps) / unit, float(tail) / unit, below)
+
+
+def backtest(
+    series: Sequence[Series],
+    predictors: Mapping[str, Predictor],
+    config: ForecasterConfig,
+    rng: np.random.Generator,
+    *,
+    n_last: int,
+) -> Gate:
+    """Compare predictors on the last `n_last` steps of every series and choose per workload.
+
+    Args:
+        series: Histories, including the steps to test on; a model among the predictors must not
+            have been trained on those.
+        predictors: By name; the trained model, if any, under `MODEL`.
+        config: Configuration.
+        rng: For paths, which do not enter the scores.
+        n_last: Steps to test on.
+
+    Raises:
+        HistoryTooShort: If no series has an origin to test.
+    """
+    bounds = [(max(s.n_steps - n_last, 0), s.n_steps) for s in series]
+    origins = origins_between(series, config, bounds)
+    if origins.which.size == 0:
+        raise HistoryTooShort(f"no origin with an observed outcome in the last {n_last} steps")
+    table = score_table(series, thin(origins, MAX_ORIGINS), predictors, config, rng)
+    return judge(table, [s.workload for s in series])
+
+
+def thin(origins: Origins, n_most: int) -> Origins:
+    """At most `n_most` origins per series, evenly spread."""
+    kept = []
+    for i in np.unique(origins.which):
+        rows = np.flatnonzero(origins.which == i)
+        n_kept = min(n_most, rows.size)
+        kept.append(rows[np.unique(np.linspace(0, rows.size - 1, n_kept).astype(np.int64))])
+    return origins.take(np.concatenate(kept))
+
+
+def judge(table: ScoreTable, workloads: Sequence[str]) -> Gate:
+    """Choose a rung per workload from its scores."""
+    rungs: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    model_sum, simple_sum, model_crps, simple_crps = 0.0, 0.0, [], []
+    for workload in workloads:
+        row = table.get(workload)
+        if row is None:
+            reasons[workload] = "no observed outcome to back-test on"
+            continue
+        simple = {name: score for name, score in row.items() if name != MODEL}
+        best = min(simple, key=lambda name: simple[name].gate)
+        simple_crps.append(simple[best].crps)
+        rungs[workload] = best
+        model = row.get(MODEL)
+        if model is None:
+            reasons[workload] = f"no model; {best} scored best ({simple[best].gate:.4f})"
+            continue
+        model_crps.append(model.crps)
+        model_sum, simple_sum = model_sum + model.gate, simple_sum + simple[best].gate
+        ratio = model.gate / max(simple[best].gate, 1e-12)
+        if ratio <= 1 + GATE_TOLERANCE:
+            rungs[workload] = MODEL
+        reasons[workload] = f"model/{best} back-test score ratio {ratio:.3f}"
+    return Gate(
+        rungs,
+        reasons,
+        table,
+        float(np.mean(model_crps)) if model_crps else float("nan"),
+        float(np.mean(simple_crps)) if simple_crps else float("nan"),
+        1 - model_sum / simple_sum if simple_sum > 0 else float("nan"),
+    )

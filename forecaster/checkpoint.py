@@ -1,0 +1,86 @@
+"""Checkpoints: safetensors with a JSON header, never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from forecaster.config import ForecasterConfig
+from forecaster.errors import CheckpointError, CheckpointVersionError, ConfigError
+from forecaster.model import ForecastNet, Vocabulary
+from forecaster.predict import TrainedModel
+
+FORMAT = "harmony-forecaster"
+FORMAT_VERSION = 1
+HEADER_KEY = "harmony"
+
+
+def digest(model: TrainedModel) -> str:
+    """Twelve hex digits that name the parameters, vocabulary and configuration."""
+    state = hashlib.blake2b(json.dumps(_header(model), sort_keys=True).encode(), digest_size=6)
+    for name, tensor in sorted(model.net.state_dict().items()):
+        state.update(name.encode())
+        state.update(tensor.contiguous().numpy().tobytes())
+    return state.hexdigest()
+
+
+def _header(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": model.config.to_dict(),
+        "workloads": list(model.vocabulary.workloads),
+        "indicators": list(model.vocabulary.indicators),
+    }
+
+
+def to_bytes(model: TrainedModel) -> bytes:
+    """Serialise a model; equal models give equal bytes."""
+    header = {**_header(model), "version": model.version}
+    tensors = {k: v.contiguous() for k, v in model.net.state_dict().items()}
+    return safetensors.torch.save(tensors, {HEADER_KEY: json.dumps(header, sort_keys=True)})
+
+
+def from_bytes(raw: bytes) -> TrainedModel:
+    """Load a model.
+
+    Raises:
+        CheckpointError: If the bytes are damaged or of something else.
+        CheckpointVersionError: If they are of another format version.
+    """
+    header = _read_header(raw)
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"format={header.get('format')!r} must be {FORMAT!r}")
+    if header.get("format_version") != FORMAT_VERSION:
+        raise CheckpointVersionError(
+            f"format_version={header.get('format_version')!r} must be {FORMAT_VERSION}; "
+            "train again, or use the release that wrote it"
+        )
+    try:
+        config = ForecasterConfig.from_dict(header["config"])
+        vocabulary = Vocabulary(tuple(header["workloads"]), tuple(header["indicators"]))
+        net = ForecastNet(config, vocabulary, torch.Generator().manual_seed(0))
+        net.load_state_dict(safetensors.torch.load(raw))
+    except (ConfigError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"checkpoint does not fit its configuration: {error}") from error
+    net.eval()
+    net.requires_grad_(requires_grad=False)
+    return TrainedModel(net, config, vocabulary, str(header["version"]))
+
+
+def _read_header(raw: bytes) -> dict[str, Any]:
+    """The JSON header: 8 bytes of little-endian length, then JSON (safetensors format)."""
+    length = int.from_bytes(raw[:8], "little")
+    try:
+        metadata = json.loads(raw[8 : 8 + length])["__metadata__"]
+        header = json.loads(metadata[HEADER_KEY])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError("these bytes are no checkpoint: header unreadable") from error
+    if not isinstance(header, dict):
+        raise CheckpointError("these bytes are no checkpoint: header is no object")
+    return header

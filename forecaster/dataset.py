@@ -1,0 +1,203 @@
+"""Training and validation examples from histories, in time order, without leaking the future."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forecaster.config import ForecasterConfig
+from forecaster.errors import HistoryTooShort
+from forecaster.features import gather_windows
+from forecaster.model import NetInputs, Vocabulary, net_inputs
+from forecaster.scaling import series_scale
+from forecaster.types import F32, I64, Bool, Series, Windows
+
+CHUNK = 1024
+COLD_SHARE = 0.05
+"""Share of training windows whose older context is hidden, so that short histories are learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Inputs with what then happened.
+
+    Args:
+        inputs: B windows with G targets each.
+        actual: `(B, G, H)` in the target's normalised unit, zero where unobserved.
+        weight: `(B, G, H)` window scale over series scale, zero where unobserved or padded.
+    """
+
+    inputs: NetInputs
+    actual: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        """Number of windows B."""
+        return len(self.inputs)
+
+    def rows(self, index: Tensor | slice) -> Examples:
+        """The examples at `index`."""
+        return Examples(self.inputs.rows(index), self.actual[index], self.weight[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Forecast origins: `(B,)` index of the series and step index of the origin."""
+
+    which: I64
+    position: I64
+
+    def take(self, index: I64) -> Origins:
+        """The origins at `index`."""
+        return Origins(self.which[index], self.position[index])
+
+
+def validation_start(series: Series, config: ForecasterConfig) -> int:
+    """First step whose forecasts belong to validation."""
+    return series.n_steps - round(series.n_steps * config.train.validation_ratio)
+
+
+def is_trainable(series: Series, config: ForecasterConfig) -> bool:
+    """Whether a history is long enough and observed enough to learn from."""
+    horizon = config.window.horizon
+    split = validation_start(series, config)
+    demand = series.observed[:, series.demand_index]
+    has_room = split >= min_origin(config) + 2 * horizon and series.n_steps - split > horizon
+    return has_room and bool(demand[:split].any()) and bool(demand[split:].any())
+
+
+def min_origin(config: ForecasterConfig) -> int:
+    """Fewest steps of context that an example may have."""
+    return max(config.window.horizon, 24)
+
+
+def origins_between(
+    series: Sequence[Series], config: ForecasterConfig, bounds: Sequence[tuple[int, int]]
+) -> Origins:
+    """All origins whose forecast lies within `[start, stop)` of its series, demand observed."""
+    horizon = config.window.horizon
+    which: list[I64] = []
+    position: list[I64] = []
+    for i, (one, (start, stop)) in enumerate(zip(series, bounds, strict=True)):
+        origins = np.arange(max(start - 1, min_origin(config) - 1), stop - horizon)
+        demand = one.observed[:, one.demand_index]
+        seen = np.concatenate([[0], np.cumsum(demand)])
+        ahead = seen[origins + 1 + horizon] - seen[origins + 1]
+        behind = seen[origins + 1] - seen[np.maximum(origins + 1 - config.window.context, 0)]
+        origins = origins[(ahead > 0) & (behind > 0)]
+        which.append(np.full(origins.size, i, dtype=np.int64))
+        position.append(origins.astype(np.int64))
+    return Origins(np.concatenate(which), np.concatenate(position))
+
+
+def split_origins(series: Sequence[Series], config: ForecasterConfig) -> tuple[Origins, Origins]:
+    """Training and validation origins.
+
+    Raises:
+        HistoryTooShort: If nothing is left on either side.
+    """
+    splits = [validation_start(s, config) for s in series]
+    train = origins_between(series, config, [(0, k) for k in splits])
+    held = origins_between(
+        series, config, [(k, s.n_steps) for k, s in zip(splits, series, strict=True)]
+    )
+    if train.which.size == 0 or held.which.size == 0:
+        raise HistoryTooShort(
+            f"{len(series)} series give {train.which.size} training and {held.which.size} "
+            "validation windows; both must be > 0"
+        )
+    return train, held
+
+
+def actuals(
+    series: Sequence[Series], origins: Origins, targets: I64, horizon: int
+) -> tuple[F32, Bool]:
+    """Raw values that followed each origin, and whether they were observed, `(B, G, H)`."""
+    shape = (origins.which.size, targets.shape[1], horizon)
+    values, observed = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
+    ahead = np.arange(1, horizon + 1)
+    for i in np.unique(origins.which):
+        rows = np.flatnonzero(origins.which == i)
+        steps = origins.position[rows][:, None] + ahead
+        own = targets[rows] < len(series[i].indicators)
+        columns = np.where(own, targets[rows], 0)
+        at = (steps[:, None, :], columns[:, :, None])
+        values[rows] = series[i].values[at]
+        observed[rows] = series[i].observed[at] & own[..., None]
+    return values, observed
+
+
+def target_indices(windows: Windows, config: ForecasterConfig) -> I64:
+    """Indicators to forecast, `(B, G)`: the demand, or all of D."""
+    if config.train.targets == "demand":
+        return windows.demand_index[:, None]
+    width = windows.levels.shape[1]
+    return np.broadcast_to(np.arange(width), (len(windows), width)).astype(np.int64)
+
+
+def make_examples(
+    series: Sequence[Series],
+    origins: Origins,
+    config: ForecasterConfig,
+    vocabulary: Vocabulary,
+    generator: torch.Generator | None = None,
+) -> Examples:
+    """Build examples; with a generator some contexts are shortened (training only)."""
+    width = max(len(s.indicators) for s in series)
+    unit = np.ones((len(series), width), dtype=np.float32)
+    for i, one in enumerate(series):
+        split = validation_start(one, config)
+        scale = series_scale(one.values[:split], one.observed[:split])
+        unit[i, : scale.size] = scale
+    parts: list[NetInputs] = []
+    actual: list[Tensor] = []
+    weight: list[Tensor] = []
+    for start in range(0, origins.which.size, CHUNK):
+        chunk = origins.take(np.arange(start, min(start + CHUNK, origins.which.size)))
+        windows = gather_windows(series, chunk.which, chunk.position, config.window)
+        if generator is not None:
+            windows = _hide_older(windows, generator)
+        targets = target_indices(windows, config)
+        inputs = net_inputs(windows, config, vocabulary, targets)
+        raw, seen = actuals(series, chunk, targets, config.window.horizon)
+        scale, location = inputs.scale.numpy()[..., None], inputs.location.numpy()[..., None]
+        has_data = inputs.available.numpy()[..., :1]
+        seen &= has_data
+        parts.append(inputs)
+        actual.append(torch.from_numpy(np.where(seen, (raw - location) / scale, 0).astype("f4")))
+        share = scale / unit[chunk.which[:, None], targets][..., None]
+        weight.append(torch.from_numpy((share * seen).astype(np.float32)))
+    return Examples(NetInputs.concatenate(parts), torch.cat(actual), torch.cat(weight))
+
+
+def _hide_older(windows: Windows, generator: torch.Generator) -> Windows:
+    """Make some contexts look like young workloads: older steps and seasons unobserved."""
+    n_rows, n_steps = windows.values.shape[:2]
+    cold = torch.rand(n_rows, generator=generator).numpy() < COLD_SHARE
+    kept = torch.randint(24, n_steps + 1, (n_rows,), generator=generator).numpy()
+    demand_seen = windows.demand()[1]
+    recent = np.arange(n_steps)[None, :] >= n_steps - kept[:, None]
+    cold &= (demand_seen & recent).any(axis=1)
+    keep = np.where(cold[:, None], recent, True)
+    return Windows(
+        windows.workloads,
+        windows.indicators,
+        windows.values,
+        windows.observed & keep[..., None],
+        windows.season_values,
+        windows.season_observed & ~cold[:, None, None, None],
+        windows.levels,
+        windows.demand_index,
+        windows.origin_s,
+        windows.step_s,
+    )
+
+
+def shuffled(n_rows: int, n_most: int, generator: torch.Generator) -> I64:
+    """At most `n_most` of `n_rows` indices, sorted, drawn without replacement."""
+    chosen = torch.randperm(n_rows, generator=generator)[:n_most]
+    return np.sort(chosen.numpy())

@@ -1,0 +1,198 @@
+"""From series to windows, and from windows to the numbers that the network reads.
+
+All inputs of the network are normalised by the window itself, so a forecast is scale equivariant;
+what is unobserved or padded is overwritten before anything reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecaster.config import DAY_S, WindowConfig
+from forecaster.errors import IrregularSteps
+from forecaster.quantiles import masked_quantiles
+from forecaster.scaling import WindowScale, forward_fill, window_scale
+from forecaster.types import F32, I64, Bool, Series, Windows
+
+N_BLOCKS = 12
+SHAPE_LEVELS = (0.05, 0.25, 0.75, 0.95)
+
+
+def window_offsets(window: WindowConfig, step_s: int) -> I64:
+    """Offsets in steps from the origin of everything a window reads, `(C + N * M,)`.
+
+    First the context, oldest first, then one block per seasonal lag. An offset > 0 (a lag shorter
+    than the horizon) lies in the future and is never read.
+    """
+    context = np.arange(1 - window.context, 1)
+    block = np.arange(1 - window.season_past, window.horizon + 1)
+    lags = [max(round(lag / step_s), 1) for lag in window.season_lags_s]
+    return np.concatenate([context, *(block - lag for lag in lags)]).astype(np.int64)
+
+
+def windows_from_offsets(
+    rows: Sequence[Series], values: F32, observed: Bool, origin_s: I64, window: WindowConfig
+) -> Windows:
+    """Split `(B, C + N * M, D)` arrays laid out by `window_offsets` into windows.
+
+    Args:
+        rows: B series that name the workload, indicators, levels and demand of each row.
+        values: Raw values; D is the widest row, the rest is padding.
+        observed: Same shape.
+        origin_s: `(B,)`.
+        window: Window configuration.
+    """
+    n_rows, _, width = values.shape
+    levels = np.zeros((n_rows, width), dtype=np.int64)
+    for i, series in enumerate(rows):
+        levels[i, : len(series.levels)] = series.levels
+    season_shape = (n_rows, len(window.season_lags_s), window.season_width, width)
+    clean = np.where(observed, values, np.float32(0))
+    split = window.context
+    return Windows(
+        tuple(series.workload for series in rows),
+        tuple(series.indicators for series in rows),
+        clean[:, :split],
+        observed[:, :split],
+        clean[:, split:].reshape(season_shape),
+        observed[:, split:].reshape(season_shape),
+        levels,
+        np.array([series.demand_index for series in rows], dtype=np.int64),
+        origin_s,
+        rows[0].step_s,
+    )
+
+
+def gather_windows(
+    series: Sequence[Series], which: I64, positions: I64, window: WindowConfig
+) -> Windows:
+    """Windows of many (series, origin position) pairs.
+
+    Args:
+        series: W series on one step length.
+        which: `(B,)` index into `series`.
+        positions: `(B,)` origin as a step index into that series.
+        window: Window configuration.
+
+    Raises:
+        IrregularSteps: If the series have different step lengths.
+    """
+    if len({s.step_s for s in series}) != 1:
+        raise IrregularSteps(
+            f"step_s={sorted({s.step_s for s in series})} must be one value in a batch"
+        )
+    offsets = window_offsets(window, series[0].step_s)
+    width = max(len(s.indicators) for s in series)
+    values = np.zeros((which.size, offsets.size, width), dtype=np.float32)
+    observed = np.zeros(values.shape, dtype=bool)
+    for i in np.unique(which):
+        source, rows = series[i], np.flatnonzero(which == i)
+        index = positions[rows][:, None] + offsets
+        is_inside = (index >= 0) & (index < source.n_steps) & (offsets <= 0)
+        index = np.clip(index, 0, max(source.n_steps - 1, 0))
+        n_own = len(source.indicators)
+        values[rows, :, :n_own] = source.values[index]
+        observed[rows, :, :n_own] = source.observed[index] & is_inside[..., None]
+    starts = np.array([s.start_s for s in series], dtype=np.int64)
+    origin_s = starts[which] + positions * series[0].step_s
+    return windows_from_offsets([series[i] for i in which], values, observed, origin_s, window)
+
+
+def build_windows(
+    series: Sequence[Series], window: WindowConfig, origin_s: int | None = None
+) -> Windows:
+    """One window per series, at the origin asked for or at each series' last step.
+
+    Steps that a series does not reach are unobserved: a stale series is a window that ends in a
+    gap.
+    """
+    positions = np.array(
+        [s.n_steps - 1 if origin_s is None else (origin_s - s.start_s) // s.step_s for s in series],
+        dtype=np.int64,
+    )
+    return gather_windows(series, np.arange(len(series)), positions, window)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSummary:
+    """What features, anchors and baselines share about a batch of windows.
+
+    Args:
+        scale: Location and scale `(B, D)`.
+        quantiles: `(B, D, Q)` raw quantiles of the context.
+        filled: `(B, C, D)` context without gaps.
+        has_data: `(B, D)` whether anything was observed.
+    """
+
+    scale: WindowScale
+    quantiles: F32
+    filled: F32
+    has_data: Bool
+
+
+def summarise(windows: Windows, levels: tuple[float, ...]) -> WindowSummary:
+    """Order statistics, scale and gap filling of every window; `levels` must hold 0.5."""
+    by_row = np.swapaxes(windows.values, 1, 2)
+    mask = np.swapaxes(windows.observed, 1, 2)
+    quantiles = masked_quantiles(by_row, mask, np.array(levels))
+    median = quantiles[..., levels.index(0.5)]
+    scale = window_scale(windows.values, windows.observed, median)
+    filled = forward_fill(windows.values, windows.observed, median)
+    return WindowSummary(scale, quantiles, filled, np.asarray(windows.observed.any(axis=1)))
+
+
+def calendar(origin_s: I64) -> F32:
+    """Time of day (two harmonics) and day of week of each origin, `(B, 6)`."""
+    day = 2 * np.pi * (origin_s % DAY_S) / DAY_S
+    # The epoch was a Thursday; only the phase of the week matters.
+    week = 2 * np.pi * (origin_s % (7 * DAY_S)) / (7 * DAY_S)
+    waves = [np.sin(day), np.cos(day), np.sin(2 * day), np.cos(2 * day), np.sin(week), np.cos(week)]
+    return np.stack(waves, axis=1).astype(np.float32)
+
+
+def n_features(window: WindowConfig) -> int:
+    """Length F of a token's feature vector."""
+    n_lags = len(window.season_lags_s)
+    season = n_lags * window.season_width + n_lags
+    return window.recent + N_BLOCKS + season + len(SHAPE_LEVELS) + 6 + 6 + 1
+
+
+def token_features(windows: Windows, summary: WindowSummary, window: WindowConfig) -> F32:
+    """The feature vector of every variate token, `(B, D, F)`, zero on padding."""
+    n_rows, n_steps, width = windows.values.shape
+    location, scale = summary.scale.location[:, None], summary.scale.scale[:, None]
+    z = np.arcsinh((summary.filled - location) / scale)
+    block = n_steps // N_BLOCKS
+    means = z[:, n_steps - block * N_BLOCKS :].reshape(n_rows, N_BLOCKS, block, width).mean(axis=2)
+    season = np.arcsinh((windows.season_values - location[:, None]) / scale[:, None])
+    season *= windows.season_observed
+    flat = season.reshape(n_rows, -1, width)
+    seen = windows.season_observed.mean(axis=2, dtype=np.float32)
+    level_at = [int(np.argmin(np.abs(np.array(window.quantile_levels) - v))) for v in SHAPE_LEVELS]
+    shape = np.arcsinh((np.moveaxis(summary.quantiles[..., level_at], 2, 1) - location) / scale)
+    parts = [z[:, -window.recent :], means, flat, seen, shape, _statistics(windows, summary, z)]
+    phases = np.broadcast_to(calendar(windows.origin_s)[:, :, None], (n_rows, 6, width))
+    is_demand = np.arange(width) == windows.demand_index[:, None]
+    stacked = np.concatenate([*parts, phases, is_demand[:, None]], axis=1)
+    tokens = np.swapaxes(stacked, 1, 2).astype(np.float32)
+    return np.where((windows.levels > 0)[..., None], tokens, np.float32(0))
+
+
+def _statistics(windows: Windows, summary: WindowSummary, z: F32) -> F32:
+    """Six scale-free facts about each window, `(B, 6, D)`."""
+    n_steps = z.shape[1]
+    recent = z[:, -N_BLOCKS:]
+    step = np.arange(1, n_steps + 1)[None, :, None]
+    stale = n_steps - np.where(windows.observed, step, 0).max(axis=1)
+    facts = [
+        np.arcsinh(summary.scale.location / summary.scale.scale),
+        np.log(recent.std(axis=1) + 0.05),
+        np.abs(np.diff(z, axis=1)).mean(axis=1),
+        np.abs(np.diff(recent, axis=1)).mean(axis=1),
+        np.log1p(stale),
+        windows.observed.mean(axis=1),
+    ]
+    return np.stack(facts, axis=1).astype(np.float32)

@@ -1,0 +1,42 @@
+"""Layers whose first parameters come from a passed generator, never from the global one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator, gain: float = 1.0) -> nn.Linear:
+    """A linear layer, weights uniform with variance `gain / (3 n_in)`, biases zero."""
+    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+    bound = gain / math.sqrt(n_in)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.zero_()
+    return layer
+
+
+def embedding(n_rows: int, width: int, generator: torch.Generator) -> nn.Embedding:
+    """An embedding table, small normal start; row 0 (unknown) starts at zero."""
+    layer = nn.Embedding(n_rows, width, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        layer.weight.normal_(0.0, 0.05, generator=generator)
+        layer.weight[0].zero_()
+    return layer
+
+
+class Perceptron(nn.Module):
+    """Two linear layers with a GELU between."""
+
+    def __init__(self, n_in: int, hidden: int, n_out: int, generator: torch.Generator) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.inner = linear(n_in, hidden, generator, gain=1.7)
+        self.outer = linear(hidden, n_out, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(..., n_in)` to `(..., n_out)`."""
+        result: Tensor = self.outer(nn.functional.gelu(self.inner(x)))
+        return result

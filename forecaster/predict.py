@@ -1,0 +1,151 @@
+"""The main flow: windows in, joint forecasts out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from forecaster.config import ForecasterConfig
+from forecaster.errors import HorizonError, NoObservations
+from forecaster.model import ForecastNet, Vocabulary, net_inputs, raw_quantiles
+from forecaster.quantiles import interpolation_matrix, pit_and_log_density
+from forecaster.types import F32, F64, I64, Forecast, Windows
+
+CHUNK = 256
+MAX_SCORE = 4.0
+"""Normal scores are clipped here: beyond it (3e-5) a PIT score says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A trained network as a `Predictor`.
+
+    Args:
+        net: The network, in evaluation mode.
+        config: What it was made with.
+        vocabulary: Names it knows.
+        version: Digest that names these parameters.
+    """
+
+    net: ForecastNet
+    config: ForecasterConfig
+    vocabulary: Vocabulary
+    version: str = "unversioned"
+    name: str = field(default="model")
+
+    def predict(
+        self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
+    ) -> Forecast:
+        """Quantiles and joint paths of the demand.
+
+        Args:
+            windows: B windows.
+            horizon: Steps ahead, at most the model's own horizon.
+            n_paths: Sample paths S.
+            rng: Source of all randomness.
+
+        Raises:
+            HorizonError: If `horizon` is not in 1..H.
+            NoObservations: If a row has no observed demand.
+        """
+        check_request(windows, horizon, self.config.window.horizon)
+        levels = np.array(self.config.window.quantile_levels)
+        quantiles, paths = [], []
+        for start in range(0, len(windows), CHUNK):
+            rows = windows.rows(np.arange(start, min(start + CHUNK, len(windows))))
+            q, scores = self._scores(rows, n_paths, rng)
+            quantiles.append(q)
+            u = (np.arange(n_paths) + rng.random(n_paths)) / n_paths
+            paths.append(paths_by_rank(q, levels, scores, np.clip(u, 1e-6, 1 - 1e-6)))
+        return Forecast(
+            windows.workloads,
+            windows.origin_s,
+            windows.step_s,
+            levels,
+            np.concatenate(quantiles)[..., :horizon],
+            np.concatenate(paths)[..., :horizon],
+            f"{self.name}:{self.version}",
+            (self.name,) * len(windows),
+            ("",) * len(windows),
+        )
+
+    def _scores(self, windows: Windows, n_paths: int, rng: np.random.Generator) -> tuple[F32, F32]:
+        noise = rng.standard_normal(
+            (len(windows), n_paths, self.config.window.horizon), dtype=np.float32
+        )
+        inputs = net_inputs(windows, self.config, self.vocabulary)
+        with torch.inference_mode():
+            normalised, encoding = self.net(inputs)
+            scores = self.net.flow.sample(torch.from_numpy(noise), encoding[:, 0])
+        quantiles = raw_quantiles(normalised, inputs)[:, 0]
+        return np.maximum(quantiles, np.float32(0)), scores.numpy()
+
+    def quantiles_of(self, windows: Windows, targets: I64) -> F32:
+        """Quantiles of any indicators, `(B, G, Q, H)` for `targets` `(B, G)`, not clipped."""
+        parts = []
+        for start in range(0, len(windows), CHUNK):
+            at = np.arange(start, min(start + CHUNK, len(windows)))
+            inputs = net_inputs(windows.rows(at), self.config, self.vocabulary, targets[at])
+            with torch.inference_mode():
+                parts.append(raw_quantiles(self.net(inputs)[0], inputs))
+        return np.concatenate(parts)
+
+    def log_prob(self, windows: Windows, actual: F32) -> F64:
+        """Exact joint log density of what happened, `(B,)`, per raw unit of demand to the H.
+
+        Args:
+            windows: B windows.
+            actual: `(B, H)` over the model's whole horizon, all observed.
+        """
+        levels = np.array(self.config.window.quantile_levels)
+        inputs = net_inputs(windows, self.config, self.vocabulary)
+        with torch.inference_mode():
+            normalised, encoding = self.net(inputs)
+            location, scale = inputs.location.numpy(), inputs.scale.numpy()
+            u, log_density = pit_and_log_density(
+                normalised[:, 0].transpose(1, 2).numpy(), levels, (actual - location) / scale
+            )
+            copula = self.net.flow.log_copula(normal_scores(u), encoding[:, 0]).numpy()
+        log_det = -actual.shape[1] * np.log(scale[:, 0].astype(np.float64))
+        return np.asarray(log_density.sum(axis=1) + copula + log_det, dtype=np.float64)
+
+
+def check_request(windows: Windows, horizon: int, reach: int) -> None:
+    """Refuse a horizon out of reach and rows without any observed demand."""
+    if not 1 <= horizon <= reach:
+        raise HorizonError(f"horizon={horizon} must be in 1..{reach}")
+    has_demand = np.asarray(windows.demand()[1].any(axis=1))
+    if not has_demand.all():
+        missing = [w for w, seen in zip(windows.workloads, has_demand, strict=True) if not seen]
+        raise NoObservations(f"no observed demand in the context of {missing[:5]}")
+
+
+def normal_scores(u: F64) -> torch.Tensor:
+    """Normal scores of PIT scores, clipped, as float32."""
+    scores = torch.special.ndtri(torch.from_numpy(u))
+    clipped: torch.Tensor = scores.clamp(-MAX_SCORE, MAX_SCORE).to(torch.float32)
+    return clipped
+
+
+def paths_by_rank(quantiles: F32, levels: F64, scores: F32, u: F64) -> F32:
+    """Paths whose dependence is that of `scores` and whose marginals are exactly `quantiles`.
+
+    The S values of a step are the quantile function at the increasing points `u`; the scores only
+    say which path gets which value (Schaake shuffle, Clark et al., 2004).
+
+    Args:
+        quantiles: `(B, Q, H)`.
+        levels: `(Q,)`.
+        scores: `(B, S, H)`.
+        u: `(S,)` increasing in (0, 1).
+
+    Returns:
+        `(B, S, H)`, >= 0.
+    """
+    values = np.einsum("sq,bqh->bsh", interpolation_matrix(levels, u), quantiles)
+    order = np.argsort(scores, axis=1, kind="stable")
+    paths = np.empty_like(values)
+    np.put_along_axis(paths, order, values, axis=1)
+    return np.asarray(np.maximum(paths, 0), dtype=np.float32)

@@ -1,0 +1,157 @@
+"""Quantile functions given by their values at fixed levels.
+
+A distribution is the vector `q` of its quantiles at `levels`. Between levels it is linear; beyond
+the outermost levels it has exponential tails whose rate is taken from the outermost two quantiles,
+so that density, distribution function and sampling are exact inverses of each other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forecaster.types import F32, F64, Bool
+
+
+def masked_quantiles(values: F32, observed: Bool, levels: F64) -> F32:
+    """Empirical quantiles of the observed entries along the last axis.
+
+    Args:
+        values: `(..., C)`.
+        observed: `(..., C)`.
+        levels: `(Q,)`.
+
+    Returns:
+        `(..., Q)`; zeros where nothing is observed (callers mask those rows).
+    """
+    ordered = np.sort(np.where(observed, values, np.float32(np.inf)), axis=-1)
+    n_seen = observed.sum(axis=-1)
+    position = np.maximum(n_seen - 1, 0)[..., None] * levels
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(n_seen - 1, 0)[..., None])
+    at_low = np.take_along_axis(ordered, low, axis=-1)
+    at_high = np.take_along_axis(ordered, high, axis=-1)
+    with np.errstate(invalid="ignore"):
+        result = at_low + (at_high - at_low) * (position - low).astype(np.float32)
+    return np.where(n_seen[..., None] > 0, result, np.float32(0)).astype(np.float32)
+
+
+def crps_weights(levels: F64) -> F64:
+    """Quadrature weights `(Q,)` such that `2 * sum_k w_k * pinball_k` estimates the CRPS.
+
+    Each level stands for the interval between the midpoints to its neighbours; the weights sum
+    to 1.
+    """
+    edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
+    return np.diff(edges)
+
+
+def tail_rates(levels: F64) -> tuple[int, float, int, float]:
+    """Which inner quantiles set the exponential tails, and the factor to their rate.
+
+    Returns:
+        `(low, low_factor, high, high_factor)`: the lower tail has scale
+        `(q[low] - q[0]) * low_factor`, the upper tail `(q[-1] - q[high]) * high_factor`.
+    """
+    n_levels = levels.size
+    low, high = min(2, n_levels - 1), max(n_levels - 3, 0)
+    low_factor = 1.0 / np.log(levels[low] / levels[0])
+    high_factor = 1.0 / np.log((1 - levels[high]) / (1 - levels[-1]))
+    return low, float(low_factor), high, float(high_factor)
+
+
+def interpolation_matrix(levels: F64, u: F64) -> F32:
+    """The linear map from quantiles to the values of the quantile function at `u`.
+
+    Args:
+        levels: `(Q,)`.
+        u: `(S,)` in (0, 1).
+
+    Returns:
+        `(S, Q)` matrix M: `M @ q` is the quantile function at `u`, tails included.
+    """
+    n_levels, n_points = levels.size, u.size
+    matrix = np.zeros((n_points, n_levels))
+    rows = np.arange(n_points)
+    right = np.clip(np.searchsorted(levels, u), 1, n_levels - 1)
+    share = (u - levels[right - 1]) / (levels[right] - levels[right - 1])
+    inside = (u >= levels[0]) & (u <= levels[-1])
+    matrix[rows[inside], right[inside]] = share[inside]
+    matrix[rows[inside], right[inside] - 1] = 1 - share[inside]
+    low, low_factor, high, high_factor = tail_rates(levels)
+    below, above = u < levels[0], u > levels[-1]
+    reach = np.log(levels[0] / u[below]) * low_factor
+    matrix[rows[below], 0] = 1 + reach
+    matrix[rows[below], low] -= reach
+    reach = np.log((1 - levels[-1]) / (1 - u[above])) * high_factor
+    matrix[rows[above], -1] = 1 + reach
+    matrix[rows[above], high] -= reach
+    return matrix.astype(np.float32)
+
+
+def mean_of(quantiles: F32, levels: F64, axis: int = 1) -> F32:
+    """Mean of the distribution by the same quadrature as the CRPS, along `axis`."""
+    shape = [1] * quantiles.ndim
+    shape[axis] = levels.size
+    weights = crps_weights(levels).reshape(shape)
+    return np.asarray((quantiles * weights).sum(axis=axis), dtype=np.float32)
+
+
+def shift_paths(paths: F32, old: F32, new: F32) -> F32:
+    """Carry paths from one quantile function to another, keeping their ranks.
+
+    The map is linear between the quantiles and shifts by a constant outside them, hence monotone.
+
+    Args:
+        paths: `(B, S, H)`.
+        old: `(B, Q, H)` quantiles the paths came with.
+        new: `(B, Q, H)` quantiles they should have.
+
+    Returns:
+        `(B, S, H)`.
+    """
+    offset = new - old
+    result = paths + offset[:, :1]
+    for k in range(old.shape[1] - 1):
+        gap = old[:, k + 1 : k + 2] - old[:, k : k + 1]
+        safe = np.where(gap > 0, gap, np.float32(1))
+        share = np.clip((paths - old[:, k : k + 1]) / safe, 0, 1)
+        step = np.where(gap > 0, share, paths > old[:, k : k + 1])
+        result = result + step * (offset[:, k + 1 : k + 2] - offset[:, k : k + 1])
+    return np.asarray(result, dtype=np.float32)
+
+
+def pit_and_log_density(quantiles: F32, levels: F64, actual: F32) -> tuple[F64, F64]:
+    """Where `actual` falls in each distribution, and the log density there.
+
+    Args:
+        quantiles: `(B, Q, H)`, strictly increasing along Q.
+        levels: `(Q,)`.
+        actual: `(B, H)`.
+
+    Returns:
+        PIT scores in (0, 1) and log densities in the unit of the quantiles, both `(B, H)`.
+    """
+    q = quantiles.astype(np.float64)
+    y = actual.astype(np.float64)
+    n_levels = levels.size
+    right = np.clip((q <= y[:, None]).sum(axis=1), 1, n_levels - 1)
+    upper = np.take_along_axis(q, right[:, None], axis=1)[:, 0]
+    lower = np.take_along_axis(q, right[:, None] - 1, axis=1)[:, 0]
+    gap = np.maximum(upper - lower, np.finfo(np.float64).tiny)
+    mass = levels[right] - levels[right - 1]
+    u = levels[right - 1] + mass * np.clip((y - lower) / gap, 0, 1)
+    log_density = np.log(mass) - np.log(gap)
+
+    low, low_factor, high, high_factor = tail_rates(levels)
+    tiny = np.finfo(np.float64).tiny
+    rate = np.maximum((q[:, low] - q[:, 0]) * low_factor, tiny)
+    reach = np.maximum(q[:, 0] - y, 0) / rate
+    is_below = y < q[:, 0]
+    u = np.where(is_below, levels[0] * np.exp(-reach), u)
+    log_density = np.where(is_below, np.log(levels[0]) - reach - np.log(rate), log_density)
+    rate = np.maximum((q[:, -1] - q[:, high]) * high_factor, tiny)
+    reach = np.maximum(y - q[:, -1], 0) / rate
+    is_above = y > q[:, -1]
+    u = np.where(is_above, 1 - (1 - levels[-1]) * np.exp(-reach), u)
+    log_density = np.where(is_above, np.log(1 - levels[-1]) - reach - np.log(rate), log_density)
+    return np.clip(u, 1e-12, 1 - 1e-12), log_density

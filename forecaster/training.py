@@ -1,0 +1,77 @@
+"""Parts of the training loop: loss, learning-rate schedule, averaging of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from forecaster.dataset import Examples
+from forecaster.quantiles import crps_weights
+from forecaster.types import F64
+
+WARM_UP_STEPS = 40
+TAIL_LEVEL = 0.95
+
+
+class PinballLoss:
+    """Quadrature of the CRPS in series units, plus extra weight on the upper tail."""
+
+    def __init__(self, levels: F64, tail_weight: float) -> None:
+        """Prepare levels and weights.
+
+        Args:
+            levels: `(Q,)`.
+            tail_weight: Added to the weight of each level >= 0.95.
+        """
+        weights = crps_weights(levels) + tail_weight * (levels >= TAIL_LEVEL)
+        self.levels = torch.from_numpy(levels).to(torch.float32)
+        self.weights = torch.from_numpy(2 * weights).to(torch.float32)
+
+    def __call__(self, quantiles: Tensor, batch: Examples) -> Tensor:
+        """Mean loss over observed targets; `quantiles` is `(B, G, H, Q)` normalised."""
+        error = batch.actual[..., None] - quantiles
+        loss = torch.maximum(self.levels * error, (self.levels - 1) * error) @ self.weights
+        return (loss * batch.weight).sum() / (batch.weight > 0).sum().clamp(min=1)
+
+
+class Average:
+    """Exponential moving average of a network's parameters."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        """Start at the network's present parameters."""
+        self.decay, self.n_updates = decay, 0
+        self._state = {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module) -> None:
+        """Move towards the network; early on the average follows faster."""
+        self.n_updates += 1
+        decay = min(self.decay, self.n_updates / (self.n_updates + 9))
+        for name, value in net.state_dict().items():
+            mine = self._state[name]
+            if value.is_floating_point():
+                mine.lerp_(value, 1 - decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the averaged parameters."""
+        return {k: v.clone() for k, v in self._state.items()}
+
+    @contextmanager
+    def applied(self, net: nn.Module) -> Iterator[None]:
+        """The network with averaged parameters, restored afterwards."""
+        current = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        net.load_state_dict(self._state)
+        yield
+        net.load_state_dict(current)
+
+
+def rate_factor(step: int, n_steps: int) -> float:
+    """Linear warm-up, then a half cosine to 2 %."""
+    if step < WARM_UP_STEPS:
+        return (step + 1) / WARM_UP_STEPS
+    progress = min((step - WARM_UP_STEPS) / max(n_steps - WARM_UP_STEPS, 1), 1.0)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
