@@ -1,0 +1,82 @@
+"""Candidate counts per workload: a short grid that holds every count worth considering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.types import BoolArray, FloatArray, IntArray, WorkloadInput
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateGrid:
+    """Counts `low + stride * i`, i < K, per workload.
+
+    Attributes:
+        counts: (W, K) candidate counts; the grid also serves as the axis of the risk tables.
+        low: (W,) first count.
+        stride: (W,) distance between neighbours; 1 unless the range is very wide.
+        is_allowed: (W, K) whether the count may be chosen (within the workload's bounds).
+    """
+
+    counts: IntArray
+    low: IntArray
+    stride: IntArray
+    is_allowed: BoolArray
+
+    def index_of(self, replicas: IntArray) -> IntArray:
+        """(W, ...) index of the largest candidate that does not exceed `replicas`, clipped."""
+        shape = (-1,) + (1,) * (replicas.ndim - 1)
+        index = (replicas - self.low.reshape(shape)) // self.stride.reshape(shape)
+        return np.asarray(np.clip(index, 0, self.counts.shape[1] - 1))
+
+    def row_index(self, row: int, replicas: IntArray) -> IntArray:
+        """`index_of` for one workload."""
+        index = (replicas - self.low[row]) // self.stride[row]
+        return np.asarray(np.clip(index, 0, self.counts.shape[1] - 1))
+
+
+def effective_bounds(workload: WorkloadInput) -> tuple[int, int]:
+    """Bounds after the schedule in force; a schedule never leaves the workload's own bounds."""
+    limits, control = workload.limits, workload.control
+    low = limits.clamp(control.schedule_min) if control.schedule_min is not None else None
+    high = limits.clamp(control.schedule_max) if control.schedule_max is not None else None
+    minimum = limits.min_replicas if low is None else low
+    maximum = limits.max_replicas if high is None else high
+    return min(minimum, maximum), maximum
+
+
+def make_grid(
+    workloads: tuple[WorkloadInput, ...], need: FloatArray, max_candidates: int
+) -> CandidateGrid:
+    """Choose the grids.
+
+    Below the smallest need of any scenario every step is out of SLA, and above the largest none
+    is: counts outside, widened by what is running, cannot be better than those inside.
+
+    Args:
+        workloads: W workloads.
+        need: (W, S, H) replicas needed per scenario and step.
+        max_candidates: Largest K.
+    """
+    bounds = np.array([effective_bounds(w) for w in workloads], dtype=np.int64)
+    running = np.array([(w.replicas.spec, w.replicas.ready) for w in workloads], dtype=np.int64)
+    smallest, largest = need.min(axis=(1, 2)), need.max(axis=(1, 2))
+    cap = np.int64(2**31)
+    top = np.minimum(np.minimum(largest, cap).astype(np.int64) + 1, bounds[:, 1])
+    top = np.maximum(top, np.minimum(running[:, 0], bounds[:, 1]))
+    top = np.maximum(top, bounds[:, 0])
+    bottom = np.minimum(np.minimum(smallest, cap).astype(np.int64) - 1, running.min(axis=1))
+    low = np.clip(bottom, 0, top)
+    stride = np.maximum(1, -(-(top - low) // (max_candidates - 1)))
+    size = int(((top - low + stride - 1) // stride).max()) + 1
+    counts = low[:, None] + stride[:, None] * np.arange(size)
+    # The last allowed candidate may step over a coarse grid's top: it is clipped afterwards.
+    over = counts >= bounds[:, 1:] + stride[:, None]
+    return CandidateGrid(counts, low, stride, (counts >= bounds[:, :1]) & ~over)
+
+
+def smallest_allowed(grid: CandidateGrid) -> IntArray:
+    """(W,) index of the first allowed candidate."""
+    return np.asarray(np.argmax(grid.is_allowed, axis=1), dtype=np.int64)

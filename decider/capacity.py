@@ -1,0 +1,91 @@
+"""Capacity: what one ready replica serves within its SLO, and what that says of a load."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from decider.errors import InvalidRequest
+from decider.types import FloatArray
+
+RELATIVE_SLACK = 1e-9
+"""`ceil(d / c)` replicas must hold `d` in floating point too."""
+
+
+def replicas_needed(load: FloatArray, capacity: FloatArray) -> FloatArray:
+    """Smallest whole numbers of replicas that hold `load` within the SLO."""
+    return np.ceil(load / capacity * (1.0 - RELATIVE_SLACK))
+
+
+def needed(load: float, capacity: float) -> int:
+    """`replicas_needed` of one load."""
+    return max(0, math.ceil(load / capacity * (1.0 - RELATIVE_SLACK)))
+
+
+def capacity_draws(mean: float, cv: float, n_draws: int) -> FloatArray:
+    """(P,) stratified lognormal draws with the given mean and coefficient of variation."""
+    if not mean > 0:
+        raise InvalidRequest(f"capacity mean={mean} must be > 0")
+    if cv <= 0:
+        return np.full(n_draws, float(mean))
+    sigma = math.sqrt(math.log1p(cv**2))
+    levels = (np.arange(n_draws) + 0.5) / n_draws
+    draws: FloatArray = np.exp(math.log(mean) - 0.5 * sigma**2 + sigma * ndtri(levels))
+    return draws
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCurve:
+    """Latency against utilisation: `base_ms * (1 + a * rho**b / (1 - rho))`.
+
+    Attributes:
+        base_ms: Latency of an idle replica.
+        a: Weight of queueing.
+        b: Sharpness of the knee.
+    """
+
+    base_ms: float
+    a: float
+    b: float
+
+    def latency_ms(self, rho: FloatArray) -> FloatArray:
+        """Latency in ms at utilisation `rho` in [0, 1); infinite from 1 on."""
+        inside = np.minimum(rho, 1.0 - 1e-12)
+        value = self.base_ms * (1.0 + self.a * inside**self.b / (1.0 - inside))
+        return np.where(np.asarray(rho) >= 1.0, np.inf, value)
+
+    def utilisation_at(self, latency_ms: float) -> float:
+        """Largest utilisation whose latency stays within `latency_ms` (bisection)."""
+        low, high = 0.0, 1.0 - 1e-12
+        if latency_ms <= self.base_ms:
+            return 0.0
+        for _ in range(80):
+            middle = 0.5 * (low + high)
+            if float(self.latency_ms(np.asarray(middle))) <= latency_ms:
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+def reweight(draws: FloatArray, log_likelihood: FloatArray) -> FloatArray:
+    """Particle update between refits: posterior draws resampled by new evidence.
+
+    Args:
+        draws: (P,) stored posterior draws.
+        log_likelihood: (P,) log likelihood of the new outcomes under each draw.
+
+    Returns:
+        (P,) draws, systematically resampled (deterministic), so equally weighted again.
+    """
+    if draws.shape != log_likelihood.shape:
+        raise InvalidRequest(f"shapes differ: {draws.shape} and {log_likelihood.shape}")
+    order = np.argsort(draws, kind="stable")
+    weights = np.exp(log_likelihood[order] - log_likelihood.max())
+    cumulative = np.cumsum(weights) / weights.sum()
+    levels = (np.arange(draws.size) + 0.5) / draws.size
+    picked = np.minimum(np.searchsorted(cumulative, levels), draws.size - 1)
+    return np.asarray(draws[order][picked])

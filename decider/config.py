@@ -1,0 +1,137 @@
+"""Settings of the decision stage. Defaults are what the service runs with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from decider.errors import InvalidConfig
+
+SHARING_MODES = ("horizon", "step", "multiplier")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise InvalidConfig(message)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskControlConfig:
+    """Feedback from measured violations to the risk level in use.
+
+    Attributes:
+        aim_ratio: Share of epsilon aimed at, in (0, 1]; the rest is a margin for late feedback.
+        gain: Change of the logarithm of the risk level per step of relative error
+            `(epsilon - violation) / epsilon` (adaptive conformal step size).
+        max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
+        pacing_gain: Weight of the budget's pace (integral part).
+        pacing_steps: Steps over which an error of pace is to be worked off.
+        min_level_ratio: Lowest level in use, as a share of epsilon.
+        max_level_ratio: Highest level in use, as a multiple of epsilon.
+        max_level: Highest level in use, absolute.
+    """
+
+    aim_ratio: float = 0.9
+    gain: float = 0.01
+    max_drop: float = 1.0
+    pacing_gain: float = 0.5
+    pacing_steps: float = 288.0
+    min_level_ratio: float = 0.05
+    max_level_ratio: float = 8.0
+    max_level: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(0 < self.aim_ratio <= 1, f"aim_ratio={self.aim_ratio} must be in (0, 1]")
+        _require(self.gain >= 0, f"gain={self.gain} must be >= 0")
+        _require(0 < self.min_level_ratio <= 1, "min_level_ratio must be in (0, 1]")
+        _require(self.max_level_ratio >= 1, "max_level_ratio must be >= 1")
+        _require(0 < self.max_level < 1, "max_level must be in (0, 1)")
+        _require(self.pacing_steps > 0, "pacing_steps must be > 0")
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackConfig:
+    """The ladder that answers when the forecast cannot.
+
+    Attributes:
+        forecast_max_age_steps: A forecast up to this old (in steps, beyond its own step) is used
+            shifted; an older one is not.
+        stale_after_s: Demand last observed longer ago than this is unknown.
+        percentile: Percentile of the recent demand that the trailing rung sizes for, in [0, 1].
+        margin_ratio: Headroom of the trailing and reactive rungs over the load.
+        min_observed: Observed steps that the trailing rung needs.
+    """
+
+    forecast_max_age_steps: int = 3
+    stale_after_s: float = 900.0
+    percentile: float = 0.98
+    margin_ratio: float = 0.1
+    min_observed: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(0 <= self.percentile <= 1, f"percentile={self.percentile} must be in [0, 1]")
+        _require(self.margin_ratio >= 0, "margin_ratio must be >= 0")
+        _require(self.forecast_max_age_steps >= 0, "forecast_max_age_steps must be >= 0")
+        _require(self.stale_after_s > 0, "stale_after_s must be > 0")
+
+
+@dataclass(frozen=True, slots=True)
+class DecideConfig:
+    """Everything that shapes a decision besides its inputs.
+
+    Attributes:
+        sharing: How epsilon is spent over the horizon. `horizon`: one multiplier, bisected until
+            the plan's mean risk is epsilon. `step`: every decision keeps its own risk within
+            epsilon. `multiplier`: the multiplier in the risk state is used as it is.
+        shortage_price_ratio: Price of one replica's worth of unserved load for a step, in
+            replica-steps. It keeps the planner serving when the SLA is out of reach anyway.
+        start_cost_steps: Cost of one start in replica-steps.
+        stop_cost_steps: Cost of one stop in replica-steps.
+        first_step_ratio: With `horizon`: the applied decision may carry at most this many epsilon.
+        n_multipliers: Size of the multiplier grid.
+        n_bisections: Bisection steps after the grid.
+        max_multiplier: Largest multiplier tried, in replica-steps per step out of SLA.
+        max_candidates: Size of the candidate grid; wider ranges get a coarser one.
+        n_capacity_pairs: Capacity draws that each demand path is paired with.
+        reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
+        consolidation_ratio: Utilisation that the last observed demand may bring a smaller set to.
+        epsilons: Other risk levels to answer in the explanation.
+        fallback: The ladder's settings.
+        risk: The risk control's settings.
+    """
+
+    sharing: str = "step"
+    shortage_price_ratio: float = 2.0
+    start_cost_steps: float = 0.5
+    stop_cost_steps: float = 0.5
+    first_step_ratio: float = 2.0
+    n_multipliers: int = 14
+    n_bisections: int = 6
+    max_multiplier: float = 1e5
+    max_candidates: int = 64
+    n_capacity_pairs: int = 1
+    reactive_floor_ratio: float = 1.0
+    consolidation_ratio: float = 1.0
+    epsilons: tuple[float, ...] = (0.001, 0.01, 0.05, 0.1)
+    fallback: FallbackConfig = field(default_factory=FallbackConfig)
+    risk: RiskControlConfig = field(default_factory=RiskControlConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(
+            self.sharing in SHARING_MODES, f"sharing={self.sharing!r}: use one of {SHARING_MODES}"
+        )
+        _require(self.shortage_price_ratio >= 0, "shortage_price_ratio must be >= 0")
+        _require(self.start_cost_steps >= 0, "start_cost_steps must be >= 0")
+        _require(self.stop_cost_steps >= 0, "stop_cost_steps must be >= 0")
+        _require(self.first_step_ratio >= 1, "first_step_ratio must be >= 1")
+        _require(self.max_candidates >= 4, f"max_candidates={self.max_candidates} must be >= 4")
+        _require(self.n_multipliers >= 2, "n_multipliers must be >= 2")
+        _require(self.n_capacity_pairs >= 1, "n_capacity_pairs must be >= 1")
+        _require(self.reactive_floor_ratio >= 0, "reactive_floor_ratio must be >= 0")
+        _require(
+            0 < self.consolidation_ratio <= 1,
+            f"consolidation_ratio={self.consolidation_ratio} must be in (0, 1]",
+        )
+        _require(all(0 < e < 1 for e in self.epsilons), "epsilons must lie in (0, 1)")

@@ -1,0 +1,143 @@
+"""The main flow: a shard's inputs -> a decision per workload, each with its reason.
+
+ladder -> plan -> reactive floor -> guards -> fleet budget -> record. Pure: no clock, no I/O, no
+randomness; the same request gives the same decisions, byte for byte, in any shard.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from decider.budget import share_budgets
+from decider.config import DecideConfig
+from decider.explain import counterfactuals, demand_quantiles
+from decider.fallback import Standing, last_known_demand, stand
+from decider.guards import GuardInput, apply_guards
+from decider.outlook import Outlook, look_ahead
+from decider.reasons import Draft, Grant, name_reason
+from decider.result import Decision, Direction, GuardStep
+from decider.risk import reactive_floor
+from decider.types import IntArray, ShardRequest, WorkloadInput, require
+
+
+def decide_shard(
+    request: ShardRequest, config: DecideConfig, now_s: float, valid_for_s: float | None = None
+) -> tuple[Decision, ...]:
+    """Decide for every workload of a shard.
+
+    Args:
+        request: The inputs.
+        config: Settings.
+        now_s: Epoch seconds of the decision.
+        valid_for_s: Seconds for which a decision may be applied; None: three steps.
+
+    Returns:
+        W decisions in the request's order.
+    """
+    require(bool(np.isfinite(now_s)), f"now_s={now_s} must be finite")
+    capacity = request.capacity_draws.mean(axis=1)
+    timing = (now_s, request.step_s)
+    standings = [
+        stand(w, request.paths[row], timing, float(capacity[row]), config.fallback)
+        for row, w in enumerate(request.workloads)
+    ]
+    outlook = look_ahead(request, standings, config)
+    first = outlook.first()
+    drafts = [
+        _draft(w, standings[row], (int(first[row]), float(capacity[row])), timing, config)
+        for row, w in enumerate(request.workloads)
+    ]
+    grants = share_budgets(request, outlook, standings, drafts)
+    valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
+    return _record(request, (outlook, standings), (drafts, grants), config, valid_until_s)
+
+
+def _draft(
+    workload: WorkloadInput,
+    standing: Standing,
+    planned: tuple[int, float],
+    timing: tuple[float, float],
+    config: DecideConfig,
+) -> Draft:
+    """Raw count and guards of one workload."""
+    first, capacity = planned
+    last = last_known_demand(workload, *timing, config.fallback)
+    if standing.replicas is not None:
+        raw, cause = standing.replicas, standing.rung
+    else:
+        raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
+        if last is not None:
+            floor = reactive_floor(last, capacity, config.reactive_floor_ratio)
+            if floor > raw:
+                raw, cause = floor, "reactive_floor"
+    given = GuardInput(workload, timing[0], last, capacity, config.consolidation_ratio)
+    guarded, trace = apply_guards(given, raw)
+    return Draft(raw, cause, guarded, trace)
+
+
+def _record(
+    request: ShardRequest,
+    seen: tuple[Outlook, list[Standing]],
+    made: tuple[list[Draft], list[Grant]],
+    config: DecideConfig,
+    valid_until_s: float,
+) -> tuple[Decision, ...]:
+    """Assemble the decisions."""
+    outlook, standings = seen
+    drafts, grants = made
+    spec = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
+    final = np.array([g.final for g in grants], dtype=np.int64)
+    before, after = outlook.risk_at(spec), outlook.risk_at(final)
+    quantiles = demand_quantiles(outlook)
+    others = counterfactuals(request, outlook, config)
+    plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
+    decisions = []
+    for row, w in enumerate(request.workloads):
+        planned = standings[row].replicas is None
+        reason, binding = name_reason(w, drafts[row], grants[row])
+        level = outlook.levels[row]
+        delta = int(final[row] - spec[row])
+        decisions.append(
+            Decision(
+                workload=w.workload,
+                current=int(spec[row]),
+                raw=drafts[row].raw,
+                final=int(final[row]),
+                direction=_direction(delta),
+                reason=reason,
+                binding_constraint=binding,
+                rung=standings[row].rung,
+                guard_trace=_trace(standings[row], drafts[row], grants[row]),
+                risk_target=w.sla.epsilon,
+                risk_level=level.level if level and planned else None,
+                risk_before=float(before[row]) if planned else None,
+                risk_after=float(after[row]) if planned else None,
+                risk_committed=float(outlook.program.stages.held_risk[row]) if planned else None,
+                is_budget_exhausted=level is not None and level.is_exhausted,
+                cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
+                plan=_plan(plans[row], planned=planned),
+                quantiles=quantiles[row] if planned else {},
+                counterfactuals=others[row] if planned else {},
+                shadow_price_usd_per_gpu_hour=grants[row].price,
+                fleet_cap=grants[row].cap,
+                valid_until_s=valid_until_s,
+            )
+        )
+    return tuple(decisions)
+
+
+def _plan(counts: IntArray, *, planned: bool) -> tuple[int, ...]:
+    return tuple(int(n) for n in counts) if planned else ()
+
+
+def _direction(delta: int) -> Direction:
+    if delta == 0:
+        return Direction.HOLD
+    return Direction.UP if delta > 0 else Direction.DOWN
+
+
+def _trace(standing: Standing, draft: Draft, grant: Grant) -> tuple[GuardStep, ...]:
+    """The ladder's judgement, the guards, the fleet."""
+    first = GuardStep("stale_input", draft.raw, draft.raw, standing.detail)
+    last = GuardStep("fleet", draft.guarded, grant.final, grant.detail)
+    return (first, *draft.trace, last)

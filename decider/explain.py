@@ -1,0 +1,130 @@
+"""Why: quantiles used, counterfactuals, and the JSON form of a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from decider.candidates import effective_bounds, smallest_allowed
+from decider.capacity import replicas_needed
+from decider.config import DecideConfig
+from decider.outlook import Outlook
+from decider.plan import solve, within
+from decider.result import Decision
+from decider.types import IntArray, ShardRequest
+
+QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)
+
+
+def owned_step(outlook: Outlook) -> IntArray:
+    """(W,) step that the decision made now mostly answers for."""
+    owned = outlook.weights.own_first.sum(axis=2)
+    return np.asarray(np.argmax(owned, axis=1), dtype=np.int64)
+
+
+def demand_quantiles(outlook: Outlook) -> list[dict[str, float]]:
+    """Demand quantiles at the step that each decision is made for, by level."""
+    step = owned_step(outlook)
+    demand = np.take_along_axis(outlook.scenarios.demand, step[:, None, None], axis=2)[:, :, 0]
+    table = np.quantile(demand, QUANTILE_LEVELS, axis=1)
+    return [
+        {f"p{100 * q:g}": float(table[i, row]) for i, q in enumerate(QUANTILE_LEVELS)}
+        for row in range(table.shape[1])
+    ]
+
+
+def counterfactuals(
+    request: ShardRequest, outlook: Outlook, config: DecideConfig
+) -> list[dict[str, int]]:
+    """Unguarded counts at other risk levels, at the median forecast, and at zero lead time."""
+    table = {f"epsilon_{e:g}": _at_level(outlook, e, config) for e in config.epsilons}
+    table["median_forecast"] = _at_median(request, outlook)
+    table["zero_lead_time"] = _at_zero_lead(outlook)
+    floors = [effective_bounds(w) for w in request.workloads]
+    return [
+        {name: max(low, min(high, int(counts[row]))) for name, counts in table.items()}
+        for row, (low, high) in enumerate(floors)
+    ]
+
+
+def _at_level(outlook: Outlook, epsilon: float, config: DecideConfig) -> IntArray:
+    rows = np.arange(outlook.level.size)
+    level = np.where(np.isinf(outlook.level), np.inf, epsilon)
+    if outlook.frontier is not None and config.sharing == "horizon":
+        return outlook.frontier.first_at(level)
+    plan = solve(outlook.program, np.zeros(rows.size), level, level)
+    return np.asarray(outlook.grid.counts[rows, plan.index[:, 0]])
+
+
+def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:
+    """Replicas for the median demand over the time that the decision answers for."""
+    owned = outlook.weights.own_first.sum(axis=2) > 1e-9
+    median = np.median(outlook.scenarios.demand, axis=1)
+    capacity = request.capacity_draws.mean(axis=1, keepdims=True)
+    need = replicas_needed(median, capacity)
+    return np.asarray(np.where(owned, need, 0.0).max(axis=1), dtype=np.int64)
+
+
+def _at_zero_lead(outlook: Outlook) -> IntArray:
+    """Least count that keeps the level in the present step, were starts instant."""
+    keeps = within(outlook.steps.violation[:, 0], outlook.level, outlook.grid.is_allowed)
+    rows = np.arange(outlook.level.size)
+    first = np.where(np.isinf(outlook.level), smallest_allowed(outlook.grid), keeps.argmax(axis=1))
+    return np.asarray(outlook.grid.counts[rows, first])
+
+
+def to_dict(decision: Decision) -> dict[str, object]:
+    """A JSON-able record of a decision, with stable key order and rounded figures."""
+    return {
+        "workload": decision.workload,
+        "current": decision.current,
+        "raw": decision.raw,
+        "final": decision.final,
+        "direction": str(decision.direction),
+        "reason": str(decision.reason),
+        "binding_constraint": decision.binding_constraint,
+        "rung": decision.rung,
+        "guard_trace": [
+            {"guard": s.guard, "before": s.before, "after": s.after, "detail": s.detail}
+            for s in decision.guard_trace
+        ],
+        "risk": {
+            "target": decision.risk_target,
+            "level": _rounded(decision.risk_level),
+            "before": _rounded(decision.risk_before),
+            "after": _rounded(decision.risk_after),
+            "committed": _rounded(decision.risk_committed),
+            "is_budget_exhausted": decision.is_budget_exhausted,
+        },
+        "cost_delta_usd_per_hour": _rounded(decision.cost_delta_usd_per_hour),
+        "plan": list(decision.plan),
+        "quantiles": _rounded_map(decision.quantiles),
+        "counterfactuals": dict(decision.counterfactuals),
+        "fleet": {
+            "cap": decision.fleet_cap,
+            "shadow_price_usd_per_gpu_hour": _rounded(decision.shadow_price_usd_per_gpu_hour),
+        },
+        "valid_until_s": decision.valid_until_s,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")
+
+
+def _rounded_map(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _rounded(value) for name, value in values.items()}
+
+
+def summary(decision: Decision) -> str:
+    """One line for people: what, why, what it costs."""
+    arrow = f"{decision.current} -> {decision.final}"
+    parts = [f"{decision.workload}: {arrow} ({decision.reason})"]
+    if decision.binding_constraint:
+        parts.append(f"bound by {decision.binding_constraint}")
+    if decision.risk_after is not None and decision.risk_target is not None:
+        parts.append(f"risk {decision.risk_after:.2%} against {decision.risk_target:.2%} promised")
+    if decision.cost_delta_usd_per_hour:
+        parts.append(f"{decision.cost_delta_usd_per_hour:+.2f} USD/h")
+    return ", ".join(parts)

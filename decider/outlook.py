@@ -1,0 +1,180 @@
+"""A shard's outlook: the tables, the risk levels and the plan, before any guard.
+
+Shapes: W workloads, S paths, H horizon, K candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.candidates import CandidateGrid, make_grid
+from decider.config import DecideConfig
+from decider.fallback import Standing
+from decider.landing import LandingWeights, landing_weights
+from decider.plan import Plan, Program, first_charge, solve
+from decider.predictive import Scenarios, StepTables, make_scenarios, stage_tables, step_tables
+from decider.risk import RiskLevel, risk_level
+from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
+from decider.utility import (
+    Frontier,
+    SearchConfig,
+    plan_risk,
+    search_multiplier,
+    step_risk,
+    trace_frontier,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Everything known about a shard before the guards.
+
+    Attributes:
+        scenarios: Demand and capacity.
+        grid: Candidates.
+        weights: Landing weights.
+        steps: Step tables.
+        program: The planning problem.
+        plan: Its solution.
+        levels: Risk level per workload; None where prices alone decide.
+        level: (W,) the same as numbers; infinite where prices alone decide.
+        charge: (W, K) risk that each first action answers for.
+        is_feasible: (W,) whether some allowed count keeps the level.
+        frontier: Grid plans, where the horizon shares its risk.
+    """
+
+    scenarios: Scenarios
+    grid: CandidateGrid
+    weights: LandingWeights
+    steps: StepTables
+    program: Program
+    plan: Plan
+    levels: tuple[RiskLevel | None, ...]
+    level: FloatArray
+    charge: FloatArray
+    is_feasible: BoolArray
+    frontier: Frontier | None
+
+    def first(self) -> IntArray:
+        """(W,) planned first counts."""
+        rows = np.arange(self.plan.index.shape[0])
+        return np.asarray(self.grid.counts[rows, self.plan.index[:, 0]])
+
+    def risk_at(self, replicas: IntArray) -> FloatArray:
+        """(W,) risk that choosing `replicas` now answers for."""
+        index = self.grid.index_of(replicas)
+        return np.take_along_axis(self.charge, index[:, None], axis=1)[:, 0]
+
+
+def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray:
+    """(W, S, H) paths shifted by their age; zero where the ladder answers instead."""
+    paths = np.asarray(request.paths, dtype=float)
+    if all(s.replicas is None and s.age_steps == 0 for s in standings):
+        return paths
+    paths = paths.copy()
+    for row, standing in enumerate(standings):
+        if standing.replicas is not None:
+            paths[row] = 0.0
+        elif standing.age_steps:
+            kept = paths[row, :, standing.age_steps :]
+            padding = np.repeat(kept[:, -1:], standing.age_steps, axis=1)
+            paths[row] = np.concatenate([kept, padding], axis=1)
+    return paths
+
+
+def make_program(
+    request: ShardRequest, paths: FloatArray, elapsed: FloatArray, config: DecideConfig
+) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
+    """Build the scenario tables and the planning problem."""
+    scenarios = make_scenarios(request, paths, config.n_capacity_pairs)
+    grid = make_grid(request.workloads, scenarios.need, config.max_candidates)
+    weights = landing_weights(request, elapsed)
+    steps = step_tables(scenarios, grid)
+    stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
+    current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
+    program = Program(
+        grid,
+        stages,
+        current,
+        config.shortage_price_ratio,
+        config.start_cost_steps,
+        config.stop_cost_steps,
+    )
+    return scenarios, weights, steps, program
+
+
+def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideConfig) -> Outlook:
+    """Plan a shard.
+
+    Args:
+        request: The shard.
+        standings: Where each workload stands on the fallback ladder.
+        config: Settings.
+    """
+    paths = usable_paths(request, standings)
+    elapsed = np.array([s.elapsed_ratio for s in standings])
+    scenarios, weights, steps, program = make_program(request, paths, elapsed, config)
+    levels = tuple(
+        risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
+    )
+    level = np.array([np.inf if x is None else x.level for x in levels])
+    plan, frontier, feasible = _solve(request, program, (scenarios, level), config)
+    charge = first_charge(program)
+    return Outlook(
+        scenarios,
+        program.grid,
+        weights,
+        steps,
+        program,
+        plan,
+        levels,
+        level,
+        charge,
+        feasible,
+        frontier,
+    )
+
+
+def _solve(
+    request: ShardRequest,
+    program: Program,
+    given: tuple[Scenarios, FloatArray],
+    config: DecideConfig,
+) -> tuple[Plan, Frontier | None, BoolArray]:
+    """Solve with the sharing mode's limits and multipliers."""
+    scenarios, level = given
+    priced = np.isinf(level)
+    is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
+    shares = ~priced & (is_any | (config.sharing == "horizon"))
+    multiplier = np.zeros(level.size)
+    if config.sharing == "multiplier":
+        held = np.array([w.risk.log_multiplier for w in request.workloads])
+        multiplier = np.where(priced | shares, 0.0, np.exp(held))
+    stepwise = ~priced & ~shares & (config.sharing == "step")
+    first_limit = np.where(stepwise, level, np.inf)
+    later_limit = first_limit.copy()
+    frontier = None
+    if shares.any():
+        lead = lead_steps(request)
+        search = SearchConfig(
+            config.n_multipliers,
+            config.n_bisections,
+            config.max_multiplier,
+            config.first_step_ratio,
+        )
+        risk_of = plan_risk(request, program, scenarios, lead)
+        frontier = trace_frontier(program, risk_of, search)
+        found, _ = search_multiplier(program, risk_of, level, frontier, search)
+        multiplier = np.where(shares, found, multiplier)
+        first_limit = np.where(shares & ~is_any, search.first_step_ratio * level, first_limit)
+    plan = solve(program, multiplier, first_limit, later_limit)
+    charge = np.where(program.grid.is_allowed, first_charge(program), np.inf)
+    return plan, frontier, charge.min(axis=1) <= level + 1e-12
+
+
+def lead_steps(request: ShardRequest) -> IntArray:
+    """(W,) whole steps until a start has landed, by its median lead time."""
+    median = np.median(request.lead_time_draws_s, axis=1) / request.step_s
+    return np.asarray(np.floor(median), dtype=np.int64)

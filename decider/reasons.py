@@ -1,0 +1,96 @@
+"""Which reason and which binding constraint a decision is recorded with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from decider import fallback
+from decider.result import GuardStep, Reason
+from decider.types import WorkloadInput
+
+UNREADABLE = "the budget cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A workload's count on its way to a decision.
+
+    Attributes:
+        raw: Count before the guards.
+        cause: What `raw` rests on: `risk`, `price`, `reactive_floor`, or a ladder rung.
+        guarded: Count after the guards.
+        trace: The guards' trace.
+    """
+
+    raw: int
+    cause: str
+    guarded: int
+    trace: tuple[GuardStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the fleet's budget left of a count."""
+
+    final: int
+    cap: int | None = None
+    price: float = 0.0
+    detail: str = ""
+
+
+_HOLDS = {
+    "one_way": Reason.HOLD_SCALE_IN_ONLY,
+    "schedule": Reason.HOLD_FREEZE,
+    "bounds": Reason.HOLD_BOUNDS,
+    "consolidation": Reason.HOLD_CONSOLIDATION,
+    "schedulable": Reason.HOLD_NOT_SCHEDULABLE,
+    "rate_limit": Reason.HOLD_RATE_LIMIT,
+    "tolerance": Reason.HOLD_TOLERANCE,
+    "stabilisation": Reason.HOLD_STABILISATION,
+}
+
+
+def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Reason, str]:
+    """The reason and the binding constraint of a drafted and granted count."""
+    current = workload.replicas.spec
+    moved = [s for s in draft.trace if s.detail and s.before != s.after]
+    last = moved[-1].guard if moved else ""
+    stopped = next((s for s in draft.trace if s.guard == "paused" and s.detail), None)
+    if stopped is not None:
+        timed = stopped.detail.startswith("paused for")
+        return (Reason.HOLD_PAUSED_UNTIL if timed else Reason.HOLD_PAUSED), "paused"
+    if grant.final < draft.guarded:
+        return _budget_reason(current, grant), "gpu_budget"
+    if grant.final == current:
+        return _hold_reason(workload, draft, last)
+    is_up = grant.final > current
+    is_forced = last == "bounds" and (draft.raw > current) != is_up
+    if is_forced:
+        return (Reason.SCALE_UP_BOUNDS if is_up else Reason.SCALE_DOWN_BOUNDS), "bounds"
+    binding = last or (draft.cause if is_up else "")
+    if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
+        return (Reason.SCALE_UP_FALLBACK if is_up else Reason.SCALE_DOWN_FALLBACK), binding
+    if not is_up:
+        return Reason.SCALE_DOWN_RISK_ALLOWS, last or draft.cause
+    floor = draft.cause == "reactive_floor"
+    return (Reason.SCALE_UP_REACTIVE_FLOOR if floor else Reason.SCALE_UP_RISK), binding
+
+
+def _budget_reason(current: int, grant: Grant) -> Reason:
+    if grant.detail == UNREADABLE:
+        return Reason.HOLD_BUDGET_UNREADABLE
+    if grant.final < current:
+        return Reason.SCALE_DOWN_GPU_BUDGET
+    return Reason.HOLD_GPU_BUDGET if grant.final == current else Reason.SCALE_UP_RISK
+
+
+def _hold_reason(workload: WorkloadInput, draft: Draft, last: str) -> tuple[Reason, str]:
+    if last and draft.raw != workload.replicas.spec:
+        if last == "one_way" and workload.control.scale_out_only:
+            return Reason.HOLD_SCALE_OUT_ONLY, last
+        return _HOLDS[last], last
+    if draft.cause in (fallback.HOLD, fallback.HOLD_IF_HIGHER):
+        return Reason.HOLD_STALE_FORECAST, draft.cause
+    if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
+        return Reason.HOLD_FALLBACK, draft.cause
+    return Reason.HOLD_WITHIN_RISK, ""

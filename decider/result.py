@@ -1,0 +1,115 @@
+"""What a decision is: the counts, why, and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Where the final count lies against the current one."""
+
+    UP = "up"
+    DOWN = "down"
+    HOLD = "hold"
+
+
+class Reason(StrEnum):
+    """Why the final count is what it is: one word for people and dashboards."""
+
+    SCALE_UP_RISK = "scale_up_risk"
+    SCALE_UP_REACTIVE_FLOOR = "scale_up_reactive_floor"
+    SCALE_UP_FALLBACK = "scale_up_fallback"
+    SCALE_UP_BOUNDS = "scale_up_bounds"
+    SCALE_DOWN_RISK_ALLOWS = "scale_down_risk_allows"
+    SCALE_DOWN_FALLBACK = "scale_down_fallback"
+    SCALE_DOWN_BOUNDS = "scale_down_bounds"
+    SCALE_DOWN_GPU_BUDGET = "scale_down_gpu_budget"
+    HOLD_WITHIN_RISK = "hold_within_risk"
+    HOLD_FALLBACK = "hold_fallback"
+    HOLD_STALE_FORECAST = "hold_stale_forecast"
+    HOLD_PAUSED = "hold_paused"
+    HOLD_PAUSED_UNTIL = "hold_paused_until"
+    HOLD_SCALE_IN_ONLY = "hold_scale_in_only"
+    HOLD_SCALE_OUT_ONLY = "hold_scale_out_only"
+    HOLD_FREEZE = "hold_freeze"
+    HOLD_BOUNDS = "hold_bounds"
+    HOLD_CONSOLIDATION = "hold_consolidation"
+    HOLD_NOT_SCHEDULABLE = "hold_not_schedulable"
+    HOLD_RATE_LIMIT = "hold_rate_limit"
+    HOLD_TOLERANCE = "hold_tolerance"
+    HOLD_STABILISATION = "hold_stabilisation"
+    HOLD_GPU_BUDGET = "hold_gpu_budget"
+    HOLD_BUDGET_UNREADABLE = "hold_budget_unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStep:
+    """One guard's effect.
+
+    Attributes:
+        guard: Name of the guard.
+        before: Count it was given.
+        after: Count it passed on.
+        detail: What it saw, in words; empty when it changed nothing.
+    """
+
+    guard: str
+    before: int
+    after: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision about one workload.
+
+    Attributes:
+        workload: Name or id from the request.
+        current: Spec before.
+        raw: Count wanted before the guards.
+        final: Count decided.
+        direction: Up, down or hold.
+        reason: Why.
+        binding_constraint: What kept the count from being smaller (up) or what cut it; empty:
+            nothing but the objective.
+        rung: Rung of the ladder that gave `raw`.
+        guard_trace: Every guard in order.
+        risk_target: The promise (epsilon); None when prices alone decide.
+        risk_level: Level in use after pacing and feedback.
+        risk_before: Estimated risk if the current count is kept; None without a forecast.
+        risk_after: Estimated risk of the final count; None without a forecast.
+        risk_committed: Estimated violation before anything decided now can land, in steps.
+        is_budget_exhausted: The SLA window's violation budget is spent.
+        cost_delta_usd_per_hour: Final against current.
+        plan: (H,) planned counts; only the first is applied.
+        quantiles: Demand quantiles at the step that the decision is made for, by level.
+        counterfactuals: Counts under other circumstances, by name.
+        shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
+        fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
+        valid_until_s: After this the decision must not be applied.
+    """
+
+    workload: str
+    current: int
+    raw: int
+    final: int
+    direction: Direction
+    reason: Reason
+    binding_constraint: str
+    rung: str
+    guard_trace: tuple[GuardStep, ...]
+    risk_target: float | None
+    risk_level: float | None
+    risk_before: float | None
+    risk_after: float | None
+    risk_committed: float | None
+    is_budget_exhausted: bool
+    cost_delta_usd_per_hour: float
+    plan: tuple[int, ...]
+    quantiles: Mapping[str, float]
+    counterfactuals: Mapping[str, int]
+    shadow_price_usd_per_gpu_hour: float
+    fleet_cap: int | None
+    valid_until_s: float

@@ -1,0 +1,108 @@
+"""From the promise to the risk level in use: adaptive conformal feedback and budget pacing.
+
+With `e = epsilon`, `v_t` the measured violation of step t (share of the step out of SLA) and aim
+`a <= 1`, the feedback is
+
+    log level_{t+1} = log level_t + gain * (a * e - v_t) / e
+
+(adaptive conformal inference on a logarithmic scale: Gibbs and Candes 2021). While the level is
+not clipped, the mean violation over T steps differs from `a * e` by at most
+`e * (range of the log level) / (gain * T)`, whatever the demand does. That is a statement about
+the average in the long run, not a guarantee for a window. On top, a proportional term paces the
+budget of the SLA window: what has been over- or underspent is worked off over `pacing_steps`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from decider.config import RiskControlConfig
+from decider.types import RiskState, Sla, require
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLevel:
+    """The level in use and where it comes from.
+
+    Attributes:
+        level: Risk level that the next decision may take.
+        budget_left_ratio: Share of the SLA window's violation budget that is left, in [0, 1].
+        is_exhausted: Nothing is left.
+    """
+
+    level: float
+    budget_left_ratio: float
+    is_exhausted: bool
+
+
+def window_steps(sla: Sla, step_s: float) -> float:
+    """Length of the SLA window in steps, at least one."""
+    return max(1.0, sla.window_s / step_s)
+
+
+def _log_bounds(epsilon: float, config: RiskControlConfig) -> tuple[float, float]:
+    highest = max(min(config.max_level_ratio, config.max_level / epsilon), 1.0)
+    return math.log(config.min_level_ratio), math.log(highest)
+
+
+def risk_level(
+    state: RiskState, sla: Sla, step_s: float, config: RiskControlConfig
+) -> RiskLevel | None:
+    """The level that the next decision may take; None when prices alone decide."""
+    epsilon = sla.epsilon
+    if epsilon is None:
+        return None
+    budget = epsilon * window_steps(sla, step_s)
+    left = max(0.0, 1.0 - state.spent_steps / budget)
+    low, high = _log_bounds(epsilon, config)
+    overspent = state.spent_steps - config.aim_ratio * epsilon * state.observed_steps
+    pace = -config.pacing_gain * overspent / (epsilon * config.pacing_steps)
+    log_ratio = math.log(config.aim_ratio) + state.log_level + max(-2.0, min(1.0, pace))
+    if left <= 0.0:
+        return RiskLevel(epsilon * math.exp(low), 0.0, True)
+    return RiskLevel(epsilon * math.exp(max(low, min(high, log_ratio))), left, False)
+
+
+def update_risk(
+    state: RiskState, violation_ratio: float, sla: Sla, step_s: float, config: RiskControlConfig
+) -> RiskState:
+    """Feed one step's measured violation back.
+
+    Args:
+        state: Memory before.
+        violation_ratio: Share of the step (time or demand) that was out of SLA, in [0, 1].
+        sla: The promise.
+        step_s: Step length.
+        config: Settings.
+
+    Returns:
+        Memory after. Beyond the SLA window old steps are forgotten at the window's rate.
+    """
+    require(0.0 <= violation_ratio <= 1.0, f"violation_ratio={violation_ratio}: must be in [0, 1]")
+    n = window_steps(sla, step_s)
+    keep = 1.0 if state.observed_steps + 1.0 <= n else max(0.0, (n - 1.0) / state.observed_steps)
+    spent = state.spent_steps * keep + violation_ratio
+    observed = min(n, state.observed_steps * keep + 1.0)
+    if sla.epsilon is None:
+        return replace(state, spent_steps=spent, observed_steps=observed)
+    epsilon = sla.epsilon
+    gain = min(config.gain, config.max_drop * epsilon)
+    change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
+    low, high = _log_bounds(epsilon, config)
+    log_level = max(low, min(high, state.log_level + change))
+    log_multiplier = max(-3.0, min(14.0, state.log_multiplier - change))
+    return RiskState(log_level, spent, observed, log_multiplier)
+
+
+def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
+    """Robust floor: replicas that hold the last observed demand times `ratio`.
+
+    Whatever the forecast says, a count of at least this is asked for at every boundary. So once
+    starts have landed, a moment can be out of SLA only if demand has grown since the last
+    completed step before that count was asked for by more than `ratio` (and the capacity model
+    holds): the loss under a useless forecast is bounded by that of the reactive rule.
+    """
+    if ratio <= 0:
+        return 0
+    return math.ceil(last_demand * ratio / capacity * (1.0 - 1e-9))

@@ -1,0 +1,304 @@
+"""What a decision is made from: frozen values, checked when they are made.
+
+Shapes: W workloads, S sample paths, H horizon, P posterior draws, C context steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from decider.errors import InvalidRequest
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
+RISK_KINDS: tuple[RiskKind, ...] = ("TimeFraction", "DemandFraction", "AnyInWindow")
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise `InvalidRequest` with `message` unless `holds`."""
+    if not holds:
+        raise InvalidRequest(message)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """Replicas of one workload now.
+
+    Attributes:
+        spec: Current target count (what was last asked for).
+        ready: Replicas that serve.
+        starting_age_s: Seconds since each start on its way that is bound to a node.
+        pending_age_s: Seconds since each start that has no node yet.
+        schedulable_gpus: Free GPUs of its type that it could use; None: unknown.
+    """
+
+    spec: int
+    ready: int
+    starting_age_s: tuple[float, ...] = ()
+    pending_age_s: tuple[float, ...] = ()
+    schedulable_gpus: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse negative counts and ages."""
+        require(self.spec >= 0, f"spec={self.spec} must be >= 0")
+        require(self.ready >= 0, f"ready={self.ready} must be >= 0")
+        ages = self.starting_age_s + self.pending_age_s
+        require(all(a >= 0 and math.isfinite(a) for a in ages), f"ages {ages} must be >= 0")
+        free = self.schedulable_gpus
+        require(free is None or free >= 0, f"schedulable_gpus={free} must be >= 0")
+
+    @property
+    def on_the_way(self) -> int:
+        """Starts asked for that do not serve yet."""
+        return max(0, self.spec - self.ready)
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """One rate limit of HPA's `behavior`: at most `value` pods or per cent in `period_s`."""
+
+    kind: Literal["Pods", "Percent"]
+    value: int
+    period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingRules:
+    """HPA's `behavior.scaleUp` or `.scaleDown`; no policies means no rate limit."""
+
+    stabilization_window_s: float = 0.0
+    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
+    policies: tuple[RatePolicy, ...] = ()
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds and manners of scaling.
+
+    Attributes:
+        min_replicas: Lower bound; 0 allows scaling to zero.
+        max_replicas: Upper bound.
+        scale_up: HPA's `behavior.scaleUp`.
+        scale_down: HPA's `behavior.scaleDown`.
+        static_replicas: Last rung of the fallback ladder; None: hold.
+    """
+
+    min_replicas: int
+    max_replicas: int
+    scale_up: ScalingRules = ScalingRules()
+    scale_down: ScalingRules = ScalingRules()
+    static_replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse contradictory bounds."""
+        require(
+            0 <= self.min_replicas <= self.max_replicas,
+            f"min_replicas={self.min_replicas}, max_replicas={self.max_replicas}: "
+            "need 0 <= min <= max",
+        )
+
+    def clamp(self, replicas: int) -> int:
+        """`replicas` brought within the bounds."""
+        return max(self.min_replicas, min(self.max_replicas, replicas))
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What people have set: pauses, freezes, schedules.
+
+    Attributes:
+        is_paused: Nothing may change.
+        paused_until_s: Epoch seconds at which a pause ends by itself.
+        scale_in_only: Only decreases may happen.
+        scale_out_only: Only increases may happen.
+        schedule: Name of the schedule in force, if any.
+        schedule_min: Lower bound of that schedule.
+        schedule_max: Upper bound of that schedule.
+        freeze: `ScaleDown` or `Both` while a freeze is in force.
+    """
+
+    is_paused: bool = False
+    paused_until_s: float | None = None
+    scale_in_only: bool = False
+    scale_out_only: bool = False
+    schedule: str = ""
+    schedule_min: int | None = None
+    schedule_max: int | None = None
+    freeze: Literal["ScaleDown", "Both"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sla:
+    """The promise: at most `epsilon` of `kind` out of SLA over the window.
+
+    Attributes:
+        epsilon: Risk level in (0, 1); None: prices alone decide (newsvendor).
+        kind: What epsilon is a share of.
+        window_s: SLA window in seconds.
+        class_weight: How much a loss of this workload counts under a scarce budget.
+    """
+
+    epsilon: float | None = 0.01
+    kind: RiskKind = "TimeFraction"
+    window_s: float = 28 * 86400.0
+    class_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible promises."""
+        require(
+            self.epsilon is None or 0 < self.epsilon < 1,
+            f"epsilon={self.epsilon} must lie in (0, 1)",
+        )
+        require(self.kind in RISK_KINDS, f"kind={self.kind!r} must be one of {RISK_KINDS}")
+        require(self.window_s > 0, f"window_s={self.window_s} must be > 0")
+        require(self.class_weight > 0, f"class_weight={self.class_weight} must be > 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """GPUs of one replica and what they cost."""
+
+    gpu_type: str
+    gpus_per_replica: int = 1
+    price_usd_per_gpu_hour: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible hardware."""
+        require(self.gpus_per_replica >= 1, "gpus_per_replica must be >= 1")
+        require(self.price_usd_per_gpu_hour >= 0, "price_usd_per_gpu_hour must be >= 0")
+
+    def usd_per_hour(self, replicas: float) -> float:
+        """Cost of `replicas` in USD per hour."""
+        return replicas * self.gpus_per_replica * self.price_usd_per_gpu_hour
+
+
+@dataclass(frozen=True, slots=True)
+class RiskState:
+    """Memory of the risk control of one workload, passed in and out.
+
+    Attributes:
+        log_level: Natural logarithm of (level in use / epsilon), before pacing.
+        spent_steps: Violation within the SLA window so far, in steps.
+        observed_steps: Steps with a measured outcome within the window.
+        log_multiplier: Logarithm of the multiplier, for the sharing mode `multiplier`.
+    """
+
+    log_level: float = 0.0
+    spent_steps: float = 0.0
+    observed_steps: float = 0.0
+    log_multiplier: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened before, newest last.
+
+    Attributes:
+        demand: (C,) demand of completed steps on the grid; NaN where it was not observed.
+        demand_until_s: End of the last of those steps, epoch seconds.
+        changes: (at_s, change of the spec) of applied scalings.
+        recommendations: (at_s, raw count) of earlier decisions.
+    """
+
+    demand: FloatArray = field(default_factory=lambda: np.zeros(0))
+    demand_until_s: float = 0.0
+    changes: tuple[tuple[float, int], ...] = ()
+    recommendations: tuple[tuple[float, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a matrix."""
+        require(self.demand.ndim == 1, f"demand has shape {self.demand.shape}, must be (C,)")
+
+    def last_demand(self) -> tuple[float, int] | None:
+        """Newest observed demand and its age in steps (0: the last step); None if unknown."""
+        known = np.flatnonzero(np.isfinite(self.demand) & (self.demand >= 0))
+        if known.size == 0:
+            return None
+        return float(self.demand[known[-1]]), int(self.demand.size - 1 - known[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadInput:
+    """Everything about one workload that is not a large array.
+
+    Attributes:
+        workload: Name or id, echoed in the decision.
+        replicas: Replicas now.
+        limits: Bounds and behaviour.
+        sla: The promise.
+        hardware: GPUs and price.
+        control: Pauses, freezes, schedules.
+        history: Demand and scaling history.
+        risk: Risk control's memory.
+        forecast_rung: Rung of the forecaster that made the paths; empty: there is no forecast.
+        forecast_origin_s: Start of the last step that the forecast has seen.
+        fleet_cap: Count that the fleet's allocation allows; set for replays only.
+    """
+
+    workload: str
+    replicas: ReplicaState
+    limits: Limits
+    sla: Sla
+    hardware: Hardware
+    control: Control = Control()
+    history: History = field(default_factory=History)
+    risk: RiskState = RiskState()
+    forecast_rung: str = "model"
+    forecast_origin_s: float = 0.0
+    fleet_cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRequest:
+    """A shard's decision inputs.
+
+    Attributes:
+        workloads: W workloads.
+        paths: (W, S, H) joint demand sample paths; `paths[w, :, h]` is the step that starts at
+            `forecast_origin_s + (h + 1) * step_s`.
+        capacity_draws: (W, P) load that one ready replica serves within the SLO.
+        lead_time_draws_s: (W, P) posterior predictive draws of the lead time.
+        step_s: Step length in seconds.
+        gpu_budgets: GPUs that the shard's workloads of a type may use together; None: the budget
+            could not be read, so no increase is allowed; a type not listed has no budget.
+    """
+
+    workloads: tuple[WorkloadInput, ...]
+    paths: FloatArray
+    capacity_draws: FloatArray
+    lead_time_draws_s: FloatArray
+    step_s: float
+    gpu_budgets: Mapping[str, int | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check shapes; the content of single rows is judged by the fallback ladder."""
+        n = len(self.workloads)
+        require(n >= 1, "workloads must hold at least one workload")
+        require(self.paths.ndim == 3, f"paths has shape {self.paths.shape}, must be (W, S, H)")
+        require(self.paths.shape[0] == n, f"paths has {self.paths.shape[0]} rows, must be W={n}")
+        require(min(self.paths.shape[1:]) >= 1, f"paths has shape {self.paths.shape}: S, H >= 1")
+        for name in ("capacity_draws", "lead_time_draws_s"):
+            draws: FloatArray = getattr(self, name)
+            require(draws.ndim == 2, f"{name} has shape {draws.shape}, must be (W, P)")
+            require(draws.shape[0] == n, f"{name} has {draws.shape[0]} rows, must be W={n}")
+            require(draws.shape[1] >= 1, f"{name} must hold at least one draw")
+            require(bool(np.all(np.isfinite(draws))), f"{name} must be finite")
+        require(bool(np.all(self.capacity_draws > 0)), "capacity_draws must be > 0")
+        require(bool(np.all(self.lead_time_draws_s >= 0)), "lead_time_draws_s must be >= 0")
+        require(self.step_s > 0, f"step_s={self.step_s} must be > 0")
+        for gpu_type, budget in self.gpu_budgets.items():
+            require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
+
+    @property
+    def horizon(self) -> int:
+        """Number of forecast steps H."""
+        return int(self.paths.shape[2])
