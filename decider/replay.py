@@ -1,0 +1,171 @@
+"""A decision's inputs as bytes, and the same decision from them.
+
+Format: zlib-compressed safetensors with a JSON header; never pickle. One blob holds one workload:
+its slice of the shard, the configuration, the time, and what the fleet's budget allowed it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
+from decider.decide import decide_shard
+from decider.errors import ReplayMismatch
+from decider.explain import to_dict
+from decider.result import Decision
+from decider.types import (
+    Control,
+    FloatArray,
+    Hardware,
+    History,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+    RiskState,
+    ScalingRules,
+    ShardRequest,
+    Sla,
+    WorkloadInput,
+)
+
+FORMAT = 1
+_HEADER = "header"
+
+
+def decision_bytes(decision: Decision) -> bytes:
+    """Canonical bytes of a decision: what a replay must reproduce."""
+    return json.dumps(to_dict(decision), separators=(",", ":"), sort_keys=True).encode()
+
+
+def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardRequest:
+    """The part of a shard that one decision came from, the fleet's verdict included."""
+    workload = replace(request.workloads[row], fleet_cap=decision.fleet_cap)
+    one = slice(row, row + 1)
+    return ShardRequest(
+        (workload,),
+        request.paths[one],
+        request.capacity_draws[one],
+        request.lead_time_draws_s[one],
+        request.step_s,
+    )
+
+
+def to_bytes(
+    request: ShardRequest, row: int, decision: Decision, config: DecideConfig, now_s: float
+) -> bytes:
+    """Serialise the inputs of one decision.
+
+    Paths are kept as float16 where that loses nothing (the forecaster stores them so), and as
+    float64 otherwise.
+    """
+    part = slice_request(request, row, decision)
+    workload = asdict(part.workloads[0])
+    history = workload["history"].pop("demand")
+    header = {
+        "format": FORMAT,
+        "now_s": now_s,
+        "valid_for_s": decision.valid_until_s - now_s,
+        "step_s": part.step_s,
+        "config": asdict(config),
+        "workload": workload,
+        "shadow_price": decision.shadow_price_usd_per_gpu_hour,
+    }
+    tensors = {
+        "paths": _smallest(part.paths),
+        "capacity_draws": _smallest(part.capacity_draws),
+        "lead_time_draws_s": _smallest(part.lead_time_draws_s),
+        "demand": _smallest(np.asarray(history, dtype=float)),
+    }
+    blob = save_tensors(tensors, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+    return zlib.compress(blob, 6)
+
+
+def _smallest(values: FloatArray) -> np.ndarray[Any, Any]:
+    """The narrowest float type that holds the values exactly."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for dtype in (np.float16, np.float32):
+            narrow = values.astype(dtype)
+            if np.array_equal(narrow.astype(np.float64), values, equal_nan=True):
+                return np.ascontiguousarray(narrow)
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, float]:
+    """Read inputs back.
+
+    Returns:
+        The one-workload request, the configuration, `now_s` and `valid_for_s`.
+
+    Raises:
+        ReplayMismatch: The bytes are not a decision's inputs, or of another format version.
+    """
+    try:
+        raw = zlib.decompress(blob)
+        tensors = load_tensors(raw)
+        size = int.from_bytes(raw[:8], "little")
+        header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"][_HEADER])
+    except Exception as error:  # any of several libraries' errors: the bytes are not ours
+        raise ReplayMismatch(f"not a decision's inputs: {error}") from error
+    if header.get("format") != FORMAT:
+        raise ReplayMismatch(f"format {header.get('format')!r}, this version reads {FORMAT}")
+    wide = {name: np.asarray(t, dtype=np.float64) for name, t in tensors.items()}
+    request = ShardRequest(
+        (_workload(header["workload"], wide["demand"]),),
+        wide["paths"],
+        wide["capacity_draws"],
+        wide["lead_time_draws_s"],
+        header["step_s"],
+    )
+    return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
+
+
+def replay(blob: bytes) -> Decision:
+    """Make the decision again from its stored inputs."""
+    request, config, now_s, valid_for_s = from_bytes(blob)
+    return decide_shard(request, config, now_s, valid_for_s)[0]
+
+
+def _config(fields: Mapping[str, Any]) -> DecideConfig:
+    plain = dict(fields)
+    plain["fallback"] = FallbackConfig(**plain["fallback"])
+    plain["risk"] = RiskControlConfig(**plain["risk"])
+    plain["epsilons"] = tuple(plain["epsilons"])
+    return DecideConfig(**plain)
+
+
+def _workload(fields: Mapping[str, Any], demand: FloatArray) -> WorkloadInput:
+    plain = dict(fields)
+    replicas = dict(plain["replicas"])
+    replicas["starting_age_s"] = tuple(replicas["starting_age_s"])
+    replicas["pending_age_s"] = tuple(replicas["pending_age_s"])
+    limits = dict(plain["limits"])
+    limits["scale_up"], limits["scale_down"] = (
+        _rules(limits[name]) for name in ("scale_up", "scale_down")
+    )
+    history = dict(plain["history"], demand=demand)
+    for name in ("changes", "recommendations"):
+        history[name] = tuple((float(at), int(n)) for at, n in history[name])
+    plain |= {
+        "replicas": ReplicaState(**replicas),
+        "limits": Limits(**limits),
+        "sla": Sla(**plain["sla"]),
+        "hardware": Hardware(**plain["hardware"]),
+        "control": Control(**plain["control"]),
+        "history": History(**history),
+        "risk": RiskState(**plain["risk"]),
+    }
+    return WorkloadInput(**plain)
+
+
+def _rules(fields: Mapping[str, Any]) -> ScalingRules:
+    plain = dict(fields)
+    plain["policies"] = tuple(RatePolicy(**policy) for policy in plain["policies"])
+    return ScalingRules(**plain)
