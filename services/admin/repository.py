@@ -1,0 +1,228 @@
+"""SQL of the admin service: the fleet, decisions, actions, outcomes, models, audit.
+
+`repository_series` holds the time series of one workload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+
+_FLEET = """
+SELECT w.id, w.namespace, w.name, w.step_s, w.spec, w.spec_version, w.is_active, w.updated_at,
+       s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
+       s.pending_replicas, s.schedulable_gpus,
+       d.id AS decision_id, d.origin_at, d.decided_at, d.desired_replicas, d.raw_replicas,
+       d.current_replicas AS decided_from_replicas, d.direction, d.reason, d.binding_constraint,
+       d.rung, d.risk_target, d.risk_estimated,
+       a.result AS action_result, a.reason AS action_reason, a.applied_at,
+       i.value AS demand, i.step_at AS demand_at, r.state AS risk_state
+FROM workloads w
+LEFT JOIN LATERAL (
+    SELECT * FROM replica_states WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM decisions WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1
+) d ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM actions
+    WHERE workload_id = w.id AND decision_id = d.id AND origin_at = d.origin_at
+    ORDER BY attempt DESC LIMIT 1
+) a ON true
+LEFT JOIN LATERAL (
+    SELECT value, step_at FROM indicators
+    WHERE workload_id = w.id AND indicator = w.spec->>'demand' AND is_observed
+      AND step_at >= CAST(:now AS timestamptz) - interval '1 day'
+    ORDER BY step_at DESC LIMIT 1
+) i ON true
+LEFT JOIN risk_states r ON r.workload_id = w.id
+"""
+
+_MEASURED = """
+SELECT workload_id, avg(violation_ratio) AS violation_ratio, count(violation_ratio) AS n_steps,
+       sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+FROM outcomes
+WHERE workload_id = ANY(:ids) AND step_at >= :since
+GROUP BY workload_id
+"""
+
+_DECISIONS = """
+SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, d.forecast_id, d.policy_version,
+       d.decided_at, d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas,
+       d.direction, d.reason, d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
+       d.cost_delta_usd_per_h, a.result AS action_result, a.reason AS action_reason, a.applied_at
+FROM decisions d
+JOIN workloads w ON w.id = d.workload_id
+LEFT JOIN LATERAL (
+    SELECT result, reason, applied_at FROM actions
+    WHERE workload_id = d.workload_id AND decision_id = d.id AND origin_at = d.origin_at
+    ORDER BY attempt DESC LIMIT 1
+) a ON true
+"""
+
+
+def load_fleet(
+    connection: Connection, filters: Mapping[str, Any], limit: int, now: datetime
+) -> list[RowMapping]:
+    """Workloads in order of namespace and name, each with its newest state, decision and action.
+
+    Args:
+        connection: An open transaction.
+        filters: Any of `namespace`, `name`, `search` (part of `namespace/name`), `after`
+            (namespace, name); only active workloads unless `name` is given.
+        limit: At most this many.
+        now: Demand older than a day before this is not shown as current.
+    """
+    where, values = ["true"], {"limit": limit, "now": now}
+    if filters.get("namespace") is not None:
+        where.append("w.namespace = :namespace")
+        values["namespace"] = filters["namespace"]
+    if filters.get("name") is not None:
+        where.append("w.name = :name")
+        values["name"] = filters["name"]
+    else:
+        where.append("w.is_active")
+    if filters.get("search"):
+        where.append("position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0")
+        values["search"] = filters["search"]
+    if filters.get("after"):
+        where.append("(w.namespace, w.name) > (:after_namespace, :after_name)")
+        values["after_namespace"], values["after_name"] = filters["after"]
+    statement = f"{_FLEET} WHERE {' AND '.join(where)} ORDER BY w.namespace, w.name LIMIT :limit"  # noqa: S608
+    return list(connection.execute(text(statement), values).mappings())
+
+
+def load_measured(
+    connection: Connection, workload_ids: Sequence[int], since: datetime
+) -> dict[int, RowMapping]:
+    """Measured share out of SLA, GPU-hours and cost since `since`, by workload."""
+    statement = text(_MEASURED).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+    rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
+    return {row["workload_id"]: row for row in rows.mappings()}
+
+
+def load_workload_id(connection: Connection, namespace: str, name: str) -> RowMapping | None:
+    """Id, step and spec of one workload."""
+    statement = text(
+        "SELECT id, step_s, spec FROM workloads WHERE namespace = :namespace AND name = :name"
+    )
+    return connection.execute(statement, {"namespace": namespace, "name": name}).mappings().first()
+
+
+def load_decisions(
+    connection: Connection, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Decisions, newest first.
+
+    Args:
+        connection: An open transaction.
+        filters: Any of `workload_id`, `from_at`, `to_at` (of the origin, inclusive),
+            `direction`, `reason`, `changes` (drop holds), `after` (origin_at, id).
+        limit: At most this many.
+    """
+    where, values = _window("d.origin_at", "d.workload_id", filters)
+    for column in ("direction", "reason"):
+        if filters.get(column) is not None:
+            where.append(f"d.{column} = :{column}")
+            values[column] = filters[column]
+    if filters.get("changes"):
+        where.append("d.desired_replicas <> d.current_replicas")
+    if filters.get("after"):
+        where.append("(d.origin_at, d.id) < (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = filters["after"]
+    statement = (
+        f"{_DECISIONS} WHERE {' AND '.join(where)} "  # noqa: S608 - fixed fragments, bound values
+        "ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit"
+    )
+    return list(connection.execute(text(statement), values | {"limit": limit}).mappings())
+
+
+def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
+    """One decision with its explanation and the forecast that it was made from."""
+    statement = text(
+        "SELECT d.*, w.namespace, w.name, w.step_s, w.spec, f.model_version, "
+        "f.rung AS forecast_rung, f.reason AS forecast_reason "
+        "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
+        "LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at "
+        "WHERE d.id = :id"
+    )
+    return connection.execute(statement, {"id": decision_id}).mappings().first()
+
+
+def load_actions(
+    connection: Connection, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Actions, newest first; filters as for decisions, plus `decision_id` and `result`."""
+    where, values = _window("a.origin_at", "a.workload_id", filters)
+    for column in ("decision_id", "result"):
+        if filters.get(column) is not None:
+            where.append(f"a.{column} = :{column}")
+            values[column] = filters[column]
+    if filters.get("after"):
+        where.append("(a.origin_at, a.id) < (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = filters["after"]
+    statement = (
+        "SELECT a.*, w.namespace, w.name FROM actions a "  # noqa: S608 - fixed fragments
+        f"JOIN workloads w ON w.id = a.workload_id WHERE {' AND '.join(where)} "
+        "ORDER BY a.origin_at DESC, a.id DESC LIMIT :limit"
+    )
+    return list(connection.execute(text(statement), values | {"limit": limit}).mappings())
+
+
+def load_outcomes(
+    connection: Connection, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Outcomes, newest first; filters `workload_id`, `from_at`, `to_at`, `decision_id`, `after`."""
+    where, values = _window("o.step_at", "o.workload_id", filters)
+    if filters.get("decision_id") is not None:
+        where.append("o.decision_id = :decision_id")
+        values["decision_id"] = filters["decision_id"]
+    if filters.get("after"):
+        where.append("(o.step_at, o.workload_id) < (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = filters["after"]
+    statement = (
+        "SELECT o.*, w.namespace, w.name FROM outcomes o "  # noqa: S608 - fixed fragments
+        f"JOIN workloads w ON w.id = o.workload_id WHERE {' AND '.join(where)} "
+        "ORDER BY o.step_at DESC, o.workload_id DESC LIMIT :limit"
+    )
+    return list(connection.execute(text(statement), values | {"limit": limit}).mappings())
+
+
+def load_models(connection: Connection, before_id: int | None, limit: int) -> list[RowMapping]:
+    """Models, newest first, without their weights."""
+    statement = text(
+        "SELECT id, version, kind, status, reason, config, metrics, created_at, promoted_at, "
+        "retired_at, octet_length(artifact) AS n_bytes FROM models "
+        "WHERE CAST(:before AS integer) IS NULL OR id < :before ORDER BY id DESC LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"before": before_id, "limit": limit}).mappings())
+
+
+def load_audit(connection: Connection, before_id: int | None, limit: int) -> list[RowMapping]:
+    """Audit entries, newest first."""
+    statement = text(
+        "SELECT id, at, actor, action, object, before, after, encode(hash, 'hex') AS hash "
+        "FROM audit WHERE CAST(:before AS bigint) IS NULL OR id < :before "
+        "ORDER BY id DESC LIMIT :limit"
+    )
+    return list(connection.execute(statement, {"before": before_id, "limit": limit}).mappings())
+
+
+def _window(
+    time_column: str, workload_column: str, filters: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    where, values = ["true"], {}
+    if filters.get("workload_id") is not None:
+        where.append(f"{workload_column} = :workload_id")
+        values["workload_id"] = filters["workload_id"]
+    if filters.get("from_at") is not None:
+        where.append(f"{time_column} >= :from_at")
+        values["from_at"] = filters["from_at"]
+    if filters.get("to_at") is not None:
+        where.append(f"{time_column} <= :to_at")
+        values["to_at"] = filters["to_at"]
+    return where, values

@@ -1,0 +1,161 @@
+"""SQL of one workload's time series: demand, forecasts, allocation, scores, lead times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+
+# Of several models' forecasts at one origin, the one that a decision was made from is shown.
+_LIVE_FIRST = (
+    "(EXISTS (SELECT 1 FROM decisions d WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at))"
+    " DESC, f.id DESC"
+)
+
+
+def load_indicators(
+    connection: Connection,
+    workload_id: int,
+    names: Sequence[str],
+    window: tuple[datetime, datetime],
+) -> list[RowMapping]:
+    """Indicator values with `window[0] <= step_at <= window[1]`, by name and time."""
+    statement = text(
+        "SELECT indicator, step_at, value, is_observed FROM indicators "
+        "WHERE workload_id = :workload_id AND indicator = ANY(:names) "
+        "AND step_at BETWEEN :from_at AND :to_at ORDER BY indicator, step_at"
+    ).bindparams(bindparam("names", type_=ARRAY(TEXT)))
+    values = {"names": list(names), **_values(workload_id, window)}
+    return list(connection.execute(statement, values).mappings())
+
+
+def load_forecast(
+    connection: Connection, workload_id: int, origin_at: datetime | None
+) -> RowMapping | None:
+    """The forecast at an origin, or at the newest one."""
+    statement = text(
+        "SELECT f.id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "  # noqa: S608
+        "f.quantile_levels, f.quantiles, f.created_at FROM forecasts f "
+        "WHERE f.workload_id = :workload_id AND f.origin_at = COALESCE(:origin_at, "
+        "(SELECT max(origin_at) FROM forecasts WHERE workload_id = :workload_id)) "
+        f"ORDER BY {_LIVE_FIRST} LIMIT 1"
+    )
+    values = {"workload_id": workload_id, "origin_at": origin_at}
+    return connection.execute(statement, values).mappings().first()
+
+
+def load_neighbour_origins(
+    connection: Connection, workload_id: int, origin_at: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """The origins before and after `origin_at` that have a forecast."""
+    statement = text(
+        "SELECT (SELECT max(origin_at) FROM forecasts "
+        "WHERE workload_id = :workload_id AND origin_at < :origin_at), "
+        "(SELECT min(origin_at) FROM forecasts "
+        "WHERE workload_id = :workload_id AND origin_at > :origin_at)"
+    )
+    values = {"workload_id": workload_id, "origin_at": origin_at}
+    row = connection.execute(statement, values).one()
+    return row[0], row[1]
+
+
+def load_forecasts_ahead(
+    connection: Connection, workload_id: int, n_ahead: int, window: tuple[datetime, datetime]
+) -> list[RowMapping]:
+    """For each step of the window, the quantiles forecast `n_ahead` steps before it."""
+    statement = text(
+        "SELECT DISTINCT ON (f.origin_at) "  # noqa: S608 - a fixed fragment
+        "f.origin_at + make_interval(secs => f.step_s * :n_ahead) AS step_at, f.rung, "
+        "f.quantile_levels, "
+        "f.quantiles[:][CAST(:n_ahead AS int) : CAST(:n_ahead AS int)] AS quantiles "
+        "FROM forecasts f "
+        "WHERE f.workload_id = :workload_id AND f.n_horizon >= :n_ahead "
+        "AND f.origin_at + make_interval(secs => f.step_s * :n_ahead) BETWEEN :from_at AND :to_at "
+        "AND f.origin_at BETWEEN CAST(:from_at AS timestamptz) - interval '2 days' AND :to_at "
+        f"ORDER BY f.origin_at, {_LIVE_FIRST}"
+    )
+    values = {"n_ahead": n_ahead, **_values(workload_id, window)}
+    return list(connection.execute(statement, values).mappings())
+
+
+def load_outcome_series(
+    connection: Connection, workload_id: int, window: tuple[datetime, datetime]
+) -> list[RowMapping]:
+    """Demand, needed and ready replicas and violation per step."""
+    statement = text(
+        "SELECT step_at, demand, needed_replicas, ready_mean, violation_ratio FROM outcomes "
+        "WHERE workload_id = :workload_id AND step_at BETWEEN :from_at AND :to_at ORDER BY step_at"
+    )
+    return list(connection.execute(statement, _values(workload_id, window)).mappings())
+
+
+def load_decided_series(
+    connection: Connection, workload_id: int, window: tuple[datetime, datetime]
+) -> list[RowMapping]:
+    """Desired replicas per origin."""
+    statement = text(
+        "SELECT origin_at, desired_replicas, current_replicas FROM decisions "
+        "WHERE workload_id = :workload_id AND origin_at BETWEEN :from_at AND :to_at "
+        "ORDER BY origin_at, id"
+    )
+    return list(connection.execute(statement, _values(workload_id, window)).mappings())
+
+
+def load_state_series(
+    connection: Connection, workload_id: int, window: tuple[datetime, datetime]
+) -> list[RowMapping]:
+    """Replica states per snapshot."""
+    statement = text(
+        "SELECT observed_at, spec_replicas, ready_replicas, starting_replicas, pending_replicas "
+        "FROM replica_states WHERE workload_id = :workload_id "
+        "AND observed_at BETWEEN :from_at AND :to_at ORDER BY observed_at"
+    )
+    return list(connection.execute(statement, _values(workload_id, window)).mappings())
+
+
+def load_quality(connection: Connection, workload_id: int, since: datetime) -> list[RowMapping]:
+    """Scores of the scored forecasts since `since`, averaged per model version.
+
+    `coverage` and `pinball` are averaged key by key.
+    """
+    statement = text(
+        "WITH scored AS (SELECT * FROM forecast_scores WHERE workload_id = :workload_id "
+        "AND origin_at >= :since), keys AS ("
+        "SELECT s.model_version, e.key, avg(e.value::float8) AS coverage, "
+        "avg((s.pinball->>e.key)::float8) AS pinball "
+        "FROM scored s, jsonb_each_text(s.coverage) e GROUP BY 1, 2), by_model AS ("
+        "SELECT model_version, jsonb_object_agg(key, coverage) AS coverage, "
+        "jsonb_object_agg(key, pinball) AS pinball FROM keys GROUP BY 1) "
+        "SELECT s.model_version, count(*) AS n_forecasts, avg(s.crps) AS crps, "
+        "avg(s.crps_last_value) AS crps_last_value, max(s.origin_at) AS newest_origin_at, "
+        "b.coverage, b.pinball FROM scored s LEFT JOIN by_model b USING (model_version) "
+        "GROUP BY s.model_version, b.coverage, b.pinball ORDER BY newest_origin_at DESC"
+    )
+    values = {"workload_id": workload_id, "since": since}
+    return list(connection.execute(statement, values).mappings())
+
+
+def load_lead_times(connection: Connection, workload_id: int, since: datetime) -> RowMapping:
+    """Quantiles of the measured lead times since `since`, and the starts still on their way."""
+    statement = text(
+        "WITH s AS (SELECT ready_at, gone_at, "
+        "extract(epoch FROM ready_at - requested_at)::float8 AS lead_s FROM pod_starts "
+        "WHERE workload_id = :workload_id AND requested_at >= :since) "
+        "SELECT count(lead_s) AS n_measured, "
+        "count(*) FILTER (WHERE ready_at IS NULL AND gone_at IS NULL) AS n_on_the_way, "
+        "count(*) FILTER (WHERE ready_at IS NULL AND gone_at IS NOT NULL) AS n_abandoned, "
+        "percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
+        "percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s, "
+        "percentile_cont(0.99) WITHIN GROUP (ORDER BY lead_s) AS p99_s, "
+        "max(lead_s) AS max_s FROM s"
+    )
+    return (
+        connection.execute(statement, {"workload_id": workload_id, "since": since}).mappings().one()
+    )
+
+
+def _values(workload_id: int, window: tuple[datetime, datetime]) -> dict[str, Any]:
+    return {"workload_id": workload_id, "from_at": window[0], "to_at": window[1]}

@@ -1,0 +1,282 @@
+"""Rows to what the API returns; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.admin import schemas
+from services.kernel.domain import WorkloadSpec
+
+
+def finite(value: float | None, digits: int = 7) -> float | None:
+    """`value` to `digits` significant digits; None where it is not a number.
+
+    Postgres' REAL has seven digits; the rest is noise of the conversion.
+    """
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+def to_workload(
+    row: RowMapping, measured: RowMapping | None, window_s: float, now: datetime
+) -> schemas.WorkloadView:
+    """A workload with its live state."""
+    spec = WorkloadSpec.model_validate(row["spec"])
+    unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
+    return schemas.WorkloadView(
+        namespace=row["namespace"],
+        name=row["name"],
+        mode=spec.mode,
+        is_active=row["is_active"],
+        is_paused=is_paused(spec, now),
+        gpu_type=spec.gpu_type,
+        gpus_per_replica=spec.gpus_per_replica,
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        price_usd_per_gpu_hour=spec.price_usd_per_gpu_hour,
+        step_s=row["step_s"],
+        demand_indicator=spec.demand,
+        demand_unit=unit,
+        demand=finite(row["demand"]),
+        demand_at=row["demand_at"],
+        capacity_per_replica=spec.capacity.per_replica,
+        replicas=_replicas(row),
+        risk=_risk(row, spec, measured, window_s),
+        last_decision=_last_decision(row),
+        gpu_hours=finite(measured["gpu_hours"]) if measured else None,
+        cost_usd=finite(measured["cost_usd"]) if measured else None,
+        spec_version=row["spec_version"],
+    )
+
+
+def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
+    """Whether nothing may be applied at `now`."""
+    if spec.paused_until:
+        try:
+            until = datetime.fromisoformat(spec.paused_until)
+        except ValueError:
+            return True  # an end that cannot be read is no end
+        return now < until if until.tzinfo else True
+    return spec.paused
+
+
+def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
+    if row["state_at"] is None:
+        return None
+    return schemas.ReplicaView(
+        observed_at=row["state_at"],
+        spec=row["spec_replicas"],
+        ready=row["ready_replicas"],
+        starting=row["starting_replicas"],
+        pending=row["pending_replicas"],
+        schedulable_gpus=row["schedulable_gpus"],
+    )
+
+
+def _risk(
+    row: RowMapping, spec: WorkloadSpec, measured: RowMapping | None, window_s: float
+) -> schemas.RiskView:
+    target = row["risk_target"] if row["risk_target"] is not None else spec.sla.epsilon
+    return schemas.RiskView(
+        kind=spec.sla.kind,
+        target=target,
+        estimated=finite(row["risk_estimated"]),
+        measured=finite(measured["violation_ratio"]) if measured else None,
+        measured_window_s=window_s,
+        n_measured_steps=measured["n_steps"] if measured else 0,
+        budget_remaining=budget_remaining(row["risk_state"], spec, row["step_s"]),
+    )
+
+
+def budget_remaining(
+    state: Mapping[str, Any] | None, spec: WorkloadSpec, step_s: int
+) -> float | None:
+    """Share of the error budget left: 1 - violation spent / (epsilon * steps of the window).
+
+    None where the decision service has stored no state of the risk control yet.
+    """
+    spent = (state or {}).get("spent_steps")
+    if not isinstance(spent, (int, float)):
+        return None
+    return finite(1.0 - float(spent) / (spec.sla.epsilon * spec.sla.window_s / step_s))
+
+
+def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
+    if row["decision_id"] is None:
+        return None
+    return schemas.LastDecision(
+        id=row["decision_id"],
+        origin_at=row["origin_at"],
+        decided_at=row["decided_at"],
+        desired_replicas=row["desired_replicas"],
+        direction=row["direction"],
+        reason=row["reason"],
+        binding_constraint=row["binding_constraint"] or None,
+        rung=row["rung"],
+        action_result=row["action_result"],
+        action_reason=row["action_reason"],
+    )
+
+
+def to_decision(row: Mapping[str, Any]) -> schemas.DecisionSummary:
+    """A decision for a list."""
+    return schemas.DecisionSummary.model_validate(_decision_values(row))
+
+
+def _decision_values(row: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(row)
+    return values | {
+        "workload": values["name"],
+        "binding_constraint": values["binding_constraint"] or None,
+        "risk_target": finite(values["risk_target"]),
+        "risk_estimated": finite(values["risk_estimated"]),
+        "cost_delta_usd_per_h": finite(values["cost_delta_usd_per_h"]) or 0.0,
+    }
+
+
+def to_decision_detail(
+    row: RowMapping, actions: Sequence[RowMapping], outcomes: Sequence[RowMapping]
+) -> schemas.DecisionDetail:
+    """A decision with its forecast, actions (oldest first) and outcomes."""
+    attempts = [to_action(item) for item in reversed(actions)]
+    newest = attempts[-1] if attempts else None
+    values = _decision_values(row) | {
+        "action_result": newest.result if newest else None,
+        "action_reason": newest.reason if newest else None,
+        "applied_at": newest.applied_at if newest else None,
+        "actions": attempts,
+        "outcomes": [to_outcome(item) for item in reversed(outcomes)],
+    }
+    return schemas.DecisionDetail.model_validate(values)
+
+
+def to_action(row: RowMapping) -> schemas.ActionView:
+    """An action."""
+    return schemas.ActionView.model_validate(dict(row) | {"workload": row["name"]})
+
+
+def to_outcome(row: RowMapping) -> schemas.OutcomeView:
+    """An outcome; what is not finite was not measured."""
+    numbers = ("demand", "ready_mean", "violation_ratio", "shortage", "gpu_hours", "cost_usd")
+    cleaned = {name: finite(row[name]) for name in numbers}
+    return schemas.OutcomeView.model_validate(dict(row) | {"workload": row["name"]} | cleaned)
+
+
+def to_observed(rows: Iterable[RowMapping]) -> schemas.ObservedSeries:
+    """Demand by step."""
+    rows = list(rows)
+    return schemas.ObservedSeries(
+        step_at=[row["step_at"] for row in rows],
+        demand=[finite(row["value"]) if row["is_observed"] else None for row in rows],
+    )
+
+
+def to_forecast(
+    row: RowMapping,
+    spec: WorkloadSpec,
+    observed: schemas.ObservedSeries,
+    neighbours: tuple[datetime | None, datetime | None],
+) -> schemas.ForecastView:
+    """A fan chart."""
+    step = timedelta(seconds=row["step_s"])
+    return schemas.ForecastView(
+        id=row["id"],
+        origin_at=row["origin_at"],
+        created_at=row["created_at"],
+        model_version=row["model_version"],
+        rung=row["rung"],
+        reason=row["reason"],
+        step_s=row["step_s"],
+        unit=demand_unit(spec),
+        capacity_per_replica=spec.capacity.per_replica,
+        quantile_levels=[finite(level, 5) or 0.0 for level in row["quantile_levels"]],
+        step_at=[row["origin_at"] + step * (h + 1) for h in range(row["n_horizon"])],
+        quantiles=[[finite(value) for value in level] for level in row["quantiles"]],
+        observed=observed,
+        previous_origin_at=neighbours[0],
+        next_origin_at=neighbours[1],
+    )
+
+
+def to_forecast_ahead(
+    rows: Sequence[RowMapping],
+    observed: schemas.ObservedSeries,
+    spec: WorkloadSpec,
+    n_ahead: int,
+    step_s: int,
+) -> schemas.ForecastAheadView:
+    """Forecasts `n_ahead` steps ahead, aligned with the demand that came.
+
+    Where quantile levels changed within the window, the newest forecast's levels are kept and
+    the others' values are null.
+    """
+    levels = [finite(level, 5) or 0.0 for level in rows[-1]["quantile_levels"]] if rows else []
+    by_step = {row["step_at"]: row for row in rows}
+    demand = dict(zip(observed.step_at, observed.demand, strict=True))
+    steps = sorted(by_step.keys() | demand.keys())
+    columns: list[list[float | None]] = []
+    for step in steps:
+        row = by_step.get(step)
+        fits = row is not None and len(row["quantiles"]) == len(levels)
+        columns.append([finite(item[0]) for item in row["quantiles"]] if row and fits else
+                       [None] * len(levels))
+    return schemas.ForecastAheadView(
+        n_ahead=n_ahead,
+        step_s=step_s,
+        unit=demand_unit(spec),
+        capacity_per_replica=spec.capacity.per_replica,
+        quantile_levels=levels,
+        step_at=steps,
+        quantiles=[[column[q] for column in columns] for q in range(len(levels))],
+        demand=[demand.get(step) for step in steps],
+        rung=[by_step[step]["rung"] if step in by_step else None for step in steps],
+    )
+
+
+def demand_unit(spec: WorkloadSpec) -> str:
+    """Unit of the demand indicator, in words; its name where none is given."""
+    unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
+    return unit or spec.demand
+
+
+def to_indicators(
+    rows: Iterable[RowMapping], spec: WorkloadSpec
+) -> list[schemas.IndicatorSeries]:
+    """Indicators of a workload in the order of its spec; those without rows are empty."""
+    grouped: dict[str, list[RowMapping]] = {}
+    for row in rows:
+        grouped.setdefault(row["indicator"], []).append(row)
+    return [
+        schemas.IndicatorSeries(
+            name=item.name,
+            level=item.level,
+            unit=item.unit,
+            step_at=[row["step_at"] for row in grouped.get(item.name, [])],
+            values=[
+                finite(row["value"]) if row["is_observed"] else None
+                for row in grouped.get(item.name, [])
+            ],
+        )
+        for item in spec.indicators
+    ]
+
+
+def to_quality(row: RowMapping) -> schemas.QualityView:
+    """Averaged scores of one model."""
+    base = row["crps_last_value"]
+    skill = finite(1.0 - row["crps"] / base) if base else None
+    return schemas.QualityView(
+        model_version=row["model_version"],
+        n_forecasts=row["n_forecasts"],
+        crps=row["crps"],
+        crps_last_value=base,
+        skill_vs_last_value=skill,
+        coverage={key: round(value, 6) for key, value in (row["coverage"] or {}).items()},
+        pinball={key: finite(value) for key, value in (row["pinball"] or {}).items()},
+    )

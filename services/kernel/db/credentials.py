@@ -1,0 +1,70 @@
+"""SQL of API keys and of the audit chain, used by `services.kernel.security` only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, text, update
+
+from services.kernel.db.schema import api_keys, audit
+
+_AUDIT_LOCK = 7013
+
+
+def load_key(connection: Connection, prefix: str) -> RowMapping | None:
+    """The key with this prefix, revoked or not."""
+    statement = select(api_keys).where(api_keys.c.prefix == prefix)
+    return connection.execute(statement).mappings().first()
+
+
+def load_keys(connection: Connection) -> list[RowMapping]:
+    """All keys, newest first; the hash is for the verifier only."""
+    return list(connection.execute(select(api_keys).order_by(api_keys.c.id.desc())).mappings())
+
+
+def insert_key(connection: Connection, values: dict[str, Any]) -> int:
+    """Store a key and return its id."""
+    statement = insert(api_keys).values(values).returning(api_keys.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def set_key_revoked(connection: Connection, key_id: int, at: datetime) -> RowMapping | None:
+    """Mark a key revoked; None where there is no such key that is still in force."""
+    statement = (
+        update(api_keys)
+        .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=at)
+        .returning(api_keys)
+    )
+    return connection.execute(statement).mappings().first()
+
+
+def has_key_in_force(connection: Connection, role: str, at: datetime) -> bool:
+    """Whether a key of this role could log in at `at`."""
+    statement = select(api_keys.c.id).where(
+        api_keys.c.role == role,
+        api_keys.c.revoked_at.is_(None),
+        api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > at),
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def lock_audit_tail(connection: Connection) -> bytes | None:
+    """Hash of the newest audit entry; no other transaction can append until this one ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _AUDIT_LOCK})
+    statement = select(audit.c.hash).order_by(audit.c.id.desc()).limit(1)
+    return connection.execute(statement).scalar()
+
+
+def insert_audit(connection: Connection, values: dict[str, Any]) -> int:
+    """Store an audit entry and return its id."""
+    statement = insert(audit).values(values).returning(audit.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def iterate_audit(connection: Connection) -> Iterator[RowMapping]:
+    """All audit entries, oldest first, without loading them at once."""
+    statement = select(audit).order_by(audit.c.id).execution_options(yield_per=1000)
+    yield from connection.execute(statement).mappings()
