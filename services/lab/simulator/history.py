@@ -1,0 +1,45 @@
+"""The history before the replay: somebody had to scale the fleet then too.
+
+A plain HPA with a target that nobody tuned; its allocation drives the closed-loop indicators of the
+history and gives every policy the same replicas to start from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from decider.policies import HpaConfig
+from services.lab.fleet import Fleet
+from services.lab.simulator.fluid import history_input, run_hpa
+
+FloatArray = npt.NDArray[np.float64]
+
+HISTORY_TARGET_PERCENT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRun:
+    """Allocation in the history; arrays (W, n_history).
+
+    Attributes:
+        spec: Replicas asked for.
+        ready_mean: Time-mean ready replicas.
+    """
+
+    spec: FloatArray
+    ready_mean: FloatArray
+
+    @property
+    def last_spec(self) -> FloatArray:
+        """(W,) replicas at the end of the history."""
+        return self.spec[:, -1]
+
+
+def simulate_history(fleet: Fleet, target_percent: int = HISTORY_TARGET_PERCENT) -> HistoryRun:
+    """Run the untuned HPA over the history."""
+    given = history_input(fleet)
+    trajectory = run_hpa(given, np.array([float(target_percent)]), HpaConfig())
+    return HistoryRun(spec=trajectory.asked[0], ready_mean=trajectory.ready_mean(given.step_s)[0])
