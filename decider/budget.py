@@ -22,9 +22,11 @@ def share_budgets(
     grants = [Grant(d.guarded) for d in drafts]
     by_type: dict[str, list[int]] = {}
     for row, w in enumerate(request.workloads):
-        if w.fleet_cap is not None and w.fleet_cap < drafts[row].guarded:
-            grants[row] = Grant(w.fleet_cap, w.fleet_cap, 0.0, "the fleet's budget")
-        elif w.fleet_cap is None and w.hardware.gpu_type in request.gpu_budgets:
+        if w.verdict is not None:
+            given = w.verdict
+            price = given.shadow_price_usd_per_gpu_hour
+            grants[row] = Grant(given.cap, given.cap, price, given.detail)
+        elif w.hardware.gpu_type in request.gpu_budgets:
             by_type.setdefault(w.hardware.gpu_type, []).append(row)
     for gpu_type, rows in by_type.items():
         budget = request.gpu_budgets[gpu_type]
@@ -82,6 +84,8 @@ def _claims(
 def _least(workload: WorkloadInput, wanted: int) -> int:
     """Least count that the budget may cut a workload to: people's pauses outrank it."""
     control = workload.control
+    if not workload.has_replica_state:
+        return wanted
     held = control.is_paused or control.freeze is not None or control.scale_out_only
     if held or control.paused_until_s is not None:
         return min(wanted, workload.replicas.spec)

@@ -1,7 +1,7 @@
 """Guards, in order, each leaving its step in the trace.
 
-paused -> scale-in/out only -> schedules and freezes -> bounds -> consolidation -> schedulable ->
-rate limits -> tolerance -> stabilisation. (Stale input is judged first, by the fallback ladder;
+unknown replicas -> paused -> scale-in/out only -> schedules and freezes -> bounds ->
+consolidation -> schedulable -> rate limits -> tolerance -> stabilisation. (Stale input is judged first, by the fallback ladder;
 the fleet's budget comes last, in `decider.fleet`.) A guard moves a count towards the current one
 or into the bounds, and never raises what it is meant to cap.
 """
@@ -49,6 +49,13 @@ class GuardInput:
 
 
 Guard = Callable[[GuardInput, int], tuple[int, str]]
+
+
+def replicas_known(given: GuardInput, count: int) -> tuple[int, str]:
+    """Nothing is changed from a state that was never measured."""
+    if not given.workload.has_replica_state:
+        return given.current, "the replicas have not been measured"
+    return count, ""
 
 
 def paused(given: GuardInput, count: int) -> tuple[int, str]:
@@ -186,6 +193,7 @@ def stabilisation(given: GuardInput, count: int) -> tuple[int, str]:
 
 
 ORDER: tuple[tuple[str, Guard], ...] = (
+    ("replicas_known", replicas_known),
     ("paused", paused),
     ("one_way", one_way),
     ("schedule", schedule),
@@ -202,15 +210,15 @@ def apply_guards(given: GuardInput, raw: int) -> tuple[int, tuple[GuardStep, ...
     """Pass a raw count through the guards.
 
     Returns:
-        The count and the trace. A pause or a full freeze ends the passage at once: it outranks
-        the bounds too.
+        The count and the trace. An unknown state, a pause or a full freeze ends the passage at
+        once: it outranks the bounds too.
     """
     count, trace = raw, []
     for name, guard in ORDER:
         after, detail = guard(given, count)
         trace.append(GuardStep(name, count, after, detail))
         count = after
-        if name == "paused" and detail:
+        if name in ("replicas_known", "paused") and detail:
             break
         if name == "schedule" and given.workload.control.freeze == "Both":
             break

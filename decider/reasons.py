@@ -55,6 +55,8 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
     current = workload.replicas.spec
     moved = [s for s in draft.trace if s.detail and s.before != s.after]
     last = moved[-1].guard if moved else ""
+    if not workload.has_replica_state:
+        return Reason.HOLD_UNKNOWN_REPLICAS, "replicas_known"
     stopped = next((s for s in draft.trace if s.guard == "paused" and s.detail), None)
     if stopped is not None:
         timed = stopped.detail.startswith("paused for")

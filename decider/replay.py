@@ -23,6 +23,7 @@ from decider.explain import to_dict
 from decider.result import Decision
 from decider.types import (
     Control,
+    FleetVerdict,
     FloatArray,
     Hardware,
     History,
@@ -47,7 +48,11 @@ def decision_bytes(decision: Decision) -> bytes:
 
 def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardRequest:
     """The part of a shard that one decision came from, the fleet's verdict included."""
-    workload = replace(request.workloads[row], fleet_cap=decision.fleet_cap)
+    verdict = None
+    if decision.fleet_cap is not None:
+        price, detail = decision.shadow_price_usd_per_gpu_hour, decision.guard_trace[-1].detail
+        verdict = FleetVerdict(decision.fleet_cap, price, detail)
+    workload = replace(request.workloads[row], verdict=verdict)
     one = slice(row, row + 1)
     return ShardRequest(
         (workload,),
@@ -59,12 +64,23 @@ def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardR
 
 
 def to_bytes(
-    request: ShardRequest, row: int, decision: Decision, config: DecideConfig, now_s: float
+    request: ShardRequest,
+    row: int,
+    decision: Decision,
+    config: DecideConfig,
+    now_s: float,
+    path_scale: float = 1.0,
 ) -> bytes:
     """Serialise the inputs of one decision.
 
-    Paths are kept as float16 where that loses nothing (the forecaster stores them so), and as
-    float64 otherwise.
+    Args:
+        request: The shard's request.
+        row: The workload's row.
+        decision: What was decided.
+        config: Settings.
+        now_s: Time of the decision, epoch seconds.
+        path_scale: The paths are this many times a float16 array (the forecaster stores them
+            so), which is then what is kept; arrays are narrowed only where that loses nothing.
     """
     part = slice_request(request, row, decision)
     workload = asdict(part.workloads[0])
@@ -76,16 +92,28 @@ def to_bytes(
         "step_s": part.step_s,
         "config": asdict(config),
         "workload": workload,
-        "shadow_price": decision.shadow_price_usd_per_gpu_hour,
+        "path_scale": path_scale if _is_scaled(part.paths, path_scale) else 1.0,
     }
     tensors = {
-        "paths": _smallest(part.paths),
+        "paths": _unscaled(part.paths, path_scale),
         "capacity_draws": _smallest(part.capacity_draws),
         "lead_time_draws_s": _smallest(part.lead_time_draws_s),
         "demand": _smallest(np.asarray(history, dtype=float)),
     }
     blob = save_tensors(tensors, metadata={_HEADER: json.dumps(header, sort_keys=True)})
     return zlib.compress(blob, 6)
+
+
+def _is_scaled(paths: FloatArray, scale: float) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = (paths / scale).astype(np.float16)
+    return np.array_equal(narrow.astype(np.float64) * scale, paths, equal_nan=True)
+
+
+def _unscaled(paths: FloatArray, scale: float) -> np.ndarray[Any, Any]:
+    if not _is_scaled(paths, scale):
+        return _smallest(paths)
+    return np.ascontiguousarray((paths / scale).astype(np.float16))
 
 
 def _smallest(values: FloatArray) -> np.ndarray[Any, Any]:
@@ -119,7 +147,7 @@ def from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, float]:
     wide = {name: np.asarray(t, dtype=np.float64) for name, t in tensors.items()}
     request = ShardRequest(
         (_workload(header["workload"], wide["demand"]),),
-        wide["paths"],
+        wide["paths"] * header["path_scale"],
         wide["capacity_draws"],
         wide["lead_time_draws_s"],
         header["step_s"],
@@ -161,6 +189,7 @@ def _workload(fields: Mapping[str, Any], demand: FloatArray) -> WorkloadInput:
         "control": Control(**plain["control"]),
         "history": History(**history),
         "risk": RiskState(**plain["risk"]),
+        "verdict": FleetVerdict(**plain["verdict"]) if plain["verdict"] else None,
     }
     return WorkloadInput(**plain)
 

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     HOLD_WITHIN_RISK = "hold_within_risk"
     HOLD_FALLBACK = "hold_fallback"
     HOLD_STALE_FORECAST = "hold_stale_forecast"
+    HOLD_UNKNOWN_REPLICAS = "hold_unknown_replicas"
     HOLD_PAUSED = "hold_paused"
     HOLD_PAUSED_UNTIL = "hold_paused_until"
     HOLD_SCALE_IN_ONLY = "hold_scale_in_only"

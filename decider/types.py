@@ -227,6 +227,21 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetVerdict:
+    """What a GPU budget left of one workload's count.
+
+    Attributes:
+        cap: Count allowed.
+        shadow_price_usd_per_gpu_hour: Price of the budget.
+        detail: In words.
+    """
+
+    cap: int
+    shadow_price_usd_per_gpu_hour: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadInput:
     """Everything about one workload that is not a large array.
 
@@ -241,7 +256,8 @@ class WorkloadInput:
         risk: Risk control's memory.
         forecast_rung: Rung of the forecaster that made the paths; empty: there is no forecast.
         forecast_origin_s: Start of the last step that the forecast has seen.
-        fleet_cap: Count that the fleet's allocation allows; set for replays only.
+        verdict: What the fleet's budget left of the count; set for replays only.
+        has_replica_state: The replicas were measured; where they were not, nothing is changed.
     """
 
     workload: str
@@ -254,7 +270,8 @@ class WorkloadInput:
     risk: RiskState = RiskState()
     forecast_rung: str = "model"
     forecast_origin_s: float = 0.0
-    fleet_cap: int | None = None
+    verdict: FleetVerdict | None = None
+    has_replica_state: bool = True
 
 
 @dataclass(frozen=True, slots=True)
