@@ -82,7 +82,8 @@ class FitResult:
     report: FitReport
 
 
-OnProgress = Callable[[FitProgress], None]
+OnProgress = Callable[[FitProgress], object]
+"""Called after each epoch; returning False ends that stage (a time budget, a user's stop)."""
 
 
 def fit(
@@ -98,7 +99,7 @@ def fit(
         series: Histories on one step length; those too short or unobserved are skipped.
         config: Configuration.
         seed: Fixes first parameters and the order of examples: same seed, same bytes.
-        on_progress: Called after each epoch.
+        on_progress: Called after each epoch; see `OnProgress`.
 
     Raises:
         HistoryTooShort: If no series can be trained on.
@@ -130,10 +131,12 @@ class _Trainer:
         on_progress: OnProgress | None,
     ) -> None:
         self.series, self.config, self.on_progress = series, config, on_progress
-        self.generator = torch.Generator().manual_seed(seed)
+        # Two streams, so that a change of the network's size leaves the examples as they are.
+        self.generator = torch.Generator().manual_seed(2 * seed)
+        parameters = torch.Generator().manual_seed(2 * seed + 1)
         names = sorted({name for s in series for name in s.indicators})
         self.vocabulary = Vocabulary(tuple(s.workload for s in series), tuple(names))
-        self.net = ForecastNet(config, self.vocabulary, self.generator)
+        self.net = ForecastNet(config, self.vocabulary, parameters)
         train, held = split_origins(series, config)
         setting = config.train
         train = train.take(shuffled(train.which.size, setting.max_windows, self.generator))
@@ -164,15 +167,15 @@ class _Trainer:
                 count += 1
             with average.applied(self.net):
                 validation = self._evaluate()
-            self._report("marginals", epoch, setting.epochs, total / count, validation)
+            may_go_on = self._report("marginals", epoch, setting.epochs, total / count, validation)
             if not math.isfinite(validation) or validation > DIVERGED_RATIO * best_loss:
                 raise TrainingDiverged(f"validation loss {validation} at epoch {epoch}")
             if validation < best_loss:
                 best_loss, best_state, since_best = validation, average.state(), 0
             else:
                 since_best += 1
-                if since_best >= setting.patience:
-                    break
+            if since_best >= setting.patience or not may_go_on:
+                break
         self.net.load_state_dict(best_state)
         return epoch
 
@@ -243,9 +246,11 @@ class _Trainer:
                 optimiser.step()
                 total, count = total + float(loss.detach()), count + 1
             now = held_out()
-            self._report("flow", epoch, n_epochs, total / count, -now)
+            may_go_on = self._report("flow", epoch, n_epochs, total / count, -now)
             if now > best:
                 best, best_state = now, copy.deepcopy(flow.state_dict())
+            if not may_go_on:
+                break
         flow.load_state_dict(best_state)
         return best - start
 
@@ -291,8 +296,8 @@ class _Trainer:
         )
         return FitResult(model, report)
 
-    def _report(self, stage: str, epoch: int, n_epochs: int, train: float, held: float) -> None:
+    def _report(self, stage: str, epoch: int, n_epochs: int, train: float, held: float) -> bool:
+        """Note a line of progress; false when the caller wants this stage to end."""
         line = FitProgress(stage, epoch, n_epochs, train, held)
         self.history.append(line)
-        if self.on_progress is not None:
-            self.on_progress(line)
+        return self.on_progress is None or self.on_progress(line) is not False

@@ -1,0 +1,1 @@
+"""The forecasting service: indicators in, forecasts, scores and the model registry out."""

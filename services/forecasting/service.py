@@ -1,0 +1,161 @@
+"""Forecast a shard at an origin; find what was lost and send it again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from forecaster.calibration import calibrate, from_dicts
+from forecaster.config import WindowConfig
+from forecaster.ladder import LadderForecast
+from services.forecasting import repository
+from services.forecasting.model_store import ModelStore, Serving
+from services.forecasting.repository import Span
+from services.forecasting.translate import (
+    NO_FORECAST_RUNG,
+    ForecastRow,
+    WorkloadRow,
+    level_key,
+    to_rows,
+    to_windows,
+)
+from services.kernel import telemetry
+from services.kernel.clock import Clock, make_rng
+from services.kernel.db.session import unit_of_work
+from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, JobSender, shard_job
+from services.kernel.settings import Settings
+
+SHOWN_LEVELS = (0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasting:
+    """What the use cases of this service need."""
+
+    engine: Engine
+    settings: Settings
+    clock: Clock
+    sender: JobSender
+    store: ModelStore
+
+
+def context_spans(origin_at: datetime, step_s: int, window: WindowConfig) -> list[Span]:
+    """Stretches of steps that a window at `origin_at` reads: context and seasonal blocks."""
+    step = timedelta(seconds=step_s)
+    spans = [Span(origin_at - (window.context - 1) * step, origin_at)]
+    for lag_s in window.season_lags_s:
+        lag = max(round(lag_s / step_s), 1) * step
+        first = origin_at - lag - (window.season_past - 1) * step
+        last = min(origin_at - lag + window.horizon * step, origin_at)
+        if first < spans[0].first_at:
+            spans.append(Span(first, last))
+    return spans
+
+
+def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
+    """Forecast every active workload of a shard at one origin and pass it on to the decision.
+
+    Safe to run twice: forecasts that are there already stay, and the decision job is sent again.
+
+    Returns:
+        New forecasts.
+    """
+    rows: list[ForecastRow] = []
+    with unit_of_work(app.engine, app.sender) as work:
+        workloads = repository.load_workloads(work.connection, shard)
+        if not workloads:
+            return 0
+        serving = app.store.current(work.connection)
+        rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
+        groups: dict[int, list[WorkloadRow]] = defaultdict(list)
+        for workload in workloads:
+            groups[workload.step_s].append(workload)
+        for group in groups.values():
+            rows += _forecast_group(app, work.connection, serving, group, origin_at, rng)
+        n_new = repository.insert_forecasts(work.connection, rows, app.clock.now())
+        work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+    _measure(workloads, rows, n_new)
+    return n_new
+
+
+def _forecast_group(
+    app: Forecasting,
+    connection: Connection,
+    serving: Serving,
+    workloads: Sequence[WorkloadRow],
+    origin_at: datetime,
+    rng: np.random.Generator,
+) -> list[ForecastRow]:
+    """Forecast workloads on one step length."""
+    window = serving.config.window
+    step_s = workloads[0].step_s
+    samples = repository.load_samples(
+        connection,
+        [w.id for w in workloads],
+        origin_at,
+        step_s,
+        context_spans(origin_at, step_s, window),
+    )
+    windows = to_windows(workloads, samples, int(origin_at.timestamp()), window)
+    horizon = min(app.settings.horizon_steps, window.horizon)
+    result = serving.ladder.predict(windows, horizon, app.settings.n_paths, rng)
+    result = _calibrated(connection, serving, workloads, result)
+    return to_rows(workloads, result, origin_at, serving.version, horizon)
+
+
+def _calibrated(
+    connection: Connection,
+    serving: Serving,
+    workloads: Sequence[WorkloadRow],
+    result: LadderForecast,
+) -> LadderForecast:
+    if result.forecast is None:
+        return result
+    by_key = {w.key: w.id for w in workloads}
+    stored = repository.load_calibration(connection, list(by_key.values()), serving.version)
+    forecast = result.forecast
+    state = from_dicts(
+        forecast.workloads,
+        forecast.quantile_levels,
+        {key: stored[i] for key, i in by_key.items() if i in stored},
+    )
+    return replace(result, forecast=calibrate(forecast, state))
+
+
+def _measure(workloads: Sequence[WorkloadRow], rows: Sequence[ForecastRow], n_new: int) -> None:
+    by_id = {w.id: w for w in workloads}
+    for row in rows:
+        workload = by_id[row.workload_id]
+        labels = (workload.namespace, workload.name)
+        if n_new:
+            telemetry.forecasts_total.labels(row.rung).inc()
+        is_fallback = bool(row.reason) or row.rung == NO_FORECAST_RUNG
+        telemetry.fallback_active.labels(*labels, row.rung).set(is_fallback)
+        for level, quantile in zip(row.quantile_levels, row.quantiles, strict=True):
+            if any(abs(level - shown) < 1e-6 for shown in SHOWN_LEVELS):
+                key = level_key(level)
+                telemetry.forecast_quantile.labels(*labels, key).set(quantile[0])
+
+
+def sweep(app: Forecasting) -> int:
+    """Send again what a lost job left behind; returns how many jobs were sent.
+
+    Origins that have indicators but no forecast are forecast; forecasts without a decision are
+    passed on.
+    """
+    now = app.clock.now()
+    with unit_of_work(app.engine, app.sender) as work:
+        missing = repository.load_missing_forecasts(work.connection, now)
+        undecided = repository.load_undecided(work.connection, now)
+        for shard, origin_at in missing:
+            work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at))
+        for shard, origin_at in undecided:
+            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+    telemetry.jobs_resent_total.labels(FORECAST_SHARD).inc(len(missing))
+    telemetry.jobs_resent_total.labels(DECIDE_SHARD).inc(len(undecided))
+    return len(missing) + len(undecided)
