@@ -212,9 +212,9 @@ def _latent_intensity(options: FleetOptions, draws: list[_Draws], grid_s: FloatA
         rng = make_rng(options.seed, "latent", i)
         log_level = _slow_level(rng, options, draw.profile, grid_s)
         log_level += 0.10 * rng.uniform(0.3, 1.5) * slow + 0.04 * rng.uniform(0.3, 1.5) * quick
-        log_level += rng.uniform(0.06, 0.16) * own_slow[i]
-        log_level += rng.uniform(0.02, 0.05) * own_quick[i]
-        extra = bursts(rng, grid_s, _uniform(rng, draw.profile.bursts_per_day), 0.35)
+        log_level += rng.uniform(0.08, 0.20) * own_slow[i]
+        log_level += rng.uniform(0.02, 0.06) * own_quick[i]
+        extra = bursts(rng, grid_s, _uniform(rng, draw.profile.bursts_per_day), 0.30)
         for at_s, height in incidents:
             if rng.random() < 0.4:
                 extra += height * burst_shape(grid_s, at_s, 600.0, 2400.0)

@@ -1,7 +1,7 @@
 """Fast model of the cluster with fixed lead times and enough GPUs, for tuning on history.
 
 With a fixed lead time L, and scale-down taking the youngest replicas first, the ready replicas at
-any moment are the smallest count asked for within the last L: `ready(s) = min n(u), u in [s - L, s]`.
+any moment s are the smallest count asked for within the last L: `min n(u), u in [s - L, s]`.
 A step therefore has at most two parts: before and after a start of that step lands. The engine with
 zero variance gives the same numbers (a test holds them equal).
 """

@@ -1,7 +1,7 @@
 """Tunes the rivals on history: the cheapest setting that keeps the asked violation rate.
 
-One setting for the whole fleet, chosen with the fast fluid model (lead times fixed at their median),
-never with the replayed part.
+One setting for the whole fleet, chosen with the fast fluid model (lead times fixed at their
+median), never with the replayed part.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from services.lab.simulator.fluid import (
 
 FloatArray = npt.NDArray[np.float64]
 
-HPA_TARGETS = (5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 22, 25, 28, 31, 34, 38, 42, 46, 50, 55, 60, 65)
-HPA_TARGETS += (70, 75, 80, 85, 90, 95)
+HPA_TARGETS = (*range(5, 20), *range(20, 50, 2), *range(50, 100))
 WINDOWS_S = (300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 24 * 3600.0)
 PERCENTILES = (50.0, 80.0, 90.0, 95.0, 99.0, 100.0)
 MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.3, 1.7, 2.2, 3.0)
