@@ -1,7 +1,8 @@
 """Guards, in order, each leaving its step in the trace.
 
 unknown replicas -> paused -> scale-in/out only -> schedules and freezes -> bounds ->
-consolidation -> schedulable -> rate limits -> tolerance -> stabilisation. (Stale input is judged first, by the fallback ladder;
+consolidation -> schedulable -> rate limits -> tolerance -> stabilisation. (Stale input is
+judged first, by the fallback ladder;
 the fleet's budget comes last, in `decider.fleet`.) A guard moves a count towards the current one
 or into the bounds, and never raises what it is meant to cap.
 """

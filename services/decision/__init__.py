@@ -1,0 +1,1 @@
+"""The decision service: forecasts in, decisions with their reasons out, outcomes fed back."""

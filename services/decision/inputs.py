@@ -1,0 +1,222 @@
+"""From a shard's rows to the decider's request; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from decider import History, ReplicaState, ShardRequest, WorkloadInput
+from decider.capacity import capacity_draws
+from decider.lead_time import LeadTimeBelief, predictive_draws, update_belief
+from decider.types import FloatArray
+from services.decision import translate
+from services.kernel.domain import WorkloadSpec
+
+N_DRAWS = 64
+PRIOR_STARTS = 20.0
+"""Starts that a stated or fitted lead time counts for against those of the last hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One active workload of the shard."""
+
+    id: int
+    namespace: str
+    name: str
+    step_s: int
+    spec: WorkloadSpec
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRows:
+    """Rows of a shard by workload id.
+
+    Attributes:
+        demand: Step starts (epoch seconds) and values of the observed demand.
+        states: Replica snapshots in time order.
+        changes: Applied scalings in time order.
+        starts: Pod starts, oldest first.
+        recommendations: Earlier decisions in time order.
+        risk: Risk control's memory as stored.
+        lead_time_s: Draws of the fitted lead time by scope.
+        capacity: Draws of the fitted capacity by scope.
+    """
+
+    demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    states: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    changes: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    starts: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    recommendations: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    risk: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
+    capacity: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request and the forecasts that its rows came from."""
+
+    request: ShardRequest
+    members: tuple[Member, ...]
+    forecasts: tuple[RowMapping, ...]
+    path_scales: tuple[float, ...]
+
+
+def scopes_of(members: Sequence[Member]) -> list[str]:
+    """Posterior scopes that the members may use, their own and their GPU types'."""
+    own = [f"workload:{m.id}" for m in members]
+    return own + sorted({f"gpu_type:{m.spec.gpu_type}" for m in members})
+
+
+def group_rows(rows: Sequence[RowMapping]) -> dict[int, list[RowMapping]]:
+    """Rows by workload id, order kept."""
+    grouped: dict[int, list[RowMapping]] = {}
+    for row in rows:
+        grouped.setdefault(int(row["workload_id"]), []).append(row)
+    return grouped
+
+
+def prepare(
+    members: Mapping[int, Member], forecasts: Sequence[RowMapping], rows: ShardRows, now: datetime
+) -> list[Prepared]:
+    """Build one request per step length and forecast shape."""
+    groups: dict[tuple[int, int, int], list[tuple[RowMapping, translate.DemandPaths]]] = {}
+    for forecast in forecasts:
+        paths = translate.to_paths(forecast)
+        key = (int(forecast["step_s"]), *paths.paths.shape)
+        groups.setdefault(key, []).append((forecast, paths))
+    prepared = []
+    for (step_s, _, _), group in groups.items():
+        chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
+        inputs = tuple(
+            workload_input(member, forecast, rows, now)
+            for member, (forecast, _) in zip(chosen, group, strict=True)
+        )
+        request = ShardRequest(
+            inputs,
+            np.stack([paths.paths for _, paths in group]),
+            np.stack([capacity_of(m, rows) for m in chosen]),
+            np.stack([lead_time_of(m, rows, now) for m in chosen]),
+            float(step_s),
+        )
+        scales = tuple(paths.scale for _, paths in group)
+        prepared.append(Prepared(request, chosen, tuple(f for f, _ in group), scales))
+    return prepared
+
+
+def capacity_of(member: Member, rows: ShardRows) -> FloatArray:
+    """(P,) capacity draws: fitted ones where there are, else the stated mean and cv."""
+    fitted = rows.capacity.get(f"workload:{member.id}")
+    if fitted is not None:
+        return _resized(fitted)
+    stated = member.spec.capacity
+    return capacity_draws(stated.per_replica, stated.cv, N_DRAWS)
+
+
+def lead_time_of(member: Member, rows: ShardRows, now: datetime) -> FloatArray:
+    """(P,) lead time draws: the fitted or stated belief, updated with the last hours' starts.
+
+    Starts that are still on their way count as right-censored at their present age.
+    """
+    spec = member.spec
+    fitted = rows.lead_time_s.get(f"workload:{member.id}")
+    if fitted is None:
+        fitted = rows.lead_time_s.get(f"gpu_type:{spec.gpu_type}")
+    if fitted is None:
+        stated = spec.lead_time
+        belief = LeadTimeBelief.from_median(stated.median_s, stated.sigma, PRIOR_STARTS)
+    else:
+        logs = np.log(np.maximum(fitted, 1e-3))
+        belief = LeadTimeBelief(float(logs.mean()), float(logs.std()), PRIOR_STARTS, PRIOR_STARTS)
+    durations, ages = durations_of(rows.starts.get(member.id, ()), now)
+    return predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
+
+
+def durations_of(starts: Sequence[RowMapping], now: datetime) -> tuple[FloatArray, FloatArray]:
+    """Lead times of finished starts and ages of those on their way, in seconds.
+
+    A pod that went away before it was ready is censored at the time it went.
+    """
+    durations, ages = [], []
+    for start in starts:
+        if start["ready_at"] is not None:
+            durations.append((start["ready_at"] - start["requested_at"]).total_seconds())
+        else:
+            ages.append(((start["gone_at"] or now) - start["requested_at"]).total_seconds())
+    kept_durations = np.array([d for d in durations if d > 0], dtype=float)
+    return kept_durations, np.array([a for a in ages if a > 0], dtype=float)
+
+
+def _resized(draws: FloatArray) -> FloatArray:
+    """`N_DRAWS` evenly spaced order statistics of the draws."""
+    at = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
+    return np.asarray(np.quantile(draws, at))
+
+
+def workload_input(
+    member: Member, forecast: RowMapping, rows: ShardRows, now: datetime
+) -> WorkloadInput:
+    """Everything about one workload but its large arrays."""
+    state, measured = replicas_of(member, rows, now)
+    return WorkloadInput(
+        workload=member.key,
+        replicas=state,
+        limits=translate.to_limits(member.spec),
+        sla=translate.to_sla(member.spec),
+        hardware=translate.to_hardware(member.spec),
+        control=translate.to_control(member.spec, now),
+        history=history_of(member, forecast, rows),
+        risk=translate.to_risk_state(rows.risk.get(member.id)),
+        forecast_rung=translate.forecast_rung(forecast),
+        forecast_origin_s=forecast["origin_at"].timestamp(),
+        has_replica_state=measured,
+    )
+
+
+def replicas_of(member: Member, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:
+    """Newest replica state; where none was ever measured, the last decision stands in for it."""
+    states = rows.states.get(member.id, ())
+    if states:
+        newest = states[-1]
+        age_s = (now - newest["observed_at"]).total_seconds()
+        return translate.aged(translate.to_replica_state(newest), age_s), True
+    earlier = rows.recommendations.get(member.id, ())
+    count = int(earlier[-1]["desired_replicas"]) if earlier else member.spec.min_replicas
+    return ReplicaState(count, count), False
+
+
+def history_of(member: Member, forecast: RowMapping, rows: ShardRows) -> History:
+    """Demand on the grid up to the origin, and what was decided and applied before."""
+    step_s = float(member.step_s)
+    until_s = forecast["origin_at"].timestamp() + step_s
+    demand = np.zeros(0)
+    known = rows.demand.get(member.id)
+    if known is not None and known[0].size:
+        steps_s, values = known
+        first_s = float(steps_s[0])
+        demand = np.full(max(0, round((until_s - first_s) / step_s)), np.nan)
+        at = np.round((steps_s - first_s) / step_s).astype(np.int64)
+        inside = (at >= 0) & (at < demand.size)
+        demand[at[inside]] = values[inside]
+    changes = tuple(
+        (c["applied_at"].timestamp(), int(c["to_replicas"]) - int(c["from_replicas"]))
+        for c in rows.changes.get(member.id, ())
+        if c["from_replicas"] is not None
+    )
+    earlier = tuple(
+        (r["decided_at"].timestamp(), int(r["raw_replicas"]))
+        for r in rows.recommendations.get(member.id, ())
+        if r["origin_at"] < forecast["origin_at"]
+    )
+    return History(demand, until_s, changes, earlier)

@@ -1,0 +1,122 @@
+"""Outcomes of finished steps, and the risk control's memory after them; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from decider.config import RiskControlConfig
+from decider.risk import update_risk
+from decider.score import StepOutcome, StepPrice, score_step
+from services.decision import translate
+from services.decision.inputs import Member, ShardRows
+from services.decision.timeline import ReplicaEvent, step_intervals
+
+LOOKBACK_STEPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadOutcomes:
+    """What a workload's finished steps brought.
+
+    Attributes:
+        rows: Rows of `outcomes`.
+        outcomes: The same as values.
+        risk: Memory of the risk control after them; None when nothing was measured.
+    """
+
+    rows: tuple[tuple[Any, ...], ...]
+    outcomes: tuple[StepOutcome, ...]
+    risk: Mapping[str, Any] | None
+
+
+def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
+    """Everything that told or changed the replicas."""
+    events = [
+        ReplicaEvent(
+            s["observed_at"].timestamp(),
+            "snapshot",
+            int(s["ready_replicas"]),
+            int(s["ready_replicas"]) + int(s["starting_replicas"]),
+        )
+        for s in rows.states.get(member.id, ())
+    ]
+    events += [
+        ReplicaEvent(c["applied_at"].timestamp(), "scale", int(c["to_replicas"]))
+        for c in rows.changes.get(member.id, ())
+    ]
+    events += [
+        ReplicaEvent(p["ready_at"].timestamp(), "ready")
+        for p in rows.starts.get(member.id, ())
+        if p["ready_at"] is not None
+    ]
+    return events
+
+
+def finished_outcomes(
+    member: Member,
+    rows: ShardRows,
+    done: set[float],
+    times: tuple[datetime, datetime],
+    config: RiskControlConfig,
+) -> WorkloadOutcomes:
+    """Outcomes of the steps up to the origin that have none yet.
+
+    Args:
+        member: The workload.
+        rows: The shard's rows.
+        done: Step starts (epoch seconds) that have an outcome.
+        times: The origin, and the time of the computation.
+        config: Risk control.
+    """
+    origin_at, now = times
+    step_s = float(member.step_s)
+    spec = member.spec
+    price = StepPrice(spec.capacity.per_replica, spec.gpus_per_replica, spec.price_usd_per_gpu_hour)
+    steps_s, values = rows.demand.get(member.id, ((), ()))
+    demand = dict(zip((float(s) for s in steps_s), (float(v) for v in values), strict=True))
+    decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
+    events = replica_events(member, rows)
+    state = translate.to_risk_state(rows.risk.get(member.id))
+    made: list[tuple[Any, ...]] = []
+    outcomes: list[StepOutcome] = []
+    for back in range(LOOKBACK_STEPS - 1, -1, -1):
+        start_s = origin_at.timestamp() - back * step_s
+        if start_s in done:
+            continue
+        intervals = step_intervals(events, start_s, start_s + step_s)
+        outcome = score_step(demand.get(start_s), intervals, price)
+        if outcome is None:
+            continue
+        outcomes.append(outcome)
+        step_at = datetime.fromtimestamp(start_s, UTC)
+        made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
+        if outcome.violation_ratio is not None:
+            ratio = min(1.0, max(0.0, outcome.violation_ratio))
+            state = update_risk(state, ratio, translate.to_sla(spec), step_s, config)
+    measured = any(o.violation_ratio is not None for o in outcomes)
+    return WorkloadOutcomes(tuple(made), tuple(outcomes), asdict(state) if measured else None)
+
+
+def _row(
+    workload_id: int,
+    step_at: datetime,
+    decision_id: int | None,
+    outcome: StepOutcome,
+    now: datetime,
+) -> tuple[Any, ...]:
+    return (
+        workload_id,
+        step_at,
+        decision_id,
+        outcome.demand,
+        outcome.ready_mean,
+        outcome.needed_replicas,
+        outcome.violation_ratio,
+        outcome.shortage,
+        outcome.gpu_hours,
+        outcome.cost_usd,
+        now,
+    )

@@ -1,0 +1,45 @@
+"""What a run tells Prometheus; called after commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from decider import Decision
+from services.decision.inputs import Member
+from services.decision.outcomes import WorkloadOutcomes
+from services.kernel import telemetry
+
+
+def publish(
+    members: Mapping[int, Member],
+    results: Mapping[int, WorkloadOutcomes],
+    decided: Sequence[tuple[Member, Decision]],
+) -> None:
+    """Set gauges and counters of a shard's run."""
+    for key, result in results.items():
+        _publish_outcomes(members[key], result)
+    for member, decision in decided:
+        labels = (member.namespace, member.name)
+        telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
+        if decision.binding_constraint:
+            telemetry.decision_constraint_total.labels(decision.binding_constraint).inc()
+        telemetry.recommended_replicas.labels(*labels).set(decision.final)
+        if decision.risk_target is not None:
+            telemetry.risk_target.labels(*labels).set(decision.risk_target)
+        if decision.risk_after is not None:
+            telemetry.risk_estimated.labels(*labels).set(decision.risk_after)
+
+
+def _publish_outcomes(member: Member, result: WorkloadOutcomes) -> None:
+    labels = (member.namespace, member.name)
+    for outcome in result.outcomes:
+        telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
+        telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
+    if result.risk is None:
+        return
+    spent, observed = float(result.risk["spent_steps"]), float(result.risk["observed_steps"])
+    if observed > 0:
+        telemetry.sla_violation_ratio.labels(*labels).set(spent / observed)
+    sla = member.spec.sla
+    budget = sla.epsilon * max(1.0, sla.window_s / member.step_s)
+    telemetry.sla_budget_remaining_ratio.labels(*labels).set(max(0.0, 1.0 - spent / budget))

@@ -1,0 +1,259 @@
+"""All SQL of the decision service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows
+
+DECISION_COLUMNS = (
+    "id", "origin_at", "workload_id", "forecast_id", "policy_version", "decided_at",
+    "valid_until", "current_replicas", "raw_replicas", "desired_replicas", "direction", "reason",
+    "binding_constraint", "rung", "risk_target", "risk_estimated", "cost_delta_usd_per_h",
+    "explanation", "inputs",
+)  # fmt: skip
+OUTCOME_COLUMNS = (
+    "workload_id", "step_at", "decision_id", "demand", "ready_mean", "needed_replicas",
+    "violation_ratio", "shortage", "gpu_hours", "cost_usd", "computed_at",
+)  # fmt: skip
+
+
+def lock_shard(connection: Connection, shard: int) -> None:
+    """One decision run per shard at a time, until the transaction ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('harmony_decide'), :shard)"), {"shard": shard}
+    )
+
+
+def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
+    """Active workloads of a shard."""
+    statement = text(
+        "SELECT id, namespace, name, step_s, spec FROM workloads "
+        "WHERE shard = :shard AND is_active ORDER BY id"
+    )
+    return connection.execute(statement, {"shard": shard}).mappings().all()
+
+
+def load_undecided(
+    connection: Connection, shard: int, origin_at: datetime, policy_version: str
+) -> Sequence[RowMapping]:
+    """Forecasts of a shard at an origin that have no decision: the newest of each workload.
+
+    A shadow model's forecasts are scored, never decided on.
+    """
+    statement = text(
+        "SELECT DISTINCT ON (f.workload_id) f.id, f.workload_id, f.origin_at, f.model_version, "
+        "f.rung, f.reason, f.step_s, f.n_horizon, f.n_paths, f.paths, f.path_scale, "
+        "f.quantile_levels, f.quantiles "
+        "FROM forecasts f JOIN workloads w ON w.id = f.workload_id "
+        "LEFT JOIN models m ON m.version = f.model_version "
+        "WHERE w.shard = :shard AND w.is_active AND f.origin_at = :origin_at "
+        "AND m.status IS DISTINCT FROM 'shadow' AND NOT EXISTS ("
+        "  SELECT FROM decisions d WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at "
+        "  AND d.policy_version = :policy_version) "
+        "ORDER BY f.workload_id, f.id DESC"
+    )
+    given = {"shard": shard, "origin_at": origin_at, "policy_version": policy_version}
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_demand(
+    connection: Connection, ids: Sequence[int], demand: Sequence[str], window: tuple[Any, Any]
+) -> Sequence[RowMapping]:
+    """Observed demand per workload: arrays of step starts (epoch seconds) and values.
+
+    Args:
+        connection: An open transaction.
+        ids: Workloads.
+        demand: Name of each one's demand indicator.
+        window: First and last step start, inclusive.
+    """
+    statement = text(
+        "SELECT i.workload_id, "
+        "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
+        "array_agg(i.value::double precision ORDER BY i.step_at) AS demand "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:demand AS text[])) AS w(id, demand) "
+        "JOIN indicators i ON i.workload_id = w.id AND i.indicator = w.demand "
+        "WHERE i.step_at >= :first AND i.step_at <= :last AND i.is_observed "
+        "AND i.value IS NOT NULL GROUP BY i.workload_id"
+    )
+    given = {"ids": list(ids), "demand": list(demand), "first": window[0], "last": window[1]}
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_states(
+    connection: Connection, ids: Sequence[int], first: datetime, last: datetime
+) -> Sequence[RowMapping]:
+    """Replica states observed in [first, last], and the newest one before, in time order."""
+    statement = text(
+        "SELECT r.* FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        "  SELECT * FROM replica_states s WHERE s.workload_id = w.id "
+        "  AND s.observed_at >= :first AND s.observed_at <= :last "
+        "  UNION ALL (SELECT * FROM replica_states s WHERE s.workload_id = w.id "
+        "  AND s.observed_at < :first ORDER BY s.observed_at DESC LIMIT 1)"
+        ") r ORDER BY r.workload_id, r.observed_at"
+    )
+    given = {"ids": list(ids), "first": first, "last": last}
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_changes(
+    connection: Connection, ids: Sequence[int], first: datetime, last: datetime
+) -> Sequence[RowMapping]:
+    """Scalings that were applied in [first, last], in time order."""
+    statement = text(
+        "SELECT workload_id, applied_at, from_replicas, to_replicas FROM actions "
+        "WHERE workload_id = ANY(:ids) AND origin_at >= CAST(:first AS timestamptz) - "
+        "interval '1 day' AND result = 'applied' AND to_replicas IS NOT NULL "
+        "AND applied_at >= :first AND applied_at <= :last ORDER BY workload_id, applied_at, id"
+    )
+    given = {"ids": list(ids), "first": first, "last": last}
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_pod_starts(
+    connection: Connection, ids: Sequence[int], since: datetime
+) -> Sequence[RowMapping]:
+    """Starts of pods requested, ready or gone since a time, oldest first."""
+    statement = text(
+        "SELECT workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at "
+        "FROM pod_starts WHERE workload_id = ANY(:ids) AND (requested_at >= :since "
+        "OR ready_at >= :since) ORDER BY workload_id, requested_at, pod_uid"
+    )
+    return connection.execute(statement, {"ids": list(ids), "since": since}).mappings().all()
+
+
+def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
+    """Starts of all workloads since a time, for the posteriors."""
+    statement = text(
+        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at "
+        "FROM pod_starts p WHERE p.requested_at >= :since "
+        "ORDER BY p.workload_id, p.requested_at, p.pod_uid"
+    )
+    return connection.execute(statement, {"since": since}).mappings().all()
+
+
+def load_posteriors(
+    connection: Connection, kind: str, scopes: Sequence[str]
+) -> Sequence[RowMapping]:
+    """Newest promoted posterior of each scope."""
+    statement = text(
+        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at FROM posteriors "
+        "WHERE kind = :kind AND scope = ANY(:scopes) AND status = 'promoted' "
+        "ORDER BY scope, fitted_at DESC, id DESC"
+    )
+    return connection.execute(statement, {"kind": kind, "scopes": list(scopes)}).mappings().all()
+
+
+def load_risk_states(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapping]:
+    """Memory of the risk control."""
+    statement = text("SELECT workload_id, state FROM risk_states WHERE workload_id = ANY(:ids)")
+    return connection.execute(statement, {"ids": list(ids)}).mappings().all()
+
+
+def load_recommendations(
+    connection: Connection, ids: Sequence[int], first: datetime
+) -> Sequence[RowMapping]:
+    """Earlier decisions since a time, in time order."""
+    statement = text(
+        "SELECT id, workload_id, origin_at, decided_at, raw_replicas, desired_replicas "
+        "FROM decisions WHERE workload_id = ANY(:ids) AND origin_at >= :first "
+        "ORDER BY workload_id, origin_at, id"
+    )
+    return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
+
+
+def load_outcome_steps(
+    connection: Connection, ids: Sequence[int], first: datetime
+) -> Sequence[RowMapping]:
+    """Steps since a time that have an outcome already."""
+    statement = text(
+        "SELECT workload_id, step_at FROM outcomes WHERE workload_id = ANY(:ids) "
+        "AND step_at >= :first"
+    )
+    return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
+
+
+def load_mean_violation(
+    connection: Connection, ids: Sequence[int], since: datetime
+) -> dict[int, float]:
+    """Mean measured violation per workload since a time."""
+    statement = text(
+        "SELECT workload_id, avg(violation_ratio) FROM outcomes WHERE workload_id = ANY(:ids) "
+        "AND step_at >= :since AND violation_ratio IS NOT NULL GROUP BY workload_id"
+    )
+    rows = connection.execute(statement, {"ids": list(ids), "since": since})
+    return {int(row[0]): float(row[1]) for row in rows}
+
+
+def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store decisions; one that is there already stays as it is. Returns the new ones."""
+    key = ("forecast_id", "policy_version", "origin_at")
+    return copy_rows(
+        connection, CopyTarget(schema.decisions, DECISION_COLUMNS, "nothing", key), rows
+    )
+
+
+def store_outcomes(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store outcomes; one that is there already stays as it is."""
+    key = ("workload_id", "step_at")
+    return copy_rows(connection, CopyTarget(schema.outcomes, OUTCOME_COLUMNS, "nothing", key), rows)
+
+
+def store_risk_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store the risk control's memory."""
+    columns = ("workload_id", "state", "updated_at")
+    return copy_rows(
+        connection, CopyTarget(schema.risk_states, columns, "update", ("workload_id",)), rows
+    )
+
+
+def store_posterior(connection: Connection, row: dict[str, Any]) -> None:
+    """Store one fitted posterior; a promoted one replaces its scope's last."""
+    connection.execute(schema.posteriors.insert().values(**row))
+
+
+def notify_decisions(connection: Connection, shard: int) -> None:
+    """Tell the operator, when the transaction commits."""
+    connection.execute(text("SELECT pg_notify('harmony_decisions', :shard)"), {"shard": str(shard)})
+
+
+def load_orphans(
+    connection: Connection, since: datetime, policy_version: str
+) -> Sequence[RowMapping]:
+    """Shards and origins since a time with a workload's newest forecast undecided."""
+    statement = text(
+        "SELECT DISTINCT w.shard, f.origin_at FROM forecasts f "
+        "JOIN workloads w ON w.id = f.workload_id "
+        "LEFT JOIN models m ON m.version = f.model_version "
+        "WHERE f.origin_at >= :since AND w.is_active AND m.status IS DISTINCT FROM 'shadow' "
+        "AND NOT EXISTS (SELECT FROM decisions d "
+        "  JOIN forecasts g ON g.id = d.forecast_id AND g.origin_at = d.origin_at "
+        "  WHERE d.workload_id = f.workload_id AND d.origin_at = f.origin_at "
+        "  AND g.id >= f.id AND d.policy_version = :policy_version) "
+        "ORDER BY f.origin_at, w.shard"
+    )
+    given = {"since": since, "policy_version": policy_version}
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_newest_origin(connection: Connection) -> datetime | None:
+    """Newest origin that has a forecast."""
+    newest: datetime | None = connection.execute(
+        text("SELECT max(origin_at) FROM forecasts")
+    ).scalar()
+    return newest
+
+
+def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
+    """One decision with its workload's name."""
+    statement = text(
+        "SELECT d.*, w.namespace, w.name FROM decisions d "
+        "JOIN workloads w ON w.id = d.workload_id WHERE d.id = :id"
+    )
+    return connection.execute(statement, {"id": decision_id}).mappings().first()

@@ -1,0 +1,290 @@
+"""Use cases of the decision service: load -> core -> store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import orjson
+from sqlalchemy import Connection, Engine, RowMapping
+
+import decider
+from decider import DecideConfig, Decision
+from decider.explain import summary, to_dict
+from decider.replay import decision_bytes, to_bytes
+from decider.replay import replay as replay_inputs
+from services.decision import repository, translate
+from services.decision.inputs import (
+    Member,
+    Prepared,
+    ShardRows,
+    group_rows,
+    prepare,
+    scopes_of,
+)
+from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
+from services.decision.report import publish
+from services.kernel.clock import Clock
+from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
+from services.kernel.domain import WorkloadSpec
+from services.kernel.errors import Conflict, NotFound
+from services.kernel.jobs import DECIDE_SHARD, JobSender, shard_job
+from services.kernel.settings import Settings
+
+HISTORY = timedelta(hours=1)
+"""How far back scalings and recommendations matter (HPA's longest windows)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the use cases need."""
+
+    engine: Engine
+    clock: Clock
+    settings: Settings
+    config: DecideConfig = field(default_factory=DecideConfig)
+    sender: JobSender | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What one run did."""
+
+    n_decisions: int
+    n_outcomes: int
+
+
+def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
+    """Outcomes of finished steps, then a decision for every forecast of the origin without one.
+
+    Harmless when run twice: what is decided stays decided.
+    """
+    now = deps.clock.now()
+    with unit_of_work(deps.engine, deps.sender) as work:
+        repository.lock_shard(work.connection, shard)
+        found = repository.load_workloads(work.connection, shard)
+        members = {int(row["id"]): _member(row) for row in found}
+        if not members:
+            return ShardReport(0, 0)
+        rows = _load_rows(work.connection, deps, members, (origin_at, now))
+        results, rows = _settle(work.connection, deps, members, rows, (origin_at, now))
+        forecasts = repository.load_undecided(
+            work.connection, shard, origin_at, deps.settings.policy_version
+        )
+        decided = _decide(work, deps, members, forecasts, (rows, now))
+        repository.notify_decisions(work.connection, shard)
+    publish(members, results, decided)
+    return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
+
+
+def _member(row: RowMapping) -> Member:
+    spec = WorkloadSpec.model_validate(row["spec"])
+    return Member(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
+
+
+def _load_rows(
+    connection: Connection,
+    deps: Deps,
+    members: Mapping[int, Member],
+    times: tuple[datetime, datetime],
+) -> ShardRows:
+    """One query for each kind of row."""
+    origin_at, now = times
+    ids = list(members)
+    longest = timedelta(seconds=max(m.step_s for m in members.values()))
+    context = (origin_at - longest * deps.settings.context_steps, origin_at)
+    lookback = origin_at - longest * LOOKBACK_STEPS
+    early = min(lookback - longest, now - HISTORY)
+    demand = repository.load_demand(
+        connection, ids, [m.spec.demand for m in members.values()], context
+    )
+    scopes = scopes_of(list(members.values()))
+    return ShardRows(
+        demand={
+            int(r["workload_id"]): (np.array(r["steps_s"]), np.array(r["demand"])) for r in demand
+        },
+        states=group_rows(repository.load_states(connection, ids, lookback, now)),
+        changes=group_rows(repository.load_changes(connection, ids, early, now)),
+        starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
+        recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
+        risk={
+            int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
+        },
+        lead_time_s=_draws(connection, "lead_time", scopes),
+        capacity=_draws(connection, "capacity", scopes),
+    )
+
+
+def _draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, Any]:
+    rows = repository.load_posteriors(connection, kind, scopes)
+    return {str(r["scope"]): translate.to_draws(r["draws"]) for r in rows if r["draws"]}
+
+
+def _settle(
+    connection: Connection,
+    deps: Deps,
+    members: Mapping[int, Member],
+    rows: ShardRows,
+    times: tuple[datetime, datetime],
+) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
+    """Store outcomes and the risk control's memory; returns the rows with the new memory."""
+    longest = timedelta(seconds=max(m.step_s for m in members.values()))
+    done: dict[int, set[float]] = {}
+    first = times[0] - longest * LOOKBACK_STEPS
+    for row in repository.load_outcome_steps(connection, list(members), first):
+        done.setdefault(int(row["workload_id"]), set()).add(row["step_at"].timestamp())
+    results = {
+        key: finished_outcomes(member, rows, done.get(key, set()), times, deps.config.risk)
+        for key, member in members.items()
+    }
+    repository.store_outcomes(connection, [row for r in results.values() for row in r.rows])
+    memory = {key: r.risk for key, r in results.items() if r.risk is not None}
+    repository.store_risk_states(
+        connection, [(key, orjson.dumps(state).decode(), times[1]) for key, state in memory.items()]
+    )
+    return results, replace(rows, risk={**rows.risk, **memory})
+
+
+def _decide(
+    work: UnitOfWork,
+    deps: Deps,
+    members: Mapping[int, Member],
+    forecasts: Sequence[RowMapping],
+    given: tuple[ShardRows, datetime],
+) -> list[tuple[Member, Decision]]:
+    rows, now = given
+    decided: list[tuple[Member, Decision]] = []
+    stored: list[tuple[Any, ...]] = []
+    for prepared in prepare(members, forecasts, rows, now):
+        valid_for_s = deps.settings.decision_ttl_steps * prepared.request.step_s
+        decisions = decider.decide_shard(
+            prepared.request, deps.config, now.timestamp(), valid_for_s
+        )
+        ids = next_ids(work.connection, "decisions_id_seq", len(decisions))
+        for row, decision in enumerate(decisions):
+            stored.append(_decision_row(deps, prepared, row, decision, (ids[row], now)))
+            decided.append((prepared.members[row], decision))
+    repository.store_decisions(work.connection, stored)
+    return decided
+
+
+def _decision_row(
+    deps: Deps, prepared: Prepared, row: int, decision: Decision, stamp: tuple[int, datetime]
+) -> tuple[Any, ...]:
+    forecast, (decision_id, now) = prepared.forecasts[row], stamp
+    inputs = to_bytes(
+        prepared.request,
+        row,
+        decision,
+        deps.config,
+        now.timestamp(),
+        prepared.path_scales[row],
+    )
+    record = to_dict(decision) | {
+        "summary": summary(decision),
+        "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
+        "forecast": {
+            "id": forecast["id"],
+            "model_version": forecast["model_version"],
+            "rung": forecast["rung"],
+            "reason": forecast["reason"],
+        },
+    }
+    valid_s = decision.valid_until_s - now.timestamp()
+    return (
+        decision_id,
+        forecast["origin_at"],
+        forecast["workload_id"],
+        forecast["id"],
+        deps.settings.policy_version,
+        now,
+        now + timedelta(seconds=valid_s),
+        decision.current,
+        decision.raw,
+        decision.final,
+        str(decision.direction),
+        str(decision.reason),
+        decision.binding_constraint or None,
+        forecast["rung"] if decision.rung == "forecast" else decision.rung,
+        decision.risk_target,
+        decision.risk_after,
+        decision.cost_delta_usd_per_hour,
+        orjson.dumps(record).decode(),
+        inputs,
+    )
+
+
+def sweep(deps: Deps) -> int:
+    """Send the decision job again for every shard and origin with an undecided forecast."""
+    with unit_of_work(deps.engine, deps.sender) as work:
+        newest = repository.load_newest_origin(work.connection)
+        if newest is None:
+            return 0
+        steps = timedelta(seconds=deps.settings.step_s) * deps.settings.decision_ttl_steps
+        orphans = repository.load_orphans(
+            work.connection, newest - steps, deps.settings.policy_version
+        )
+        for row in orphans:
+            work.send_after_commit(shard_job(DECIDE_SHARD, int(row["shard"]), row["origin_at"]))
+    return len(orphans)
+
+
+def explain(deps: Deps, decision_id: int) -> dict[str, Any]:
+    """A decision's stored explanation, with its keys.
+
+    Raises:
+        NotFound: There is no such decision.
+    """
+    with deps.engine.connect() as connection:
+        row = repository.load_decision(connection, decision_id)
+    if row is None:
+        raise NotFound(f"decision {decision_id} does not exist")
+    head = {
+        "id": decision_id,
+        "workload": f"{row['namespace']}/{row['name']}",
+        "origin_at": row["origin_at"].isoformat(),
+        "decided_at": row["decided_at"].isoformat(),
+        "valid_until": row["valid_until"].isoformat(),
+        "policy_version": row["policy_version"],
+    }
+    return head | {k: v for k, v in row["explanation"].items() if k not in head}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """A decision made again from its stored inputs.
+
+    Attributes:
+        is_identical: The bytes are the same.
+        stored_sha256: Digest stored with the decision.
+        replayed_sha256: Digest of the decision made now.
+        record: The decision made now.
+    """
+
+    is_identical: bool
+    stored_sha256: str
+    replayed_sha256: str
+    record: dict[str, object]
+
+
+def replay(deps: Deps, decision_id: int) -> ReplayReport:
+    """Make a stored decision again and compare the bytes.
+
+    Raises:
+        NotFound: There is no such decision.
+        Conflict: Its inputs were not kept.
+    """
+    with deps.engine.connect() as connection:
+        row = repository.load_decision(connection, decision_id)
+    if row is None:
+        raise NotFound(f"decision {decision_id} does not exist")
+    if row["inputs"] is None:
+        raise Conflict(f"decision {decision_id}: its inputs were not kept")
+    again = replay_inputs(bytes(row["inputs"]))
+    digest = hashlib.sha256(decision_bytes(again)).hexdigest()
+    stored = str(row["explanation"].get("sha256", ""))
+    return ReplayReport(digest == stored, stored, digest, to_dict(again))
