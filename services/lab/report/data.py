@@ -1,0 +1,131 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from services.lab.simulator import PolicyScore
+
+FloatArray = npt.NDArray[np.float64]
+
+LABELS = {
+    "harmony": "Harmony",
+    "hpa": "HPA (tuned)",
+    "trailing_percentile": "Trailing percentile (tuned)",
+    "static_peak": "Static peak",
+    "oracle": "Oracle",
+}
+ORDER = tuple(LABELS)
+
+
+def label_of(policy: str) -> str:
+    """A policy's name for people."""
+    return LABELS.get(policy, policy.replace("_", " ").capitalize())
+
+
+@dataclass(frozen=True, slots=True)
+class FanChart:
+    """Forecasts of one workload against what came.
+
+    Attributes:
+        workload: `namespace/name`.
+        unit: Unit of demand.
+        start_s: Epoch seconds of the first step.
+        step_s: Step length.
+        demand: (T,) demand, NaN where unknown.
+        quantile_levels: (Q,) ascending.
+        quantiles: (Q, T) forecasts for each step; NaN where there was none.
+        ready_capacity: (T,) load that the ready replicas served within the SLO, if known.
+        lead_steps: How many steps ahead the forecasts were made.
+        caption: A remark, e.g. on which rung the forecast stood.
+    """
+
+    workload: str
+    unit: str
+    start_s: float
+    step_s: float
+    demand: FloatArray
+    quantile_levels: FloatArray
+    quantiles: FloatArray
+    ready_capacity: FloatArray | None = None
+    lead_steps: int = 1
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        """Check shapes."""
+        T, Q = self.demand.size, self.quantile_levels.size
+        if self.quantiles.shape != (Q, T):
+            raise ValueError(f"quantiles {self.quantiles.shape} must be ({Q}, {T})")
+        if self.ready_capacity is not None and self.ready_capacity.shape != (T,):
+            raise ValueError(f"ready_capacity {self.ready_capacity.shape} must be ({T},)")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything that the page shows.
+
+    Attributes:
+        data: Where demand comes from.
+        seed: Base seed.
+        simulated_hours: Length of the replay.
+        start_at: Its beginning.
+        step_s: Step length.
+        workloads: (W,) keys, in the order of the scores' per-workload arrays.
+        epsilon: Promised fraction of time out of SLA.
+        scores: One per policy.
+        needed_gpus: (R,) GPUs that demand needed in each step.
+        fans: Fan charts of a few workloads.
+        notes: Remarks on data and simulation.
+        wall_s: Duration of the run.
+        peak_rss_gib: Peak memory of all its processes.
+        machine: Machine class, e.g. `2 cores, 8 GiB`.
+        title: Page title.
+    """
+
+    data: str
+    seed: int
+    simulated_hours: float
+    start_at: datetime
+    step_s: int
+    workloads: tuple[str, ...]
+    epsilon: float
+    scores: tuple[PolicyScore, ...]
+    needed_gpus: FloatArray
+    fans: tuple[FanChart, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+    wall_s: float = 0.0
+    peak_rss_gib: float = 0.0
+    machine: str = ""
+    title: str = "Harmony replay"
+
+    def __post_init__(self) -> None:
+        """Check that there is something to show, and that arrays fit together."""
+        if not self.scores:
+            raise ValueError("scores must hold at least one policy")
+        names = [s.name for s in self.scores]
+        if len(set(names)) != len(names):
+            raise ValueError(f"scores: policy names must be unique, got {names}")
+        for s in self.scores:
+            if s.step_gpus.shape != self.needed_gpus.shape:
+                raise ValueError(
+                    f"{s.name}: step_gpus {s.step_gpus.shape} and needed_gpus "
+                    f"{self.needed_gpus.shape} must cover the same steps"
+                )
+            if s.workload_gpu_hours.size != len(self.workloads):
+                raise ValueError(f"{s.name}: scores of {s.workload_gpu_hours.size} workloads")
+
+    def score(self, policy: str) -> PolicyScore | None:
+        """The score of a policy, if it is in the report."""
+        return next((s for s in self.scores if s.name == policy), None)
+
+    def ordered(self) -> tuple[PolicyScore, ...]:
+        """Scores with Harmony first and the oracle last."""
+
+        def rank(s: PolicyScore) -> int:
+            return ORDER.index(s.name) if s.name in ORDER else len(ORDER) - 2
+
+        return tuple(sorted(self.scores, key=rank))

@@ -1,0 +1,54 @@
+"""The scoreboard for a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from services.lab.report.data import ReportData, label_of
+from services.lab.simulator import PolicyScore
+
+
+def scoreboard_table(data: ReportData) -> Table:
+    """A rich table: one row per policy, costs relative to the tuned HPA."""
+    hpa = data.score("hpa")
+    table = Table(
+        title=f"{data.data}: {data.simulated_hours:g} h, {len(data.workloads)} workloads",
+        caption=(
+            f"promised: at most {data.epsilon:.2%} of time out of SLA; "
+            "the oracle knows the future and is a bound, not a rival"
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("policy")
+    for heading in ("GPU-hours", "cost USD", "vs HPA", "out of SLA", "promised", "scale ops"):
+        table.add_column(heading, justify="right")
+    table.add_column("setting", style="dim")
+    for s in data.ordered():
+        table.add_row(
+            Text(label_of(s.name), style="bold" if s.name == "harmony" else ""),
+            f"{s.gpu_hours:,.0f}",
+            f"{s.cost_usd:,.0f}",
+            _relative(s, hpa),
+            _violation(s, data.epsilon),
+            "–" if s.promised is None else f"{s.promised:.2%}",
+            f"{s.scale_ops:,}",
+            s.setting,
+        )
+    return table
+
+
+def _relative(s: PolicyScore, hpa: PolicyScore | None) -> str:
+    if hpa is None or s.name == "hpa" or hpa.cost_usd == 0:
+        return "–"
+    return f"{s.cost_usd / hpa.cost_usd - 1:+.1%}"
+
+
+def _violation(s: PolicyScore, epsilon: float) -> Text:
+    if s.violation_rate != s.violation_rate:
+        return Text("unknown", style="yellow")
+    text = f"{s.violation_rate:.2%}"
+    if s.promised is None and s.name == "oracle":
+        return Text(text, style="dim")
+    return Text(text, style="green" if s.violation_rate <= epsilon else "red")
