@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: one embedded Postgres and Redis for the run, a fresh schema each."""
+"""Fixtures shared by all tests: one Postgres and Redis for the run, a fresh database for each."""
 
 from __future__ import annotations
 

@@ -34,9 +34,7 @@ def demo(  # noqa: PLR0913 - one option each
     workloads: Annotated[
         int | None, typer.Option(min=1, max=200, help="Workloads (default 24, --quick 8).")
     ] = None,
-    hours: Annotated[
-        float, typer.Option(min=1, max=168, help="Simulated hours to replay.")
-    ] = 24.0,
+    hours: Annotated[float, typer.Option(min=1, max=168, help="Simulated hours to replay.")] = 24.0,
     step: Annotated[
         int | None, typer.Option(min=60, max=3600, help="Step in seconds (default 300).")
     ] = None,
@@ -50,9 +48,9 @@ def demo(  # noqa: PLR0913 - one option each
     serve: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Serve API and console until Ctrl-C.")
     ] = True,
-    report: Annotated[
-        Path, typer.Option(help="Where the HTML report goes.")
-    ] = Path("out/report.html"),
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(
+        "out/report.html"
+    ),
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scoreboard to this file.")
     ] = None,

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     # ingest
     prometheus_url: str = Field("", description="Prometheus to pull from; empty: push only")
     prometheus_timeout_s: float = Field(10.0, gt=0, description="Time limit of one query")
+    grace_s: float = Field(10.0, ge=0, description="How long a complete step waits for samples")
     late_s: float = Field(600.0, ge=0, description="How late a sample may still change its step")
     future_s: float = Field(60.0, ge=0, description="How far ahead of the clock a sample may be")
     push_max_samples: int = Field(200_000, ge=1, description="Samples in one push request")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,7 @@ LINT = Path(sys.executable).parent / "lint-imports"
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(LINT), "--config", str(folder / "pyproject.toml"), "--no-cache"]
+    command = [str(LINT), "--no-cache", str(folder / "pyproject.toml")]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -43,10 +44,7 @@ def plant(folder: Path, module: str, line: str) -> Path:
 
 
 def _contracts_toml(config: dict) -> str:
-    def render(value: object) -> str:
-        if isinstance(value, bool):
-            return str(value).lower()
-        return repr(value).replace("'", '"')
+    render = json.dumps  # strings, booleans and arrays are the same in TOML
 
     head = {key: value for key, value in config.items() if key != "contracts"}
     lines = ["[tool.importlinter]", *(f"{key} = {render(value)}" for key, value in head.items())]

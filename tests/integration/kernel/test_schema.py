@@ -1,5 +1,6 @@
 """The migrations build what the schema says, and bulk writes keep the keys."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from services.kernel.db.partitions import (
     partition_bounds,
 )
 from services.kernel.db.schema import PARTITIONED, indicators, metadata
-from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
+from services.kernel.db.session import CopyTarget, UnitOfWork, copy_rows, next_ids, unit_of_work
 from services.kernel.jobs import Job, RecordingSender
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -23,6 +24,16 @@ COLUMNS = ("workload_id", "indicator", "step_at", "value", "is_observed")
 KEY = ("workload_id", "indicator", "step_at")
 
 pytestmark = pytest.mark.integration
+
+
+def write_then_fail(
+    database: Engine,
+    write: Callable[[UnitOfWork], object],
+    sender: RecordingSender | None = None,
+) -> None:
+    with unit_of_work(database, sender) as work:
+        write(work)
+        raise RuntimeError("stop")
 
 
 def test_migrations_equal_the_schema(database: Engine) -> None:
@@ -58,9 +69,8 @@ def test_copy_makes_partitions_and_keeps_or_overwrites(database: Engine) -> None
 def test_rolled_back_partition_is_made_again(database: Engine) -> None:
     row = [(1, "load_rps", AT, 1.0, True)]
     target = CopyTarget(indicators, COLUMNS)
-    with pytest.raises(RuntimeError, match="stop"), unit_of_work(database) as work:
-        copy_rows(work.connection, target, row)
-        raise RuntimeError("stop")
+    with pytest.raises(RuntimeError, match="stop"):
+        write_then_fail(database, lambda work: copy_rows(work.connection, target, row))
     with unit_of_work(database) as work:
         assert copy_rows(work.connection, target, row) == 1
 
@@ -83,9 +93,9 @@ def test_jobs_leave_after_commit_only(database: Engine) -> None:
         work.send_after_commit(Job("forecast.forecast_shard", {"shard": 0}))
         assert sender.sent == []
     assert [job.queue for job in sender.sent] == ["forecast"]
-    with pytest.raises(RuntimeError, match="stop"), unit_of_work(database, sender) as work:
-        work.send_after_commit(Job("forecast.forecast_shard", {"shard": 1}))
-        raise RuntimeError("stop")
+    job = Job("forecast.forecast_shard", {"shard": 1})
+    with pytest.raises(RuntimeError, match="stop"):
+        write_then_fail(database, lambda work: work.send_after_commit(job), sender)
     assert len(sender.sent) == 1
 
 

@@ -1,0 +1,112 @@
+"""Kubernetes objects of a fleet: namespaces, Deployments with GPUs, GPUAutoscalers in Auto mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.kernel.domain import IndicatorSpec
+from services.lab.fleet.fleet import Fleet, FleetWorkload, NodePool
+
+GROUP = "scaling.harmony.dev"
+Manifest = dict[str, Any]
+
+
+def nodes_argument(pools: Sequence[NodePool]) -> str:
+    """Value of the cluster's `--nodes`: `H100=8x8,L4=10x4` (nodes x GPUs each)."""
+    return ",".join(f"{pool.gpu_type}={pool.n_nodes}x{pool.gpus_per_node}" for pool in pools)
+
+
+def deployment(workload: FleetWorkload, replicas: int) -> Manifest:
+    """The workload's Deployment; annotations tell the simulated cluster its start-up time."""
+    labels = {"app": workload.name}
+    startup = workload.startup
+    annotations = {
+        "lab.harmony.dev/startup-median": f"{startup.median_s:.3f}s",
+        "lab.harmony.dev/startup-sigma": f"{startup.sigma:.6f}",
+        "lab.harmony.dev/startup-fail-probability": f"{startup.fail_probability:.6f}",
+        "lab.harmony.dev/startup-restart": f"{startup.restart_s:.3f}s",
+    }
+    container = {
+        "name": "server",
+        "image": f"example.test/{workload.kind}:1",
+        "resources": {"limits": {"nvidia.com/gpu": str(workload.gpus_per_replica)}},
+    }
+    template = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": {
+            "nodeSelector": {"nvidia.com/gpu.product": workload.gpu_type},
+            "containers": [container],
+        },
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": workload.namespace, "name": workload.name, "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": template,
+        },
+    }
+
+
+def gpu_autoscaler(workload: FleetWorkload, indicators: Sequence[IndicatorSpec]) -> Manifest:
+    """The workload's GPUAutoscaler: what a user would write."""
+    spec: Manifest = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name},
+        "mode": "Auto",
+        "minReplicas": workload.min_replicas,
+        "maxReplicas": workload.max_replicas,
+        "gpuType": workload.gpu_type,
+        "gpusPerReplica": workload.gpus_per_replica,
+        "sla": {
+            "class": "silver",
+            "risk": {"epsilon": f"{workload.epsilon:g}", "kind": "TimeFraction", "window": "1d"},
+        },
+        "demand": workload.demand,
+        "indicators": [_indicator(indicator) for indicator in indicators],
+        "capacity": {"perReplica": f"{workload.capacity_per_replica:.9g}"},
+        "leadTime": {
+            "median": f"{max(1, round(workload.startup.median_s))}s",
+            "sigma": f"{workload.startup.sigma:.3f}",
+        },
+        "cost": {"currency": "USD", "perGpuHour": f"{workload.price_usd_per_gpu_hour:g}"},
+    }
+    return {
+        "apiVersion": f"{GROUP}/v1alpha1",
+        "kind": "GPUAutoscaler",
+        "metadata": {"namespace": workload.namespace, "name": workload.name},
+        "spec": spec,
+    }
+
+
+def _indicator(indicator: IndicatorSpec) -> Manifest:
+    entry: Manifest = {"name": indicator.name, "level": indicator.level}
+    if indicator.unit:
+        entry["unit"] = indicator.unit
+    return entry
+
+
+def fleet_manifests(
+    fleet: Fleet, closed_loop: Sequence[IndicatorSpec], replicas: Sequence[int]
+) -> list[Manifest]:
+    """Everything to create, in order.
+
+    Args:
+        fleet: W workloads.
+        closed_loop: Indicators added to each workload's own.
+        replicas: (W,) initial replicas.
+    """
+    namespaces = sorted({workload.namespace for workload in fleet.workloads})
+    objects: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces
+    ]
+    objects += [
+        deployment(workload, n) for workload, n in zip(fleet.workloads, replicas, strict=True)
+    ]
+    objects += [
+        gpu_autoscaler(workload, [*workload.indicators, *closed_loop])
+        for workload in fleet.workloads
+    ]
+    return objects

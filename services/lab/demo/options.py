@@ -1,0 +1,106 @@
+"""What the user asked of the demo, checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.kernel.errors import InvalidInput
+
+DEFAULT_STEP_S = 300
+QUICK_STEP_S = 600
+DEFAULT_WORKLOADS = 24
+QUICK_WORKLOADS = 8
+HISTORY_DAYS = 7
+QUICK_HISTORY_DAYS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """Options of one demo.
+
+    Attributes:
+        data: Trace to replay; None: a generated fleet.
+        demand: Demand column of the trace; None: as its metadata says.
+        n_workloads: Workloads at most (a trace may hold fewer).
+        hours: Simulated hours to replay.
+        step_s: Step length in seconds.
+        epsilon: Promised largest share of time out of SLA.
+        seed: Seed of everything random.
+        is_quick: Shorter history and training.
+        serve: Serve until Ctrl-C once the replay is done.
+        report: Where the HTML report goes.
+        json_file: Where the scoreboard goes as JSON; None: nowhere.
+        port: Port of API and console.
+    """
+
+    data: Path | None
+    demand: str | None
+    n_workloads: int
+    hours: float
+    step_s: int
+    epsilon: float
+    seed: int
+    is_quick: bool
+    serve: bool
+    report: Path
+    json_file: Path | None
+    port: int
+
+    @classmethod
+    def from_command_line(  # noqa: PLR0913 - one argument per option
+        cls,
+        *,
+        data: Path | None,
+        demand: str | None,
+        n_workloads: int | None,
+        hours: float,
+        step_s: int | None,
+        epsilon: float,
+        seed: int,
+        is_quick: bool,
+        serve: bool,
+        report: Path,
+        json_file: Path | None,
+        port: int,
+    ) -> DemoOptions:
+        """Fill in the defaults and check what can be checked at once.
+
+        Raises:
+            InvalidInput: An option cannot be used; the message says what would be right.
+        """
+        if not 0 < epsilon < 1:
+            raise InvalidInput(f"--risk={epsilon}: must lie between 0 and 1, e.g. 0.01 for 1 %")
+        if demand is not None and data is None:
+            raise InvalidInput(f"--demand={demand}: only makes sense together with --data FILE")
+        if step_s is not None and 3600 % step_s:
+            raise InvalidInput(f"--step={step_s}: must divide an hour, e.g. 60, 300 or 600")
+        for flag, path in (("--report", report), ("--json", json_file)):
+            if path is not None and path.is_dir():
+                raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
+        default_step_s = QUICK_STEP_S if is_quick else DEFAULT_STEP_S
+        default_workloads = QUICK_WORKLOADS if is_quick else DEFAULT_WORKLOADS
+        return cls(
+            data=data,
+            demand=demand,
+            n_workloads=n_workloads or default_workloads,
+            hours=hours,
+            step_s=step_s or default_step_s,
+            epsilon=epsilon,
+            seed=seed,
+            is_quick=is_quick,
+            serve=serve,
+            report=report,
+            json_file=json_file,
+            port=port,
+        )
+
+    @property
+    def history_days(self) -> float:
+        """Days of history before the replay, for a generated fleet."""
+        return QUICK_HISTORY_DAYS if self.is_quick else HISTORY_DAYS
+
+    @property
+    def fit_budget_s(self) -> float:
+        """Wall seconds that the training may take."""
+        return 25.0 if self.is_quick else 150.0

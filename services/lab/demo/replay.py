@@ -1,0 +1,107 @@
+"""The replay: simulated time moves step by step through the real pipeline, in lockstep.
+
+Per step: the cluster lives until the step's end, the clock is set, the operator takes its snapshot,
+the step's indicators are pushed, and the loop waits until every decision of that origin has an
+action or a named reason for none. Nothing is skipped when the machine is slow, so the simulated
+platform decides at the step boundary with the data of completed steps, as its rivals do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import httpx
+from sqlalchemy import Engine
+
+from services.kernel.clock import ReplayClock
+from services.kernel.errors import Unavailable
+from services.lab.cluster.specs import Interval
+from services.lab.demo.cluster_client import ClusterClient
+from services.lab.demo.repository import Doorbell, n_settled, n_states_at, stage_counts
+from services.lab.fleet.fleet import Fleet
+
+_STEP_TIMEOUT_S = 60.0
+CHANNELS = ("harmony_states", "harmony_actions")
+
+
+class Measure(Protocol):
+    """Turns what happened in a step into the samples that the services would report."""
+
+    def __call__(self, step: int, intervals: Sequence[Sequence[Interval]]) -> list[dict[str, Any]]:
+        """Observations of step `step`, in the form of the push API.
+
+        Args:
+            step: Index of the step in the fleet.
+            intervals: (W,) exact history of each workload's replicas during the step.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDeps:
+    """What the replay talks to."""
+
+    engine: Engine
+    clock: ReplayClock
+    cluster: ClusterClient
+    bell: Doorbell
+    push: httpx.Client
+    check: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTrace:
+    """What one step brought.
+
+    Attributes:
+        intervals: (W,) exact history of the replicas during the step.
+        wall_s: How long the step took.
+    """
+
+    intervals: tuple[tuple[Interval, ...], ...]
+    wall_s: float
+
+
+def replay_step(deps: ReplayDeps, fleet: Fleet, step: int, measure: Measure) -> StepTrace:
+    """Carry one step through the pipeline.
+
+    Raises:
+        Unavailable: A process has ended, or the pipeline does not get on.
+    """
+    started = time.perf_counter()
+    origin_at = fleet.step_at(step)
+    ends_at = origin_at + timedelta(seconds=fleet.step_s)
+    advanced = deps.cluster.advance(ends_at)
+    intervals = tuple(advanced.intervals[workload.key] for workload in fleet.workloads)
+    deps.clock.set(ends_at)
+    deps.bell.ring("harmony_tick", ends_at.isoformat())
+    n = fleet.n_workloads
+    wait_for(deps, lambda: n_states_at(deps.engine, ends_at) >= n, "replica states", origin_at)
+    observations = measure(step, intervals)
+    response = deps.push.post("/v1/observations", json={"observations": observations})
+    if response.status_code != 202:
+        raise Unavailable(f"the push API answered {response.status_code}: {response.text[:300]}")
+    wait_for(deps, lambda: n_settled(deps.engine, origin_at) >= n, "actions", origin_at)
+    return StepTrace(intervals, time.perf_counter() - started)
+
+
+def wait_for(deps: ReplayDeps, is_done: Callable[[], bool], what: str, origin_at: datetime) -> None:
+    """Wait until `is_done`.
+
+    Raises:
+        Unavailable: A process has ended, or it takes longer than a minute.
+    """
+    deadline = time.monotonic() + _STEP_TIMEOUT_S
+    while not is_done():
+        deps.check()
+        if time.monotonic() > deadline:
+            counts = stage_counts(deps.engine, origin_at)
+            raise Unavailable(
+                f"the pipeline did not deliver {what} for {origin_at:%Y-%m-%d %H:%M} within "
+                f"{_STEP_TIMEOUT_S:.0f} s (rows at this origin: {counts}); see the logs"
+            )
+        deps.bell.wait(0.1)

@@ -1,0 +1,174 @@
+"""All SQL of the demo: waiting for the pipeline, and counting rows along the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, func, select, text
+
+from services.kernel.db.schema import (
+    actions,
+    decisions,
+    forecasts,
+    models,
+    pod_starts,
+    replica_states,
+    workloads,
+)
+
+_DEMO_MARK = "harmony demo"
+
+
+def holds_other_data(engine: Engine) -> bool:
+    """Whether the database has Harmony tables with workloads that no demo made."""
+    with engine.connect() as connection:
+        if connection.execute(text("SELECT to_regclass('workloads')")).scalar() is None:
+            return False
+        if _mark(connection) == _DEMO_MARK:
+            return False
+        return bool(connection.execute(select(func.count()).select_from(workloads)).scalar())
+
+
+def mark_as_demo(engine: Engine) -> None:
+    """Remember that what is in the database is a demo's and may be dropped by the next."""
+    with engine.begin() as connection:
+        connection.execute(text(f"COMMENT ON TABLE workloads IS '{_DEMO_MARK}'"))
+
+
+def _mark(connection: Connection) -> str | None:
+    query = text("SELECT obj_description(to_regclass('workloads')::oid, 'pg_class')")
+    found = connection.execute(query).scalar()
+    return None if found is None else str(found)
+
+
+def workload_ids(engine: Engine) -> dict[str, int]:
+    """Id of each active workload by `namespace/name`."""
+    query = select(workloads.c.id, workloads.c.namespace, workloads.c.name).where(
+        workloads.c.is_active
+    )
+    with engine.connect() as connection:
+        return {f"{row.namespace}/{row.name}": int(row.id) for row in connection.execute(query)}
+
+
+def n_states_at(engine: Engine, at: datetime) -> int:
+    """Workloads whose replica state at `at` is stored."""
+    query = select(func.count()).select_from(replica_states)
+    return _count(engine, query.where(replica_states.c.observed_at >= at))
+
+
+def n_settled(engine: Engine, origin_at: datetime) -> int:
+    """Workloads whose decision for `origin_at` has an action, or a named reason for none."""
+    query = select(func.count(actions.c.workload_id.distinct()))
+    return _count(engine, query.where(actions.c.origin_at == origin_at))
+
+
+def stage_counts(engine: Engine, origin_at: datetime) -> dict[str, int]:
+    """Rows of each stage at one origin, for the message when the pipeline does not get on."""
+    found = {}
+    for name, table in (("forecasts", forecasts), ("decisions", decisions), ("actions", actions)):
+        query = select(func.count()).select_from(table).where(table.c.origin_at == origin_at)
+        found[name] = _count(engine, query)
+    return found
+
+
+def newest_models(engine: Engine) -> list[dict[str, Any]]:
+    """Models, newest first, without their bytes."""
+    query = select(
+        models.c.version, models.c.kind, models.c.status, models.c.reason, models.c.metrics
+    ).order_by(models.c.id.desc())
+    with engine.connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def fan_charts(engine: Engine, workload_id: int, origins: Sequence[datetime]) -> list[Any]:
+    """Forecasts of one workload at the given origins, oldest first."""
+    query = (
+        select(forecasts.c.origin_at, forecasts.c.quantile_levels, forecasts.c.quantiles)
+        .where(forecasts.c.workload_id == workload_id, forecasts.c.origin_at.in_(list(origins)))
+        .order_by(forecasts.c.origin_at)
+    )
+    with engine.connect() as connection:
+        return list(connection.execute(query))
+
+
+_CHAIN = text("""
+SELECT
+  (SELECT count(*) FROM forecasts WHERE origin_at >= :first) AS forecasts,
+  (SELECT count(*) FROM decisions WHERE origin_at >= :first) AS decisions,
+  (SELECT count(*) FROM actions WHERE origin_at >= :first) AS actions,
+  (SELECT count(*) FROM outcomes WHERE step_at >= :first) AS outcomes,
+  (SELECT count(*) FROM forecasts f WHERE origin_at >= :first AND NOT EXISTS (
+     SELECT FROM decisions d WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at))
+     AS forecasts_without_decision,
+  (SELECT count(*) FROM decisions d WHERE origin_at >= :first AND NOT EXISTS (
+     SELECT FROM actions a WHERE a.decision_id = d.id AND a.origin_at = d.origin_at))
+     AS decisions_without_action,
+  (SELECT count(*) FROM actions a WHERE origin_at >= :first AND NOT EXISTS (
+     SELECT FROM decisions d WHERE d.id = a.decision_id AND d.origin_at = a.origin_at))
+     AS actions_without_decision,
+  (SELECT count(*) FROM (SELECT 1 FROM decisions WHERE origin_at >= :first
+     GROUP BY workload_id, origin_at HAVING count(*) > 1) twice) AS decided_twice,
+  (SELECT count(*) FROM (SELECT 1 FROM actions WHERE origin_at >= :first AND result = 'applied'
+     GROUP BY decision_id HAVING count(*) > 1) twice) AS applied_twice
+""")
+
+
+def chain_counts(engine: Engine, first_origin_at: datetime) -> dict[str, int]:
+    """Rows of each stage since the replay began, and what must be zero: orphans, duplicates."""
+    with engine.connect() as connection:
+        row = connection.execute(_CHAIN, {"first": first_origin_at}).one()
+    return {name: int(value) for name, value in row._mapping.items()}
+
+
+def n_applied(engine: Engine, first_origin_at: datetime) -> int:
+    """Scale operations that the operator carried out."""
+    query = select(func.count()).select_from(actions)
+    return _count(
+        engine,
+        query.where(actions.c.origin_at >= first_origin_at, actions.c.result == "applied"),
+    )
+
+
+def n_measured_starts(engine: Engine) -> int:
+    """Pod starts whose lead time has been measured."""
+    query = select(func.count()).select_from(pod_starts).where(pod_starts.c.ready_at.is_not(None))
+    return _count(engine, query)
+
+
+def measured_violation_ratio(engine: Engine, first_step_at: datetime) -> float | None:
+    """Share of time out of SLA as the platform itself measured it (`outcomes`)."""
+    query = text("SELECT avg(violation_ratio) FROM outcomes WHERE step_at >= :first")
+    with engine.connect() as connection:
+        found = connection.execute(query, {"first": first_step_at}).scalar()
+    return None if found is None else float(found)
+
+
+def _count(engine: Engine, query: Any) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+class Doorbell:
+    """Rings when the pipeline says that it has got on, so that nobody has to poll hard."""
+
+    def __init__(self, database_url: str, channels: Sequence[str]) -> None:
+        """Listen on `channels`."""
+        self._connection = psycopg.connect(database_url, autocommit=True)
+        for channel in channels:
+            self._connection.execute(f"LISTEN {channel}".encode())
+
+    def wait(self, seconds: float) -> None:
+        """Return when it rings, or after `seconds`."""
+        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+            return
+
+    def ring(self, channel: str, payload: str) -> None:
+        """Tell the listeners of `channel`."""
+        self._connection.execute("SELECT pg_notify(%s, %s)", (channel, payload))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._connection.close()

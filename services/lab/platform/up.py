@@ -1,0 +1,101 @@
+"""`harmony up`: the platform on this machine until stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from services.kernel.errors import InvalidInput
+from services.kernel.settings import Settings
+from services.lab.platform.platform import Platform, operator_process, platform_servers
+from services.lab.platform.platform import service_processes as services_of
+from services.lab.platform.processes import ProcessSpec
+
+RUNNING_FILE = "running.json"
+_SIMULATED_NODES = "H100=4x8,A100=4x8,L4=8x4"
+
+
+def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, console: Console) -> None:
+    """Run until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: Settings; empty URLs mean the embedded servers.
+        port: Port of API and console; None: as in the settings.
+        kubeconfig: Cluster to look after; None: a simulated one in real time.
+        console: Where to talk.
+
+    Raises:
+        InvalidInput: The kubeconfig does not exist, or a port is taken.
+        Unavailable: Something does not start, or ends by itself.
+    """
+    if kubeconfig is not None and not kubeconfig.is_file():
+        raise InvalidInput(f"--kubeconfig={kubeconfig}: no such file")
+    if port is not None:
+        settings = settings.model_copy(update={"port": port})
+    with platform_servers(settings, "up") as platform, announced(platform):
+        if kubeconfig is None:
+            kubeconfig = platform.folder / "kubeconfig"
+            platform.supervisor.start_all([simulated_cluster(kubeconfig)])
+        processes = [
+            *services_of(platform.settings),
+            operator_process(platform.settings, kubeconfig),
+        ]
+        platform.supervisor.start_all(processes)
+        console.print(f"API and console  {platform.api_url}")
+        console.print(f"push API         {platform.push_url}/v1/observations")
+        console.print(f"database         {platform.settings.database_url}")
+        console.print(f"kubeconfig       {kubeconfig}")
+        console.print(f"logs             {platform.folder / 'logs'}")
+        console.print("Ctrl-C ends.")
+        wait_until_stopped(platform)
+
+
+def simulated_cluster(kubeconfig: Path) -> ProcessSpec:
+    """The simulated GPU cluster, in real time."""
+    kubeconfig.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "real"]
+    argv += ["--nodes", _SIMULATED_NODES, "--kubeconfig-out", str(kubeconfig)]
+    return ProcessSpec("cluster", argv, is_ready=kubeconfig.exists)
+
+
+@contextmanager
+def announced(platform: Platform) -> Iterator[None]:
+    """While it runs, other commands on this machine find the platform by this file."""
+    file = platform.folder / RUNNING_FILE
+    urls = {
+        "database_url": platform.settings.database_url,
+        "redis_url": platform.settings.redis_url,
+        "port": platform.settings.port,
+        "ingest_port": platform.settings.ingest_port,
+    }
+    file.write_text(json.dumps(urls))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def wait_until_stopped(platform: Platform) -> None:
+    """Return on Ctrl-C or SIGTERM.
+
+    Raises:
+        Unavailable: A process ended by itself.
+    """
+    stopped = threading.Event()
+    previous = {
+        word: signal.signal(word, lambda *_: stopped.set())
+        for word in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        while not stopped.wait(1.0):
+            platform.supervisor.check()
+    finally:
+        for word, handler in previous.items():
+            signal.signal(word, handler)
