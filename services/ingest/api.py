@@ -1,0 +1,103 @@
+"""The push API: routes only."""
+
+from __future__ import annotations
+
+import hmac
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Protocol
+
+import orjson
+from fastapi import Depends, FastAPI, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from services.ingest import service
+from services.ingest.deps import IngestDeps
+from services.ingest.schemas import PushAnswer, PushRequest
+from services.kernel import http
+from services.kernel.errors import InvalidInput, PayloadTooLarge, Unauthorized
+
+_DESCRIPTION = """
+Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that
+cannot be used is refused with a reason and counted; the others are stored:
+
+`not_finite` `out_of_range` `negative` `future` `ancient` `bad_sample` `bad_time` `bad_value`
+`unknown_workload` `unknown_indicator`
+
+A repeated sample (same time) replaces the one before, so a push can be sent again after an error.
+"""
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": PushRequest.model_json_schema()}},
+    }
+}
+
+
+class Lifespan(Protocol):
+    """What FastAPI calls around the life of the application."""
+
+    def __call__(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
+        """Start, and stop on exit."""
+        ...
+
+
+def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
+    """The push API, to serve by itself or to mount in another application."""
+    app = FastAPI(
+        title="Harmony push API", description=_DESCRIPTION, version="1", lifespan=lifespan
+    )
+    http.install(app, "ingest", deps.settings.push_max_bytes)
+    token = deps.settings.push_token
+
+    def authorize(authorization: Annotated[str, Header()] = "") -> None:
+        if token is None:
+            return
+        given = authorization.removeprefix("Bearer ").encode()
+        if not hmac.compare_digest(given, token.get_secret_value().encode()):
+            raise Unauthorized("Authorization: must be `Bearer` and the push token")
+
+    @app.post(
+        "/v1/observations",
+        status_code=202,
+        response_model=PushAnswer,
+        dependencies=[Depends(authorize)],
+        openapi_extra=_BODY,
+        tags=["observations"],
+    )
+    async def push_observations(request: Request) -> Response:
+        """Store samples; they become indicators when their step is complete."""
+        body = await _read_body(request, deps.settings.push_max_bytes)
+        result = await run_in_threadpool(service.push, deps, body)
+        rejected = [
+            {"reason": found.reason, "count": found.count, "example": found.example}
+            for found in result.rejected
+        ]
+        answer = orjson.dumps({"accepted": result.n_accepted, "rejected": rejected})
+        return Response(answer, status_code=202, media_type="application/json")
+
+    @app.get("/healthz", tags=["health"])
+    def healthz() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"])
+    def readyz() -> dict[str, str]:
+        """Requests can be served: the database answers and its schema is this version's."""
+        service.check_ready(deps)
+        return {"status": "ready"}
+
+    return app
+
+
+async def _read_body(request: Request, max_bytes: int) -> bytes:
+    """The body, bounded also where its length is not declared."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise InvalidInput(f"Content-Encoding: {encoding!r} must be 'identity'; send plain JSON")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise PayloadTooLarge(f"body is over the limit of {max_bytes} bytes; send less at once")
+        chunks.append(chunk)
+    return b"".join(chunks)

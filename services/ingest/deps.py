@@ -1,0 +1,80 @@
+"""What the use cases of ingest need, made once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kombu.exceptions import OperationalError
+from sqlalchemy import Engine
+
+from services.ingest.catalog import WorkloadCatalog
+from services.ingest.due import DueRules
+from services.ingest.sources import Source
+from services.kernel import telemetry
+from services.kernel.clock import Clock
+from services.kernel.jobs import Job, JobSender
+from services.kernel.settings import Settings
+from services.kernel.telemetry import get_logger
+
+_DAY_S = 86400.0
+
+
+class BestEffortSender:
+    """Sends jobs; a broker that is away is logged and counted, and the sweeps send again.
+
+    Jobs leave after the rows are committed. Answering a push with an error then would tell the
+    client that its samples are lost, which they are not.
+    """
+
+    def __init__(self, sender: JobSender) -> None:
+        self._sender = sender
+
+    def send(self, job: Job) -> None:
+        """Send one job, if the broker answers."""
+        try:
+            self._sender.send(job)
+        except OperationalError as error:
+            telemetry.job_failures_total.labels(job.name, "not_sent").inc()
+            get_logger("ingest").warning("job_not_sent", job=job.name, error=str(error))
+
+
+@dataclass(slots=True)
+class IngestDeps:
+    """Dependencies of the use cases.
+
+    Attributes:
+        engine: Database.
+        clock: Tells `now`.
+        sender: Sends jobs after commit.
+        settings: Settings.
+        source: Where indicators with a query are pulled from; None: push only.
+        catalog: Workloads parsed so far.
+        announced: Per shard the newest origin that this process has seen.
+        newest_at: Per workload the newest sample that this process has stored.
+    """
+
+    engine: Engine
+    clock: Clock
+    sender: JobSender
+    settings: Settings
+    source: Source | None = None
+    catalog: WorkloadCatalog = field(default_factory=WorkloadCatalog)
+    announced: dict[int, datetime] = field(default_factory=dict)
+    newest_at: dict[int, datetime] = field(default_factory=dict)
+
+    @property
+    def due_rules(self) -> DueRules:
+        """When a step is due.
+
+        A replay sends all samples of a step in one request and its clock stands still until they
+        are through, so there is nobody to wait for.
+        """
+        grace_s = 0.0 if self.settings.clock == "replay" else self.settings.grace_s
+        return DueRules(grace_s, self.settings.retain_observations_days * _DAY_S)
+
+    def close(self) -> None:
+        """Release connections."""
+        if self.source is not None:
+            self.source.close()
+        self.engine.dispose()

@@ -1,0 +1,70 @@
+"""Composition root of the push API: `python -m services.ingest.main`."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from services.ingest.api import make_app
+from services.ingest.deps import IngestDeps
+from services.ingest.tasks import make_deps
+from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.settings import get_settings
+from services.kernel.telemetry import configure_logging
+
+
+def make_standalone_app(deps: IngestDeps) -> FastAPI:
+    """The push API that owns `deps` and closes them when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        deps.close()
+
+    return make_app(deps, lifespan)
+
+
+def main() -> int:
+    """Serve until stopped; the exit code is 2 when a setting is wrong."""
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        for name in ("database_url", "redis_url"):
+            if not getattr(settings, name):
+                raise ConfigurationError(
+                    f"HARMONY_{name.upper()} is empty; give the URL of a server, "
+                    "or run `harmony up`, which starts embedded ones"
+                )
+        listener = listen(settings.host, settings.ingest_port)
+        app = make_standalone_app(make_deps(settings))
+    except HarmonyError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    config = uvicorn.Config(app, log_level=settings.log_level.lower(), access_log=False)
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigurationError: The address cannot be bound.
+    """
+    try:
+        return socket.create_server((host, port), backlog=256)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"HARMONY_HOST={host!r} HARMONY_INGEST_PORT={port}: cannot listen there ({error}); "
+            "end the process that uses it, or choose another"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

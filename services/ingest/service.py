@@ -1,0 +1,227 @@
+"""Use cases of ingest: resampling, the sweep, retention; push, pull and back-fill are beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+import numpy as np
+from sqlalchemy import Connection
+
+from services.ingest import repository
+from services.ingest.catalog import IndicatorRef
+from services.ingest.copy_encoding import SeriesKey, encode_indicators
+from services.ingest.deps import IngestDeps
+from services.ingest.due import CursorRow, DueRange, DueRules, due_ranges
+from services.ingest.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
+from services.ingest.pull import PullResult, pull_shard
+from services.ingest.push import PushResult, push
+from services.ingest.repository import SeriesRange
+from services.ingest.resample import StepGrid, resample
+from services.ingest.samples import SECOND_US, from_us
+from services.kernel import jobs, telemetry
+from services.kernel.db.migrations import current_revision, head_revision
+from services.kernel.db.schema import PARTITIONED
+from services.kernel.db.session import check_reachable, unit_of_work
+from services.kernel.errors import Unavailable
+from services.kernel.settings import Settings
+
+__all__ = [
+    "BackfillResult",
+    "HistoryFrame",
+    "IngestDeps",
+    "PullResult",
+    "PushResult",
+    "ResampleResult",
+    "SweepResult",
+    "WorkloadHistory",
+    "backfill",
+    "check_ready",
+    "drop_expired",
+    "pull_shard",
+    "push",
+    "resample_shard",
+    "sweep",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ResampleResult:
+    """What a resampling run did.
+
+    Attributes:
+        n_rows: Indicator rows that are new or changed.
+        origins: Newly completed origins, for which forecasts were asked.
+        is_partial: More steps are due than one run takes; another job was sent.
+    """
+
+    n_rows: int
+    origins: tuple[datetime, ...]
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """Shards for which a sweep sent jobs."""
+
+    resampled: tuple[int, ...]
+    pulled: tuple[int, ...]
+
+
+def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult:
+    """Turn the complete steps of a shard into indicators, and ask for forecasts of a new origin.
+
+    Args:
+        deps: Dependencies.
+        shard: Shard number.
+        at: Now; steps that end later are left.
+    """
+    n_rows = 0
+    origins: list[datetime] = []
+    is_partial = False
+    with unit_of_work(deps.engine, deps.sender) as work:
+        rows = repository.lock_shard(work.connection, shard, at, deps.catalog)
+        rows.sort(key=lambda row: row.workload.step_s)
+        for _, group in groupby(rows, key=lambda row: row.workload.step_s):
+            run = _resample_group(work.connection, list(group), at, deps.due_rules)
+            n_rows += run.n_rows
+            is_partial |= run.is_partial
+            origins += run.origins
+        for origin_at in dict.fromkeys(origins):
+            work.send_after_commit(jobs.shard_job(jobs.FORECAST_SHARD, shard, origin_at))
+        if is_partial:
+            work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
+    for row in rows:
+        if row.last_sample_at is not None:
+            age_s = (at - row.last_sample_at).total_seconds()
+            labels = (row.workload.namespace, row.workload.name)
+            telemetry.metrics_age_seconds.labels(*labels).set(age_s)
+    return ResampleResult(n_rows, tuple(dict.fromkeys(origins)), is_partial)
+
+
+def _resample_group(
+    connection: Connection, rows: Sequence[CursorRow], at: datetime, rules: DueRules
+) -> ResampleResult:
+    """Resample workloads that share one step length."""
+    step_us = rows[0].workload.step_s * SECOND_US
+    ranges, is_partial = due_ranges(rows, at, rules)
+    due = [found for found in ranges if found.end_us > found.start_us]
+    if not due:
+        return ResampleResult(0, (), False)
+    end_us = min(found.end_us for found in ranges)
+    is_new = _is_new_origin(connection, due, end_us, step_us)
+    n_rows = _write_due(connection, due, step_us)
+    until = {found.row.workload.id: from_us(found.end_us) for found in due}
+    repository.move_cursors(connection, until, at)
+    origins = (from_us(end_us - step_us),) if is_new and not is_partial else ()
+    return ResampleResult(n_rows, origins, is_partial)
+
+
+def _is_new_origin(
+    connection: Connection, due: Sequence[DueRange], end_us: int, step_us: int
+) -> bool:
+    """Whether the step that ends at `end_us` is complete for the whole shard only now.
+
+    True when it is written here for a workload that has no row of it yet: a step that is merely
+    opened again by a late sample asks for no second forecast.
+    """
+    origin_us = end_us - step_us
+    writers = [found.row.workload for found in due if found.start_us <= origin_us < found.end_us]
+    return repository.count_workloads_at(connection, writers, origin_us) < len(writers)
+
+
+def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) -> int:
+    grid_start_us = min(found.start_us for found in due)
+    grid_end_us = max(found.end_us for found in due)
+    grid = StepGrid(grid_start_us, step_us, (grid_end_us - grid_start_us) // step_us)
+    series: list[tuple[DueRange, IndicatorRef]] = [
+        (found, found.row.workload.indicators[name])
+        for found in due
+        for name in sorted(found.row.workload.indicators)
+    ]
+    samples = repository.load_samples(
+        connection, [_sample_range(found, indicator, step_us) for found, indicator in series]
+    )
+    is_counter = np.array([indicator.is_counter for _, indicator in series], dtype=bool)
+    steps = resample(samples, is_counter, grid)
+    step_at_us = grid_start_us + step_us * np.arange(grid.n_steps, dtype=np.int64)
+    chunks = []
+    for number, (found, indicator) in enumerate(series):
+        part = _steps_of(found, grid)
+        key = SeriesKey(found.row.workload.id, indicator.name)
+        value, observed = steps.value[number, part], steps.observed[number, part]
+        chunks.append(encode_indicators(key, step_at_us[part], value, observed))
+    span_us = (grid_start_us, grid_end_us - step_us)
+    return repository.write_indicators(connection, chunks, span_us)
+
+
+def _sample_range(due: DueRange, indicator: IndicatorRef, step_us: int) -> SeriesRange:
+    """A counter also needs the reading before the first step and the one that closes the last."""
+    since_us = due.start_us - (step_us if indicator.is_counter else 0)
+    until_us = due.end_us + (1 if indicator.is_counter else 0)
+    return SeriesRange(due.row.workload.id, indicator.name, since_us, until_us)
+
+
+def _steps_of(due: DueRange, grid: StepGrid) -> slice:
+    first = (due.start_us - grid.start_us) // grid.step_us
+    return slice(first, first + (due.end_us - due.start_us) // grid.step_us)
+
+
+def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
+    """Send jobs for what is due and has none: steps to resample, shards to pull.
+
+    It carries a step over the line when no sample comes, and makes up for jobs that were lost.
+    """
+    grace_s = deps.due_rules.grace_s
+    with unit_of_work(deps.engine, deps.sender) as work:
+        settle = timedelta(seconds=2 * deps.settings.pull_interval_s)
+        backlog = repository.find_backlog(work.connection, at, grace_s, settle)
+        to_resample = tuple(found.shard for found in backlog if found.is_resample_due)
+        is_pulling = deps.source is not None
+        to_pull = tuple(found.shard for found in backlog if found.is_pull_due and is_pulling)
+        for shard in to_resample:
+            work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
+        for shard in to_pull:
+            work.send_after_commit(jobs.shard_job(jobs.INGEST_PULL, shard, at))
+    telemetry.jobs_resent_total.labels(jobs.INGEST_RESAMPLE).inc(len(to_resample))
+    return SweepResult(to_resample, to_pull)
+
+
+def retention(settings: Settings) -> dict[str, timedelta]:
+    """How long each partitioned table keeps its rows."""
+    decisions = timedelta(days=settings.retain_decisions_days)
+    kept = dict.fromkeys(PARTITIONED, decisions)  # evidence stays as long as what it explains
+    kept["observations"] = timedelta(days=settings.retain_observations_days)
+    kept["indicators"] = timedelta(days=settings.retain_indicators_days)
+    kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
+    return kept
+
+
+def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, list[str]]:
+    """Drop what has passed its retention.
+
+    One transaction per table: dropping a partition locks its table, and two such locks held
+    together could wait for a writer in a circle.
+
+    Returns:
+        Names of the partitions dropped, per table.
+    """
+    dropped: dict[str, list[str]] = {}
+    for table, kept in retention(deps.settings).items():
+        with unit_of_work(deps.engine) as work:
+            dropped[table] = repository.drop_expired(work.connection, table, at, kept)
+    return dropped
+
+
+def check_ready(deps: IngestDeps) -> None:
+    """Whether requests can be served.
+
+    Raises:
+        Unavailable: The database cannot be reached, or its schema is another version's.
+    """
+    check_reachable(deps.engine)
+    current, head = current_revision(deps.engine), head_revision()
+    if current != head:
+        raise Unavailable(f"the schema is at {current}, this needs {head}; run `harmony migrate`")
