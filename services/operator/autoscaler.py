@@ -1,0 +1,106 @@
+"""What the operator knows of one `GPUAutoscaler` after reading it: values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.kernel.domain import WorkloadSpec
+from services.operator.schemas import GROUP
+
+PAUSED = f"{GROUP}/paused"
+PAUSED_UNTIL = f"{GROUP}/paused-until"
+PAUSED_SCALE_IN = f"{GROUP}/paused-scale-in"
+PAUSED_SCALE_OUT = f"{GROUP}/paused-scale-out"
+APPROVED_DECISION = f"{GROUP}/approved-decision"
+KIND_LABEL = f"{GROUP}/kind"
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The object to scale."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """`Kind/name`, as messages spell it."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What is held, and until when (None: until it is taken away)."""
+
+    is_all: bool = False
+    is_scale_in: bool = False
+    is_scale_out: bool = False
+    until: datetime | None = None
+
+    def holds(self, from_replicas: int, to_replicas: int, now: datetime) -> bool:
+        """Whether a change from `from_replicas` to `to_replicas` is held at `now`."""
+        if self.is_active(now):
+            return True
+        if to_replicas < from_replicas:
+            return self.is_scale_in
+        return to_replicas > from_replicas and self.is_scale_out
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether everything is held at `now`."""
+        return self.is_all and (self.until is None or now < self.until)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether one direction is held."""
+        return self.is_scale_in or self.is_scale_out
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """How mode `Approval` asks.
+
+    Attributes:
+        decision_id: Decision that a human approved by annotation.
+        expire_after_s: How long after its making an approved decision may still be applied.
+        auto_replicas: Largest change that needs no approval.
+    """
+
+    decision_id: int | None = None
+    expire_after_s: float = 900.0
+    auto_replicas: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """One `GPUAutoscaler`.
+
+    Attributes:
+        spec: None when `problem` says why it cannot be used.
+        problem: What is wrong with it and what would be right; empty when nothing is.
+        status: Its status as the API server has it.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created_at: datetime
+    target: Target
+    spec: WorkloadSpec | None
+    problem: str = ""
+    pause: Pause = Pause()
+    approval: ApprovalRule = ApprovalRule()
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.namespace, self.name

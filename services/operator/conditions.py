@@ -1,0 +1,248 @@
+"""Conditions of a `GPUAutoscaler`, pure: each with a reason and a message that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.operator.autoscaler import Autoscaler
+from services.operator.plan import Decision, Situation, bounds
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+FORECAST_RUNGS = ("forecast", "last_forecast", "model")
+"""Rungs on which a forecast answers; every other rung is a fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the database knows of a workload beside its decisions.
+
+    Attributes:
+        next_step: Quantiles of the demand in the step after the forecast's origin, by level.
+        measured: Measured share out of SLA over the window; None: nothing measured yet.
+    """
+
+    last_sample_at: datetime | None = None
+    model_version: str | None = None
+    rung: str | None = None
+    origin_at: datetime | None = None
+    horizon_s: float | None = None
+    next_step: Mapping[float, float] | None = None
+    coverage: float | None = None
+    measured: float | None = None
+    n_outcomes: int = 0
+    lead_p50_s: float | None = None
+    lead_p90_s: float | None = None
+    n_starts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the conditions and the status of one autoscaler follow from.
+
+    Attributes:
+        newest: Newest decision; None: there is none.
+        details: None: not read yet.
+        step_s: Length of a step.
+        stale_after_s: Age at which metrics are stale.
+    """
+
+    autoscaler: Autoscaler
+    situation: Situation
+    newest: Decision | None
+    details: Details | None
+    step_s: float
+    stale_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A condition without its history."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+
+
+def find(facts: Facts, now: datetime) -> list[Finding]:
+    """Every condition, `Ready` first."""
+    others = [
+        _target(facts),
+        _metrics(facts, now),
+        _forecast(facts),
+        _decision(facts, now),
+        _limited(facts),
+        _fallback(facts),
+        _paused(facts, now),
+        _budget(facts),
+        _conflict(facts),
+    ]
+    return [_ready(facts, others), *others]
+
+
+def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
+    if facts.autoscaler.problem:
+        return Finding("Ready", FALSE, "InvalidSpec", facts.autoscaler.problem)
+    found = {finding.type: finding for finding in others}
+    if found["TargetResolved"].status != TRUE:
+        target = found["TargetResolved"]
+        return Finding("Ready", FALSE, target.reason, target.message)
+    conflict = found["Conflict"]
+    spec = facts.situation.spec
+    if conflict.status != FALSE and spec is not None and spec.mode != "Advisory":
+        return Finding("Ready", FALSE, conflict.reason, conflict.message)
+    if found["DecisionActive"].status != TRUE:
+        decision = found["DecisionActive"]
+        return Finding("Ready", FALSE, decision.reason, decision.message)
+    return Finding("Ready", TRUE, "Reconciled", "decisions arrive and are followed")
+
+
+def _target(facts: Facts) -> Finding:
+    target = facts.autoscaler.target
+    if facts.situation.replicas is None:
+        return Finding("TargetResolved", FALSE, "TargetNotFound", facts.situation.target_problem)
+    return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
+
+
+def _metrics(facts: Facts, now: datetime) -> Finding:
+    if facts.details is None:
+        return Finding("MetricsFresh", UNKNOWN, "NotReadYet")
+    last = facts.details.last_sample_at
+    if last is None:
+        message = "no sample has arrived; push observations or set indicators[].query"
+        return Finding("MetricsFresh", FALSE, "MetricsMissing", message)
+    if now - last > timedelta(seconds=facts.stale_after_s):
+        message = f"newest sample is of {last:%Y-%m-%dT%H:%M:%SZ}; check the metric source"
+        return Finding("MetricsFresh", FALSE, "MetricsStale", message)
+    return Finding("MetricsFresh", TRUE, "MetricsFound")
+
+
+def _forecast(facts: Facts) -> Finding:
+    if facts.details is None:
+        return Finding("ForecastReady", UNKNOWN, "NotReadYet")
+    if facts.details.origin_at is None:
+        message = "there is no forecast yet; the first one needs a complete step of demand"
+        return Finding("ForecastReady", FALSE, "NoForecast", message)
+    return Finding("ForecastReady", TRUE, "ForecastFound", f"from rung {facts.details.rung}")
+
+
+def _decision(facts: Facts, now: datetime) -> Finding:
+    newest = facts.newest
+    if newest is None:
+        message = "there is no decision yet; the first one follows the first forecast"
+        return Finding("DecisionActive", FALSE, "NoDecision", message)
+    if now >= newest.valid_until:
+        message = (
+            f"the newest decision was valid until {newest.valid_until:%Y-%m-%dT%H:%M:%SZ}; "
+            "the target is left as it is; check the decision service and its queue"
+        )
+        return Finding("DecisionActive", FALSE, "DecisionExpired", message)
+    return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}")
+
+
+def _mode(facts: Facts) -> str:
+    return "unknown" if facts.situation.spec is None else facts.situation.spec.mode
+
+
+def _limited(facts: Facts) -> Finding:
+    newest, spec = facts.newest, facts.situation.spec
+    if newest is None or spec is None:
+        return Finding("ScalingLimited", UNKNOWN, "NoDecision")
+    low, high = bounds(spec)
+    if newest.desired < newest.raw and newest.desired == high:
+        message = f"{newest.raw} replicas are wanted; raise maxReplicas={high} to allow them"
+        return Finding("ScalingLimited", TRUE, "TooManyReplicas", message)
+    if newest.desired > newest.raw and newest.desired == low:
+        message = f"{newest.raw} replicas would do; minReplicas={low} keeps more"
+        return Finding("ScalingLimited", TRUE, "TooFewReplicas", message)
+    if newest.desired != newest.raw:
+        reason = _camel(newest.binding_constraint or newest.reason)
+        message = f"{newest.raw} replicas are wanted, {newest.desired} decided: {newest.reason}"
+        return Finding("ScalingLimited", TRUE, reason, message)
+    return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
+
+
+def _fallback(facts: Facts) -> Finding:
+    if facts.newest is None:
+        return Finding("Fallback", UNKNOWN, "NoDecision")
+    if facts.newest.rung in FORECAST_RUNGS:
+        return Finding("Fallback", FALSE, "ForecastAnswers")
+    message = f"rung {facts.newest.rung} answers instead of the forecast; see MetricsFresh"
+    return Finding("Fallback", TRUE, _camel(facts.newest.rung), message)
+
+
+def _paused(facts: Facts, now: datetime) -> Finding:
+    pause = facts.autoscaler.pause
+    if pause.is_active(now):
+        until = "until the annotation is taken away"
+        if pause.until is not None:
+            until = f"until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
+        return Finding("Paused", TRUE, "PausedByAnnotation", f"nothing is applied {until}")
+    if pause.is_scale_in:
+        return Finding("Paused", TRUE, "ScaleInPaused", "replicas are added only")
+    if pause.is_scale_out:
+        return Finding("Paused", TRUE, "ScaleOutPaused", "replicas are removed only")
+    return Finding("Paused", FALSE, "NotPaused")
+
+
+def _budget(facts: Facts) -> Finding:
+    if facts.newest is None:
+        return Finding("BudgetExhausted", UNKNOWN, "NoDecision")
+    if facts.newest.is_budget_exhausted:
+        message = "the SLA window's error budget is spent; replicas are kept high until it recovers"
+        return Finding("BudgetExhausted", TRUE, "ErrorBudgetSpent", message)
+    return Finding("BudgetExhausted", FALSE, "ErrorBudgetLeft")
+
+
+def _conflict(facts: Facts) -> Finding:
+    situation = facts.situation
+    if not situation.is_conflict_known:
+        message = "other autoscalers cannot be read; grant list on horizontalpodautoscalers"
+        return Finding("Conflict", UNKNOWN, "AutoscalersUnreadable", message)
+    if situation.conflict:
+        kind = situation.conflict.partition("/")[0]
+        message = f"{situation.conflict} scales {facts.autoscaler.target.label} too"
+        if _mode(facts) != "Advisory":
+            message += "; remove one of them, or set mode: Advisory"
+        return Finding("Conflict", TRUE, kind, message)
+    return Finding("Conflict", FALSE, "NoOtherAutoscaler")
+
+
+def _camel(word: str) -> str:
+    return "".join(part.capitalize() for part in word.replace("-", "_").split("_")) or "Limited"
+
+
+def to_conditions(
+    findings: Iterable[Finding],
+    before: Sequence[Mapping[str, Any]],
+    generation: int,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Conditions as the status holds them; a transition time moves only when the status changes.
+
+    Args:
+        findings: What holds now.
+        before: Conditions that the status has.
+        generation: Generation of the spec that they were found for.
+        now: Aware.
+    """
+    known = {condition["type"]: condition for condition in before}
+    stamp = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    found = []
+    for finding in findings:
+        old = known.get(finding.type, {})
+        is_same = old.get("status") == finding.status
+        found.append(
+            {
+                "type": finding.type,
+                "status": finding.status,
+                "reason": finding.reason,
+                "message": finding.message,
+                "lastTransitionTime": old.get("lastTransitionTime", stamp) if is_same else stamp,
+                "observedGeneration": generation,
+            }
+        )
+    return found

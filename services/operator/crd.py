@@ -1,0 +1,309 @@
+"""The custom resource definitions, made from the models of `schemas.py`.
+
+`python -m services.operator.crd [FOLDER]` writes them as YAML (default `helm/harmony/crds`); a
+golden test holds the files equal to the models.
+
+A structural schema is a small dialect of JSON Schema: every node has a type, nothing is
+referenced, and `anyOf` with null does not exist; see "Specifying a structural schema" in the
+Kubernetes documentation of custom resource definitions.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from services.operator.schemas import (
+    GROUP,
+    VERSION,
+    GPUAutoscalerSpec,
+    GPUBudgetSpec,
+    Part,
+    SLAClassSpec,
+)
+from services.operator.schemas_status import (
+    GPUAutoscalerStatus,
+    GPUBudgetStatus,
+    SLAClassStatus,
+)
+
+Schema = dict[str, Any]
+
+_DROPPED = ("title", "additionalProperties")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A CEL rule at one place of the schema, e.g. `spec.sla.risk`."""
+
+    path: str
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A printer column of `kubectl get`."""
+
+    name: str
+    path: str
+    kind: str = "string"
+    is_wide: bool = False
+    description: str = ""
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The column as the definition spells it."""
+        column: dict[str, Any] = {"name": self.name, "type": self.kind, "jsonPath": self.path}
+        if self.description:
+            column["description"] = self.description
+        if self.is_wide:
+            column["priority"] = 1
+        return column
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One custom resource."""
+
+    kind: str
+    plural: str
+    short_name: str
+    is_namespaced: bool
+    spec: type[Part]
+    status: type[Part]
+    rules: tuple[Rule, ...] = ()
+    columns: tuple[Column, ...] = ()
+    list_keys: tuple[tuple[str, str], ...] = ()
+
+
+def _positive(path: str, name: str) -> Rule:
+    return Rule(path, f"double(string(self.{name})) > 0.0", f"{name} must be greater than 0")
+
+
+_RISK_RULE = "double(string(self.epsilon)) > 0.0 && double(string(self.epsilon)) < 1.0"
+_RISK_MESSAGE = 'epsilon must be between 0 and 1, e.g. "0.01" for at most 1 % of the time'
+_AGE = Column("AGE", ".metadata.creationTimestamp", "date")
+
+
+def _condition_column(name: str, condition: str) -> Column:
+    return Column(name, f'.status.conditions[?(@.type=="{condition}")].status')
+
+
+GPU_AUTOSCALER = Definition(
+    "GPUAutoscaler",
+    "gpuautoscalers",
+    "gpua",
+    True,
+    GPUAutoscalerSpec,
+    GPUAutoscalerStatus,
+    rules=(
+        Rule(
+            "spec",
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be greater than maxReplicas",
+        ),
+        Rule(
+            "spec",
+            "self.indicators.exists(i, i.name == self.demand)",
+            "demand must be the name of one of the indicators",
+        ),
+        Rule(
+            "spec",
+            "self.mode != 'Auto' || has(self.sla)",
+            "mode Auto needs an sla: set sla.class or sla.risk.epsilon",
+        ),
+        Rule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
+        Rule("spec.sla.risk", _RISK_RULE, _RISK_MESSAGE),
+        _positive("spec.capacity", "perReplica"),
+        Rule(
+            "spec.schedules[]",
+            "!has(self.minReplicas) || !has(self.maxReplicas) || "
+            "self.minReplicas <= self.maxReplicas",
+            "a schedule's minReplicas must not be greater than its maxReplicas",
+        ),
+        Rule(
+            "spec.schedules[]",
+            "has(self.minReplicas) || has(self.maxReplicas) || has(self.freeze)",
+            "a schedule needs minReplicas, maxReplicas or freeze",
+        ),
+    ),
+    columns=(
+        Column("TARGET", ".spec.scaleTargetRef.name"),
+        Column("MODE", ".spec.mode"),
+        Column("MIN", ".spec.minReplicas", "integer"),
+        Column("MAX", ".spec.maxReplicas", "integer"),
+        Column("CURRENT", ".status.currentReplicas", "integer"),
+        Column("DESIRED", ".status.desiredReplicas", "integer"),
+        Column("RISK", ".status.risk.estimated", "number", description="Estimated risk"),
+        Column("BUDGET", ".status.risk.budgetRemaining", "number", description="Error budget left"),
+        _condition_column("FALLBACK", "Fallback"),
+        _condition_column("PAUSED", "Paused"),
+        Column("REASON", ".status.lastDecision.reason", is_wide=True),
+        _AGE,
+    ),
+    list_keys=(
+        ("spec.indicators", "name"),
+        ("spec.schedules", "name"),
+        ("status.conditions", "type"),
+    ),
+)
+
+SLA_CLASS = Definition(
+    "SLAClass",
+    "slaclasses",
+    "slac",
+    False,
+    SLAClassSpec,
+    SLAClassStatus,
+    rules=(Rule("spec.risk", _RISK_RULE, _RISK_MESSAGE),),
+    columns=(
+        Column("EPSILON", ".spec.risk.epsilon"),
+        Column("KIND", ".spec.risk.kind"),
+        Column("WINDOW", ".spec.risk.window"),
+        Column("PRIORITY", ".spec.priority", "integer"),
+        _AGE,
+    ),
+    list_keys=(("status.conditions", "type"),),
+)
+
+GPU_BUDGET = Definition(
+    "GPUBudget",
+    "gpubudgets",
+    "gpub",
+    False,
+    GPUBudgetSpec,
+    GPUBudgetStatus,
+    columns=(
+        Column("GPU", ".spec.gpuType"),
+        Column("GPUS", ".spec.gpus", "integer"),
+        Column("USED", ".status.usedGpus", "integer"),
+        _AGE,
+    ),
+    list_keys=(("status.conditions", "type"),),
+)
+
+DEFINITIONS = (GPU_AUTOSCALER, SLA_CLASS, GPU_BUDGET)
+
+
+def structural(schema: Schema, definitions: Schema | None = None) -> Schema:
+    """`schema` in the dialect of Kubernetes: references inlined, nulls and titles dropped."""
+    definitions = schema.get("$defs", definitions or {})
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rsplit("/", 1)[1]]
+        own = {name: value for name, value in schema.items() if name != "$ref"}
+        return structural({**target, **own}, definitions)
+    if "anyOf" in schema:
+        (real,) = [option for option in schema["anyOf"] if option != {"type": "null"}]
+        own = {name: value for name, value in schema.items() if name != "anyOf"}
+        return structural({**real, **own}, definitions)
+    found: Schema = {}
+    for name, value in schema.items():
+        if name in _DROPPED or name == "$defs" or (name == "default" and value is None):
+            continue
+        if name == "const":
+            found["enum"] = [value]
+        elif name == "properties":
+            found[name] = {key: structural(child, definitions) for key, child in value.items()}
+        elif name == "items":
+            found[name] = structural(value, definitions)
+        else:
+            found[name] = " ".join(value.split()) if name == "description" else value
+    return found
+
+
+def _node(schema: Schema, path: str) -> Schema:
+    for part in path.split("."):
+        schema = schema["properties"][part.removesuffix("[]")]
+        if part.endswith("[]"):
+            schema = schema["items"]
+    return schema
+
+
+def open_api_schema(definition: Definition) -> Schema:
+    """The whole structural schema of a resource, with its CEL rules."""
+    text = {"type": "string"}
+    schema: Schema = {
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": dict(text),
+            "kind": dict(text),
+            "metadata": {"type": "object"},
+            "spec": structural(definition.spec.model_json_schema(mode="validation")),
+            "status": structural(definition.status.model_json_schema(mode="validation")),
+        },
+    }
+    for rule in definition.rules:
+        rules = _node(schema, rule.path).setdefault("x-kubernetes-validations", [])
+        rules.append({"rule": rule.rule, "message": rule.message})
+    for path, key in definition.list_keys:
+        node = _node(schema, path)
+        node["x-kubernetes-list-type"] = "map"
+        node["x-kubernetes-list-map-keys"] = [key]
+    return schema
+
+
+def to_crd(definition: Definition) -> dict[str, Any]:
+    """The `CustomResourceDefinition` of a resource."""
+    names = {
+        "kind": definition.kind,
+        "listKind": f"{definition.kind}List",
+        "plural": definition.plural,
+        "singular": definition.kind.lower(),
+        "shortNames": [definition.short_name],
+        "categories": ["harmony"],
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": open_api_schema(definition)},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [column.to_manifest() for column in definition.columns],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{definition.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced" if definition.is_namespaced else "Cluster",
+            "names": names,
+            "versions": [version],
+        },
+    }
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Repeats a list that occurs twice rather than writing a YAML alias for it."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Never an alias."""
+        return True
+
+
+def rendered() -> dict[str, str]:
+    """YAML of every definition by file name."""
+    header = "# Made by `python -m services.operator.crd`; change services/operator/schemas.py.\n"
+    return {
+        f"{definition.plural}.yaml": header
+        + yaml.dump(to_crd(definition), Dumper=_PlainDumper, sort_keys=False, width=100)
+        for definition in DEFINITIONS
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Write the definitions into the folder given, or the chart's."""
+    chart = Path(__file__).parents[2] / "helm" / "harmony" / "crds"
+    folder = Path(arguments[0]) if arguments else chart
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in rendered().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

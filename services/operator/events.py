@@ -1,0 +1,88 @@
+"""Events about a `GPUAutoscaler`, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.operator.autoscaler import Autoscaler
+from services.operator.plan import Result
+from services.operator.schemas import API_VERSION
+from services.operator.status import Outlook, Status, stamp
+
+COMPONENT = "harmony-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An Event to be."""
+
+    kind: str
+    reason: str
+    message: str
+
+
+def notices(outlook: Outlook, after: Status) -> list[Notice]:
+    """Events that what happened calls for: rescales, and conditions that changed."""
+    found = []
+    action = outlook.action
+    if action is not None and action.result is Result.APPLIED:
+        message = (
+            f"New size: {action.to_replicas}; was: {action.from_replicas}; reason: {action.reason}"
+        )
+        found.append(Notice("Normal", "SuccessfulRescale", message))
+    if action is not None and action.result is Result.FAILED:
+        found.append(Notice("Warning", "FailedRescale", action.reason))
+    before = {c["type"]: c for c in outlook.facts.autoscaler.status.get("conditions") or ()}
+    for condition in after["conditions"]:
+        notice = _transition(before.get(condition["type"], {}), condition)
+        if notice is not None:
+            found.append(notice)
+    return found
+
+
+_WATCHED = {
+    "Paused": ("Normal", "Paused", "Resumed"),
+    "Fallback": ("Warning", "FallbackActivated", "FallbackDeactivated"),
+    "Conflict": ("Warning", "Conflict", "ConflictResolved"),
+    "BudgetExhausted": ("Warning", "BudgetExhausted", "BudgetRecovered"),
+}
+
+
+def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
+    kind, began, ended = _WATCHED.get(new["type"], ("", "", ""))
+    if not kind or new["status"] == "Unknown" or old.get("status") == new["status"]:
+        return None
+    if new["status"] == "True":
+        return Notice(kind, began, new["message"] or new["reason"])
+    return Notice("Normal", ended, new["reason"]) if old.get("status") == "True" else None
+
+
+def to_event(autoscaler: Autoscaler, notice: Notice, now: datetime) -> Status:
+    """An Event about an autoscaler."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "namespace": autoscaler.namespace,
+            "generateName": f"{autoscaler.name[:200]}.",
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": "GPUAutoscaler",
+            "namespace": autoscaler.namespace,
+            "name": autoscaler.name,
+            "uid": autoscaler.uid,
+        },
+        "type": notice.kind,
+        "reason": notice.reason,
+        "message": notice.message[:1024],
+        "firstTimestamp": stamp(now),
+        "lastTimestamp": stamp(now),
+        "count": 1,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": COMPONENT,
+    }

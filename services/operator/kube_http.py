@@ -1,0 +1,194 @@
+"""HTTP to the API server: counting, time limits, bounded retries, the server's own words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from services.kernel import telemetry
+from services.kernel.errors import ConfigurationError
+
+_PAUSES_S = (0.05, 0.2, 0.8)
+_MAX_RETRY_AFTER_S = 5.0
+_TIMEOUT_S = (3.0, 20.0)
+_RETRIED_STATUS = {429, 500, 502, 503, 504}
+
+
+class KubeError(Exception):
+    """The API server refused or could not be reached.
+
+    Attributes:
+        status: HTTP status; 0 when there was no answer.
+        reason: The server's one-word reason, or what the network said.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+    @property
+    def is_conflict(self) -> bool:
+        """The object changed since it was read."""
+        return self.status == 409
+
+    @property
+    def is_missing(self) -> bool:
+        """There is no such object, or no such kind."""
+        return self.status == 404
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """It is not known whether the request took effect."""
+        return self.status == 0 or self.status >= 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    Attributes:
+        verb: Verb of RBAC (`list`, `get`, `patch`, `create`), for the metric and the audit of
+            rights.
+        resource: Resource with its subresource, e.g. `deployments/scale`.
+        content_type: Of the body.
+        is_repeatable: It may be sent again after an answer that leaves open whether it worked.
+    """
+
+    verb: str
+    resource: str
+    path: str
+    body: Any = None
+    content_type: str = "application/json"
+    is_repeatable: bool = True
+
+
+_METHODS = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST"}
+
+
+def load_configuration(kube_url: str) -> client.Configuration:
+    """Where the API server is and how to prove who we are.
+
+    Args:
+        kube_url: Plain HTTP address (tests, demo); empty: the pod's service account, else the
+            kubeconfig.
+
+    Raises:
+        ConfigurationError: There is neither.
+    """
+    settings = client.Configuration()
+    if kube_url:
+        settings.host = kube_url.rstrip("/")
+    else:
+        try:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # the client has no types here
+        except config.ConfigException:
+            try:
+                config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # as above
+            except config.ConfigException as error:
+                raise ConfigurationError(
+                    f"no API server: {error}; run in a cluster, set KUBECONFIG or HARMONY_KUBE_URL"
+                ) from error
+    settings.retries = False
+    return settings
+
+
+class KubeHttp:
+    """Sends requests; safe to use from several threads."""
+
+    def __init__(
+        self, settings: client.Configuration, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Use the API server and credentials of `settings`; `sleep` waits between attempts."""
+        self._settings = settings
+        self._client = client.ApiClient(settings)
+        self._sleep = sleep
+        self.n_calls = 0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.rest_client.close()
+
+    def send(self, call: Call) -> Any:
+        """The answer's JSON.
+
+        Waits and tries again on 429 (as long as the server asks, at most five seconds) and, where
+        the call is repeatable, on 5xx and broken connections; at most four attempts.
+
+        Raises:
+            KubeError: It was refused, or did not work in the end.
+        """
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                status, headers, content = self._once(call)
+            except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+                failure = KubeError(0, type(error).__name__, f"{call.path}: {error}")
+                headers = {}
+            else:
+                if status < 300:
+                    return orjson.loads(content) if content else {}
+                failure = _refusal(status, content, call)
+            may_repeat = failure.status == 429 or (
+                call.is_repeatable and (failure.status in _RETRIED_STATUS or failure.status == 0)
+            )
+            if pause_s is None or not may_repeat:
+                break
+            self._sleep(_pause_s(headers, pause_s))
+        raise failure
+
+    def _once(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {"Accept": "application/json", "User-Agent": "harmony-operator"}
+        headers |= self._authorization()
+        body = None
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+            body = orjson.dumps(call.body, option=orjson.OPT_PASSTHROUGH_DATETIME)
+        self.n_calls += 1
+        code = "none"
+        try:
+            pool = self._client.rest_client.pool_manager
+            response = pool.request(
+                _METHODS[call.verb],
+                f"{self._settings.host}{call.path}",
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=_TIMEOUT_S[0], read=_TIMEOUT_S[1]),
+                retries=False,
+            )
+            code = str(response.status)
+            return response.status, response.headers, response.data
+        finally:
+            telemetry.kube_requests_total.labels(f"{call.verb} {call.resource}", code).inc()
+
+    def _authorization(self) -> dict[str, str]:
+        settings: Mapping[str, Any] = dict(self._settings.auth_settings())
+        return {
+            entry["key"]: entry["value"]
+            for entry in settings.values()
+            if entry["in"] == "header" and entry["value"]
+        }
+
+
+def _pause_s(headers: Mapping[str, str], default_s: float) -> float:
+    asked = headers.get("Retry-After", "")
+    return min(float(asked), _MAX_RETRY_AFTER_S) if asked.isdigit() else default_s
+
+
+def _refusal(status: int, content: bytes, call: Call) -> KubeError:
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        answer = {}
+    if not isinstance(answer, dict):
+        answer = {}
+    reason = str(answer.get("reason") or f"HTTP{status}")
+    message = str(answer.get("message") or content[:200].decode(errors="replace"))
+    return KubeError(status, reason, f"{call.verb} {call.resource}: {status} {reason}: {message}")

@@ -1,0 +1,116 @@
+"""What the operator keeps between two passes, and what it works with.
+
+Everything here can be lost: the next pass reads it again from the cluster and the database. It is
+changed only after the transaction that it mirrors has committed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from services.kernel.clock import Clock
+from services.kernel.settings import Settings
+from services.operator.autoscaler import Autoscaler, Key
+from services.operator.conditions import Details
+from services.operator.kube import Kube
+from services.operator.plan import Decision
+from services.operator.snapshot import Replicas
+
+_SETTLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStart:
+    """A pod that has been seen.
+
+    Attributes:
+        is_stored: False for one that was ready before anyone could see it start.
+    """
+
+    workload_id: int
+    gpu_type: str
+    requested_at: datetime
+    is_ready: bool
+    is_stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A translated autoscaler with what it was made from."""
+
+    source: tuple[Any, ...]
+    autoscaler: Autoscaler
+    spec: Mapping[str, Any] | None
+
+
+@dataclass(slots=True)
+class Watermark:
+    """Up to which id all decisions have been seen.
+
+    Ids are drawn before their transaction commits, so a smaller id may appear after a greater
+    one; an id counts as seen only a minute after a greater one was.
+    """
+
+    after_id: int = 0
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def note(self, at_s: float, max_id: int) -> None:
+        """A pass at monotonic time `at_s` saw decisions up to `max_id`."""
+        if max_id > (self._seen[-1][1] if self._seen else self.after_id):
+            self._seen.append((at_s, max_id))
+        while self._seen and self._seen[0][0] <= at_s - _SETTLE_S:
+            self.after_id = self._seen.popleft()[1]
+
+
+@dataclass(slots=True)
+class Memory:
+    """State between passes.
+
+    Attributes:
+        specs: Stored spec of each workload with its version.
+        starts: Pods seen and not gone; None: to be read from the database.
+        newest: Newest decision of each workload; None: to be read from the database.
+        states: Step and replicas of the newest stored snapshot of each workload.
+        unwritten: Action rows whose transaction failed after the target was patched.
+        details: What the status shows, with the monotonic time of reading.
+        reported_s: Monotonic time at which each status was written last.
+    """
+
+    translated: dict[str, Translated] = field(default_factory=dict)
+    specs: dict[int, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    starts: dict[str, KnownStart] | None = None
+    replica_set_owners: dict[str, str] = field(default_factory=dict)
+    newest: dict[int, Decision] | None = None
+    states: dict[int, tuple[datetime, Replicas, int]] = field(default_factory=dict)
+    unwritten: list[tuple[Any, ...]] = field(default_factory=list)
+    details: dict[int, tuple[float, Details]] = field(default_factory=dict)
+    reported_s: dict[Key, float] = field(default_factory=dict)
+    watermark: Watermark = field(default_factory=Watermark)
+
+    def forget(self) -> None:
+        """Read everything again at the next pass; actions not yet written are kept."""
+        unwritten = self.unwritten
+        self.__init__()  # type: ignore[misc]  # a dataclass's own constructor resets all fields
+        self.unwritten = unwritten
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What a pass works with.
+
+    Attributes:
+        status_interval_s: Wall seconds that a status whose figures alone moved may wait.
+    """
+
+    engine: Engine
+    kube: Kube
+    clock: Clock
+    settings: Settings
+    memory: Memory = field(default_factory=Memory)
+    status_interval_s: float = 30.0

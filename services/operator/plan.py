@@ -1,0 +1,244 @@
+"""What to do about each decision, pure: every decision gets one result and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.kernel.domain import WorkloadSpec
+from services.operator.autoscaler import ApprovalRule, Pause
+
+MAX_ATTEMPTS = 5
+
+
+class Result(StrEnum):
+    """What became of a decision; the values of `actions.result`."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    ADVISORY = "advisory"
+    AWAITING_APPROVAL = "awaiting_approval"
+    PAUSED = "paused"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    TARGET_MISSING = "target_missing"
+
+
+RETRIED = (Result.FAILED, Result.AWAITING_APPROVAL)
+"""Results after which a decision may be tried again while it is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A stored decision, as far as the operator reads it.
+
+    Attributes:
+        n_attempts: Actions that it has already.
+        last_result: Result of the newest of them; empty without one.
+    """
+
+    id: int
+    workload_id: int
+    origin_at: datetime
+    decided_at: datetime
+    valid_until: datetime
+    current: int
+    raw: int
+    desired: int
+    direction: str
+    reason: str
+    rung: str
+    risk_target: float
+    risk_estimated: float | None
+    cost_delta_usd_per_h: float
+    binding_constraint: str | None = None
+    constraints: tuple[str, ...] = ()
+    is_budget_exhausted: bool = False
+    n_attempts: int = 0
+    last_result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that decides, beside the decision itself, what may be done for one workload.
+
+    Attributes:
+        spec: None when `problem` says what is wrong with the autoscaler.
+        replicas: Replicas in the target's spec; None when the target does not exist.
+        conflict: Who else scales the target; empty when nobody does.
+        is_conflict_known: False when the other autoscalers could not be read.
+    """
+
+    spec: WorkloadSpec | None
+    replicas: int | None
+    problem: str = ""
+    target_problem: str = ""
+    conflict: str = ""
+    is_conflict_known: bool = True
+    pause: Pause = field(default_factory=Pause)
+    approval: ApprovalRule = field(default_factory=ApprovalRule)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """One action: what will be, or has been, done about a decision.
+
+    `result` is `applied` while the patch is still to be made.
+    """
+
+    decision: Decision
+    result: Result
+    reason: str
+    from_replicas: int | None = None
+    to_replicas: int | None = None
+
+    @property
+    def is_patch(self) -> bool:
+        """Whether the target must be patched for it."""
+        return self.result is Result.APPLIED
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt at the decision, from 1."""
+        return self.decision.n_attempts + 1
+
+    def failed(self, result: Result, reason: str) -> PlannedAction:
+        """The same action with another result."""
+        return replace(self, result=result, reason=reason)
+
+
+def bounds(spec: WorkloadSpec) -> tuple[int, int]:
+    """Widest bounds that the spec and its schedules allow; the decision knows the hour."""
+    lows = [s.min_replicas for s in spec.schedules if s.min_replicas is not None]
+    highs = [s.max_replicas for s in spec.schedules if s.max_replicas is not None]
+    return min([spec.min_replicas, *lows]), max([spec.max_replicas, *highs])
+
+
+def plan(
+    decisions: Sequence[Decision], newest: Decision | None, situation: Situation, now: datetime
+) -> list[PlannedAction]:
+    """Actions for the decisions of one workload that still need one.
+
+    Args:
+        decisions: Decisions without a final action.
+        newest: The workload's newest decision, which may have its action already.
+        situation: State of the workload.
+        now: Aware.
+
+    Returns:
+        One action per decision, except where nothing new can be said of it; at most one patches.
+    """
+    planned = []
+    for decision in sorted(decisions, key=lambda d: (d.origin_at, d.id)):
+        action = _plan_one(decision, newest or decision, situation, now)
+        is_news = action.result != decision.last_result
+        if is_news or (action.result is Result.FAILED and decision.n_attempts < MAX_ATTEMPTS):
+            planned.append(action)
+    patches = [action for action in planned if action.is_patch]
+    for extra in patches[:-1]:
+        reason = f"decision {patches[-1].decision.id} is applied instead"
+        planned[planned.index(extra)] = extra.failed(Result.SUPERSEDED, reason)
+    return planned
+
+
+def _plan_one(
+    decision: Decision, newest: Decision, situation: Situation, now: datetime
+) -> PlannedAction:
+    is_newer_there = (newest.origin_at, newest.id) > (decision.origin_at, decision.id)
+    approved = is_approved(decision, situation, now)
+    if decision.last_result == Result.AWAITING_APPROVAL and not approved:
+        return _held(decision, Result.AWAITING_APPROVAL, "waits for an approval", situation)
+    if is_newer_there and not approved:
+        return _held(decision, Result.SUPERSEDED, f"decision {newest.id} is newer", situation)
+    if now >= decision.valid_until and not approved:
+        reason = f"valid until {decision.valid_until:%Y-%m-%dT%H:%M:%SZ} only"
+        return _held(decision, Result.EXPIRED, reason, situation)
+    return decide_action(decision, situation, now)
+
+
+def _held(decision: Decision, result: Result, reason: str, situation: Situation) -> PlannedAction:
+    return PlannedAction(decision, result, reason, situation.replicas, decision.desired)
+
+
+def is_approved(decision: Decision, situation: Situation, now: datetime) -> bool:
+    """Whether a human approved this very decision, and not too long ago."""
+    rule = situation.approval
+    is_approval = situation.spec is not None and situation.spec.mode == "Approval"
+    ends_at = decision.decided_at + timedelta(seconds=rule.expire_after_s)
+    return is_approval and rule.decision_id == decision.id and now < ends_at
+
+
+def decide_action(decision: Decision, situation: Situation, now: datetime) -> PlannedAction:
+    """What to do about a decision that is the one to follow.
+
+    The checks stand in the order of what a user would have to change first.
+    """
+    if situation.spec is None:
+        return _held(decision, Result.FAILED, f"invalid spec: {situation.problem}", situation)
+    if situation.replicas is None:
+        return _held(decision, Result.TARGET_MISSING, situation.target_problem, situation)
+    to_replicas, note = _within_bounds(decision, situation.spec)
+    action = PlannedAction(
+        decision, Result.APPLIED, decision.reason, situation.replicas, to_replicas
+    )
+    if situation.spec.mode == "Advisory":
+        return action.failed(Result.ADVISORY, f"mode Advisory applies nothing{note}")
+    held = _hold(action, situation, now)
+    if held is not None:
+        return held
+    if note:
+        return replace(action, reason=f"{decision.reason}{note}")
+    return action
+
+
+def _within_bounds(decision: Decision, spec: WorkloadSpec) -> tuple[int, str]:
+    low, high = bounds(spec)
+    to_replicas = min(max(decision.desired, low), high)
+    note = (
+        ""
+        if to_replicas == decision.desired
+        else (f"; {decision.desired} replicas are outside {low}..{high}, which changed since")
+    )
+    return to_replicas, note
+
+
+def _hold(action: PlannedAction, situation: Situation, now: datetime) -> PlannedAction | None:
+    """The action that refuses to patch, or None when nothing speaks against the patch."""
+    current, to_replicas = action.from_replicas or 0, action.to_replicas or 0
+    spec = situation.spec
+    if not situation.is_conflict_known:
+        return action.failed(
+            Result.FAILED, "other autoscalers cannot be read, so none is ruled out"
+        )
+    if situation.conflict:
+        return action.failed(Result.CONFLICT, f"{situation.conflict} scales the same target")
+    if to_replicas == current:
+        return action.failed(Result.UNCHANGED, f"the target has {current} replicas already")
+    if current == 0 and spec is not None and bounds(spec)[0] > 0:
+        reason = "the target was scaled to zero by hand; give it replicas to go on"
+        return action.failed(Result.PAUSED, reason)
+    if situation.pause.holds(current, to_replicas, now):
+        return action.failed(Result.PAUSED, _pause_reason(situation.pause, now))
+    if spec is not None and spec.mode == "Approval":
+        return _ask(action, situation, now)
+    return None
+
+
+def _pause_reason(pause: Pause, now: datetime) -> str:
+    if pause.is_active(now):
+        until = "" if pause.until is None else f" until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
+        return f"paused by annotation{until}"
+    return "scaling in is paused" if pause.is_scale_in else "scaling out is paused"
+
+
+def _ask(action: PlannedAction, situation: Situation, now: datetime) -> PlannedAction | None:
+    change = abs((action.to_replicas or 0) - (action.from_replicas or 0))
+    if change <= situation.approval.auto_replicas or is_approved(action.decision, situation, now):
+        return None
+    return action.failed(
+        Result.AWAITING_APPROVAL, f"decision {action.decision.id} waits for an approval"
+    )

@@ -1,0 +1,62 @@
+"""Durations and decimals as custom resources spell them: `90s`, `1h30m`, `28d`, `"0.01"`."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
+
+
+def parse_duration_s(text: object) -> float:
+    """Seconds of a duration such as `500ms`, `90s`, `5m`, `1h30m` or `28d`.
+
+    Raises:
+        ValueError: It has no unit, or is not a duration at all; a bare number is refused because
+            readers disagree about its unit.
+    """
+    if not isinstance(text, str) or not re.match(DURATION_PATTERN, text):
+        raise ValueError(f"{text!r} must be a duration with its unit, e.g. 90s, 5m, 1h30m or 28d")
+    return sum(float(value) * _UNITS_S[unit] for value, unit in _PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that `parse_duration_s` reads back, to the millisecond."""
+    left_ms = round(seconds * 1000)
+    parts = []
+    for unit, width_ms in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        count, left_ms = divmod(left_ms, width_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    if left_ms or not parts:
+        parts.append(f"{left_ms}ms" if left_ms else "0s")
+    return "".join(parts)
+
+
+def parse_decimal(value: object) -> float:
+    """A number, or a string that spells one.
+
+    Raises:
+        ValueError: It is neither, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f'{value!r} must be a decimal, e.g. "0.01"')
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(f'{value!r} must be a decimal, e.g. "0.01"') from None
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} must be finite")
+    return number
+
+
+def format_decimal(value: float) -> str:
+    """The shortest plain spelling that reads back as the same number."""
+    text = repr(float(value))
+    if "e" in text:
+        text = f"{value:.12f}".rstrip("0")
+    return text.removesuffix(".0").removesuffix(".")

@@ -1,0 +1,269 @@
+"""All SQL of the operator: registration, snapshots, decisions, actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import bindparam
+
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows, next_ids
+
+DECISIONS_CHANNEL = "harmony_decisions"
+TICK_CHANNEL = "harmony_tick"
+_STATE_COLUMNS = (
+    "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
+    "pending_replicas", "start_ages_s", "schedulable_gpus",
+)  # fmt: skip
+_ACTION_COLUMNS = (
+    "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
+    "result", "reason", "applied_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A `workloads` row as it stands.
+
+    Attributes:
+        spec_version: Raised at each change of the spec.
+    """
+
+    id: int
+    namespace: str
+    name: str
+    spec_version: int
+    is_active: bool
+
+
+def load_registrations(connection: Connection) -> list[Registration]:
+    """Every workload ever registered, without its spec."""
+    rows = connection.execute(
+        text("SELECT id, namespace, name, spec_version, is_active FROM workloads")
+    )
+    return [Registration(*row) for row in rows]
+
+
+def load_specs(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """Stored specs by workload id."""
+    statement = text("SELECT id, spec FROM workloads WHERE id = ANY(:ids)")
+    return {int(row[0]): row[1] for row in connection.execute(statement, {"ids": list(ids)})}
+
+
+def register(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], shard_size: int, now: datetime
+) -> None:
+    """Write new workloads; the shard follows from the id and never changes.
+
+    Args:
+        connection: An open transaction.
+        rows: namespace, name, step_s and spec of each.
+        shard_size: Workloads per shard.
+        now: Aware.
+    """
+    if not rows:
+        return
+    statement = text(
+        "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, created_at, updated_at) "
+        "SELECT id, :namespace, :name, (id - 1) / :shard_size, :step_s, :spec, :now, :now "
+        "FROM (SELECT nextval(pg_get_serial_sequence('workloads', 'id'))::int AS id) fresh "
+        "ON CONFLICT (namespace, name) DO NOTHING"
+    ).bindparams(bindparam("spec", type_=JSONB))
+    given = [{**row, "shard_size": shard_size, "now": now} for row in rows]
+    connection.execute(statement, given)
+
+
+def change_specs(
+    connection: Connection, specs: Mapping[int, Mapping[str, Any]], step_s: int, now: datetime
+) -> None:
+    """Store changed specs; the workloads become active."""
+    if not specs:
+        return
+    statement = text(
+        "UPDATE workloads SET spec = :spec, spec_version = spec_version + 1, is_active = true, "
+        "step_s = :step_s, updated_at = :now WHERE id = :id"
+    ).bindparams(bindparam("spec", type_=JSONB))
+    given = [{"id": id_, "spec": s, "step_s": step_s, "now": now} for id_, s in specs.items()]
+    connection.execute(statement, given)
+
+
+def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now: datetime) -> None:
+    """Make workloads active or not; their history stays."""
+    if not ids:
+        return
+    statement = text(
+        "UPDATE workloads SET is_active = :is_active, updated_at = :now WHERE id = ANY(:ids)"
+    )
+    connection.execute(statement, {"ids": list(ids), "is_active": is_active, "now": now})
+
+
+def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store snapshots; the first one of a time stays."""
+    target = CopyTarget(
+        schema.replica_states, _STATE_COLUMNS, "nothing", ("workload_id", "observed_at")
+    )
+    return copy_rows(connection, target, rows)
+
+
+def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
+    """Pods that were seen and are not known to be gone."""
+    statement = text(
+        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at FROM pod_starts "
+        "WHERE gone_at IS NULL"
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert or complete pod starts; a time once written is never changed.
+
+    Args:
+        connection: An open transaction.
+        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at.
+    """
+    if not rows:
+        return
+    statement = text(
+        "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
+        "observed_at) SELECT * FROM unnest(CAST(:pod_uid AS text[]), CAST(:workload_id AS int[]), "
+        "CAST(:gpu_type AS text[]), CAST(:requested_at AS timestamptz[]), "
+        "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
+        "CAST(:observed_at AS timestamptz[])) ON CONFLICT (pod_uid) DO UPDATE SET "
+        "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
+        "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
+        "observed_at = EXCLUDED.observed_at"
+    )
+    names = (
+        "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
+    )  # fmt: skip
+    connection.execute(statement, {name: [row[name] for row in rows] for name in names})
+
+
+_DECISION_FIELDS = (
+    "d.id, d.workload_id, d.origin_at, d.decided_at, d.valid_until, d.current_replicas, "
+    "d.raw_replicas, d.desired_replicas, d.direction, d.reason, d.rung, d.risk_target, "
+    "d.risk_estimated, d.cost_delta_usd_per_h, d.binding_constraint, "
+    "d.explanation -> 'guard_trace' AS guard_trace, "
+    "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted"
+)
+_LAST_ACTION = (
+    "LEFT JOIN LATERAL (SELECT count(*) OVER () AS n_attempts, a.result AS last_result "
+    "FROM actions a WHERE a.decision_id = d.id AND a.origin_at = d.origin_at "
+    "ORDER BY a.attempt DESC LIMIT 1) a ON true "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionQuery:
+    """Which decisions to load.
+
+    Attributes:
+        after_id: Decisions up to this id have been dealt with.
+        approved_ids: Decisions that a human approved, however old.
+        now: Aware.
+    """
+
+    policy_version: str
+    after_id: int
+    approved_ids: Sequence[int]
+    now: datetime
+
+
+def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequence[RowMapping]:
+    """Decisions that have no action yet, or one after which they may be tried again."""
+    statement = text(
+        f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
+        f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
+        "WHERE d.policy_version = :policy_version "
+        "AND (d.id > :after_id OR d.id = ANY(CAST(:approved_ids AS bigint[]))) "
+        "AND (a.last_result IS NULL "
+        "  OR (a.last_result = 'failed' AND d.valid_until > :now) "
+        "  OR (a.last_result IN ('awaiting_approval', 'failed') "
+        "      AND d.id = ANY(CAST(:approved_ids AS bigint[])))) "
+        "ORDER BY d.workload_id, d.origin_at, d.id"
+    )
+    given = {
+        "policy_version": query.policy_version,
+        "after_id": query.after_id,
+        "approved_ids": list(query.approved_ids),
+        "now": query.now,
+    }
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_newest_decisions(
+    connection: Connection, ids: Sequence[int], policy_version: str
+) -> Sequence[RowMapping]:
+    """The newest decision of each workload, with its newest action."""
+    statement = text(
+        f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
+        "COALESCE(a.last_result, '') AS last_result "
+        "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        "  SELECT * FROM decisions d WHERE d.workload_id = w.id "
+        "  AND d.policy_version = :policy_version ORDER BY d.origin_at DESC, d.id DESC LIMIT 1"
+        f") d {_LAST_ACTION}"
+    )
+    given = {"ids": list(ids), "policy_version": policy_version}
+    return connection.execute(statement, given).mappings().all()
+
+
+def store_actions(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+    """Store actions; an attempt that is there already stays.
+
+    Args:
+        connection: An open transaction.
+        rows: Values in the order of the columns, without the id.
+    """
+    ids = next_ids(connection, "actions_id_seq", len(rows))
+    key = ("decision_id", "attempt", "origin_at")
+    target = CopyTarget(schema.actions, _ACTION_COLUMNS, "nothing", key)
+    return copy_rows(connection, target, [(id_, *row) for id_, row in zip(ids, rows, strict=True)])
+
+
+def notify(connection: Connection, channel: str, payload: str) -> None:
+    """Tell the listeners of `channel` when the transaction commits."""
+    connection.execute(
+        text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload}
+    )
+
+
+def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> Sequence[RowMapping]:
+    """What `status` shows beside the decision: forecast, freshness, measured risk, lead times.
+
+    Args:
+        connection: An open transaction.
+        ids: Workloads.
+        now: Aware.
+    """
+    statement = text(
+        "SELECT w.id AS workload_id, c.last_sample_at, f.model_version, f.rung, f.origin_at, "
+        "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
+        "o.measured, o.n_outcomes, l.p50_s, l.p90_s, l.n_starts "
+        "FROM unnest(CAST(:ids AS int[])) AS w(id) "
+        "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
+        "LEFT JOIN LATERAL (SELECT model_version, rung, origin_at, step_s, n_horizon, "
+        "  quantile_levels, ARRAY(SELECT quantiles[q][1] FROM "
+        "  generate_subscripts(quantiles, 1) AS q ORDER BY q) AS next_step "
+        "  FROM forecasts WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) f "
+        "  ON true "
+        "LEFT JOIN LATERAL (SELECT avg((coverage ->> '0.9')::float8) AS coverage "
+        "  FROM forecast_scores WHERE workload_id = w.id "
+        "  AND origin_at > CAST(:now AS timestamptz) - interval '7 days') s ON true "
+        "LEFT JOIN LATERAL (SELECT avg(violation_ratio) AS measured, count(*) AS n_outcomes "
+        "  FROM outcomes WHERE workload_id = w.id AND violation_ratio IS NOT NULL "
+        "  AND step_at > CAST(:now AS timestamptz) - make_interval(secs => "
+        "  (SELECT (spec #>> '{sla,window_s}')::float8 FROM workloads WHERE id = w.id))) o ON true "
+        "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
+        "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
+        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("
+        "  SELECT extract(epoch FROM ready_at - requested_at) AS lead_s FROM pod_starts "
+        "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
+        "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"
+    )
+    given = {"ids": list(ids), "now": now}
+    return connection.execute(statement, given).mappings().all()

@@ -1,0 +1,133 @@
+"""The reconcile pass: list, store what was seen, follow the decisions, report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.kernel import telemetry
+from services.kernel.db.session import unit_of_work
+from services.operator import (
+    repository,
+    service_act,
+    service_observe,
+    service_register,
+    service_report,
+    service_snapshot,
+)
+from services.operator.autoscaler import Key
+from services.operator.memory import Deps
+from services.operator.plan import PlannedAction
+from services.operator.service_act import Open
+from services.operator.service_observe import View
+from services.operator.service_snapshot import Snapshot
+
+STATES_CHANNEL = "harmony_states"
+ACTIONS_CHANNEL = "harmony_actions"
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What a pass did.
+
+    Attributes:
+        results: Actions written, by result.
+        n_statuses: Statuses written.
+        n_calls: Requests to the API server.
+    """
+
+    n_autoscalers: int
+    results: Mapping[str, int]
+    n_statuses: int
+    n_calls: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the first transaction stored and read."""
+
+    ids: dict[Key, int]
+    snapshot: Snapshot
+    found: Open
+
+
+def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
+    """One level-triggered pass over every autoscaler.
+
+    The first transaction stores the snapshot and reads the open decisions; then the targets are
+    patched, outside of any transaction; the second one writes an action for each decision. When
+    the second fails, the rows are kept and written by the next pass before it reads decisions, so
+    nothing is applied twice; a process that dies in between finds the target at the decided
+    count, and says `unchanged`.
+
+    Raises:
+        KubeError: The API server cannot be read; nothing was done.
+        sqlalchemy.exc.DBAPIError: The database failed; nothing was patched, or what was is kept.
+    """
+    started_s, calls = time.perf_counter(), deps.kube.n_calls
+    view = service_observe.observe(deps)
+    stored = _store(deps, view, now)
+    actions = service_act.act(deps, view, stored.ids, stored.found, now)
+    _write_actions(deps, actions)
+    service_act.remember(deps, stored.found)
+    findings = service_report.Findings(
+        stored.ids,
+        stored.snapshot.replicas,
+        stored.found.newest,
+        _of_newest(actions, stored.found),
+    )
+    n_statuses = service_report.report(deps, view, findings, now)
+    duration_s = time.perf_counter() - started_s
+    telemetry.reconcile_duration_seconds.observe(duration_s)
+    return PassReport(
+        len(view.autoscalers),
+        Counter(str(action.result) for action in actions),
+        n_statuses,
+        deps.kube.n_calls - calls,
+        duration_s,
+    )
+
+
+def _store(deps: Deps, view: View, now: datetime) -> _Stored:
+    memory = deps.memory
+    with unit_of_work(deps.engine) as work:
+        connection = work.connection
+        if memory.unwritten:
+            repository.store_actions(connection, memory.unwritten)
+            repository.notify(connection, ACTIONS_CHANNEL, "")
+        ids = service_register.register(connection, deps, view, now)
+        taken = service_snapshot.take(connection, deps, view, ids, now)
+        found = service_act.load_open(connection, deps, view, ids, now)
+        service_report.refresh_details(connection, deps, ids, now)
+        if taken.states:
+            repository.notify(connection, STATES_CHANNEL, now.isoformat())
+    memory.unwritten = []
+    service_snapshot.remember(deps, taken)
+    return _Stored(ids, taken, found)
+
+
+def _write_actions(deps: Deps, actions: list[PlannedAction]) -> None:
+    if not actions:
+        return
+    rows = service_act.to_rows(actions, deps.clock.now())
+    deps.memory.unwritten = rows
+    with unit_of_work(deps.engine) as work:
+        repository.store_actions(work.connection, rows)
+        repository.notify(work.connection, ACTIONS_CHANNEL, "")
+    deps.memory.unwritten = []
+    service_act.count(actions)
+
+
+def _of_newest(actions: list[PlannedAction], found: Open) -> dict[int, PlannedAction]:
+    """The action of each workload's newest decision, or the one that patched."""
+    chosen: dict[int, PlannedAction] = {}
+    for action in actions:
+        workload_id = action.decision.workload_id
+        newest = found.newest.get(workload_id)
+        if action.is_patch or (newest is not None and newest.id == action.decision.id):
+            chosen[workload_id] = action
+    return chosen

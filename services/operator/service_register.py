@@ -1,0 +1,75 @@
+"""Registration: `workloads` follows the `GPUAutoscaler`s that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from services.operator import repository
+from services.operator.autoscaler import Key
+from services.operator.memory import Deps
+from services.operator.repository import Registration
+from services.operator.service_observe import View
+
+log = structlog.get_logger("operator")
+
+
+def register(connection: Connection, deps: Deps, view: View, now: datetime) -> dict[Key, int]:
+    """Make `workloads` equal to the autoscalers.
+
+    A new one is inserted, a changed spec is stored, one that is gone becomes inactive (its history
+    stays), one that came back becomes active. One that cannot be used keeps its last good spec.
+
+    Returns:
+        Workload id of each registered autoscaler.
+    """
+    known = {(row.namespace, row.name): row for row in repository.load_registrations(connection)}
+    wanted = dict(zip((a.key for a in view.autoscalers), view.specs, strict=True))
+    specs = {key: spec for key, spec in wanted.items() if spec is not None}
+    fresh = {key: spec for key, spec in specs.items() if key not in known}
+    if fresh:
+        _insert(connection, deps, fresh, now)
+        known = {(r.namespace, r.name): r for r in repository.load_registrations(connection)}
+    _update(connection, deps, {key: (known[key], specs[key]) for key in specs.keys() - fresh}, now)
+    gone = [row.id for key, row in known.items() if row.is_active and key not in wanted]
+    back = [row.id for key, row in known.items() if not row.is_active and key in specs]
+    repository.set_active(connection, gone, False, now)
+    repository.set_active(connection, back, True, now)
+    if fresh or gone or back:
+        log.info("registration", added=len(fresh), removed=len(gone), returned=len(back))
+    return {key: known[key].id for key in wanted if key in known}
+
+
+def _insert(
+    connection: Connection, deps: Deps, fresh: Mapping[Key, Mapping[str, Any]], now: datetime
+) -> None:
+    rows = [
+        {"namespace": key[0], "name": key[1], "step_s": deps.settings.step_s, "spec": spec}
+        for key, spec in fresh.items()
+    ]
+    repository.register(connection, rows, deps.settings.shard_size, now)
+
+
+def _update(
+    connection: Connection,
+    deps: Deps,
+    wanted: Mapping[Key, tuple[Registration, Mapping[str, Any]]],
+    now: datetime,
+) -> None:
+    """Store specs that differ from what is stored; stored ones are remembered by version."""
+    cache = deps.memory.specs
+    unknown = [
+        row.id
+        for row, _ in wanted.values()
+        if row.id not in cache or cache[row.id][0] != row.spec_version
+    ]
+    if unknown:
+        stored = repository.load_specs(connection, unknown)
+        versions = {row.id: row.spec_version for row, _ in wanted.values()}
+        cache.update({id_: (versions[id_], spec) for id_, spec in stored.items()})
+    changed = {row.id: spec for row, spec in wanted.values() if cache[row.id][1] != spec}
+    repository.change_specs(connection, changed, deps.settings.step_s, now)

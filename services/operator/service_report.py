@@ -1,0 +1,143 @@
+"""Reporting: status, Events and gauges of each autoscaler, written only when they changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection, RowMapping
+
+from services.kernel import telemetry
+from services.operator import events, repository, status
+from services.operator.autoscaler import Autoscaler, Key
+from services.operator.conditions import Details, Facts
+from services.operator.kube_http import KubeError
+from services.operator.memory import Deps
+from services.operator.plan import Decision, PlannedAction
+from services.operator.service_observe import View, situation_of
+from services.operator.snapshot import Replicas
+from services.operator.status import Outlook, Status
+
+log = structlog.get_logger("operator")
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a pass found and did."""
+
+    ids: Mapping[Key, int]
+    replicas: Mapping[Key, Replicas]
+    newest: Mapping[int, Decision]
+    actions: Mapping[int, PlannedAction]
+
+
+def refresh_details(
+    connection: Connection, deps: Deps, ids: Mapping[Key, int], now: datetime
+) -> None:
+    """Read what the status shows beside the decision, where it is due."""
+    at_s = time.monotonic()
+    known = deps.memory.details
+    due = [
+        id_
+        for id_ in ids.values()
+        if id_ not in known or at_s - known[id_][0] >= deps.status_interval_s
+    ]
+    if due:
+        for row in repository.load_details(connection, due, now):
+            known[int(row["workload_id"])] = (at_s, to_details(row))
+
+
+def to_details(row: RowMapping) -> Details:
+    """Details from their row."""
+    levels, values = row["quantile_levels"] or (), row["next_step"] or ()
+    return Details(
+        last_sample_at=row["last_sample_at"],
+        model_version=row["model_version"],
+        rung=row["rung"],
+        origin_at=row["origin_at"],
+        horizon_s=row["horizon_s"],
+        next_step=dict(zip(levels, values, strict=False)),
+        coverage=row["coverage"],
+        measured=row["measured"],
+        n_outcomes=row["n_outcomes"] or 0,
+        lead_p50_s=row["p50_s"],
+        lead_p90_s=row["p90_s"],
+        n_starts=row["n_starts"] or 0,
+    )
+
+
+def report(deps: Deps, view: View, findings: Findings, now: datetime) -> int:
+    """Write the statuses and Events that changed.
+
+    A status that cannot be written is logged and tried again at the next pass; scaling does not
+    depend on it.
+
+    Returns:
+        Statuses written.
+    """
+    n_written = 0
+    for autoscaler in view.autoscalers:
+        outlook = _outlook(deps, view, autoscaler, findings)
+        _measure(outlook, now)
+        after = status.build(outlook, now)
+        if not _is_due(deps, autoscaler, after):
+            continue
+        try:
+            _write(deps, autoscaler, outlook, after, now)
+        except KubeError as error:
+            telemetry.reconcile_errors_total.labels("status").inc()
+            log.warning("status_not_written", workload=autoscaler.name, error=error.message)
+            if error.status == 0:
+                break
+            continue
+        n_written += 1
+    return n_written
+
+
+def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings) -> Outlook:
+    workload_id = findings.ids.get(autoscaler.key, -1)
+    details = deps.memory.details.get(workload_id)
+    settings = deps.settings
+    facts = Facts(
+        autoscaler,
+        situation_of(view, autoscaler),
+        findings.newest.get(workload_id),
+        None if details is None else details[1],
+        settings.step_s,
+        settings.step_s * settings.stale_after_steps,
+    )
+    return Outlook(facts, findings.replicas.get(autoscaler.key), findings.actions.get(workload_id))
+
+
+def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:
+    if not status.merge_patch(autoscaler.status, after):
+        return False
+    if status.is_urgent(autoscaler.status, after):
+        return True
+    last_s = deps.memory.reported_s.get(autoscaler.key)
+    return last_s is None or time.monotonic() - last_s >= deps.status_interval_s
+
+
+def _write(
+    deps: Deps, autoscaler: Autoscaler, outlook: Outlook, after: Status, now: datetime
+) -> None:
+    patch = status.merge_patch(autoscaler.status, after)
+    deps.kube.patch_status(autoscaler.namespace, autoscaler.name, patch)
+    deps.memory.reported_s[autoscaler.key] = time.monotonic()
+    for notice in events.notices(outlook, after):
+        deps.kube.post_event(autoscaler.namespace, events.to_event(autoscaler, notice, now))
+
+
+def _measure(outlook: Outlook, now: datetime) -> None:
+    facts = outlook.facts
+    labels = facts.autoscaler.key
+    telemetry.paused.labels(*labels).set(float(facts.autoscaler.pause.is_active(now)))
+    if facts.situation.replicas is not None:
+        telemetry.current_replicas.labels(*labels).set(facts.situation.replicas)
+    if facts.newest is not None:
+        telemetry.recommended_replicas.labels(*labels).set(facts.newest.desired)
+    if outlook.action is not None and outlook.action.result in status.SETTLED:
+        telemetry.desired_replicas.labels(*labels).set(outlook.action.to_replicas or 0)

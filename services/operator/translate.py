@@ -1,0 +1,239 @@
+"""`GPUAutoscaler` as JSON -> `Autoscaler` and `WorkloadSpec`, pure.
+
+Whatever is wrong becomes `Autoscaler.problem`, one line that names the field and what would be
+right; nothing here raises for what a user wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from services.kernel import domain
+from services.kernel.domain import WorkloadSpec
+from services.operator import autoscaler, schemas
+from services.operator.autoscaler import ApprovalRule, Autoscaler, Pause, Target
+
+Classes = Mapping[str, schemas.SLAClassSpec]
+_TRUE = {"true": True, "false": False, "": False}
+
+
+def parse_time(text: str) -> datetime:
+    """An aware RFC 3339 time.
+
+    Raises:
+        ValueError: It is none, or has no offset.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write e.g. 2026-01-05T18:00:00Z")
+    return at.astimezone(UTC)
+
+
+def to_classes(resources: Iterable[Mapping[str, Any]]) -> dict[str, schemas.SLAClassSpec]:
+    """`SLAClass` objects by name; one that cannot be read is left out, as if it did not exist."""
+    found = {}
+    for resource in resources:
+        try:
+            spec = schemas.SLAClassSpec.model_validate(resource.get("spec", {}))
+        except ValidationError:
+            continue
+        found[str(resource["metadata"]["name"])] = spec
+    return found
+
+
+def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
+    """Read one `GPUAutoscaler`.
+
+    Args:
+        resource: The object as the API server gives it.
+        classes: SLA classes by name.
+    """
+    metadata = resource["metadata"]
+    namespace, name = str(metadata["namespace"]), str(metadata["name"])
+    annotations = metadata.get("annotations") or {}
+    raw_spec = resource.get("spec") or {}
+    spec: WorkloadSpec | None = None
+    pause, approval, problem = Pause(), ApprovalRule(), ""
+    try:
+        pause = to_pause(annotations)
+        written = schemas.GPUAutoscalerSpec.model_validate(raw_spec)
+        approval = _approval(written, annotations)
+        spec = _workload_spec(written, classes, pause, metadata.get("labels") or {})
+    except ValidationError as error:
+        problem = _first_problem(error)
+    except ValueError as error:
+        problem = str(error)
+    reference = raw_spec.get("scaleTargetRef") or {}
+    return Autoscaler(
+        namespace=namespace,
+        name=name,
+        uid=str(metadata.get("uid", "")),
+        generation=int(metadata.get("generation", 0)),
+        created_at=parse_time(metadata["creationTimestamp"]),
+        target=Target(
+            str(reference.get("apiVersion", "apps/v1")),
+            str(reference.get("kind", "")),
+            namespace,
+            str(reference.get("name", "")),
+        ),
+        spec=spec,
+        problem=problem,
+        pause=pause,
+        approval=approval,
+        status=resource.get("status") or {},
+    )
+
+
+def to_pause(annotations: Mapping[str, str]) -> Pause:
+    """What the annotations hold.
+
+    Raises:
+        ValueError: An annotation has a value that cannot be read.
+    """
+    until_text = annotations.get(autoscaler.PAUSED_UNTIL, "")
+    try:
+        until = parse_time(until_text) if until_text else None
+    except ValueError as error:
+        raise ValueError(f"annotation {autoscaler.PAUSED_UNTIL}: {error}") from None
+    return Pause(
+        is_all=_flag(annotations, autoscaler.PAUSED) or until is not None,
+        is_scale_in=_flag(annotations, autoscaler.PAUSED_SCALE_IN),
+        is_scale_out=_flag(annotations, autoscaler.PAUSED_SCALE_OUT),
+        until=until,
+    )
+
+
+def _flag(annotations: Mapping[str, str], name: str) -> bool:
+    text = annotations.get(name, "")
+    try:
+        return _TRUE[text.lower()]
+    except KeyError:
+        raise ValueError(f'annotation {name}={text!r} must be "true" or "false"') from None
+
+
+def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]) -> ApprovalRule:
+    text = annotations.get(autoscaler.APPROVED_DECISION, "")
+    if text and not text.isdigit():
+        raise ValueError(
+            f"annotation {autoscaler.APPROVED_DECISION}={text!r} must be the id of a decision"
+        )
+    rule = written.approval or schemas.Approval()
+    automatic = rule.auto_approve_up_to
+    return ApprovalRule(
+        int(text) if text else None,
+        rule.expire_after_s,
+        0 if automatic is None else automatic.replicas,
+    )
+
+
+def _risk(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
+    if sla is None:
+        return domain.SlaSpec()
+    risk = sla.risk
+    if risk is None:
+        found = classes.get(sla.sla_class or "")
+        if found is None:
+            raise ValueError(
+                f"sla.class={sla.sla_class!r} does not exist; create that SLAClass or set sla.risk"
+            )
+        risk = found.risk
+    named = {} if sla.sla_class is None else {"sla_class": sla.sla_class}
+    return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **named)
+
+
+def _rules(rules: schemas.ScalingRules | None) -> domain.ScalingRules:
+    if rules is None:
+        return domain.ScalingRules()
+    policies = tuple(
+        domain.ScalingPolicy(type=policy.type, value=policy.value, period_s=policy.period_seconds)
+        for policy in rules.policies or ()
+    )
+    return domain.ScalingRules(
+        stabilization_window_s=rules.stabilization_window_seconds or 0,
+        select_policy=rules.select_policy or "Max",
+        policies=policies,
+        tolerance=rules.tolerance or 0.0,
+    )
+
+
+def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
+    try:
+        ZoneInfo(schedule.timezone)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"schedules[{schedule.name}].timezone={schedule.timezone!r} must be an IANA name, "
+            "e.g. Europe/Berlin"
+        ) from None
+    return domain.ScheduleSpec(
+        name=schedule.name,
+        timezone=schedule.timezone,
+        days_of_week=tuple(
+            sorted(schemas.DAYS.index(day) for day in schedule.days_of_week or schemas.DAYS)
+        ),
+        start_time=schedule.start_time,
+        end_time=schedule.end_time,
+        min_replicas=schedule.min_replicas,
+        max_replicas=schedule.max_replicas,
+        freeze=schedule.freeze,
+    )
+
+
+def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
+    given = lead_time or schemas.LeadTime()
+    values = {"median_s": given.median_s, "sigma": given.sigma}
+    return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
+
+
+def _workload_spec(
+    written: schemas.GPUAutoscalerSpec,
+    classes: Classes,
+    pause: Pause,
+    labels: Mapping[str, str],
+) -> WorkloadSpec:
+    reference = written.scale_target_ref
+    behavior = written.behavior or schemas.Behavior()
+    optional: dict[str, Any] = {}
+    if written.cost is not None:
+        optional["price_usd_per_gpu_hour"] = written.cost.per_gpu_hour
+    if written.fallback is not None:
+        optional["fallback_replicas"] = written.fallback.static_replicas
+    return WorkloadSpec(
+        target=f"{reference.kind}/{reference.name}",
+        kind=labels.get(autoscaler.KIND_LABEL, "service"),
+        mode=written.mode,
+        gpu_type=written.gpu_type,
+        gpus_per_replica=written.gpus_per_replica,
+        min_replicas=written.min_replicas,
+        max_replicas=written.max_replicas,
+        demand=written.demand,
+        indicators=tuple(
+            domain.IndicatorSpec(**indicator.model_dump()) for indicator in written.indicators
+        ),
+        capacity=domain.CapacitySpec(
+            per_replica=written.capacity.per_replica, cv=written.capacity.cv or 0.0
+        ),
+        lead_time=_lead_time(written.lead_time),
+        sla=_risk(written.sla, classes),
+        behavior=domain.Behavior(
+            scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)
+        ),
+        schedules=tuple(_schedule(schedule) for schedule in written.schedules or ()),
+        paused=pause.is_all,
+        paused_until=None if pause.until is None else pause.until.isoformat(),
+        scale_in_only=pause.is_scale_out,
+        scale_out_only=pause.is_scale_in,
+        labels={name: str(value) for name, value in labels.items()},
+        **optional,
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
