@@ -20,6 +20,7 @@ SELECT w.id, w.namespace, w.name, w.step_s, w.spec, w.spec_version, w.is_active,
        d.current_replicas AS decided_from_replicas, d.direction, d.reason, d.binding_constraint,
        d.rung, d.risk_target, d.risk_estimated,
        a.result AS action_result, a.reason AS action_reason, a.applied_at,
+       f.rung AS forecast_rung, f.reason AS forecast_reason, f.model_version,
        i.value AS demand, i.step_at AS demand_at, r.state AS risk_state
 FROM workloads w
 LEFT JOIN LATERAL (
@@ -28,6 +29,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT * FROM decisions WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1
 ) d ON true
+LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
 LEFT JOIN LATERAL (
     SELECT * FROM actions
     WHERE workload_id = w.id AND decision_id = d.id AND origin_at = d.origin_at
@@ -92,7 +94,7 @@ def load_fleet(
     if filters.get("after"):
         where.append("(w.namespace, w.name) > (:after_namespace, :after_name)")
         values["after_namespace"], values["after_name"] = filters["after"]
-    statement = f"{_FLEET} WHERE {' AND '.join(where)} ORDER BY w.namespace, w.name LIMIT :limit"  # noqa: S608
+    statement = f"{_FLEET} WHERE {' AND '.join(where)} ORDER BY w.namespace, w.name LIMIT :limit"
     return list(connection.execute(text(statement), values).mappings())
 
 
@@ -135,7 +137,7 @@ def load_decisions(
         where.append("(d.origin_at, d.id) < (:after_at, :after_id)")
         values["after_at"], values["after_id"] = filters["after"]
     statement = (
-        f"{_DECISIONS} WHERE {' AND '.join(where)} "  # noqa: S608 - fixed fragments, bound values
+        f"{_DECISIONS} WHERE {' AND '.join(where)} "
         "ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit"
     )
     return list(connection.execute(text(statement), values | {"limit": limit}).mappings())

@@ -95,7 +95,10 @@ class LastDecision(_Out):
     direction: Direction
     reason: str
     binding_constraint: str | None
-    rung: str
+    rung: str = Field(description="Rung of the decision's ladder", examples=["forecast"])
+    forecast_rung: str | None = Field(description="Rung of the forecast's", examples=["model"])
+    forecast_reason: str | None
+    model_version: str | None
     action_result: str | None
     action_reason: str | None
 

@@ -119,18 +119,21 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
         reason=row["reason"],
         binding_constraint=row["binding_constraint"] or None,
         rung=row["rung"],
+        forecast_rung=row["forecast_rung"],
+        forecast_reason=row["forecast_reason"],
+        model_version=row["model_version"],
         action_result=row["action_result"],
         action_reason=row["action_reason"],
     )
 
 
-def to_decision(row: Mapping[str, Any]) -> schemas.DecisionSummary:
+def to_decision(row: RowMapping) -> schemas.DecisionSummary:
     """A decision for a list."""
     return schemas.DecisionSummary.model_validate(_decision_values(row))
 
 
-def _decision_values(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(row)
+def _decision_values(row: RowMapping) -> dict[str, Any]:
+    values: dict[str, Any] = dict(row)
     return values | {
         "workload": values["name"],
         "binding_constraint": values["binding_constraint"] or None,
@@ -224,8 +227,9 @@ def to_forecast_ahead(
     for step in steps:
         row = by_step.get(step)
         fits = row is not None and len(row["quantiles"]) == len(levels)
-        columns.append([finite(item[0]) for item in row["quantiles"]] if row and fits else
-                       [None] * len(levels))
+        columns.append(
+            [finite(item[0]) for item in row["quantiles"]] if row and fits else [None] * len(levels)
+        )
     return schemas.ForecastAheadView(
         n_ahead=n_ahead,
         step_s=step_s,
@@ -245,9 +249,7 @@ def demand_unit(spec: WorkloadSpec) -> str:
     return unit or spec.demand
 
 
-def to_indicators(
-    rows: Iterable[RowMapping], spec: WorkloadSpec
-) -> list[schemas.IndicatorSeries]:
+def to_indicators(rows: Iterable[RowMapping], spec: WorkloadSpec) -> list[schemas.IndicatorSeries]:
     """Indicators of a workload in the order of its spec; those without rows are empty."""
     grouped: dict[str, list[RowMapping]] = {}
     for row in rows:

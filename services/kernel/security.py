@@ -252,6 +252,21 @@ class KeyVerifier:
             raise Unauthorized("the API key is not valid; send Authorization: Bearer hk_…")
         return principal
 
+    def verify_prefix(self, prefix: str, now: datetime) -> Principal:
+        """The principal of a session that was opened with the key of this prefix.
+
+        Nothing is remembered: a revoked or expired key ends its sessions at once.
+
+        Raises:
+            Unauthorized: The key is revoked or expired.
+        """
+        with self._engine.connect() as connection:
+            row = credentials.load_key(connection, prefix)
+        principal = None if row is None or row["revoked_at"] is not None else _principal(row)
+        if principal is None or (principal.expires_at and principal.expires_at <= now):
+            raise Unauthorized("the session has ended; log in again")
+        return principal
+
     def forget(self, key_id: int) -> None:
         """Drop what is remembered of a key, so that a revocation holds at once here."""
         with self._lock:

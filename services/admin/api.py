@@ -1,0 +1,134 @@
+"""The admin application: REST under `/v1`, the console, health, security headers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from pathlib import Path
+
+import redis
+from fastapi import FastAPI, Request, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+
+from services.admin import api_records, api_workloads, console, schemas
+from services.admin.api_auth import Deps
+from services.admin.service import AdminDeps
+from services.kernel import http
+from services.kernel.db.migrations import current_revision, head_revision
+
+MAX_BODY_BYTES = 1_000_000
+_HERE = Path(__file__).parent
+_CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_DESCRIPTION = """\
+Scales GPU services on Kubernetes ahead of demand, under a stated risk.
+
+Times are RFC 3339 in UTC. Names carry their units. Lists are newest first and paged by cursor.
+Errors are problem+json (RFC 9457) with a stable `code`.
+"""
+
+
+def make_app(deps: AdminDeps) -> FastAPI:
+    """The application on the given dependencies."""
+    app = FastAPI(
+        title="Harmony admin API",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.deps = deps
+    http.install(app, "admin", MAX_BODY_BYTES)
+    app.include_router(api_workloads.router)
+    app.include_router(api_records.router)
+    _add_health(app)
+    console.install(app)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.middleware("http")(_add_headers)
+    return app
+
+
+async def _add_headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.url.path.startswith("/static/"):
+        is_versioned = "v" in request.query_params
+        response.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if is_versioned else "no-cache"
+        )
+    else:
+        response.headers.setdefault("Cache-Control", "no-store")
+    if response.status_code == 401:
+        response.headers.setdefault("WWW-Authenticate", 'Bearer realm="harmony"')
+    return response
+
+
+@lru_cache(maxsize=1)
+def _head() -> str:
+    return head_revision()
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["health"])
+    def healthz() -> schemas.Health:
+        """The process answers."""
+        return schemas.Health()
+
+    @app.get(
+        "/readyz",
+        tags=["health"],
+        responses={503: {"description": "A check failed"}},
+        response_model=schemas.Readiness,
+    )
+    def readyz(deps: Deps) -> schemas.Readiness | Response:
+        """Database, Redis and schema are as the service needs them."""
+        checks = {"database": _check_database(deps), "redis": _check_redis(deps)}
+        if checks["database"] == "ok":
+            found = current_revision(deps.engine)
+            is_head = found == _head()
+            checks["schema"] = "ok" if is_head else f"at {found}, needs {_head()}: harmony migrate"
+        failed = [name for name, result in checks.items() if result != "ok"]
+        if not failed:
+            return schemas.Readiness(checks=checks)
+        errors = [{"field": name, "message": checks[name]} for name in failed]
+        return http.problem(503, "unavailable", f"not ready: {', '.join(failed)}", errors)
+
+
+def _check_database(deps: AdminDeps) -> str:
+    try:
+        with deps.engine.connect():
+            return "ok"
+    except SQLAlchemyError:
+        return "cannot be reached"
+
+
+def _check_redis(deps: AdminDeps) -> str:
+    try:
+        return "ok" if deps.redis.ping() else "does not answer"
+    except redis.RedisError:
+        return "cannot be reached"

@@ -1,0 +1,89 @@
+"""How the console writes numbers and times. An unknown reads as a dash, never as zero."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+DASH = "–"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_NOW_S = 5
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage with two significant digits: 0.0123 -> `1.2 %`."""
+    if value is None:
+        return DASH
+    scaled = 100 * value
+    if scaled == 0:
+        return "0 %"
+    if abs(scaled) < 0.01:
+        return "< 0.01 %" if scaled > 0 else "> -0.01 %"
+    digits = 0 if abs(scaled) >= 9.95 else 1 if abs(scaled) >= 0.995 else 2
+    text = f"{scaled:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def number(value: float | None) -> str:
+    """A quantity with three significant digits and a thousands suffix: 12345 -> `12.3 k`."""
+    if value is None:
+        return DASH
+    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if suffix == ' k' else limit):.3g}{suffix}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def usd(value: float | None, is_signed: bool = False) -> str:
+    """An amount of money."""
+    if value is None:
+        return DASH
+    sign = ("+" if value > 0 else "−" if value < 0 else "±") if is_signed else ""
+    amount = abs(value) if is_signed else value
+    return f"{sign}${amount:,.0f}" if amount >= 100 else f"{sign}${amount:,.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A duration in its two largest units at most: 95 -> `95 s`, 164 -> `2 min 44 s`."""
+    if seconds is None:
+        return DASH
+    whole = round(seconds)
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    if whole < 2 * _HOUR:
+        return _pair(whole, (_MINUTE, "min"), (1, "s"))
+    if whole < 2 * _DAY:
+        return _pair(whole, (_HOUR, "h"), (_MINUTE, "min"))
+    return _pair(whole, (_DAY, "d"), (_HOUR, "h"))
+
+
+def _pair(seconds: int, large: tuple[int, str], small: tuple[int, str]) -> str:
+    first, rest = divmod(seconds, large[0])
+    second = rest // small[0]
+    return f"{first} {large[1]}" + (f" {second} {small[1]}" if second else "")
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long before `now`, in the largest unit: `3 min ago`."""
+    if at is None:
+        return DASH
+    seconds = (now - at).total_seconds()
+    if abs(seconds) < _NOW_S:
+        return "just now"
+    size = abs(seconds)
+    for unit_s, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
+        if size >= 2 * unit_s:
+            break
+    return f"{size / unit_s:.0f} {unit} {'ago' if seconds > 0 else 'ahead'}"
+
+
+def clock_time(at: datetime | None) -> str:
+    """Date and time in UTC: `5 Jan 14:05`."""
+    if at is None:
+        return DASH
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%b %H:%M}"
+
+
+def iso(at: datetime) -> str:
+    """RFC 3339 in UTC, for `datetime` attributes and URLs."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

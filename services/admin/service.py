@@ -1,0 +1,362 @@
+"""Use cases of the admin service: one transaction each, rows in, API values out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import redis
+from sqlalchemy import Connection, Engine, RowMapping
+
+from services.admin import repository, repository_series, schemas, translate
+from services.admin.sessions import SessionStore
+from services.kernel.clock import Clock
+from services.kernel.domain import WorkloadSpec
+from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.security import KeyVerifier
+from services.kernel.settings import Settings
+
+MEASURED_WINDOW_S = 86400.0
+QUALITY_WINDOW = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminDeps:
+    """What the service works with.
+
+    Attributes:
+        engine: Database.
+        redis: Sessions and the readiness check.
+        settings: Settings.
+        clock: Time of the data: simulated in a replay.
+        wall: Time of keys and audit, always the wall clock outside tests.
+        verifier: API keys.
+        sessions: Console sessions.
+    """
+
+    engine: Engine
+    redis: redis.Redis
+    settings: Settings
+    clock: Clock
+    wall: Clock
+    verifier: KeyVerifier
+    sessions: SessionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload that a request names."""
+
+    id: int
+    namespace: str
+    name: str
+    step_s: int
+    spec: WorkloadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Filters of the lists of decisions, actions and outcomes."""
+
+    workload: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+def encode_cursor(*values: object) -> str:
+    """An opaque cursor that holds `values`."""
+    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, kinds: Sequence[type]) -> tuple[Any, ...]:
+    """The values of a cursor, as `kinds`.
+
+    Raises:
+        InvalidInput: It is not one of ours.
+    """
+    try:
+        raw = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(raw, list) or len(raw) != len(kinds):
+            raise ValueError("wrong length")
+        return tuple(_parse(value, kind) for value, kind in zip(raw, kinds, strict=True))
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidInput(
+            f"cursor={cursor[:80]!r} must be the next_cursor of an earlier page"
+        ) from error
+
+
+def _parse(value: object, kind: type) -> object:
+    if kind is datetime:
+        at = datetime.fromisoformat(str(value))
+        if at.tzinfo is None:
+            raise ValueError("naive time")
+        return at
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("no id of ours")
+    return value
+
+
+def find_workload(connection: Connection, namespace: str, name: str) -> Workload:
+    """The workload named.
+
+    Raises:
+        NotFound: There is none.
+    """
+    row = repository.load_workload_id(connection, namespace, name)
+    if row is None:
+        raise NotFound(f"workload {namespace}/{name} does not exist")
+    spec = WorkloadSpec.model_validate(row["spec"])
+    return Workload(row["id"], namespace, name, row["step_s"], spec)
+
+
+def list_workloads(
+    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
+) -> schemas.Page[schemas.WorkloadView]:
+    """Active workloads in order of namespace and name, each with its live state."""
+    now = deps.clock.now()
+    if cursor is not None:
+        filters = filters | {"after": decode_cursor(cursor, (str, str))}
+    since = now - timedelta(seconds=MEASURED_WINDOW_S)
+    with deps.engine.connect() as connection:
+        rows = repository.load_fleet(connection, filters, limit + 1, now)
+        shown = rows[:limit]
+        measured = repository.load_measured(connection, [row["id"] for row in shown], since)
+    items = [
+        translate.to_workload(row, measured.get(row["id"]), MEASURED_WINDOW_S, now) for row in shown
+    ]
+    more = len(rows) > limit
+    last = shown[-1] if shown else None
+    following = encode_cursor(last["namespace"], last["name"]) if more and last else None
+    return schemas.Page[schemas.WorkloadView](items=items, next_cursor=following)
+
+
+def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
+    """One workload, active or not.
+
+    Raises:
+        NotFound: There is none.
+    """
+    page = list_workloads(deps, {"namespace": namespace, "name": name}, 1)
+    if not page.items:
+        raise NotFound(f"workload {namespace}/{name} does not exist")
+    return page.items[0]
+
+
+def get_forecast(
+    deps: AdminDeps, key: tuple[str, str], origin_at: datetime | None, n_context: int
+) -> schemas.ForecastView:
+    """The fan chart at an origin (None: the newest) with `n_context` steps of demand before it.
+
+    Raises:
+        NotFound: No such workload, or no forecast at this origin.
+    """
+    with deps.engine.connect() as connection:
+        workload = find_workload(connection, *key)
+        row = repository_series.load_forecast(connection, workload.id, origin_at)
+        if row is None:
+            at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
+            raise NotFound(f"workload {'/'.join(key)} has no forecast{at}")
+        origin = row["origin_at"]
+        step = timedelta(seconds=row["step_s"])
+        window = (origin - step * (n_context - 1), origin + step * row["n_horizon"])
+        observed = _demand(connection, workload, window)
+        neighbours = repository_series.load_neighbour_origins(connection, workload.id, origin)
+    return translate.to_forecast(row, workload.spec, observed, neighbours)
+
+
+def get_forecast_ahead(
+    deps: AdminDeps, key: tuple[str, str], n_ahead: int, window: tuple[datetime, datetime]
+) -> schemas.ForecastAheadView:
+    """What had been forecast `n_ahead` steps before each step of the window, and what came.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    with deps.engine.connect() as connection:
+        workload = find_workload(connection, *key)
+        rows = repository_series.load_forecasts_ahead(connection, workload.id, n_ahead, window)
+        observed = _demand(connection, workload, window)
+    return translate.to_forecast_ahead(rows, observed, workload.spec, n_ahead, workload.step_s)
+
+
+def _demand(
+    connection: Connection, workload: Workload, window: tuple[datetime, datetime]
+) -> schemas.ObservedSeries:
+    names = [workload.spec.demand]
+    rows = repository_series.load_indicators(connection, workload.id, names, window)
+    return translate.to_observed(rows)
+
+
+def get_indicators(
+    deps: AdminDeps, key: tuple[str, str], names: list[str], window: tuple[datetime, datetime]
+) -> list[schemas.IndicatorSeries]:
+    """Indicators on the step grid; no names: all of the workload's.
+
+    Raises:
+        NotFound: No such workload.
+        InvalidInput: A name is not one of its indicators.
+    """
+    with deps.engine.connect() as connection:
+        workload = find_workload(connection, *key)
+        known = [item.name for item in workload.spec.indicators]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InvalidInput(f"indicator={unknown[0]!r} must be one of {known}")
+        wanted = names or known
+        rows = repository_series.load_indicators(connection, workload.id, wanted, window)
+    found = translate.to_indicators(rows, workload.spec)
+    return [series for series in found if series.name in wanted]
+
+
+def get_allocation(
+    deps: AdminDeps, key: tuple[str, str], window: tuple[datetime, datetime]
+) -> schemas.AllocationView:
+    """Replicas over time: needed, decided, present.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    with deps.engine.connect() as connection:
+        workload = find_workload(connection, *key)
+        outcomes = repository_series.load_outcome_series(connection, workload.id, window)
+        decided = repository_series.load_decided_series(connection, workload.id, window)
+        states = repository_series.load_state_series(connection, workload.id, window)
+    return schemas.AllocationView(
+        step_s=workload.step_s,
+        gpus_per_replica=workload.spec.gpus_per_replica,
+        step_at=[row["step_at"] for row in outcomes],
+        needed=[row["needed_replicas"] for row in outcomes],
+        violation_ratio=[translate.finite(row["violation_ratio"]) for row in outcomes],
+        origin_at=[row["origin_at"] for row in decided],
+        desired=[row["desired_replicas"] for row in decided],
+        observed_at=[row["observed_at"] for row in states],
+        spec=[row["spec_replicas"] for row in states],
+        ready=[row["ready_replicas"] for row in states],
+        starting=[row["starting_replicas"] for row in states],
+        pending=[row["pending_replicas"] for row in states],
+    )
+
+
+def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityView]:
+    """Forecast scores of the last week, per model.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    since = deps.clock.now() - QUALITY_WINDOW
+    with deps.engine.connect() as connection:
+        workload = find_workload(connection, *key)
+        rows = repository_series.load_quality(connection, workload.id, since)
+    return [translate.to_quality(row) for row in rows]
+
+
+def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeView:
+    """Measured lead times of the last week.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    since = deps.clock.now() - QUALITY_WINDOW
+    with deps.engine.connect() as connection:
+        workload = find_workload(connection, *key)
+        row = repository_series.load_lead_times(connection, workload.id, since)
+    prior = workload.spec.lead_time
+    return schemas.LeadTimeView(
+        window_s=QUALITY_WINDOW.total_seconds(),
+        prior_median_s=prior.median_s,
+        prior_sigma=prior.sigma,
+        **{
+            name: translate.finite(value) if name.endswith("_s") else value
+            for name, value in row.items()
+        },
+    )
+
+
+def list_decisions(
+    deps: AdminDeps, query: ListQuery, filters: dict[str, Any]
+) -> schemas.Page[schemas.DecisionSummary]:
+    """Decisions, newest first."""
+    with deps.engine.connect() as connection:
+        found = _filters(connection, query) | filters
+        rows = repository.load_decisions(connection, found, query.limit + 1)
+    cursor = _next(rows, query.limit, ("origin_at", "id"))
+    items = [translate.to_decision(row) for row in rows[: query.limit]]
+    return schemas.Page[schemas.DecisionSummary](items=items, next_cursor=cursor)
+
+
+def get_decision(deps: AdminDeps, decision_id: int) -> schemas.DecisionDetail:
+    """One decision: why it was made, and what came of it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    with deps.engine.connect() as connection:
+        row = repository.load_decision(connection, decision_id)
+        if row is None:
+            raise NotFound(f"decision {decision_id} does not exist")
+        near = {
+            "decision_id": decision_id,
+            "workload_id": row["workload_id"],
+            "from_at": row["origin_at"],
+        }
+        actions = repository.load_actions(connection, near | {"to_at": row["origin_at"]}, 20)
+        outcomes = repository.load_outcomes(connection, near, 20)
+    return translate.to_decision_detail(row, actions, outcomes)
+
+
+def list_actions(
+    deps: AdminDeps, query: ListQuery, filters: dict[str, Any]
+) -> schemas.Page[schemas.ActionView]:
+    """Actions, newest first."""
+    with deps.engine.connect() as connection:
+        found = _filters(connection, query) | filters
+        rows = repository.load_actions(connection, found, query.limit + 1)
+    cursor = _next(rows, query.limit, ("origin_at", "id"))
+    items = [translate.to_action(row) for row in rows[: query.limit]]
+    return schemas.Page[schemas.ActionView](items=items, next_cursor=cursor)
+
+
+def list_outcomes(deps: AdminDeps, query: ListQuery) -> schemas.Page[schemas.OutcomeView]:
+    """Outcomes, newest first."""
+    with deps.engine.connect() as connection:
+        rows = repository.load_outcomes(connection, _filters(connection, query), query.limit + 1)
+    cursor = _next(rows, query.limit, ("step_at", "workload_id"))
+    items = [translate.to_outcome(row) for row in rows[: query.limit]]
+    return schemas.Page[schemas.OutcomeView](items=items, next_cursor=cursor)
+
+
+def _filters(connection: Connection, query: ListQuery) -> dict[str, Any]:
+    filters: dict[str, Any] = {"from_at": query.from_at, "to_at": query.to_at}
+    if query.workload is not None:
+        namespace, slash, name = query.workload.partition("/")
+        if not slash:
+            raise InvalidInput(f"workload={query.workload!r} must read namespace/name")
+        filters["workload_id"] = find_workload(connection, namespace, name).id
+    if query.cursor is not None:
+        filters["after"] = decode_cursor(query.cursor, (datetime, int))
+    return filters
+
+
+def _next(rows: Sequence[RowMapping], limit: int, names: tuple[str, str]) -> str | None:
+    if len(rows) <= limit:
+        return None
+    return encode_cursor(*(rows[limit - 1][name] for name in names))
+
+
+def list_models(deps: AdminDeps, limit: int, cursor: str | None) -> schemas.Page[schemas.ModelView]:
+    """Models, newest first."""
+    before = decode_cursor(cursor, (int,))[0] if cursor else None
+    with deps.engine.connect() as connection:
+        rows = repository.load_models(connection, before, limit + 1)
+    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    items = [schemas.ModelView.model_validate(dict(row)) for row in rows[:limit]]
+    return schemas.Page[schemas.ModelView](items=items, next_cursor=following)
