@@ -1,0 +1,67 @@
+"""A small fleet and a small model, trained once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig, WindowConfig
+from forecaster.fit import FitResult, fit
+from forecaster.types import Series
+
+STEP_S = 3600
+NAMES = ("request_rate_rps", "concurrency_requests", "gpu_duty_ratio")
+
+
+def make_series(
+    seed: int, n_steps: int = 500, scale: float = 100.0, names: tuple[str, ...] = NAMES
+) -> Series:
+    """A daily wave with correlated noise; the other indicators follow the demand."""
+    rng = np.random.default_rng(seed)
+    steps = np.arange(n_steps)
+    noise = np.zeros(n_steps)
+    for t in range(1, n_steps):
+        noise[t] = 0.7 * noise[t - 1] + rng.normal(0, 0.08)
+    demand = np.maximum(1 + 0.5 * np.sin(2 * np.pi * steps / 24 + seed) + noise, 0) * scale
+    columns = [demand, demand / 7 + rng.normal(0, scale / 50, n_steps), demand / (2 * scale)]
+    values = np.stack(columns[: len(names)], axis=1).astype(np.float32)
+    levels = (1, 2, 3)[: len(names)]
+    observed = np.ones(values.shape, dtype=bool)
+    return Series(f"w{seed}", values, observed, names, levels, 0, 0, STEP_S)
+
+
+def small_config(**train: object) -> ForecasterConfig:
+    """A model that trains in seconds."""
+    settings: dict = {
+        "max_windows": 600,
+        "max_validation_windows": 200,
+        "batch": 64,
+        "epochs": 2,
+        "flow_epochs": 1,
+    }
+    return ForecasterConfig(
+        WindowConfig(context=48, horizon=4, recent=24, season_past=6),
+        ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_bins=4, flow_context=4),
+        TrainConfig(**{**settings, **train}),
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def fleet() -> list[Series]:
+    return [make_series(seed, scale=10.0 ** (seed + 1)) for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
+def fitted(fleet: list[Series]) -> FitResult:
+    return fit(fleet, small_config(), seed=3)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)

@@ -1,0 +1,127 @@
+"""Quantile functions: density, distribution function and sampling are inverses of each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from forecaster.config import QUANTILE_LEVELS
+from forecaster.metrics import (
+    coverage,
+    crps_of_quantiles,
+    crps_of_samples,
+    pinball,
+    variogram_score,
+)
+from forecaster.quantiles import (
+    crps_weights,
+    interpolation_matrix,
+    masked_quantiles,
+    mean_of,
+    pit_and_log_density,
+    shift_paths,
+)
+
+LEVELS = np.array(QUANTILE_LEVELS)
+Q = LEVELS.size
+
+increments = arrays(np.float64, (Q,), elements=st.floats(0.01, 10.0))
+
+
+@given(increments, st.floats(-100, 100))
+def test_pit_inverts_the_quantile_function(steps: np.ndarray, start: float) -> None:
+    q = (start + np.cumsum(steps)).astype(np.float32)
+    u = np.linspace(0.001, 0.999, 41)
+    values = interpolation_matrix(LEVELS, u) @ q
+    found, _ = pit_and_log_density(
+        np.repeat(q[None, :, None], u.size, axis=0), LEVELS, values[:, None]
+    )
+    assert np.allclose(found[:, 0], u, atol=2e-4)
+    assert (np.diff(values) >= -1e-4).all()
+
+
+@given(increments)
+def test_the_density_integrates_to_one(steps: np.ndarray) -> None:
+    q = np.cumsum(steps)
+    tail = np.geomspace(1e-6, 40 * (q[-1] - q[0] + 1), 4000)
+    # Cells that end at the quantiles: the density jumps there and is smooth within each cell.
+    edges = np.concatenate([(q[0] - tail)[::-1], q, q[-1] + tail])
+    middle = (edges[1:] + edges[:-1]) / 2
+    repeated = np.repeat(q[None, :, None], middle.size, axis=0).astype(np.float32)
+    _, log_density = pit_and_log_density(repeated, LEVELS, middle[:, None].astype(np.float32))
+    total = float((np.diff(edges) * np.exp(log_density[:, 0])).sum())
+    assert total == pytest.approx(1.0, abs=0.01)
+
+
+@given(
+    arrays(np.float32, (3, 20), elements=st.floats(-100, 100, width=32)),
+    arrays(np.bool_, (3, 20)),
+)
+def test_masked_quantiles_are_numpys_on_what_is_observed(
+    values: np.ndarray, observed: np.ndarray
+) -> None:
+    found = masked_quantiles(values, observed, LEVELS)
+    for row in range(3):
+        if observed[row].any():
+            expected = np.quantile(values[row, observed[row]], LEVELS)
+            assert np.allclose(found[row], expected, atol=1e-3)
+        else:
+            assert (found[row] == 0).all()
+
+
+def test_crps_weights_sum_to_one_and_crps_matches_samples() -> None:
+    assert crps_weights(LEVELS).sum() == pytest.approx(1.0)
+    rng = np.random.default_rng(0)
+    samples = rng.gamma(2.0, 3.0, (1, 20_000)).astype(np.float32)
+    levels = np.linspace(0.005, 0.995, 100)
+    q = np.quantile(samples, levels, axis=1).T[..., None].astype(np.float32)
+    for actual in (0.5, 6.0, 25.0):
+        y = np.array([[actual]], dtype=np.float32)
+        by_quantiles = crps_of_quantiles(q, levels, y)[0, 0]
+        assert by_quantiles == pytest.approx(crps_of_samples(samples, y[0])[0], rel=0.02)
+
+
+def test_pinball_has_no_factor_two_and_coverage_counts_only_the_observed() -> None:
+    q = np.array([[[1.0, 1.0], [3.0, 3.0]]], dtype=np.float32)
+    levels = np.array([0.1, 0.9])
+    actual = np.array([[2.0, 9.0]], dtype=np.float32)
+    assert pinball(q, levels, actual)[0, :, 0].tolist() == pytest.approx([0.1, 0.1])
+    assert pinball(q, levels, actual)[0, :, 1].tolist() == pytest.approx([0.8, 5.4])
+    seen = np.array([[True, False]])
+    assert coverage(q, levels, actual, seen).tolist() == [0.0, 1.0]
+    assert np.isnan(coverage(q, levels, actual, ~seen & False)).all()
+
+
+def test_the_mean_is_the_mean() -> None:
+    samples = np.random.default_rng(1).normal(5, 2, 50_000)
+    q = np.quantile(samples, LEVELS).reshape(1, -1, 1).astype(np.float32)
+    assert mean_of(q, LEVELS)[0, 0] == pytest.approx(5, abs=0.05)
+
+
+def test_the_variogram_score_prefers_the_right_dependence() -> None:
+    rng = np.random.default_rng(2)
+    walk = np.cumsum(rng.normal(size=(50, 400, 6)), axis=2).astype(np.float32)
+    truth = np.cumsum(rng.normal(size=(50, 6)), axis=1).astype(np.float32)
+    loose = walk.copy()
+    for h in range(6):
+        loose[:, :, h] = loose[:, rng.permutation(400), h]
+    assert variogram_score(walk, truth).mean() < variogram_score(loose, truth).mean()
+
+
+@given(
+    arrays(np.float32, (1, 5, 2), elements=st.floats(0, 10, width=32)),
+    arrays(np.float32, (1, 5, 2), elements=st.floats(0, 10, width=32)),
+    arrays(np.float32, (1, 30, 2), elements=st.floats(-5, 50, width=32)),
+)
+def test_shifted_paths_keep_their_order_and_carry_quantiles_onto_quantiles(
+    a: np.ndarray, b: np.ndarray, paths: np.ndarray
+) -> None:
+    old, new = np.cumsum(a + 0.1, axis=1), np.cumsum(b, axis=1)
+    moved = shift_paths(paths, old, new)
+    for h in range(2):
+        order = np.argsort(paths[0, :, h], kind="stable")
+        assert (np.diff(moved[0, order, h]) >= -1e-3).all()
+    assert np.allclose(shift_paths(old, old, new), new, atol=1e-3)
