@@ -164,18 +164,19 @@ def _resampled(
 
 
 def _best_end(series: list[TraceSeries], j_demand: int, n_replay: int, step_s: int) -> int:
-    """The end of the replay that leaves most workloads with known demand in it."""
+    """The end of the replay that keeps most known demand, in workloads known in the replay."""
     ends = sorted({int(s.time_s[-1]) + step_s for s in series})
 
-    def n_usable(end_s: int) -> int:
-        low_s = end_s - n_replay * step_s
+    def n_kept(end_s: int) -> int:
+        replay_s = end_s - n_replay * step_s
         total = 0
         for s in series:
-            rows = (s.time_s >= low_s) & (s.time_s < end_s)
-            total += int(np.isfinite(s.values[rows, j_demand]).sum() >= 0.5 * n_replay)
+            known_s = s.time_s[np.isfinite(s.values[:, j_demand]) & (s.time_s < end_s)]
+            if (known_s >= replay_s).sum() >= MIN_KNOWN_REPLAY * n_replay:
+                total += known_s.size
         return total
 
-    return max(ends, key=lambda end_s: (n_usable(end_s), end_s))
+    return max(ends, key=lambda end_s: (n_kept(end_s), end_s))
 
 
 def _panel(series: TraceSeries, start_s: int, T: int, step_s: int) -> FloatArray:

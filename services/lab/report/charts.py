@@ -38,7 +38,7 @@ def allocation_chart(data: ReportData) -> str:
     shown = [s for s in data.ordered() if s.name != "oracle"]
     top = max(float(np.nanmax(s.step_gpus)) for s in shown)
     top = max(top, float(np.nanmax(data.needed_gpus)))
-    frame = Frame(WIDE, 320, (float(time_s[0]), end_s), (0.0, nice_top(top)), top=22)
+    frame = Frame(WIDE, 320, (float(time_s[0]), end_s), (0.0, nice_top(top)), top=28)
     at_s, needed = thinned(time_s, data.needed_gpus)
     x, end_x = frame.x(at_s), float(frame.x(end_s))
     xs = np.repeat(np.append(x, end_x), 2)[1:-1]
@@ -71,7 +71,7 @@ def savings_chart(data: ReportData) -> str:
     low = min(0.0, *(float(v.min()) for v in saved.values()))
     high = nice_top(max(1e-9, *(float(v.max()) for v in saved.values())))
     low = -nice_top(-low) if low < 0 else 0.0
-    frame = Frame(WIDE, 260, (float(edges[0]), end_s), (low, high), right=150, top=22)
+    frame = Frame(WIDE, 260, (float(edges[0]), end_s), (low, high), right=150, top=28)
     parts = [y_axis(frame, "USD saved, cumulative")]
     if low < 0:
         zero = float(frame.y(0.0))
@@ -113,7 +113,7 @@ def bars_chart(data: ReportData, kind: str) -> str:
     if kind == "cost":
         values = [s.cost_usd for s in scores]
         labels = [f"{v:,.0f} USD" for v in values]
-        top = max(values) * 1.30 or 1.0
+        top = max(values) * 1.45 or 1.0
     else:
         values = [s.violation_rate for s in scores]
         labels = ["unknown" if v != v else f"{v:.2%}" for v in values]
@@ -146,11 +146,8 @@ def fan_chart(fan: FanChart) -> str:
     T = fan.demand.size
     time_s = fan.start_s + fan.step_s * (np.arange(T, dtype=float) + 0.5)
     end_s = fan.start_s + fan.step_s * T
-    tops = [fan.demand, np.nanmin([np.nanmax(fan.quantiles, axis=0), 3 * _cap(fan)], axis=0)]
-    if fan.ready_capacity is not None:
-        tops.append(fan.ready_capacity)
-    top = nice_top(max(float(np.nanmax(t)) for t in tops if np.isfinite(t).any()))
-    frame = Frame(510, 230, (fan.start_s, end_s), (0.0, top), left=46, top=22)
+    top = _fan_top(fan)
+    frame = Frame(510, 230, (fan.start_s, end_s), (0.0, top), left=46, top=28)
     at_s, demand = thinned(time_s, fan.demand)
     x = frame.x(at_s)
     parts = [y_axis(frame, fan.unit, 4)]
@@ -180,10 +177,18 @@ def fan_chart(fan: FanChart) -> str:
     return frame.wrap("".join(parts), f"Forecast of {fan.workload} against its demand")
 
 
-def _cap(fan: FanChart) -> FloatArray:
-    """A bound on what is drawn, so that one wild quantile does not flatten the rest."""
-    peak = np.nanmax(fan.demand) if np.isfinite(fan.demand).any() else np.inf
-    return np.full(fan.demand.size, float(peak))
+def _fan_top(fan: FanChart) -> float:
+    """Upper end of the axis; one wild quantile must not flatten the rest."""
+
+    def largest(values: FloatArray) -> float:
+        known = values[np.isfinite(values)]
+        return float(known.max()) if known.size else 0.0
+
+    seen = largest(fan.demand)
+    if fan.ready_capacity is not None:
+        seen = max(seen, largest(fan.ready_capacity))
+    forecast = largest(fan.quantiles)
+    return nice_top(max(seen, min(forecast, 2.0 * seen) if seen > 0 else forecast))
 
 
 def workload_rows(data: ReportData) -> list[dict[str, str]]:

@@ -16,8 +16,7 @@ from services.lab.report.data import LABELS, ReportData, label_of
 from services.lab.simulator import PolicyScore
 
 STANDING_NOTES = (
-    "The cluster, its start-up times and the services' capacity are simulated; the platform that "
-    "decided is the real one.",
+    "The cluster, its start-up times and the services' capacity are simulated.",
     "A promise is about the average over time, not a guarantee: coverage does not hold against "
     "arbitrary shocks.",
     "The oracle knows future demand. It is a lower bound on cost, not a policy that anyone can "
@@ -67,7 +66,10 @@ def _headline(data: ReportData) -> str:
         return hours
     saved = 1 - ours.cost_usd / hpa.cost_usd
     direction = "less" if saved >= 0 else "more"
-    return f"{hours}: {abs(saved):.1%} {direction} cost than a tuned HPA"
+    claim = f"{hours}: {abs(saved):.1%} {direction} cost than a tuned HPA"
+    if ours.violation_rate > data.epsilon:
+        claim += f", but out of SLA for {ours.violation_rate:.2%} of the time"
+    return claim
 
 
 def _chips(data: ReportData) -> list[tuple[str, str]]:

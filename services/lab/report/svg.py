@@ -107,7 +107,7 @@ def y_axis(frame: Frame, label: str, n: int = 5) -> str:
         at = float(frame.y(tick))
         parts.append(line(frame.left, at, frame.width - frame.right, at, "grid"))
         parts.append(text(frame.left - 8, at + 4, compact(tick), "tick", "end"))
-    parts.append(text(4, frame.top - 4 if frame.top > 16 else 10, label, "unit"))
+    parts.append(text(4, 11, label, "unit"))
     return "".join(parts)
 
 
@@ -115,10 +115,12 @@ def time_axis(frame: Frame) -> str:
     """Clock labels (UTC) on a horizontal axis of epoch seconds."""
     low, high = frame.x_range
     span_h = (high - low) / 3600.0
-    every_h = next((h for h in (1, 2, 3, 6, 12, 24, 48, 96, 168) if span_h / h <= 9), 336)
+    n_labels = (frame.width - frame.left - frame.right) / 90.0
+    every_h = next((h for h in (1, 2, 3, 6, 12, 24, 48, 96, 168) if span_h / h <= n_labels), 336)
     first = math.ceil(low / (every_h * 3600)) * every_h * 3600
     base = frame.height - frame.bottom
     parts = [line(frame.left, base, frame.width - frame.right, base, "axis")]
+    edge = frame.width - frame.right
     at_s = float(first)
     while at_s <= high:
         x = float(frame.x(at_s))
@@ -126,7 +128,7 @@ def time_axis(frame: Frame) -> str:
         is_day = at.hour == 0
         parts.append(line(x, base, x, base + 4, "axis"))
         label = f"{at:%a} {at.day} {at:%b}" if is_day else f"{at:%H:%M}"
-        anchor = "end" if x > frame.width - frame.right - 24 else "middle"
+        anchor = "end" if x > edge - 24 else "middle"
         parts.append(text(x, base + 18, label, "tick day" if is_day else "tick", anchor))
         at_s += every_h * 3600
     return "".join(parts)
