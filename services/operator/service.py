@@ -73,7 +73,7 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
     stored = _store(deps, view, now)
     actions = service_act.act(deps, view, stored.ids, stored.found, now)
     _write_actions(deps, actions)
-    service_act.remember(deps, stored.found)
+    service_act.remember(deps, stored.found, actions)
     findings = service_report.Findings(
         stored.ids,
         stored.snapshot.replicas,

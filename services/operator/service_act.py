@@ -211,10 +211,20 @@ def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tupl
     ]
 
 
-def remember(deps: Deps, found: Open) -> None:
-    """Take over which decisions have been seen, once their actions are written."""
+def remember(deps: Deps, found: Open, actions: Sequence[PlannedAction]) -> None:
+    """Take over which decisions have been seen, once their actions are written.
+
+    A decision that was left without an action holds the watermark back.
+    """
+    settled = {action.decision.id for action in actions}
+    left = [
+        decision.id
+        for decisions in found.decisions.values()
+        for decision in decisions
+        if decision.id not in settled and decision.n_attempts == 0
+    ]
     deps.memory.newest = found.newest
-    deps.memory.watermark.note(time.monotonic(), found.max_id)
+    deps.memory.watermark.note(time.monotonic(), min([found.max_id, *(id_ - 1 for id_ in left)]))
 
 
 def count(actions: Sequence[PlannedAction]) -> None:

@@ -1,0 +1,122 @@
+"""What wakes the operator: notifications of the database, and the loop that answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import psycopg
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from services.kernel import telemetry
+from services.operator.kube_http import KubeError
+from services.operator.memory import Deps
+from services.operator.repository import DECISIONS_CHANNEL, TICK_CHANNEL
+from services.operator.service import PassReport, reconcile_pass
+
+log = structlog.get_logger("operator")
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def libpq_url(url: str) -> str:
+    """`url` without SQLAlchemy's driver name."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.split('+')[0]}{separator}{rest}"
+
+
+async def listen(database_url: str, wake: Callable[[], None]) -> None:
+    """Call `wake` at each notification, for ever; connect again when the connection breaks.
+
+    A new connection wakes at once, for what was missed while there was none.
+    """
+    n_failures = 0
+    while True:
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                libpq_url(database_url), autocommit=True, connect_timeout=5
+            )
+            async with connection:
+                for channel in (DECISIONS_CHANNEL, TICK_CHANNEL):
+                    await connection.execute(f"LISTEN {channel}".encode())
+                n_failures = 0
+                wake()
+                async for _ in connection.notifies():
+                    wake()
+        except (psycopg.Error, OSError) as error:
+            telemetry.reconcile_errors_total.labels("listen").inc()
+            log.warning("listen_broken", error=str(error).strip())
+        await asyncio.sleep(_BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)])
+        n_failures += 1
+
+
+class ReconcileLoop:
+    """Runs passes one after the other in a thread, whenever woken and at least every interval.
+
+    Notifications that arrive during a pass are answered by one pass more. An API server or a
+    database that is away costs passes, never the loop.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        """Reconcile with `deps`."""
+        self._deps = deps
+        self._wake = asyncio.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="reconcile")
+        self._tasks: list[asyncio.Task[None]] = []
+        self.last: PassReport | None = None
+        self.last_success_s: float | None = None
+
+    def wake(self) -> None:
+        """Ask for a pass soon."""
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        url = self._deps.settings.database_url
+        self._tasks = [
+            asyncio.create_task(listen(url, self.wake), name="listen"),
+            asyncio.create_task(self.run(), name="reconcile"),
+        ]
+
+    async def stop(self) -> None:
+        """End after the pass that is under way."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await asyncio.to_thread(self._executor.shutdown, wait=True)
+
+    async def run(self) -> None:
+        """Reconcile for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            await loop.run_in_executor(self._executor, self.reconcile_once)
+            with suppress(TimeoutError):
+                interval_s = self._deps.settings.reconcile_interval_s
+                await asyncio.wait_for(self._wake.wait(), interval_s)
+
+    def reconcile_once(self) -> None:
+        """One pass; what fails is said, counted, and read anew by the next."""
+        deps = self._deps
+        try:
+            self.last = reconcile_pass(deps, deps.clock.now())
+            self.last_success_s = time.monotonic()
+            if self.last.results:
+                log.debug("pass", results=dict(self.last.results), n_calls=self.last.n_calls)
+            return
+        except KubeError as error:
+            reason, message = "kube", error.message
+        except DBAPIError as error:
+            reason, message = "database", str(error.orig).strip()
+        except Exception as error:  # a defect in one pass must not end the operator
+            reason, message = "defect", repr(error)
+            log.error("pass_defect", exc_info=error)
+        deps.memory.forget()
+        telemetry.reconcile_errors_total.labels(reason).inc()
+        log.error("pass_failed", reason=reason, error=message, next="holding; will try again")

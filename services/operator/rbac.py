@@ -1,0 +1,43 @@
+"""The rights that the operator uses, and no others; the chart's ClusterRole is made from them.
+
+A test compares them with the calls that the operator makes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.operator.schemas import GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Verbs on resources of one API group, as in a `PolicyRule`."""
+
+    api_group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+    def to_manifest(self) -> dict[str, list[str]]:
+        """The right as a ClusterRole spells it."""
+        return {
+            "apiGroups": [self.api_group],
+            "resources": list(self.resources),
+            "verbs": list(self.verbs),
+        }
+
+
+RIGHTS = (
+    Right(GROUP, ("gpuautoscalers",), ("list", "watch")),
+    Right(GROUP, ("slaclasses",), ("list",)),
+    Right(GROUP, ("gpuautoscalers/status",), ("patch",)),
+    Right("", ("pods", "nodes"), ("list",)),
+    Right("", ("events",), ("create",)),
+    Right("apps", ("deployments", "statefulsets", "replicasets"), ("list",)),
+    Right("apps", ("deployments/scale", "statefulsets/scale"), ("get", "patch")),
+    Right("autoscaling", ("horizontalpodautoscalers",), ("list",)),
+    Right("keda.sh", ("scaledobjects",), ("list",)),
+    # kopf finds out which resources are served, and notices when that changes
+    Right("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),
+    Right("", ("namespaces",), ("list", "watch")),
+)

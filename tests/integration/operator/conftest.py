@@ -1,0 +1,253 @@
+"""The operator against a real Postgres and the simulated cluster in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from kubernetes import client
+from sqlalchemy import Engine, select
+
+from services.kernel.clock import FixedClock
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
+from services.kernel.settings import Settings
+from services.operator.crd import DEFINITIONS, to_crd
+from services.operator.kube import KubeClient
+from services.operator.kube_http import KubeHttp
+from services.operator.memory import Deps
+from services.operator.service import PassReport, reconcile_pass
+
+START = "2026-01-05T00:00:00Z"
+NAMESPACE = "serving"
+GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
+
+
+@dataclass
+class Lab:
+    """The simulated cluster as a test handles it."""
+
+    url: str
+    http: httpx.Client
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self.http.post(path, json=body)
+        assert response.status_code < 300, response.text
+        return dict(response.json())
+
+    def advance(self, to: datetime) -> None:
+        self.post("/lab/advance", {"to": to.isoformat().replace("+00:00", "Z")})
+
+    def deploy(
+        self, name: str, replicas: int = 2, gpus: int = 1, median_s: int = 40, product: str = "H100"
+    ) -> None:
+        labels = {"app": name}
+        container = {
+            "name": "server",
+            "image": "example.test/llm:1",
+            "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+        }
+        annotations = {
+            "lab.harmony.dev/startup-median": f"{median_s}s",
+            "lab.harmony.dev/start-warm": "true",
+        }
+        body = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": annotations},
+                    "spec": {
+                        "nodeSelector": {"nvidia.com/gpu.product": product},
+                        "containers": [container],
+                    },
+                },
+            },
+        }
+        self.post(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments", body)
+
+    def autoscale(
+        self, name: str, annotations: dict[str, str] | None = None, **spec: Any
+    ) -> dict[str, Any]:
+        return self.post(
+            f"{GROUP_PATH}/namespaces/{NAMESPACE}/gpuautoscalers",
+            {
+                "apiVersion": "scaling.harmony.dev/v1alpha1",
+                "kind": "GPUAutoscaler",
+                "metadata": {"name": name, "annotations": annotations or {}},
+                "spec": autoscaler_spec(name, **spec),
+            },
+        )
+
+    def annotate(self, name: str, annotations: dict[str, str | None]) -> None:
+        self._patch(self._autoscaler_path(name), {"metadata": {"annotations": annotations}})
+
+    def change(self, name: str, spec: dict[str, Any]) -> None:
+        self._patch(self._autoscaler_path(name), {"spec": spec})
+
+    def _patch(self, path: str, body: dict[str, Any]) -> None:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        response = self.http.patch(path, content=json.dumps(body), headers=headers)
+        assert response.status_code == 200, response.text
+
+    def _autoscaler_path(self, name: str) -> str:
+        return f"{GROUP_PATH}/namespaces/{NAMESPACE}/gpuautoscalers/{name}"
+
+    def delete_autoscaler(self, name: str) -> None:
+        assert self.http.delete(self._autoscaler_path(name)).status_code == 200
+
+    def scale(self, name: str, replicas: int) -> None:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}/scale"
+        self._patch(path, {"spec": {"replicas": replicas}})
+
+    def replicas(self, name: str) -> int:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}"
+        return int(self.http.get(path).json()["spec"]["replicas"])
+
+    def autoscaler(self, name: str) -> dict[str, Any]:
+        return dict(self.http.get(self._autoscaler_path(name)).json())
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        found = self.autoscaler(name)["status"]["conditions"]
+        return next(dict(c) for c in found if c["type"] == kind)
+
+    def events(self) -> list[dict[str, Any]]:
+        return list(self.http.get(f"/api/v1/namespaces/{NAMESPACE}/events").json()["items"])
+
+    def fault(self, **fault: Any) -> None:
+        self.post("/lab/faults", fault)
+
+
+def autoscaler_spec(name: str, **changes: Any) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "mode": "Auto",
+        "minReplicas": 1,
+        "maxReplicas": 12,
+        "gpuType": "H100",
+        "gpusPerReplica": 1,
+        "sla": {"risk": {"epsilon": "0.01"}},
+        "demand": "request_rate_rps",
+        "indicators": [{"name": "request_rate_rps", "level": 1}],
+        "capacity": {"perReplica": "10"},
+    }
+    return spec | changes
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A simulated cluster with two nodes of eight H100 and one of four L4."""
+    port_file = tmp_path / "port"
+    command = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "lab"]
+    command += ["--nodes", "H100=2x8,L4=1x4", "--start", START, "--seed", "7"]
+    process = subprocess.Popen([*command, "--port-file", str(port_file)])
+    deadline = time.monotonic() + 20
+    while not (port_file.exists() and port_file.read_text().strip()):
+        assert process.poll() is None, "the cluster did not start"
+        assert time.monotonic() < deadline, "the cluster did not start in time"
+        time.sleep(0.02)
+    url = f"http://127.0.0.1:{port_file.read_text().strip()}"
+    with httpx.Client(base_url=url, timeout=10) as http:
+        lab = Lab(url, http)
+        for definition in DEFINITIONS:
+            crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+            lab.post(crds, to_crd(definition))
+        lab.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        yield lab
+    process.terminate()
+    assert process.wait(5) == 0
+
+
+@dataclass
+class Bench:
+    """An operator's deps with what a test needs around them."""
+
+    deps: Deps
+    clock: FixedClock
+    lab: Lab
+    engine: Engine
+    step_s: int
+    n_forecasts: int = field(default=0)
+
+    def reconcile(self) -> PassReport:
+        return reconcile_pass(self.deps, self.clock.now())
+
+    def step(self) -> PassReport:
+        self.clock.advance(self.step_s)
+        self.lab.advance(self.clock.now())
+        return self.reconcile()
+
+    def fresh_operator(self) -> None:
+        """A restarted operator: nothing in memory."""
+        self.deps = Deps(self.engine, self.deps.kube, self.clock, self.deps.settings)
+
+    def decide(self, name: str, desired: int, **changes: Any) -> int:
+        """Store a decision as the decision service would; its id."""
+        workload_id = self.workload_id(name)
+        now = self.clock.now()
+        self.n_forecasts += 1
+        with unit_of_work(self.engine) as work:
+            (decision_id,) = next_ids(work.connection, "decisions_id_seq", 1)
+            row: dict[str, Any] = {
+                "id": decision_id,
+                "origin_at": now - timedelta(seconds=self.step_s),
+                "workload_id": workload_id,
+                "forecast_id": self.n_forecasts,
+                "policy_version": "harmony-1",
+                "decided_at": now,
+                "valid_until": now + timedelta(seconds=3 * self.step_s),
+                "current_replicas": 2,
+                "raw_replicas": desired,
+                "desired_replicas": desired,
+                "direction": "up",
+                "reason": "scale_up_risk",
+                "binding_constraint": "",
+                "rung": "forecast",
+                "risk_target": 0.01,
+                "risk_estimated": 0.004,
+                "cost_delta_usd_per_h": 2.5,
+                "explanation": json.dumps({"guard_trace": []}),
+            } | changes
+            target = CopyTarget(schema.decisions, tuple(row))
+            copy_rows(work.connection, target, [tuple(row.values())])
+        return decision_id
+
+    def workload_id(self, name: str) -> int:
+        query = select(schema.workloads.c.id).where(schema.workloads.c.name == name)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        with self.engine.connect() as connection:
+            query = select(schema.metadata.tables[table])
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def results(self) -> list[tuple[int, int, str]]:
+        """(decision, attempt, result) of every action, in order."""
+        rows = sorted(self.rows("actions"), key=lambda row: row["id"])
+        return [(row["decision_id"], row["attempt"], row["result"]) for row in rows]
+
+
+@pytest.fixture
+def bench(lab: Lab, database: Engine, settings: Settings, clock: FixedClock) -> Iterator[Bench]:
+    """An operator on the simulated cluster."""
+    configuration = client.Configuration()
+    configuration.host = lab.url
+    configuration.retries = False
+    http = KubeHttp(configuration, sleep=lambda _: None)
+    ours = settings.model_copy(update={"kube_url": lab.url})
+    deps = Deps(database, KubeClient(http), clock, ours, status_interval_s=0.0)
+    yield Bench(deps, clock, lab, database, settings.step_s)
+    http.close()

@@ -1,0 +1,260 @@
+"""Decisions to the cluster and back, on a real Postgres and the simulated cluster."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.operator.conftest import Bench
+
+pytestmark = pytest.mark.integration
+
+
+def test_registers_and_stores_a_snapshot(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=3, gpus=2)
+    bench.lab.autoscale("llama", gpusPerReplica=2)
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert (workload["namespace"], workload["name"]) == ("serving", "llama")
+    assert workload["shard"] == (workload["id"] - 1) // bench.deps.settings.shard_size
+    assert workload["spec"]["capacity"] == {"per_replica": 10.0, "cv": 0.0}
+    (state,) = bench.rows("replica_states")
+    assert state["observed_at"] == bench.clock.now()
+    assert (state["spec_replicas"], state["ready_replicas"]) == (3, 3)
+    assert state["schedulable_gpus"] == 16 - 6
+
+
+def test_auto_scales_once_and_measures_the_lead_time(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=2)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    decision = bench.decide("llama", 5)
+    report = bench.reconcile()
+    assert report.results == {"applied": 1}
+    assert bench.lab.replicas("llama") == 5
+    assert bench.reconcile().results == {}
+    assert bench.results() == [(decision, 1, "applied")]
+    (action,) = bench.rows("actions")
+    assert (action["from_replicas"], action["to_replicas"]) == (2, 5)
+    assert action["applied_at"] == bench.clock.now()
+    bench.step()
+    bench.step()
+    starts = bench.rows("pod_starts")
+    assert len(starts) == 3
+    assert all(row["ready_at"] - row["requested_at"] > timedelta(seconds=1) for row in starts)
+    states = sorted(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert states[0]["ready_replicas"] == 2
+    assert states[-1]["ready_replicas"] == 5
+    status = bench.lab.autoscaler("llama")["status"]
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (5, 5)
+    assert status["lastDecision"]["result"] == "applied"
+    assert status["leadTime"]["samples"] == 3
+    assert [e["reason"] for e in bench.lab.events()] == ["SuccessfulRescale"]
+
+
+def test_advisory_writes_nothing_to_the_target(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama", mode="Advisory")
+    bench.reconcile()
+    decision = bench.decide("llama", 7)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "advisory")]
+    assert bench.lab.replicas("llama") == 2
+    assert bench.lab.autoscaler("llama")["status"]["recommendedReplicas"] == 7
+
+
+def test_a_stale_decision_expires_and_an_older_one_is_superseded(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    older = bench.decide("llama", 4)
+    bench.clock.advance(bench.step_s)
+    newer = bench.decide("llama", 6)
+    bench.clock.advance(10 * bench.step_s)
+    bench.reconcile()
+    assert bench.results() == [(older, 1, "superseded"), (newer, 1, "expired")]
+    assert bench.lab.replicas("llama") == 2
+    assert bench.lab.condition("llama", "DecisionActive")["reason"] == "DecisionExpired"
+
+
+def test_a_restarted_operator_applies_nothing_twice(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    decision = bench.decide("llama", 5)
+    bench.reconcile()
+    bench.lab.scale("llama", 3)
+    bench.fresh_operator()
+    assert bench.reconcile().results == {}
+    assert bench.lab.replicas("llama") == 3
+    assert bench.results() == [(decision, 1, "applied")]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "desired", "expected"),
+    [
+        ({"paused": "true"}, 5, "paused"),
+        ({"paused-until": "2026-01-05T06:00:00Z"}, 5, "paused"),
+        ({"paused-until": "2026-01-04T06:00:00Z"}, 5, "applied"),
+        ({"paused-scale-out": "true"}, 5, "paused"),
+        ({"paused-scale-out": "true"}, 1, "applied"),
+        ({"paused-scale-in": "true"}, 1, "paused"),
+        ({"paused-scale-in": "true"}, 5, "applied"),
+    ],
+)
+def test_pauses(bench: Bench, annotations: dict[str, str], desired: int, expected: str) -> None:
+    bench.lab.deploy("llama")
+    named = {f"scaling.harmony.dev/{name}": value for name, value in annotations.items()}
+    bench.lab.autoscale("llama", annotations=named)
+    bench.reconcile()
+    decision = bench.decide("llama", desired)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, expected)]
+    assert bench.lab.replicas("llama") == (desired if expected == "applied" else 2)
+
+
+def test_deleting_the_autoscaler_leaves_the_target(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=4)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    assert "finalizers" not in bench.lab.autoscaler("llama")["metadata"]
+    decision = bench.decide("llama", 2)
+    bench.lab.delete_autoscaler("llama")
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert workload["is_active"] is False
+    assert bench.lab.replicas("llama") == 4
+    assert bench.results() == [(decision, 1, "target_missing")]
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert workload["is_active"] is True
+
+
+def test_another_autoscaler_on_the_target_is_a_conflict(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.lab.post(
+        "/apis/autoscaling/v2/namespaces/serving/horizontalpodautoscalers",
+        {
+            "metadata": {"name": "llama-hpa"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama"},
+                "maxReplicas": 9,
+            },
+        },
+    )
+    bench.reconcile()
+    decision = bench.decide("llama", 5)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "conflict")]
+    assert bench.lab.replicas("llama") == 2
+    conflict = bench.lab.condition("llama", "Conflict")
+    assert (conflict["status"], conflict["reason"]) == ("True", "HorizontalPodAutoscaler")
+    assert "llama-hpa" in conflict["message"]
+    assert bench.lab.condition("llama", "Ready")["status"] == "False"
+
+
+def test_the_older_of_two_autoscalers_keeps_the_target(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.lab.advance(bench.clock.now() + timedelta(seconds=5))
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama"}
+    bench.lab.autoscale("second", scaleTargetRef=reference)
+    bench.reconcile()
+    first, second = bench.decide("llama", 5), bench.decide("second", 9)
+    bench.reconcile()
+    assert sorted(bench.results()) == [(first, 1, "applied"), (second, 1, "conflict")]
+    assert bench.lab.replicas("llama") == 5
+
+
+def test_a_missing_target_is_said_and_nothing_is_written(bench: Bench) -> None:
+    bench.lab.autoscale("ghost")
+    bench.reconcile()
+    decision = bench.decide("ghost", 5)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "target_missing")]
+    assert bench.rows("replica_states") == []
+    ready = bench.lab.condition("ghost", "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "TargetNotFound")
+    assert "create it or correct scaleTargetRef" in ready["message"]
+
+
+def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 5)
+    bench.reconcile()
+    bench.reconcile()
+    version = bench.lab.autoscaler("llama")["metadata"]["resourceVersion"]
+    report = bench.reconcile()
+    assert (report.n_statuses, report.results) == (0, {})
+    assert bench.lab.autoscaler("llama")["metadata"]["resourceVersion"] == version
+
+
+def test_approval_asks_and_follows(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama", mode="Approval", approval={"autoApproveUpTo": {"replicas": 1}})
+    bench.reconcile()
+    small = bench.decide("llama", 3)
+    bench.reconcile()
+    bench.clock.advance(bench.step_s)
+    large = bench.decide("llama", 8)
+    bench.reconcile()
+    bench.clock.advance(bench.step_s)
+    later = bench.decide("llama", 8)
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 3
+    bench.lab.annotate("llama", {"scaling.harmony.dev/approved-decision": str(large)})
+    bench.reconcile()
+    bench.reconcile()
+    assert bench.results() == [
+        (small, 1, "applied"),
+        (large, 1, "awaiting_approval"),
+        (later, 1, "awaiting_approval"),
+        (large, 2, "applied"),
+    ]
+    assert bench.lab.replicas("llama") == 8
+
+
+def test_a_spec_that_cannot_be_used_keeps_the_last_good_one(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    schedule = {"name": "night", "timezone": "Mars/Base", "startTime": "22:00", "endTime": "06:00"}
+    bench.lab.change("llama", {"schedules": [{**schedule, "freeze": "Both"}]})
+    decision = bench.decide("llama", 5)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "failed")]
+    (workload,) = bench.rows("workloads")
+    assert (workload["is_active"], workload["spec_version"]) == (True, 1)
+    ready = bench.lab.condition("llama", "Ready")
+    assert ready["reason"] == "InvalidSpec"
+    assert "schedules[night].timezone" in ready["message"]
+    assert bench.lab.replicas("llama") == 2
+
+
+def test_a_changed_spec_gets_a_new_version(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.lab.change("llama", {"maxReplicas": 15})
+    bench.reconcile()
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert (workload["spec"]["max_replicas"], workload["spec_version"]) == (15, 2)
+
+
+def test_unschedulable_pods_are_pending(bench: Bench) -> None:
+    bench.lab.deploy("big", replicas=4, gpus=4, product="H100")
+    bench.lab.autoscale("big", gpusPerReplica=4)
+    bench.reconcile()
+    bench.decide("big", 6)
+    bench.reconcile()
+    bench.step()
+    states = sorted(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert states[-1]["pending_replicas"] == 2
+    assert states[-1]["schedulable_gpus"] == 0
+    assert states[-1]["start_ages_s"] == [60.0, 60.0]
