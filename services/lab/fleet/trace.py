@@ -65,7 +65,7 @@ class TraceOptions:
 class DroppedWorkload:
     """A workload of the file that is not replayed, and why."""
 
-    name: str
+    workload: str
     reason: str
 
 
@@ -118,7 +118,7 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
         else:
             dropped.append(DroppedWorkload(s.workload, reason))
     if not kept:
-        reasons = "; ".join(f"{d.name}: {d.reason}" for d in dropped[:3])
+        reasons = "; ".join(f"{d.workload}: {d.reason}" for d in dropped[:3])
         raise TraceError(f"{path.name}: no workload can be replayed ({reasons})")
     fleet = _fleet(trace, kept, options, (path.stem, start_s, step_s, n_history, shift_s))
     return LoadedTrace(fleet, tuple(dropped))

@@ -129,7 +129,7 @@ def test_unusable_workloads_are_dropped_with_a_reason(tmp_path, wavy):
         "negative": np.r_[-1.0, np.arange(299.0)],
     }
     loaded = load_trace(write(tmp_path, series), SHORT)
-    reasons = {d.name: d.reason for d in loaded.dropped}
+    reasons = {d.workload: d.reason for d in loaded.dropped}
     assert loaded.fleet.n_workloads == 2
     assert "zero" in reasons["zero"]
     assert "constant" in reasons["flat"]
