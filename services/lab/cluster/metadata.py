@@ -88,6 +88,13 @@ def _bare(obj: Obj) -> Obj:
     return {**obj, "metadata": meta}
 
 
+def is_held(obj: Obj) -> bool:
+    """Whether a deletion has to wait; a namespace has its finalizers in the specification too."""
+    if obj["metadata"].get("finalizers"):
+        return True
+    return obj["kind"] == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
+
+
 def is_same(old: Obj, new: Obj) -> bool:
     """Whether a write would change nothing but bookkeeping."""
     if old.keys() != new.keys() or any(old[k] != new[k] for k in old if k != "metadata"):

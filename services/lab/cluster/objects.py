@@ -12,12 +12,13 @@ from services.lab.cluster.metadata import (
     check_metadata,
     check_versions,
     has_new_spec,
+    is_held,
     is_same,
     with_new_spec,
 )
 from services.lab.cluster.ownership import ListKeys, Writing, apply, own_updates
 from services.lab.cluster.patches import MERGE_KEYS, json_patch, merge_patch, strategic_merge
-from services.lab.cluster.resources import EVENTS, NAMESPACES, Obj, ResourceType
+from services.lab.cluster.resources import EVENTS, NAMESPACES, NODES, Obj, ResourceType
 from services.lab.cluster.scaling import scale_of, with_scale
 from services.lab.cluster.store import Listener, Store, name_of
 
@@ -120,7 +121,7 @@ class Objects:
         if rtype.has_generation:
             meta["generation"] = 1
         new = {**body, "metadata": meta, "apiVersion": rtype.api_version, "kind": rtype.kind}
-        if rtype.has_status:
+        if rtype.has_status and rtype is not NODES:
             new.pop("status", None)
         new = self._admit(rtype, new, None, write)
         if self.store.get(rtype, meta.get("namespace", ""), meta["name"]):
@@ -210,7 +211,7 @@ class Objects:
                 finalizers.append(finalizer)
         if write.is_dry_run:
             return obj
-        if not finalizers:
+        if not finalizers and not is_held(obj):
             return self.remove(rtype, obj)
         if meta.get("deletionTimestamp"):
             return obj
@@ -218,8 +219,9 @@ class Objects:
             **meta,
             "deletionTimestamp": write.at,
             "deletionGracePeriodSeconds": 0,
-            "finalizers": finalizers,
         }
+        if finalizers:
+            marked["finalizers"] = finalizers
         if rtype.has_generation:
             marked["generation"] = meta.get("generation", 0) + 1
         return self.write(rtype, {**obj, "metadata": marked})
@@ -235,7 +237,7 @@ class Objects:
         for listener in self.listeners:
             listener(rtype, old, stored)
         meta = stored["metadata"]
-        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+        if meta.get("deletionTimestamp") and not is_held(stored):
             still = self.store.get(rtype, *name_of(stored))
             if still is not None and still["metadata"]["uid"] == meta["uid"]:
                 return self.remove(rtype, still)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ANY_GPU_TYPE = ""
@@ -74,6 +74,10 @@ class DeploymentSpec:
         _require(bool(self.key), "key", self.key, "namespace/name")
         _require(self.gpus_per_pod >= 0, "gpus_per_pod", self.gpus_per_pod, ">= 0")
         _require(self.replicas >= 0, "replicas", self.replicas, ">= 0")
+
+    def with_replicas(self, replicas: int) -> DeploymentSpec:
+        """The same with another number of pods."""
+        return replace(self, replicas=replicas)
 
 
 class PodEventKind(StrEnum):

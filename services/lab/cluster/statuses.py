@@ -1,0 +1,89 @@
+"""Status of Deployments, ReplicaSets and StatefulSets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.lab.cluster.engine import ReplicaCounts
+from services.lab.cluster.resources import Obj
+from services.lab.cluster.rollout import RollingRules
+
+
+def _lean(status: dict[str, Any]) -> dict[str, Any]:
+    """Without zero counts, which the real server leaves out."""
+    return {name: value for name, value in status.items() if value != 0}
+
+
+def set_status(owner: Obj, count: ReplicaCounts) -> Obj:
+    """Status of a ReplicaSet or StatefulSet."""
+    total = count.bound + count.pending
+    status = {
+        "observedGeneration": owner["metadata"].get("generation", 1),
+        "readyReplicas": count.ready,
+        "availableReplicas": count.ready,
+    }
+    if owner["kind"] == "ReplicaSet":
+        status["fullyLabeledReplicas"] = total
+    else:
+        status["currentReplicas"] = status["updatedReplicas"] = total
+    return {"replicas": total, **_lean(status)}
+
+
+def deployment_status(obj: Obj, counts: Sequence[ReplicaCounts], at: str) -> Obj:
+    """Status of a Deployment; `counts` are of its revisions, oldest first."""
+    wanted = obj["spec"].get("replicas", 1)
+    n_total = sum(count.bound + count.pending for count in counts)
+    n_ready = sum(count.ready for count in counts)
+    n_updated = counts[-1].bound + counts[-1].pending
+    status = _lean(
+        {
+            "observedGeneration": obj["metadata"].get("generation", 1),
+            "replicas": n_total,
+            "updatedReplicas": n_updated,
+            "readyReplicas": n_ready,
+            "availableReplicas": n_ready,
+            "unavailableReplicas": max(wanted - n_ready, n_total - n_ready, 0),
+        }
+    )
+    is_available = n_ready >= wanted - RollingRules.of(obj["spec"]).unavailable(wanted)
+    is_complete = n_updated == wanted == n_ready == n_total
+    old = {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or ()}
+    status["conditions"] = [
+        _condition(
+            old.get("Available"),
+            "Available",
+            is_available,
+            "MinimumReplicasAvailable" if is_available else "MinimumReplicasUnavailable",
+            f"Deployment {'has' if is_available else 'does not have'} minimum availability.",
+            at,
+        ),
+        _condition(
+            old.get("Progressing"),
+            "Progressing",
+            True,
+            "NewReplicaSetAvailable" if is_complete else "ReplicaSetUpdated",
+            "ReplicaSet has successfully progressed."
+            if is_complete
+            else "ReplicaSet is progressing.",
+            at,
+        ),
+    ]
+    return status
+
+
+def _condition(
+    old: Obj | None, kind: str, is_true: bool, reason: str, message: str, at: str
+) -> Obj:
+    state = "True" if is_true else "False"
+    if old is not None and (old["status"], old["reason"]) == (state, reason):
+        return old
+    turned = old["lastTransitionTime"] if old is not None and old["status"] == state else at
+    return {
+        "type": kind,
+        "status": state,
+        "reason": reason,
+        "message": message,
+        "lastUpdateTime": at,
+        "lastTransitionTime": turned,
+    }
