@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from services.ingest import repository
 from services.ingest.catalog import WorkloadCatalog, WorkloadRef
-from services.ingest.copy_encoding import SeriesKey, encode_indicators
+from services.ingest.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.push import measure
 from services.ingest.samples import (
     LARGEST_VALUE,
@@ -194,14 +194,17 @@ def _screen(ref: WorkloadRef, history: WorkloadHistory, rejections: Rejections) 
 def _encode(
     histories: Sequence[tuple[WorkloadRef, WorkloadHistory]], step_us: NDArray[np.int64]
 ) -> Iterator[bytes]:
-    for ref, history in histories:
-        for column in sorted(range(len(history.indicators)), key=history.indicators.__getitem__):
-            yield encode_indicators(
-                SeriesKey(ref.id, history.indicators[column]),
-                step_us,
-                history.values[:, column].astype(np.float32),
-                history.observed[:, column],
-            )
+    for ref, history in histories:  # in the order of the key, so that the index grows at its end
+        names = history.indicators
+        order = sorted(range(len(names)), key=names.__getitem__)
+        keys = [SeriesKey(ref.id, names[column]) for column in order]
+        rows = StepRows(
+            np.repeat(np.arange(len(names)), len(step_us)),
+            np.tile(step_us, len(names)),
+            history.values.T[order].astype(np.float32).ravel(),
+            history.observed.T[order].ravel(),
+        )
+        yield from encode_indicators(keys, rows)
 
 
 def _newest_at(history: WorkloadHistory, frame: HistoryFrame) -> datetime | None:

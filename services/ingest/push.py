@@ -187,24 +187,27 @@ def store(
     """Write accepted samples (sorted by series) and move the cursors."""
     if not len(samples):
         return []
-    edges = np.searchsorted(samples.series, np.arange(len(series) + 1))
-    chunks: list[bytes] = []
-    newest_at: dict[int, datetime] = {}
-    for number, ref in enumerate(series):
-        part = slice(edges[number], edges[number + 1])
-        at_us = samples.at_us[part]
-        if not len(at_us):
-            continue
-        key = SeriesKey(ref.workload.id, ref.indicator.name)
-        chunks.append(encode_observations(key, at_us, samples.value[part]))
-        newest = from_us(at_us[-1])
-        newest_at[ref.workload.id] = max(newest_at.get(ref.workload.id, newest), newest)
+    keys = [SeriesKey(ref.workload.id, ref.indicator.name) for ref in series]
+    chunks = encode_observations(keys, samples)
     span_us = (int(samples.at_us.min()), int(samples.at_us.max()))
     changed = repository.write_observations(connection, chunks, span_us)
     reopen_at = _reopened({(ref.workload.id, ref.indicator.name): ref for ref in series}, changed)
+    newest_at = _newest_at(series, samples)
     repository.note_samples(connection, reopen_at, newest_at, now)
     workloads = {ref.workload.id: ref.workload for ref in series}
     return [Stored(workloads[id_], at, reopen_at.get(id_)) for id_, at in newest_at.items()]
+
+
+def _newest_at(series: Sequence[SeriesRef], samples: Samples) -> dict[int, datetime]:
+    """Per workload the time of its newest sample; `samples` are sorted by series and time."""
+    is_last = np.append(samples.series[1:] != samples.series[:-1], True)
+    newest_us: dict[int, int] = {}
+    for number, at_us in zip(
+        samples.series[is_last].tolist(), samples.at_us[is_last].tolist(), strict=True
+    ):
+        workload_id = series[number].workload.id
+        newest_us[workload_id] = max(newest_us.get(workload_id, at_us), at_us)
+    return {workload_id: from_us(at_us) for workload_id, at_us in newest_us.items()}
 
 
 def _reopened(

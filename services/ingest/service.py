@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 
 from services.ingest import repository
 from services.ingest.catalog import IndicatorRef
-from services.ingest.copy_encoding import SeriesKey, encode_indicators
+from services.ingest.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.deps import IngestDeps
 from services.ingest.due import CursorRow, DueRange, DueRules, due_ranges
 from services.ingest.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull import PullResult, pull_shard
 from services.ingest.push import PushResult, push
 from services.ingest.repository import SeriesRange
-from services.ingest.resample import StepGrid, resample
+from services.ingest.resample import Resampled, StepGrid, resample
 from services.ingest.samples import SECOND_US, from_us
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
@@ -45,6 +45,9 @@ __all__ = [
     "resample_shard",
     "sweep",
 ]
+
+
+DueSeries = tuple[DueRange, IndicatorRef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) ->
     grid_start_us = min(found.start_us for found in due)
     grid_end_us = max(found.end_us for found in due)
     grid = StepGrid(grid_start_us, step_us, (grid_end_us - grid_start_us) // step_us)
-    series: list[tuple[DueRange, IndicatorRef]] = [
+    series: list[DueSeries] = [
         (found, found.row.workload.indicators[name])
         for found in due
         for name in sorted(found.row.workload.indicators)
@@ -146,15 +149,20 @@ def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) ->
     )
     is_counter = np.array([indicator.is_counter for _, indicator in series], dtype=bool)
     steps = resample(samples, is_counter, grid)
-    step_at_us = grid_start_us + step_us * np.arange(grid.n_steps, dtype=np.int64)
-    chunks = []
-    for number, (found, indicator) in enumerate(series):
-        part = _steps_of(found, grid)
-        key = SeriesKey(found.row.workload.id, indicator.name)
-        value, observed = steps.value[number, part], steps.observed[number, part]
-        chunks.append(encode_indicators(key, step_at_us[part], value, observed))
+    rows = _due_rows(series, steps, grid)
+    keys = [SeriesKey(found.row.workload.id, indicator.name) for found, indicator in series]
     span_us = (grid_start_us, grid_end_us - step_us)
-    return repository.write_indicators(connection, chunks, span_us)
+    return repository.write_indicators(connection, encode_indicators(keys, rows), span_us)
+
+
+def _due_rows(series: Sequence[DueSeries], steps: Resampled, grid: StepGrid) -> StepRows:
+    """The steps that are due, of all that were resampled."""
+    step_us = grid.start_us + grid.step_us * np.arange(grid.n_steps, dtype=np.int64)
+    start_us = np.array([found.start_us for found, _ in series], dtype=np.int64)[:, None]
+    end_us = np.array([found.end_us for found, _ in series], dtype=np.int64)[:, None]
+    number, step = np.nonzero((step_us >= start_us) & (step_us < end_us))
+    value, observed = steps.value[number, step], steps.observed[number, step]
+    return StepRows(number, step_us[step], value, observed)
 
 
 def _sample_range(due: DueRange, indicator: IndicatorRef, step_us: int) -> SeriesRange:
@@ -162,11 +170,6 @@ def _sample_range(due: DueRange, indicator: IndicatorRef, step_us: int) -> Serie
     since_us = due.start_us - (step_us if indicator.is_counter else 0)
     until_us = due.end_us + (1 if indicator.is_counter else 0)
     return SeriesRange(due.row.workload.id, indicator.name, since_us, until_us)
-
-
-def _steps_of(due: DueRange, grid: StepGrid) -> slice:
-    first = (due.start_us - grid.start_us) // grid.step_us
-    return slice(first, first + (due.end_us - due.start_us) // grid.step_us)
 
 
 def sweep(deps: IngestDeps, at: datetime) -> SweepResult:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import orjson
@@ -15,12 +17,9 @@ from services.ingest.samples import (
     BAD_SAMPLE,
     BAD_TIME,
     BAD_VALUE,
-    F64,
-    I64,
     SECOND_US,
     Rejections,
     Samples,
-    join_samples,
     make_samples,
     to_us,
 )
@@ -28,6 +27,7 @@ from services.kernel.errors import InvalidInput, PayloadTooLarge
 
 _FAR_S = 1e11  # a plausible epoch in seconds is below; milliseconds are above
 _CLIP_S = 9e12
+_HUGE = 1e300  # NaN, infinities and longer integers are read one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,7 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
         InvalidInput: It has not the documented shape.
         PayloadTooLarge: It holds more than `max_samples`.
     """
-    numbers: dict[PushedSeriesName, int] = {}
-    parts: list[Samples] = []
-    unreadable: dict[int, dict[str, int]] = {}
-    rejections = Rejections()
+    columns = _Columns()
     n_samples = 0
     for position, entry in enumerate(_entries(body)):
         name, samples = _read_entry(position, entry)
@@ -78,16 +75,56 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
             raise PayloadTooLarge(
                 f"observations: more than {max_samples} samples in one request; send fewer at once"
             )
-        series = numbers.setdefault(name, len(numbers))
-        part = _read_samples(samples)
-        if part is None:
-            part, refused = _read_odd_samples(samples)
-            counts = unreadable.setdefault(series, {})
-            for reason, example in refused:
-                counts[reason] = counts.get(reason, 0) + 1
-                rejections.add(reason, 1, f"{name}: {example}")
-        parts.append(Samples(part.series + series, part.at_us, part.value))
-    return ParsedPush(tuple(numbers), join_samples(parts), unreadable, rejections)
+        columns.add(name, samples)
+    return columns.parsed()
+
+
+@dataclass(slots=True)
+class _Columns:
+    """A push while it is read: plain lists, made arrays once at the end."""
+
+    numbers: dict[PushedSeriesName, int] = field(default_factory=dict)
+    series: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    unreadable: dict[int, dict[str, int]] = field(default_factory=dict)
+    rejections: Rejections = field(default_factory=Rejections)
+
+    def add(self, name: PushedSeriesName, samples: list[Any]) -> None:
+        """Read the samples of one entry."""
+        number = self.numbers.setdefault(name, len(self.numbers))
+        if _are_number_pairs(samples):
+            self.seconds += [sample[0] for sample in samples]
+            self.values += [sample[1] for sample in samples]
+            self.series += [number] * len(samples)
+            return
+        for sample in samples:
+            found = _read_odd_sample(sample)
+            if isinstance(found, _Unreadable):
+                self.refuse(number, name, found)
+            else:
+                self.seconds.append(found[0])
+                self.values.append(found[1])
+                self.series.append(number)
+
+    def refuse(self, number: int, name: PushedSeriesName, found: _Unreadable) -> None:
+        """Count one sample that cannot be read."""
+        counts = self.unreadable.setdefault(number, {})
+        counts[found.reason] = counts.get(found.reason, 0) + 1
+        self.rejections.add(found.reason, 1, f"{name}: {found.example}")
+
+    def parsed(self) -> ParsedPush:
+        """The columns as arrays."""
+        seconds = np.array(self.seconds, dtype=np.float64)
+        at_us = np.rint(np.clip(seconds, -_CLIP_S, _CLIP_S) * SECOND_US).astype(np.int64)
+        samples = make_samples(self.series, at_us, self.values)
+        return ParsedPush(tuple(self.numbers), samples, self.unreadable, self.rejections)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    reason: str
+    example: str
 
 
 def _entries(body: bytes) -> Sequence[object]:
@@ -131,59 +168,42 @@ def _read_entry(position: int, entry: object) -> tuple[PushedSeriesName, list[ob
     return PushedSeriesName(*words), samples
 
 
-def _read_samples(samples: list[object]) -> Samples | None:
-    """The usual case, two numbers each; None if anything is different."""
+def _are_number_pairs(samples: list[Any]) -> bool:
+    """Whether this is the usual case, two numbers each."""
     if not samples:
-        return make_samples([], [], [])
-    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:  # type: ignore[arg-type]  # lists
+        return True
+    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:
+        return False
+    return set(map(type, chain.from_iterable(samples))) <= {int, float} and all(
+        -_CLIP_S < sample[0] < _CLIP_S and -_HUGE < sample[1] < _HUGE for sample in samples
+    )
+
+
+def _read_odd_sample(sample: object) -> tuple[float, float] | _Unreadable:
+    """(epoch seconds, value) of a sample in another form, or why it cannot be read."""
+    if not isinstance(sample, list) or len(sample) != 2:
+        return _Unreadable(BAD_SAMPLE, f"{str(sample)[:60]} must be a pair [time, value]")
+    seconds, value = _read_time(sample[0]), _read_value(sample[1])
+    if seconds is None:
+        rule = "must be epoch seconds, or RFC 3339 with an offset"
+        return _Unreadable(BAD_TIME, f"time {repr(sample[0])[:60]} {rule}")
+    if value is None:
+        return _Unreadable(BAD_VALUE, f"value {repr(sample[1])[:60]} must be a number")
+    return seconds, value
+
+
+def _read_time(raw: object) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         return None
-    if not set(map(type, chain.from_iterable(samples))) <= {int, float}:  # type: ignore[arg-type]  # lists
-        return None
-    table = np.array(samples, dtype=np.float64)
-    if not np.isfinite(table[:, 0]).all():
-        return None
-    return Samples(np.zeros(len(table), dtype=np.int64), _seconds_to_us(table[:, 0]), table[:, 1])
-
-
-def _seconds_to_us(seconds: F64) -> I64:
-    at_us: F64 = np.rint(np.clip(seconds, -_CLIP_S, _CLIP_S) * SECOND_US)
-    return at_us.astype(np.int64)
-
-
-def _read_odd_samples(samples: list[object]) -> tuple[Samples, list[tuple[str, str]]]:
-    at_us: list[int] = []
-    values: list[float] = []
-    refused: list[tuple[str, str]] = []
-    for sample in samples:
-        if not isinstance(sample, list) or len(sample) != 2:
-            refused.append((BAD_SAMPLE, f"{str(sample)[:60]} must be a pair [time, value]"))
-            continue
-        time_us, value = _read_time(sample[0]), _read_value(sample[1])
-        if time_us is None:
-            shown = repr(sample[0])[:60]
-            rule = "must be epoch seconds, or RFC 3339 with an offset"
-            refused.append((BAD_TIME, f"time {shown} {rule}"))
-        elif value is None:
-            refused.append((BAD_VALUE, f"value {repr(sample[1])[:60]} must be a number"))
-        else:
-            at_us.append(time_us)
-            values.append(value)
-    return make_samples([0] * len(values), at_us, values), refused
-
-
-def _read_time(raw: object) -> int | None:
-    if isinstance(raw, bool):
-        return None
-    if isinstance(raw, int | float):
-        seconds = float(raw) if abs(raw) < _CLIP_S else np.sign(raw) * _CLIP_S
-        return None if np.isnan(seconds) else round(seconds * SECOND_US)
     if isinstance(raw, str):
         try:
             at = datetime.fromisoformat(raw)
         except ValueError:
             return None
-        return None if at.tzinfo is None else to_us(at)
-    return None
+        return None if at.tzinfo is None else to_us(at) / SECOND_US
+    if math.isnan(raw):
+        return None
+    return float(max(-_CLIP_S, min(_CLIP_S, raw)))
 
 
 def _read_value(raw: object) -> float | None:
@@ -191,8 +211,10 @@ def _read_value(raw: object) -> float | None:
         return None
     try:
         return float(raw)
-    except (ValueError, OverflowError):
-        return float("inf") if isinstance(raw, int) else None
+    except OverflowError:  # an integer of more than 308 digits
+        return math.inf
+    except ValueError:
+        return None
 
 
 def describe_time(at_us: int) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Engine, text
 
 from services.ingest.deps import IngestDeps
@@ -85,3 +89,14 @@ def stored_steps(
         rows = connection.execute(statement, {"id": workload_id, "name": indicator}).all()
     assert all((row.value is not None) == row.is_observed for row in rows)
     return [(row.step_at, row.value) for row in rows]
+
+
+def request(app: FastAPI, method: str, url: str, **options: Any) -> httpx.Response:
+    """One request to an application, without a server."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, url, **options)
+
+    return asyncio.run(send())

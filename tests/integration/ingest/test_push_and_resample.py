@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from sqlalchemy import Engine, text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
