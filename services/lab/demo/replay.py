@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import httpx
@@ -59,34 +59,49 @@ class StepTrace:
 
     Attributes:
         intervals: (W,) exact history of the replicas during the step.
+        spec: (W,) replicas in the Deployments' specs during the step.
         wall_s: How long the step took.
     """
 
     intervals: tuple[tuple[Interval, ...], ...]
+    spec: tuple[int, ...]
     wall_s: float
 
 
+def kick_off(deps: ReplayDeps, fleet: Fleet, observations: list[dict[str, Any]]) -> None:
+    """Let the platform decide at the start of the replay, on the last step of the history.
+
+    Raises:
+        Unavailable: A process has ended, or the pipeline does not get on.
+    """
+    deps.cluster.advance(fleet.step_at(fleet.n_history))
+    _decide(deps, fleet, fleet.n_history - 1, observations)
+
+
 def replay_step(deps: ReplayDeps, fleet: Fleet, step: int, measure: Measure) -> StepTrace:
-    """Carry one step through the pipeline.
+    """Live through one step, then carry it through the pipeline.
 
     Raises:
         Unavailable: A process has ended, or the pipeline does not get on.
     """
     started = time.perf_counter()
-    origin_at = fleet.step_at(step)
-    ends_at = origin_at + timedelta(seconds=fleet.step_s)
-    advanced = deps.cluster.advance(ends_at)
+    advanced = deps.cluster.advance(fleet.step_at(step + 1))
     intervals = tuple(advanced.intervals[workload.key] for workload in fleet.workloads)
-    deps.clock.set(ends_at)
-    deps.bell.ring("harmony_tick", ends_at.isoformat())
+    spec = tuple(advanced.spec_replicas[workload.key] for workload in fleet.workloads)
+    _decide(deps, fleet, step, measure(step, intervals))
+    return StepTrace(intervals, spec, time.perf_counter() - started)
+
+
+def _decide(deps: ReplayDeps, fleet: Fleet, step: int, observations: list[dict[str, Any]]) -> None:
+    origin_at, now = fleet.step_at(step), fleet.step_at(step + 1)
     n = fleet.n_workloads
-    wait_for(deps, lambda: n_states_at(deps.engine, ends_at) >= n, "replica states", origin_at)
-    observations = measure(step, intervals)
+    deps.clock.set(now)
+    deps.bell.ring("harmony_tick", now.isoformat())
+    wait_for(deps, lambda: n_states_at(deps.engine, now) >= n, "replica states", origin_at)
     response = deps.push.post("/v1/observations", json={"observations": observations})
     if response.status_code != 202:
         raise Unavailable(f"the push API answered {response.status_code}: {response.text[:300]}")
     wait_for(deps, lambda: n_settled(deps.engine, origin_at) >= n, "actions", origin_at)
-    return StepTrace(intervals, time.perf_counter() - started)
 
 
 def wait_for(deps: ReplayDeps, is_done: Callable[[], bool], what: str, origin_at: datetime) -> None:

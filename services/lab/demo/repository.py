@@ -10,9 +10,11 @@ import psycopg
 from sqlalchemy import Connection, Engine, func, select, text
 
 from services.kernel.db.schema import (
+    SEQUENCES,
     actions,
     decisions,
     forecasts,
+    metadata,
     models,
     pod_starts,
     replica_states,
@@ -30,6 +32,15 @@ def holds_other_data(engine: Engine) -> bool:
         if _mark(connection) == _DEMO_MARK:
             return False
         return bool(connection.execute(select(func.count()).select_from(workloads)).scalar())
+
+
+def drop_everything(engine: Engine) -> None:
+    """Drop Harmony's tables and sequences, and nothing else."""
+    names = ", ".join(metadata.tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE IF EXISTS alembic_version, {names} CASCADE"))
+        for sequence in SEQUENCES:
+            connection.execute(text(f"DROP SEQUENCE IF EXISTS {sequence}"))
 
 
 def mark_as_demo(engine: Engine) -> None:
@@ -83,15 +94,19 @@ def newest_models(engine: Engine) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def fan_charts(engine: Engine, workload_id: int, origins: Sequence[datetime]) -> list[Any]:
-    """Forecasts of one workload at the given origins, oldest first."""
-    query = (
-        select(forecasts.c.origin_at, forecasts.c.quantile_levels, forecasts.c.quantiles)
-        .where(forecasts.c.workload_id == workload_id, forecasts.c.origin_at.in_(list(origins)))
-        .order_by(forecasts.c.origin_at)
-    )
+def next_step_forecasts(engine: Engine, workload_id: int, first: datetime) -> list[Any]:
+    """Forecasts of one step ahead since `first`, oldest first.
+
+    Returns:
+        Rows with `origin_at`, `quantile_levels` (Q,), `quantiles` (Q,), `rung`.
+    """
+    query = text("""
+        SELECT origin_at, quantile_levels, rung,
+               ARRAY(SELECT unnest(quantiles[:][1:1])) AS quantiles
+        FROM forecasts WHERE workload_id = :workload AND origin_at >= :first ORDER BY origin_at
+    """)
     with engine.connect() as connection:
-        return list(connection.execute(query))
+        return list(connection.execute(query, {"workload": workload_id, "first": first}))
 
 
 _CHAIN = text("""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from sqlalchemy import Engine
 
 from services.kernel.db.migrations import migrate
 from services.kernel.db.session import check_reachable, make_engine
@@ -70,12 +71,15 @@ def check_port_free(host: str, port: int, flag: str) -> None:
 
 
 @contextmanager
-def platform_servers(settings: Settings, name: str) -> Iterator[Platform]:
+def platform_servers(
+    settings: Settings, name: str, prepare: Callable[[Engine], None] | None = None
+) -> Iterator[Platform]:
     """Servers started and migrated, no service yet.
 
     Args:
         settings: Settings; empty URLs mean the embedded servers.
         name: Name of the data folder.
+        prepare: Called with the database before it is migrated.
 
     Raises:
         Unavailable: A server cannot be reached or started.
@@ -94,6 +98,8 @@ def platform_servers(settings: Settings, name: str) -> Iterator[Platform]:
         )
         engine = make_engine(filled.database_url)
         check_reachable(engine)
+        if prepare is not None:
+            prepare(engine)
         migrate(engine)
         with Supervisor(folder / "logs") as supervisor:
             try:

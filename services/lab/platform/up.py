@@ -39,7 +39,7 @@ def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, consol
         raise InvalidInput(f"--kubeconfig={kubeconfig}: no such file")
     if port is not None:
         settings = settings.model_copy(update={"port": port})
-    with platform_servers(settings, "up") as platform, announced(platform):
+    with ending_on_sigterm(), platform_servers(settings, "up") as platform, announced(platform):
         if kubeconfig is None:
             kubeconfig = platform.folder / "kubeconfig"
             platform.supervisor.start_all([simulated_cluster(kubeconfig)])
@@ -80,6 +80,20 @@ def announced(platform: Platform) -> Iterator[None]:
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that every child is ended."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(143)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def wait_until_stopped(platform: Platform) -> None:

@@ -1,0 +1,184 @@
+"""`harmony demo`: bring the platform up, train, replay a day, keep the score, serve."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psutil
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from services.kernel.jobs import DECIDE_FIT, Job
+from services.kernel.settings import Settings
+from services.kernel.worker import CelerySender, make_celery
+from services.lab.demo.measure import ServiceMeters
+from services.lab.demo.options import DemoOptions
+from services.lab.demo.outcome import Replayed, shown_time, write_outcome
+from services.lab.demo.replay import kick_off, replay_step
+from services.lab.demo.scenario import load_fleet
+from services.lab.demo.session import (
+    DemoSession,
+    demo_settings,
+    empty_database,
+    end_session,
+    start_session,
+)
+from services.lab.demo.training import TrainingResult, start_training, wait_for_training
+from services.lab.fleet import Fleet
+from services.lab.platform.platform import platform_servers
+from services.lab.platform.processes import resident_gib
+from services.lab.platform.up import announced, ending_on_sigterm, wait_until_stopped
+from services.lab.simulator import Ledger, RivalScores, run_rivals, score, simulate_history
+
+_MEMORY_SAMPLE_S = 3.0
+
+
+def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None:
+    """Run the whole demo.
+
+    Raises:
+        InvalidInput: The trace or an option cannot be used.
+        Unavailable: A part does not start, or ends by itself.
+    """
+    started = time.monotonic()
+    fleet = load_fleet(options)
+    console.print(f"[bold]{fleet.label}[/]: {_describe(fleet)}")
+    history = simulate_history(fleet)
+    meters = ServiceMeters(fleet, history.ready_mean)
+    initial = [int(n) for n in history.last_spec]
+    filled = demo_settings(settings, options, fleet)
+    with (
+        ending_on_sigterm(),
+        MemoryMeter() as memory,
+        platform_servers(filled, "demo", empty_database) as platform,
+        announced(platform),
+        _progress(console) as progress,
+    ):
+        with _phase(progress, "starting Postgres, Redis, Celery, APIs, operator, cluster"):
+            session = start_session(platform, fleet, initial, meters)
+        try:
+            training, rivals = _train_and_simulate(session, fleet, options, progress)
+            ledger = Ledger(fleet, "harmony", history.last_spec)
+            _replay(session, fleet, meters, ledger, progress)
+            run = ledger.run()
+            promise = "as deployed, nothing tuned"
+            own = score(run, fleet, promised=options.epsilon, setting=promise)
+            wall_s = time.monotonic() - started
+            scores = (own, *rivals.scores)
+            replayed = Replayed(scores, run, training, wall_s, memory.peak_gib)
+            progress.stop()
+            write_outcome(session, fleet, options, replayed, console)
+            if options.serve:
+                console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
+                console.print(f"admin key:       {session.admin_key}")
+                console.print(f"database:        {platform.settings.database_url}")
+                wait_until_stopped(platform)
+        finally:
+            end_session(session)
+
+
+def _describe(fleet: Fleet) -> str:
+    return (
+        f"{fleet.n_workloads} workloads, steps of {fleet.step_s} s, "
+        f"{fleet.n_history * fleet.step_s / 86400:.1f} days of history, "
+        f"{fleet.replay_hours:g} h to replay"
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=4,
+    )
+
+
+@contextmanager
+def _phase(progress: Progress, what: str) -> Iterator[None]:
+    """A step without a known length: pulses, then counts as done."""
+    task = progress.add_task(what, total=None)
+    yield
+    progress.update(task, total=1, completed=1)
+
+
+def _train_and_simulate(
+    session: DemoSession, fleet: Fleet, options: DemoOptions, progress: Progress
+) -> tuple[TrainingResult, RivalScores]:
+    """Train in the fit worker while this process tunes and runs the rivals."""
+    start_training(session.platform.settings)
+    task = progress.add_task("training the forecaster; tuning and running the rivals", total=None)
+    with ThreadPoolExecutor(1) as pool:
+        rivals: Future[RivalScores] = pool.submit(
+            run_rivals, fleet, epsilon=options.epsilon, seed=fleet.seed
+        )
+        training = wait_for_training(
+            session.deps.engine,
+            options.fit_budget_s,
+            session.deps.check,
+            lambda: progress.update(task, refresh=True),
+        )
+        found = rivals.result()
+    verdict = f"forecaster {training.status} after {training.wall_s:.0f} s; rivals tuned"
+    progress.update(task, description=verdict, total=1, completed=1)
+    return training, found
+
+
+def _replay(
+    session: DemoSession, fleet: Fleet, meters: ServiceMeters, ledger: Ledger, progress: Progress
+) -> None:
+    sender = CelerySender(make_celery(session.platform.settings))
+    task = progress.add_task("replaying", total=fleet.n_replay)
+    kick_off(session.deps, fleet, meters.last_of_history())
+    for step in range(fleet.n_history, fleet.n_steps):
+        trace = replay_step(session.deps, fleet, step, meters)
+        for i, (spec, intervals) in enumerate(zip(trace.spec, trace.intervals, strict=True)):
+            ledger.record(i, step - fleet.n_history, spec, intervals)
+        if step == fleet.n_history + fleet.n_replay // 4:
+            sender.send(Job(DECIDE_FIT))  # lead times have been measured by now
+        gpus = sum(
+            pieces[-1].bound * workload.gpus_per_replica
+            for pieces, workload in zip(trace.intervals, fleet.workloads, strict=True)
+        )
+        what = f"replaying {shown_time(fleet.step_at(step + 1))}  {gpus} GPUs"
+        progress.update(task, advance=1, description=what)
+
+
+class MemoryMeter:
+    """Samples the memory of this process and all its children in a thread."""
+
+    def __init__(self) -> None:
+        self.peak_gib = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> MemoryMeter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        me = psutil.Process(os.getpid())
+        while not self._stopped.wait(_MEMORY_SAMPLE_S):
+            family = [me.pid, *(child.pid for child in me.children(recursive=True))]
+            self.peak_gib = max(self.peak_gib, resident_gib(family))

@@ -1,0 +1,73 @@
+"""What is replayed: a generated fleet or a real trace, with its history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.kernel.errors import InvalidInput
+from services.lab.demo.options import DemoOptions
+from services.lab.fleet import (
+    Fleet,
+    FleetOptions,
+    TraceError,
+    TraceOptions,
+    generate_fleet,
+    load_trace,
+)
+
+_DAY_S = 86400
+MAX_TRACE_HISTORY_STEPS = 2016
+
+
+def load_fleet(options: DemoOptions) -> Fleet:
+    """Generate the fleet, or read the trace.
+
+    Raises:
+        InvalidInput: The trace cannot be used; the message says why and what would be right.
+    """
+    if options.data is not None:
+        return _from_trace(options)
+    n_replay = round(options.hours * 3600 / options.step_s)
+    wanted = FleetOptions(
+        seed=options.seed,
+        n_workloads=options.n_workloads,
+        step_s=options.step_s,
+        n_history=round(options.history_days * _DAY_S / options.step_s),
+        n_replay=n_replay,
+        epsilon=options.epsilon,
+    )
+    return generate_fleet(wanted)
+
+
+def _from_trace(options: DemoOptions) -> Fleet:
+    assert options.data is not None
+    wanted = TraceOptions(
+        demand=options.demand,
+        replay_hours=options.hours,
+        max_history_steps=MAX_TRACE_HISTORY_STEPS,
+        seed=options.seed,
+        epsilon=options.epsilon,
+    )
+    try:
+        loaded = load_trace(options.data, wanted)
+        if loaded.fleet.step_s < options.step_s:  # finer than the demo's step: resample
+            loaded = load_trace(options.data, replace(wanted, step_s=options.step_s))
+    except TraceError as error:
+        raise InvalidInput(f"--data={options.data}: {error}") from error
+    notes = tuple(f"{drop.workload} left out: {drop.reason}" for drop in loaded.dropped)
+    fleet = replace(loaded.fleet, notes=loaded.fleet.notes + notes)
+    return _first_workloads(fleet, options.n_workloads)
+
+
+def _first_workloads(fleet: Fleet, n_most: int) -> Fleet:
+    if fleet.n_workloads <= n_most:
+        return fleet
+    note = f"the first {n_most} of {fleet.n_workloads} workloads; see --workloads"
+    return replace(
+        fleet,
+        workloads=fleet.workloads[:n_most],
+        demand=fleet.demand[:n_most],
+        values=fleet.values[:n_most],
+        observed=fleet.observed[:n_most],
+        notes=(*fleet.notes, note),
+    )

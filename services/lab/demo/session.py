@@ -1,0 +1,166 @@
+"""Brings the demo's platform up: database, cluster, services, fleet, history."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import redis
+import yaml
+from sqlalchemy import Engine
+
+from services.ingest.history import backfill
+from services.kernel.clock import ReplayClock
+from services.kernel.db.session import make_engine
+from services.kernel.errors import InvalidInput, Unavailable
+from services.kernel.security import ensure_first_key
+from services.kernel.settings import Settings
+from services.lab.demo.cluster_client import ClusterClient
+from services.lab.demo.manifests import fleet_manifests, nodes_argument
+from services.lab.demo.measure import ServiceMeters
+from services.lab.demo.options import DemoOptions
+from services.lab.demo.replay import CHANNELS, ReplayDeps
+from services.lab.demo.repository import (
+    Doorbell,
+    drop_everything,
+    holds_other_data,
+    mark_as_demo,
+    workload_ids,
+)
+from services.lab.fleet import Fleet
+from services.lab.platform.platform import (
+    Platform,
+    answers,
+    free_port,
+    operator_process,
+    service_processes,
+)
+from services.lab.platform.processes import ProcessSpec
+from services.operator.crd import rendered as rendered_crds
+
+REGISTER_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSession:
+    """A running demo platform.
+
+    Attributes:
+        deps: What the replay talks to.
+        platform: Processes and settings.
+        admin_key: Key for API and console.
+    """
+
+    deps: ReplayDeps
+    platform: Platform
+    admin_key: str
+
+
+def demo_settings(settings: Settings, options: DemoOptions, fleet: Fleet) -> Settings:
+    """The platform's settings for a replay of `fleet`."""
+    return settings.model_copy(
+        update={
+            "clock": "replay",
+            "seed": options.seed,
+            "step_s": fleet.step_s,
+            "port": options.port,
+            "ingest_port": 0,
+            "fit_max_steps": max(200, fleet.n_history),
+            "fit_budget_s": options.fit_budget_s,
+            "score_interval_s": 20.0,
+            "log_level": "WARNING",
+        }
+    )
+
+
+def empty_database(engine: Engine) -> None:
+    """Drop what an earlier demo left.
+
+    Raises:
+        InvalidInput: The database holds workloads that no demo made.
+    """
+    if holds_other_data(engine):
+        shown = engine.url.render_as_string(hide_password=True)
+        raise InvalidInput(
+            f"HARMONY_DATABASE_URL={shown}: holds a platform's workloads, which the demo would "
+            "drop; give an empty database"
+        )
+    drop_everything(engine)
+
+
+def start_session(
+    platform: Platform, fleet: Fleet, initial: Sequence[int], meters: ServiceMeters
+) -> DemoSession:
+    """Start the cluster and all services, register the fleet, store its history.
+
+    Raises:
+        Unavailable: Something does not start.
+    """
+    settings, supervisor = platform.settings, platform.supervisor
+    engine = make_engine(settings.database_url)
+    mark_as_demo(engine)
+    clock = ReplayClock(redis.Redis.from_url(settings.redis_url))
+    clock.set(fleet.step_at(fleet.n_history) - timedelta(seconds=fleet.step_s))
+    admin_key = ensure_first_key(engine, settings.admin_key_file, clock.now())
+    cluster = _start_cluster(platform, fleet)
+    for manifest in _definitions():
+        cluster.create(manifest)
+    for manifest in fleet_manifests(fleet, meters.closed_loop, initial):
+        cluster.create(manifest)
+    kubeconfig = platform.folder / "kubeconfig"
+    supervisor.start_all([*service_processes(settings), operator_process(settings, kubeconfig)])
+    _wait(lambda: len(workload_ids(engine)) >= fleet.n_workloads, supervisor.check)
+    ids = workload_ids(engine)
+    order = [ids[workload.key] for workload in fleet.workloads]
+    backfill(engine, order, meters.history(), now=clock.now())
+    bell = Doorbell(settings.database_url, CHANNELS)
+    push = httpx.Client(base_url=platform.push_url, timeout=60.0, headers=_push_headers(settings))
+    deps = ReplayDeps(engine, clock, cluster, bell, push, supervisor.check)
+    return DemoSession(deps, platform, admin_key or "")
+
+
+def end_session(session: DemoSession) -> None:
+    """Close the driver's own connections; the supervisor ends the processes."""
+    session.deps.cluster.close()
+    session.deps.push.close()
+    session.deps.bell.close()
+    session.deps.engine.dispose()
+
+
+def _start_cluster(platform: Platform, fleet: Fleet) -> ClusterClient:
+    port = free_port("127.0.0.1")
+    url = f"http://127.0.0.1:{port}"
+    start = fleet.step_at(fleet.n_history).isoformat().replace("+00:00", "Z")
+    argv = [sys.executable, "-m", "services.lab.cluster", "--port", str(port), "--clock", "lab"]
+    argv += ["--nodes", nodes_argument(fleet.node_pools()), "--start", start]
+    argv += ["--seed", str(fleet.seed), "--kubeconfig-out", str(platform.folder / "kubeconfig")]
+    spec = ProcessSpec("cluster", argv, is_ready=lambda: answers(f"{url}/version"))
+    platform.supervisor.start_all([spec])
+    return ClusterClient(url)
+
+
+def _definitions() -> list[dict[str, Any]]:
+    return [yaml.safe_load(text) for text in rendered_crds().values()]
+
+
+def _push_headers(settings: Settings) -> dict[str, str]:
+    if settings.push_token is None:
+        return {}
+    return {"Authorization": f"Bearer {settings.push_token.get_secret_value()}"}
+
+
+def _wait(is_done: Callable[[], bool], check: Callable[[], None]) -> None:
+    deadline = time.monotonic() + REGISTER_TIMEOUT_S
+    while not is_done():
+        check()
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"the operator did not register the fleet within {REGISTER_TIMEOUT_S:.0f} s; "
+                "see its log"
+            )
+        time.sleep(0.1)
