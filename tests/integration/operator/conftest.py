@@ -6,10 +6,10 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,7 +28,6 @@ from services.operator.memory import Deps
 from services.operator.service import PassReport, reconcile_pass
 
 START = "2026-01-05T00:00:00Z"
-NAMESPACE = "serving"
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
 
 
@@ -38,6 +37,10 @@ class Lab:
 
     url: str
     http: httpx.Client
+    namespace: str
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.http.get("/lab/state").json()["now"])
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         response = self.http.post(path, json=body)
@@ -63,7 +66,7 @@ class Lab:
         body = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name, "namespace": NAMESPACE},
+            "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
@@ -76,13 +79,13 @@ class Lab:
                 },
             },
         }
-        self.post(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments", body)
+        self.post(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", body)
 
     def autoscale(
         self, name: str, annotations: dict[str, str] | None = None, **spec: Any
     ) -> dict[str, Any]:
         return self.post(
-            f"{GROUP_PATH}/namespaces/{NAMESPACE}/gpuautoscalers",
+            f"{GROUP_PATH}/namespaces/{self.namespace}/gpuautoscalers",
             {
                 "apiVersion": "scaling.harmony.dev/v1alpha1",
                 "kind": "GPUAutoscaler",
@@ -103,17 +106,17 @@ class Lab:
         assert response.status_code == 200, response.text
 
     def _autoscaler_path(self, name: str) -> str:
-        return f"{GROUP_PATH}/namespaces/{NAMESPACE}/gpuautoscalers/{name}"
+        return f"{GROUP_PATH}/namespaces/{self.namespace}/gpuautoscalers/{name}"
 
     def delete_autoscaler(self, name: str) -> None:
         assert self.http.delete(self._autoscaler_path(name)).status_code == 200
 
     def scale(self, name: str, replicas: int) -> None:
-        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}/scale"
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}/scale"
         self._patch(path, {"spec": {"replicas": replicas}})
 
     def replicas(self, name: str) -> int:
-        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}"
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
         return int(self.http.get(path).json()["spec"]["replicas"])
 
     def autoscaler(self, name: str) -> dict[str, Any]:
@@ -124,7 +127,7 @@ class Lab:
         return next(dict(c) for c in found if c["type"] == kind)
 
     def events(self) -> list[dict[str, Any]]:
-        return list(self.http.get(f"/api/v1/namespaces/{NAMESPACE}/events").json()["items"])
+        return list(self.http.get(f"/api/v1/namespaces/{self.namespace}/events").json()["items"])
 
     def fault(self, **fault: Any) -> None:
         self.post("/lab/faults", fault)
@@ -146,10 +149,10 @@ def autoscaler_spec(name: str, **changes: Any) -> dict[str, Any]:
     return spec | changes
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A simulated cluster with two nodes of eight H100 and one of four L4."""
-    port_file = tmp_path / "port"
+    port_file = tmp_path_factory.mktemp("cluster") / "port"
     command = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "lab"]
     command += ["--nodes", "H100=2x8,L4=1x4", "--start", START, "--seed", "7"]
     process = subprocess.Popen([*command, "--port-file", str(port_file)])
@@ -160,14 +163,29 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         time.sleep(0.02)
     url = f"http://127.0.0.1:{port_file.read_text().strip()}"
     with httpx.Client(base_url=url, timeout=10) as http:
-        lab = Lab(url, http)
         for definition in DEFINITIONS:
             crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            lab.post(crds, to_crd(definition))
-        lab.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        yield lab
+            assert http.post(crds, json=to_crd(definition)).status_code == 201
+        yield url
     process.terminate()
     assert process.wait(5) == 0
+
+
+@pytest.fixture
+def lab(cluster_url: str) -> Iterator[Lab]:
+    """The cluster with a fresh namespace and nothing else in it."""
+    with httpx.Client(base_url=cluster_url, timeout=10) as http:
+        namespace = f"serving-{uuid.uuid4().hex[:6]}"
+        lab = Lab(cluster_url, http, namespace)
+        lab.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        yield lab
+        http.delete("/lab/faults")
+        for collection in (
+            f"{GROUP_PATH}/namespaces/{namespace}/gpuautoscalers",
+            f"/apis/apps/v1/namespaces/{namespace}/deployments",
+            f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
+        ):
+            assert http.delete(collection).status_code == 200
 
 
 @dataclass
@@ -241,8 +259,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(lab: Lab, database: Engine, settings: Settings, clock: FixedClock) -> Iterator[Bench]:
-    """An operator on the simulated cluster."""
+def bench(lab: Lab, database: Engine, settings: Settings) -> Iterator[Bench]:
+    """An operator on the simulated cluster, whose clock goes with the cluster's."""
+    clock = FixedClock(lab.now())
     configuration = client.Configuration()
     configuration.host = lab.url
     configuration.retries = False

@@ -16,7 +16,7 @@ def test_registers_and_stores_a_snapshot(bench: Bench) -> None:
     bench.lab.autoscale("llama", gpusPerReplica=2)
     bench.reconcile()
     (workload,) = bench.rows("workloads")
-    assert (workload["namespace"], workload["name"]) == ("serving", "llama")
+    assert (workload["namespace"], workload["name"]) == (bench.lab.namespace, "llama")
     assert workload["shard"] == (workload["id"] - 1) // bench.deps.settings.shard_size
     assert workload["spec"]["capacity"] == {"per_replica": 10.0, "cv": 0.0}
     (state,) = bench.rows("replica_states")
@@ -95,7 +95,7 @@ def test_a_restarted_operator_applies_nothing_twice(bench: Bench) -> None:
     ("annotations", "desired", "expected"),
     [
         ({"paused": "true"}, 5, "paused"),
-        ({"paused-until": "2026-01-05T06:00:00Z"}, 5, "paused"),
+        ({"paused-until": "2031-01-05T06:00:00Z"}, 5, "paused"),
         ({"paused-until": "2026-01-04T06:00:00Z"}, 5, "applied"),
         ({"paused-scale-out": "true"}, 5, "paused"),
         ({"paused-scale-out": "true"}, 1, "applied"),
@@ -136,7 +136,7 @@ def test_another_autoscaler_on_the_target_is_a_conflict(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
     bench.lab.post(
-        "/apis/autoscaling/v2/namespaces/serving/horizontalpodautoscalers",
+        f"/apis/autoscaling/v2/namespaces/{bench.lab.namespace}/horizontalpodautoscalers",
         {
             "metadata": {"name": "llama-hpa"},
             "spec": {
