@@ -125,7 +125,11 @@ def to_hardware(spec: WorkloadSpec) -> Hardware:
 
 def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
     """Memory of the risk control; fields that a later version added take their defaults."""
-    known = {name: float(v) for name, v in (state or {}).items() if name in _RISK_FIELDS}
+    known = {
+        name: None if v is None else float(v)
+        for name, v in (state or {}).items()
+        if name in _RISK_FIELDS
+    }
     return RiskState(**known)
 
 

@@ -113,7 +113,9 @@ def configure_logging(level: str, log_format: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=numeric, format="%(levelname)s %(name)s %(message)s")
+    # Libraries speak of every request at INFO; theirs is of interest when debugging only.
+    libraries = numeric if numeric == logging.DEBUG else max(numeric, logging.WARNING)
+    logging.basicConfig(level=libraries, format="%(levelname)s %(name)s %(message)s")
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
