@@ -12,6 +12,7 @@ of workloads x targets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -166,7 +167,7 @@ def _stabilised(
 
 def _changed_within(state: HpaState, since_s: float, sign: int) -> FloatArray | float:
     recent = [np.maximum(sign * delta, 0.0) for at_s, delta in state.changes if at_s > since_s]
-    return np.sum(recent, axis=0) if recent else 0.0
+    return reduce(np.add, recent) if recent else 0.0
 
 
 def _limit(rules: ScalingRules, seen: HpaObservation, state: HpaState, sign: int) -> FloatArray:
@@ -185,8 +186,8 @@ def _limit(rules: ScalingRules, seen: HpaObservation, state: HpaState, sign: int
             limits.append(np.ceil(start * (1.0 + policy.value / 100.0) - _GUARD))
         else:
             limits.append(np.trunc(start * (1.0 - policy.value / 100.0) + _GUARD))
-    farthest = np.max if (sign > 0) == (rules.select == "Max") else np.min
-    limit: FloatArray = farthest(np.stack(np.broadcast_arrays(*limits)), axis=0)
+    farthest = np.maximum if (sign > 0) == (rules.select == "Max") else np.minimum
+    limit: FloatArray = reduce(farthest, limits)
     return np.maximum(limit, seen.replicas) if sign > 0 else np.minimum(limit, seen.replicas)
 
 

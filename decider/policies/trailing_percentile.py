@@ -6,6 +6,7 @@ without decay weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,5 +56,18 @@ class TrailingPercentile:
         known = window[np.isfinite(window)]
         if known.size == 0:
             return view.hold(), None
-        level = float(np.percentile(known, self.percentile)) * (1.0 + self.margin)
+        level = ordered_percentile(np.sort(known).tolist(), self.percentile) * (1.0 + self.margin)
         return view.bounded(int(replicas_for(level, view.capacity_per_replica))), None
+
+
+def ordered_percentile(ordered: Sequence[float], percentile: float) -> float:
+    """Percentile of ascending values, linear between order statistics.
+
+    Args:
+        ordered: At least one value, ascending.
+        percentile: In [0, 100].
+    """
+    position = (len(ordered) - 1) * percentile / 100.0
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (position - low) * (ordered[high] - ordered[low])

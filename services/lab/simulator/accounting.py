@@ -6,6 +6,7 @@ Demand is constant within a step, replicas are piecewise constant, so all integr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +17,6 @@ import numpy.typing as npt
 from decider.policies.view import RELATIVE_SLACK
 
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class ReplicaInterval(Protocol):
@@ -57,13 +57,13 @@ class StepAccount:
     bound_mean: float
 
 
-def is_out_of_sla(demand: FloatArray, ready: FloatArray, capacity: FloatArray) -> BoolArray:
-    """Whether demand exceeds what the ready replicas serve within the SLO.
+def sla_limit(ready: FloatArray | float, capacity: FloatArray | float) -> FloatArray | float:
+    """Largest demand that `ready` replicas serve within the SLO: more is out of SLA.
 
-    A relative slack absorbs rounding, so that exactly enough is enough. Unknown demand (NaN) is
-    not out of SLA, and must be left out of the denominator too.
+    A relative slack absorbs rounding, so that exactly enough is enough. Unknown demand (NaN)
+    compares as not out of SLA, and must be left out of the denominator too.
     """
-    return np.asarray(demand > capacity * ready * (1.0 + RELATIVE_SLACK))
+    return capacity * ready * (1.0 + RELATIVE_SLACK)
 
 
 def account_step(
@@ -83,27 +83,32 @@ def account_step(
     Raises:
         ValueError: If the intervals are empty or not in order.
     """
-    pieces = [(i.start_s, i.end_s, i.ready, i.bound) for i in intervals]
-    if not pieces:
-        raise ValueError("intervals must cover the step, got none")
-    start, end, ready, bound = np.array(pieces, dtype=float).T
-    length = end - start
-    if np.any(length < 0) or np.any(np.abs(start[1:] - end[:-1]) > 1e-6):
-        raise ValueError(f"intervals must be contiguous and in order, got {pieces}")
-    duration_s = float(length.sum())
-    is_known = bool(np.isfinite(demand))
+    is_known = math.isfinite(demand)
     load = demand if is_known else 0.0
-    served = np.minimum(load, capacity_per_replica * ready)
-    out = is_out_of_sla(np.full(ready.shape, load), ready, np.asarray(capacity_per_replica))
-    gpu_s = float((bound * length).sum()) * gpus_per_replica
+    duration_s = violation_s = shortage = served = ready_s = bound_s = 0.0
+    end_s: float | None = None
+    for piece in intervals:
+        length_s = piece.end_s - piece.start_s
+        if length_s < 0 or (end_s is not None and abs(piece.start_s - end_s) > 1e-6):
+            raise ValueError(f"intervals must be contiguous and in order, got {piece} at {end_s}")
+        end_s = piece.end_s
+        duration_s += length_s
+        ready_s += piece.ready * length_s
+        bound_s += piece.bound * length_s
+        served += min(load, capacity_per_replica * piece.ready) * length_s
+        if load > sla_limit(piece.ready, capacity_per_replica):
+            violation_s += length_s
+            shortage += (load - capacity_per_replica * piece.ready) * length_s
+    if end_s is None:
+        raise ValueError("intervals must cover the step, got none")
     safe_s = duration_s if duration_s > 0 else 1.0
     return StepAccount(
         duration_s=duration_s,
         known_s=duration_s if is_known else 0.0,
-        violation_s=float(length[out].sum()),
-        shortage=float(((load - served) * length)[out].sum()),
-        gpu_s=gpu_s,
-        busy_gpu_s=float((served * length).sum()) / capacity_per_replica * gpus_per_replica,
-        ready_mean=float((ready * length).sum()) / safe_s,
-        bound_mean=float((bound * length).sum()) / safe_s,
+        violation_s=violation_s,
+        shortage=shortage,
+        gpu_s=bound_s * gpus_per_replica,
+        busy_gpu_s=served / capacity_per_replica * gpus_per_replica,
+        ready_mean=ready_s / safe_s,
+        bound_mean=bound_s / safe_s,
     )

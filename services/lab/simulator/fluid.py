@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from decider.policies.hpa import HpaConfig, HpaObservation, HpaState, hpa_step
 from services.lab.fleet import Fleet
-from services.lab.simulator.accounting import is_out_of_sla
+from services.lab.simulator.accounting import sla_limit
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -129,9 +129,9 @@ def run_schedules(given: FluidInput, workload: int, asked: FloatArray) -> tuple[
     before = np.minimum(landed, padded[:, : landed.shape[1]])
     demand = given.demand[workload]
     capacity = given.capacity[workload : workload + 1]
-    violation_s = late_s * is_out_of_sla(demand, before, capacity).sum(axis=1)
-    violation_s = violation_s + (given.step_s - late_s) * is_out_of_sla(
-        demand, landed, capacity
+    violation_s = late_s * (demand > sla_limit(before, capacity)).sum(axis=1)
+    violation_s = violation_s + (given.step_s - late_s) * (
+        demand > sla_limit(landed, capacity)
     ).sum(axis=1)
     return violation_s, given.step_s * asked.sum(axis=1)
 
@@ -220,8 +220,8 @@ def hpa_outcome(given: FluidInput, trajectory: HpaTrajectory) -> FluidOutcome:
     """Totals of each target of a trajectory."""
     capacity = given.capacity[:, None]
     share = (given.late_s / given.step_s)[:, None]
-    out = share * is_out_of_sla(given.demand, trajectory.before, capacity)
-    out = out + (1.0 - share) * is_out_of_sla(given.demand, trajectory.landed, capacity)
+    out = share * (given.demand > sla_limit(trajectory.before, capacity))
+    out = out + (1.0 - share) * (given.demand > sla_limit(trajectory.landed, capacity))
     known = np.maximum(np.isfinite(given.demand).sum(axis=1), 1)
     held_s = given.step_s * trajectory.asked.sum(axis=2)
     return FluidOutcome(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decider.policies import HpaConfig, TrailingPercentile
+from decider.policies.trailing_percentile import ordered_percentile
 from decider.policies.view import replicas_for
 from services.lab.fleet import Fleet
 from services.lab.simulator.fluid import (
@@ -80,7 +81,7 @@ def tune_hpa(fleet: Fleet, epsilon: float, config: HpaConfig | None = None) -> T
     best, is_met = _cheapest(outcome.violation_rate, outcome.cost_usd, epsilon)
     target = HPA_TARGETS[best]
     setting = TunedSetting(
-        label=f"target {target} %",
+        label=f"target {target} %" + _missed(is_met),
         violation_rate=float(outcome.violation_rate[best]),
         cost_usd=float(outcome.cost_usd[best]),
         is_met=is_met,
@@ -106,7 +107,7 @@ def tune_trailing_percentile(fleet: Fleet, epsilon: float) -> TunedTrailing:
     best, is_met = _cheapest(violation_rate, cost_usd, epsilon)
     window_s, percentile, margin = settings[best]
     setting = TunedSetting(
-        label=f"p{percentile:g} of {window_s / 60:g} min + {100 * margin:g} %",
+        label=f"p{percentile:g} of {window_s / 60:g} min + {100 * margin:g} %" + _missed(is_met),
         violation_rate=float(violation_rate[best]),
         cost_usd=float(cost_usd[best]),
         is_met=is_met,
@@ -126,6 +127,10 @@ def _cheapest(violation_rate: FloatArray, cost_usd: FloatArray, epsilon: float) 
     if np.any(is_within):
         return int(np.argmin(np.where(is_within, cost_usd, np.inf))), True
     return int(np.lexsort((cost_usd, violation_rate))[0]), False
+
+
+def _missed(is_met: bool) -> str:
+    return "" if is_met else " (missed on history)"
 
 
 def _schedules(
@@ -179,16 +184,5 @@ def trailing_percentiles(
         if gone >= 0 and is_known[gone]:
             del window[bisect_left(window, values[gone])]
         if window:
-            levels[t] = _interpolated(window, percentiles)
+            levels[t] = [ordered_percentile(window, p) for p in percentiles]
     return levels.T
-
-
-def _interpolated(ordered: list[float], percentiles: tuple[float, ...]) -> list[float]:
-    top = len(ordered) - 1
-    levels = []
-    for percentile in percentiles:
-        position = top * percentile / 100.0
-        low = int(position)
-        high = min(low + 1, top)
-        levels.append(ordered[low] + (position - low) * (ordered[high] - ordered[low]))
-    return levels
