@@ -1,0 +1,149 @@
+"""One small world of metrics, served by a real Prometheus and by a fake source alike.
+
+Scrapes every 15 s from two hours before `T0` to four hours after; none from 30 to 50 minutes after.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from services.ingest.samples import SECOND_US
+from services.ingest.sources import BAD_QUERY, SEVERAL_SERIES, Points, RangeQuery, SourceError
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+T0_S = int(T0.timestamp())
+SCRAPE_S = 15
+LOOKBACK_S = 300
+SCRAPES = tuple(
+    at_s
+    for at_s in range(T0_S - 7200, T0_S + 4 * 3600 + 1, SCRAPE_S)
+    if not T0_S + 1800 <= at_s < T0_S + 3000
+)
+
+
+def load_a(at_s: int) -> float:
+    return 10.0 + (at_s // SCRAPE_S) % 4
+
+
+def load_b(at_s: int) -> float:
+    return 20.0
+
+
+def tokens(at_s: int) -> float:
+    """40 per second, restarting from 0 twenty minutes after T0."""
+    restarted_s = T0_S + 1200
+    return 40.0 * (at_s - (T0_S - 7200) if at_s < restarted_s else at_s - restarted_s)
+
+
+def open_metrics() -> str:
+    lines = ["# TYPE load gauge"]
+    for pod, value in (("a", load_a), ("b", load_b)):
+        lines += [f'load{{pod="{pod}"}} {value(at_s)} {at_s}' for at_s in SCRAPES]
+    lines.append("# TYPE tokens counter")
+    lines += [f'tokens_total{{pod="a"}} {tokens(at_s)} {at_s}' for at_s in SCRAPES]
+    lines.append("# TYPE broken gauge")
+    lines += [f"broken NaN {at_s}" for at_s in SCRAPES]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+class FakeSource:
+    """The world from memory."""
+
+    name = "prometheus"
+
+    def __init__(self, expressions: dict[str, Callable[[int], float]] | None = None) -> None:
+        self.expressions = expressions or {
+            "sum(load)": lambda at_s: load_a(at_s) + load_b(at_s),
+            "sum(tokens_total)": tokens,
+            "broken": lambda at_s: float("nan"),
+        }
+        self.asked: list[RangeQuery] = []
+        self.error: SourceError | None = None
+
+    def fetch(self, query: RangeQuery) -> Points:
+        self.asked.append(query)
+        if self.error is not None:
+            raise self.error
+        if query.expression == "load":
+            raise SourceError(SEVERAL_SERIES, "query 'load' gives 2 series: aggregate, sum(...)")
+        if query.expression.count("(") != query.expression.count(")"):
+            raise SourceError(BAD_QUERY, "unclosed left parenthesis")
+        evaluate = self.expressions.get(query.expression)
+        found = []
+        at_s = int(query.start_at.timestamp())
+        scrapes = np.array(SCRAPES)
+        while evaluate is not None and at_s <= query.end_at.timestamp():
+            last = int(np.searchsorted(scrapes, at_s, side="right")) - 1
+            if last >= 0 and at_s - SCRAPES[last] < LOOKBACK_S:
+                found.append((at_s * SECOND_US, evaluate(SCRAPES[last])))
+            at_s += query.resolution_s
+        return Points(
+            np.array([at_us for at_us, _ in found], dtype=np.int64),
+            np.array([value for _, value in found], dtype=np.float64),
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def require_prometheus() -> tuple[str, str]:
+    """Paths of prometheus and promtool; skips where absent, except in CI."""
+    found = shutil.which("prometheus"), shutil.which("promtool")
+    if found[0] and found[1]:
+        return found[0], found[1]
+    reason = "no `prometheus` and `promtool` on PATH (Debian: apt-get install prometheus)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def prometheus_server(folder: Path) -> Iterator[str]:
+    """URL of a real Prometheus that holds the world."""
+    server, tool = require_prometheus()
+    metrics, config, data = folder / "world.om", folder / "prometheus.yml", folder / "data"
+    metrics.write_text(open_metrics())
+    config.write_text("global: {}\n")
+    create = [tool, "tsdb", "create-blocks-from", "openmetrics", str(metrics), str(data)]
+    subprocess.run(create, check=True, capture_output=True)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [
+        server,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data}",
+        "--storage.tsdb.retention.time=100y",
+        f"--web.listen-address={address}",
+    ]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait_until_ready(f"http://{address}/-/ready", process, folder / "prometheus.log")
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(url, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)  # another process's start cannot be awaited otherwise
+    raise AssertionError(f"prometheus did not start: {log.read_text()[-2000:]}")

@@ -1,0 +1,91 @@
+"""What every source of indicators does; the fake is held to what a real Prometheus does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from services.ingest.samples import to_us
+from services.ingest.sources import PrometheusSource, RangeQuery, Source, SourceError
+from tests.contract.ingest.prometheus_world import T0, FakeSource, prometheus_server
+
+
+@pytest.fixture(scope="module")
+def real_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    with prometheus_server(tmp_path_factory.mktemp("prometheus")) as url:
+        source = PrometheusSource(url)
+        yield source
+        source.close()
+
+
+@pytest.fixture(params=["fake", "prometheus"])
+def source(request: pytest.FixtureRequest) -> Source:
+    if request.param == "fake":
+        return FakeSource()
+    found: Source = request.getfixturevalue("real_source")
+    return found
+
+
+def query(expression: str, from_s: float, to_s: float, resolution_s: int = 60) -> RangeQuery:
+    start_at, end_at = T0 + timedelta(seconds=from_s), T0 + timedelta(seconds=to_s)
+    return RangeQuery(expression, start_at, end_at, resolution_s)
+
+
+def offsets_s(at_us: np.ndarray) -> list[float]:
+    return ((at_us - to_us(T0)) / 1e6).tolist()
+
+
+def test_values_from_start_to_end_inclusive(source: Source) -> None:
+    points = source.fetch(query("sum(load)", 0, 60, 15))
+    assert offsets_s(points.at_us) == [0, 15, 30, 45, 60]
+    assert points.value.tolist() == [30.0, 31.0, 32.0, 33.0, 30.0]
+
+
+def test_a_counter_is_given_as_it_is(source: Source) -> None:
+    points = source.fetch(query("sum(tokens_total)", 1140, 1260))
+    assert points.value.tolist() == [40.0 * 8340, 0.0, 2400.0]
+
+
+def test_a_time_without_samples_is_absent(source: Source) -> None:
+    points = source.fetch(query("sum(load)", 1740, 3060))
+    found = offsets_s(points.at_us)
+    assert 1740 in found
+    assert 3060 in found
+    assert not [at for at in found if 2160 <= at < 3000]
+
+
+def test_no_such_metric_gives_nothing(source: Source) -> None:
+    points = source.fetch(query("sum(no_such_metric)", 0, 600))
+    assert (len(points.at_us), len(points.value)) == (0, 0)
+
+
+def test_nan_stays_nan(source: Source) -> None:
+    points = source.fetch(query("broken", 0, 120))
+    assert len(points.value) == 3
+    assert np.isnan(points.value).all()
+
+
+def test_several_series_are_an_error_that_says_what_would_be_right(source: Source) -> None:
+    with pytest.raises(SourceError, match=r"2 series.*sum") as caught:
+        source.fetch(query("load", 0, 60))
+    assert caught.value.reason == "several_series"
+
+
+def test_a_wrong_expression_is_named(source: Source) -> None:
+    with pytest.raises(SourceError, match="parenthesis") as caught:
+        source.fetch(query("sum(load", 0, 60))
+    assert caught.value.reason == "bad_query"
+
+
+def test_more_points_than_one_answer_may_hold(source: Source) -> None:
+    points = source.fetch(query("sum(load)", -3600, 1700 + 8700, 1))
+    times = np.array(offsets_s(points.at_us))
+    assert (np.diff(times) > 0).all()
+    assert set(range(-3600, 1800)) | set(range(3000, 10401)) <= set(times.astype(int).tolist())
+
+
+def test_an_empty_range_gives_nothing(source: Source) -> None:
+    assert len(source.fetch(query("sum(load)", 60, 0)).at_us) == 0
