@@ -69,11 +69,9 @@ def ago(at: datetime | None, now: datetime) -> str:
     seconds = (now - at).total_seconds()
     if abs(seconds) < _NOW_S:
         return "just now"
-    size = abs(seconds)
-    for unit_s, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
-        if size >= 2 * unit_s:
-            break
-    return f"{size / unit_s:.0f} {unit} {'ago' if seconds > 0 else 'ahead'}"
+    units = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s"))
+    unit_s, unit = next((item for item in units if abs(seconds) >= 2 * item[0]), units[-1])
+    return f"{abs(seconds) / unit_s:.0f} {unit} {'ago' if seconds > 0 else 'ahead'}"
 
 
 def clock_time(at: datetime | None) -> str:

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -332,11 +333,12 @@ def verify_audit(connection: Connection) -> AuditReport:
     """Recompute the chain from its first entry."""
     previous: bytes | None = None
     n_entries = 0
-    for row in credentials.iterate_audit(connection):
-        n_entries += 1
-        if row["previous_hash"] != previous or row["hash"] != chain_hash(previous, row):
-            return AuditReport(n_entries, int(row["id"]))
-        previous = row["hash"]
+    with closing(credentials.iterate_audit(connection)) as entries:
+        for row in entries:
+            n_entries += 1
+            if row["previous_hash"] != previous or row["hash"] != chain_hash(previous, row):
+                return AuditReport(n_entries, int(row["id"]))
+            previous = row["hash"]
     return AuditReport(n_entries, None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any
 
@@ -64,7 +64,8 @@ def insert_audit(connection: Connection, values: dict[str, Any]) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def iterate_audit(connection: Connection) -> Iterator[RowMapping]:
+def iterate_audit(connection: Connection) -> Generator[RowMapping, None, None]:
     """All audit entries, oldest first, without loading them at once."""
     statement = select(audit).order_by(audit.c.id).execution_options(yield_per=1000)
-    yield from connection.execute(statement).mappings()
+    with connection.execute(statement) as result:
+        yield from result.mappings()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio.from_thread
+import httpx
 import numpy as np
 import pytest
 import redis
-from fastapi.testclient import TestClient
+from fastapi import FastAPI
 from sqlalchemy import Engine, insert
 
 from services.admin.api import make_app
@@ -29,6 +31,7 @@ LEVELS = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 # Standard normal quantiles of LEVELS.
 Z = np.array([-2.326, -1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645, 2.326])
 HORIZON = 12
+BASE_URL = "http://console.test"
 NAMES = [
     ("llm-prod", "llama-70b-chat", "H100", 4, "output_tokens_per_s", "tokens/s", 1800.0),
     ("llm-prod", "mixtral-agents", "H100", 2, "output_tokens_per_s", "tokens/s", 2400.0),
@@ -107,9 +110,7 @@ def _seed_workload(
     row = {"namespace": namespace, "name": name + suffix, "shard": 0, "step_s": STEP_S}
     times = {"created_at": steps[0], "updated_at": steps[0]}
     statement = insert(schema.workloads).values(row | {"spec": spec} | times)
-    workload_id = connection.execute(
-        statement.returning(schema.workloads.c.id)
-    ).scalar_one()
+    workload_id = connection.execute(statement.returning(schema.workloads.c.id)).scalar_one()
     n = len(steps)
     mean, values = demand_path(rng, k, n + HORIZON + 1, capacity)
     gap = n // 3
@@ -130,83 +131,194 @@ def _seed_workload(
         rung = "model" if is_model else "trailing_percentile"
         why = "" if is_model else "demand is stale: last observed 4 steps before the origin"
         forecasts.append(
-            (forecast_id, at, workload_id, model, rung, why, STEP_S, HORIZON, LEVELS,
-             table.tolist(), 200, decided_at)
+            (
+                forecast_id,
+                at,
+                workload_id,
+                model,
+                rung,
+                why,
+                STEP_S,
+                HORIZON,
+                LEVELS,
+                table.tolist(),
+                200,
+                decided_at,
+            )
         )
         need = max(1, math.ceil(values[t] / capacity))
         raw = int(np.clip(math.ceil(table[7, 3] / capacity), 2, 24))
         held = raw < spec_replicas and spec_replicas - raw < 2
         desired = spec_replicas if held else raw
-        direction = "up" if desired > spec_replicas else "down" if desired < spec_replicas else "hold"
+        direction = (
+            "up" if desired > spec_replicas else "down" if desired < spec_replicas else "hold"
+        )
         reason = {
-            "up": "scale_up_risk", "down": "scale_down_risk_allows",
+            "up": "scale_up_risk",
+            "down": "scale_down_risk_allows",
             "hold": "hold_stabilisation" if held else "hold_within_risk",
         }[direction]
         delta = (desired - spec_replicas) * gpus * spec["price_usd_per_gpu_hour"]
         decisions.append(
-            (decision_id, at, workload_id, forecast_id, "harmony-1", decided_at,
-             decided_at + timedelta(seconds=3 * STEP_S), spec_replicas, raw, desired, direction,
-             reason, "risk" if direction == "up" else None, "forecast" if is_model else
-             "trailing_percentile", 0.01, 0.0042, delta,
-             explanation(name, spec_replicas, raw, desired, direction, reason, table, delta))
+            (
+                decision_id,
+                at,
+                workload_id,
+                forecast_id,
+                "harmony-1",
+                decided_at,
+                decided_at + timedelta(seconds=3 * STEP_S),
+                spec_replicas,
+                raw,
+                desired,
+                direction,
+                reason,
+                "risk" if direction == "up" else None,
+                "forecast" if is_model else "trailing_percentile",
+                0.01,
+                0.0042,
+                delta,
+                explanation(name, spec_replicas, raw, desired, direction, reason, table, delta),
+            )
         )
         is_auto = spec["mode"] == "Auto" and not spec["paused"]
-        result = ("applied" if desired != spec_replicas else "unchanged") if is_auto else (
-            "paused" if spec["paused"] else
-            "awaiting_approval" if spec["mode"] == "Approval" else "advisory")
+        result = (
+            ("applied" if desired != spec_replicas else "unchanged")
+            if is_auto
+            else (
+                "paused"
+                if spec["paused"]
+                else "awaiting_approval"
+                if spec["mode"] == "Approval"
+                else "advisory"
+            )
+        )
         actions.append(
-            (decision_id, at, decision_id, workload_id, 1, spec_replicas,
-             desired if is_auto else spec_replicas, result, f"mode {spec['mode']}", decided_at)
+            (
+                decision_id,
+                at,
+                decision_id,
+                workload_id,
+                1,
+                spec_replicas,
+                desired if is_auto else spec_replicas,
+                result,
+                f"mode {spec['mode']}",
+                decided_at,
+            )
         )
         short = max(0.0, 1 - ready * capacity / values[t]) if values[t] else 0.0
         outcomes.append(
-            (workload_id, at, decision_id, values[t], float(ready), need,
-             float(need > ready), short, ready * gpus * STEP_S / 3600,
-             ready * gpus * STEP_S / 3600 * spec["price_usd_per_gpu_hour"], decided_at)
+            (
+                workload_id,
+                at,
+                decision_id,
+                values[t],
+                float(ready),
+                need,
+                float(need > ready),
+                short,
+                ready * gpus * STEP_S / 3600,
+                ready * gpus * STEP_S / 3600 * spec["price_usd_per_gpu_hour"],
+                decided_at,
+            )
         )
         pending_before = max(0, spec_replicas - ready)
         states.append(
-            (workload_id, at + timedelta(seconds=STEP_S), spec_replicas, ready, pending_before, 0,
-             [40.0] * pending_before, 12)
+            (
+                workload_id,
+                at + timedelta(seconds=STEP_S),
+                spec_replicas,
+                ready,
+                pending_before,
+                0,
+                [40.0] * pending_before,
+                12,
+            )
         )
         scores.append(
-            (forecast_id, at, workload_id, model, HORIZON, 0.08, {str(q): 0.02 for q in LEVELS},
-             {str(q): min(1.0, max(0.0, q + 0.01 * (k % 3 - 1))) for q in LEVELS}, 0.104, 0.23,
-             decided_at)
+            (
+                forecast_id,
+                at,
+                workload_id,
+                model,
+                HORIZON,
+                0.08,
+                {str(q): 0.02 for q in LEVELS},
+                {str(q): min(1.0, max(0.0, q + 0.01 * (k % 3 - 1))) for q in LEVELS},
+                0.104,
+                0.23,
+                decided_at,
+            )
         )
         ready = spec_replicas if desired >= spec_replicas or not is_auto else desired
         spec_replicas = desired if is_auto else max(spec_replicas, need)
-    _copy(connection, schema.indicators, "workload_id indicator step_at value is_observed",
-          indicators)
-    _copy(connection, schema.forecasts,
-          "id origin_at workload_id model_version rung reason step_s n_horizon quantile_levels "
-          "quantiles n_paths created_at", forecasts)
-    _insert(connection, schema.decisions,
-            "id origin_at workload_id forecast_id policy_version decided_at valid_until "
-            "current_replicas raw_replicas desired_replicas direction reason binding_constraint "
-            "rung risk_target risk_estimated cost_delta_usd_per_h explanation", decisions)
-    _copy(connection, schema.actions,
-          "id origin_at decision_id workload_id attempt from_replicas to_replicas result reason "
-          "applied_at", actions)
-    _copy(connection, schema.outcomes,
-          "workload_id step_at decision_id demand ready_mean needed_replicas violation_ratio "
-          "shortage gpu_hours cost_usd computed_at", outcomes)
-    _copy(connection, schema.replica_states,
-          "workload_id observed_at spec_replicas ready_replicas starting_replicas "
-          "pending_replicas start_ages_s schedulable_gpus", states)
-    _insert(connection, schema.forecast_scores,
-            "forecast_id origin_at workload_id model_version n_steps crps pinball coverage "
-            "crps_last_value skill_vs_last_value scored_at", scores)
+    _copy(
+        connection, schema.indicators, "workload_id indicator step_at value is_observed", indicators
+    )
+    _copy(
+        connection,
+        schema.forecasts,
+        "id origin_at workload_id model_version rung reason step_s n_horizon quantile_levels "
+        "quantiles n_paths created_at",
+        forecasts,
+    )
+    _insert(
+        connection,
+        schema.decisions,
+        "id origin_at workload_id forecast_id policy_version decided_at valid_until "
+        "current_replicas raw_replicas desired_replicas direction reason binding_constraint "
+        "rung risk_target risk_estimated cost_delta_usd_per_h explanation",
+        decisions,
+    )
+    _copy(
+        connection,
+        schema.actions,
+        "id origin_at decision_id workload_id attempt from_replicas to_replicas result reason "
+        "applied_at",
+        actions,
+    )
+    _copy(
+        connection,
+        schema.outcomes,
+        "workload_id step_at decision_id demand ready_mean needed_replicas violation_ratio "
+        "shortage gpu_hours cost_usd computed_at",
+        outcomes,
+    )
+    _copy(
+        connection,
+        schema.replica_states,
+        "workload_id observed_at spec_replicas ready_replicas starting_replicas "
+        "pending_replicas start_ages_s schedulable_gpus",
+        states,
+    )
+    _insert(
+        connection,
+        schema.forecast_scores,
+        "forecast_id origin_at workload_id model_version n_steps crps pinball coverage "
+        "crps_last_value skill_vs_last_value scored_at",
+        scores,
+    )
     starts = [
-        {"pod_uid": f"{workload_id}-{i}", "workload_id": workload_id, "gpu_type": gpu,
-         "requested_at": steps[i % n], "observed_at": steps[i % n],
-         "ready_at": steps[i % n] + timedelta(seconds=60 + 10 * float(rng.random() * i))
-         if i % 7 else None, "gone_at": None}
+        {
+            "pod_uid": f"{workload_id}-{i}",
+            "workload_id": workload_id,
+            "gpu_type": gpu,
+            "requested_at": steps[i % n],
+            "observed_at": steps[i % n],
+            "ready_at": steps[i % n] + timedelta(seconds=60 + 10 * float(rng.random() * i))
+            if i % 7
+            else None,
+            "gone_at": None,
+        }
         for i in range(20)
     ]
     connection.execute(insert(schema.pod_starts), starts)
-    state = {"workload_id": workload_id, "state": {"spent_steps": 4.0 + 9 * (k % 3)},
-             "updated_at": steps[-1]}
+    state = {
+        "workload_id": workload_id,
+        "state": {"spent_steps": 4.0 + 9 * (k % 3)},
+        "updated_at": steps[-1],
+    }
     connection.execute(insert(schema.risk_states).values(state))
 
 
@@ -223,12 +335,29 @@ def demand_path(
 
 
 def explanation(
-    name: str, current: int, raw: int, final: int, direction: str, reason: str,
-    table: np.ndarray, delta: float,
+    name: str,
+    current: int,
+    raw: int,
+    final: int,
+    direction: str,
+    reason: str,
+    table: np.ndarray,
+    delta: float,
 ) -> dict[str, Any]:
     """The record that the decision service stores."""
-    guards = ["stale_input", "paused", "one_way", "schedule", "bounds", "consolidation",
-              "schedulable", "rate_limit", "tolerance", "stabilisation", "fleet"]
+    guards = [
+        "stale_input",
+        "paused",
+        "one_way",
+        "schedule",
+        "bounds",
+        "consolidation",
+        "schedulable",
+        "rate_limit",
+        "tolerance",
+        "stabilisation",
+        "fleet",
+    ]
     trace, count = [], raw
     for guard in guards:
         after = final if guard == "stabilisation" else count
@@ -236,17 +365,38 @@ def explanation(
         trace.append({"guard": guard, "before": count, "after": after, "detail": detail})
         count = after
     return {
-        "workload": name, "current": current, "raw": raw, "final": final,
-        "direction": direction, "reason": reason, "binding_constraint": "risk",
-        "rung": "forecast", "guard_trace": trace,
-        "risk": {"target": 0.01, "level": 0.0118, "before": 0.083, "after": 0.0042,
-                 "committed": 0.001, "is_budget_exhausted": False},
-        "cost_delta_usd_per_hour": delta, "plan": [final] * 6 + [max(2, final - 1)] * 6,
-        "quantiles": {"p10": float(table[2, 3]), "p50": float(table[4, 3]),
-                      "p90": float(table[6, 3]), "p99": float(table[8, 3])},
-        "counterfactuals": {"epsilon_0.001": raw + 2, "epsilon_0.01": raw,
-                            "epsilon_0.05": max(2, raw - 1), "median_forecast": max(2, raw - 3),
-                            "zero_lead_time": max(2, raw - 2)},
+        "workload": name,
+        "current": current,
+        "raw": raw,
+        "final": final,
+        "direction": direction,
+        "reason": reason,
+        "binding_constraint": "risk",
+        "rung": "forecast",
+        "guard_trace": trace,
+        "risk": {
+            "target": 0.01,
+            "level": 0.0118,
+            "before": 0.083,
+            "after": 0.0042,
+            "committed": 0.001,
+            "is_budget_exhausted": False,
+        },
+        "cost_delta_usd_per_hour": delta,
+        "plan": [final] * 6 + [max(2, final - 1)] * 6,
+        "quantiles": {
+            "p10": float(table[2, 3]),
+            "p50": float(table[4, 3]),
+            "p90": float(table[6, 3]),
+            "p99": float(table[8, 3]),
+        },
+        "counterfactuals": {
+            "epsilon_0.001": raw + 2,
+            "epsilon_0.01": raw,
+            "epsilon_0.05": max(2, raw - 1),
+            "median_forecast": max(2, raw - 3),
+            "zero_lead_time": max(2, raw - 2),
+        },
         "fleet": {"cap": None, "shadow_price_usd_per_gpu_hour": 0.0},
     }
 
@@ -294,33 +444,74 @@ def keys(database: Engine) -> dict[Role, str]:
         return {role: create_key(connection, str(role), role, NOW).token for role in Role}
 
 
+class AppClient:
+    """A plain HTTP client of the application, without a socket."""
+
+    def __init__(self, app: FastAPI, headers: dict[str, str] | None = None) -> None:
+        self.headers = dict(headers or {})
+        self.cookies = httpx.Cookies()
+        self._app = app
+
+    def __enter__(self) -> AppClient:
+        self._portal_context = anyio.from_thread.start_blocking_portal()
+        self._portal = self._portal_context.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._portal_context.__exit__(None, None, None)
+
+    def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """Send one request; redirects are not followed."""
+        kwargs["headers"] = self.headers | kwargs.get("headers", {})
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url=BASE_URL, cookies=self.cookies
+            ) as client:
+                answer = await client.request(method, path, **kwargs)
+                self.cookies = client.cookies
+                return answer
+
+        return self._portal.call(send)
+
+    def get(self, path: str, **kwargs: Any) -> httpx.Response:
+        return self.request("GET", path, **kwargs)
+
+    def post(self, path: str, **kwargs: Any) -> httpx.Response:
+        return self.request("POST", path, **kwargs)
+
+    def delete(self, path: str, **kwargs: Any) -> httpx.Response:
+        return self.request("DELETE", path, **kwargs)
+
+
 @pytest.fixture
-def anonymous(deps: AdminDeps) -> Iterator[TestClient]:
+def anonymous(deps: AdminDeps) -> Iterator[AppClient]:
     """A client without credentials."""
-    with TestClient(make_app(deps), base_url="http://console.test") as client:
+    with AppClient(make_app(deps)) as client:
         yield client
 
 
 @pytest.fixture
-def viewer(deps: AdminDeps, keys: dict[Role, str]) -> Iterator[TestClient]:
+def viewer(deps: AdminDeps, keys: dict[Role, str]) -> Iterator[AppClient]:
     """A client with a viewer's key."""
-    with TestClient(make_app(deps), headers=_bearer(keys[Role.VIEWER])) as client:
+    with AppClient(make_app(deps), _bearer(keys[Role.VIEWER])) as client:
         yield client
 
 
 @pytest.fixture
-def admin(deps: AdminDeps, keys: dict[Role, str]) -> Iterator[TestClient]:
+def admin(deps: AdminDeps, keys: dict[Role, str]) -> Iterator[AppClient]:
     """A client with an admin's key."""
-    with TestClient(make_app(deps), headers=_bearer(keys[Role.ADMIN])) as client:
+    with AppClient(make_app(deps), _bearer(keys[Role.ADMIN])) as client:
         yield client
 
 
 @pytest.fixture
-def console(anonymous: TestClient, keys: dict[Role, str]) -> TestClient:
+def console(anonymous: AppClient, keys: dict[Role, str]) -> AppClient:
     """A browser that has logged in as a viewer."""
     form = {"key": keys[Role.VIEWER], "next": "/"}
-    origin = {"Origin": "http://console.test"}
-    answer = anonymous.post("/login", data=form, headers=origin, follow_redirects=False)
+    origin = {"Origin": BASE_URL}
+    answer = anonymous.post("/login", data=form, headers=origin)
     assert answer.status_code == 303
     anonymous.headers["Accept"] = "text/html"
     return anonymous
