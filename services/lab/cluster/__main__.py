@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
 from aiohttp import web
 
 from services.kernel.clock import wall_seconds
+from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.cluster import Cluster, ClusterSettings
 from services.lab.cluster.engine import NodeSpec
 from services.lab.cluster.server import ApiServer
@@ -51,21 +51,6 @@ def parse_start(text: str) -> float:
     if at.tzinfo is None:
         raise ValueError(f"start: {text!r} needs a time zone, e.g. 2026-01-05T00:00:00Z")
     return at.astimezone(UTC).timestamp()
-
-
-def make_kubeconfig(url: str, token: str) -> dict[str, Any]:
-    """A kubeconfig for clients of this server."""
-    name = "harmony-lab"
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": name,
-        "clusters": [{"name": name, "cluster": {"server": url}}],
-        "users": [{"name": name, "user": {"token": token}}],
-        "contexts": [
-            {"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}
-        ],
-    }
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -112,7 +97,7 @@ async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
     port = runner.addresses[0][1]
     url = f"http://{options.host}:{port}"
     if options.kubeconfig_out:
-        token = options.admin_token or "harmony-lab"
+        token = options.admin_token or DEFAULT_TOKEN
         write_whole(options.kubeconfig_out, yaml.safe_dump(make_kubeconfig(url, token)))
     if options.port_file:
         write_whole(options.port_file, f"{port}\n")
