@@ -13,6 +13,7 @@ import numpy.typing as npt
 from services.kernel.domain import IndicatorSpec
 from services.lab.fleet.fleet import Fleet, FleetWorkload, StartupProfile, bounds_for
 from services.lab.fleet.profiles import PRICE_USD_PER_GPU_HOUR
+from services.lab.fleet.resample import aligned, panel, resampled
 from services.lab.fleet.trace_file import TraceError, TraceFile, TraceSeries, read_trace
 
 FloatArray = npt.NDArray[np.float64]
@@ -91,9 +92,9 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
             f"step {step_s} s: {path.name} has an interval of {trace.interval_s} s, "
             "the step must be a multiple of it"
         )
-    series, shift_s = _aligned(trace, step_s)
+    series, shift_s = aligned(trace, step_s)
     is_flow = np.array([c.is_flow for c in trace.columns])
-    gridded = [_resampled(s, trace.interval_s, step_s, is_flow) for s in series]
+    gridded = [resampled(s, trace.interval_s, step_s, is_flow) for s in series]
 
     n_replay = max(1, round(options.replay_hours * 3600 / step_s))
     j_demand = [c.name for c in trace.columns].index(trace.demand)
@@ -108,13 +109,13 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
             f"{options.replay_hours:g} h replay, at least {options.min_history_steps} are needed"
         )
     start_s = end_s - (n_history + n_replay) * step_s
-    panels = [_panel(s, start_s, n_history + n_replay, step_s) for s in gridded]
+    panels = [panel(s, start_s, n_history + n_replay, step_s) for s in gridded]
 
     kept, dropped = [], []
-    for s, panel in zip(gridded, panels, strict=True):
-        reason = _unusable(panel[:, j_demand], n_history)
+    for s, rows in zip(gridded, panels, strict=True):
+        reason = _unusable(rows[:, j_demand], n_history)
         if reason is None:
-            kept.append((s.workload, panel))
+            kept.append((s.workload, rows))
         else:
             dropped.append(DroppedWorkload(s.workload, reason))
     if not kept:
@@ -122,45 +123,6 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
         raise TraceError(f"{path.name}: no workload can be replayed ({reasons})")
     fleet = _fleet(trace, kept, options, (path.stem, start_s, step_s, n_history, shift_s))
     return LoadedTrace(fleet, tuple(dropped))
-
-
-def _aligned(trace: TraceFile, step_s: int) -> tuple[list[TraceSeries], int]:
-    """Series shifted by less than an interval onto the epoch-aligned grid, and the shift."""
-    shift_s = int(trace.series[0].time_s[0]) % trace.interval_s
-    for s in trace.series:
-        if int(s.time_s[0]) % trace.interval_s != shift_s:
-            raise TraceError(
-                f"irregular grid: workload {s.workload!r} is not on the grid of the others"
-            )
-    return [TraceSeries(s.workload, s.time_s - shift_s, s.values) for s in trace.series], shift_s
-
-
-def _resampled(
-    series: TraceSeries, interval_s: int, step_s: int, is_flow: npt.NDArray[np.bool_]
-) -> TraceSeries:
-    """Merge intervals into steps: flows add up, levels are averaged.
-
-    A step with at least half of its intervals known is known: a level is their mean, a flow their
-    mean times the number of intervals. Otherwise it is unobserved.
-    """
-    k = step_s // interval_s
-    first = -(-int(series.time_s[0]) // step_s) * step_s
-    n = (int(series.time_s[-1]) + interval_s - first) // step_s
-    D = series.values.shape[1]
-    if n <= 0:
-        return TraceSeries(series.workload, np.array([first]), np.full((1, D), np.nan))
-    cell = (series.time_s - first) // interval_s
-    inside = (cell >= 0) & (cell < n * k)
-    dense = np.full((n * k, D), np.nan)
-    dense[cell[inside]] = series.values[inside]
-    blocks = dense.reshape(n, k, D)
-    known = np.isfinite(blocks)
-    n_known = known.sum(axis=1)
-    mean = np.where(known, blocks, 0.0).sum(axis=1) / np.maximum(n_known, 1)
-    merged = mean * np.where(is_flow, k, 1)
-    merged[n_known * 2 < k] = np.nan
-    merged[n_known == 0] = np.nan
-    return TraceSeries(series.workload, first + step_s * np.arange(n), merged)
 
 
 def _best_end(series: list[TraceSeries], j_demand: int, n_replay: int, step_s: int) -> int:
@@ -177,15 +139,6 @@ def _best_end(series: list[TraceSeries], j_demand: int, n_replay: int, step_s: i
         return total
 
     return max(ends, key=lambda end_s: (n_kept(end_s), end_s))
-
-
-def _panel(series: TraceSeries, start_s: int, T: int, step_s: int) -> FloatArray:
-    """(T, D) values on the fleet's grid, NaN where there is no row."""
-    panel = np.full((T, series.values.shape[1]), np.nan)
-    cell = (series.time_s - start_s) // step_s
-    inside = (cell >= 0) & (cell < T)
-    panel[cell[inside]] = series.values[inside]
-    return panel
 
 
 def _unusable(demand: FloatArray, n_history: int) -> str | None:
@@ -236,8 +189,8 @@ def _fleet(
     j_demand = [c.name for c in trace.columns].index(trace.demand)
     taken: set[str] = set()
     workloads = []
-    for name, panel in kept:
-        demand = panel[:, j_demand]
+    for name, rows in kept:
+        demand = rows[:, j_demand]
         capacity = float(np.nanmean(demand[:n_history])) / options.mean_replicas
         low, high = bounds_for(demand, capacity)
         workloads.append(
@@ -257,7 +210,7 @@ def _fleet(
                 epsilon=options.epsilon,
             )
         )
-    values = np.stack([panel for _, panel in kept])
+    values = np.stack([rows for _, rows in kept])
     notes = [
         f"Capacity per replica is scaled so that the history's mean demand ({trace.demand}) needs "
         f"{options.mean_replicas:g} replicas; GPUs, prices and start-up times are assumed.",
