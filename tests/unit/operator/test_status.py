@@ -1,0 +1,291 @@
+"""Conditions say what to do, transition times move on changes only, patches are exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.operator import conditions
+from services.operator.conditions import Details, Facts, Finding
+from services.operator.crd import GPU_AUTOSCALER, open_api_schema
+from services.operator.events import notices, to_event
+from services.operator.plan import Decision, PlannedAction, Result, Situation
+from services.operator.schemas_status import CONDITION_TYPES, GPUAutoscalerStatus
+from services.operator.snapshot import Replicas
+from services.operator.status import Outlook, build, is_urgent, merge_patch
+from services.operator.translate import to_autoscaler
+from tests.unit.operator.examples import NOW, STEP, decision, resource, situation
+
+DETAILS = Details(
+    last_sample_at=NOW - STEP,
+    model_version="m1",
+    rung="model",
+    origin_at=NOW - STEP,
+    horizon_s=720,
+    next_step={0.1: 10.0, 0.5: 20.0, 0.8999999761581421: 30.0, 0.99: 40.0},
+    coverage=0.91,
+    measured=0.002,
+    n_outcomes=1000,
+    lead_p50_s=61.2,
+    lead_p90_s=95.0,
+    n_starts=12,
+)
+
+
+def facts(
+    newest: Decision | None = None,
+    details: Details | None = DETAILS,
+    where: Situation | None = None,
+    annotations: dict[str, str] | None = None,
+    status: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Facts:
+    autoscaler = to_autoscaler(resource(annotations, status, **changes), {})
+    found = where or situation(4, annotations, **changes)
+    return Facts(autoscaler, found, newest, details, 60, 180)
+
+
+def finding(given_facts: Facts, kind: str, at: Any = NOW) -> Finding:
+    return next(f for f in conditions.find(given_facts, at) if f.type == kind)
+
+
+def test_all_conditions_are_there_in_the_documented_order() -> None:
+    assert tuple(f.type for f in conditions.find(facts(), NOW)) == CONDITION_TYPES
+
+
+def test_a_healthy_one_is_ready() -> None:
+    found = {f.type: f.status for f in conditions.find(facts(decision()), NOW)}
+    assert found == {
+        "Ready": "True",
+        "TargetResolved": "True",
+        "MetricsFresh": "True",
+        "ForecastReady": "True",
+        "DecisionActive": "True",
+        "ScalingLimited": "False",
+        "Fallback": "False",
+        "Paused": "False",
+        "BudgetExhausted": "False",
+        "Conflict": "False",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_facts", "kind", "status", "reason", "words"),
+    [
+        (facts(), "Ready", "False", "NoDecision", "follows the first forecast"),
+        (facts(details=None), "MetricsFresh", "Unknown", "NotReadYet", ""),
+        (facts(details=Details()), "MetricsFresh", "False", "MetricsMissing", "push observations"),
+        (
+            facts(details=replace(DETAILS, last_sample_at=NOW - 4 * STEP)),
+            "MetricsFresh",
+            "False",
+            "MetricsStale",
+            "check the metric source",
+        ),
+        (facts(where=situation(None)), "Ready", "False", "TargetNotFound", "does not exist"),
+        (
+            facts(decision(desired=10, raw=14)),
+            "ScalingLimited",
+            "True",
+            "TooManyReplicas",
+            "raise maxReplicas=10",
+        ),
+        (
+            facts(decision(desired=1, raw=0)),
+            "ScalingLimited",
+            "True",
+            "TooFewReplicas",
+            "minReplicas=1",
+        ),
+        (
+            facts(decision(desired=6, raw=8, binding_constraint="rate_limit")),
+            "ScalingLimited",
+            "True",
+            "RateLimit",
+            "8 replicas are wanted",
+        ),
+        (
+            facts(decision(rung="trailing_percentile")),
+            "Fallback",
+            "True",
+            "TrailingPercentile",
+            "answers instead of the forecast",
+        ),
+        (
+            facts(
+                decision(), annotations={"scaling.harmony.dev/paused-until": "2026-01-05T13:00:00Z"}
+            ),
+            "Paused",
+            "True",
+            "PausedByAnnotation",
+            "until 2026-01-05T13:00:00Z",
+        ),
+        (
+            facts(decision(is_budget_exhausted=True)),
+            "BudgetExhausted",
+            "True",
+            "ErrorBudgetSpent",
+            "until it recovers",
+        ),
+        (
+            facts(decision(), where=replace(situation(4), conflict="ScaledObject/x")),
+            "Ready",
+            "False",
+            "ScaledObject",
+            "remove one of them",
+        ),
+        (
+            facts(decision(), where=replace(situation(4), is_conflict_known=False)),
+            "Conflict",
+            "Unknown",
+            "AutoscalersUnreadable",
+            "grant list",
+        ),
+    ],
+)
+def test_conditions(given_facts: Facts, kind: str, status: str, reason: str, words: str) -> None:
+    found = finding(given_facts, kind)
+    assert (found.status, found.reason) == (status, reason)
+    assert words in found.message
+
+
+def test_an_hpa_beside_an_advisory_one_is_said_but_no_fault() -> None:
+    beside = replace(situation(4, mode="Advisory"), conflict="HorizontalPodAutoscaler/x")
+    given_facts = facts(decision(), where=beside, mode="Advisory")
+    assert finding(given_facts, "Conflict").status == "True"
+    assert finding(given_facts, "Ready").status == "True"
+
+
+def test_a_decision_that_expired_is_not_ready() -> None:
+    found = finding(facts(decision()), "DecisionActive", NOW + 3 * STEP)
+    assert (found.status, found.reason) == ("False", "DecisionExpired")
+
+
+def test_transition_times_move_only_when_the_status_changes() -> None:
+    first = conditions.to_conditions([Finding("Ready", "True", "A")], [], 1, NOW)
+    same = conditions.to_conditions([Finding("Ready", "True", "B")], first, 2, NOW + STEP)
+    other = conditions.to_conditions([Finding("Ready", "False", "C")], same, 2, NOW + 2 * STEP)
+    assert [c[0]["lastTransitionTime"][14:16] for c in (first, same, other)] == ["00", "00", "02"]
+    assert same[0]["reason"] == "B"
+
+
+def outlook(action: PlannedAction | None = None, **changes: Any) -> Outlook:
+    return Outlook(facts(decision(), **changes), Replicas(ready=4), action)
+
+
+def applied() -> PlannedAction:
+    return PlannedAction(decision(), Result.APPLIED, "scale_up_risk", 4, 6)
+
+
+def test_the_status_fits_its_schema() -> None:
+    status = build(outlook(applied()), NOW)
+    GPUAutoscalerStatus.model_validate(status)
+    known = open_api_schema(GPU_AUTOSCALER)["properties"]["status"]["properties"]
+    assert set(status) <= set(known)
+    for name in ("forecast", "risk", "leadTime", "lastDecision"):
+        assert set(status[name]) <= set(known[name]["properties"]), name
+
+
+def test_the_status_shows_what_happened() -> None:
+    status = build(outlook(applied()), NOW)
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (6, 6)
+    assert status["lastScaleTime"] == "2026-01-05T12:00:00Z"
+    assert status["lastDecision"]["result"] == "applied"
+    assert status["decisionHistory"][0]["current"] == 4
+    assert status["forecast"]["p90"] == 30.0
+    assert status["leadTime"] == {"measuredP50": "1m1s", "measuredP90": "1m35s", "samples": 12}
+    assert status["risk"] == {
+        "target": 0.01,
+        "estimated": 0.004,
+        "measured": 0.002,
+        "budgetRemaining": pytest.approx(1 - 0.002 * 1000 * 60 / (0.01 * 7 * 86400), rel=1e-3),
+    }
+
+
+def test_what_is_not_known_now_stays_as_it_was() -> None:
+    status = build(outlook(applied()), NOW)
+    later = build(outlook(None, details=None, status=status), NOW + STEP)
+    for name in ("forecast", "leadTime", "desiredReplicas", "lastScaleTime", "decisionHistory"):
+        assert later[name] == status[name]
+    assert later["lastDecision"]["result"] == "applied"
+    assert later["risk"]["measured"] == 0.002
+
+
+def test_the_history_keeps_ten() -> None:
+    status: dict[str, Any] = {}
+    for n in range(14):
+        action = PlannedAction(decision(n), Result.APPLIED, "r", n, n + 1)
+        status = build(Outlook(facts(decision(n), status=status), None, action), NOW)
+    assert [entry["id"] for entry in status["decisionHistory"]] == list(range(13, 3, -1))
+
+
+def test_figures_alone_are_not_urgent() -> None:
+    before = build(outlook(), NOW)
+    moved = build(outlook(details=replace(DETAILS, measured=0.003)), NOW)
+    assert merge_patch(before, moved) == {
+        "risk": {"measured": 0.003, "budgetRemaining": moved["risk"]["budgetRemaining"]}
+    }
+    assert not is_urgent(before, moved)
+    assert is_urgent(before, build(outlook(applied()), NOW))
+    assert is_urgent({}, before)
+
+
+nested = st.dictionaries(st.sampled_from("abc"), st.integers(0, 3), max_size=3)
+documents = st.dictionaries(
+    st.sampled_from("xyz"), st.one_of(st.integers(0, 3), st.lists(st.integers(0, 2)), nested)
+)
+
+
+def merged(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """RFC 7396 as a reference."""
+    found = dict(document)
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        elif isinstance(value, dict):
+            old = found.get(name)
+            found[name] = merged(old if isinstance(old, dict) else {}, value)
+        else:
+            found[name] = value
+    return found
+
+
+@given(documents, documents)
+def test_a_merge_patch_leads_to_what_was_meant(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert merged(before, merge_patch(before, after)) == {**before, **after}
+    assert merge_patch(after, after) == {}
+
+
+def test_events_tell_rescales_and_transitions_once() -> None:
+    before = build(outlook(), NOW)
+    assert notices(outlook(status=before), build(outlook(status=before), NOW)) == []
+    scaled = outlook(applied(), status=before)
+    (rescale,) = notices(scaled, build(scaled, NOW))
+    assert (rescale.reason, rescale.message) == (
+        "SuccessfulRescale",
+        "New size: 6; was: 4; reason: scale_up_risk",
+    )
+    pause = outlook(status=before, annotations={"scaling.harmony.dev/paused": "true"})
+    paused = build(pause, NOW)
+    assert [n.reason for n in notices(pause, paused)] == ["Paused"]
+    resumed = outlook(status=paused)
+    assert [n.reason for n in notices(resumed, build(resumed, NOW))] == ["Resumed"]
+
+
+def test_an_event_names_its_autoscaler() -> None:
+    event = to_event(facts().autoscaler, notices(outlook(applied()), build(outlook(), NOW))[0], NOW)
+    assert event["involvedObject"]["uid"] == "u1"
+    assert event["metadata"] == {"namespace": "serving", "generateName": "llama."}
+    assert event["firstTimestamp"] == "2026-01-05T12:00:00Z"
+
+
+def test_times_are_to_the_second() -> None:
+    odd = NOW + timedelta(microseconds=123456)
+    assert build(outlook(applied()), odd)["lastScaleTime"] == "2026-01-05T12:00:00Z"

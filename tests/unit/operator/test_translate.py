@@ -1,0 +1,143 @@
+"""From the custom resource to the workload's spec; what is wrong becomes one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.operator.schemas import SLAClassSpec
+from services.operator.translate import to_autoscaler, to_classes
+from tests.unit.operator.examples import resource
+
+
+def test_everything_arrives() -> None:
+    behavior = {
+        "scaleUp": {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}]},
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "selectPolicy": "Min",
+            "policies": [{"type": "Percent", "value": 10, "periodSeconds": 120}],
+            "tolerance": "0.05",
+        },
+    }
+    schedule = {
+        "name": "night",
+        "timezone": "Europe/Berlin",
+        "daysOfWeek": ["Sun", "Mon"],
+        "startTime": "22:00",
+        "endTime": "06:00",
+        "minReplicas": 0,
+    }
+    found = to_autoscaler(
+        resource(
+            leadTime={"median": "1m30s", "sigma": "0.4"},
+            behavior=behavior,
+            schedules=[schedule],
+            fallback={"staticReplicas": 4},
+            cost={"perGpuHour": "3.25"},
+            capacity={"perReplica": "12.5", "cv": "0.1"},
+        ),
+        {},
+    )
+    spec = found.spec
+    assert spec is not None
+    assert found.target.label == spec.target == "Deployment/llama"
+    assert (spec.sla.epsilon, spec.sla.window_s) == (0.01, 7 * 86400)
+    assert (spec.lead_time.median_s, spec.lead_time.sigma) == (90, 0.4)
+    assert (spec.capacity.per_replica, spec.capacity.cv) == (12.5, 0.1)
+    assert spec.behavior.scale_up.policies[0].period_s == 60
+    down = spec.behavior.scale_down
+    assert (down.stabilization_window_s, down.select_policy, down.tolerance) == (300, "Min", 0.05)
+    assert spec.schedules[0].days_of_week == (0, 6)
+    assert (spec.price_usd_per_gpu_hour, spec.fallback_replicas) == (3.25, 4)
+    assert (spec.gpus_per_replica, spec.min_replicas, spec.max_replicas) == (2, 1, 10)
+
+
+def test_the_own_risk_wins_over_the_class() -> None:
+    classes = {"gold": SLAClassSpec.model_validate({"risk": {"epsilon": "0.001"}})}
+    by_class = to_autoscaler(resource(sla={"class": "gold"}), classes).spec
+    own = to_autoscaler(resource(sla={"class": "gold", "risk": {"epsilon": "0.05"}}), classes).spec
+    assert by_class is not None
+    assert own is not None
+    assert (by_class.sla.epsilon, own.sla.epsilon) == (0.001, 0.05)
+    assert by_class.sla.sla_class == own.sla.sla_class == "gold"
+
+
+def test_an_sla_class_that_cannot_be_read_does_not_exist() -> None:
+    good = {"metadata": {"name": "gold"}, "spec": {"risk": {"epsilon": "0.01"}}}
+    bad = {"metadata": {"name": "odd"}, "spec": {"risk": {"epsilon": "much"}}}
+    assert set(to_classes([good, bad])) == {"gold"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"demand": "nothing"}, "demand='nothing' must be one of the indicators"),
+        ({"minReplicas": 11}, "min_replicas=11 must be <= max_replicas=10"),
+        ({"sla": {"class": "gold"}}, "sla.class='gold' does not exist; create that SLAClass"),
+        ({"sla": {"risk": {"epsilon": "1.5"}}}, "epsilon"),
+        ({"leadTime": {"median": "90"}}, "must be a duration with its unit"),
+        ({"capacity": {}}, "capacity.perReplica: Field required"),
+        ({"mode": "Yolo"}, "mode"),
+    ],
+)
+def test_what_is_wrong_is_said(changes: dict[str, Any], words: str) -> None:
+    found = to_autoscaler(resource(**changes), {})
+    assert found.spec is None
+    assert words in found.problem
+    assert "\n" not in found.problem
+
+
+@pytest.mark.parametrize(
+    ("annotations", "words"),
+    [
+        ({"paused": "yes"}, 'must be "true" or "false"'),
+        ({"paused-until": "tomorrow"}, "annotation scaling.harmony.dev/paused-until"),
+        ({"paused-until": "2026-01-05T18:00:00"}, "has no time zone"),
+        ({"approved-decision": "all"}, "must be the id of a decision"),
+    ],
+)
+def test_an_annotation_that_cannot_be_read_holds(annotations: dict[str, str], words: str) -> None:
+    named = {f"scaling.harmony.dev/{name}": value for name, value in annotations.items()}
+    found = to_autoscaler(resource(named), {})
+    assert found.spec is None
+    assert words in found.problem
+
+
+def test_pauses_reach_the_workload() -> None:
+    named = {
+        "scaling.harmony.dev/paused-until": "2026-01-05T18:00:00+02:00",
+        "scaling.harmony.dev/paused-scale-in": "true",
+    }
+    spec = to_autoscaler(resource(named), {}).spec
+    assert spec is not None
+    assert (spec.paused, spec.paused_until) == (True, "2026-01-05T16:00:00+00:00")
+    assert (spec.scale_out_only, spec.scale_in_only) == (True, False)
+
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=8)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+FIELDS = (
+    "sla",
+    "capacity",
+    "indicators",
+    "behavior",
+    "schedules",
+    "leadTime",
+    "minReplicas",
+    "cost",
+)
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values, min_size=1, max_size=4))
+def test_no_content_raises(changes: dict[str, Any]) -> None:
+    found = to_autoscaler(resource(**changes), {})
+    assert (found.spec is None) == bool(found.problem)
