@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from decider.errors import InvalidConfig
 
-SHARING_MODES = ("horizon", "step", "multiplier")
+SHARING_MODES = ("long_run", "horizon", "step")
 
 
 def _require(holds: bool, message: str) -> None:
@@ -25,16 +25,21 @@ class RiskControlConfig:
         max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
         pacing_gain: Weight of the budget's pace (integral part).
         pacing_steps: Steps over which an error of pace is to be worked off.
+        multiplier_gain: Change of the multiplier's logarithm per decision and relative error of
+            its estimated risk.
+        max_risk_ratio: Largest estimated risk, in levels, that one decision is counted with there.
         min_level_ratio: Lowest level in use, as a share of epsilon.
         max_level_ratio: Highest level in use, as a multiple of epsilon.
         max_level: Highest level in use, absolute.
     """
 
-    aim_ratio: float = 0.9
-    gain: float = 0.01
-    max_drop: float = 1.0
-    pacing_gain: float = 0.5
+    aim_ratio: float = 0.95
+    gain: float = 0.003
+    max_drop: float = 0.5
+    pacing_gain: float = 0.3
     pacing_steps: float = 288.0
+    multiplier_gain: float = 0.05
+    max_risk_ratio: float = 4.0
     min_level_ratio: float = 0.05
     max_level_ratio: float = 8.0
     max_level: float = 0.3
@@ -81,14 +86,16 @@ class DecideConfig:
     """Everything that shapes a decision besides its inputs.
 
     Attributes:
-        sharing: How epsilon is spent over the horizon. `horizon`: one multiplier, bisected until
-            the plan's mean risk is epsilon. `step`: every decision keeps its own risk within
-            epsilon. `multiplier`: the multiplier in the risk state is used as it is.
+        sharing: How the risk level is spent. `horizon`: one multiplier per decision, bisected
+            until the plan's mean risk is the level. `long_run`: the multiplier is carried from
+            decision to decision and moved until the mean risk of the decisions is the level, so
+            that risk is taken when it saves most; the first one is found by bisection. `step`:
+            every decision keeps its own risk within the level.
         shortage_price_ratio: Price of one replica's worth of unserved load for a step, in
             replica-steps. It keeps the planner serving when the SLA is out of reach anyway.
         start_cost_steps: Cost of one start in replica-steps.
         stop_cost_steps: Cost of one stop in replica-steps.
-        first_step_ratio: With `horizon`: the applied decision may carry at most this many epsilon.
+        first_step_ratio: With a multiplier: one decision may carry at most this many levels.
         n_multipliers: Size of the multiplier grid.
         n_bisections: Bisection steps after the grid.
         max_multiplier: Largest multiplier tried, in replica-steps per step out of SLA.
@@ -101,11 +108,11 @@ class DecideConfig:
         risk: The risk control's settings.
     """
 
-    sharing: str = "step"
+    sharing: str = "long_run"
     shortage_price_ratio: float = 2.0
-    start_cost_steps: float = 0.5
-    stop_cost_steps: float = 0.5
-    first_step_ratio: float = 2.0
+    start_cost_steps: float = 1.0
+    stop_cost_steps: float = 1.0
+    first_step_ratio: float = 10.0
     n_multipliers: int = 14
     n_bisections: int = 6
     max_multiplier: float = 1e5

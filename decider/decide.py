@@ -6,6 +6,8 @@ randomness; the same request gives the same decisions, byte for byte, in any sha
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from decider.budget import share_budgets
@@ -16,7 +18,7 @@ from decider.guards import GuardInput, apply_guards
 from decider.outlook import Outlook, look_ahead
 from decider.reasons import Draft, Grant, name_reason
 from decider.result import Decision, Direction, GuardStep
-from decider.risk import reactive_floor
+from decider.risk import next_multiplier, reactive_floor
 from decider.types import IntArray, ShardRequest, WorkloadInput, require
 
 
@@ -112,6 +114,10 @@ def _record(
                 risk_level=level.level if level and planned else None,
                 risk_before=float(before[row]) if planned else None,
                 risk_after=float(after[row]) if planned else None,
+                log_multiplier=_log_multiplier(outlook, row) if planned else None,
+                next_log_multiplier=_carried(outlook, row, w, float(after[row]), config)
+                if planned
+                else w.risk.log_multiplier,
                 risk_committed=float(outlook.program.stages.held_risk[row]) if planned else None,
                 is_budget_exhausted=level is not None and level.is_exhausted,
                 cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
@@ -124,6 +130,23 @@ def _record(
             )
         )
     return tuple(decisions)
+
+
+def _log_multiplier(outlook: Outlook, row: int) -> float | None:
+    value = float(outlook.multiplier[row])
+    return math.log(value) if value > 0 else None
+
+
+def _carried(
+    outlook: Outlook, row: int, workload: WorkloadInput, risk: float, config: DecideConfig
+) -> float | None:
+    """Price of risk for the next decision; it stays where the level cannot be kept anyway."""
+    used = _log_multiplier(outlook, row)
+    if used is None or config.sharing != "long_run" or workload.sla.kind == "AnyInWindow":
+        return workload.risk.log_multiplier
+    if not outlook.is_feasible[row]:
+        return used
+    return next_multiplier(used, risk, float(outlook.level[row]), config.risk)
 
 
 def _plan(counts: IntArray, *, planned: bool) -> tuple[int, ...]:

@@ -95,6 +95,8 @@ def to_dict(decision: Decision) -> dict[str, object]:
             "before": _rounded(decision.risk_before),
             "after": _rounded(decision.risk_after),
             "committed": _rounded(decision.risk_committed),
+            "log_multiplier": _rounded(decision.log_multiplier),
+            "next_log_multiplier": _rounded(decision.next_log_multiplier),
             "is_budget_exhausted": decision.is_budget_exhausted,
         },
         "cost_delta_usd_per_hour": _rounded(decision.cost_delta_usd_per_hour),

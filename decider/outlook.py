@@ -41,6 +41,7 @@ class Outlook:
         levels: Risk level per workload; None where prices alone decide.
         level: (W,) the same as numbers; infinite where prices alone decide.
         charge: (W, K) risk that each first action answers for.
+        multiplier: (W,) price of risk in use; 0 where there is none.
         is_feasible: (W,) whether some allowed count keeps the level.
         frontier: Grid plans, where the horizon shares its risk.
     """
@@ -54,6 +55,7 @@ class Outlook:
     levels: tuple[RiskLevel | None, ...]
     level: FloatArray
     charge: FloatArray
+    multiplier: FloatArray
     is_feasible: BoolArray
     frontier: Frontier | None
 
@@ -120,8 +122,9 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, frontier, feasible = _solve(request, program, (scenarios, level), config)
+    plan, frontier, multiplier = _solve(request, program, (scenarios, level), config)
     charge = first_charge(program)
+    least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
     return Outlook(
         scenarios,
         program.grid,
@@ -132,7 +135,8 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         levels,
         level,
         charge,
-        feasible,
+        multiplier,
+        np.asarray(least <= level + 1e-12),
         frontier,
     )
 
@@ -142,17 +146,17 @@ def _solve(
     program: Program,
     given: tuple[Scenarios, FloatArray],
     config: DecideConfig,
-) -> tuple[Plan, Frontier | None, BoolArray]:
-    """Solve with the sharing mode's limits and multipliers."""
+) -> tuple[Plan, Frontier | None, FloatArray]:
+    """Solve with the sharing mode's limits and multipliers, which are returned too."""
     scenarios, level = given
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
-    shares = ~priced & (is_any | (config.sharing == "horizon"))
-    multiplier = np.zeros(level.size)
-    if config.sharing == "multiplier":
-        held = np.array([w.risk.log_multiplier for w in request.workloads])
-        multiplier = np.where(priced | shares, 0.0, np.exp(held))
-    stepwise = ~priced & ~shares & (config.sharing == "step")
+    carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
+    carried &= ~priced & ~is_any & (config.sharing == "long_run")
+    stepwise = ~priced & ~is_any & (config.sharing == "step")
+    shares = ~priced & ~carried & ~stepwise
+    held = np.array([w.risk.log_multiplier or 0.0 for w in request.workloads])
+    multiplier = np.where(carried, np.exp(held), 0.0)
     first_limit = np.where(stepwise, level, np.inf)
     later_limit = first_limit.copy()
     frontier = None
@@ -168,10 +172,9 @@ def _solve(
         frontier = trace_frontier(program, risk_of, search)
         found, _ = search_multiplier(program, risk_of, level, frontier, search)
         multiplier = np.where(shares, found, multiplier)
-        first_limit = np.where(shares & ~is_any, search.first_step_ratio * level, first_limit)
-    plan = solve(program, multiplier, first_limit, later_limit)
-    charge = np.where(program.grid.is_allowed, first_charge(program), np.inf)
-    return plan, frontier, charge.min(axis=1) <= level + 1e-12
+    most = np.minimum(config.first_step_ratio * level, 1.0)
+    first_limit = np.where((shares & ~is_any) | carried, most, first_limit)
+    return solve(program, multiplier, first_limit, later_limit), frontier, multiplier
 
 
 def lead_steps(request: ShardRequest) -> IntArray:

@@ -81,6 +81,8 @@ class Decision:
         risk_level: Level in use after pacing and feedback.
         risk_before: Estimated risk if the current count is kept; None without a forecast.
         risk_after: Estimated risk of the final count; None without a forecast.
+        log_multiplier: Logarithm of the price of risk in use; None where there is none.
+        next_log_multiplier: The same, to be carried to the next decision.
         risk_committed: Estimated violation before anything decided now can land, in steps.
         is_budget_exhausted: The SLA window's violation budget is spent.
         cost_delta_usd_per_hour: Final against current.
@@ -106,6 +108,8 @@ class Decision:
     risk_before: float | None
     risk_after: float | None
     risk_committed: float | None
+    log_multiplier: float | None
+    next_log_multiplier: float | None
     is_budget_exhausted: bool
     cost_delta_usd_per_hour: float
     plan: tuple[int, ...]

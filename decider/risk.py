@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 from decider.config import RiskControlConfig
 from decider.types import RiskState, Sla, require
 
+MIN_LOG_MULTIPLIER = -2.0
+MAX_LOG_MULTIPLIER = 12.0
+
 
 @dataclass(frozen=True, slots=True)
 class RiskLevel:
@@ -91,8 +94,20 @@ def update_risk(
     change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
     low, high = _log_bounds(epsilon, config)
     log_level = max(low, min(high, state.log_level + change))
-    log_multiplier = max(-3.0, min(14.0, state.log_multiplier - change))
-    return RiskState(log_level, spent, observed, log_multiplier)
+    return RiskState(log_level, spent, observed, state.log_multiplier)
+
+
+def next_multiplier(
+    log_multiplier: float, estimated_risk: float, level: float, config: RiskControlConfig
+) -> float:
+    """Carry the price of risk to the next decision: dual ascent on the long-run mean risk.
+
+    The least cost for a mean risk over time has one price of risk at all times. The price rises
+    while decisions carry more than the level, and falls while they carry less.
+    """
+    ratio = min(estimated_risk / level, config.max_risk_ratio)
+    moved = log_multiplier + config.multiplier_gain * (ratio - 1.0)
+    return max(MIN_LOG_MULTIPLIER, min(MAX_LOG_MULTIPLIER, moved))
 
 
 def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:

@@ -189,13 +189,13 @@ class RiskState:
         log_level: Natural logarithm of (level in use / epsilon), before pacing.
         spent_steps: Violation within the SLA window so far, in steps.
         observed_steps: Steps with a measured outcome within the window.
-        log_multiplier: Logarithm of the multiplier, for the sharing mode `multiplier`.
+        log_multiplier: Logarithm of the price of risk carried over; None: not found yet.
     """
 
     log_level: float = 0.0
     spent_steps: float = 0.0
     observed_steps: float = 0.0
-    log_multiplier: float = 4.0
+    log_multiplier: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,6 +76,7 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
             work.connection, shard, origin_at, deps.settings.policy_version
         )
         decided = _decide(work, deps, members, forecasts, (rows, now))
+        _remember(work.connection, rows, results, decided, now)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, decided)
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
@@ -131,7 +132,7 @@ def _settle(
     rows: ShardRows,
     times: tuple[datetime, datetime],
 ) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
-    """Store outcomes and the risk control's memory; returns the rows with the new memory."""
+    """Store outcomes; returns them and the rows with the risk control's memory after them."""
     longest = timedelta(seconds=max(m.step_s for m in members.values()))
     done: dict[int, set[float]] = {}
     first = times[0] - longest * LOOKBACK_STEPS
@@ -143,10 +144,26 @@ def _settle(
     }
     repository.store_outcomes(connection, [row for r in results.values() for row in r.rows])
     memory = {key: r.risk for key, r in results.items() if r.risk is not None}
-    repository.store_risk_states(
-        connection, [(key, orjson.dumps(state).decode(), times[1]) for key, state in memory.items()]
-    )
     return results, replace(rows, risk={**rows.risk, **memory})
+
+
+def _remember(
+    connection: Connection,
+    rows: ShardRows,
+    results: Mapping[int, WorkloadOutcomes],
+    decided: Sequence[tuple[Member, Decision]],
+    now: datetime,
+) -> None:
+    """Store the risk control's memory where an outcome or a decision has changed it."""
+    carried = {member.id: decision.next_log_multiplier for member, decision in decided}
+    changed = set(carried) | {key for key, r in results.items() if r.risk is not None}
+    stored = []
+    for key in sorted(changed):
+        state = translate.to_risk_state(rows.risk.get(key))
+        if key in carried:
+            state = replace(state, log_multiplier=carried[key])
+        stored.append((key, orjson.dumps(asdict(state)).decode(), now))
+    repository.store_risk_states(connection, stored)
 
 
 def _decide(

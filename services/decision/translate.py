@@ -125,12 +125,10 @@ def to_hardware(spec: WorkloadSpec) -> Hardware:
 
 def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
     """Memory of the risk control; fields that a later version added take their defaults."""
-    known = {
-        name: None if v is None else float(v)
-        for name, v in (state or {}).items()
-        if name in _RISK_FIELDS
-    }
-    return RiskState(**known)
+    given = state or {}
+    known = {n: float(v) for n, v in given.items() if n in _RISK_FIELDS and v is not None}
+    log_multiplier = known.pop("log_multiplier", None)
+    return RiskState(**known, log_multiplier=log_multiplier)
 
 
 _RISK_FIELDS = set(RiskState.__dataclass_fields__)
