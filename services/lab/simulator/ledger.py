@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,14 @@ class PolicyRun:
     busy_gpu_s: FloatArray
     initial: FloatArray
 
+    def first(self, n_steps: int) -> PolicyRun:
+        """The run's first `n_steps`, to compare with a replay that was cut short."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, array in arrays.items():
+            if name not in ("name", "initial"):
+                arrays[name] = array[:, :n_steps]
+        return PolicyRun(**arrays)
+
 
 class Ledger:
     """Records steps of the replay as they complete.
@@ -56,9 +64,9 @@ class Ledger:
         self._fleet = fleet
         self._name = name
         self._initial = np.asarray(initial, dtype=float)
-        fields = ("spec", "ready_mean", "bound_mean", "violation_s", "known_s", "shortage")
         shape = (fleet.n_workloads, fleet.n_replay)
-        self._arrays = {f: np.full(shape, np.nan) for f in (*fields, "gpu_s", "busy_gpu_s")}
+        names = [f.name for f in fields(PolicyRun) if f.name not in ("name", "initial")]
+        self._arrays = {name: np.full(shape, np.nan) for name in names}
         self._n_recorded = 0
 
     def record(

@@ -137,6 +137,12 @@ class TestScoreboard:
         # the first step violates for the second that the start takes, of five known steps
         assert score(run, partly).violation_rate == pytest.approx(1 / 300)
 
+    def test_a_run_can_be_cut_to_compare_with_a_shorter_one(self, fleet):
+        run = simulate("s", [StaticPeak()] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
+        half = score(run.first(120), fleet)
+        assert half.step_gpus.shape == (120,)
+        assert half.gpu_hours < score(run, fleet).gpu_hours
+
     def test_a_ledger_with_holes_is_refused(self, fleet):
         with pytest.raises(ValueError, match="never recorded"):
             Ledger(fleet, "x", np.zeros(3)).run()
