@@ -120,5 +120,5 @@ def configure_logging(level: str, log_format: str) -> None:
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A structured logger bound to `name`."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(component=name)
     return logger
