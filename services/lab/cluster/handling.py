@@ -18,6 +18,7 @@ from services.lab.cluster.resources import Obj, ResourceType
 from services.lab.cluster.routes import Call
 from services.lab.cluster.scaling import scale_of
 from services.lab.cluster.selection import Selector, make_selector
+from services.lab.cluster.store import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,9 @@ class Handling:
         if call.verb == "list":
             return self._list(call)
         if call.verb == "get":
+            stored = self._store.raw(call.rtype, call.namespace, call.name)
+            if stored is not None and call.subresource != "scale":
+                return Reply(self._raw(call.rtype, stored))
             obj = self._objects.require(call.rtype, call.namespace, call.name)
             return Reply(self._shown(call, obj))
         write = self._write(call, agent)
@@ -160,7 +164,7 @@ class Handling:
             if limit and len(raws) == limit:
                 rest += 1
                 continue
-            raws.append(self._raw(rtype, stored.obj, stored.raw))
+            raws.append(self._raw(rtype, stored))
             last = key
         meta: dict[str, Any] = {"resourceVersion": version}
         if rest and last:
@@ -170,10 +174,10 @@ class Handling:
             % (rtype.kind.encode(), rtype.api_version.encode(), orjson.dumps(meta), b",".join(raws))
         )
 
-    def _raw(self, rtype: ResourceType, obj: Obj, raw: bytes) -> bytes:
-        if obj["apiVersion"] == rtype.api_version:
-            return raw
-        return orjson.dumps({**obj, "apiVersion": rtype.api_version})
+    def _raw(self, rtype: ResourceType, stored: Stored) -> bytes:
+        if stored.api_version == rtype.api_version:
+            return stored.raw
+        return orjson.dumps({**stored.obj, "apiVersion": rtype.api_version})
 
     def _options(self, call: Call, body: Body) -> Obj:
         options = body.object() if body.raw else {}

@@ -91,7 +91,7 @@ def apply(live: Obj | None, config: Obj, writing: Writing, *, is_forced: bool) -
     merged = _merge(live or {}, config, (), keys)
     owned = {key: paths - clashes.get(key, set()) for key, (paths, _) in entries.items()}
     others = set().union(*(paths for key, paths in owned.items() if key != mine))
-    for path in sorted(owned.get(mine, set()) - wanted - others, key=len, reverse=True):
+    for path in sorted(owned.get(mine, set()) - wanted - others, key=len):
         merged = _without(merged, path)
     owned[mine] = wanted
     meta = {**merged["metadata"], "managedFields": _written(owned, entries, writing)}
