@@ -88,33 +88,6 @@ def interpolation_matrix(levels: F64, u: F64) -> F32:
     return matrix.astype(np.float32)
 
 
-def quantile_at(quantiles: F32, levels: F64, u: F64) -> F64:
-    """The quantile function of every row at that row's own points, tails included.
-
-    Args:
-        quantiles: `(B, Q, H)`.
-        levels: `(Q,)`.
-        u: `(B, U, H)` in (0, 1).
-
-    Returns:
-        `(B, U, H)`.
-    """
-    q = quantiles.astype(np.float64)
-    right = np.clip(np.searchsorted(levels, u), 1, levels.size - 1)
-    share = np.clip((u - levels[right - 1]) / (levels[right] - levels[right - 1]), 0, 1)
-    lower = np.take_along_axis(q, right - 1, axis=1)
-    upper = np.take_along_axis(q, right, axis=1)
-    low, low_factor, high, high_factor = tail_rates(levels)
-    below = np.log(np.maximum(levels[0] / u, 1)) * low_factor
-    above = np.log(np.maximum((1 - levels[-1]) / (1 - u), 1)) * high_factor
-    return np.asarray(
-        lower
-        + share * (upper - lower)
-        - below * (q[:, low : low + 1] - q[:, :1])
-        + above * (q[:, -1:] - q[:, high : high + 1])
-    )
-
-
 def mean_of(quantiles: F32, levels: F64, axis: int = 1) -> F32:
     """Mean of the distribution by the same quadrature as the CRPS, along `axis`."""
     shape = [1] * quantiles.ndim
