@@ -52,8 +52,9 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     def authorize(authorization: Annotated[str, Header()] = "") -> None:
         if token is None:
             return
-        given = authorization.removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(given, token.get_secret_value().encode()):
+        scheme, _, given = authorization.partition(" ")
+        is_right = hmac.compare_digest(given.encode(), token.get_secret_value().encode())
+        if scheme.lower() != "bearer" or not is_right:
             raise Unauthorized("Authorization: must be `Bearer` and the push token")
 
     @app.post(

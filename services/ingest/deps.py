@@ -51,6 +51,7 @@ class IngestDeps:
         source: Where indicators with a query are pulled from; None: push only.
         catalog: Workloads parsed so far.
         announced: Per shard the newest origin that this process has seen.
+        max_rows: Indicator rows that one resampling run writes; more follow in the next.
         newest_at: Per workload the newest sample that this process has stored.
     """
 
@@ -60,6 +61,7 @@ class IngestDeps:
     settings: Settings
     source: Source | None = None
     catalog: WorkloadCatalog = field(default_factory=WorkloadCatalog)
+    max_rows: int = 200_000
     announced: dict[int, datetime] = field(default_factory=dict)
     newest_at: dict[int, datetime] = field(default_factory=dict)
 
@@ -71,7 +73,8 @@ class IngestDeps:
         are through, so there is nobody to wait for.
         """
         grace_s = 0.0 if self.settings.clock == "replay" else self.settings.grace_s
-        return DueRules(grace_s, self.settings.retain_observations_days * _DAY_S)
+        oldest_s = self.settings.retain_observations_days * _DAY_S
+        return DueRules(grace_s, oldest_s, self.max_rows)
 
     def close(self) -> None:
         """Release connections."""

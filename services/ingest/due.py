@@ -47,7 +47,7 @@ class DueRules:
 
     grace_s: float
     oldest_s: float
-    max_rows: int = 200_000
+    max_rows: int
 
 
 def due_ranges(

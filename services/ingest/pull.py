@@ -64,7 +64,7 @@ class Answer:
 
 
 def to_range_query(
-    indicator: IndicatorRef, start_at: datetime, end_at: datetime, step_s: int, *, is_fine: bool
+    indicator: IndicatorRef, start_at: datetime, end_at: datetime, step_s: int
 ) -> RangeQuery:
     """The query for the steps from `start_at` to `end_at`.
 
@@ -72,16 +72,23 @@ def to_range_query(
     *end* of each step. `$step` in the expression stands for the step's length, as in
     `sum(rate(http_requests_total[$step]))`, and covers exactly the step. An expression without it
     is an instant reading; it is evaluated several times per step, and the step gets their mean (for
-    a counter: their rate). No subquery is ever needed.
+    a counter: their rate). No subquery is ever needed. History is asked for in the same way, so
+    that a model sees in training what it will see later.
+
+    By default Prometheus repeats the last sample for five minutes after an exporter has gone, and
+    a counter that stands still reads as no load at all. So an instant reading may only use samples
+    since the reading before it. (Servers that do not know `lookback_delta` repeat all the same; an
+    expression with `$step` is a gap at once on any.)
     """
     resolution_s = step_s
     has_window = "$step" in indicator.query
-    if is_fine and not has_window and step_s % _FINER_STEPS == 0:
+    if not has_window and step_s % _FINER_STEPS == 0:
         finer_s = step_s // _FINER_STEPS
         resolution_s = finer_s if finer_s >= _FINEST_S else step_s
     first_at = start_at if indicator.is_counter else start_at + timedelta(seconds=resolution_s)
     expression = indicator.query.replace("$step", f"{step_s}s")
-    return RangeQuery(expression, first_at, end_at, resolution_s)
+    lookback_s = None if has_window else resolution_s
+    return RangeQuery(expression, first_at, end_at, resolution_s, lookback_s)
 
 
 def to_samples(points: Points, indicator: IndicatorRef, query: RangeQuery) -> Samples:
@@ -137,7 +144,7 @@ def _pull_recent(
         end_at = floor_step(at, step_s)
         start_at = floor_step(at - timedelta(seconds=deps.settings.late_s), step_s)
         start_at = min(start_at, end_at - timedelta(seconds=step_s))
-        queries += _queries_of(row.workload, start_at, end_at, is_fine=True)
+        queries += _queries_of(row.workload, start_at, end_at)
     answers = fetch_all(source, queries)
     tally = Tally(Rejections(), {})
     refs = [answer.ref for answer in answers]
@@ -163,12 +170,12 @@ def _pull_recent(
 
 
 def _queries_of(
-    workload: WorkloadRef, start_at: datetime, end_at: datetime, *, is_fine: bool
+    workload: WorkloadRef, start_at: datetime, end_at: datetime
 ) -> list[tuple[SeriesRef, RangeQuery]]:
     return [
         (
             SeriesRef(workload, indicator),
-            to_range_query(indicator, start_at, end_at, workload.step_s, is_fine=is_fine),
+            to_range_query(indicator, start_at, end_at, workload.step_s),
         )
         for _, indicator in sorted(workload.indicators.items())
         if indicator.query
@@ -221,7 +228,7 @@ def _pull_history(
         start_at = floor_step(max(end_at - span, row.last_sample_at or end_at - span), step_s)
         if start_at >= end_at:
             continue
-        queries = _queries_of(row.workload, start_at, end_at, is_fine=False)
+        queries = _queries_of(row.workload, start_at, end_at)
         answers = fetch_all(source, queries)
         errors.update(answer.error for answer in answers if answer.error)
         frame = _to_frame(row.workload, answers, [query for _, query in queries], start_at, end_at)

@@ -143,7 +143,7 @@ def add_rejections(
         "VALUES (:id, CAST(:counts AS jsonb), :now) ON CONFLICT (workload_id) DO UPDATE SET "
         "updated_at = EXCLUDED.updated_at, n_rejected = (SELECT jsonb_object_agg(key, total) FROM ("
         "SELECT key, sum(value::bigint) AS total FROM (SELECT * FROM jsonb_each_text(c.n_rejected) "
-        "UNION ALL SELECT * FROM jsonb_each_text(EXCLUDED.n_rejected)) both GROUP BY key) merged)"
+        "UNION ALL SELECT * FROM jsonb_each_text(EXCLUDED.n_rejected)) summed GROUP BY key) merged)"
     )
     for workload_id in sorted(counts):
         found = orjson.dumps(dict(counts[workload_id])).decode()

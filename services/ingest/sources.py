@@ -45,12 +45,21 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RangeQuery:
-    """Values of one expression at `start_at`, `start_at + resolution_s`, … up to `end_at`."""
+    """Values of one expression at `start_at`, `start_at + resolution_s`, … up to `end_at`.
+
+    Attributes:
+        expression: PromQL.
+        start_at: First time.
+        end_at: Last time.
+        resolution_s: Seconds between times.
+        lookback_s: How old a sample may be that answers for a time; None: as the server is set.
+    """
 
     expression: str
     start_at: datetime
     end_at: datetime
     resolution_s: int
+    lookback_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,8 @@ class PrometheusSource:
             "step": str(query.resolution_s),
             "timeout": f"{self._limits.timeout_s:g}s",
         }
+        if query.lookback_s is not None:
+            form["lookback_delta"] = f"{query.lookback_s}s"
         status, body = self._post_with_retries(form)
         return to_points(status, body, query.expression)
 

@@ -1,6 +1,7 @@
 """One small world of metrics, served by a real Prometheus and by a fake source alike.
 
-Scrapes every 15 s from two hours before `T0` to four hours after; none from 30 to 50 minutes after.
+Scrapes every 15 s, 5 s after the full minute and so on, from two hours before `T0` to four hours
+after; none from 30 to 50 minutes after.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SCRAPE_S = 15
 LOOKBACK_S = 300
 SCRAPES = tuple(
     at_s
-    for at_s in range(T0_S - 7200, T0_S + 4 * 3600 + 1, SCRAPE_S)
+    for at_s in range(T0_S - 7200 + 5, T0_S + 4 * 3600, SCRAPE_S)
     if not T0_S + 1800 <= at_s < T0_S + 3000
 )
 
@@ -86,7 +87,7 @@ class FakeSource:
         scrapes = np.array(SCRAPES)
         while evaluate is not None and at_s <= query.end_at.timestamp():
             last = int(np.searchsorted(scrapes, at_s, side="right")) - 1
-            if last >= 0 and at_s - SCRAPES[last] < LOOKBACK_S:
+            if last >= 0 and at_s - SCRAPES[last] < (query.lookback_s or LOOKBACK_S):
                 found.append((at_s * SECOND_US, evaluate(SCRAPES[last])))
             at_s += query.resolution_s
         return Points(

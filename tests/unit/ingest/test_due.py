@@ -11,7 +11,7 @@ from services.ingest.due import CursorRow, DueRules, due_ranges
 from services.ingest.samples import from_us
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
-RULES = DueRules(grace_s=10, oldest_s=3600)
+RULES = DueRules(grace_s=10, oldest_s=3600, max_rows=10_000)
 INDICATORS = {"load_rps": IndicatorRef("load_rps", False, False, "")}
 
 
@@ -51,7 +51,7 @@ def test_due(
 
 
 def test_without_grace_a_complete_step_is_due_at_once() -> None:
-    assert due(row(0, None), 60, DueRules(grace_s=0, oldest_s=3600)) == (0, 60)
+    assert due(row(0, None), 60, DueRules(grace_s=0, oldest_s=3600, max_rows=10_000)) == (0, 60)
 
 
 def test_a_long_backlog_is_done_in_bounded_runs() -> None:
@@ -60,8 +60,6 @@ def test_a_long_backlog_is_done_in_bounded_runs() -> None:
     ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), rules)
     assert is_partial
     assert [(found.end_us - found.start_us) // 60_000_000 for found in ranges] == [10, 0]
-    ranges, is_partial = due_ranges(
-        rows, T0 + timedelta(seconds=60), DueRules(grace_s=10, oldest_s=3600)
-    )
+    ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), RULES)
     assert not is_partial
     assert [(found.end_us - found.start_us) // 60_000_000 for found in ranges] == [31, 1]
