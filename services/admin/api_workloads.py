@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from services.admin import schemas, service
+from services.admin import schemas, service, service_series
 from services.admin.api_auth import PROBLEMS, Deps, Viewer
 from services.admin.service import AdminDeps
+from services.admin.service_series import AheadQuery
 from services.kernel.errors import InvalidInput
 
 router = APIRouter(
@@ -76,7 +77,17 @@ def get_forecast(
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before it")] = 48,
 ) -> schemas.ForecastView:
     """Fan-chart data: the forecast made at one origin and the demand observed around it."""
-    return service.get_forecast(deps, (namespace, name), origin_at, n_context)
+    return service_series.get_forecast(deps, (namespace, name), origin_at, n_context)
+
+
+def ahead_query(
+    n_ahead: Annotated[int, Query(ge=1, le=288, description="Steps ahead")] = 1,
+    level: Annotated[
+        list[float] | None, Query(max_length=64, description="Quantile levels; default: all")
+    ] = None,
+) -> AheadQuery:
+    """Which of the earlier forecasts to give."""
+    return AheadQuery(n_ahead, tuple(level or ()))
 
 
 @router.get("/{namespace}/{name}/forecasts/ahead")
@@ -84,13 +95,13 @@ def get_forecast_ahead(
     deps: Deps,
     namespace: str,
     name: str,
-    n_ahead: Annotated[int, Query(ge=1, le=288, description="Steps ahead")] = 1,
+    query: Annotated[AheadQuery, Depends(ahead_query)],
     from_at: FromAt = None,
     to_at: ToAt = None,
 ) -> schemas.ForecastAheadView:
     """For each step, what had been forecast `n_ahead` steps before it, beside what came."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service.get_forecast_ahead(deps, (namespace, name), n_ahead, period)
+    return service_series.get_forecast_ahead(deps, (namespace, name), query, period)
 
 
 @router.get("/{namespace}/{name}/indicators")
@@ -106,7 +117,7 @@ def get_indicators(
 ) -> list[schemas.IndicatorSeries]:
     """Indicators on the step grid."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service.get_indicators(deps, (namespace, name), indicator or [], period)
+    return service_series.get_indicators(deps, (namespace, name), indicator or [], period)
 
 
 @router.get("/{namespace}/{name}/allocation")
@@ -115,16 +126,16 @@ def get_allocation(
 ) -> schemas.AllocationView:
     """Replicas over time: needed, decided, present."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service.get_allocation(deps, (namespace, name), period)
+    return service_series.get_allocation(deps, (namespace, name), period)
 
 
 @router.get("/{namespace}/{name}/quality")
 def get_quality(deps: Deps, namespace: str, name: str) -> list[schemas.QualityView]:
     """Scores of the last week's forecasts, per model."""
-    return service.get_quality(deps, (namespace, name))
+    return service_series.get_quality(deps, (namespace, name))
 
 
 @router.get("/{namespace}/{name}/lead-times")
 def get_lead_times(deps: Deps, namespace: str, name: str) -> schemas.LeadTimeView:
     """Measured lead times of the last week."""
-    return service.get_lead_times(deps, (namespace, name))
+    return service_series.get_lead_times(deps, (namespace, name))

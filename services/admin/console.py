@@ -16,7 +16,7 @@ from fastapi.templating import Jinja2Templates
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from services.admin import formats, schemas, service, service_keys, wording
+from services.admin import formats, schemas, service, service_keys, service_series, wording
 from services.admin.api_auth import COOKIE, Deps, authenticate, get_deps, require_same_origin
 from services.admin.api_records import Id
 from services.admin.service import ListQuery
@@ -165,14 +165,14 @@ def fleet(
 def workload(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
     """One workload: charts, decisions, forecast quality, lead times."""
     view = service.get_workload(deps, *key)
-    lead = service.get_lead_times(deps, key)
+    lead = service_series.get_lead_times(deps, key)
     lead_s = lead.p90_s if lead.n_measured >= 5 and lead.p90_s else lead.prior_median_s
     return render(
         request,
         "workload.html",
         principal,
         view=view,
-        quality=service.get_quality(deps, key),
+        quality=service_series.get_quality(deps, key),
         lead=lead,
         n_ahead=max(1, math.ceil(lead_s / view.step_s)),
         decisions=_decisions(deps, key, None, True),

@@ -13,7 +13,7 @@ import orjson
 import redis
 from sqlalchemy import Connection, Engine, RowMapping
 
-from services.admin import repository, repository_series, schemas, translate
+from services.admin import repository, schemas, translate
 from services.admin.sessions import SessionStore
 from services.kernel.clock import Clock
 from services.kernel.domain import WorkloadSpec
@@ -22,7 +22,6 @@ from services.kernel.security import KeyVerifier
 from services.kernel.settings import Settings
 
 MEASURED_WINDOW_S = 86400.0
-QUALITY_WINDOW = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,136 +148,6 @@ def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.Workload
     if not page.items:
         raise NotFound(f"workload {namespace}/{name} does not exist")
     return page.items[0]
-
-
-def get_forecast(
-    deps: AdminDeps, key: tuple[str, str], origin_at: datetime | None, n_context: int
-) -> schemas.ForecastView:
-    """The fan chart at an origin (None: the newest) with `n_context` steps of demand before it.
-
-    Raises:
-        NotFound: No such workload, or no forecast at this origin.
-    """
-    with deps.engine.connect() as connection:
-        workload = find_workload(connection, *key)
-        row = repository_series.load_forecast(connection, workload.id, origin_at)
-        if row is None:
-            at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
-            raise NotFound(f"workload {'/'.join(key)} has no forecast{at}")
-        origin = row["origin_at"]
-        step = timedelta(seconds=row["step_s"])
-        window = (origin - step * (n_context - 1), origin + step * row["n_horizon"])
-        observed = _demand(connection, workload, window)
-        neighbours = repository_series.load_neighbour_origins(connection, workload.id, origin)
-    return translate.to_forecast(row, workload.spec, observed, neighbours)
-
-
-def get_forecast_ahead(
-    deps: AdminDeps, key: tuple[str, str], n_ahead: int, window: tuple[datetime, datetime]
-) -> schemas.ForecastAheadView:
-    """What had been forecast `n_ahead` steps before each step of the window, and what came.
-
-    Raises:
-        NotFound: No such workload.
-    """
-    with deps.engine.connect() as connection:
-        workload = find_workload(connection, *key)
-        rows = repository_series.load_forecasts_ahead(connection, workload.id, n_ahead, window)
-        observed = _demand(connection, workload, window)
-    return translate.to_forecast_ahead(rows, observed, workload.spec, n_ahead, workload.step_s)
-
-
-def _demand(
-    connection: Connection, workload: Workload, window: tuple[datetime, datetime]
-) -> schemas.ObservedSeries:
-    names = [workload.spec.demand]
-    rows = repository_series.load_indicators(connection, workload.id, names, window)
-    return translate.to_observed(rows)
-
-
-def get_indicators(
-    deps: AdminDeps, key: tuple[str, str], names: list[str], window: tuple[datetime, datetime]
-) -> list[schemas.IndicatorSeries]:
-    """Indicators on the step grid; no names: all of the workload's.
-
-    Raises:
-        NotFound: No such workload.
-        InvalidInput: A name is not one of its indicators.
-    """
-    with deps.engine.connect() as connection:
-        workload = find_workload(connection, *key)
-        known = [item.name for item in workload.spec.indicators]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise InvalidInput(f"indicator={unknown[0]!r} must be one of {known}")
-        wanted = names or known
-        rows = repository_series.load_indicators(connection, workload.id, wanted, window)
-    found = translate.to_indicators(rows, workload.spec)
-    return [series for series in found if series.name in wanted]
-
-
-def get_allocation(
-    deps: AdminDeps, key: tuple[str, str], window: tuple[datetime, datetime]
-) -> schemas.AllocationView:
-    """Replicas over time: needed, decided, present.
-
-    Raises:
-        NotFound: No such workload.
-    """
-    with deps.engine.connect() as connection:
-        workload = find_workload(connection, *key)
-        outcomes = repository_series.load_outcome_series(connection, workload.id, window)
-        decided = repository_series.load_decided_series(connection, workload.id, window)
-        states = repository_series.load_state_series(connection, workload.id, window)
-    return schemas.AllocationView(
-        step_s=workload.step_s,
-        gpus_per_replica=workload.spec.gpus_per_replica,
-        step_at=[row["step_at"] for row in outcomes],
-        needed=[row["needed_replicas"] for row in outcomes],
-        violation_ratio=[translate.finite(row["violation_ratio"]) for row in outcomes],
-        origin_at=[row["origin_at"] for row in decided],
-        desired=[row["desired_replicas"] for row in decided],
-        observed_at=[row["observed_at"] for row in states],
-        spec=[row["spec_replicas"] for row in states],
-        ready=[row["ready_replicas"] for row in states],
-        starting=[row["starting_replicas"] for row in states],
-        pending=[row["pending_replicas"] for row in states],
-    )
-
-
-def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityView]:
-    """Forecast scores of the last week, per model.
-
-    Raises:
-        NotFound: No such workload.
-    """
-    since = deps.clock.now() - QUALITY_WINDOW
-    with deps.engine.connect() as connection:
-        workload = find_workload(connection, *key)
-        rows = repository_series.load_quality(connection, workload.id, since)
-    return [translate.to_quality(row) for row in rows]
-
-
-def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeView:
-    """Measured lead times of the last week.
-
-    Raises:
-        NotFound: No such workload.
-    """
-    since = deps.clock.now() - QUALITY_WINDOW
-    with deps.engine.connect() as connection:
-        workload = find_workload(connection, *key)
-        row = repository_series.load_lead_times(connection, workload.id, since)
-    prior = workload.spec.lead_time
-    return schemas.LeadTimeView(
-        window_s=QUALITY_WINDOW.total_seconds(),
-        prior_median_s=prior.median_s,
-        prior_sigma=prior.sigma,
-        **{
-            name: translate.finite(value) if name.endswith("_s") else value
-            for name, value in row.items()
-        },
-    )
 
 
 def list_decisions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -207,40 +208,47 @@ def to_forecast(
     )
 
 
-def to_forecast_ahead(
-    rows: Sequence[RowMapping],
-    observed: schemas.ObservedSeries,
-    spec: WorkloadSpec,
-    n_ahead: int,
-    step_s: int,
-) -> schemas.ForecastAheadView:
-    """Forecasts `n_ahead` steps ahead, aligned with the demand that came.
+@dataclass(frozen=True, slots=True)
+class AheadSeries:
+    """Forecasts some steps ahead, by step: quantiles at `levels`, and the rung that answered."""
 
-    Where quantile levels changed within the window, the newest forecast's levels are kept and
-    the others' values are null.
+    levels: tuple[float, ...]
+    quantiles: dict[datetime, list[float | None]]
+    rungs: dict[datetime, str]
+
+
+def to_ahead_series(rows: Sequence[RowMapping], levels: Sequence[float]) -> AheadSeries:
+    """Forecasts some steps ahead.
+
+    Args:
+        rows: One per step, with `quantile_levels` and `quantiles` (Q, 1).
+        levels: Levels wanted; none: those of the newest row. A row that lacks one has None there.
     """
-    levels = [finite(level, 5) or 0.0 for level in rows[-1]["quantile_levels"]] if rows else []
-    by_step = {row["step_at"]: row for row in rows}
+    stored = [[finite(level, 5) or 0.0 for level in row["quantile_levels"]] for row in rows]
+    wanted = tuple(levels) or (tuple(stored[-1]) if stored else ())
+    quantiles: dict[datetime, list[float | None]] = {}
+    for row, own in zip(rows, stored, strict=True):
+        place = {level: q for q, level in enumerate(own)}
+        quantiles[row["step_at"]] = [
+            finite(row["quantiles"][place[level]][0]) if level in place else None
+            for level in wanted
+        ]
+    return AheadSeries(wanted, quantiles, {row["step_at"]: row["rung"] for row in rows})
+
+
+def align(series: AheadSeries, observed: schemas.ObservedSeries) -> dict[str, Any]:
+    """Forecasts and demand on one list of steps, as fields of a `ForecastAheadView`."""
     demand = dict(zip(observed.step_at, observed.demand, strict=True))
-    steps = sorted(by_step.keys() | demand.keys())
-    columns: list[list[float | None]] = []
-    for step in steps:
-        row = by_step.get(step)
-        fits = row is not None and len(row["quantiles"]) == len(levels)
-        columns.append(
-            [finite(item[0]) for item in row["quantiles"]] if row and fits else [None] * len(levels)
-        )
-    return schemas.ForecastAheadView(
-        n_ahead=n_ahead,
-        step_s=step_s,
-        unit=demand_unit(spec),
-        capacity_per_replica=spec.capacity.per_replica,
-        quantile_levels=levels,
-        step_at=steps,
-        quantiles=[[column[q] for column in columns] for q in range(len(levels))],
-        demand=[demand.get(step) for step in steps],
-        rung=[by_step[step]["rung"] if step in by_step else None for step in steps],
-    )
+    steps = sorted(series.quantiles.keys() | demand.keys())
+    blank: list[float | None] = [None] * len(series.levels)
+    columns = [series.quantiles.get(step, blank) for step in steps]
+    return {
+        "quantile_levels": list(series.levels),
+        "step_at": steps,
+        "quantiles": [[column[q] for column in columns] for q in range(len(series.levels))],
+        "demand": [demand.get(step) for step in steps],
+        "rung": [series.rungs.get(step) for step in steps],
+    }
 
 
 def demand_unit(spec: WorkloadSpec) -> str:

@@ -63,6 +63,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "An earlier recommendation within the stabilisation window differs.",
     ),
     "hold_gpu_budget": ("Held: GPU budget", "The GPU budget is used up."),
+    "hold_unknown_replicas": (
+        "Held: replicas unknown",
+        "The cluster has not been seen, so the present count is not known.",
+    ),
     "hold_budget_unreadable": (
         "Held: budget unreadable",
         "The GPU budget cannot be read, so nothing may be added.",

@@ -41,11 +41,15 @@
     const origin = seconds(fan.origin_at);
     const from = stamp(origin - hours * 3600);
     const end = stamp(origin + (fan.step_at.length + 1) * stepS);
+    const bands = pairs(fan.quantile_levels);
+    const median = fan.quantile_levels.findIndex((q) => Math.abs(q - 0.5) < 1e-4);
+    const rows = bands.flatMap((band) => [band.high, band.low]).concat(median < 0 ? [] : [median]);
+    const wanted = rows.map((q) => "&level=" + fan.quantile_levels[q]).join("");
     const [past, allocation] = await Promise.all([
-      get(`/forecasts/ahead?n_ahead=${Math.min(ahead, fan.step_at.length)}&from_at=${from}&to_at=${fan.origin_at}`),
+      get(`/forecasts/ahead?n_ahead=${Math.min(ahead, fan.step_at.length)}&from_at=${from}&to_at=${fan.origin_at}${wanted}`),
       get(`/allocation?from_at=${from}&to_at=${end}`),
     ]);
-    return { fan, past, allocation, origin, from: origin - hours * 3600 };
+    return { fan, past, allocation, origin, from: origin - hours * 3600, bands, median, rows };
   }
 
   // Two symmetric bands out of whatever levels the forecast has.
@@ -63,18 +67,14 @@
   }
 
   function demandData(d) {
-    const levels = d.fan.quantile_levels;
-    const isSame = String(d.past.quantile_levels) === String(levels);
     const times = d.past.step_at.map(seconds).concat(d.fan.step_at.map(seconds));
     const nPast = d.past.step_at.length;
-    const row = (q) => (isSame ? d.past.quantiles[q] : new Array(nPast).fill(null)).concat(d.fan.quantiles[q]);
+    const row = (q) => d.past.quantiles[d.rows.indexOf(q)].concat(d.fan.quantiles[q]);
     const blank = d.fan.step_at.map(() => null);
     const ready = readyAt(d.allocation, times.slice(0, nPast)).map((n) => n === null ? null : n * d.fan.capacity_per_replica);
-    const bands = pairs(levels);
-    const median = levels.findIndex((q) => Math.abs(q - 0.5) < 1e-4);
-    const columns = [times, d.past.demand.concat(blank), median < 0 ? times.map(() => null) : row(median), ready.concat(blank)];
-    bands.forEach((band) => columns.push(row(band.high), row(band.low)));
-    return { columns, bands };
+    const columns = [times, d.past.demand.concat(blank), d.median < 0 ? times.map(() => null) : row(d.median), ready.concat(blank)];
+    d.bands.forEach((band) => columns.push(row(band.high), row(band.low)));
+    return { columns, bands: d.bands };
   }
 
   // Ready replicas in force during each step: the newest snapshot before the step's end.
