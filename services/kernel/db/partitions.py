@@ -54,7 +54,12 @@ def ensure_partitions(
 def _attach(
     connection: Connection, table: str, name: str, bounds: tuple[datetime, datetime]
 ) -> bool:
-    exists = text("SELECT to_regclass(:name)")
+    # by the statement's snapshot: to_regclass answers from a cache that may miss what was committed
+    # while this transaction waited for the lock
+    exists = text(
+        "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace = "
+        "current_schema()::regnamespace"
+    )
     if connection.execute(exists, {"name": name}).scalar() is not None:
         return False
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})

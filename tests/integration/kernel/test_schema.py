@@ -1,6 +1,7 @@
 """The migrations build what the schema says, and bulk writes keep the keys."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,3 +105,13 @@ def test_ids_are_fresh(database: Engine) -> None:
         first = next_ids(work.connection, "forecasts_id_seq", 3)
         second = next_ids(work.connection, "forecasts_id_seq", 2)
     assert len(set(first + second)) == 5
+
+
+def test_many_writers_may_make_a_partition_at_once(database: Engine) -> None:
+    def write(number: int) -> int:
+        with unit_of_work(database) as work:
+            row = (number, "load_rps", AT, 1.0, True)
+            return copy_rows(work.connection, CopyTarget(indicators, COLUMNS), [row])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(write, range(16))) == [1] * 16

@@ -1,0 +1,165 @@
+"""Ingest as processes run it: tasks in a worker, the API as a server, many writers at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+from kombu.exceptions import OperationalError
+
+from services.ingest import service, tasks
+from services.ingest.deps import BestEffortSender, IngestDeps
+from services.kernel import jobs, telemetry
+from services.kernel.clock import FixedClock
+from services.kernel.errors import ConfigurationError
+from services.kernel.jobs import Job, RecordingSender
+from services.kernel.settings import Settings
+from services.kernel.worker import make_celery
+from tests.integration.ingest.conftest import Register, stored_steps
+
+pytestmark = pytest.mark.integration
+RATE = "request_rate_rps"
+
+
+def body(workload: str, samples: list[list[float]]) -> bytes:
+    entry = {"namespace": "shop", "workload": workload, "indicator": RATE, "samples": samples}
+    return orjson.dumps({"observations": [entry]})
+
+
+def test_writers_and_resampling_at_once_lose_nothing(
+    deps: IngestDeps, clock: FixedClock, register: Register
+) -> None:
+    """Every sample ends in its step, whatever ran beside it."""
+    ids = register(3)
+    clock.advance(300)
+    start_s = clock.now().timestamp() - 300
+    rng = np.random.default_rng(3)
+    samples = [[start_s + float(at), float(at)] for at in rng.permutation(300)]
+    bodies = [
+        body(f"w{workload}", samples[first : first + 25])
+        for first in range(0, 300, 25)
+        for workload in range(3)
+    ]
+
+    def act(task: bytes | None) -> None:
+        if task is None:
+            service.resample_shard(deps, 0, clock.now())
+        else:
+            service.push(deps, task)
+
+    interleaved = [item for found in bodies for item in (found, None)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(act, interleaved))
+    service.resample_shard(deps, 0, clock.now())
+    for workload_id in ids:
+        values = [value for _, value in stored_steps(deps.engine, workload_id, RATE)]
+        assert values == [29.5, 89.5, 149.5, 209.5, 269.5]
+
+
+def test_a_broker_that_is_away_costs_no_sample() -> None:
+    class Away:
+        def send(self, job: Job) -> None:
+            raise OperationalError("connection refused")
+
+    labels = {"job": jobs.INGEST_RESAMPLE, "error": "not_sent"}
+    name = "harmony_job_failures_total"
+    before = telemetry.REGISTRY.get_sample_value(name, labels) or 0
+    BestEffortSender(Away()).send(Job(jobs.INGEST_RESAMPLE))
+    assert telemetry.REGISTRY.get_sample_value(name, labels) == before + 1
+
+
+@pytest.fixture
+def in_worker(
+    deps: IngestDeps, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> IngestDeps:
+    monkeypatch.setattr(tasks, "worker_deps", lambda: deps)
+    return deps
+
+
+def test_every_ingest_job_has_its_task(
+    in_worker: IngestDeps,
+    clock: FixedClock,
+    settings: Settings,
+    sender: RecordingSender,
+    register: Register,
+) -> None:
+    app = make_celery(settings)
+    app.loader.import_module("services.ingest.tasks")
+    register()
+    clock.advance(60)
+    service.push(in_worker, body("w0", [[clock.now().timestamp() - 30, 5.0]]))
+    (job,) = sender.sent
+    app.tasks[job.name](**job.payload)
+    assert sender.sent[-1].name == jobs.FORECAST_SHARD
+    for name in (jobs.INGEST_SWEEP, jobs.RETENTION):
+        app.tasks[name]()
+    app.tasks[jobs.INGEST_PULL](**job.payload)
+    with pytest.raises(ValueError, match="isoformat"):
+        app.tasks[jobs.INGEST_RESAMPLE](shard=0, at="soon")
+
+
+def environment(database_url: str, redis_url: str, **other: str) -> dict[str, str]:
+    given = {"HARMONY_DATABASE_URL": database_url, "HARMONY_REDIS_URL": redis_url, **other}
+    return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+
+
+def run_main(given: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "services.ingest.main"]
+    return subprocess.Popen(
+        command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_the_server_serves_until_it_is_stopped(
+    database_url: str, redis_url: str, register: Register
+) -> None:
+    register()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = run_main(environment(database_url, redis_url, HARMONY_INGEST_PORT=str(port)))
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                ready = httpx.get(f"{url}/readyz", trust_env=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)  # another process's start cannot be awaited otherwise
+        assert ready.json() == {"status": "ready"}
+        samples = [[time.time(), 1.0]]
+        answer = httpx.post(f"{url}/v1/observations", content=body("w0", samples), trust_env=False)
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "rejected": []})
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+    assert "Traceback" not in output, output
+
+
+def test_wrong_settings_are_one_line_and_exit_2(database_url: str, redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for other, words in (
+            ({"HARMONY_INGEST_PORT": port}, f"HARMONY_INGEST_PORT={port}: cannot listen"),
+            ({"HARMONY_DATABASE_URL": ""}, "HARMONY_DATABASE_URL is empty"),
+            ({"HARMONY_LATE_S": "soon"}, "HARMONY_LATE_S='soon'"),
+        ):
+            process = run_main(environment(database_url, redis_url, **other))
+            output, _ = process.communicate(timeout=60)
+            assert process.returncode == 2, output
+            assert words in output
+            assert len(output.strip().splitlines()) == 1, output
+
+
+def test_a_wrong_source_url_is_named(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="HARMONY_PROMETHEUS_URL"):
+        tasks.make_deps(settings.model_copy(update={"prometheus_url": "file:///etc/passwd"}))
