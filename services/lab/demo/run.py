@@ -24,7 +24,7 @@ from rich.progress import (
 from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
 from services.kernel.worker import CelerySender, make_celery
-from services.lab.demo.measure import ServiceMeters
+from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.outcome import Replayed, shown_time, write_outcome
 from services.lab.demo.replay import kick_off, replay_step
@@ -38,6 +38,7 @@ from services.lab.demo.session import (
 )
 from services.lab.demo.training import TrainingResult, start_training, wait_for_training
 from services.lab.fleet import Fleet
+from services.lab.fleet.meters import ServiceMeters
 from services.lab.platform.platform import platform_servers
 from services.lab.platform.processes import resident_gib
 from services.lab.platform.up import announced, ending_on_sigterm, wait_until_stopped
@@ -72,7 +73,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         try:
             training, rivals = _train_and_simulate(session, fleet, options, progress)
             ledger = Ledger(fleet, "harmony", history.last_spec)
-            _replay(session, fleet, meters, ledger, progress)
+            _replay(session, fleet, Reporter(fleet, meters), ledger, progress)
             run = ledger.run()
             promise = "as deployed, nothing tuned"
             own = score(run, fleet, promised=options.epsilon, setting=promise)
@@ -142,13 +143,13 @@ def _train_and_simulate(
 
 
 def _replay(
-    session: DemoSession, fleet: Fleet, meters: ServiceMeters, ledger: Ledger, progress: Progress
+    session: DemoSession, fleet: Fleet, reporter: Reporter, ledger: Ledger, progress: Progress
 ) -> None:
     sender = CelerySender(make_celery(session.platform.settings))
     task = progress.add_task("replaying", total=fleet.n_replay)
-    kick_off(session.deps, fleet, meters.last_of_history())
+    kick_off(session.deps, fleet, reporter.last_of_history())
     for step in range(fleet.n_history, fleet.n_steps):
-        trace = replay_step(session.deps, fleet, step, meters)
+        trace = replay_step(session.deps, fleet, step, reporter)
         for i, (spec, intervals) in enumerate(zip(trace.spec, trace.intervals, strict=True)):
             ledger.record(i, step - fleet.n_history, spec, intervals)
         if step == fleet.n_history + fleet.n_replay // 4:

@@ -22,7 +22,7 @@ from services.kernel.security import ensure_first_key
 from services.kernel.settings import Settings
 from services.lab.demo.cluster_client import ClusterClient
 from services.lab.demo.manifests import fleet_manifests, nodes_argument
-from services.lab.demo.measure import ServiceMeters
+from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import CHANNELS, ReplayDeps
 from services.lab.demo.repository import (
@@ -33,6 +33,7 @@ from services.lab.demo.repository import (
     workload_ids,
 )
 from services.lab.fleet import Fleet
+from services.lab.fleet.meters import ServiceMeters
 from services.lab.platform.platform import (
     Platform,
     answers,
@@ -117,7 +118,7 @@ def start_session(
     _wait(lambda: len(workload_ids(engine)) >= fleet.n_workloads, supervisor.check)
     ids = workload_ids(engine)
     order = [ids[workload.key] for workload in fleet.workloads]
-    backfill(engine, order, meters.history(), now=clock.now())
+    backfill(engine, order, Reporter(fleet, meters).history(), now=clock.now())
     bell = Doorbell(settings.database_url, CHANNELS)
     push = httpx.Client(base_url=platform.push_url, timeout=60.0, headers=_push_headers(settings))
     deps = ReplayDeps(engine, clock, cluster, bell, push, supervisor.check)

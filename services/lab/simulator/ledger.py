@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.lab.fleet import Fleet
-from services.lab.simulator.accounting import ReplicaInterval, account_step
+from services.lab.simulator.accounting import ReplicaInterval, StepAccount, account_step
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -71,8 +71,8 @@ class Ledger:
 
     def record(
         self, workload: int, replay_step: int, spec: int, intervals: Iterable[ReplicaInterval]
-    ) -> None:
-        """Account one step of one workload.
+    ) -> StepAccount:
+        """Account one step of one workload, and return the account.
 
         Args:
             workload: Row of the fleet.
@@ -94,6 +94,7 @@ class Ledger:
             if field != "spec":
                 self._arrays[field][at] = getattr(account, field)
         self._n_recorded += 1
+        return account
 
     def run(self, n_steps: int | None = None) -> PolicyRun:
         """The run so far, or its first `n_steps`.

@@ -1,0 +1,196 @@
+"""Harmony in one process: the two cores, and the simulated cluster's engine in place of pods.
+
+The same functions that the services call, with rows replaced by arrays: forecast, calibrate,
+decide, learn from the outcome.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from decider import (
+    DecideConfig,
+    Decision,
+    Hardware,
+    History,
+    Limits,
+    ReplicaState,
+    RiskState,
+    ShardRequest,
+    Sla,
+    WorkloadInput,
+    decide_shard,
+)
+from decider.capacity import capacity_draws
+from decider.lead_time import LeadTimeBelief, predictive_draws
+from decider.risk import update_risk
+from forecaster.calibration import CalibrationState, calibrate, empty_state, observe
+from forecaster.config import WindowConfig
+from forecaster.ladder import Ladder
+from forecaster.types import Forecast
+from services.kernel.clock import make_rng
+from services.lab.backtest.series import MeasuredFleet
+from services.lab.cluster.specs import ReplicaCounts
+from services.lab.fleet import Fleet
+
+FloatArray = npt.NDArray[np.float64]
+
+N_DRAWS = 64
+PRIOR_STARTS = 20.0
+HISTORY_STEPS = 144
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """How Harmony is run.
+
+    Attributes:
+        epsilon: The promise.
+        n_paths: Sample paths per forecast.
+        seed: Seed of the forecasts.
+        decide: Settings of the decision stage.
+        is_calibrated: Whether forecasts are corrected by what came of earlier ones.
+        is_joint: Whether paths keep their dependence between steps; else each step is shuffled.
+    """
+
+    epsilon: float
+    n_paths: int = 200
+    seed: int = 7
+    decide: DecideConfig = field(default_factory=DecideConfig)
+    is_calibrated: bool = True
+    is_joint: bool = True
+
+
+class HarmonyController:
+    """Decides for a whole fleet, step after step.
+
+    Args:
+        fleet: Workloads.
+        measured: What has been measured; read, never written.
+        ladder: Predictors.
+        window: The predictors' window.
+        options: How to run.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        measured: MeasuredFleet,
+        ladder: Ladder,
+        window: WindowConfig,
+        options: ControllerOptions,
+    ) -> None:
+        self._fleet = fleet
+        self._measured = measured
+        self._ladder = ladder
+        self._window = window
+        self._options = options
+        self._sla = Sla(options.epsilon, window_s=86_400.0)
+        self._risk = [RiskState() for _ in fleet.workloads]
+        self._calibration: CalibrationState | None = None
+        self._issued: deque[tuple[int, Forecast]] = deque()
+        self._recommendations: list[deque[tuple[float, int]]] = [
+            deque(maxlen=64) for _ in fleet.workloads
+        ]
+        self._changes: list[deque[tuple[float, int]]] = [deque(maxlen=64) for _ in fleet.workloads]
+        beliefs = [
+            LeadTimeBelief.from_median(w.startup.median_s, w.startup.sigma, PRIOR_STARTS)
+            for w in fleet.workloads
+        ]
+        self._lead_time_s = np.stack([predictive_draws(belief, N_DRAWS) for belief in beliefs])
+        self._capacity = np.stack(
+            [capacity_draws(w.capacity_per_replica, 0.0, N_DRAWS) for w in fleet.workloads]
+        )
+
+    def decide(self, step: int, counts: Sequence[ReplicaCounts]) -> tuple[Decision, ...]:
+        """Counts for the boundary before step `step`, knowing the steps before it."""
+        now_s = float(self._fleet.start_s + step * self._fleet.step_s)
+        forecast = self._forecast(step)
+        request = ShardRequest(
+            tuple(
+                self._input(i, step, now_s, state, forecast.rung[i])
+                for i, state in enumerate(counts)
+            ),
+            self._paths(step, forecast),
+            self._capacity,
+            self._lead_time_s,
+            float(self._fleet.step_s),
+        )
+        decisions = decide_shard(request, self._options.decide, now_s)
+        for i, decision in enumerate(decisions):
+            self._recommendations[i].append((now_s, decision.raw))
+            if decision.final != decision.current:
+                self._changes[i].append((now_s, decision.final - decision.current))
+            self._risk[i] = replace(self._risk[i], log_multiplier=decision.next_log_multiplier)
+        return decisions
+
+    def learn(self, violation_ratio: FloatArray) -> None:
+        """Feed back the (W,) shares of the last step out of SLA; NaN where unknown."""
+        for i, ratio in enumerate(violation_ratio):
+            if np.isfinite(ratio):
+                self._risk[i] = update_risk(
+                    self._risk[i],
+                    float(min(1.0, max(0.0, ratio))),
+                    self._sla,
+                    float(self._fleet.step_s),
+                    self._options.decide.risk,
+                )
+
+    def _forecast(self, step: int) -> Forecast:
+        windows = self._measured.windows(step, self._window)
+        rng = make_rng(self._options.seed, "backtest", step)
+        result = self._ladder.predict(windows, self._window.horizon, self._options.n_paths, rng)
+        if result.forecast is None or result.refused:
+            raise ValueError(f"no forecast at step {step}: {result.refused}")
+        if not self._options.is_calibrated:
+            return result.forecast
+        forecast = result.forecast
+        state = self._calibration or empty_state(forecast.workloads, forecast.quantile_levels)
+        while self._issued and self._issued[0][0] + self._window.horizon <= step:
+            at, old = self._issued.popleft()
+            state = observe(state, old, *self._actual(at))
+        self._calibration = state
+        forecast = calibrate(forecast, state)
+        self._issued.append((step, forecast))
+        return forecast
+
+    def _actual(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """(W, H) demand of the steps from `step` on, and whether each was observed."""
+        H = self._window.horizon
+        rows = np.stack(
+            [self._measured.demand(i, step + H, H) for i in range(self._fleet.n_workloads)]
+        )
+        return np.nan_to_num(rows).astype(np.float32), np.isfinite(rows)
+
+    def _paths(self, step: int, forecast: Forecast) -> FloatArray:
+        paths = forecast.paths.astype(np.float64)
+        if self._options.is_joint:
+            return paths
+        rng = make_rng(self._options.seed, "shuffle", step)
+        return rng.permuted(paths, axis=1)
+
+    def _input(
+        self, i: int, step: int, now_s: float, counts: ReplicaCounts, rung: str
+    ) -> WorkloadInput:
+        workload = self._fleet.workloads[i]
+        return WorkloadInput(
+            workload.key,
+            ReplicaState(counts.spec, counts.ready, counts.start_ages_s, counts.pending_ages_s),
+            Limits(workload.min_replicas, workload.max_replicas),
+            self._sla,
+            Hardware(workload.gpu_type, workload.gpus_per_replica, workload.price_usd_per_gpu_hour),
+            history=History(
+                self._measured.demand(i, step, HISTORY_STEPS),
+                now_s,
+                tuple(self._changes[i]),
+                tuple(self._recommendations[i]),
+            ),
+            risk=self._risk[i],
+            forecast_rung=rung,
+            forecast_origin_s=now_s - self._fleet.step_s,
+        )
