@@ -27,14 +27,12 @@ class Notice:
 def notices(outlook: Outlook, after: Status) -> list[Notice]:
     """Events that what happened calls for: rescales, and conditions that changed."""
     found = []
-    action = outlook.action
-    if action is not None and action.result is Result.APPLIED:
-        message = (
-            f"New size: {action.to_replicas}; was: {action.from_replicas}; reason: {action.reason}"
-        )
-        found.append(Notice("Normal", "SuccessfulRescale", message))
-    if action is not None and action.result is Result.FAILED:
-        found.append(Notice("Warning", "FailedRescale", action.reason))
+    for action in (done.action for done in outlook.done):
+        if action.result is Result.APPLIED:
+            sizes = f"New size: {action.to_replicas}; was: {action.from_replicas}"
+            found.append(Notice("Normal", "SuccessfulRescale", f"{sizes}; reason: {action.reason}"))
+        if action.result is Result.FAILED:
+            found.append(Notice("Warning", "FailedRescale", action.reason))
     before = {c["type"]: c for c in outlook.facts.autoscaler.status.get("conditions") or ()}
     for condition in after["conditions"]:
         notice = _transition(before.get(condition["type"], {}), condition)

@@ -20,6 +20,7 @@ from services.operator.service import PassReport, reconcile_pass
 
 log = structlog.get_logger("operator")
 
+_CATCH_UP_S = 0.3
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -98,8 +99,13 @@ class ReconcileLoop:
             self._wake.clear()
             await loop.run_in_executor(self._executor, self.reconcile_once)
             with suppress(TimeoutError):
-                interval_s = self._deps.settings.reconcile_interval_s
-                await asyncio.wait_for(self._wake.wait(), interval_s)
+                await asyncio.wait_for(self._wake.wait(), self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Until the next pass that nobody asks for; short while reports wait."""
+        interval_s = self._deps.settings.reconcile_interval_s
+        is_behind = self.last is not None and self.last.n_waiting > 0
+        return min(interval_s, _CATCH_UP_S) if is_behind else interval_s
 
     def reconcile_once(self) -> None:
         """One pass; what fails is said, counted, and read anew by the next."""

@@ -21,6 +21,7 @@ from services.operator.conditions import Details
 from services.operator.kube import Kube
 from services.operator.plan import Decision
 from services.operator.snapshot import Replicas
+from services.operator.status import Done
 
 _SETTLE_S = 60.0
 
@@ -80,6 +81,7 @@ class Memory:
         unwritten: Action rows whose transaction failed after the target was patched.
         details: What the status shows, with the monotonic time of reading.
         reported_s: Monotonic time at which each status was written last.
+        unreported: Actions by workload id that its status does not show yet, oldest first.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -91,13 +93,30 @@ class Memory:
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     reported_s: dict[Key, float] = field(default_factory=dict)
+    unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
 
     def forget(self) -> None:
-        """Read everything again at the next pass; actions not yet written are kept."""
-        unwritten = self.unwritten
+        """Read everything again at the next pass; what was done and not yet told is kept."""
+        unwritten, unreported = self.unwritten, self.unreported
         self.__init__()  # type: ignore[misc]  # a dataclass's own constructor resets all fields
-        self.unwritten = unwritten
+        self.unwritten, self.unreported = unwritten, unreported
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often statuses are written, in wall seconds.
+
+    Attributes:
+        figures_s: A status of which figures alone moved waits at least this long.
+        news_s: One with news (replicas, results, conditions) waits at least this long.
+        budget_s: A pass spends at most this long on statuses, then leaves the rest to the next
+            one, so that reports never hold up a scaling.
+    """
+
+    figures_s: float = 30.0
+    news_s: float = 1.0
+    budget_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +124,7 @@ class Deps:
     """What a pass works with.
 
     Attributes:
-        status_interval_s: Wall seconds that a status whose figures alone moved may wait.
+        pace: How often statuses are written.
     """
 
     engine: Engine
@@ -113,4 +132,4 @@ class Deps:
     clock: Clock
     settings: Settings
     memory: Memory = field(default_factory=Memory)
-    status_interval_s: float = 30.0
+    pace: Pace = field(default_factory=Pace)

@@ -36,12 +36,14 @@ class PassReport:
     Attributes:
         results: Actions written, by result.
         n_statuses: Statuses written.
+        n_waiting: Statuses that are left to the next pass.
         n_calls: Requests to the API server.
     """
 
     n_autoscalers: int
     results: Mapping[str, int]
     n_statuses: int
+    n_waiting: int
     n_calls: int
     duration_s: float
 
@@ -72,21 +74,18 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
     view = service_observe.observe(deps)
     stored = _store(deps, view, now)
     actions = service_act.act(deps, view, stored.ids, stored.found, now)
+    service_report.note_done(deps, actions, now)
     _write_actions(deps, actions)
     service_act.remember(deps, stored.found, actions)
-    findings = service_report.Findings(
-        stored.ids,
-        stored.snapshot.replicas,
-        stored.found.newest,
-        _of_newest(actions, stored.found),
-    )
-    n_statuses = service_report.report(deps, view, findings, now)
+    findings = service_report.Findings(stored.ids, stored.snapshot.replicas, stored.found.newest)
+    n_statuses, n_waiting = service_report.report(deps, view, findings, now)
     duration_s = time.perf_counter() - started_s
     telemetry.reconcile_duration_seconds.observe(duration_s)
     return PassReport(
         len(view.autoscalers),
         Counter(str(action.result) for action in actions),
         n_statuses,
+        n_waiting,
         deps.kube.n_calls - calls,
         duration_s,
     )
@@ -120,14 +119,3 @@ def _write_actions(deps: Deps, actions: list[PlannedAction]) -> None:
         repository.notify(work.connection, ACTIONS_CHANNEL, "")
     deps.memory.unwritten = []
     service_act.count(actions)
-
-
-def _of_newest(actions: list[PlannedAction], found: Open) -> dict[int, PlannedAction]:
-    """The action of each workload's newest decision, or the one that patched."""
-    chosen: dict[int, PlannedAction] = {}
-    for action in actions:
-        workload_id = action.decision.workload_id
-        newest = found.newest.get(workload_id)
-        if action.is_patch or (newest is not None and newest.id == action.decision.id):
-            chosen[workload_id] = action
-    return chosen

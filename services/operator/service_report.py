@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -16,12 +16,14 @@ from services.operator.autoscaler import Autoscaler, Key
 from services.operator.conditions import Details, Facts
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
-from services.operator.plan import Decision, PlannedAction
+from services.operator.plan import Decision, PlannedAction, Result
 from services.operator.service_observe import View, situation_of
 from services.operator.snapshot import Replicas
-from services.operator.status import Outlook, Status
+from services.operator.status import Done, Outlook, Status
 
 log = structlog.get_logger("operator")
+
+_N_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,15 @@ class Findings:
     ids: Mapping[Key, int]
     replicas: Mapping[Key, Replicas]
     newest: Mapping[int, Decision]
-    actions: Mapping[int, PlannedAction]
+
+
+def note_done(deps: Deps, actions: Sequence[PlannedAction], at: datetime) -> None:
+    """Keep what was done until the statuses show it; what merely ran out is no news."""
+    unreported = deps.memory.unreported
+    for action in actions:
+        if action.result not in (Result.SUPERSEDED, Result.EXPIRED):
+            before = unreported.get(action.decision.workload_id, ())
+            unreported[action.decision.workload_id] = (*before, Done(action, at))
 
 
 def refresh_details(
@@ -43,7 +53,7 @@ def refresh_details(
     due = [
         id_
         for id_ in ids.values()
-        if id_ not in known or at_s - known[id_][0] >= deps.status_interval_s
+        if id_ not in known or at_s - known[id_][0] >= deps.pace.figures_s
     ]
     if due:
         for row in repository.load_details(connection, due, now):
@@ -69,32 +79,53 @@ def to_details(row: RowMapping) -> Details:
     )
 
 
-def report(deps: Deps, view: View, findings: Findings, now: datetime) -> int:
-    """Write the statuses and Events that changed.
+def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[int, int]:
+    """Write the statuses and Events that are due, those that waited longest first.
 
-    A status that cannot be written is logged and tried again at the next pass; scaling does not
-    depend on it.
+    A status that cannot be written is logged and comes later; scaling does not depend on it.
 
     Returns:
-        Statuses written.
+        Statuses written, and statuses with news that wait for the next pass.
     """
+    due = _due(deps, view, findings, now)
+    ends_s = time.monotonic() + deps.pace.budget_s
     n_written = 0
+    for outlook, after in due:
+        if n_written and time.monotonic() >= ends_s:
+            break
+        autoscaler = outlook.facts.autoscaler
+        try:
+            _write(deps, outlook, after, now)
+        except KubeError as error:
+            telemetry.reconcile_errors_total.labels("status").inc()
+            log.warning("status_not_written", workload=autoscaler.name, error=error.message)
+            break
+        deps.memory.unreported.pop(findings.ids.get(autoscaler.key, -1), None)
+        n_written += 1
+    _keep_unreported(deps, findings)
+    return n_written, len(due) - n_written
+
+
+def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[tuple[Outlook, Status]]:
+    found = []
     for autoscaler in view.autoscalers:
         outlook = _outlook(deps, view, autoscaler, findings)
         _measure(outlook, now)
         after = status.build(outlook, now)
-        if not _is_due(deps, autoscaler, after):
-            continue
-        try:
-            _write(deps, autoscaler, outlook, after, now)
-        except KubeError as error:
-            telemetry.reconcile_errors_total.labels("status").inc()
-            log.warning("status_not_written", workload=autoscaler.name, error=error.message)
-            if error.status == 0:
-                break
-            continue
-        n_written += 1
-    return n_written
+        if _is_due(deps, autoscaler, after):
+            found.append((outlook, after))
+    reported_s = deps.memory.reported_s
+    return sorted(found, key=lambda entry: reported_s.get(entry[0].facts.autoscaler.key, 0.0))
+
+
+def _keep_unreported(deps: Deps, findings: Findings) -> None:
+    """Later passes list the targets again; actions of deleted autoscalers are dropped."""
+    ids = set(findings.ids.values())
+    deps.memory.unreported = {
+        id_: tuple(replace(item, is_listed=True) for item in done[-_N_KEPT:])
+        for id_, done in deps.memory.unreported.items()
+        if id_ in ids
+    }
 
 
 def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings) -> Outlook:
@@ -109,21 +140,21 @@ def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings)
         settings.step_s,
         settings.step_s * settings.stale_after_steps,
     )
-    return Outlook(facts, findings.replicas.get(autoscaler.key), findings.actions.get(workload_id))
+    done = deps.memory.unreported.get(workload_id, ())
+    return Outlook(facts, findings.replicas.get(autoscaler.key), done)
 
 
 def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:
     if not status.merge_patch(autoscaler.status, after):
         return False
-    if status.is_urgent(autoscaler.status, after):
-        return True
     last_s = deps.memory.reported_s.get(autoscaler.key)
-    return last_s is None or time.monotonic() - last_s >= deps.status_interval_s
+    is_news = status.is_urgent(autoscaler.status, after)
+    wait_s = deps.pace.news_s if is_news else deps.pace.figures_s
+    return last_s is None or time.monotonic() - last_s >= wait_s
 
 
-def _write(
-    deps: Deps, autoscaler: Autoscaler, outlook: Outlook, after: Status, now: datetime
-) -> None:
+def _write(deps: Deps, outlook: Outlook, after: Status, now: datetime) -> None:
+    autoscaler = outlook.facts.autoscaler
     patch = status.merge_patch(autoscaler.status, after)
     deps.kube.patch_status(autoscaler.namespace, autoscaler.name, patch)
     deps.memory.reported_s[autoscaler.key] = time.monotonic()
@@ -139,5 +170,6 @@ def _measure(outlook: Outlook, now: datetime) -> None:
         telemetry.current_replicas.labels(*labels).set(facts.situation.replicas)
     if facts.newest is not None:
         telemetry.recommended_replicas.labels(*labels).set(facts.newest.desired)
-    if outlook.action is not None and outlook.action.result in status.SETTLED:
-        telemetry.desired_replicas.labels(*labels).set(outlook.action.to_replicas or 0)
+    for done in outlook.done:
+        if done.action.result in status.SETTLED:
+            telemetry.desired_replicas.labels(*labels).set(done.action.to_replicas or 0)

@@ -22,16 +22,29 @@ _MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """An action that was taken.
+
+    Attributes:
+        is_listed: The target has been listed since, so its count is known better.
+    """
+
+    action: PlannedAction
+    at: datetime
+    is_listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What is to be reported of one autoscaler.
 
     Attributes:
-        action: What became of the newest decision; None: nothing new.
+        done: What was done and not reported yet, oldest first.
     """
 
     facts: Facts
     replicas: Replicas | None
-    action: PlannedAction | None
+    done: tuple[Done, ...] = ()
 
 
 def stamp(at: datetime | None) -> str | None:
@@ -55,8 +68,9 @@ def build(outlook: Outlook, now: datetime) -> Status:
         status["readyReplicas"] = outlook.replicas.ready
     if facts.newest is not None:
         status["recommendedReplicas"] = facts.newest.desired
-        status["lastDecision"] = _decision(facts.newest, outlook.action, before)
-    _add_action(status, outlook.action, now)
+        status["lastDecision"] = _last_decision(facts.newest, outlook.done, before)
+    for done in outlook.done:
+        _add_action(status, done)
     _add_details(status, facts, before)
     status["conditions"] = conditions.to_conditions(
         conditions.find(facts, now),
@@ -67,27 +81,33 @@ def build(outlook: Outlook, now: datetime) -> Status:
     return status
 
 
-def _decision(newest: Decision, action: PlannedAction | None, before: Mapping[str, Any]) -> Status:
-    entry: Status = {
-        "id": newest.id,
-        "time": stamp(newest.decided_at),
-        "raw": newest.raw,
-        "final": newest.desired,
-        "current": newest.current,
-        "direction": newest.direction,
-        "reason": newest.reason,
-        "costDeltaPerHour": round(newest.cost_delta_usd_per_h, 4),
-    }
-    if newest.binding_constraint:
-        entry["bindingConstraint"] = newest.binding_constraint
-    if newest.constraints:
-        entry["constraintsApplied"] = list(newest.constraints)
-    if action is not None and action.decision.id == newest.id:
-        return {**entry, **_result(action)}
+def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, Any]) -> Status:
+    entry = _decision(newest)
+    for item in done:
+        if item.action.decision.id == newest.id:
+            entry |= _result(item.action)
     old = before.get("lastDecision") or {}
-    if old.get("id") == newest.id:
+    if "result" not in entry and old.get("id") == newest.id:
         kept = ("result", "resultReason", "approvedBy")
         entry |= {name: old[name] for name in kept if name in old}
+    return entry
+
+
+def _decision(decision: Decision) -> Status:
+    entry: Status = {
+        "id": decision.id,
+        "time": stamp(decision.decided_at),
+        "raw": decision.raw,
+        "final": decision.desired,
+        "current": decision.current,
+        "direction": decision.direction,
+        "reason": decision.reason,
+        "costDeltaPerHour": round(decision.cost_delta_usd_per_h, 4),
+    }
+    if decision.binding_constraint:
+        entry["bindingConstraint"] = decision.binding_constraint
+    if decision.constraints:
+        entry["constraintsApplied"] = list(decision.constraints)
     return entry
 
 
@@ -95,17 +115,17 @@ def _result(action: PlannedAction) -> Status:
     return {"result": str(action.result), "resultReason": action.reason}
 
 
-def _add_action(status: Status, action: PlannedAction | None, now: datetime) -> None:
+def _add_action(status: Status, done: Done) -> None:
     """An applied change moves `desiredReplicas`, `lastScaleTime` and the history."""
-    if action is None:
-        return
+    action = done.action
     if action.result in SETTLED:
         status["desiredReplicas"] = action.to_replicas
     if action.result is not Result.APPLIED:
         return
-    status["currentReplicas"] = action.to_replicas
-    status["lastScaleTime"] = stamp(now)
-    entry = {**_decision(action.decision, action, {}), "current": action.from_replicas}
+    if not done.is_listed:
+        status["currentReplicas"] = action.to_replicas
+    status["lastScaleTime"] = stamp(done.at)
+    entry = {**_decision(action.decision), **_result(action), "current": action.from_replicas}
     history: Sequence[Status] = status.get("decisionHistory") or ()
     status["decisionHistory"] = [entry, *history][:N_HISTORY]
 

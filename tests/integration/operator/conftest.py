@@ -24,9 +24,10 @@ from services.kernel.settings import Settings
 from services.operator.crd import DEFINITIONS, to_crd
 from services.operator.kube import KubeClient
 from services.operator.kube_http import KubeHttp
-from services.operator.memory import Deps
+from services.operator.memory import Deps, Pace
 from services.operator.service import PassReport, reconcile_pass
 
+EAGER = Pace(figures_s=0.0, news_s=0.0, budget_s=10.0)
 START = "2026-01-05T00:00:00Z"
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
 
@@ -209,7 +210,8 @@ class Bench:
 
     def fresh_operator(self) -> None:
         """A restarted operator: nothing in memory."""
-        self.deps = Deps(self.engine, self.deps.kube, self.clock, self.deps.settings)
+        deps = self.deps
+        self.deps = Deps(deps.engine, deps.kube, deps.clock, deps.settings, pace=EAGER)
 
     def decide(self, name: str, desired: int, **changes: Any) -> int:
         """Store a decision as the decision service would; its id."""
@@ -267,6 +269,6 @@ def bench(lab: Lab, database: Engine, settings: Settings) -> Iterator[Bench]:
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
     ours = settings.model_copy(update={"kube_url": lab.url})
-    deps = Deps(database, KubeClient(http), clock, ours, status_interval_s=0.0)
+    deps = Deps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s)
     http.close()

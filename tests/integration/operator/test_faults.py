@@ -22,7 +22,7 @@ def ready(bench: Bench, replicas: int = 2) -> None:
     bench.reconcile()
 
 
-@pytest.mark.parametrize("kind", ["conflict", "throttle", "error", "unavailable"])
+@pytest.mark.parametrize("kind", ["conflict", "throttle", "error"])
 def test_a_scale_patch_survives(bench: Bench, kind: str) -> None:
     ready(bench)
     decision = bench.decide("llama", 5)
@@ -51,7 +51,7 @@ def test_a_target_that_moved_since_the_list_is_read_again(bench: Bench) -> None:
     assert bench.lab.replicas("llama") == 5
 
 
-@pytest.mark.parametrize("resource", ["pods", "deployments", "gpuautoscalers", "nodes"])
+@pytest.mark.parametrize("resource", ["pods", "gpuautoscalers"])
 def test_a_cluster_that_cannot_be_read_changes_nothing(bench: Bench, resource: str) -> None:
     ready(bench)
     n_states = len(bench.rows("replica_states"))
@@ -90,7 +90,10 @@ def test_a_status_that_cannot_be_written_comes_later(bench: Bench) -> None:
     assert bench.results() == [(decision, 1, "applied")]
     assert bench.lab.autoscaler("llama")["status"]["currentReplicas"] == 2
     bench.reconcile()
-    assert bench.lab.autoscaler("llama")["status"]["currentReplicas"] == 5
+    status = bench.lab.autoscaler("llama")["status"]
+    assert status["currentReplicas"] == 5
+    assert [entry["id"] for entry in status["decisionHistory"]] == [decision]
+    assert status["lastDecision"]["result"] == "applied"
 
 
 def test_a_database_that_fails_after_the_patch_gets_the_action_later(bench: Bench) -> None:

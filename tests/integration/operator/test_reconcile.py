@@ -94,13 +94,9 @@ def test_a_restarted_operator_applies_nothing_twice(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("annotations", "desired", "expected"),
     [
-        ({"paused": "true"}, 5, "paused"),
         ({"paused-until": "2031-01-05T06:00:00Z"}, 5, "paused"),
-        ({"paused-until": "2026-01-04T06:00:00Z"}, 5, "applied"),
         ({"paused-scale-out": "true"}, 5, "paused"),
         ({"paused-scale-out": "true"}, 1, "applied"),
-        ({"paused-scale-in": "true"}, 1, "paused"),
-        ({"paused-scale-in": "true"}, 5, "applied"),
     ],
 )
 def test_pauses(bench: Bench, annotations: dict[str, str], desired: int, expected: str) -> None:

@@ -17,7 +17,7 @@ from services.operator.events import notices, to_event
 from services.operator.plan import Decision, PlannedAction, Result, Situation
 from services.operator.schemas_status import CONDITION_TYPES, GPUAutoscalerStatus
 from services.operator.snapshot import Replicas
-from services.operator.status import Outlook, build, is_urgent, merge_patch
+from services.operator.status import Done, Outlook, build, is_urgent, merge_patch
 from services.operator.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, STEP, decision, resource, situation
 
@@ -175,7 +175,8 @@ def test_transition_times_move_only_when_the_status_changes() -> None:
 
 
 def outlook(action: PlannedAction | None = None, **changes: Any) -> Outlook:
-    return Outlook(facts(decision(), **changes), Replicas(ready=4), action)
+    done = () if action is None else (Done(action, NOW),)
+    return Outlook(facts(decision(), **changes), Replicas(ready=4), done)
 
 
 def applied() -> PlannedAction:
@@ -220,8 +221,17 @@ def test_the_history_keeps_ten() -> None:
     status: dict[str, Any] = {}
     for n in range(14):
         action = PlannedAction(decision(n), Result.APPLIED, "r", n, n + 1)
-        status = build(Outlook(facts(decision(n), status=status), None, action), NOW)
+        status = build(Outlook(facts(decision(n), status=status), None, (Done(action, NOW),)), NOW)
     assert [entry["id"] for entry in status["decisionHistory"]] == list(range(13, 3, -1))
+
+
+def test_what_was_done_earlier_is_told_later_without_touching_the_listed_count() -> None:
+    late = Done(applied(), NOW, is_listed=True)
+    status = build(Outlook(facts(decision(2)), None, (late,)), NOW + STEP)
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (4, 6)
+    assert status["lastScaleTime"] == "2026-01-05T12:00:00Z"
+    assert (status["lastDecision"]["id"], status["decisionHistory"][0]["id"]) == (2, 1)
+    assert "result" not in status["lastDecision"]
 
 
 def test_figures_alone_are_not_urgent() -> None:
