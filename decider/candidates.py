@@ -48,17 +48,24 @@ def effective_bounds(workload: WorkloadInput) -> tuple[int, int]:
 
 
 def make_grid(
-    workloads: tuple[WorkloadInput, ...], need: FloatArray, max_candidates: int
+    workloads: tuple[WorkloadInput, ...],
+    need: FloatArray,
+    max_candidates: int,
+    *,
+    is_unserved_dear: bool = True,
 ) -> CandidateGrid:
     """Choose the grids.
 
-    Below the smallest need of any scenario every step is out of SLA, and above the largest none
-    is: counts outside, widened by what is running, cannot be better than those inside.
+    Below the smallest need of any scenario every step is out of SLA and each replica less costs
+    more in unserved load than it saves; above the largest need nothing is gained: counts outside,
+    widened by what is running, cannot be better than those inside.
 
     Args:
         workloads: W workloads.
         need: (W, S, H) replicas needed per scenario and step.
         max_candidates: Largest K.
+        is_unserved_dear: Unserved load costs more than the replicas that would serve it; where it
+            does not, the grid reaches down to the lower bounds.
     """
     bounds = np.array([effective_bounds(w) for w in workloads], dtype=np.int64)
     running = np.array([(w.replicas.spec, w.replicas.ready) for w in workloads], dtype=np.int64)
@@ -68,7 +75,8 @@ def make_grid(
     top = np.maximum(top, np.minimum(running[:, 0], bounds[:, 1]))
     top = np.maximum(top, bounds[:, 0])
     bottom = np.minimum(np.minimum(smallest, cap).astype(np.int64) - 1, running.min(axis=1))
-    low = np.clip(bottom, 0, top)
+    low = np.clip(bottom, 0, top) if is_unserved_dear else np.minimum(bounds[:, 0], top)
+    low = np.minimum(low, running.min(axis=1))
     stride = np.maximum(1, -(-(top - low) // (max_candidates - 1)))
     size = int(((top - low + stride - 1) // stride).max()) + 1
     counts = low[:, None] + stride[:, None] * np.arange(size)

@@ -91,7 +91,10 @@ def make_program(
 ) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
     """Build the scenario tables and the planning problem."""
     scenarios = make_scenarios(request, paths, config.n_capacity_pairs)
-    grid = make_grid(request.workloads, scenarios.need, config.max_candidates)
+    is_dear = config.shortage_price_ratio > 1.0
+    grid = make_grid(
+        request.workloads, scenarios.need, config.max_candidates, is_unserved_dear=is_dear
+    )
     weights = landing_weights(request, elapsed)
     steps = step_tables(scenarios, grid)
     stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
