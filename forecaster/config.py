@@ -124,6 +124,7 @@ class TrainConfig:
         tail_weight: Extra weight of each level >= 0.95 in the loss.
         workload_dropout: Share of rows whose workload embedding is hidden in training, so that an
             unknown workload is served by the shared one.
+        input_noise: Standard deviation of the noise added to features in training.
         average_decay: Decay of the exponential average of parameters.
         flow_epochs: Passes when fitting the flow copula.
     """
@@ -133,12 +134,13 @@ class TrainConfig:
     max_windows: int = 20_000
     max_validation_windows: int = 4_000
     batch: int = 256
-    epochs: int = 16
-    patience: int = 4
+    epochs: int = 6
+    patience: int = 3
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     tail_weight: float = 0.02
     workload_dropout: float = 0.2
+    input_noise: float = 0.0
     average_decay: float = 0.98
     flow_epochs: int = 3
 

@@ -133,10 +133,12 @@ class Encoder(nn.Module):
 
     def _cascade(self, x: Tensor, levels: Tensor, readable: Tensor) -> Tensor:
         for level, block in zip(LEVELS, self.blocks[:-1], strict=True):
+            is_level = levels == level
+            if not is_level.any():
+                continue
             keys = readable
             if self.attention == "hierarchical":
                 keys = readable & (levels <= level)
             mask = keys[:, None, :].expand(-1, x.shape[1], -1)
-            is_level = (levels == level)[..., None]
-            x = torch.where(is_level, block(x, x, mask), x)
+            x = torch.where(is_level[..., None], block(x, x, mask), x)
         return x

@@ -1,42 +1,29 @@
-"""Composition root of the forecasting service."""
+"""A worker of the forecasting queues: `python -m services.forecasting.main`."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import sys
 
-import torch
+from services.kernel.errors import HarmonyError
+from services.kernel.settings import get_settings
+from services.kernel.telemetry import configure_logging
+from services.kernel.worker import get_celery
 
-from services.forecasting.model_store import ModelStore
-from services.forecasting.service import Forecasting
-from services.forecasting.translate import forecaster_config
-from services.kernel.clock import Clock, make_clock
-from services.kernel.db.session import make_engine
-from services.kernel.jobs import JobSender
-from services.kernel.settings import Settings, get_settings
-from services.kernel.worker import CelerySender, get_celery
+QUEUES = ("forecast", "fit")
 
 
-def make_forecasting(
-    settings: Settings, sender: JobSender, clock: Clock | None = None
-) -> Forecasting:
-    """Wire the service.
-
-    Args:
-        settings: Settings of the process.
-        sender: Where jobs go.
-        clock: The clock that the settings name, when not given.
-    """
-    torch.set_num_threads(settings.torch_threads)
-    return Forecasting(
-        make_engine(settings.database_url),
-        settings,
-        clock or make_clock(settings.clock, settings.redis_url),
-        sender,
-        ModelStore(forecaster_config(settings), settings.stale_after_steps),
-    )
+def main() -> int:
+    """Work until stopped; the exit code is 2 when a setting is wrong."""
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        app = get_celery()
+    except HarmonyError as error:
+        print(error.message, file=sys.stderr)
+        return 2
+    app.worker_main(["worker", "--queues", ",".join(QUEUES), "--concurrency", "1"])
+    return 0
 
 
-@lru_cache(maxsize=1)
-def get_forecasting() -> Forecasting:
-    """The process's service."""
-    return make_forecasting(get_settings(), CelerySender(get_celery()))
+if __name__ == "__main__":
+    sys.exit(main())

@@ -152,6 +152,15 @@ class DueForecast:
     quantiles: list[list[float]]
 
 
+def try_lock_scoring(connection: Connection) -> bool:
+    """Become the only one that scores until this transaction ends; false when another does.
+
+    Two scorers at once would let calibration learn the same outcome twice.
+    """
+    statement = text("SELECT pg_try_advisory_xact_lock(hashtext('harmony.forecast.score'))")
+    return bool(connection.execute(statement).scalar_one())
+
+
 def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueForecast]:
     """Forecasts with numbers, all steps complete, not yet scored; oldest first."""
     statement = text(

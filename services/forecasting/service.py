@@ -27,7 +27,14 @@ from services.forecasting.translate import (
 from services.kernel import telemetry
 from services.kernel.clock import Clock, make_rng
 from services.kernel.db.session import unit_of_work
-from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, JobSender, shard_job
+from services.kernel.jobs import (
+    DECIDE_SHARD,
+    FORECAST_SCORE,
+    FORECAST_SHARD,
+    Job,
+    JobSender,
+    shard_job,
+)
 from services.kernel.settings import Settings
 
 SHOWN_LEVELS = (0.5, 0.9, 0.99)
@@ -79,8 +86,15 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
             rows += _forecast_group(app, work.connection, serving, group, origin_at, rng)
         n_new = repository.insert_forecasts(work.connection, rows, app.clock.now())
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+        if _is_scoring_due(shard, origin_at, workloads[0].step_s, serving.config.window.horizon):
+            work.send_after_commit(Job(FORECAST_SCORE))
     _measure(workloads, rows, n_new)
     return n_new
+
+
+def _is_scoring_due(shard: int, origin_at: datetime, step_s: int, horizon: int) -> bool:
+    """Once per horizon and shard, so that calibration keeps pace with a replay at any speed."""
+    return (int(origin_at.timestamp()) // step_s - shard) % horizon == 0
 
 
 def _forecast_group(

@@ -26,10 +26,15 @@ SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 
 def score_forecasts(app: Forecasting) -> int:
-    """Score what is due, oldest first; returns how many forecasts were scored."""
+    """Score what is due, oldest first; returns how many forecasts were scored.
+
+    Only one scorer runs at a time; another returns 0 at once.
+    """
     now = app.clock.now()
     n_scored = 0
     with unit_of_work(app.engine) as work:
+        if not repository.try_lock_scoring(work.connection):
+            return 0
         due = repository.load_due(work.connection, now, MAX_DUE)
         if not due:
             return 0

@@ -1,4 +1,8 @@
-"""Celery tasks of the forecasting service."""
+"""Celery tasks of the forecasting service.
+
+Every worker loads the task modules of all services; the imports inside the tasks keep torch out of
+those that never forecast.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,7 @@ from typing import Any
 
 from celery import shared_task
 
-from services.forecasting import service, service_fit, service_score
 from services.kernel import jobs, telemetry
-
-
-def _app() -> service.Forecasting:
-    # The composition root imports torch: a worker that only routes jobs need not load it.
-    from services.forecasting.main import get_forecasting
-
-    return get_forecasting()
 
 
 def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
@@ -39,26 +35,34 @@ def _measured(job: str) -> Iterator[None]:
 @_task(jobs.FORECAST_SHARD)
 def forecast_shard(shard: int, at: str) -> None:
     """Forecast one shard at one origin."""
+    from services.forecasting import deps, service
+
     with _measured(jobs.FORECAST_SHARD):
-        service.forecast_shard(_app(), shard, datetime.fromisoformat(at))
+        service.forecast_shard(deps.get_forecasting(), shard, datetime.fromisoformat(at))
 
 
 @_task(jobs.FORECAST_SCORE)
 def score() -> None:
     """Score forecasts whose horizon has passed."""
+    from services.forecasting import deps, service_score
+
     with _measured(jobs.FORECAST_SCORE):
-        service_score.score_forecasts(_app())
+        service_score.score_forecasts(deps.get_forecasting())
 
 
 @_task(jobs.FORECAST_SWEEP)
 def sweep() -> None:
     """Send lost jobs again."""
+    from services.forecasting import deps, service
+
     with _measured(jobs.FORECAST_SWEEP):
-        service.sweep(_app())
+        service.sweep(deps.get_forecasting())
 
 
 @_task(jobs.FORECAST_FIT)
 def fit_forecaster() -> None:
     """Train, back-test, register."""
+    from services.forecasting import deps, service_fit
+
     with _measured(jobs.FORECAST_FIT):
-        service_fit.fit_models(_app())
+        service_fit.fit_models(deps.get_forecasting())

@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from services.forecasting import service, service_fit, service_score
-from services.forecasting.main import make_forecasting
+from services.forecasting import repository, service, service_fit, service_score
+from services.forecasting.deps import make_forecasting
 from services.forecasting.service import Forecasting
 from services.forecasting.translate import unpack_paths
 from services.kernel.clock import FixedClock
 from services.kernel.db.schema import indicators
 from services.kernel.db.session import CopyTarget, copy_rows
-from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, RecordingSender
+from services.kernel.jobs import (
+    DECIDE_SHARD,
+    FORECAST_SCORE,
+    FORECAST_SHARD,
+    RecordingSender,
+)
 from services.kernel.settings import Settings
 
 STEP_S = 600
@@ -129,6 +134,13 @@ def test_every_workload_gets_a_row_and_the_decision_is_asked_once_committed(
     ]
 
 
+def test_scoring_is_asked_once_per_horizon(app: Forecasting, sender: RecordingSender) -> None:
+    fill(app.engine, 1)
+    for k in range(12):
+        service.forecast_shard(app, 0, ORIGIN - k * STEP)
+    assert [j.name for j in sender.sent].count(FORECAST_SCORE) == 1
+
+
 def test_a_second_run_adds_nothing_but_asks_for_the_decision_again(
     app: Forecasting, sender: RecordingSender
 ) -> None:
@@ -170,9 +182,14 @@ def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
         assert row.skill_vs_last_value == pytest.approx(1 - row.crps / row.crps_last_value)
         assert 0 <= row.coverage["0.99"] <= 1
         assert row.pinball["0.5"] > 0
+    with app.engine.begin() as other:
+        assert repository.try_lock_scoring(other)
+        service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+        assert service_score.score_forecasts(app) == 0
+    assert service_score.score_forecasts(app) == 2
     states = rows_of(app.engine, "SELECT state FROM calibration_states")
     assert len(states) == 2
-    assert all(r.state["n_seen"] == 12 for r in states)
+    assert all(r.state["n_seen"] == 24 for r in states)
     assert any(np.abs(np.array(r.state["offsets"])).max() > 0 for r in states)
 
 
