@@ -7,6 +7,7 @@ randomness; the same request gives the same decisions, byte for byte, in any sha
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,7 +47,10 @@ def decide_shard(
     outlook = look_ahead(request, standings, config)
     first = outlook.first()
     drafts = [
-        _draft(w, standings[row], (int(first[row]), float(capacity[row])), timing, config)
+        replace(
+            _draft(w, standings[row], (int(first[row]), float(capacity[row])), timing, config),
+            is_feasible=bool(outlook.is_feasible[row]) or standings[row].replicas is not None,
+        )
         for row, w in enumerate(request.workloads)
     ]
     grants = share_budgets(request, outlook, standings, drafts)

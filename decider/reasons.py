@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from decider import fallback
+from decider.candidates import effective_bounds
 from decider.result import GuardStep, Reason
 from decider.types import WorkloadInput
 
@@ -20,12 +21,14 @@ class Draft:
         cause: What `raw` rests on: `risk`, `price`, `reactive_floor`, or a ladder rung.
         guarded: Count after the guards.
         trace: The guards' trace.
+        is_feasible: Some allowed count keeps the risk level.
     """
 
     raw: int
     cause: str
     guarded: int
     trace: tuple[GuardStep, ...]
+    is_feasible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,25 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
     if grant.final == current:
         return _hold_reason(workload, draft, last)
     is_up = grant.final > current
-    is_forced = last == "bounds" and (draft.raw > current) != is_up
-    if is_forced:
-        return (Reason.SCALE_UP_BOUNDS if is_up else Reason.SCALE_DOWN_BOUNDS), "bounds"
-    binding = last or (draft.cause if is_up else "")
+    low, high = effective_bounds(workload)
+    if current < low == grant.final:
+        return Reason.SCALE_UP_BOUNDS, "min_replicas"
+    if current > high == grant.final:
+        return Reason.SCALE_DOWN_BOUNDS, "max_replicas"
+    binding = last or _edge(draft, grant.final, (low, high)) or draft.cause
     if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
         return (Reason.SCALE_UP_FALLBACK if is_up else Reason.SCALE_DOWN_FALLBACK), binding
     if not is_up:
-        return Reason.SCALE_DOWN_RISK_ALLOWS, last or draft.cause
+        return Reason.SCALE_DOWN_RISK_ALLOWS, binding
     floor = draft.cause == "reactive_floor"
     return (Reason.SCALE_UP_REACTIVE_FLOOR if floor else Reason.SCALE_UP_RISK), binding
+
+
+def _edge(draft: Draft, final: int, bounds: tuple[int, int]) -> str:
+    """The bound that kept the planner from going further; empty if none did."""
+    if final == bounds[1] and not draft.is_feasible:
+        return "max_replicas"
+    return "min_replicas" if final == bounds[0] and draft.is_feasible else ""
 
 
 def _budget_reason(current: int, grant: Grant) -> Reason:
@@ -95,4 +107,6 @@ def _hold_reason(workload: WorkloadInput, draft: Draft, last: str) -> tuple[Reas
         return Reason.HOLD_STALE_FORECAST, draft.cause
     if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
         return Reason.HOLD_FALLBACK, draft.cause
+    if not draft.is_feasible and draft.raw >= effective_bounds(workload)[1]:
+        return Reason.HOLD_MAX_REPLICAS, "max_replicas"
     return Reason.HOLD_WITHIN_RISK, ""

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     HOLD_SCALE_IN_ONLY = "hold_scale_in_only"
     HOLD_SCALE_OUT_ONLY = "hold_scale_out_only"
     HOLD_FREEZE = "hold_freeze"
+    HOLD_MAX_REPLICAS = "hold_max_replicas"
     HOLD_BOUNDS = "hold_bounds"
     HOLD_CONSOLIDATION = "hold_consolidation"
     HOLD_NOT_SCHEDULABLE = "hold_not_schedulable"
