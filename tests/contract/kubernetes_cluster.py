@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import ssl
 import time
 import uuid
@@ -23,6 +24,8 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+POD_IMAGE = os.environ.get("HARMONY_CONFORMANCE_IMAGE", "pause")
+"""Image of the suite's pods; a real cluster needs one that it can run."""
 GROUP = "conformance.harmony.dev"
 
 
@@ -127,7 +130,7 @@ class ClusterUnderTest:
     def deployment(self, name: str, replicas: int = 1, **pod: Any) -> Obj:
         labels = {"app": name}
         startup = {"lab.harmony.dev/startup-median": "3s"}
-        container = {"name": "main", "image": "pause", **pod.pop("container", {})}
+        container = {"name": "main", "image": POD_IMAGE, **pod.pop("container", {})}
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",

@@ -26,6 +26,7 @@ from tests.contract.kubernetes_cluster import (
     GROUP,
     JSON_PATCH,
     MERGE,
+    POD_IMAGE,
     STRATEGIC,
     ClusterUnderTest,
     Obj,
@@ -909,13 +910,13 @@ def test_strategic_merge_of_a_deployment_keeps_other_containers(
 ) -> None:
     name = cluster.name("d")
     body = cluster.deployment(name, replicas=0)
-    body["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "pause"})
+    body["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": POD_IMAGE})
     cluster.do("POST", cluster.apps("deployments"), body)
     containers = [{"name": "main", "image": "pause:2"}]
     patch = {"spec": {"template": {"spec": {"containers": containers}}}}
     after = cluster.do("PATCH", cluster.apps("deployments", name), patch, media_type=STRATEGIC)
     images = {c["name"]: c["image"] for c in after["spec"]["template"]["spec"]["containers"]}
-    assert images == {"main": "pause:2", "side": "pause"}
+    assert images == {"main": "pause:2", "side": POD_IMAGE}
 
 
 # -- 26: pods ------------------------------------------------------------------------------------

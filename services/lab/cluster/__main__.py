@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import re
 import signal
 import sys
@@ -101,6 +102,8 @@ async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
         write_whole(options.kubeconfig_out, yaml.safe_dump(make_kubeconfig(url, token)))
     if options.port_file:
         write_whole(options.port_file, f"{port}\n")
+    # What has been loaded stays: the collector need not look at it again.
+    gc.freeze()
     print(f"simulated cluster on {url}", flush=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -91,7 +91,9 @@ def apply(live: Obj | None, config: Obj, writing: Writing, *, is_forced: bool) -
     merged = _merge(live or {}, config, (), keys)
     owned = {key: paths - clashes.get(key, set()) for key, (paths, _) in entries.items()}
     others = set().union(*(paths for key, paths in owned.items() if key != mine))
-    for path in sorted(owned.get(mine, set()) - wanted - others, key=len):
+    # What holds a field that somebody still wants stays, too.
+    kept = {path[:i] for path in wanted | others for i in range(1, len(path) + 1)}
+    for path in sorted(owned.get(mine, set()) - kept, key=len):
         merged = _without(merged, path)
     owned[mine] = wanted
     meta = {**merged["metadata"], "managedFields": _written(owned, entries, writing)}
