@@ -52,18 +52,42 @@ WHERE workload_id = ANY(:ids) AND step_at >= :since
 GROUP BY workload_id
 """
 
+# The newest rows of each workload come from its own index; then the few that are left are merged.
 _DECISIONS = """
 SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, d.forecast_id, d.policy_version,
        d.decided_at, d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas,
        d.direction, d.reason, d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
        d.cost_delta_usd_per_h, a.result AS action_result, a.reason AS action_reason, a.applied_at
-FROM decisions d
+FROM (
+    SELECT d.* FROM workloads w CROSS JOIN LATERAL (
+        SELECT id, origin_at, workload_id, forecast_id, policy_version, decided_at, valid_until,
+               current_replicas, raw_replicas, desired_replicas, direction, reason,
+               binding_constraint, rung, risk_target, risk_estimated, cost_delta_usd_per_h
+        FROM decisions d WHERE d.workload_id = w.id AND {where}
+        ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit
+    ) d WHERE {workload} ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit
+) d
 JOIN workloads w ON w.id = d.workload_id
 LEFT JOIN LATERAL (
     SELECT result, reason, applied_at FROM actions
     WHERE workload_id = d.workload_id AND decision_id = d.id AND origin_at = d.origin_at
     ORDER BY attempt DESC LIMIT 1
 ) a ON true
+ORDER BY d.origin_at DESC, d.id DESC
+"""
+
+_ACTIONS = """
+SELECT a.*, w.namespace, w.name FROM workloads w CROSS JOIN LATERAL (
+    SELECT * FROM actions a WHERE a.workload_id = w.id AND {where}
+    ORDER BY a.origin_at DESC, a.id DESC LIMIT :limit
+) a WHERE {workload} ORDER BY a.origin_at DESC, a.id DESC LIMIT :limit
+"""
+
+_OUTCOMES = """
+SELECT o.*, w.namespace, w.name FROM workloads w CROSS JOIN LATERAL (
+    SELECT * FROM outcomes o WHERE o.workload_id = w.id AND {where}
+    ORDER BY o.step_at DESC LIMIT :limit
+) o WHERE {workload} ORDER BY o.step_at DESC, o.workload_id DESC LIMIT :limit
 """
 
 
@@ -126,21 +150,14 @@ def load_decisions(
             `direction`, `reason`, `changes` (drop holds), `after` (origin_at, id).
         limit: At most this many.
     """
-    where, values = _window("d.origin_at", "d.workload_id", filters)
+    where, values = _window("d.origin_at", "d.id", filters)
     for column in ("direction", "reason"):
         if filters.get(column) is not None:
             where.append(f"d.{column} = :{column}")
             values[column] = filters[column]
     if filters.get("changes"):
         where.append("d.desired_replicas <> d.current_replicas")
-    if filters.get("after"):
-        where.append("(d.origin_at, d.id) < (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = filters["after"]
-    statement = (
-        f"{_DECISIONS} WHERE {' AND '.join(where)} "
-        "ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit"
-    )
-    return list(connection.execute(text(statement), values | {"limit": limit}).mappings())
+    return _newest(connection, _DECISIONS, where, values | {"limit": limit})
 
 
 def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
@@ -159,20 +176,12 @@ def load_actions(
     connection: Connection, filters: Mapping[str, Any], limit: int
 ) -> list[RowMapping]:
     """Actions, newest first; filters as for decisions, plus `decision_id` and `result`."""
-    where, values = _window("a.origin_at", "a.workload_id", filters)
+    where, values = _window("a.origin_at", "a.id", filters)
     for column in ("decision_id", "result"):
         if filters.get(column) is not None:
             where.append(f"a.{column} = :{column}")
             values[column] = filters[column]
-    if filters.get("after"):
-        where.append("(a.origin_at, a.id) < (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = filters["after"]
-    statement = (
-        "SELECT a.*, w.namespace, w.name FROM actions a "  # noqa: S608 - fixed fragments
-        f"JOIN workloads w ON w.id = a.workload_id WHERE {' AND '.join(where)} "
-        "ORDER BY a.origin_at DESC, a.id DESC LIMIT :limit"
-    )
-    return list(connection.execute(text(statement), values | {"limit": limit}).mappings())
+    return _newest(connection, _ACTIONS, where, values | {"limit": limit})
 
 
 def load_outcomes(
@@ -183,15 +192,7 @@ def load_outcomes(
     if filters.get("decision_id") is not None:
         where.append("o.decision_id = :decision_id")
         values["decision_id"] = filters["decision_id"]
-    if filters.get("after"):
-        where.append("(o.step_at, o.workload_id) < (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = filters["after"]
-    statement = (
-        "SELECT o.*, w.namespace, w.name FROM outcomes o "  # noqa: S608 - fixed fragments
-        f"JOIN workloads w ON w.id = o.workload_id WHERE {' AND '.join(where)} "
-        "ORDER BY o.step_at DESC, o.workload_id DESC LIMIT :limit"
-    )
-    return list(connection.execute(text(statement), values | {"limit": limit}).mappings())
+    return _newest(connection, _OUTCOMES, where, values | {"limit": limit})
 
 
 def load_models(connection: Connection, before_id: int | None, limit: int) -> list[RowMapping]:
@@ -215,16 +216,28 @@ def load_audit(connection: Connection, before_id: int | None, limit: int) -> lis
 
 
 def _window(
-    time_column: str, workload_column: str, filters: Mapping[str, Any]
+    time_column: str, id_column: str, filters: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    where, values = ["true"], {}
-    if filters.get("workload_id") is not None:
-        where.append(f"{workload_column} = :workload_id")
-        values["workload_id"] = filters["workload_id"]
+    """Conditions of the time window, of the cursor, and their values."""
+    where, values = ["true"], {"workload_id": filters.get("workload_id")}
     if filters.get("from_at") is not None:
         where.append(f"{time_column} >= :from_at")
         values["from_at"] = filters["from_at"]
     if filters.get("to_at") is not None:
         where.append(f"{time_column} <= :to_at")
         values["to_at"] = filters["to_at"]
+    if filters.get("after"):
+        where.append(f"({time_column}, {id_column}) < (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = filters["after"]
     return where, values
+
+
+def _newest(
+    connection: Connection, query: str, where: Sequence[str], values: Mapping[str, Any]
+) -> list[RowMapping]:
+    """Run one of the list queries; the conditions are fixed fragments with bound values."""
+    one = values["workload_id"] is not None
+    workload = "w.id = :workload_id" if one else "true"
+    statement = query.format(where=" AND ".join(where), workload=workload)
+    bound = {name: value for name, value in values.items() if one or name != "workload_id"}
+    return list(connection.execute(text(statement), bound).mappings())

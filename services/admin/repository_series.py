@@ -67,15 +67,15 @@ def load_forecasts_ahead(
 ) -> list[RowMapping]:
     """For each step of the window, the quantiles forecast `n_ahead` steps before it."""
     statement = text(
-        "SELECT DISTINCT ON (f.origin_at) "  # noqa: S608 - a fixed fragment
-        "f.origin_at + make_interval(secs => f.step_s * :n_ahead) AS step_at, f.rung, "
-        "f.quantile_levels, "
+        "WITH f AS (SELECT *, origin_at + make_interval(secs => step_s * :n_ahead) AS step_at "
+        "FROM forecasts WHERE workload_id = :workload_id AND n_horizon >= :n_ahead "
+        "AND origin_at BETWEEN CAST(:from_at AS timestamptz) - interval '2 days' AND :to_at), "
+        "d AS (SELECT DISTINCT forecast_id FROM decisions WHERE workload_id = :workload_id "
+        "AND origin_at BETWEEN CAST(:from_at AS timestamptz) - interval '2 days' AND :to_at) "
+        "SELECT DISTINCT ON (f.origin_at) f.step_at, f.rung, f.quantile_levels, "
         "f.quantiles[:][CAST(:n_ahead AS int) : CAST(:n_ahead AS int)] AS quantiles "
-        "FROM forecasts f "
-        "WHERE f.workload_id = :workload_id AND f.n_horizon >= :n_ahead "
-        "AND f.origin_at + make_interval(secs => f.step_s * :n_ahead) BETWEEN :from_at AND :to_at "
-        "AND f.origin_at BETWEEN CAST(:from_at AS timestamptz) - interval '2 days' AND :to_at "
-        f"ORDER BY f.origin_at, {_LIVE_FIRST}"
+        "FROM f LEFT JOIN d ON d.forecast_id = f.id WHERE f.step_at BETWEEN :from_at AND :to_at "
+        "ORDER BY f.origin_at, (d.forecast_id IS NOT NULL) DESC, f.id DESC"
     )
     values = {"n_ahead": n_ahead, **_values(workload_id, window)}
     return list(connection.execute(statement, values).mappings())

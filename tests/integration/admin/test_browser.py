@@ -17,6 +17,7 @@ from services.admin.api import make_app
 from services.kernel.security import Role
 
 pytestmark = pytest.mark.integration
+expect.set_options(timeout=20_000)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
