@@ -14,6 +14,7 @@ import psutil
 from rich.console import Console
 
 from services.lab.demo.options import DemoOptions
+from services.lab.demo.replay import Latency
 from services.lab.demo.repository import (
     chain_counts,
     measured_violation_ratio,
@@ -51,6 +52,7 @@ class Replayed:
         scores: Harmony's and the rivals'.
         run: Harmony's run.
         training: What the training gave.
+        latencies: Wall time of each step.
         wall_s: Duration of the whole demo so far.
         peak_gib: Peak memory of all its processes.
     """
@@ -58,6 +60,7 @@ class Replayed:
     scores: tuple[PolicyScore, ...]
     run: PolicyRun
     training: TrainingResult
+    latencies: list[Latency]
     wall_s: float
     peak_gib: float
 
@@ -86,6 +89,7 @@ def write_outcome(
         },
         "violation_rate_measured_by_platform": measured_violation_ratio(engine, first),
         "lead_times_measured": n_measured_starts(engine),
+        "step_wall_s": _latency_summary(replayed.latencies),
         "rows": chain,
     }
     write_whole(options.report, render_report(data))
@@ -95,6 +99,17 @@ def write_outcome(
     console.print(_rows_line(chain))
     console.print(f"report: {options.report.resolve()}")
     return document
+
+
+def _latency_summary(latencies: list[Latency]) -> dict[str, dict[str, float]]:
+    """Median and 99th percentile of each part of a step."""
+    return {
+        name: {
+            label: round(float(np.percentile([getattr(one, name) for one in latencies], p)), 4)
+            for label, p in (("p50", 50), ("p99", 99))
+        }
+        for name in ("snapshot_s", "push_s", "pipeline_s")
+    }
 
 
 def _rows_line(chain: dict[str, int]) -> str:

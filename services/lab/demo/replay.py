@@ -54,18 +54,33 @@ class ReplayDeps:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """Wall seconds of one step.
+
+    Attributes:
+        snapshot_s: From the step's end to stored replica states.
+        push_s: The push request.
+        pipeline_s: From the answer to the push to every action applied or explained.
+    """
+
+    snapshot_s: float
+    push_s: float
+    pipeline_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StepTrace:
     """What one step brought.
 
     Attributes:
         intervals: (W,) exact history of the replicas during the step.
         spec: (W,) replicas in the Deployments' specs during the step.
-        wall_s: How long the step took.
+        latency: How long the platform took over it.
     """
 
     intervals: tuple[tuple[Interval, ...], ...]
     spec: tuple[int, ...]
-    wall_s: float
+    latency: Latency
 
 
 def kick_off(deps: ReplayDeps, fleet: Fleet, observations: list[dict[str, Any]]) -> None:
@@ -84,24 +99,28 @@ def replay_step(deps: ReplayDeps, fleet: Fleet, step: int, measure: Measure) -> 
     Raises:
         Unavailable: A process has ended, or the pipeline does not get on.
     """
-    started = time.perf_counter()
     advanced = deps.cluster.advance(fleet.step_at(step + 1))
     intervals = tuple(advanced.intervals[workload.key] for workload in fleet.workloads)
     spec = tuple(advanced.spec_replicas[workload.key] for workload in fleet.workloads)
-    _decide(deps, fleet, step, measure(step, intervals))
-    return StepTrace(intervals, spec, time.perf_counter() - started)
+    return StepTrace(intervals, spec, _decide(deps, fleet, step, measure(step, intervals)))
 
 
-def _decide(deps: ReplayDeps, fleet: Fleet, step: int, observations: list[dict[str, Any]]) -> None:
+def _decide(
+    deps: ReplayDeps, fleet: Fleet, step: int, observations: list[dict[str, Any]]
+) -> Latency:
     origin_at, now = fleet.step_at(step), fleet.step_at(step + 1)
     n = fleet.n_workloads
+    started = time.perf_counter()
     deps.clock.set(now)
     deps.bell.ring("harmony_tick", now.isoformat())
     wait_for(deps, lambda: n_states_at(deps.engine, now) >= n, "replica states", origin_at)
+    seen = time.perf_counter()
     response = deps.push.post("/v1/observations", json={"observations": observations})
     if response.status_code != 202:
         raise Unavailable(f"the push API answered {response.status_code}: {response.text[:300]}")
+    pushed = time.perf_counter()
     wait_for(deps, lambda: n_settled(deps.engine, origin_at) >= n, "actions", origin_at)
+    return Latency(seen - started, pushed - seen, time.perf_counter() - pushed)
 
 
 def wait_for(deps: ReplayDeps, is_done: Callable[[], bool], what: str, origin_at: datetime) -> None:

@@ -27,7 +27,7 @@ from services.kernel.worker import CelerySender, make_celery
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.outcome import Replayed, shown_time, write_outcome
-from services.lab.demo.replay import kick_off, replay_step
+from services.lab.demo.replay import Latency, kick_off, replay_step
 from services.lab.demo.scenario import load_fleet
 from services.lab.demo.session import (
     DemoSession,
@@ -73,13 +73,13 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         try:
             training, rivals = _train_and_simulate(session, fleet, options, progress)
             ledger = Ledger(fleet, "harmony", history.last_spec)
-            _replay(session, fleet, Reporter(fleet, meters), ledger, progress)
+            latencies = _replay(session, fleet, Reporter(fleet, meters), ledger, progress)
             run = ledger.run()
             promise = "as deployed, nothing tuned"
             own = score(run, fleet, promised=options.epsilon, setting=promise)
             wall_s = time.monotonic() - started
             scores = (own, *rivals.scores)
-            replayed = Replayed(scores, run, training, wall_s, memory.peak_gib)
+            replayed = Replayed(scores, run, training, latencies, wall_s, memory.peak_gib)
             progress.stop()
             write_outcome(session, fleet, options, replayed, console)
             if options.serve:
@@ -144,12 +144,14 @@ def _train_and_simulate(
 
 def _replay(
     session: DemoSession, fleet: Fleet, reporter: Reporter, ledger: Ledger, progress: Progress
-) -> None:
+) -> list[Latency]:
     sender = CelerySender(make_celery(session.platform.settings))
     task = progress.add_task("replaying", total=fleet.n_replay)
+    latencies: list[Latency] = []
     kick_off(session.deps, fleet, reporter.last_of_history())
     for step in range(fleet.n_history, fleet.n_steps):
         trace = replay_step(session.deps, fleet, step, reporter)
+        latencies.append(trace.latency)
         for i, (spec, intervals) in enumerate(zip(trace.spec, trace.intervals, strict=True)):
             ledger.record(i, step - fleet.n_history, spec, intervals)
         if step == fleet.n_history + fleet.n_replay // 4:
@@ -160,6 +162,7 @@ def _replay(
         )
         what = f"replaying {shown_time(fleet.step_at(step + 1))}  {gpus} GPUs"
         progress.update(task, advance=1, description=what)
+    return latencies
 
 
 class MemoryMeter:
