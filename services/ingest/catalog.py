@@ -53,7 +53,11 @@ class WorkloadRow:
     shard: int
     step_s: int
     spec_version: int
-    spec: Mapping[str, object]
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """Changes with everything that a `WorkloadRef` is made of."""
+        return self.spec_version, self.shard, self.step_s
 
 
 @dataclass(slots=True)
@@ -62,20 +66,21 @@ class WorkloadCatalog:
 
     _known: dict[int, tuple[tuple[int, int, int], WorkloadRef]] = field(default_factory=dict)
 
-    def ref(self, row: WorkloadRow) -> WorkloadRef:
-        """The workload of `row`."""
-        version = (row.spec_version, row.shard, row.step_s)
-        known = self._known.get(row.id)
-        if known is not None and known[0] == version:
-            return known[1]
-        ref = to_workload_ref(row)
-        self._known[row.id] = (version, ref)
+    def known(self, row: WorkloadRow) -> WorkloadRef | None:
+        """The workload of `row`; None when its spec is new or has changed."""
+        version, ref = self._known.get(row.id, (None, None))
+        return ref if version == row.version else None
+
+    def learn(self, row: WorkloadRow, spec: object) -> WorkloadRef:
+        """Parse the spec of `row` and keep it."""
+        ref = to_workload_ref(row, spec)
+        self._known[row.id] = (row.version, ref)
         return ref
 
 
-def to_workload_ref(row: WorkloadRow) -> WorkloadRef:
-    """Parse the spec of `row`."""
-    spec = WorkloadSpec.model_validate(row.spec)
+def to_workload_ref(row: WorkloadRow, raw_spec: object) -> WorkloadRef:
+    """The workload of `row` with this spec."""
+    spec = WorkloadSpec.model_validate(raw_spec)
     indicators = {
         indicator.name: IndicatorRef(
             indicator.name,

@@ -40,8 +40,8 @@ def main() -> int:
                     f"HARMONY_{name.upper()} is empty; give the URL of a server, "
                     "or run `harmony up`, which starts embedded ones"
                 )
-        listener = listen(settings.host, settings.ingest_port)
         app = make_standalone_app(make_deps(settings))
+        listener = listen(settings.host, settings.ingest_port)
     except HarmonyError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2
@@ -58,7 +58,8 @@ def listen(host: str, port: int) -> socket.socket:
         ConfigurationError: The address cannot be bound.
     """
     try:
-        return socket.create_server((host, port), backlog=256)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"HARMONY_HOST={host!r} HARMONY_INGEST_PORT={port}: cannot listen there ({error}); "

@@ -16,7 +16,7 @@ from services.ingest.due import CursorRow
 from services.ingest.samples import Samples, from_us, make_samples
 from services.kernel.db import partitions
 
-_WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version, w.spec"
+_WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
 
@@ -50,7 +50,8 @@ def find_workloads(
         "AS s(namespace, name) JOIN workloads w USING (namespace, name) WHERE w.is_active"
     )
     values = {"namespaces": [pair[0] for pair in pairs], "names": [pair[1] for pair in pairs]}
-    refs = [catalog.ref(WorkloadRow(*row)) for row in connection.execute(statement, values)]
+    rows = [WorkloadRow(*row) for row in connection.execute(statement, values)]
+    refs = _to_refs(connection, rows, catalog).values()
     return {(ref.namespace, ref.name): ref for ref in refs}
 
 
@@ -59,8 +60,30 @@ def load_workloads(
 ) -> dict[int, WorkloadRef]:
     """Workloads by id, active or not."""
     statement = text(f"SELECT {_WORKLOAD} FROM workloads w WHERE w.id = ANY(:ids)")  # noqa: S608 - our columns
-    rows = connection.execute(statement, {"ids": list(ids)})
-    return {row.id: catalog.ref(WorkloadRow(*row)) for row in rows}
+    rows = [WorkloadRow(*row) for row in connection.execute(statement, {"ids": list(ids)})]
+    return _to_refs(connection, rows, catalog)
+
+
+def _to_refs(
+    connection: Connection, rows: Sequence[WorkloadRow], catalog: WorkloadCatalog
+) -> dict[int, WorkloadRef]:
+    """Workloads by id; only the specs that the catalog does not know are read."""
+    refs = {row.id: catalog.known(row) for row in rows}
+    unknown = [workload_id for workload_id, ref in refs.items() if ref is None]
+    specs: dict[int, object] = {}
+    if unknown:
+        statement = text("SELECT id, spec FROM workloads WHERE id = ANY(:ids)")
+        found = connection.execute(statement, {"ids": unknown})
+        specs = {row.id: row.spec for row in found}
+    return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
+
+
+def _to_cursors(
+    connection: Connection, rows: Iterable[Any], catalog: WorkloadCatalog
+) -> list[CursorRow]:
+    pairs = [(WorkloadRow(*row[:6]), row[6:]) for row in rows]
+    refs = _to_refs(connection, [row for row, _ in pairs], catalog)
+    return [CursorRow(refs[row.id], *cursor) for row, cursor in pairs]
 
 
 def load_shard(connection: Connection, shard: int, catalog: WorkloadCatalog) -> list[CursorRow]:
@@ -71,7 +94,7 @@ def load_shard(connection: Connection, shard: int, catalog: WorkloadCatalog) -> 
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )
     rows = connection.execute(statement, {"shard": shard})
-    return [CursorRow(catalog.ref(WorkloadRow(*row[:7])), row[7], row[8]) for row in rows]
+    return _to_cursors(connection, rows, catalog)
 
 
 def lock_shard(
@@ -97,7 +120,7 @@ def lock_shard(
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id FOR UPDATE OF c"
     )
     rows = connection.execute(statement, {"shard": shard})
-    return [CursorRow(catalog.ref(WorkloadRow(*row[:7])), row[7], row[8]) for row in rows]
+    return _to_cursors(connection, rows, catalog)
 
 
 def note_samples(

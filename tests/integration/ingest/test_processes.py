@@ -16,13 +16,13 @@ import orjson
 import pytest
 from kombu.exceptions import OperationalError
 
-from services.ingest import service, tasks
+from services.ingest import main, service, tasks
 from services.ingest.deps import BestEffortSender, IngestDeps
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.errors import ConfigurationError
 from services.kernel.jobs import Job, RecordingSender
-from services.kernel.settings import Settings
+from services.kernel.settings import Settings, get_settings
 from services.kernel.worker import make_celery
 from tests.integration.ingest.conftest import Register, stored_steps
 
@@ -78,9 +78,7 @@ def test_a_broker_that_is_away_costs_no_sample() -> None:
 
 
 @pytest.fixture
-def in_worker(
-    deps: IngestDeps, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
-) -> IngestDeps:
+def in_worker(deps: IngestDeps, clock: FixedClock, monkeypatch: pytest.MonkeyPatch) -> IngestDeps:
     monkeypatch.setattr(tasks, "worker_deps", lambda: deps)
     return deps
 
@@ -145,19 +143,39 @@ def test_the_server_serves_until_it_is_stopped(
     assert "Traceback" not in output, output
 
 
-def test_wrong_settings_are_one_line_and_exit_2(database_url: str, redis_url: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("HARMONY_INGEST_PORT", "taken", "cannot listen there"),
+        ("HARMONY_DATABASE_URL", "", "HARMONY_DATABASE_URL is empty"),
+        ("HARMONY_DATABASE_URL", "mysql://x", "must be a Postgres URL"),
+        ("HARMONY_LATE_S", "soon", "HARMONY_LATE_S='soon'"),
+        ("HARMONY_PROMETHEUS_URL", "file:///x", "HARMONY_PROMETHEUS_URL='file:///x'"),
+    ],
+)
+def test_wrong_settings_are_one_line_and_exit_2(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("HARMONY_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("HARMONY_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("HARMONY_INGEST_PORT", "0")
+    monkeypatch.setattr(main, "configure_logging", lambda level, log_format: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for other, words in (
-            ({"HARMONY_INGEST_PORT": port}, f"HARMONY_INGEST_PORT={port}: cannot listen"),
-            ({"HARMONY_DATABASE_URL": ""}, "HARMONY_DATABASE_URL is empty"),
-            ({"HARMONY_LATE_S": "soon"}, "HARMONY_LATE_S='soon'"),
-        ):
-            process = run_main(environment(database_url, redis_url, **other))
-            output, _ = process.communicate(timeout=60)
-            assert process.returncode == 2, output
-            assert words in output
-            assert len(output.strip().splitlines()) == 1, output
+        monkeypatch.setenv(name, port if value == "taken" else value)
+        get_settings.cache_clear()
+        try:
+            assert main.main() == 2
+        finally:
+            get_settings.cache_clear()
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
 
 
 def test_a_wrong_source_url_is_named(settings: Settings) -> None:
