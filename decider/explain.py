@@ -38,7 +38,7 @@ def counterfactuals(
     request: ShardRequest, outlook: Outlook, config: DecideConfig
 ) -> list[dict[str, int]]:
     """Unguarded counts at other risk levels, at the median forecast, and at zero lead time."""
-    table = {f"epsilon_{e:g}": _at_level(outlook, e, config) for e in config.epsilons}
+    table = {f"epsilon_{e:g}": _at_level(request, outlook, e) for e in config.epsilons}
     table["median_forecast"] = _at_median(request, outlook)
     table["zero_lead_time"] = _at_zero_lead(outlook)
     floors = [effective_bounds(w) for w in request.workloads]
@@ -48,13 +48,22 @@ def counterfactuals(
     ]
 
 
-def _at_level(outlook: Outlook, epsilon: float, config: DecideConfig) -> IntArray:
-    rows = np.arange(outlook.level.size)
-    level = np.where(np.isinf(outlook.level), np.inf, epsilon)
-    if outlook.frontier is not None and config.sharing == "horizon":
-        return outlook.frontier.first_at(level)
-    plan = solve(outlook.program, np.zeros(rows.size), level, level)
-    return np.asarray(outlook.grid.counts[rows, plan.index[:, 0]])
+def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArray:
+    """First counts had the promise been `epsilon`, pacing and feedback being what they are.
+
+    The price of risk moves against the promise: with exponential tails the risk taken is inversely
+    proportional to it. At the workload's own epsilon this is the plan itself.
+    """
+    own = np.array([w.sla.epsilon if w.sla.epsilon else np.nan for w in request.workloads])
+    factor = np.where(np.isnan(own), 1.0, epsilon / own)
+    first, later = outlook.limits
+    plan = solve(
+        outlook.program,
+        outlook.multiplier / factor,
+        np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0)),
+        later * factor,
+    )
+    return np.asarray(outlook.grid.counts[np.arange(own.size), plan.index[:, 0]])
 
 
 def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:

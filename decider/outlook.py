@@ -18,7 +18,6 @@ from decider.predictive import Scenarios, StepTables, make_scenarios, stage_tabl
 from decider.risk import RiskLevel, risk_level
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 from decider.utility import (
-    Frontier,
     SearchConfig,
     plan_risk,
     search_multiplier,
@@ -43,7 +42,7 @@ class Outlook:
         charge: (W, K) risk that each first action answers for.
         multiplier: (W,) price of risk in use; 0 where there is none.
         is_feasible: (W,) whether some allowed count keeps the level.
-        frontier: Grid plans, where the horizon shares its risk.
+        limits: (W,) bounds on the risk of the first and of each later decision.
     """
 
     scenarios: Scenarios
@@ -57,7 +56,7 @@ class Outlook:
     charge: FloatArray
     multiplier: FloatArray
     is_feasible: BoolArray
-    frontier: Frontier | None
+    limits: tuple[FloatArray, FloatArray]
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -125,7 +124,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, frontier, multiplier = _solve(request, program, (scenarios, level), config)
+    plan, multiplier, limits = _solve(request, program, (scenarios, level), config)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
     return Outlook(
@@ -140,7 +139,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         charge,
         multiplier,
         np.asarray(least <= level + 1e-12),
-        frontier,
+        limits,
     )
 
 
@@ -149,8 +148,8 @@ def _solve(
     program: Program,
     given: tuple[Scenarios, FloatArray],
     config: DecideConfig,
-) -> tuple[Plan, Frontier | None, FloatArray]:
-    """Solve with the sharing mode's limits and multipliers, which are returned too."""
+) -> tuple[Plan, FloatArray, tuple[FloatArray, FloatArray]]:
+    """Solve with the sharing mode's multipliers and limits, which are returned too."""
     scenarios, level = given
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
@@ -162,7 +161,6 @@ def _solve(
     multiplier = np.where(carried, np.exp(held), 0.0)
     first_limit = np.where(stepwise, level, np.inf)
     later_limit = first_limit.copy()
-    frontier = None
     if shares.any():
         lead = lead_steps(request)
         search = SearchConfig(
@@ -177,7 +175,8 @@ def _solve(
         multiplier = np.where(shares, found, multiplier)
     most = np.minimum(config.first_step_ratio * level, 1.0)
     first_limit = np.where((shares & ~is_any) | carried, most, first_limit)
-    return solve(program, multiplier, first_limit, later_limit), frontier, multiplier
+    plan = solve(program, multiplier, first_limit, later_limit)
+    return plan, multiplier, (first_limit, later_limit)
 
 
 def lead_steps(request: ShardRequest) -> IntArray:

@@ -198,7 +198,7 @@ class RiskState:
     log_multiplier: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class History:
     """What happened before, newest last.
 

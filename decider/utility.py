@@ -24,18 +24,10 @@ class Frontier:
     Attributes:
         multiplier: (L,).
         risk: (L, W) risk of the plan under each.
-        first: (L, W) first count under each.
     """
 
     multiplier: FloatArray
     risk: FloatArray
-    first: IntArray
-
-    def first_at(self, level: FloatArray) -> IntArray:
-        """(W,) first count of the cheapest grid plan whose risk keeps `level`."""
-        keeps = self.risk <= level[None, :] + 1e-12
-        row = np.where(keeps.any(axis=0), np.argmax(keeps, axis=0), len(self.multiplier) - 1)
-        return np.asarray(np.take_along_axis(self.first, row[None, :], axis=0)[0])
 
 
 def step_risk(request: ShardRequest, tables: StepTables) -> FloatArray:
@@ -102,12 +94,11 @@ def trace_frontier(program: Program, risk_of: RiskOf, search: SearchConfig) -> F
     """Solve the programme on a logarithmic grid of multipliers."""
     n = program.current.size
     grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers)
-    risks, firsts = [], []
+    risks = []
     for value in grid:
         plan = solve(program, np.full(n, value))
         risks.append(np.maximum(risk_of(plan), 0.0))
-        firsts.append(program.grid.counts[np.arange(n), plan.index[:, 0]])
-    return Frontier(grid, np.stack(risks), np.stack(firsts))
+    return Frontier(grid, np.stack(risks))
 
 
 def search_multiplier(

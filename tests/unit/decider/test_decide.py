@@ -283,6 +283,13 @@ def test_the_record_is_json_and_the_summary_reads() -> None:
     assert "promised" in line
 
 
+@pytest.mark.parametrize("sharing", ["long_run", "step", "horizon"])
+def test_the_counterfactual_at_the_own_promise_is_the_plan(sharing: str) -> None:
+    config = DecideConfig(sharing=sharing)
+    (decision,) = decide_shard(shard(noisy(150.0, cv=0.2)), config, NOW_S)
+    assert decision.counterfactuals["epsilon_0.01"] == decision.raw
+
+
 def test_a_higher_promise_never_asks_for_less() -> None:
     finals = [
         decide_one(noisy(100.0, cv=0.2), workload(sla=Sla(epsilon))).raw

@@ -1,0 +1,121 @@
+"""The same inputs give the same bytes, in any shard and after storage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decider import (
+    Control,
+    DecideConfig,
+    History,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+    RiskState,
+    ScalingRules,
+    Sla,
+    decide_shard,
+)
+from decider.errors import ReplayMismatch
+from decider.replay import decision_bytes, from_bytes, replay, to_bytes
+from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
+
+
+def mixed_shard(seed: int, n: int = 5, budgets: dict[str, int | None] | None = None):
+    rng = np.random.default_rng(seed)
+    owners, paths = [], []
+    for i in range(n):
+        ready = int(rng.integers(0, 15))
+        ages = tuple(float(a) for a in rng.uniform(0, 200, int(rng.integers(0, 4))))
+        owners.append(
+            workload(
+                f"w{i}",
+                replicas=ReplicaState(ready + len(ages), ready, ages),
+                limits=Limits(0, int(rng.integers(15, 400))),
+                sla=Sla([0.01, None, 0.05][i % 3], ["TimeFraction", "DemandFraction"][i % 2]),
+                history=observed(*rng.uniform(0, 150, 5)),
+                risk=RiskState(log_multiplier=[None, 3.0][int(rng.integers(2))]),
+            )
+        )
+        paths.append(noisy(float(rng.uniform(1, 2000 if i == 4 else 200)), seed + i))
+    lead = np.exp(np.log(90) + 0.4 * rng.standard_normal((n, 8)))
+    capacity = 10 * np.exp(0.1 * rng.standard_normal((n, 8)))
+    return shard(np.stack(paths), owners, lead_s=lead, capacity=capacity, budgets=budgets)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    sharing=st.sampled_from(["long_run", "step", "horizon"]),
+    budget=st.sampled_from([None, 5, 40, 10_000]),
+)
+@settings(max_examples=15, deadline=None)
+def test_every_decision_replays_to_the_same_bytes(
+    seed: int, sharing: str, budget: int | None
+) -> None:
+    config = DecideConfig(sharing=sharing)
+    request = mixed_shard(seed, budgets={"H100": budget})
+    decisions = decide_shard(request, config, NOW_S + 7.0)
+    for row, decision in enumerate(decisions):
+        blob = to_bytes(request, row, decision, config, NOW_S + 7.0)
+        assert decision_bytes(replay(blob)) == decision_bytes(decision)
+
+
+def test_the_same_request_gives_the_same_bytes() -> None:
+    first, second = (decide_shard(mixed_shard(1), DecideConfig(), NOW_S) for _ in range(2))
+    assert [decision_bytes(d) for d in first] == [decision_bytes(d) for d in second]
+
+
+def test_every_field_of_the_inputs_survives_storage() -> None:
+    rules = ScalingRules(60.0, "Min", (RatePolicy("Pods", 3, 15.0),), 0.1)
+    owner = workload(
+        limits=Limits(1, 50, rules, rules, static_replicas=4),
+        control=Control(paused_until_s=NOW_S + 5, schedule="night", schedule_max=9),
+        history=History(
+            np.array([1.0, np.nan, 3.25]), NOW_S, ((NOW_S - 5, -2),), ((NOW_S - 9, 4),)
+        ),
+        risk=RiskState(0.1, 2.5, 100.0, 3.3),
+    )
+    request = shard(noisy(100.0), [owner])
+    config = DecideConfig(sharing="step", epsilons=(0.02,))
+    (decision,) = decide_shard(request, config, NOW_S)
+    back, back_config, now_s, _ = from_bytes(to_bytes(request, 0, decision, config, NOW_S))
+    assert back_config == config
+    assert now_s == NOW_S
+    (stored,) = back.workloads
+    blank = History()
+    assert replace(stored, history=blank) == replace(owner, history=blank)
+    np.testing.assert_array_equal(stored.history.demand, owner.history.demand)
+    assert stored.history.changes == owner.history.changes
+    np.testing.assert_array_equal(back.paths, request.paths)
+
+
+def test_scaled_half_precision_paths_are_kept_small_and_exact() -> None:
+    scale = float(np.float32(123456.7))
+    halves = (noisy(0.5) * 1.0).astype(np.float16).astype(np.float64)
+    request = shard(halves * scale, capacity=10_000.0)
+    (decision,) = decide_shard(request, DecideConfig(), NOW_S)
+    small = to_bytes(request, 0, decision, DecideConfig(), NOW_S, path_scale=scale)
+    large = to_bytes(request, 0, decision, DecideConfig(), NOW_S)
+    assert len(small) < len(large) / 1.5
+    assert decision_bytes(replay(small)) == decision_bytes(decision)
+
+
+@pytest.mark.parametrize("blob", [b"", b"nonsense", b"\x80\x04pickle"])
+def test_foreign_bytes_are_a_named_error(blob: bytes) -> None:
+    with pytest.raises(ReplayMismatch, match="not a decision's inputs"):
+        replay(blob)
+
+
+def test_another_format_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = shard(noisy(100.0))
+    (decision,) = decide_shard(request, DecideConfig(), NOW_S)
+    monkeypatch.setattr("decider.replay.FORMAT", 2)
+    blob = to_bytes(request, 0, decision, DecideConfig(), NOW_S)
+    monkeypatch.setattr("decider.replay.FORMAT", 1)
+    with pytest.raises(ReplayMismatch, match="format 2"):
+        replay(blob)
