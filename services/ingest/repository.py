@@ -15,8 +15,10 @@ from services.ingest.copy_encoding import HEADER, TRAILER
 from services.ingest.due import CursorRow
 from services.ingest.samples import Samples, from_us, make_samples
 from services.kernel.db import partitions
+from services.kernel.db.schema import PARTITIONED
 
 _WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
+PARTITIONED_TABLES = tuple(PARTITIONED)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
 

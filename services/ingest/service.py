@@ -23,7 +23,6 @@ from services.ingest.resample import Resampled, StepGrid, resample
 from services.ingest.samples import SECOND_US, from_us
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
-from services.kernel.db.schema import PARTITIONED
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
@@ -195,7 +194,9 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
 def retention(settings: Settings) -> dict[str, timedelta]:
     """How long each partitioned table keeps its rows."""
     decisions = timedelta(days=settings.retain_decisions_days)
-    kept = dict.fromkeys(PARTITIONED, decisions)  # evidence stays as long as what it explains
+    kept = dict.fromkeys(
+        repository.PARTITIONED_TABLES, decisions
+    )  # evidence stays as long as what it explains
     kept["observations"] = timedelta(days=settings.retain_observations_days)
     kept["indicators"] = timedelta(days=settings.retain_indicators_days)
     kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
