@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import redis
@@ -11,8 +12,9 @@ from services.admin.api import make_app
 from services.admin.service import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import SystemClock, make_clock
+from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
-from services.kernel.errors import HarmonyError
+from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.security import KeyVerifier, ensure_first_key
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
@@ -26,6 +28,8 @@ def make_deps(settings: Settings) -> AdminDeps:
     """
     engine = make_engine(settings.database_url)
     check_reachable(engine)
+    if current_revision(engine) is None:
+        raise ConfigurationError("the database has no schema yet; run `harmony migrate` first")
     client = redis.Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
     return AdminDeps(
         engine=engine,
@@ -38,26 +42,45 @@ def make_deps(settings: Settings) -> AdminDeps:
     )
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigurationError: The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named so that asyncio turns Nagle's delay off.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"HARMONY_PORT={port}: {host}:{port} cannot be used ({error.strerror}); "
+            "choose another port or end the process that has it"
+        ) from error
+    return listener
+
+
 def main() -> int:
     """Serve until stopped; 2 where a setting or a server is wrong."""
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
         deps = make_deps(settings)
+        listener = bind(settings.host, settings.port)
         token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())
     except HarmonyError as error:
         print(error.message, file=sys.stderr)
         return 2
     if token is not None:
         print(f"admin API key, shown this once: {token}", flush=True)
-    uvicorn.run(
-        make_app(deps),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
+    config = uvicorn.Config(
+        make_app(deps), log_config=None, access_log=False, server_header=False, lifespan="off"
     )
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

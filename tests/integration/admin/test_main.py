@@ -1,0 +1,84 @@
+"""The admin service as a process: it serves, says what is wrong, and ends when told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+REPO = Path(__file__).parents[3]
+pytestmark = pytest.mark.integration
+
+
+def start(database_url: str, redis_url: str, port: int, **extra: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "HARMONY_DATABASE_URL": database_url,
+        "HARMONY_REDIS_URL": redis_url,
+        "HARMONY_PORT": str(port),
+        **extra,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.admin.main"],
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_it_serves_with_the_key_that_it_prints_and_ends(database_url: str, redis_url: str) -> None:
+    port = free_port()
+    process = start(database_url, redis_url, port)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    token = line.strip().rpartition(" ")[2]
+    assert line.startswith("admin API key, shown this once: hk_")
+    transport = httpx.HTTPTransport(retries=20)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport) as client:
+        assert client.get("/readyz").status_code == 200
+        answer = client.get("/v1/workloads", headers={"Authorization": f"Bearer {token}"})
+        assert answer.json() == {"items": [], "next_cursor": None}
+        assert "harmony_http_requests_total" in client.get("/metrics").text
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_what_is_wrong_is_said_in_one_line(
+    database: Engine, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        cases = [
+            (start("mysql://x", redis_url, port), "HARMONY_DATABASE_URL"),
+            (start("postgresql://u@127.0.0.1:1/x", redis_url, port), "cannot be reached"),
+            (start(database_url, redis_url, port), "cannot be used"),
+            (start(database_url, redis_url, port, HARMONY_STEP_S="0"), "HARMONY_STEP_S"),
+        ]
+        for process, says in cases:
+            _, error = process.communicate(timeout=60)
+            assert process.returncode == 2, error
+            assert says in error
+            assert error.count("\n") == 1, error
+    with database.begin() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+    process = start(database_url, redis_url, free_port())
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "harmony migrate" in error
