@@ -124,7 +124,6 @@ class TrainConfig:
         tail_weight: Extra weight of each level >= 0.95 in the loss.
         workload_dropout: Share of rows whose workload embedding is hidden in training, so that an
             unknown workload is served by the shared one.
-        input_noise: Standard deviation of the noise added to features in training.
         average_decay: Decay of the exponential average of parameters.
         flow_epochs: Passes when fitting the flow copula.
     """
@@ -140,7 +139,6 @@ class TrainConfig:
     weight_decay: float = 1e-3
     tail_weight: float = 0.02
     workload_dropout: float = 0.2
-    input_noise: float = 0.0
     average_decay: float = 0.98
     flow_epochs: int = 3
 

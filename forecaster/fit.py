@@ -188,9 +188,6 @@ class _Trainer:
         hidden = torch.rand(len(batch), generator=self.generator)
         known = hidden >= self.config.train.workload_dropout
         batch.inputs.workload.mul_(known)
-        if self.config.train.input_noise > 0:
-            noise = torch.empty_like(batch.inputs.tokens).normal_(generator=self.generator)
-            batch.inputs.tokens.add_(self.config.train.input_noise * noise)
         quantiles, _ = self.net(batch.inputs)
         loss = self.loss(quantiles, batch)
         if not torch.isfinite(loss):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,33 +68,45 @@ class Span:
 
 def load_samples(
     connection: Connection,
-    workload_ids: Sequence[int],
+    series: Sequence[tuple[int, str]],
     origin_at: datetime,
     step_s: int,
     spans: Sequence[Span],
 ) -> Samples:
-    """Observed steps of all indicators within `spans`, in one query.
+    """Observed steps of (workload id, indicator) pairs within `spans`, in one query.
 
-    Each (workload, indicator) comes back as one packed array of (steps from the origin, value):
-    an order of magnitude less to send and parse than rows.
+    Each pair comes back as one packed array of (steps from the origin, value): an order of
+    magnitude less to send and parse than rows. The lateral join walks the key once per pair and
+    span, so the cost does not grow with the history kept. Spans must not overlap.
     """
-    within = " OR ".join(f"step_at BETWEEN :first_{i} AND :last_{i}" for i in range(len(spans)))
     statement = text(
-        "SELECT workload_id, indicator, string_agg("  # noqa: S608 - only numbered parameters
-        " int4send((extract(epoch FROM step_at - :origin_at) / :step_s)::int) || float4send(value),"
-        " ''::bytea ORDER BY step_at) AS packed "
-        "FROM indicators WHERE workload_id = ANY(:ids) AND is_observed AND value IS NOT NULL "
-        f"AND ({within}) GROUP BY workload_id, indicator"
+        "SELECT k.workload_id, k.indicator, string_agg("
+        " int4send((extract(epoch FROM i.step_at - :origin_at) / :step_s)::int)"
+        " || float4send(i.value), ''::bytea ORDER BY i.step_at) AS packed "
+        "FROM unnest(CAST(:ids AS integer[]), CAST(:names AS text[])) AS k(workload_id, indicator) "
+        "CROSS JOIN unnest(CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[])) "
+        "  AS s(first_at, last_at) "
+        "CROSS JOIN LATERAL (SELECT step_at, value FROM indicators "
+        "  WHERE workload_id = k.workload_id AND indicator = k.indicator "
+        "  AND step_at BETWEEN s.first_at AND s.last_at "
+        "  AND is_observed AND value IS NOT NULL) AS i "
+        "GROUP BY k.workload_id, k.indicator"
     )
-    parameters: dict[str, Any] = {
-        "ids": list(workload_ids),
+    parameters = {
+        "ids": [workload_id for workload_id, _ in series],
+        "names": [name for _, name in series],
         "origin_at": origin_at,
         "step_s": step_s,
+        "firsts": [span.first_at for span in spans],
+        "lasts": [span.last_at for span in spans],
     }
-    for i, span in enumerate(spans):
-        parameters[f"first_{i}"], parameters[f"last_{i}"] = span.first_at, span.last_at
     rows = connection.execute(statement, parameters)
     return {(r.workload_id, r.indicator): bytes(r.packed) for r in rows}
+
+
+def indicator_pairs(workloads: Iterable[WorkloadRow]) -> list[tuple[int, str]]:
+    """All (workload id, indicator) pairs of some workloads."""
+    return [(w.id, indicator.name) for w in workloads for indicator in w.spec.indicators]
 
 
 def insert_forecasts(
@@ -105,8 +117,12 @@ def insert_forecasts(
     target = CopyTarget(
         forecasts, FORECAST_COLUMNS, "nothing", ("workload_id", "origin_at", "model_version")
     )
-    values = [(i, *astuple(row), created_at) for i, row in zip(ids, rows, strict=True)]
+    values = [(i, *_values(row), created_at) for i, row in zip(ids, rows, strict=True)]
     return copy_rows(connection, target, values)
+
+
+def _values(row: ForecastRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, column) for column in FORECAST_COLUMNS[1:-1])
 
 
 def load_calibration(

@@ -52,16 +52,21 @@ class Forecasting:
 
 
 def context_spans(origin_at: datetime, step_s: int, window: WindowConfig) -> list[Span]:
-    """Stretches of steps that a window at `origin_at` reads: context and seasonal blocks."""
+    """Stretches of steps that a window at `origin_at` reads; apart, oldest first."""
     step = timedelta(seconds=step_s)
-    spans = [Span(origin_at - (window.context - 1) * step, origin_at)]
+    found = [Span(origin_at - (window.context - 1) * step, origin_at)]
     for lag_s in window.season_lags_s:
         lag = max(round(lag_s / step_s), 1) * step
         first = origin_at - lag - (window.season_past - 1) * step
-        last = min(origin_at - lag + window.horizon * step, origin_at)
-        if first < spans[0].first_at:
-            spans.append(Span(first, last))
-    return spans
+        found.append(Span(first, min(origin_at - lag + window.horizon * step, origin_at)))
+    found.sort(key=lambda span: span.first_at)
+    merged = found[:1]
+    for span in found[1:]:
+        if span.first_at <= merged[-1].last_at:
+            merged[-1] = Span(merged[-1].first_at, max(merged[-1].last_at, span.last_at))
+        else:
+            merged.append(span)
+    return merged
 
 
 def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
@@ -110,7 +115,7 @@ def _forecast_group(
     step_s = workloads[0].step_s
     samples = repository.load_samples(
         connection,
-        [w.id for w in workloads],
+        repository.indicator_pairs(workloads),
         origin_at,
         step_s,
         context_spans(origin_at, step_s, window),

@@ -104,9 +104,9 @@ def _load_chunk(
 ) -> list[Series]:
     step_s = workloads[0].step_s
     first_at = floor_step(origin_at, step_s) - timedelta(seconds=(n_steps - 1) * step_s)
-    samples = repository.load_samples(
-        connection, [w.id for w in workloads], origin_at, step_s, [Span(first_at, origin_at)]
-    )
+    pairs = repository.indicator_pairs(workloads)
+    spans = [Span(first_at, origin_at)]
+    samples = repository.load_samples(connection, pairs, origin_at, step_s, spans)
     origin_s = int(origin_at.timestamp())
     return [to_series(w, samples, origin_s, n_steps) for w in workloads]
 

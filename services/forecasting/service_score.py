@@ -74,14 +74,13 @@ def _actuals(
     horizon = max(len(row.quantiles[0]) for row in rows)
     step = timedelta(seconds=step_s)
     span = Span(origin_at - 11 * step, origin_at + horizon * step)
-    samples = repository.load_samples(
-        connection, [row.workload_id for row in rows], origin_at, step_s, [span]
-    )
+    demands = {row.workload_id: workloads[row.workload_id].spec.demand for row in rows}
+    samples = repository.load_samples(connection, list(demands.items()), origin_at, step_s, [span])
     actual = np.zeros((len(rows), horizon), dtype=np.float32)
     observed = np.zeros(actual.shape, dtype=bool)
     last = np.full(len(rows), np.nan, dtype=np.float32)
     for i, row in enumerate(rows):
-        packed = samples.get((row.workload_id, workloads[row.workload_id].spec.demand))
+        packed = samples.get((row.workload_id, demands[row.workload_id]))
         if not packed:
             continue
         records = np.frombuffer(packed, dtype=SAMPLE)
