@@ -194,9 +194,8 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
 def retention(settings: Settings) -> dict[str, timedelta]:
     """How long each partitioned table keeps its rows."""
     decisions = timedelta(days=settings.retain_decisions_days)
-    kept = dict.fromkeys(
-        repository.PARTITIONED_TABLES, decisions
-    )  # evidence stays as long as what it explains
+    # evidence stays as long as what it explains
+    kept = dict.fromkeys(repository.PARTITIONED_TABLES, decisions)
     kept["observations"] = timedelta(days=settings.retain_observations_days)
     kept["indicators"] = timedelta(days=settings.retain_indicators_days)
     kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
