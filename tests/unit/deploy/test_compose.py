@@ -140,3 +140,31 @@ def test_grafana_is_provisioned_with_what_the_dashboards_use(services: dict[str,
     provider = yaml.safe_load((folder / "provisioning/dashboards/dashboards.yml").read_text())
     inside = provider["providers"][0]["options"]["path"]
     assert any(v.endswith(f":{inside}:ro") for v in services["grafana"]["volumes"])
+
+
+def test_the_package_holds_every_module_and_file() -> None:
+    """An image installs the package, so what is not in it is not there."""
+    import fnmatch
+    import tomllib
+
+    config = tomllib.loads((REPO / "pyproject.toml").read_text())
+    patterns: dict[str, list[str]] = config["tool"]["setuptools"]["package-data"]
+    for root in ("forecaster", "decider", "services"):
+        for path in sorted((REPO / root).rglob("*")):
+            if not path.is_file() or "__pycache__" in path.parts:
+                continue
+            package = path.parent
+            while not (package / "__init__.py").exists():
+                package = package.parent
+            inside = path.relative_to(package).as_posix()
+            name = ".".join(package.relative_to(REPO).parts)
+            if path.suffix == ".py":
+                assert package == path.parent, f"{path.parent} has no __init__.py"
+                continue
+            if "/" not in inside and path.name.endswith(".md"):
+                continue  # notes for readers of the source
+            globs = patterns["*"] + patterns.get(name, [])
+            fits = [
+                g for g in globs if fnmatch.fnmatch(inside, g) and g.count("/") == inside.count("/")
+            ]
+            assert fits, f"{path.relative_to(REPO)} is not in the package"
