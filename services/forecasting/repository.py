@@ -76,21 +76,22 @@ def load_samples(
     """Observed steps of (workload id, indicator) pairs within `spans`, in one query.
 
     Each pair comes back as one packed array of (steps from the origin, value): an order of
-    magnitude less to send and parse than rows. The lateral join walks the key once per pair and
-    span, so the cost does not grow with the history kept. Spans must not overlap.
+    magnitude less to send and parse than rows. The aggregate inside the lateral join makes
+    Postgres walk the key once per pair and span, so the cost does not grow with the history kept. Spans must not overlap.
     """
     statement = text(
-        "SELECT k.workload_id, k.indicator, string_agg("
-        " int4send((extract(epoch FROM i.step_at - :origin_at) / :step_s)::int)"
-        " || float4send(i.value), ''::bytea ORDER BY i.step_at) AS packed "
+        "SELECT k.workload_id, k.indicator, "
+        "string_agg(i.packed, ''::bytea ORDER BY s.first_at) AS packed "
         "FROM unnest(CAST(:ids AS integer[]), CAST(:names AS text[])) AS k(workload_id, indicator) "
         "CROSS JOIN unnest(CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[])) "
         "  AS s(first_at, last_at) "
-        "CROSS JOIN LATERAL (SELECT step_at, value FROM indicators "
-        "  WHERE workload_id = k.workload_id AND indicator = k.indicator "
+        "CROSS JOIN LATERAL (SELECT string_agg("
+        "    int4send((extract(epoch FROM step_at - :origin_at) / :step_s)::int)"
+        "    || float4send(value), ''::bytea ORDER BY step_at) AS packed "
+        "  FROM indicators WHERE workload_id = k.workload_id AND indicator = k.indicator "
         "  AND step_at BETWEEN s.first_at AND s.last_at "
         "  AND is_observed AND value IS NOT NULL) AS i "
-        "GROUP BY k.workload_id, k.indicator"
+        "WHERE i.packed IS NOT NULL GROUP BY k.workload_id, k.indicator"
     )
     parameters = {
         "ids": [workload_id for workload_id, _ in series],
