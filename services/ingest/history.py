@@ -93,7 +93,7 @@ class HistoryFrame:
 class BackfillResult:
     """What a back-fill wrote."""
 
-    n_rows: int
+    n_rows: int  # new or changed
     n_observed: int
     rejected: tuple[Rejection, ...]
 

@@ -266,7 +266,7 @@ def write_indicators(
         span_us: Start of the first and of the last step.
 
     Returns:
-        Rows that are new or were replaced.
+        Rows that are new or were changed.
     """
     _stage(connection, "indicators", INDICATOR_COLUMNS, chunks, span_us)
     names = ", ".join(INDICATOR_COLUMNS)
@@ -274,7 +274,8 @@ def write_indicators(
         f"INSERT INTO indicators AS i ({names}) SELECT {names} FROM pg_temp.ingest_indicators "  # noqa: S608 - our columns
         "ON CONFLICT (workload_id, indicator, step_at) DO UPDATE SET "
         "value = EXCLUDED.value, is_observed = EXCLUDED.is_observed "
-        "WHERE EXCLUDED.is_observed OR NOT i.is_observed"
+        "WHERE (EXCLUDED.is_observed OR NOT i.is_observed) "
+        "AND (i.is_observed, i.value) IS DISTINCT FROM (EXCLUDED.is_observed, EXCLUDED.value)"
     )
     return connection.execute(statement).rowcount
 
