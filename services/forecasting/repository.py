@@ -77,7 +77,8 @@ def load_samples(
 
     Each pair comes back as one packed array of (steps from the origin, value): an order of
     magnitude less to send and parse than rows. The aggregate inside the lateral join makes
-    Postgres walk the key once per pair and span, so the cost does not grow with the history kept. Spans must not overlap.
+    Postgres walk the key once per pair and span, so the cost does not grow with the history
+    kept. Spans must not overlap.
     """
     statement = text(
         "SELECT k.workload_id, k.indicator, "
