@@ -271,8 +271,14 @@ def test_08_a_status_written_through_the_main_endpoint_is_ignored(
     name = gadgets.name("g")
     body = {**gadgets.gadget(name), "status": {"note": "from create"}}
     assert "status" not in gadgets.do("POST", gadgets.gadgets(), body)
-    patch = {"status": {"note": "from patch"}}
+    patch: Obj = {"status": {"note": "from patch"}}
     assert "status" not in gadgets.do("PATCH", gadgets.gadgets(name), patch, media_type=MERGE)
+    kept = {"status": {"note": "kept"}}
+    gadgets.do("PATCH", gadgets.gadgets(name, "status"), kept, media_type=MERGE)
+    patch = {"spec": {"size": 4}, "status": {"note": "from patch"}}
+    after = gadgets.do("PATCH", gadgets.gadgets(name), patch, media_type=MERGE)
+    assert after["status"] == {"note": "kept"}
+    assert gadgets.do("PUT", gadgets.gadgets(name), after | patch)["status"] == {"note": "kept"}
 
 
 def test_09_the_status_subresource_writes_status_only(gadgets: ClusterUnderTest) -> None:
@@ -796,6 +802,27 @@ def test_24_access_reviews_answer_from_roles(cluster: ClusterUnderTest) -> None:
     assert not is_allowed("update", "scale", here)
     assert not is_allowed("patch", "", here)
     assert not is_allowed("patch", "scale", "default")
+
+
+def test_24_a_rule_can_be_limited_to_named_objects(cluster: ClusterUnderTest) -> None:
+    account = cluster.name("sa")
+    cluster.do("POST", cluster.core("serviceaccounts"), {"metadata": {"name": account}})
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    allow(cluster, account, {**rule, "resourceNames": ["mine"]})
+
+    def is_allowed(name: str) -> bool:
+        attributes = {"verb": "get", "resource": "configmaps", "name": name}
+        spec = {
+            "user": f"system:serviceaccount:{cluster.namespace}:{account}",
+            "resourceAttributes": {**attributes, "namespace": cluster.namespace},
+        }
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return cluster.do("POST", path, {**review, "spec": spec})["status"]["allowed"]
+
+    assert cluster.eventually(lambda: is_allowed("mine"), 10)
+    assert not is_allowed("other")
+    assert not is_allowed("")
 
 
 def test_24_a_service_account_without_the_verb_gets_403(cluster: ClusterUnderTest) -> None:

@@ -130,7 +130,7 @@ class Objects:
             new = self._own(rtype, None, new, write)
         else:
             new["metadata"] = {**new["metadata"], "managedFields": managed}
-        return self._commit(rtype, None, new, write)
+        return self._commit(rtype, new, write)
 
     def replace(self, rtype: ResourceType, old: Obj, body: Obj, write: Write) -> Obj:
         """PUT on the object or one of its subresources; `body` is the whole new state."""
@@ -284,14 +284,10 @@ class Objects:
             new = self._own(rtype, old, new, write)
         else:
             new["metadata"] = {**meta, "managedFields": managed}
-        return self._commit(rtype, old, new, write)
+        return self._commit(rtype, new, write)
 
-    def _commit(self, rtype: ResourceType, old: Obj | None, new: Obj, write: Write) -> Obj:
-        if old is not None and is_same(old, new):
-            return old
-        if write.is_dry_run:
-            return new
-        return self.write(rtype, new)
+    def _commit(self, rtype: ResourceType, new: Obj, write: Write) -> Obj:
+        return new if write.is_dry_run else self.write(rtype, new)
 
     def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None, write: Write) -> Obj:
         admission = self.admissions.get(rtype.storage_key)

@@ -63,6 +63,11 @@ def test_defaults_reach_into_defaults_and_maps_but_not_over_a_null_that_may_be()
     assert filled["spec"] == {"map": {"k": {"x": 7}}, "nil": None, "inner": {"deep": "z"}}
 
 
+def test_a_null_that_may_not_be_null_counts_as_absent() -> None:
+    filled = with_defaults({"spec": {"inner": {"deep": None}}}, SCHEMA)
+    assert filled["spec"]["inner"] == {"deep": "z"}
+
+
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
