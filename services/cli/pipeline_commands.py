@@ -1,7 +1,121 @@
-"""Commands that look into a running platform or run one stage of it by hand."""
+"""Commands that run one stage of the pipeline by hand, or look into what it did."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.panel import Panel
+
+from services.cli.connection import connected_settings
+from services.cli.output import console, print_json, print_table
+from services.kernel.clock import SystemClock
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+At = Annotated[
+    datetime | None,
+    typer.Option(help="Time, UTC; the last complete step before it. Default: the newest step."),
+]
+DecisionId = Annotated[int, typer.Argument(min=1, help="Id of the decision.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
+    for command in (ingest, forecast, decide, explain, replay):
+        app.command()(command)
+
+
+def ingest(
+    file: Annotated[Path, typer.Argument(help="Trace: a parquet as docs/traces.md describes.")],
+    demand: Annotated[
+        str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load a trace: register its workloads (Advisory) and store it as their history.
+
+    To feed a running platform, push to `POST /v1/observations` or set HARMONY_PROMETHEUS_URL.
+    """
+    from services.lab.platform.stages import ingest_trace
+
+    report = ingest_trace(connected_settings(), file, demand, SystemClock().now())
+    if as_json:
+        print_json(
+            {
+                "workloads": report.n_workloads,
+                "rows": report.n_rows,
+                "observed": report.n_observed,
+                "dropped": list(report.dropped),
+            }
+        )
+        return
+    console.print(
+        f"{report.n_workloads} workloads, {report.n_rows} rows, {report.n_observed} observed"
+    )
+    for line in report.dropped:
+        console.print(f"left out: {line}")
+
+
+def forecast(at: At = None, as_json: AsJson = False) -> None:
+    """Forecast every workload at an origin and show the next step's quantiles."""
+    from services.lab.platform.stages import forecast_now, origin_of
+
+    settings = connected_settings()
+    origin_at = origin_of(settings, _aware(at))
+    rows = forecast_now(settings, origin_at)
+    _show(f"Forecasts at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
+
+
+def decide(at: At = None, as_json: AsJson = False) -> None:
+    """Decide for every workload that has been forecast at an origin, and show the decisions."""
+    from services.lab.platform.stages import decide_now, origin_of
+
+    settings = connected_settings()
+    origin_at = origin_of(settings, _aware(at))
+    rows = decide_now(settings, origin_at)
+    _show(f"Decisions at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
+
+
+def explain(decision: DecisionId, as_json: AsJson = False) -> None:
+    """Say why a decision was made: constraint, guards, risk, cost, counterfactuals."""
+    from services.lab.platform.stages import explain_decision
+
+    found = explain_decision(connected_settings(), decision)
+    if as_json:
+        print_json(found)
+        return
+    plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+    lines = "\n".join(f"{key:26} {value}" for key, value in plain.items())
+    console.print(Panel(lines, title=f"decision {decision}", title_align="left"))
+    for key, value in found.items():
+        if isinstance(value, dict) and value:
+            print_table(key, [value])
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            print_table(key, value)
+
+
+def replay(decision: DecisionId, as_json: AsJson = False) -> None:
+    """Make a stored decision again from its inputs; the bytes must be the same."""
+    from services.lab.platform.stages import replay_decision
+
+    found = replay_decision(connected_settings(), decision)
+    if as_json:
+        print_json(found)
+    else:
+        verdict = "the same bytes" if found["is_identical"] else "DIFFERENT bytes"
+        console.print(f"decision {decision}: {verdict} ({found['replayed_sha256'][:16]}…)")
+    if not found["is_identical"]:
+        raise typer.Exit(1)
+
+
+def _aware(at: datetime | None) -> datetime | None:
+    return None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
+
+
+def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(title, rows)

@@ -16,7 +16,7 @@ from services.lab.fleet import (
 )
 
 _DAY_S = 86400
-MAX_TRACE_HISTORY_STEPS = 2016
+MAX_TRACE_HISTORY_STEPS = 4032
 
 
 def load_fleet(options: DemoOptions) -> Fleet:

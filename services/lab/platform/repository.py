@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -33,3 +34,72 @@ def load_status(engine: Engine) -> list[dict[str, Any]]:
     """One row per active workload: replicas, promise, measured violations, rung, reason."""
     with engine.connect() as connection:
         return [dict(row._mapping) for row in connection.execute(_STATUS)]
+
+
+def load_workload_ids(engine: Engine) -> dict[str, int]:
+    """Id of each active workload by `namespace/name`."""
+    query = text("SELECT namespace || '/' || name, id FROM workloads WHERE is_active")
+    with engine.connect() as connection:
+        return {str(key): int(workload_id) for key, workload_id in connection.execute(query)}
+
+
+def load_active_shards(engine: Engine) -> list[int]:
+    """Shards that hold an active workload."""
+    query = text("SELECT DISTINCT shard FROM workloads WHERE is_active ORDER BY shard")
+    with engine.connect() as connection:
+        return [int(row[0]) for row in connection.execute(query)]
+
+
+def load_newest_step(engine: Engine) -> datetime | None:
+    """Start of the newest step that any active workload was measured in."""
+    query = text("""
+        SELECT max(i.step_at) FROM workloads w CROSS JOIN LATERAL (
+          SELECT step_at FROM indicators
+          WHERE workload_id = w.id AND indicator = w.spec->>'demand'
+          ORDER BY step_at DESC LIMIT 1) i
+        WHERE w.is_active
+    """)
+    with engine.connect() as connection:
+        found = connection.execute(query).scalar()
+    return found if isinstance(found, datetime) else None
+
+
+_FORECASTS = text("""
+SELECT f.id, w.namespace || '/' || w.name AS workload, f.origin_at, f.model_version AS model,
+       f.rung, f.reason, f.quantile_levels, ARRAY(SELECT unnest(f.quantiles[:][1:1])) AS next_step
+FROM forecasts f JOIN workloads w ON w.id = f.workload_id
+WHERE f.origin_at = :origin ORDER BY workload
+""")
+_SHOWN_LEVELS = (0.1, 0.5, 0.9, 0.99)
+
+
+def load_forecasts_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any]]:
+    """Forecasts of one origin: model, rung, reason and a few quantiles of the next step."""
+    found = []
+    with engine.connect() as connection:
+        for row in connection.execute(_FORECASTS, {"origin": origin_at}):
+            shown = dict(row._mapping)
+            levels, values = shown.pop("quantile_levels"), shown.pop("next_step")
+            for level in _SHOWN_LEVELS:
+                at = [n for n, known in enumerate(levels) if abs(known - level) < 1e-6]
+                has_value = bool(at) and at[0] < len(values)
+                shown[f"p{level * 100:g}"] = round(values[at[0]], 4) if has_value else None
+            found.append(shown)
+    return found
+
+
+_DECISIONS = text("""
+SELECT d.id, w.namespace || '/' || w.name AS workload, d.current_replicas AS current,
+       d.raw_replicas AS raw, d.desired_replicas AS desired, d.direction, d.reason,
+       d.binding_constraint AS binding, d.rung, d.risk_target, d.risk_estimated,
+       d.cost_delta_usd_per_h
+FROM decisions d JOIN workloads w ON w.id = d.workload_id
+WHERE d.origin_at = :origin ORDER BY workload
+""")
+
+
+def load_decisions_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any]]:
+    """Decisions of one origin."""
+    with engine.connect() as connection:
+        rows = connection.execute(_DECISIONS, {"origin": origin_at})
+        return [dict(row._mapping) for row in rows]
