@@ -1,0 +1,130 @@
+"""Harmony against its rivals on one trace, at one or more promises, with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from services.lab.backtest.controller import ControllerOptions
+from services.lab.backtest.run import Trained, run_harmony, train, without_model
+from services.lab.fleet import Fleet
+from services.lab.simulator import PolicyScore, run_rivals, score, simulate_history
+
+SIMPLE = "harmony_best_simple"
+MODEL = "harmony"
+_BASELINES = ("hpa", "trailing_percentile", "static_peak")
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseResult:
+    """Scores at one promise.
+
+    Attributes:
+        epsilon: Promised largest share of time out of SLA.
+        scores: Harmony with the model, with the best simple forecaster, and the rivals.
+    """
+
+    epsilon: float
+    scores: tuple[PolicyScore, ...]
+
+    def score(self, name: str) -> PolicyScore:
+        """One policy's score."""
+        return next(s for s in self.scores if s.name == name)
+
+    def verdict(self) -> str:
+        """Whether forecasting paid, in a sentence.
+
+        A rival that kept the promise at a lower cost beats Harmony; one that broke it by more
+        than Harmony did is no rival at this promise.
+        """
+        own = self.score(MODEL)
+        kept = max(self.epsilon, own.violation_rate)
+        rivals = [s for s in self.scores if s.name in _BASELINES and s.violation_rate <= kept]
+        broken = (
+            ""
+            if own.violation_rate <= self.epsilon
+            else f" Harmony broke its promise of {self.epsilon:.2%}: {own.violation_rate:.2%}."
+        )
+        if not rivals:
+            return f"No rival kept as low a violation rate as Harmony.{broken}"
+        best = min(rivals, key=lambda s: s.cost_usd)
+        change = own.cost_usd / best.cost_usd - 1.0
+        if change < 0:
+            return f"Forecasting paid: {-change:.1%} cheaper than {best.name}.{broken}"
+        return f"Forecasting did not pay here: {change:.1%} dearer than {best.name}.{broken}"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A whole backtest.
+
+    Attributes:
+        fleet: What was replayed.
+        trained: The predictors.
+        results: One per promise.
+    """
+
+    fleet: Fleet
+    trained: Trained
+    results: tuple[PromiseResult, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--json` writes."""
+        return {
+            "data": self.fleet.label,
+            "seed": self.fleet.seed,
+            "step_s": self.fleet.step_s,
+            "simulated_hours": self.fleet.replay_hours,
+            "workloads": self.fleet.n_workloads,
+            "forecaster": self.trained.reason,
+            "runs": [
+                {
+                    "epsilon": result.epsilon,
+                    "policies": {s.name: _policy_json(s) for s in result.scores},
+                    "verdict": result.verdict(),
+                }
+                for result in self.results
+            ],
+        }
+
+
+def _policy_json(one: PolicyScore) -> dict[str, Any]:
+    return {**one.to_json(), "unserved": round(one.unserved_ratio, 6), "setting": one.setting}
+
+
+def run_study(
+    fleet: Fleet, epsilons: Sequence[float], tell: Callable[[str], None] = lambda _: None
+) -> Study:
+    """Train on the history, then replay the rest under every policy.
+
+    Args:
+        fleet: History to train and tune on, and the part to replay, scored once.
+        epsilons: Promises.
+        tell: Called with what is being done.
+    """
+    tell("simulating the history")
+    history = simulate_history(fleet)
+    tell("training the forecaster on the history")
+    trained = train(fleet, history, seed=fleet.seed)
+    results = []
+    for epsilon in epsilons:
+        tell(f"promise {epsilon:.2%}: tuning and running the rivals")
+        rivals = run_rivals(fleet, epsilon=epsilon, seed=fleet.seed)
+        found = []
+        arms = [(SIMPLE, without_model(trained))]
+        if trained.ladder.model is not None:
+            arms.insert(0, (MODEL, trained))
+        for name, predictors in arms:
+            tell(f"promise {epsilon:.2%}: running {name}")
+            run = run_harmony(fleet, history, predictors, ControllerOptions(epsilon))
+            found.append((name, run))
+        if trained.ladder.model is None:  # the gate demoted the model: this is what would serve
+            found.insert(0, (MODEL, found[0][1]))
+        own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]
+        results.append(PromiseResult(epsilon, (*own, *rivals.scores)))
+    return Study(fleet, trained, tuple(results))
+
+
+def _named(one: PolicyScore, name: str) -> PolicyScore:
+    return replace(one, name=name, setting="as deployed, nothing tuned")

@@ -1,0 +1,1 @@
+"""`harmony bench …`: figures for the documents, each from a command."""
