@@ -1,4 +1,4 @@
-"""kopf: start and stop of the loop, and watch events that wake it.
+"""kopf: watch events that wake the loop, and the life of both.
 
 The handlers are `on.event` ones on purpose. kopf's `on.create`, `on.update` and `on.delete` keep
 their state in annotations and finalizers of every object: a write per object and start, and a
@@ -8,17 +8,28 @@ compares everything that exists with everything that is registered, so a missed 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import kopf
+import structlog
 
+from services.kernel import telemetry
 from services.operator.kube_http import load_configuration
 from services.operator.listener import ReconcileLoop
 from services.operator.memory import Deps
 from services.operator.schemas import GROUP, VERSION
+
+log = structlog.get_logger("operator")
+
+_RESTART_S = 5.0
+_END_S = 4.0
 
 
 class EndlessBackoff:
@@ -29,21 +40,13 @@ class EndlessBackoff:
         return itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
 
 
-def make_registry(deps: Deps) -> kopf.OperatorRegistry:
-    """Handlers that work with `deps`."""
+def make_registry(deps: Deps, wake: Callable[[], None]) -> kopf.OperatorRegistry:
+    """Handlers: quiet settings, the login, and `wake` at each change of a GPUAutoscaler."""
     registry = kopf.OperatorRegistry()
-    running: list[ReconcileLoop] = []
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        running.append(ReconcileLoop(deps))
-        running[0].start()
-
-    @kopf.on.cleanup(registry=registry)
-    async def stop(**_: Any) -> None:
-        for loop in running:
-            await loop.stop()
 
     @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -51,11 +54,10 @@ def make_registry(deps: Deps) -> kopf.OperatorRegistry:
             return kopf.ConnectionInfo(server=load_configuration(deps.settings.kube_url).host)
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
+    @kopf.on.event(GROUP, VERSION, "gpuautoscalers", registry=registry)
     async def changed(**_: Any) -> None:
-        for loop in running:
-            loop.wake()
+        wake()
 
-    kopf.on.event(GROUP, VERSION, "gpuautoscalers", registry=registry)(changed)
     return registry
 
 
@@ -67,5 +69,81 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.connect_timeout = 5.0
     settings.watching.server_timeout = 300.0
     settings.watching.reconnect_backoff = 1.0
-    settings.process.ultimate_exiting_timeout = 8.0
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    # kopf would kill the process some time after its own end, which is not the operator's end
+    settings.process.ultimate_exiting_timeout = None
+
+
+class Watcher:
+    """kopf in a thread with an event loop of its own.
+
+    When kopf ends it cancels whatever else runs in its event loop, and it ends for good when its
+    resource is taken away or forbidden (a CRD that is replaced, a role that is edited). So it
+    shares no loop with the passes, and is started again, while those go on by timer and
+    notification.
+    """
+
+    def __init__(self, deps: Deps, wake: Callable[[], None]) -> None:
+        """Call `wake` (from the thread) at each change of a GPUAutoscaler."""
+        self._deps = deps
+        self._wake = wake
+        self._is_ending = threading.Event()
+        self._stop: Callable[[], object] | None = None
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        logging.getLogger("kopf").setLevel(logging.CRITICAL)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End, waiting at most `timeout_s`; what is left ends with the process."""
+        self._is_ending.set()
+        if self._stop is not None:
+            with suppress(RuntimeError):  # its event loop has just ended by itself
+                self._stop()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._is_ending.is_set():
+            try:
+                asyncio.run(self._watch())
+            except Exception as error:  # noqa: BLE001 - whatever ends kopf must not end the operator
+                telemetry.reconcile_errors_total.labels("watch").inc()
+                next_ = f"again in {_RESTART_S:.0f} s"
+                log.warning("watch_ended", error=str(error)[:300], next=next_)
+            self._is_ending.wait(_RESTART_S)
+
+    async def _watch(self) -> None:
+        flag, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(flag.set)
+        if self._is_ending.is_set():
+            return
+        registry = make_registry(self._deps, self._wake)
+        await kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=flag)
+
+
+async def run(deps: Deps) -> None:
+    """Reconcile until SIGTERM or SIGINT.
+
+    Raises:
+        Exception: What ended the loop, if anything but a signal did.
+    """
+    loop, ending = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    reconciler = ReconcileLoop(deps)
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(reconciler.wake)
+
+    watcher = Watcher(deps, wake)
+    tasks = reconciler.start()
+    watcher.start()
+    waiting = asyncio.create_task(ending.wait(), name="ending")
+    try:
+        done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await asyncio.to_thread(watcher.stop, _END_S)
+        await reconciler.stop()
+    for task in done - {waiting}:
+        task.result()

@@ -107,6 +107,9 @@ class KubeClient:
         try:
             answer = self._http.send(Call("list", where.resource, _join(where, "", query)))
         except KubeError as error:
+            if error.is_missing and kind == "GPUAutoscaler":
+                hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
+                raise KubeError(error.status, error.reason, f"{error.message}; {hint}") from error
             if not (where.is_optional and error.is_missing):
                 raise
             self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S

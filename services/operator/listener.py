@@ -75,21 +75,20 @@ class ReconcileLoop:
         """Ask for a pass soon."""
         self._wake.set()
 
-    def start(self) -> None:
-        """Begin, in the running event loop."""
+    def start(self) -> list[asyncio.Task[None]]:
+        """Begin, in the running event loop; the tasks run until `stop`."""
         url = self._deps.settings.database_url
         self._tasks = [
             asyncio.create_task(listen(url, self.wake), name="listen"),
             asyncio.create_task(self.run(), name="reconcile"),
         ]
+        return self._tasks
 
     async def stop(self) -> None:
         """End after the pass that is under way."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._executor.shutdown, wait=True)
 
     async def run(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import kopf
 from prometheus_client import start_http_server
 
 from services.kernel import telemetry
@@ -13,7 +12,7 @@ from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings
-from services.operator.handlers import make_registry
+from services.operator.handlers import run
 from services.operator.kube import KubeClient
 from services.operator.kube_http import KubeHttp, load_configuration
 from services.operator.memory import Deps
@@ -45,7 +44,7 @@ def main() -> int:
     telemetry.leader.set(1)
     if settings.operator_metrics_port:
         start_http_server(settings.operator_metrics_port, registry=telemetry.REGISTRY)
-    asyncio.run(kopf.operator(registry=make_registry(deps), clusterwide=True, standalone=True))
+    asyncio.run(run(deps))
     deps.engine.dispose()
     return 0
 

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import unit_of_work
+from services.operator.crd import DEFINITIONS, to_crd
 from tests.integration.operator.conftest import Bench
 
 pytestmark = pytest.mark.integration
@@ -115,3 +116,25 @@ def test_a_missing_database_url_is_one_line_and_exit_2() -> None:
     assert done.returncode == 2
     assert "HARMONY_DATABASE_URL" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_process_outlives_its_custom_resource_definition(
+    bench: Bench, operator: subprocess.Popen[bytes]
+) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    eventually(lambda: bench.rows("workloads"), "the registration")
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    (name,) = [f"{d.plural}.scaling.harmony.dev" for d in DEFINITIONS if d.kind == "GPUAutoscaler"]
+    assert bench.lab.http.delete(f"{crds}/{name}").status_code == 200
+    notify(bench, "harmony_tick")
+    time.sleep(1.0)
+    assert operator.poll() is None
+    assert bench.rows("workloads")[0]["is_active"], "unreadable is not gone"
+    for definition in DEFINITIONS:
+        bench.lab.http.post(crds, json=to_crd(definition))
+    bench.lab.autoscale("llama", maxReplicas=15)
+    eventually(lambda: bench.rows("workloads")[0]["spec"]["max_replicas"] == 15, "the new one")
+    operator.send_signal(signal.SIGTERM)
+    assert operator.wait(8) == 0
