@@ -51,6 +51,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "hold_scale_out_only": ("Held: only increases", "Only increases are allowed at present."),
     "hold_freeze": ("Held: freeze", "A freeze is in force."),
     "hold_bounds": ("Held at a bound", "The bounds leave no other count."),
+    "hold_max_replicas": (
+        "Held at the maximum",
+        "More would be needed to keep the promise, but {current} is the upper bound.",
+    ),
     "hold_consolidation": (
         "Held: load would not fit",
         "Fewer replicas could not absorb the load observed last.",
@@ -74,6 +78,7 @@ REASONS: dict[str, tuple[str, str]] = {
 }
 GUARDS = {
     "stale_input": "Is the input fresh?",
+    "replicas_known": "Are the replicas known?",
     "paused": "Paused?",
     "one_way": "Only one direction allowed?",
     "schedule": "Schedule or freeze in force?",
