@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def _timed(n: int, call: Callable[[int], httpx.Response]) -> str:
         call(i).raise_for_status()
         times_ms.append((time.perf_counter() - start) * 1e3)
     times_ms.sort()
-    p95_ms = times_ms[int(0.95 * (n - 1))]
+    p95_ms = times_ms[math.ceil(0.95 * (n - 1))]
     return f"median {statistics.median(times_ms):6.2f} ms   p95 {p95_ms:6.2f} ms"
 
 
