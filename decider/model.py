@@ -80,11 +80,12 @@ def lead_time_model(data: StartData) -> pm.Model:
     upper = np.where(data.is_censored, log_seconds, np.inf)
     with pm.Model() as model:
         theta = pm.Normal("theta", float(np.median(log_seconds)), 1.0, shape=n_types)
-        tau = pm.HalfNormal("tau", 0.5)
-        offset = pm.Normal("offset", 0.0, 1.0, shape=data.gpu_type.size)
-        mu = pm.Deterministic("mu", theta[data.gpu_type] + tau * offset)
-        sigma = pm.HalfNormal("sigma", 0.7, shape=n_types)
-        law = pm.Normal.dist(mu[data.workload], sigma[data.gpu_type[data.workload]] + 0.01)
+        # A spread that may be exactly zero makes a funnel that no sampler leaves: the log-normal
+        # priors say "small, not none", and with starts per workload the centred form mixes best.
+        tau = pm.LogNormal("tau", np.log(0.2), 0.5)
+        mu = pm.Normal("mu", theta[data.gpu_type], tau, shape=data.gpu_type.size)
+        sigma = pm.LogNormal("sigma", np.log(0.4), 0.6, shape=n_types)
+        law = pm.Normal.dist(mu[data.workload], sigma[data.gpu_type[data.workload]])
         pm.Censored("log_seconds", law, lower=None, upper=upper, observed=log_seconds)
     return model
 
@@ -94,9 +95,8 @@ def capacity_model(data: CapacityData) -> pm.Model:
     residual = np.log(data.load) - np.log(data.prior_load)[data.workload]
     with pm.Model() as model:
         bias = pm.Normal("bias", 0.0, 0.3)
-        omega = pm.HalfNormal("omega", 0.2)
-        offset = pm.Normal("offset", 0.0, 1.0, shape=data.prior_load.size)
-        deviation = pm.Deterministic("deviation", bias + omega * offset)
-        noise = pm.HalfNormal("noise", 0.3)
-        pm.Normal("residual", deviation[data.workload], noise + 1e-3, observed=residual)
+        omega = pm.LogNormal("omega", np.log(0.1), 0.5)
+        deviation = pm.Normal("deviation", bias, omega, shape=data.prior_load.size)
+        noise = pm.LogNormal("noise", np.log(0.1), 0.7)
+        pm.Normal("residual", deviation[data.workload], noise, observed=residual)
     return model

@@ -24,6 +24,7 @@ class SamplerConfig:
     n_tune: int = 500
     n_draws: int = 500
     n_chains: int = 4
+    target_accept: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,7 @@ class CapacityPosterior:
 def fit_lead_time(data: StartData, config: SamplerConfig, seed: int) -> LeadTimePosterior:
     """Sample the lead-time posterior. Whether it may be used is for `diagnostics` to say."""
     draws, diagnostics = _sample(lead_time_model(data), config, seed)
-    return LeadTimePosterior(
-        draws["mu"], draws["theta"], draws["tau"], draws["sigma"] + 0.01, diagnostics
-    )
+    return LeadTimePosterior(draws["mu"], draws["theta"], draws["tau"], draws["sigma"], diagnostics)
 
 
 def fit_capacity(data: CapacityData, config: SamplerConfig, seed: int) -> CapacityPosterior:
@@ -131,6 +130,7 @@ def _sample(
         draws=config.n_draws,
         chains=config.n_chains,
         cores=1,
+        target_accept=config.target_accept,
         seed=seed,
         progress_bar=False,
     )

@@ -22,6 +22,10 @@ from services.kernel.settings import Settings
 
 pytestmark = pytest.mark.integration
 
+quiet_pymc = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
+)
+
 STEP_S = 300
 STEP = timedelta(seconds=STEP_S)
 ORIGIN = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
@@ -194,7 +198,7 @@ def test_a_tampered_decision_does_not_replay(deps: Deps) -> None:
     service.decide_shard(deps, 0, ORIGIN)
     with deps.engine.begin() as connection:
         connection.execute(
-            text("UPDATE decisions SET explanation = explanation || '{\"sha256\": \"0\"}'")
+            text('UPDATE decisions SET explanation = explanation || \'{"sha256": "0"}\'')
         )
     assert not service.replay(deps, decisions(deps.engine)[0]["id"]).is_identical
 
@@ -274,9 +278,7 @@ def test_paths_dropped_by_retention_are_made_from_quantiles(deps: Deps) -> None:
 
 def outcomes(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
-        return list(
-            connection.execute(text("SELECT * FROM outcomes ORDER BY step_at")).mappings()
-        )
+        return list(connection.execute(text("SELECT * FROM outcomes ORDER BY step_at")).mappings())
 
 
 def test_outcomes_weigh_replicas_by_time(deps: Deps) -> None:
@@ -347,3 +349,54 @@ def test_sweep_resends_exactly_what_is_undecided(deps: Deps) -> None:
 
 def test_sweep_of_an_empty_database_sends_nothing(deps: Deps) -> None:
     assert service.sweep(deps) == 0
+
+
+def add_starts(engine: Engine, workload: int, seconds: list[float | None]) -> None:
+    requested = NOW - timedelta(hours=4)
+    with engine.begin() as connection:
+        for i, duration in enumerate(seconds):
+            ready = None if duration is None else requested + timedelta(seconds=duration)
+            connection.execute(
+                schema.pod_starts.insert().values(
+                    pod_uid=f"{workload}-{i}", workload_id=workload, gpu_type="H100",
+                    requested_at=requested, ready_at=ready, observed_at=NOW,
+                )
+            )  # fmt: skip
+
+
+@pytest.mark.slow
+@quiet_pymc
+def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
+    from decider.posterior import SamplerConfig
+    from services.decision.service_fit import fit_posteriors
+
+    workload = one_workload(deps.engine)
+    other = add_workload(deps.engine, "other")
+    rng = np.random.default_rng(0)
+    slow = list(np.exp(np.log(700) + 0.2 * rng.standard_normal(40)))
+    add_starts(deps.engine, workload, [*slow, None])
+    add_starts(deps.engine, other, slow[:20])
+
+    report = fit_posteriors(deps, SamplerConfig(n_tune=400, n_draws=400))
+
+    assert report.reason == ""
+    assert report.is_promoted
+    assert set(report.scopes) == {f"workload:{workload}", f"workload:{other}", "gpu_type:H100"}
+    with deps.engine.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM posteriors")).mappings().all()
+    assert {row["status"] for row in rows} == {"promoted"}
+    assert all(600 < row["summary"]["p50_s"] < 800 for row in rows)
+    assert all(row["n_observations"] == 61 for row in rows)
+    service.decide_shard(deps, 0, ORIGIN)
+    (row,) = decisions(deps.engine)
+    assert service.replay(deps, row["id"]).is_identical
+
+
+@quiet_pymc
+def test_too_few_starts_fit_nothing(deps: Deps) -> None:
+    from services.decision.service_fit import fit_posteriors
+
+    add_starts(deps.engine, add_workload(deps.engine, "w"), [60.0] * 3)
+    report = fit_posteriors(deps)
+    assert not report.is_promoted
+    assert "fewer than 8 finished starts" in report.reason

@@ -1,0 +1,209 @@
+"""The decision service's pure parts: timelines, translation, lead-time inputs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decider import RiskState
+from services.decision import translate
+from services.decision.inputs import Member, ShardRows, durations_of, history_of, lead_time_of
+from services.decision.timeline import ReplicaEvent, step_intervals
+from services.kernel.domain import ScheduleSpec, WorkloadSpec
+
+NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
+
+
+def make_spec(**changes: Any) -> WorkloadSpec:
+    base: dict[str, Any] = {
+        "target": "Deployment/w",
+        "demand": "request_rate_rps",
+        "indicators": [{"name": "request_rate_rps", "level": 1}],
+        "capacity": {"per_replica": 10.0},
+        "lead_time": {"median_s": 60.0, "sigma": 0.3},
+    }
+    return WorkloadSpec.model_validate(base | changes)
+
+
+def pieces(events: list[ReplicaEvent]) -> list[tuple[float, float, int, int]]:
+    return [(i.start_s, i.end_s, i.ready, i.bound) for i in step_intervals(events, 100.0, 200.0)]
+
+
+def test_a_snapshot_before_the_step_holds_through_it() -> None:
+    assert pieces([ReplicaEvent(50.0, "snapshot", 3, 4)]) == [(100.0, 200.0, 3, 4)]
+
+
+def test_nothing_is_known_before_the_first_snapshot() -> None:
+    assert pieces([ReplicaEvent(150.0, "snapshot", 3, 4)]) == [(150.0, 200.0, 3, 4)]
+    assert pieces([ReplicaEvent(150.0, "ready"), ReplicaEvent(160.0, "scale", 9)]) == []
+    assert pieces([ReplicaEvent(200.0, "snapshot", 3, 4)]) == []
+
+
+def test_a_scale_up_binds_at_once_and_serves_when_pods_turn_ready() -> None:
+    events = [
+        ReplicaEvent(100.0, "snapshot", 3, 3),
+        ReplicaEvent(100.0, "scale", 5),
+        ReplicaEvent(140.0, "ready"),
+        ReplicaEvent(170.0, "ready"),
+    ]
+    assert pieces(events) == [
+        (100.0, 140.0, 3, 5),
+        (140.0, 170.0, 4, 5),
+        (170.0, 200.0, 5, 5),
+    ]
+
+
+def test_a_scale_down_acts_at_once() -> None:
+    events = [ReplicaEvent(90.0, "snapshot", 6, 8), ReplicaEvent(100.0, "scale", 4)]
+    assert pieces(events) == [(100.0, 200.0, 4, 4)]
+
+
+def test_a_pod_never_serves_beyond_what_is_bound() -> None:
+    events = [ReplicaEvent(90.0, "snapshot", 4, 4), ReplicaEvent(120.0, "ready")]
+    assert pieces(events)[-1] == (120.0, 200.0, 4, 4)
+
+
+event = st.builds(
+    ReplicaEvent,
+    st.floats(0, 250),
+    st.sampled_from(["snapshot", "scale", "ready"]),
+    st.integers(0, 9),
+    st.integers(9, 12),
+)
+
+
+@given(st.lists(event, max_size=12))
+def test_intervals_tile_the_known_part_of_the_step(events: list[ReplicaEvent]) -> None:
+    found = pieces(events)
+    for a, b in pairwise(found):
+        assert a[1] == b[0]
+    if found:
+        assert found[-1][1] == 200.0
+        assert all(100.0 <= s < e and 0 <= ready <= bound for s, e, ready, bound in found)
+
+
+def in_force(start: str, end: str, days: tuple[int, ...], now: datetime, zone: str = "UTC") -> bool:
+    schedule = ScheduleSpec(
+        name="s", timezone=zone, days_of_week=days, start_time=start, end_time=end
+    )
+    return translate.is_in_force(schedule, now)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days", "zone", "expected"),
+    [
+        ("12:00", "13:00", (1,), "UTC", True),
+        ("12:05", "12:06", (1,), "UTC", True),
+        ("12:00", "12:05", (1,), "UTC", False),
+        ("12:00", "13:00", (0,), "UTC", False),
+        ("13:00", "14:00", (1,), "Europe/Berlin", True),
+        ("22:00", "13:00", (0,), "UTC", True),  # began on Monday evening
+        ("22:00", "13:00", (1,), "UTC", False),
+        ("12:00", "12:00", (1,), "UTC", True),  # a whole day
+        ("12:00", "13:00", (1,), "Nowhere/Town", False),
+    ],
+)
+def test_schedules(start: str, end: str, days: tuple[int, ...], zone: str, expected: bool) -> None:
+    assert in_force(start, end, days, NOW, zone) is expected
+
+
+def test_the_strictest_of_several_schedules_wins() -> None:
+    both = [
+        {"name": "a", "start_time": "00:00", "end_time": "23:59", "min_replicas": 2},
+        {"name": "b", "start_time": "00:00", "end_time": "23:59", "min_replicas": 4,
+         "max_replicas": 9, "freeze": "ScaleDown"},
+    ]  # fmt: skip
+    control = translate.to_control(make_spec(schedules=both), NOW)
+    assert (control.schedule_min, control.schedule_max) == (4, 9)
+    assert control.freeze == "ScaleDown"
+    assert control.schedule == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_paused", "until"),
+    [
+        ({}, False, None),
+        ({"paused": True}, True, None),
+        ({"paused_until": "2026-01-06T13:00:00+00:00"}, False, 3300.0),
+        ({"paused": True, "paused_until": "2026-01-06T13:00:00+00:00"}, False, 3300.0),
+        ({"paused_until": "tomorrow"}, True, None),
+        ({"paused_until": "2026-01-06T13:00:00"}, True, None),  # no zone: no end
+    ],
+)
+def test_pauses(fields: dict[str, Any], is_paused: bool, until: float | None) -> None:
+    control = translate.to_control(make_spec(**fields), NOW)
+    assert control.is_paused is is_paused
+    expected = None if until is None else NOW.timestamp() + until
+    assert control.paused_until_s == expected
+
+
+def state_row(**changes: Any) -> Any:
+    row = {"spec_replicas": 6, "ready_replicas": 3, "starting_replicas": 2, "pending_replicas": 1,
+           "start_ages_s": [5.0, 40.0, 12.0], "schedulable_gpus": 4}  # fmt: skip
+    return row | changes
+
+
+def test_the_youngest_starts_are_the_ones_without_a_node() -> None:
+    state = translate.to_replica_state(state_row())
+    assert state.starting_age_s == (40.0, 12.0)
+    assert state.pending_age_s == (5.0,)
+    assert translate.aged(state, 7.0).starting_age_s == (47.0, 19.0)
+
+
+def test_risk_state_round_trip_and_unknown_fields() -> None:
+    state = RiskState(0.3, 1.5, 40.0, 2.5)
+    stored = {"log_level": 0.3, "spent_steps": 1.5, "observed_steps": 40.0, "log_multiplier": 2.5}
+    assert translate.to_risk_state(stored | {"of_a_later_version": "x"}) == state
+    assert translate.to_risk_state(None) == RiskState()
+    assert translate.to_risk_state({"log_multiplier": None}) == RiskState()
+
+
+def start(ready_after_s: float | None, gone_after_s: float | None = None) -> Any:
+    requested = NOW - timedelta(seconds=600)
+    after = {
+        name: None if s is None else requested + timedelta(seconds=s)
+        for name, s in (("ready_at", ready_after_s), ("gone_at", gone_after_s))
+    }
+    return {"requested_at": requested, **after}
+
+
+def test_pending_and_lost_starts_are_censored() -> None:
+    durations, ages = durations_of([start(90.0), start(None), start(None, 200.0), start(0.0)], NOW)
+    assert durations.tolist() == [90.0]
+    assert sorted(ages.tolist()) == [200.0, 600.0]
+
+
+def test_recent_starts_move_the_stated_lead_time() -> None:
+    member = Member(1, "demo", "w", 300, make_spec())
+    stated = lead_time_of(member, ShardRows(), NOW)
+    assert np.median(stated) == pytest.approx(60.0, rel=0.03)
+    slow = ShardRows(starts={1: [start(240.0)] * 40})
+    assert np.median(lead_time_of(member, slow, NOW)) > 120.0
+    fitted = ShardRows(lead_time_s={"gpu_type:H100": np.full(64, 500.0)})
+    assert np.median(lead_time_of(member, fitted, NOW)) == pytest.approx(500.0, rel=0.05)
+
+
+def test_history_keeps_gaps_as_unknown() -> None:
+    member = Member(1, "demo", "w", 300, make_spec())
+    origin = NOW - timedelta(seconds=300)
+    steps = np.array([origin.timestamp() - 900, origin.timestamp() - 300, origin.timestamp()])
+    rows = ShardRows(demand={1: (steps, np.array([1.0, 2.0, 3.0]))})
+    history = history_of(member, {"origin_at": origin}, rows)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(history.demand, [1.0, np.nan, 2.0, 3.0])
+    assert history.demand_until_s == NOW.timestamp()
+
+
+def test_paths_from_quantiles_follow_them() -> None:
+    row: Any = {"n_horizon": 2, "paths": None, "n_paths": 0, "path_scale": None,
+                "quantile_levels": [0.1, 0.5, 0.9],
+                "quantiles": [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]}  # fmt: skip
+    paths = translate.to_paths(row).paths
+    assert paths.shape == (100, 2)
+    np.testing.assert_allclose(np.median(paths, axis=0), [2.0, 20.0])
+    assert translate.to_paths(row | {"quantile_levels": [], "quantiles": []}).paths.sum() == 0
