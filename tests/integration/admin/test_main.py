@@ -13,16 +13,18 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
+from services.admin.main import main
+from services.kernel.settings import get_settings
+
 REPO = Path(__file__).parents[3]
 pytestmark = pytest.mark.integration
 
 
-def start(database_url: str, redis_url: str, port: int, **extra: str) -> subprocess.Popen[str]:
+def start(database_url: str, redis_url: str, port: int) -> subprocess.Popen[str]:
     environment = os.environ | {
         "HARMONY_DATABASE_URL": database_url,
         "HARMONY_REDIS_URL": redis_url,
         "HARMONY_PORT": str(port),
-        **extra,
     }
     return subprocess.Popen(
         [sys.executable, "-m", "services.admin.main"],
@@ -59,26 +61,37 @@ def test_it_serves_with_the_key_that_it_prints_and_ends(database_url: str, redis
 
 
 def test_what_is_wrong_is_said_in_one_line(
-    database: Engine, database_url: str, redis_url: str, tmp_path: Path
+    database: Engine,
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = int(taken.getsockname()[1])
-        cases = [
-            (start("mysql://x", redis_url, port), "HARMONY_DATABASE_URL"),
-            (start("postgresql://u@127.0.0.1:1/x", redis_url, port), "cannot be reached"),
-            (start(database_url, redis_url, port), "cannot be used"),
-            (start(database_url, redis_url, port, HARMONY_STEP_S="0"), "HARMONY_STEP_S"),
-        ]
-        for process, says in cases:
-            _, error = process.communicate(timeout=60)
-            assert process.returncode == 2, error
-            assert says in error
-            assert error.count("\n") == 1, error
-    with database.begin() as connection:
-        connection.execute(text("DROP TABLE alembic_version"))
-    process = start(database_url, redis_url, free_port())
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "harmony migrate" in error
+    def fails_with(**environment: str) -> str:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        assert main() == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1, error
+        return error
+
+    monkeypatch.setattr("services.admin.main.configure_logging", lambda level, log_format: None)
+    monkeypatch.setenv("HARMONY_REDIS_URL", redis_url)
+    try:
+        assert "HARMONY_STEP_S" in fails_with(HARMONY_STEP_S="0")
+        monkeypatch.delenv("HARMONY_STEP_S")
+        assert "HARMONY_DATABASE_URL" in fails_with(HARMONY_DATABASE_URL="mysql://x")
+        away = "postgresql://u@127.0.0.1:1/x"
+        assert "cannot be reached" in fails_with(HARMONY_DATABASE_URL=away)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            error = fails_with(HARMONY_DATABASE_URL=database_url, HARMONY_PORT=port)
+            assert "HARMONY_PORT" in error
+        with database.begin() as connection:
+            connection.execute(text("DROP TABLE alembic_version"))
+        assert "harmony migrate" in fails_with(HARMONY_PORT=str(free_port()))
+    finally:
+        get_settings.cache_clear()
