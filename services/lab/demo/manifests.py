@@ -25,6 +25,7 @@ def deployment(workload: FleetWorkload, replicas: int) -> Manifest:
         "lab.harmony.dev/startup-median": f"{startup.median_s:.3f}s",
         "lab.harmony.dev/startup-sigma": f"{startup.sigma:.6f}",
         "lab.harmony.dev/startup-fail-probability": f"{startup.fail_probability:.6f}",
+        "lab.harmony.dev/start-warm": "true",  # the rivals' first replicas are ready too
         "lab.harmony.dev/startup-restart": f"{startup.restart_s:.3f}s",
     }
     container = {

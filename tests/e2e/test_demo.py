@@ -1,0 +1,152 @@
+"""The whole platform from the command line, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.lab.platform.embedded_servers import default_home
+
+pytestmark = pytest.mark.e2e
+
+HARMONY = [sys.executable, "-m", "services.cli"]
+POLICIES = {"harmony", "hpa", "trailing_percentile", "static_peak", "oracle"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A data folder of its own, reachable by the database's user also when run as root."""
+    folder = tmp_path if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
+    yield folder
+    if folder != tmp_path:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
+    return {**kept, "HARMONY_HOME": str(home)}
+
+
+def harmony(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HARMONY, *arguments],
+        env={**environment(home), **extra},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_a_short_demo_keeps_the_chain_whole(home: Path, tmp_path: Path) -> None:
+    report, figures = tmp_path / "report.html", tmp_path / "figures.json"
+    arguments = ["--quick", "--no-serve", "--hours", "2", "--workloads", "3", "--port", "0"]
+    result = harmony(home, "demo", *arguments, "--report", str(report), "--json", str(figures))
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert "no orphan, no duplicate" in result.stdout
+
+    found = json.loads(figures.read_text())
+    assert set(found["policies"]) == POLICIES
+    assert found["simulated_hours"] == 2.0
+    assert found["workloads"] == 3
+    n_origins = 12 + 1  # the replay's steps, and the step before it that starts the pipeline
+    rows = found["rows"]
+    assert rows["forecasts"] == rows["decisions"] == rows["actions"] == 3 * n_origins
+    assert not any(n for name, n in rows.items() if "without" in name or "twice" in name)
+    own = found["policies"]["harmony"]
+    assert own["promised"] == 0.01
+    assert own["gpu_hours"] > 0
+    assert 0 <= own["violation_rate"] <= 1
+    # the platform's own measurement and the cluster's exact account must agree
+    measured = found["violation_rate_measured_by_platform"]
+    assert measured == pytest.approx(own["violation_rate"], abs=0.02)
+    oracle = found["policies"]["oracle"]
+    assert oracle["gpu_hours"] <= min(p["gpu_hours"] for p in found["policies"].values()) * 1.05
+    page = report.read_text()
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert not leftovers(home)
+
+
+def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> None:
+    command = [*HARMONY, "demo", "--quick", "--hours", "24", "--workloads", "2", "--port", "0"]
+    demo = subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    deadline = time.monotonic() + 90
+    logs = home / "demo" / "logs" / "operator.log"
+    while not logs.exists():
+        assert demo.poll() is None, demo.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    started = time.monotonic()
+    demo.send_signal(signal.SIGINT)
+    output, _ = demo.communicate(timeout=20)
+    assert time.monotonic() - started < 10
+    assert demo.returncode == 130, output
+    assert b"Traceback" not in output
+    assert not leftovers(home)
+    arguments = ["--quick", "--no-serve", "--hours", "1", "--workloads", "1", "--port", "0"]
+    report = ["--report", str(home / "report.html")]
+    again = harmony(home, "demo", *arguments, *report)
+    assert again.returncode == 0, again.stderr + again.stdout
+
+
+def leftovers(home: Path) -> list[str]:
+    """Command lines of processes that still use the data folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ", "pid"]):
+        line = " ".join(process.info["cmdline"] or [])
+        variables = process.info["environ"] or {}
+        is_ours = variables.get("HARMONY_HOME") == str(home) or str(home) in line
+        if is_ours and process.info["pid"] != os.getpid():
+            found.append(line)
+    return found
+
+
+def refused(result: subprocess.CompletedProcess[str], words: str) -> None:
+    """One clear line, exit status 2, no stack trace."""
+    assert result.returncode == 2, result.stderr + result.stdout
+    assert words in result.stderr, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_wrong_input_is_one_line_and_nothing_is_started(home: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"not a parquet")
+    good = tmp_path / "good.parquet"
+    times = pa.array([0, 60], pa.timestamp("s", tz="UTC"))
+    pq.write_table(pa.table({"timestamp": times, "workload": ["a", "a"], "load": [1.0, 2.0]}), good)
+    missing = tmp_path / "missing.parquet"
+    refused(harmony(home, "demo", "--data", str(missing)), "missing.parquet")
+    refused(harmony(home, "demo", "--data", str(broken)), "parquet")
+    refused(harmony(home, "demo", "--data", str(good), "--demand", "lood"), "lood")
+    refused(harmony(home, "demo", "--risk", "2"), "--risk=2.0: must lie between 0 and 1")
+    refused(harmony(home, "status", HARMONY_STEP_S="soon"), "HARMONY_STEP_S='soon'")
+    unreachable = "postgresql://nobody@127.0.0.1:1/none"
+    refused(harmony(home, "demo", HARMONY_DATABASE_URL=unreachable), "cannot be reached")
+    refused(harmony(home, "status", HARMONY_DATABASE_URL=unreachable), "cannot be reached")
+    refused(harmony(home, "status"), "HARMONY_DATABASE_URL is not set")
+    refused(harmony(home, "backtest", str(good), "--risk", "soon"), "")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused(harmony(home, "demo", "--port", str(port)), f"--port={port}")
+    assert not (home / "demo" / "postgres").exists()
+    assert not leftovers(home)
