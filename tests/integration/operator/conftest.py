@@ -52,7 +52,13 @@ class Lab:
         self.post("/lab/advance", {"to": to.isoformat().replace("+00:00", "Z")})
 
     def deploy(
-        self, name: str, replicas: int = 2, gpus: int = 1, median_s: int = 40, product: str = "H100"
+        self,
+        name: str,
+        replicas: int = 2,
+        gpus: int = 1,
+        median_s: int = 40,
+        product: str = "H100",
+        kind: str = "Deployment",
     ) -> None:
         labels = {"app": name}
         container = {
@@ -66,7 +72,7 @@ class Lab:
         }
         body = {
             "apiVersion": "apps/v1",
-            "kind": "Deployment",
+            "kind": kind,
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
                 "replicas": replicas,
@@ -80,7 +86,7 @@ class Lab:
                 },
             },
         }
-        self.post(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", body)
+        self.post(f"/apis/apps/v1/namespaces/{self.namespace}/{kind.lower()}s", body)
 
     def autoscale(
         self, name: str, annotations: dict[str, str] | None = None, **spec: Any
@@ -116,8 +122,8 @@ class Lab:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}/scale"
         self._patch(path, {"spec": {"replicas": replicas}})
 
-    def replicas(self, name: str) -> int:
-        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
+    def replicas(self, name: str, kind: str = "Deployment") -> int:
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/{kind.lower()}s/{name}"
         return int(self.http.get(path).json()["spec"]["replicas"])
 
     def autoscaler(self, name: str) -> dict[str, Any]:
@@ -184,6 +190,7 @@ def lab(cluster_url: str) -> Iterator[Lab]:
         for collection in (
             f"{GROUP_PATH}/namespaces/{namespace}/gpuautoscalers",
             f"/apis/apps/v1/namespaces/{namespace}/deployments",
+            f"/apis/apps/v1/namespaces/{namespace}/statefulsets",
             f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
         ):
             assert http.delete(collection).status_code == 200

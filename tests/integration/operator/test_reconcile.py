@@ -254,3 +254,23 @@ def test_unschedulable_pods_are_pending(bench: Bench) -> None:
     assert states[-1]["pending_replicas"] == 2
     assert states[-1]["schedulable_gpus"] == 0
     assert states[-1]["start_ages_s"] == [60.0, 60.0]
+
+
+def test_a_stateful_set_scales_too(bench: Bench) -> None:
+    bench.lab.deploy("shards", replicas=2, kind="StatefulSet")
+    bench.lab.autoscale("shards", scaleTargetRef={"kind": "StatefulSet", "name": "shards"})
+    bench.reconcile()
+    (state,) = bench.rows("replica_states")
+    assert (state["spec_replicas"], state["ready_replicas"]) == (2, 2)
+    decision = bench.decide("shards", 4)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "applied")]
+    assert bench.lab.replicas("shards", kind="StatefulSet") == 4
+
+
+def test_a_kind_that_cannot_be_scaled_is_said(bench: Bench) -> None:
+    bench.lab.autoscale("odd", scaleTargetRef={"kind": "DaemonSet", "name": "odd"})
+    bench.reconcile()
+    ready = bench.lab.condition("odd", "Ready")
+    assert ready["status"] == "False"
+    assert "use a Deployment or StatefulSet" in ready["message"]
