@@ -1,23 +1,29 @@
-"""Composition root of the decision service's workers."""
+"""A worker of the decision queues: `python -m services.decision.main`."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import sys
 
-from services.decision.service import Deps
-from services.kernel.clock import make_clock
-from services.kernel.db.session import make_engine
+from services.kernel.errors import HarmonyError
 from services.kernel.settings import get_settings
-from services.kernel.worker import CelerySender, get_celery
+from services.kernel.telemetry import configure_logging
+from services.kernel.worker import get_celery
+
+QUEUES = ("decide", "fit")
 
 
-@lru_cache(maxsize=1)
-def get_deps() -> Deps:
-    """The process's dependencies, made on first use."""
-    settings = get_settings()
-    return Deps(
-        engine=make_engine(settings.database_url),
-        clock=make_clock(settings.clock, settings.redis_url),
-        settings=settings,
-        sender=CelerySender(get_celery()),
-    )
+def main() -> int:
+    """Work until stopped; the exit code is 2 when a setting is wrong."""
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        app = get_celery()
+    except HarmonyError as error:
+        print(error.message, file=sys.stderr)
+        return 2
+    app.worker_main(["worker", "--queues", ",".join(QUEUES), "--concurrency", "1"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,19 +14,19 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 import decider
 from decider import DecideConfig, Decision
-from decider.explain import summary, to_dict
-from decider.replay import decision_bytes, to_bytes
+from decider.explain import to_dict
+from decider.replay import decision_bytes
 from decider.replay import replay as replay_inputs
 from services.decision import repository, translate
 from services.decision.inputs import (
     Member,
-    Prepared,
     ShardRows,
     group_rows,
     prepare,
     scopes_of,
 )
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
+from services.decision.record import Stamp, decision_row
 from services.decision.report import publish
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
@@ -183,56 +183,17 @@ def _decide(
         )
         ids = next_ids(work.connection, "decisions_id_seq", len(decisions))
         for row, decision in enumerate(decisions):
-            stored.append(_decision_row(deps, prepared, row, decision, (ids[row], now)))
+            stored.append(
+                decision_row(
+                    prepared,
+                    row,
+                    decision,
+                    Stamp(ids[row], now, deps.settings.policy_version, deps.config),
+                )
+            )
             decided.append((prepared.members[row], decision))
     repository.store_decisions(work.connection, stored)
     return decided
-
-
-def _decision_row(
-    deps: Deps, prepared: Prepared, row: int, decision: Decision, stamp: tuple[int, datetime]
-) -> tuple[Any, ...]:
-    forecast, (decision_id, now) = prepared.forecasts[row], stamp
-    inputs = to_bytes(
-        prepared.request,
-        row,
-        decision,
-        deps.config,
-        now.timestamp(),
-        prepared.path_scales[row],
-    )
-    record = to_dict(decision) | {
-        "summary": summary(decision),
-        "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
-        "forecast": {
-            "id": forecast["id"],
-            "model_version": forecast["model_version"],
-            "rung": forecast["rung"],
-            "reason": forecast["reason"],
-        },
-    }
-    valid_s = decision.valid_until_s - now.timestamp()
-    return (
-        decision_id,
-        forecast["origin_at"],
-        forecast["workload_id"],
-        forecast["id"],
-        deps.settings.policy_version,
-        now,
-        now + timedelta(seconds=valid_s),
-        decision.current,
-        decision.raw,
-        decision.final,
-        str(decision.direction),
-        str(decision.reason),
-        decision.binding_constraint or None,
-        forecast["rung"] if decision.rung == "forecast" else decision.rung,
-        decision.risk_target,
-        decision.risk_after,
-        decision.cost_delta_usd_per_hour,
-        orjson.dumps(record).decode(),
-        inputs,
-    )
 
 
 def sweep(deps: Deps) -> int:

@@ -10,8 +10,14 @@ from typing import Any
 from celery import shared_task
 
 from services.decision import service
-from services.decision.main import get_deps
 from services.kernel import jobs, telemetry
+
+
+def _deps() -> service.Deps:
+    # The composition root opens connections: importing the tasks must not.
+    from services.decision.deps import get_deps
+
+    return get_deps()
 
 
 def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
@@ -34,14 +40,14 @@ def _measured(job: str) -> Iterator[None]:
 def decide_shard(shard: int, at: str) -> None:
     """Decide for a shard at an origin."""
     with _measured(jobs.DECIDE_SHARD):
-        service.decide_shard(get_deps(), shard, datetime.fromisoformat(at))
+        service.decide_shard(_deps(), shard, datetime.fromisoformat(at))
 
 
 @_task(jobs.DECIDE_SWEEP)
 def sweep() -> None:
     """Send again what was lost."""
     with _measured(jobs.DECIDE_SWEEP):
-        n = service.sweep(get_deps())
+        n = service.sweep(_deps())
     telemetry.jobs_resent_total.labels(jobs.DECIDE_SHARD).inc(n)
 
 
@@ -51,4 +57,4 @@ def fit_posteriors() -> None:
     from services.decision.service_fit import fit_posteriors as fit  # PyMC: on the fit queue only
 
     with _measured(jobs.DECIDE_FIT):
-        fit(get_deps())
+        fit(_deps())

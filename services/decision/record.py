@@ -1,0 +1,77 @@
+"""A decision as it is stored: its columns, its explanation, the inputs that make it again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from decider import DecideConfig, Decision
+from decider.explain import summary, to_dict
+from decider.replay import decision_bytes, to_bytes
+from services.decision.inputs import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a decision is stored with.
+
+    Attributes:
+        decision_id: Fresh id.
+        decided_at: Time of the decision.
+        policy_version: Name of the policy.
+        config: Its settings.
+    """
+
+    decision_id: int
+    decided_at: datetime
+    policy_version: str
+    config: DecideConfig
+
+
+def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp) -> tuple[Any, ...]:
+    """The row of one decision, in the order of `repository.DECISION_COLUMNS`."""
+    forecast, now = prepared.forecasts[row], stamp.decided_at
+    inputs = to_bytes(
+        prepared.request,
+        row,
+        decision,
+        stamp.config,
+        now.timestamp(),
+        prepared.path_scales[row],
+    )
+    record = to_dict(decision) | {
+        "summary": summary(decision),
+        "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
+        "forecast": {
+            "id": forecast["id"],
+            "model_version": forecast["model_version"],
+            "rung": forecast["rung"],
+            "reason": forecast["reason"],
+        },
+    }
+    valid_s = decision.valid_until_s - now.timestamp()
+    return (
+        stamp.decision_id,
+        forecast["origin_at"],
+        forecast["workload_id"],
+        forecast["id"],
+        stamp.policy_version,
+        now,
+        now + timedelta(seconds=valid_s),
+        decision.current,
+        decision.raw,
+        decision.final,
+        str(decision.direction),
+        str(decision.reason),
+        decision.binding_constraint or None,
+        forecast["rung"] if decision.rung == "forecast" else decision.rung,
+        decision.risk_target,
+        decision.risk_after,
+        decision.cost_delta_usd_per_hour,
+        orjson.dumps(record).decode(),
+        inputs,
+    )
