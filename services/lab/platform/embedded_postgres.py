@@ -143,6 +143,7 @@ def _start(
         command += ["-c", f"{name}={value}"]
     extra = owner.subprocess_kwargs() if owner else {}
     with log.open("wb") as stream:
+        # Its own session, so that Ctrl-C reaches this process only, which then stops it in order.
         server: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]  # user/group from a dict
             command, stdout=stream, stderr=stream, cwd="/", start_new_session=True, **extra
         )

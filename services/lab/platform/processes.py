@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from services.kernel.errors import Unavailable
 
 _PR_SET_PDEATHSIG = 1
 _TERM_TIMEOUT_S = 5.0
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -46,6 +48,30 @@ class ProcessSpec:
     start_timeout_s: float = 60.0
 
 
+@contextmanager
+def stop_signals_deferred() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until the block has ended, then take their course.
+
+    An exception raised by a handler between a child's start and its being noted would leave the
+    child to itself; raised inside one of the interpreter's fork hooks it would even be swallowed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread only
+        return
+    arrived: list[int] = []
+    previous = {
+        word: signal.signal(word, lambda number, _frame: arrived.append(number))
+        for word in _STOP_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for word, handler in previous.items():
+            signal.signal(word, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
+
+
 class Supervisor(AbstractContextManager["Supervisor"]):
     """Owns the child processes; leaving the context ends all of them."""
 
@@ -57,7 +83,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
 
     def start(self, spec: ProcessSpec) -> None:
         """Start one process without waiting for it."""
-        with self._log(spec.name).open("wb") as stream:
+        with stop_signals_deferred(), self._log(spec.name).open("wb") as stream:
             self._children[spec.name] = subprocess.Popen(
                 list(spec.argv),
                 env={**os.environ, **spec.env},
@@ -65,7 +91,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - no threads yet
+                preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - one system call
             )
 
     def start_all(self, specs: Sequence[ProcessSpec]) -> None:
@@ -105,7 +131,14 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         return pids
 
     def stop(self) -> None:
-        """End all children: terminate, wait a little, kill what is left."""
+        """End all children: terminate, wait a little, kill what is left.
+
+        A second Ctrl-C must not interrupt this.
+        """
+        with stop_signals_deferred():
+            self._end_all()
+
+    def _end_all(self) -> None:
         living = [child for child in reversed(self._children.values()) if child.poll() is None]
         for child in living:
             child.send_signal(signal.SIGTERM)

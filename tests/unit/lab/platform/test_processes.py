@@ -9,7 +9,12 @@ import psutil
 import pytest
 
 from services.kernel.errors import Unavailable
-from services.lab.platform.processes import ProcessSpec, Supervisor, resident_gib
+from services.lab.platform.processes import (
+    ProcessSpec,
+    Supervisor,
+    resident_gib,
+    stop_signals_deferred,
+)
 
 FOREVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 STUBBORN = [
@@ -68,3 +73,17 @@ def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     gone, alive = psutil.wait_procs([child], timeout=5)
     assert [process.pid for process in gone] == [child.pid]
     assert alive == []
+
+
+def test_a_stop_signal_waits_for_the_end_of_a_start() -> None:
+    done = []
+
+    def interrupted() -> None:
+        with stop_signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the start was finished and noted")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["the start was finished and noted"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
