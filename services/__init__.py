@@ -1,0 +1,1 @@
+"""The shells: services around the two cores, the laboratory, the command line."""
