@@ -113,12 +113,17 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="Processes of the prefork pool.")] = 1,
 ) -> None:
     """Run a Celery worker (queues: ingest, forecast, decide, fit)."""
+    from prometheus_client import start_http_server
+
+    from services.kernel.telemetry import REGISTRY
     from services.kernel.worker import make_celery
 
     settings = get_settings()
     served = queues or settings.queues
     settings = settings.model_copy(update={"queues": served})
-    get_settings.cache_clear()
+    if settings.worker_metrics_port:
+        # The solo pool runs tasks in this process, so that their metrics are here to be scraped.
+        start_http_server(settings.worker_metrics_port, registry=REGISTRY)
     app = make_celery(settings)
     app.set_default()
     app.worker_main(

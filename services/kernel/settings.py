@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     # operator
     reconcile_interval_s: float = Field(5.0, gt=0, description="Seconds between reconcile passes")
     kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="A worker's metrics; 0: none")
     operator_metrics_port: int = Field(0, ge=0, le=65535, description="Metrics port; 0: none")
 
     # retention, in days
