@@ -127,6 +127,9 @@ def test_prometheus_scrapes_the_ports_that_compose_gives(services: dict[str, Any
         "ingest": "HARMONY_INGEST_PORT",
         "operator": "HARMONY_OPERATOR_METRICS_PORT",
     }
+    workers = [name for name in services if name.startswith("worker-")]
+    assert len(workers) == 4
+    ports |= dict.fromkeys(workers, "HARMONY_WORKER_METRICS_PORT")
     assert targets == {f"{s}:{services[s]['environment'][v]}" for s, v in ports.items()}
 
 
