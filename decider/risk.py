@@ -10,16 +10,19 @@ not clipped, the mean violation over T steps differs from `a * e` by at most
 `e * (range of the log level) / (gain * T)`, whatever the demand does. That is a statement about
 the average in the long run, not a guarantee for a window. On top, a proportional term paces the
 budget of the SLA window: what has been over- or underspent is worked off over `pacing_steps`.
+The mean error of all workloads together (`pooled_error`) moves every level as well.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from decider.config import RiskControlConfig
 from decider.types import RiskState, Sla, require
 
+MAX_POOLED_ERROR = 10.0
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
 
@@ -61,14 +64,38 @@ def risk_level(
     low, high = _log_bounds(epsilon, config)
     overspent = state.spent_steps - config.aim_ratio * epsilon * state.observed_steps
     pace = -config.pacing_gain * overspent / (epsilon * config.pacing_steps)
-    log_ratio = math.log(config.aim_ratio) + state.log_level + max(-2.0, min(1.0, pace))
+    log_ratio = math.log(config.aim_ratio) + state.log_level + max(-1.0, min(0.7, pace))
     if left <= 0.0:
-        return RiskLevel(epsilon * math.exp(low), 0.0, True)
-    return RiskLevel(epsilon * math.exp(max(low, min(high, log_ratio))), left, False)
+        high = min(high, math.log(config.exhausted_ratio))
+    return RiskLevel(epsilon * math.exp(max(low, min(high, log_ratio))), left, left <= 0.0)
+
+
+def pooled_error(
+    violations: Sequence[float | None], slas: Sequence[Sla], config: RiskControlConfig
+) -> float:
+    """Mean relative error `(aim - v) / epsilon` of one step over workloads; 0 if none is known.
+
+    A forecaster that misjudges its tails does so for all workloads, and many of them together
+    show it within hours, where one alone takes weeks. Bounded, so that an outage that hits
+    everybody does not swing the level.
+    """
+    errors = [
+        config.aim_ratio - violation / sla.epsilon
+        for violation, sla in zip(violations, slas, strict=True)
+        if violation is not None and sla.epsilon is not None
+    ]
+    if not errors:
+        return 0.0
+    return max(-MAX_POOLED_ERROR, sum(errors) / len(errors))
 
 
 def update_risk(
-    state: RiskState, violation_ratio: float, sla: Sla, step_s: float, config: RiskControlConfig
+    state: RiskState,
+    violation_ratio: float,
+    sla: Sla,
+    step_s: float,
+    config: RiskControlConfig,
+    pooled: float = 0.0,
 ) -> RiskState:
     """Feed one step's measured violation back.
 
@@ -78,6 +105,7 @@ def update_risk(
         sla: The promise.
         step_s: Step length.
         config: Settings.
+        pooled: The step's `pooled_error`.
 
     Returns:
         Memory after. Beyond the SLA window old steps are forgotten at the window's rate.
@@ -92,6 +120,7 @@ def update_risk(
     epsilon = sla.epsilon
     gain = min(config.gain, config.max_drop * epsilon)
     change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
+    change += config.pool_gain * pooled
     low, high = _log_bounds(epsilon, config)
     log_level = max(low, min(high, state.log_level + change))
     return RiskState(log_level, spent, observed, state.log_multiplier)

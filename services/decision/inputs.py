@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import History, ReplicaState, ShardRequest, WorkloadInput
+from decider import History, ReplicaState, RiskState, ShardRequest, WorkloadInput
 from decider.capacity import capacity_draws
 from decider.lead_time import LeadTimeBelief, predictive_draws, update_belief
 from decider.types import FloatArray
@@ -48,7 +47,7 @@ class ShardRows:
         changes: Applied scalings in time order.
         starts: Pod starts, oldest first.
         recommendations: Earlier decisions in time order.
-        risk: Risk control's memory as stored.
+        risk: Risk control's memory.
         lead_time_s: Draws of the fitted lead time by scope.
         capacity: Draws of the fitted capacity by scope.
     """
@@ -58,7 +57,7 @@ class ShardRows:
     changes: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     starts: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     recommendations: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
-    risk: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    risk: Mapping[int, RiskState] = field(default_factory=dict)
     lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
 
@@ -177,7 +176,7 @@ def workload_input(
         hardware=translate.to_hardware(member.spec),
         control=translate.to_control(member.spec, now),
         history=history_of(member, forecast, rows),
-        risk=translate.to_risk_state(rows.risk.get(member.id)),
+        risk=rows.risk.get(member.id, RiskState()),
         forecast_rung=translate.forecast_rung(forecast),
         forecast_origin_s=forecast["origin_at"].timestamp(),
         has_replica_state=measured,

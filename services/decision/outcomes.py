@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from decider import RiskState
 from decider.config import RiskControlConfig
-from decider.risk import update_risk
+from decider.risk import pooled_error, update_risk
 from decider.score import StepOutcome, StepPrice, score_step
 from services.decision import translate
 from services.decision.inputs import Member, ShardRows
@@ -23,13 +24,11 @@ class WorkloadOutcomes:
 
     Attributes:
         rows: Rows of `outcomes`.
-        outcomes: The same as values.
-        risk: Memory of the risk control after them; None when nothing was measured.
+        outcomes: The same as values, by step start (epoch seconds).
     """
 
     rows: tuple[tuple[Any, ...], ...]
-    outcomes: tuple[StepOutcome, ...]
-    risk: Mapping[str, Any] | None
+    outcomes: Mapping[float, StepOutcome]
 
 
 def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
@@ -60,7 +59,6 @@ def finished_outcomes(
     rows: ShardRows,
     done: set[float],
     times: tuple[datetime, datetime],
-    config: RiskControlConfig,
 ) -> WorkloadOutcomes:
     """Outcomes of the steps up to the origin that have none yet.
 
@@ -69,7 +67,6 @@ def finished_outcomes(
         rows: The shard's rows.
         done: Step starts (epoch seconds) that have an outcome.
         times: The origin, and the time of the computation.
-        config: Risk control.
     """
     origin_at, now = times
     step_s = float(member.step_s)
@@ -79,9 +76,8 @@ def finished_outcomes(
     demand = dict(zip((float(s) for s in steps_s), (float(v) for v in values), strict=True))
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     events = replica_events(member, rows)
-    state = translate.to_risk_state(rows.risk.get(member.id))
     made: list[tuple[Any, ...]] = []
-    outcomes: list[StepOutcome] = []
+    outcomes: dict[float, StepOutcome] = {}
     for back in range(LOOKBACK_STEPS - 1, -1, -1):
         start_s = origin_at.timestamp() - back * step_s
         if start_s in done:
@@ -90,14 +86,36 @@ def finished_outcomes(
         outcome = score_step(demand.get(start_s), intervals, price)
         if outcome is None:
             continue
-        outcomes.append(outcome)
+        outcomes[start_s] = outcome
         step_at = datetime.fromtimestamp(start_s, UTC)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
-        if outcome.violation_ratio is not None:
-            ratio = min(1.0, max(0.0, outcome.violation_ratio))
-            state = update_risk(state, ratio, translate.to_sla(spec), step_s, config)
-    measured = any(o.violation_ratio is not None for o in outcomes)
-    return WorkloadOutcomes(tuple(made), tuple(outcomes), asdict(state) if measured else None)
+    return WorkloadOutcomes(tuple(made), outcomes)
+
+
+def learn(
+    members: Mapping[int, Member],
+    results: Mapping[int, WorkloadOutcomes],
+    rows: ShardRows,
+    config: RiskControlConfig,
+) -> dict[int, RiskState]:
+    """Memory of the risk control of the workloads that have new measured outcomes.
+
+    Step by step, since each step's error over the whole shard moves every workload's level.
+    """
+    measured: dict[float, dict[int, float]] = {}
+    for key, result in results.items():
+        for start_s, outcome in result.outcomes.items():
+            if outcome.violation_ratio is not None:
+                ratio = min(1.0, max(0.0, outcome.violation_ratio))
+                measured.setdefault(start_s, {})[key] = ratio
+    memory: dict[int, RiskState] = {}
+    for _, ratios in sorted(measured.items()):
+        slas = [translate.to_sla(members[key].spec) for key in ratios]
+        pooled = pooled_error(list(ratios.values()), slas, config)
+        for (key, ratio), sla in zip(ratios.items(), slas, strict=True):
+            state = memory.get(key) or rows.risk.get(key, RiskState())
+            memory[key] = update_risk(state, ratio, sla, float(members[key].step_s), config, pooled)
+    return memory
 
 
 def _row(

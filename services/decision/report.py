@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from decider import Decision
+from decider import Decision, RiskState
 from services.decision.inputs import Member
 from services.decision.outcomes import WorkloadOutcomes
 from services.kernel import telemetry
@@ -13,11 +13,12 @@ from services.kernel import telemetry
 def publish(
     members: Mapping[int, Member],
     results: Mapping[int, WorkloadOutcomes],
+    memory: Mapping[int, RiskState],
     decided: Sequence[tuple[Member, Decision]],
 ) -> None:
     """Set gauges and counters of a shard's run."""
     for key, result in results.items():
-        _publish_outcomes(members[key], result)
+        _publish_outcomes(members[key], result, memory.get(key, RiskState()))
     for member, decision in decided:
         labels = (member.namespace, member.name)
         telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
@@ -30,16 +31,15 @@ def publish(
             telemetry.risk_estimated.labels(*labels).set(decision.risk_after)
 
 
-def _publish_outcomes(member: Member, result: WorkloadOutcomes) -> None:
+def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState) -> None:
     labels = (member.namespace, member.name)
-    for outcome in result.outcomes:
+    for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
-    if result.risk is None:
+    if risk.observed_steps <= 0:
         return
-    spent, observed = float(result.risk["spent_steps"]), float(result.risk["observed_steps"])
-    if observed > 0:
-        telemetry.sla_violation_ratio.labels(*labels).set(spent / observed)
+    telemetry.sla_violation_ratio.labels(*labels).set(risk.spent_steps / risk.observed_steps)
     sla = member.spec.sla
     budget = sla.epsilon * max(1.0, sla.window_s / member.step_s)
-    telemetry.sla_budget_remaining_ratio.labels(*labels).set(max(0.0, 1.0 - spent / budget))
+    left = max(0.0, 1.0 - risk.spent_steps / budget)
+    telemetry.sla_budget_remaining_ratio.labels(*labels).set(left)

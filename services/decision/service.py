@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, Engine, RowMapping
 
 import decider
-from decider import DecideConfig, Decision
+from decider import DecideConfig, Decision, RiskState
 from decider.explain import to_dict
 from decider.replay import decision_bytes
 from decider.replay import replay as replay_inputs
@@ -25,7 +25,7 @@ from services.decision.inputs import (
     prepare,
     scopes_of,
 )
-from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
+from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
 from services.decision.report import publish
 from services.kernel.clock import Clock
@@ -76,9 +76,9 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
             work.connection, shard, origin_at, deps.settings.policy_version
         )
         decided = _decide(work, deps, members, forecasts, (rows, now))
-        _remember(work.connection, rows, results, decided, now)
+        _remember(work.connection, rows, decided, now)
         repository.notify_decisions(work.connection, shard)
-    publish(members, results, decided)
+    publish(members, results, rows.risk, decided)
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
@@ -113,7 +113,8 @@ def _load_rows(
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
         risk={
-            int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
+            int(r["workload_id"]): translate.to_risk_state(r["state"])
+            for r in repository.load_risk_states(connection, ids)
         },
         lead_time_s=_draws(connection, "lead_time", scopes),
         capacity=_draws(connection, "capacity", scopes),
@@ -139,30 +140,26 @@ def _settle(
     for row in repository.load_outcome_steps(connection, list(members), first):
         done.setdefault(int(row["workload_id"]), set()).add(row["step_at"].timestamp())
     results = {
-        key: finished_outcomes(member, rows, done.get(key, set()), times, deps.config.risk)
+        key: finished_outcomes(member, rows, done.get(key, set()), times)
         for key, member in members.items()
     }
     repository.store_outcomes(connection, [row for r in results.values() for row in r.rows])
-    memory = {key: r.risk for key, r in results.items() if r.risk is not None}
+    memory = learn(members, results, rows, deps.config.risk)
     return results, replace(rows, risk={**rows.risk, **memory})
 
 
 def _remember(
     connection: Connection,
     rows: ShardRows,
-    results: Mapping[int, WorkloadOutcomes],
     decided: Sequence[tuple[Member, Decision]],
     now: datetime,
 ) -> None:
-    """Store the risk control's memory where an outcome or a decision has changed it."""
-    carried = {member.id: decision.next_log_multiplier for member, decision in decided}
-    changed = set(carried) | {key for key, r in results.items() if r.risk is not None}
-    stored = []
-    for key in sorted(changed):
-        state = translate.to_risk_state(rows.risk.get(key))
-        if key in carried:
-            state = replace(state, log_multiplier=carried[key])
-        stored.append((key, orjson.dumps(asdict(state)).decode(), now))
+    """Store the risk control's memory after the outcomes and the decisions."""
+    memory = dict(rows.risk)
+    for member, decision in decided:
+        state = memory.get(member.id, RiskState())
+        memory[member.id] = replace(state, log_multiplier=decision.next_log_multiplier)
+    stored = [(key, orjson.dumps(asdict(s)).decode(), now) for key, s in sorted(memory.items())]
     repository.store_risk_states(connection, stored)
 
 

@@ -14,6 +14,7 @@ from decider.errors import InvalidRequest
 from decider.risk import (
     MAX_LOG_MULTIPLIER,
     next_multiplier,
+    pooled_error,
     reactive_floor,
     risk_level,
     update_risk,
@@ -87,7 +88,35 @@ def test_an_exhausted_budget_is_said_and_answered_with_the_lowest_level() -> Non
     assert found is not None
     assert found.is_exhausted
     assert found.budget_left_ratio == 0.0
-    assert found.level == pytest.approx(0.01 * CONFIG.min_level_ratio)
+    assert found.level <= 0.01 * CONFIG.exhausted_ratio
+
+
+def test_the_mean_error_of_all_moves_everyone() -> None:
+    slas = [SLA] * 4
+    short = pooled_error([0.2, 0.0, 0.0, None], slas, CONFIG)
+    assert short < 0 < pooled_error([0.0] * 4, slas, CONFIG)
+    assert pooled_error([None, None, None, None], slas, CONFIG) == 0.0
+    assert pooled_error([1.0] * 4, slas, CONFIG) == -10.0  # an outage does not swing the level
+    alone = update_risk(RiskState(), 0.0, SLA, STEP_S, CONFIG)
+    among = update_risk(RiskState(), 0.0, SLA, STEP_S, CONFIG, short)
+    assert among.log_level < alone.log_level
+
+
+def test_pooling_corrects_a_common_misjudgement_within_hours() -> None:
+    """40 workloads whose stated risk is half of the truth: the mean is right within 100 steps."""
+    rng = np.random.default_rng(0)
+    states, late = [RiskState()] * 40, []
+    for t in range(400):
+        levels = np.array([level(s) for s in states])
+        violations = (rng.random(40) < np.minimum(1.0, 2.0 * levels)).astype(float).tolist()
+        pooled = pooled_error(violations, [SLA] * 40, CONFIG)
+        states = [
+            update_risk(s, v, SLA, STEP_S, CONFIG, pooled)
+            for s, v in zip(states, violations, strict=True)
+        ]
+        if t >= 100:
+            late.append(np.mean(violations))
+    assert np.mean(late) == pytest.approx(0.0095, abs=0.002)
 
 
 def test_pacing_works_off_what_was_overspent() -> None:
