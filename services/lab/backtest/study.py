@@ -127,4 +127,4 @@ def run_study(
 
 
 def _named(one: PolicyScore, name: str) -> PolicyScore:
-    return replace(one, name=name, setting="as deployed, nothing tuned")
+    return replace(one, name=name, setting="not tuned")

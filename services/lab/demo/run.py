@@ -75,7 +75,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             ledger = Ledger(fleet, "harmony", history.last_spec)
             latencies = _replay(session, fleet, Reporter(fleet, meters), ledger, progress)
             run = ledger.run()
-            promise = "as deployed, nothing tuned"
+            promise = "not tuned"
             own = score(run, fleet, promised=options.epsilon, setting=promise)
             wall_s = time.monotonic() - started
             scores = (own, *rivals.scores)

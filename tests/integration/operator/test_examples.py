@@ -1,0 +1,55 @@
+"""The example manifests, and the one in the README, are accepted and understood as they stand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from services.lab.cluster.background import BackgroundCluster
+from services.lab.cluster.cluster import ClusterSettings
+from services.lab.cluster.specs import NodeSpec
+from services.operator.crd import rendered
+from services.operator.translate import to_autoscaler
+
+REPO = Path(__file__).parents[3]
+EXAMPLES = sorted((REPO / "deploy" / "examples").glob("*.yaml"))
+PATH = "/apis/scaling.harmony.dev/v1alpha1/namespaces/serving/gpuautoscalers"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[httpx.Client]:
+    settings = ClusterSettings([NodeSpec("h100-0", "H100", 8)], seed=1, start_s=1_767_571_200.0)
+    with BackgroundCluster(settings) as cluster, httpx.Client(base_url=cluster.url) as client:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
+        client.post("/api/v1/namespaces", json=namespace).raise_for_status()
+        for text in rendered().values():
+            definition = yaml.safe_load(text)
+            path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+            client.post(path, json=definition).raise_for_status()
+        yield client
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_is_accepted_and_understood(api: httpx.Client, path: Path) -> None:
+    created = api.post(PATH, json=yaml.safe_load(path.read_text()))
+    assert created.status_code == 201, created.text
+    found = to_autoscaler(created.json(), {})
+    assert found.spec is not None, found.problem
+    assert found.spec.mode == "Advisory"
+
+
+def test_a_wrong_example_is_refused_with_the_field(api: httpx.Client) -> None:
+    manifest = yaml.safe_load(EXAMPLES[0].read_text())
+    manifest["metadata"]["name"] = "wrong"
+    manifest["spec"]["minReplicas"] = 50
+    refused = api.post(PATH, json=manifest)
+    assert refused.status_code == 422
+    assert "minReplicas" in refused.text
+
+
+def test_readme_shows_the_example() -> None:
+    shown = (REPO / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    kept = (REPO / "deploy" / "examples" / "gpuautoscaler.yaml").read_text()
+    assert yaml.safe_load(shown) == yaml.safe_load(kept)
