@@ -41,7 +41,7 @@ from services.lab.fleet import Fleet
 from services.lab.fleet.meters import ServiceMeters
 from services.lab.platform.platform import platform_servers
 from services.lab.platform.processes import resident_gib
-from services.lab.platform.up import announced, ending_on_sigterm, wait_until_stopped
+from services.lab.platform.up import announced, ending_on_signals, wait_until_stopped
 from services.lab.simulator import Ledger, RivalScores, run_rivals, score, simulate_history
 
 _MEMORY_SAMPLE_S = 3.0
@@ -62,7 +62,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     initial = [int(n) for n in history.last_spec]
     filled = demo_settings(settings, options, fleet)
     with (
-        ending_on_sigterm(),
+        ending_on_signals(),
         MemoryMeter() as memory,
         platform_servers(filled, "demo", empty_database) as platform,
         announced(platform),

@@ -39,7 +39,7 @@ def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, consol
         raise InvalidInput(f"--kubeconfig={kubeconfig}: no such file")
     if port is not None:
         settings = settings.model_copy(update={"port": port})
-    with ending_on_sigterm(), platform_servers(settings, "up") as platform, announced(platform):
+    with ending_on_signals(), platform_servers(settings, "up") as platform, announced(platform):
         if kubeconfig is None:
             kubeconfig = platform.folder / "kubeconfig"
             platform.supervisor.start_all([simulated_cluster(kubeconfig)])
@@ -83,17 +83,25 @@ def announced(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that every child is ended."""
+def ending_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block in order, so that every child is ended.
+
+    SIGINT is taken also where it was inherited as ignored, as for a script's background job:
+    whoever sends it to this process means it.
+    """
 
     def end(*_: object) -> None:
         raise SystemExit(143)
 
-    previous = signal.signal(signal.SIGTERM, end)
+    previous = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for word, handler in previous.items():
+            signal.signal(word, handler)
 
 
 def wait_until_stopped(platform: Platform) -> None:
