@@ -28,7 +28,7 @@ from decider import (
 )
 from decider.capacity import capacity_draws
 from decider.lead_time import LeadTimeBelief, predictive_draws
-from decider.risk import update_risk
+from decider.risk import pooled_error, update_risk
 from forecaster.calibration import CalibrationState, calibrate, empty_state, observe
 from forecaster.config import WindowConfig
 from forecaster.ladder import Ladder
@@ -131,15 +131,14 @@ class HarmonyController:
 
     def learn(self, violation_ratio: FloatArray) -> None:
         """Feed back the (W,) shares of the last step out of SLA; NaN where unknown."""
-        for i, ratio in enumerate(violation_ratio):
-            if np.isfinite(ratio):
-                self._risk[i] = update_risk(
-                    self._risk[i],
-                    float(min(1.0, max(0.0, ratio))),
-                    self._sla,
-                    float(self._fleet.step_s),
-                    self._options.decide.risk,
-                )
+        config = self._options.decide.risk
+        known = {
+            i: min(1.0, max(0.0, float(v))) for i, v in enumerate(violation_ratio) if np.isfinite(v)
+        }
+        pooled = pooled_error(list(known.values()), [self._sla] * len(known), config)
+        for i, ratio in known.items():
+            state, step_s = self._risk[i], float(self._fleet.step_s)
+            self._risk[i] = update_risk(state, ratio, self._sla, step_s, config, pooled)
 
     def _forecast(self, step: int) -> Forecast:
         windows = self._measured.windows(step, self._window)
