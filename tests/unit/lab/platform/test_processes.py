@@ -83,7 +83,12 @@ def test_a_stop_signal_waits_for_the_end_of_a_start() -> None:
             signal.raise_signal(signal.SIGINT)
             done.append("the start was finished and noted")
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+    # a test run in the background inherits SIGINT as ignored
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert done == ["the start was finished and noted"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
