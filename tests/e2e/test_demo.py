@@ -95,7 +95,12 @@ def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> Non
         time.sleep(0.2)
     started = time.monotonic()
     demo.send_signal(signal.SIGINT)
-    output, _ = demo.communicate(timeout=20)
+    try:
+        output, _ = demo.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        demo.kill()  # its children end with it
+        demo.communicate()
+        pytest.fail("Ctrl-C did not end the demo within 20 s")
     assert time.monotonic() - started < 10
     assert demo.returncode == 130, output
     assert b"Traceback" not in output
