@@ -10,13 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import yaml
 from rich.console import Console
 
+from services.kernel.clock import SystemClock
+from services.kernel.db.session import make_engine
 from services.kernel.errors import InvalidInput
+from services.kernel.security import ensure_first_key
 from services.kernel.settings import Settings
-from services.lab.platform.platform import Platform, operator_process, platform_servers
+from services.lab.platform.platform import (
+    Platform,
+    answers,
+    free_port,
+    operator_process,
+    platform_servers,
+)
 from services.lab.platform.platform import service_processes as services_of
 from services.lab.platform.processes import ProcessSpec
+from services.operator.crd import rendered as rendered_crds
 
 RUNNING_FILE = "running.json"
 _SIMULATED_NODES = "H100=4x8,A100=4x8,L4=8x4"
@@ -40,15 +52,21 @@ def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, consol
     if port is not None:
         settings = settings.model_copy(update={"port": port})
     with ending_on_signals(), platform_servers(settings, "up") as platform, announced(platform):
+        admin_key = ensure_first_key(
+            make_engine(platform.settings.database_url),
+            platform.settings.admin_key_file,
+            SystemClock().now(),
+        )
         if kubeconfig is None:
             kubeconfig = platform.folder / "kubeconfig"
-            platform.supervisor.start_all([simulated_cluster(kubeconfig)])
+            start_simulated_cluster(platform, kubeconfig)
         processes = [
             *services_of(platform.settings),
             operator_process(platform.settings, kubeconfig),
         ]
         platform.supervisor.start_all(processes)
         console.print(f"API and console  {platform.api_url}")
+        console.print(f"admin key        {admin_key or 'the one shown at the first start'}")
         console.print(f"push API         {platform.push_url}/v1/observations")
         console.print(f"database         {platform.settings.database_url}")
         console.print(f"kubeconfig       {kubeconfig}")
@@ -57,12 +75,22 @@ def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, consol
         wait_until_stopped(platform)
 
 
-def simulated_cluster(kubeconfig: Path) -> ProcessSpec:
-    """The simulated GPU cluster, in real time."""
+def start_simulated_cluster(platform: Platform, kubeconfig: Path) -> None:
+    """Start the simulated GPU cluster in real time and define Harmony's resources in it.
+
+    Raises:
+        Unavailable: It does not start.
+    """
     kubeconfig.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "real"]
+    port = free_port("127.0.0.1")
+    url = f"http://127.0.0.1:{port}"
+    argv = [sys.executable, "-m", "services.lab.cluster", "--port", str(port), "--clock", "real"]
     argv += ["--nodes", _SIMULATED_NODES, "--kubeconfig-out", str(kubeconfig)]
-    return ProcessSpec("cluster", argv, is_ready=kubeconfig.exists)
+    spec = ProcessSpec("cluster", argv, is_ready=lambda: answers(f"{url}/version"))
+    platform.supervisor.start_all([spec])
+    for text in rendered_crds().values():
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        httpx.post(url + path, json=yaml.safe_load(text), timeout=10.0).raise_for_status()
 
 
 @contextmanager

@@ -1,0 +1,85 @@
+"""`harmony up`: the platform in real time, looked at through its interfaces."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from services.lab.platform.embedded_servers import default_home
+
+pytestmark = pytest.mark.e2e
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
+    yield folder
+    if folder != tmp_path:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def eventually(ask, what: str):
+    """The first true answer within a minute."""
+    deadline = time.monotonic() + 60
+    while not (found := ask()):
+        assert time.monotonic() < deadline, f"never saw {what}"
+        time.sleep(0.2)
+    return found
+
+
+def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_path: Path) -> None:
+    port, push_port = free_port(), free_port()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
+    env = {**kept, "HARMONY_HOME": str(home), "HARMONY_INGEST_PORT": str(push_port)}
+    log = tmp_path / "up.log"
+    command = [sys.executable, "-m", "services.cli", "up", "--port", str(port)]
+    with log.open("wb") as stream:
+        up = subprocess.Popen(
+            command, env={**env, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}, stdout=stream
+        )
+    try:
+        eventually(lambda: up.poll() is not None or "Ctrl-C ends." in log.read_text(), "a start")
+        assert up.poll() is None, log.read_text()
+        key = re.search(r"admin key\s+(hk_\S+)", log.read_text())
+        assert key, log.read_text()
+        kubeconfig = yaml.safe_load((home / "up" / "kubeconfig").read_text())
+        server = kubeconfig["clusters"][0]["cluster"]["server"]
+        manifest = yaml.safe_load((REPO / "deploy/examples/gpuautoscaler.yaml").read_text())
+        path = "/apis/scaling.harmony.dev/v1alpha1/namespaces/serving/gpuautoscalers"
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
+        httpx.post(f"{server}/api/v1/namespaces", json=namespace).raise_for_status()
+        httpx.post(server + path, json=manifest).raise_for_status()
+        headers = {"Authorization": f"Bearer {key[1]}"}
+        url = f"http://127.0.0.1:{port}/v1/workloads"
+
+        def registered() -> bool:
+            return "llama" in httpx.get(url, headers=headers).text
+
+        assert eventually(registered, "the workload in the API")
+        status = [sys.executable, "-m", "services.cli", "status", "--json"]
+        shown = subprocess.run(status, env=env, capture_output=True, text=True, check=True)
+        assert '"serving/llama"' in shown.stdout
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(15)
+    assert up.returncode == 0
