@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,13 @@ class TraceColumn:
         name: Column name in the file.
         level: 1 service, 2 container, 3 hardware.
         unit: Unit in words; a flow is counted per bin (`requests/bin`).
+        is_derived: Computed from other columns of the file by whoever published it.
     """
 
     name: str
     level: int
     unit: str
+    is_derived: bool = False
 
     @property
     def is_flow(self) -> bool:
@@ -68,6 +70,7 @@ class TraceFile:
         demand: Name of the demand column.
         columns: Indicators, in the order of `TraceSeries.values`.
         series: One per workload.
+        own_demand: Workload -> its demand column, where the metadata name another one.
     """
 
     title: str
@@ -75,6 +78,7 @@ class TraceFile:
     demand: str
     columns: tuple[TraceColumn, ...]
     series: tuple[TraceSeries, ...]
+    own_demand: dict[str, str] = field(default_factory=dict)
 
 
 def read_trace(path: Path, demand: str | None = None) -> TraceFile:
@@ -115,7 +119,24 @@ def read_trace(path: Path, demand: str | None = None) -> TraceFile:
         demand=chosen,
         columns=columns,
         series=tuple(series),
+        own_demand={} if demand else _own_demand(metadata, chosen, columns),
     )
+
+
+def _own_demand(
+    metadata: dict[str, object], demand: str, columns: tuple[TraceColumn, ...]
+) -> dict[str, str]:
+    """Workloads whose demand is not the file's main one."""
+    workloads = metadata.get("workloads")
+    if not isinstance(workloads, dict):
+        return {}
+    names = {c.name for c in columns}
+    found = {}
+    for name, entry in workloads.items():
+        own = entry.get("demand_column") if isinstance(entry, dict) else None
+        if own in names and own != demand:
+            found[str(name)] = str(own)
+    return found
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -153,7 +174,10 @@ def _columns(table: pa.Table, metadata: dict[str, object], path: Path) -> tuple[
         known = described.get(field.name, {})
         level = known.get("level", _level_from_prefix(field.name))
         level = level if level in (1, 2, 3) else 1
-        columns.append(TraceColumn(field.name, int(level), str(known.get("unit", ""))))
+        is_derived = known.get("derived") is True
+        columns.append(
+            TraceColumn(field.name, int(level), str(known.get("unit", "")), is_derived)
+        )
     if not columns:
         raise TraceError(f"{path.name} has no numeric indicator column")
     return tuple(columns)
