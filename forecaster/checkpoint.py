@@ -53,14 +53,7 @@ def from_bytes(raw: bytes) -> TrainedModel:
         CheckpointError: If the bytes are damaged or of something else.
         CheckpointVersionError: If they are of another format version.
     """
-    header = _read_header(raw)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"format={header.get('format')!r} must be {FORMAT!r}")
-    if header.get("format_version") != FORMAT_VERSION:
-        raise CheckpointVersionError(
-            f"format_version={header.get('format_version')!r} must be {FORMAT_VERSION}; "
-            "train again, or use the release that wrote it"
-        )
+    header = read_header(raw, FORMAT, FORMAT_VERSION)
     try:
         config = ForecasterConfig.from_dict(header["config"])
         vocabulary = Vocabulary(tuple(header["workloads"]), tuple(header["indicators"]))
@@ -73,8 +66,18 @@ def from_bytes(raw: bytes) -> TrainedModel:
     return TrainedModel(net, config, vocabulary, str(header["version"]))
 
 
-def _read_header(raw: bytes) -> dict[str, Any]:
-    """The JSON header: 8 bytes of little-endian length, then JSON (safetensors format)."""
+def read_header(raw: bytes, kind: str, version: int) -> dict[str, Any]:
+    """The JSON header of safetensors bytes, checked to be of one format and version.
+
+    Args:
+        raw: 8 bytes of little-endian length, then JSON, then tensors (safetensors format).
+        kind: The `format` it must name.
+        version: The `format_version` it must name.
+
+    Raises:
+        CheckpointError: If the bytes are damaged or of something else.
+        CheckpointVersionError: If they are of another format version.
+    """
     length = int.from_bytes(raw[:8], "little")
     try:
         metadata = json.loads(raw[8 : 8 + length])["__metadata__"]
@@ -83,4 +86,11 @@ def _read_header(raw: bytes) -> dict[str, Any]:
         raise CheckpointError("these bytes are no checkpoint: header unreadable") from error
     if not isinstance(header, dict):
         raise CheckpointError("these bytes are no checkpoint: header is no object")
+    if header.get("format") != kind:
+        raise CheckpointError(f"format={header.get('format')!r} must be {kind!r}")
+    if header.get("format_version") != version:
+        raise CheckpointVersionError(
+            f"format_version={header.get('format_version')!r} must be {version}; "
+            "train again, or use the release that wrote it"
+        )
     return header

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from forecaster.backtest import MODEL, score_table
 from forecaster.baselines import POOLS, Baseline
 from forecaster.checkpoint import digest
 from forecaster.config import ForecasterConfig
-from forecaster.dataset import Examples, is_trainable, make_examples, shuffled, split_origins
-from forecaster.errors import HistoryTooShort, TrainingDiverged
+from forecaster.dataset import is_trainable, make_examples, shuffled, split_origins
+from forecaster.errors import CheckpointError, HistoryTooShort
 from forecaster.model import ForecastNet, Vocabulary
-from forecaster.predict import TrainedModel, normal_scores
-from forecaster.quantiles import pit_and_log_density
-from forecaster.training import Average, PinballLoss, rate_factor
+from forecaster.predict import TrainedModel
+from forecaster.resume import TrainingState, fit_identity, state_from_bytes, state_to_bytes
+from forecaster.stages import FLOW, MARGINALS, FlowStage, MarginalStage, Stage, scores_of
+from forecaster.training import FitProgress
 from forecaster.types import Predictor, Series
 
-GRADIENT_NORM = 1.0
-DIVERGED_RATIO = 20.0
-FLOW_BATCH = 512
-FLOW_RATE = 2e-3
+__all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress", "fit"]
+
 SHRINKAGE = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class FitProgress:
-    """One line of progress: `stage` is `marginals` or `flow`; losses are per observed step."""
-
-    stage: str
-    epoch: int
-    n_epochs: int
-    train_loss: float
-    validation_loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +71,19 @@ OnProgress = Callable[[FitProgress], object]
 """Called after each epoch; returning False ends that stage (a time budget, a user's stop)."""
 
 
-def fit(
+OnCheckpoint = Callable[[bytes], None]
+"""Called after each epoch with the state of the training, which `resume` takes back."""
+
+
+def fit(  # noqa: PLR0913 - what fixes the result, then how to run
     series: Sequence[Series],
     config: ForecasterConfig,
     seed: int,
     *,
     on_progress: OnProgress | None = None,
+    resume: bytes | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+    device: str = "cpu",
 ) -> FitResult:
     """Train one model for all series.
 
@@ -100,10 +92,16 @@ def fit(
         config: Configuration.
         seed: Fixes first parameters and the order of examples: same seed, same bytes.
         on_progress: Called after each epoch; see `OnProgress`.
+        resume: State of this same fit after some epoch: it goes on from there, and ends with the
+            bytes that it would have had without the interruption.
+        on_checkpoint: Called after each epoch; see `OnCheckpoint`.
+        device: Where torch computes, e.g. `cuda`; all that is returned is on the CPU.
 
     Raises:
         HistoryTooShort: If no series can be trained on.
         TrainingDiverged: If the loss stops being finite or explodes.
+        CheckpointError: If `resume` is damaged, or of another configuration, seed or history.
+        CheckpointVersionError: If `resume` was written by another format version.
     """
     usable = [s for s in series if is_trainable(s, config)]
     skipped = {s.workload: "history too short or unobserved" for s in series if s not in usable}
@@ -114,164 +112,113 @@ def fit(
             f"context={config.window.context} and horizon={config.window.horizon} at least a few "
             "hundred observed steps are right"
         )
-    trainer = _Trainer(usable, config, seed, on_progress)
-    epochs = trainer.fit_marginals()
+    identity = fit_identity(usable, config, seed)
+    state = None if resume is None else state_from_bytes(resume, identity)
+    trainer = _Trainer(usable, config, seed, device)
+    trainer.on_progress = on_progress
+    if on_checkpoint is not None:
+        trainer.on_state = lambda now: on_checkpoint(state_to_bytes(now, identity))
+    if state is not None:
+        trainer.load(state)
+    trainer.fit_marginals()
     flow_gain = trainer.fit_flow()
-    return trainer.result(epochs, flow_gain, skipped)
+    return trainer.result(flow_gain, skipped)
 
 
 class _Trainer:
     """State of one training run."""
 
     def __init__(
-        self,
-        series: Sequence[Series],
-        config: ForecasterConfig,
-        seed: int,
-        on_progress: OnProgress | None,
+        self, series: Sequence[Series], config: ForecasterConfig, seed: int, device: str
     ) -> None:
-        self.series, self.config, self.on_progress = series, config, on_progress
+        self.series, self.config, self.seed = series, config, seed
         # Two streams, so that a change of the network's size leaves the examples as they are.
         self.generator = torch.Generator().manual_seed(2 * seed)
         parameters = torch.Generator().manual_seed(2 * seed + 1)
         names = sorted({name for s in series for name in s.indicators})
         self.vocabulary = Vocabulary(tuple(s.workload for s in series), tuple(names))
-        self.net = ForecastNet(config, self.vocabulary, parameters)
+        self.net = ForecastNet(config, self.vocabulary, parameters).to(device)
         train, held = split_origins(series, config)
         setting = config.train
         train = train.take(shuffled(train.which.size, setting.max_windows, self.generator))
-        held = held.take(shuffled(held.which.size, setting.max_validation_windows, self.generator))
-        self.held, self.seed = held, seed
-        self.train = make_examples(series, train, config, self.vocabulary, self.generator)
-        self.validation = make_examples(series, held, config, self.vocabulary)
-        self.loss = PinballLoss(np.array(config.window.quantile_levels), setting.tail_weight)
-        self.history: list[FitProgress] = []
-
-    def fit_marginals(self) -> int:
-        """Train encoder and head with early stopping; returns the epochs run."""
-        setting = self.config.train
-        parameters = [*self.net.encoder.parameters(), *self.net.head.parameters()]
-        optimiser = torch.optim.AdamW(
-            parameters, lr=setting.learning_rate, weight_decay=setting.weight_decay
+        self.held = held.take(
+            shuffled(held.which.size, setting.max_validation_windows, self.generator)
         )
-        n_steps = setting.epochs * math.ceil(len(self.train) / setting.batch)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: rate_factor(i, n_steps))
-        average = Average(self.net, setting.average_decay)
-        best_loss, best_state, since_best, epoch = math.inf, average.state(), 0, 0
-        for epoch in range(1, setting.epochs + 1):
-            total, count = 0.0, 0
-            for index in self._batches(len(self.train), setting.batch):
-                total += self._step(self.train.rows(index), optimiser, parameters)
-                schedule.step()
-                average.update(self.net)
-                count += 1
-            with average.applied(self.net):
-                validation = self._evaluate()
-            may_go_on = self._report("marginals", epoch, setting.epochs, total / count, validation)
-            if not math.isfinite(validation) or validation > DIVERGED_RATIO * best_loss:
-                raise TrainingDiverged(f"validation loss {validation} at epoch {epoch}")
-            if validation < best_loss:
-                best_loss, best_state, since_best = validation, average.state(), 0
-            else:
-                since_best += 1
-            if since_best >= setting.patience or not may_go_on:
-                break
-        self.net.load_state_dict(best_state)
-        return epoch
+        self.train = make_examples(series, train, config, self.vocabulary, self.generator)
+        self.validation = make_examples(series, self.held, config, self.vocabulary)
+        self.levels = np.array(config.window.quantile_levels)
+        self.history: list[FitProgress] = []
+        self.resumed: TrainingState | None = None
+        self.on_progress: OnProgress | None = None
+        self.on_state: Callable[[TrainingState], None] | None = None
 
-    def _step(
-        self,
-        batch: Examples,
-        optimiser: torch.optim.Optimizer,
-        parameters: list[torch.nn.Parameter],
-    ) -> float:
-        hidden = torch.rand(len(batch), generator=self.generator)
-        known = hidden >= self.config.train.workload_dropout
-        batch.inputs.workload.mul_(known)
-        quantiles, _ = self.net(batch.inputs)
-        loss = self.loss(quantiles, batch)
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(f"training loss is {loss.item()}")
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-        optimiser.step()
-        return float(loss.detach())
+    def load(self, state: TrainingState) -> None:
+        """Go on from a state of this same fit."""
+        try:
+            self.net.load_state_dict(state.part("net"))
+            self.generator.set_state(state.tensors["generator"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"damaged state of a training: {error}") from error
+        self.history = list(state.history)
+        self.resumed = state
 
-    def _batches(self, n_rows: int, size: int) -> Iterator[Tensor]:
-        order = torch.randperm(n_rows, generator=self.generator)
-        for start in range(0, n_rows, size):
-            yield order[start : start + size]
-
-    @torch.no_grad()
-    def _evaluate(self) -> float:
-        total, weight = 0.0, 0
-        for start in range(0, len(self.validation), 1024):
-            batch = self.validation.rows(slice(start, start + 1024))
-            total += float(self.loss(self.net(batch.inputs)[0], batch)) * len(batch)
-            weight += len(batch)
-        return total / weight
+    def fit_marginals(self) -> None:
+        """Train encoder and head with early stopping."""
+        if self.resumed is not None and self.resumed.stage == FLOW:
+            return
+        stage = MarginalStage(self.net, self.train, self.validation, self.levels, self.config.train)
+        self._run(stage)
 
     def fit_flow(self) -> float:
         """Fit the Gaussian copula, then the coupling layers; returns the gain in nats."""
-        scores, encodings = self._scores(self.train)
+        train = scores_of(self.net, self.train, self.levels)
+        scores = train[0]
         if scores.shape[0] < 2 * self.config.window.horizon or self.config.window.horizon == 1:
             return 0.0
-        flow = self.net.flow
         correlation = torch.corrcoef(scores.T).nan_to_num(0.0)
         correlation = (1 - SHRINKAGE) * correlation + SHRINKAGE * torch.eye(len(correlation))
         correlation.fill_diagonal_(1.0)
-        flow.set_correlation(correlation)
-        held_scores, held_encodings = self._scores(self.validation)
-        if self.config.model.flow_layers == 0 or held_scores.shape[0] == 0:
+        self.net.flow.set_correlation(correlation)
+        held = scores_of(self.net, self.validation, self.levels)
+        if self.config.model.flow_layers == 0 or held[0].shape[0] == 0:
             return 0.0
+        stage = FlowStage(self.net.flow, train, held, self.config.train.flow_epochs)
+        self._run(stage)
+        return stage.gain
 
-        def held_out() -> float:
-            with torch.no_grad():
-                return float(flow.log_prob(held_scores, held_encodings).mean())
+    def _run(self, stage: Stage) -> None:
+        """Train a stage to its end, from where the state to go on from left it."""
+        epoch, is_over = 0, stage.n_epochs == 0
+        state = self.resumed
+        if state is not None and state.stage == stage.name:
+            parts = {name: state.part(name) for name in ("average", "best", "optimiser")}
+            stage.load(state.numbers, parts)
+            epoch, is_over = state.epoch, state.is_stage_over
+        while not is_over:
+            epoch += 1
+            train_loss, validation_loss = stage.run_epoch(self.generator)
+            line = FitProgress(stage.name, epoch, stage.n_epochs, train_loss, validation_loss)
+            self.history.append(line)
+            may_go_on = self.on_progress is None or self.on_progress(line) is not False
+            is_settled = stage.judge(validation_loss)
+            is_over = is_settled or not may_go_on or epoch == stage.n_epochs
+            self._checkpoint(stage, epoch, is_over)
+        stage.finish()
 
-        start = best = held_out()
-        best_state = copy.deepcopy(flow.state_dict())
-        optimiser = torch.optim.Adam(flow.parameters(), lr=FLOW_RATE)
-        n_epochs = self.config.train.flow_epochs
-        for epoch in range(1, n_epochs + 1):
-            total, count = 0.0, 0
-            for index in self._batches(len(scores), FLOW_BATCH):
-                loss = -flow.log_prob(scores[index], encodings[index]).mean()
-                if not torch.isfinite(loss):
-                    raise TrainingDiverged(f"flow loss is {loss.item()} at epoch {epoch}")
-                optimiser.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                torch.nn.utils.clip_grad_norm_(flow.parameters(), GRADIENT_NORM)
-                optimiser.step()
-                total, count = total + float(loss.detach()), count + 1
-            now = held_out()
-            may_go_on = self._report("flow", epoch, n_epochs, total / count, -now)
-            if now > best:
-                best, best_state = now, copy.deepcopy(flow.state_dict())
-            if not may_go_on:
-                break
-        flow.load_state_dict(best_state)
-        return best - start
+    def _checkpoint(self, stage: Stage, epoch: int, is_over: bool) -> None:
+        if self.on_state is None:
+            return
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        tensors |= stage.tensors()
+        tensors["generator"] = self.generator.get_state()
+        history = tuple(self.history)
+        self.on_state(TrainingState(stage.name, epoch, is_over, history, stage.numbers(), tensors))
 
-    @torch.no_grad()
-    def _scores(self, examples: Examples) -> tuple[Tensor, Tensor]:
-        """Normal scores `(N, H)` and encodings `(N, E)` of targets observed over all of H."""
-        levels = np.array(self.config.window.quantile_levels)
-        scores, encodings = [], []
-        for start in range(0, len(examples), 1024):
-            batch = examples.rows(slice(start, start + 1024))
-            quantiles, encoding = self.net(batch.inputs)
-            whole = (batch.weight > 0).all(dim=2)
-            q = quantiles[whole].transpose(1, 2).numpy()
-            u, _ = pit_and_log_density(q, levels, batch.actual[whole].numpy())
-            scores.append(normal_scores(u))
-            encodings.append(encoding[whole])
-        return torch.cat(scores), torch.cat(encodings)
-
-    def result(self, epochs: int, flow_gain: float, skipped: dict[str, str]) -> FitResult:
+    def result(self, flow_gain: float, skipped: dict[str, str]) -> FitResult:
         """Freeze the network and compare it with the simple forecasters on validation."""
-        self.net.eval()
+        n_windows = len(self.train)
+        del self.train, self.validation  # the largest arrays of a fit; no longer needed
+        self.net.cpu().eval()
         self.net.requires_grad_(requires_grad=False)
         model = TrainedModel(self.net, self.config, self.vocabulary)
         model = TrainedModel(self.net, self.config, self.vocabulary, digest(model))
@@ -287,17 +234,11 @@ class _Trainer:
             crps_best_simple=float(np.mean([row[1] for row in both.values()])),
             crps_by_workload=both,
             picks=picks,
-            epochs=epochs,
+            epochs=sum(line.stage == MARGINALS for line in self.history),
             n_parameters=sum(p.numel() for p in self.net.parameters()),
-            n_windows=len(self.train),
+            n_windows=n_windows,
             flow_gain=flow_gain,
             skipped=skipped,
             history=tuple(self.history),
         )
         return FitResult(model, report)
-
-    def _report(self, stage: str, epoch: int, n_epochs: int, train: float, held: float) -> bool:
-        """Note a line of progress; false when the caller wants this stage to end."""
-        line = FitProgress(stage, epoch, n_epochs, train, held)
-        self.history.append(line)
-        return self.on_progress is None or self.on_progress(line) is not False

@@ -1,15 +1,17 @@
-"""Parts of the training loop: loss, learning-rate schedule, averaging of parameters."""
+"""Parts of the training loop: progress, loss, learning-rate schedule, averaging, devices."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from forecaster.dataset import Examples
+from forecaster.model import NetInputs
 from forecaster.quantiles import crps_weights
 from forecaster.types import F64
 
@@ -17,19 +19,31 @@ WARM_UP_STEPS = 40
 TAIL_LEVEL = 0.95
 
 
+@dataclass(frozen=True, slots=True)
+class FitProgress:
+    """One line of progress: `stage` is `marginals` or `flow`; losses are per observed step."""
+
+    stage: str
+    epoch: int
+    n_epochs: int
+    train_loss: float
+    validation_loss: float
+
+
 class PinballLoss:
     """Quadrature of the CRPS in series units, plus extra weight on the upper tail."""
 
-    def __init__(self, levels: F64, tail_weight: float) -> None:
+    def __init__(self, levels: F64, tail_weight: float, device: torch.device) -> None:
         """Prepare levels and weights.
 
         Args:
             levels: `(Q,)`.
             tail_weight: Added to the weight of each level >= 0.95.
+            device: Where the quantiles will be.
         """
         weights = crps_weights(levels) + tail_weight * (levels >= TAIL_LEVEL)
-        self.levels = torch.from_numpy(levels).to(torch.float32)
-        self.weights = torch.from_numpy(2 * weights).to(torch.float32)
+        self.levels = torch.from_numpy(levels).to(device, torch.float32)
+        self.weights = torch.from_numpy(2 * weights).to(device, torch.float32)
 
     def __call__(self, quantiles: Tensor, batch: Examples) -> Tensor:
         """Mean loss over observed targets; `quantiles` is `(B, G, H, Q)` normalised."""
@@ -60,6 +74,13 @@ class Average:
         """A copy of the averaged parameters."""
         return {k: v.clone() for k, v in self._state.items()}
 
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor], n_updates: int) -> None:
+        """Go on from averaged parameters that took `n_updates` updates."""
+        self.n_updates = n_updates
+        for name, value in self._state.items():
+            value.copy_(state[name])
+
     @contextmanager
     def applied(self, net: nn.Module) -> Iterator[None]:
         """The network with averaged parameters, restored afterwards."""
@@ -75,3 +96,37 @@ def rate_factor(step: int, n_steps: int) -> float:
         return (step + 1) / WARM_UP_STEPS
     progress = min((step - WARM_UP_STEPS) / max(n_steps - WARM_UP_STEPS, 1), 1.0)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Its moments and step counts, by parameter number and name."""
+    state = optimiser.state_dict()["state"]
+    return {f"{i}.{name}": value for i, part in state.items() for name, value in part.items()}
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of `optimiser_tensors`, for an optimiser of the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def inputs_on(inputs: NetInputs, device: torch.device) -> NetInputs:
+    """Inputs of the network on `device`."""
+    return NetInputs(*(getattr(inputs, f.name).to(device) for f in fields(inputs)))
+
+
+def examples_on(batch: Examples, device: torch.device) -> Examples:
+    """A batch of examples on `device`."""
+    return Examples(
+        inputs_on(batch.inputs, device), batch.actual.to(device), batch.weight.to(device)
+    )

@@ -1,0 +1,308 @@
+"""The two stages of training: marginals on the CRPS, then the flow copula on their PIT scores."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from forecaster.config import TrainConfig
+from forecaster.dataset import Examples
+from forecaster.errors import TrainingDiverged
+from forecaster.flow import FlowCopula
+from forecaster.model import ForecastNet
+from forecaster.predict import normal_scores
+from forecaster.quantiles import pit_and_log_density
+from forecaster.training import (
+    Average,
+    PinballLoss,
+    examples_on,
+    load_optimiser,
+    optimiser_tensors,
+    rate_factor,
+    set_rate,
+)
+from forecaster.types import F64
+
+GRADIENT_NORM = 1.0
+DIVERGED_RATIO = 20.0
+EVALUATION_BATCH = 1024
+FLOW_BATCH = 512
+FLOW_RATE = 2e-3
+MARGINALS, FLOW = "marginals", "flow"
+
+
+class Stage(Protocol):
+    """A part of the network being trained, epoch by epoch.
+
+    `numbers` and `tensors` say where it stands, apart from the network's own parameters; `load`
+    takes both back, after which it goes on as if it had never been away.
+    """
+
+    name: str
+    n_epochs: int
+
+    def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
+        """One pass over the training examples; returns training and validation loss."""
+        ...
+
+    def judge(self, validation_loss: float) -> bool:
+        """Note whether this was the best epoch so far; true when more would not help."""
+        ...
+
+    def finish(self) -> None:
+        """Leave the network with the best parameters."""
+        ...
+
+    def numbers(self) -> dict[str, float]:
+        """Counters and best scores."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Best parameters, moments and averages, by dotted name."""
+        ...
+
+    def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
+        """Take back what `numbers` and `tensors` gave, the latter split by its first name."""
+        ...
+
+
+def batches(n_rows: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Row numbers of all rows in a random order, `size` at a time."""
+    order = torch.randperm(n_rows, generator=generator)
+    for start in range(0, n_rows, size):
+        yield order[start : start + size]
+
+
+def chunks(examples: Examples) -> Iterator[Examples]:
+    """All examples in order, some at a time."""
+    for start in range(0, len(examples), EVALUATION_BATCH):
+        yield examples.rows(slice(start, start + EVALUATION_BATCH))
+
+
+class MarginalStage:
+    """Encoder and head, with early stopping on averaged parameters."""
+
+    name = MARGINALS
+
+    def __init__(
+        self,
+        net: ForecastNet,
+        train: Examples,
+        validation: Examples,
+        levels: F64,
+        setting: TrainConfig,
+    ) -> None:
+        """Start at the network's present parameters.
+
+        Args:
+            net: Network on the device to train on.
+            train: Training examples, on the CPU.
+            validation: Validation examples, on the CPU.
+            levels: `(Q,)` quantile levels of the head.
+            setting: How to train.
+        """
+        self.net, self.train, self.validation, self.setting = net, train, validation, setting
+        self.n_epochs = setting.epochs
+        self.parameters = [*net.encoder.parameters(), *net.head.parameters()]
+        self.device = self.parameters[0].device
+        self.loss = PinballLoss(levels, setting.tail_weight, self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=setting.learning_rate, weight_decay=setting.weight_decay
+        )
+        self.average = Average(net, setting.average_decay)
+        self.best_loss, self.best_state = math.inf, self.average.state()
+        self.since_best, self.n_steps = 0, 0
+
+    def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
+        """See `Stage`."""
+        total, count = 0.0, 0
+        for index in batches(len(self.train), self.setting.batch, generator):
+            total += self._step(self.train.rows(index), generator)
+            self.average.update(self.net)
+            count += 1
+        with self.average.applied(self.net):
+            return total / count, self._evaluate()
+
+    def _step(self, batch: Examples, generator: torch.Generator) -> float:
+        # Drawn and applied on the CPU, so that the examples are the same on every device.
+        hidden = torch.rand(len(batch), generator=generator)
+        batch.inputs.workload.mul_(hidden >= self.setting.workload_dropout)
+        batch = examples_on(batch, self.device)
+        quantiles, _ = self.net(batch.inputs)
+        loss = self.loss(quantiles, batch)
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(f"training loss is {loss.item()}")
+        n_all = self.n_epochs * math.ceil(len(self.train) / self.setting.batch)
+        set_rate(self.optimiser, self.setting.learning_rate * rate_factor(self.n_steps, n_all))
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM)
+        self.optimiser.step()
+        self.n_steps += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _evaluate(self) -> float:
+        total, weight = 0.0, 0
+        for chunk in chunks(self.validation):
+            batch = examples_on(chunk, self.device)
+            total += float(self.loss(self.net(batch.inputs)[0], batch)) * len(batch)
+            weight += len(batch)
+        return total / weight
+
+    def judge(self, validation_loss: float) -> bool:
+        """See `Stage`.
+
+        Raises:
+            TrainingDiverged: If the loss is not finite or far above the best.
+        """
+        if not math.isfinite(validation_loss) or validation_loss > DIVERGED_RATIO * self.best_loss:
+            raise TrainingDiverged(
+                f"validation loss {validation_loss}, the best was {self.best_loss}"
+            )
+        if validation_loss < self.best_loss:
+            self.best_loss, self.best_state = validation_loss, self.average.state()
+            self.since_best = 0
+        else:
+            self.since_best += 1
+        return self.since_best >= self.setting.patience
+
+    def finish(self) -> None:
+        """See `Stage`."""
+        self.net.load_state_dict(self.best_state)
+
+    def numbers(self) -> dict[str, float]:
+        """See `Stage`."""
+        return {
+            "best_loss": self.best_loss,
+            "since_best": self.since_best,
+            "n_steps": self.n_steps,
+            "n_updates": self.average.n_updates,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Stage`."""
+        return {
+            **_named("average", self.average.state()),
+            **_named("best", self.best_state),
+            **_named("optimiser", optimiser_tensors(self.optimiser)),
+        }
+
+    def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
+        """See `Stage`."""
+        self.best_loss, self.since_best = numbers["best_loss"], int(numbers["since_best"])
+        self.n_steps = int(numbers["n_steps"])
+        self.average.load(parts["average"], int(numbers["n_updates"]))
+        self.best_state = {k: v.to(self.device) for k, v in parts["best"].items()}
+        load_optimiser(self.optimiser, parts["optimiser"])
+
+
+class FlowStage:
+    """The coupling layers, by maximum likelihood of the normal scores."""
+
+    name = FLOW
+
+    def __init__(
+        self,
+        flow: FlowCopula,
+        train: tuple[Tensor, Tensor],
+        validation: tuple[Tensor, Tensor],
+        n_epochs: int,
+    ) -> None:
+        """Start at the flow's present parameters.
+
+        Args:
+            flow: Flow on the device to train on, its Gaussian copula already fitted.
+            train: Scores `(N, H)` and encodings `(N, E)`, on the CPU.
+            validation: The same of the validation part.
+            n_epochs: Passes.
+        """
+        self.flow, self.n_epochs = flow, n_epochs
+        self.scores, self.encodings = train
+        self.device = flow.cholesky.device
+        self.held = (validation[0].to(self.device), validation[1].to(self.device))
+        self.start = self.best = self._held_out()
+        self.best_state = copy.deepcopy(flow.state_dict())
+        self.optimiser = torch.optim.Adam(flow.parameters(), lr=FLOW_RATE)
+
+    @property
+    def gain(self) -> float:
+        """Validation log-likelihood gained over the Gaussian copula, nats per window."""
+        return self.best - self.start
+
+    @torch.no_grad()
+    def _held_out(self) -> float:
+        return float(self.flow.log_prob(*self.held).mean())
+
+    def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
+        """See `Stage`."""
+        total, count = 0.0, 0
+        for index in batches(len(self.scores), FLOW_BATCH, generator):
+            scores, encodings = self.scores[index], self.encodings[index]
+            log_prob = self.flow.log_prob(scores.to(self.device), encodings.to(self.device))
+            loss = -log_prob.mean()
+            if not torch.isfinite(loss):
+                raise TrainingDiverged(f"flow loss is {loss.item()}")
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(self.flow.parameters(), GRADIENT_NORM)
+            self.optimiser.step()
+            total, count = total + float(loss.detach()), count + 1
+        return total / count, -self._held_out()
+
+    def judge(self, validation_loss: float) -> bool:
+        """See `Stage`."""
+        if -validation_loss > self.best:
+            self.best, self.best_state = -validation_loss, copy.deepcopy(self.flow.state_dict())
+        return False
+
+    def finish(self) -> None:
+        """See `Stage`."""
+        self.flow.load_state_dict(self.best_state)
+
+    def numbers(self) -> dict[str, float]:
+        """See `Stage`."""
+        return {"start": self.start, "best": self.best}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Stage`."""
+        return {
+            **_named("best", self.best_state),
+            **_named("optimiser", optimiser_tensors(self.optimiser)),
+        }
+
+    def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
+        """See `Stage`."""
+        self.start, self.best = numbers["start"], numbers["best"]
+        self.best_state = {k: v.to(self.device) for k, v in parts["best"].items()}
+        load_optimiser(self.optimiser, parts["optimiser"])
+
+
+@torch.no_grad()
+def scores_of(net: ForecastNet, examples: Examples, levels: F64) -> tuple[Tensor, Tensor]:
+    """Normal scores `(N, H)` and encodings `(N, E)` of targets observed over all of H, on the CPU.
+
+    Args:
+        net: Network, on any device.
+        examples: Examples, on the CPU.
+        levels: `(Q,)` quantile levels of the head.
+    """
+    device = next(net.parameters()).device
+    scores, encodings = [], []
+    for chunk in chunks(examples):
+        quantiles, encoding = net(examples_on(chunk, device).inputs)
+        whole = (chunk.weight > 0).all(dim=2)
+        q = quantiles.cpu()[whole].transpose(1, 2).numpy()
+        u, _ = pit_and_log_density(q, levels, chunk.actual[whole].numpy())
+        scores.append(normal_scores(u))
+        encodings.append(encoding.cpu()[whole])
+    return torch.cat(scores), torch.cat(encodings)
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
