@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 
 from services.kernel.db.schema import models
 
 SHADOW, PROMOTED, RETIRED, FAILED = "shadow", "promoted", "retired", "failed"
+TRAINING = "training"
+"""A fit that runs, or was interrupted; its artifact is the state to go on from, not a model."""
+FIT_LOCK = "hashtext('harmony.forecast.fit')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,41 @@ class NewModel:
     artifact: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """An unfinished fit; `state` is None until its first epoch has ended."""
+
+    id: int
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    state: bytes | None
+    created_at: datetime
+
+
+@contextmanager
+def fit_lock(engine: Engine) -> Iterator[bool]:
+    """Be the only fit on this database; yields false, at once, while another one runs.
+
+    The lock belongs to the session, not to a transaction: it may be held for as long as a fit
+    takes, and Postgres frees it when the process dies.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        statement = text(f"SELECT pg_try_advisory_lock({FIT_LOCK})")
+        is_mine = bool(connection.execute(statement).scalar_one())
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                _unlock(connection)
+
+
+def _unlock(connection: Connection) -> None:
+    try:
+        connection.execute(text(f"SELECT pg_advisory_unlock({FIT_LOCK})"))
+    except OperationalError:
+        connection.invalidate()  # the session is gone, and the lock with it
+
+
 def _one(connection: Connection, query: Select[Any]) -> ModelRow | None:
     row = connection.execute(query.limit(1)).first()
     return None if row is None else ModelRow(*row)
@@ -52,7 +93,9 @@ def load_promoted(connection: Connection) -> ModelRow | None:
 
 def load_newest(connection: Connection) -> ModelRow | None:
     """The newest fit that has picks of simple forecasters, whatever its verdict."""
-    query = _ROW.where(models.c.status != FAILED, models.c.metrics.has_key("picks"))
+    query = _ROW.where(
+        models.c.status.not_in((FAILED, TRAINING)), models.c.metrics.has_key("picks")
+    )
     return _one(connection, query.order_by(models.c.id.desc()))
 
 
@@ -103,3 +146,53 @@ def set_promoted(connection: Connection, model_id: int, reason: str, at: datetim
         .where(models.c.id == model_id)
         .values(status=PROMOTED, reason=reason, promoted_at=at, retired_at=None)
     )
+
+
+def load_training(connection: Connection) -> TrainingRow | None:
+    """The unfinished fit, if any."""
+    query = select(
+        models.c.id, models.c.config, models.c.metrics, models.c.artifact, models.c.created_at
+    )
+    row = connection.execute(
+        query.where(models.c.status == TRAINING).order_by(models.c.id.desc()).limit(1)
+    ).first()
+    if row is None:
+        return None
+    state = None if row.artifact is None else bytes(row.artifact)
+    return TrainingRow(row.id, row.config, row.metrics, state, row.created_at)
+
+
+def save_training(
+    connection: Connection, model_id: int, metrics: dict[str, Any], state: bytes | None
+) -> None:
+    """Note how far an unfinished fit has come; a state of None leaves the one that is there."""
+    values: dict[str, Any] = {"metrics": metrics}
+    if state is not None:
+        values["artifact"] = state
+    connection.execute(update(models).where(models.c.id == model_id).values(**values))
+
+
+def delete_training(connection: Connection) -> None:
+    """Forget every unfinished fit."""
+    connection.execute(delete(models).where(models.c.status == TRAINING))
+
+
+def load_models(connection: Connection, n_most: int) -> list[dict[str, Any]]:
+    """The newest rows of the registry without configuration and artifact, newest first."""
+    columns = [
+        models.c[name]
+        for name in (
+            "id",
+            "version",
+            "kind",
+            "status",
+            "reason",
+            "metrics",
+            "created_at",
+            "promoted_at",
+            "retired_at",
+        )
+    ]
+    query = select(*columns, func.octet_length(models.c.artifact).label("n_bytes"))
+    rows = connection.execute(query.order_by(models.c.id.desc()).limit(n_most))
+    return [dict(row) for row in rows.mappings()]

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection
-
-from forecaster.backtest import MODEL, Gate, backtest
-from forecaster.baselines import POOLS, Baseline
 from forecaster.checkpoint import to_bytes
 from forecaster.config import ForecasterConfig
-from forecaster.errors import ForecasterError
-from forecaster.fit import FitProgress, FitReport, FitResult, fit
+from forecaster.errors import CheckpointError, ForecasterError
+from forecaster.fit import FitProgress, FitResult, fit
 from forecaster.predict import TrainedModel
-from forecaster.types import Predictor, Series
+from forecaster.types import Series
 from services.forecasting import repository
 from services.forecasting import repository_models as registry
-from services.forecasting.repository import Span
+from services.forecasting.device import AUTO, choose_device
+from services.forecasting.memory import release_memory
 from services.forecasting.repository_models import NewModel
 from services.forecasting.service import Forecasting
-from services.forecasting.translate import WorkloadRow, forecaster_config, json_safe, to_series
+from services.forecasting.service_attempt import (
+    MAX_ATTEMPTS,
+    Attempt,
+    begin_attempt,
+    forgive_attempt,
+    save_epoch,
+)
+from services.forecasting.service_calibration import warm_states
+from services.forecasting.service_histories import held_out_steps, load_histories
+from services.forecasting.service_verdict import judge_fit
+from services.forecasting.translate import forecaster_config, json_safe
 from services.kernel import telemetry
-from services.kernel.clock import floor_step, last_complete_step, make_rng
+from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 from services.kernel.errors import Conflict, NotFound
+from services.kernel.telemetry import get_logger
 
-HELD_OUT_RATIO = 0.12
-"""Share of the history, at its end, that the back-test judges on and training never sees."""
-LOAD_CHUNK = 64
+BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True)
 class FitOutcome:
-    """Result of one fit: the registry row's version, status and reason."""
+    """Result of one fit: the registry row's version, status and reason.
+
+    The status is that of the row, or `busy`, without a version, where another fit was running.
+    """
 
     version: str
     status: str
@@ -45,150 +52,169 @@ class FitOutcome:
     metrics: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What goes into the registry: verdict, checkpoint and the calibration to start with."""
+
+    outcome: FitOutcome
+    artifact: bytes | None = None
+    calibration: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
 Progress = Callable[[str, float], None]
 """Called with a line of text and the share done, 0..1."""
 
 
-def fit_models(app: Forecasting, on_progress: Progress | None = None) -> FitOutcome:
+def fit_models(
+    app: Forecasting,
+    on_progress: Progress | None = None,
+    *,
+    is_fresh: bool = False,
+    device: str = AUTO,
+) -> FitOutcome:
     """Train on all active workloads, back-test on held-out steps, register, promote if better.
 
     A fit that cannot be made (too little history, divergence) is registered as failed with its
-    reason, and whatever served before goes on serving.
+    reason, and whatever served before goes on serving. Only one fit runs at a time. One whose
+    process died goes on from its last epoch when this is called again.
+
+    Args:
+        app: The service.
+        on_progress: See `Progress`.
+        is_fresh: Begin anew even if there is an unfinished fit.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InvalidInput: The device does not exist.
     """
-    tell = on_progress or (lambda _text, _share: None)
-    config = forecaster_config(app.settings)
-    now = app.clock.now()
-    with app.engine.connect() as connection:
-        series = load_histories(app, connection, now, config)
-        incumbent = app.store.current(connection).ladder.model
-    tell(f"{len(series)} histories loaded", 0.05)
-    n_held = _held_out_steps(series, config)
-    started = time.monotonic()
-    try:
-        result = fit(
-            [s.head(s.n_steps - n_held) for s in series],
-            config,
-            app.settings.seed,
-            on_progress=lambda line: _report(app, line, started, tell),
-        )
-        tell("back-test", 0.9)
-        outcome, artifact = _judge(app, series, result, incumbent, n_held)
-    except ForecasterError as error:
-        outcome, artifact = _failed(app, error), None
-    _register(app, outcome, artifact, config, now)
+    chosen = choose_device(device)
+    with registry.fit_lock(app.engine) as is_mine:
+        if not is_mine:
+            reason = "another fit is running on this database; its model serves this one too"
+            return FitOutcome("", BUSY, reason, {})
+        config = forecaster_config(app.settings)
+        attempt = begin_attempt(app, config, is_fresh=is_fresh)
+        run = _Run(app, config, attempt, on_progress or (lambda _text, _share: None), chosen)
+        try:
+            fitted = run.fitted()
+            _register(app, fitted, config)
+        except (KeyboardInterrupt, SystemExit):
+            forgive_attempt(app, attempt)
+            raise
+    release_memory()
+    outcome = fitted.outcome
     telemetry.model_promotions_total.labels(outcome.status).inc()
-    tell(f"{outcome.version}: {outcome.status}, {outcome.reason}", 1.0)
+    run.tell(f"{outcome.version}: {outcome.status}, {outcome.reason}", 1.0)
     return outcome
 
 
-def load_histories(
-    app: Forecasting, connection: Connection, now: datetime, config: ForecasterConfig
-) -> list[Series]:
-    """Histories of the active workloads on the most common step length."""
-    workloads = repository.load_workloads(connection)
-    if not workloads:
-        return []
-    step_s = Counter(w.step_s for w in workloads).most_common(1)[0][0]
-    chosen = [w for w in workloads if w.step_s == step_s]
-    origin_at = last_complete_step(now, step_s)
-    n_steps = app.settings.fit_max_steps
-    series: list[Series] = []
-    for start in range(0, len(chosen), LOAD_CHUNK):
-        chunk = chosen[start : start + LOAD_CHUNK]
-        series += _load_chunk(connection, chunk, origin_at, n_steps)
-    return [s for s in series if s.n_steps > config.window.horizon]
+class _Run:
+    """One attempt at a fit, from histories to a verdict."""
+
+    def __init__(
+        self,
+        app: Forecasting,
+        config: ForecasterConfig,
+        attempt: Attempt,
+        tell: Progress,
+        device: str,
+    ) -> None:
+        self.app, self.config, self.attempt = app, config, attempt
+        self.tell, self.device = tell, device
+        self.started = time.monotonic()
+        self.line: FitProgress | None = None
+
+    def fitted(self) -> _Fitted:
+        """Train and judge; a fit that cannot be made is a failed one with its reason."""
+        attempt = self.attempt
+        if attempt.is_last:
+            return self._failed(
+                f"given up: the fit was killed {MAX_ATTEMPTS} times, the last time after reaching "
+                f"{attempt.reached}; more memory for the fit worker may be right"
+            )
+        with self.app.engine.connect() as connection:
+            series = load_histories(self.app, connection, attempt.at, self.config)
+            incumbent = self.app.store.current(connection).ladder.model
+        self.tell(f"{len(series)} histories loaded", 0.05)
+        n_held = held_out_steps(series, self.config)
+        try:
+            result = self._trained([s.head(s.n_steps - n_held) for s in series])
+            return self._judged(series, result, incumbent, n_held)
+        except ForecasterError as error:
+            return self._failed(f"{type(error).__name__}: {error}")
+
+    def _trained(self, series: Sequence[Series]) -> FitResult:
+        """Go on from the attempt's state, or start over where it is of other histories."""
+        if self.attempt.state is not None:
+            self.tell(f"going on after {self.attempt.reached}", 0.1)
+            try:
+                return self._fit(series, self.attempt.state)
+            except CheckpointError as error:
+                get_logger(__name__).warning("fit_not_resumed", reason=str(error))
+        return self._fit(series, None)
+
+    def _fit(self, series: Sequence[Series], state: bytes | None) -> FitResult:
+        return fit(
+            series,
+            self.config,
+            self.app.settings.seed,
+            on_progress=self._report,
+            resume=state,
+            on_checkpoint=self._save,
+            device=self.device,
+        )
+
+    def _spent_s(self) -> float:
+        return self.attempt.spent_s + time.monotonic() - self.started
+
+    def _report(self, line: FitProgress) -> bool:
+        """Pass progress on; false once the time budget of a fit is spent."""
+        self.line = line
+        done = line.epoch / line.n_epochs
+        share = 0.1 + 0.6 * done if line.stage == "marginals" else 0.7 + 0.2 * done
+        self.tell(
+            f"{line.stage} {line.epoch}/{line.n_epochs}: train {line.train_loss:.4f}, "
+            f"validation {line.validation_loss:.4f}",
+            share,
+        )
+        return self._spent_s() < self.app.settings.fit_budget_s
+
+    def _save(self, state: bytes) -> None:
+        assert self.line is not None  # an epoch is reported before its state is
+        save_epoch(self.app, self.attempt, self.line, state, self._spent_s())
+
+    def _judged(
+        self,
+        series: Sequence[Series],
+        result: FitResult,
+        incumbent: TrainedModel | None,
+        n_held: int,
+    ) -> _Fitted:
+        """Verdict on the fitted model, and the calibration that it starts with."""
+        settings, version = self.app.settings, result.model.version
+        self.tell("back-test", 0.9)
+        verdict = judge_fit(series, result, incumbent, n_held, settings.seed)
+        self.tell("calibration", 0.95)
+        ladder = replace(verdict.ladder, stale_after_steps=settings.stale_after_steps)
+        rng = make_rng(settings.seed, "calibration", version)
+        states = warm_states(series, ladder, self.config, n_held, rng)
+        metrics = json_safe({**verdict.metrics, **self._facts(), "device": self.device})
+        status = registry.PROMOTED if verdict.is_better else registry.SHADOW
+        outcome = FitOutcome(version, status, verdict.reason, metrics)
+        return _Fitted(outcome, to_bytes(result.model), states)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"fit_s": round(self._spent_s(), 1), "n_attempts": self.attempt.number}
+
+    def _failed(self, reason: str) -> _Fitted:
+        stamp = self.app.clock.now().strftime("%Y%m%dT%H%M%S%f")
+        outcome = FitOutcome(f"failed-{stamp}", registry.FAILED, reason, self._facts())
+        return _Fitted(outcome)
 
 
-def _load_chunk(
-    connection: Connection, workloads: Sequence[WorkloadRow], origin_at: datetime, n_steps: int
-) -> list[Series]:
-    step_s = workloads[0].step_s
-    first_at = floor_step(origin_at, step_s) - timedelta(seconds=(n_steps - 1) * step_s)
-    pairs = repository.indicator_pairs(workloads)
-    spans = [Span(first_at, origin_at)]
-    samples = repository.load_samples(connection, pairs, origin_at, step_s, spans)
-    origin_s = int(origin_at.timestamp())
-    return [to_series(w, samples, origin_s, n_steps) for w in workloads]
-
-
-def _held_out_steps(series: Sequence[Series], config: ForecasterConfig) -> int:
-    longest = max((s.n_steps for s in series), default=0)
-    return max(round(HELD_OUT_RATIO * longest), 2 * config.window.horizon)
-
-
-def _report(app: Forecasting, line: FitProgress, started: float, tell: Progress) -> bool:
-    """Pass progress on; false once the time budget of a fit is spent."""
-    done = line.epoch / line.n_epochs
-    share = 0.1 + 0.6 * done if line.stage == "marginals" else 0.7 + 0.2 * done
-    tell(
-        f"{line.stage} {line.epoch}/{line.n_epochs}: train {line.train_loss:.4f}, "
-        f"validation {line.validation_loss:.4f}",
-        share,
-    )
-    return time.monotonic() - started < app.settings.fit_budget_s
-
-
-def _judge(
-    app: Forecasting,
-    series: Sequence[Series],
-    result: FitResult,
-    incumbent: TrainedModel | None,
-    n_held: int,
-) -> tuple[FitOutcome, bytes]:
-    """Back-test the fitted model against the simple forecasters and the incumbent."""
-    config = result.model.config
-    names = {s.workload for s in series}
-    simple: dict[str, Predictor] = {name: Baseline(name, config.window) for name in POOLS}
-    rng = make_rng(app.settings.seed, "backtest", result.model.version)
-    gate = backtest(series, {MODEL: result.model, **simple}, config, rng, n_last=n_held)
-    reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
-    is_better = gate.skill > 0
-    if is_better and incumbent is not None and incumbent.config.window == config.window:
-        old = backtest(series, {MODEL: incumbent, **simple}, config, rng, n_last=n_held)
-        is_better = gate.skill > old.skill
-        reason += f", incumbent {incumbent.version} has {old.skill:+.3f}"
-    status = registry.PROMOTED if is_better else registry.SHADOW
-    metrics = json_safe(_metrics(result.report, gate, len(names)))
-    return FitOutcome(result.model.version, status, reason, metrics), to_bytes(result.model)
-
-
-def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
-    return {
-        "n_workloads": n_workloads,
-        "n_windows": report.n_windows,
-        "n_parameters": report.n_parameters,
-        "epochs": report.epochs,
-        "validation_crps": report.crps,
-        "validation_crps_best_simple": report.crps_best_simple,
-        "flow_gain_nats": report.flow_gain,
-        "backtest_crps": gate.crps_model,
-        "backtest_crps_best_simple": gate.crps_simple,
-        "backtest_skill": gate.skill,
-        "skipped": report.skipped,
-        "picks": {w: _best_simple(gate, w, pick) for w, pick in report.picks.items()},
-        "rungs": gate.rungs,
-        "reasons": gate.reasons,
-    }
-
-
-def _best_simple(gate: Gate, workload: str, validation_pick: str) -> str:
-    """The simple forecaster with the best back-test; the validation pick where there is none."""
-    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name != MODEL}
-    return min(row, key=lambda name: row[name].gate) if row else validation_pick
-
-
-def _failed(app: Forecasting, error: ForecasterError) -> FitOutcome:
-    stamp = app.clock.now().strftime("%Y%m%dT%H%M%S%f")
-    return FitOutcome(f"failed-{stamp}", registry.FAILED, f"{type(error).__name__}: {error}", {})
-
-
-def _register(
-    app: Forecasting,
-    outcome: FitOutcome,
-    artifact: bytes | None,
-    config: ForecasterConfig,
-    at: datetime,
-) -> None:
+def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> None:
+    """Put the model, or the failure, in the place of the unfinished fit."""
+    outcome, at = fitted.outcome, app.clock.now()
     status = registry.SHADOW if outcome.status == registry.PROMOTED else outcome.status
     model = NewModel(
         outcome.version,
@@ -196,11 +222,17 @@ def _register(
         outcome.reason,
         config.to_dict(),
         dict(outcome.metrics),
-        artifact,
+        fitted.artifact,
     )
     with unit_of_work(app.engine) as work:
+        registry.delete_training(work.connection)
         model_id = registry.insert_model(work.connection, model, at)
-        if model_id is not None and outcome.status == registry.PROMOTED:
+        if model_id is None:
+            return
+        ids = {w.key: w.id for w in repository.load_workloads(work.connection)}
+        states = {ids[key]: one for key, one in fitted.calibration.items() if key in ids}
+        repository.save_calibration(work.connection, outcome.version, states, at)
+        if outcome.status == registry.PROMOTED:
             registry.set_promoted(work.connection, model_id, outcome.reason, at)
 
 
@@ -209,13 +241,13 @@ def promote(app: Forecasting, version: str, reason: str) -> None:
 
     Raises:
         NotFound: No model has this version.
-        Conflict: It already serves, or failed and has no parameters.
+        Conflict: It already serves, failed, or is still being trained.
     """
     with unit_of_work(app.engine) as work:
         row = registry.load_by_version(work.connection, version)
         if row is None:
             raise NotFound(f"model version={version!r} does not exist")
-        if row.status in (registry.PROMOTED, registry.FAILED):
+        if row.status in (registry.PROMOTED, registry.FAILED, registry.TRAINING):
             raise Conflict(f"model {version!r} is {row.status}; a shadow or retired one is right")
         registry.set_promoted(work.connection, row.id, reason, app.clock.now())
 
