@@ -177,22 +177,13 @@ def delete_training(connection: Connection) -> None:
     connection.execute(delete(models).where(models.c.status == TRAINING))
 
 
-def load_models(connection: Connection, n_most: int) -> list[dict[str, Any]]:
-    """The newest rows of the registry without configuration and artifact, newest first."""
-    columns = [
-        models.c[name]
-        for name in (
-            "id",
-            "version",
-            "kind",
-            "status",
-            "reason",
-            "metrics",
-            "created_at",
-            "promoted_at",
-            "retired_at",
-        )
-    ]
+def load_models(
+    connection: Connection, n_most: int, version: str | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the registry without their artifacts, newest first; of one version when given."""
+    columns = [column for column in models.c if column.name != "artifact"]
     query = select(*columns, func.octet_length(models.c.artifact).label("n_bytes"))
+    if version is not None:
+        query = query.where(models.c.version == version)
     rows = connection.execute(query.order_by(models.c.id.desc()).limit(n_most))
     return [dict(row) for row in rows.mappings()]

@@ -12,6 +12,7 @@ from forecaster.config import ForecasterConfig
 from forecaster.errors import CheckpointError, ForecasterError
 from forecaster.fit import FitProgress, FitResult, fit
 from forecaster.predict import TrainedModel
+from forecaster.stages import MARGINALS
 from forecaster.types import Series
 from services.forecasting import repository
 from services.forecasting import repository_models as registry
@@ -108,6 +109,14 @@ def fit_models(
     return outcome
 
 
+def progress_of(line: FitProgress) -> tuple[str, float]:
+    """A line of text for an epoch, and the share of the whole fit that is done."""
+    done = line.epoch / line.n_epochs
+    share = 0.1 + 0.6 * done if line.stage == MARGINALS else 0.7 + 0.2 * done
+    losses = f"train {line.train_loss:.4f}, validation {line.validation_loss:.4f}"
+    return f"{line.stage} {line.epoch}/{line.n_epochs}: {losses}", share
+
+
 class _Run:
     """One attempt at a fit, from histories to a verdict."""
 
@@ -170,13 +179,7 @@ class _Run:
     def _report(self, line: FitProgress) -> bool:
         """Pass progress on; false once the time budget of a fit is spent."""
         self.line = line
-        done = line.epoch / line.n_epochs
-        share = 0.1 + 0.6 * done if line.stage == "marginals" else 0.7 + 0.2 * done
-        self.tell(
-            f"{line.stage} {line.epoch}/{line.n_epochs}: train {line.train_loss:.4f}, "
-            f"validation {line.validation_loss:.4f}",
-            share,
-        )
+        self.tell(*progress_of(line))
         return self._spent_s() < self.app.settings.fit_budget_s
 
     def _save(self, state: bytes) -> None:

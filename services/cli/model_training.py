@@ -1,0 +1,207 @@
+"""Training from the command line: on the database or on a file, with progress, interruptible."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from forecaster.checkpoint import to_bytes
+from forecaster.config import ForecasterConfig
+from forecaster.errors import CheckpointError, ForecasterError
+from forecaster.fit import FitProgress, FitResult, fit
+from forecaster.types import Series
+from services.forecasting import repository_models as registry
+from services.forecasting import service_fit
+from services.forecasting.deps import make_forecasting
+from services.forecasting.device import choose_device
+from services.forecasting.service_histories import held_out_steps
+from services.forecasting.service_verdict import judge_fit
+from services.forecasting.translate import forecaster_config, json_safe
+from services.kernel.db.session import check_reachable, make_engine
+from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.jobs import RecordingSender
+from services.kernel.settings import Settings, get_settings
+from services.lab.bench.task import Protocol, load_task
+from services.lab.platform.up import ending_on_signals
+
+STATE_SUFFIX = ".state"
+Tell = Callable[[str, float], None]
+
+
+def train_on_database(
+    settings: Settings, seed: int | None, device: str, *, is_resumed: bool
+) -> dict[str, Any]:
+    """Fit on the active workloads and register the model, as the `fit` queue does.
+
+    Raises:
+        NotFound: There is no interrupted fit to go on with.
+        Conflict: Another fit is running.
+        InvalidInput: The device does not exist.
+    """
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
+    check_reachable(make_engine(settings.database_url))
+    app = make_forecasting(settings, RecordingSender())
+    if is_resumed:
+        with app.engine.connect() as connection:
+            if registry.load_training(connection) is None:
+                raise NotFound("--resume: no fit was interrupted; leave --resume out")
+    command = "harmony models train --resume" + (f" --seed {seed}" if seed is not None else "")
+    hint = f"the database keeps the last whole epoch; go on with `{command}`"
+    with _interruptible(lambda: hint), _progress() as tell:
+        outcome = service_fit.fit_models(app, tell, is_fresh=not is_resumed, device=device)
+    if outcome.status == service_fit.BUSY:
+        raise Conflict(outcome.reason)
+    head = {"version": outcome.version, "status": outcome.status, "reason": outcome.reason}
+    return {**head, **outcome.metrics}
+
+
+def train_on_file(
+    data: Path,
+    demand: str | None,
+    out: Path,
+    seed: int | None,
+    device: str,
+    *,
+    is_resumed: bool,
+) -> dict[str, Any]:
+    """Train on a trace and write the model; the last 12 % of the steps judge it.
+
+    Raises:
+        InvalidInput: The file, the folder of `out`, the state to go on from or the device cannot
+            be used, or the trace cannot be trained on.
+    """
+    settings = get_settings()
+    torch.set_num_threads(settings.torch_threads)
+    chosen = choose_device(device)
+    if not out.parent.is_dir():
+        raise InvalidInput(f"--out={out}: its folder does not exist")
+    state_file = out.with_name(out.name + STATE_SUFFIX)
+    state = _read_state(state_file) if is_resumed else None
+    task = load_task(data, Protocol.PANEL, demand=demand)
+    config = forecaster_config(settings)
+    run = _FileTraining(list(task.series), config, settings.seed if seed is None else seed)
+    if not is_resumed:
+        state_file.unlink(missing_ok=True)  # of an older training, which this one replaces
+
+    def hint() -> str:
+        if not state_file.exists():
+            return "nothing was kept, as the first epoch had not ended"
+        command = _command(data, demand, out, seed)
+        return f"{state_file} keeps the last whole epoch; go on with `{command}`"
+
+    with _interruptible(hint), _progress() as tell:
+        try:
+            result, verdict = run.trained(state, state_file, chosen, tell)
+        except CheckpointError as error:
+            raise InvalidInput(f"--resume: {state_file}: {error}") from error
+        except ForecasterError as error:
+            raise InvalidInput(f"{data.name}: {error}") from error
+    raw = to_bytes(result.model)
+    _write(out, raw)
+    state_file.unlink(missing_ok=True)
+    return {
+        "version": result.model.version,
+        "status": "better" if verdict.is_better else "not better",
+        "reason": verdict.reason,
+        "out": str(out),
+        "n_bytes": len(raw),
+        "data": task.data,
+        "seed": run.seed,
+        "device": chosen,
+        "left_out": task.skipped,
+        **json_safe(verdict.metrics),
+    }
+
+
+class _FileTraining:
+    """One training on the series of a file."""
+
+    def __init__(self, series: list[Series], config: ForecasterConfig, seed: int) -> None:
+        self.series, self.config, self.seed = series, config, seed
+
+    def trained(
+        self, state: bytes | None, state_file: Path, device: str, tell: Tell
+    ) -> tuple[FitResult, Any]:
+        """The fit, and the verdict on it."""
+        n_held = held_out_steps(self.series, self.config)
+
+        def report(line: FitProgress) -> None:
+            tell(*service_fit.progress_of(line))
+
+        result = fit(
+            [one.head(one.n_steps - n_held) for one in self.series],
+            self.config,
+            self.seed,
+            on_progress=report,
+            resume=state,
+            on_checkpoint=lambda raw: _write(state_file, raw),
+            device=device,
+        )
+        tell("back-test", 0.9)
+        verdict = judge_fit(self.series, result, None, n_held, self.seed)
+        tell("done", 1.0)
+        return result, verdict
+
+
+def _command(data: Path, demand: str | None, out: Path, seed: int | None) -> str:
+    options = f" --demand {demand}" if demand is not None else ""
+    options += f" --seed {seed}" if seed is not None else ""
+    return f"harmony models train --data {data} --out {out}{options} --resume"
+
+
+def _read_state(state_file: Path) -> bytes:
+    try:
+        return state_file.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"--resume: {state_file} cannot be read ({error.strerror}); an interrupted training "
+            "leaves it beside --out"
+        ) from error
+
+
+def _write(file: Path, raw: bytes) -> None:
+    """Replace a file at once: whoever is killed in between leaves the old one whole."""
+    part = file.with_name(file.name + ".part")
+    part.write_bytes(raw)
+    part.replace(file)
+
+
+@contextmanager
+def _interruptible(hint: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with the way to go on."""
+    try:
+        with ending_on_signals():
+            yield
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as error:
+        code = int(error.code or 0)
+    else:
+        return
+    print(f"harmony: stopped; {hint()}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """A bar on stderr, so that stdout holds the result alone."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("reading", total=1.0)
+        yield lambda line, share: progress.update(task, description=line, completed=share)
