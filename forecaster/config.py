@@ -121,7 +121,8 @@ class TrainConfig:
         patience: Epochs without improvement before stopping.
         learning_rate: Peak rate of AdamW.
         weight_decay: Its decoupled decay.
-        tail_weight: Extra weight of each level >= 0.95 in the loss.
+        loss: `crps` (a quadrature over the quantile levels) or `nll` (log density).
+        tail_weight: Extra weight of each level >= 0.95 in the CRPS loss.
         workload_dropout: Share of rows whose workload embedding is hidden in training, so that an
             unknown workload is served by the shared one.
         average_decay: Decay of the exponential average of parameters.
@@ -137,6 +138,7 @@ class TrainConfig:
     patience: int = 3
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
+    loss: str = "crps"
     tail_weight: float = 0.02
     workload_dropout: float = 0.2
     average_decay: float = 0.98
@@ -145,6 +147,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _check(self.targets in ("demand", "all"), f"targets={self.targets!r} must be demand or all")
+        _check(self.loss in ("crps", "nll"), f"loss={self.loss!r} must be crps or nll")
         _check(
             0 < self.validation_ratio < 1,
             f"validation_ratio={self.validation_ratio} must be in (0, 1)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -14,6 +14,7 @@ from forecaster.config import TrainConfig
 from forecaster.dataset import Examples
 from forecaster.errors import TrainingDiverged
 from forecaster.flow import FlowCopula
+from forecaster.likelihood import LikelihoodLoss
 from forecaster.model import ForecastNet
 from forecaster.predict import normal_scores
 from forecaster.quantiles import pit_and_log_density
@@ -34,6 +35,8 @@ EVALUATION_BATCH = 1024
 FLOW_BATCH = 512
 FLOW_RATE = 2e-3
 MARGINALS, FLOW = "marginals", "flow"
+Loss = Callable[[Tensor, Examples], Tensor]
+"""Normalised quantiles `(B, G, H, Q)` and the examples they are for, to a mean loss."""
 
 
 class Stage(Protocol):
@@ -110,7 +113,9 @@ class MarginalStage:
         self.n_epochs = setting.epochs
         self.parameters = [*net.encoder.parameters(), *net.head.parameters()]
         self.device = self.parameters[0].device
-        self.loss = PinballLoss(levels, setting.tail_weight, self.device)
+        self.loss: Loss = PinballLoss(levels, setting.tail_weight, self.device)
+        if setting.loss == "nll":
+            self.loss = LikelihoodLoss(levels)
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=setting.learning_rate, weight_decay=setting.weight_decay
         )
@@ -161,7 +166,9 @@ class MarginalStage:
         Raises:
             TrainingDiverged: If the loss is not finite or far above the best.
         """
-        if not math.isfinite(validation_loss) or validation_loss > DIVERGED_RATIO * self.best_loss:
+        # A log density may be negative: only a CRPS can be compared with a multiple of the best.
+        is_far = self.setting.loss == "crps" and validation_loss > DIVERGED_RATIO * self.best_loss
+        if not math.isfinite(validation_loss) or is_far:
             raise TrainingDiverged(
                 f"validation loss {validation_loss}, the best was {self.best_loss}"
             )

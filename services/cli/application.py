@@ -6,7 +6,13 @@ import sys
 
 import typer
 
-from services.cli import model_commands, pipeline_commands, platform_commands, study_commands
+from services.cli import (
+    bench_commands,
+    model_commands,
+    pipeline_commands,
+    platform_commands,
+    study_commands,
+)
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
@@ -30,6 +36,7 @@ platform_commands.register(app)
 pipeline_commands.register(app)
 study_commands.register(app)
 model_commands.register(app)
+bench_commands.register(app)
 
 
 def main() -> None:

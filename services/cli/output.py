@@ -6,18 +6,32 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
+PIPE_WIDTH = 200
+"""Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
+console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
     json.dump(value, sys.stdout, default=_encode, indent=2)
     sys.stdout.write("\n")
+
+
+def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
+    """The document of `--json FILE`; `-` is stdout, None nothing."""
+    if path is None:
+        return
+    if str(path) == "-":
+        print_json(document)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, default=_encode, indent=2) + "\n")
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

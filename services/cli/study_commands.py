@@ -1,14 +1,13 @@
-"""Commands that study a trace offline: `backtest`, `bench …`."""
+"""Commands that study a trace offline: `backtest`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.cli.output import console, print_json, print_table
+from services.cli.output import console, print_table, write_json
 from services.kernel.errors import InvalidInput
 
 Data = Annotated[Path, typer.Argument(help="Trace: a parquet as docs/traces.md describes.")]
@@ -28,12 +27,6 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(backtest)
-    bench = typer.Typer(
-        no_args_is_help=True, help="Figures for the documents, each from one command."
-    )
-    bench.command("decide")(bench_decide)
-    bench.command("forecast")(bench_forecast)
-    app.add_typer(bench, name="bench")
 
 
 def backtest(  # noqa: PLR0913 - one option each
@@ -77,45 +70,7 @@ def backtest(  # noqa: PLR0913 - one option each
         ]
         print_table(f"promise: at most {result.epsilon:.2%} of time out of SLA", rows)
         console.print(result.verdict())
-    _write(json_file, study.to_json())
-
-
-def bench_decide(
-    data: DataOption,
-    demand: Demand = None,
-    risk: Risk = "0.01,0.05",
-    hours: Hours = 24.0,
-    seed: Seed = 7,
-    json_file: JsonFile = None,
-) -> None:
-    """Compare policies as deployed: knobs tuned on the history, the replay scored once."""
-    backtest(data, demand, None, hours, risk, seed, json_file)
-
-
-def bench_forecast(
-    data: DataOption,
-    demand: Demand = None,
-    step: Step = None,
-    seed: Seed = 7,
-    json_file: JsonFile = None,
-) -> None:
-    """Train on the first 80 % of a trace (validation included), score on the last 20 %."""
-    from services.lab.bench.forecast import bench_forecast as run
-    from services.lab.fleet import TraceOptions, load_trace
-
-    loaded = load_trace(data, TraceOptions(demand=demand, step_s=step, seed=seed))
-    _one_thread()
-    with console.status("training and scoring"):
-        found = run(loaded.fleet, seed=seed)
-    print_table(f"{found.data}: CRPS over the mean absolute deviation, last 20 %", found.rows())
-    document = {
-        "protocol": "panel",
-        "data": found.data,
-        "seed": seed,
-        "workloads": found.n_workloads,
-        "models": {str(row.pop("model")): row for row in found.rows()},
-    }
-    _write(json_file, document)
+    write_json(json_file, study.to_json())
 
 
 def _promises(risk: str) -> list[float]:
@@ -132,13 +87,3 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-def _write(json_file: Path | None, document: dict[str, object]) -> None:
-    if json_file is None:
-        return
-    if str(json_file) == "-":
-        print_json(document)
-        return
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_text(json.dumps(document, indent=2) + "\n")

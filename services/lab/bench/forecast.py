@@ -1,81 +1,98 @@
-"""Forecasters on one trace: trained on its first part, scored once on its last.
+"""Every forecaster on one task: trained on its first part, scored once on its last.
 
-Time order throughout: the first 70 % train, the next 10 % validate and choose, the last 20 % test.
-CRPS in units of the workload's mean absolute deviation, mean over workloads.
+Time order throughout: the first 70 % train, the next 10 % validate and choose, the last 20 % are
+read once, by `score`. Several seeds repeat the training, never the split.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from forecaster.backtest import MODEL, ScoreTable, backtest
-from forecaster.baselines import POOLS, Baseline, BestSimple
-from forecaster.config import ForecasterConfig
-from forecaster.fit import fit
-from forecaster.types import Predictor
 from services.kernel.clock import make_rng
-from services.lab.backtest.series import MeasuredFleet
-from services.lab.fleet import Fleet
-from services.lab.fleet.meters import ServiceMeters
-from services.lab.simulator import simulate_history
+from services.lab.bench.arm import Arm, Tell
+from services.lab.bench.scores import score
+from services.lab.bench.task import BenchTask
 
-TEST_RATIO = 0.2
-BEST_SIMPLE = "best_simple"
+N_PATHS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastBench:
-    """Scores of every predictor.
+    """Scores of every forecaster.
 
     Attributes:
-        data: The trace.
-        seed: Seed of the training.
-        n_workloads: Workloads scored.
-        scores: Workload to predictor to score.
+        task: What was forecast.
+        seeds: Seeds of the training.
+        runs: Forecaster -> one dict of figures per seed.
     """
 
-    data: str
-    seed: int
-    n_workloads: int
-    scores: ScoreTable
+    task: BenchTask
+    seeds: tuple[int, ...]
+    runs: dict[str, list[dict[str, Any]]]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per predictor, best CRPS first."""
-        names = sorted({name for row in self.scores.values() for name in row})
-        found = []
-        for name in names:
-            own = [row[name] for row in self.scores.values()]
-            row: dict[str, Any] = {
-                "model": name,
-                "crps": round(float(np.mean([s.crps for s in own])), 4),
-            }
-            for level in sorted(own[0].coverage):
-                covered = float(np.mean([s.coverage[level] for s in own]))
-                row[f"coverage_{level:g}"] = round(covered, 4)
-            found.append(row)
-        return sorted(found, key=lambda row: float(row["crps"]))
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Figures per forecaster: means over the seeds, and the CRPS of each seed."""
+        found = {}
+        for name, runs in self.runs.items():
+            merged = _mean(runs)
+            merged["crps_by_seed"] = [run["crps"] for run in runs]
+            found[name] = merged
+        return dict(sorted(found.items(), key=lambda item: float(item[1]["crps"])))
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `--json`; see docs/benchmarks/forecast.md."""
+        task = self.task
+        return {
+            "protocol": str(task.protocol),
+            "data": task.data,
+            "seeds": list(self.seeds),
+            "workloads": len(task.series),
+            "targets": list(task.target_names),
+            "test_windows": int(task.test_origins().which.size),
+            "step_s": task.series[0].step_s,
+            "skipped": task.skipped,
+            "models": self.models(),
+        }
 
 
-def bench_forecast(fleet: Fleet, *, seed: int) -> ForecastBench:
-    """Train the model and score it beside the simple forecasters.
+def bench_forecast(
+    task: BenchTask, arms: dict[str, Arm], seeds: Sequence[int], tell: Tell
+) -> ForecastBench:
+    """Train and score every forecaster with every seed.
 
     Raises:
-        ForecasterError: The trace is too short to train on.
+        ForecasterError: A forecaster cannot be trained on the task.
     """
-    config = ForecasterConfig()
-    measured = MeasuredFleet(fleet, ServiceMeters(fleet, simulate_history(fleet).ready_mean))
-    ready = simulate_history(fleet).last_spec
-    for step in range(fleet.n_history, fleet.n_steps):
-        measured.read(step, ready)
-    series = measured.series(fleet.n_steps)
-    n_test = round(TEST_RATIO * fleet.n_steps)
-    result = fit([s.head(s.n_steps - n_test) for s in series], config, seed)
-    predictors: dict[str, Predictor] = {MODEL: result.model}
-    predictors |= {name: Baseline(name, config.window) for name in POOLS}
-    predictors[BEST_SIMPLE] = BestSimple(result.report.picks, config.window)
-    rng = make_rng(seed, "bench")
-    gate = backtest(series, predictors, config, rng, n_last=n_test)
-    return ForecastBench(fleet.label, seed, len(gate.scores), gate.scores)
+    origins = task.test_origins()
+    truth = task.truth(origins)
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
+    for seed in seeds:
+        for name, arm in arms.items():
+            started = time.perf_counter()
+            fitted = arm.fit(task, seed, lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
+            train_s = time.perf_counter() - started
+            tell(f"{name}: forecasting {origins.which.size} windows")
+            started = time.perf_counter()
+            prediction = fitted.predict(task, origins, N_PATHS, make_rng(seed, "bench", name))
+            infer_s = time.perf_counter() - started
+            figures = score(
+                task, origins, truth, prediction, make_rng(seed, "bench", "independent")
+            )
+            figures["train_s"] = train_s
+            figures["infer_ms_per_window"] = 1e3 * infer_s / origins.which.size
+            figures["params"] = fitted.n_parameters
+            runs[name].append(figures)
+    return ForecastBench(task, tuple(seeds), runs)
+
+
+def _mean(runs: Sequence[Any]) -> Any:
+    """Element-wise mean of equal nested dicts of numbers."""
+    first = runs[0]
+    if isinstance(first, dict):
+        return {key: _mean([run[key] for run in runs]) for key in first}
+    return type(first)(np.mean(runs)) if isinstance(first, int) else float(np.mean(runs))

@@ -68,6 +68,10 @@ def score(
         "coverage_upper": {
             f"{v:g}": _share(truth.actual <= quantiles[:, :, _at(v)], truth) for v in UPPER_LEVELS
         },
+        "reliability": {
+            f"{v:g}": _share(truth.actual <= quantiles[:, :, k], truth)
+            for k, v in enumerate(LEVELS)
+        },
         **_path_scores(task, origins, truth, prediction, rng),
     }
 
@@ -133,7 +137,7 @@ def _path_scores(
     whole = truth.observed[row, at].all(axis=1)
     actual = truth.actual[row, at][whole]
     which = origins.which[whole]
-    unit = task.units[row * 0 + origins.which, at][whole]
+    unit = task.units[origins.which, at][whole]
     quantiles = prediction.quantiles[row, at][whole]
     n_paths = INDEPENDENT_PATHS if prediction.paths is None else prediction.paths.shape[1]
     independent = _independent_paths(quantiles, n_paths, rng)

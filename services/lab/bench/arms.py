@@ -1,0 +1,87 @@
+"""The forecasters of `harmony bench forecast`, by the name the command line knows them under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from forecaster.baselines import POOLS
+from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
+from services.kernel.errors import InvalidInput
+from services.lab.bench.arm import Arm
+from services.lab.bench.own_arms import ModelArm, SimpleArm
+
+GROUPS = {
+    "default": ("model", "best_simple", "seasonal_naive", "last_value"),
+    "peers": ("best_simple",),
+    "ablations": (
+        "model",
+        "model_full_attention",
+        "model_no_attention",
+        "model_gaussian_copula",
+        "model_nll",
+        "model_last_value_skip",
+    ),
+}
+"""Names that stand for several forecasters; `all` is every one on offer."""
+MODEL = ModelConfig()
+TRAIN = TrainConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class ArmEntry:
+    """A forecaster on offer.
+
+    Attributes:
+        make: Makes it; libraries load later, when it is fitted.
+        about: One line.
+    """
+
+    make: Callable[[], Arm]
+    about: str
+
+
+def _model(model: ModelConfig = MODEL, train: TrainConfig = TRAIN) -> Callable[[], Arm]:
+    return lambda: ModelArm(ForecasterConfig(model=model, train=train))
+
+
+def _simple(name: str | None) -> Callable[[], Arm]:
+    return lambda: SimpleArm(name)
+
+
+ARMS: dict[str, ArmEntry] = {
+    "model": ArmEntry(_model(), "the network alone: no gate, no calibration"),
+    "model_full_attention": ArmEntry(
+        _model(replace(MODEL, attention="full")), "every token reads every other"
+    ),
+    "model_no_attention": ArmEntry(
+        _model(replace(MODEL, attention="none")), "the target's own token alone"
+    ),
+    "model_gaussian_copula": ArmEntry(
+        _model(replace(MODEL, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
+    ),
+    "model_nll": ArmEntry(
+        _model(train=replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
+    ),
+    "model_last_value_skip": ArmEntry(
+        _model(replace(MODEL, has_window_skip=False)), "the head mixes the last value only"
+    ),
+    "best_simple": ArmEntry(_simple(None), "per target the simple forecaster validation picks"),
+    **{name: ArmEntry(_simple(name), "a simple forecaster, nothing trained") for name in POOLS},
+}
+
+
+def chosen(names: str) -> dict[str, Arm]:
+    """The forecasters of a comma-separated list of names and groups.
+
+    Raises:
+        InvalidInput: A name is unknown.
+    """
+    found: dict[str, Arm] = {}
+    for name in (part.strip() for part in names.split(",")):
+        for one in tuple(ARMS) if name == "all" else GROUPS.get(name, (name,)):
+            if one not in ARMS:
+                known = ", ".join([*GROUPS, "all", *ARMS])
+                raise InvalidInput(f"--models: {one!r} is unknown; known: {known}")
+            found[one] = ARMS[one].make()
+    return found

@@ -1,0 +1,137 @@
+"""Tables and plots of forecasting benchmarks, and the verdict over several panels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.kernel.errors import InvalidInput
+
+OWN = ("harmony", "ensemble", "model")
+"""Harmony's own arms: never counted among the peers."""
+REFERENCE = "best_simple"
+
+
+def table_rows(document: Mapping[str, Any]) -> list[dict[str, object]]:
+    """One row per forecaster for the terminal, best CRPS first."""
+    models = document["models"]
+    reference = models.get(REFERENCE, {}).get("crps")
+    rows = []
+    for name, m in models.items():
+        seeds = m["crps_by_seed"]
+        spread = f" ±{np.std(seeds):.4f}" if len(seeds) > 1 else ""
+        rows.append(
+            {
+                "model": name,
+                "CRPS": f"{m['crps']:.4f}{spread}",
+                "/ simple": f"{m['crps'] / reference:.3f}" if reference else None,
+                "demand": f"{m['crps_demand']:.4f}",
+                "MSE": f"{m['mse']:.4f}",
+                "80 %": f"{m['coverage']['0.8']:.1%}",
+                "95 %": f"{m['coverage']['0.95']:.1%}",
+                "99 %": f"{m['coverage']['0.99']:.1%}",
+                "path max": f"{_ratio(m, 'path_max_pinball99'):.3f}",
+                "train s": f"{m['train_s']:.0f}",
+                "ms/window": f"{m['infer_ms_per_window']:.2f}",
+            }
+        )
+    return rows
+
+
+def _ratio(figures: Mapping[str, float], name: str) -> float:
+    below = figures[f"{name}_independent"]
+    return figures[name] / below if below > 0 else float("nan")
+
+
+def load_documents(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Benchmark documents written by `--json`.
+
+    Raises:
+        InvalidInput: A file is none.
+    """
+    found = []
+    for path in paths:
+        try:
+            document = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{path}: not a readable JSON file ({error})") from error
+        if not isinstance(document, dict) or "models" not in document:
+            raise InvalidInput(f"{path}: no benchmark document of `harmony bench forecast --json`")
+        found.append(document)
+    return found
+
+
+def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, object]]:
+    """Per panel `arm` against the best peer, and the geometric mean over panels.
+
+    Raises:
+        InvalidInput: A document lacks `arm` or has no peer.
+    """
+    rows: list[dict[str, object]] = []
+    ratios = []
+    for document in documents:
+        models = document["models"]
+        peers = {k: v for k, v in models.items() if not k.startswith(OWN)}
+        if arm not in models or not peers:
+            raise InvalidInput(f"{document['data']}: needs {arm!r} and at least one peer")
+        best = min(peers, key=lambda name: float(peers[name]["crps"]))
+        own = models[arm]
+        ratio = own["crps"] / peers[best]["crps"]
+        ratios.append(ratio)
+        rows.append(
+            {
+                "panel": document["data"],
+                "workloads": document["workloads"],
+                "CRPS": f"{own['crps']:.4f}",
+                "best peer": best,
+                "its CRPS": f"{peers[best]['crps']:.4f}",
+                "ratio": f"{ratio:.3f}",
+                "80 %": f"{own['coverage']['0.8']:.1%}",
+                "95 %": f"{own['coverage']['0.95']:.1%}",
+                "99 %": f"{own['coverage']['0.99']:.1%}",
+                "upper 99 %": f"{own['coverage_upper']['0.99']:.1%}",
+                "max joint/indep": f"{_ratio(own, 'path_max_pinball99'):.3f}",
+                "sum joint/indep": f"{_ratio(own, 'path_sum_crps'):.3f}",
+            }
+        )
+    mean = float(np.exp(np.mean(np.log(ratios))))
+    rows.append({"panel": "geometric mean", "ratio": f"{mean:.3f}"})
+    return [{key: row.get(key) for key in rows[0]} for row in rows]
+
+
+def markdown(rows: Sequence[Mapping[str, object]]) -> str:
+    """The rows as a Markdown table, for the documents."""
+    header = list(rows[0])
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in rows:
+        cells = ("" if row[name] is None else str(row[name]) for name in header)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot_reliability(document: Mapping[str, Any], path: Path) -> None:
+    """Observed against nominal level of every forecaster, and its distance from the diagonal."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    whole, gap = figure.subplots(1, 2)
+    whole.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    gap.axhline(0, color="0.7", linewidth=1)
+    for name, m in document["models"].items():
+        levels = np.array([float(v) for v in m["reliability"]])
+        shares = np.array(list(m["reliability"].values()))
+        width = 2.0 if name == "harmony" else 1.0
+        whole.plot(levels, shares, label=name, linewidth=width)
+        gap.plot(levels, 100 * (shares - levels), linewidth=width)
+    whole.set(xlabel="nominal level", ylabel="share of outcomes at or below")
+    gap.set(xlabel="nominal level", ylabel="observed minus nominal, points")
+    whole.legend(fontsize=8)
+    figure.suptitle(f"{document['data']}, {document['protocol']}: reliability on the test part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
