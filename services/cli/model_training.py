@@ -193,7 +193,11 @@ def _interruptible(hint: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[Tell]:
-    """A bar on stderr, so that stdout holds the result alone."""
+    """A bar on stderr, so that stdout holds the result alone; in a log, one line per epoch."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda line, _share: console.print(line, highlight=False)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -202,6 +206,6 @@ def _progress() -> Iterator[Tell]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("reading", total=1.0)
         yield lambda line, share: progress.update(task, description=line, completed=share)

@@ -1,0 +1,225 @@
+"""`harmony models …` on a real registry, and training on a file that is interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import Engine, text
+from typer.testing import CliRunner
+
+from forecaster.checkpoint import from_bytes
+from forecaster.config import ForecasterConfig, TrainConfig
+from services.cli import application, model_commands, model_training
+from services.forecasting import repository_models as registry
+from services.forecasting.repository_models import NewModel
+from services.forecasting.translate import forecaster_config
+from services.kernel.settings import Settings
+
+REPO = Path(__file__).parents[3]
+METRICS = {
+    "backtest_skill": 0.125,
+    "backtest_crps": 0.3,
+    "backtest_coverage": {"0.95": 0.961, "0.99": 0.992},
+    "n_parameters": 155_000,
+    "n_workloads": 2,
+    "picks": {"demo/a": "blend", "demo/b": "last_value"},
+    "rungs": {"demo/a": "model", "demo/b": "last_value"},
+    "reasons": {"demo/a": "model/blend back-test score ratio 0.900", "demo/b": "ratio 1.100"},
+    "skipped": {"demo/c": "history too short or unobserved"},
+}
+
+
+@pytest.fixture
+def connected(settings: Settings, database: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The commands talk to the test database."""
+    monkeypatch.setattr(model_commands, "connected_settings", lambda: settings)
+    monkeypatch.setattr(model_commands, "database_engine", lambda: database)
+    return database
+
+
+def add(engine: Engine, version: str, status: str, age: timedelta = timedelta(hours=3)) -> None:
+    metrics = {} if status == "failed" else METRICS
+    model = NewModel(version, status, f"why {version}", {}, metrics, b"12345")
+    with engine.begin() as connection:
+        registry.insert_model(connection, model, datetime.now(UTC) - age)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(application.app, ["models", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> str:
+    """The one line on stderr of a command that ends with status 2."""
+    monkeypatch.setattr(application, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["harmony", "models", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        application.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_list_and_show(connected: Engine) -> None:
+    add(connected, "old", "retired", timedelta(days=2))
+    add(connected, "failed-1", "failed")
+    add(connected, "new", "promoted")
+    rows = json.loads(run("list", "--json"))
+    assert [row["version"] for row in rows] == ["new", "failed-1", "old"]
+    assert rows[0]["backtest_coverage"] == {"0.95": 0.961, "0.99": 0.992}
+    assert rows[0]["age_s"] == pytest.approx(3 * 3600, abs=120)
+    assert (rows[0]["n_bytes"], rows[0]["reason"]) == (5, "why new")
+    assert rows[1]["backtest_skill"] is None
+    assert len(json.loads(run("list", "--limit", "1", "--json"))) == 1
+    table = run("list")
+    for shown in ("new", "promoted", "3 h", "2 d", "+0.125", "99.2%", "155,000"):
+        assert shown in table
+
+    found = json.loads(run("show", "new", "--json"))
+    assert found["workloads"] == [
+        {"workload": "demo/a", "rung": "model", "best simple": "blend",
+         "reason": "model/blend back-test score ratio 0.900"},
+        {"workload": "demo/b", "rung": "last_value", "best simple": "last_value",
+         "reason": "ratio 1.100"},
+        {"workload": "demo/c", "rung": None, "best simple": None,
+         "reason": "history too short or unobserved"},
+    ]  # fmt: skip
+    assert "demo/c" in run("show", "new")
+
+
+def test_an_empty_registry_says_so(connected: Engine) -> None:
+    assert json.loads(run("list", "--json")) == []
+    assert "nothing yet" in run("list")
+
+
+def test_promote_and_roll_back(connected: Engine) -> None:
+    add(connected, "old", "promoted")
+    add(connected, "new", "shadow")
+    run("promote", "new", "--reason", "looks good")
+    assert json.loads(run("roll-back", "--reason", "was not", "--json"))["version"] == "old"
+    with connected.connect() as connection:
+        found = connection.execute(text("SELECT version, status, reason FROM models ORDER BY id"))
+        assert [tuple(row) for row in found] == [
+            ("old", "promoted", "rolled back: was not"),
+            ("new", "retired", "looks good"),
+        ]
+
+
+def test_a_file_is_only_for_a_file_s_options(
+    connected: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "only with --data" in refused(monkeypatch, capsys, "train", "--out", "x")
+    assert "no fit was interrupted" in refused(monkeypatch, capsys, "train", "--resume")
+    assert "device='tpu' must be" in refused(monkeypatch, capsys, "train", "--device", "tpu")
+    add(connected, "training-1", "training")
+    for arguments in (("show", "none"), ("promote", "none")):
+        assert "version='none' does not exist" in refused(monkeypatch, capsys, *arguments)
+    assert "is training" in refused(monkeypatch, capsys, "promote", "training-1")
+    assert "nothing to roll back to" in refused(monkeypatch, capsys, "roll-back")
+    with registry.fit_lock(connected):
+        assert "another fit is running" in refused(monkeypatch, capsys, "train")
+
+
+def test_a_fit_that_fails_ends_with_status_1(connected: Engine) -> None:
+    result = CliRunner().invoke(application.app, ["models", "train", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reason"].startswith("HistoryTooShort")
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """A file of the shared format: three workloads, 800 ten-minute steps, a gap."""
+    steps = np.arange(800)
+    columns: dict[str, list] = {"timestamp": [], "workload": [], "load": [], "duty": []}
+    for i in range(3):
+        rng = np.random.default_rng(i)
+        load = 100 + 60 * np.sin(2 * np.pi * steps / 144 + i) + rng.normal(0, 5, steps.size)
+        columns["timestamp"] += (1_767_225_600 + 600 * steps).tolist()
+        columns["workload"] += [f"w{i}"] * steps.size
+        columns["load"] += load.tolist()
+        columns["duty"] += (load / 200).tolist()
+    columns["load"][50] = float("nan")
+    path = tmp_path / "trace.parquet"
+    table = pa.table(columns)
+    times = table["timestamp"].cast(pa.timestamp("s", tz="UTC"))
+    pq.write_table(table.set_column(0, "timestamp", times), path)
+    return path
+
+
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    def config(settings: Settings) -> ForecasterConfig:
+        train = TrainConfig(epochs=2, flow_epochs=1, max_windows=300, max_validation_windows=100)
+        return replace(forecaster_config(settings), train=train)
+
+    monkeypatch.setattr(model_training, "forecaster_config", config)
+
+
+@pytest.mark.usefixtures("_short")
+def test_training_on_a_file_writes_a_model_that_loads(trace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    arguments = ["--data", str(trace), "--demand", "load", "--out", str(out), "--seed", "5"]
+    found = json.loads(run("train", *arguments, "--json"))
+    assert from_bytes(out.read_bytes()).version == found["version"]
+    assert (found["n_workloads"], found["seed"], found["data"]) == (3, 5, "trace")
+    assert set(found["rungs"]) == {"w0", "w1", "w2"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "trace.parquet"]
+
+
+@pytest.mark.usefixtures("_short")
+def test_what_a_file_training_cannot_use_is_named(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("train", "--data", str(trace), "--demand", "load")
+    out = tmp_path / "m"
+    wrong = refused(monkeypatch, capsys, *data, "--out", str(tmp_path / "no" / "m"))
+    assert "its folder does not exist" in wrong
+    wrong = refused(monkeypatch, capsys, *data, "--out", str(out), "--resume")
+    assert "m.state cannot be read" in wrong
+    (tmp_path / "m.state").write_bytes(b"something else")
+    wrong = refused(monkeypatch, capsys, *data, "--out", str(out), "--resume")
+    assert "header unreadable" in wrong
+    wrong = refused(monkeypatch, capsys, "train", "--data", str(tmp_path / "none.parquet"))
+    assert "none.parquet" in wrong
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_a_state_and_resume_ends_with_the_same_bytes(
+    trace: Path, tmp_path: Path
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    arguments = ["--data", str(trace), "--demand", "load", "--seed", "5"]
+    command = [sys.executable, "-m", "services.cli", "models", "train", *arguments]
+    process = subprocess.Popen(
+        [*command, "--out", str(out)], cwd=REPO, stderr=subprocess.PIPE, text=True
+    )
+    state = tmp_path / "out.state"
+    deadline = time.monotonic() + 60
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # another process's progress cannot be awaited otherwise
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not out.exists()
+    resume = f"harmony models train --data {trace} --out {out} --demand load --seed 5 --resume"
+    assert f"harmony: stopped; {state} keeps the last whole epoch; go on with `{resume}`" in told
+
+    run("train", *arguments, "--out", str(out), "--resume")
+    run("train", *arguments, "--out", str(whole))
+    assert out.read_bytes() == whole.read_bytes()
+    assert not state.exists()
