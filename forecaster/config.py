@@ -82,6 +82,9 @@ class ModelConfig:
         flow_hidden: Hidden width of its conditioners.
         flow_bins: Rational-quadratic bins.
         flow_context: Width of the encoding it is conditioned on.
+        members: Networks trained side by side from different first parameters, whose quantiles are
+            averaged. A history of weeks holds few independent windows, and what one network makes
+            of them varies.
     """
 
     width: int = 64
@@ -93,6 +96,7 @@ class ModelConfig:
     flow_hidden: int = 32
     flow_bins: int = 6
     flow_context: int = 16
+    members: int = 3
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -105,6 +109,7 @@ class ModelConfig:
             f"width={self.width} must be a multiple of heads={self.heads}",
         )
         _check(self.flow_layers >= 0, f"flow_layers={self.flow_layers} must be >= 0")
+        _check(self.members >= 1, f"members={self.members} must be >= 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,12 @@ class TrainConfig:
         tail_weight: Extra weight of each level >= 0.95 in the CRPS loss.
         workload_dropout: Share of rows whose workload embedding is hidden in training, so that an
             unknown workload is served by the shared one.
+        dropout: Share of hidden units left out of a step.
+        input_dropout: Share of a token's features left out.
+        input_noise: Standard deviation of the noise added to them.
+        indicator_dropout: Share of indicators, other than the target, hidden from attention.
+        shift_share: Share of training windows given a made-up change of level, see
+            `forecaster.augment`.
         average_decay: Decay of the exponential average of parameters.
         flow_epochs: Passes when fitting the flow copula.
     """
@@ -141,6 +152,11 @@ class TrainConfig:
     loss: str = "crps"
     tail_weight: float = 0.02
     workload_dropout: float = 0.2
+    dropout: float = 0.2
+    input_dropout: float = 0.1
+    input_noise: float = 0.1
+    indicator_dropout: float = 0.2
+    shift_share: float = 0.1
     average_decay: float = 0.98
     flow_epochs: int = 3
 
@@ -153,6 +169,10 @@ class TrainConfig:
             f"validation_ratio={self.validation_ratio} must be in (0, 1)",
         )
         _check(0 <= self.average_decay < 1, f"average_decay={self.average_decay} must be in [0, 1)")
+        for name in ("workload_dropout", "dropout", "input_dropout", "indicator_dropout"):
+            _check(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be in [0, 1)")
+        _check(0 <= self.shift_share <= 1, f"shift_share={self.shift_share} must be in [0, 1]")
+        _check(self.input_noise >= 0, f"input_noise={self.input_noise} must be >= 0")
         for name in ("max_windows", "max_validation_windows", "batch", "epochs", "patience"):
             _check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be >= 1")
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from forecaster.augment import hide_older, shift_level
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
@@ -17,8 +18,6 @@ from forecaster.scaling import series_scale
 from forecaster.types import F32, I64, Bool, Series, Windows
 
 CHUNK = 1024
-COLD_SHARE = 0.05
-"""Share of training windows whose older context is hidden, so that short histories are learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def make_examples(
     vocabulary: Vocabulary,
     generator: torch.Generator | None = None,
 ) -> Examples:
-    """Build examples; with a generator some contexts are shortened (training only)."""
+    """Build examples; with a generator some are changed, see `forecaster.augment` (training)."""
     width = max(len(s.indicators) for s in series)
     unit = np.ones((len(series), width), dtype=np.float32)
     for i, one in enumerate(series):
@@ -159,42 +158,24 @@ def make_examples(
     for start in range(0, origins.which.size, CHUNK):
         chunk = origins.take(np.arange(start, min(start + CHUNK, origins.which.size)))
         windows = gather_windows(series, chunk.which, chunk.position, config.window)
+        factor = np.ones(len(windows), dtype=np.float32)
         if generator is not None:
-            windows = _hide_older(windows, generator)
+            windows = hide_older(windows, generator)
+            windows, factor = shift_level(windows, config.train.shift_share, generator)
         targets = target_indices(windows, config)
         inputs = net_inputs(windows, config, vocabulary, targets)
         raw, seen = actuals(series, chunk, targets, config.window.horizon)
+        raw *= factor[:, None, None]
         scale, location = inputs.scale.numpy()[..., None], inputs.location.numpy()[..., None]
         has_data = inputs.available.numpy()[..., :1]
         seen &= has_data
         parts.append(inputs)
         actual.append(torch.from_numpy(np.where(seen, (raw - location) / scale, 0).astype("f4")))
-        share = scale / unit[chunk.which[:, None], targets][..., None]
+        # A window made larger weighs no more than the one it was made from.
+        of_unit = unit[chunk.which[:, None], targets] * np.maximum(factor, 1)[:, None]
+        share = scale / of_unit[..., None]
         weight.append(torch.from_numpy((share * seen).astype(np.float32)))
     return Examples(NetInputs.concatenate(parts), torch.cat(actual), torch.cat(weight))
-
-
-def _hide_older(windows: Windows, generator: torch.Generator) -> Windows:
-    """Make some contexts look like young workloads: older steps and seasons unobserved."""
-    n_rows, n_steps = windows.values.shape[:2]
-    cold = torch.rand(n_rows, generator=generator).numpy() < COLD_SHARE
-    kept = torch.randint(24, n_steps + 1, (n_rows,), generator=generator).numpy()
-    demand_seen = windows.demand()[1]
-    recent = np.arange(n_steps)[None, :] >= n_steps - kept[:, None]
-    cold &= (demand_seen & recent).any(axis=1)
-    keep = np.where(cold[:, None], recent, True)
-    return Windows(
-        windows.workloads,
-        windows.indicators,
-        windows.values,
-        windows.observed & keep[..., None],
-        windows.season_values,
-        windows.season_observed & ~cold[:, None, None, None],
-        windows.levels,
-        windows.demand_index,
-        windows.origin_s,
-        windows.step_s,
-    )
 
 
 def shuffled(n_rows: int, n_most: int, generator: torch.Generator) -> I64:

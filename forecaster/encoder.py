@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from forecaster.config import ModelConfig
-from forecaster.layers import Perceptron, embedding, linear
+from forecaster.layers import Dropout, Perceptron, embedding, linear
 from forecaster.types import LEVELS
 
 GATE_START = 0.1
@@ -96,7 +96,7 @@ class Encoder(nn.Module):
         self.mix_norm = nn.LayerNorm(width)
         self.mix = Perceptron(width, config.hidden, width, generator)
 
-    def forward(
+    def forward(  # noqa: PLR0913 - the parts of NetInputs that it reads
         self,
         tokens: Tensor,
         levels: Tensor,
@@ -104,6 +104,7 @@ class Encoder(nn.Module):
         roles: Tensor,
         workload: Tensor,
         targets: Tensor,
+        dropout: Dropout | None = None,
     ) -> Tensor:
         """Encode the targets.
 
@@ -114,11 +115,12 @@ class Encoder(nn.Module):
             roles: `(B, D)` indicator ids.
             workload: `(B,)` workload ids.
             targets: `(B, G)` token index of each target.
+            dropout: In training.
 
         Returns:
             `(B, G, E)`.
         """
-        x = self.token(tokens) + self.level(levels) + self.role(roles)
+        x = self.token(tokens, dropout) + self.level(levels) + self.role(roles)
         x = x + self.workload_in(self.workload(workload))[:, None]
         readable = has_data & (levels > 0)
         if self.attention != "none":
@@ -128,7 +130,7 @@ class Encoder(nn.Module):
         if self.attention != "none":
             mask = readable[:, None, :].expand(-1, targets.shape[1], -1)
             encoded = self.blocks[-1](encoded, x, mask)
-        result: Tensor = encoded + self.mix(self.mix_norm(encoded))
+        result: Tensor = encoded + self.mix(self.mix_norm(encoded), dropout)
         return result
 
     def _cascade(self, x: Tensor, levels: Tensor, readable: Tensor) -> Tensor:

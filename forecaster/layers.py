@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,26 @@ def embedding(n_rows: int, width: int, generator: torch.Generator) -> nn.Embeddi
     return layer
 
 
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Leaves out hidden units in training, by a passed generator; not used in evaluation.
+
+    Args:
+        share: Share of units left out.
+        generator: Source of the choice, on the CPU whatever the device, so that it is the same.
+    """
+
+    share: float
+    generator: torch.Generator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`x` with units left out and the others scaled up."""
+        if self.share == 0:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator) >= self.share
+        return x * kept.to(x.device) / (1 - self.share)
+
+
 class Perceptron(nn.Module):
     """Two linear layers with a GELU between."""
 
@@ -36,7 +57,8 @@ class Perceptron(nn.Module):
         self.inner = linear(n_in, hidden, generator, gain=1.7)
         self.outer = linear(hidden, n_out, generator)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
         """`(..., n_in)` to `(..., n_out)`."""
-        result: Tensor = self.outer(nn.functional.gelu(self.inner(x)))
+        hidden = nn.functional.gelu(self.inner(x))
+        result: Tensor = self.outer(hidden if dropout is None else dropout(hidden))
         return result

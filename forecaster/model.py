@@ -13,7 +13,7 @@ from forecaster.config import ForecasterConfig
 from forecaster.encoder import Encoder
 from forecaster.features import n_features, summarise, token_features
 from forecaster.flow import FlowCopula
-from forecaster.layers import Perceptron
+from forecaster.layers import Dropout, Perceptron
 from forecaster.types import F32, I64, Windows
 
 MIN_INCREMENT = 1e-5
@@ -124,10 +124,12 @@ class MarginalHead(nn.Module):
             self.net.outer.weight.mul_(0.1)
             self.net.outer.bias.view(self.horizon, -1)[:, self.n_anchors + 1 :] = INCREMENT_START
 
-    def forward(self, encoding: Tensor, inputs: NetInputs) -> Tensor:
+    def forward(
+        self, encoding: Tensor, inputs: NetInputs, dropout: Dropout | None = None
+    ) -> Tensor:
         """Normalised quantiles `(B, G, H, Q)`, strictly increasing, from `(B, G, E)`."""
         shape = (*encoding.shape[:2], self.horizon, self.n_anchors + self.n_levels)
-        raw = self.net(encoding).view(shape)
+        raw = self.net(encoding, dropout).view(shape)
         available = inputs.available
         if not self.has_window_skip:
             available = torch.zeros_like(available)
@@ -146,13 +148,13 @@ class MarginalHead(nn.Module):
         return result
 
 
-class ForecastNet(nn.Module):
-    """Encoder, head and flow of one trained model."""
+class Member(nn.Module):
+    """One network: encoder and marginal head."""
 
     def __init__(
         self, config: ForecasterConfig, vocabulary: Vocabulary, generator: torch.Generator
     ) -> None:
-        """Make all parts."""
+        """Make both."""
         super().__init__()
         self.encoder = Encoder(
             n_features(config.window),
@@ -162,9 +164,8 @@ class ForecastNet(nn.Module):
             generator,
         )
         self.head = MarginalHead(config, generator)
-        self.flow = FlowCopula(config.window.horizon, config.model, generator)
 
-    def forward(self, inputs: NetInputs) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: NetInputs, dropout: Dropout | None = None) -> tuple[Tensor, Tensor]:
         """Normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`."""
         encoding = self.encoder(
             inputs.tokens,
@@ -173,8 +174,34 @@ class ForecastNet(nn.Module):
             inputs.roles,
             inputs.workload,
             inputs.targets,
+            dropout,
         )
-        return self.head(encoding, inputs), encoding
+        return self.head(encoding, inputs, dropout), encoding
+
+
+class ForecastNet(nn.Module):
+    """Members whose quantiles are averaged, and the flow of one trained model.
+
+    The average of quantile functions is a quantile function: it stays monotone. The first member's
+    encoding stands for the window where the flow needs one.
+    """
+
+    def __init__(
+        self, config: ForecasterConfig, vocabulary: Vocabulary, generator: torch.Generator
+    ) -> None:
+        """Make all parts."""
+        super().__init__()
+        self.members = nn.ModuleList(
+            Member(config, vocabulary, generator) for _ in range(config.model.members)
+        )
+        self.flow = FlowCopula(config.window.horizon, config.model, generator)
+
+    def forward(self, inputs: NetInputs) -> tuple[Tensor, Tensor]:
+        """Normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`."""
+        quantiles, encoding = self.members[0](inputs)
+        for member in self.members[1:]:
+            quantiles = quantiles + member(inputs)[0]
+        return quantiles / len(self.members), encoding
 
 
 def raw_quantiles(normalised: Tensor, inputs: NetInputs) -> F32:

@@ -10,10 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from forecaster.augment import disturb
 from forecaster.config import TrainConfig
 from forecaster.dataset import Examples
 from forecaster.errors import TrainingDiverged
 from forecaster.flow import FlowCopula
+from forecaster.layers import Dropout
 from forecaster.likelihood import LikelihoodLoss
 from forecaster.model import ForecastNet
 from forecaster.predict import normal_scores
@@ -111,7 +113,7 @@ class MarginalStage:
         """
         self.net, self.train, self.validation, self.setting = net, train, validation, setting
         self.n_epochs = setting.epochs
-        self.parameters = [*net.encoder.parameters(), *net.head.parameters()]
+        self.parameters = list(net.members.parameters())
         self.device = self.parameters[0].device
         self.loss: Loss = PinballLoss(levels, setting.tail_weight, self.device)
         if setting.loss == "nll":
@@ -135,18 +137,21 @@ class MarginalStage:
 
     def _step(self, batch: Examples, generator: torch.Generator) -> float:
         # Drawn and applied on the CPU, so that the examples are the same on every device.
-        hidden = torch.rand(len(batch), generator=generator)
-        batch.inputs.workload.mul_(hidden >= self.setting.workload_dropout)
+        disturb(batch.inputs, self.setting, generator)
         batch = examples_on(batch, self.device)
-        quantiles, _ = self.net(batch.inputs)
-        loss = self.loss(quantiles, batch)
+        dropout = Dropout(self.setting.dropout, generator)
+        # Every member learns on its own: the loss of their average would let them specialise.
+        losses = [self.loss(member(batch.inputs, dropout)[0], batch) for member in self.net.members]
+        loss = torch.stack(losses).mean()
         if not torch.isfinite(loss):
             raise TrainingDiverged(f"training loss is {loss.item()}")
         n_all = self.n_epochs * math.ceil(len(self.train) / self.setting.batch)
         set_rate(self.optimiser, self.setting.learning_rate * rate_factor(self.n_steps, n_all))
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM)
+        for member in self.net.members:
+            limit = GRADIENT_NORM / len(self.net.members)
+            torch.nn.utils.clip_grad_norm_(member.parameters(), limit)
         self.optimiser.step()
         self.n_steps += 1
         return float(loss.detach())

@@ -92,7 +92,7 @@ def _spoiled(fitted: FitResult) -> torch.nn.Module:
 
     net = from_bytes(to_bytes(fitted.model)).net
     with torch.no_grad():
-        net.head.net.outer.bias.fill_(float("nan"))
+        net.members[0].head.net.outer.bias.fill_(float("nan"))
     return net
 
 
