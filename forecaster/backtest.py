@@ -1,7 +1,7 @@
 """Shadow back-test: which predictor would have served each workload best, and why.
 
 Every predictor forecasts the same past origins. The gate keeps the model for a workload only where
-it is not worse than the best simple forecaster there, and names the figures.
+it is not worse than the ensemble and the best simple forecaster there, and names the figures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from forecaster.scaling import series_scale
 from forecaster.types import F32, Predictor, Series
 
 MODEL = "model"
+LEARNED = (MODEL, "ensemble")
+"""Predictors that hold the trained model; the others are simple forecasters."""
 GATE_LEVELS = (0.9, 0.95, 0.99)
 """Levels whose pinball loss the gate adds to the CRPS: the decider lives on the upper tail."""
 GATE_TOLERANCE = 0.01
@@ -162,7 +164,7 @@ def judge(table: ScoreTable, workloads: Sequence[str]) -> Gate:
         if row is None:
             reasons[workload] = "no observed outcome to back-test on"
             continue
-        simple = {name: score for name, score in row.items() if name != MODEL}
+        simple = {name: score for name, score in row.items() if name not in LEARNED}
         best = min(simple, key=lambda name: simple[name].gate)
         simple_crps.append(simple[best].crps)
         rungs[workload] = best
@@ -172,7 +174,10 @@ def judge(table: ScoreTable, workloads: Sequence[str]) -> Gate:
             continue
         model_crps.append(model.crps)
         model_sum, simple_sum = model_sum + model.gate, simple_sum + simple[best].gate
-        ratio = model.gate / max(simple[best].gate, 1e-12)
+        others = {name: score for name, score in row.items() if name != MODEL}
+        best = min(others, key=lambda name: others[name].gate)
+        rungs[workload] = best
+        ratio = model.gate / max(others[best].gate, 1e-12)
         if ratio <= 1 + GATE_TOLERANCE:
             rungs[workload] = MODEL
         reasons[workload] = f"model/{best} back-test score ratio {ratio:.3f}"

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from forecaster.baselines import POOLS, forecast_from_pool, pool_of
+from forecaster.baselines import POOLS, Baseline, forecast_from_pool, pool_of
 from forecaster.config import WindowConfig
+from forecaster.dataset import Origins, actuals
+from forecaster.features import gather_windows
 from forecaster.metrics import crps_of_quantiles, pinball
 from forecaster.predict import TrainedModel
 from forecaster.quantiles import shift_paths
-from forecaster.types import F32, F64, I64, Bool, Forecast, Windows
+from forecaster.types import F32, F64, I64, Bool, Forecast, Predictor, Series, Windows
 
 ENSEMBLE = "ensemble"
 MODEL_MEMBER = "model"
@@ -82,6 +84,36 @@ def _loss(quantiles: F32, actual: F32, observed: Bool, group: I64, levels: F64) 
     return np.asarray(np.bincount(group, by_row, minlength=n_groups) / np.maximum(seen, 1))
 
 
+def validation_weights(
+    series: Sequence[Series], origins: Origins, model: TrainedModel, rng: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    """Weights of every workload from forecasts of past origins.
+
+    Args:
+        series: W histories.
+        origins: Origins that the model was not trained on.
+        model: The trained model.
+        rng: For the model's paths, which are not looked at.
+    """
+    window = model.config.window
+    found: dict[str, dict[str, float]] = {}
+    for i in np.unique(origins.which):
+        own = origins.take(np.flatnonzero(origins.which == i))
+        windows = gather_windows(series, own.which, own.position, window)
+        actual, observed = actuals(series, own, windows.demand_index[:, None], window.horizon)
+        first = model.predict(windows, window.horizon, 1, rng)
+        simple = [
+            pool_quantiles(name, windows, window.horizon, window, window.quantile_levels)
+            for name in POOLS
+        ]
+        group = np.zeros(len(windows), dtype=np.int64)
+        weights = greedy_weights(
+            [first.quantiles, *simple], actual[:, 0], observed[:, 0], group, first.quantile_levels
+        )
+        found |= named_weights([series[i].workload], weights)
+    return found
+
+
 def blended(
     forecast: Forecast, windows: Windows, weights: Weights, config: WindowConfig
 ) -> Forecast:
@@ -141,6 +173,13 @@ class Ensemble:
         return replace(
             mixed, model=f"{self.name}:{self.model.version}", rung=(self.name,) * len(windows)
         )
+
+
+def contenders(model: TrainedModel, weights: Weights) -> dict[str, Predictor]:
+    """All that the quality gate compares: the model, its ensemble and the simple forecasters."""
+    window = model.config.window
+    simple: dict[str, Predictor] = {name: Baseline(name, window) for name in POOLS}
+    return {MODEL_MEMBER: model, ENSEMBLE: Ensemble(model, weights), **simple}
 
 
 def named_weights(workloads: Sequence[str], weights: F64) -> dict[str, dict[str, float]]:

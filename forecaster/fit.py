@@ -13,6 +13,7 @@ from forecaster.baselines import POOLS, Baseline
 from forecaster.checkpoint import digest
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import is_trainable, make_examples, shuffled, split_origins
+from forecaster.ensemble import validation_weights
 from forecaster.errors import CheckpointError, HistoryTooShort
 from forecaster.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
@@ -38,6 +39,7 @@ class FitReport:
         crps_best_simple: The same for the simple forecaster picked per workload.
         crps_by_workload: Workload to `(model, best simple)`.
         picks: Workload to the simple forecaster picked.
+        weights: Workload to the weights of its ensemble, see `forecaster.ensemble`.
         epochs: Marginal epochs run.
         n_parameters: Trained parameters.
         n_windows: Training windows.
@@ -51,6 +53,7 @@ class FitReport:
     crps_best_simple: float
     crps_by_workload: dict[str, tuple[float, float]]
     picks: dict[str, str]
+    weights: dict[str, dict[str, float]]
     epochs: int
     n_parameters: int
     n_windows: int
@@ -234,6 +237,7 @@ class _Trainer:
             crps_best_simple=float(np.mean([row[1] for row in both.values()])),
             crps_by_workload=both,
             picks=picks,
+            weights=validation_weights(self.series, self.held, model, rng),
             epochs=sum(line.stage == MARGINALS for line in self.history),
             n_parameters=sum(p.numel() for p in self.net.parameters()),
             n_windows=n_windows,

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.backtest import MODEL, Gate, backtest
-from forecaster.baselines import POOLS, Baseline, BestSimple
+from forecaster.backtest import LEARNED, MODEL, Gate, backtest
+from forecaster.baselines import BestSimple
+from forecaster.ensemble import contenders
 from forecaster.fit import FitReport, FitResult
 from forecaster.ladder import Ladder
 from forecaster.predict import TrainedModel
-from forecaster.types import Predictor, Series
+from forecaster.types import Series
 from services.kernel.clock import make_rng
 
 
@@ -54,18 +55,18 @@ def judge_fit(
         HistoryTooShort: Nothing was observed in the held-out steps.
     """
     model, config = result.model, result.model.config
-    simple: dict[str, Predictor] = {name: Baseline(name, config.window) for name in POOLS}
+    weights = result.report.weights
     rng = make_rng(seed, "backtest", model.version)
-    gate = backtest(series, {MODEL: model, **simple}, config, rng, n_last=n_held)
+    gate = backtest(series, contenders(model, weights), config, rng, n_last=n_held)
     reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
     is_better = gate.skill > 0
     if is_better and incumbent is not None and incumbent.config.window == config.window:
-        old = backtest(series, {MODEL: incumbent, **simple}, config, rng, n_last=n_held)
+        old = backtest(series, contenders(incumbent, {}), config, rng, n_last=n_held)
         is_better = gate.skill > old.skill
         reason += f", incumbent {incumbent.version} has {old.skill:+.3f}"
     metrics = _metrics(result.report, gate, len({s.workload for s in series}))
     simple_picks = BestSimple(metrics["picks"], config.window)
-    ladder = Ladder(model, simple_picks, rungs=gate.rungs, reasons=gate.reasons)
+    ladder = Ladder(model, simple_picks, rungs=gate.rungs, reasons=gate.reasons, weights=weights)
     return Verdict(is_better, reason, metrics, ladder)
 
 
@@ -84,6 +85,7 @@ def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
         "backtest_coverage": _coverage(gate),
         "skipped": report.skipped,
         "picks": {w: _best_simple(gate, w, pick) for w, pick in report.picks.items()},
+        "weights": report.weights,
         "rungs": gate.rungs,
         "reasons": gate.reasons,
     }
@@ -91,7 +93,7 @@ def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
 
 def _best_simple(gate: Gate, workload: str, validation_pick: str) -> str:
     """The simple forecaster with the best back-test; the validation pick where there is none."""
-    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name != MODEL}
+    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name not in LEARNED}
     return min(row, key=lambda name: row[name].gate) if row else validation_pick
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecaster.backtest import MODEL, Gate, backtest
-from forecaster.baselines import POOLS, Baseline, BestSimple
+from forecaster.backtest import LEARNED, Gate, backtest
+from forecaster.baselines import BestSimple
 from forecaster.config import ForecasterConfig
+from forecaster.ensemble import contenders
 from forecaster.errors import ForecasterError
 from forecaster.fit import FitProgress, fit
 from forecaster.ladder import Ladder
-from forecaster.types import Predictor
 from services.kernel.clock import make_rng
 from services.lab.backtest.controller import ControllerOptions, HarmonyController
 from services.lab.backtest.series import MeasuredFleet
@@ -70,7 +70,6 @@ def train(
     measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
     series = measured.series(fleet.n_history)
     n_held = max(round(HELD_OUT_RATIO * fleet.n_history), 2 * config.window.horizon)
-    simple: dict[str, Predictor] = {name: Baseline(name, config.window) for name in POOLS}
     rng = make_rng(seed, "judge")
     try:
         result = fit(
@@ -79,20 +78,22 @@ def train(
     except ForecasterError as error:
         ladder = Ladder(None, BestSimple({}, config.window))
         return Trained(ladder, config, None, f"no model: {error}")
-    gate = backtest(series, {MODEL: result.model, **simple}, config, rng, n_last=n_held)
+    weights = result.report.weights
+    gate = backtest(series, contenders(result.model, weights), config, rng, n_last=n_held)
     picks = {w: _best(gate, w, pick) for w, pick in result.report.picks.items()}
     ladder = Ladder(
         result.model if gate.skill > 0 else None,
         BestSimple(picks, config.window),
         rungs=gate.rungs,
         reasons=gate.reasons,
+        weights=weights,
     )
     reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
     return Trained(ladder, config, gate, reason)
 
 
 def _best(gate: Gate, workload: str, pick: str) -> str:
-    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name != MODEL}
+    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name not in LEARNED}
     return min(row, key=lambda name: row[name].gate) if row else pick
 
 
