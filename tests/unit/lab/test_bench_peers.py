@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,10 +117,13 @@ each_arm = pytest.mark.parametrize("name", list(ARMS))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
+def _small_and_single() -> Iterator[None]:
+    """One thread, and a short search for seasons."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(peers_statsforecast, "SEASONAL_FIT_STEPS", 0)
+        yield
     torch.set_num_threads(n_threads)
 
 
@@ -188,6 +192,23 @@ def test_fitting_reads_no_test_step_and_repeats(
     assert torch.equal(state, torch.random.get_rng_state())
     second = fitted.predict(task, origins, 10, np.random.default_rng(3))
     np.testing.assert_array_equal(first.quantiles, second.quantiles)
+
+
+def test_a_network_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("neuralforecast", reason="needs the extra `bench`")
+    monkeypatch.chdir(tmp_path)
+    NETS["nhits"].fit(make_task(Protocol.FISHER_H1), 1, silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_out_of_time_says_so() -> None:
+    pytest.importorskip("neuralforecast", reason="needs the extra `bench`")
+    lines: list[str] = []
+    grid = (NetSettings(1e-3, 100_000), NetSettings(1e-3, 2))
+    kind = dataclasses.replace(NETS["nhits"].kind, grid=grid)
+    NeuralForecastArm(kind, budget_s=0.4).fit(make_task(Protocol.FISHER_H1), 1, lines.append)
+    assert "max_steps=100000): stopped after its 0.2 s" in lines[0]
+    assert "validation" in lines[1]
 
 
 @each_arm
