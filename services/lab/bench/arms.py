@@ -10,10 +10,27 @@ from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.kernel.errors import InvalidInput
 from services.lab.bench.arm import Arm
 from services.lab.bench.own_arms import ModelArm, SimpleArm
+from services.lab.bench.peers_lightgbm import LightGbmArm
+from services.lab.bench.peers_neuralforecast import (
+    DEEPAR,
+    NHITS,
+    PATCHTST,
+    NetKind,
+    NeuralForecastArm,
+)
+from services.lab.bench.peers_statsforecast import AutoEtsArm
 
 GROUPS = {
     "default": ("model", "best_simple", "seasonal_naive", "last_value"),
-    "peers": ("best_simple",),
+    "peers": (
+        "best_simple",
+        "lightgbm",
+        "lightgbm_others",
+        "autoets",
+        "nhits",
+        "patchtst",
+        "deepar",
+    ),
     "ablations": (
         "model",
         "model_full_attention",
@@ -45,6 +62,14 @@ def _model(model: ModelConfig = MODEL, train: TrainConfig = TRAIN) -> Callable[[
     return lambda: ModelArm(ForecasterConfig(model=model, train=train))
 
 
+def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
+    return lambda: LightGbmArm(has_others=has_others)
+
+
+def _network(kind: NetKind) -> Callable[[], Arm]:
+    return lambda: NeuralForecastArm(kind)
+
+
 def _simple(name: str | None) -> Callable[[], Arm]:
     return lambda: SimpleArm(name)
 
@@ -67,6 +92,14 @@ ARMS: dict[str, ArmEntry] = {
         _model(replace(MODEL, has_window_skip=False)), "the head mixes the last value only"
     ),
     "best_simple": ArmEntry(_simple(None), "per target the simple forecaster validation picks"),
+    "lightgbm": ArmEntry(_lightgbm(has_others=False), "LightGBM quantile trees, global, own lags"),
+    "lightgbm_others": ArmEntry(
+        _lightgbm(has_others=True), "the same with the other indicators' newest values"
+    ),
+    "autoets": ArmEntry(AutoEtsArm, "statsforecast AutoETS per series"),
+    "nhits": ArmEntry(_network(NHITS), "neuralforecast NHITS, global"),
+    "patchtst": ArmEntry(_network(PATCHTST), "neuralforecast PatchTST, global"),
+    "deepar": ArmEntry(_network(DEEPAR), "neuralforecast DeepAR, global"),
     **{name: ArmEntry(_simple(name), "a simple forecaster, nothing trained") for name in POOLS},
 }
 
