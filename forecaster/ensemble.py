@@ -58,7 +58,7 @@ def greedy_weights(
         n_picked = counts[0].sum()
         losses = np.stack(
             [
-                _loss((total + m) / np.float32(n_picked + 1), actual, observed, group, levels)
+                mean_losses((total + m) / np.float32(n_picked + 1), actual, observed, group, levels)
                 for m in members
             ],
             axis=1,
@@ -73,8 +73,19 @@ def greedy_weights(
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
 
-def _loss(quantiles: F32, actual: F32, observed: Bool, group: I64, levels: F64) -> F64:
-    """Mean CRPS plus tail losses per group, `(W,)`."""
+def mean_losses(quantiles: F32, actual: F32, observed: Bool, group: I64, levels: F64) -> F64:
+    """Mean CRPS plus tail losses per group.
+
+    Args:
+        quantiles: `(B, Q, H)`.
+        actual: `(B, H)`.
+        observed: `(B, H)`.
+        group: `(B,)` group of each row, 0..W-1.
+        levels: `(Q,)`.
+
+    Returns:
+        `(W,)`; 0 for a group without an observed step.
+    """
     loss = crps_of_quantiles(quantiles, levels, actual)
     tails = [int(np.argmin(np.abs(levels - v))) for v in TAIL_LEVELS]
     loss = loss + pinball(quantiles[:, tails], levels[tails], actual).sum(axis=1)

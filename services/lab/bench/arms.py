@@ -19,9 +19,10 @@ from services.lab.bench.peers_neuralforecast import (
     NeuralForecastArm,
 )
 from services.lab.bench.peers_statsforecast import AutoEtsArm
+from services.lab.bench.shipped_arm import ShippedArm
 
 GROUPS = {
-    "default": ("model", "best_simple", "seasonal_naive", "last_value"),
+    "default": ("harmony", "model", "best_simple", "seasonal_naive", "last_value"),
     "peers": (
         "best_simple",
         "lightgbm",
@@ -62,6 +63,14 @@ def _model(model: ModelConfig = MODEL, train: TrainConfig = TRAIN) -> Callable[[
     return lambda: ModelArm(ForecasterConfig(model=model, train=train))
 
 
+def _uncalibrated() -> Arm:
+    return ShippedArm(is_calibrated=False)
+
+
+def _ungated() -> Arm:
+    return ShippedArm(has_gate=False)
+
+
 def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
     return lambda: LightGbmArm(has_others=has_others)
 
@@ -75,6 +84,9 @@ def _simple(name: str | None) -> Callable[[], Arm]:
 
 
 ARMS: dict[str, ArmEntry] = {
+    "harmony": ArmEntry(ShippedArm, "network, ensemble, quality gate, online calibration"),
+    "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
+    "harmony_ungated": ArmEntry(_ungated, "network and online calibration alone"),
     "model": ArmEntry(_model(), "the network alone: no gate, no calibration"),
     "model_full_attention": ArmEntry(
         _model(replace(MODEL, attention="full")), "every token reads every other"

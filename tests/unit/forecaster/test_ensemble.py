@@ -16,6 +16,7 @@ from forecaster.ensemble import (
     blended,
     contenders,
     greedy_weights,
+    mean_losses,
     named_weights,
 )
 from forecaster.features import build_windows
@@ -55,16 +56,14 @@ def test_opposite_errors_cancel() -> None:
 
 @given(st.integers(0, 50), st.lists(st.floats(-5, 5), min_size=2, max_size=4))
 def test_weights_sum_to_one_and_never_make_validation_worse(seed: int, shifts: list) -> None:
-    from forecaster.ensemble import _loss
-
     found, actual = members(seed, 20, tuple(shifts))
     seen = np.ones(actual.shape, dtype=bool)
     group = np.zeros(20, dtype=np.int64)
     weights = greedy_weights(found, actual, seen, group, LEVELS)
     assert weights.sum() == pytest.approx(1)
     mixed = sum(w * m for w, m in zip(weights[0], found, strict=True)).astype(np.float32)
-    alone = _loss(found[0], actual, seen, group, LEVELS)[0]
-    assert _loss(mixed, actual, seen, group, LEVELS)[0] <= alone * (1 + 1e-5)
+    alone = mean_losses(found[0], actual, seen, group, LEVELS)[0]
+    assert mean_losses(mixed, actual, seen, group, LEVELS)[0] <= alone * (1 + 1e-5)
 
 
 def test_groups_choose_for_themselves_and_an_unobserved_one_keeps_the_model() -> None:

@@ -1,0 +1,222 @@
+"""What the platform would have answered: network, ensemble, quality gate, online calibration.
+
+The product judges on steps after its validation part. A benchmark has no such steps before the
+test, so validation is cut in two: the first half weighs the ensemble, the second holds the gate
+and starts the calibration. On the test part calibration learns from an outcome only once its whole
+horizon has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from forecaster.backtest import GATE_TOLERANCE
+from forecaster.baselines import POOLS
+from forecaster.calibration import CalibrationState, empty_state
+from forecaster.calibration_stream import calibrate_stream
+from forecaster.config import ForecasterConfig
+from forecaster.dataset import Origins
+from forecaster.ensemble import greedy_weights, mean_losses
+from forecaster.quantiles import shift_paths
+from services.kernel.clock import make_rng
+from services.lab.bench.arm import LEVELS, F32Array, Prediction, Tell
+from services.lab.bench.own_arms import FittedModel, FittedSimple, ModelArm
+from services.lab.bench.task import BenchTask, Truth
+
+T = TypeVar("T", bound=np.generic)
+MODEL, ENSEMBLE = 0, 1
+"""Candidates of the gate; the simple forecasters follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedArm:
+    """The network with all that serves around it.
+
+    Attributes:
+        config: The network's configuration.
+        has_gate: Whether a target may fall back to the ensemble or a simple forecaster.
+        is_calibrated: Whether forecasts are corrected by what came of earlier ones.
+    """
+
+    config: ForecasterConfig | None = None
+    has_gate: bool = True
+    is_calibrated: bool = True
+
+    def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
+        """See `Arm`."""
+        model = ModelArm(self.config).fit(task, seed, tell)
+        tell("quality gate")
+        origins = task.validation_origins()
+        is_first = _is_first_half(task, origins)
+        rng = make_rng(seed, "bench", "gate")
+        members = _members(task, model, origins, rng)
+        truth = task.truth(origins)
+        n_cells = task.targets.size
+        weights = np.zeros((n_cells, len(members)))
+        weights[:, MODEL] = 1
+        choice = np.full(n_cells, MODEL)
+        if self.has_gate:
+            weights = _weighed(task, origins, truth, members, is_first)
+            choice = _gate(task, origins, truth, members, weights, ~is_first)
+        state = empty_state([str(cell) for cell in range(n_cells)], LEVELS)
+        fitted = FittedShipped(model, weights, choice, state if self.is_calibrated else None)
+        if not self.is_calibrated:
+            return fitted
+        held = origins.take(np.flatnonzero(~is_first))
+        raw = fitted.chosen([m[~is_first] for m in members], _cells(task, held))
+        _, started = _calibrated(task, held, raw, state)
+        return FittedShipped(model, weights, choice, started)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedShipped:
+    """See `Fitted`; a cell is a workload's target, `workload * G + target`.
+
+    Attributes:
+        model: The network.
+        weights: (W * G, M) weights of the ensemble of network and simple forecasters.
+        choice: (W * G,) the candidate that the gate chose.
+        state: Calibration at the end of validation; None leaves forecasts as they are.
+    """
+
+    model: FittedModel
+    weights: npt.NDArray[np.float64]
+    choice: npt.NDArray[np.int64]
+    state: CalibrationState | None
+
+    @property
+    def n_parameters(self) -> int:
+        """Of the network."""
+        return self.model.n_parameters
+
+    def chosen(self, members: Sequence[F32Array], cells: npt.NDArray[np.int64]) -> F32Array:
+        """(B, G, Q, H) quantiles of each cell's candidate from those of all members."""
+        weights = self.weights[cells]
+        is_alone = self.choice[cells] != ENSEMBLE
+        alone = np.where(self.choice > ENSEMBLE, self.choice - 1, 0)
+        weights[is_alone] = np.eye(len(members))[alone[cells[is_alone]]]
+        found = np.zeros_like(members[0])
+        for k, member in enumerate(members):
+            found += weights[..., k, None, None].astype(np.float32) * member
+        ordered: F32Array = np.maximum.accumulate(found, axis=2)
+        return ordered
+
+    def predict(
+        self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
+    ) -> Prediction:
+        """See `Fitted`."""
+        answer = self.model.predict(task, origins, n_paths, rng)
+        members = [answer.quantiles, *_simple(task, origins, rng)]
+        quantiles = self.chosen(members, _cells(task, origins))
+        if self.state is not None:
+            quantiles, _ = _calibrated(task, origins, quantiles, self.state)
+        row = np.arange(origins.which.size)
+        at = task.demand_target()[origins.which]
+        assert answer.paths is not None
+        paths = shift_paths(answer.paths, answer.quantiles[row, at], quantiles[row, at])
+        return Prediction(quantiles, np.maximum(paths, np.float32(0)))
+
+
+def _is_first_half(task: BenchTask, origins: Origins) -> npt.NDArray[np.bool_]:
+    middle = (np.array(task.train_ends) + np.array(task.validation_ends)) // 2
+    return np.asarray(origins.position < middle[origins.which], dtype=bool)
+
+
+def _cells(task: BenchTask, origins: Origins) -> npt.NDArray[np.int64]:
+    """(B, G) cell of each row and target."""
+    n_targets = task.targets.shape[1]
+    return np.asarray(origins.which[:, None] * n_targets + np.arange(n_targets), dtype=np.int64)
+
+
+def _simple(task: BenchTask, origins: Origins, rng: np.random.Generator) -> list[F32Array]:
+    shape = task.targets.shape
+    return [
+        FittedSimple(np.full(shape, name, dtype=object)).predict(task, origins, 1, rng).quantiles
+        for name in POOLS
+    ]
+
+
+def _members(
+    task: BenchTask, model: FittedModel, origins: Origins, rng: np.random.Generator
+) -> list[F32Array]:
+    return [model.predict(task, origins, 1, rng).quantiles, *_simple(task, origins, rng)]
+
+
+def _flat(values: npt.NDArray[T], rows: npt.NDArray[np.bool_]) -> npt.NDArray[T]:
+    """(B, G, ...) to (B * G, ...), of the rows asked for."""
+    chosen = values[rows]
+    return chosen.reshape(chosen.shape[0] * chosen.shape[1], *chosen.shape[2:])
+
+
+def _weighed(
+    task: BenchTask,
+    origins: Origins,
+    truth: Truth,
+    members: Sequence[F32Array],
+    rows: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    found = greedy_weights(
+        [_flat(m, rows) for m in members],
+        _flat(truth.actual, rows),
+        _flat(truth.observed, rows),
+        _flat(_cells(task, origins), rows),
+        LEVELS,
+    )
+    # Cells after the last one seen keep the network.
+    weights = np.zeros((task.targets.size, len(members)))
+    weights[:, MODEL] = 1
+    weights[: len(found)] = found
+    return weights
+
+
+def _gate(
+    task: BenchTask,
+    origins: Origins,
+    truth: Truth,
+    members: Sequence[F32Array],
+    weights: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.int64]:
+    """(W * G,) candidate of each cell: the network unless another is clearly better."""
+    cells = _flat(_cells(task, origins), rows)
+    share = weights[_cells(task, origins)].astype(np.float32)
+    ensemble = sum(share[..., k, None, None] * m for k, m in enumerate(members))
+    candidates = [members[0], ensemble, *members[1:]]
+    losses = np.full((task.targets.size, len(candidates)), np.inf)
+    for k, quantiles in enumerate(candidates):
+        found = mean_losses(
+            _flat(np.asarray(quantiles), rows),
+            _flat(truth.actual, rows),
+            _flat(truth.observed, rows),
+            cells,
+            LEVELS,
+        )
+        losses[: found.size, k] = found
+    best = losses.argmin(axis=1)
+    is_clear = losses[:, MODEL] > (1 + GATE_TOLERANCE) * losses.min(axis=1)
+    return np.where(is_clear, best, MODEL).astype(np.int64)
+
+
+def _calibrated(
+    task: BenchTask, origins: Origins, quantiles: F32Array, state: CalibrationState
+) -> tuple[F32Array, CalibrationState]:
+    """Calibrate (B, G, Q, H) quantiles in time order on the clock that all workloads share."""
+    truth = task.truth(origins)
+    n_rows, n_targets, n_levels, n_steps = quantiles.shape
+    start = np.array([s.start_s // s.step_s for s in task.series])
+    clock = np.repeat(start[origins.which] + origins.position, n_targets)
+    issued, after = calibrate_stream(
+        quantiles.reshape(n_rows * n_targets, n_levels, n_steps),
+        truth.actual.reshape(n_rows * n_targets, n_steps),
+        truth.observed.reshape(n_rows * n_targets, n_steps),
+        _cells(task, origins).ravel(),
+        clock,
+        n_steps,
+        state,
+    )
+    return issued.reshape(quantiles.shape), after
