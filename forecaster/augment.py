@@ -30,17 +30,10 @@ def hide_older(windows: Windows, generator: torch.Generator) -> Windows:
     recent = np.arange(n_steps)[None, :] >= n_steps - kept[:, None]
     cold &= (demand_seen & recent).any(axis=1)
     keep = np.where(cold[:, None], recent, True)
-    return Windows(
-        windows.workloads,
-        windows.indicators,
-        windows.values,
-        windows.observed & keep[..., None],
-        windows.season_values,
-        windows.season_observed & ~cold[:, None, None, None],
-        windows.levels,
-        windows.demand_index,
-        windows.origin_s,
-        windows.step_s,
+    return replace(
+        windows,
+        observed=windows.observed & keep[..., None],
+        season_observed=windows.season_observed & ~cold[:, None, None, None],
     )
 
 
@@ -49,7 +42,8 @@ def shift_level(windows: Windows, share: float, generator: torch.Generator) -> t
 
     A history rarely holds more than one roll-out or migration, so a network trained on it expects
     every excursion to revert, and goes on expecting it for as long as the old level is in the
-    context. The shift is log-uniform in size and in age: the first steps after it matter most.
+    context. The shift is log-uniform in size and in age: the first steps after it matter most. A
+    schedule that is known ahead does not shift with the load.
 
     Args:
         windows: B windows.
@@ -66,7 +60,8 @@ def shift_level(windows: Windows, share: float, generator: torch.Generator) -> t
     factor = factor.astype(np.float32)
     is_after = np.arange(n_steps) >= n_steps - n_after[:, None]
     by_step = np.where(is_after, factor[:, None], np.float32(1))
-    return replace(windows, values=windows.values * by_step[..., None]), factor
+    by_step = np.where(windows.known_ahead[:, None], np.float32(1), by_step[..., None])
+    return replace(windows, values=windows.values * by_step), factor
 
 
 def disturb(inputs: NetInputs, setting: TrainConfig, generator: torch.Generator) -> None:

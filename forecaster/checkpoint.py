@@ -16,7 +16,7 @@ from forecaster.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
 
 FORMAT = "harmony-forecaster"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 HEADER_KEY = "harmony"
 
 

@@ -18,51 +18,72 @@ from forecaster.scaling import WindowScale, forward_fill, window_scale
 from forecaster.types import F32, I64, Bool, Series, Windows
 
 N_BLOCKS = 12
+MAX_SCALES_AHEAD = 10.0
+"""Most scales that a value of an indicator known ahead lies from its location, see `summarise`."""
 SHAPE_LEVELS = (0.05, 0.25, 0.75, 0.95)
 
 
 def window_offsets(window: WindowConfig, step_s: int) -> I64:
-    """Offsets in steps from the origin of everything a window reads, `(C + N * M,)`.
+    """Offsets in steps from the origin of everything a window reads, `(C + N * M + H,)`.
 
-    First the context, oldest first, then one block per seasonal lag. An offset > 0 (a lag shorter
-    than the horizon) lies in the future and is never read.
+    First the context, oldest first, then one block per seasonal lag, then the horizon. What may be
+    read of them is told by `is_readable`.
     """
     context = np.arange(1 - window.context, 1)
     block = np.arange(1 - window.season_past, window.horizon + 1)
     lags = [max(round(lag / step_s), 1) for lag in window.season_lags_s]
-    return np.concatenate([context, *(block - lag for lag in lags)]).astype(np.int64)
+    ahead = np.arange(1, window.horizon + 1)
+    return np.concatenate([context, *(block - lag for lag in lags), ahead]).astype(np.int64)
+
+
+def is_readable(offsets: I64, known_ahead: Sequence[bool], window: WindowConfig) -> Bool:
+    """Which of `window_offsets` may be read of each indicator, `(C + N * M + H, D)`.
+
+    An offset > 0 lies in the future. Only the horizon of an indicator known ahead may be read; a
+    seasonal lag shorter than the horizon reaches beyond the origin too, and is cut there.
+    """
+    is_past = offsets <= 0
+    is_horizon = np.arange(offsets.size) >= offsets.size - window.horizon
+    return np.where(
+        np.array(known_ahead, dtype=bool), (is_past | is_horizon)[:, None], is_past[:, None]
+    )
 
 
 def windows_from_offsets(
     rows: Sequence[Series], values: F32, observed: Bool, origin_s: I64, window: WindowConfig
 ) -> Windows:
-    """Split `(B, C + N * M, D)` arrays laid out by `window_offsets` into windows.
+    """Split `(B, C + N * M + H, D)` arrays laid out by `window_offsets` into windows.
 
     Args:
         rows: B series that name the workload, indicators, levels and demand of each row.
         values: Raw values; D is the widest row, the rest is padding.
-        observed: Same shape.
+        observed: Same shape; false where `is_readable` is.
         origin_s: `(B,)`.
         window: Window configuration.
     """
     n_rows, _, width = values.shape
     levels = np.zeros((n_rows, width), dtype=np.int64)
+    known_ahead = np.zeros((n_rows, width), dtype=bool)
     for i, series in enumerate(rows):
         levels[i, : len(series.levels)] = series.levels
+        known_ahead[i, : len(series.levels)] = series.known_ahead
     season_shape = (n_rows, len(window.season_lags_s), window.season_width, width)
     clean = np.where(observed, values, np.float32(0))
-    split = window.context
+    split, ahead = window.context, values.shape[1] - window.horizon
     return Windows(
         tuple(series.workload for series in rows),
         tuple(series.indicators for series in rows),
         clean[:, :split],
         observed[:, :split],
-        clean[:, split:].reshape(season_shape),
-        observed[:, split:].reshape(season_shape),
+        clean[:, split:ahead].reshape(season_shape),
+        observed[:, split:ahead].reshape(season_shape),
         levels,
         np.array([series.demand_index for series in rows], dtype=np.int64),
         origin_s,
         rows[0].step_s,
+        clean[:, ahead:],
+        observed[:, ahead:],
+        known_ahead,
     )
 
 
@@ -91,11 +112,12 @@ def gather_windows(
     for i in np.unique(which):
         source, rows = series[i], np.flatnonzero(which == i)
         index = positions[rows][:, None] + offsets
-        is_inside = (index >= 0) & (index < source.n_steps) & (offsets <= 0)
+        is_inside = (index >= 0) & (index < source.n_steps)
         index = np.clip(index, 0, max(source.n_steps - 1, 0))
         n_own = len(source.indicators)
         values[rows, :, :n_own] = source.values[index]
-        observed[rows, :, :n_own] = source.observed[index] & is_inside[..., None]
+        readable = is_readable(offsets, source.known_ahead, window)
+        observed[rows, :, :n_own] = source.observed[index] & is_inside[..., None] & readable
     starts = np.array([s.start_s for s in series], dtype=np.int64)
     origin_s = starts[which] + positions * series[0].step_s
     return windows_from_offsets([series[i] for i in which], values, observed, origin_s, window)
@@ -124,7 +146,7 @@ class WindowSummary:
         scale: Location and scale `(B, D)`.
         quantiles: `(B, D, Q)` raw quantiles of the context.
         filled: `(B, C, D)` context without gaps.
-        has_data: `(B, D)` whether anything was observed.
+        has_data: `(B, D)` whether anything was observed, or is known ahead.
     """
 
     scale: WindowScale
@@ -134,14 +156,33 @@ class WindowSummary:
 
 
 def summarise(windows: Windows, levels: tuple[float, ...]) -> WindowSummary:
-    """Order statistics, scale and gap filling of every window; `levels` must hold 0.5."""
+    """Order statistics, scale and gap filling of every window; `levels` must hold 0.5.
+
+    The scale of an indicator known ahead is such that no value lies further than
+    `MAX_SCALES_AHEAD` from the location: the flag of a rare event is zero throughout most contexts,
+    and then has no scale of its own.
+    """
     by_row = np.swapaxes(windows.values, 1, 2)
     mask = np.swapaxes(windows.observed, 1, 2)
     quantiles = masked_quantiles(by_row, mask, np.array(levels))
     median = quantiles[..., levels.index(0.5)]
     scale = window_scale(windows.values, windows.observed, median)
+    if windows.known_ahead.any():
+        reach = np.where(windows.known_ahead, _reach(windows, median) / MAX_SCALES_AHEAD, 0)
+        scale = WindowScale(median, np.maximum(scale.scale, reach).astype(np.float32))
     filled = forward_fill(windows.values, windows.observed, median)
-    return WindowSummary(scale, quantiles, filled, np.asarray(windows.observed.any(axis=1)))
+    has_data = windows.observed.any(axis=1) | windows.future_observed.any(axis=1)
+    return WindowSummary(scale, quantiles, filled, np.asarray(has_data))
+
+
+def _reach(windows: Windows, location: F32) -> F32:
+    """Largest distance of anything a window reads from its location, `(B, D)`."""
+    shape = (len(windows), -1, location.shape[1])
+    season = windows.season_values.reshape(shape)
+    seen = windows.season_observed.reshape(shape)
+    values = np.concatenate([windows.values, season, windows.future_values], axis=1)
+    observed = np.concatenate([windows.observed, seen, windows.future_observed], axis=1)
+    return np.asarray((np.abs(values - location[:, None]) * observed).max(axis=1))
 
 
 def calendar(origin_s: I64) -> F32:
@@ -157,7 +198,8 @@ def n_features(window: WindowConfig) -> int:
     """Length F of a token's feature vector."""
     n_lags = len(window.season_lags_s)
     season = n_lags * window.season_width + n_lags
-    return window.recent + N_BLOCKS + season + len(SHAPE_LEVELS) + 6 + 6 + 1
+    ahead = window.horizon + 1
+    return window.recent + N_BLOCKS + season + ahead + len(SHAPE_LEVELS) + 6 + 6 + 1
 
 
 def token_features(windows: Windows, summary: WindowSummary, window: WindowConfig) -> F32:
@@ -173,12 +215,27 @@ def token_features(windows: Windows, summary: WindowSummary, window: WindowConfi
     seen = windows.season_observed.mean(axis=2, dtype=np.float32)
     level_at = [int(np.argmin(np.abs(np.array(window.quantile_levels) - v))) for v in SHAPE_LEVELS]
     shape = np.arcsinh((np.moveaxis(summary.quantiles[..., level_at], 2, 1) - location) / scale)
-    parts = [z[:, -window.recent :], means, flat, seen, shape, _statistics(windows, summary, z)]
+    ahead = _known_ahead(windows, summary, window)
+    facts = _statistics(windows, summary, z)
+    parts = [z[:, -window.recent :], means, flat, seen, *ahead, shape, facts]
     phases = np.broadcast_to(calendar(windows.origin_s)[:, :, None], (n_rows, 6, width))
     is_demand = np.arange(width) == windows.demand_index[:, None]
     stacked = np.concatenate([*parts, phases, is_demand[:, None]], axis=1)
     tokens = np.swapaxes(stacked, 1, 2).astype(np.float32)
     return np.where((windows.levels > 0)[..., None], tokens, np.float32(0))
+
+
+def _known_ahead(windows: Windows, summary: WindowSummary, window: WindowConfig) -> tuple[F32, F32]:
+    """What is known of the horizon, `(B, H, D)`, zero where unknown, and its share `(B, 1, D)`."""
+    n_rows, n_ahead, width = windows.future_values.shape
+    n_ahead = min(n_ahead, window.horizon)
+    values = np.zeros((n_rows, window.horizon, width), dtype=np.float32)
+    observed = np.zeros(values.shape, dtype=bool)
+    values[:, :n_ahead] = windows.future_values[:, :n_ahead]
+    observed[:, :n_ahead] = windows.future_observed[:, :n_ahead]
+    location, scale = summary.scale.location[:, None], summary.scale.scale[:, None]
+    z = np.where(observed, np.arcsinh((values - location) / scale), np.float32(0))
+    return z, observed.mean(axis=1, keepdims=True, dtype=np.float32)
 
 
 def _statistics(windows: Windows, summary: WindowSummary, z: F32) -> F32:

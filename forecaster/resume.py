@@ -81,7 +81,7 @@ def data_digest(series: Sequence[Series]) -> str:
     """Sixteen hex digits that name histories: names, grid, values and what was observed."""
     state = hashlib.blake2b(digest_size=8)
     for one in series:
-        names = [one.workload, one.indicators, one.levels, one.demand_index]
+        names = [one.workload, one.indicators, one.levels, one.demand_index, one.known_ahead]
         grid = [one.start_s, one.step_s, one.values.shape]
         state.update(json.dumps([*names, *grid]).encode())
         state.update(np.ascontiguousarray(one.values).tobytes())

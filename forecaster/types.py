@@ -8,8 +8,8 @@ of a bucket.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ Bool = NDArray[np.bool_]
 
 LEVELS = (1, 2, 3)
 """Hierarchy levels: service, container, hardware. 0 marks padding."""
+
+
+def _not_given() -> Any:
+    return np.zeros(0)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -43,6 +47,9 @@ class Series:
         demand_index: Which indicator is the demand.
         start_s: Epoch seconds of step 0.
         step_s: Step length, seconds.
+        known_ahead: D flags, all false when not given: the values of such an indicator (a campaign
+            calendar, a batch schedule) are known before their time, so a window also reads the
+            steps of its horizon. The demand is never one.
 
     Non-finite values, and negative values of the demand, are masked: they count as unobserved.
 
@@ -58,6 +65,7 @@ class Series:
     demand_index: int
     start_s: int
     step_s: int
+    known_ahead: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes, then mask what cannot be a measurement."""
@@ -82,6 +90,7 @@ class Series:
                 f"demand_index={self.demand_index} of {self.workload!r} is outside "
                 f"0..{n_indicators - 1}"
             )
+        self._check_known_ahead()
         if self.step_s <= 0:
             raise IrregularSteps(f"step_s={self.step_s} of {self.workload!r} must be > 0")
         if self.start_s % self.step_s:
@@ -89,6 +98,20 @@ class Series:
                 f"start_s={self.start_s} of {self.workload!r} is off the grid of {self.step_s} s"
             )
         self._mask(values)
+
+    def _check_known_ahead(self) -> None:
+        n_indicators = len(self.indicators)
+        known_ahead = tuple(bool(flag) for flag in self.known_ahead) or (False,) * n_indicators
+        _require(
+            len(known_ahead) == n_indicators,
+            f"known_ahead={self.known_ahead!r} of {self.workload!r} must be {n_indicators} flags",
+        )
+        if known_ahead[self.demand_index]:
+            raise UnknownDemand(
+                f"known_ahead={self.known_ahead!r} of {self.workload!r} must be false for the "
+                f"demand {self.indicators[self.demand_index]!r}: it is what is forecast"
+            )
+        object.__setattr__(self, "known_ahead", known_ahead)
 
     def _mask(self, values: NDArray[np.generic]) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -110,16 +133,7 @@ class Series:
 
     def head(self, n_steps: int) -> Series:
         """The first `n_steps` steps."""
-        return Series(
-            self.workload,
-            self.values[:n_steps],
-            self.observed[:n_steps],
-            self.indicators,
-            self.levels,
-            self.demand_index,
-            self.start_s,
-            self.step_s,
-        )
+        return replace(self, values=self.values[:n_steps], observed=self.observed[:n_steps])
 
 
 def series_from_rows(
@@ -183,6 +197,10 @@ class Windows:
         demand_index: `(B,)`.
         origin_s: `(B,)` epoch seconds of the last complete step.
         step_s: Step length, seconds.
+        future_values: `(B, H, D)` steps `origin + 1 .. origin + H` of the indicators known ahead,
+            zero for all others. H is 0 when not given: nothing is known ahead.
+        future_observed: `(B, H, D)`, false for all others.
+        known_ahead: `(B, D)`, which indicators are known ahead; all false when not given.
     """
 
     workloads: tuple[str, ...]
@@ -195,6 +213,9 @@ class Windows:
     demand_index: I64
     origin_s: I64
     step_s: int
+    future_values: F32 = field(default_factory=_not_given)
+    future_observed: Bool = field(default_factory=_not_given)
+    known_ahead: Bool = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
         """Check that all shapes agree."""
@@ -221,6 +242,42 @@ class Windows:
             and self.origin_s.shape == (n_rows,),
             "levels must be (B, D), demand_index and origin_s (B,)",
         )
+        self._check_known_ahead()
+
+    def _check_known_ahead(self) -> None:
+        n_rows, _, n_indicators = self.values.shape
+        for name, kind, shape in (
+            ("future_values", np.float32, (n_rows, 0, n_indicators)),
+            ("future_observed", bool, (n_rows, 0, n_indicators)),
+            ("known_ahead", bool, (n_rows, n_indicators)),
+        ):
+            if getattr(self, name).ndim == 1:  # not given
+                object.__setattr__(self, name, np.zeros(shape, dtype=kind))
+        ahead, width = self.future_values.shape, self.season_values.shape[2]
+        _require(
+            len(ahead) == 3
+            and ahead[::2] == (n_rows, n_indicators)
+            and self.future_observed.shape == ahead
+            and ahead[1] < width,
+            f"future_values has shape {ahead}, future_observed {self.future_observed.shape}; "
+            f"both must be ({n_rows}, H, {n_indicators}) with H < M={width}",
+        )
+        _require(
+            self.known_ahead.shape == (n_rows, n_indicators),
+            f"known_ahead has shape {self.known_ahead.shape}; ({n_rows}, {n_indicators}) is right",
+        )
+        leaks = self.future_observed & ~self.known_ahead[:, None]
+        _require(
+            not leaks.any(),
+            f"future_observed is true in {int(leaks.sum())} steps of indicators that are not "
+            "known_ahead; their future must stay unobserved",
+        )
+        is_known = np.take_along_axis(self.known_ahead, self.demand_index[:, None], axis=1)
+        if is_known.any():
+            raise UnknownDemand(
+                f"known_ahead of {self.workloads[int(is_known.argmax())]!r} is true for its demand "
+                f"(demand_index={int(self.demand_index[int(is_known.argmax())])}); it must be false"
+            )
 
     def __len__(self) -> int:
         """Number of rows B."""
@@ -240,6 +297,9 @@ class Windows:
             self.demand_index[at],
             self.origin_s[at],
             self.step_s,
+            self.future_values[at],
+            self.future_observed[at],
+            self.known_ahead[at],
         )
 
     def demand(self) -> tuple[F32, Bool]:
