@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-
-from celery import shared_task
 
 from services.ingest import service
 from services.ingest.deps import BestEffortSender, IngestDeps
 from services.ingest.sources import FetchLimits, PrometheusSource
-from services.kernel import jobs, telemetry
+from services.kernel import jobs
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.settings import Settings, get_settings
+from services.kernel.task import job_task
 from services.kernel.worker import CelerySender, get_celery
 
 
@@ -40,39 +37,25 @@ def worker_deps() -> IngestDeps:
     return make_deps(get_settings())
 
 
-@shared_task(name=jobs.INGEST_RESAMPLE)  # type: ignore[untyped-decorator]  # celery has no types
+@job_task(jobs.INGEST_RESAMPLE)
 def resample_shard(shard: int, at: str) -> None:
     """Turn complete steps into indicators."""
-    with _measured(jobs.INGEST_RESAMPLE):
-        service.resample_shard(worker_deps(), shard, datetime.fromisoformat(at))
+    service.resample_shard(worker_deps(), shard, datetime.fromisoformat(at))
 
 
-@shared_task(name=jobs.INGEST_PULL)  # type: ignore[untyped-decorator]  # celery has no types
+@job_task(jobs.INGEST_PULL)
 def pull_shard(shard: int, at: str) -> None:
     """Pull a shard's indicators from the source."""
-    with _measured(jobs.INGEST_PULL):
-        service.pull_shard(worker_deps(), shard, datetime.fromisoformat(at))
+    service.pull_shard(worker_deps(), shard, datetime.fromisoformat(at))
 
 
-@shared_task(name=jobs.INGEST_SWEEP)  # type: ignore[untyped-decorator]  # celery has no types
+@job_task(jobs.INGEST_SWEEP)
 def sweep() -> None:
     """Send jobs for steps and pulls that are due."""
-    with _measured(jobs.INGEST_SWEEP):
-        service.sweep(worker_deps(), worker_deps().clock.now())
+    service.sweep(worker_deps(), worker_deps().clock.now())
 
 
-@shared_task(name=jobs.RETENTION)  # type: ignore[untyped-decorator]  # celery has no types
+@job_task(jobs.RETENTION)
 def drop_expired() -> None:
     """Drop what has passed its retention."""
-    with _measured(jobs.RETENTION):
-        service.drop_expired(worker_deps(), worker_deps().clock.now())
-
-
-@contextmanager
-def _measured(job: str) -> Iterator[None]:
-    with telemetry.job_duration_seconds.labels(job).time():
-        try:
-            yield
-        except Exception as error:  # counted by kind, then left to Celery
-            telemetry.job_failures_total.labels(job, type(error).__name__).inc()
-            raise
+    service.drop_expired(worker_deps(), worker_deps().clock.now())
