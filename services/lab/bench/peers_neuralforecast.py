@@ -40,6 +40,8 @@ RECURRENT_STEPS = 24
 """Steps per window that DeepAR is trained on at once."""
 MAX_PATHS = 100
 """Paths that DeepAR draws per origin."""
+DRAWS_PER_PATH = 5
+"""Values drawn for each path's step; quantiles are those of all, one of them goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,36 +195,30 @@ class FittedNet:
                 _sampled_paths(self.net, windows.z[k : k + SAMPLED_PAIRS], horizon, rng)
                 for k in range(0, target.size, SAMPLED_PAIRS)
             ]
-            drawn = location + scale * np.concatenate(parts)
-            z = np.quantile(drawn, LEVELS, axis=1, method="hazen")
-            return np.sort(np.moveaxis(z, 0, 1), axis=1).astype(np.float32), drawn
+            z, drawn = (np.concatenate(part) for part in zip(*parts, strict=True))
+            return location + scale * z, location + scale * drawn
         flat = self.net.predict(_dataset(windows))
         z = np.swapaxes(flat.reshape(target.size, horizon, LEVELS.size), 1, 2)
         return np.sort(location + scale * z, axis=1).astype(np.float32), None
 
 
-def _sampled_paths(net: Any, z: F32Array, horizon: int, rng: np.random.Generator) -> F32Array:
-    """Ancestral draws (R, S, H): each step is drawn, then read by the next.
+def _sampled_paths(
+    net: Any, z: F32Array, horizon: int, rng: np.random.Generator
+) -> tuple[F32Array, F32Array]:
+    """Quantiles (R, Q, H) and ancestral draws (R, S, H): each step drawn is read by the next.
 
     The library's own prediction feeds the mean back, which leaves out what a step's error does to
     the steps after it.
     """
     n_rows = z.shape[0]
     drawn = np.empty((n_rows, MAX_PATHS, horizon), dtype=np.float32)
+    quantiles = np.empty((n_rows, LEVELS.size, horizon), dtype=np.float32)
     net.eval()
     net.h, net.maintain_state, net.rnn_state = 1, True, None
     with torch.no_grad():
         read = torch.from_numpy(z)[..., None]
         for h in range(horizon):
-            found = net(
-                {"insample_y": read, "hist_exog": None, "futr_exog": None, "stat_exog": None}
-            )
-            freedom, centre, spread = (
-                part[:, 0, 0].numpy()
-                for part in net.loss.scale_decouple(
-                    net.loss.domain_map(found), torch.zeros(1), torch.ones(1)
-                )
-            )
+            freedom, centre, spread = _student(net, read)
             if h == 0:
                 freedom, centre, spread = (
                     np.repeat(part, MAX_PATHS) for part in (freedom, centre, spread)
@@ -230,11 +226,22 @@ def _sampled_paths(net: Any, z: F32Array, horizon: int, rng: np.random.Generator
                 net.rnn_state = tuple(
                     state.repeat_interleave(MAX_PATHS, dim=1) for state in net.rnn_state
                 )
-            step = centre + spread * rng.standard_t(freedom)
-            drawn[:, :, h] = step.reshape(n_rows, MAX_PATHS)
-            read = torch.from_numpy(step.astype(np.float32))[:, None, None]
+            noise = rng.standard_t(freedom[:, None], (freedom.size, DRAWS_PER_PATH))
+            values = (centre[:, None] + spread[:, None] * noise).astype(np.float32)
+            found = np.quantile(values.reshape(n_rows, -1), LEVELS, axis=1, method="hazen")
+            quantiles[:, :, h] = np.sort(found.T, axis=1)
+            drawn[:, :, h] = values[:, 0].reshape(n_rows, MAX_PATHS)
+            read = torch.from_numpy(values[:, :1])[..., None]
     net.h, net.maintain_state, net.rnn_state = net.horizon_backup, False, None
-    return drawn
+    return quantiles, drawn
+
+
+def _student(net: Any, read: torch.Tensor) -> tuple[F32Array, F32Array, F32Array]:
+    """Degrees of freedom, centre and scale of the step after what was read, each (R,)."""
+    found = net({"insample_y": read, "hist_exog": None, "futr_exog": None, "stat_exog": None})
+    parts = net.loss.scale_decouple(net.loss.domain_map(found), torch.zeros(1), torch.ones(1))
+    freedom, centre, spread = (part[:, 0, 0].numpy() for part in parts)
+    return freedom, centre, spread
 
 
 def _network(
