@@ -20,6 +20,8 @@ from forecaster.types import F32, I64, Bool, Series, Windows
 N_BLOCKS = 12
 MAX_SCALES_AHEAD = 10.0
 """Most scales that a value of an indicator known ahead lies from its location, see `summarise`."""
+EFFECT_RIDGE = 1.0
+"""Ridge of the effects of schedules, in squared scales: one switch of a flag outweighs it."""
 SHAPE_LEVELS = (0.05, 0.25, 0.75, 0.95)
 
 
@@ -215,7 +217,7 @@ def token_features(windows: Windows, summary: WindowSummary, window: WindowConfi
     seen = windows.season_observed.mean(axis=2, dtype=np.float32)
     level_at = [int(np.argmin(np.abs(np.array(window.quantile_levels) - v))) for v in SHAPE_LEVELS]
     shape = np.arcsinh((np.moveaxis(summary.quantiles[..., level_at], 2, 1) - location) / scale)
-    ahead = _known_ahead(windows, summary, window)
+    ahead = _ahead(windows, summary, window)
     facts = _statistics(windows, summary, z)
     parts = [z[:, -window.recent :], means, flat, seen, *ahead, shape, facts]
     phases = np.broadcast_to(calendar(windows.origin_s)[:, :, None], (n_rows, 6, width))
@@ -225,17 +227,45 @@ def token_features(windows: Windows, summary: WindowSummary, window: WindowConfi
     return np.where((windows.levels > 0)[..., None], tokens, np.float32(0))
 
 
-def _known_ahead(windows: Windows, summary: WindowSummary, window: WindowConfig) -> tuple[F32, F32]:
-    """What is known of the horizon, `(B, H, D)`, zero where unknown, and its share `(B, 1, D)`."""
+def _ahead(windows: Windows, summary: WindowSummary, window: WindowConfig) -> tuple[F32, F32]:
+    """What is known of the horizon, `(B, H, D)`, and the share of it that is known, `(B, 1, D)`.
+
+    For an indicator known ahead that is its own course, zero where unknown; for any other the
+    change that the schedules will bring, as far as the context shows what they do.
+    """
     n_rows, n_ahead, width = windows.future_values.shape
     n_ahead = min(n_ahead, window.horizon)
     values = np.zeros((n_rows, window.horizon, width), dtype=np.float32)
     observed = np.zeros(values.shape, dtype=bool)
     values[:, :n_ahead] = windows.future_values[:, :n_ahead]
     observed[:, :n_ahead] = windows.future_observed[:, :n_ahead]
+    share = observed.mean(axis=1, keepdims=True, dtype=np.float32)
+    if not observed.any():
+        return values, share
     location, scale = summary.scale.location[:, None], summary.scale.scale[:, None]
-    z = np.where(observed, np.arcsinh((values - location) / scale), np.float32(0))
-    return z, observed.mean(axis=1, keepdims=True, dtype=np.float32)
+    course = np.where(observed, (values - location) / scale, np.float32(0))
+    past = (summary.filled - location) / scale
+    schedules = windows.known_ahead.any(axis=0)
+    is_schedule = windows.known_ahead[:, None, schedules]
+    change = np.where(observed, course - past[:, -1:], 0)[..., schedules] * is_schedule
+    effect = change @ schedule_effects(past[..., schedules] * is_schedule, past)
+    return np.arcsinh(np.where(windows.known_ahead[:, None], course, effect)), share
+
+
+def schedule_effects(schedules: F32, values: F32) -> F32:
+    """Change of each indicator per change of each schedule within a context, `(B, K, D)`.
+
+    Ridge regression of step-to-step changes, so that neither level nor slow waves count; without a
+    change of the schedule in the context the effect is zero.
+
+    Args:
+        schedules: `(B, C, K)`, normalised.
+        values: `(B, C, D)`, normalised.
+    """
+    moved, answer = np.diff(schedules, axis=1), np.diff(values, axis=1)
+    transposed = np.swapaxes(moved, 1, 2)
+    ridge = EFFECT_RIDGE * np.eye(schedules.shape[2], dtype=np.float32)
+    return np.asarray(np.linalg.solve(transposed @ moved + ridge, transposed @ answer))
 
 
 def _statistics(windows: Windows, summary: WindowSummary, z: F32) -> F32:
