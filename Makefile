@@ -4,9 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
+  fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
+  openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-cluster lint types architecture golden clean
+.PHONY: help install demo up test test-fast test-cluster bench-forecast lint types architecture golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +36,15 @@ test-fast: install ## Run the suite without the slow statistical tests
 
 test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
 	$(BIN)/python -m pytest tests/contract/test_kubernetes_conformance.py $(ARGS)
+
+bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) into build/bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	mkdir -p build/bench
+	for panel in $(PANELS); do \
+	  $(BIN)/harmony bench forecast --data $(DATA)/$$panel.parquet --models harmony,model,peers \
+	    --json build/bench/$$panel.json $(ARGS) || exit 1; \
+	done
+	$(BIN)/harmony bench forecast-summary $(PANELS:%=build/bench/%.json)
 
 lint: install ## Ruff, format check
 	$(BIN)/ruff check .

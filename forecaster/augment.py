@@ -17,8 +17,8 @@ from forecaster.types import F32, Windows
 
 COLD_SHARE = 0.05
 """Share of training windows whose older context is hidden, so that short histories are learned."""
-MAX_LOG_SHIFT = 1.1
-"""Largest made-up change of level: a factor of 3 up or down."""
+MAX_LOG_SHIFT = 0.8
+"""Largest made-up change of level: a factor of 2.2 up or down."""
 
 
 def hide_older(windows: Windows, generator: torch.Generator) -> Windows:

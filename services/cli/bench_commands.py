@@ -106,18 +106,30 @@ def bench_forecast(  # noqa: PLR0913 - one option each
 def bench_forecast_summary(
     files: Annotated[list[Path], typer.Argument(help="Documents of `bench forecast --json`.")],
     model: Annotated[str, typer.Option(help="Harmony's forecaster to compare.")] = "harmony",
+    is_detailed: Annotated[
+        bool, typer.Option("--detail", help="Every forecaster of every document instead.")
+    ] = False,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Put several panels together: Harmony against the best peer of each, geometric mean."""
-    from services.lab.bench.forecast_report import load_documents, markdown, summary_rows
+    from services.lab.bench.forecast_report import (
+        load_documents,
+        markdown,
+        summary_rows,
+        table_rows,
+    )
 
-    rows = summary_rows(load_documents(files), model)
-    if is_markdown:
-        console.print(markdown(rows), soft_wrap=True, markup=False)
-    else:
-        print_table(f"{model} against the best peer", rows)
-    write_json(json_file, {"model": model, "panels": rows})
+    documents = load_documents(files)
+    tables = {f"{model} against the best peer": summary_rows(documents, model)}
+    if is_detailed:
+        tables = {f"{d['data']}, {d['protocol']}": table_rows(d) for d in documents}
+    for title, rows in tables.items():
+        if is_markdown:
+            console.print(f"\n{title}\n\n{markdown(rows)}", soft_wrap=True, markup=False)
+        else:
+            print_table(title, rows)
+    write_json(json_file, {"model": model, "tables": tables})
 
 
 def bench_inference(
