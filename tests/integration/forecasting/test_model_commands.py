@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
 from forecaster.checkpoint import from_bytes
-from forecaster.config import ForecasterConfig, TrainConfig
+from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.cli import application, model_commands, model_training
 from services.forecasting import repository_models as registry
 from services.forecasting.repository_models import NewModel
@@ -142,8 +141,8 @@ def test_a_fit_that_fails_ends_with_status_1(connected: Engine) -> None:
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
-    """A file of the shared format: three workloads, 800 ten-minute steps, a gap."""
-    steps = np.arange(800)
+    """A file of the shared format: three workloads, 700 ten-minute steps, a gap."""
+    steps = np.arange(700)
     columns: dict[str, list] = {"timestamp": [], "workload": [], "load": [], "duty": []}
     for i in range(3):
         rng = np.random.default_rng(i)
@@ -164,7 +163,8 @@ def trace(tmp_path: Path) -> Path:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(settings: Settings) -> ForecasterConfig:
         train = TrainConfig(epochs=2, flow_epochs=1, max_windows=300, max_validation_windows=100)
-        return replace(forecaster_config(settings), train=train)
+        model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, members=1)
+        return ForecasterConfig(forecaster_config(settings).window, model, train)
 
     monkeypatch.setattr(model_training, "forecaster_config", config)
 

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from forecaster.calibration import from_dicts
-from forecaster.config import ForecasterConfig, TrainConfig
+from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.forecasting import repository_models as registry
 from services.forecasting import service, service_fit
 from services.forecasting.deps import make_forecasting
@@ -43,6 +43,7 @@ SPEC = {
 }
 END = datetime(2026, 1, 9, tzinfo=UTC)
 REPO = Path(__file__).parents[3]
+SMALL_MODEL = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, members=1)
 SMALL = TrainConfig(max_windows=500, max_validation_windows=200, epochs=3, flow_epochs=1)
 
 
@@ -87,7 +88,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def use(**changes: object) -> None:
         def config(settings: Settings) -> ForecasterConfig:
-            return replace(forecaster_config(settings), train=replace(SMALL, **changes))
+            window = forecaster_config(settings).window
+            return ForecasterConfig(window, SMALL_MODEL, replace(SMALL, **changes))
 
         monkeypatch.setattr(service_fit, "forecaster_config", config)
 
@@ -124,7 +126,7 @@ def as_if_killed(engine: Engine, n_attempts: int) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_stopped_fit_goes_on_and_ends_with_the_same_model(app: Forecasting) -> None:
-    fill(app.engine, END, [demand(i) for i in range(3)])
+    fill(app.engine, END, [demand(i) for i in range(2)])
     with pytest.raises(KeyboardInterrupt):
         service_fit.fit_models(app, stop_after("marginals 3/3"))
     (row,) = rows_of(app.engine, "SELECT * FROM models")
@@ -271,7 +273,7 @@ def test_a_fit_whose_worker_is_killed_is_redelivered_and_goes_on(
 ) -> None:
     """A real worker, killed with -9 while it trains: the broker gives the job to another one."""
     end_at = floor_step(datetime.now(UTC), STEP_S)
-    fill(database, end_at, [demand(i) for i in range(4)])
+    fill(database, end_at, [demand(i) for i in range(2)])
     with fit_worker(settings, redis_url) as worker:
         CelerySender(make_celery(settings)).send(Job(FORECAST_FIT))
         query = "SELECT * FROM models WHERE status = 'training' AND artifact IS NOT NULL"
