@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from forecaster.backtest import gate_losses
 from forecaster.baselines import POOLS, Baseline, forecast_from_pool, pool_of
 from forecaster.config import WindowConfig
 from forecaster.dataset import Origins, actuals
 from forecaster.features import gather_windows
-from forecaster.metrics import crps_of_quantiles, pinball
 from forecaster.predict import TrainedModel
 from forecaster.quantiles import shift_paths
 from forecaster.types import F32, F64, I64, Bool, Forecast, Predictor, Series, Windows
@@ -28,8 +28,6 @@ MODEL_MEMBER = "model"
 MEMBERS = (MODEL_MEMBER, *POOLS)
 """Names of the members, in the order of the weights."""
 N_ROUNDS = 8
-TAIL_LEVELS = (0.9, 0.95, 0.99)
-"""Levels whose pinball loss is added to the CRPS, as the quality gate does."""
 
 Weights = Mapping[str, Mapping[str, float]]
 """Workload to member to weight; they sum to 1 per workload, members of weight 0 are left out."""
@@ -74,7 +72,7 @@ def greedy_weights(
 
 
 def mean_losses(quantiles: F32, actual: F32, observed: Bool, group: I64, levels: F64) -> F64:
-    """Mean CRPS plus tail losses per group.
+    """Mean of `gate_losses` per group.
 
     Args:
         quantiles: `(B, Q, H)`.
@@ -86,9 +84,7 @@ def mean_losses(quantiles: F32, actual: F32, observed: Bool, group: I64, levels:
     Returns:
         `(W,)`; 0 for a group without an observed step.
     """
-    loss = crps_of_quantiles(quantiles, levels, actual)
-    tails = [int(np.argmin(np.abs(levels - v))) for v in TAIL_LEVELS]
-    loss = loss + pinball(quantiles[:, tails], levels[tails], actual).sum(axis=1)
+    loss = gate_losses(quantiles, actual, levels)
     by_row = np.where(observed, loss, 0).sum(axis=1, dtype=np.float64)
     n_groups = int(group.max(initial=-1)) + 1
     seen = np.bincount(group, weights=observed.sum(axis=1), minlength=n_groups)

@@ -15,13 +15,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from forecaster.backtest import GATE_TOLERANCE
+from forecaster.backtest import block_means, gate_losses, is_clear
 from forecaster.baselines import POOLS
 from forecaster.calibration import CalibrationState, empty_state
 from forecaster.calibration_stream import calibrate_stream
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins
-from forecaster.ensemble import greedy_weights, mean_losses
+from forecaster.ensemble import greedy_weights
 from forecaster.quantiles import shift_paths
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, F32Array, Prediction, Tell
@@ -183,23 +183,22 @@ def _gate(
     rows: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int64]:
     """(W * G,) candidate of each cell: the network unless another is clearly better."""
-    cells = _flat(_cells(task, origins), rows)
-    share = weights[_cells(task, origins)].astype(np.float32)
-    ensemble = sum(share[..., k, None, None] * m for k, m in enumerate(members))
-    candidates = [members[0], ensemble, *members[1:]]
-    losses = np.full((task.targets.size, len(candidates)), np.inf)
-    for k, quantiles in enumerate(candidates):
-        found = mean_losses(
-            _flat(np.asarray(quantiles), rows),
-            _flat(truth.actual, rows),
-            _flat(truth.observed, rows),
-            cells,
-            LEVELS,
-        )
-        losses[: found.size, k] = found
-    best = losses.argmin(axis=1)
-    is_clear = losses[:, MODEL] > (1 + GATE_TOLERANCE) * losses.min(axis=1)
-    return np.where(is_clear, best, MODEL).astype(np.int64)
+    cells = _cells(task, origins)
+    share = weights[cells].astype(np.float32)
+    ensemble = np.sum([share[..., k, None, None] * m for k, m in enumerate(members)], axis=0)
+    losses = [
+        gate_losses(_flat(m, rows), _flat(truth.actual, rows), LEVELS)
+        for m in (members[0], ensemble, *members[1:])
+    ]
+    seen, owner = _flat(truth.observed, rows), _flat(cells, rows)
+    choice = np.full(task.targets.size, MODEL)
+    for cell in np.unique(owner[seen.any(axis=1)]):
+        own = owner == cell
+        blocks = [block_means(loss[own], seen[own]) for loss in losses]
+        best = int(np.argmin([b.mean() for b in blocks]))
+        if is_clear(blocks[MODEL], blocks[best]):
+            choice[cell] = best
+    return choice
 
 
 def _calibrated(

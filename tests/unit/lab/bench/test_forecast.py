@@ -23,6 +23,7 @@ from services.lab.bench.forecast_report import (
     table_rows,
 )
 from services.lab.bench.own_arms import ModelArm, SimpleArm
+from services.lab.bench.shipped_arm import ShippedArm
 from services.lab.bench.task import BenchTask, Protocol
 
 SMALL = ForecasterConfig(
@@ -98,6 +99,24 @@ def test_all_targets_of_the_paper_protocol_are_forecast(
     found = fitted.predict(task, origins, 10, make_rng(1, "x"))
     assert found.quantiles.shape == (4, 2, 19, 1)
     assert np.isfinite(found.quantiles).all()
+
+
+def test_what_would_be_served_is_gated_calibrated_and_never_reads_ahead(task: BenchTask) -> None:
+    fitted = ShippedArm(SMALL).fit(task, 7, lambda _line: None)
+    origins = task.test_origins()
+    found = fitted.predict(task, origins, 20, make_rng(1, "x"))
+    raw = fitted.model.predict(task, origins, 20, make_rng(1, "x"))
+    assert (np.diff(found.quantiles, axis=2) >= 0).all()
+    assert not np.array_equal(found.quantiles, raw.quantiles)
+    assert found.paths is not None
+    # An outcome of the future changes nothing that was said before its horizon had passed.
+    last = int(origins.position[origins.which == 0].max())
+    one = task.series[0]
+    values = one.values.copy()
+    values[last + 1 :] = 1e6
+    other = replace(task, series=(replace(one, values=values), *task.series[1:]))
+    again = fitted.predict(other, origins, 20, make_rng(1, "x"))
+    np.testing.assert_array_equal(found.quantiles, again.quantiles)
 
 
 def test_names_and_groups() -> None:
