@@ -1,9 +1,10 @@
-"""Score forecasts whose horizon has passed, and let calibration learn from them."""
+"""Score forecasts whose horizon has passed; calibration learns from them, drift is watched."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -17,9 +18,10 @@ from forecaster.types import Forecast
 from services.forecasting import repository
 from services.forecasting.repository import DueForecast, Span
 from services.forecasting.service import Forecasting
+from services.forecasting.service_drift import DriftWatch, request_refit
 from services.forecasting.translate import SAMPLE, WorkloadRow, level_key
 from services.kernel import telemetry
-from services.kernel.db.session import unit_of_work
+from services.kernel.db.session import UnitOfWork, unit_of_work
 
 MAX_DUE = 4096
 SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
@@ -32,7 +34,7 @@ def score_forecasts(app: Forecasting) -> int:
     """
     now = app.clock.now()
     n_scored = 0
-    with unit_of_work(app.engine) as work:
+    with unit_of_work(app.engine, app.sender) as work:
         if not repository.try_lock_scoring(work.connection):
             return 0
         due = repository.load_due(work.connection, now, MAX_DUE)
@@ -42,35 +44,66 @@ def score_forecasts(app: Forecasting) -> int:
         due = [row for row in due if row.workload_id in workloads]
         due.sort(key=lambda row: (row.origin_at, row.model_version, row.step_s, row.workload_id))
         states: dict[str, dict[int, dict[str, object]]] = {}
-        for (origin_at, version, step_s), rows in groupby(
+        watches: dict[str, DriftWatch] = {}
+        ids = sorted({row.workload_id for row in due})
+        for (_, version, _), rows in groupby(
             due, key=lambda row: (row.origin_at, row.model_version, row.step_s)
         ):
-            group = list(rows)
+            group = _load_group(work.connection, workloads, list(rows))
             if version not in states:
-                ids = sorted({row.workload_id for row in due})
                 states[version] = repository.load_calibration(work.connection, ids, version)
-            actual, observed, last = _actuals(work.connection, workloads, group, origin_at, step_s)
-            states[version] |= _score_group(
-                work.connection, workloads, group, (actual, observed, last), states[version], now
+                chosen = {i: workloads[i] for i in ids}
+                watches[version] = DriftWatch(app, work.connection, version, chosen)
+            states[version] |= _score_group(work.connection, workloads, group, states[version], now)
+            watches[version].observe(
+                [row.workload_id for row in group.rows],
+                group.forecast,
+                group.actual,
+                group.observed,
             )
-            n_scored += len(group)
+            n_scored += len(group.rows)
         for version, by_id in states.items():
             repository.save_calibration(work.connection, version, by_id, now)
+        _save_drift(app, work, watches, now)
     return n_scored
 
 
-Actuals = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float32]]
-"""Demand `(B, H)`, whether observed, and the last demand seen at the origin `(B,)` (NaN: none)."""
+def _save_drift(
+    app: Forecasting, work: UnitOfWork, watches: Mapping[str, DriftWatch], now: datetime
+) -> None:
+    """Store drift; inputs are compared for the model that serves only."""
+    serving = app.store.current(work.connection).version
+    for version, watch in watches.items():
+        if version == serving:
+            watch.compare_inputs(now)
+        watch.save(now)
+    request_refit(app, work, now)
 
 
-def _actuals(
-    connection: Connection,
-    workloads: Mapping[int, WorkloadRow],
-    rows: Sequence[DueForecast],
-    origin_at: datetime,
-    step_s: int,
-) -> Actuals:
-    """What happened after one origin, and the last demand observed in the dozen steps before."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Forecasts of one origin, model and step, and what happened.
+
+    Attributes:
+        rows: B forecasts as they are stored.
+        forecast: The same as values.
+        actual: `(B, H)` demand, zero where unobserved.
+        observed: `(B, H)`.
+        last: `(B,)` demand last observed in the dozen steps before the origin; NaN: none.
+    """
+
+    rows: list[DueForecast]
+    forecast: Forecast
+    actual: npt.NDArray[np.float32]
+    observed: npt.NDArray[np.bool_]
+    last: npt.NDArray[np.float32]
+
+
+def _load_group(
+    connection: Connection, workloads: Mapping[int, WorkloadRow], rows: list[DueForecast]
+) -> _Group:
+    """Read what happened after the origin of `rows`."""
+    origin_at, step_s = rows[0].origin_at, rows[0].step_s
     horizon = max(len(row.quantiles[0]) for row in rows)
     step = timedelta(seconds=step_s)
     span = Span(origin_at - 11 * step, origin_at + horizon * step)
@@ -90,20 +123,19 @@ def _actuals(
         observed[i, steps[ahead] - 1] = True
         if before.any():
             last[i] = records["value"][before][-1]
-    return actual, observed, last
+    return _Group(rows, _as_forecast(workloads, rows), actual, observed, last)
 
 
 def _score_group(
     connection: Connection,
     workloads: Mapping[int, WorkloadRow],
-    rows: Sequence[DueForecast],
-    happened: Actuals,
+    group: _Group,
     stored: dict[int, dict[str, object]],
     now: datetime,
 ) -> dict[int, dict[str, object]]:
-    """Score forecasts of one origin, model and step; returns the calibration states after it."""
-    actual, observed, last = happened
-    forecast = _as_forecast(workloads, rows)
+    """Score a group; returns the calibration states after it."""
+    rows, forecast = group.rows, group.forecast
+    actual, observed, last = group.actual, group.observed, group.last
     levels = forecast.quantile_levels
     losses = pinball(forecast.quantiles, levels, actual)
     crps = crps_of_quantiles(forecast.quantiles, levels, actual)

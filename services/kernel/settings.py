@@ -43,6 +43,15 @@ class Settings(BaseSettings):
     fit_interval_s: float = Field(86400.0, gt=0, description="Wall seconds between model refits")
     score_interval_s: float = Field(300.0, gt=0, description="Wall seconds between scoring runs")
     retention_interval_s: float = Field(3600.0, gt=0, description="Wall seconds between clean-ups")
+    adapt_interval_s: float = Field(
+        21600.0, ge=0, description="Wall seconds between head updates of the model; 0: off"
+    )
+    drift_refit_share: float = Field(
+        0.25, gt=0, le=1, description="Share of drifted workloads that calls for a refit at once"
+    )
+    refit_min_interval_s: float = Field(
+        14400.0, gt=0, description="Seconds between refits that drift asks for"
+    )
     fit_max_steps: int = Field(4032, ge=200, description="Newest steps of history a fit reads")
     fit_budget_s: float = Field(600.0, gt=0, description="Wall seconds a fit may take")
 

@@ -51,6 +51,14 @@ forecast_pinball_loss = _gauge("forecast_pinball_loss", "Mean pinball loss", (*_
 forecast_skill_vs_naive = _gauge(
     "forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value", _WORKLOAD
 )
+forecast_drift = _gauge(
+    "forecast_drift", "Drift statistic over its threshold; 1: drift", (*_WORKLOAD, "kind")
+)
+forecast_drifts_total = _counter("forecast_drifts_total", "Drifts that began", ("kind",))
+refits_requested_total = _counter("refits_requested_total", "Fits that drift asked for")
+model_adaptations_total = _counter(
+    "model_adaptations_total", "Head updates of the model, by result", ("result",)
+)
 fallback_active = _gauge("fallback_active", "1 while a fallback rung answers", (*_WORKLOAD, "rung"))
 model_promotions_total = _counter("model_promotions_total", "Models fitted, by result", ("result",))
 decision_total = _counter("decision_total", "Decisions", ("direction", "reason"))

@@ -210,6 +210,31 @@ forecast_scores = Table(
     postgresql_partition_by=_partition_by("forecast_scores"),
 )
 
+drift_states = Table(
+    "drift_states",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("model_version", Text, primary_key=True),
+    Column("state", JSONB, nullable=False),
+    Column("kind", Text, nullable=True),
+    Column("severity", Double, nullable=True),
+    _at("drifted_since", nullable=True),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    _at("updated_at"),
+)
+
+refit_requests = Table(
+    "refit_requests",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("model_version", Text, nullable=False),
+    Column("n_drifted", Integer, nullable=False),
+    Column("n_watched", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    _at("requested_at"),
+    Index(None, "requested_at"),
+)
+
 posteriors = Table(
     "posteriors",
     metadata,
@@ -258,6 +283,7 @@ decisions = Table(
     Column("inputs", LargeBinary, nullable=True),
     UniqueConstraint("forecast_id", "policy_version", "origin_at"),
     Index(None, "workload_id", "origin_at"),
+    Index(None, "origin_at", "id"),
     postgresql_partition_by=_partition_by("decisions"),
 )
 
@@ -276,6 +302,7 @@ actions = Table(
     _at("applied_at"),
     UniqueConstraint("decision_id", "attempt", "origin_at"),
     Index(None, "workload_id", "origin_at"),
+    Index(None, "origin_at", "id"),
     postgresql_partition_by=_partition_by("actions"),
 )
 
@@ -294,6 +321,7 @@ outcomes = Table(
     Column("cost_usd", Double, nullable=True),
     _at("computed_at"),
     Index(None, "decision_id"),
+    Index(None, "step_at", "workload_id"),
     postgresql_partition_by=_partition_by("outcomes"),
 )
 

@@ -302,6 +302,7 @@ def test_keys_are_made_shown_once_used_and_revoked(admin, anonymous, database) -
         "first_broken_id": None,
     }
     with database.begin() as connection:
+        connection.execute(text("ALTER TABLE audit DISABLE TRIGGER USER"))  # as the table's owner
         connection.execute(text("UPDATE audit SET actor = 'nobody' WHERE action = 'key.create'"))
     assert admin.get("/v1/audit/check").json()["is_intact"] is False
 

@@ -31,3 +31,9 @@ def test_a_killed_worker_gives_its_job_back() -> None:
     assert app.conf.task_reject_on_worker_lost
     assert app.conf.worker_prefetch_multiplier == 1
     assert app.conf.accept_content == ["json"]
+
+
+def test_updates_between_fits_can_be_turned_off() -> None:
+    entry = beat_schedule(Settings(adapt_interval_s=7200.0))[jobs.FORECAST_ADAPT]
+    assert (entry["schedule"], entry["options"]["queue"]) == (7200.0, "fit")
+    assert jobs.FORECAST_ADAPT not in beat_schedule(Settings(adapt_interval_s=0))

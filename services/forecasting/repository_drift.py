@@ -1,0 +1,168 @@
+"""SQL of drift: states per workload and model, refits asked for, what an adapted model inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.kernel.db.schema import drift_states, models, refit_requests
+
+ADAPTED_FROM = "adapted_from"
+"""Key of a model's metrics that names its parent; absent where a fit made the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """Drift of one workload as it is stored; see docs/data-model.md."""
+
+    workload_id: int
+    state: dict[str, Any]
+    kind: str | None
+    severity: float | None
+    drifted_since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriftCount:
+    """Drift of the fleet under one model.
+
+    Attributes:
+        n_watched: Active workloads with a state.
+        n_drifted: Those that drift.
+        n_new: Those whose drift began after the last fit.
+        worst: Reason of the most severe one; empty when none drifts.
+    """
+
+    n_watched: int
+    n_drifted: int
+    n_new: int
+    worst: str
+
+
+def load_drift(
+    connection: Connection, workload_ids: Sequence[int], model_version: str
+) -> dict[int, dict[str, Any]]:
+    """Drift state per workload id."""
+    query = select(drift_states.c.workload_id, drift_states.c.state).where(
+        drift_states.c.workload_id.in_(workload_ids),
+        drift_states.c.model_version == model_version,
+    )
+    return {r.workload_id: r.state for r in connection.execute(query)}
+
+
+def save_drift(
+    connection: Connection, model_version: str, rows: Sequence[DriftRow], at: datetime
+) -> None:
+    """Overwrite drift states."""
+    if not rows:
+        return
+    statement = upsert(drift_states)
+    names = ("state", "kind", "severity", "drifted_since", "reason")
+    statement = statement.on_conflict_do_update(
+        index_elements=["workload_id", "model_version"],
+        set_={name: statement.excluded[name] for name in (*names, "updated_at")},
+    )
+    values = [
+        {
+            "workload_id": row.workload_id,
+            "model_version": model_version,
+            "updated_at": at,
+            **{name: getattr(row, name) for name in names},
+        }
+        for row in rows
+    ]
+    connection.execute(statement, values)
+
+
+def count_drift(
+    connection: Connection, model_version: str, kinds: Sequence[str], last_fit_at: datetime | None
+) -> DriftCount:
+    """How much of the fleet drifts under a model, by the kinds given."""
+    statement = text(
+        "SELECT count(*) AS n_watched, count(*) FILTER (WHERE d.kind = ANY(:kinds)) AS n_drifted, "
+        "count(*) FILTER (WHERE d.kind = ANY(:kinds) AND (CAST(:fit_at AS timestamptz) IS NULL "
+        "  OR d.drifted_since > :fit_at)) AS n_new, "
+        "coalesce((array_agg(w.namespace || '/' || w.name || ': ' || d.reason "
+        "  ORDER BY d.severity DESC) FILTER (WHERE d.kind = ANY(:kinds)))[1], '') AS worst "
+        "FROM drift_states d JOIN workloads w ON w.id = d.workload_id AND w.is_active "
+        "WHERE d.model_version = :version"
+    )
+    parameters = {"kinds": list(kinds), "version": model_version, "fit_at": last_fit_at}
+    return DriftCount(*connection.execute(statement, parameters).one())
+
+
+def load_last_fit_at(connection: Connection) -> datetime | None:
+    """When the last fit began (while it runs) or ended, whatever its verdict."""
+    query = select(func.max(models.c.created_at))
+    query = query.where(~models.c.metrics.has_key(ADAPTED_FROM))
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
+def load_registered_at(connection: Connection, model_version: str) -> datetime | None:
+    """When a model was registered; None when there is no such model."""
+    query = select(models.c.created_at).where(models.c.version == model_version)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def load_last_request_at(connection: Connection) -> datetime | None:
+    """When drift last asked for a fit."""
+    query = select(func.max(refit_requests.c.requested_at))
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
+def insert_request(
+    connection: Connection, model_version: str, count: DriftCount, reason: str, at: datetime
+) -> int:
+    """Note that drift asks for a fit; returns its id, the payload of the job."""
+    statement = insert(refit_requests).values(
+        model_version=model_version,
+        n_drifted=count.n_drifted,
+        n_watched=count.n_watched,
+        reason=reason,
+        requested_at=at,
+    )
+    return int(connection.execute(statement.returning(refit_requests.c.id)).scalar_one())
+
+
+def load_request(connection: Connection, request_id: int) -> str | None:
+    """Why drift asked for a fit; None when there is no such request."""
+    query = select(refit_requests.c.reason).where(refit_requests.c.id == request_id)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def append_reason(connection: Connection, model_version: str, more: str) -> None:
+    """Add to a model's reason."""
+    statement = update(models).where(models.c.version == model_version)
+    connection.execute(statement.values(reason=models.c.reason.concat(f"; {more}")))
+
+
+def inherit_states(connection: Connection, parent: str, child: str, at: datetime) -> None:
+    """Give a model its parent's calibration, and what inputs are compared with.
+
+    The sequential test of its forecasts starts anew: they are another model's.
+    """
+    names = {"parent": parent, "child": child, "at": at}
+    connection.execute(
+        text(
+            "INSERT INTO calibration_states (workload_id, model_version, state, updated_at) "
+            "SELECT workload_id, :child, state, :at FROM calibration_states "
+            "WHERE model_version = :parent ON CONFLICT DO NOTHING"
+        ),
+        names,
+    )
+    connection.execute(
+        text(
+            "INSERT INTO drift_states (workload_id, model_version, state, updated_at) "
+            "SELECT workload_id, :child, state - 'pit' - 'since', :at FROM drift_states "
+            "WHERE model_version = :parent AND state ? 'reference' ON CONFLICT DO NOTHING"
+        ),
+        names,
+    )
