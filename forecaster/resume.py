@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -78,14 +78,16 @@ def fit_identity(series: Sequence[Series], config: ForecasterConfig, seed: int) 
 
 
 def data_digest(series: Sequence[Series]) -> str:
-    """Sixteen hex digits that name histories: names, grid, values and what was observed."""
+    """Sixteen hex digits that name histories: every field of every series."""
     state = hashlib.blake2b(digest_size=8)
     for one in series:
-        names = [one.workload, one.indicators, one.levels, one.demand_index, one.known_ahead]
-        grid = [one.start_s, one.step_s, one.values.shape]
-        state.update(json.dumps([*names, *grid]).encode())
-        state.update(np.ascontiguousarray(one.values).tobytes())
-        state.update(np.packbits(one.observed).tobytes())
+        for part in fields(one):
+            value = getattr(one, part.name)
+            if isinstance(value, np.ndarray):
+                state.update(json.dumps([part.name, str(value.dtype), value.shape]).encode())
+                state.update(np.ascontiguousarray(value).tobytes())
+            else:
+                state.update(json.dumps([part.name, value]).encode())
     return state.hexdigest()
 
 
