@@ -208,12 +208,15 @@ def load_missing_forecasts(connection: Connection, now: datetime) -> list[tuple[
     loaded at registration is not forecast after the fact.
     """
     statement = text(
-        "WITH active AS (SELECT id, shard, step_s FROM workloads WHERE is_active), "
+        "WITH active AS (SELECT id, shard, step_s, spec->>'demand' AS demand FROM workloads "
+        "  WHERE is_active), "
         "started AS (SELECT a.shard, min(f.origin_at) AS origin_at FROM active a "
         "  JOIN forecasts f ON f.workload_id = a.id AND f.origin_at > :now - interval '14 days' "
         "  GROUP BY a.shard), "
         "origins AS (SELECT DISTINCT a.shard, i.step_at FROM active a JOIN indicators i "
-        "  ON i.workload_id = a.id AND i.step_at <= :now - make_interval(secs => a.step_s) "
+        # by the demand: a schedule has rows of steps that are not complete
+        "  ON i.workload_id = a.id AND i.indicator = a.demand "
+        "  AND i.step_at <= :now - make_interval(secs => a.step_s) "
         "  AND i.step_at > :now - make_interval(secs => 14 * a.step_s) "
         "  AND i.step_at > :now - interval '1 day'), "
         "newest AS (SELECT shard, max(step_at) AS step_at FROM origins GROUP BY shard) "

@@ -19,7 +19,10 @@ from services.forecasting.repository import Span
 from services.forecasting.translate import (
     NO_FORECAST_RUNG,
     ForecastRow,
+    Samples,
     WorkloadRow,
+    join_samples,
+    known_ahead_pairs,
     level_key,
     to_rows,
     to_windows,
@@ -69,6 +72,12 @@ def context_spans(origin_at: datetime, step_s: int, window: WindowConfig) -> lis
     return merged
 
 
+def horizon_span(origin_at: datetime, step_s: int, window: WindowConfig) -> Span:
+    """The steps that a forecast at `origin_at` covers; read of indicators known ahead only."""
+    step = timedelta(seconds=step_s)
+    return Span(origin_at + step, origin_at + window.horizon * step)
+
+
 def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
     """Forecast every active workload of a shard at one origin and pass it on to the decision.
 
@@ -112,19 +121,30 @@ def _forecast_group(
 ) -> list[ForecastRow]:
     """Forecast workloads on one step length."""
     window = serving.config.window
-    step_s = workloads[0].step_s
-    samples = repository.load_samples(
-        connection,
-        repository.indicator_pairs(workloads),
-        origin_at,
-        step_s,
-        context_spans(origin_at, step_s, window),
-    )
+    samples = _load_samples(connection, workloads, origin_at, window)
     windows = to_windows(workloads, samples, int(origin_at.timestamp()), window)
     horizon = min(app.settings.horizon_steps, window.horizon)
     result = serving.ladder.predict(windows, horizon, app.settings.n_paths, rng)
     result = _calibrated(connection, serving, workloads, result)
     return to_rows(workloads, result, origin_at, serving.version, horizon)
+
+
+def _load_samples(
+    connection: Connection,
+    workloads: Sequence[WorkloadRow],
+    origin_at: datetime,
+    window: WindowConfig,
+) -> Samples:
+    """All that the windows of workloads on one step length read."""
+    step_s = workloads[0].step_s
+    pairs, spans = repository.indicator_pairs(workloads), context_spans(origin_at, step_s, window)
+    samples = repository.load_samples(connection, pairs, origin_at, step_s, spans)
+    schedules = known_ahead_pairs(workloads)
+    if not schedules:
+        return samples
+    spans = [horizon_span(origin_at, step_s, window)]
+    ahead = repository.load_samples(connection, schedules, origin_at, step_s, spans)
+    return join_samples(samples, ahead)
 
 
 def _calibrated(

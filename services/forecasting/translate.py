@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecaster.config import ForecasterConfig, WindowConfig
-from forecaster.features import window_offsets, windows_from_offsets
+from forecaster.features import is_readable, window_offsets, windows_from_offsets
 from forecaster.ladder import LadderForecast
 from forecaster.types import Series, Windows
 from services.kernel.domain.workload import WorkloadSpec
@@ -85,19 +85,39 @@ def empty_series(workload: WorkloadRow) -> Series:
         names.index(workload.spec.demand),
         0,
         workload.step_s,
+        tuple(indicator.is_known_ahead for indicator in workload.spec.indicators),
     )
+
+
+def known_ahead_pairs(workloads: Sequence[WorkloadRow]) -> list[tuple[int, str]]:
+    """(workload id, indicator) pairs whose steps after the origin may be read."""
+    return [
+        (workload.id, indicator.name)
+        for workload in workloads
+        for indicator in workload.spec.indicators
+        if indicator.is_known_ahead
+    ]
+
+
+def join_samples(past: Samples, ahead: Samples) -> Samples:
+    """Both in time order, of samples that lie before and after the origin."""
+    return {key: past.get(key, b"") + ahead.get(key, b"") for key in {**past, **ahead}}
 
 
 def to_windows(
     workloads: Sequence[WorkloadRow], samples: Samples, origin_s: int, window: WindowConfig
 ) -> Windows:
-    """Contexts of workloads on one step length; what was not sent is unobserved."""
+    """Windows of workloads on one step length; what was not sent is unobserved.
+
+    Of steps after the origin only those of indicators known ahead are read.
+    """
     rows = [empty_series(workload) for workload in workloads]
     offsets = window_offsets(window, workloads[0].step_s)
     width = max(len(series.indicators) for series in rows)
     values = np.zeros((len(rows), offsets.size, width), dtype=np.float32)
     observed = np.zeros(values.shape, dtype=bool)
     for i, (workload, series) in enumerate(zip(workloads, rows, strict=True)):
+        readable = is_readable(offsets, series.known_ahead, window)
         for d, name in enumerate(series.indicators):
             packed = samples.get((workload.id, name))
             if not packed:
@@ -105,7 +125,7 @@ def to_windows(
             records = np.frombuffer(packed, dtype=SAMPLE)
             steps = records["offset"].astype(np.int64)
             found = np.minimum(np.searchsorted(steps, offsets), steps.size - 1)
-            is_there = (steps[found] == offsets) & (offsets <= 0)
+            is_there = (steps[found] == offsets) & readable[:, d]
             value = records["value"].astype(np.float32)[found]
             is_number = np.isfinite(value) & ((value >= 0) | (d != series.demand_index))
             observed[i, :, d] = is_there & is_number
@@ -130,16 +150,8 @@ def to_series(workload: WorkloadRow, samples: Samples, origin_s: int, n_steps: i
         observed[at[inside], d] = True
     seen = np.flatnonzero(observed.any(axis=1))
     first = int(seen[0]) if seen.size else n_steps
-    return Series(
-        shape.workload,
-        values[first:],
-        observed[first:],
-        shape.indicators,
-        shape.levels,
-        shape.demand_index,
-        origin_s - (n_steps - 1 - first) * workload.step_s,
-        workload.step_s,
-    )
+    start_s = origin_s - (n_steps - 1 - first) * workload.step_s
+    return replace(shape, values=values[first:], observed=observed[first:], start_s=start_s)
 
 
 def pack_paths(paths: npt.NDArray[np.float32]) -> tuple[bytes, float]:

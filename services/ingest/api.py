@@ -23,6 +23,9 @@ cannot be used is refused with a reason and counted; the others are stored:
 `not_finite` `out_of_range` `negative` `future` `ancient` `bad_sample` `bad_time` `bad_value`
 `unknown_workload` `unknown_indicator`
 
+Only indicators known ahead (schedules) are taken for times to come: two days, or the forecast's
+horizon where that is longer. To cancel what was scheduled, send its steps again with value 0.
+
 A repeated sample (same time) replaces the one before, so a push can be sent again after an error.
 """
 _BODY = {

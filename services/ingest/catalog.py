@@ -18,12 +18,14 @@ class IndicatorRef:
         is_counter: Differenced to a rate; else averaged.
         is_signed: Values below zero are possible.
         query: PromQL; empty when it is pushed.
+        is_known_ahead: May be pushed for steps to come.
     """
 
     name: str
     is_counter: bool
     is_signed: bool
     query: str
+    is_known_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class WorkloadRef:
     def has_query(self) -> bool:
         """Whether any indicator is pulled from Prometheus."""
         return any(indicator.query for indicator in self.indicators.values())
+
+    @property
+    def first_measured(self) -> str:
+        """Name of its first indicator that is not known ahead; the demand is one of these."""
+        return next(name for name, one in self.indicators.items() if not one.is_known_ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ def to_workload_ref(row: WorkloadRow, raw_spec: object) -> WorkloadRef:
             indicator.kind == "counter",
             indicator.kind == "gauge" and allows_negative(indicator.unit),
             indicator.query,
+            indicator.is_known_ahead,
         )
         for indicator in spec.indicators
     }

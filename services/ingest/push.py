@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest import repository
+from services.ingest.ahead import ahead_limit, ahead_series, write_ahead
 from services.ingest.catalog import IndicatorRef, WorkloadRef
 from services.ingest.copy_encoding import SeriesKey, encode_observations
 from services.ingest.deps import IngestDeps
@@ -131,10 +132,11 @@ def accept(
     samples: Samples, series: Sequence[SeriesRef], settings: Settings, now: datetime, tally: Tally
 ) -> Samples:
     """The usable samples, sorted, each time once per series; the refused ones go to `tally`."""
-    late, ahead = timedelta(seconds=settings.late_s), timedelta(seconds=settings.future_s)
+    late = timedelta(seconds=settings.late_s)
+    ahead = [ahead_limit(ref.workload, ref.indicator, settings) for ref in series]
     bounds = Bounds(
         oldest_us=np.array([_oldest_us(ref, now - late) for ref in series], dtype=np.int64),
-        newest_us=to_us(now + ahead),
+        newest_us=np.array([to_us(now + limit) for limit in ahead], dtype=np.int64),
         is_signed=np.array([ref.indicator.is_signed for ref in series], dtype=bool),
     )
     usable, refused = screen(samples, bounds)
@@ -142,6 +144,8 @@ def accept(
         number, at_us = int(samples.series[positions[0]]), int(samples.at_us[positions[0]])
         shown = f"{series[number]} at {show_us(at_us)}: {samples.value[positions[0]]:g}"
         rule = _rule(reason, settings, at_us)
+        if reason == FUTURE and series[number].indicator.is_known_ahead:
+            rule = f"is more than {ahead[number]} ahead{describe_time(at_us)}; send it later"
         tally.rejections.add(reason, len(positions), f"{shown} {rule}")
         numbers, counts = np.unique(samples.series[positions], return_counts=True)
         for number, n in zip(numbers.tolist(), counts.tolist(), strict=True):
@@ -172,55 +176,72 @@ class Stored:
 
     Attributes:
         workload: The workload.
-        newest_at: Time of its newest sample.
-        reopen_at: First step that its new or changed samples belong to; None: all were known.
+        newest_at: Time of its newest measured sample; None: only schedules.
+        reopen_at: First step that its new or changed samples belong to, at most the one that is
+            running; None: all were known.
     """
 
     workload: WorkloadRef
-    newest_at: datetime
+    newest_at: datetime | None
     reopen_at: datetime | None
 
 
 def store(
     connection: Connection, samples: Samples, series: Sequence[SeriesRef], now: datetime
 ) -> list[Stored]:
-    """Write accepted samples (sorted by series) and move the cursors."""
+    """Write accepted samples (sorted by series), move the cursors, write schedules ahead."""
     if not len(samples):
         return []
     keys = [SeriesKey(ref.workload.id, ref.indicator.name) for ref in series]
     chunks = encode_observations(keys, samples)
     span_us = (int(samples.at_us.min()), int(samples.at_us.max()))
     changed = repository.write_observations(connection, chunks, span_us)
-    reopen_at = _reopened({(ref.workload.id, ref.indicator.name): ref for ref in series}, changed)
-    newest_at = _newest_at(series, samples)
+    refs = {(ref.workload.id, ref.indicator.name): ref for ref in series}
+    reopen_at = _reopened(refs, changed, now)
+    last_at = _last_at(series, samples)
+    newest_at = _newest_at(refs, last_at)
     repository.note_samples(connection, reopen_at, newest_at, now)
     workloads = {ref.workload.id: ref.workload for ref in series}
+    spans = {(id_, name): (first_at, last_at[(id_, name)]) for id_, name, first_at in changed}
+    write_ahead(connection, ahead_series(list(workloads.values()), spans, now))
     return [Stored(workloads[id_], at, reopen_at.get(id_)) for id_, at in newest_at.items()]
 
 
-def _newest_at(series: Sequence[SeriesRef], samples: Samples) -> dict[int, datetime]:
-    """Per workload the time of its newest sample; `samples` are sorted by series and time."""
+def _last_at(series: Sequence[SeriesRef], samples: Samples) -> dict[tuple[int, str], datetime]:
+    """Per series the time of its newest sample; `samples` are sorted by series and time."""
     is_last = np.append(samples.series[1:] != samples.series[:-1], True)
-    newest_us: dict[int, int] = {}
-    for number, at_us in zip(
-        samples.series[is_last].tolist(), samples.at_us[is_last].tolist(), strict=True
-    ):
-        workload_id = series[number].workload.id
-        newest_us[workload_id] = max(newest_us.get(workload_id, at_us), at_us)
-    return {workload_id: from_us(at_us) for workload_id, at_us in newest_us.items()}
+    pairs = zip(samples.series[is_last].tolist(), samples.at_us[is_last].tolist(), strict=True)
+    return {
+        (series[number].workload.id, series[number].indicator.name): from_us(at_us)
+        for number, at_us in pairs
+    }
+
+
+def _newest_at(
+    refs: Mapping[tuple[int, str], SeriesRef], last_at: Mapping[tuple[int, str], datetime]
+) -> dict[int, datetime | None]:
+    """Per workload the time of its newest sample; a schedule says nothing of what is measured."""
+    newest: dict[int, datetime | None] = {}
+    for key, at in last_at.items():
+        known = newest.setdefault(key[0], None)
+        if not refs[key].indicator.is_known_ahead:
+            newest[key[0]] = at if known is None else max(known, at)
+    return newest
 
 
 def _reopened(
-    refs: dict[tuple[int, str], SeriesRef], changed: list[tuple[int, str, datetime]]
+    refs: Mapping[tuple[int, str], SeriesRef],
+    changed: list[tuple[int, str, datetime]],
+    now: datetime,
 ) -> dict[int, datetime]:
-    """Per workload the first step that its changed samples belong to."""
+    """Per workload the first step that its changed samples belong to, none after `now`."""
     first: dict[int, datetime] = {}
     for workload_id, indicator, at in changed:
         ref = refs[(workload_id, indicator)]
         if ref.indicator.is_counter:  # a reading at the very end of a step closes it
             step_at = floor_step(at - timedelta(microseconds=1), ref.workload.step_s)
         else:
-            step_at = floor_step(at, ref.workload.step_s)
+            step_at = floor_step(min(at, now), ref.workload.step_s)
         first[workload_id] = min(first.get(workload_id, step_at), step_at)
     return first
 
@@ -253,6 +274,8 @@ def _watch_age(deps: IngestDeps, stored: list[Stored]) -> None:
     """Let the age of the newest sample grow while nothing arrives."""
     for found in stored:
         workload = found.workload
+        if found.newest_at is None:
+            continue
         is_new = workload.id not in deps.newest_at
         newest_at = max(deps.newest_at.get(workload.id, found.newest_at), found.newest_at)
         deps.newest_at[workload.id] = newest_at

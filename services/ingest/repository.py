@@ -128,7 +128,7 @@ def lock_shard(
 def note_samples(
     connection: Connection,
     reopen_at: Mapping[int, datetime],
-    newest_at: Mapping[int, datetime],
+    newest_at: Mapping[int, datetime | None],
     now: datetime,
 ) -> None:
     """Move the cursors of workloads that sent samples.
@@ -137,7 +137,7 @@ def note_samples(
         connection: An open transaction.
         reopen_at: Per workload the earliest step that its samples change; a step that
             was done is opened again by moving `resampled_until` back.
-        newest_at: Per workload the time of its newest sample.
+        newest_at: Per workload the time of its newest sample; None: only of steps to come.
         now: Time of the change.
     """
     statement = text(
@@ -300,14 +300,14 @@ def has_indicators(connection: Connection, ids: Sequence[int], span_us: tuple[in
 
 
 def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step_us: int) -> int:
-    """How many of these workloads have rows of one step."""
+    """How many of these workloads have rows of one step; those known ahead do not count."""
     statement = text(
         "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS s(id, name) "
         "JOIN indicators i ON i.workload_id = s.id AND i.indicator = s.name AND i.step_at = :at"
     )
     values = {
         "ids": [ref.id for ref in refs],
-        "names": [next(iter(ref.indicators)) for ref in refs],
+        "names": [ref.first_measured for ref in refs],
         "at": from_us(step_us),
     }
     return int(connection.execute(statement, values).scalar_one())

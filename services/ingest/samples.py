@@ -165,12 +165,12 @@ class Bounds:
 
     Attributes:
         oldest_us: Oldest time of a sample, (n_series,): its step may still change.
-        newest_us: Newest time of a sample, for all series.
+        newest_us: Newest time of a sample, (n_series,).
         is_signed: Whether values below zero are possible, (n_series,).
     """
 
     oldest_us: I64
-    newest_us: int
+    newest_us: I64
     is_signed: Mask
 
 
@@ -186,7 +186,7 @@ def screen(samples: Samples, bounds: Bounds) -> tuple[Samples, dict[str, I64]]:
             (NOT_FINITE, ~np.isfinite(value)),
             (OUT_OF_RANGE, np.abs(value) > LARGEST_VALUE),
             (NEGATIVE, (value < 0) & ~bounds.is_signed[samples.series]),
-            (FUTURE, at_us > bounds.newest_us),
+            (FUTURE, at_us > bounds.newest_us[samples.series]),
             (ANCIENT, at_us < bounds.oldest_us[samples.series]),
         )
     is_free = np.ones(len(samples), dtype=bool)

@@ -100,6 +100,12 @@ class Indicator(Part):
         "", description="PromQL giving one series; empty when the indicator is pushed"
     )
     kind: Literal["gauge", "counter"] = "gauge"
+    is_known_ahead: bool = Field(
+        False,
+        alias="knownAhead",
+        description="Pushed before its time, e.g. a campaign calendar; forecasts read the steps to "
+        "come. Never the demand",
+    )
 
 
 class Capacity(Part):

@@ -27,6 +27,9 @@ class IndicatorSpec(_Spec):
         unit: Unit in words.
         query: PromQL; empty when the indicator is pushed.
         kind: A `counter` is differenced to a rate; a `gauge` is averaged over the step.
+        is_known_ahead: Its values are known before their time (a campaign calendar, a batch
+            schedule): they may be pushed for steps to come, and forecasts read them over the whole
+            horizon. A gauge that is pushed; never the demand.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -34,6 +37,18 @@ class IndicatorSpec(_Spec):
     unit: str = ""
     query: str = ""
     kind: Literal["gauge", "counter"] = "gauge"
+    is_known_ahead: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_known_ahead(self) -> IndicatorSpec:
+        if self.is_known_ahead and self.kind != "gauge":
+            raise ValueError(f"kind={self.kind!r} of {self.name!r}, known ahead, must be 'gauge'")
+        if self.is_known_ahead and self.query:
+            raise ValueError(
+                f"query={self.query[:60]!r} of {self.name!r}, known ahead, must be empty: PromQL "
+                "tells of the past; push the steps to come"
+            )
+        return self
 
 
 class LeadTimeSpec(_Spec):
@@ -150,4 +165,8 @@ class WorkloadSpec(_Spec):
             raise ValueError(f"indicators: names must be unique, got {names}")
         if self.demand not in names:
             raise ValueError(f"demand={self.demand!r} must be one of the indicators {names}")
+        if self.indicators[names.index(self.demand)].is_known_ahead:
+            raise ValueError(
+                f"demand={self.demand!r} must not be known ahead: it is what is forecast"
+            )
         return self

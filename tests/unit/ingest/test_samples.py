@@ -26,7 +26,7 @@ from services.ingest.samples import (
     to_us,
 )
 
-BOUNDS = Bounds(np.array([100, 100]), 200, np.array([False, True]))
+BOUNDS = Bounds(np.array([100, 100]), np.array([200, 300]), np.array([False, True]))
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -49,7 +49,7 @@ def test_each_reason(series: int, at_us: int, value: float, reason: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("series", "at_us", "value"), [(0, 100, 0.0), (0, 200, 1e18), (1, 150, -4.0), (0, 150, -0.0)]
+    ("series", "at_us", "value"), [(0, 100, 0.0), (0, 200, 1e18), (1, 300, 1.0), (1, 150, -4.0), (0, 150, -0.0)]
 )
 def test_what_is_usable(series: int, at_us: int, value: float) -> None:
     accepted, refused = screen(make_samples([series], [at_us], [value]), BOUNDS)

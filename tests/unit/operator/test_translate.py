@@ -91,6 +91,16 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], words: str) -> None:
     assert "\n" not in found.problem
 
 
+def test_an_indicator_known_ahead_arrives_and_is_never_the_demand() -> None:
+    demand = {"name": "request_rate_rps", "level": 1}
+    campaign = {"name": "campaign", "level": 1, "knownAhead": True}
+    found = to_autoscaler(resource(demand="request_rate_rps", indicators=[demand, campaign]), {})
+    assert found.spec is not None
+    assert [one.is_known_ahead for one in found.spec.indicators] == [False, True]
+    found = to_autoscaler(resource(demand="campaign", indicators=[demand, campaign]), {})
+    assert "demand='campaign' must not be known ahead" in found.problem
+
+
 @pytest.mark.parametrize(
     ("annotations", "words"),
     [
