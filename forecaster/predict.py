@@ -57,8 +57,8 @@ class TrainedModel:
             rows = windows.rows(np.arange(start, min(start + CHUNK, len(windows))))
             q, scores = self._scores(rows, n_paths, rng)
             quantiles.append(q)
-            u = (np.arange(n_paths) + rng.random(n_paths)) / n_paths
-            paths.append(paths_by_rank(q, levels, scores, np.clip(u, 1e-6, 1 - 1e-6)))
+            u = stratified(n_paths, self.config.window.horizon, rng)
+            paths.append(paths_by_rank(q, levels, scores, u))
         return Forecast(
             windows.workloads,
             windows.origin_s,
@@ -72,13 +72,11 @@ class TrainedModel:
         )
 
     def _scores(self, windows: Windows, n_paths: int, rng: np.random.Generator) -> tuple[F32, F32]:
-        noise = rng.standard_normal(
-            (len(windows), n_paths, self.config.window.horizon), dtype=np.float32
-        )
+        noise, u = base_noise(len(windows), n_paths, self.config.window.horizon, rng)
         inputs = net_inputs(windows, self.config, self.vocabulary)
         with torch.inference_mode():
             normalised, encoding = self.net(inputs)
-            scores = self.net.flow.sample(torch.from_numpy(noise), encoding[:, 0])
+            scores = self.net.flow.sample(noise, u, encoding[:, 0])
         quantiles = raw_quantiles(normalised, inputs)[:, 0]
         return np.maximum(quantiles, np.float32(0)), scores.numpy()
 
@@ -129,6 +127,30 @@ def normal_scores(u: F64) -> torch.Tensor:
     return clipped
 
 
+def base_noise(
+    n_rows: int, n_paths: int, n_dimensions: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the flow samples from: normals `(B, S, D)` and uniforms `(B, S)`.
+
+    The uniforms of a row fall one into each of S equal strata, in random order, so that the share
+    of paths per scale is that of the flow.
+    """
+    noise = rng.standard_normal((n_rows, n_paths, n_dimensions), dtype=np.float32)
+    order = rng.random((n_rows, n_paths), dtype=np.float32).argsort(axis=1)
+    u = (order + rng.random((n_rows, n_paths), dtype=np.float32)) / np.float32(n_paths)
+    return torch.from_numpy(noise), torch.from_numpy(u.astype(np.float32))
+
+
+def stratified(n_paths: int, horizon: int, rng: np.random.Generator) -> F64:
+    """Increasing points `(S, H)`, one in each of S equal strata, drawn anew for every step.
+
+    Were they the same at all steps, the luck of the last stratum would carry to the maximum of
+    every path; drawn per step it averages out.
+    """
+    u = (np.arange(n_paths)[:, None] + rng.random((n_paths, horizon))) / n_paths
+    return np.asarray(np.clip(u, 1e-6, 1 - 1e-6), dtype=np.float64)
+
+
 def paths_by_rank(quantiles: F32, levels: F64, scores: F32, u: F64) -> F32:
     """Paths whose dependence is that of `scores` and whose marginals are exactly `quantiles`.
 
@@ -139,13 +161,18 @@ def paths_by_rank(quantiles: F32, levels: F64, scores: F32, u: F64) -> F32:
         quantiles: `(B, Q, H)`.
         levels: `(Q,)`.
         scores: `(B, S, H)`.
-        u: `(S,)` increasing in (0, 1).
+        u: `(S,)` or `(S, H)`, increasing along S in (0, 1).
 
     Returns:
         `(B, S, H)`, >= 0.
     """
-    values = np.einsum("sq,bqh->bsh", interpolation_matrix(levels, u), quantiles)
-    order = np.argsort(scores, axis=1, kind="stable")
-    paths = np.empty_like(values)
-    np.put_along_axis(paths, order, values, axis=1)
-    return np.asarray(np.maximum(paths, 0), dtype=np.float32)
+    n_rows, n_paths, horizon = scores.shape
+    columns = np.broadcast_to(u[:, None] if u.ndim == 1 else u, (n_paths, horizon))
+    paths = np.empty((n_rows, horizon, n_paths), dtype=np.float32)
+    by_step = np.ascontiguousarray(scores.transpose(0, 2, 1))
+    order = np.argsort(by_step, axis=2)
+    for step in range(horizon):
+        matrix = interpolation_matrix(levels, columns[:, step])
+        values = np.maximum(quantiles[:, :, step] @ matrix.T, np.float32(0))
+        np.put_along_axis(paths[:, step], order[:, step], values, axis=1)
+    return np.ascontiguousarray(paths.transpose(0, 2, 1))
