@@ -33,6 +33,10 @@ ERROR_TO_SPREAD = 4.0
 PRIOR_OUTCOMES = 12.0
 """Outcomes that the first forecast's own spread is worth in the running error."""
 DEMAND_RATIO_LIMITS = (0.1, 10.0)
+SPREADS_PER_ERROR = 2.0
+"""Most spreads of the forecast that an offset of one is worth at the centre."""
+SPREAD_FLOOR_RATIO = 0.01
+"""Least share of the running error that it is worth there: a collapsed forecast is corrected."""
 CHUNK_ROWS = 256
 """Rows whose paths are moved at a time, so that they stay in the processor's cache."""
 
@@ -60,7 +64,7 @@ class CalibrationConfig:
     centre_rate: float = 0.002
     tail_rate: float = 0.03
     extreme_rate: float = 0.15
-    limit: float = 5.0
+    limit: float = 20.0
     pool_ratio: float = 0.5
     horizon_ratio: float = 0.5
     memory: float = 7200.0
@@ -181,20 +185,28 @@ def _spread(quantiles: npt.NDArray[np.floating[Any]], levels: F64) -> F64:
 
 
 def _unit(quantiles: F64, state: CalibrationState, groups: I64) -> F64:
-    """What an offset of one is worth, `(B, H)`: the running error at the demand now forecast."""
+    """What an offset of one is worth, `(B, Q, H)`: the running error at the demand now forecast.
+
+    Short of the extremes it is held near the forecast's spread where that is much smaller: after
+    rare jumps, steps in the running error would be coarse for the centre.
+    """
     error, usual = state.error_scale[:, groups], state.demand_scale[:, groups]
     upper = quantiles[:, _at(state.levels, SPREAD_LEVELS[1])]
+    spread = _spread(quantiles, state.levels)
     is_known = error > 0
     ratio = (upper + error) / np.where(is_known, usual + error, 1)
-    at_demand = error * np.clip(ratio, *DEMAND_RATIO_LIMITS)
-    return np.asarray(np.where(is_known, at_demand, _spread(quantiles, state.levels)))
+    unit = np.where(is_known, error * np.clip(ratio, *DEMAND_RATIO_LIMITS), spread)
+    share = SPREADS_PER_ERROR * spread / np.where(unit > 0, unit, 1)
+    log_share = np.log(np.clip(share, SPREAD_FLOOR_RATIO, 1))
+    is_central = 1 - np.abs(2 * state.levels - 1) ** 16
+    return np.asarray(unit[:, None] * np.exp(is_central[:, None] * log_share[:, None]))
 
 
 def corrected(quantiles: F32, state: CalibrationState) -> F32:
     """Quantiles `(W, Q, H)` of the state's workloads moved by its offsets; ordered and >= 0."""
     groups = horizon_groups(quantiles.shape[2], state.offsets.shape[2])
     raw = quantiles.astype(np.float64)
-    moved = raw + state.offsets[:, :, groups] * _unit(raw, state, groups)[:, None]
+    moved = raw + state.offsets[:, :, groups] * _unit(raw, state, groups)
     return np.maximum(np.maximum.accumulate(moved, axis=1), 0).astype(np.float32)
 
 

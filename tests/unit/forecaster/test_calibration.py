@@ -100,7 +100,7 @@ def adversary(kind: str, t: int, quantile: float, share: float, level: float) ->
     if kind == "blocks":
         return 100.0 if t // 300 % 2 else 0.0
     if kind == "drift":
-        return t / 40
+        return t / 30
     if kind == "rare":
         return 100.0 if t % 20 == 0 else 50.0
     return min(quantile + 5, 100.0) if share >= level else max(quantile - 5, 0.0)
@@ -113,23 +113,24 @@ def adversary(kind: str, t: int, quantile: float, share: float, level: float) ->
 def test_long_run_coverage_tends_to_nominal_whatever_the_data_do(kind: str, level: float) -> None:
     """The law of adaptive conformal inference: rate times summed misses is a bounded offset.
 
-    Hence the gap to nominal is at most limit / (rate * T), at every level.
+    Hence the gap to nominal is at most bound / (rate * T), at every level, far below the limit.
     """
+    bound = 10.0
     at = int(np.argmin(np.abs(LEVELS - level)))
     raw = (50 + STANDARD)[None, :, None].astype(np.float32)
     state, config = empty_state(("a",), LEVELS), CalibrationConfig()
-    n_steps, hits = 4000, np.zeros(LEVELS.size)
+    n_steps, hits = 3000, np.zeros(LEVELS.size)
     for t in range(n_steps):
         issued = corrected(raw, state)
         limit = float(issued[0, at, 0])
         value = np.float32(adversary(kind, t, limit, hits[at] / max(t, 1), level))
         hits += np.where(value == issued[0, :, 0], LEVELS, value < issued[0, :, 0])
         state = learned(state, issued, np.array([[value]]), np.ones((1, 1), dtype=bool))
-    assert np.abs(state.offsets).max() < config.limit
+    assert np.abs(state.offsets).max() < bound < config.limit
     gap = np.abs(hits / n_steps - LEVELS)
     is_tail = np.abs(LEVELS - 0.5) >= 0.45
-    assert (gap <= config.limit / (config.rates(LEVELS) * n_steps))[is_tail].all()
-    assert gap[[0, 1, -2, -1]].max() < 0.012
+    assert (gap <= bound / (config.rates(LEVELS) * n_steps))[is_tail].all()
+    assert gap[[0, 1, -2, -1]].max() < 0.02
 
 
 def test_an_empty_state_changes_nothing() -> None:
@@ -251,23 +252,22 @@ def test_a_demand_of_zero_that_was_forecast_as_zero_teaches_no_level() -> None:
     assert np.allclose(after.offsets, state.offsets, atol=1e-12)
 
 
-def value_after(values: np.ndarray, width: float, config: CalibrationConfig) -> np.ndarray:
-    """The 99.5 % quantile issued at each step, the raw forecast being 100 +- width."""
-    raw = (100 + width * STANDARD)[None, :, None].astype(np.float32)
+def tail_after(values: np.ndarray, width: float, config: CalibrationConfig) -> np.ndarray:
+    """The 99.5 % quantile issued before each row of `(T, H)` values; the raw forecast is 100."""
+    raw = np.tile((100 + width * STANDARD)[None, :, None], (1, 1, values.shape[1]))
     state, found = empty_state(("a",), LEVELS), []
-    for value in values:
-        issued = corrected(raw, state)
+    for row in values.astype(np.float32)[:, None]:
+        issued = corrected(raw.astype(np.float32), state)
         found.append(float(issued[0, -1, 0]))
-        actual = np.array([[value]], dtype=np.float32)
-        state = learned(state, issued, actual, np.ones((1, 1), dtype=bool), config)
+        state = learned(state, issued, row, np.ones(row.shape, dtype=bool), config)
     return np.array(found)
 
 
 def test_one_broken_measurement_does_not_ruin_the_tail() -> None:
-    values = np.random.default_rng(9).normal(100, 10, 900)
-    clean = value_after(values, 10.0, CalibrationConfig())
-    values[500] = 1e9
-    broken = value_after(values, 10.0, CalibrationConfig())
+    values = np.random.default_rng(9).normal(100, 10, (900, 4))
+    clean = tail_after(values, 10.0, CalibrationConfig())
+    values[500, 0] = 1e9
+    broken = tail_after(values, 10.0, CalibrationConfig())
     assert broken[501] > clean[501]
     assert np.abs(broken - clean).max() < 15
 
@@ -275,12 +275,12 @@ def test_one_broken_measurement_does_not_ruin_the_tail() -> None:
 def test_a_forecast_that_had_no_spread_recovers_without_overshoot() -> None:
     """A constant demand comes alive: offsets in the old, vanishing error must not explode."""
     rng = np.random.default_rng(10)
-    values = np.concatenate([np.full(300, 100.0), rng.normal(100, 10, 3000)])
-    config = CalibrationConfig(memory=600.0)
-    found = value_after(values, 1e-3, config)
+    values = np.concatenate([np.full((300, 12), 100.0), rng.normal(100, 10, (1200, 12))])
+    found = tail_after(values, 1e-3, CalibrationConfig())
+    careless = tail_after(values, 1e-3, CalibrationConfig(regime_error=1e9))
     assert found[:300].max() < 100.1
-    assert found.max() < 170
-    assert 115 < found[-500:].mean() < 145
+    assert found.max() < careless.max() - 8
+    assert 115 < found[-300:].mean() < 150
 
 
 def test_limits_hold() -> None:
