@@ -35,7 +35,7 @@ class DriftCount:
     Attributes:
         n_watched: Active workloads with a state.
         n_drifted: Those that drift.
-        n_new: Those whose drift began after the last fit.
+        n_new: Those whose outcomes have contradicted the forecasts since after the last fit.
         worst: Reason of the most severe one; empty when none drifts.
     """
 
@@ -86,8 +86,9 @@ def count_drift(
     """How much of the fleet drifts under a model, by the kinds given."""
     statement = text(
         "SELECT count(*) AS n_watched, count(*) FILTER (WHERE d.kind = ANY(:kinds)) AS n_drifted, "
-        "count(*) FILTER (WHERE d.kind = ANY(:kinds) AND (CAST(:fit_at AS timestamptz) IS NULL "
-        "  OR d.drifted_since > :fit_at)) AS n_new, "
+        "count(*) FILTER (WHERE d.kind = ANY(:kinds) AND to_timestamp(CAST("
+        "  d.state->'since'->>'pit' AS bigint)) > coalesce(:fit_at, '-infinity'::timestamptz)) "
+        "  AS n_new, "
         "coalesce((array_agg(w.namespace || '/' || w.name || ': ' || d.reason "
         "  ORDER BY d.severity DESC) FILTER (WHERE d.kind = ANY(:kinds)))[1], '') AS worst "
         "FROM drift_states d JOIN workloads w ON w.id = d.workload_id AND w.is_active "

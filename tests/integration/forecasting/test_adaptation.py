@@ -231,6 +231,55 @@ def test_a_drifted_fleet_asks_for_one_fit_and_says_why(
     assert row.reason == f"fit; asked for by drift: {request.reason}"
 
 
+def test_a_few_failing_forecasts_ask_once_the_last_fit_is_old_enough(
+    app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
+) -> None:
+    """One of three workloads fails, less than the share; the other two only look different."""
+    version = promote(app, trained)
+    patient = replace(app, settings=app.settings.model_copy(update={"drift_refit_share": 1.0}))
+    serve(patient, [demand(i) for i in range(N_WORKLOADS)])
+    assert fits_asked(sender) == []
+
+    def tamper(workload: int, since: dict[str, int]) -> None:
+        with app.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "UPDATE drift_states SET kind = 'level', severity = 2, reason = 'r', "
+                    "state = jsonb_set(state, '{since}', CAST(:since AS jsonb)) "
+                    "WHERE workload_id = (SELECT id FROM workloads WHERE name = :name)"
+                ),
+                {"since": json.dumps(since), "name": f"w{workload}"},
+            )
+
+    def ask() -> int | None:
+        with unit_of_work(app.engine, sender) as work:
+            return service_drift.request_refit(patient, work, app.clock.now())
+
+    before, after = (int((FITTED_AT + n * STEP).timestamp()) for n in (-5, 5))
+    tamper(0, {"level": after})
+    tamper(1, {"level": after, "pit": before})
+    assert ask() is None
+    tamper(2, {"pit": after})
+    request_id = ask()
+    assert fits_asked(sender) == [{"request_id": request_id}]
+    (request,) = rows_of(app.engine, "SELECT * FROM refit_requests")
+    assert request.model_version == version
+    assert "forecasts of 1 began to fail since the last fit" in request.reason
+
+
+def test_in_a_replay_drift_is_shown_only(
+    app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
+) -> None:
+    promote(app, trained)
+    values = demand(0)
+    values[N_TRAINED:] *= 3
+    replayed = replace(app, settings=app.settings.model_copy(update={"clock": "replay"}))
+    serve(replayed, [values])
+    (row,) = rows_of(app.engine, "SELECT * FROM drift_states")
+    assert row.kind is not None
+    assert fits_asked(sender) == []
+
+
 def test_a_stuck_or_silent_sensor_is_shown_but_not_learned(
     app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
 ) -> None:

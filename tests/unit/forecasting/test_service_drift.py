@@ -30,7 +30,7 @@ def count(n_drifted: int, n_new: int, n_watched: int = 100) -> DriftCount:
         (count(26, 26), JUST_NOW, None, True),  # but not for a large share
         (count(25, 25), JUST_NOW, None, False),  # above the share, not at it
         (count(26, 0), LONG_AGO, None, True),
-        (count(1, 0), LONG_AGO, None, False),  # a fit has seen this drift already
+        (count(1, 0), LONG_AGO, None, False),  # inputs only, or a fit has seen it already
         (count(26, 26), LONG_AGO, JUST_NOW, False),  # asked for a moment ago
         (count(26, 26), LONG_AGO, LONG_AGO, True),
         (count(0, 0, n_watched=0), None, None, False),
