@@ -15,6 +15,7 @@ from forecaster.config import ForecasterConfig
 from forecaster.dataset import is_trainable, make_examples, shuffled, split_origins
 from forecaster.ensemble import validation_weights
 from forecaster.errors import CheckpointError, HistoryTooShort
+from forecaster.flow_fit import correlation_of
 from forecaster.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
 from forecaster.resume import TrainingState, fit_identity, state_from_bytes, state_to_bytes
@@ -23,8 +24,6 @@ from forecaster.training import FitProgress
 from forecaster.types import Predictor, Series
 
 __all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress", "fit"]
-
-SHRINKAGE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +177,7 @@ class _Trainer:
         scores = train[0]
         if scores.shape[0] < 2 * self.config.window.horizon or self.config.window.horizon == 1:
             return 0.0
-        correlation = torch.corrcoef(scores.T).nan_to_num(0.0)
-        correlation = (1 - SHRINKAGE) * correlation + SHRINKAGE * torch.eye(len(correlation))
-        correlation.fill_diagonal_(1.0)
-        self.net.flow.set_correlation(correlation)
+        self.net.flow.set_correlation(correlation_of(scores))
         held = scores_of(self.net, self.validation, self.levels)
         if self.config.model.flow_layers == 0 or held[0].shape[0] == 0:
             return 0.0

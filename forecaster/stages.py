@@ -15,6 +15,7 @@ from forecaster.config import TrainConfig
 from forecaster.dataset import Examples
 from forecaster.errors import TrainingDiverged
 from forecaster.flow import FlowCopula
+from forecaster.flow_fit import BATCH, RATE, flow_rate
 from forecaster.layers import Dropout
 from forecaster.likelihood import LikelihoodLoss
 from forecaster.model import ForecastNet
@@ -34,8 +35,6 @@ from forecaster.types import F64
 GRADIENT_NORM = 1.0
 DIVERGED_RATIO = 20.0
 EVALUATION_BATCH = 1024
-FLOW_BATCH = 512
-FLOW_RATE = 2e-3
 MARGINALS, FLOW = "marginals", "flow"
 Loss = Callable[[Tensor, Examples], Tensor]
 """Normalised quantiles `(B, G, H, Q)` and the examples they are for, to a mean loss."""
@@ -229,7 +228,8 @@ class FlowStage:
         """Start at the flow's present parameters.
 
         Args:
-            flow: Flow on the device to train on, its Gaussian copula already fitted.
+            flow: Flow on the device to train on, its Gaussian copula already fitted; the scales of
+                its base are set apart before the first step.
             train: Scores `(N, H)` and encodings `(N, E)`, on the CPU.
             validation: The same of the validation part.
             n_epochs: Passes.
@@ -240,7 +240,8 @@ class FlowStage:
         self.held = (validation[0].to(self.device), validation[1].to(self.device))
         self.start = self.best = self._held_out()
         self.best_state = copy.deepcopy(flow.state_dict())
-        self.optimiser = torch.optim.Adam(flow.parameters(), lr=FLOW_RATE)
+        self.optimiser = torch.optim.Adam(flow.parameters(), lr=RATE)
+        self.n_steps = 0
 
     @property
     def gain(self) -> float:
@@ -254,7 +255,11 @@ class FlowStage:
     def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
         """See `Stage`."""
         total, count = 0.0, 0
-        for index in batches(len(self.scores), FLOW_BATCH, generator):
+        if self.n_steps == 0:
+            self.flow.spread_scales()
+        n_all = self.n_epochs * math.ceil(len(self.scores) / BATCH)
+        for index in batches(len(self.scores), BATCH, generator):
+            set_rate(self.optimiser, flow_rate(self.n_steps, n_all))
             scores, encodings = self.scores[index], self.encodings[index]
             log_prob = self.flow.log_prob(scores.to(self.device), encodings.to(self.device))
             loss = -log_prob.mean()
@@ -264,6 +269,7 @@ class FlowStage:
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.flow.parameters(), GRADIENT_NORM)
             self.optimiser.step()
+            self.n_steps += 1
             total, count = total + float(loss.detach()), count + 1
         return total / count, -self._held_out()
 
@@ -279,7 +285,7 @@ class FlowStage:
 
     def numbers(self) -> dict[str, float]:
         """See `Stage`."""
-        return {"start": self.start, "best": self.best}
+        return {"start": self.start, "best": self.best, "n_steps": self.n_steps}
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Stage`."""
@@ -291,6 +297,7 @@ class FlowStage:
     def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
         """See `Stage`."""
         self.start, self.best = numbers["start"], numbers["best"]
+        self.n_steps = int(numbers["n_steps"])
         self.best_state = {k: v.to(self.device) for k, v in parts["best"].items()}
         load_optimiser(self.optimiser, parts["optimiser"])
 
