@@ -168,15 +168,15 @@ def _read_metadata(path: Path) -> dict[str, object]:
 def _columns(table: pa.Table, metadata: dict[str, object], path: Path) -> tuple[TraceColumn, ...]:
     described = _described(metadata)
     columns = []
-    for field in table.schema:
-        if field.name in ("timestamp", "workload") or not _is_number(field.type):
+    for column in table.schema:
+        if column.name in ("timestamp", "workload") or not _is_number(column.type):
             continue
-        known = described.get(field.name, {})
-        level = known.get("level", _level_from_prefix(field.name))
+        known = described.get(column.name, {})
+        level = known.get("level", _level_from_prefix(column.name))
         level = level if level in (1, 2, 3) else 1
         is_derived = known.get("derived") is True
         columns.append(
-            TraceColumn(field.name, int(level), str(known.get("unit", "")), is_derived)
+            TraceColumn(column.name, int(level), str(known.get("unit", "")), is_derived)
         )
     if not columns:
         raise TraceError(f"{path.name} has no numeric indicator column")
