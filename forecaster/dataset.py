@@ -27,7 +27,10 @@ class Examples:
     Args:
         inputs: B windows with G targets each.
         actual: `(B, G, H)` in the target's normalised unit, zero where unobserved.
-        weight: `(B, G, H)` window scale over series scale, zero where unobserved or padded.
+        weight: `(B, G, H)` square root of window scale over series scale, zero where unobserved or
+            padded. The scores count errors in the series' scale, which would be the whole ratio;
+            but then a few bursts hold most of the gradient, and less is learned from the same
+            history (`servegen`, first 80 %: CRPS 0.532 against 0.517, seed 7).
     """
 
     inputs: NetInputs
@@ -173,7 +176,7 @@ def make_examples(
         actual.append(torch.from_numpy(np.where(seen, (raw - location) / scale, 0).astype("f4")))
         # A window made larger weighs no more than the one it was made from.
         of_unit = unit[chunk.which[:, None], targets] * np.maximum(factor, 1)[:, None]
-        share = scale / of_unit[..., None]
+        share = np.sqrt(scale / of_unit[..., None])
         weight.append(torch.from_numpy((share * seen).astype(np.float32)))
     return Examples(NetInputs.concatenate(parts), torch.cat(actual), torch.cat(weight))
 

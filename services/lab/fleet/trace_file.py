@@ -175,9 +175,7 @@ def _columns(table: pa.Table, metadata: dict[str, object], path: Path) -> tuple[
         level = known.get("level", _level_from_prefix(column.name))
         level = level if level in (1, 2, 3) else 1
         is_derived = known.get("derived") is True
-        columns.append(
-            TraceColumn(column.name, int(level), str(known.get("unit", "")), is_derived)
-        )
+        columns.append(TraceColumn(column.name, int(level), str(known.get("unit", "")), is_derived))
     if not columns:
         raise TraceError(f"{path.name} has no numeric indicator column")
     return tuple(columns)

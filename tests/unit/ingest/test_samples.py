@@ -49,7 +49,8 @@ def test_each_reason(series: int, at_us: int, value: float, reason: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("series", "at_us", "value"), [(0, 100, 0.0), (0, 200, 1e18), (1, 300, 1.0), (1, 150, -4.0), (0, 150, -0.0)]
+    ("series", "at_us", "value"),
+    [(0, 100, 0.0), (0, 200, 1e18), (1, 300, 1.0), (1, 150, -4.0), (0, 150, -0.0)],
 )
 def test_what_is_usable(series: int, at_us: int, value: float) -> None:
     accepted, refused = screen(make_samples([series], [at_us], [value]), BOUNDS)
