@@ -46,14 +46,14 @@ class AdaptConfig:
 
     recent_steps: int = 432
     held_ratio: float = 0.15
-    max_windows: int = 3072
+    max_windows: int = 2048
     replay_ratio: float = 0.35
-    max_held_windows: int = 1024
+    max_held_windows: int = 768
     batch: int = 128
     epochs: int = 4
     patience: int = 1
-    learning_rate: float = 5e-4
-    min_gain: float = 0.002
+    learning_rate: float = 1e-3
+    min_gain: float = 0.0
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -206,6 +206,11 @@ def _learn(
         weight_decay=0.0,  # it would pull at the rows of workloads that are not among the series
         loss="crps",
         workload_dropout=0.0,
+        # Few steps on few windows: what keeps a fit from learning by heart would drown the signal.
+        dropout=0.0,
+        input_dropout=0.0,
+        input_noise=0.0,
+        indicator_dropout=0.0,
     )
     levels = np.array(model.config.window.quantile_levels)
     stage = MarginalStage(net, train, held, levels, setting)
