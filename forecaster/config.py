@@ -78,9 +78,8 @@ class ModelConfig:
         heads: Attention heads; divides `width`.
         attention: `hierarchical`, `full` or `none`.
         has_window_skip: Whether the head mixes the window's own quantiles (else only last value).
-        flow_layers: Coupling layers of the flow copula; 0 means a Gaussian copula.
+        flow_layers: Coupling layers of the flow; 0 means a Gaussian copula.
         flow_hidden: Hidden width of its conditioners.
-        flow_bins: Rational-quadratic bins.
         flow_context: Width of the encoding it is conditioned on.
         members: Networks trained side by side from different first parameters, whose quantiles are
             averaged. A history of weeks holds few independent windows, and what one network makes
@@ -92,10 +91,9 @@ class ModelConfig:
     heads: int = 4
     attention: str = "hierarchical"
     has_window_skip: bool = True
-    flow_layers: int = 2
+    flow_layers: int = 3
     flow_hidden: int = 32
-    flow_bins: int = 6
-    flow_context: int = 16
+    flow_context: int = 32
     members: int = 3
 
     def __post_init__(self) -> None:
@@ -158,7 +156,7 @@ class TrainConfig:
     indicator_dropout: float = 0.2
     shift_share: float = 0.1
     average_decay: float = 0.98
-    flow_epochs: int = 3
+    flow_epochs: int = 6
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -34,16 +34,22 @@ GROUPS = {
     ),
     "ablations": (
         "model",
-        "model_full_attention",
-        "model_no_attention",
-        "model_gaussian_copula",
-        "model_nll",
-        "model_last_value_skip",
+        "single",
+        "single_full_attention",
+        "single_no_attention",
+        "single_gaussian_copula",
+        "single_nll",
+        "single_last_value_skip",
+        "single_undisturbed",
     ),
 }
 """Names that stand for several forecasters; `all` is every one on offer."""
 MODEL = ModelConfig()
 TRAIN = TrainConfig()
+SINGLE = replace(MODEL, members=1)
+UNDISTURBED = replace(
+    TRAIN, dropout=0.0, input_dropout=0.0, input_noise=0.0, indicator_dropout=0.0, shift_share=0.0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +94,24 @@ ARMS: dict[str, ArmEntry] = {
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
     "harmony_ungated": ArmEntry(_ungated, "network and online calibration alone"),
     "model": ArmEntry(_model(), "the network alone: no gate, no calibration"),
-    "model_full_attention": ArmEntry(
-        _model(replace(MODEL, attention="full")), "every token reads every other"
+    "single": ArmEntry(_model(SINGLE), "one network instead of an average of several"),
+    "single_full_attention": ArmEntry(
+        _model(replace(SINGLE, attention="full")), "every token reads every other"
     ),
-    "model_no_attention": ArmEntry(
-        _model(replace(MODEL, attention="none")), "the target's own token alone"
+    "single_no_attention": ArmEntry(
+        _model(replace(SINGLE, attention="none")), "the target's own token alone"
     ),
-    "model_gaussian_copula": ArmEntry(
-        _model(replace(MODEL, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
+    "single_gaussian_copula": ArmEntry(
+        _model(replace(SINGLE, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
     ),
-    "model_nll": ArmEntry(
-        _model(train=replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
+    "single_nll": ArmEntry(
+        _model(SINGLE, replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
     ),
-    "model_last_value_skip": ArmEntry(
-        _model(replace(MODEL, has_window_skip=False)), "the head mixes the last value only"
+    "single_last_value_skip": ArmEntry(
+        _model(replace(SINGLE, has_window_skip=False)), "the head mixes the last value only"
+    ),
+    "single_undisturbed": ArmEntry(
+        _model(SINGLE, UNDISTURBED), "no dropout, noise or made-up shifts in training"
     ),
     "best_simple": ArmEntry(_simple(None), "per target the simple forecaster validation picks"),
     "lightgbm": ArmEntry(_lightgbm(has_others=False), "LightGBM quantile trees, global, own lags"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from services.kernel.errors import InvalidInput
 
-OWN = ("harmony", "ensemble", "model")
+OWN = ("harmony", "model", "single")
 """Harmony's own arms: never counted among the peers."""
 REFERENCE = "best_simple"
 
@@ -21,7 +21,7 @@ def table_rows(document: Mapping[str, Any]) -> list[dict[str, object]]:
     models = document["models"]
     reference = models.get(REFERENCE, {}).get("crps")
     rows = []
-    for name, m in models.items():
+    for name, m in sorted(models.items(), key=lambda item: float(item[1]["crps"])):
         seeds = m["crps_by_seed"]
         spread = f" ±{np.std(seeds):.4f}" if len(seeds) > 1 else ""
         rows.append(
@@ -48,12 +48,12 @@ def _ratio(figures: Mapping[str, float], name: str) -> float:
 
 
 def load_documents(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Benchmark documents written by `--json`.
+    """Benchmark documents written by `--json`; those of one task are put together.
 
     Raises:
         InvalidInput: A file is none.
     """
-    found = []
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
     for path in paths:
         try:
             document = json.loads(path.read_text())
@@ -61,8 +61,10 @@ def load_documents(paths: Sequence[Path]) -> list[dict[str, Any]]:
             raise InvalidInput(f"{path}: not a readable JSON file ({error})") from error
         if not isinstance(document, dict) or "models" not in document:
             raise InvalidInput(f"{path}: no benchmark document of `harmony bench forecast --json`")
-        found.append(document)
-    return found
+        task = (document["protocol"], document["data"], document["test_windows"])
+        first = found.setdefault(task, document)
+        first["models"] = {**first["models"], **document["models"]}
+    return list(found.values())
 
 
 def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from forecaster.dataset import Origins
 from forecaster.metrics import crps_of_quantiles, crps_of_samples, pinball, variogram_score
+from forecaster.predict import paths_by_rank, stratified
 from forecaster.quantiles import interpolation_matrix, mean_of
 from services.lab.bench.arm import LEVELS, F32Array, Prediction
 from services.lab.bench.task import BenchTask, Truth
@@ -20,7 +21,7 @@ INTERVALS = (0.5, 0.8, 0.95, 0.99)
 UPPER_LEVELS = (0.9, 0.95, 0.98, 0.99, 0.995)
 """Single quantiles whose coverage is reported: the decider lives on the upper tail."""
 PATH_LEVEL = 0.99
-INDEPENDENT_PATHS = 200
+INDEPENDENT_PATHS = 500
 
 
 def score(
@@ -163,10 +164,10 @@ def _path_scores(
 
 
 def _independent_paths(quantiles: F32Array, n_paths: int, rng: np.random.Generator) -> F32Array:
-    """(B, S, H) stratified draws of each step's own distribution, in random order."""
+    """(B, S, H) draws of each step's own distribution, made as joint paths are, in random order.
+
+    The points are stratified and drawn anew per step in both, so that only the dependence differs.
+    """
     n_rows, _, n_steps = quantiles.shape
-    u = (np.arange(n_paths) + 0.5) / n_paths
-    values = np.einsum("sq,bqh->bsh", interpolation_matrix(LEVELS, u), quantiles)
-    order = rng.random((n_rows, n_paths, n_steps)).argsort(axis=1)
-    shuffled: F32Array = np.take_along_axis(values, order, axis=1)
-    return shuffled
+    scores = rng.random((n_rows, n_paths, n_steps), dtype=np.float32)
+    return paths_by_rank(quantiles, LEVELS, scores, stratified(n_paths, n_steps, rng))

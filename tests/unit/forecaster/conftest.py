@@ -42,7 +42,7 @@ def small_config(**train: object) -> ForecasterConfig:
     }
     return ForecasterConfig(
         WindowConfig(context=48, horizon=4, recent=24, season_past=6),
-        ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_bins=4, flow_context=4),
+        ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
         TrainConfig(**{**settings, **train}),
     )
 

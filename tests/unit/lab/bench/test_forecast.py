@@ -27,7 +27,7 @@ from services.lab.bench.shipped_arm import ShippedArm
 from services.lab.bench.task import BenchTask, Protocol
 
 SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_bins=4, flow_context=4),
+    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
     train=TrainConfig(
         max_windows=300, max_validation_windows=100, batch=64, epochs=1, flow_epochs=1
     ),
