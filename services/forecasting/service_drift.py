@@ -220,6 +220,14 @@ def refit_reason(
     return None
 
 
+def is_fit_due(app: Forecasting) -> bool:
+    """Whether the scheduled fit is due: none has begun for the interval."""
+    with app.engine.connect() as connection:
+        last_fit_at = repository_drift.load_last_fit_at(connection)
+    interval = timedelta(seconds=app.settings.fit_interval_s)
+    return last_fit_at is None or app.clock.now() - last_fit_at >= interval
+
+
 def fit_as_requested(app: Forecasting, request_id: int | None) -> FitOutcome:
     """Fit; a model that drift asked for says so in its reason."""
     outcome = service_fit.fit_models(app)

@@ -37,11 +37,13 @@ def sweep() -> None:
 
 
 @job_task(jobs.FORECAST_FIT)
-def fit_forecaster(request_id: int | None = None) -> None:
-    """Train, back-test, register."""
+def fit_forecaster(request_id: int | None = None, is_scheduled: bool = False) -> None:
+    """Train, back-test, register; a scheduled call only when the last fit is old enough."""
     from services.forecasting import deps, service_drift
 
-    service_drift.fit_as_requested(deps.get_forecasting(), request_id)
+    app = deps.get_forecasting()
+    if not is_scheduled or service_drift.is_fit_due(app):
+        service_drift.fit_as_requested(app, request_id)
 
 
 @job_task(jobs.FORECAST_ADAPT)

@@ -35,6 +35,10 @@ def task_modules(queues: str) -> list[str]:
     return sorted({module for name in names for module in TASK_MODULES[name]})
 
 
+FIT_CHECKS = 24
+"""How often per interval the scheduled fit asks whether it is due."""
+
+
 def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
     """Periodic jobs, each with its interval in seconds and its queue."""
 
@@ -47,7 +51,11 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         every(jobs.FORECAST_SWEEP, settings.sweep_interval_s),
         every(jobs.DECIDE_SWEEP, settings.sweep_interval_s),
         every(jobs.FORECAST_SCORE, settings.score_interval_s),
-        every(jobs.FORECAST_FIT, settings.fit_interval_s),
+        {
+            # Beat forgets across restarts when it sent what: ask often, the job knows what is due.
+            **every(jobs.FORECAST_FIT, settings.fit_interval_s / FIT_CHECKS),
+            "kwargs": {"is_scheduled": True},
+        },
         every(jobs.DECIDE_FIT, settings.fit_interval_s),
         every(jobs.RETENTION, settings.retention_interval_s),
     ]

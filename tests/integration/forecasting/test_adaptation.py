@@ -471,3 +471,14 @@ def test_the_jobs_have_their_tasks(app: Forecasting, monkeypatch: pytest.MonkeyP
     celery.tasks[FORECAST_FIT]()
     celery.tasks[FORECAST_FIT](request_id=3)
     assert asked == [None, 3]
+
+
+def test_a_scheduled_fit_is_due_only_when_the_last_one_is_old_enough(
+    app: Forecasting, trained: tuple[bytes, str, ForecasterConfig], clock_at_fit: FixedClock
+) -> None:
+    assert service_drift.is_fit_due(app)
+    promote(app, trained)
+    assert not service_drift.is_fit_due(app)
+    interval = timedelta(seconds=app.settings.fit_interval_s)
+    later = replace(app, clock=FixedClock(FITTED_AT + interval))
+    assert service_drift.is_fit_due(later)
