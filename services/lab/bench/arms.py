@@ -9,7 +9,7 @@ from forecaster.baselines import POOLS
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.kernel.errors import InvalidInput
 from services.lab.bench.arm import Arm
-from services.lab.bench.own_arms import ModelArm, SimpleArm
+from services.lab.bench.own_arms import ColdArm, ModelArm, SimpleArm
 from services.lab.bench.peers_lightgbm import LightGbmArm
 from services.lab.bench.peers_neuralforecast import (
     DEEPAR,
@@ -94,6 +94,9 @@ ARMS: dict[str, ArmEntry] = {
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
     "harmony_ungated": ArmEntry(_ungated, "network and online calibration alone"),
     "model": ArmEntry(_model(), "the network alone: no gate, no calibration"),
+    "model_cold": ArmEntry(
+        ColdArm, "the network for workloads unknown by name with 48 steps of history"
+    ),
     "single": ArmEntry(_model(SINGLE), "one network instead of an average of several"),
     "single_full_attention": ArmEntry(
         _model(replace(SINGLE, attention="full")), "every token reads every other"

@@ -15,6 +15,7 @@ from forecaster.features import gather_windows
 from forecaster.fit import FitProgress, fit
 from forecaster.metrics import crps_of_quantiles
 from forecaster.predict import TrainedModel
+from forecaster.types import Windows
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, F32Array, Prediction, Tell
 from services.lab.bench.scores import cell_means
@@ -62,15 +63,22 @@ class FittedModel:
     n_parameters: int
 
     def predict(
-        self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
+        self,
+        task: BenchTask,
+        origins: Origins,
+        n_paths: int,
+        rng: np.random.Generator,
+        n_shown: int | None = None,
     ) -> Prediction:
-        """See `Fitted`."""
+        """See `Fitted`; `n_shown` hides all but the newest steps of the context."""
         quantiles: list[F32Array] = []
         paths: list[F32Array] = []
         demand = task.demand_target()
         for at in _chunks(origins):
             own = origins.take(at)
             windows = gather_windows(task.series, own.which, own.position, task.window)
+            if n_shown is not None:
+                windows = young(windows, n_shown)
             targets = task.targets[own.which]
             answer = self.model.predict(windows, task.window.horizon, n_paths, rng)
             paths.append(answer.paths)
@@ -81,6 +89,55 @@ class FittedModel:
                 found = answer.quantiles[:, None]
             quantiles.append(found)
         return Prediction(np.concatenate(quantiles), np.concatenate(paths))
+
+
+@dataclass(frozen=True, slots=True)
+class ColdArm:
+    """The network for a workload that has just begun: unknown by name, `n_steps` of history.
+
+    Attributes:
+        n_steps: Steps of context that are shown; older ones and all seasons are unobserved.
+    """
+
+    n_steps: int = 48
+
+    def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedCold:
+        """See `Arm`."""
+        return FittedCold(ModelArm().fit(task, seed, tell), self.n_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedCold:
+    """See `Fitted`."""
+
+    warm: FittedModel
+    n_steps: int
+
+    @property
+    def n_parameters(self) -> int:
+        """Of the network."""
+        return self.warm.n_parameters
+
+    def predict(
+        self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
+    ) -> Prediction:
+        """See `Fitted`; an origin whose demand is not seen in what is shown keeps its context."""
+        renamed = tuple(replace(s, workload=f"new/{s.workload}") for s in task.series)
+        cold = replace(task, series=renamed)
+        return self.warm.predict(cold, origins, n_paths, rng, n_shown=self.n_steps)
+
+
+def young(windows: Windows, n_shown: int) -> Windows:
+    """Windows whose history began `n_shown` steps before the origin."""
+    n_steps = windows.values.shape[1]
+    recent = np.arange(n_steps) >= n_steps - n_shown
+    has_demand = (windows.demand()[1] & recent).any(axis=1)
+    keep = recent | ~has_demand[:, None]
+    return replace(
+        windows,
+        observed=windows.observed & keep[..., None],
+        season_observed=windows.season_observed & ~has_demand[:, None, None, None],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from services.lab.bench.forecast_report import (
     summary_rows,
     table_rows,
 )
-from services.lab.bench.own_arms import ModelArm, SimpleArm
+from services.lab.bench.own_arms import FittedCold, ModelArm, SimpleArm
 from services.lab.bench.shipped_arm import ShippedArm
 from services.lab.bench.task import BenchTask, Protocol
 
@@ -117,6 +117,22 @@ def test_what_would_be_served_is_gated_calibrated_and_never_reads_ahead(task: Be
     other = replace(task, series=(replace(one, values=values), *task.series[1:]))
     again = fitted.predict(other, origins, 20, make_rng(1, "x"))
     np.testing.assert_array_equal(found.quantiles, again.quantiles)
+
+
+def test_a_cold_workload_is_forecast_from_its_newest_steps_alone(task: BenchTask) -> None:
+    fitted = FittedCold(ModelArm(SMALL).fit(task, 7, lambda _line: None), 48)
+    origins = task.test_origins().take(np.array([3]))
+    one = task.series[origins.which[0]]
+    values = one.values.copy()
+    values[: int(origins.position[0]) + 1 - 48] = 1e6
+    changed = list(task.series)
+    changed[origins.which[0]] = replace(one, values=values)
+    other = replace(task, series=tuple(changed))
+    before = fitted.predict(task, origins, 5, make_rng(1, "x"))
+    after = fitted.predict(other, origins, 5, make_rng(1, "x"))
+    np.testing.assert_array_equal(before.quantiles, after.quantiles)
+    warm = fitted.warm.predict(task, origins, 5, make_rng(1, "x"))
+    assert not np.array_equal(before.quantiles, warm.quantiles)
 
 
 def test_names_and_groups() -> None:
