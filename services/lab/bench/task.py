@@ -236,6 +236,9 @@ def _units(
             low = np.where(observed, values, np.inf).min(axis=0)
             spread = np.where(observed, values, -np.inf).max(axis=0) - low
         for g, d in enumerate(targets[i]):
-            # A constant has range zero; MinMax scaling leaves it as it is (scikit-learn's rule).
-            units[i, g] = spread[d] if d >= 0 and spread[d] > 0 else 1.0
+            if d < 0:
+                continue
+            # A constant has range zero: its errors count as shares of its value.
+            size = float(np.abs(values[observed[:, d], d]).max(initial=0.0))
+            units[i, g] = spread[d] if spread[d] > 0 else max(size, 1.0)
     return units

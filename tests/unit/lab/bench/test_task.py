@@ -48,13 +48,13 @@ def test_the_paper_protocol_forecasts_original_indicators_constants_included(pat
     assert task.window.horizon == 1
 
 
-def test_minmax_units_come_from_the_training_part_and_a_constant_counts_as_it_is(
+def test_minmax_units_come_from_the_training_part_and_a_constant_counts_by_its_value(
     path: Path,
 ) -> None:
     task = load_task(path, Protocol.FISHER_H12)
     train = task.series[0].values[:700]
     assert task.units[0, 0] == pytest.approx(np.ptp(train[:, 0]))
-    assert task.units[0, 1] == 1.0
+    assert task.units[0, 1] == 4.0
 
 
 def test_truth_is_what_followed_the_origin(path: Path) -> None:
