@@ -70,11 +70,13 @@ def load_documents(paths: Sequence[Path]) -> list[dict[str, Any]]:
 def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, object]]:
     """Per panel `arm` against the best peer, and the geometric mean over panels.
 
+    The best peer is that of the CRPS; the pinball loss at 99 % is set against the lowest of any.
+
     Raises:
         InvalidInput: A document lacks `arm` or has no peer.
     """
     rows: list[dict[str, object]] = []
-    ratios = []
+    ratios, tails = [], []
     for document in documents:
         models = document["models"]
         peers = {k: v for k, v in models.items() if not k.startswith(OWN)}
@@ -84,6 +86,8 @@ def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[
         own = models[arm]
         ratio = own["crps"] / peers[best]["crps"]
         ratios.append(ratio)
+        tail = min(float(m["pinball"]["0.99"]) for m in peers.values())
+        tails.append(own["pinball"]["0.99"] / tail)
         rows.append(
             {
                 "panel": document["data"],
@@ -92,6 +96,7 @@ def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[
                 "best peer": best,
                 "its CRPS": f"{peers[best]['crps']:.4f}",
                 "ratio": f"{ratio:.3f}",
+                "99 % loss ratio": f"{tails[-1]:.3f}",
                 "80 %": f"{own['coverage']['0.8']:.1%}",
                 "95 %": f"{own['coverage']['0.95']:.1%}",
                 "99 %": f"{own['coverage']['0.99']:.1%}",
@@ -100,8 +105,8 @@ def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[
                 "sum joint/indep": f"{_ratio(own, 'path_sum_crps'):.3f}",
             }
         )
-    mean = float(np.exp(np.mean(np.log(ratios))))
-    rows.append({"panel": "geometric mean", "ratio": f"{mean:.3f}"})
+    means = [f"{float(np.exp(np.mean(np.log(found)))):.3f}" for found in (ratios, tails)]
+    rows.append({"panel": "geometric mean", "ratio": means[0], "99 % loss ratio": means[1]})
     return [{key: row.get(key) for key in rows[0]} for row in rows]
 
 
