@@ -121,9 +121,10 @@ def bench_forecast_summary(
     )
 
     documents = load_documents(files)
-    tables = {f"{model} against the best peer": summary_rows(documents, model)}
     if is_detailed:
         tables = {f"{d['data']}, {d['protocol']}": table_rows(d) for d in documents}
+    else:
+        tables = {f"{model} against the best peer": summary_rows(documents, model)}
     for title, rows in tables.items():
         if is_markdown:
             console.print(f"\n{title}\n\n{markdown(rows)}", soft_wrap=True, markup=False)

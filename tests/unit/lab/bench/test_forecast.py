@@ -179,6 +179,15 @@ def test_the_command_writes_the_document(tmp_path: Path, write_trace: Callable[.
     assert set(json.loads(out.read_text())["models"]) == {"best_simple", "blend"}
 
 
+def test_the_details_need_no_harmony_and_print_as_markdown(document: dict, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document))
+    arguments = ["bench", "forecast-summary", str(path), "--detail", "--markdown"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "| best_simple | " in result.output
+
+
 def test_an_unknown_protocol_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app, ["bench", "forecast", "--data", "x.parquet", "--protocol", "fisher"]
