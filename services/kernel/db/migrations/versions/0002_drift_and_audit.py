@@ -15,7 +15,7 @@ IN_TIME_ORDER = (
     ("outcomes", ["step_at", "workload_id"]),
 )
 REFUSE_CHANGE = """
-CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'the audit log is append-only: % is refused', TG_OP
     USING ERRCODE = 'insufficient_privilege';
