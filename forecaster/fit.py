@@ -15,11 +15,11 @@ from forecaster.config import ForecasterConfig
 from forecaster.dataset import is_trainable, make_examples, shuffled, split_origins
 from forecaster.ensemble import validation_weights
 from forecaster.errors import CheckpointError, HistoryTooShort
-from forecaster.flow_fit import correlation_of
+from forecaster.flow_fit import FLOW, FlowStage, correlation_of
 from forecaster.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
 from forecaster.resume import TrainingState, fit_identity, state_from_bytes, state_to_bytes
-from forecaster.stages import FLOW, MARGINALS, FlowStage, MarginalStage, Stage, scores_of
+from forecaster.stages import MARGINALS, MarginalStage, Stage, scores_of
 from forecaster.training import FitProgress
 from forecaster.types import Predictor, Series
 
@@ -174,12 +174,11 @@ class _Trainer:
     def fit_flow(self) -> float:
         """Fit the Gaussian copula, then the coupling layers; returns the gain in nats."""
         train = scores_of(self.net, self.train, self.levels)
-        scores = train[0]
-        if scores.shape[0] < 2 * self.config.window.horizon or self.config.window.horizon == 1:
+        if len(train) < 2 * self.config.window.horizon or self.config.window.horizon == 1:
             return 0.0
-        self.net.flow.set_correlation(correlation_of(scores))
+        self.net.flow.set_correlation(correlation_of(train.z))
         held = scores_of(self.net, self.validation, self.levels)
-        if self.config.model.flow_layers == 0 or held[0].shape[0] == 0:
+        if self.config.model.flow_layers == 0 or len(held) == 0:
             return 0.0
         stage = FlowStage(self.net.flow, train, held, self.config.train.flow_epochs)
         self._run(stage)

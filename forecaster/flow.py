@@ -102,7 +102,7 @@ class Conditioner(nn.Module):
         return raw.flatten(0, 1)
 
 
-class AffineCoupling(AffineCouplingTransform):  # type: ignore[misc]
+class AffineCoupling(AffineCouplingTransform):  # type: ignore[misc]  # nflows is untyped
     """The affine coupling of nflows with a symmetric, bounded log scale."""
 
     def _scale_and_shift(self, transform_params: Tensor) -> tuple[Tensor, Tensor]:

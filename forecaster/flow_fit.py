@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor
 
 from forecaster.errors import TrainingDiverged
 from forecaster.flow import FlowCopula
+from forecaster.training import batches, load_optimiser, named, optimiser_tensors, set_rate
 
+FLOW = "flow"
+"""Name of the stage."""
 BATCH = 512
 RATE = 8e-3
 LAST_RATE = 0.02
@@ -36,6 +40,11 @@ class Scores:
     def __len__(self) -> int:
         """Number of windows N."""
         return int(self.z.shape[0])
+
+    def to(self, device: torch.device) -> Scores:
+        """The same on a device."""
+        present = None if self.present is None else self.present.to(device)
+        return Scores(self.z.to(device), self.encoding.to(device), present)
 
     def rows(self, index: Tensor) -> Scores:
         """The windows at `index`."""
@@ -86,6 +95,97 @@ def flow_rate(step: int, n_steps: int) -> float:
     return RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
+class FlowStage:
+    """Coupling layers and base, by maximum likelihood of the normal scores; a `Stage`."""
+
+    name = FLOW
+
+    def __init__(
+        self,
+        flow: FlowCopula,
+        train: Scores,
+        held: Scores,
+        n_epochs: int,
+    ) -> None:
+        """Start at the flow's present parameters.
+
+        Args:
+            flow: Flow on the device to train on, its Gaussian copula already fitted; the scales of
+                its base are set apart before the first step.
+            train: Training windows, on the CPU.
+            held: Later windows, on the CPU.
+            n_epochs: Passes.
+        """
+        self.flow, self.n_epochs = flow, n_epochs
+        self.train = train
+        self.device = flow.cholesky.device
+        self.held = held.to(self.device)
+        self.start = self.best = self._held_out()
+        self.best_state = copy.deepcopy(flow.state_dict())
+        self.optimiser = torch.optim.Adam(flow.parameters(), lr=RATE)
+        self.n_steps = 0
+
+    @property
+    def gain(self) -> float:
+        """Validation log-likelihood gained over the Gaussian copula, nats per window."""
+        return self.best - self.start
+
+    @torch.no_grad()
+    def _held_out(self) -> float:
+        return float(self._log_prob(self.held).mean()) if len(self.held) else -math.inf
+
+    def _log_prob(self, scores: Scores) -> Tensor:
+        return self.flow.log_prob(scores.z, scores.encoding, scores.present)
+
+    def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
+        """See `forecaster.stages.Stage`."""
+        total, count = 0.0, 0
+        if self.n_steps == 0:
+            self.flow.spread_scales()
+        n_per_epoch = math.ceil(len(self.train) / BATCH)
+        for index in batches(len(self.train), BATCH, generator):
+            set_rate(self.optimiser, flow_rate(self.n_steps, self.n_epochs * n_per_epoch))
+            loss = -self._log_prob(self.train.rows(index).to(self.device)).mean()
+            if not torch.isfinite(loss):
+                epoch = self.n_steps // n_per_epoch + 1
+                raise TrainingDiverged(f"flow loss is {loss.item()} in epoch {epoch}")
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(self.flow.parameters(), GRADIENT_NORM)
+            self.optimiser.step()
+            self.n_steps += 1
+            total, count = total + float(loss.detach()), count + 1
+        return total / count, -self._held_out()
+
+    def judge(self, validation_loss: float) -> bool:
+        """See `forecaster.stages.Stage`."""
+        if -validation_loss > self.best:
+            self.best, self.best_state = -validation_loss, copy.deepcopy(self.flow.state_dict())
+        return False
+
+    def finish(self) -> None:
+        """See `forecaster.stages.Stage`."""
+        self.flow.load_state_dict(self.best_state)
+
+    def numbers(self) -> dict[str, float]:
+        """See `forecaster.stages.Stage`."""
+        return {"start": self.start, "best": self.best, "n_steps": self.n_steps}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `forecaster.stages.Stage`."""
+        return {
+            **named("best", self.best_state),
+            **named("optimiser", optimiser_tensors(self.optimiser)),
+        }
+
+    def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
+        """See `forecaster.stages.Stage`."""
+        self.start, self.best = numbers["start"], numbers["best"]
+        self.n_steps = int(numbers["n_steps"])
+        self.best_state = {k: v.to(self.device) for k, v in parts["best"].items()}
+        load_optimiser(self.optimiser, parts["optimiser"])
+
+
 def fit_flow(
     flow: FlowCopula, train: Scores, held: Scores, n_epochs: int, generator: torch.Generator
 ) -> FlowGain:
@@ -102,36 +202,8 @@ def fit_flow(
         TrainingDiverged: If the loss stops being finite.
     """
     flow.set_correlation(correlation_of(train.z, train.present))
-    gaussian = best = _held_out(flow, held)
-    best_state = copy.deepcopy(flow.state_dict())
-    if flow.n_layers == 0 or n_epochs == 0:
-        return FlowGain(gaussian, gaussian)
-    flow.spread_scales()
-    optimiser = torch.optim.Adam(flow.parameters(), lr=RATE)
-    n_steps, step = n_epochs * math.ceil(len(train) / BATCH), 0
-    for epoch in range(1, n_epochs + 1):
-        for index in torch.split(torch.randperm(len(train), generator=generator), BATCH):
-            for group in optimiser.param_groups:
-                group["lr"] = flow_rate(step, n_steps)
-            loss = -_log_prob(flow, train.rows(index)).mean()
-            if not torch.isfinite(loss):
-                raise TrainingDiverged(f"flow loss is {loss.item()} in epoch {epoch}")
-            optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(flow.parameters(), GRADIENT_NORM)
-            optimiser.step()
-            step += 1
-        now = _held_out(flow, held)
-        if now > best:
-            best, best_state = now, copy.deepcopy(flow.state_dict())
-    flow.load_state_dict(best_state)
-    return FlowGain(gaussian, best)
-
-
-def _log_prob(flow: FlowCopula, scores: Scores) -> Tensor:
-    return flow.log_prob(scores.z, scores.encoding, scores.present)
-
-
-@torch.no_grad()
-def _held_out(flow: FlowCopula, held: Scores) -> float:
-    return float(_log_prob(flow, held).mean()) if len(held) else -math.inf
+    stage = FlowStage(flow, train, held, n_epochs if flow.n_layers else 0)
+    for _ in range(stage.n_epochs):
+        stage.judge(stage.run_epoch(generator)[1])
+    stage.finish()
+    return FlowGain(stage.start, stage.best)

@@ -1,8 +1,7 @@
-"""The two stages of training: marginals on the CRPS, then the flow copula on their PIT scores."""
+"""Stages of training, and the first: marginals on the CRPS. The second is in `flow_fit`."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
@@ -14,8 +13,7 @@ from forecaster.augment import disturb
 from forecaster.config import TrainConfig
 from forecaster.dataset import Examples
 from forecaster.errors import TrainingDiverged
-from forecaster.flow import FlowCopula
-from forecaster.flow_fit import BATCH, RATE, flow_rate
+from forecaster.flow_fit import Scores
 from forecaster.layers import Dropout
 from forecaster.likelihood import LikelihoodLoss
 from forecaster.model import ForecastNet
@@ -24,8 +22,10 @@ from forecaster.quantiles import pit_and_log_density
 from forecaster.training import (
     Average,
     PinballLoss,
+    batches,
     examples_on,
     load_optimiser,
+    named,
     optimiser_tensors,
     rate_factor,
     set_rate,
@@ -35,7 +35,7 @@ from forecaster.types import F64
 GRADIENT_NORM = 1.0
 DIVERGED_RATIO = 20.0
 EVALUATION_BATCH = 1024
-MARGINALS, FLOW = "marginals", "flow"
+MARGINALS = "marginals"
 Loss = Callable[[Tensor, Examples], Tensor]
 """Normalised quantiles `(B, G, H, Q)` and the examples they are for, to a mean loss."""
 
@@ -73,13 +73,6 @@ class Stage(Protocol):
     def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
         """Take back what `numbers` and `tensors` gave, the latter split by its first name."""
         ...
-
-
-def batches(n_rows: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Row numbers of all rows in a random order, `size` at a time."""
-    order = torch.randperm(n_rows, generator=generator)
-    for start in range(0, n_rows, size):
-        yield order[start : start + size]
 
 
 def chunks(examples: Examples) -> Iterator[Examples]:
@@ -199,9 +192,9 @@ class MarginalStage:
     def tensors(self) -> dict[str, Tensor]:
         """See `Stage`."""
         return {
-            **_named("average", self.average.state()),
-            **_named("best", self.best_state),
-            **_named("optimiser", optimiser_tensors(self.optimiser)),
+            **named("average", self.average.state()),
+            **named("best", self.best_state),
+            **named("optimiser", optimiser_tensors(self.optimiser)),
         }
 
     def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
@@ -213,98 +206,9 @@ class MarginalStage:
         load_optimiser(self.optimiser, parts["optimiser"])
 
 
-class FlowStage:
-    """The coupling layers, by maximum likelihood of the normal scores."""
-
-    name = FLOW
-
-    def __init__(
-        self,
-        flow: FlowCopula,
-        train: tuple[Tensor, Tensor],
-        validation: tuple[Tensor, Tensor],
-        n_epochs: int,
-    ) -> None:
-        """Start at the flow's present parameters.
-
-        Args:
-            flow: Flow on the device to train on, its Gaussian copula already fitted; the scales of
-                its base are set apart before the first step.
-            train: Scores `(N, H)` and encodings `(N, E)`, on the CPU.
-            validation: The same of the validation part.
-            n_epochs: Passes.
-        """
-        self.flow, self.n_epochs = flow, n_epochs
-        self.scores, self.encodings = train
-        self.device = flow.cholesky.device
-        self.held = (validation[0].to(self.device), validation[1].to(self.device))
-        self.start = self.best = self._held_out()
-        self.best_state = copy.deepcopy(flow.state_dict())
-        self.optimiser = torch.optim.Adam(flow.parameters(), lr=RATE)
-        self.n_steps = 0
-
-    @property
-    def gain(self) -> float:
-        """Validation log-likelihood gained over the Gaussian copula, nats per window."""
-        return self.best - self.start
-
-    @torch.no_grad()
-    def _held_out(self) -> float:
-        return float(self.flow.log_prob(*self.held).mean())
-
-    def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
-        """See `Stage`."""
-        total, count = 0.0, 0
-        if self.n_steps == 0:
-            self.flow.spread_scales()
-        n_all = self.n_epochs * math.ceil(len(self.scores) / BATCH)
-        for index in batches(len(self.scores), BATCH, generator):
-            set_rate(self.optimiser, flow_rate(self.n_steps, n_all))
-            scores, encodings = self.scores[index], self.encodings[index]
-            log_prob = self.flow.log_prob(scores.to(self.device), encodings.to(self.device))
-            loss = -log_prob.mean()
-            if not torch.isfinite(loss):
-                raise TrainingDiverged(f"flow loss is {loss.item()}")
-            self.optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            torch.nn.utils.clip_grad_norm_(self.flow.parameters(), GRADIENT_NORM)
-            self.optimiser.step()
-            self.n_steps += 1
-            total, count = total + float(loss.detach()), count + 1
-        return total / count, -self._held_out()
-
-    def judge(self, validation_loss: float) -> bool:
-        """See `Stage`."""
-        if -validation_loss > self.best:
-            self.best, self.best_state = -validation_loss, copy.deepcopy(self.flow.state_dict())
-        return False
-
-    def finish(self) -> None:
-        """See `Stage`."""
-        self.flow.load_state_dict(self.best_state)
-
-    def numbers(self) -> dict[str, float]:
-        """See `Stage`."""
-        return {"start": self.start, "best": self.best, "n_steps": self.n_steps}
-
-    def tensors(self) -> dict[str, Tensor]:
-        """See `Stage`."""
-        return {
-            **_named("best", self.best_state),
-            **_named("optimiser", optimiser_tensors(self.optimiser)),
-        }
-
-    def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
-        """See `Stage`."""
-        self.start, self.best = numbers["start"], numbers["best"]
-        self.n_steps = int(numbers["n_steps"])
-        self.best_state = {k: v.to(self.device) for k, v in parts["best"].items()}
-        load_optimiser(self.optimiser, parts["optimiser"])
-
-
 @torch.no_grad()
-def scores_of(net: ForecastNet, examples: Examples, levels: F64) -> tuple[Tensor, Tensor]:
-    """Normal scores `(N, H)` and encodings `(N, E)` of targets observed over all of H, on the CPU.
+def scores_of(net: ForecastNet, examples: Examples, levels: F64) -> Scores:
+    """Normal scores and encodings of targets observed over all of H, on the CPU.
 
     Args:
         net: Network, on any device.
@@ -320,8 +224,4 @@ def scores_of(net: ForecastNet, examples: Examples, levels: F64) -> tuple[Tensor
         u, _ = pit_and_log_density(q, levels, chunk.actual[whole].numpy())
         scores.append(normal_scores(u))
         encodings.append(encoding.cpu()[whole])
-    return torch.cat(scores), torch.cat(encodings)
-
-
-def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+    return Scores(torch.cat(scores), torch.cat(encodings))

@@ -131,3 +131,15 @@ def examples_on(batch: Examples, device: torch.device) -> Examples:
     return Examples(
         inputs_on(batch.inputs, device), batch.actual.to(device), batch.weight.to(device)
     )
+
+
+def batches(n_rows: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Row numbers of all rows in a random order, `size` at a time."""
+    order = torch.randperm(n_rows, generator=generator)
+    for start in range(0, n_rows, size):
+        yield order[start : start + size]
+
+
+def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under names that begin with `prefix`."""
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}

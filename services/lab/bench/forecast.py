@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def bench_forecast(
     for seed in seeds:
         for name, arm in arms.items():
             started = time.perf_counter()
-            fitted = arm.fit(task, seed, lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
+            fitted = arm.fit(task, seed, partial(_tell_of, tell, name))
             train_s = time.perf_counter() - started
             tell(f"{name}: forecasting {origins.which.size} windows")
             started = time.perf_counter()
@@ -89,6 +90,10 @@ def bench_forecast(
             figures["params"] = fitted.n_parameters
             runs[name].append(figures)
     return ForecastBench(task, tuple(seeds), runs)
+
+
+def _tell_of(tell: Tell, name: str, line: str) -> None:
+    tell(f"{name}: {line}")
 
 
 def _mean(runs: Sequence[Any]) -> Any:
