@@ -17,7 +17,9 @@ from typing import Literal
 
 import numpy as np
 
-from decider.policies.view import FloatArray, PolicyView
+from decider.policies.grid import GridView, Knob, Solo, column, count_settings
+from decider.policies.knobs import knob_value
+from decider.policies.view import BoolArray, FloatArray, PolicyView
 
 _GUARD = 1e-9
 
@@ -205,12 +207,32 @@ def _limited(
     return np.clip(limited, seen.min_replicas, seen.max_replicas)
 
 
-def hpa_step(
-    seen: HpaObservation, config: HpaConfig, state: HpaState
-) -> tuple[FloatArray, HpaState]:
-    """One sync of the controller for every element of the arrays.
+def reactive_proposal(seen: HpaObservation, config: HpaConfig) -> FloatArray:
+    """Steps 0–5: the raw proposal; NaN where the metric is an error or a guard answers instead."""
+    return np.where(_is_guarded(seen), np.nan, proposed_replicas(seen, config))
 
-    `config.target_percent` is ignored in favour of `seen.target_percent`.
+
+def _is_off(seen: HpaObservation) -> BoolArray:
+    is_off: BoolArray = (seen.replicas == 0) & (seen.min_replicas > 0)
+    return is_off
+
+
+def _is_guarded(seen: HpaObservation) -> BoolArray:
+    is_outside = (seen.replicas > seen.max_replicas) | (seen.replicas < seen.min_replicas)
+    is_guarded: BoolArray = _is_off(seen) | is_outside
+    return is_guarded
+
+
+def behaved(
+    proposal: FloatArray, seen: HpaObservation, config: HpaConfig, state: HpaState
+) -> tuple[FloatArray, HpaState]:
+    """Steps 6–8, and the guards' answer where there is no proposal.
+
+    Args:
+        proposal: Raw proposals, NaN where there is none.
+        seen: What the controller read.
+        config: Behaviour.
+        state: Proposals and scale events so far.
 
     Returns:
         Replicas wanted (whole numbers as floats), and the memory for the next sync.
@@ -218,16 +240,10 @@ def hpa_step(
     if not state.proposals:
         # a controller that starts records the current count as its first recommendation
         state = HpaState(((seen.now_s, seen.replicas + 0.0),), state.changes)
-    proposal = proposed_replicas(seen, config)
-    is_off = (seen.replicas == 0) & (seen.min_replicas > 0)
-    is_outside = (seen.replicas > seen.max_replicas) | (seen.replicas < seen.min_replicas)
-    proposal = np.where(is_off | is_outside, np.nan, proposal)
-
-    wanted = _stabilised(proposal, seen, config, state)
-    desired = _limited(wanted, seen, config, state)
+    desired = _limited(_stabilised(proposal, seen, config, state), seen, config, state)
     jump = np.clip(seen.replicas, seen.min_replicas, seen.max_replicas)
     desired = np.where(np.isfinite(proposal), desired, jump)
-    desired = np.where(is_off, 0.0, desired)
+    desired = np.where(_is_off(seen), 0.0, desired)
 
     keep_s = max(config.up.stabilisation_s, config.down.stabilisation_s)
     longest_s = max((p.period_s for p in config.up.policies + config.down.policies), default=0.0)
@@ -243,6 +259,84 @@ def _newer(
     return tuple(entry for entry in entries if entry[0] > after_s)
 
 
+def hpa_step(
+    seen: HpaObservation, config: HpaConfig, state: HpaState
+) -> tuple[FloatArray, HpaState]:
+    """One sync of the controller for every element of the arrays.
+
+    `config.target_percent` is ignored in favour of `seen.target_percent`.
+
+    Returns:
+        Replicas wanted (whole numbers as floats), and the memory for the next sync.
+    """
+    return behaved(reactive_proposal(seen, config), seen, config, state)
+
+
+def observed(view: GridView, target_percent: Knob) -> HpaObservation:
+    """What the controller reads of a grid, each part broadcastable to (G, W)."""
+    return HpaObservation(
+        now_s=view.now_s,
+        load=view.last_demand(),
+        ready=view.ready,
+        unready=view.starting,
+        replicas=view.replicas,
+        capacity=view.capacity,
+        min_replicas=view.min_replicas,
+        max_replicas=view.max_replicas,
+        target_percent=column(target_percent),
+    )
+
+
+def require_whole_percent(target_percent: Knob) -> None:
+    """Refuse targets that an HPA cannot be given.
+
+    Raises:
+        ValueError: If a target is not a whole per cent above 0.
+    """
+    targets = np.atleast_1d(np.asarray(target_percent, dtype=float))
+    if not np.all((targets > 0) & (targets == np.round(targets))):
+        raise ValueError(f"target_percent={target_percent} must be whole numbers > 0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HpaGrid:
+    """HPAs with G targets on W workloads.
+
+    Attributes:
+        target_percent: Target utilisation, whole per cent: the knob. It replaces the config's.
+        config: All other settings.
+    """
+
+    target_percent: Knob
+    config: HpaConfig = field(default_factory=HpaConfig)
+
+    def __post_init__(self) -> None:
+        """Check the knob."""
+        require_whole_percent(self.target_percent)
+
+    @property
+    def name(self) -> str:
+        """`hpa`, or `hpa_clipped` for the reading in which the metric saturates at 1."""
+        return "hpa_clipped" if self.config.is_clipped else "hpa"
+
+    @property
+    def n_settings(self) -> int:
+        """G."""
+        return count_settings(self.target_percent)
+
+    def label(self, setting: int) -> str:
+        """The target of one setting."""
+        return f"target {knob_value(self.target_percent, setting):g} %"
+
+    def initial_state(self) -> HpaState:
+        """No recommendation recorded yet."""
+        return HpaState()
+
+    def decide(self, view: GridView, state: HpaState) -> tuple[FloatArray, HpaState]:
+        """One sync on the last completed step's demand."""
+        return hpa_step(observed(view, self.target_percent), self.config, state)
+
+
 @dataclass(frozen=True, slots=True)
 class Hpa:
     """The HPA as a policy for one workload."""
@@ -256,20 +350,4 @@ class Hpa:
 
     def decide(self, view: PolicyView, state: HpaState) -> tuple[int, HpaState]:
         """One sync on the last completed step's demand."""
-        load = view.demand[-1] if view.demand.size else np.nan
-        numbers = np.array(
-            [
-                load,
-                view.ready,
-                view.starting + view.pending,
-                view.replicas,
-                view.capacity_per_replica,
-                view.min_replicas,
-                view.max_replicas,
-                self.config.target_percent,
-            ],
-            dtype=float,
-        )
-        seen = HpaObservation(view.now_s, *numbers.reshape(-1, 1))
-        desired, state = hpa_step(seen, self.config, state)
-        return int(desired[0]), state
+        return Solo(HpaGrid(self.config.target_percent, self.config)).decide(view, state)
