@@ -2,8 +2,9 @@
 
 Each workload has a loss by count (its SLA risk and shortage, weighted by its class). For a price
 `mu` per GPU every workload takes the count with the least `loss + mu * gpus * count`; `mu` is
-bisected until the budget holds, and what integrality leaves over goes, replica by replica, where
-it averts most loss per GPU. Minimum replicas come first. Shapes: W workloads, K candidates.
+bisected until the budget holds, what integrality leaves over goes, replica by replica, where it
+averts most loss per GPU, and a bounded search (`decider.choice`) exchanges what that missed.
+Minimum replicas come first. Shapes: W workloads, K candidates, Q prices.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decider.choice import Choices, improve
 from decider.types import FloatArray, IntArray
 
 N_BISECTIONS = 60
+PRICES: FloatArray = np.concatenate([[0.0], np.logspace(-3, 6, 46)])
+"""(Q,) prices in USD per GPU-hour at which workloads say what they would take; the last one is
+beyond every loss that can be met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,10 @@ def allocate(claims: Claims, budget_gpus: int) -> Allocation:
     Args:
         claims: What is asked for.
         budget_gpus: GPUs that may be used together.
+
+    Returns:
+        The counts. They keep the budget unless the least counts alone exceed it: then everyone
+        has the least, and the allocation says so.
     """
     if int((claims.wanted * claims.gpus).sum()) <= budget_gpus:
         return Allocation(claims.wanted.copy(), 0.0, True)
@@ -67,7 +76,17 @@ def allocate(claims: Claims, budget_gpus: int) -> Allocation:
         used = int((_taken(claims, middle) * claims.gpus).sum())
         low, high = (low, middle) if used <= budget_gpus else (middle, high)
     granted = _repair(claims, _taken(claims, high), budget_gpus)
+    granted = _repair(claims, _exchange(claims, granted, high, budget_gpus), budget_gpus)
     return Allocation(granted, high, True)
+
+
+def demand_at(claims: Claims, prices: FloatArray) -> IntArray:
+    """(W, Q) counts taken at prices (Q,) per GPU; the least at the highest price.
+
+    What a workload would take at every price is all that the rest of the fleet must know of it.
+    """
+    counts = np.stack([_taken(claims, float(price)) for price in prices[:-1]], axis=1)
+    return np.concatenate([counts, claims.low[:, None]], axis=1)
 
 
 def _highest_price(claims: Claims) -> float:
@@ -77,10 +96,25 @@ def _highest_price(claims: Claims) -> float:
 
 def _taken(claims: Claims, price: float) -> IntArray:
     """(W,) counts taken at a price per GPU; among equals the smaller."""
-    offset = np.arange(claims.loss.shape[1])
-    cost = claims.loss + price * claims.gpus[:, None] * offset
-    cost = np.where(claims.low[:, None] + offset <= claims.wanted[:, None], cost, np.inf)
+    cost = _open_loss(claims) + price * claims.gpus[:, None] * np.arange(claims.loss.shape[1])
     return np.asarray(claims.low + np.argmin(cost, axis=1), dtype=np.int64)
+
+
+def _open_loss(claims: Claims) -> FloatArray:
+    """(W, K) losses; infinite beyond the count asked for."""
+    counts = claims.low[:, None] + np.arange(claims.loss.shape[1])
+    return np.where(counts <= claims.wanted[:, None], claims.loss, np.inf)
+
+
+def _exchange(claims: Claims, granted: IntArray, price: float, budget_gpus: int) -> IntArray:
+    """Move replicas between workloads where that averts more loss."""
+    offset = np.arange(claims.loss.shape[1])
+    problem = Choices(
+        _open_loss(claims),
+        (claims.gpus[:, None] * offset)[:, :, None],
+        np.array([budget_gpus - int((claims.low * claims.gpus).sum())]),
+    )
+    return claims.low + improve(problem, np.array([price]), granted - claims.low)
 
 
 def _best_step(claims: Claims, row: int, at: int, room: int) -> tuple[float, int]:
