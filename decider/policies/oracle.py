@@ -11,12 +11,61 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.view import PolicyView, replicas_for
+from decider.policies.grid import FloatArray, GridView, Knob, Solo, count_settings
+from decider.policies.history import duration_text
+from decider.policies.knobs import knob_value, require_within
+from decider.policies.view import PolicyView
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OracleGrid:
+    """`n_t = ceil(max demand over [t, t + lookahead] / capacity)` with the true future.
+
+    Attributes:
+        lookahead_s: Time a start needs; whole steps are covered.
+        name: Name in tables.
+    """
+
+    lookahead_s: Knob
+    name: str = "oracle"
+
+    def __post_init__(self) -> None:
+        """Check the knob."""
+        require_within("lookahead_s", self.lookahead_s, 0.0, is_low_open=False)
+
+    @property
+    def n_settings(self) -> int:
+        """See `GridPolicy`."""
+        return count_settings(self.lookahead_s)
+
+    def label(self, setting: int) -> str:
+        """See `GridPolicy`."""
+        return f"looks {duration_text(knob_value(self.lookahead_s, setting))} ahead"
+
+    def initial_state(self) -> None:
+        """It has no memory."""
+        return
+
+    def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
+        """Replicas for the largest demand that a start ordered now could be needed for.
+
+        Raises:
+            ValueError: If the view carries no future.
+        """
+        if view.future is None:
+            raise ValueError("the oracle needs view.future, the true demand from now on")
+        if view.future.shape[1] == 0:
+            return view.answer(np.full(view.shape, np.nan)), None
+        n_ahead = np.ceil(np.atleast_1d(self.lookahead_s) / view.step_s).astype(np.int64)
+        ahead = view.future[:, : 1 + int(n_ahead.max())]
+        peaks = np.fmax.accumulate(np.where(np.isfinite(ahead), ahead, np.nan), axis=1)
+        level = peaks[:, np.minimum(n_ahead, ahead.shape[1] - 1)].T
+        return view.answer(view.replicas_for(level)), None
 
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """`n_t = ceil(max demand over [t, t + lookahead] / capacity)` with the true future.
+    """One setting of `OracleGrid`, for one workload.
 
     Attributes:
         lookahead_s: Time a start needs; whole steps are covered.
@@ -28,8 +77,10 @@ class Oracle:
 
     def __post_init__(self) -> None:
         """Check the knob."""
-        if self.lookahead_s < 0:
-            raise ValueError(f"lookahead_s={self.lookahead_s} must be >= 0")
+        self._grid()
+
+    def _grid(self) -> OracleGrid:
+        return OracleGrid(self.lookahead_s)
 
     def n_lookahead_steps(self, step_s: float) -> int:
         """Steps whose start lies within the look-ahead, after the one that begins now."""
@@ -45,10 +96,4 @@ class Oracle:
         Raises:
             ValueError: If the view carries no future.
         """
-        if view.future is None:
-            raise ValueError("the oracle needs view.future, the true demand from now on")
-        ahead = view.future[: 1 + self.n_lookahead_steps(view.step_s)]
-        known = ahead[np.isfinite(ahead)]
-        if known.size == 0:
-            return view.hold(), None
-        return view.bounded(int(replicas_for(float(known.max()), view.capacity_per_replica))), None
+        return Solo(self._grid()).decide(view, state)

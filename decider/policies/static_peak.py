@@ -6,12 +6,67 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.view import PolicyView, replicas_for
+from decider.policies.grid import FloatArray, GridView, Knob, Solo, column, count_settings
+from decider.policies.knobs import knob_value, require_within
+from decider.policies.trailing_percentile import known_percentiles
+from decider.policies.view import PolicyView
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StaticGrid:
+    """`n = ceil(percentile(history) * (1 + margin) / capacity)`, fixed at the first decision.
+
+    A workload without any observed demand holds, and is fixed at the first decision that has some.
+
+    Attributes:
+        percentile: Percentile of the demand seen until then, 100 for its peak.
+        margin: Relative headroom on top.
+        name: Name in tables.
+    """
+
+    percentile: Knob = 100.0
+    margin: Knob = 0.0
+    name: str = "static_peak"
+
+    def __post_init__(self) -> None:
+        """Check the knobs."""
+        require_within("percentile", self.percentile, 0.0, 100.0, is_low_open=False)
+        require_within("margin", self.margin, -1.0)
+        count_settings(self.percentile, self.margin)
+
+    @property
+    def n_settings(self) -> int:
+        """See `GridPolicy`."""
+        return count_settings(self.percentile, self.margin)
+
+    def label(self, setting: int) -> str:
+        """See `GridPolicy`."""
+        margin_percent = 100 * knob_value(self.margin, setting)
+        return f"p{knob_value(self.percentile, setting):g} of history + {margin_percent:g} %"
+
+    def initial_state(self) -> FloatArray | None:
+        """Nothing fixed yet."""
+        return None
+
+    def decide(
+        self, view: GridView, state: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """The counts fixed at the first decision; the state is (G, W), NaN where not fixed."""
+        fixed = np.full(view.shape, np.nan) if state is None else state
+        is_open = np.isnan(fixed).any(axis=0)
+        if is_open.any():
+            percentiles, which = np.unique(
+                np.atleast_1d(np.asarray(self.percentile, dtype=float)), return_inverse=True
+            )
+            level = known_percentiles(view.demand, percentiles)[which]
+            wanted = view.replicas_for(level * (1.0 + column(self.margin)))
+            fixed = np.where(is_open, np.broadcast_to(wanted, view.shape), fixed)
+        return view.answer(fixed), fixed
 
 
 @dataclass(frozen=True, slots=True)
 class StaticPeak:
-    """`n = ceil(percentile(history) * (1 + margin) / capacity)`, fixed at the first decision.
+    """One setting of `StaticGrid`, for one workload.
 
     Attributes:
         percentile: Percentile of the history's demand, 100 for its peak.
@@ -25,22 +80,15 @@ class StaticPeak:
 
     def __post_init__(self) -> None:
         """Check the knobs."""
-        if not 0 <= self.percentile <= 100:
-            raise ValueError(f"percentile={self.percentile} must be in [0, 100]")
-        if self.margin <= -1:
-            raise ValueError(f"margin={self.margin} must be > -1")
+        self._grid()
 
-    def initial_state(self) -> int | None:
+    def _grid(self) -> StaticGrid:
+        return StaticGrid(self.percentile, self.margin)
+
+    def initial_state(self) -> FloatArray | None:
         """Nothing fixed yet."""
         return None
 
-    def decide(self, view: PolicyView, state: int | None) -> tuple[int, int | None]:
+    def decide(self, view: PolicyView, state: FloatArray | None) -> tuple[int, FloatArray | None]:
         """The count fixed at the first decision; hold while no demand has been observed."""
-        if state is not None:
-            return view.bounded(state), state
-        known = view.demand[np.isfinite(view.demand)]
-        if known.size == 0:
-            return view.hold(), None
-        level = float(np.percentile(known, self.percentile)) * (1.0 + self.margin)
-        fixed = int(replicas_for(level, view.capacity_per_replica))
-        return view.bounded(fixed), fixed
+        return Solo(self._grid()).decide(view, state)

@@ -11,15 +11,79 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.view import PolicyView, replicas_for
+from decider.policies.grid import FloatArray, GridView, Knob, Solo, column, count_settings
+from decider.policies.history import duration_text
+from decider.policies.knobs import knob_value, require_within
+from decider.policies.view import PolicyView
+
+_MAX_SELECTED = 32
+"""From so many order statistics on, sorting is cheaper than selecting them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrailingPercentileGrid:
+    """`n = ceil((1 + margin) * percentile(demand of the last window) / capacity)`.
+
+    Percentiles interpolate linearly between order statistics. Unobserved steps are left out; if
+    the window holds no observation the policy holds. Work is done once per distinct window.
+
+    Attributes:
+        window_s: Length of the trailing window; at least one step is always used.
+        percentile: Percentile in [0, 100].
+        margin: Relative headroom on top.
+        name: Name in tables.
+    """
+
+    window_s: Knob = 3600.0
+    percentile: Knob = 95.0
+    margin: Knob = 0.1
+    name: str = "trailing_percentile"
+
+    def __post_init__(self) -> None:
+        """Check the knobs."""
+        require_within("window_s", self.window_s, 0.0)
+        require_within("percentile", self.percentile, 0.0, 100.0, is_low_open=False)
+        require_within("margin", self.margin, -1.0)
+        count_settings(self.window_s, self.percentile, self.margin)
+
+    @property
+    def n_settings(self) -> int:
+        """See `GridPolicy`."""
+        return count_settings(self.window_s, self.percentile, self.margin)
+
+    def label(self, setting: int) -> str:
+        """See `GridPolicy`."""
+        return (
+            f"p{knob_value(self.percentile, setting):g} of "
+            f"{duration_text(knob_value(self.window_s, setting))} "
+            f"+ {100 * knob_value(self.margin, setting):g} %"
+        )
+
+    def initial_state(self) -> None:
+        """It has no memory beyond the demand it is shown."""
+        return
+
+    def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
+        """Replicas for the trailing percentile; hold when the window is empty."""
+        n_window = np.maximum(1.0, np.atleast_1d(self.window_s) // view.step_s)
+        windows, of_window = np.unique(n_window, return_inverse=True)
+        percentiles, of_percentile = np.unique(
+            np.atleast_1d(np.asarray(self.percentile, dtype=float)), return_inverse=True
+        )
+        n_columns = view.demand.shape[1]
+        levels = np.stack(
+            [
+                known_percentiles(view.demand[:, max(0, n_columns - int(n)) :], percentiles)
+                for n in windows
+            ]
+        )
+        level = levels[of_window, of_percentile] * (1.0 + column(self.margin))
+        return view.answer(view.replicas_for(level)), None
 
 
 @dataclass(frozen=True, slots=True)
 class TrailingPercentile:
-    """`n = ceil((1 + margin) * percentile(demand of the last window) / capacity)`.
-
-    Percentiles interpolate linearly between order statistics. Unobserved steps are left out; if
-    the window holds no observation the policy holds.
+    """One setting of `TrailingPercentileGrid`, for one workload.
 
     Attributes:
         window_s: Length of the trailing window; at least one step is always used.
@@ -35,12 +99,10 @@ class TrailingPercentile:
 
     def __post_init__(self) -> None:
         """Check the knobs."""
-        if self.window_s <= 0:
-            raise ValueError(f"window_s={self.window_s} must be > 0")
-        if not 0 <= self.percentile <= 100:
-            raise ValueError(f"percentile={self.percentile} must be in [0, 100]")
-        if self.margin <= -1:
-            raise ValueError(f"margin={self.margin} must be > -1")
+        self._grid()
+
+    def _grid(self) -> TrailingPercentileGrid:
+        return TrailingPercentileGrid(self.window_s, self.percentile, self.margin)
 
     def n_window_steps(self, step_s: float) -> int:
         """Steps in the window, at least one."""
@@ -52,12 +114,37 @@ class TrailingPercentile:
 
     def decide(self, view: PolicyView, state: None) -> tuple[int, None]:
         """Replicas for the trailing percentile; hold when the window is empty."""
-        window = view.demand[-self.n_window_steps(view.step_s) :]
-        known = window[np.isfinite(window)]
-        if known.size == 0:
-            return view.hold(), None
-        level = ordered_percentile(np.sort(known).tolist(), self.percentile) * (1.0 + self.margin)
-        return view.bounded(int(replicas_for(level, view.capacity_per_replica))), None
+        return Solo(self._grid()).decide(view, state)
+
+
+def known_percentiles(values: FloatArray, percentiles: FloatArray) -> FloatArray:
+    """Percentiles of the finite values of each row, linear between order statistics.
+
+    Args:
+        values: (W, n) values; what is not finite is left out.
+        percentiles: (P,) in [0, 100].
+
+    Returns:
+        (P, W); NaN for a row without a finite value.
+    """
+    is_known = np.isfinite(values)
+    n_known = is_known.sum(axis=1)
+    if values.shape[1] == 0:
+        return np.full((percentiles.size, values.shape[0]), np.nan)
+    position = np.maximum(n_known - 1, 0) * percentiles[:, None] / 100.0
+    low = position.astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(n_known - 1, 0))
+    selected = np.unique([low, high])
+    if not is_known.all():
+        values = np.where(is_known, values, np.nan)
+    if selected.size <= _MAX_SELECTED:
+        ordered = np.partition(values, selected, axis=1)
+    else:
+        ordered = np.sort(values, axis=1)
+    rows = np.arange(values.shape[0])
+    below, above = ordered[rows, low], ordered[rows, high]
+    levels: FloatArray = below + (position - low) * (above - below)
+    return levels
 
 
 def ordered_percentile(ordered: Sequence[float], percentile: float) -> float:
