@@ -1,0 +1,271 @@
+"""Which GPU types a workload runs on: the mix of variants at least cost under several budgets.
+
+A workload's loss depends on its total capacity alone; a variant is one kind of replica (GPU type,
+GPUs, capacity, price). For every capacity level only minimal mixes matter (taking one replica away
+falls below the level). One option per workload is chosen under one budget per GPU type: the same
+shadow prices that share one budget (`decider.fleet`), one for each type, found by projected
+subgradient steps on the dual; then a repair by whole options and a bounded search
+(`decider.choice`). Shapes: W workloads, V variants, L levels, K options, T GPU types.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.choice import Choices, dual_bound, improve
+from decider.types import FloatArray, IntArray, require
+
+N_PRICE_STEPS = 400
+MAX_MIXES = 20_000
+"""Mixes of one workload that are looked at; beyond, the request is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One kind of replica.
+
+    Attributes:
+        gpu_type: Name of the GPU type.
+        gpus_per_replica: GPUs of one replica.
+        capacity: Load that one replica serves within the SLO.
+        price_usd_per_gpu_hour: Price of one GPU.
+        least: Replicas that are kept in any case.
+        most: Replicas that may run.
+    """
+
+    gpu_type: str
+    gpus_per_replica: int
+    capacity: float
+    price_usd_per_gpu_hour: float
+    least: int = 0
+    most: int = 1_000
+
+    def __post_init__(self) -> None:
+        """Refuse impossible variants."""
+        require(self.gpus_per_replica >= 1, f"gpus_per_replica={self.gpus_per_replica}: >= 1")
+        require(0 < self.capacity < math.inf, f"capacity={self.capacity} must be > 0, finite")
+        price = self.price_usd_per_gpu_hour
+        require(0 <= price < math.inf, f"price_usd_per_gpu_hour={price} must be >= 0, finite")
+        require(
+            0 <= self.least <= self.most,
+            f"least={self.least}, most={self.most}: 0 <= least <= most",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Need:
+    """What a workload loses by its total capacity.
+
+    Attributes:
+        variants: What it may run on.
+        levels: (L,) total capacities that make a difference, rising, in the unit of demand.
+        loss_usd_per_hour: (L + 1,) loss below the first level, then from each level on; it never
+            rises. SLA risk and shortage, weighted by the class, in USD per hour.
+    """
+
+    variants: tuple[Variant, ...]
+    levels: FloatArray
+    loss_usd_per_hour: FloatArray
+
+    def __post_init__(self) -> None:
+        """Refuse what is no falling step function."""
+        require(len(self.variants) >= 1, "variants must hold at least one variant")
+        require(self.levels.ndim == 1, f"levels has shape {self.levels.shape}, must be (L,)")
+        n = self.levels.size + 1
+        shape = self.loss_usd_per_hour.shape
+        require(shape == (n,), f"loss_usd_per_hour has shape {shape}, must be (L + 1,) = ({n},)")
+        known = np.concatenate([self.levels, self.loss_usd_per_hour])
+        require(bool(np.isfinite(known).all()), "levels and loss_usd_per_hour must be finite")
+        rising = np.diff(self.levels, prepend=0.0)
+        require(bool((rising > 0).all()), "levels must be > 0 and rise")
+        falling = bool((np.diff(self.loss_usd_per_hour) <= 0).all())
+        require(falling, "loss_usd_per_hour must not rise with capacity")
+
+    def loss_at(self, capacity: float) -> float:
+        """Loss in USD per hour at a total capacity."""
+        reached = int(np.searchsorted(self.levels, capacity * (1 + 1e-12), side="right"))
+        return float(self.loss_usd_per_hour[reached])
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What every workload runs on.
+
+    Attributes:
+        counts: Per workload the replicas of each of its variants.
+        cost_usd_per_hour: Price of the replicas and losses, over all workloads.
+        bound_usd_per_hour: No mix within the budgets costs less than this.
+        shadow_price_usd_per_gpu_hour: By GPU type: cost averted by one more GPU.
+        is_feasible: The least counts alone fit the budgets; if not, these are the least counts.
+    """
+
+    counts: tuple[tuple[int, ...], ...]
+    cost_usd_per_hour: float
+    bound_usd_per_hour: float
+    shadow_price_usd_per_gpu_hour: dict[str, float]
+    is_feasible: bool
+
+
+def choose_mix(needs: Sequence[Need], budgets: dict[str, int]) -> Mix:
+    """Choose replicas per variant at least cost.
+
+    Args:
+        needs: W workloads.
+        budgets: GPUs by type; a type that is not listed has no budget.
+
+    Raises:
+        InvalidRequest: There is no workload, a budget is negative, or a workload has too many
+            mixes to look at.
+    """
+    require(len(needs) >= 1, "needs must hold at least one workload")
+    require(all(b >= 0 for b in budgets.values()), f"budgets={budgets} must be >= 0")
+    types = tuple(budgets)
+    mixes = [_mixes(need) for need in needs]
+    problem = _to_choices(needs, mixes, types, budgets)
+    start = np.zeros(len(needs), dtype=np.int64)  # option 0 is the least of everything
+    is_feasible = bool((problem.used_by(start) <= problem.capacity).all())
+    prices = np.zeros(len(types))
+    chosen = start
+    if is_feasible:
+        prices = _prices(problem)
+        chosen = improve(problem, prices, _repaired(problem, prices, start))
+    return Mix(
+        tuple(tuple(int(n) for n in mix[int(at)]) for mix, at in zip(mixes, chosen, strict=True)),
+        problem.cost_of(chosen),
+        dual_bound(problem, prices) if is_feasible else problem.cost_of(chosen),
+        {name: float(price) for name, price in zip(types, prices, strict=True)},
+        is_feasible,
+    )
+
+
+def _mixes(need: Need) -> IntArray:
+    """(K, V) minimal mixes of every level, the least counts first."""
+    found = {tuple(v.least for v in need.variants)}
+    first = next(iter(found))
+    held = sum(v.least * v.capacity for v in need.variants)
+    for level in need.levels:
+        for extra in _covers(need.variants, float(level) - held):
+            found.add(tuple(a + b for a, b in zip(first, extra, strict=True)))
+            require(
+                len(found) <= MAX_MIXES,
+                f"more than {MAX_MIXES} mixes of {len(need.variants)} variants reach "
+                f"{need.levels.size} levels; give fewer levels or variants",
+            )
+    ordered = [first, *sorted(found - {first})]
+    return np.array(ordered, dtype=np.int64)
+
+
+def _covers(variants: tuple[Variant, ...], level: float) -> Iterator[tuple[int, ...]]:
+    """Extra replicas of each variant whose capacity reaches `level`, none to spare."""
+    head, rest = variants[0], variants[1:]
+    room = head.most - head.least
+    enough = max(0, math.ceil(level / head.capacity - 1e-9))
+    if not rest:
+        if enough <= room:
+            yield (enough,)
+        return
+    for n in range(min(enough, room) + 1):
+        for others in _covers(rest, level - n * head.capacity):
+            yield (n, *others)
+
+
+def _to_choices(
+    needs: Sequence[Need],
+    mixes: Sequence[IntArray],
+    types: tuple[str, ...],
+    budgets: dict[str, int],
+) -> Choices:
+    """Costs and uses of every workload's mixes; rows padded with what is not open."""
+    size = max(len(mix) for mix in mixes)
+    cost = np.full((len(needs), size), np.inf)
+    use = np.zeros((len(needs), size, len(types)), dtype=np.int64)
+    for row, (need, mix) in enumerate(zip(needs, mixes, strict=True)):
+        gpus = np.array([v.gpus_per_replica for v in need.variants])
+        usd = gpus * np.array([v.price_usd_per_gpu_hour for v in need.variants])
+        capacity = mix @ np.array([v.capacity for v in need.variants])
+        lost = np.array([need.loss_at(float(c)) for c in capacity])
+        cost[row, : len(mix)] = mix @ usd + lost
+        for at, name in enumerate(types):
+            is_type = np.array([v.gpu_type == name for v in need.variants])
+            use[row, : len(mix), at] = mix @ (gpus * is_type)
+    return Choices(cost, use, np.array([budgets[name] for name in types], dtype=np.int64))
+
+
+def _prices(problem: Choices) -> FloatArray:
+    """(T,) prices near the dual optimum: Polyak steps towards the best choice known."""
+    rows = np.arange(problem.cost.shape[0])
+    best_prices = prices = np.zeros(problem.capacity.size)
+    best = dual_bound(problem, prices)
+    least = np.zeros(rows.size, dtype=np.int64)
+    target, patience, scale = problem.cost_of(least), 0, 1.0
+    for _ in range(N_PRICE_STEPS):
+        reduced = problem.cost + problem.use @ prices
+        chosen = np.argmin(reduced, axis=1).astype(np.int64)
+        over = problem.used_by(chosen) - problem.capacity
+        value = float(reduced[rows, chosen].sum() - prices @ problem.capacity)
+        if value > best + 1e-12 * abs(best):
+            best, best_prices, patience = value, prices, 0
+        else:
+            patience += 1
+        if patience >= 10:
+            scale, patience = 0.5 * scale, 0
+            target = min(target, problem.cost_of(_repaired(problem, best_prices, least)))
+            prices = best_prices
+            continue
+        over = np.where((prices <= 0) & (over < 0), 0, over)  # along the border of prices >= 0
+        norm = float(over @ over)
+        if norm == 0 or target - value <= 0:
+            break
+        prices = np.maximum(0.0, prices + scale * (target - value) / norm * over)
+    return best_prices
+
+
+def _repaired(problem: Choices, prices: FloatArray, least: IntArray) -> IntArray:
+    """Options that fit, from those taken at the prices: down where over, then up where it pays."""
+    reduced = problem.cost + problem.use @ prices
+    chosen = np.argmin(reduced, axis=1).astype(np.int64)
+    while (over := problem.used_by(chosen) - problem.capacity).max(initial=0) > 0:
+        move = _best_move(problem, chosen, np.maximum(over, 0))
+        if move is None:
+            return _filled(problem, prices, least)
+        chosen[move[0]] = move[1]
+    return _filled(problem, prices, chosen)
+
+
+def _best_move(problem: Choices, chosen: IntArray, over: IntArray) -> tuple[int, int] | None:
+    """The option whose cost per GPU freed of the types that are over is least."""
+    rows = np.arange(chosen.size)
+    held = problem.use[rows, chosen][:, None, :]
+    freed = np.minimum(held - problem.use, over)
+    gain = np.where(over > 0, freed, 0).sum(axis=2)
+    # Types that are kept must stay kept: nothing may be taken beyond what is free of them.
+    free = problem.capacity - problem.used_by(chosen)
+    fits = ((problem.use - held <= np.maximum(free, 0)) | (problem.use <= held)).all(axis=2)
+    added = problem.cost - problem.cost[rows, chosen][:, None]
+    rate = np.where((gain > 0) & fits & np.isfinite(added), added / np.maximum(gain, 1), np.inf)
+    best = int(np.argmin(rate))
+    if not np.isfinite(rate.flat[best]):
+        return None
+    return best // rate.shape[1], best % rate.shape[1]
+
+
+def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
+    """Take what fits and saves most per priced GPU, until nothing does."""
+    rows = np.arange(start.size)
+    chosen = start.copy()
+    worth = prices + 1e-6 * (1.0 + prices.max(initial=0.0))
+    while True:
+        free = problem.capacity - problem.used_by(chosen)
+        more = problem.use - problem.use[rows, chosen][:, None, :]
+        saved = problem.cost[rows, chosen][:, None] - problem.cost
+        fits = (more <= free).all(axis=2) & (saved > 1e-9 * (1.0 + np.abs(problem.cost)))
+        taken = np.maximum(more, 0) @ worth + 1e-9
+        rate = np.where(fits, saved / taken, 0.0)
+        best = int(np.argmax(rate))
+        if rate.flat[best] <= 0:
+            return chosen
+        chosen[best // rate.shape[1]] = best % rate.shape[1]
