@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.grid import FloatArray, GridView
+from decider.policies.grid import FloatArray, GridView, Knob
+from decider.policies.view import IntArray
 
 NEVER_S = -np.inf
 """`seen_until_s` of a policy that has seen nothing."""
@@ -58,6 +59,34 @@ class Recent:
         kept: FloatArray = self.values[min(first, self.at_s.size - 1) :, row]
         largest: FloatArray = np.fmax.reduce(kept, axis=0)
         return largest
+
+
+def largest_by_setting(
+    recent: Recent, rows: IntArray, windows_s: Knob, n_settings: int
+) -> FloatArray:
+    """(G, W) `recent.largest` for the row and the window of each setting, once per distinct pair.
+
+    Args:
+        recent: At least one record.
+        rows: (G,) or (1,) row of each setting.
+        windows_s: Window of each setting.
+        n_settings: G.
+    """
+    pairs = [
+        (int(row), float(window_s))
+        for row, window_s in zip(
+            np.broadcast_to(rows, n_settings), np.broadcast_to(windows_s, n_settings), strict=True
+        )
+    ]
+    distinct = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    found = np.stack([recent.largest(row, window_s) for row, window_s in distinct])
+    return found[[distinct[pair] for pair in pairs]]
+
+
+def distinct_values(knob: Knob) -> tuple[FloatArray, IntArray]:
+    """Distinct values of a knob, ascending, and (G,) or (1,) which of them each setting has."""
+    values, which = np.unique(np.atleast_1d(np.asarray(knob, dtype=float)), return_inverse=True)
+    return values, which.astype(np.int64)
 
 
 def nothing_recent(n_rows: int, n_workloads: int) -> Recent:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decider.policies.grid import FloatArray, GridView, Knob, Solo, column, count_settings
+from decider.policies.history import distinct_values
 from decider.policies.knobs import knob_value, require_within
 from decider.policies.trailing_percentile import known_percentiles
 from decider.policies.view import PolicyView
@@ -55,9 +56,7 @@ class StaticGrid:
         fixed = np.full(view.shape, np.nan) if state is None else state
         is_open = np.isnan(fixed).any(axis=0)
         if is_open.any():
-            percentiles, which = np.unique(
-                np.atleast_1d(np.asarray(self.percentile, dtype=float)), return_inverse=True
-            )
+            percentiles, which = distinct_values(self.percentile)
             level = known_percentiles(view.demand, percentiles)[which]
             wanted = view.replicas_for(level * (1.0 + column(self.margin)))
             fixed = np.where(is_open, np.broadcast_to(wanted, view.shape), fixed)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decider.policies.grid import FloatArray, GridView, Knob, Solo, column, count_settings
-from decider.policies.history import duration_text
+from decider.policies.history import distinct_values, duration_text
 from decider.policies.knobs import knob_value, require_within
 from decider.policies.view import PolicyView
 
@@ -66,10 +66,8 @@ class TrailingPercentileGrid:
     def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
         """Replicas for the trailing percentile; hold when the window is empty."""
         n_window = np.maximum(1.0, np.atleast_1d(self.window_s) // view.step_s)
-        windows, of_window = np.unique(n_window, return_inverse=True)
-        percentiles, of_percentile = np.unique(
-            np.atleast_1d(np.asarray(self.percentile, dtype=float)), return_inverse=True
-        )
+        windows, of_window = distinct_values(n_window)
+        percentiles, of_percentile = distinct_values(self.percentile)
         n_columns = view.demand.shape[1]
         levels = np.stack(
             [
