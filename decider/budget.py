@@ -1,25 +1,76 @@
-"""From guarded counts to what the GPU budgets leave of them."""
+"""From guarded counts to what the GPU budgets leave of them.
+
+A budget holds over the whole fleet, which is decided on in shards. Every workload says what it
+would take at each price; at the price at which all of that together fits the budget, each shard
+has its fair part. A shard comes down to its part, rises to it as far as others have come down
+already, and takes what is free and nobody's part. Shapes: W workloads, Q prices, N other shards.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from decider.candidates import effective_bounds
 from decider.fallback import Standing
-from decider.fleet import Allocation, Claims, allocate
+from decider.fleet import PRICES, Allocation, Claims, allocate, demand_at
 from decider.outlook import Outlook
 from decider.reasons import UNREADABLE, Draft, Grant
-from decider.types import ShardRequest, WorkloadInput
+from decider.types import Elsewhere, IntArray, ShardRequest, WorkloadInput, require
 
 VIOLATION_WORTH = 100.0
 """Replica-steps that a step out of SLA counts for when a scarce budget is shared."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What of a budget may be used here.
+
+    Attributes:
+        gpus: GPUs.
+        fleet_price: Least price of `PRICES`, in USD per GPU-hour, at which the fleet fits.
+        held_elsewhere_gpus: GPUs that are held elsewhere.
+        is_feasible: The least counts of the fleet fit the budget.
+    """
+
+    gpus: int
+    fleet_price: float
+    held_elsewhere_gpus: int
+    is_feasible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    """What the counts and losses are taken from."""
+
+    request: ShardRequest
+    outlook: Outlook
+    standings: list[Standing]
+    drafts: list[Draft]
+
+
 def share_budgets(
     request: ShardRequest, outlook: Outlook, standings: list[Standing], drafts: list[Draft]
 ) -> list[Grant]:
-    """Cap counts by the GPU budgets of their types."""
+    """Cap counts by the GPU budgets of their types.
+
+    The sum over the fleet never exceeds a budget by what is granted here, but for least counts
+    (minimum replicas, and what a pause or a freeze holds): they come first. Where they alone exceed
+    the budget everyone has the least. A budget that cannot be read allows no increase.
+
+    Args:
+        request: The shard, with budgets and what is held elsewhere.
+        outlook: Its risks by count.
+        standings: Where each workload stands on the fallback ladder.
+        drafts: Guarded counts.
+
+    Returns:
+        W grants in the request's order.
+    """
     grants = [Grant(d.guarded) for d in drafts]
+    shard = _Shard(request, outlook, standings, drafts)
     by_type: dict[str, list[int]] = {}
     for row, w in enumerate(request.workloads):
         if w.verdict is not None:
@@ -29,45 +80,131 @@ def share_budgets(
         elif w.hardware.gpu_type in request.gpu_budgets:
             by_type.setdefault(w.hardware.gpu_type, []).append(row)
     for gpu_type, rows in by_type.items():
-        budget = request.gpu_budgets[gpu_type]
-        if budget is None:
-            for row in rows:
-                current = request.workloads[row].replicas.spec
-                if drafts[row].guarded > current:
-                    grants[row] = Grant(current, current, 0.0, UNREADABLE)
-            continue
-        claims = _claims(request, outlook, standings, [drafts[r].guarded for r in rows], rows)
-        shared = allocate(claims, budget)
-        for i, row in enumerate(rows):
-            grants[row] = _grant(request.workloads[row], drafts[row], shared, i, budget)
+        shared = _share_type(shard, gpu_type, rows)
+        for row, grant in shared.items():
+            grants[row] = grant
     return grants
 
 
-def _grant(workload: WorkloadInput, draft: Draft, shared: Allocation, i: int, budget: int) -> Grant:
-    granted = int(shared.granted[i])
-    if not shared.is_feasible:
-        granted = min(draft.guarded, max(granted, min(workload.replicas.spec, draft.guarded)))
-        return Grant(granted, granted, 0.0, f"minimum replicas alone exceed {budget} GPUs")
-    if granted == draft.guarded:
-        return Grant(granted)
-    return Grant(granted, granted, shared.shadow_price, f"{budget} GPUs are shared")
+def quota_of(budget: int, held: int, demand: IntArray, elsewhere: Elsewhere) -> Quota:
+    """What of a budget the workloads decided on now may use together.
+
+    The fair parts at the fleet's price fit the budget together, so coming down to them, each in
+    its turn, keeps it; and nobody rises beyond what all others hold at the time.
+
+    Args:
+        budget: GPUs of the whole fleet.
+        held: GPUs that the workloads decided on now hold.
+        demand: (Q,) GPUs that they would take at `PRICES`.
+        elsewhere: The others.
+    """
+    require(
+        demand.shape == elsewhere.demand_gpus.shape[1:] == PRICES.shape,
+        f"demand {demand.shape}, elsewhere {elsewhere.demand_gpus.shape}: Q={PRICES.size} prices",
+    )
+    fits = demand + elsewhere.demand_gpus.sum(axis=0) <= budget
+    at = int(np.argmax(fits)) if fits.any() else PRICES.size - 1
+    fair = int(demand[at])
+    held_elsewhere = int(elsewhere.held_gpus.sum())
+    free = budget - held_elsewhere
+    spare = budget - int(np.maximum(elsewhere.held_gpus, elsewhere.demand_gpus[:, at]).sum())
+    gpus = max(min(fair, max(held, free)), spare, 0)
+    return Quota(gpus, float(PRICES[at]), held_elsewhere, bool(fits.any()))
 
 
-def _claims(
-    request: ShardRequest,
-    outlook: Outlook,
-    standings: list[Standing],
-    wanted: list[int],
-    rows: list[int],
-) -> Claims:
+def _share_type(shard: _Shard, gpu_type: str, rows: list[int]) -> dict[int, Grant]:
+    """Grants of the workloads of one type."""
+    workloads = shard.request.workloads
+    budget = shard.request.gpu_budgets[gpu_type]
+    if budget is None:
+        return {row: _unreadable(workloads[row], shard.drafts[row]) for row in rows}
+    automatic = [row for row in rows if workloads[row].control.is_automatic]
+    by_hand = [row for row in rows if not workloads[row].control.is_automatic]
+    claims = _claims(shard, automatic)
+    taken = demand_at(claims, PRICES)
+    elsewhere = _with_fixed(
+        shard.request.elsewhere.get(gpu_type), _held_gpus(workloads, by_hand), PRICES.size
+    )
+    demand = (taken * claims.gpus[:, None]).sum(axis=0)
+    quota = quota_of(budget, _held_gpus(workloads, automatic), demand, elsewhere)
+    shared = allocate(claims, quota.gpus)
+    shared = replace(shared, is_feasible=shared.is_feasible and quota.is_feasible)
+    used = int((shared.granted * claims.gpus).sum())
+    grants = {
+        row: _grant(shard, row, (shared, i), (budget, quota.gpus), taken[i])
+        for i, row in enumerate(automatic)
+    }
+    left = budget - used - quota.held_elsewhere_gpus + _held_gpus(workloads, by_hand)
+    shared = allocate(_claims(shard, by_hand), max(0, left))
+    for i, row in enumerate(by_hand):
+        grants[row] = _grant(shard, row, (shared, i), (budget, max(0, left)), None)
+    return grants
+
+
+def _held_gpus(workloads: Sequence[WorkloadInput], rows: list[int]) -> int:
+    return sum(workloads[r].replicas.spec * workloads[r].hardware.gpus_per_replica for r in rows)
+
+
+def _with_fixed(elsewhere: Elsewhere | None, held: int, n_prices: int) -> Elsewhere:
+    """Others and what is held by hand here, as a part that stays whatever the price."""
+    others = elsewhere or Elsewhere(np.zeros(0, np.int64), np.zeros((0, n_prices), np.int64))
+    return Elsewhere(
+        np.append(others.held_gpus, held),
+        np.concatenate([others.demand_gpus, np.full((1, n_prices), held)]),
+    )
+
+
+def _unreadable(workload: WorkloadInput, draft: Draft) -> Grant:
+    current = workload.replicas.spec
+    if draft.guarded <= current:
+        return Grant(draft.guarded)
+    return Grant(current, current, 0.0, UNREADABLE)
+
+
+def _grant(
+    shard: _Shard,
+    row: int,
+    shared: tuple[Allocation, int],
+    limits: tuple[int, int],
+    taken: IntArray | None,
+) -> Grant:
+    """One workload's grant, in words where it was cut."""
+    allocation, at = shared
+    budget, quota = limits
+    granted, wanted = int(allocation.granted[at]), shard.drafts[row].guarded
+    demand = () if taken is None else tuple(int(n) for n in taken)
+    if granted == wanted:
+        return Grant(granted, demand=demand)
+    here = f"{budget} GPUs" if quota == budget else f"{budget} GPUs, {quota} of them for these"
+    lost = f"{granted} of {wanted} replicas, {_risk_change(shard, row, wanted, granted)}"
+    if not allocation.is_feasible:
+        detail = f"minimum replicas alone exceed {here}: {lost}"
+        return Grant(granted, granted, 0.0, detail, demand)
+    price = allocation.shadow_price
+    detail = f"{here}, are shared at {price:.2f} USD per GPU-hour: {lost}"
+    return Grant(granted, granted, price, detail, demand)
+
+
+def _risk_change(shard: _Shard, row: int, wanted: int, granted: int) -> str:
+    """What a cut costs, in words."""
+    if shard.standings[row].replicas is not None:
+        return "its risk is unknown without a forecast"
+    index = shard.outlook.grid.row_index(row, np.array([wanted, granted]))
+    before, after = shard.outlook.charge[row, index]
+    return f"estimated risk {after:.2%} instead of {before:.2%}"
+
+
+def _claims(shard: _Shard, rows: list[int]) -> Claims:
     """Losses by count of the workloads that share a type."""
-    low = [_least(request.workloads[row], wanted[i]) for i, row in enumerate(rows)]
-    size = max(want - least for want, least in zip(wanted, low, strict=True)) + 1
+    outlook, workloads = shard.outlook, shard.request.workloads
+    wanted = [shard.drafts[row].guarded for row in rows]
+    low = [_least(workloads[row], shard.drafts[row]) for row in rows]
+    size = max((want - least for want, least in zip(wanted, low, strict=True)), default=0) + 1
     loss = np.zeros((len(rows), size))
     for i, row in enumerate(rows):
         counts = low[i] + np.arange(size)
-        w = request.workloads[row]
-        if standings[row].replicas is not None:
+        w = workloads[row]
+        if shard.standings[row].replicas is not None:
             lost = np.maximum(wanted[i] - counts, 0) / max(wanted[i], 1)
             values = VIOLATION_WORTH * lost
         else:
@@ -77,16 +214,26 @@ def _claims(
             values = VIOLATION_WORTH * risk + outlook.program.shortage_price * short[index]
         usd = w.hardware.usd_per_hour(1.0) or 1.0
         loss[i] = np.minimum.accumulate(w.sla.class_weight * usd * values)
-    gpus = np.array([request.workloads[row].hardware.gpus_per_replica for row in rows])
-    return Claims(loss, np.array(low), np.array(wanted), gpus)
+    gpus = [workloads[row].hardware.gpus_per_replica for row in rows]
+    return Claims(
+        loss,
+        np.array(low, dtype=np.int64),
+        np.array(wanted, dtype=np.int64),
+        np.array(gpus, dtype=np.int64),
+    )
 
 
-def _least(workload: WorkloadInput, wanted: int) -> int:
-    """Least count that the budget may cut a workload to: people's pauses outrank it."""
-    control = workload.control
+def _least(workload: WorkloadInput, draft: Draft) -> int:
+    """Least count that a budget may cut a workload to: what people hold outranks it."""
     if not workload.has_replica_state:
-        return wanted
-    held = control.is_paused or control.freeze is not None or control.scale_out_only
-    if held or control.paused_until_s is not None:
-        return min(wanted, workload.replicas.spec)
-    return min(wanted, effective_bounds(workload)[0])
+        return draft.guarded
+    control, limits = workload.control, workload.limits
+    is_held = (
+        any(s.guard == "paused" and s.detail for s in draft.trace)
+        or control.freeze is not None
+        or control.scale_out_only
+        or not control.is_automatic
+        or limits.scale_down.select_policy == "Disabled"
+    )
+    low = effective_bounds(workload)[0]
+    return min(draft.guarded, max(low, workload.replicas.spec) if is_held else low)

@@ -131,6 +131,7 @@ def _record(
                 shadow_price_usd_per_gpu_hour=grants[row].price,
                 fleet_cap=grants[row].cap,
                 valid_until_s=valid_until_s,
+                budget_demand=grants[row].demand,
             )
         )
     return tuple(decisions)

@@ -33,12 +33,21 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the fleet's budget left of a count."""
+    """What the fleet's budget left of a count.
+
+    Attributes:
+        final: Count granted.
+        cap: The same where the budget cut the count; None where it did not matter.
+        price: Shadow price in USD per GPU-hour.
+        detail: In words.
+        demand: (Q,) counts that would be taken at `decider.fleet.PRICES`; empty without a budget.
+    """
 
     final: int
     cap: int | None = None
     price: float = 0.0
     detail: str = ""
+    demand: tuple[int, ...] = ()
 
 
 _HOLDS = {
@@ -65,7 +74,7 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
         timed = stopped.detail.startswith("paused for")
         return (Reason.HOLD_PAUSED_UNTIL if timed else Reason.HOLD_PAUSED), "paused"
     if grant.final < draft.guarded:
-        return _budget_reason(current, grant), "gpu_budget"
+        return _budget_reason(current, draft, grant), "gpu_budget"
     if grant.final == current:
         return _hold_reason(workload, draft, last)
     is_up = grant.final > current
@@ -75,12 +84,19 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
     if current > high == grant.final:
         return Reason.SCALE_DOWN_BOUNDS, "max_replicas"
     binding = last or _edge(draft, grant.final, (low, high)) or draft.cause
+    if is_up:
+        return _rise(draft), binding
     if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
-        return (Reason.SCALE_UP_FALLBACK if is_up else Reason.SCALE_DOWN_FALLBACK), binding
-    if not is_up:
-        return Reason.SCALE_DOWN_RISK_ALLOWS, binding
+        return Reason.SCALE_DOWN_FALLBACK, binding
+    return Reason.SCALE_DOWN_RISK_ALLOWS, binding
+
+
+def _rise(draft: Draft) -> Reason:
+    """Why a count rises, by what it rests on."""
+    if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
+        return Reason.SCALE_UP_FALLBACK
     floor = draft.cause == "reactive_floor"
-    return (Reason.SCALE_UP_REACTIVE_FLOOR if floor else Reason.SCALE_UP_RISK), binding
+    return Reason.SCALE_UP_REACTIVE_FLOOR if floor else Reason.SCALE_UP_RISK
 
 
 def _edge(draft: Draft, final: int, bounds: tuple[int, int]) -> str:
@@ -90,12 +106,12 @@ def _edge(draft: Draft, final: int, bounds: tuple[int, int]) -> str:
     return "min_replicas" if final == bounds[0] and draft.is_feasible else ""
 
 
-def _budget_reason(current: int, grant: Grant) -> Reason:
+def _budget_reason(current: int, draft: Draft, grant: Grant) -> Reason:
     if grant.detail == UNREADABLE:
         return Reason.HOLD_BUDGET_UNREADABLE
     if grant.final < current:
         return Reason.SCALE_DOWN_GPU_BUDGET
-    return Reason.HOLD_GPU_BUDGET if grant.final == current else Reason.SCALE_UP_RISK
+    return Reason.HOLD_GPU_BUDGET if grant.final == current else _rise(draft)
 
 
 def _hold_reason(workload: WorkloadInput, draft: Draft, last: str) -> tuple[Reason, str]:

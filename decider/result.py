@@ -93,6 +93,8 @@ class Decision:
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
         valid_until_s: After this the decision must not be applied.
+        budget_demand: (Q,) counts that would be taken at `decider.fleet.PRICES`, for the rest of
+            the fleet; empty without a GPU budget.
     """
 
     workload: str
@@ -119,3 +121,4 @@ class Decision:
     shadow_price_usd_per_gpu_hour: float
     fleet_cap: int | None
     valid_until_s: float
+    budget_demand: tuple[int, ...] = ()

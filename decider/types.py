@@ -124,6 +124,8 @@ class Control:
         schedule_min: Lower bound of that schedule.
         schedule_max: Upper bound of that schedule.
         freeze: `ScaleDown` or `Both` while a freeze is in force.
+        is_automatic: Decisions are applied without a human. What others hold is never taken for a
+            GPU budget: nobody knows whether they will let it go.
     """
 
     is_paused: bool = False
@@ -134,6 +136,7 @@ class Control:
     schedule_min: int | None = None
     schedule_max: int | None = None
     freeze: Literal["ScaleDown", "Both"] | None = None
+    is_automatic: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,27 @@ class WorkloadInput:
     has_replica_state: bool = True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Elsewhere:
+    """Workloads of a GPU type that are decided on elsewhere, in N parts (shards).
+
+    Attributes:
+        held_gpus: (N,) GPUs that each part holds or was granted.
+        demand_gpus: (N, Q) GPUs that each part would take at `decider.fleet.PRICES`; a part of
+            which that is not known says what it holds at every price.
+    """
+
+    held_gpus: IntArray
+    demand_gpus: IntArray
+
+    def __post_init__(self) -> None:
+        """Refuse contradictory shapes."""
+        shape, n = self.demand_gpus.shape, self.held_gpus.shape
+        require(len(shape) == 2 and shape[:1] == n, f"demand_gpus {shape}, held_gpus {n}: (N, Q)")
+        known = bool((self.held_gpus >= 0).all() and (self.demand_gpus >= 0).all())
+        require(known, "held_gpus and demand_gpus must be >= 0")
+
+
 @dataclass(frozen=True, slots=True)
 class ShardRequest:
     """A shard's decision inputs.
@@ -285,8 +309,10 @@ class ShardRequest:
         capacity_draws: (W, P) load that one ready replica serves within the SLO.
         lead_time_draws_s: (W, P) posterior predictive draws of the lead time.
         step_s: Step length in seconds.
-        gpu_budgets: GPUs that the shard's workloads of a type may use together; None: the budget
-            could not be read, so no increase is allowed; a type not listed has no budget.
+        gpu_budgets: GPUs that all workloads of a type may use together; None: the budget could not
+            be read, so no increase is allowed; a type not listed has no budget.
+        elsewhere: By GPU type, what the workloads that are not in this request hold and would take;
+            a type not listed has no other workloads.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -295,6 +321,7 @@ class ShardRequest:
     lead_time_draws_s: FloatArray
     step_s: float
     gpu_budgets: Mapping[str, int | None] = field(default_factory=dict)
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check shapes; the content of single rows is judged by the fallback ladder."""
