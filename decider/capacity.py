@@ -71,6 +71,44 @@ class ResponseCurve:
         return low
 
 
+SATURATION = 0.95
+"""Utilisation from which the fitted curve goes on along its tangent: finite for any load."""
+
+
+def congestion(rho: FloatArray, sharpness: FloatArray) -> FloatArray:
+    """`rho**b / (1 - rho)`, with `1 / (1 - rho)` continued by its tangent from SATURATION on.
+
+    An observed latency is finite whatever the load, so a curve that is fitted must be, too. The
+    continuation is once differentiable and rises without bound.
+
+    Args:
+        rho: (...) utilisation, > 0; may exceed 1.
+        sharpness: (...) exponent b, broadcast against `rho`.
+    """
+    below = 1.0 / (1.0 - np.minimum(rho, SATURATION))
+    beyond = np.maximum(rho - SATURATION, 0.0) / (1.0 - SATURATION) ** 2
+    return np.asarray(rho**sharpness * (below + beyond))
+
+
+def utilisation_within(excess: FloatArray, sharpness: FloatArray) -> FloatArray:
+    """Largest utilisation with `rho**b / (1 - rho) <= excess`, by bisection.
+
+    The true curve is inverted, not its continuation: the answer is below 1 and, past SATURATION,
+    on the safe side.
+
+    Args:
+        excess: (...) bound; 0 where it is not positive.
+        sharpness: (...) exponent b, broadcast against `excess`.
+    """
+    shape = np.broadcast_shapes(excess.shape, sharpness.shape)
+    low, high = np.zeros(shape), np.full(shape, 1.0 - 1e-12)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        is_within = middle**sharpness <= excess * (1.0 - middle)
+        low, high = np.where(is_within, middle, low), np.where(is_within, high, middle)
+    return np.where(excess > 0, low, 0.0)
+
+
 def reweight(draws: FloatArray, log_likelihood: FloatArray) -> FloatArray:
     """Particle update between refits: posterior draws resampled by new evidence.
 

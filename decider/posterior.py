@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import nutpie
 import pymc as pm
 
 from decider.errors import PosteriorNotConverged
-from decider.model import CapacityData, StartData, capacity_model, lead_time_model
+from decider.model import (
+    CapacityData,
+    StartData,
+    capacity_model,
+    lead_time_model,
+    response_model,
+)
+from decider.response_model import ResponseData, ResponsePosterior, TypeDraws
 from decider.types import FloatArray
 
 MAX_R_HAT = 1.02
@@ -19,12 +28,27 @@ MAX_DIVERGENT_RATIO = 0.005
 
 @dataclass(frozen=True, slots=True)
 class SamplerConfig:
-    """How much to sample."""
+    """How much to sample.
+
+    Attributes:
+        n_tune: Steps of adaptation per chain.
+        n_draws: Draws kept per chain.
+        n_chains: Chains.
+        target_accept: Acceptance that the step size aims at.
+        is_low_rank: Whether the mass matrix learns the strongest correlations.
+    """
 
     n_tune: int = 500
     n_draws: int = 500
     n_chains: int = 4
     target_accept: float = 0.95
+    is_low_rank: bool = False
+
+
+RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
+"""Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
+trajectory takes four times the steps."""
+RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,39 +133,90 @@ class CapacityPosterior:
 
 def fit_lead_time(data: StartData, config: SamplerConfig, seed: int) -> LeadTimePosterior:
     """Sample the lead-time posterior. Whether it may be used is for `diagnostics` to say."""
-    draws, diagnostics = _sample(lead_time_model(data), config, seed)
+    draws, diagnostics = CompiledModel.of(lead_time_model(data)).sample(config, seed)
     return LeadTimePosterior(draws["mu"], draws["theta"], draws["tau"], draws["sigma"], diagnostics)
 
 
 def fit_capacity(data: CapacityData, config: SamplerConfig, seed: int) -> CapacityPosterior:
     """Sample the capacity posterior. Whether it may be used is for `diagnostics` to say."""
-    draws, diagnostics = _sample(capacity_model(data), config, seed)
+    draws, diagnostics = CompiledModel.of(capacity_model(data)).sample(config, seed)
     capacity = data.prior_load[None, :] * np.exp(draws["deviation"])
     return CapacityPosterior(capacity, diagnostics)
 
 
-def _sample(
-    model: pm.Model, config: SamplerConfig, seed: int
-) -> tuple[dict[str, FloatArray], Diagnostics]:
-    compiled = nutpie.compile_pymc_model(model)
-    trace = nutpie.sample(
-        compiled,
-        tune=config.n_tune,
-        draws=config.n_draws,
-        chains=config.n_chains,
-        cores=1,
-        target_accept=config.target_accept,
-        seed=seed,
-        progress_bar=False,
+def fit_response(
+    data: ResponseData, config: SamplerConfig, seed: int
+) -> tuple[ResponsePosterior, Diagnostics]:
+    """Sample the response curves. Whether they may be used is for the diagnostics to say."""
+    compiled = CompiledModel.of(response_model(data), RESPONSE_START)
+    draws, diagnostics = compiled.sample(config, seed)
+    return to_response(draws, data), diagnostics
+
+
+def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> ResponsePosterior:
+    """Draws of `response_model` by name as curves."""
+    names = ("log_base", "log_queueing", "log_factor")
+    near = data.near()
+    base, queueing, factor = (near[name] + draws[f"{name}_offset"] for name in names)
+    types = [TypeDraws(draws[f"{name}_type"], draws[f"{name}_spread"]) for name in names]
+    return ResponsePosterior(
+        np.exp(base),
+        np.exp(queueing),
+        data.prior_load[None, :] * np.exp(factor),
+        draws["sharpness"],
+        draws["noise"],
+        data.gpu_type,
+        (types[0], types[1], types[2]),
     )
-    chains = {
-        str(name): np.asarray(trace.posterior[name], dtype=np.float64) for name in trace.posterior
-    }
-    n_divergent = int(np.asarray(trace.sample_stats["diverging"]).sum())
-    free = [str(v.name) for v in model.free_RVs]
-    diagnostics = diagnose({n: chains[n] for n in free if n in chains}, n_divergent)
-    flat = {name: c.reshape(-1, *c.shape[2:]) for name, c in chains.items()}
-    return flat, diagnostics
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A model that was compiled once and may be sampled with other data of the same shapes.
+
+    Attributes:
+        compiled: nutpie's form of it.
+        parameters: Names of its free parameters.
+    """
+
+    compiled: Any
+    parameters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: pm.Model, start: Mapping[str, float] | None = None) -> CompiledModel:
+        """Compile a model.
+
+        Args:
+            model: The model.
+            start: Where all chains start, by parameter; the others start around their priors.
+        """
+        given = start or {}
+        free = {v for v in model.free_RVs if str(v.name) not in given}
+        shapes = {str(v.name): tuple(v.shape.eval()) for v in model.free_RVs}
+        points = {name: np.full(shapes[name], value) for name, value in given.items()}
+        compiled = nutpie.compile_pymc_model(model, initial_points=points, jitter_rvs=free)
+        return cls(compiled, tuple(str(v.name) for v in model.free_RVs))
+
+    def sample(
+        self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None
+    ) -> tuple[dict[str, FloatArray], Diagnostics]:
+        """Draws by parameter, chains end to end, and whether they have mixed."""
+        trace = nutpie.sample(
+            self.compiled.with_data(**data) if data else self.compiled,
+            tune=config.n_tune,
+            draws=config.n_draws,
+            chains=config.n_chains,
+            cores=1,
+            target_accept=config.target_accept,
+            low_rank_modified_mass_matrix=config.is_low_rank,
+            seed=seed,
+            progress_bar=False,
+        )
+        posterior = trace.posterior
+        chains = {n: np.asarray(posterior[n], dtype=np.float64) for n in self.parameters}
+        n_divergent = int(np.asarray(trace.sample_stats["diverging"]).sum())
+        flat = {name: c.reshape(-1, *c.shape[2:]) for name, c in chains.items()}
+        return flat, diagnose(chains, n_divergent)
 
 
 def diagnose(chains: dict[str, FloatArray], n_divergent: int) -> Diagnostics:
