@@ -14,6 +14,7 @@ from decider.policies.hpa import (
     DEFAULT_UP,
     Hpa,
     HpaConfig,
+    HpaGrid,
     HpaObservation,
     HpaState,
     RatePolicy,
@@ -245,3 +246,42 @@ def test_constant_load_settles(load, target):
 def test_wrong_settings_are_named(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         HpaConfig(**bad)
+
+
+class TestGrid:
+    TARGETS = np.array([20.0, 60.0, 95.0])
+
+    @pytest.mark.parametrize("is_clipped", [False, True])
+    def test_equals_one_controller_per_setting_and_workload(self, drive, is_clipped):
+        config = HpaConfig(is_clipped=is_clipped)
+        demand = np.random.default_rng(5).uniform(0, 30, (2, 25))
+        demand[0, 7] = np.nan
+        got = drive(HpaGrid(self.TARGETS, config), demand, ready=4)
+        for g, target in enumerate(self.TARGETS):
+            policy = Hpa(replace(config, target_percent=int(target)))
+            for w in range(2):
+                state, replicas = policy.initial_state(), 4
+                for t in range(25):
+                    view = see(demand[w, t], ready=replicas, now_s=60.0 * t)
+                    replicas, state = policy.decide(view, state)
+                    assert got[t, g, w] == replicas
+
+    def test_the_knob_replaces_the_configured_target(self, drive):
+        # 9 / 60 %: 15; 9 / 90 %: 10
+        got = drive(HpaGrid(np.array([60, 90]), AT_60), [9.0])
+        assert got[0].tolist() == [[15], [10]]
+
+    def test_starting_replicas_are_unready(self, drive):
+        # as for one workload: diluted 16/16 = 100 % wants ceil(100 * 16 / 60) = 27
+        got = drive(HpaGrid(60, AT_60), [16.0], ready=8, starting=8)
+        assert got[0].tolist() == [[27]]
+
+    def test_names_and_labels(self):
+        grid = HpaGrid(self.TARGETS)
+        assert (grid.name, grid.n_settings, grid.label(1)) == ("hpa", 3, "target 60 %")
+        assert HpaGrid(60, HpaConfig(is_clipped=True)).name == "hpa_clipped"
+
+    @pytest.mark.parametrize("bad", [0, 60.5, np.array([60, np.nan])])
+    def test_targets_are_whole_per_cents(self, bad):
+        with pytest.raises(ValueError, match="target_percent"):
+            HpaGrid(bad)
