@@ -120,6 +120,11 @@ GPU_AUTOSCALER = Definition(
         Rule("spec.sla.risk", _RISK_RULE, _RISK_MESSAGE),
         _positive("spec.capacity", "perReplica"),
         Rule(
+            "spec.capacity",
+            "has(self.latencyIndicator) == has(self.sloLatency)",
+            "latencyIndicator and sloLatency must be given together or not at all",
+        ),
+        Rule(
             "spec.schedules[]",
             "!has(self.minReplicas) || !has(self.maxReplicas) || "
             "self.minReplicas <= self.maxReplicas",

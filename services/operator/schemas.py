@@ -113,6 +113,14 @@ class Capacity(Part):
 
     per_replica: Decimal
     cv: Decimal | None = Field(None, description="Coefficient of variation of what is known of it")
+    latency_indicator: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
+        description="Name of the indicator, in ms, that the SLO is about; with sloLatency the "
+        "capacity is learned from it",
+    )
+    slo_latency_s: Duration | None = Field(
+        None, alias="sloLatency", description="Latency that the SLO allows, e.g. 500ms"
+    )
 
 
 class LeadTime(Part):

@@ -189,6 +189,16 @@ def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
     return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
 
 
+def _capacity(written: schemas.Capacity) -> domain.CapacitySpec:
+    slo_s = written.slo_latency_s
+    return domain.CapacitySpec(
+        per_replica=written.per_replica,
+        cv=written.cv or 0.0,
+        latency_indicator=written.latency_indicator or "",
+        slo_latency_ms=None if slo_s is None else slo_s * 1000.0,
+    )
+
+
 def _workload_spec(
     written: schemas.GPUAutoscalerSpec,
     classes: Classes,
@@ -214,9 +224,7 @@ def _workload_spec(
         indicators=tuple(
             domain.IndicatorSpec(**indicator.model_dump()) for indicator in written.indicators
         ),
-        capacity=domain.CapacitySpec(
-            per_replica=written.capacity.per_replica, cv=written.capacity.cv or 0.0
-        ),
+        capacity=_capacity(written.capacity),
         lead_time=_lead_time(written.lead_time),
         sla=_risk(written.sla, classes),
         behavior=domain.Behavior(

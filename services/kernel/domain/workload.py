@@ -69,10 +69,25 @@ class CapacitySpec(_Spec):
     Attributes:
         per_replica: Mean, in the unit of the demand indicator.
         cv: Coefficient of variation of what is known about it.
+        latency_indicator: Name of the indicator that the SLO is about, measured in ms; it must be
+            one of the workload's indicators. With it the capacity is learned from what is
+            measured; empty: the stated one is used.
+        slo_latency_ms: Latency that the SLO allows; given with `latency_indicator` or not at all.
     """
 
     per_replica: float = Field(gt=0)
     cv: float = Field(0.0, ge=0, le=1)
+    latency_indicator: str = ""
+    slo_latency_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> CapacitySpec:
+        if bool(self.latency_indicator) != (self.slo_latency_ms is not None):
+            raise ValueError(
+                f"latency_indicator={self.latency_indicator!r} and "
+                f"slo_latency_ms={self.slo_latency_ms} must be given together or not at all"
+            )
+        return self
 
 
 class SlaSpec(_Spec):
@@ -169,4 +184,23 @@ class WorkloadSpec(_Spec):
             raise ValueError(
                 f"demand={self.demand!r} must not be known ahead: it is what is forecast"
             )
+        if self.capacity.latency_indicator:
+            _check_latency(self.capacity.latency_indicator, self)
         return self
+
+
+def _check_latency(name: str, spec: WorkloadSpec) -> None:
+    found = {indicator.name: indicator for indicator in spec.indicators}.get(name)
+    field = f"capacity.latency_indicator={name!r}"
+    if found is None:
+        names = [indicator.name for indicator in spec.indicators]
+        raise ValueError(f"{field} must be one of the indicators {names}")
+    if name == spec.demand:
+        raise ValueError(f"{field} must not be the demand: a latency does not add up to replicas")
+    if found.kind != "gauge" or found.is_known_ahead:
+        raise ValueError(f"{field} must be a gauge that is measured, not known ahead")
+    if not (name.endswith("_ms") or found.unit == "ms"):
+        raise ValueError(
+            f"{field} has unit {found.unit!r}, which must be 'ms' (or the name must end in _ms): "
+            "slo_latency_ms is compared with it"
+        )

@@ -37,3 +37,48 @@ def test_a_schedule_may_stand_beside_the_demand() -> None:
 def test_what_cannot_be_known_ahead(indicator: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         spec(**indicator)
+
+
+def learning(latency: dict[str, Any] | None = None, **capacity: Any) -> WorkloadSpec:
+    indicators = [IndicatorSpec(name="load_rps", level=1)]
+    if latency is not None:
+        indicators.append(IndicatorSpec(**{"name": "latency_p95_ms", "level": 1} | latency))
+    stated = {"per_replica": 1.0, "latency_indicator": "latency_p95_ms", "slo_latency_ms": 500.0}
+    return WorkloadSpec(
+        target="Deployment/x",
+        demand="load_rps",
+        indicators=tuple(indicators),
+        capacity=CapacitySpec(**stated | capacity),
+    )
+
+
+def test_a_latency_objective_names_a_measured_indicator() -> None:
+    spec = learning({})
+    assert WorkloadSpec.model_validate_json(spec.model_dump_json()) == spec
+    named = learning({"name": "ttft", "unit": "ms"}, latency_indicator="ttft")
+    assert named.capacity.slo_latency_ms == 500.0
+
+
+@pytest.mark.parametrize(
+    ("latency", "capacity", "words"),
+    [
+        ({}, {"slo_latency_ms": None}, "slo_latency_ms=None must be given together"),
+        ({}, {"latency_indicator": ""}, "latency_indicator='' and slo_latency_ms=500.0 must be"),
+        ({}, {"slo_latency_ms": 0.0}, "slo_latency_ms\n.*greater than 0"),
+        ({}, {"slo_latency_ms": float("inf")}, "slo_latency_ms\n.*finite number"),
+        (None, {}, r"latency_indicator='latency_p95_ms' must be one of the indicators \['load"),
+        ({}, {"latency_indicator": "load_rps"}, "latency_indicator='load_rps' must not be the dem"),
+        ({"kind": "counter"}, {}, "latency_indicator='latency_p95_ms' must be a gauge"),
+        ({"is_known_ahead": True}, {}, "latency_indicator='latency_p95_ms' must be a gauge"),
+        (
+            {"name": "ttft", "unit": "s"},
+            {"latency_indicator": "ttft"},
+            "unit 's', which must be 'm",
+        ),
+    ],
+)
+def test_what_is_no_latency_objective(
+    latency: dict[str, Any] | None, capacity: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        learning(latency, **capacity)

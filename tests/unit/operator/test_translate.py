@@ -91,6 +91,20 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], words: str) -> None:
     assert "\n" not in found.problem
 
 
+def test_the_latency_objective_arrives_in_milliseconds() -> None:
+    demand = {"name": "request_rate_rps", "level": 1}
+    latency = {"name": "latency_p95_ms", "level": 1}
+    capacity = {"perReplica": "12.5", "latencyIndicator": "latency_p95_ms", "sloLatency": "1s500ms"}
+    found = to_autoscaler(resource(indicators=[demand, latency], capacity=capacity), {})
+    assert found.spec is not None
+    assert found.spec.capacity.latency_indicator == "latency_p95_ms"
+    assert found.spec.capacity.slo_latency_ms == 1500.0
+    half = {"perReplica": "12.5", "latencyIndicator": "latency_p95_ms"}
+    found = to_autoscaler(resource(indicators=[demand, latency], capacity=half), {})
+    assert found.spec is None
+    assert "must be given together or not at all" in found.problem
+
+
 def test_an_indicator_known_ahead_arrives_and_is_never_the_demand() -> None:
     demand = {"name": "request_rate_rps", "level": 1}
     campaign = {"name": "campaign", "level": 1, "knownAhead": True}
