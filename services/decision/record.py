@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,12 +25,14 @@ class Stamp:
         decided_at: Time of the decision.
         policy_version: Name of the policy.
         config: Its settings.
+        gpu_budget: The budget of its GPU type and who gave up what; None: there is no budget.
     """
 
     decision_id: int
     decided_at: datetime
     policy_version: str
     config: DecideConfig
+    gpu_budget: Mapping[str, object] | None = None
 
 
 def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp) -> tuple[Any, ...]:
@@ -53,6 +56,8 @@ def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp)
             "reason": forecast["reason"],
         },
     }
+    if stamp.gpu_budget is not None:
+        record["gpu_budget"] = dict(stamp.gpu_budget)
     valid_s = decision.valid_until_s - now.timestamp()
     return (
         stamp.decision_id,

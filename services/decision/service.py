@@ -17,7 +17,7 @@ from decider import DecideConfig, Decision, RiskState
 from decider.explain import to_dict
 from decider.replay import decision_bytes
 from decider.replay import replay as replay_inputs
-from services.decision import repository, translate
+from services.decision import budgets, repository, translate
 from services.decision.inputs import (
     Member,
     ShardRows,
@@ -173,23 +173,24 @@ def _decide(
     rows, now = given
     decided: list[tuple[Member, Decision]] = []
     stored: list[tuple[Any, ...]] = []
-    for prepared in prepare(members, forecasts, rows, now):
+    ledger = budgets.open_ledger(work.connection, deps.settings, members.values(), now)
+    for group in prepare(members, forecasts, rows, now):
+        prepared = budgets.with_budgets(group, ledger)
         valid_for_s = deps.settings.decision_ttl_steps * prepared.request.step_s
         decisions = decider.decide_shard(
             prepared.request, deps.config, now.timestamp(), valid_for_s
         )
+        budgets.note_decisions(ledger, prepared, decisions, now)
+        cuts = budgets.explanations(prepared, decisions)
         ids = next_ids(work.connection, "decisions_id_seq", len(decisions))
         for row, decision in enumerate(decisions):
-            stored.append(
-                decision_row(
-                    prepared,
-                    row,
-                    decision,
-                    Stamp(ids[row], now, deps.settings.policy_version, deps.config),
-                )
-            )
-            decided.append((prepared.members[row], decision))
+            member = prepared.members[row]
+            gpu_budget = cuts.get(member.spec.gpu_type)
+            stamp = Stamp(ids[row], now, deps.settings.policy_version, deps.config, gpu_budget)
+            stored.append(decision_row(prepared, row, decision, stamp))
+            decided.append((member, decision))
     repository.store_decisions(work.connection, stored)
+    repository.store_claims(work.connection, ledger.claims)
     return decided
 
 

@@ -153,6 +153,7 @@ def to_control(spec: WorkloadSpec, now: datetime) -> Control:
         schedule_min=max(minima) if minima else None,
         schedule_max=min(maxima) if maxima else None,
         freeze=freeze,
+        is_automatic=spec.mode == "Auto",
     )
 
 

@@ -259,6 +259,24 @@ risk_states = Table(
     _at("updated_at"),
 )
 
+gpu_budgets = Table(
+    "gpu_budgets",
+    metadata,
+    Column("gpu_type", Text, primary_key=True),
+    Column("gpus", Integer, nullable=True),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    _at("observed_at"),
+)
+
+gpu_claims = Table(
+    "gpu_claims",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("demand_replicas", ARRAY(Integer), nullable=False),
+    _at("claimed_at"),
+)
+
 decisions = Table(
     "decisions",
     metadata,
