@@ -49,7 +49,7 @@ class ShardRows:
         recommendations: Earlier decisions in time order.
         risk: Risk control's memory.
         lead_time_s: Draws of the fitted lead time by scope.
-        capacity: Draws of the fitted capacity by scope.
+        capacity: Draws of the fitted capacity by scope; a GPU type's are relative to the stated.
     """
 
     demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
@@ -115,11 +115,18 @@ def prepare(
 
 
 def capacity_of(member: Member, rows: ShardRows) -> FloatArray:
-    """(P,) capacity draws: fitted ones where there are, else the stated mean and cv."""
+    """(P,) capacity draws: fitted ones where there are, else the stated mean and cv.
+
+    A workload that states a latency objective but has no fit of its own takes its stated mean
+    times what the workloads of its GPU type that have one turned out to be relative to theirs.
+    """
     fitted = rows.capacity.get(f"workload:{member.id}")
     if fitted is not None:
         return _resized(fitted)
     stated = member.spec.capacity
+    relative = rows.capacity.get(f"gpu_type:{member.spec.gpu_type}")
+    if relative is not None and stated.latency_indicator:
+        return _resized(stated.per_replica * relative)
     return capacity_draws(stated.per_replica, stated.cv, N_DRAWS)
 
 

@@ -28,6 +28,7 @@ from services.decision.inputs import (
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
 from services.decision.report import publish
+from services.decision.service_capacity import believed_capacity
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.domain import WorkloadSpec
@@ -71,6 +72,8 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
         if not members:
             return ShardReport(0, 0)
         rows = _load_rows(work.connection, deps, members, (origin_at, now))
+        capacity = believed_capacity(work, deps.settings, members, origin_at)
+        rows = replace(rows, capacity=capacity)
         results, rows = _settle(work.connection, deps, members, rows, (origin_at, now))
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
@@ -117,7 +120,6 @@ def _load_rows(
             for r in repository.load_risk_states(connection, ids)
         },
         lead_time_s=_draws(connection, "lead_time", scopes),
-        capacity=_draws(connection, "capacity", scopes),
     )
 
 

@@ -1,4 +1,4 @@
-"""Refit of the posteriors on the `fit` queue: pod starts in, draws out, gated by diagnostics.
+"""Refit of lead times on the `fit` queue: pod starts in, draws out, gated by diagnostics.
 
 Imports PyMC: load it on the fit queue only.
 """
@@ -73,7 +73,7 @@ def collect_starts(rows: Sequence[RowMapping], now: datetime) -> Starts | None:
     return Starts(data, tuple(ids), names)
 
 
-def fit_posteriors(deps: Deps, sampler: SamplerConfig | None = None) -> FitReport:
+def fit_lead_times(deps: Deps, sampler: SamplerConfig | None = None) -> FitReport:
     """Refit the lead time. A posterior that has not mixed is stored, never promoted."""
     now = deps.clock.now()
     with deps.engine.connect() as connection:
@@ -92,28 +92,47 @@ def fit_posteriors(deps: Deps, sampler: SamplerConfig | None = None) -> FitRepor
     for kind, name in enumerate(starts.gpu_types):
         draws[f"gpu_type:{name}"] = posterior.predictive_new(kind, rng)
     n = int(starts.data.seconds.size)
+    stamp = Stamp(posterior.diagnostics, n, now)
     with unit_of_work(deps.engine) as work:
         for scope, values in draws.items():
-            row_values = _posterior_row(scope, values, posterior.diagnostics, (n, now))
+            row_values = _lead_time_row(scope, values, stamp)
             repository.store_posterior(work.connection, row_values)
     return FitReport(n, tuple(draws), not fault, fault)
 
 
-def _posterior_row(
-    scope: str, draws: FloatArray, diagnostics: Diagnostics, stamp: tuple[int, datetime]
-) -> dict[str, Any]:
-    fault = diagnostics.fault()
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What all posteriors of one fit are stored with."""
+
+    diagnostics: Diagnostics
+    n_observations: int
+    fitted_at: datetime
+
+    def row(
+        self, kind: str, scope: str, draws: FloatArray, summary: dict[str, Any], fault: str
+    ) -> dict[str, Any]:
+        """A row of `posteriors`; one with a fault is stored as rejected."""
+        return {
+            "kind": kind,
+            "scope": scope,
+            "status": "rejected" if fault else "promoted",
+            "reason": fault,
+            "n_observations": self.n_observations,
+            "summary": summary,
+            "diagnostics": asdict(self.diagnostics),
+            "draws": translate.from_draws(draws),
+            "fitted_at": self.fitted_at,
+        }
+
+
+def quantiles_of(draws: FloatArray, names: Sequence[str]) -> dict[str, float]:
+    """Quantiles 0.1, 0.5, 0.9 and 0.99 of draws under the names given."""
     levels = np.quantile(draws, (0.1, 0.5, 0.9, 0.99))
-    names = ("p10_s", "p50_s", "p90_s", "p99_s")
+    return {name: float(f"{v:.6g}") for name, v in zip(names, levels, strict=True)}
+
+
+def _lead_time_row(scope: str, draws: FloatArray, stamp: Stamp) -> dict[str, Any]:
     at = (np.arange(N_STORED) + 0.5) / N_STORED
-    return {
-        "kind": "lead_time",
-        "scope": scope,
-        "status": "rejected" if fault else "promoted",
-        "reason": fault,
-        "n_observations": stamp[0],
-        "summary": {name: round(float(v), 3) for name, v in zip(names, levels, strict=True)},
-        "diagnostics": asdict(diagnostics),
-        "draws": translate.from_draws(np.quantile(draws, at)),
-        "fitted_at": stamp[1],
-    }
+    summary = quantiles_of(draws, ("p10_s", "p50_s", "p90_s", "p99_s"))
+    fault = stamp.diagnostics.fault()
+    return stamp.row("lead_time", scope, np.quantile(draws, at), summary, fault)

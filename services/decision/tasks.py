@@ -32,6 +32,12 @@ def sweep() -> None:
 @job_task(jobs.DECIDE_FIT)
 def fit_posteriors() -> None:
     """Refit the posteriors."""
-    from services.decision.service_fit import fit_posteriors as fit  # PyMC: on the fit queue only
+    # PyMC: on the fit queue only
+    from services.decision.service_fit import fit_lead_times
+    from services.decision.service_fit_capacity import fit_capacities
 
-    fit(_deps())
+    log, deps = telemetry.get_logger(__name__), _deps()
+    times = fit_lead_times(deps)
+    log.info("lead_times_fitted", scopes=times.scopes, refused=times.reason)
+    capacities = fit_capacities(deps)
+    log.info("capacities_fitted", scopes=capacities.promoted, refused=dict(capacities.refused))

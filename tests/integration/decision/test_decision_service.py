@@ -368,7 +368,7 @@ def add_starts(engine: Engine, workload: int, seconds: list[float | None]) -> No
 @quiet_pymc
 def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
     from decider.posterior import SamplerConfig
-    from services.decision.service_fit import fit_posteriors
+    from services.decision.service_fit import fit_lead_times
 
     workload = one_workload(deps.engine)
     other = add_workload(deps.engine, "other")
@@ -377,7 +377,7 @@ def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
     add_starts(deps.engine, workload, [*slow, None])
     add_starts(deps.engine, other, slow[:20])
 
-    report = fit_posteriors(deps, SamplerConfig(n_tune=400, n_draws=400))
+    report = fit_lead_times(deps, SamplerConfig(n_tune=400, n_draws=400))
 
     assert report.reason == ""
     assert report.is_promoted
@@ -394,9 +394,9 @@ def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
 
 @quiet_pymc
 def test_too_few_starts_fit_nothing(deps: Deps) -> None:
-    from services.decision.service_fit import fit_posteriors
+    from services.decision.service_fit import fit_lead_times
 
     add_starts(deps.engine, add_workload(deps.engine, "w"), [60.0] * 3)
-    report = fit_posteriors(deps)
+    report = fit_lead_times(deps)
     assert not report.is_promoted
     assert "fewer than 8 finished starts" in report.reason
