@@ -50,6 +50,10 @@ class Kube(Protocol):
         """Replace fields of a GPUAutoscaler's status."""
         ...
 
+    def patch_budget_status(self, name: str, status: Object) -> None:
+        """Replace fields of a GPUBudget's status."""
+        ...
+
     def post_event(self, namespace: str, event: Object) -> None:
         """Create an Event."""
         ...
@@ -73,6 +77,9 @@ class Collection:
 PATHS: dict[str, Collection] = {
     "GPUAutoscaler": Collection("gpuautoscalers", f"/apis/{API_VERSION}", is_cached=False),
     "SLAClass": Collection("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
+    "GPUBudget": Collection(
+        "gpubudgets", f"/apis/{API_VERSION}", is_cached=False, is_optional=True
+    ),
     "Deployment": Collection("deployments", "/apis/apps/v1"),
     "StatefulSet": Collection("statefulsets", "/apis/apps/v1"),
     "ReplicaSet": Collection("replicasets", "/apis/apps/v1"),
@@ -132,7 +139,13 @@ class KubeClient:
 
     def patch_status(self, namespace: str, name: str, status: Object) -> None:
         """Replace fields of a GPUAutoscaler's status."""
-        where = PATHS["GPUAutoscaler"]
+        self._patch_status(PATHS["GPUAutoscaler"], namespace, name, status)
+
+    def patch_budget_status(self, name: str, status: Object) -> None:
+        """Replace fields of a GPUBudget's status."""
+        self._patch_status(PATHS["GPUBudget"], "", name, status)
+
+    def _patch_status(self, where: Collection, namespace: str, name: str, status: Object) -> None:
         path = f"{_join(where, namespace)}/{quote(name)}/status"
         body = {"status": status}
         self._http.send(Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH))

@@ -82,6 +82,7 @@ class Memory:
         details: What the status shows, with the monotonic time of reading.
         reported_s: Monotonic time at which each status was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
+        budgets_read_at: When the GPUBudgets were listed last; None: never yet.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Memory:
     reported_s: dict[Key, float] = field(default_factory=dict)
     unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
+    budgets_read_at: datetime | None = None
 
     def forget(self) -> None:
         """Read everything again at the next pass; what was done and not yet told is kept."""

@@ -29,8 +29,8 @@ class Right:
 
 RIGHTS = (
     Right(GROUP, ("gpuautoscalers",), ("list", "watch")),
-    Right(GROUP, ("slaclasses",), ("list",)),
-    Right(GROUP, ("gpuautoscalers/status",), ("patch",)),
+    Right(GROUP, ("slaclasses", "gpubudgets"), ("list",)),
+    Right(GROUP, ("gpuautoscalers/status", "gpubudgets/status"), ("patch",)),
     Right("", ("pods", "nodes"), ("list",)),
     Right("", ("events",), ("create",)),
     Right("apps", ("deployments", "statefulsets", "replicasets"), ("list",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -100,6 +100,45 @@ def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now:
         "UPDATE workloads SET is_active = :is_active, updated_at = :now WHERE id = ANY(:ids)"
     )
     connection.execute(statement, {"ids": list(ids), "is_active": is_active, "now": now})
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """A row of `gpu_budgets`.
+
+    Attributes:
+        gpus: None: could not be read; `reason` says why.
+        source: Where it comes from.
+    """
+
+    gpu_type: str
+    gpus: int | None
+    source: str
+    reason: str = ""
+
+
+def store_budgets(
+    connection: Connection, rows: Sequence[BudgetRow], confirm_before: datetime, now: datetime
+) -> None:
+    """Store budgets that changed, and confirm those last seen before `confirm_before`."""
+    if not rows:
+        return
+    statement = text(
+        "INSERT INTO gpu_budgets (gpu_type, gpus, source, reason, observed_at) "
+        "VALUES (:gpu_type, :gpus, :source, :reason, :now) ON CONFLICT (gpu_type) DO UPDATE SET "
+        "gpus = EXCLUDED.gpus, source = EXCLUDED.source, reason = EXCLUDED.reason, "
+        "observed_at = EXCLUDED.observed_at WHERE gpu_budgets.observed_at <= :confirm_before "
+        "OR (gpu_budgets.gpus, gpu_budgets.source, gpu_budgets.reason) "
+        "IS DISTINCT FROM (EXCLUDED.gpus, EXCLUDED.source, EXCLUDED.reason)"
+    )
+    given = [{**asdict(row), "confirm_before": confirm_before, "now": now} for row in rows]
+    connection.execute(statement, given)
+
+
+def drop_budgets(connection: Connection, kept: Sequence[str]) -> None:
+    """Drop the budgets of all types but those named."""
+    statement = text("DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[]))")
+    connection.execute(statement, {"kept": list(kept)})
 
 
 def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:

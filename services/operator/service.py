@@ -13,6 +13,7 @@ from services.kernel.db.session import unit_of_work
 from services.operator import (
     repository,
     service_act,
+    service_budget,
     service_observe,
     service_register,
     service_report,
@@ -79,6 +80,7 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
     service_act.remember(deps, stored.found, actions)
     findings = service_report.Findings(stored.ids, stored.snapshot.replicas, stored.found.newest)
     n_statuses, n_waiting = service_report.report(deps, view, findings, now)
+    n_statuses += service_budget.report(deps, view, now)
     duration_s = time.perf_counter() - started_s
     telemetry.reconcile_duration_seconds.observe(duration_s)
     return PassReport(
@@ -99,6 +101,7 @@ def _store(deps: Deps, view: View, now: datetime) -> _Stored:
             repository.store_actions(connection, memory.unwritten)
             repository.notify(connection, ACTIONS_CHANNEL, "")
         ids = service_register.register(connection, deps, view, now)
+        service_budget.register(connection, deps, view, now)
         taken = service_snapshot.take(connection, deps, view, ids, now)
         found = service_act.load_open(connection, deps, view, ids, now)
         service_report.refresh_details(connection, deps, ids, now)

@@ -30,6 +30,7 @@ class View:
         targets: By (kind, namespace, name).
         pods: By the uid of the owning target.
         foreign: Who else scales what; None: could not be read.
+        budgets: The `GPUBudget` objects; None: could not be listed.
     """
 
     autoscalers: list[Autoscaler]
@@ -40,6 +41,7 @@ class View:
     free: FreeGpus
     foreign: Mapping[tuple[str, str, str], str] | None
     rivals: Mapping[str, str] = field(default_factory=dict)
+    budgets: list[cluster.Object] | None = field(default_factory=list)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
@@ -79,6 +81,7 @@ def observe(deps: Deps) -> View:
         snapshot.free_gpus(nodes, pods),
         _foreign(deps) if autoscalers else {},
         rivals(autoscalers),
+        _budgets(deps),
     )
 
 
@@ -117,6 +120,15 @@ def _pods(deps: Deps) -> list[PodState]:
             deps.kube.list_objects("ReplicaSet")
         )
     return snapshot.to_pods(resources, memory.replica_set_owners)
+
+
+def _budgets(deps: Deps) -> list[cluster.Object] | None:
+    try:
+        return deps.kube.list_objects("GPUBudget")
+    except KubeError as error:
+        log.warning("budgets_unreadable", error=error.message)
+        telemetry.reconcile_errors_total.labels("budgets_unreadable").inc()
+        return None
 
 
 def _foreign(deps: Deps) -> Mapping[tuple[str, str, str], str] | None:

@@ -65,7 +65,7 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         approval = _approval(written, annotations)
         spec = _workload_spec(written, classes, pause, metadata.get("labels") or {})
     except ValidationError as error:
-        problem = _first_problem(error)
+        problem = first_problem(error)
     except ValueError as error:
         problem = str(error)
     reference = raw_spec.get("scaleTargetRef") or {}
@@ -240,7 +240,8 @@ def _workload_spec(
     )
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """The first of what is wrong, with the field that it is wrong in."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
