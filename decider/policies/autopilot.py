@@ -213,11 +213,11 @@ class AutopilotMW:
         """See `GridPolicy`."""
         what = self.statistic.replace("_", "-")
         if self.statistic == "load_adjusted":
-            what = f"{what} p{knob_value(self.percentile, setting):g}"
+            what = f"{what} p{knob_value(self.percentile, setting):.4g}"
         if self.statistic != "peak":
             what += f", half-life {duration_text(knob_value(self.half_life_s, setting))}"
         return (
-            f"{what} + {100 * knob_value(self.margin, setting):g} %, "
+            f"{what} + {100 * knob_value(self.margin, setting):.4g} %, "
             f"held {duration_text(knob_value(self.hold_s, setting))}"
         )
 

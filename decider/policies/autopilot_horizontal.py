@@ -113,7 +113,7 @@ class AutopilotH:
         """See `GridPolicy`."""
         return (
             f"{self.statistic} of {duration_text(knob_value(self.lookback_s, setting))} "
-            f"at {100 * knob_value(self.target_ratio, setting):g} %, "
+            f"at {100 * knob_value(self.target_ratio, setting):.4g} %, "
             f"deferred {duration_text(knob_value(self.defer_s, setting))}"
         )
 

@@ -32,8 +32,9 @@ class AutopilotMLState:
 
     Attributes:
         seen_until_s: End of the last step that was learned from.
-        weight: (R, W, K) decayed number of steps that needed k replicas, per decay rate; None
-            before the first decision.
+        weight: (R, W, K) decayed number of steps that needed k replicas, per decay rate; the last
+            k is the largest bound of the first view, and stands for all above it. None before the
+            first decision.
         base: (G, R, W) limits of the decay rates before margins; NaN before the first.
         limit: (G, M, W) limits of the models, in replicas.
         cost: (G, M, W) decayed costs of the models, in replicas per step.
@@ -72,7 +73,7 @@ class AutopilotML:
     change_weight: Knob = 0.05
     switch_weight: Knob = 0.05
     half_lives_s: tuple[float, ...] = (3600.0, 21_600.0, 86_400.0)
-    margins: tuple[float, ...] = (0.0, 0.1, 0.25)
+    margins: tuple[float, ...] = (0.0, 0.15, 0.4, 1.0)
     cost_half_life_s: float = 43_200.0
     name: str = "autopilot_ml"
 
@@ -97,7 +98,7 @@ class AutopilotML:
         """See `GridPolicy`."""
         n_models = len(self.half_lives_s) * len(self.margins)
         weight = knob_value(self.overrun_weight, setting)
-        return f"{n_models} models, overrun costs {weight:g} underruns"
+        return f"{n_models} models, overrun costs {weight:.4g} underruns"
 
     def initial_state(self) -> AutopilotMLState:
         """Nothing seen."""

@@ -86,7 +86,7 @@ class AwsPredictive:
     def label(self, setting: int) -> str:
         """See `GridPolicy`."""
         return (
-            f"target {100 * knob_value(self.target_ratio, setting):g} %, "
+            f"target {100 * knob_value(self.target_ratio, setting):.4g} %, "
             f"{duration_text(knob_value(self.buffer_s, setting))} ahead"
         )
 

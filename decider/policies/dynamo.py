@@ -76,7 +76,7 @@ class DynamoPlanner:
         """See `GridPolicy`."""
         loop = " with load loop" if self.has_load_loop else ""
         percent = 100 * knob_value(self.target_ratio, setting)
-        return f"{self.predictor} at {percent:g} % of capacity{loop}"
+        return f"{self.predictor} at {percent:.4g} % of capacity{loop}"
 
     def initial_state(self) -> PredictorState | None:
         """Nothing seen."""

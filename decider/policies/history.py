@@ -97,5 +97,5 @@ def nothing_recent(n_rows: int, n_workloads: int) -> Recent:
 def duration_text(seconds: float) -> str:
     """A length of time for tables: 90 s, 15 min, 12 h."""
     if seconds >= 3600:
-        return f"{seconds / 3600:g} h"
-    return f"{seconds / 60:g} min" if seconds >= 300 else f"{seconds:g} s"
+        return f"{seconds / 3600:.4g} h"
+    return f"{seconds / 60:.4g} min" if seconds >= 300 else f"{seconds:.4g} s"

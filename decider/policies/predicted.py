@@ -41,7 +41,7 @@ class PointForecast:
 
     def label(self, setting: int) -> str:
         """See `GridPolicy`."""
-        return f"median + {100 * knob_value(self.margin, setting):g} %"
+        return f"median + {100 * knob_value(self.margin, setting):.4g} %"
 
     def initial_state(self) -> None:
         """It has no memory."""
@@ -58,35 +58,41 @@ class PointForecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForecastQuantile:
-    """`n = ceil(Q_level(max over steps 0..lead_steps of a path) / capacity)`: the newsvendor.
+    """`n = ceil((1 + margin) * Q_level(max over steps 0..lead_steps of a path) / capacity)`.
+
+    The newsvendor policy, with an optional margin.
 
     With `c_o` per idle and `c_u` per short replica-hour, the level of least expected cost is
     `c_u / (c_u + c_o)`: see `newsvendor_level`. Quantiles interpolate linearly between paths, so
-    that no level reaches beyond the largest path.
+    that no level reaches beyond the largest path: a margin does.
 
     Attributes:
         level: Quantile level in [0, 1] (the knob).
+        margin: Relative headroom on top; 0 in the newsvendor policy.
         lead_steps: Steps from an order to its replicas.
         name: Name in tables.
     """
 
     level: Knob = 0.95
+    margin: Knob = 0.0
     lead_steps: int = 1
     name: str = "forecast_quantile"
 
     def __post_init__(self) -> None:
         """Check the knobs."""
         require_within("level", self.level, 0.0, 1.0, is_low_open=False)
+        require_within("margin", self.margin, -1.0)
         _require_lead(self.lead_steps)
+        _ = self.n_settings
 
     @property
     def n_settings(self) -> int:
         """See `GridPolicy`."""
-        return count_settings(self.level)
+        return count_settings(self.level, self.margin)
 
     def label(self, setting: int) -> str:
         """See `GridPolicy`."""
-        return f"q{knob_value(self.level, setting):g} of the peak"
+        return f"q{knob_value(self.level, setting):.4g} of the peak{_plus(self.margin, setting)}"
 
     def initial_state(self) -> None:
         """It has no memory."""
@@ -95,7 +101,7 @@ class ForecastQuantile:
     def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
         """Replicas for the quantile of the peak up to the lead time."""
         bound = peak_quantiles(view, self.lead_steps, column(self.level))
-        return view.answer(view.replicas_for(bound)), None
+        return view.answer(view.replicas_for(bound * (1.0 + column(self.margin)))), None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +145,7 @@ class AdaptiveConformal:
         target_rate: Miss rate aimed at, in (0, 1) (the knob).
         gamma: Step size.
         pi_gain: Proportional gain of the pacing; 0 for none.
+        margin: Relative headroom that is part of every bound; 0 in the original.
         lead_steps: Steps from an order to its replicas.
         period_steps: Steps of a budget period.
         name: Name in tables; by default `adaptive_conformal`, with pacing `paced_conformal`.
@@ -147,6 +154,7 @@ class AdaptiveConformal:
     target_rate: Knob = 0.05
     gamma: Knob = 0.01
     pi_gain: Knob = 0.0
+    margin: Knob = 0.0
     lead_steps: int = 1
     period_steps: int = 1440
     name: str = ""
@@ -156,6 +164,7 @@ class AdaptiveConformal:
         require_within("target_rate", self.target_rate, 0.0, 0.999)
         require_within("gamma", self.gamma, 0.0, is_low_open=False)
         require_within("pi_gain", self.pi_gain, 0.0, is_low_open=False)
+        require_within("margin", self.margin, -1.0)
         _require_lead(self.lead_steps)
         if self.period_steps < 1:
             raise ValueError(f"period_steps={self.period_steps} must be >= 1")
@@ -169,15 +178,15 @@ class AdaptiveConformal:
     @property
     def n_settings(self) -> int:
         """See `GridPolicy`."""
-        return count_settings(self.target_rate, self.gamma, self.pi_gain)
+        return count_settings(self.target_rate, self.gamma, self.pi_gain, self.margin)
 
     def label(self, setting: int) -> str:
         """See `GridPolicy`."""
         gain = knob_value(self.pi_gain, setting)
-        pacing = f", paced with gain {gain:g}" if gain > 0 else ""
+        pacing = f", paced with gain {gain:.4g}" if gain > 0 else ""
         return (
-            f"{100 * knob_value(self.target_rate, setting):g} % misses, "
-            f"step {knob_value(self.gamma, setting):g}{pacing}"
+            f"{100 * knob_value(self.target_rate, setting):.4g} % misses, "
+            f"step {knob_value(self.gamma, setting):.4g}{pacing}{_plus(self.margin, setting)}"
         )
 
     def initial_state(self) -> ConformalState:
@@ -190,7 +199,8 @@ class AdaptiveConformal:
         assert state.alpha is not None
         assert state.n_misses is not None
         pacing = column(self.pi_gain) * (self._pace(state) - column(self.target_rate))
-        bound = peak_quantiles(view, self.lead_steps, 1.0 - (state.alpha + pacing))
+        quantile = peak_quantiles(view, self.lead_steps, 1.0 - (state.alpha + pacing))
+        bound = quantile * (1.0 + column(self.margin))
         bounds = np.broadcast_to(bound, view.shape)[None]
         if state.bounds is not None:
             bounds = np.concatenate([state.bounds, bounds])[-(self.lead_steps + 1) :]
@@ -263,7 +273,7 @@ def paths_ahead(view: GridView, lead_steps: int) -> FloatArray | None:
             f"{lead_steps + 1}"
         )
     ahead = view.paths[:, :, : 1 + lead_steps]
-    is_usable: BoolArray = np.isfinite(ahead).all(axis=(1, 2))
+    is_usable: BoolArray = np.asarray(np.isfinite(ahead).all(axis=(1, 2)))
     if is_usable.all():
         return ahead
     return np.where(is_usable[:, None, None], ahead, np.nan)
@@ -291,6 +301,12 @@ def peak_quantiles(view: GridView, lead_steps: int, level: FloatArray) -> FloatA
     below, above = ordered[rows, low], ordered[rows, high]
     quantiles: FloatArray = below + (position - low) * (above - below)
     return quantiles
+
+
+def _plus(margin: Knob, setting: int) -> str:
+    """A margin in words; nothing where there is none."""
+    value = knob_value(margin, setting)
+    return f" + {100 * value:.4g} %" if value else ""
 
 
 def _require_lead(lead_steps: int) -> None:

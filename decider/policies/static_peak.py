@@ -43,7 +43,7 @@ class StaticGrid:
     def label(self, setting: int) -> str:
         """See `GridPolicy`."""
         margin_percent = 100 * knob_value(self.margin, setting)
-        return f"p{knob_value(self.percentile, setting):g} of history + {margin_percent:g} %"
+        return f"p{knob_value(self.percentile, setting):.4g} of history + {margin_percent:.4g} %"
 
     def initial_state(self) -> FloatArray | None:
         """Nothing fixed yet."""

@@ -54,9 +54,9 @@ class TrailingPercentileGrid:
     def label(self, setting: int) -> str:
         """See `GridPolicy`."""
         return (
-            f"p{knob_value(self.percentile, setting):g} of "
+            f"p{knob_value(self.percentile, setting):.4g} of "
             f"{duration_text(knob_value(self.window_s, setting))} "
-            f"+ {100 * knob_value(self.margin, setting):g} %"
+            f"+ {100 * knob_value(self.margin, setting):.4g} %"
         )
 
     def initial_state(self) -> None:

@@ -66,11 +66,17 @@ class TestQuantile:
     )
     def test_quantile_of_the_joint_peak(self, level, wanted):
         # peaks 8, 10, 20: the quantile is linear from 8 to 10 and from 10 to 20
-        assert once(ForecastQuantile(level, 1), see(PATHS)) == [wanted]
+        assert once(ForecastQuantile(level, lead_steps=1), see(PATHS)) == [wanted]
+
+    def test_margin_reaches_beyond_the_largest_path(self):
+        # 20 * 1.25
+        policy = ForecastQuantile(1.0, 0.25, 1)
+        assert once(policy, see(PATHS)) == [25]
+        assert policy.label(0) == "q1 of the peak + 25 %"
 
     def test_the_peak_of_paths_is_not_the_quantile_of_steps(self):
         # each path peaks at 10, in one step or the other: the median of either step is 5.5
-        assert once(ForecastQuantile(0.5, 1), see([[1, 10], [10, 1]])) == [10]
+        assert once(ForecastQuantile(0.5, lead_steps=1), see([[1, 10], [10, 1]])) == [10]
         assert once(PointForecast(0.0, 1), see([[1, 10], [10, 1]])) == [6]
 
     @pytest.mark.parametrize(("c_over", "c_under", "level"), [(1, 19, 0.95), (2, 2, 0.5)])
@@ -132,6 +138,12 @@ def alphas(policy, demand, *, paths=None, first=0):
 class TestConformal:
     def test_first_bound_is_at_the_target(self):
         assert once(AdaptiveConformal(0.1, lead_steps=0), see(ramp())) == [90]
+
+    def test_a_margin_is_part_of_the_bound(self):
+        # 90 * 1.1 = 99: a demand of 95 is no miss
+        policy = AdaptiveConformal(0.1, 0.05, margin=0.1, lead_steps=0)
+        assert once(policy, see(ramp())) == [99]
+        assert alphas(policy, [0, 95])[1] == pytest.approx(0.105)
 
     def test_alpha_moves_by_the_rule(self):
         # 0.1; no miss: 0.1 + 0.05 * 0.1 = 0.105; a miss: 0.105 + 0.05 * (0.1 - 1) = 0.06
