@@ -121,9 +121,7 @@ def update_capacity(
         InvalidRequest: Shapes differ, or a likelihood is not a number.
     """
     if draws.size == 0 or draws.shape != log_likelihood.shape:
-        raise InvalidRequest(
-            f"draws {draws.shape}, log_likelihood {log_likelihood.shape}: not (P,)"
-        )
+        raise InvalidRequest(f"shapes {draws.shape} and {log_likelihood.shape} must be one (P,)")
     if not np.isfinite(log_likelihood).all():
         raise InvalidRequest("log_likelihood must be finite")
     ratio = effective_ratio(log_likelihood)

@@ -1,0 +1,174 @@
+"""Simulation-based calibration of the beliefs: truths drawn from the prior rank uniformly.
+
+Parameters are drawn from the prior, data from the parameters, and the posterior is sampled: the
+rank of each true parameter among independent posterior draws is then uniform (Talts et al.,
+"Validating Bayesian inference algorithms with simulation-based calibration", arXiv 1804.06788).
+A wrong likelihood, a forgotten censoring or a biased sampler shows as a slope or a bowl.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from decider.capacity import congestion, utilisation_within
+from decider.response_model import ResponseData
+from decider.types import FloatArray
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
+    from decider.model import (
+        StartData,
+        lead_time_inputs,
+        lead_time_model,
+        response_inputs,
+        response_model,
+    )
+    from decider.posterior import RESPONSE_START, CompiledModel, SamplerConfig, to_response
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
+    ),
+]
+
+N_REPLICATIONS = 80
+N_RANKS = 100
+N_BINS = 5
+LEVEL = 0.001
+"""Probability that a quantity of a right model fails; with the fixed seed it either does or not."""
+
+Ranks = dict[str, list[int]]
+
+
+def normal(rng: np.random.Generator, mean: float, sd: float, n: int) -> FloatArray:
+    return mean + sd * rng.standard_normal(n)
+
+
+def note(ranks: Ranks, name: str, draws: FloatArray, truth: float) -> None:
+    thin = draws[np.linspace(0, draws.size - 1, N_RANKS - 1).round().astype(int)]
+    ranks.setdefault(name, []).append(int((thin < truth).sum()))
+
+
+def p_values(ranks: Ranks) -> dict[str, float]:
+    counts = {
+        name: np.histogram(values, bins=N_BINS, range=(0, N_RANKS))[0]
+        for name, values in ranks.items()
+    }
+    return {name: float(chisquare(c).pvalue) for name, c in counts.items()}
+
+
+GPU_TYPE = np.array([0, 0, 0, 1, 1])
+STARTS_OF = np.repeat(np.arange(5), 8)
+
+
+def draw_starts(rng: np.random.Generator) -> tuple[StartData, dict[str, float]]:
+    theta = normal(rng, np.log(90.0), 1.5, 2)
+    tau = float(np.exp(normal(rng, np.log(0.2), 0.5, 1)[0]))
+    mu = theta[GPU_TYPE] + normal(rng, 0.0, tau, 5)
+    sigma = np.exp(normal(rng, np.log(0.4), 0.6, 2))
+    law_sigma = sigma[GPU_TYPE[STARTS_OF]]
+    seconds = np.exp(mu[STARTS_OF] + law_sigma * rng.standard_normal(STARTS_OF.size))
+    # A third of the starts is looked at early, whatever its lead time will be.
+    age = np.exp(rng.uniform(np.log(20.0), np.log(400.0), STARTS_OF.size))
+    is_looked_at = rng.uniform(size=STARTS_OF.size) < 1 / 3
+    is_censored = is_looked_at & (seconds > age)
+    data = StartData(np.where(is_censored, age, seconds), is_censored, STARTS_OF, GPU_TYPE)
+    truth = {"theta": theta[0], "tau": tau, "mu": mu[0], "sigma": sigma[0]}
+    return data, {name: float(value) for name, value in truth.items()}
+
+
+def calibrate(
+    replicate: Callable[[np.random.Generator], tuple[dict[str, FloatArray], dict[str, float]]],
+    seed: int,
+) -> dict[str, float]:
+    """P-values of uniform ranks by quantity; `replicate` gives draws and truths."""
+    rng = np.random.default_rng(seed)
+    ranks: Ranks = {}
+    for _ in range(N_REPLICATIONS):
+        draws, truth = replicate(rng)
+        for name, value in truth.items():
+            note(ranks, name, draws[name], value)
+    return p_values(ranks)
+
+
+def test_lead_times_are_calibrated() -> None:
+    compiled = CompiledModel.of(lead_time_model(draw_starts(np.random.default_rng(0))[0]))
+    config = SamplerConfig(n_tune=300, n_draws=300, n_chains=2)
+
+    def replicate(rng: np.random.Generator) -> tuple[dict[str, FloatArray], dict[str, float]]:
+        data, truth = draw_starts(rng)
+        found, _ = compiled.sample(config, int(rng.integers(2**31)), lead_time_inputs(data))
+        return {n: (v if v.ndim == 1 else v[:, 0]) for n, v in found.items()}, truth
+
+    found = calibrate(replicate, seed=11)
+    assert min(found.values()) > LEVEL, found
+
+
+STEPS_OF = np.repeat(np.arange(3), 16)
+STATED = np.array([4.0, 10.0, 25.0])
+LOAD = STATED[STEPS_OF] * np.tile(np.linspace(0.15, 1.15, 16), 3)
+
+
+def draw_steps(rng: np.random.Generator) -> tuple[ResponseData, dict[str, float]]:
+    base, queueing, factor = (
+        np.exp(
+            normal(rng, mean, sd, 1)
+            + np.exp(normal(rng, np.log(spread), 0.5, 1)) * rng.standard_normal(3)
+        )
+        for mean, sd, spread in (
+            (np.log(300.0), 2.0, 0.5),
+            (np.log(0.5), 1.0, 0.3),
+            (np.log(1.25), 0.3, 0.15),
+        )
+    )
+    sharpness = np.exp(normal(rng, np.log(2.0), 0.3, 1))
+    noise = float(np.exp(normal(rng, np.log(0.15), 0.6, 1)[0]))
+    kappa = STATED * factor
+    waiting = queueing[STEPS_OF] * congestion(LOAD / kappa[STEPS_OF], sharpness)
+    log_latency = np.log(base[STEPS_OF] * (1.0 + waiting)) + normal(rng, 0.0, noise, LOAD.size)
+    data = ResponseData(np.exp(log_latency), LOAD, STEPS_OF, STATED, np.zeros(3, dtype=int))
+    truth = {
+        "base_ms": base[0],
+        "kappa": kappa[0],
+        "sharpness": sharpness[0],
+        "noise": noise,
+        "capacity": kappa[0] * utilisation_within(2.0 / queueing[:1], sharpness)[0],
+    }
+    return data, {name: float(value) for name, value in truth.items()}
+
+
+def test_response_curves_are_calibrated() -> None:
+    first, _ = draw_steps(np.random.default_rng(0))
+    compiled = CompiledModel.of(response_model(first), RESPONSE_START)
+    config = SamplerConfig(300, 300, 2, 0.95, is_low_rank=True)
+
+    def replicate(rng: np.random.Generator) -> tuple[dict[str, FloatArray], dict[str, float]]:
+        data, truth = draw_steps(rng)
+        found, _ = compiled.sample(config, int(rng.integers(2**31)), response_inputs(data))
+        curve = to_response(found, data).curve(0)
+        return {
+            "base_ms": curve.base_ms,
+            "kappa": curve.kappa,
+            "sharpness": curve.sharpness,
+            "noise": curve.noise,
+            # The load at which latency is three times that of an idle replica.
+            "capacity": curve.kappa * utilisation_within(2.0 / curve.queueing, curve.sharpness),
+        }, truth
+
+    found = calibrate(replicate, seed=12)
+    assert min(found.values()) > LEVEL, found
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_the_check_itself_sees_a_bias(bias: float) -> None:
+    rng = np.random.default_rng(5)
+    ranks: Ranks = {}
+    for _ in range(N_REPLICATIONS):
+        note(ranks, "x", rng.standard_normal(1000) + bias, float(rng.standard_normal()))
+    assert (p_values(ranks)["x"] > LEVEL) == (bias == 0.0)
