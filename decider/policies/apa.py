@@ -100,7 +100,7 @@ class Apa:
         return answer, ApaState(np.where(is_changed, view.now_s, changed_at_s))
 
     def _bounds_on_change(self, view: GridView) -> tuple[FloatArray, FloatArray]:
-        """(G, W) counts that an increase and a decrease would give; the spec where neither is."""
+        """(G, W) counts that an increase and a decrease would give; the spec where none is due."""
         pods = np.maximum(view.ready, 1.0)
         ratio = view.last_demand() / (pods * view.capacity) / column(self.target_ratio)
         proposal = np.ceil(pods * ratio * (1.0 - RELATIVE_SLACK))
@@ -109,9 +109,5 @@ class Apa:
         raised = np.where(
             ratio > 1.0 + self.up_tolerance + _GUARD, np.maximum(up, view.replicas), view.replicas
         )
-        lowered = np.where(
-            ratio < 1.0 - self.down_tolerance - _GUARD,
-            np.minimum(down, view.replicas),
-            view.replicas,
-        )
+        lowered = np.where(ratio < 1.0 - self.down_tolerance - _GUARD, down, view.replicas)
         return raised, lowered

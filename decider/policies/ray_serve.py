@@ -97,9 +97,8 @@ class RayServe:
 
         is_up = (persisted_s > self.upscale_delay_s) | is_waking
         is_due = is_up | (persisted_s < -self.downscale_delay_s)
-        is_applied = is_due & np.isfinite(scaled)
-        wanted = np.where(is_applied, scaled, view.replicas)
-        return view.answer(wanted), RayServeState(np.where(is_applied, 0.0, persisted_s))
+        wanted = np.where(is_due, scaled, view.replicas)
+        return view.answer(wanted), RayServeState(np.where(is_due, 0.0, persisted_s))
 
     def _scaled(self, view: GridView) -> tuple[FloatArray, BoolArray]:
         """(G, W) counts within bounds before any delay, NaN unknown; and where 0 has to wake up."""

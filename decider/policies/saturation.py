@@ -7,7 +7,8 @@ of several variants. What is adapted to traces of one demand on one pool:
   load evenly, so all are saturated or none is.
 * There is no queue length. Demand above the ready capacity is what would wait, so it stands for
   "queue >= 5": every replica is saturated and no queue is spare. Demand within capacity leaves the
-  queue empty.
+  queue empty. As thresholds are at most 1, such demand is beyond the threshold of utilisation too,
+  and one test serves for both.
 * Spare is the distance of the utilisation to the saturation threshold.
 * One variant is both the cheapest and the dearest, so +1 and -1 apply to the one pool.
 * One decision per period or per step, whichever is longer. Inputs are the largest step average that
@@ -107,12 +108,11 @@ class Saturation:
         return spare
 
     def _is_short(self, view: GridView, load: FloatArray) -> BoolArray:
-        """Whether spare is short, all are saturated, or demand waits; never without any load."""
+        """Whether spare is short or every replica saturated; never without any load."""
         spare = self._spare(load, view.ready)
         is_saturated = spare <= _GUARD
-        is_waiting = load > view.ready * (1.0 + _GUARD)
         is_below = spare < column(self.min_spare_ratio) - _GUARD
-        is_short: BoolArray = (is_saturated | is_waiting | is_below) & (load > 0)
+        is_short: BoolArray = (is_saturated | is_below) & (load > 0)
         return is_short
 
     def _is_safe_without_one(self, view: GridView, load: FloatArray) -> BoolArray:

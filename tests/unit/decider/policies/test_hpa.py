@@ -125,6 +125,11 @@ class TestGuards:
         slow = ScalingRules((RatePolicy("Pods", 1, 60.0),), 0.0)
         assert once(HpaConfig(up=slow), see(1.0, ready=2, min_replicas=9)) == 9
 
+    def test_outside_the_bounds_the_metric_is_not_asked(self):
+        # 6 / 60 % would be 10, and 60 / 60 % would be 100
+        assert once(AT_60, see(6.0, ready=100, max_replicas=40)) == 40
+        assert once(AT_60, see(60.0, ready=2, min_replicas=9)) == 9
+
 
 class TestStabilisation:
     def test_down_waits_for_the_highest_recent_proposal(self):

@@ -60,6 +60,9 @@ class TestLinear:
         # points at 0 and 120 s: slope 2 a step. The gap holds the ten replicas that there are
         assert path(linear(), [12, NAN, 16], fixed=True) == [12, 10, 18]
 
+    def test_a_gap_takes_no_place_in_the_history(self, path):
+        assert path(linear(history_size=2), [12, NAN, 16], fixed=True)[-1] == 18
+
     def test_a_falling_line_does_not_go_below_the_proposal(self, path):
         assert path(linear(), [16, 14, 12], fixed=True) == [16, 14, 12]
 

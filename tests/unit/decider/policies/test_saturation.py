@@ -117,6 +117,7 @@ def test_constant_load_settles_where_it_would_stay(path, load, ready):
         ({"saturated_ratio": 1.1}, "saturated_ratio"),
         ({"min_spare_ratio": -0.1}, "min_spare_ratio"),
         ({"min_spare_ratio": np.array([0.1, 0.9])}, "min_spare_ratio"),
+        ({"min_spare_ratio": 0.8}, "min_spare_ratio"),
         ({"min_unsaturated": -1}, "min_unsaturated"),
         ({"window_s": 0.0}, "window_s"),
         ({"period_s": 0.0}, "period_s"),
