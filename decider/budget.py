@@ -1,8 +1,8 @@
 """From guarded counts to what the GPU budgets leave of them.
 
 A budget holds over the whole fleet, which is decided on in shards. Every workload says what it
-would take at each price; at the price at which all of that together fits the budget, each shard
-has its fair part. A shard comes down to its part, rises to it as far as others have come down
+would take at each price; where all of that together meets the budget, between two prices, each
+shard has its fair part. A shard comes down to its part, rises to it as far as others have come down
 already, and takes what is free and nobody's part. Shapes: W workloads, Q prices, N other shards.
 """
 
@@ -102,14 +102,29 @@ def quota_of(budget: int, held: int, demand: IntArray, elsewhere: Elsewhere) -> 
         demand.shape == elsewhere.demand_gpus.shape[1:] == PRICES.shape,
         f"demand {demand.shape}, elsewhere {elsewhere.demand_gpus.shape}: Q={PRICES.size} prices",
     )
-    fits = demand + elsewhere.demand_gpus.sum(axis=0) <= budget
+    parts = np.concatenate([demand[None], elsewhere.demand_gpus])
+    fits = parts.sum(axis=0) <= budget
     at = int(np.argmax(fits)) if fits.any() else PRICES.size - 1
-    fair = int(demand[at])
+    fair = _fair_parts(parts, at, budget)
     held_elsewhere = int(elsewhere.held_gpus.sum())
     free = budget - held_elsewhere
-    spare = budget - int(np.maximum(elsewhere.held_gpus, elsewhere.demand_gpus[:, at]).sum())
-    gpus = max(min(fair, max(held, free)), spare, 0)
+    spare = budget - int(np.maximum(elsewhere.held_gpus, fair[1:]).sum())
+    gpus = max(min(int(fair[0]), max(held, free)), spare, 0)
     return Quota(gpus, float(PRICES[at]), held_elsewhere, bool(fits.any()))
+
+
+def _fair_parts(parts: IntArray, at: int, budget: int) -> IntArray:
+    """(N,) GPUs of each part: what it takes at price `at`, and its share of what that leaves.
+
+    A little less than price `at` all would take more than there is; what is left over is shared in
+    proportion to how much more, as the linear relaxation does.
+    """
+    taken = parts[:, at]
+    if at == 0:
+        return taken
+    more = parts[:, at - 1] - taken
+    left = max(0, budget - int(taken.sum()))
+    return np.asarray(taken + more * left // max(1, int(more.sum())), dtype=np.int64)
 
 
 def _share_type(shard: _Shard, gpu_type: str, rows: list[int]) -> dict[int, Grant]:
@@ -190,7 +205,7 @@ def _risk_change(shard: _Shard, row: int, wanted: int, granted: int) -> str:
     if shard.standings[row].replicas is not None:
         return "its risk is unknown without a forecast"
     index = shard.outlook.grid.row_index(row, np.array([wanted, granted]))
-    before, after = shard.outlook.charge[row, index]
+    before, after = np.minimum(shard.outlook.charge[row, index], 1.0)
     return f"estimated risk {after:.2%} instead of {before:.2%}"
 
 
@@ -213,7 +228,10 @@ def _claims(shard: _Shard, rows: list[int]) -> Claims:
             risk = outlook.charge[row, index]
             values = VIOLATION_WORTH * risk + outlook.program.shortage_price * short[index]
         usd = w.hardware.usd_per_hour(1.0) or 1.0
-        loss[i] = np.minimum.accumulate(w.sla.class_weight * usd * values)
+        # What runs is worth a stop and a start: equals would change places with every forecast.
+        moved = outlook.program.start_cost + outlook.program.stop_cost
+        kept = moved * np.minimum(counts, w.replicas.spec)
+        loss[i] = np.minimum.accumulate(usd * (w.sla.class_weight * values - kept))
     gpus = [workloads[row].hardware.gpus_per_replica for row in rows]
     return Claims(
         loss,

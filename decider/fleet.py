@@ -18,7 +18,7 @@ from decider.choice import Choices, improve
 from decider.types import FloatArray, IntArray
 
 N_BISECTIONS = 60
-PRICES: FloatArray = np.concatenate([[0.0], np.logspace(-3, 6, 46)])
+PRICES: FloatArray = np.concatenate([[0.0], np.logspace(-2, 5, 85)])
 """(Q,) prices in USD per GPU-hour at which workloads say what they would take; the last one is
 beyond every loss that can be met."""
 

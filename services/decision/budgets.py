@@ -33,8 +33,8 @@ class Holding:
 
     Attributes:
         held_replicas: What it runs or was granted, whichever is more.
-        demand: (Q,) counts that it would take at `decider.fleet.PRICES`; None: not known, so it
-            stays as it is.
+        demand: (Q,) counts that it would take at `decider.fleet.PRICES`; None: it stays as it is,
+            because it is not scaled automatically or has not been decided on for a while.
     """
 
     shard: int
@@ -126,11 +126,23 @@ def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
         held = max(int(spec), int(desired)) if is_in_force else int(spec)
     demand = None
     oldest = now - timedelta(seconds=int(row["step_s"])) * settings.stale_after_steps
-    is_claimed = row["claimed_at"] is not None and row["claimed_at"] >= oldest
-    if is_claimed and row["mode"] == "Auto" and len(row["demand_replicas"]) == PRICES.size:
+    if row["mode"] == "Auto" and row["claimed_at"] is None:
+        demand = _presumed(held, min(held, int(row["min_replicas"])))
+    elif row["mode"] == "Auto" and row["claimed_at"] >= oldest:
         demand = np.array(row["demand_replicas"], dtype=np.int64)
+    if demand is not None and demand.size != PRICES.size:
+        demand = None  # claimed by a version with other prices
     gpus = int(row["gpus_per_replica"])
     return Holding(int(row["shard"]), row["gpu_type"], gpus, held, demand)
+
+
+def _presumed(held: int, least: int) -> IntArray:
+    """What a workload that has never said so may take: from what it holds evenly to its minimum.
+
+    Were it taken to hold on whatever the price, the first shard to decide after a budget was set
+    too low would have to make all the room alone.
+    """
+    return np.floor(np.linspace(held, least, PRICES.size)).astype(np.int64)
 
 
 def with_budgets(prepared: Prepared, ledger: Ledger) -> Prepared:

@@ -192,7 +192,7 @@ def test_an_explanation_says_the_price_and_what_was_lost() -> None:
     wanted = bronze.guard_trace[-1].before
     assert detail.startswith(f"24 GPUs, are shared at {price:.2f} USD per GPU-hour: ")
     assert f"{bronze.final} of {wanted} replicas, estimated risk " in detail
-    assert f"{bronze.risk_after:.2%} instead of " in detail
+    assert f"{min(bronze.risk_after, 1.0):.2%} instead of " in detail
 
 
 def test_every_budgeted_workload_says_what_it_would_take() -> None:
@@ -280,3 +280,47 @@ def _least(w: WorkloadInput, d: Decision) -> int:
     is_held = w.control.is_paused or w.control.freeze or not w.control.is_automatic
     wanted = d.guard_trace[-1].before
     return min(wanted, max(w.limits.min_replicas, w.replicas.spec if is_held else 0))
+
+
+def test_equals_do_not_change_places_with_every_forecast() -> None:
+    """Six equal workloads, GPUs for three and a half: whoever is served stays served."""
+    spec, moved = [10] * 6, 0
+    for step in range(10):
+        owners = [classed(f"w{i}", 1.0, spec[i]) for i in range(6)]
+        paths = np.stack([noisy(150.0, 100 * step + i) for i in range(6)])
+        decisions = decide_shard(shard(paths, owners, budgets={"H100": 60}), CONFIG, NOW_S)
+        final = [d.final for d in decisions]
+        moved += sum(abs(a - b) for a, b in zip(final, spec, strict=True)) if step else 0
+        spec = final
+        assert sum(final) <= 60
+    assert moved <= 20
+
+
+def test_shards_settle_and_keep_the_budget() -> None:
+    """Three shards of six decide in turn; what is granted counts until it is seen applied."""
+    keys = [(s, i) for s in range(3) for i in range(6)]
+    spec = dict.fromkeys(keys, 9)
+    granted, demand = dict(spec), {}
+    moves = []
+    for step in range(6):
+        for own in range(3):
+            owners = [classed(f"{own}-{i}", (1.0, 2.0, 4.0)[i % 3], spec[own, i]) for i in range(6)]
+            paths = np.stack([noisy(120.0, 100 * step + 10 * own + i) for i in range(6)])
+            held = [sum(max(spec[o, i], granted[o, i]) for i in range(6)) for o in range(3)]
+            parts = [(held[o], demand.get(o, constant(held[o]))) for o in range(3) if o != own]
+            request = replace(
+                shard(paths, owners, budgets={"H100": 165}), elsewhere={"H100": elsewhere(*parts)}
+            )
+            decisions = decide_shard(request, CONFIG, NOW_S)
+            granted |= {(own, i): d.final for i, d in enumerate(decisions)}
+            demand[own] = np.array([d.budget_demand for d in decisions]).sum(axis=0)
+            others = sum(held[o] for o in range(3) if o != own)
+            own_held = sum(spec[own, i] for i in range(6))
+            assert sum(d.final for d in decisions) <= max(165 - others, own_held)
+        moves.append(sum(abs(spec[k] - granted[k]) for k in keys))
+        spec = dict(granted)
+        assert sum(spec.values()) <= 165
+    assert sum(spec.values()) >= 0.9 * 165
+    assert max(moves[-2:]) <= 20
+    weight = {w: sum(spec[s, i] for s in range(3) for i in (w, w + 3)) for w in range(3)}
+    assert weight[2] >= weight[1] >= weight[0]
