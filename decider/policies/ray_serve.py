@@ -107,7 +107,8 @@ class RayServe:
         up, down = column(self.upscale_factor), column(self.downscale_factor)
         current = view.replicas
         factor = np.where(desired > current, up, down)
-        scaled = np.ceil((current + factor * (desired - current)) * _SLACK)
+        # current + factor * (desired - current), without the cancellation near zero
+        scaled = np.ceil(((1.0 - factor) * current + factor * desired) * _SLACK)
         needed = np.ceil(desired * _SLACK)
         # rounding up a part of a downward gap would keep the count for ever
         is_stuck = (needed < current) & (scaled == current)
