@@ -33,8 +33,8 @@ def believed_capacity(
 ) -> dict[str, FloatArray]:
     """Draws by scope: capacities of workloads, and of GPU types relative to the stated ones.
 
-    Asks for a refit, at most once per `refit_min_interval_s` and shard, when steps since a fit
-    contradict it.
+    Asks for a refit, at most once per `refit_min_interval_s` and shard, when too few of a fit's
+    draws agree with the steps since.
 
     Args:
         work: The transaction.
@@ -48,7 +48,7 @@ def believed_capacity(
     own = _own_posteriors(work.connection, learning)
     steps = _steps_since(work.connection, {key: learning[key] for key in own}, own, origin_at)
     draws: dict[str, FloatArray] = {}
-    contradicted: list[str] = []
+    outdated: list[str] = []
     for key, (capacity, curve) in own.items():
         values = translate.to_draws(capacity["draws"])
         seen = steps.get(key)
@@ -57,10 +57,10 @@ def believed_capacity(
             evidence = latency_log_likelihood(curves, seen.load, seen.latency_ms)
             update = update_capacity(values, evidence)
             values = update.draws
-            contradicted += [learning[key].key] if update.needs_refit else []
+            outdated += [learning[key].key] if update.needs_refit else []
         draws[f"workload:{key}"] = values
-    if contradicted:
-        _ask_for_refit(work, settings, contradicted, (origin_at, _longest_step_s(members)))
+    if outdated:
+        _ask_for_refit(work, settings, outdated, (origin_at, _longest_step_s(members)))
     return draws | _of_types(work.connection, learning)
 
 
@@ -120,4 +120,4 @@ def _ask_for_refit(
     is_first = origin_s // width != (origin_s - step_s) // width
     if is_first:
         work.send_after_commit(Job(DECIDE_FIT))
-    get_logger(__name__).warning("capacity_contradicted", workloads=workloads, is_asked=is_first)
+    get_logger(__name__).warning("capacity_needs_refit", workloads=workloads, is_asked=is_first)
