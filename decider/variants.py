@@ -4,7 +4,7 @@ A workload's loss depends on its total capacity alone; a variant is one kind of 
 GPUs, capacity, price). For every capacity level only minimal mixes matter (taking one replica away
 falls below the level). One option per workload is chosen under one budget per GPU type: the same
 shadow prices that share one budget (`decider.fleet`), one for each type, found by projected
-subgradient steps on the dual; then a repair by whole options and a bounded search
+subgradient steps on the dual; then a repair by raised prices and a bounded search
 (`decider.choice`). Shapes: W workloads, V variants, L levels, K options, T GPU types.
 """
 
@@ -20,6 +20,8 @@ from decider.choice import Choices, dual_bound, improve
 from decider.types import FloatArray, IntArray, require
 
 N_PRICE_STEPS = 400
+PRICE_RAISE = 1.02
+"""Factor by which the price of what is over its budget rises in a repair."""
 MAX_MIXES = 20_000
 """Mixes of one workload that are looked at; beyond, the request is refused."""
 
@@ -132,7 +134,7 @@ def choose_mix(needs: Sequence[Need], budgets: dict[str, int]) -> Mix:
     chosen = start
     if is_feasible:
         prices = _prices(problem)
-        chosen = improve(problem, prices, _repaired(problem, prices, start))
+        chosen = improve(problem, prices, _repaired(problem, prices))
     return Mix(
         tuple(tuple(int(n) for n in mix[int(at)]) for mix, at in zip(mixes, chosen, strict=True)),
         problem.cost_of(chosen),
@@ -201,7 +203,8 @@ def _prices(problem: Choices) -> FloatArray:
     best_prices = prices = np.zeros(problem.capacity.size)
     best = dual_bound(problem, prices)
     least = np.zeros(rows.size, dtype=np.int64)
-    target, patience, scale = problem.cost_of(least), 0, 1.0
+    target, scale = problem.cost_of(least), 1.0
+    patience = n_halved = 0
     for _ in range(N_PRICE_STEPS):
         reduced = problem.cost + problem.use @ prices
         chosen = np.argmin(reduced, axis=1).astype(np.int64)
@@ -212,8 +215,9 @@ def _prices(problem: Choices) -> FloatArray:
         else:
             patience += 1
         if patience >= 10:
-            scale, patience = 0.5 * scale, 0
-            target = min(target, problem.cost_of(_repaired(problem, best_prices, least)))
+            scale, patience, n_halved = 0.5 * scale, 0, n_halved + 1
+            if n_halved & (n_halved - 1) == 0:  # at the 1st, 2nd, 4th, ...: a repair is dear
+                target = min(target, problem.cost_of(_repaired(problem, best_prices)))
             prices = best_prices
             continue
         over = np.where((prices <= 0) & (over < 0), 0, over)  # along the border of prices >= 0
@@ -224,33 +228,18 @@ def _prices(problem: Choices) -> FloatArray:
     return best_prices
 
 
-def _repaired(problem: Choices, prices: FloatArray, least: IntArray) -> IntArray:
-    """Options that fit, from those taken at the prices: down where over, then up where it pays."""
-    reduced = problem.cost + problem.use @ prices
-    chosen = np.argmin(reduced, axis=1).astype(np.int64)
-    while (over := problem.used_by(chosen) - problem.capacity).max(initial=0) > 0:
-        move = _best_move(problem, chosen, np.maximum(over, 0))
-        if move is None:
-            return _filled(problem, prices, least)
-        chosen[move[0]] = move[1]
-    return _filled(problem, prices, chosen)
+def _repaired(problem: Choices, prices: FloatArray) -> IntArray:
+    """Options that fit: taken at prices raised until they do, then more where it pays.
 
-
-def _best_move(problem: Choices, chosen: IntArray, over: IntArray) -> tuple[int, int] | None:
-    """The option whose cost per GPU freed of the types that are over is least."""
-    rows = np.arange(chosen.size)
-    held = problem.use[rows, chosen][:, None, :]
-    freed = np.minimum(held - problem.use, over)
-    gain = np.where(over > 0, freed, 0).sum(axis=2)
-    # Types that are kept must stay kept: nothing may be taken beyond what is free of them.
-    free = problem.capacity - problem.used_by(chosen)
-    fits = ((problem.use - held <= np.maximum(free, 0)) | (problem.use <= held)).all(axis=2)
-    added = problem.cost - problem.cost[rows, chosen][:, None]
-    rate = np.where((gain > 0) & fits & np.isfinite(added), added / np.maximum(gain, 1), np.inf)
-    best = int(np.argmin(rate))
-    if not np.isfinite(rate.flat[best]):
-        return None
-    return best // rate.shape[1], best % rate.shape[1]
+    It ends, since at high prices everyone takes the least, which fits.
+    """
+    raised = prices.copy()
+    while True:
+        chosen = np.argmin(problem.cost + problem.use @ raised, axis=1).astype(np.int64)
+        is_over = problem.used_by(chosen) > problem.capacity
+        if not is_over.any():
+            return _filled(problem, prices, chosen)
+        raised = np.where(is_over, raised * PRICE_RAISE + 1e-3, raised)
 
 
 def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
