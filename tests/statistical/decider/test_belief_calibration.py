@@ -37,7 +37,7 @@ pytestmark = [
     ),
 ]
 
-N_REPLICATIONS = 80
+N_REPLICATIONS = 60
 N_RANKS = 100
 N_BINS = 5
 LEVEL = 0.001
