@@ -283,6 +283,15 @@ class TestMl:
         policy = learner(overrun_weight=1.0, half_lives_s=(300.0,), change_weight=price)
         assert replay(policy, [4, 6]) == [4, wanted]
 
+    @pytest.mark.parametrize(("price", "cost"), [(0.5, 1.25), (0.7, 1.0)])
+    def test_a_change_of_limit_is_charged_to_the_model(self, price, cost):
+        # as above: at a price of 0.5 the limit moves from 4 to 6, at 0.7 it stays. The need of 6
+        # exceeds the limit of 4 by 2; half of 2, with the price of the change where there is one
+        policy = learner(overrun_weight=1.0, half_lives_s=(300.0,), change_weight=price)
+        _, state = policy.decide(see([4]), policy.initial_state())
+        _, state = policy.decide(see([4, 6]), state)
+        assert state.cost.item() == pytest.approx(cost)
+
     def test_a_gap_changes_nothing(self):
         policy = learner(overrun_weight=4, half_lives_s=(300.0,), margins=(0.0, 0.5))
         _, before = policy.decide(see([9, 2, 2]), policy.initial_state())

@@ -103,6 +103,12 @@ class TestArima:
         assert predicted("arima", [10.0, 2.0] * 10) == pytest.approx(10.0, abs=1e-3)
         assert predicted("arima", [*[10.0, 2.0] * 10, 10.0]) == pytest.approx(2.0, abs=1e-3)
 
+    @pytest.mark.parametrize("n_more", range(6))
+    def test_a_wave_is_continued(self, n_more):
+        # 12 + 8 cos(pi t / 3) obeys y'' = 12 + y' - y: the lags differ, and their order counts
+        wave = [20.0, 16.0, 8.0, 4.0, 8.0, 16.0] * 7
+        assert predicted("arima", wave[: 30 + n_more]) == pytest.approx(wave[30 + n_more], abs=1e-3)
+
     def test_a_line_is_continued(self):
         assert predicted("arima", np.arange(10.0, 40.0)) == pytest.approx(40.0, abs=1e-3)
 
