@@ -17,24 +17,28 @@ class CandidateGrid:
         counts: (W, K) candidate counts; the grid also serves as the axis of the risk tables.
         low: (W,) first count.
         stride: (W,) distance between neighbours; 1 unless the range is very wide.
+        last: (W,) index of each workload's own largest candidate. The grid is as wide as the widest
+            workload of the shard, but what lies beyond its own end is nothing to a workload: its
+            decision does not depend on its company.
         is_allowed: (W, K) whether the count may be chosen (within the workload's bounds).
     """
 
     counts: IntArray
     low: IntArray
     stride: IntArray
+    last: IntArray
     is_allowed: BoolArray
 
     def index_of(self, replicas: IntArray) -> IntArray:
         """(W, ...) index of the largest candidate that does not exceed `replicas`, clipped."""
         shape = (-1,) + (1,) * (replicas.ndim - 1)
         index = (replicas - self.low.reshape(shape)) // self.stride.reshape(shape)
-        return np.asarray(np.clip(index, 0, self.counts.shape[1] - 1))
+        return np.asarray(np.clip(index, 0, self.last.reshape(shape)))
 
     def row_index(self, row: int, replicas: IntArray) -> IntArray:
         """`index_of` for one workload."""
         index = (replicas - self.low[row]) // self.stride[row]
-        return np.asarray(np.clip(index, 0, self.counts.shape[1] - 1))
+        return np.asarray(np.clip(index, 0, self.last[row]))
 
 
 def effective_bounds(workload: WorkloadInput) -> tuple[int, int]:
@@ -78,11 +82,13 @@ def make_grid(
     low = np.clip(bottom, 0, top) if is_unserved_dear else np.minimum(bounds[:, 0], top)
     low = np.minimum(low, running.min(axis=1))
     stride = np.maximum(1, -(-(top - low) // (max_candidates - 1)))
-    size = int(((top - low + stride - 1) // stride).max()) + 1
-    counts = low[:, None] + stride[:, None] * np.arange(size)
+    last = (top - low + stride - 1) // stride
+    rank = np.arange(int(last.max()) + 1)
+    counts = low[:, None] + stride[:, None] * rank
     # The last allowed candidate may step over a coarse grid's top: it is clipped afterwards.
     over = counts >= bounds[:, 1:] + stride[:, None]
-    return CandidateGrid(counts, low, stride, (counts >= bounds[:, :1]) & ~over)
+    is_allowed = (counts >= bounds[:, :1]) & ~over & (rank <= last[:, None])
+    return CandidateGrid(counts, low, stride, last, is_allowed)
 
 
 def smallest_allowed(grid: CandidateGrid) -> IntArray:

@@ -107,7 +107,10 @@ class DecideConfig:
         n_bisections: Bisection steps after the grid.
         max_multiplier: Largest multiplier tried, in replica-steps per step out of SLA.
         max_candidates: Size of the candidate grid; wider ranges get a coarser one.
-        n_capacity_pairs: Capacity draws that each demand path is paired with.
+        n_pairs: Pairs of a capacity draw and a spread factor that each demand path is taken with.
+        spread_sigma: Standard deviation of the logarithm of the spread factor: a path's distance
+            from the mean is scaled by it, since a few hundred paths say little about what lies
+            beyond the largest of them; 0 takes the paths as they are.
         reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
         consolidation_ratio: Utilisation that the last observed demand may bring a smaller set to.
         epsilons: Other risk levels to answer in the explanation.
@@ -117,14 +120,15 @@ class DecideConfig:
 
     sharing: str = "long_run"
     shortage_price_ratio: float = 2.0
-    start_cost_steps: float = 1.0
-    stop_cost_steps: float = 1.0
+    start_cost_steps: float = 0.5
+    stop_cost_steps: float = 0.5
     first_step_ratio: float = 10.0
     n_multipliers: int = 14
     n_bisections: int = 6
     max_multiplier: float = 1e5
     max_candidates: int = 64
-    n_capacity_pairs: int = 1
+    n_pairs: int = 3
+    spread_sigma: float = 0.5
     reactive_floor_ratio: float = 1.0
     consolidation_ratio: float = 1.0
     epsilons: tuple[float, ...] = (0.001, 0.01, 0.05, 0.1)
@@ -142,7 +146,8 @@ class DecideConfig:
         _require(self.first_step_ratio >= 1, "first_step_ratio must be >= 1")
         _require(self.max_candidates >= 4, f"max_candidates={self.max_candidates} must be >= 4")
         _require(self.n_multipliers >= 2, "n_multipliers must be >= 2")
-        _require(self.n_capacity_pairs >= 1, "n_capacity_pairs must be >= 1")
+        _require(self.n_pairs >= 1, f"n_pairs={self.n_pairs} must be >= 1")
+        _require(self.spread_sigma >= 0, f"spread_sigma={self.spread_sigma} must be >= 0")
         _require(self.reactive_floor_ratio >= 0, "reactive_floor_ratio must be >= 0")
         _require(
             0 < self.consolidation_ratio <= 1,

@@ -89,7 +89,7 @@ def make_program(
     request: ShardRequest, paths: FloatArray, elapsed: FloatArray, config: DecideConfig
 ) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
     """Build the scenario tables and the planning problem."""
-    scenarios = make_scenarios(request, paths, config.n_capacity_pairs)
+    scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma)
     is_dear = config.shortage_price_ratio > 1.0
     grid = make_grid(
         request.workloads, scenarios.need, config.max_candidates, is_unserved_dear=is_dear

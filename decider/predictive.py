@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from decider.candidates import CandidateGrid
 from decider.capacity import replicas_needed
@@ -67,16 +68,47 @@ class StageTables:
     held_shortage: FloatArray
 
 
-def make_scenarios(request: ShardRequest, paths: FloatArray, n_pairs: int) -> Scenarios:
-    """Pair every path with `n_pairs` capacity draws (a fixed, spread-out assignment)."""
-    n_paths, n_draws = paths.shape[1], request.capacity_draws.shape[1]
-    demand = np.repeat(paths, n_pairs, axis=1) if n_pairs > 1 else paths
-    total = n_paths * n_pairs
+def make_scenarios(
+    request: ShardRequest, paths: FloatArray, n_pairs: int = 1, spread_sigma: float = 0.0
+) -> Scenarios:
+    """Pair every path with `n_pairs` capacity draws and spread factors (a fixed assignment).
+
+    A few hundred paths know little of what lies beyond the largest of them, and at small risks that
+    is where the decision lies. Each path is therefore taken `n_pairs` times, with its distance from
+    the mean of its step scaled by stratified lognormal factors of mean one: a scale mixture, which
+    smooths the tail in proportion to the forecast's own spread, keeps the mean, and leaves a
+    certain forecast certain.
+
+    Args:
+        request: The shard.
+        paths: (W, S, H) usable paths.
+        n_pairs: Scenarios per path.
+        spread_sigma: Standard deviation of the logarithm of the factors; 0: none.
+    """
+    n_draws = request.capacity_draws.shape[1]
+    demand = _spread(paths, n_pairs, spread_sigma)
+    total = demand.shape[1]
     # Golden-ratio order spreads the draws over the paths without any randomness.
     order = np.argsort(np.modf(np.arange(total) * 0.6180339887498949)[0], kind="stable")
     picked = (order * n_draws) // total
     capacity = request.capacity_draws[:, picked][:, :, None]
     return Scenarios(demand, capacity, replicas_needed(demand, capacity))
+
+
+def _spread(paths: FloatArray, n_pairs: int, sigma: float) -> FloatArray:
+    """(W, S * n_pairs, H) paths with their distance from the mean scaled."""
+    if n_pairs == 1:
+        return paths
+    if sigma <= 0:
+        return np.repeat(paths, n_pairs, axis=1)
+    factors = np.exp(sigma * ndtri((np.arange(n_pairs) + 0.5) / n_pairs))
+    factors /= factors.mean()
+    middle = paths.mean(axis=1, keepdims=True)
+    away = (paths - middle)[:, :, None, :] * factors[:, None]
+    away += middle[:, :, None, :]
+    n, n_paths, horizon = paths.shape
+    np.maximum(away, 0.0, out=away)
+    return np.asarray(away.reshape(n, n_paths * n_pairs, horizon))
 
 
 def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:

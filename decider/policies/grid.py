@@ -40,6 +40,10 @@ class GridView:
         paths: (W, S, H) sample paths of the demand from the step that begins now; None: there is
             no forecast.
         future: (W, F) true demand from the step that begins now. Peeking: the oracle's only.
+        start_age_s: (G, W, A) ages of the starts on their way, NaN beyond the last; None: not
+            known one by one.
+        last_violation: (G, W) measured share of the last step out of SLA, NaN where unknown; None
+            before the first step.
     """
 
     now_s: float
@@ -53,6 +57,8 @@ class GridView:
     max_replicas: FloatArray
     paths: FloatArray | None = None
     future: FloatArray | None = None
+    start_age_s: FloatArray | None = None
+    last_violation: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no policy could act on."""

@@ -16,7 +16,7 @@ from decider.plan import first_charge, solve, within
 from decider.types import Limits, ShardRequest
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, shard, workload
 
-PLAIN = DecideConfig(reactive_floor_ratio=0.0)
+PLAIN = DecideConfig(reactive_floor_ratio=0.0, n_pairs=1)
 
 
 def program_of(request: ShardRequest, config: DecideConfig):

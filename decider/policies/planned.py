@@ -1,0 +1,166 @@
+"""Harmony's planner at G fixed prices of risk, over a grid: what a forecast allows at each price.
+
+It is the planner that `decider.decide_shard` runs, without guards, feedback and explanation (a test
+holds the counts equal). The tables of what a count risks are made once per workload and shared by
+all settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from decider.candidates import CandidateGrid, make_grid
+from decider.config import DecideConfig
+from decider.landing import landing_weights
+from decider.plan import Program, solve
+from decider.policies.grid import FloatArray, GridView, Knob, count_settings
+from decider.predictive import make_scenarios, stage_tables, step_tables
+from decider.types import Hardware, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGrid:
+    """The least cost at a price of risk, one price for the whole fleet.
+
+    Attributes:
+        risk_price: Price of a step out of SLA, in steps of the workload's mean replicas.
+        lead_time_s: (P,) draws of the lead time.
+        config: Settings of the planner.
+        horizon: Forecast steps used.
+        capacity_draws: (P,) draws of true over stated capacity.
+        mean_window_s: Window of the mean that the price refers to.
+        name: Name in tables.
+    """
+
+    risk_price: Knob
+    lead_time_s: FloatArray
+    config: DecideConfig = field(default_factory=DecideConfig)
+    horizon: int = 12
+    capacity_draws: FloatArray = field(default_factory=lambda: np.ones(1))
+    mean_window_s: float = 3 * DAY_S
+    name: str = "harmony"
+
+    @property
+    def n_settings(self) -> int:
+        """G."""
+        return count_settings(self.risk_price)
+
+    def label(self, setting: int) -> str:
+        """The price."""
+        return f"price of risk {np.atleast_1d(self.risk_price)[setting]:.4g}"
+
+    def initial_state(self) -> None:
+        """It has no memory."""
+        return
+
+    def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
+        """The first count of each plan; hold without a forecast."""
+        if view.paths is None or not np.isfinite(view.paths).all():
+            return view.answer(np.full(view.shape, np.nan)), None
+        prices = np.broadcast_to(np.atleast_1d(self.risk_price), (view.shape[0],))
+        multiplier = prices[:, None] * np.maximum(self._mean_replicas(view), 1.0)
+        program = self._program(view, np.asarray(view.paths[:, :, : self.horizon], dtype=float))
+        plan = solve(program, multiplier.ravel())
+        rows = np.arange(multiplier.size)
+        counts = program.grid.counts[rows, plan.index[:, 0]].reshape(view.shape)
+        floor = view.replicas_for(self.config.reactive_floor_ratio * view.last_demand())
+        return view.answer(np.fmax(counts, floor)), None
+
+    def _mean_replicas(self, view: GridView) -> FloatArray:
+        """(W,) replicas that the mean demand of the last days needs."""
+        n = max(1, int(self.mean_window_s // view.step_s))
+        window = view.demand[:, -n:]
+        known = np.isfinite(window)
+        total = np.where(known, window, 0.0).sum(axis=1)
+        return np.asarray(total / np.maximum(known.sum(axis=1), 1) / view.capacity)
+
+    def _program(self, view: GridView, paths: FloatArray) -> Program:
+        """The planning problem of all settings, one row per setting and workload."""
+        config, (G, W) = self.config, view.shape
+        shared = self._request(view, self._widest(view), paths)
+        scenarios = make_scenarios(shared, paths, config.n_pairs, config.spread_sigma)
+        grid = make_grid(
+            shared.workloads,
+            scenarios.need,
+            config.max_candidates,
+            is_unserved_dear=config.shortage_price_ratio > 1.0,
+        )
+        steps = step_tables(scenarios, grid)
+        own = self._request(view, self._states(view), paths)
+        tiled = _tiled(grid, G)
+        stages = stage_tables(
+            own,
+            tiled,
+            landing_weights(own, np.zeros(G * W)),
+            np.tile(steps.violation, (G, 1, 1)),
+            np.tile(steps.shortage, (G, 1, 1)),
+        )
+        current = np.array([w.replicas.spec for w in own.workloads], dtype=np.int64)
+        return Program(
+            tiled,
+            stages,
+            current,
+            config.shortage_price_ratio,
+            config.start_cost_steps,
+            config.stop_cost_steps,
+        )
+
+    def _widest(self, view: GridView) -> list[ReplicaState]:
+        """One state per workload that spans all settings' counts."""
+        low = np.minimum(view.ready, view.replicas).min(axis=0)
+        return [
+            ReplicaState(int(top), int(bottom))
+            for top, bottom in zip(view.replicas.max(axis=0), low, strict=True)
+        ]
+
+    def _states(self, view: GridView) -> list[ReplicaState]:
+        """One state per setting and workload."""
+        G, W = view.shape
+        ages = np.zeros((G, W, 0)) if view.start_age_s is None else view.start_age_s
+        known = np.isfinite(ages)
+        return [
+            ReplicaState(
+                int(view.replicas[g, w]),
+                int(view.ready[g, w]),
+                tuple(ages[g, w, known[g, w]].tolist()) if ages.shape[2] else (),
+            )
+            for g in range(G)
+            for w in range(W)
+        ]
+
+    def _request(
+        self, view: GridView, states: list[ReplicaState], paths: FloatArray
+    ) -> ShardRequest:
+        W = view.shape[1]
+        times = len(states) // W
+        limits = [
+            Limits(int(low), int(high))
+            for low, high in zip(view.min_replicas, view.max_replicas, strict=True)
+        ]
+        inputs = tuple(
+            WorkloadInput(str(i % W), state, limits[i % W], Sla(), Hardware("any"))
+            for i, state in enumerate(states)
+        )
+        capacity = view.capacity[:, None] * self.capacity_draws
+        return ShardRequest(
+            inputs,
+            # The rows of other settings are never read: the tables come from the shared request.
+            np.broadcast_to(paths[:1], (W * times, *paths.shape[1:])) if times > 1 else paths,
+            np.tile(capacity, (times, 1)),
+            np.broadcast_to(self.lead_time_s, (W * times, self.lead_time_s.size)),
+            view.step_s,
+        )
+
+
+def _tiled(grid: CandidateGrid, times: int) -> CandidateGrid:
+    return CandidateGrid(
+        np.tile(grid.counts, (times, 1)),
+        np.tile(grid.low, times),
+        np.tile(grid.stride, times),
+        np.tile(grid.last, times),
+        np.tile(grid.is_allowed, (times, 1)),
+    )
