@@ -115,7 +115,23 @@ def prepare(
 
 
 def capacity_of(member: Member, rows: ShardRows) -> FloatArray:
-    """(P,) capacity draws: fitted ones where there are, else the stated mean and cv.
+    """(P,) capacity draws that decide: learned ones where there are, else stated mean and cv."""
+    learned = learned_capacity(member, rows)
+    stated = member.spec.capacity
+    return capacity_draws(stated.per_replica, stated.cv, N_DRAWS) if learned is None else learned
+
+
+def scored_capacity(member: Member, rows: ShardRows) -> float:
+    """Capacity that finished steps are scored by: the median of the learned draws that decide.
+
+    Without learned draws it is the stated mean, whatever its cv.
+    """
+    learned = learned_capacity(member, rows)
+    return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
+
+
+def learned_capacity(member: Member, rows: ShardRows) -> FloatArray | None:
+    """(P,) draws of the capacity learned from latencies; None: the stated one is in force.
 
     A workload that states a latency objective but has no fit of its own takes its stated mean
     times what the workloads of its GPU type that have one turned out to be relative to theirs.
@@ -127,7 +143,7 @@ def capacity_of(member: Member, rows: ShardRows) -> FloatArray:
     relative = rows.capacity.get(f"gpu_type:{member.spec.gpu_type}")
     if relative is not None and stated.latency_indicator:
         return _resized(stated.per_replica * relative)
-    return capacity_draws(stated.per_replica, stated.cv, N_DRAWS)
+    return None
 
 
 def lead_time_of(member: Member, rows: ShardRows, now: datetime) -> FloatArray:

@@ -12,7 +12,7 @@ from decider.config import RiskControlConfig
 from decider.risk import pooled_error, update_risk
 from decider.score import StepOutcome, StepPrice, score_step
 from services.decision import translate
-from services.decision.inputs import Member, ShardRows
+from services.decision.inputs import Member, ShardRows, scored_capacity
 from services.decision.timeline import ReplicaEvent, step_intervals
 
 LOOKBACK_STEPS = 24
@@ -62,16 +62,21 @@ def finished_outcomes(
 ) -> WorkloadOutcomes:
     """Outcomes of the steps up to the origin that have none yet.
 
+    Violations and needed replicas go by the capacity that decides now, learned or stated: the risk
+    control must not work against what the planner believes.
+
     Args:
         member: The workload.
-        rows: The shard's rows.
+        rows: The shard's rows, with the capacities believed.
         done: Step starts (epoch seconds) that have an outcome.
         times: The origin, and the time of the computation.
     """
     origin_at, now = times
     step_s = float(member.step_s)
     spec = member.spec
-    price = StepPrice(spec.capacity.per_replica, spec.gpus_per_replica, spec.price_usd_per_gpu_hour)
+    price = StepPrice(
+        scored_capacity(member, rows), spec.gpus_per_replica, spec.price_usd_per_gpu_hour
+    )
     steps_s, values = rows.demand.get(member.id, ((), ()))
     demand = dict(zip((float(s) for s in steps_s), (float(v) for v in values), strict=True))
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}

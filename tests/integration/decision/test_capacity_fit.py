@@ -285,3 +285,31 @@ def test_a_fit_for_another_spec_is_not_used(deps: Deps, changed: dict[str, float
     service.decide_shard(deps, 0, ORIGIN)
     used, _ = used_capacity(deps, workload)
     np.testing.assert_array_equal(used, np.full(used.size, changed.get("per_replica", STATED)))
+
+
+def test_a_finished_step_is_scored_by_the_capacity_that_decides(deps: Deps) -> None:
+    """10 replicas of the stated 10 would hold a demand of 90; of the learned they do not."""
+    workload = add_workload(deps.engine, "w")
+    store(deps.engine, workload, np.full(256, 9.0))
+    add_forecast(deps.engine, workload, 1)
+    demand = (workload, "request_rate_rps", ORIGIN, 90.0, True)
+    state = (workload, ORIGIN, 10, 10, 0, 0, [], 100)
+    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
+    states = (
+        "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
+        "pending_replicas", "start_ages_s", "schedulable_gpus",
+    )  # fmt: skip
+    with deps.engine.begin() as connection:
+        copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), [demand])
+        copy_rows(connection, CopyTarget(schema.replica_states, states, "error"), [state])
+
+    service.decide_shard(deps, 0, ORIGIN)
+
+    learned = float(true_curve(9.0).capacity(SLO_MS)[0])
+    used, _ = used_capacity(deps, workload)
+    assert np.median(used) == pytest.approx(learned, rel=1e-6)
+    with deps.engine.connect() as connection:
+        row = connection.execute(text("SELECT * FROM outcomes")).mappings().one()
+    assert row["needed_replicas"] == np.ceil(90.0 / learned) > 10
+    assert row["violation_ratio"] == 1.0
+    assert row["shortage"] == pytest.approx(90.0 - 10 * learned, rel=1e-5)
