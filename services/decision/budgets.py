@@ -203,6 +203,7 @@ def _given_up(member: Member, decision: Decision) -> dict[str, object]:
     return {
         "workload": member.key,
         "class": member.spec.sla.sla_class,
+        "priority": member.spec.sla.priority_in_force,
         "wanted": wanted,
         "granted": decision.final,
         "gpus": (wanted - decision.final) * member.spec.gpus_per_replica,

@@ -27,7 +27,8 @@ from services.kernel.domain.workload import ScalingRules as SpecRules
 from services.kernel.domain.workload import ScheduleSpec
 
 N_COMONOTONE_PATHS = 100
-CLASS_WEIGHTS = {"gold": 4.0, "silver": 2.0, "bronze": 1.0}
+PRIORITY_OF_WEIGHT_1 = 50
+"""SLA class priority at which a loss counts once; bronze's."""
 Freeze = Literal["ScaleDown", "Both"]
 
 
@@ -114,8 +115,8 @@ def to_limits(spec: WorkloadSpec) -> Limits:
 
 def to_sla(spec: WorkloadSpec) -> Sla:
     """The promise."""
-    weight = CLASS_WEIGHTS.get(spec.sla.sla_class, 1.0)
-    return Sla(spec.sla.epsilon, spec.sla.kind, spec.sla.window_s, weight)
+    sla = spec.sla
+    return Sla(sla.epsilon, sla.kind, sla.window_s, sla.priority_in_force / PRIORITY_OF_WEIGHT_1)
 
 
 def to_hardware(spec: WorkloadSpec) -> Hardware:

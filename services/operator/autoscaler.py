@@ -85,6 +85,7 @@ class Autoscaler:
     Attributes:
         spec: None when `problem` says why it cannot be used.
         problem: What is wrong with it and what would be right; empty when nothing is.
+        missing_class: Name of its SLA class where that cannot be found but its own risk stands.
         status: Its status as the API server has it.
     """
 
@@ -96,6 +97,7 @@ class Autoscaler:
     target: Target
     spec: WorkloadSpec | None
     problem: str = ""
+    missing_class: str = ""
     pause: Pause = Pause()
     approval: ApprovalRule = ApprovalRule()
     status: Mapping[str, Any] = field(default_factory=dict)

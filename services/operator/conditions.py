@@ -97,6 +97,14 @@ def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
     if found["DecisionActive"].status != TRUE:
         decision = found["DecisionActive"]
         return Finding("Ready", FALSE, decision.reason, decision.message)
+    missing = facts.autoscaler.missing_class
+    if missing and spec is not None:
+        message = (
+            f"sla.class={missing!r} does not exist or cannot be read: its own risk is promised, "
+            f"under a GPU budget it counts as priority {spec.sla.priority_in_force}; create or "
+            "correct that SLAClass, or leave sla.class out"
+        )
+        return Finding("Ready", FALSE, "SLAClassNotFound", message)
     return Finding("Ready", TRUE, "Reconciled", "decisions arrive and are followed")
 
 

@@ -228,8 +228,10 @@ class SLAClassSpec(Part):
 
     description: Annotated[str, Field(max_length=1024)] = ""
     risk: Risk
-    priority: Annotated[int, Field(ge=0, le=1000)] = Field(
-        100, description="Under a GPU budget the higher one is served first"
+    priority: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None,
+        description="How much a loss of SLA counts under a GPU budget, in proportion: at 200 twice "
+        "as much as at 100. Default: 200 for gold, 50 for bronze, 100 for every other name",
     )
 
 

@@ -58,12 +58,13 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
     annotations = metadata.get("annotations") or {}
     raw_spec = resource.get("spec") or {}
     spec: WorkloadSpec | None = None
-    pause, approval, problem = Pause(), ApprovalRule(), ""
+    pause, approval, problem, missing_class = Pause(), ApprovalRule(), "", ""
     try:
         pause = to_pause(annotations)
         written = schemas.GPUAutoscalerSpec.model_validate(raw_spec)
         approval = _approval(written, annotations)
         spec = _workload_spec(written, classes, pause, metadata.get("labels") or {})
+        missing_class = _missing_class(written.sla, classes)
     except ValidationError as error:
         problem = first_problem(error)
     except ValueError as error:
@@ -83,6 +84,7 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         ),
         spec=spec,
         problem=problem,
+        missing_class=missing_class,
         pause=pause,
         approval=approval,
         status=resource.get("status") or {},
@@ -131,19 +133,34 @@ def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]
     )
 
 
-def _risk(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
+def _sla(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
+    """The promise and how much it counts: its own risk wins, the priority is the class's.
+
+    A class that is not there leaves no promise, unless the autoscaler states a risk of its own:
+    then the priority is that of the class's name, and the condition `Ready` says so.
+    """
     if sla is None:
         return domain.SlaSpec()
-    risk = sla.risk
+    name = sla.sla_class
+    found = None if name is None else classes.get(name)
+    risk = sla.risk or (found.risk if found is not None else None)
+    if risk is None and name is None:
+        raise ValueError("sla needs a class or a risk: set sla.class or sla.risk.epsilon")
     if risk is None:
-        found = classes.get(sla.sla_class or "")
-        if found is None:
-            raise ValueError(
-                f"sla.class={sla.sla_class!r} does not exist; create that SLAClass or set sla.risk"
-            )
-        risk = found.risk
-    named = {} if sla.sla_class is None else {"sla_class": sla.sla_class}
+        raise ValueError(
+            f"sla.class={name!r} does not exist or cannot be read; create or correct that "
+            "SLAClass, or set sla.risk"
+        )
+    named: dict[str, Any] = {}
+    if name is not None:
+        stated = None if found is None else found.priority
+        named = {"sla_class": name, "priority": stated or domain.class_priority(name)}
     return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **named)
+
+
+def _missing_class(sla: schemas.Sla | None, classes: Classes) -> str:
+    name = None if sla is None else sla.sla_class
+    return name if name is not None and name not in classes else ""
 
 
 def _rules(rules: schemas.ScalingRules | None) -> domain.ScalingRules:
@@ -226,7 +243,7 @@ def _workload_spec(
         ),
         capacity=_capacity(written.capacity),
         lead_time=_lead_time(written.lead_time),
-        sla=_risk(written.sla, classes),
+        sla=_sla(written.sla, classes),
         behavior=domain.Behavior(
             scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)
         ),

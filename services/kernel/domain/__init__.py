@@ -10,6 +10,7 @@ from services.kernel.domain.workload import (
     ScheduleSpec,
     SlaSpec,
     WorkloadSpec,
+    class_priority,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "ScheduleSpec",
     "SlaSpec",
     "WorkloadSpec",
+    "class_priority",
 ]

@@ -14,6 +14,15 @@ RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 Mode = Literal["Advisory", "Approval", "Auto"]
 
 
+CLASS_PRIORITIES = {"gold": 200, "silver": 100, "bronze": 50}
+DEFAULT_PRIORITY = 100
+
+
+def class_priority(name: str) -> int:
+    """Priority of a class that states none: that of its name, else the default."""
+    return CLASS_PRIORITIES.get(name, DEFAULT_PRIORITY)
+
+
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -91,12 +100,24 @@ class CapacitySpec(_Spec):
 
 
 class SlaSpec(_Spec):
-    """The promise: at most `epsilon` of `kind` out of SLA over `window_s`."""
+    """The promise: at most `epsilon` of `kind` out of SLA over `window_s`.
+
+    Attributes:
+        sla_class: Name of the class.
+        priority: How much a loss counts under a GPU budget, in proportion: at 200 twice as much
+            as at 100. None: what `class_priority` says of the name.
+    """
 
     epsilon: float = Field(0.01, gt=0, lt=1)
     kind: RiskKind = "TimeFraction"
     window_s: float = Field(28 * 86400.0, gt=0)
     sla_class: str = "silver"
+    priority: int | None = Field(None, ge=1, le=1000)
+
+    @property
+    def priority_in_force(self) -> int:
+        """The priority given, or that of the class's name."""
+        return class_priority(self.sla_class) if self.priority is None else self.priority
 
 
 class ScalingPolicy(_Spec):

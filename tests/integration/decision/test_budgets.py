@@ -143,8 +143,8 @@ def fleet(database: Engine, settings: Settings) -> Fleet:
     return Fleet(database, settings)
 
 
-def gold(weight: str = "gold") -> dict[str, Any]:
-    return {"sla": {"epsilon": 0.01, "sla_class": weight}}
+def gold(name: str = "gold", priority: int | None = None) -> dict[str, Any]:
+    return {"sla": {"epsilon": 0.01, "sla_class": name, "priority": priority}}
 
 
 def test_a_type_without_a_budget_row_has_no_budget(fleet: Fleet) -> None:
@@ -166,8 +166,8 @@ def test_a_shard_gets_what_the_others_do_not_hold(fleet: Fleet) -> None:
     assert (stored["gpus"], stored["held_elsewhere_gpus"]) == (25, 12)
     wanted = row["explanation"]["guard_trace"][-1]["before"]
     assert stored["gave_up"] == [
-        {"workload": "demo/a", "class": "silver", "wanted": wanted, "granted": 13,
-         "gpus": wanted - 13}
+        {"workload": "demo/a", "class": "silver", "priority": 100, "wanted": wanted,
+         "granted": 13, "gpus": wanted - 13}
     ]  # fmt: skip
     assert row["explanation"]["fleet"]["shadow_price_usd_per_gpu_hour"] > 0
     assert "25 GPUs, 13 of them for these, are shared at" in str(row["explanation"])
@@ -198,6 +198,24 @@ def test_gold_in_one_shard_gets_what_bronze_in_another_gives_up(fleet: Fleet) ->
     assert held[-1][1] >= 1
     cut = next(d for d in _all(fleet.engine, b) if d["reason"] == "scale_down_gpu_budget")
     assert cut["explanation"]["gpu_budget"]["gave_up"][0]["class"] == "bronze"
+
+
+@pytest.mark.parametrize(("first", "second"), [(800, 50), (50, 800), (None, None)])
+def test_the_priority_decides_who_gives_up_whatever_the_name(
+    fleet: Fleet, first: int | None, second: int | None
+) -> None:
+    """Two equal workloads that want about 16 each, with GPUs for 20, named against their worth."""
+    a = fleet.add("a", 0, 2, 150.0, **gold("bronze", first))
+    b = fleet.add("b", 0, 2, 150.0, **gold("gold", second))
+    fleet.budget(20)
+    found = fleet.decide(0)
+    granted = {w: found[w]["desired_replicas"] for w in (a, b)}
+    assert sum(granted.values()) == 20
+    favoured = a if (first or 0) > (second or 0) else b
+    assert granted[favoured] == max(granted.values()) >= 15
+    (cut, *_) = found[a]["explanation"]["gpu_budget"]["gave_up"]
+    assert cut["workload"] == ("demo/b" if favoured == a else "demo/a")
+    assert cut["priority"] == 50
 
 
 def _all(engine: Engine, workload: int) -> list[Any]:

@@ -207,3 +207,19 @@ def test_paths_from_quantiles_follow_them() -> None:
     assert paths.shape == (100, 2)
     np.testing.assert_allclose(np.median(paths, axis=0), [2.0, 20.0])
     assert translate.to_paths(row | {"quantile_levels": [], "quantiles": []}).paths.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("sla", "weight"),
+    [
+        ({}, 2.0),
+        ({"sla_class": "gold"}, 4.0),
+        ({"sla_class": "silver"}, 2.0),
+        ({"sla_class": "bronze"}, 1.0),
+        ({"sla_class": "bronze", "priority": 400}, 8.0),
+        ({"sla_class": "platinum", "priority": 25}, 0.5),
+    ],
+)
+def test_classes_weigh_by_their_priority(sla: dict[str, Any], weight: float) -> None:
+    """Specs without a priority, as they were stored before, keep the weights of their names."""
+    assert translate.to_sla(make_spec(sla=sla)).class_weight == weight

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
+from services.kernel.domain import CapacitySpec, IndicatorSpec, SlaSpec, WorkloadSpec
 
 
 def spec(**indicator: Any) -> WorkloadSpec:
@@ -82,3 +82,24 @@ def test_what_is_no_latency_objective(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         learning(latency, **capacity)
+
+
+@pytest.mark.parametrize(
+    ("sla", "priority"),
+    [
+        ({}, 100),
+        ({"sla_class": "gold"}, 200),
+        ({"sla_class": "bronze"}, 50),
+        ({"sla_class": "platinum"}, 100),
+        ({"sla_class": "gold", "priority": 1}, 1),
+        ({"sla_class": "platinum", "priority": 1000}, 1000),
+    ],
+)
+def test_a_priority_that_is_given_wins_over_the_name(sla: dict[str, Any], priority: int) -> None:
+    assert SlaSpec.model_validate(sla).priority_in_force == priority
+
+
+@pytest.mark.parametrize("priority", [0, 1001])
+def test_a_promise_that_counts_for_nothing_is_refused(priority: int) -> None:
+    with pytest.raises(ValidationError, match="priority"):
+        SlaSpec(priority=priority)

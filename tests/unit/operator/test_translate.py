@@ -64,6 +64,46 @@ def test_the_own_risk_wins_over_the_class() -> None:
     assert own is not None
     assert (by_class.sla.epsilon, own.sla.epsilon) == (0.001, 0.05)
     assert by_class.sla.sla_class == own.sla.sla_class == "gold"
+    assert by_class.sla.priority == own.sla.priority == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "priority"),
+    [
+        ("gold", None, 200),
+        ("silver", None, 100),
+        ("bronze", None, 50),
+        ("platinum", None, 100),
+        ("platinum", 800, 800),
+        ("gold", 10, 10),
+    ],
+)
+def test_the_priority_of_the_class_arrives(name: str, written: int | None, priority: int) -> None:
+    given = {"risk": {"epsilon": "0.01"}} | ({} if written is None else {"priority": written})
+    classes = to_classes([{"metadata": {"name": name}, "spec": given}])
+    spec = to_autoscaler(resource(sla={"class": name}), classes).spec
+    assert spec is not None
+    assert (spec.sla.sla_class, spec.sla.priority) == (name, priority)
+    plain = to_autoscaler(resource(), classes).spec
+    assert plain is not None
+    assert (plain.sla.priority, plain.sla.priority_in_force) == (None, 100)
+
+
+def test_a_missing_class_is_named_where_an_own_risk_stands() -> None:
+    sla = {"class": "glod", "risk": {"epsilon": "0.05"}}
+    found = to_autoscaler(resource(sla=sla), {})
+    assert found.spec is not None
+    assert (found.spec.sla.epsilon, found.spec.sla.priority) == (0.05, 100)
+    assert (found.missing_class, found.problem) == ("glod", "")
+    there = {"glod": SLAClassSpec.model_validate({"risk": {"epsilon": "0.1"}, "priority": 7})}
+    found = to_autoscaler(resource(sla=sla), there)
+    assert found.spec is not None
+    assert (found.spec.sla.epsilon, found.spec.sla.priority, found.missing_class) == (0.05, 7, "")
+
+
+def test_a_class_that_counts_for_nothing_cannot_be_read() -> None:
+    none = {"metadata": {"name": "free"}, "spec": {"risk": {"epsilon": "0.01"}, "priority": 0}}
+    assert to_classes([none]) == {}
 
 
 def test_an_sla_class_that_cannot_be_read_does_not_exist() -> None:
@@ -77,7 +117,8 @@ def test_an_sla_class_that_cannot_be_read_does_not_exist() -> None:
     [
         ({"demand": "nothing"}, "demand='nothing' must be one of the indicators"),
         ({"minReplicas": 11}, "min_replicas=11 must be <= max_replicas=10"),
-        ({"sla": {"class": "gold"}}, "sla.class='gold' does not exist; create that SLAClass"),
+        ({"sla": {"class": "gold"}}, "sla.class='gold' does not exist or cannot be read; create"),
+        ({"sla": {}}, "set sla.class or sla.risk.epsilon"),
         ({"sla": {"risk": {"epsilon": "1.5"}}}, "epsilon"),
         ({"leadTime": {"median": "90"}}, "must be a duration with its unit"),
         ({"capacity": {}}, "capacity.perReplica: Field required"),
