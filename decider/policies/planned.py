@@ -58,17 +58,19 @@ class PlannedGrid:
         return
 
     def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
-        """The first count of each plan; hold without a forecast."""
-        if view.paths is None or not np.isfinite(view.paths).all():
+        """The first count of each plan; a workload without a forecast is held."""
+        if view.paths is None:
             return view.answer(np.full(view.shape, np.nan)), None
+        is_known = np.asarray(np.isfinite(view.paths).all(axis=(1, 2)))
+        paths = np.where(is_known[:, None, None], view.paths, 0.0)[:, :, : self.horizon]
         prices = np.broadcast_to(np.atleast_1d(self.risk_price), (view.shape[0],))
         multiplier = prices[:, None] * np.maximum(self._mean_replicas(view), 1.0)
-        program = self._program(view, np.asarray(view.paths[:, :, : self.horizon], dtype=float))
+        program = self._program(view, paths)
         plan = solve(program, multiplier.ravel())
         rows = np.arange(multiplier.size)
         counts = program.grid.counts[rows, plan.index[:, 0]].reshape(view.shape)
         floor = view.replicas_for(self.config.reactive_floor_ratio * view.last_demand())
-        return view.answer(np.fmax(counts, floor)), None
+        return view.answer(np.where(is_known, np.fmax(counts, floor), np.nan)), None
 
     def _mean_replicas(self, view: GridView) -> FloatArray:
         """(W,) replicas that the mean demand of the last days needs."""

@@ -1,0 +1,1 @@
+"""Scaling policies compared at matched violation and as deployed, on any trace."""

@@ -1,0 +1,105 @@
+"""Forecasts of a decision benchmark: made once, in time order, and shared by all that read them.
+
+Shapes: W workloads, T steps of the course, S paths, H steps ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from forecaster.calibration import empty_state
+from forecaster.dataset import Origins
+from services.kernel.clock import make_rng
+from services.lab.bench.arm import LEVELS, Prediction, Tell
+from services.lab.bench.decide.task import DecideTask
+from services.lab.bench.shipped_arm import FittedShipped, ShippedArm
+
+F32Array = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+N_PATHS = 200
+N_STEPS_AHEAD = 4
+"""Steps of each forecast that decisions read: with a lead time of one step the plan's later steps
+only tell what a start is worth afterwards, and the count decided hardly depends on them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecasts:
+    """Sample paths for every decision from some step of the course on.
+
+    Attributes:
+        first_step: First step of the course with forecasts.
+        paths: (T - first_step, W, S, H) GPUs of demand from the step on.
+    """
+
+    first_step: int
+    paths: F32Array
+
+    def at(self, step: int) -> FloatArray | None:
+        """(W, S, H) paths for the decision at the start of `step`; None before the first."""
+        row = step - self.first_step
+        return self.paths[row].astype(np.float64) if row >= 0 else None
+
+    def independent(self, seed: int) -> Forecasts:
+        """The same marginals without dependence between steps."""
+        rng = make_rng(seed, "bench", "independent")
+        return Forecasts(self.first_step, rng.permuted(self.paths, axis=2))
+
+    def medians(self) -> Forecasts:
+        """A point forecast: one path, the medians."""
+        return Forecasts(self.first_step, np.median(self.paths, axis=2, keepdims=True))
+
+
+def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
+    """The shipped forecaster: trained on the training part, gated and calibrated as it would run.
+
+    Forecasts begin in the middle of validation: the first half of it weighed the ensemble. From
+    there on calibration runs in time order and learns from an outcome once its horizon has passed.
+    """
+    fitted = ShippedArm().fit(task.forecast, seed, tell)
+    assert isinstance(fitted, FittedShipped)
+    names = [str(cell) for cell in range(task.forecast.targets.size)]
+    fitted = replace(fitted, state=empty_state(names, LEVELS))
+    origins = _origins(task)
+    tell(f"forecasting {origins.which.size} windows")
+    answer = fitted.predict(task.forecast, origins, N_PATHS, make_rng(seed, "bench", "decide"))
+    return _on_course(task, origins, answer)
+
+
+def _origins(task: DecideTask) -> Origins:
+    """Origins of the second half of validation and of the counted part."""
+    bench = task.forecast
+    stops = np.array(bench.validation_ends)
+    middle = (np.array(bench.train_ends) + stops) // 2
+    n_counted = task.course.n_steps - task.n_prelude
+    held, test = bench.validation_origins(), bench.test_origins()
+    late = held.take(np.flatnonzero(held.position + 1 >= middle[held.which]))
+    inside = test.take(np.flatnonzero(test.position + 1 < stops[test.which] + n_counted))
+    return Origins(
+        np.concatenate([late.which, inside.which]),
+        np.concatenate([late.position, inside.position]),
+    )
+
+
+def _on_course(task: DecideTask, origins: Origins, answer: Prediction) -> Forecasts:
+    """Paths placed at the steps that they are for; a step without a forecast keeps the last.
+
+    A workload without any forecast has NaN paths, and policies hold it.
+    """
+    assert answer.paths is not None
+    stops = np.array(task.forecast.validation_ends)
+    step = origins.position + 1 - stops[origins.which] + task.n_prelude
+    W, T = task.course.demand.shape
+    firsts = [int(step[origins.which == w].min()) for w in np.unique(origins.which)]
+    first = max(0, *firsts)
+    shape = (T - first, W, answer.paths.shape[1], min(N_STEPS_AHEAD, answer.paths.shape[2]))
+    paths = np.full(shape, np.nan, dtype=np.float32)
+    inside = (step >= first) & (step < T)
+    scaled = answer.paths[:, :, : shape[3]] * task.gpus_per_unit[origins.which, None, None]
+    paths[step[inside] - first, origins.which[inside]] = scaled[inside]
+    for row in range(1, paths.shape[0]):
+        is_missing = ~np.isfinite(paths[row, :, 0, 0])
+        paths[row, is_missing] = paths[row - 1, is_missing]
+    return Forecasts(first, paths)

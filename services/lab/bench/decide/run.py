@@ -1,0 +1,246 @@
+"""Both comparisons of a decision benchmark on one trace: matched frontier, and as deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from decider import DecideConfig
+from decider.policies.grid import GridPolicy
+from decider.policies.oracle import OracleGrid
+from decider.policies.planned import PlannedGrid
+from services.kernel.clock import make_rng
+from services.lab.bench.arm import Tell
+from services.lab.bench.decide.deployed import Deployed
+from services.lab.bench.decide.forecasts import N_STEPS_AHEAD, Forecasts, learned
+from services.lab.bench.decide.frontier import (
+    DAY_S,
+    Blocks,
+    Curve,
+    Yardstick,
+    block_sums,
+    blocks_of,
+    curve,
+    resamples,
+)
+from services.lab.bench.decide.rivals import forecast_policies, rivals
+from services.lab.bench.decide.task import DecideTask
+from services.lab.simulator.grid_run import GridRun, simulate_grid
+
+FloatArray = npt.NDArray[np.float64]
+
+HARMONY, ORACLE = "harmony", "oracle"
+PRICES = np.geomspace(0.2, 3e4, 48)
+"""Prices of a step out of SLA, in steps of the workload's mean replicas."""
+N_LEAD_DRAWS = 64
+N_REPLICATES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyResult:
+    """One policy on one trace.
+
+    Attributes:
+        run: Its settings' runs; the prelude is part of them.
+        blocks: Its counted part by days.
+        curve: Its frontier.
+        chosen: Promise -> setting deployed.
+        tuned: Promise -> whether that setting kept the promise where it was chosen.
+        reads_forecasts: Whether it reads Harmony's forecasts: then it is an ablation, no rival.
+    """
+
+    run: GridRun
+    blocks: Blocks
+    curve: Curve
+    chosen: dict[float, int]
+    tuned: dict[float, bool]
+    reads_forecasts: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecideResult:
+    """Everything about one trace.
+
+    Attributes:
+        task: The data.
+        seed: Seed of the forecaster.
+        epsilons: Promises.
+        policies: By name; `harmony` is the frontier, `deployed` what its users run.
+        deployed: Harmony with one promise per setting.
+        yard: Known steps and the oracle's costs.
+        ablations: Further runs of Harmony, as deployed.
+        replicates: Promise -> (R,) log of Harmony over its best rival under resampling.
+    """
+
+    task: DecideTask
+    seed: int
+    epsilons: tuple[float, ...]
+    policies: dict[str, PolicyResult]
+    deployed: PolicyResult
+    yard: Yardstick
+    ablations: dict[str, PolicyResult] = field(default_factory=dict)
+    replicates: dict[float, FloatArray] = field(default_factory=dict)
+
+
+def bench_decide(
+    task: DecideTask,
+    epsilons: Sequence[float],
+    seed: int,
+    tell: Tell,
+    *,
+    has_ablations: bool = True,
+) -> DecideResult:
+    """Run every policy's grid once, and Harmony as deployed."""
+    forecasts = learned(task, seed, tell)
+    bench = _Bench(task, forecasts, tuple(epsilons))
+    oracle = simulate_grid(
+        OracleGrid(task.course.step_s * task.options.lead_median_steps),
+        task.course,
+        n_future=2 + int(task.options.lead_median_steps),
+    )
+    yard = _yardstick(task, oracle)
+    found: dict[str, PolicyResult] = {}
+    for name, policy in rivals(task.course.step_s).items():
+        tell(f"{name}: {policy.n_settings} settings")
+        found[name] = bench.result(policy, yard)
+    for name, policy in forecast_policies().items():
+        tell(f"{name}: {policy.n_settings} settings")
+        found[name] = bench.result(policy, yard, forecasts)
+    tell(f"harmony: {PRICES.size} prices")
+    planned = PlannedGrid(PRICES, lead_draws(task), horizon=N_STEPS_AHEAD)
+    found[HARMONY] = bench.result(planned, yard, forecasts)
+    tell("harmony as deployed")
+    deployed = bench.result(_deployed(task, epsilons), yard, forecasts)
+    result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard)
+    if has_ablations:
+        result.ablations.update(_ablations(bench, yard, seed, tell))
+    result.replicates.update(_replicates(result, seed))
+    return result
+
+
+def lead_draws(task: DecideTask) -> FloatArray:
+    """(P,) lead times that Harmony believes in: the law that the starts are drawn from."""
+    options = task.options
+    median_s = task.course.step_s * options.lead_median_steps
+    if options.lead_sigma == 0:
+        return np.array([median_s])
+    rng = make_rng(options.seed, "bench", "lead")
+    return np.asarray(median_s * np.exp(options.lead_sigma * rng.standard_normal(N_LEAD_DRAWS)))
+
+
+def _deployed(
+    task: DecideTask, epsilons: Sequence[float], config: DecideConfig | None = None
+) -> Deployed:
+    return Deployed(tuple(epsilons), lead_draws(task), config or DecideConfig())
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Runs policies on a task."""
+
+    task: DecideTask
+    forecasts: Forecasts
+    epsilons: tuple[float, ...]
+
+    def result(
+        self, policy: GridPolicy[Any], yard: Yardstick, forecasts: Forecasts | None = None
+    ) -> PolicyResult:
+        """Run a grid; choose its settings on the prelude."""
+        task = self.task
+        run = simulate_grid(policy, task.course, forecasts.at if forecasts else None)
+        per_day = max(1, round(DAY_S / task.course.step_s))
+        blocks = blocks_of(run, task.is_known, task.n_prelude, per_day)
+        first = forecasts.first_step + 1 if forecasts else task.n_prelude // 4
+        chosen, tuned = {}, {}
+        for g, epsilon in enumerate(self.epsilons):
+            if isinstance(policy, Deployed):
+                chosen[epsilon], tuned[epsilon] = g, True
+            else:
+                chosen[epsilon], tuned[epsilon] = choose(task, run, first, epsilon)
+        return PolicyResult(run, blocks, curve(blocks, yard), chosen, tuned, forecasts is not None)
+
+
+def choose(task: DecideTask, run: GridRun, first: int, epsilon: float) -> tuple[int, bool]:
+    """Cheapest setting that keeps the promise on the prelude from step `first` on.
+
+    One setting for the whole fleet. Where none keeps it, the one that violates least.
+    """
+    part = slice(first, task.n_prelude)
+    known = task.is_known[:, part]
+    rows = known.any(axis=1)
+    total = np.maximum(known.sum(axis=1), 1)
+    rate = ((run.violation_ratio[..., part] * known).sum(axis=2) / total)[:, rows].mean(axis=1)
+    cost = run.asked[..., part].sum(axis=2)[:, rows].mean(axis=1)
+    keeps = rate <= epsilon
+    if keeps.any():
+        return int(np.argmin(np.where(keeps, cost, np.inf))), True
+    return int(np.lexsort((cost, rate))[0]), False
+
+
+def _yardstick(task: DecideTask, oracle: GridRun) -> Yardstick:
+    per_day = max(1, round(DAY_S / task.course.step_s))
+    known = block_sums(task.is_known[:, task.n_prelude :].astype(float), per_day)
+    held = block_sums(oracle.asked[0, :, task.n_prelude :], per_day)
+    return Yardstick(known, held)
+
+
+def _ablations(bench: _Bench, yard: Yardstick, seed: int, tell: Tell) -> dict[str, PolicyResult]:
+    """The same decider with less: each arm leaves one thing out."""
+    task, forecasts, epsilons = bench.task, bench.forecasts, bench.epsilons
+    base = DecideConfig()
+    found = {}
+    for name, config in {
+        "no_feedback": replace(base, risk=replace(base.risk, gain=0.0, pool_gain=0.0)),
+        "no_pacing": replace(base, risk=replace(base.risk, pacing_gain=0.0)),
+        "no_spread": replace(base, spread_sigma=0.0),
+        "risk_per_step": replace(base, sharing="step"),
+        "no_floor": replace(base, reactive_floor_ratio=0.0),
+    }.items():
+        tell(f"ablation {name}")
+        found[name] = bench.result(_deployed(task, epsilons, config), yard, forecasts)
+    tell("ablation independent_quantile")
+    quantile = forecast_policies()["forecast_quantile"]
+    found["independent_quantile"] = bench.result(quantile, yard, forecasts.independent(seed))
+    tell("ablation point_planned")
+    planned = PlannedGrid(PRICES, lead_draws(task), horizon=N_STEPS_AHEAD)
+    found["point_planned"] = bench.result(planned, yard, forecasts.medians())
+    return found
+
+
+def best_rival(result: DecideResult, epsilon: float) -> tuple[str, float] | None:
+    """The rival with the least matched cost, and that cost; None where none reaches the rate."""
+    costs = {
+        name: policy.curve.at(epsilon)
+        for name, policy in result.policies.items()
+        if not policy.reads_forecasts
+    }
+    reached = {name: cost for name, cost in costs.items() if np.isfinite(cost)}
+    if not reached:
+        return None
+    name = min(reached, key=lambda n: reached[n])
+    return name, reached[name]
+
+
+def _replicates(result: DecideResult, seed: int) -> dict[float, FloatArray]:
+    """(R,) log cost ratio under paired resampling of days and workloads, for each promise.
+
+    The best rival is chosen anew in every replicate, as a reader of the table would.
+    """
+    rng = make_rng(seed, "bench", "bootstrap")
+    W, B = result.yard.known.shape
+    draws = resamples((W, B), N_REPLICATES, rng)
+    own = result.policies[HARMONY]
+    others = [p for p in result.policies.values() if not p.reads_forecasts]
+    found = {epsilon: np.full(N_REPLICATES, np.nan) for epsilon in result.epsilons}
+    for r, (days, workloads) in enumerate(draws):
+        mine = curve(own.blocks, result.yard, days, workloads)
+        theirs = [curve(p.blocks, result.yard, days, workloads) for p in others]
+        for epsilon in result.epsilons:
+            costs = [c.at(epsilon) for c in theirs]
+            if np.isfinite(costs).any():
+                found[epsilon][r] = np.log(mine.at(epsilon) / np.nanmin(costs))
+    return found
