@@ -1,11 +1,72 @@
-"""SQL of what capacities are learned from: steps with a load per ready replica and a latency."""
+"""SQL of the fits: when the last ones were, and what capacities are learned from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy.exc import OperationalError
+
+from services.kernel.domain import WorkloadSpec
+
+FIT_LOCK = "hashtext('harmony.decide.fit')"
+
+
+@contextmanager
+def fit_lock(engine: Engine) -> Iterator[bool]:
+    """Be the only fit of posteriors on this database; yields false, at once, while another runs.
+
+    The lock belongs to the session, not to a transaction: it may be held for as long as a fit
+    takes, and Postgres frees it when the process dies.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        is_mine = bool(
+            connection.execute(text(f"SELECT pg_try_advisory_lock({FIT_LOCK})")).scalar()
+        )
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                _unlock(connection)
+
+
+def _unlock(connection: Connection) -> None:
+    try:
+        connection.execute(text(f"SELECT pg_advisory_unlock({FIT_LOCK})"))
+    except OperationalError:
+        connection.invalidate()  # the session is gone, and the lock with it
+
+
+def has_lead_time_fit(connection: Connection, after: datetime) -> bool:
+    """Whether lead times were fitted after a time, whatever came of it."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM posteriors WHERE kind = 'lead_time' AND fitted_at > :after)"
+    )
+    return bool(connection.execute(statement, {"after": after}).scalar_one())
+
+
+def load_fitted_types(connection: Connection, after: datetime) -> set[str]:
+    """GPU types whose capacities were fitted after a time, whatever came of it.
+
+    The types that the fit was made for: a workload that moved to another one since has none there.
+    """
+    statement = text(
+        "SELECT DISTINCT summary -> 'learned_for' ->> 'gpu_type' FROM posteriors "
+        "WHERE kind = 'response' AND fitted_at > :after"
+    )
+    return {str(row[0]) for row in connection.execute(statement, {"after": after}) if row[0]}
+
+
+def load_learning_types(connection: Connection) -> set[str]:
+    """GPU types of the active workloads whose spec names a latency indicator."""
+    statement = text(
+        "SELECT DISTINCT coalesce(spec ->> 'gpu_type', :gpu_type) FROM workloads WHERE is_active "
+        "AND coalesce(spec -> 'capacity' ->> 'latency_indicator', '') <> ''"
+    )
+    given = {"gpu_type": WorkloadSpec.model_fields["gpu_type"].default}
+    return {str(row[0]) for row in connection.execute(statement, given)}
 
 
 def load_learning_workloads(connection: Connection) -> Sequence[RowMapping]:

@@ -5,7 +5,7 @@ Imports PyMC: load it on the fit queue only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,16 +68,23 @@ class _Learned:
         return f"workload:{self.member.id}"
 
 
-def fit_capacities(deps: Deps, sampler: SamplerConfig = RESPONSE_SAMPLER) -> CapacityFitReport:
+def fit_capacities(
+    deps: Deps, sampler: SamplerConfig = RESPONSE_SAMPLER, but_types: Collection[str] = ()
+) -> CapacityFitReport:
     """Refit the capacity of every workload that states a latency objective.
 
     A workload with too few steps, or whose loads hardly differ, is not fitted; a posterior that
     has not mixed, or that says too little, is stored as rejected. In each case the reason is told
     and what was in use stays.
+
+    Args:
+        deps: What the use case needs.
+        sampler: How the posterior is sampled.
+        but_types: GPU types that are left as they are.
     """
     now = deps.clock.now()
     with deps.engine.connect() as connection:
-        members, steps = _load(connection, now)
+        members, steps = _load(connection, but_types, now)
     reasons = {m.id: lack(steps.get(m.id), m.spec.capacity.per_replica) for m in members}
     refused = {f"workload:{key}": reason for key, reason in reasons.items() if reason}
     promoted: list[str] = []
@@ -92,12 +99,17 @@ def fit_capacities(deps: Deps, sampler: SamplerConfig = RESPONSE_SAMPLER) -> Cap
     return CapacityFitReport(tuple(promoted), refused)
 
 
-def _load(connection: Connection, now: datetime) -> tuple[list[Member], dict[int, LatencySteps]]:
-    members = [
+def _load(
+    connection: Connection, but_types: Collection[str], now: datetime
+) -> tuple[list[Member], dict[int, LatencySteps]]:
+    found = [
         Member(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
         for r in repository_fit.load_learning_workloads(connection)
         for spec in (WorkloadSpec.model_validate(r["spec"]),)
     ]
+    members = [member for member in found if member.spec.gpu_type not in but_types]
+    if not members:
+        return [], {}
     names = [m.spec.capacity.latency_indicator for m in members]
     ids = [m.id for m in members]
     rows = repository_fit.load_latency_steps(connection, ids, names, (now - SINCE, now))

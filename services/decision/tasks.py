@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.decision import service
+from services.decision import service, service_fit_due
 from services.kernel import jobs, telemetry
 from services.kernel.task import job_task
 
@@ -30,14 +30,6 @@ def sweep() -> None:
 
 
 @job_task(jobs.DECIDE_FIT)
-def fit_posteriors() -> None:
-    """Refit the posteriors."""
-    # PyMC: on the fit queue only
-    from services.decision.service_fit import fit_lead_times
-    from services.decision.service_fit_capacity import fit_capacities
-
-    log, deps = telemetry.get_logger(__name__), _deps()
-    times = fit_lead_times(deps)
-    log.info("lead_times_fitted", scopes=times.scopes, refused=times.reason)
-    capacities = fit_capacities(deps)
-    log.info("capacities_fitted", scopes=capacities.promoted, refused=dict(capacities.refused))
+def fit_posteriors(is_scheduled: bool = False) -> None:
+    """Refit the posteriors; a scheduled call only those whose last fit is old enough."""
+    service_fit_due.fit_posteriors(_deps(), is_scheduled)

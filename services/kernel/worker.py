@@ -36,7 +36,7 @@ def task_modules(queues: str) -> list[str]:
 
 
 FIT_CHECKS = 24
-"""How often per interval the scheduled fit asks whether it is due."""
+"""How often per interval a scheduled fit asks whether it is due."""
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
@@ -46,17 +46,18 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         options = {"queue": Job(name).queue, "expires": max(10.0, 2 * seconds)}
         return {"task": name, "schedule": seconds, "options": options}
 
+    def asked(name: str) -> dict[str, object]:
+        # Beat forgets across restarts when it sent what: ask often, the job knows what is due.
+        entry = every(name, settings.fit_interval_s / FIT_CHECKS)
+        return {**entry, "kwargs": {"is_scheduled": True}}
+
     periodic = [
         every(jobs.INGEST_SWEEP, settings.pull_interval_s),
         every(jobs.FORECAST_SWEEP, settings.sweep_interval_s),
         every(jobs.DECIDE_SWEEP, settings.sweep_interval_s),
         every(jobs.FORECAST_SCORE, settings.score_interval_s),
-        {
-            # Beat forgets across restarts when it sent what: ask often, the job knows what is due.
-            **every(jobs.FORECAST_FIT, settings.fit_interval_s / FIT_CHECKS),
-            "kwargs": {"is_scheduled": True},
-        },
-        every(jobs.DECIDE_FIT, settings.fit_interval_s),
+        asked(jobs.FORECAST_FIT),
+        asked(jobs.DECIDE_FIT),
         every(jobs.RETENTION, settings.retention_interval_s),
     ]
     if settings.adapt_interval_s > 0:

@@ -5,7 +5,7 @@ import pytest
 from services.kernel import jobs
 from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
-from services.kernel.worker import beat_schedule, make_celery, task_modules
+from services.kernel.worker import FIT_CHECKS, beat_schedule, make_celery, task_modules
 
 
 def test_the_schedule_follows_the_settings() -> None:
@@ -37,3 +37,10 @@ def test_updates_between_fits_can_be_turned_off() -> None:
     entry = beat_schedule(Settings(adapt_interval_s=7200.0))[jobs.FORECAST_ADAPT]
     assert (entry["schedule"], entry["options"]["queue"]) == (7200.0, "fit")
     assert jobs.FORECAST_ADAPT not in beat_schedule(Settings(adapt_interval_s=0))
+
+
+@pytest.mark.parametrize("job", [jobs.FORECAST_FIT, jobs.DECIDE_FIT])
+def test_fits_are_asked_for_often_and_say_that_they_are_scheduled(job: str) -> None:
+    entry = beat_schedule(Settings(fit_interval_s=86400.0))[job]
+    assert (entry["schedule"], entry["kwargs"]) == (86400.0 / FIT_CHECKS, {"is_scheduled": True})
+    assert entry["options"]["queue"] == "fit"
