@@ -28,10 +28,10 @@ class PlannedGrid:
 
     Attributes:
         risk_price: Price of a step out of SLA, in steps of the workload's mean replicas.
-        lead_time_s: (P,) draws of the lead time.
+        lead_time_s: (P,) draws of the lead time, or (W, P).
         config: Settings of the planner.
         horizon: Forecast steps used.
-        capacity_draws: (P,) draws of true over stated capacity.
+        capacity_draws: (P,) draws of true over stated capacity, or (W, P).
         mean_window_s: Window of the mean that the price refers to.
         name: Name in tables.
     """
@@ -58,19 +58,36 @@ class PlannedGrid:
         return
 
     def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
-        """The first count of each plan; a workload without a forecast is held."""
+        """The first count of each plan; a workload without a usable forecast holds."""
         if view.paths is None:
             return view.answer(np.full(view.shape, np.nan)), None
-        is_known = np.asarray(np.isfinite(view.paths).all(axis=(1, 2)))
-        paths = np.where(is_known[:, None, None], view.paths, 0.0)[:, :, : self.horizon]
-        prices = np.broadcast_to(np.atleast_1d(self.risk_price), (view.shape[0],))
-        multiplier = prices[:, None] * np.maximum(self._mean_replicas(view), 1.0)
-        program = self._program(view, paths)
+        paths = np.asarray(view.paths[:, :, : self.horizon], dtype=float)
+        is_usable = np.asarray((np.isfinite(paths) & (paths >= 0)).all(axis=(1, 2)))
+        program = self._program(view, np.where(is_usable[:, None, None], paths, 0.0))
+        multiplier = self.multiplier(view)
         plan = solve(program, multiplier.ravel())
         rows = np.arange(multiplier.size)
         counts = program.grid.counts[rows, plan.index[:, 0]].reshape(view.shape)
-        floor = view.replicas_for(self.config.reactive_floor_ratio * view.last_demand())
-        return view.answer(np.where(is_known, np.fmax(counts, floor), np.nan)), None
+        wanted = np.where(is_usable, np.fmax(counts, self._floor(view)), np.nan)
+        return view.answer(wanted), None
+
+    def multiplier(self, view: GridView) -> FloatArray:
+        """(G, W) the price of risk in replica-steps per step out of SLA."""
+        prices = np.broadcast_to(np.atleast_1d(self.risk_price), (view.shape[0],))
+        return np.asarray(prices[:, None] * np.maximum(self._mean_replicas(view), 1.0))
+
+    def _floor(self, view: GridView) -> FloatArray:
+        """(W,) replicas that hold the newest demand that is not stale; NaN: none is known."""
+        n_steps = 1 + int(max(self.config.fallback.stale_after_s, view.step_s) // view.step_s)
+        recent = view.demand[:, -n_steps:]
+        if recent.shape[1] == 0:
+            return np.full(view.shape[1], np.nan)
+        is_known = np.isfinite(recent) & (recent >= 0)
+        newest = recent.shape[1] - 1 - np.argmax(is_known[:, ::-1], axis=1)
+        last = recent[np.arange(newest.size), newest]
+        load = np.where(is_known.any(axis=1), last, np.nan) * self.config.reactive_floor_ratio
+        # `decide_shard` sizes the floor for the mean of what it believes of the capacity
+        return view.replicas_for(load / self.capacity_draws.mean(axis=-1))
 
     def _mean_replicas(self, view: GridView) -> FloatArray:
         """(W,) replicas that the mean demand of the last days needs."""
@@ -148,12 +165,13 @@ class PlannedGrid:
             for i, state in enumerate(states)
         )
         capacity = view.capacity[:, None] * self.capacity_draws
+        lead_time_s = np.broadcast_to(self.lead_time_s, (W, self.lead_time_s.shape[-1]))
         return ShardRequest(
             inputs,
             # The rows of other settings are never read: the tables come from the shared request.
             np.broadcast_to(paths[:1], (W * times, *paths.shape[1:])) if times > 1 else paths,
             np.tile(capacity, (times, 1)),
-            np.broadcast_to(self.lead_time_s, (W * times, self.lead_time_s.size)),
+            np.tile(lead_time_s, (times, 1)),
             view.step_s,
         )
 
