@@ -72,6 +72,7 @@ class DecideResult:
         policies: By name; `harmony` is the frontier, `deployed` what its users run.
         deployed: Harmony with one promise per setting.
         yard: Known steps and the oracle's costs.
+        oracle: The run behind those costs.
         ablations: Further runs of Harmony, as deployed.
         replicates: Promise -> (R,) log of Harmony over its best rival under resampling.
     """
@@ -82,6 +83,7 @@ class DecideResult:
     policies: dict[str, PolicyResult]
     deployed: PolicyResult
     yard: Yardstick
+    oracle: GridRun
     ablations: dict[str, PolicyResult] = field(default_factory=dict)
     replicates: dict[float, FloatArray] = field(default_factory=dict)
 
@@ -97,11 +99,7 @@ def bench_decide(
     """Run every policy's grid once, and Harmony as deployed."""
     forecasts = learned(task, seed, tell)
     bench = _Bench(task, forecasts, tuple(epsilons))
-    oracle = simulate_grid(
-        OracleGrid(task.course.step_s * task.options.lead_median_steps),
-        task.course,
-        n_future=2 + int(task.options.lead_median_steps),
-    )
+    oracle = oracle_run(task)
     yard = _yardstick(task, oracle)
     found: dict[str, PolicyResult] = {}
     for name, policy in rivals(task.course.step_s).items():
@@ -115,11 +113,18 @@ def bench_decide(
     found[HARMONY] = bench.result(planned, yard, forecasts)
     tell("harmony as deployed")
     deployed = bench.result(_deployed(task, epsilons), yard, forecasts)
-    result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard)
+    result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard, oracle)
     if has_ablations:
         result.ablations.update(_ablations(bench, yard, seed, tell))
     result.replicates.update(_replicates(result, seed))
     return result
+
+
+def oracle_run(task: DecideTask) -> GridRun:
+    """Whoever knows the future: the cost that all others are divided by."""
+    lead_steps = task.options.lead_median_steps
+    oracle = OracleGrid(task.course.step_s * lead_steps)
+    return simulate_grid(oracle, task.course, n_future=2 + int(lead_steps))
 
 
 def lead_draws(task: DecideTask) -> FloatArray:

@@ -1,0 +1,80 @@
+"""Figures of one setting's run, per workload, and how they are written.
+
+Shapes: G settings, W workloads, T steps of prelude and test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.lab.bench.decide.frontier import DAY_S
+from services.lab.bench.decide.task import DecideTask
+from services.lab.simulator.grid_run import GridRun
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorkloadFigures:
+    """The counted part of a run; arrays (W,), NaN where nothing can be said.
+
+    Attributes:
+        gpu_hours: GPU-hours asked for, with one GPU per replica.
+        violation_rate: Share of known time out of SLA.
+        demand_weighted_rate: Share of the demand that came in time out of SLA.
+        unserved: Demand beyond capacity over all demand.
+        churn_per_day: Replicas started and stopped per day.
+    """
+
+    gpu_hours: FloatArray
+    violation_rate: FloatArray
+    demand_weighted_rate: FloatArray
+    unserved: FloatArray
+    churn_per_day: FloatArray
+
+
+def workload_figures(task: DecideTask, run: GridRun, setting: int) -> WorkloadFigures:
+    """Account one setting over the test part."""
+    course, part = task.course, slice(task.n_prelude, None)
+    asked = run.asked[setting].astype(float)
+    known, live = task.is_known[:, part], course.is_live
+    load = np.where(known, course.demand[:, part], 0.0)
+    out = run.violation_ratio[setting][:, part] * known
+    short = run.unserved[setting][:, part] * known
+    first = max(0, task.n_prelude - 1)
+    moved = np.abs(np.diff(asked, axis=1)) * (live[:, 1:] & live[:, :-1])
+    days = live[:, part].sum(axis=1) * course.step_s / DAY_S
+    return WorkloadFigures(
+        asked[:, part].sum(axis=1) * course.step_s / 3600.0,
+        _over(out.sum(axis=1), known.sum(axis=1)),
+        _over((out * load).sum(axis=1), load.sum(axis=1)),
+        _over(short.sum(axis=1), load.sum(axis=1)),
+        _over(moved[:, first:].sum(axis=1), days),
+    )
+
+
+def mean_known(values: FloatArray) -> float:
+    """Mean of the values that exist; NaN where there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def number(value: float) -> float | None:
+    """A figure for a document: six significant digits, null where it does not exist."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def epsilon_key(epsilon: float) -> str:
+    """A promise as a key of a document: `0.01`."""
+    return f"{epsilon:g}"
+
+
+def _over(
+    part: npt.NDArray[np.floating], whole: npt.NDArray[np.floating] | npt.NDArray[np.integer]
+) -> FloatArray:
+    """`part / whole`; NaN where the whole is zero."""
+    safe = np.where(whole > 0, whole, np.nan)
+    return np.asarray(part / safe, dtype=float)
