@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from forecaster.errors import ForecasterError
 from services.cli.output import console, print_table, write_json
-from services.cli.study_commands import DataOption, Demand, Hours, JsonFile, Risk, Seed, backtest
+from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
 
 Models = Annotated[
@@ -29,22 +32,126 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="Figures for the documents, each from one command."
     )
     bench.command("decide")(bench_decide)
+    bench.command("decide-summary")(bench_decide_summary)
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
     app.add_typer(bench, name="bench")
 
 
-def bench_decide(
-    data: DataOption,
+def bench_decide(  # noqa: PLR0913 - one option each
+    data: Annotated[
+        list[Path], typer.Option("--data", help="Trace: a parquet (docs/traces.md); repeatable.")
+    ],
     demand: Demand = None,
     risk: Risk = "0.01,0.05",
-    hours: Hours = 24.0,
     seed: Seed = 7,
+    max_test_steps: Annotated[
+        int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
+    ] = 2016,
+    lead_sigma: Annotated[
+        float, typer.Option(min=0.0, help="Spread of the lead time's logarithm; 0: always a step.")
+    ] = 0.0,
+    capacity_cv: Annotated[
+        float,
+        typer.Option(min=0.0, help="Variation of the true capacity, which no policy is told."),
+    ] = 0.0,
+    has_ablations: Annotated[
+        bool, typer.Option("--ablations/--no-ablations", help="Harmony with one thing left out.")
+    ] = True,
     json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
 ) -> None:
-    """Compare policies as deployed: knobs tuned on the history, the replay scored once."""
-    backtest(data, demand, None, hours, risk, seed, json_file)
+    """Compare scaling policies at equal risk and as deployed, on any trace.
+
+    The first 70 % of each workload train the forecaster; the mean demand there is scaled to 20
+    GPUs, utilisation is at most 0.85 and a start takes one step. Every policy lives through the
+    end of that part too and is scored once on the rest. Costs are over those of an oracle that
+    knows the future, one mean over workloads.
+
+    Matched: each policy has one knob for the whole fleet and a grid of 48 settings. Each setting is
+    a point (share of time out of SLA, cost); the cheapest cost is read off at the asked rate. It
+    tells what a policy could do if its knob were known in hindsight.
+
+    As deployed: each rival's setting is the cheapest that kept the promise before the test part.
+    Harmony is told the promise and nothing is tuned. It tells what a user gets.
+
+    The formulation of Harmony's decisions is its own: the paper gives none to compare with.
+    """
+    from services.lab.bench.decide.document import merge_documents, to_document
+    from services.lab.bench.decide.run import bench_decide as run
+    from services.lab.bench.decide.task import DecideOptions, load_decide_task
+
+    epsilons = promises(risk)
+    options = DecideOptions(
+        max_test_steps=max_test_steps, lead_sigma=lead_sigma, capacity_cv=capacity_cv, seed=seed
+    )
+    tasks = [load_decide_task(path, demand=demand, options=options) for path in data]
+    _one_thread()
+    documents = []
+    for task in tasks:
+        name = task.forecast.data
+        for workload, reason in task.forecast.skipped.items():
+            console.print(f"left out: {name}, {workload}: {reason}")
+        with _progress(name) as tell:
+            try:
+                result = run(task, epsilons, seed, tell, has_ablations=has_ablations)
+            except ForecasterError as error:
+                raise InvalidInput(f"{name}: the forecaster cannot be trained: {error}") from error
+        # A run's arrays are large: only its figures are kept.
+        documents.append(to_document([result]))
+        del result
+    _report_decide(merge_documents(documents), json_file, plot)
+
+
+def bench_decide_summary(
+    files: Annotated[list[Path], typer.Argument(help="Documents of `bench decide --json`.")],
+    is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
+    is_detailed: Annotated[
+        bool, typer.Option("--detail", help="Every policy on every data set too.")
+    ] = False,
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
+) -> None:
+    """Put the documents of several data sets together: geometric means, worst case, interval."""
+    from services.lab.bench.decide.document import load_documents, merge_documents
+
+    document = merge_documents(load_documents(files))
+    _report_decide(document, json_file, plot, is_markdown=is_markdown, is_detailed=is_detailed)
+
+
+def _report_decide(
+    document: dict[str, Any],
+    json_file: Path | None,
+    plot: Path | None,
+    *,
+    is_markdown: bool = False,
+    is_detailed: bool = True,
+) -> None:
+    """Print the tables, then write what was asked for."""
+    from services.lab.bench.decide import report
+    from services.lab.bench.decide.plot import plot_frontiers
+
+    keys = report.promises(document)
+    if is_detailed:
+        for dataset in document["datasets"]:
+            name = dataset["data"]
+            _table(f"{name}: matched", report.matched_rows(dataset), is_markdown)
+            for key in dataset["deployed"]:
+                title = f"{name}: as deployed, promise {report.percent(key)}"
+                _table(title, report.deployed_rows(dataset, key), is_markdown)
+    if len(document["datasets"]) > 1:
+        _table("all policies, matched", report.overall_rows(document), is_markdown)
+    for key in keys:
+        title = f"arms of Harmony as deployed, promise {report.percent(key)}"
+        _table(title, report.ablation_rows(document, key), is_markdown)
+    for key in keys:
+        title = f"cost over the oracle's, matched at {report.percent(key)}"
+        _table(title, report.summary_rows(document, key), is_markdown)
+        console.print(report.verdict(document, key), soft_wrap=True, markup=False)
+    write_json(json_file, document)
+    if plot is not None:
+        plot_frontiers(document, plot)
 
 
 def bench_forecast(  # noqa: PLR0913 - one option each
@@ -84,15 +191,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
     for name, reason in task.skipped.items():
         console.print(f"left out: {name}: {reason}")
     _one_thread()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        line = progress.add_task("reading")
-        found = run(
-            task,
-            arms,
-            range(FIRST_SEED, FIRST_SEED + seeds),
-            lambda text: progress.update(line, description=text),
-        )
+    with _progress() as tell:
+        found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), tell)
     document = found.to_json()
     print_table(
         f"{task.data}, {kind}: {len(task.series)} workloads, {document['test_windows']} windows",
@@ -115,7 +215,6 @@ def bench_forecast_summary(
     """Put several panels together: Harmony against the best peer of each, geometric mean."""
     from services.lab.bench.forecast_report import (
         load_documents,
-        markdown,
         summary_rows,
         table_rows,
     )
@@ -126,10 +225,7 @@ def bench_forecast_summary(
     else:
         tables = {f"{model} against the best peer": summary_rows(documents, model)}
     for title, rows in tables.items():
-        if is_markdown:
-            console.print(f"\n{title}\n\n{markdown(rows)}", soft_wrap=True, markup=False)
-        else:
-            print_table(title, rows)
+        _table(title, rows, is_markdown)
     write_json(json_file, {"model": model, "tables": tables})
 
 
@@ -147,6 +243,25 @@ def bench_inference(
         found = run(workloads, paths, threads, seed)
     print_table("inference", [found])
     write_json(json_file, dict(found))
+
+
+@contextmanager
+def _progress(prefix: str = "") -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, and since when."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    before = f"{prefix}: " if prefix else ""
+    with Progress(*columns, console=console, transient=True) as progress:
+        line = progress.add_task(f"{before}reading")
+        yield lambda text: progress.update(line, description=before + text)
+
+
+def _table(title: str, rows: Sequence[Mapping[str, object]], is_markdown: bool) -> None:
+    from services.lab.bench.forecast_report import markdown
+
+    if is_markdown and rows:
+        console.print(f"\n{title}\n\n{markdown(rows)}\n", soft_wrap=True, markup=False)
+    else:
+        print_table(title, rows)
 
 
 def _one_thread() -> None:

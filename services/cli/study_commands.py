@@ -36,14 +36,28 @@ def backtest(  # noqa: PLR0913 - one option each
     hours: Hours = 24.0,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
+    policies: Annotated[
+        str, typer.Option(help="Rivals whose frontiers are drawn, comma-separated.")
+    ] = "hpa,trailing_percentile,static_peak",
+    shortage_usd: Annotated[
+        float | None,
+        typer.Option(help="Price of a workload's hour out of SLA, for the recommended promise."),
+    ] = None,
     json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
 ) -> None:
     """Find out on your own trace whether Harmony would pay, before you enable it.
 
     Trains and tunes on everything but the last hours, then replays those under Harmony (with the
     trained model and with the best simple forecaster), tuned HPA, trailing percentile, static peak
     and an oracle on identical demand and start-up luck. Needs no database and no cluster.
+
+    Then it runs each policy at many settings over the same hours: its frontier says what each share
+    of time out of SLA costs. The recommended promise is the knee of Harmony's, where one more
+    dollar stops averting its share of violations; with --shortage-usd it is the one at which GPUs
+    and hours out of SLA together cost least. `harmony bench decide` compares every policy.
     """
+    from services.lab.backtest.plot import plot_study
     from services.lab.backtest.study import run_study
     from services.lab.fleet import TraceOptions, load_trace
 
@@ -53,7 +67,13 @@ def backtest(  # noqa: PLR0913 - one option each
         console.print(f"left out: {drop.workload}: {drop.reason}")
     _one_thread()
     with console.status("reading") as status:
-        study = run_study(loaded.fleet, _promises(risk), status.update)
+        study = run_study(
+            loaded.fleet,
+            promises(risk),
+            status.update,
+            policies=[name.strip() for name in policies.split(",") if name.strip()],
+            shortage_usd=shortage_usd,
+        )
     console.print(f"{loaded.fleet.label}, {hours:g} h; forecaster: {study.trained.reason}")
     for result in study.results:
         rows = [
@@ -70,16 +90,26 @@ def backtest(  # noqa: PLR0913 - one option each
         ]
         print_table(f"promise: at most {result.epsilon:.2%} of time out of SLA", rows)
         console.print(result.verdict())
+    console.print(study.advice())
     write_json(json_file, study.to_json())
+    if plot is not None:
+        plot_study(study, plot)
 
 
-def _promises(risk: str) -> list[float]:
+def promises(risk: str) -> list[float]:
+    """The promises of `--risk`, each once.
+
+    Raises:
+        InvalidInput: They are no shares of time, or one is given twice.
+    """
     try:
         found = [float(part) for part in risk.split(",")]
     except ValueError as error:
         raise InvalidInput(f"--risk={risk}: must be numbers, e.g. 0.01,0.05") from error
     if not found or not all(0 < value < 1 for value in found):
         raise InvalidInput(f"--risk={risk}: each must lie between 0 and 1, e.g. 0.01,0.05")
+    if len(set(found)) < len(found):
+        raise InvalidInput(f"--risk={risk}: each promise once, e.g. 0.01,0.05")
     return found
 
 

@@ -29,11 +29,11 @@ from decider import (
 from decider.capacity import capacity_draws
 from decider.lead_time import LeadTimeBelief, predictive_draws
 from decider.risk import pooled_error, update_risk
-from forecaster.calibration import CalibrationState, calibrate, empty_state, observe
 from forecaster.config import WindowConfig
 from forecaster.ladder import Ladder
 from forecaster.types import Forecast
 from services.kernel.clock import make_rng
+from services.lab.backtest.forecasts import ForecastStream
 from services.lab.backtest.series import MeasuredFleet
 from services.lab.cluster.specs import ReplicaCounts
 from services.lab.fleet import Fleet
@@ -87,13 +87,17 @@ class HarmonyController:
     ) -> None:
         self._fleet = fleet
         self._measured = measured
-        self._ladder = ladder
-        self._window = window
+        self._forecasts = ForecastStream(
+            measured,
+            ladder,
+            window,
+            n_paths=options.n_paths,
+            seed=options.seed,
+            is_calibrated=options.is_calibrated,
+        )
         self._options = options
         self._sla = Sla(options.epsilon, window_s=86_400.0)
         self._risk = [RiskState() for _ in fleet.workloads]
-        self._calibration: CalibrationState | None = None
-        self._issued: deque[tuple[int, Forecast]] = deque()
         self._recommendations: list[deque[tuple[float, int]]] = [
             deque(maxlen=64) for _ in fleet.workloads
         ]
@@ -110,7 +114,7 @@ class HarmonyController:
     def decide(self, step: int, counts: Sequence[ReplicaCounts]) -> tuple[Decision, ...]:
         """Counts for the boundary before step `step`, knowing the steps before it."""
         now_s = float(self._fleet.start_s + step * self._fleet.step_s)
-        forecast = self._forecast(step)
+        forecast = self._forecasts.at(step)
         request = ShardRequest(
             tuple(
                 self._input(i, step, now_s, state, forecast.rung[i])
@@ -139,32 +143,6 @@ class HarmonyController:
         for i, ratio in known.items():
             state, step_s = self._risk[i], float(self._fleet.step_s)
             self._risk[i] = update_risk(state, ratio, self._sla, step_s, config, pooled)
-
-    def _forecast(self, step: int) -> Forecast:
-        windows = self._measured.windows(step, self._window)
-        rng = make_rng(self._options.seed, "backtest", step)
-        result = self._ladder.predict(windows, self._window.horizon, self._options.n_paths, rng)
-        if result.forecast is None or result.refused:
-            raise ValueError(f"no forecast at step {step}: {result.refused}")
-        if not self._options.is_calibrated:
-            return result.forecast
-        forecast = result.forecast
-        state = self._calibration or empty_state(forecast.workloads, forecast.quantile_levels)
-        while self._issued and self._issued[0][0] + self._window.horizon <= step:
-            at, old = self._issued.popleft()
-            state = observe(state, old, *self._actual(at))
-        self._calibration = state
-        forecast = calibrate(forecast, state)
-        self._issued.append((step, forecast))
-        return forecast
-
-    def _actual(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """(W, H) demand of the steps from `step` on, and whether each was observed."""
-        H = self._window.horizon
-        rows = np.stack(
-            [self._measured.demand(i, step + H, H) for i in range(self._fleet.n_workloads)]
-        )
-        return np.nan_to_num(rows).astype(np.float32), np.isfinite(rows)
 
     def _paths(self, step: int, forecast: Forecast) -> FloatArray:
         paths = forecast.paths.astype(np.float64)

@@ -31,6 +31,11 @@ class MeasuredFleet:
         self._observed = np.zeros(self._values.shape, dtype=bool)
         self._values[:, :n], self._observed[:, :n] = meters.history_values, meters.history_observed
 
+    @property
+    def n_workloads(self) -> int:
+        """W."""
+        return self._fleet.n_workloads
+
     def read(self, step: int, ready_mean: FloatArray) -> None:
         """Measure one more step of the replay."""
         self._values[:, step], self._observed[:, step] = self._meters.read(step, ready_mean)

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from services.lab.backtest.controller import ControllerOptions
+from services.lab.backtest.frontier import DEFAULT_RIVALS, Frontier, check_policies, frontiers
+from services.lab.backtest.recommend import Recommendation, check_price, recommend
 from services.lab.backtest.run import Trained, run_harmony, train, without_model
 from services.lab.fleet import Fleet
 from services.lab.simulator import PolicyScore, run_rivals, score, simulate_history
@@ -63,11 +67,27 @@ class Study:
         fleet: What was replayed.
         trained: The predictors.
         results: One per promise.
+        frontiers: What each violation rate costs, Harmony first.
+        recommended: The promise to ask for; None where the frontier has too few useful points.
     """
 
     fleet: Fleet
     trained: Trained
     results: tuple[PromiseResult, ...]
+    frontiers: tuple[Frontier, ...]
+    recommended: Recommendation | None
+
+    def advice(self) -> str:
+        """The recommended promise in a sentence, with how much it rests on."""
+        n_known = _n_known(self.fleet)
+        found = self.recommended
+        if found is None:
+            return "No promise is recommended: too few settings keep the replay within 10 %."
+        return (
+            f"Recommended promise: {found.epsilon:.2%} of time out of SLA ({found.rule}): "
+            f"{found.cost_usd:,.0f} USD and {found.hours_out:,.1f} workload-hours out of SLA in "
+            f"{self.fleet.replay_hours:g} h. Read off {n_known:,} workload-steps of this replay."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The document that `--json` writes."""
@@ -86,6 +106,8 @@ class Study:
                 }
                 for result in self.results
             ],
+            "frontiers": {one.name: one.to_json() for one in self.frontiers},
+            "recommended": self.recommended and self.recommended.to_json(),
         }
 
 
@@ -94,7 +116,12 @@ def _policy_json(one: PolicyScore) -> dict[str, Any]:
 
 
 def run_study(
-    fleet: Fleet, epsilons: Sequence[float], tell: Callable[[str], None] = lambda _: None
+    fleet: Fleet,
+    epsilons: Sequence[float],
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    policies: Sequence[str] = DEFAULT_RIVALS,
+    shortage_usd: float | None = None,
 ) -> Study:
     """Train on the history, then replay the rest under every policy.
 
@@ -102,7 +129,14 @@ def run_study(
         fleet: History to train and tune on, and the part to replay, scored once.
         epsilons: Promises.
         tell: Called with what is being done.
+        policies: Rivals whose frontiers are drawn.
+        shortage_usd: Price of a workload's hour out of SLA, for the recommended promise.
+
+    Raises:
+        InvalidInput: A policy is unknown, or the price is not positive.
     """
+    check_policies(policies)
+    check_price(shortage_usd)
     tell("simulating the history")
     history = simulate_history(fleet)
     tell("training the forecaster on the history")
@@ -123,7 +157,14 @@ def run_study(
             found.insert(0, (MODEL, found[0][1]))
         own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]
         results.append(PromiseResult(epsilon, (*own, *rivals.scores)))
-    return Study(fleet, trained, tuple(results))
+    found_frontiers = frontiers(fleet, history, trained, policies, tell)
+    recommended = recommend(found_frontiers[0], _n_known(fleet), shortage_usd)
+    return Study(fleet, trained, tuple(results), found_frontiers, recommended)
+
+
+def _n_known(fleet: Fleet) -> int:
+    """Workload-steps of the replay whose demand is known."""
+    return int(np.isfinite(fleet.demand[:, fleet.n_history :]).sum())
 
 
 def _named(one: PolicyScore, name: str) -> PolicyScore:
