@@ -126,7 +126,7 @@ def _phpa_holt_winters(step_s: float) -> PhpaHoltWinters:
     smoothing = np.array(((0.5, 0.05, 0.3), (0.5, 0.01, 0.1), (0.2, 0.01, 0.3)))
     alpha, beta, gamma = smoothing[which.astype(int)].T
     per_point = max(1, round(600.0 / step_s))
-    season = max(2, round(DAY_S / (step_s * per_point)))
+    season = per_point * max(2, round(DAY_S / (step_s * per_point)))
     rules = PhpaRules(steps_per_point=per_point)
     return PhpaHoltWinters(targets, season, alpha, beta, gamma, rules)
 
