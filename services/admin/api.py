@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from services.admin import api_records, api_workloads, console, schemas
+from services.admin import api_budgets, api_records, api_workloads, console, schemas
 from services.admin.api_auth import Deps
 from services.admin.service import AdminDeps
 from services.kernel import http
@@ -62,6 +62,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
     http.install(app, "admin", MAX_BODY_BYTES)
     app.include_router(api_workloads.router)
     app.include_router(api_records.router)
+    app.include_router(api_budgets.router)
     _add_health(app)
     console.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -15,11 +15,13 @@ Direction = Literal["up", "down", "hold"]
 _AT = "2026-01-05T12:00:00Z"
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
+    """What the API returns."""
+
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
-class Problem(_Out):
+class Problem(Out):
     """An error (RFC 9457). `code` is stable; the codes are listed in docs/errors.md."""
 
     type: str = Field(examples=["https://harmony.dev/problems/not_found"])
@@ -30,14 +32,14 @@ class Problem(_Out):
     errors: list[dict[str, str]] | None = None
 
 
-class Page(_Out, Generic[Item]):
+class Page(Out, Generic[Item]):
     """One page of a list; `next_cursor` is null on the last one."""
 
     items: list[Item]
     next_cursor: str | None = Field(None, description="Give it back as `cursor` for the next page")
 
 
-class ReplicaView(_Out):
+class ReplicaView(Out):
     """Replicas at the newest snapshot of the cluster."""
 
     observed_at: datetime
@@ -48,7 +50,7 @@ class ReplicaView(_Out):
     schedulable_gpus: int | None = None
 
 
-class RiskView(_Out):
+class RiskView(Out):
     """The promise beside what was estimated and measured. Shares of time, 0 to 1."""
 
     kind: str = Field(examples=["TimeFraction"])
@@ -62,7 +64,7 @@ class RiskView(_Out):
     )
 
 
-class DecisionSummary(_Out):
+class DecisionSummary(Out):
     """A decision: intent, with its reason and what became of it."""
 
     id: int
@@ -85,7 +87,7 @@ class DecisionSummary(_Out):
     applied_at: datetime | None = None
 
 
-class LastDecision(_Out):
+class LastDecision(Out):
     """The newest decision of a workload, in short."""
 
     id: int
@@ -103,7 +105,7 @@ class LastDecision(_Out):
     action_reason: str | None
 
 
-class WorkloadView(_Out):
+class WorkloadView(Out):
     """A workload with its live state."""
 
     namespace: str = Field(examples=["prod"])
@@ -130,14 +132,14 @@ class WorkloadView(_Out):
     spec_version: int
 
 
-class ObservedSeries(_Out):
+class ObservedSeries(Out):
     """Demand by step; null where it was not observed."""
 
     step_at: list[datetime]
     demand: list[float | None]
 
 
-class ForecastView(_Out):
+class ForecastView(Out):
     """A fan chart: the forecast made at one origin, and the demand around it."""
 
     id: int
@@ -157,7 +159,7 @@ class ForecastView(_Out):
     next_origin_at: datetime | None
 
 
-class ForecastAheadView(_Out):
+class ForecastAheadView(Out):
     """For each step, what had been forecast `n_ahead` steps before it, beside what came."""
 
     n_ahead: int
@@ -171,7 +173,7 @@ class ForecastAheadView(_Out):
     rung: list[str | None] = Field(description="(T,) rung that answered")
 
 
-class IndicatorSeries(_Out):
+class IndicatorSeries(Out):
     """One indicator on the step grid."""
 
     name: str
@@ -181,7 +183,7 @@ class IndicatorSeries(_Out):
     values: list[float | None] = Field(description="Null: not observed")
 
 
-class AllocationView(_Out):
+class AllocationView(Out):
     """Replicas over time: needed, decided, present."""
 
     step_s: int
@@ -208,13 +210,14 @@ class DecisionDetail(DecisionSummary):
     forecast_rung: str | None
     forecast_reason: str | None
     explanation: dict[str, Any] = Field(
-        description="Guard trace, quantiles used, counterfactuals, risk before and after"
+        description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "
+        "GPU budget `gpu_budget`: who gave up what"
     )
     actions: list[ActionView]
     outcomes: list[OutcomeView] = Field(description="Steps that were measured under it")
 
 
-class ActionView(_Out):
+class ActionView(Out):
     """An attempt to apply a decision."""
 
     id: int
@@ -230,7 +233,7 @@ class ActionView(_Out):
     applied_at: datetime
 
 
-class OutcomeView(_Out):
+class OutcomeView(Out):
     """What happened in one step. Null: not measured."""
 
     namespace: str
@@ -246,7 +249,7 @@ class OutcomeView(_Out):
     cost_usd: float | None
 
 
-class QualityView(_Out):
+class QualityView(Out):
     """Scores of one model's forecasts of a workload, averaged."""
 
     model_version: str
@@ -258,7 +261,7 @@ class QualityView(_Out):
     pinball: dict[str, float | None]
 
 
-class LeadTimeView(_Out):
+class LeadTimeView(Out):
     """Measured lead times (scaling to Ready), in seconds, and the starts under way."""
 
     window_s: float
@@ -273,7 +276,7 @@ class LeadTimeView(_Out):
     prior_sigma: float
 
 
-class ModelView(_Out):
+class ModelView(Out):
     """A forecasting model of the registry."""
 
     id: int
@@ -289,7 +292,7 @@ class ModelView(_Out):
     retired_at: datetime | None
 
 
-class AuditView(_Out):
+class AuditView(Out):
     """An entry of the audit chain."""
 
     id: int
@@ -302,7 +305,7 @@ class AuditView(_Out):
     hash: str
 
 
-class AuditCheck(_Out):
+class AuditCheck(Out):
     """Whether the audit chain is intact."""
 
     is_intact: bool
@@ -322,7 +325,7 @@ class KeyRequest(BaseModel):
     expires_at: AwareDatetime | None = Field(None, examples=["2027-01-01T00:00:00Z"])
 
 
-class KeyView(_Out):
+class KeyView(Out):
     """An API key; the secret is never shown again."""
 
     id: int
@@ -340,13 +343,13 @@ class KeyCreated(KeyView):
     token: str = Field(examples=["hk_0123456789_…"])
 
 
-class Health(_Out):
+class Health(Out):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Readiness(_Out):
+class Readiness(Out):
     """What the service needs is there."""
 
     status: Literal["ready"] = "ready"

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.admin.formats import DASH, number, percent
 from services.admin.schemas import DecisionDetail
+from services.admin.wording_budget import BudgetWords, explain_budget
 
 # reason -> (short, sentence)
 REASONS: dict[str, tuple[str, str]] = {
@@ -133,6 +134,7 @@ class Explanation:
     risk: tuple[tuple[str, str], ...]
     plan: tuple[int, ...]
     is_budget_exhausted: bool
+    gpu_budget: BudgetWords
 
 
 def explain(detail: DecisionDetail) -> Explanation:
@@ -155,6 +157,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         risk=_risk_rows(risk, detail),
         plan=tuple(int(n) for n in record.get("plan") or () if isinstance(n, (int, float))),
         is_budget_exhausted=risk.get("is_budget_exhausted") is True,
+        gpu_budget=explain_budget(record),
     )
 
 

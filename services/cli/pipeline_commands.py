@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.panel import Panel
+from rich.text import Text
 
 from services.cli.connection import connected_settings
 from services.cli.output import console, print_json, print_table
@@ -89,11 +90,24 @@ def explain(decision: DecisionId, as_json: AsJson = False) -> None:
     plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
     lines = "\n".join(f"{key:26} {value}" for key, value in plain.items())
     console.print(Panel(lines, title=f"decision {decision}", title_align="left"))
+    _show_budget(found)
     for key, value in found.items():
+        if key == "gpu_budget":
+            continue
         if isinstance(value, dict) and value:
             print_table(key, [value])
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             print_table(key, value)
+
+
+def _show_budget(explanation: dict[str, Any]) -> None:
+    """The GPU budget that the decision was made under, in words."""
+    from services.admin.wording_budget import explain_budget
+
+    words = explain_budget(explanation)
+    if words.sentences:
+        lines = [*words.sentences, *(f"  {line}" for line in words.gave_up)]
+        console.print(Panel(Text("\n".join(lines)), title="GPU budget", title_align="left"))
 
 
 def replay(decision: DecisionId, as_json: AsJson = False) -> None:

@@ -6,6 +6,7 @@ the moment it reads what the others hold until its own decisions are committed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -74,6 +75,23 @@ class Ledger:
                 len(parts), PRICES.size
             ),
         )
+
+    def price(self, gpu_type: str) -> float | None:
+        """Shadow price of a budget over the whole fleet, in USD per GPU-hour.
+
+        The least of `PRICES` at which all that is taken fits: 0 where the budget is not scarce,
+        infinite where what nobody may take away exceeds it, None without a readable budget.
+        """
+        budget = self.budgets.get(gpu_type)
+        if budget is None:
+            return None
+        taken = np.zeros(PRICES.size, dtype=np.int64)
+        for holding in self.holdings.values():
+            if holding.gpu_type == gpu_type:
+                own = holding.held_replicas if holding.demand is None else holding.demand
+                taken += holding.gpus_per_replica * own
+        fits = taken <= budget
+        return float(PRICES[int(np.argmax(fits))]) if fits.any() else math.inf
 
 
 def open_ledger(
@@ -177,8 +195,16 @@ def note_decisions(
             ledger.claims.append((member.id, list(decision.budget_demand), now))
 
 
-def explanations(prepared: Prepared, decisions: Sequence[Decision]) -> dict[str, dict[str, object]]:
-    """By GPU type: the budget and who gave up most, to be stored with each decision of the type."""
+def explanations(
+    prepared: Prepared, decisions: Sequence[Decision], ledger: Ledger
+) -> dict[str, dict[str, object]]:
+    """By GPU type: the budget and who gave up most, to be stored with each decision of the type.
+
+    Args:
+        prepared: What was decided on.
+        decisions: The decisions.
+        ledger: Holdings after them, for the price over the whole fleet.
+    """
     found: dict[str, dict[str, object]] = {}
     for name, gpus in prepared.request.gpu_budgets.items():
         others = prepared.request.elsewhere.get(name)
@@ -188,10 +214,14 @@ def explanations(prepared: Prepared, decisions: Sequence[Decision]) -> dict[str,
             if member.spec.gpu_type == name and decision.guard_trace[-1].before > decision.final
         ]
         cut.sort(key=lambda item: (-int(str(item["gpus"])), str(item["workload"])))
+        price = ledger.price(name)
+        is_feasible = None if price is None else math.isfinite(price)
         found[name] = {
             "gpu_type": name,
             "gpus": gpus,
             "held_elsewhere_gpus": None if others is None else int(others.held_gpus.sum()),
+            "price_usd_per_gpu_hour": price if is_feasible else None,
+            "is_feasible": is_feasible,
             "n_cut": len(cut),
             "gave_up": cut[:N_NAMED],
         }

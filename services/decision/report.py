@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from prometheus_client import Gauge
 
 from decider import Decision, RiskState
+from services.decision.budgets import Ledger
 from services.decision.inputs import Member
 from services.decision.outcomes import WorkloadOutcomes
 from services.kernel import telemetry
@@ -29,6 +32,21 @@ def publish(
             telemetry.risk_target.labels(*labels).set(decision.risk_target)
         if decision.risk_after is not None:
             telemetry.risk_estimated.labels(*labels).set(decision.risk_after)
+
+
+def publish_budgets(ledger: Ledger, gpu_types: Collection[str]) -> None:
+    """Set the gauges of the GPU budgets; a type without a readable budget has no series."""
+    for gpu_type in gpu_types:
+        _set(telemetry.gpu_budget_gpus, gpu_type, ledger.budgets.get(gpu_type))
+        _set(telemetry.gpu_budget_price_usd, gpu_type, ledger.price(gpu_type))
+
+
+def _set(gauge: Gauge, gpu_type: str, value: float | None) -> None:
+    series = gauge.labels(gpu_type)
+    if value is None:
+        gauge.remove(gpu_type)
+    else:
+        series.set(value)
 
 
 def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState) -> None:

@@ -27,7 +27,7 @@ from services.decision.inputs import (
 )
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
-from services.decision.report import publish
+from services.decision.report import publish, publish_budgets
 from services.decision.service_capacity import believed_capacity
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
@@ -78,10 +78,11 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
         )
-        decided = _decide(work, deps, members, forecasts, (rows, now))
+        decided, ledger = _decide(work, deps, members, forecasts, (rows, now))
         _remember(work.connection, rows, decided, now)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, rows.risk, decided)
+    publish_budgets(ledger, {member.spec.gpu_type for member in members.values()})
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
@@ -171,7 +172,8 @@ def _decide(
     members: Mapping[int, Member],
     forecasts: Sequence[RowMapping],
     given: tuple[ShardRows, datetime],
-) -> list[tuple[Member, Decision]]:
+) -> tuple[list[tuple[Member, Decision]], budgets.Ledger]:
+    """Decide and store; returns the decisions, and who holds what of the GPU budgets after them."""
     rows, now = given
     decided: list[tuple[Member, Decision]] = []
     stored: list[tuple[Any, ...]] = []
@@ -183,7 +185,7 @@ def _decide(
             prepared.request, deps.config, now.timestamp(), valid_for_s
         )
         budgets.note_decisions(ledger, prepared, decisions, now)
-        cuts = budgets.explanations(prepared, decisions)
+        cuts = budgets.explanations(prepared, decisions, ledger)
         ids = next_ids(work.connection, "decisions_id_seq", len(decisions))
         for row, decision in enumerate(decisions):
             member = prepared.members[row]
@@ -193,7 +195,7 @@ def _decide(
             decided.append((member, decision))
     repository.store_decisions(work.connection, stored)
     repository.store_claims(work.connection, ledger.claims)
-    return decided
+    return decided, ledger
 
 
 def sweep(deps: Deps) -> int:

@@ -62,6 +62,8 @@ def seed_fleet(
         connection.execute(insert(schema.models).values(_model(first)))
         for k in range(n_workloads):
             _seed_workload(connection, rng, k, steps)
+        budget = {"gpu_type": "H100", "gpus": 64, "source": "GPUBudget/hopper"}
+        connection.execute(insert(schema.gpu_budgets).values(budget | {"observed_at": now}))
     return Seeded(now, steps, n_workloads)
 
 

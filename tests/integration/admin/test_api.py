@@ -20,6 +20,8 @@ ROUTES = {  # path -> least role
     "/v1/workloads/llm-prod/llama-70b-chat/allocation": Role.VIEWER,
     "/v1/workloads/llm-prod/llama-70b-chat/quality": Role.VIEWER,
     "/v1/workloads/llm-prod/llama-70b-chat/lead-times": Role.VIEWER,
+    "/v1/budgets": Role.VIEWER,
+    "/v1/budgets/H100": Role.VIEWER,
     "/v1/decisions": Role.VIEWER,
     "/v1/decisions/100000": Role.VIEWER,
     "/v1/actions": Role.VIEWER,
@@ -40,6 +42,7 @@ def test_every_route_is_in_the_matrix(viewer) -> None:
         if path.startswith("/v1")
     }
     fill = {"namespace": "llm-prod", "name": "llama-70b-chat", "decision_id": "100000"}
+    fill["gpu_type"] = "H100"
     reads = {path.format(**fill) for path, methods in templates.items() if "get" in methods}
     assert reads == set(ROUTES)
     writes = {(path, m) for path, methods in templates.items() for m in methods - {"get"}}

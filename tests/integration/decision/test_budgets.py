@@ -21,6 +21,7 @@ from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
+from services.kernel.telemetry import REGISTRY
 
 pytestmark = pytest.mark.integration
 
@@ -170,6 +171,12 @@ def test_a_shard_gets_what_the_others_do_not_hold(fleet: Fleet) -> None:
          "granted": 13, "gpus": wanted - 13}
     ]  # fmt: skip
     assert row["explanation"]["fleet"]["shadow_price_usd_per_gpu_hour"] > 0
+    assert (stored["is_feasible"], stored["price_usd_per_gpu_hour"] in PRICES) == (True, True)
+    assert stored["price_usd_per_gpu_hour"] > 0
+    labels = {"gpu_type": "H100"}
+    shown = REGISTRY.get_sample_value("harmony_gpu_budget_price_usd", labels)
+    assert shown == stored["price_usd_per_gpu_hour"]
+    assert REGISTRY.get_sample_value("harmony_gpu_budget_gpus", labels) == 25
     assert "25 GPUs, 13 of them for these, are shared at" in str(row["explanation"])
 
 
@@ -254,6 +261,17 @@ def test_a_budget_that_could_not_be_read_allows_no_increase(
     assert found[up]["desired_replicas"] == 10
     assert found[up]["reason"] == "hold_budget_unreadable"
     assert found[down]["desired_replicas"] < 30
+
+
+def test_the_price_is_absent_where_it_is_unknown_and_where_none_would_do(fleet: Fleet) -> None:
+    w = fleet.add("w", 0, 10, 150.0, min_replicas=8)
+    stored = {}
+    for gpus in (None, 6):
+        fleet.budget(gpus)
+        stored[gpus] = fleet.decide(0)[w]["explanation"]["gpu_budget"]
+        fleet.step()
+    assert (stored[None]["price_usd_per_gpu_hour"], stored[None]["is_feasible"]) == (None, None)
+    assert (stored[6]["price_usd_per_gpu_hour"], stored[6]["is_feasible"]) == (None, False)
 
 
 def test_a_type_with_a_row_of_its_own_is_not_unknown(fleet: Fleet) -> None:

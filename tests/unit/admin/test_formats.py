@@ -152,7 +152,9 @@ def test_explanation_in_words() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["guard_trace", "counterfactuals", "quantiles", "risk", "plan"]),
+        st.sampled_from(
+            ["guard_trace", "counterfactuals", "quantiles", "risk", "plan", "gpu_budget"]
+        ),
         st.none()
         | st.lists(st.integers() | st.text(max_size=3), max_size=2)
         | st.dictionaries(st.text(max_size=4), st.none() | st.text(max_size=3), max_size=2),

@@ -1,0 +1,118 @@
+"""SQL of the GPU budgets: what is allowed, used, and given up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from services.kernel.domain import WorkloadSpec
+
+# A type without a row of its own goes by the row `*`, where there is one.
+_MEMBERS = """
+SELECT w.id, w.namespace, w.name, w.spec -> 'sla' AS sla, b.gpu_type AS budget,
+       COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus
+FROM workloads w JOIN gpu_budgets b ON b.gpu_type = COALESCE((
+    SELECT gpu_type FROM gpu_budgets WHERE gpu_type = COALESCE(w.spec ->> 'gpu_type', :default_type)
+), '*')
+WHERE w.is_active AND (CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type)
+"""
+
+_NEWEST = """
+LATERAL (SELECT id, origin_at, decided_at, valid_until, reason, binding_constraint,
+                desired_replicas
+         FROM decisions WHERE workload_id = m.id ORDER BY origin_at DESC, id DESC LIMIT 1)
+"""
+
+_USAGE = f"""
+SELECT m.budget, count(*) AS n_workloads,
+       count(*) - count(r.spec_replicas) AS n_unmeasured,
+       sum(r.spec_replicas * m.gpus)::bigint AS used_gpus
+FROM ({_MEMBERS}) m
+LEFT JOIN LATERAL (
+    SELECT spec_replicas FROM replica_states WHERE workload_id = m.id
+    ORDER BY observed_at DESC LIMIT 1
+) r ON true
+GROUP BY m.budget
+"""  # noqa: S608  # fixed fragments with bound values
+
+_PRICES = f"""
+SELECT p.budget, p.decided_at, d.explanation -> 'gpu_budget' AS gpu_budget
+FROM (
+    SELECT DISTINCT ON (m.budget) m.budget, d.id, d.origin_at, d.decided_at
+    FROM ({_MEMBERS}) m JOIN {_NEWEST} d ON d.valid_until > :now
+    ORDER BY m.budget, d.decided_at DESC, d.id DESC
+) p JOIN decisions d ON d.id = p.id AND d.origin_at = p.origin_at
+"""  # noqa: S608  # fixed fragments with bound values
+
+_GIVEN_UP = f"""
+SELECT * FROM (
+    SELECT c.*, (wanted_replicas - granted_replicas) * gpus_per_replica AS gpus,
+           count(*) OVER (PARTITION BY budget) AS n_cut,
+           row_number() OVER (
+               PARTITION BY budget
+               ORDER BY (wanted_replicas - granted_replicas) * gpus_per_replica DESC,
+                        namespace, name
+           ) AS place
+    FROM (
+        SELECT m.budget, m.namespace, m.name, m.sla, m.gpus AS gpus_per_replica,
+               n.id AS decision_id, n.decided_at, n.reason, n.desired_replicas AS granted_replicas,
+               (d.explanation #>> '{{guard_trace,-1,before}}')::int AS wanted_replicas,
+               (d.explanation #>> '{{fleet,shadow_price_usd_per_gpu_hour}}')::double precision
+                   AS price_usd_per_gpu_hour
+        FROM ({_MEMBERS}) m
+        JOIN {_NEWEST} n ON n.valid_until > :now AND n.binding_constraint = 'gpu_budget'
+        JOIN decisions d ON d.id = n.id AND d.origin_at = n.origin_at
+    ) c WHERE wanted_replicas > granted_replicas
+) ranked WHERE place <= :limit ORDER BY budget, place
+"""  # noqa: S608  # fixed fragments with bound values
+
+
+def load_budgets(connection: Connection, gpu_type: str | None = None) -> list[RowMapping]:
+    """Budgets as the operator read them, of one type when given."""
+    statement = text(
+        "SELECT gpu_type, gpus, source, reason, observed_at FROM gpu_budgets "
+        "WHERE CAST(:gpu_type AS text) IS NULL OR gpu_type = :gpu_type ORDER BY gpu_type"
+    )
+    return list(connection.execute(statement, {"gpu_type": gpu_type}).mappings())
+
+
+def load_usage(connection: Connection, gpu_type: str | None = None) -> dict[str, RowMapping]:
+    """Workloads and the GPUs that their targets ask for, by budget; NULL: none is measured."""
+    return _by_budget(connection, _USAGE, _values(gpu_type))
+
+
+def load_prices(
+    connection: Connection, now: datetime, gpu_type: str | None = None
+) -> dict[str, RowMapping]:
+    """What the newest valid decision under each budget says of it; NULL: it knew of none."""
+    return _by_budget(connection, _PRICES, _values(gpu_type) | {"now": now})
+
+
+def load_given_up(
+    connection: Connection, now: datetime, limit: int, gpu_type: str | None = None
+) -> list[RowMapping]:
+    """Newest valid decisions that a budget cut, most GPUs first.
+
+    Args:
+        connection: An open transaction.
+        now: Decisions that have expired by then do not count.
+        limit: At most this many of each budget; `n_cut` counts them all.
+        gpu_type: Of one budget only.
+    """
+    values = _values(gpu_type) | {"now": now, "limit": limit}
+    return list(connection.execute(text(_GIVEN_UP), values).mappings())
+
+
+def _values(gpu_type: str | None) -> dict[str, Any]:
+    fields = WorkloadSpec.model_fields
+    return {
+        "gpu_type": gpu_type,
+        "default_type": fields["gpu_type"].default,
+        "gpus_per_replica": fields["gpus_per_replica"].default,
+    }
+
+
+def _by_budget(connection: Connection, query: str, values: dict[str, Any]) -> dict[str, RowMapping]:
+    return {row["budget"]: row for row in connection.execute(text(query), values).mappings()}

@@ -1,0 +1,52 @@
+"""Use cases about GPU budgets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.admin import repository_budgets as repository
+from services.admin.schemas_budgets import BudgetView
+from services.admin.service import AdminDeps
+from services.admin.translate_budgets import BudgetRows, to_budget
+from services.kernel.errors import NotFound
+
+N_NAMED, N_NAMED_OF_ONE = 10, 500
+"""Workloads that are named at most, in the list and for one budget."""
+
+
+def list_budgets(deps: AdminDeps) -> list[BudgetView]:
+    """All budgets, by GPU type."""
+    return _views(deps, None, N_NAMED)
+
+
+def get_budget(deps: AdminDeps, gpu_type: str) -> BudgetView:
+    """One budget.
+
+    Raises:
+        NotFound: The type has no budget of its own.
+    """
+    found = _views(deps, gpu_type, N_NAMED_OF_ONE)
+    if not found:
+        raise NotFound(
+            f"GPU type {gpu_type!r} has no budget; GET /v1/budgets lists those there are"
+        )
+    return found[0]
+
+
+def _views(deps: AdminDeps, gpu_type: str | None, n_named: int) -> list[BudgetView]:
+    now, settings = deps.clock.now(), deps.settings
+    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+    with deps.engine.connect() as connection:
+        budgets = repository.load_budgets(connection, gpu_type)
+        if not budgets:
+            return []
+        usage = repository.load_usage(connection, gpu_type)
+        prices = repository.load_prices(connection, now, gpu_type)
+        given_up = repository.load_given_up(connection, now, n_named, gpu_type)
+    views = []
+    for budget in budgets:
+        name = budget["gpu_type"]
+        cut = [row for row in given_up if row["budget"] == name]
+        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut)
+        views.append(to_budget(rows, oldest))
+    return views
