@@ -9,7 +9,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-cluster bench-forecast lint types architecture golden clean
+.PHONY: help install demo up test test-fast test-cluster bench-forecast bench-decide lint types architecture golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,15 @@ bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) 
 	    --json build/bench/$$panel.json $(ARGS) || exit 1; \
 	done
 	$(BIN)/harmony bench forecast-summary $(PANELS:%=build/bench/%.json)
+
+bench-decide: install ## Benchmark of deciders on every panel in DATA (a folder) into build/bench
+	mkdir -p build/bench
+	for panel in $(PANELS); do \
+	  $(BIN)/harmony bench decide --data $(DATA)/$$panel.parquet \
+	    --json build/bench/decide-$$panel.json $(ARGS) || exit 1; \
+	done
+	$(BIN)/harmony bench decide-summary $(PANELS:%=build/bench/decide-%.json) \
+	  --json build/bench/decide.json --plot build/bench/decide.png
 
 lint: install ## Ruff, format check
 	$(BIN)/ruff check .

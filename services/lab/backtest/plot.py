@@ -24,5 +24,5 @@ def plot_study(study: Study, path: Path) -> None:
         for name in curves
     }
     promises = [result.epsilon for result in study.results]
-    title = f"{study.fleet.label}, {study.fleet.replay_hours:g} h"
+    title = f"{study.fleet.label.split(':')[0]}, {study.fleet.replay_hours:g} h"
     draw([Panel(title, curves, deployed, promises, "cost, USD")], path)

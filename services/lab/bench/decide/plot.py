@@ -132,7 +132,7 @@ def _draw_panel(panel: Panel, axis: Any, colours: Mapping[str, str]) -> None:
     top = _highest(panel)
     if top is not None:
         axis.set_ylim(0, COST_RANGE * top)
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="upper right")
 
 
 def _highest(panel: Panel) -> float | None:
