@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -14,6 +14,9 @@ from forecaster.errors import ForecasterError
 from services.cli.output import console, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from services.lab.bench.decide.task import DecideTask
 
 Models = Annotated[
     str,
@@ -66,8 +69,8 @@ def bench_decide(  # noqa: PLR0913 - one option each
 
     The first 70 % of each workload train the forecaster; the mean demand there is scaled to 20
     GPUs, utilisation is at most 0.85 and a start takes one step. Every policy lives through the
-    end of that part too and is scored once on the rest. Costs are over those of an oracle that
-    knows the future, one mean over workloads.
+    end of that part too and is scored once on the rest. Costs are divided by those of an oracle
+    that knows the future, then averaged over workloads.
 
     Matched: each policy has one knob for the whole fleet and a grid of 48 settings. Each setting is
     a point (share of time out of SLA, cost); the cheapest cost is read off at the asked rate. It
@@ -78,8 +81,6 @@ def bench_decide(  # noqa: PLR0913 - one option each
 
     The formulation of Harmony's decisions is its own: the paper gives none to compare with.
     """
-    from services.lab.bench.decide.document import merge_documents, to_document
-    from services.lab.bench.decide.run import bench_decide as run
     from services.lab.bench.decide.task import DecideOptions, load_decide_task
 
     epsilons = promises(risk)
@@ -87,6 +88,20 @@ def bench_decide(  # noqa: PLR0913 - one option each
         max_test_steps=max_test_steps, lead_sigma=lead_sigma, capacity_cv=capacity_cv, seed=seed
     )
     tasks = [load_decide_task(path, demand=demand, options=options) for path in data]
+    names = [task.forecast.data for task in tasks]
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"--data {', '.join(names)}: each data set once, by its file's name")
+    document = _decide_documents(tasks, epsilons, seed, has_ablations)
+    _report_decide(document, json_file, plot)
+
+
+def _decide_documents(
+    tasks: Sequence[DecideTask], epsilons: list[float], seed: int, has_ablations: bool
+) -> dict[str, Any]:
+    """Run one data set after the other, then put them together."""
+    from services.lab.bench.decide.document import merge_documents, to_document
+    from services.lab.bench.decide.run import bench_decide as run
+
     _one_thread()
     documents = []
     for task in tasks:
@@ -101,7 +116,7 @@ def bench_decide(  # noqa: PLR0913 - one option each
         # A run's arrays are large: only its figures are kept.
         documents.append(to_document([result]))
         del result
-    _report_decide(merge_documents(documents), json_file, plot)
+    return merge_documents(documents)
 
 
 def bench_decide_summary(

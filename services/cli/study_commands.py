@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.output import console, print_table, write_json
 from services.kernel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from services.lab.backtest.study import Study
 
 Data = Annotated[Path, typer.Argument(help="Trace: a parquet as docs/traces.md describes.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Trace: a parquet (docs/traces.md).")]
@@ -74,7 +77,16 @@ def backtest(  # noqa: PLR0913 - one option each
             policies=[name.strip() for name in policies.split(",") if name.strip()],
             shortage_usd=shortage_usd,
         )
-    console.print(f"{loaded.fleet.label}, {hours:g} h; forecaster: {study.trained.reason}")
+    _print_study(study)
+    write_json(json_file, study.to_json())
+    if plot is not None:
+        plot_study(study, plot)
+
+
+def _print_study(study: Study) -> None:
+    console.print(
+        f"{study.fleet.label}, {study.fleet.replay_hours:g} h; forecaster: {study.trained.reason}"
+    )
     for result in study.results:
         rows = [
             {
@@ -91,9 +103,6 @@ def backtest(  # noqa: PLR0913 - one option each
         print_table(f"promise: at most {result.epsilon:.2%} of time out of SLA", rows)
         console.print(result.verdict())
     console.print(study.advice())
-    write_json(json_file, study.to_json())
-    if plot is not None:
-        plot_study(study, plot)
 
 
 def promises(risk: str) -> list[float]:

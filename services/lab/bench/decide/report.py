@@ -73,38 +73,38 @@ def ablation_rows(document: Document, key: str) -> list[Row]:
         for one in document["datasets"]
         for name in (HARMONY, *one["ablations"], *one["forecast_policies"])
     )
-    rows: list[Row] = []
-    for name in names:
-        sets = [
-            d for d in document["datasets"] if key in d["deployed"] and name in d["deployed"][key]
-        ]
-        if not sets:
-            continue
-        arms = [d["deployed"][key][name] for d in sets]
-        own = [d["deployed"][key][HARMONY]["cost_ratio"] for d in sets]
-        rates = np.array([arm["rate"] for arm in arms], dtype=float)
-        costs = [
-            arm["cost_ratio"] / base
-            for arm, base in zip(arms, own, strict=True)
-            if arm["cost_ratio"] and base
-        ]
-        matched = [
-            d["matched"][key][name] / d["matched"][key][HARMONY]
-            for d in sets
-            if d["matched"][key].get(name) and d["matched"][key][HARMONY]
-        ]
-        rows.append(
-            {
-                "arm": name,
-                "sets": len(sets),
-                "out of SLA": f"{mean_known(rates):.2%}",
-                "gap, points": f"{100 * mean_known(np.abs(rates - float(key))):.2f}",
-                "cost / harmony": _figure(geometric_mean(costs), ".3f"),
-                "matched cost / harmony": _figure(geometric_mean(matched), ".3f"),
-                "in sets": len(matched) or None,
-            }
-        )
-    return rows
+    rows = (_ablation_row(document, key, name) for name in names)
+    return [row for row in rows if row is not None]
+
+
+def _ablation_row(document: Document, key: str, name: str) -> Row | None:
+    sets = [d for d in document["datasets"] if key in d["deployed"] and name in d["deployed"][key]]
+    if not sets:
+        return None
+    pairs = [(d["deployed"][key][name], d["deployed"][key][HARMONY]) for d in sets]
+    rates = np.array([arm["rate"] for arm, _ in pairs], dtype=float)
+    costs = [
+        arm["cost_ratio"] / own["cost_ratio"]
+        for arm, own in pairs
+        if arm["cost_ratio"] and own["cost_ratio"]
+    ]
+    matched = _over_harmony([d["matched"][key] for d in sets], name)
+    return {
+        "arm": name,
+        "sets": len(sets),
+        "out of SLA": f"{mean_known(rates):.2%}",
+        "gap, points": f"{100 * mean_known(np.abs(rates - float(key))):.2f}",
+        "cost / harmony": _figure(geometric_mean(costs), ".3f"),
+        "matched cost / harmony": _figure(geometric_mean(matched), ".3f"),
+        "in sets": len(matched) or None,
+    }
+
+
+def _over_harmony(matched: Sequence[Document], name: str) -> list[float]:
+    """A policy's matched cost over Harmony's, on the sets where both reach the rate."""
+    return [
+        costs[name] / costs[HARMONY] for costs in matched if costs.get(name) and costs.get(HARMONY)
+    ]
 
 
 def overall_rows(document: Document) -> list[Row]:
@@ -117,11 +117,7 @@ def overall_rows(document: Document) -> list[Row]:
         for key in keys:
             ran = [d["matched"][key] for d in sets if key in d["matched"]]
             reached = [cost for costs in ran if (cost := costs.get(name)) is not None]
-            both = [
-                costs[name] / costs[HARMONY]
-                for costs in ran
-                if costs.get(name) and costs.get(HARMONY)
-            ]
+            both = _over_harmony(ran, name)
             row[f"cost at {percent(key)}"] = _figure(geometric_mean(reached), ".3f")
             row[f"/ harmony at {percent(key)}"] = _figure(geometric_mean(both), ".3f")
             row[f"sets at {percent(key)}"] = f"{len(reached)} of {len(ran)}"
