@@ -1,0 +1,118 @@
+"""Forecasts land on the steps that they are for, and none is used before it could be made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from forecaster.calibration import empty_state
+from forecaster.dataset import Origins
+from services.lab.bench.arm import LEVELS, Prediction, Tell
+from services.lab.bench.decide import forecasts
+from services.lab.bench.decide.forecasts import N_STEPS_AHEAD, Forecasts, learned
+from services.lab.bench.decide.task import DecideTask
+from services.lab.bench.shipped_arm import FittedShipped
+from services.lab.bench.task import BenchTask
+from tests.unit.lab.bench.decide.tasks import decide_task, wave
+
+HORIZON = 12
+
+
+class Echo(FittedShipped):
+    """Answers with the origin's index plus a hundredth per step ahead; knows nothing else."""
+
+    def predict(
+        self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
+    ) -> Prediction:
+        ahead = np.arange(HORIZON) / 100.0
+        paths = origins.position[:, None, None] + np.zeros((1, 3, 1)) + ahead
+        return Prediction(np.zeros((origins.which.size, 1, LEVELS.size, HORIZON)), paths)
+
+
+@dataclass(frozen=True)
+class EchoArm:
+    def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
+        n = task.targets.size
+        return Echo(None, np.zeros((n, 1)), np.zeros(n), empty_state(["0"], LEVELS))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def task() -> DecideTask:
+    return decide_task([wave(1000), wave(700, seed=1)], max_prelude_steps=200)
+
+
+@pytest.fixture
+def echoes(task: DecideTask, monkeypatch: pytest.MonkeyPatch) -> Forecasts:
+    monkeypatch.setattr(forecasts, "ShippedArm", EchoArm)
+    return learned(task, 7, lambda _line: None)
+
+
+def origin_at(task: DecideTask, found: Forecasts, step: int, workload: int) -> float:
+    """Which origin the forecast used at a step of the course came from."""
+    paths = found.at(step)
+    assert paths is not None
+    return float(paths[workload, 0, 0] / task.gpus_per_unit[workload])
+
+
+def test_a_forecast_is_made_at_the_newest_step_before_the_decision(
+    task: DecideTask, echoes: Forecasts
+) -> None:
+    stops = task.forecast.validation_ends
+    for w, n_test in enumerate((300, 210)):
+        last = task.n_prelude + n_test - HORIZON
+        for step in range(task.n_prelude, last + 1):
+            newest = stops[w] + (step - task.n_prelude) - 1
+            assert origin_at(task, echoes, step, w) == pytest.approx(newest)
+
+
+def test_no_forecast_comes_from_the_step_it_decides_on_or_later(
+    task: DecideTask, echoes: Forecasts
+) -> None:
+    for w, stop in enumerate(task.forecast.validation_ends):
+        for step in range(echoes.first_step, task.course.n_steps):
+            begun = stop + (step - task.n_prelude)
+            assert origin_at(task, echoes, step, w) < begun - 1 + 1e-3
+
+
+def test_steps_ahead_stay_in_order(task: DecideTask, echoes: Forecasts) -> None:
+    paths = echoes.at(task.n_prelude)
+    assert paths is not None
+    assert paths.shape == (2, 3, N_STEPS_AHEAD)
+    ahead = (paths[0, 0] - paths[0, 0, 0]) / task.gpus_per_unit[0]
+    np.testing.assert_allclose(ahead, np.arange(N_STEPS_AHEAD) / 100, atol=1e-3)
+
+
+def test_forecasts_begin_in_the_middle_of_validation(task: DecideTask, echoes: Forecasts) -> None:
+    """The first half weighed the ensemble; before the later workload's begin there is none."""
+    bench = task.forecast
+    middles = [(a + b) // 2 for a, b in zip(bench.train_ends, bench.validation_ends, strict=True)]
+    firsts = [
+        middle - stop + task.n_prelude
+        for middle, stop in zip(middles, bench.validation_ends, strict=True)
+    ]
+    assert echoes.first_step == max(firsts)
+    assert echoes.at(echoes.first_step - 1) is None
+    assert origin_at(task, echoes, echoes.first_step, int(np.argmax(firsts))) == pytest.approx(
+        middles[int(np.argmax(firsts))] - 1
+    )
+
+
+def test_independent_paths_keep_every_marginal_and_lose_the_dependence() -> None:
+    rng = np.random.default_rng(5)
+    level = rng.normal(size=(2, 3, 200, 1)).astype(np.float32)
+    joint = Forecasts(4, np.broadcast_to(level, (2, 3, 200, 4)).copy())
+    alone = joint.independent(7)
+    np.testing.assert_array_equal(np.sort(alone.paths, axis=2), np.sort(joint.paths, axis=2))
+    assert np.corrcoef(joint.paths[0, 0].T)[0, 1] == pytest.approx(1.0)
+    assert abs(np.corrcoef(alone.paths[0, 0].T)[0, 1]) < 0.3
+    np.testing.assert_array_equal(alone.paths, joint.independent(7).paths)
+    assert alone.first_step == 4
+
+
+def test_medians_are_a_single_path() -> None:
+    paths = np.array([[[[1.0, 9.0], [2.0, 7.0], [6.0, 8.0]]]], dtype=np.float32)
+    found = Forecasts(0, paths).medians().at(0)
+    assert found is not None
+    np.testing.assert_array_equal(found, [[[2.0, 8.0]]])
