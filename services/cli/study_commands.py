@@ -56,9 +56,10 @@ def backtest(  # noqa: PLR0913 - one option each
     and an oracle on identical demand and start-up luck. Needs no database and no cluster.
 
     Then it runs each policy at many settings over the same hours, with GPUs enough for all: its
-    frontier says what each share of time out of SLA costs. The recommended promise is the knee of Harmony's, where one more
-    dollar stops averting its share of violations; with --shortage-usd it is the one at which GPUs
-    and hours out of SLA together cost least. `harmony bench decide` compares every policy.
+    frontier says what each share of time out of SLA costs. The recommended promise is the knee of
+    Harmony's, where one more dollar stops averting its share of violations; with --shortage-usd it
+    is the one at which GPUs and hours out of SLA together cost least. `harmony bench decide`
+    compares every policy.
     """
     from services.lab.backtest.plot import plot_study
     from services.lab.backtest.study import run_study
