@@ -1,6 +1,7 @@
 """Exact accounting of one step: time out of SLA, shortage, GPU time.
 
-One set of rules for every run: the engine-driven one, the demo over HTTP and the fast tuning model.
+One set of rules for every run that the engine drives, in process or over HTTP; the grid simulator
+is held equal to it.
 Demand is constant within a step, replicas are piecewise constant, so all integrals are exact sums.
 """
 

@@ -82,7 +82,7 @@ def simulate_grid(
         watch: Sees the replicas in each step, for what must be known within steps (`queue`).
     """
     seen, n_before = course.measured(), course.history.shape[1]
-    true_capacity = course.true_capacity()
+    load, true_capacity = np.nan_to_num(course.demand), course.true_capacity()
     replicas = Replicas(course, policy.n_settings)
     state, last = policy.initial_state(), None
     record = _Record(course.n_steps, replicas.shape)
@@ -108,8 +108,8 @@ def simulate_grid(
         replicas.scale(wanted.astype(np.int64), now_s)
         if watch is not None:
             watch(t, replicas)
-        load = np.nan_to_num(course.demand[:, t])
-        outcome = account(replicas, load, true_capacity[:, t], (now_s, now_s + course.step_s))
+        span = (now_s, now_s + course.step_s)
+        outcome = account(replicas, load[:, t], true_capacity[:, t], span)
         last = np.where(np.isfinite(seen[:, n_before + t]), outcome.violation_ratio, np.nan)
         record.add(t, wanted, outcome, course.is_live[:, t])
     return record.run(policy)

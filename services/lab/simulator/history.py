@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from decider.policies import HpaConfig
+from decider.policies.hpa import HpaGrid
 from services.lab.fleet import Fleet
-from services.lab.simulator.fluid import history_input, run_hpa
+from services.lab.simulator.fleet_course import history_course
+from services.lab.simulator.grid_run import simulate_grid
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,6 +41,5 @@ class HistoryRun:
 
 def simulate_history(fleet: Fleet, target_percent: int = HISTORY_TARGET_PERCENT) -> HistoryRun:
     """Run the untuned HPA over the history."""
-    given = history_input(fleet)
-    trajectory = run_hpa(given, np.array([float(target_percent)]), HpaConfig())
-    return HistoryRun(spec=trajectory.asked[0], ready_mean=trajectory.ready_mean(given.step_s)[0])
+    run = simulate_grid(HpaGrid(float(target_percent)), history_course(fleet))
+    return HistoryRun(spec=run.asked[0].astype(float), ready_mean=run.ready_mean[0].astype(float))

@@ -126,13 +126,18 @@ class Replicas:
 
     def _keep(self, rows: IntArray, is_kept: BoolArray) -> None:
         """Drop the other starts of these rows; what stays moves to the front in order."""
-        order = np.argsort(~is_kept, axis=1, kind="stable")
-        still = np.take_along_axis(is_kept, order, axis=1)
         used = slice(None, is_kept.shape[1])
+        n_kept = is_kept.sum(axis=1)
+        if not n_kept.any():
+            self._asked_s[rows, used] = self._lands_s[rows, used] = self._next_s[rows] = np.inf
+            return
+        order = np.argsort(~is_kept, axis=1, kind="stable")
+        is_beyond = np.arange(is_kept.shape[1]) >= n_kept[:, None]
         for array in (self._asked_s, self._lands_s):
-            moved = np.take_along_axis(array[rows, used], order, axis=1)
-            array[rows, used] = np.where(still, moved, np.inf)
-        self._next_s[rows] = self._lands_s[rows, used].min(axis=1, initial=np.inf)
+            moved = array[rows[:, None], order]
+            moved[is_beyond] = np.inf
+            array[rows, used] = moved
+        self._next_s[rows] = moved.min(axis=1)
 
     def landing_rows(self, end_s: float) -> IntArray:
         """(R,) rows, numbered `setting * W + workload`, in which a start lands before `end_s`."""
@@ -147,10 +152,10 @@ class Replicas:
         """
         start_s, end_s = span
         lands_s = self._lands_s[rows, : self._n_used]
-        edges = np.sort(np.minimum(lands_s, end_s), axis=1)
-        edges = np.concatenate([np.full((rows.size, 1), start_s), edges], axis=1)
-        width_s = np.diff(edges, axis=1, append=end_s)
-        return width_s, self._ready[rows, None] + np.arange(edges.shape[1])
+        edges = np.empty((rows.size, self._n_used + 2))
+        edges[:, 0], edges[:, -1] = start_s, end_s
+        edges[:, 1:-1] = np.sort(np.minimum(lands_s, end_s), axis=1)
+        return edges[:, 1:] - edges[:, :-1], self._ready[rows, None] + np.arange(self._n_used + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +195,7 @@ def account(
         workload = rows % replicas.shape[1]
         is_out = need[workload, None] > serving
         short = np.maximum(load[workload, None] - serving * capacity[workload, None], 0.0)
-        violation.flat[rows] = (share * is_out).sum(axis=1)
-        unserved.flat[rows] = (share * short * is_out).sum(axis=1)
-        ready.flat[rows] = (share * serving).sum(axis=1)
+        violation.reshape(-1)[rows] = (share * is_out).sum(axis=1)
+        unserved.reshape(-1)[rows] = (share * short * is_out).sum(axis=1)
+        ready.reshape(-1)[rows] = (share * serving).sum(axis=1)
     return StepOutcome(violation, unserved, ready)

@@ -13,7 +13,7 @@ from decider.policies import Oracle, Policy, PolicyView
 from services.lab.cluster.engine import ClusterEngine
 from services.lab.cluster.specs import DeploymentSpec, NodeSpec, StartupSpec
 from services.lab.fleet import Fleet, FleetWorkload
-from services.lab.simulator.fluid import measured_demand
+from services.lab.simulator.fleet_course import measured_demand
 from services.lab.simulator.ledger import Ledger, PolicyRun
 
 FloatArray = npt.NDArray[np.float64]

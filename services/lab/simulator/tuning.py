@@ -1,13 +1,12 @@
 """Tunes the rivals on history: the cheapest setting that keeps the asked violation rate.
 
-One setting for the whole fleet, chosen with the fast fluid model (lead times fixed at their
-median), never with the replayed part.
+One setting for the whole fleet, chosen with the grid simulator (lead times fixed at their median),
+never with the replayed part.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,25 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from decider.policies import HpaConfig, TrailingPercentile
-from decider.policies.trailing_percentile import ordered_percentile
-from decider.policies.view import replicas_for
+from decider.policies.hpa import HpaGrid
+from decider.policies.trailing_percentile import TrailingPercentileGrid
 from services.lab.fleet import Fleet
-from services.lab.simulator.fluid import (
-    FluidInput,
-    history_input,
-    hpa_outcome,
-    measured_demand,
-    run_hpa,
-    run_schedules,
-)
+from services.lab.simulator.course import Course
+from services.lab.simulator.fleet_course import history_course
+from services.lab.simulator.grid_run import GridRun, simulate_grid
+from services.lab.simulator.schedules import trailing_schedules
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 HPA_TARGETS = (*range(5, 20), *range(20, 50, 2), *range(50, 100))
 WINDOWS_S = (300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 24 * 3600.0)
 PERCENTILES = (50.0, 80.0, 90.0, 95.0, 99.0, 100.0)
 MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.3, 1.7, 2.2, 3.0)
 WARM_UP_S = 86_400.0
+BATCH = 16
+"""Settings that are run at once while the best one is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +73,115 @@ class TunedTrailing:
 def tune_hpa(fleet: Fleet, epsilon: float, config: HpaConfig | None = None) -> TunedHpa:
     """Choose the target utilisation; every other setting is `config`'s."""
     config = config or HpaConfig()
-    given = history_input(fleet, _first_step(fleet))
-    targets = np.array(HPA_TARGETS, dtype=float)
-    outcome = hpa_outcome(given, run_hpa(given, targets, config))
-    best, is_met = _cheapest(outcome.violation_rate, outcome.cost_usd, epsilon)
+    course = history_course(fleet, _first_step(fleet))
+    run = simulate_grid(HpaGrid(np.array(HPA_TARGETS, dtype=float), config), course)
+    violation_rate = violation_rates(run, course)
+    cost_usd = (run.asked.sum(axis=2, dtype=float) * _usd_per_step(fleet)).sum(axis=1)
+    best, is_met = _cheapest(violation_rate, cost_usd, epsilon)
     target = HPA_TARGETS[best]
     setting = TunedSetting(
         label=f"target {target} %" + _missed(is_met),
-        violation_rate=float(outcome.violation_rate[best]),
-        cost_usd=float(outcome.cost_usd[best]),
+        violation_rate=float(violation_rate[best]),
+        cost_usd=float(cost_usd[best]),
         is_met=is_met,
-        n_tried=targets.size,
+        n_tried=len(HPA_TARGETS),
     )
     return TunedHpa(replace(config, target_percent=target), setting)
 
 
 def tune_trailing_percentile(fleet: Fleet, epsilon: float) -> TunedTrailing:
     """Choose window, percentile and margin together over the whole grid."""
-    first = _first_step(fleet)
-    given = history_input(fleet, first)
-    seen = measured_demand(fleet)[:, : fleet.n_history]
-    settings = list(product(WINDOWS_S, PERCENTILES, MARGINS))
-    violation_rate = np.zeros(len(settings))
-    cost_usd = np.zeros(len(settings))
-    for w in range(fleet.n_workloads):
-        known = max(int(np.isfinite(given.demand[w]).sum()), 1) * given.step_s
-        asked = np.concatenate(list(_schedules(given, w, seen[w], first)))
-        violation_s, held_s = run_schedules(given, w, asked)
-        violation_rate += violation_s / known / fleet.n_workloads
-        cost_usd += held_s * given.gpu_usd_per_s[w]
-    best, is_met = _cheapest(violation_rate, cost_usd, epsilon)
-    window_s, percentile, margin = settings[best]
+    course = history_course(fleet, _first_step(fleet))
+    settings = np.array(list(product(WINDOWS_S, PERCENTILES, MARGINS)))
+    cost_usd, least = _known_beforehand(course, _usd_per_step(fleet))
+
+    def measure(batch: IntArray) -> FloatArray:
+        window_s, percentile, margin = settings[batch].T
+        policy = TrailingPercentileGrid(window_s, percentile, margin)
+        return violation_rates(simulate_grid(policy, course), course)
+
+    best, violation_rate = search_cheapest(cost_usd, least, measure, epsilon)
+    is_met = violation_rate <= epsilon
+    window_s, percentile, margin = (float(x) for x in settings[best])
     setting = TunedSetting(
         label=f"p{percentile:g} of {window_s / 60:g} min + {100 * margin:g} %" + _missed(is_met),
-        violation_rate=float(violation_rate[best]),
+        violation_rate=violation_rate,
         cost_usd=float(cost_usd[best]),
         is_met=is_met,
         n_tried=len(settings),
     )
     return TunedTrailing(TrailingPercentile(window_s, percentile, margin), setting)
+
+
+def violation_rates(run: GridRun, course: Course) -> FloatArray:
+    """(G,) mean over workloads of the share of known time out of SLA."""
+    known = np.maximum(np.isfinite(course.demand).sum(axis=1), 1)
+    rates = run.violation_ratio.sum(axis=2, dtype=float) / known
+    return np.asarray(rates.mean(axis=1))
+
+
+def _known_beforehand(course: Course, usd: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Cost of every setting, and what it violates at least: whatever starts take.
+
+    A step whose need is above what is asked for is out of SLA however early starts land.
+    """
+    known = np.maximum(np.isfinite(course.demand).sum(axis=1), 1)
+    need = course.need()
+    n_settings = len(WINDOWS_S) * len(PERCENTILES) * len(MARGINS)
+    cost_usd, least = np.zeros(n_settings), np.zeros(n_settings)
+    for w in range(course.n_workloads):
+        grid = trailing_schedules(course, w, WINDOWS_S, PERCENTILES, MARGINS)
+        asked = np.concatenate(list(grid))
+        cost_usd += usd[w] * asked.sum(axis=1)
+        least += (need[w] > asked).sum(axis=1) / known[w] / course.n_workloads
+    return cost_usd, least
+
+
+def search_cheapest(
+    cost_usd: FloatArray,
+    least: FloatArray,
+    measure: Callable[[IntArray], FloatArray],
+    epsilon: float,
+) -> tuple[int, float]:
+    """The cheapest setting within `epsilon`, else the one of the least violation.
+
+    The answer is that of measuring all N; bounds spare most of it.
+
+    Args:
+        cost_usd: (N,) cost of each setting.
+        least: (N,) a lower bound of its violation rate.
+        measure: Violation rates of some settings.
+        epsilon: Rate to keep.
+
+    Returns:
+        The setting, and its violation rate.
+    """
+    found = np.full(cost_usd.size, np.inf)
+    slack = 1e-9
+    hopeful = np.flatnonzero(least <= epsilon + slack)
+    for batch in _batches(hopeful[np.argsort(cost_usd[hopeful], kind="stable")]):
+        found[batch] = measure(batch)
+        is_within = found[batch] <= epsilon
+        if is_within.any():
+            best = int(batch[np.argmax(is_within)])
+            return best, float(found[best])
+    rest = np.lexsort((cost_usd, least))
+    for batch in _batches(rest[np.isinf(found[rest])]):
+        if least[batch[0]] > found.min() + slack:
+            break
+        found[batch] = measure(batch)
+    best = int(np.lexsort((cost_usd, found))[0])
+    return best, float(found[best])
+
+
+def _batches(settings: IntArray) -> Iterator[IntArray]:
+    for start in range(0, settings.size, BATCH):
+        yield settings[start : start + BATCH]
+
+
+def _usd_per_step(fleet: Fleet) -> FloatArray:
+    """(W,) price of one replica for a step."""
+    return fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour / 3600.0 * float(fleet.step_s)
 
 
 def _first_step(fleet: Fleet) -> int:
@@ -131,58 +199,3 @@ def _cheapest(violation_rate: FloatArray, cost_usd: FloatArray, epsilon: float) 
 
 def _missed(is_met: bool) -> str:
     return "" if is_met else " (missed on history)"
-
-
-def _schedules(
-    given: FluidInput, workload: int, seen: FloatArray, first: int
-) -> Iterator[FloatArray]:
-    """(margins, T) schedules for each window and percentile, in the order of the grid."""
-    for window_s in WINDOWS_S:
-        n_window = TrailingPercentile(window_s).n_window_steps(given.step_s)
-        levels = trailing_percentiles(seen, n_window, PERCENTILES)[:, first:]
-        for level in levels:
-            factors = 1.0 + np.array(MARGINS)[:, None]
-            asked = replicas_for(factors * level, given.capacity[workload])
-            asked = np.clip(asked, given.min_replicas[workload], given.max_replicas[workload])
-            yield _held(asked, given.initial[workload])
-
-
-def _held(asked: FloatArray, initial: float) -> FloatArray:
-    """Replace unknown counts by the last known one."""
-    if np.isfinite(asked).all():
-        return asked
-    columns = np.where(np.isfinite(asked[0]), np.arange(asked.shape[1]), -1)
-    last = np.maximum.accumulate(columns)
-    held = np.where(last >= 0, asked[:, np.maximum(last, 0)], initial)
-    return np.asarray(held)
-
-
-def trailing_percentiles(
-    seen: FloatArray, n_window: int, percentiles: tuple[float, ...]
-) -> FloatArray:
-    """Percentiles of the window that ends before each step, gaps left out.
-
-    Keeps the window sorted as it slides, so that the cost does not grow with the window.
-
-    Args:
-        seen: (T,) demand, NaN where unobserved.
-        n_window: Steps in the window.
-        percentiles: Percentiles with linear interpolation.
-
-    Returns:
-        (len(percentiles), T); NaN where the window holds no observation.
-    """
-    T = seen.size
-    levels = np.full((T, len(percentiles)), np.nan)
-    window: list[float] = []
-    values = seen.tolist()
-    is_known = np.isfinite(seen).tolist()
-    for t in range(1, T):
-        if is_known[t - 1]:
-            insort(window, values[t - 1])
-        gone = t - 1 - n_window
-        if gone >= 0 and is_known[gone]:
-            del window[bisect_left(window, values[gone])]
-        if window:
-            levels[t] = [ordered_percentile(window, p) for p in percentiles]
-    return levels.T

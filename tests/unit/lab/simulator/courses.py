@@ -11,8 +11,8 @@ from services.lab.cluster.pod import EnginePod, draw_start
 from services.lab.cluster.specs import NodeSpec
 from services.lab.fleet import Fleet
 from services.lab.simulator import deployment_spec
+from services.lab.simulator.fleet_course import measured_demand
 from services.lab.simulator.grid_run import Course
-from services.lab.simulator.run import measured_demand
 
 ROOMY = (NodeSpec("big", "L4", 100_000),)
 

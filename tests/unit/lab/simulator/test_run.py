@@ -18,7 +18,7 @@ from services.lab.simulator import (
     tune_hpa,
     tune_trailing_percentile,
 )
-from services.lab.simulator.tuning import trailing_percentiles
+from services.lab.simulator.schedules import trailing_percentiles
 from tests.unit.lab.simulator.fleets import make_fleet
 
 
