@@ -36,14 +36,14 @@ class RiskControlConfig:
         max_level: Highest level in use, absolute.
     """
 
-    aim_ratio: float = 0.95
-    gain: float = 0.003
-    pool_gain: float = 0.02
+    aim_ratio: float = 0.97
+    gain: float = 0.001
+    pool_gain: float = 0.001
     max_drop: float = 0.5
     exhausted_ratio: float = 0.5
     pacing_gain: float = 0.3
     pacing_steps: float = 288.0
-    multiplier_gain: float = 0.05
+    multiplier_gain: float = 0.03
     max_risk_ratio: float = 4.0
     min_level_ratio: float = 0.05
     max_level_ratio: float = 8.0

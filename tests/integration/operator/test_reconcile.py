@@ -18,7 +18,9 @@ def test_registers_and_stores_a_snapshot(bench: Bench) -> None:
     (workload,) = bench.rows("workloads")
     assert (workload["namespace"], workload["name"]) == (bench.lab.namespace, "llama")
     assert workload["shard"] == (workload["id"] - 1) // bench.deps.settings.shard_size
-    assert workload["spec"]["capacity"] == {"per_replica": 10.0, "cv": 0.0}
+    capacity = workload["spec"]["capacity"]
+    assert (capacity["per_replica"], capacity["cv"]) == (10.0, 0.0)
+    assert (capacity["latency_indicator"], capacity["slo_latency_ms"]) == ("", None)
     (state,) = bench.rows("replica_states")
     assert state["observed_at"] == bench.clock.now()
     assert (state["spec_replicas"], state["ready_replicas"]) == (3, 3)
