@@ -148,6 +148,13 @@ class TestByHand:
         np.testing.assert_allclose(run.unserved[0, 0], [0.5, 0.25, 0])
         np.testing.assert_allclose(run.ready_mean[0, 0], [1, 1.5, 2])
 
+    def test_exactly_enough_is_enough(self):
+        # 3 x 0.1 over 0.1 is a little more than 3 in floating point
+        course = make_course([3 * 0.1, 0.3001], capacity=np.array([0.1]), initial=3)
+        run = simulate_grid(Scripted(np.full((1, 1, 2), 3)), course)
+        assert run.violation_ratio[0, 0].tolist() == [0, 1]
+        assert run.unserved[0, 0].tolist() == [0, pytest.approx(0.0001)]
+
     def test_each_start_has_its_own_time(self):
         course = make_course([3.0, 3.0], lead_s=[999.0, 15.0, 45.0])
         run = simulate_grid(Scripted(np.full((1, 1, 2), 3)), course)
