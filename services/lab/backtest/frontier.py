@@ -32,7 +32,7 @@ from services.lab.fleet import Fleet
 from services.lab.fleet.meters import ServiceMeters
 from services.lab.simulator import HistoryRun, deployment_spec
 from services.lab.simulator.course import Course
-from services.lab.simulator.fluid import measured_demand
+from services.lab.simulator.fleet_course import measured_demand
 from services.lab.simulator.grid_run import GridRun, PathsAt, simulate_grid
 from services.lab.simulator.run import ORACLE_LEAD_Z
 
