@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ from services.lab.bench.decide.document import (
     merge_documents,
     to_document,
 )
-from tests.unit.lab.bench.decide.results import EPSILONS, make_result
+from services.lab.bench.decide.figures import workload_figures
+from tests.unit.lab.bench.decide.results import (
+    EPSILONS,
+    constant_run,
+    make_result,
+    small_task,
+)
 
 
 def run_of(document: dict, epsilon: float, workload: str = "w0") -> dict:
@@ -52,6 +59,34 @@ def test_runs_are_as_deployed_with_exact_figures() -> None:
         "churn_per_day": 0.0,
         "oracle_ratio": 1.0,
     }
+
+
+def test_steps_of_unknown_demand_are_neither_kept_nor_broken() -> None:
+    task = small_task()
+    demand = task.course.demand.copy()
+    demand[0, -2:] = np.nan
+    task = replace(task, course=replace(task.course, demand=demand))
+    run = constant_run("p", task, [(0.0, 1.0)])
+    out = run.violation_ratio.copy()
+    out[0, 0, -3:] = [0.5, 1.0, 1.0]
+    figures = workload_figures(task, replace(run, violation_ratio=out, unserved=4 * out), 0)
+    assert figures.violation_rate == pytest.approx([0.5 / 4, 0.0])
+    assert figures.demand_weighted_rate == pytest.approx([0.5 / 4, 0.0])
+    assert figures.unserved == pytest.approx([4 * 0.5 / 80, 0.0])
+    assert figures.gpu_hours == pytest.approx([24.0, 24.0])  # GPUs are paid for all the same
+
+
+def test_replicas_of_steps_in_which_a_workload_does_not_exist_are_no_churn() -> None:
+    task = small_task()
+    live = task.course.is_live.copy()
+    live[0, -3:] = False
+    task = replace(task, course=replace(task.course, is_live=live))
+    run = constant_run("p", task, [(0.0, 1.0)])
+    asked = run.asked * live
+    asked[0, 1, -1] += 2.0
+    figures = workload_figures(task, replace(run, asked=asked), 0)
+    assert figures.churn_per_day == pytest.approx([0.0, 2.0 * 24])
+    assert figures.gpu_hours == pytest.approx([12.0, 24.0 + 2 / 6])
 
 
 def test_a_data_set_keeps_all_that_tables_and_plots_need() -> None:
