@@ -189,6 +189,7 @@ def _dataset(result: DecideResult) -> dict[str, Any]:
         "workloads": len(task.names),
         "test_steps": task.course.n_steps - task.n_prelude,
         "step_s": task.course.step_s,
+        "bootstrap_days": int(result.yard.known.shape[1]),
         "seed": result.seed,
         "options": asdict(task.options),
         "n_settings": {name: int(c.rate.size) for name, c in curves.items()},

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.lab.bench.decide.figures import mean_known
 from services.lab.bench.decide.run import HARMONY
-from services.lab.bench.decide.summary import geometric_mean
+from services.lab.bench.decide.summary import MIN_DAYS, geometric_mean
 
 Document = Mapping[str, Any]
 Row = dict[str, object]
@@ -173,6 +173,9 @@ def verdict(document: Document, key: str) -> str:
         words.append(f"{whole['vs_hpa']:.3f} of HPA's where HPA reaches the rate ({sets}).")
     else:
         words.append("HPA reaches the rate on no data set.")
+    if low is not None and whole["ci_few_days"]:
+        few = ", ".join(whole["ci_few_days"])
+        words.append(f"The interval is too narrow: fewer than {MIN_DAYS} days counted on {few}.")
     if whole["harmony_not_reached"]:
         words.append(f"Harmony misses the rate on {', '.join(whole['harmony_not_reached'])}.")
     if whole["calibration_gap_pp"] is not None:

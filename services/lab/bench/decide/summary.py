@@ -17,6 +17,8 @@ HPAS = ("hpa", "hpa_clipped")
 """HPA on a metric that may exceed 1, and on one that is clipped there: the better one counts."""
 HPA = "hpa"
 OWN = "harmony"
+MIN_DAYS = 5
+"""Fewer days say little about the spread between days: the interval is too narrow."""
 Dataset = Mapping[str, Any]
 
 
@@ -71,6 +73,9 @@ def _promise(key: str, datasets: Sequence[Dataset]) -> dict[str, Any]:
         "worst_dataset": worst,
         "harmony_not_reached": not_reached,
         "ci_replicates_used": n_used,
+        "ci_few_days": [
+            d["data"] for d in datasets if d["data"] in versus and d["bootstrap_days"] < MIN_DAYS
+        ],
         "by_dataset": rows,
     }
 

@@ -82,6 +82,16 @@ def test_the_verdict_says_what_is_missed(document: dict) -> None:
     assert "misses the rate on missed" in words
 
 
+def test_an_interval_from_few_days_is_said_to_be_too_narrow() -> None:
+    result = make_result("short", replicates={0.01: [-0.1, -0.2], 0.05: [-0.1]})
+    found = to_document([result])
+    assert found["datasets"][0]["bootstrap_days"] == 1
+    assert found["summary"]["0.01"]["ci_few_days"] == ["short"]
+    assert "too narrow: fewer than 5 days counted on short" in verdict(found, "0.01")
+    found["summary"]["0.01"]["ci_few_days"] = []
+    assert "too narrow" not in verdict(found, "0.01")
+
+
 def test_a_frontier_is_what_no_point_beats() -> None:
     points = [(0.2, 1.0), (0.01, 3.0), (0.05, 3.5), (0.1, 1.5), (0.01, 2.5)]
     assert pareto(points) == [(0.01, 2.5), (0.1, 1.5), (0.2, 1.0)]
