@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster.errors import ForecasterError
+from services.cli.month_commands import bench_month
 from services.cli.output import console, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
+    bench.command("month")(bench_month)
     app.add_typer(bench, name="bench")
 
 

@@ -1,0 +1,44 @@
+"""What a month cost under each policy, beside the share of time out of SLA that it bought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from services.lab.bench.month.report import parts, title
+from services.lab.bench.month.source import HARMONY
+
+OWN_COLOUR, BROKEN_COLOUR, COLOUR = "tab:blue", "tab:red", "0.6"
+
+
+def plot_month(document: Mapping[str, Any], path: Path) -> None:
+    """One row of two panels for each source and the total; red is out of SLA beyond the promise."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = parts(document)
+    figure = Figure(figsize=(10, 2.6 * len(shown)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for part, (left, right) in zip(
+        shown, figure.subplots(len(shown), 2, squeeze=False), strict=True
+    ):
+        names = list(part["policies"])[::-1]
+        costs = [part["policies"][name]["cost_usd"] for name in names]
+        rates = [part["policies"][name]["violation_rate"] for name in names]
+        left.barh(names, costs, color=[OWN_COLOUR if n == HARMONY else COLOUR for n in names])
+        left.set(title=title(part, document["days"]), xlabel=f"USD in {document['days']} days")
+        left.title.set_size(8)
+        colours = [_colour(rate, document["promise"]) for rate in rates]
+        right.barh(names, [100 * (rate or 0.0) for rate in rates], color=colours)
+        for y, rate in enumerate(rates):
+            if rate is None:
+                right.text(0.0, y, " unknown", va="center", fontsize=8)
+        right.axvline(100 * document["promise"], color="black", linewidth=1, linestyle="--")
+        right.set(xlabel="% of time out of SLA, dashed: promise", yticklabels=[])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _colour(rate: float | None, promise: float) -> str:
+    return BROKEN_COLOUR if rate is not None and rate > promise else COLOUR
