@@ -24,13 +24,14 @@ from services.lab.bench.decide.figures import (
     number,
     workload_figures,
 )
-from services.lab.bench.decide.frontier import DAY_S, Curve, blocks_of, curve
+from services.lab.bench.decide.frontier import Curve, blocks_of, curve
 from services.lab.bench.decide.run import (
     HARMONY,
     ORACLE,
     DecideResult,
     PolicyResult,
     best_rival,
+    task_block,
 )
 from services.lab.bench.decide.summary import summarise
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS
@@ -218,8 +219,7 @@ def _curves(result: DecideResult) -> dict[str, Curve]:
 
 def _oracle_curve(result: DecideResult) -> Curve:
     task = result.task
-    per_day = max(1, round(DAY_S / task.course.step_s))
-    blocks = blocks_of(result.oracle, task.is_known, task.n_prelude, per_day)
+    blocks = blocks_of(result.oracle, task.is_known, task.n_prelude, task_block(task))
     return curve(blocks, result.yard)
 
 

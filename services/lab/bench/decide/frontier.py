@@ -17,6 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 DAY_S = 86_400.0
 MIN_RATE = 1e-5
+MIN_BLOCKS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,11 @@ class Yardstick:
 
     known: FloatArray
     oracle: FloatArray
+
+
+def block_steps(n_counted: int, step_s: float) -> int:
+    """Steps of a bootstrap block: a day, or a tenth of the counted part where that is shorter."""
+    return max(1, min(round(DAY_S / step_s), n_counted // MIN_BLOCKS))
 
 
 def block_sums(values: npt.NDArray[np.floating[Any]], n_per_block: int) -> FloatArray:

@@ -18,10 +18,10 @@ from services.lab.bench.arm import Tell
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.forecasts import N_STEPS_AHEAD, Forecasts, learned
 from services.lab.bench.decide.frontier import (
-    DAY_S,
     Blocks,
     Curve,
     Yardstick,
+    block_steps,
     block_sums,
     blocks_of,
     curve,
@@ -157,8 +157,7 @@ class _Bench:
         """Run a grid; choose its settings on the prelude."""
         task = self.task
         run = simulate_grid(policy, task.course, forecasts.at if forecasts else None)
-        per_day = max(1, round(DAY_S / task.course.step_s))
-        blocks = blocks_of(run, task.is_known, task.n_prelude, per_day)
+        blocks = blocks_of(run, task.is_known, task.n_prelude, task_block(task))
         first = forecasts.first_step + 1 if forecasts else task.n_prelude // 4
         chosen, tuned = {}, {}
         for g, epsilon in enumerate(self.epsilons):
@@ -186,10 +185,15 @@ def choose(task: DecideTask, run: GridRun, first: int, epsilon: float) -> tuple[
     return int(np.lexsort((cost, rate))[0]), False
 
 
+def task_block(task: DecideTask) -> int:
+    """Steps of a bootstrap block of a task."""
+    return block_steps(task.course.n_steps - task.n_prelude, task.course.step_s)
+
+
 def _yardstick(task: DecideTask, oracle: GridRun) -> Yardstick:
-    per_day = max(1, round(DAY_S / task.course.step_s))
-    known = block_sums(task.is_known[:, task.n_prelude :].astype(float), per_day)
-    held = block_sums(oracle.asked[0, :, task.n_prelude :], per_day)
+    size = task_block(task)
+    known = block_sums(task.is_known[:, task.n_prelude :].astype(float), size)
+    held = block_sums(oracle.asked[0, :, task.n_prelude :], size)
     return Yardstick(known, held)
 
 
