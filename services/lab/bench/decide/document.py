@@ -24,7 +24,7 @@ from services.lab.bench.decide.figures import (
     number,
     workload_figures,
 )
-from services.lab.bench.decide.frontier import Curve, blocks_of, curve
+from services.lab.bench.decide.frontier import DAY_S, Curve, blocks_of, curve
 from services.lab.bench.decide.run import (
     HARMONY,
     ORACLE,
@@ -185,12 +185,14 @@ def _dataset(result: DecideResult) -> dict[str, Any]:
     ablations = list(result.ablations)
     forecast = [n for n, p in result.policies.items() if p.reads_forecasts and n != HARMONY]
     best = {e: best_rival(result, e) for e in result.epsilons}
+    n_counted = task.course.n_steps - task.n_prelude
     return {
         "data": task.forecast.data,
         "workloads": len(task.names),
-        "test_steps": task.course.n_steps - task.n_prelude,
+        "test_steps": n_counted,
         "step_s": task.course.step_s,
-        "bootstrap_days": int(result.yard.known.shape[1]),
+        "bootstrap_days": n_counted * task.course.step_s / DAY_S,
+        "bootstrap_blocks": int(result.yard.known.shape[1]),
         "seed": result.seed,
         "options": asdict(task.options),
         "n_settings": {name: int(c.rate.size) for name, c in curves.items()},

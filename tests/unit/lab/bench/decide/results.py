@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from services.lab.bench.decide.frontier import Yardstick, blocks_of, curve
-from services.lab.bench.decide.run import DecideResult, PolicyResult
+from services.lab.bench.decide.run import DecideResult, PolicyResult, task_block
 from services.lab.bench.decide.task import DecideTask
 from services.lab.simulator.grid_run import GridRun
 from tests.unit.lab.bench.decide.tasks import decide_task
@@ -55,7 +55,7 @@ def policy(
 ) -> PolicyResult:
     """A policy with the given points and choices at 1 % and 5 %."""
     run = constant_run(name, task, points, swing)
-    blocks = blocks_of(run, task.is_known, task.n_prelude, 144)
+    blocks = blocks_of(run, task.is_known, task.n_prelude, task_block(task))
     return PolicyResult(
         run,
         blocks,
@@ -68,8 +68,8 @@ def policy(
 
 def yardstick(task: DecideTask) -> Yardstick:
     """Known steps, and the oracle's 24 replicas in each of six steps."""
-    known = task.is_known[:, task.n_prelude :].sum(axis=1, keepdims=True).astype(float)
-    return Yardstick(known, np.full((2, 1), N_TEST * ORACLE_REPLICAS))
+    known = task.is_known[:, task.n_prelude :].astype(float)
+    return Yardstick(known, np.full(known.shape, float(ORACLE_REPLICAS)))
 
 
 def make_result(
