@@ -11,11 +11,17 @@ from services.lab.cluster.background import BackgroundCluster
 from services.lab.cluster.cluster import ClusterSettings
 from services.lab.cluster.specs import NodeSpec
 from services.operator.crd import rendered
-from services.operator.translate import to_autoscaler
+from services.operator.translate import to_autoscaler, to_classes
 
 REPO = Path(__file__).parents[3]
 EXAMPLES = sorted((REPO / "deploy" / "examples").glob("*.yaml"))
-PATH = "/apis/scaling.harmony.dev/v1alpha1/namespaces/serving/gpuautoscalers"
+GROUP = "/apis/scaling.harmony.dev/v1alpha1"
+PATH = f"{GROUP}/namespaces/serving/gpuautoscalers"
+PATHS = {
+    "GPUAutoscaler": PATH,
+    "SLAClass": f"{GROUP}/slaclasses",
+    "GPUBudget": f"{GROUP}/gpubudgets",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +38,24 @@ def api() -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_example_is_accepted_and_understood(api: httpx.Client, path: Path) -> None:
-    created = api.post(PATH, json=yaml.safe_load(path.read_text()))
+def test_example_is_accepted(api: httpx.Client, path: Path) -> None:
+    manifest = yaml.safe_load(path.read_text())
+    created = api.post(PATHS[manifest["kind"]], json=manifest)
     assert created.status_code == 201, created.text
-    found = to_autoscaler(created.json(), {})
+
+
+def test_example_is_understood_with_the_class_beside_it() -> None:
+    examples = {path.name: yaml.safe_load(path.read_text()) for path in EXAMPLES}
+    service, gold = examples["gpuautoscaler.yaml"], examples["slaclass.yaml"]
+    assert service["spec"]["sla"]["class"] == gold["metadata"]["name"]
+    found = to_autoscaler(service, to_classes([gold]))
     assert found.spec is not None, found.problem
     assert found.spec.mode == "Advisory"
+    assert found.spec.sla.priority_in_force == 200
 
 
 def test_a_wrong_example_is_refused_with_the_field(api: httpx.Client) -> None:
-    manifest = yaml.safe_load(EXAMPLES[0].read_text())
+    manifest = yaml.safe_load((REPO / "deploy" / "examples" / "gpuautoscaler.yaml").read_text())
     manifest["metadata"]["name"] = "wrong"
     manifest["spec"]["minReplicas"] = 50
     refused = api.post(PATH, json=manifest)
