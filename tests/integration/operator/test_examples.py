@@ -44,11 +44,13 @@ def test_example_is_accepted(api: httpx.Client, path: Path) -> None:
     assert created.status_code == 201, created.text
 
 
-def test_example_is_understood_with_the_class_beside_it() -> None:
+def test_example_is_understood_with_the_class_beside_it(api: httpx.Client) -> None:
     examples = {path.name: yaml.safe_load(path.read_text()) for path in EXAMPLES}
     service, gold = examples["gpuautoscaler.yaml"], examples["slaclass.yaml"]
     assert service["spec"]["sla"]["class"] == gold["metadata"]["name"]
-    found = to_autoscaler(service, to_classes([gold]))
+    service["metadata"]["name"] = "understood"
+    created = api.post(PATH, json=service).json()
+    found = to_autoscaler(created, to_classes([gold]))
     assert found.spec is not None, found.problem
     assert found.spec.mode == "Advisory"
     assert found.spec.sla.priority_in_force == 200
