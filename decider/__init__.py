@@ -18,6 +18,7 @@ from decider.types import (
     ScalingRules,
     ShardRequest,
     Sla,
+    TrailingRule,
     WorkloadInput,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "ScalingRules",
     "ShardRequest",
     "Sla",
+    "TrailingRule",
     "WorkloadInput",
     "decide_shard",
 ]

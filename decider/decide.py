@@ -68,17 +68,17 @@ def _draft(
     """Raw count and guards of one workload."""
     first, capacity = planned
     last = last_known_demand(workload, *timing, config.fallback)
+    raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
+    if last is not None:
+        floor = reactive_floor(last, capacity, config.reactive_floor_ratio)
+        if floor > raw:
+            raw, cause = floor, "reactive_floor"
+    model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
         raw, cause = standing.replicas, standing.rung
-    else:
-        raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
-        if last is not None:
-            floor = reactive_floor(last, capacity, config.reactive_floor_ratio)
-            if floor > raw:
-                raw, cause = floor, "reactive_floor"
     given = GuardInput(workload, timing[0], last, capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
-    return Draft(raw, cause, guarded, trace)
+    return Draft(raw, cause, guarded, trace, model=model)
 
 
 def _record(
@@ -94,6 +94,10 @@ def _record(
     spec = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
     final = np.array([g.final for g in grants], dtype=np.int64)
     before, after = outlook.risk_at(spec), outlook.risk_at(final)
+    own = np.array(
+        [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
+    )
+    carried = outlook.risk_at(own.astype(np.int64))
     quantiles = demand_quantiles(outlook)
     others = counterfactuals(request, outlook, config)
     plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
@@ -119,8 +123,8 @@ def _record(
                 risk_before=float(before[row]) if planned else None,
                 risk_after=float(after[row]) if planned else None,
                 log_multiplier=_log_multiplier(outlook, row) if planned else None,
-                next_log_multiplier=_carried(outlook, row, w, float(after[row]), config)
-                if planned
+                next_log_multiplier=_carried(outlook, row, w, float(carried[row]), config)
+                if standings[row].is_planned
                 else w.risk.log_multiplier,
                 risk_committed=float(outlook.program.stages.held_risk[row]) if planned else None,
                 is_budget_exhausted=level is not None and level.is_exhausted,
@@ -132,6 +136,7 @@ def _record(
                 fleet_cap=grants[row].cap,
                 valid_until_s=valid_until_s,
                 budget_demand=grants[row].demand,
+                model_replicas=drafts[row].model,
             )
         )
     return tuple(decisions)
@@ -145,7 +150,11 @@ def _log_multiplier(outlook: Outlook, row: int) -> float | None:
 def _carried(
     outlook: Outlook, row: int, workload: WorkloadInput, risk: float, config: DecideConfig
 ) -> float | None:
-    """Price of risk for the next decision; it stays where the level cannot be kept anyway."""
+    """Price of risk for the next decision; it stays where the level cannot be kept anyway.
+
+    A model that is not trusted goes on with the risk of its own counts: what it would ask for is
+    what it is judged by.
+    """
     used = _log_multiplier(outlook, row)
     if used is None or config.sharing != "long_run" or workload.sla.kind == "AnyInWindow":
         return workload.risk.log_multiplier

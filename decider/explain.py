@@ -84,8 +84,13 @@ def _at_zero_lead(outlook: Outlook) -> IntArray:
 
 
 def to_dict(decision: Decision) -> dict[str, object]:
-    """A JSON-able record of a decision, with stable key order and rounded figures."""
-    return {
+    """A JSON-able record of a decision, with stable key order and rounded figures.
+
+    `model_replicas` is there only where a model that is not trusted asked for it: every other
+    record is what it was before there was a trust gate.
+    """
+    shadow = {} if decision.model_replicas is None else {"model_replicas": decision.model_replicas}
+    return shadow | {
         "workload": decision.workload,
         "current": decision.current,
         "raw": decision.raw,

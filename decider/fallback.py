@@ -2,6 +2,9 @@
 
 fresh forecast -> last good forecast, shifted -> trailing percentile of what was measured ->
 reactive rule -> hold if higher than the static count -> static count -> hold.
+
+A forecast whose model is not trusted (`decider.trust`) is planned with, so that it can earn its
+place again, but a rung below answers.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import numpy as np
 
 from decider.capacity import needed
 from decider.config import FallbackConfig
-from decider.types import FloatArray, WorkloadInput
+from decider.types import FloatArray, TrailingRule, WorkloadInput
 
 FORECAST, LAST_FORECAST = "forecast", "last_forecast"
 TRAILING, REACTIVE = "trailing_percentile", "reactive"
 HOLD_IF_HIGHER, STATIC, HOLD = "hold_if_higher", "static", "hold"
+DISTRUSTED = "the model is not trusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Standing:
         age_steps: Whole steps that the forecast must be shifted by.
         elapsed_ratio: Share of the present step that has passed.
         replicas: Count of the rung; None on the forecast rungs, where the planner decides.
+        is_shadowed: The forecast could be used, but its model is not trusted.
     """
 
     rung: str
@@ -37,6 +42,12 @@ class Standing:
     age_steps: int
     elapsed_ratio: float
     replicas: int | None
+    is_shadowed: bool = False
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the planner runs on the forecast, be it for the record only."""
+        return self.replicas is None or self.is_shadowed
 
 
 def forecast_fault(workload: WorkloadInput, paths: FloatArray) -> str:
@@ -87,11 +98,18 @@ def stand(
         fault = f"the forecast is from the future: its origin is {-since:.1f} steps ahead"
     if not fault and age_steps > min(config.forecast_max_age_steps, paths.shape[1] - 1):
         fault = f"the forecast is stale: {age_steps} steps old"
-    if not fault:
+    if not fault and workload.is_model_trusted:
         rung, detail = (FORECAST, "") if age_steps == 0 else (LAST_FORECAST, "no newer forecast")
         return Standing(rung, detail, age_steps, elapsed, None)
     rung, detail, replicas = _below(workload, timing, capacity, config)
-    return Standing(rung, f"{fault}; {detail}" if detail else fault, 0, 0.0, replicas)
+    if not fault:
+        why = _joined(_joined(DISTRUSTED, workload.trust_reason, ": "), detail)
+        return Standing(rung, why, age_steps, elapsed, replicas, is_shadowed=True)
+    return Standing(rung, _joined(fault, detail), 0, 0.0, replicas)
+
+
+def _joined(first: str, second: str, by: str = "; ") -> str:
+    return f"{first}{by}{second}" if second else first
 
 
 def _below(
@@ -104,13 +122,18 @@ def _below(
     now_s, step_s = timing
     current, static = workload.replicas.spec, workload.limits.static_replicas
     last = last_known_demand(workload, now_s, step_s, config)
-    margin = 1.0 + config.margin_ratio
+    rule = workload.trailing_rule
+    if rule is None:
+        rule = TrailingRule(
+            max(1, workload.history.demand.size), config.percentile, config.margin_ratio
+        )
+    margin = 1.0 + rule.margin_ratio
     if last is not None:
-        observed = workload.history.demand
+        observed = workload.history.demand[-rule.window_steps :]
         observed = observed[np.isfinite(observed) & (observed >= 0)]
         reactive = needed(last * margin, capacity)
         if observed.size >= config.min_observed:
-            level = float(np.quantile(observed, config.percentile))
+            level = float(np.quantile(observed, rule.percentile))
             return TRAILING, "", max(needed(level * margin, capacity), reactive)
         return REACTIVE, f"only {observed.size} observed steps", reactive
     detail = "demand is unknown or stale"

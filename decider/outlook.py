@@ -70,13 +70,13 @@ class Outlook:
 
 
 def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray:
-    """(W, S, H) paths shifted by their age; zero where the ladder answers instead."""
+    """(W, S, H) paths shifted by their age; zero where they cannot be planned with."""
     paths = np.asarray(request.paths, dtype=float)
-    if all(s.replicas is None and s.age_steps == 0 for s in standings):
+    if all(s.is_planned and s.age_steps == 0 for s in standings):
         return paths
     paths = paths.copy()
     for row, standing in enumerate(standings):
-        if standing.replicas is not None:
+        if not standing.is_planned:
             paths[row] = 0.0
         elif standing.age_steps:
             kept = paths[row, :, standing.age_steps :]

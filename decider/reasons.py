@@ -22,6 +22,7 @@ class Draft:
         guarded: Count after the guards.
         trace: The guards' trace.
         is_feasible: Some allowed count keeps the risk level.
+        model: Count that a forecast asked for that is not trusted; None elsewhere.
     """
 
     raw: int
@@ -29,6 +30,7 @@ class Draft:
     guarded: int
     trace: tuple[GuardStep, ...]
     is_feasible: bool = True
+    model: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from decider.types import (
     ScalingRules,
     ShardRequest,
     Sla,
+    TrailingRule,
     WorkloadInput,
 )
 
@@ -191,6 +192,8 @@ def _workload(fields: Mapping[str, Any], demand: FloatArray) -> WorkloadInput:
         "risk": RiskState(**plain["risk"]),
         "verdict": FleetVerdict(**plain["verdict"]) if plain["verdict"] else None,
     }
+    rule = plain.get("trailing_rule")
+    plain["trailing_rule"] = TrailingRule(**rule) if rule else None
     return WorkloadInput(**plain)
 
 

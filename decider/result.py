@@ -95,6 +95,8 @@ class Decision:
         valid_until_s: After this the decision must not be applied.
         budget_demand: (Q,) counts that would be taken at `decider.fleet.PRICES`, for the rest of
             the fleet; empty without a GPU budget.
+        model_replicas: Count that the forecast asked for where its model is not trusted and a rung
+            below answered; None elsewhere, where `raw` is that count or there is no forecast.
     """
 
     workload: str
@@ -122,3 +124,4 @@ class Decision:
     fleet_cap: int | None
     valid_until_s: float
     budget_demand: tuple[int, ...] = ()
+    model_replicas: int | None = None

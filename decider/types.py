@@ -245,6 +245,27 @@ class FleetVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailingRule:
+    """Setting of a trailing percentile: what it asks for holds the percentile and the last step.
+
+    Attributes:
+        window_steps: Steps that the percentile is taken over.
+        percentile: Percentile of the observed demand, in [0, 1].
+        margin_ratio: Headroom over the load.
+    """
+
+    window_steps: int
+    percentile: float
+    margin_ratio: float
+
+    def __post_init__(self) -> None:
+        """Refuse impossible settings."""
+        require(self.window_steps >= 1, f"window_steps={self.window_steps} must be >= 1")
+        require(0 <= self.percentile <= 1, f"percentile={self.percentile} must be in [0, 1]")
+        require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadInput:
     """Everything about one workload that is not a large array.
 
@@ -261,6 +282,10 @@ class WorkloadInput:
         forecast_origin_s: Start of the last step that the forecast has seen.
         verdict: What the fleet's budget left of the count; set for replays only.
         has_replica_state: The replicas were measured; where they were not, nothing is changed.
+        is_model_trusted: The forecast has earned its place (`decider.trust`); one that has not is
+            planned with, but a rung below answers.
+        trust_reason: Why, in words.
+        trailing_rule: Setting of the trailing rung; None: the ladder's own.
     """
 
     workload: str
@@ -275,6 +300,9 @@ class WorkloadInput:
     forecast_origin_s: float = 0.0
     verdict: FleetVerdict | None = None
     has_replica_state: bool = True
+    is_model_trusted: bool = True
+    trust_reason: str = ""
+    trailing_rule: TrailingRule | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
