@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     )
     bench.command("decide")(bench_decide)
     bench.command("decide-summary")(bench_decide_summary)
+    bench.command("decide-latency")(bench_decide_latency)
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
@@ -169,6 +170,22 @@ def _report_decide(
     write_json(json_file, document)
     if plot is not None:
         plot_frontiers(document, plot)
+
+
+def bench_decide_latency(
+    workloads: Annotated[int, typer.Option(min=1, help="Workloads of the shard.")] = 512,
+    paths: Annotated[int, typer.Option(min=1, help="Sample paths per workload.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Steps ahead.")] = 12,
+    seed: Seed = 7,
+    json_file: JsonFile = None,
+) -> None:
+    """Time one shard's decisions, explanations included, and the memory that they take."""
+    from services.lab.bench.decide.latency import bench_latency
+
+    with console.status("deciding"):
+        found = bench_latency(workloads, paths, steps, seed)
+    print_table("decision of one shard", [found])
+    write_json(json_file, dict(found))
 
 
 def bench_forecast(  # noqa: PLR0913 - one option each
