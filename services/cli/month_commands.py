@@ -79,7 +79,9 @@ def _print(document: Mapping[str, Any], is_markdown: bool) -> None:
             console.print(f"\n{title}\n\n{markdown(rows)}\n", soft_wrap=True, markup=False)
         else:
             print_table(title, rows)
-        console.print(report.settings(part), soft_wrap=True, markup=False)
+        console.print(report.verdict(part, document["promise"]), soft_wrap=True, markup=False)
+        if words := report.settings(part):
+            console.print(words, soft_wrap=True, markup=False)
     for line in report.assumptions(document):
         console.print(f"* {line}", soft_wrap=True, markup=False)
 

@@ -41,7 +41,11 @@ def to_document(sources: Sequence[Source], options: MonthOptions) -> Json:
             "per_1000_gpus": "over the GPUs that the mean demand fills at the stated capacity",
         },
         "sources": [_source(one, options) for one in sources],
-        "total": {"data": TOTAL, **_part(sources, options)},
+        "total": {
+            "data": TOTAL,
+            "days_measured": number(min(one.days_measured for one in sources)),
+            **_part(sources, options),
+        },
     }
 
 
@@ -84,7 +88,7 @@ def _part(sources: Sequence[Source], options: MonthOptions) -> Json:
     policies = {name: _policy(one, options.epsilon) for name, one in scaled.items()}
     if len(sources) == 1:
         for name, found in policies.items():
-            found |= _setting(sources[0].policies[name])
+            found.update(_setting(sources[0].policies[name]))
     return {
         "workloads": sum(one.n_workloads for one in sources),
         "mean_demand_gpus": number(mean_gpus),

@@ -173,12 +173,12 @@ def _assumptions(fleet: Fleet, trained: Trained, rivals: RivalScores) -> dict[st
         "settings_tried": {name: one.n_tried for name, one in rivals.tuned.items()},
         "forecaster": trained.reason,
         "in_words": [
-            "Demand is generated; its shapes follow public traces.",
             "GPU-hours are held by starting and ready replicas, priced by GPU type.",
             "Every policy is told the true capacity of a replica, and the same bounds on replicas.",
             "Harmony believes in the true law of starts, as if it had seen "
             f"{PRIOR_STARTS:g} of them.",
-            "All start from the replicas of an untuned HPA that ran the history.",
+            "All start from the replicas of an untuned HPA that ran the history; static peak holds "
+            "the history's peak.",
             "Forecaster and rivals are trained and tuned once, on the history, not again within "
             "the month; a running service would refit its forecaster daily.",
             *fleet.notes,

@@ -24,11 +24,11 @@ def plot_month(document: Mapping[str, Any], path: Path) -> None:
         shown, figure.subplots(len(shown), 2, squeeze=False), strict=True
     ):
         names = list(part["policies"])[::-1]
-        costs = [part["policies"][name]["cost_usd"] for name in names]
+        costs = [part["policies"][name]["cost_usd"] / 1000.0 for name in names]
         rates = [part["policies"][name]["violation_rate"] for name in names]
         left.barh(names, costs, color=[OWN_COLOUR if n == HARMONY else COLOUR for n in names])
-        left.set(title=title(part, document["days"]), xlabel=f"USD in {document['days']} days")
-        left.title.set_size(8)
+        left.set_title(title(part, document["days"]), loc="left", fontsize=8)
+        left.set_xlabel(f"thousand USD in {document['days']} days")
         colours = [_colour(rate, document["promise"]) for rate in rates]
         right.barh(names, [100 * (rate or 0.0) for rate in rates], color=colours)
         for y, rate in enumerate(rates):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.lab.bench.month.document import RIVAL_BROKEN, SERVED_WORSE, TOTAL
-from services.lab.bench.month.source import HARMONY
+from services.lab.bench.month.source import HARMONY, ORACLE
 
 Part = Mapping[str, Any]
 Row = dict[str, object]
@@ -23,7 +23,8 @@ def title(part: Part, days: int) -> str:
     """What the figures cover, and whether they were scaled."""
     size = f"{part['workloads']} workloads, {part['mean_demand_gpus']:,.0f} GPUs of mean demand"
     if part["data"] == TOTAL:
-        return f"total of {days} days: {size}"
+        least = f"each source measured for {part['days_measured']:.3g} days or more"
+        return f"total of {days} days: {size}; {least}"
     measured = f"{part['days_measured']:.3g} days measured"
     is_scaled = abs(part["scale"] - 1.0) > SCALE_TOLERANCE
     return f"{part['data']}: {size}; {measured}" + (f", scaled to {days}" if is_scaled else "")
@@ -69,6 +70,37 @@ def remark(name: str, part: Part, promise: float) -> str:
     if RIVAL_BROKEN in codes:
         words.append(f"{name} broke the promise: {_exact(other)}")
     return "; ".join(words)
+
+
+def verdict(part: Part, promise: float) -> str:
+    """Harmony against the cheapest rival that served as well as was asked, in a sentence.
+
+    A rival that kept the promise, or was out of SLA no more than Harmony, is one to beat; the
+    oracle is not.
+    """
+    own = part["policies"][HARMONY]
+    rate = own["violation_rate"]
+    if rate is None:
+        return "Nothing can be said: no demand was known."
+    found = {
+        name: one
+        for name, one in part["policies"].items()
+        if name in part["savings"]
+        and name != ORACLE
+        and one["violation_rate"] is not None
+        and one["violation_rate"] <= max(promise, rate)
+    }
+    broken = "" if rate <= promise else f" Harmony broke the promise: {_exact(rate)}."
+    if not found:
+        return f"No rival served as well as was asked.{broken}"
+    best = min(found, key=lambda name: found[name]["cost_usd"])
+    saved = part["savings"][best]
+    ratio = saved["cost_ratio"]
+    share = "" if ratio is None else f" ({-ratio:+.1%})"
+    return (
+        f"Against {best}, the cheapest rival that served as well as was asked, Harmony took "
+        f"{-saved['gpu_hours']:+,.0f} GPU-hours and {-saved['cost_usd']:+,.0f} USD{share}.{broken}"
+    )
 
 
 def settings(part: Part) -> str:

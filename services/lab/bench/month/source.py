@@ -13,8 +13,8 @@ FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and their number; 0 of 0: no end is known."""
 
-HARMONY = "harmony"
-RIVALS = ("static_peak", "hpa", "trailing_percentile", "oracle")
+HARMONY, ORACLE = "harmony", "oracle"
+RIVALS = ("static_peak", "hpa", "trailing_percentile", ORACLE)
 """In the order of the tables; the oracle knows the future and is no rival to beat."""
 HISTORY_DAYS = 14
 

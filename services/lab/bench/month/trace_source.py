@@ -19,6 +19,7 @@ from services.lab.bench.decide.run import choose, lead_draws, oracle_run
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS, TRAIN_RATIO, DecideTask
 from services.lab.bench.month.source import (
     HARMONY,
+    ORACLE,
     RIVALS,
     MonthOptions,
     PolicyFigures,
@@ -26,8 +27,6 @@ from services.lab.bench.month.source import (
     Watch,
 )
 from services.lab.simulator.grid_run import GridRun, simulate_grid
-
-ORACLE = "oracle"
 
 
 def trace_source(task: DecideTask, options: MonthOptions, watch: Watch) -> Source:
@@ -118,6 +117,7 @@ def _assumptions(task: DecideTask, n_counted: int) -> dict[str, Any]:
             f"{USD_PER_GPU_HOUR:g} USD/h, used to at most {MAX_UTILISATION:.0%}.",
             f"A start takes {task.options.lead_median_steps:g} step; GPUs are never short; "
             "GPU-hours are those asked for.",
-            "The rivals' settings are the cheapest that kept the promise before the counted part.",
+            "The rivals' settings are the cheapest of 48 that kept the promise before the counted "
+            "part of the trace; there static peak is a percentile of the past with a margin.",
         ],
     }
