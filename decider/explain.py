@@ -69,10 +69,11 @@ def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArr
 def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:
     """Replicas for the median demand over the time that the decision answers for."""
     owned = outlook.weights.own_first.sum(axis=2) > 1e-9
-    median = np.median(outlook.scenarios.demand, axis=1)
+    steps = np.flatnonzero(owned.any(axis=0))
+    median = np.median(outlook.scenarios.demand[:, :, steps], axis=1)
     capacity = request.capacity_draws.mean(axis=1, keepdims=True)
     need = replicas_needed(median, capacity)
-    return np.asarray(np.where(owned, need, 0.0).max(axis=1), dtype=np.int64)
+    return np.asarray(np.where(owned[:, steps], need, 0.0).max(axis=1, initial=0.0), dtype=np.int64)
 
 
 def _at_zero_lead(outlook: Outlook) -> IntArray:

@@ -1,8 +1,8 @@
 """State machine of GPU pods: who waits, who starts, who serves, and when.
 
-No I/O and no clock: time is passed in, and the same calls give the same results. It is the only
-implementation of the lead-time and GPU rules; the API server and the in-process simulator both
-drive it.
+No I/O and no clock: time is passed in, and the same calls give the same results. The API server
+and the in-process simulator both drive it; the grid simulator (`services.lab.simulator.replicas`)
+holds the same lead-time rule for thousands of settings at once, and tests hold the two equal.
 
 The rules:
     * Scaling up creates pods. A pod is placed first-fit as a whole gang of GPUs on one node of the
