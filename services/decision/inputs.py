@@ -50,6 +50,7 @@ class ShardRows:
         risk: Risk control's memory.
         lead_time_s: Draws of the fitted lead time by scope.
         capacity: Draws of the fitted capacity by scope; a GPU type's are relative to the stated.
+        trust: Verdicts on the models; a workload without one is trusted.
     """
 
     demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class ShardRows:
     risk: Mapping[int, RiskState] = field(default_factory=dict)
     lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
+    trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def workload_input(
 ) -> WorkloadInput:
     """Everything about one workload but its large arrays."""
     state, measured = replicas_of(member, rows, now)
+    trust = rows.trust.get(member.id, translate.TrustInForce())
     return WorkloadInput(
         workload=member.key,
         replicas=state,
@@ -203,6 +206,9 @@ def workload_input(
         forecast_rung=translate.forecast_rung(forecast),
         forecast_origin_s=forecast["origin_at"].timestamp(),
         has_replica_state=measured,
+        is_model_trusted=trust.is_trusted,
+        trust_reason=trust.reason,
+        trailing_rule=trust.rule,
     )
 
 

@@ -56,6 +56,12 @@ def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp)
             "reason": forecast["reason"],
         },
     }
+    workload = prepared.request.workloads[row]
+    if workload.trust_reason:
+        record["trust"] = {
+            "is_model_trusted": workload.is_model_trusted,
+            "reason": workload.trust_reason,
+        }
     if stamp.gpu_budget is not None:
         record["gpu_budget"] = dict(stamp.gpu_budget)
     valid_s = decision.valid_until_s - now.timestamp()

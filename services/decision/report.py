@@ -10,6 +10,7 @@ from decider import Decision, RiskState
 from services.decision.budgets import Ledger
 from services.decision.inputs import Member
 from services.decision.outcomes import WorkloadOutcomes
+from services.decision.translate import TrustInForce
 from services.kernel import telemetry
 
 
@@ -32,6 +33,13 @@ def publish(
             telemetry.risk_target.labels(*labels).set(decision.risk_target)
         if decision.risk_after is not None:
             telemetry.risk_estimated.labels(*labels).set(decision.risk_after)
+
+
+def publish_trust(members: Mapping[int, Member], trust: Mapping[int, TrustInForce]) -> None:
+    """Set the gauge of each workload's verdict; one that has none is trusted."""
+    for key, member in members.items():
+        is_trusted = trust.get(key, TrustInForce()).is_trusted
+        telemetry.model_trusted.labels(member.namespace, member.name).set(float(is_trusted))
 
 
 def publish_budgets(ledger: Ledger, gpu_types: Collection[str]) -> None:

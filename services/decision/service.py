@@ -17,7 +17,7 @@ from decider import DecideConfig, Decision, RiskState
 from decider.explain import to_dict
 from decider.replay import decision_bytes
 from decider.replay import replay as replay_inputs
-from services.decision import budgets, repository, translate
+from services.decision import budgets, repository, repository_trust, translate
 from services.decision.inputs import (
     Member,
     ShardRows,
@@ -27,8 +27,9 @@ from services.decision.inputs import (
 )
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
-from services.decision.report import publish, publish_budgets
+from services.decision.report import publish, publish_budgets, publish_trust
 from services.decision.service_capacity import believed_capacity
+from services.decision.translate import TrustInForce
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.domain import WorkloadSpec
@@ -68,7 +69,7 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
         found = repository.load_workloads(work.connection, shard)
-        members = {int(row["id"]): _member(row) for row in found}
+        members = {int(row["id"]): to_member(row) for row in found}
         if not members:
             return ShardReport(0, 0)
         rows = _load_rows(work.connection, deps, members, (origin_at, now))
@@ -82,11 +83,13 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
         _remember(work.connection, rows, decided, now)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, rows.risk, decided)
+    publish_trust(members, rows.trust)
     publish_budgets(ledger, {member.spec.gpu_type for member in members.values()})
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
-def _member(row: RowMapping) -> Member:
+def to_member(row: RowMapping) -> Member:
+    """A workload from its row."""
     spec = WorkloadSpec.model_validate(row["spec"])
     return Member(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
 
@@ -121,7 +124,16 @@ def _load_rows(
             for r in repository.load_risk_states(connection, ids)
         },
         lead_time_s=_draws(connection, "lead_time", scopes),
+        trust=_trust(connection, deps, ids),
     )
+
+
+def _trust(connection: Connection, deps: Deps, ids: Sequence[int]) -> dict[int, TrustInForce]:
+    """Verdicts in force; none where the gate is off."""
+    if deps.settings.trust_interval_s <= 0:
+        return {}
+    rows = repository_trust.load_verdicts(connection, ids)
+    return {int(r["workload_id"]): translate.to_trust(r) for r in rows}
 
 
 def _draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, Any]:

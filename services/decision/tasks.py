@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.decision import service, service_fit_due
+from services.decision import service, service_fit_due, service_trust
 from services.kernel import jobs, telemetry
 from services.kernel.task import job_task
 
@@ -33,3 +33,12 @@ def sweep() -> None:
 def fit_posteriors(is_scheduled: bool = False) -> None:
     """Refit the posteriors; a scheduled call only those whose last fit is old enough."""
     service_fit_due.fit_posteriors(_deps(), is_scheduled)
+
+
+@job_task(jobs.DECIDE_TRUST)
+def judge_models(shard: int | None = None, is_scheduled: bool = False) -> None:
+    """Judge the models of a shard; without one, send that for every shard."""
+    if shard is None:
+        service_trust.send_due(_deps(), is_scheduled)
+    else:
+        service_trust.judge_shard(_deps(), shard, is_scheduled)

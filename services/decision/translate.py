@@ -20,7 +20,9 @@ from decider import (
     RiskState,
     ScalingRules,
     Sla,
+    TrailingRule,
 )
+from decider.trust import TrustState
 from decider.types import FloatArray
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.workload import ScalingRules as SpecRules
@@ -130,6 +132,35 @@ def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
     known = {n: float(v) for n, v in given.items() if n in _RISK_FIELDS and v is not None}
     log_multiplier = known.pop("log_multiplier", None)
     return RiskState(**known, log_multiplier=log_multiplier)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustInForce:
+    """What the trust gate says of a workload's model.
+
+    Attributes:
+        is_trusted: The forecast may answer.
+        reason: Why; empty where there was no look yet.
+        rule: Setting of the trailing percentile that answers instead; None where it does not.
+    """
+
+    is_trusted: bool = True
+    reason: str = ""
+    rule: TrailingRule | None = None
+
+
+def to_trust(row: RowMapping) -> TrustInForce:
+    """A verdict; its trailing percentile answers only while the model is not trusted."""
+    if row["is_trusted"]:
+        return TrustInForce(True, row["reason"])
+    rule = row["scores"].get("rule")
+    return TrustInForce(False, row["reason"], TrailingRule(**rule) if rule else None)
+
+
+def to_trust_state(state: Mapping[str, Any]) -> TrustState:
+    """Memory of the trust gate."""
+    lists = {name: tuple(float(v) for v in state[name]) for name in ("stakes", "recent")}
+    return TrustState(**{**state, **lists})
 
 
 _RISK_FIELDS = set(RiskState.__dataclass_fields__)

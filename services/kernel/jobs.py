@@ -24,6 +24,7 @@ FORECAST_ADAPT = "fit.adapt_forecaster"
 DECIDE_SHARD = "decide.decide_shard"
 DECIDE_SWEEP = "decide.sweep"
 DECIDE_FIT = "fit.fit_posteriors"
+DECIDE_TRUST = "fit.judge_models"
 RETENTION = "ingest.drop_expired"
 
 

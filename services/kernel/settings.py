@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     adapt_interval_s: float = Field(
         21600.0, ge=0, description="Wall seconds between head updates of the model; 0: off"
     )
+    trust_interval_s: float = Field(
+        86400.0, ge=0, description="Seconds between looks at whether models pay; 0: all are trusted"
+    )
     drift_refit_share: float = Field(
         0.25, gt=0, le=1, description="Share of drifted workloads that calls for a refit at once"
     )

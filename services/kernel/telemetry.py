@@ -65,6 +65,9 @@ decision_total = _counter("decision_total", "Decisions", ("direction", "reason")
 decision_constraint_total = _counter(
     "decision_constraint_total", "Decisions by binding constraint", ("constraint",)
 )
+model_trusted = _gauge(
+    "model_trusted", "1 where the forecast answers, 0 where its model does not pay", _WORKLOAD
+)
 risk_target = _gauge("risk_target", "Promised share out of SLA", _WORKLOAD)
 risk_estimated = _gauge("risk_estimated", "Estimated share out of SLA", _WORKLOAD)
 sla_violation_ratio = _gauge("sla_violation_ratio", "Measured share out of SLA", _WORKLOAD)

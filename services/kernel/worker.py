@@ -46,9 +46,9 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         options = {"queue": Job(name).queue, "expires": max(10.0, 2 * seconds)}
         return {"task": name, "schedule": seconds, "options": options}
 
-    def asked(name: str) -> dict[str, object]:
+    def asked(name: str, interval_s: float) -> dict[str, object]:
         # Beat forgets across restarts when it sent what: ask often, the job knows what is due.
-        entry = every(name, settings.fit_interval_s / FIT_CHECKS)
+        entry = every(name, interval_s / FIT_CHECKS)
         return {**entry, "kwargs": {"is_scheduled": True}}
 
     periodic = [
@@ -56,12 +56,14 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         every(jobs.FORECAST_SWEEP, settings.sweep_interval_s),
         every(jobs.DECIDE_SWEEP, settings.sweep_interval_s),
         every(jobs.FORECAST_SCORE, settings.score_interval_s),
-        asked(jobs.FORECAST_FIT),
-        asked(jobs.DECIDE_FIT),
+        asked(jobs.FORECAST_FIT, settings.fit_interval_s),
+        asked(jobs.DECIDE_FIT, settings.fit_interval_s),
         every(jobs.RETENTION, settings.retention_interval_s),
     ]
     if settings.adapt_interval_s > 0:
         periodic.append(every(jobs.FORECAST_ADAPT, settings.adapt_interval_s))
+    if settings.trust_interval_s > 0:
+        periodic.append(asked(jobs.DECIDE_TRUST, settings.trust_interval_s))
     return {str(entry["task"]): entry for entry in periodic}
 
 

@@ -259,6 +259,18 @@ risk_states = Table(
     _at("updated_at"),
 )
 
+trust_verdicts = Table(
+    "trust_verdicts",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("is_trusted", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("scores", JSONB, nullable=False),
+    Column("n_looks", Integer, nullable=False),
+    Column("state", JSONB, nullable=False),
+    _at("decided_at"),
+)
+
 gpu_budgets = Table(
     "gpu_budgets",
     metadata,
