@@ -20,9 +20,6 @@ from services.lab.bench.shipped_arm import FittedShipped, ShippedArm
 F32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 N_PATHS = 200
-N_STEPS_AHEAD = 4
-"""Steps of each forecast that decisions read: with a lead time of one step the plan's later steps
-only tell what a start is worth afterwards, and the count decided hardly depends on them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +47,16 @@ class Forecasts:
     def medians(self) -> Forecasts:
         """A point forecast: one path, the medians."""
         return Forecasts(self.first_step, np.median(self.paths, axis=2, keepdims=True))
+
+
+def perfect(task: DecideTask) -> Forecasts:
+    """The future as it came, as one path: what the planner would do with a perfect forecast."""
+    demand = task.course.demand
+    n_ahead = task.options.n_steps_ahead
+    padded = np.concatenate([demand, np.repeat(demand[:, -1:], n_ahead, axis=1)], axis=1)
+    ahead = np.lib.stride_tricks.sliding_window_view(padded, n_ahead, axis=1)
+    paths = np.nan_to_num(ahead[:, : demand.shape[1]].transpose(1, 0, 2)).astype(np.float32)
+    return Forecasts(0, np.ascontiguousarray(paths[:, :, None, :]))
 
 
 def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
@@ -94,7 +101,12 @@ def _on_course(task: DecideTask, origins: Origins, answer: Prediction) -> Foreca
     W, T = task.course.demand.shape
     firsts = [int(step[origins.which == w].min()) for w in np.unique(origins.which)]
     first = max(0, *firsts)
-    shape = (T - first, W, answer.paths.shape[1], min(N_STEPS_AHEAD, answer.paths.shape[2]))
+    shape = (
+        T - first,
+        W,
+        answer.paths.shape[1],
+        min(task.options.n_steps_ahead, answer.paths.shape[2]),
+    )
     paths = np.full(shape, np.nan, dtype=np.float32)
     inside = (step >= first) & (step < T)
     scaled = answer.paths[:, :, : shape[3]] * task.gpus_per_unit[origins.which, None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from decider import DecideConfig
+from decider.capacity import capacity_draws
 from decider.policies.grid import GridPolicy
 from decider.policies.oracle import OracleGrid
 from decider.policies.planned import PlannedGrid
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import Tell
 from services.lab.bench.decide.deployed import Deployed
-from services.lab.bench.decide.forecasts import N_STEPS_AHEAD, Forecasts, learned
+from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
 from services.lab.bench.decide.frontier import (
     Blocks,
     Curve,
@@ -109,8 +111,7 @@ def bench_decide(
         tell(f"{name}: {policy.n_settings} settings")
         found[name] = bench.result(policy, yard, forecasts)
     tell(f"harmony: {PRICES.size} prices")
-    planned = PlannedGrid(PRICES, lead_draws(task), horizon=N_STEPS_AHEAD)
-    found[HARMONY] = bench.result(planned, yard, forecasts)
+    found[HARMONY] = bench.result(_planned(task), yard, forecasts)
     tell("harmony as deployed")
     deployed = bench.result(_deployed(task, epsilons), yard, forecasts)
     result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard, oracle)
@@ -121,10 +122,13 @@ def bench_decide(
 
 
 def oracle_run(task: DecideTask) -> GridRun:
-    """Whoever knows the future: the cost that all others are divided by."""
-    lead_steps = task.options.lead_median_steps
+    """Whoever knows the future: the cost that all others are divided by.
+
+    It does not know the luck of starts, and allows for nearly the slowest of them.
+    """
+    lead_steps = task.options.slow_lead_steps
     oracle = OracleGrid(task.course.step_s * lead_steps)
-    return simulate_grid(oracle, task.course, n_future=2 + int(lead_steps))
+    return simulate_grid(oracle, task.course, n_future=1 + math.ceil(lead_steps))
 
 
 def lead_draws(task: DecideTask) -> FloatArray:
@@ -137,10 +141,27 @@ def lead_draws(task: DecideTask) -> FloatArray:
     return np.asarray(median_s * np.exp(options.lead_sigma * rng.standard_normal(N_LEAD_DRAWS)))
 
 
+def capacity_beliefs(task: DecideTask) -> FloatArray:
+    """(P,) true over stated capacity that Harmony believes in: the law of the true ones."""
+    return capacity_draws(1.0, task.options.capacity_cv, N_LEAD_DRAWS)
+
+
+def _planned(task: DecideTask) -> PlannedGrid:
+    """The planner at every price, with what Harmony believes of starts and capacities."""
+    return PlannedGrid(
+        PRICES,
+        lead_draws(task),
+        horizon=task.options.n_steps_ahead,
+        capacity_draws=capacity_beliefs(task),
+    )
+
+
 def _deployed(
     task: DecideTask, epsilons: Sequence[float], config: DecideConfig | None = None
 ) -> Deployed:
-    return Deployed(tuple(epsilons), lead_draws(task), config or DecideConfig())
+    return Deployed(
+        tuple(epsilons), lead_draws(task), config or DecideConfig(), capacity_beliefs(task)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +236,27 @@ def _ablations(bench: _Bench, yard: Yardstick, seed: int, tell: Tell) -> dict[st
     quantile = forecast_policies()["forecast_quantile"]
     found["independent_quantile"] = bench.result(quantile, yard, forecasts.independent(seed))
     tell("ablation point_planned")
-    planned = PlannedGrid(PRICES, lead_draws(task), horizon=N_STEPS_AHEAD)
-    found["point_planned"] = bench.result(planned, yard, forecasts.medians())
+    found["point_planned"] = bench.result(_planned(task), yard, forecasts.medians())
+    tell("ablation perfect_forecast")
+    found["perfect_forecast"] = bench.result(_deployed(task, epsilons), yard, perfect(task))
+    found.update(_without_beliefs(bench, yard, tell))
+    return found
+
+
+def _without_beliefs(bench: _Bench, yard: Yardstick, tell: Tell) -> dict[str, PolicyResult]:
+    """Harmony without what it believes of starts and capacities, where these vary."""
+    task, forecasts = bench.task, bench.forecasts
+    usual = _deployed(task, bench.epsilons)
+    found = {}
+    if task.options.lead_sigma > 0:
+        tell("ablation fixed_lead_time")
+        median = np.array([task.course.step_s * task.options.lead_median_steps])
+        arm = replace(usual, lead_time_s=median)
+        found["fixed_lead_time"] = bench.result(arm, yard, forecasts)
+    if task.options.capacity_cv > 0:
+        tell("ablation certain_capacity")
+        arm = replace(usual, capacity_draws=np.ones(1))
+        found["certain_capacity"] = bench.result(arm, yard, forecasts)
     return found
 
 

@@ -10,6 +10,7 @@ Shapes: W workloads, T steps of prelude and test, C steps before them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from services.lab.simulator.grid_run import Course
 
 FloatArray = npt.NDArray[np.float64]
 
+MAX_STEPS_AHEAD = 12
+SLOW_LEAD_Z = 2.6
 TRAIN_RATIO = 0.7
 VALIDATION_SHARE = 0.125
 MAX_UTILISATION = 0.85
@@ -53,6 +56,20 @@ class DecideOptions:
     lead_sigma: float = 0.0
     capacity_cv: float = 0.0
     seed: int = 7
+
+    @property
+    def slow_lead_steps(self) -> float:
+        """Lead time that 99.5 % of the starts keep, in steps."""
+        return self.lead_median_steps * math.exp(SLOW_LEAD_Z * self.lead_sigma)
+
+    @property
+    def n_steps_ahead(self) -> int:
+        """Steps of each forecast that decisions read.
+
+        Three beyond the lead time: later steps only tell what a start is worth afterwards, and
+        the count decided hardly depends on them.
+        """
+        return min(MAX_STEPS_AHEAD, 3 + math.ceil(self.slow_lead_steps))
 
 
 @dataclass(frozen=True, slots=True)

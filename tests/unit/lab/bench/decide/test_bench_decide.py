@@ -28,6 +28,7 @@ SMALL = ForecasterConfig(
 ARMS = {
     *("harmony", "harmony_tuned_price", "oracle", "no_feedback", "no_pacing", "no_spread"),
     *("risk_per_step", "no_floor", "independent_quantile", "point_planned"),
+    "perfect_forecast",
 }
 FIGURES = {"gpu_hours", "cost_usd", "violation_rate", "unserved", "churn_per_day", "oracle_ratio"}
 SUMMARY = {

@@ -11,7 +11,7 @@ from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
 from services.lab.bench.arm import LEVELS, Prediction, Tell
 from services.lab.bench.decide import forecasts
-from services.lab.bench.decide.forecasts import N_STEPS_AHEAD, Forecasts, learned
+from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.shipped_arm import FittedShipped
 from services.lab.bench.task import BenchTask
@@ -79,9 +79,9 @@ def test_no_forecast_comes_from_the_step_it_decides_on_or_later(
 def test_steps_ahead_stay_in_order(task: DecideTask, echoes: Forecasts) -> None:
     paths = echoes.at(task.n_prelude)
     assert paths is not None
-    assert paths.shape == (2, 3, N_STEPS_AHEAD)
+    assert paths.shape == (2, 3, 4)
     ahead = (paths[0, 0] - paths[0, 0, 0]) / task.gpus_per_unit[0]
-    np.testing.assert_allclose(ahead, np.arange(N_STEPS_AHEAD) / 100, atol=1e-3)
+    np.testing.assert_allclose(ahead, np.arange(4) / 100, atol=1e-3)
 
 
 def test_forecasts_begin_in_the_middle_of_validation(task: DecideTask, echoes: Forecasts) -> None:
@@ -116,3 +116,13 @@ def test_medians_are_a_single_path() -> None:
     found = Forecasts(0, paths).medians().at(0)
     assert found is not None
     np.testing.assert_array_equal(found, [[[2.0, 8.0]]])
+
+
+def test_a_perfect_forecast_is_the_demand_itself() -> None:
+    task = decide_task([wave(400)])
+    course = task.course
+    found = perfect(task)
+    step = course.n_steps // 2
+    paths = found.at(step)
+    assert paths is not None
+    np.testing.assert_allclose(paths[0, 0], course.demand[0, step : step + paths.shape[2]])

@@ -92,3 +92,11 @@ def test_by_default_a_start_takes_one_step_and_capacity_is_known() -> None:
     course = decide_task([wave(1000)]).course
     np.testing.assert_array_equal(course.lead_s, [[STEP_S]])
     assert (course.capacity_factor == 1).all()
+
+
+def test_decisions_read_three_steps_beyond_the_slowest_starts() -> None:
+    assert DecideOptions().n_steps_ahead == 4
+    assert DecideOptions(lead_median_steps=2.0).n_steps_ahead == 5
+    # exp(2.6 * 0.5) = 3.67 steps for 99.5 % of the starts
+    assert DecideOptions(lead_sigma=0.5).n_steps_ahead == 7
+    assert DecideOptions(lead_sigma=2.0).n_steps_ahead == 12
