@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from services.lab.bench.decide.task import DecideOptions
 from tests.unit.lab.bench.decide.tasks import START_S, STEP_S, decide_task, wave
 
 
