@@ -21,7 +21,9 @@ SELECT w.id, w.namespace, w.name, w.step_s, w.spec, w.spec_version, w.is_active,
        d.rung, d.risk_target, d.risk_estimated,
        a.result AS action_result, a.reason AS action_reason, a.applied_at,
        f.rung AS forecast_rung, f.reason AS forecast_reason, f.model_version,
-       i.value AS demand, i.step_at AS demand_at, r.state AS risk_state
+       i.value AS demand, i.step_at AS demand_at, r.state AS risk_state,
+       t.is_trusted, t.reason AS trust_reason, t.n_looks AS n_trust_looks,
+       t.decided_at AS trust_decided_at
 FROM workloads w
 LEFT JOIN LATERAL (
     SELECT * FROM replica_states WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1
@@ -42,6 +44,7 @@ LEFT JOIN LATERAL (
     ORDER BY step_at DESC LIMIT 1
 ) i ON true
 LEFT JOIN risk_states r ON r.workload_id = w.id
+LEFT JOIN trust_verdicts t ON t.workload_id = w.id
 """
 
 _MEASURED = """

@@ -105,6 +105,15 @@ class LastDecision(Out):
     action_reason: str | None
 
 
+class TrustView(Out):
+    """Whether the workload's model has earned its place, by the newest look."""
+
+    is_trusted: bool = Field(description="False: a trailing percentile answers instead")
+    reason: str = Field(description="Both costs and both rates, in words")
+    n_looks: int = Field(examples=[12])
+    decided_at: datetime
+
+
 class WorkloadView(Out):
     """A workload with its live state."""
 
@@ -127,6 +136,7 @@ class WorkloadView(Out):
     replicas: ReplicaView | None = Field(None, description="Null: no snapshot yet")
     risk: RiskView
     last_decision: LastDecision | None = None
+    trust: TrustView | None = Field(None, description="Null: no look at the model yet")
     gpu_hours: float | None = Field(None, description="Over `risk.measured_window_s`")
     cost_usd: float | None = Field(None, description="Over `risk.measured_window_s`")
     spec_version: int

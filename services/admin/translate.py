@@ -50,6 +50,7 @@ def to_workload(
         replicas=_replicas(row),
         risk=_risk(row, spec, measured, window_s),
         last_decision=_last_decision(row),
+        trust=_trust(row),
         gpu_hours=finite(measured["gpu_hours"]) if measured else None,
         cost_usd=finite(measured["cost_usd"]) if measured else None,
         spec_version=row["spec_version"],
@@ -106,6 +107,17 @@ def budget_remaining(
     if not isinstance(spent, (int, float)):
         return None
     return finite(1.0 - float(spent) / (spec.sla.epsilon * spec.sla.window_s / step_s))
+
+
+def _trust(row: RowMapping) -> schemas.TrustView | None:
+    if row["is_trusted"] is None:
+        return None
+    return schemas.TrustView(
+        is_trusted=row["is_trusted"],
+        reason=row["trust_reason"],
+        n_looks=row["n_trust_looks"],
+        decided_at=row["trust_decided_at"],
+    )
 
 
 def _last_decision(row: RowMapping) -> schemas.LastDecision | None:

@@ -77,6 +77,15 @@ REASONS: dict[str, tuple[str, str]] = {
         "The GPU budget cannot be read, so nothing may be added.",
     ),
 }
+# The same where the rung below answers because the forecast's model does not pay.
+_DISTRUSTED = {
+    "scale_up_fallback": "The forecast's model costs more than it saves here: the trailing "
+    "percentile answers, and asked for more replicas.",
+    "scale_down_fallback": "The forecast's model costs more than it saves here: the trailing "
+    "percentile answers, and is content with fewer replicas.",
+    "hold_fallback": "The forecast's model costs more than it saves here: the trailing percentile "
+    "answers, and the count stays as it is.",
+}
 GUARDS = {
     "stale_input": "Is the input fresh?",
     "replicas_known": "Are the replicas known?",
@@ -95,6 +104,7 @@ BEST_RUNGS = {"model", "forecast"}
 _COUNTERFACTUALS = {
     "median_forecast": "if only the median forecast counted",
     "zero_lead_time": "if replicas started at once",
+    "model_trusted": "if the forecast's model were trusted",
 }
 
 
@@ -141,13 +151,15 @@ def explain(detail: DecisionDetail) -> Explanation:
     """The stored explanation in words; parts that are absent are left out."""
     record = detail.explanation
     sentence = REASONS.get(detail.reason, ("", plain(detail.reason) + "."))[1]
+    if "model_replicas" in record:  # stored where a forecast was there, and not trusted
+        sentence = _DISTRUSTED.get(detail.reason, sentence)
     risk = _mapping(record.get("risk"))
     return Explanation(
         sentence=sentence.format(current=detail.current_replicas, final=detail.desired_replicas),
         guards=tuple(_guard(item) for item in record.get("guard_trace") or () if _is_guard(item)),
         counterfactuals=tuple(
             (counterfactual(name), int(count), int(count) - detail.raw_replicas)
-            for name, count in sorted(_mapping(record.get("counterfactuals")).items(), key=_rank)
+            for name, count in sorted(_what_if(record).items(), key=_rank)
             if isinstance(count, (int, float))
         ),
         quantiles=tuple(
@@ -158,6 +170,14 @@ def explain(detail: DecisionDetail) -> Explanation:
         plan=tuple(int(n) for n in record.get("plan") or () if isinstance(n, (int, float))),
         is_budget_exhausted=risk.get("is_budget_exhausted") is True,
         gpu_budget=explain_budget(record),
+    )
+
+
+def _what_if(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Counterfactuals, and what a forecast that is not trusted asked for."""
+    shadow = record.get("model_replicas")
+    return _mapping(record.get("counterfactuals")) | (
+        {} if shadow is None else {"model_trusted": shadow}
     )
 
 

@@ -44,3 +44,12 @@ def test_fits_are_asked_for_often_and_say_that_they_are_scheduled(job: str) -> N
     entry = beat_schedule(Settings(fit_interval_s=86400.0))[job]
     assert (entry["schedule"], entry["kwargs"]) == (86400.0 / FIT_CHECKS, {"is_scheduled": True})
     assert entry["options"]["queue"] == "fit"
+
+
+def test_looks_at_models_are_asked_for_often_and_can_be_turned_off() -> None:
+    entry = beat_schedule(Settings(trust_interval_s=43200.0, fit_interval_s=60.0))[
+        jobs.DECIDE_TRUST
+    ]
+    assert (entry["schedule"], entry["kwargs"]) == (43200.0 / FIT_CHECKS, {"is_scheduled": True})
+    assert entry["options"]["queue"] == "fit"
+    assert jobs.DECIDE_TRUST not in beat_schedule(Settings(trust_interval_s=0))
