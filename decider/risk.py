@@ -142,10 +142,30 @@ def next_multiplier(
 def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     """Robust floor: replicas that hold the last observed demand times `ratio`.
 
-    Whatever the forecast says, a count of at least this is asked for at every boundary. So once
-    starts have landed, a moment can be out of SLA only if demand has grown since the last
-    completed step before that count was asked for by more than `ratio` (and the capacity model
-    holds): the loss under a useless forecast is bounded by that of the reactive rule.
+    At the start of step s the decider asks for `a_s = max(p_s, f_s)`: what the planner wants, and
+    the floor of `d_{s-1}`. Let the lead time be fixed and capacity known. What is ready at a moment
+    is then the least count in force within the last lead time, which gives four bounds, whatever is
+    forecast, as long as no guard, bound or budget cuts the count (tests/unit/decider/test_floor.py
+    checks them exactly):
+
+    1. A moment of step t is out of SLA only if `d_t > ratio * d_{s-1}` for some s whose count was in
+       force within the last lead time: demand has outgrown the ratio since the last completed step
+       before that count was asked for.
+    2. Robustness: every moment out of SLA is one for the pure reactive rule, which asks for `f_s`
+       alone. So total violation is at most the reactive rule's.
+    3. Cost is the reactive rule's plus what the planner asks above it:
+       `sum a_s = sum f_s + sum max(p_s - f_s, 0)`.
+    4. Consistency: with a perfect forecast and free changes, cost is at most the oracle's plus the
+       floor's excess: `sum a_s <= sum o_s + sum max(f_s - o_s, 0)`, `o_s` being the least counts
+       that keep every moment, and no more is out of SLA than with those.
+
+    With start-up times that differ from start to start, 1 holds for the longest of them; 2 does
+    not, since which start is slow then depends on how many came before.
+
+    Args:
+        last_demand: Newest observed demand.
+        capacity: Load of one replica.
+        ratio: Headroom over it; 0 switches the floor off.
     """
     if ratio <= 0:
         return 0
