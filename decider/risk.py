@@ -148,9 +148,9 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     forecast, as long as no guard, bound or budget cuts the count (tests/unit/decider/test_floor.py
     checks them exactly):
 
-    1. A moment of step t is out of SLA only if `d_t > ratio * d_{s-1}` for some s whose count was in
-       force within the last lead time: demand has outgrown the ratio since the last completed step
-       before that count was asked for.
+    1. A moment of step t is out of SLA only if `d_t > ratio * d_{s-1}` for some s whose count was
+       in force within the last lead time: demand has outgrown the ratio since the last completed
+       step before that count was asked for.
     2. Robustness: every moment out of SLA is one for the pure reactive rule, which asks for `f_s`
        alone. So total violation is at most the reactive rule's.
     3. Cost is the reactive rule's plus what the planner asks above it:
@@ -159,8 +159,8 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
        floor's excess: `sum a_s <= sum o_s + sum max(f_s - o_s, 0)`, `o_s` being the least counts
        that keep every moment, and no more is out of SLA than with those.
 
-    With start-up times that differ from start to start, 1 holds for the longest of them; 2 does
-    not, since which start is slow then depends on how many came before.
+    With start-up times that differ from start to start, 1 holds for the longest of them; 2
+    need not, since which start is slow then depends on how many came before.
 
     Args:
         last_demand: Newest observed demand.

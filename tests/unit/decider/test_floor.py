@@ -107,7 +107,7 @@ def run(
     demand: np.ndarray,
     choose: Callable[[int, Replicas], tuple[int, int]],
     ratio: float,
-    lead_s: float,
+    lead_s: float | np.ndarray,
 ) -> Played:
     first = reactive_floor(float(demand[0]), CAPACITY, ratio)
     course = make_course(demand, lead_s=lead_s, initial=first)
@@ -155,8 +155,27 @@ def test_a_step_is_lost_only_to_growth_beyond_the_ratio_within_a_lead_time(
     """Bound 1: some count in force within the last lead time was asked for after a step whose
     demand, times the ratio, is below the present demand."""
     found = play(demand, forecast, ratio, lead_steps)
-    reach = math.ceil(lead_steps)
-    for index, share in enumerate(found.violation):
+    assert_lost_to_growth_alone(demand, found.violation, ratio, math.ceil(lead_steps))
+
+
+@given(demand=traces, ratio=ratios, lead=st.lists(st.floats(0.0, 2.5), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_with_start_up_times_that_differ_the_longest_one_bounds(
+    demand: list[float], ratio: float, lead: list[float]
+) -> None:
+    values = np.array(demand)
+
+    def choose(t: int, replicas: Replicas) -> tuple[int, int]:
+        return reactive_floor(float(values[t - 1]), CAPACITY, ratio), 0
+
+    found = run(values, choose, ratio, np.array(lead) * STEP_S)
+    assert_lost_to_growth_alone(demand, found.violation, ratio, math.ceil(max(lead)))
+
+
+def assert_lost_to_growth_alone(
+    demand: list[float], violation: np.ndarray, ratio: float, reach: int
+) -> None:
+    for index, share in enumerate(violation):
         t = index + 1
         seen = [demand[s - 1] for s in range(max(1, t - reach), t + 1)]
         if t - reach < 1:
