@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -105,7 +105,9 @@ def learn(
 ) -> dict[int, RiskState]:
     """Memory of the risk control of the workloads that have new measured outcomes.
 
-    Step by step, since each step's error over the whole shard moves every workload's level.
+    Step by step, since each step's error over the whole shard moves every workload's level. What a
+    trailing percentile brought says nothing of a model that is not trusted: it counts against the
+    budget, but the level that the model is planned with stays as it is.
     """
     measured: dict[float, dict[int, float]] = {}
     for key, result in results.items():
@@ -116,10 +118,13 @@ def learn(
     memory: dict[int, RiskState] = {}
     for _, ratios in sorted(measured.items()):
         slas = [translate.to_sla(members[key].spec) for key in ratios]
-        pooled = pooled_error(list(ratios.values()), slas, config)
-        for (key, ratio), sla in zip(ratios.items(), slas, strict=True):
+        planned = [rows.trust.get(key, translate.TrustInForce()).is_trusted for key in ratios]
+        own = [r if p else None for r, p in zip(ratios.values(), planned, strict=True)]
+        pooled = pooled_error(own, slas, config)
+        for (key, ratio), sla, is_planned in zip(ratios.items(), slas, planned, strict=True):
             state = memory.get(key) or rows.risk.get(key, RiskState())
-            memory[key] = update_risk(state, ratio, sla, float(members[key].step_s), config, pooled)
+            after = update_risk(state, ratio, sla, float(members[key].step_s), config, pooled)
+            memory[key] = after if is_planned else replace(after, log_level=state.log_level)
     return memory
 
 

@@ -53,8 +53,9 @@ class TrustReport:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """Rows of the past, by workload id."""
+    """Rows of the past, by workload id, as they are at one time."""
 
+    at: datetime
     demand: Mapping[int, RowMapping]
     counts: Mapping[int, RowMapping]
     rows: ShardRows
@@ -107,17 +108,7 @@ def judge_shard(
         if not members:
             return TrustReport()
         past = _load_past(work, deps, members, verdicts, now)
-        judged = {
-            key: judge_model(
-                case,
-                past.states.get(key, TrustState()),
-                trailing_grid(deps.settings.context_steps),
-                deps.config.fallback,
-                config or TrustConfig(),
-            )
-            for key, member in members.items()
-            if (case := _case(member, past, now)) is not None
-        }
+        judged = _judge(deps, members, past, config or TrustConfig())
         rows = [_row(key, verdict, now) for key, verdict in sorted(judged.items())]
         rows += [
             _unseen_row(key, past.states.get(key, TrustState()), now)
@@ -127,6 +118,20 @@ def judge_shard(
     report = _report(members, past.states, judged)
     get_logger(__name__).info("models_judged", shard=shard, **asdict(report))
     return report
+
+
+def _judge(
+    deps: Deps, members: Mapping[int, Member], past: _Past, config: TrustConfig
+) -> dict[int, TrustVerdict]:
+    """Verdicts of the workloads with a finished step."""
+    rules = trailing_grid(deps.settings.context_steps)
+    judged = {}
+    for key, member in members.items():
+        case = _case(member, past)
+        if case is not None:
+            state = past.states.get(key, TrustState())
+            judged[key] = judge_model(case, state, rules, deps.config.fallback, config)
+    return judged
 
 
 def _load_past(
@@ -153,6 +158,7 @@ def _load_past(
         capacity=believed_capacity(work, deps.settings, members, now),
     )
     return _Past(
+        now,
         {int(r["workload_id"]): r for r in demand},
         {int(r["workload_id"]): r for r in counts},
         rows,
@@ -160,7 +166,7 @@ def _load_past(
     )
 
 
-def _case(member: Member, past: _Past, now: datetime) -> TrustCase | None:
+def _case(member: Member, past: _Past) -> TrustCase | None:
     """The workload's past on its grid; None without a finished step."""
     measured, asked = past.demand.get(member.id), past.counts.get(member.id)
     if measured is None:
@@ -178,7 +184,7 @@ def _case(member: Member, past: _Past, now: datetime) -> TrustCase | None:
         demand=demand,
         model_replicas=counts,
         capacity=scored_capacity(member, past.rows),
-        lead_s=float(np.median(lead_time_of(member, past.rows, now))),
+        lead_s=float(np.median(lead_time_of(member, past.rows, past.at))),
         bounds=(member.spec.min_replicas, member.spec.max_replicas),
         sla=translate.to_sla(member.spec),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from decider import RiskState
 from decider.config import RiskControlConfig
 from services.decision.inputs import Member, ShardRows, capacity_of, scored_capacity
 from services.decision.outcomes import WorkloadOutcomes, finished_outcomes, learn
+from services.decision.translate import TrustInForce
 from services.kernel.domain import WorkloadSpec
 
 STEP_S = 300
@@ -72,6 +74,21 @@ def test_a_violation_by_the_learned_capacity_tightens_the_level() -> None:
     assert memory["stated"].spent_steps == 0.0
     assert memory["learned"].spent_steps == 1.0
     assert memory["learned"].log_level < RiskState().log_level < memory["stated"].log_level
+
+
+def test_a_trailing_percentiles_violation_is_not_the_models() -> None:
+    """It spends the budget; neither the model's level nor the others' hears of it."""
+    members = {key: replace(member(), id=key) for key in (1, 2)}
+    outcome = scored(member(), step_rows(200.0, 10))
+    kept = scored(member(), step_rows(60.0, 10))
+    start = RiskState(log_level=0.4)
+    rows = ShardRows(risk={1: start, 2: start}, trust={1: TrustInForce(is_trusted=False)})
+    config = RiskControlConfig()
+    found = learn(members, {1: outcome, 2: kept}, rows, config)
+    assert (found[1].log_level, found[1].spent_steps) == (0.4, 1.0)
+    alone = learn({2: members[2]}, {2: kept}, rows, config)
+    assert found[2] == alone[2]
+    assert found[2].log_level > 0.4
 
 
 def test_the_ratio_of_the_gpu_type_counts_only_with_a_latency_objective() -> None:
