@@ -51,6 +51,7 @@ class ControllerOptions:
 
     Attributes:
         epsilon: The promise.
+        sla_window_s: Window of the promise; default: the service's.
         n_paths: Sample paths per forecast.
         seed: Seed of the forecasts.
         decide: Settings of the decision stage.
@@ -59,6 +60,7 @@ class ControllerOptions:
     """
 
     epsilon: float
+    sla_window_s: float = Sla().window_s
     n_paths: int = 200
     seed: int = 7
     decide: DecideConfig = field(default_factory=DecideConfig)
@@ -96,7 +98,7 @@ class HarmonyController:
             is_calibrated=options.is_calibrated,
         )
         self._options = options
-        self._sla = Sla(options.epsilon, window_s=86_400.0)
+        self._sla = Sla(options.epsilon, window_s=options.sla_window_s)
         self._risk = [RiskState() for _ in fleet.workloads]
         self._recommendations: list[deque[tuple[float, int]]] = [
             deque(maxlen=64) for _ in fleet.workloads

@@ -98,9 +98,21 @@ def _best(gate: Gate, workload: str, pick: str) -> str:
 
 
 def run_harmony(
-    fleet: Fleet, history: HistoryRun, trained: Trained, options: ControllerOptions
+    fleet: Fleet,
+    history: HistoryRun,
+    trained: Trained,
+    options: ControllerOptions,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> PolicyRun:
-    """Replay the fleet under Harmony on the simulated cluster's engine."""
+    """Replay the fleet under Harmony on the simulated cluster's engine.
+
+    Args:
+        fleet: What is replayed.
+        history: Allocation before the replay.
+        trained: Predictors.
+        options: How Harmony is run.
+        on_step: Called before each step with the steps done and all steps.
+    """
     measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
     controller = HarmonyController(fleet, measured, trained.ladder, trained.config.window, options)
     engine = ClusterEngine(node_specs(fleet), seed=fleet.seed, now_s=float(fleet.replay_start_s))
@@ -108,6 +120,7 @@ def run_harmony(
         engine.add_deployment(deployment_spec(workload, int(n)))
     ledger = Ledger(fleet, "harmony", history.last_spec)
     for step in range(fleet.n_history, fleet.n_steps):
+        on_step(step - fleet.n_history, fleet.n_replay)
         now_s = float(fleet.start_s + step * fleet.step_s)
         counts = [engine.counts(w.key) for w in fleet.workloads]
         decisions = controller.decide(step, counts)

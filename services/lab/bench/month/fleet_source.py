@@ -14,29 +14,21 @@ import numpy as np
 
 from decider import DecideConfig, Sla
 from forecaster.fit import FitProgress
-from services.lab.backtest.controller import PRIOR_STARTS, ControllerOptions, HarmonyController
-from services.lab.backtest.run import Trained, train
-from services.lab.backtest.series import MeasuredFleet
+from services.lab.backtest.controller import PRIOR_STARTS, ControllerOptions
+from services.lab.backtest.run import Trained, run_harmony, train
 from services.lab.bench.month.source import (
-    HARMONY,
     HISTORY_DAYS,
     MonthOptions,
     PolicyFigures,
     Source,
     Watch,
 )
-from services.lab.cluster.engine import ClusterEngine
-from services.lab.demo.measure import mean_ready
 from services.lab.fleet import Fleet, FleetOptions, generate_fleet
-from services.lab.fleet.meters import ServiceMeters
 from services.lab.simulator import (
     HistoryRun,
-    Ledger,
     PolicyRun,
     PolicyScore,
     RivalScores,
-    deployment_spec,
-    node_specs,
     run_rivals,
     score,
     simulate_history,
@@ -96,60 +88,16 @@ def mean_demand_gpus(fleet: Fleet) -> float:
     return float(load @ fleet.gpus_per_replica)
 
 
-class _MonthController(HarmonyController):
-    """Harmony with the service's own SLA window of 28 days; a backtest's is one day."""
-
-    def __init__(
-        self, fleet: Fleet, measured: MeasuredFleet, trained: Trained, options: ControllerOptions
-    ) -> None:
-        super().__init__(fleet, measured, trained.ladder, trained.config.window, options)
-        self._sla = Sla(options.epsilon)
-
-
 def replay_harmony(
     fleet: Fleet, history: HistoryRun, trained: Trained, options: MonthOptions, watch: Watch
 ) -> PolicyRun:
     """Replay the fleet under Harmony, step by step, with the service's defaults."""
-    measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
     # Answers at other risk levels are for explanations: without them the counts are the same.
     decide = replace(DecideConfig(), epsilons=())
     settings = ControllerOptions(options.epsilon, seed=options.seed, decide=decide)
-    controller = _MonthController(fleet, measured, trained, settings)
-    engine = ClusterEngine(node_specs(fleet), seed=fleet.seed, now_s=float(fleet.replay_start_s))
-    for workload, n in zip(fleet.workloads, history.last_spec, strict=True):
-        engine.add_deployment(deployment_spec(workload, int(n)))
-    ledger = Ledger(fleet, HARMONY, history.last_spec)
-    for done in range(fleet.n_replay):
-        watch("replaying Harmony", done, fleet.n_replay)
-        _replay_step(fleet, done, controller, engine, (measured, ledger))
-    return ledger.run()
-
-
-def _replay_step(
-    fleet: Fleet,
-    done: int,
-    controller: HarmonyController,
-    engine: ClusterEngine,
-    records: tuple[MeasuredFleet, Ledger],
-) -> None:
-    """Decide at the boundary, let the step pass, measure it and learn from it."""
-    step = fleet.n_history + done
-    now_s = float(fleet.start_s + step * fleet.step_s)
-    end_s = now_s + fleet.step_s
-    measured, ledger = records
-    decisions = controller.decide(step, [engine.counts(w.key) for w in fleet.workloads])
-    for decision in sorted(decisions, key=lambda d: d.final > d.current):  # free GPUs first
-        if decision.final != decision.current:
-            engine.scale(decision.workload, decision.final)
-    engine.advance(end_s)
-    pieces = [engine.timeline(w.key, now_s, end_s) for w in fleet.workloads]
-    measured.read(step, np.array([mean_ready(intervals) for intervals in pieces]))
-    ratio = np.full(fleet.n_workloads, np.nan)
-    for i, intervals in enumerate(pieces):
-        account = ledger.record(i, done, decisions[i].final, intervals)
-        if account.known_s > 0:
-            ratio[i] = account.violation_s / account.known_s
-    controller.learn(ratio)
+    return run_harmony(
+        fleet, history, trained, settings, lambda done, n: watch("replaying Harmony", done, n)
+    )
 
 
 def _figures(one: PolicyScore, kept: bool | None) -> PolicyFigures:

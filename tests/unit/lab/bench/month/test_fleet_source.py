@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from decider import Sla
 from forecaster.baselines import BestSimple
 from forecaster.config import ForecasterConfig
 from forecaster.ladder import Ladder
-from services.lab.backtest import run as backtest_run
 from services.lab.backtest.controller import ControllerOptions
 from services.lab.backtest.run import Trained, run_harmony
 from services.lab.bench.month import fleet_source as module
@@ -68,24 +66,13 @@ def test_every_step_is_reported_once(replayed: tuple[PolicyRun, Seen]) -> None:
     assert seen == [("replaying Harmony", done, 288) for done in range(288)]
 
 
-def test_the_replay_is_the_backtest_s_with_the_service_s_sla_window(
-    fleet: Fleet,
-    simple: Trained,
-    replayed: tuple[PolicyRun, Seen],
-    monkeypatch: pytest.MonkeyPatch,
+def test_answers_at_other_risk_levels_change_no_count(
+    fleet: Fleet, simple: Trained, replayed: tuple[PolicyRun, Seen]
 ) -> None:
-    """Leaving out answers at other risk levels, for explanations, changes no count."""
-    windows_s = []
-
-    def controller(fleet: Fleet, measured: Any, *rest: Any) -> Any:
-        found = module._MonthController(fleet, measured, simple, rest[-1])
-        windows_s.append(found._sla.window_s)
-        return found
-
-    monkeypatch.setattr(backtest_run, "HarmonyController", controller)
     options = ControllerOptions(OPTIONS.epsilon, seed=OPTIONS.seed)
+    assert options.decide.epsilons
+    assert options.sla_window_s == Sla().window_s == 28 * 86_400.0
     expected = run_harmony(fleet, simulate_history(fleet), simple, options)
-    assert windows_s == [Sla().window_s] == [28 * 86_400.0]
     assert (replayed[0].spec == expected.spec).all()
     assert (replayed[0].violation_s == expected.violation_s).all()
     assert (replayed[0].gpu_s == expected.gpu_s).all()
