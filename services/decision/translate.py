@@ -158,9 +158,10 @@ def to_trust(row: RowMapping) -> TrustInForce:
 
 
 def to_trust_state(state: Mapping[str, Any]) -> TrustState:
-    """Memory of the trust gate."""
-    lists = {name: tuple(float(v) for v in state[name]) for name in ("stakes", "recent")}
-    return TrustState(**{**state, **lists})
+    """Memory of the trust gate; fields that a later version added take their defaults."""
+    known = {n: v for n, v in state.items() if n in TrustState.__dataclass_fields__}
+    lists = {n: tuple(float(x) for x in v) for n, v in known.items() if isinstance(v, list)}
+    return TrustState(**(known | lists))
 
 
 _RISK_FIELDS = set(RiskState.__dataclass_fields__)

@@ -104,6 +104,15 @@ def test_usual_small_losses_and_rare_large_savings_do_not_demote() -> None:
         assert not is_clear(state, CONFIG)
 
 
+def test_evidence_alone_does_not_demote_where_one_saving_outweighs_the_losses() -> None:
+    """Restarts forget the saving, the mean of the recent blocks does not: until it is old."""
+    state = fed([-0.9, *[0.12] * 12])
+    assert state.evidence > 20
+    assert sum(state.recent) / len(state.recent) > CONFIG.tolerance
+    assert not is_clear(state, CONFIG)
+    assert is_clear(fed([0.12] * 2, state), CONFIG)
+
+
 def test_rare_disasters_demote_a_model_that_is_usually_a_little_better() -> None:
     state, n = TrustState(), 0
     while not is_clear(state, CONFIG):
