@@ -37,6 +37,12 @@ class Member:
         return f"{self.namespace}/{self.name}"
 
 
+def to_member(row: RowMapping) -> Member:
+    """A workload from its row."""
+    spec = WorkloadSpec.model_validate(row["spec"])
+    return Member(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
+
+
 @dataclass(frozen=True, slots=True)
 class ShardRows:
     """Rows of a shard by workload id.

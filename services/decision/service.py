@@ -25,6 +25,7 @@ from services.decision.inputs import (
     prepare,
     scopes_of,
 )
+from services.decision.inputs import to_member as _member
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
 from services.decision.report import publish, publish_budgets, publish_trust
@@ -32,7 +33,6 @@ from services.decision.service_capacity import believed_capacity
 from services.decision.translate import TrustInForce
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
-from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, JobSender, shard_job
 from services.kernel.settings import Settings
@@ -69,7 +69,7 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
         found = repository.load_workloads(work.connection, shard)
-        members = {int(row["id"]): to_member(row) for row in found}
+        members = {int(row["id"]): _member(row) for row in found}
         if not members:
             return ShardReport(0, 0)
         rows = _load_rows(work.connection, deps, members, (origin_at, now))
@@ -86,12 +86,6 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
     publish_trust(members, rows.trust)
     publish_budgets(ledger, {member.spec.gpu_type for member in members.values()})
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
-
-
-def to_member(row: RowMapping) -> Member:
-    """A workload from its row."""
-    spec = WorkloadSpec.model_validate(row["spec"])
-    return Member(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
 
 
 def _load_rows(

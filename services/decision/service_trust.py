@@ -23,8 +23,9 @@ from services.decision.inputs import (
     lead_time_of,
     scopes_of,
     scored_capacity,
+    to_member,
 )
-from services.decision.service import Deps, to_member
+from services.decision.service import Deps
 from services.decision.service_capacity import believed_capacity
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.jobs import DECIDE_TRUST, Job
