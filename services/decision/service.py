@@ -24,8 +24,8 @@ from services.decision.inputs import (
     group_rows,
     prepare,
     scopes_of,
+    to_member,
 )
-from services.decision.inputs import to_member as _member
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
 from services.decision.report import publish, publish_budgets, publish_trust
@@ -69,7 +69,7 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
         found = repository.load_workloads(work.connection, shard)
-        members = {int(row["id"]): _member(row) for row in found}
+        members = {int(row["id"]): to_member(row) for row in found}
         if not members:
             return ShardReport(0, 0)
         rows = _load_rows(work.connection, deps, members, (origin_at, now))

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from decider.fleet import PRICES
 from services.decision import budgets, repository, service
+from services.decision.inputs import to_member
 from services.decision.service import Deps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
@@ -424,7 +425,7 @@ def test_deciding_twice_changes_nothing(fleet: Fleet) -> None:
 def test_a_ledger_without_budgets_reads_nothing_more(fleet: Fleet) -> None:
     fleet.add("a", 0, 10, 150.0)
     with fleet.engine.connect() as connection:
-        member = service._member(repository.load_workloads(connection, 0)[0])
+        member = to_member(repository.load_workloads(connection, 0)[0])
         empty = budgets.open_ledger(connection, fleet.deps.settings, [member], NOW)
         assert (empty.budgets, empty.holdings) == ({}, {})
     fleet.budget(12)
