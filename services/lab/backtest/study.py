@@ -40,23 +40,28 @@ class PromiseResult:
         """Whether forecasting paid, in a sentence.
 
         A rival that kept the promise at a lower cost beats Harmony; one that broke it by more
-        than Harmony did is no rival at this promise.
+        than Harmony did is no rival at this promise. Where Harmony broke it, a lower cost is no
+        gain: the sentence says what it was bought with.
         """
         own = self.score(MODEL)
         kept = max(self.epsilon, own.violation_rate)
         rivals = [s for s in self.scores if s.name in _BASELINES and s.violation_rate <= kept]
-        broken = (
-            ""
-            if own.violation_rate <= self.epsilon
-            else f" Harmony broke its promise of {self.epsilon:.2%}: {own.violation_rate:.2%}."
-        )
+        is_broken = own.violation_rate > self.epsilon
+        broken = f"Harmony broke its promise of {self.epsilon:.2%}: {own.violation_rate:.2%}"
         if not rivals:
-            return f"No rival kept as low a violation rate as Harmony.{broken}"
+            words = "No rival kept as low a violation rate as Harmony."
+            return f"{words} {broken}." if is_broken else words
         best = min(rivals, key=lambda s: s.cost_usd)
         change = own.cost_usd / best.cost_usd - 1.0
-        if change < 0:
-            return f"Forecasting paid: {-change:.1%} cheaper than {best.name}.{broken}"
-        return f"Forecasting did not pay here: {change:.1%} dearer than {best.name}.{broken}"
+        if change >= 0:
+            words = f"Forecasting did not pay here: {change:.1%} dearer than {best.name}."
+            return f"{words} {broken}." if is_broken else words
+        if is_broken:
+            return (
+                f"No gain at this promise: {broken}, {-change:.1%} cheaper than {best.name} at "
+                f"{best.violation_rate:.2%}. The frontier tells what its rate costs."
+            )
+        return f"Forecasting paid: {-change:.1%} cheaper than {best.name}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,17 @@ def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
     [
         ((90.0, 0.008), (100.0, 0.009), "Forecasting paid: 10.0% cheaper than hpa."),
         ((110.0, 0.008), (100.0, 0.009), "Forecasting did not pay here: 10.0% dearer than hpa."),
-        ((90.0, 0.02), (100.0, 0.009), "Harmony broke its promise of 1.00%: 2.00%."),
+        (
+            (90.0, 0.02),
+            (100.0, 0.009),
+            "No gain at this promise: Harmony broke its promise of 1.00%: 2.00%, 10.0% cheaper "
+            "than hpa at 0.90%.",
+        ),
+        (
+            (110.0, 0.02),
+            (100.0, 0.009),
+            "10.0% dearer than hpa. Harmony broke its promise of 1.00%: 2.00%.",
+        ),
         ((90.0, 0.008), (10.0, 0.2), "No rival kept as low a violation rate"),
     ],
 )
