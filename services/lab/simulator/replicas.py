@@ -195,7 +195,8 @@ def account(
         workload = rows % replicas.shape[1]
         is_out = need[workload, None] > serving
         short = np.maximum(load[workload, None] - serving * capacity[workload, None], 0.0)
-        violation.reshape(-1)[rows] = (share * is_out).sum(axis=1)
+        # Shares that add up to a whole may round to a little more.
+        violation.reshape(-1)[rows] = np.minimum((share * is_out).sum(axis=1), 1.0)
         unserved.reshape(-1)[rows] = (share * short * is_out).sum(axis=1)
         ready.reshape(-1)[rows] = (share * serving).sum(axis=1)
     return StepOutcome(violation, unserved, ready)

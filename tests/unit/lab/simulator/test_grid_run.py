@@ -18,6 +18,7 @@ from services.lab.cluster.engine import ClusterEngine
 from services.lab.cluster.specs import DeploymentSpec, StartupSpec
 from services.lab.simulator import SimulationSetup, simulate
 from services.lab.simulator.grid_run import Replicas, simulate_grid
+from services.lab.simulator.replicas import account
 from tests.unit.lab.simulator.courses import (
     ROOMY,
     Scripted,
@@ -307,3 +308,22 @@ def test_a_grid_is_its_settings_run_one_by_one(seed):
             assert whole.labels[g] == one.labels[0]
             for name in ("asked", "violation_ratio", "unserved", "ready_mean"):
                 np.testing.assert_array_equal(getattr(whole, name)[g], getattr(one, name)[0])
+
+
+def test_the_shares_of_a_step_never_round_to_more_than_the_whole():
+    """A step out of SLA throughout is cut into pieces by the starts that land in it."""
+    rng = np.random.default_rng(SEED)
+    course = replace(
+        make_course(np.full((40, 2), 1e6)), lead_s=rng.lognormal(np.log(60.0), 0.5, (40, 512))
+    )
+    replicas = Replicas(course, 25)
+    largest = 0.0
+    for step in range(60):
+        now_s = course.start_s + step * course.step_s
+        replicas.land(now_s)
+        asked = np.minimum(replicas.spec + rng.integers(-1, 4, replicas.spec.shape), 90)
+        replicas.scale(np.maximum(asked, 1), now_s)
+        span = (now_s, now_s + course.step_s)
+        found = account(replicas, np.full(40, 1e6), course.capacity, span)
+        largest = max(largest, float(found.violation_ratio.max()))
+    assert largest == 1.0
