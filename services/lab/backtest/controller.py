@@ -6,9 +6,8 @@ decide, learn from the outcome.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,8 @@ from decider import (
     DecideConfig,
     Decision,
     Hardware,
-    History,
     Limits,
     ReplicaState,
-    RiskState,
     ShardRequest,
     Sla,
     WorkloadInput,
@@ -28,12 +25,12 @@ from decider import (
 )
 from decider.capacity import capacity_draws
 from decider.lead_time import LeadTimeBelief, predictive_draws
-from decider.risk import pooled_error, update_risk
 from forecaster.config import WindowConfig
 from forecaster.ladder import Ladder
 from forecaster.types import Forecast
 from services.kernel.clock import make_rng
 from services.lab.backtest.forecasts import ForecastStream
+from services.lab.backtest.memory import DecisionMemory
 from services.lab.backtest.series import MeasuredFleet
 from services.lab.cluster.specs import ReplicaCounts
 from services.lab.fleet import Fleet
@@ -99,11 +96,7 @@ class HarmonyController:
         )
         self._options = options
         self._sla = Sla(options.epsilon, window_s=options.sla_window_s)
-        self._risk = [RiskState() for _ in fleet.workloads]
-        self._recommendations: list[deque[tuple[float, int]]] = [
-            deque(maxlen=64) for _ in fleet.workloads
-        ]
-        self._changes: list[deque[tuple[float, int]]] = [deque(maxlen=64) for _ in fleet.workloads]
+        self._memory = DecisionMemory.empty(fleet.n_workloads)
         beliefs = [
             LeadTimeBelief.from_median(w.startup.median_s, w.startup.sigma, PRIOR_STARTS)
             for w in fleet.workloads
@@ -128,23 +121,14 @@ class HarmonyController:
             float(self._fleet.step_s),
         )
         decisions = decide_shard(request, self._options.decide, now_s)
-        for i, decision in enumerate(decisions):
-            self._recommendations[i].append((now_s, decision.raw))
-            if decision.final != decision.current:
-                self._changes[i].append((now_s, decision.final - decision.current))
-            self._risk[i] = replace(self._risk[i], log_multiplier=decision.next_log_multiplier)
+        self._memory = self._memory.decided(decisions, now_s)
         return decisions
 
     def learn(self, violation_ratio: FloatArray) -> None:
         """Feed back the (W,) shares of the last step out of SLA; NaN where unknown."""
-        config = self._options.decide.risk
-        known = {
-            i: min(1.0, max(0.0, float(v))) for i, v in enumerate(violation_ratio) if np.isfinite(v)
-        }
-        pooled = pooled_error(list(known.values()), [self._sla] * len(known), config)
-        for i, ratio in known.items():
-            state, step_s = self._risk[i], float(self._fleet.step_s)
-            self._risk[i] = update_risk(state, ratio, self._sla, step_s, config, pooled)
+        self._memory = self._memory.learned(
+            violation_ratio, self._sla, float(self._fleet.step_s), self._options.decide.risk
+        )
 
     def _paths(self, step: int, forecast: Forecast) -> FloatArray:
         paths = forecast.paths.astype(np.float64)
@@ -163,13 +147,8 @@ class HarmonyController:
             Limits(workload.min_replicas, workload.max_replicas),
             self._sla,
             Hardware(workload.gpu_type, workload.gpus_per_replica, workload.price_usd_per_gpu_hour),
-            history=History(
-                self._measured.demand(i, step, HISTORY_STEPS),
-                now_s,
-                tuple(self._changes[i]),
-                tuple(self._recommendations[i]),
-            ),
-            risk=self._risk[i],
+            history=self._memory.history(i, self._measured.demand(i, step, HISTORY_STEPS), now_s),
+            risk=self._memory.risk[i],
             forecast_rung=rung,
             forecast_origin_s=now_s - self._fleet.step_s,
         )
