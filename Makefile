@@ -35,7 +35,7 @@ test-fast: install ## Run the suite without the slow statistical tests
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
-	$(BIN)/python -m pytest tests/contract/test_kubernetes_conformance.py $(ARGS)
+	$(BIN)/python -m pytest tests/contract/kubernetes_api $(ARGS)
 
 bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) into build/bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -27,6 +27,7 @@ APPLY = "application/apply-patch+yaml"
 POD_IMAGE = os.environ.get("HARMONY_CONFORMANCE_IMAGE", "pause")
 """Image of the suite's pods; a real cluster needs one that it can run."""
 GROUP = "conformance.harmony.dev"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @dataclass
