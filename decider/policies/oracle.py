@@ -6,15 +6,13 @@ whole replicas and switching cost. With random start-up times it takes a high qu
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.grid import FloatArray, GridView, Knob, Solo, count_settings
+from decider.policies.grid import FloatArray, GridView, Knob, count_settings
 from decider.policies.history import duration_text
 from decider.policies.knobs import knob_value, require_within
-from decider.policies.view import PolicyView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,39 +59,3 @@ class OracleGrid:
         peaks = np.fmax.accumulate(np.where(np.isfinite(ahead), ahead, np.nan), axis=1)
         level = peaks[:, np.minimum(n_ahead, ahead.shape[1] - 1)].T
         return view.answer(view.replicas_for(level)), None
-
-
-@dataclass(frozen=True, slots=True)
-class Oracle:
-    """One setting of `OracleGrid`, for one workload.
-
-    Attributes:
-        lookahead_s: Time a start needs; whole steps are covered.
-        name: Name in tables.
-    """
-
-    lookahead_s: float
-    name: str = "oracle"
-
-    def __post_init__(self) -> None:
-        """Check the knob."""
-        self._grid()
-
-    def _grid(self) -> OracleGrid:
-        return OracleGrid(self.lookahead_s)
-
-    def n_lookahead_steps(self, step_s: float) -> int:
-        """Steps whose start lies within the look-ahead, after the one that begins now."""
-        return math.ceil(self.lookahead_s / step_s)
-
-    def initial_state(self) -> None:
-        """It has no memory."""
-        return
-
-    def decide(self, view: PolicyView, state: None) -> tuple[int, None]:
-        """Replicas for the largest demand that a start ordered now could be needed for.
-
-        Raises:
-            ValueError: If the view carries no future.
-        """
-        return Solo(self._grid()).decide(view, state)

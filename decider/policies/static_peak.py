@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.grid import FloatArray, GridView, Knob, Solo, column, count_settings
+from decider.policies.grid import FloatArray, GridView, Knob, column, count_settings
 from decider.policies.history import distinct_values
 from decider.policies.knobs import knob_value, require_within
 from decider.policies.trailing_percentile import known_percentiles
-from decider.policies.view import PolicyView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,33 +60,3 @@ class StaticGrid:
             wanted = view.replicas_for(level * (1.0 + column(self.margin)))
             fixed = np.where(is_open, np.broadcast_to(wanted, view.shape), fixed)
         return view.answer(fixed), fixed
-
-
-@dataclass(frozen=True, slots=True)
-class StaticPeak:
-    """One setting of `StaticGrid`, for one workload.
-
-    Attributes:
-        percentile: Percentile of the history's demand, 100 for its peak.
-        margin: Relative headroom on top.
-        name: Name in tables.
-    """
-
-    percentile: float = 100.0
-    margin: float = 0.0
-    name: str = "static_peak"
-
-    def __post_init__(self) -> None:
-        """Check the knobs."""
-        self._grid()
-
-    def _grid(self) -> StaticGrid:
-        return StaticGrid(self.percentile, self.margin)
-
-    def initial_state(self) -> FloatArray | None:
-        """Nothing fixed yet."""
-        return None
-
-    def decide(self, view: PolicyView, state: FloatArray | None) -> tuple[int, FloatArray | None]:
-        """The count fixed at the first decision; hold while no demand has been observed."""
-        return Solo(self._grid()).decide(view, state)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.policies.grid import FloatArray, GridView, Knob, Solo, column, count_settings
+from decider.policies.grid import FloatArray, GridView, Knob, column, count_settings
 from decider.policies.history import distinct_values, duration_text
 from decider.policies.knobs import knob_value, require_within
-from decider.policies.view import PolicyView
 
 _MAX_SELECTED = 32
 """From so many order statistics on, sorting is cheaper than selecting them."""
@@ -59,13 +58,17 @@ class TrailingPercentileGrid:
             f"+ {100 * knob_value(self.margin, setting):.4g} %"
         )
 
+    def n_window_steps(self, step_s: float) -> FloatArray:
+        """(G,) steps in the window, at least one; or (1,)."""
+        return np.maximum(1.0, np.atleast_1d(np.asarray(self.window_s, dtype=float)) // step_s)
+
     def initial_state(self) -> None:
         """It has no memory beyond the demand it is shown."""
         return
 
     def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
         """Replicas for the trailing percentile; hold when the window is empty."""
-        n_window = np.maximum(1.0, np.atleast_1d(self.window_s) // view.step_s)
+        n_window = self.n_window_steps(view.step_s)
         windows, of_window = distinct_values(n_window)
         percentiles, of_percentile = distinct_values(self.percentile)
         n_columns = view.demand.shape[1]
@@ -77,42 +80,6 @@ class TrailingPercentileGrid:
         )
         level = levels[of_window, of_percentile] * (1.0 + column(self.margin))
         return view.answer(view.replicas_for(level)), None
-
-
-@dataclass(frozen=True, slots=True)
-class TrailingPercentile:
-    """One setting of `TrailingPercentileGrid`, for one workload.
-
-    Attributes:
-        window_s: Length of the trailing window; at least one step is always used.
-        percentile: Percentile in [0, 100].
-        margin: Relative headroom on top.
-        name: Name in tables.
-    """
-
-    window_s: float = 3600.0
-    percentile: float = 95.0
-    margin: float = 0.1
-    name: str = "trailing_percentile"
-
-    def __post_init__(self) -> None:
-        """Check the knobs."""
-        self._grid()
-
-    def _grid(self) -> TrailingPercentileGrid:
-        return TrailingPercentileGrid(self.window_s, self.percentile, self.margin)
-
-    def n_window_steps(self, step_s: float) -> int:
-        """Steps in the window, at least one."""
-        return max(1, int(self.window_s // step_s))
-
-    def initial_state(self) -> None:
-        """It has no memory beyond the demand it is shown."""
-        return
-
-    def decide(self, view: PolicyView, state: None) -> tuple[int, None]:
-        """Replicas for the trailing percentile; hold when the window is empty."""
-        return Solo(self._grid()).decide(view, state)
 
 
 def known_percentiles(values: FloatArray, percentiles: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from decider.policies import Oracle, Policy, PolicyView
+from decider.policies import OracleGrid, Policy, PolicyView, Solo
 from services.lab.cluster.engine import ClusterEngine
 from services.lab.cluster.specs import DeploymentSpec, NodeSpec, StartupSpec
 from services.lab.fleet import Fleet, FleetWorkload
@@ -48,9 +48,9 @@ def deployment_spec(workload: FleetWorkload, replicas: int) -> DeploymentSpec:
     )
 
 
-def oracles(fleet: Fleet) -> list[Oracle]:
+def oracles(fleet: Fleet) -> list[Solo[None]]:
     """An oracle for each workload; it allows for nearly the slowest of its starts."""
-    return [Oracle(w.startup.quantile_s(ORACLE_LEAD_Z)) for w in fleet.workloads]
+    return [Solo(OracleGrid(w.startup.quantile_s(ORACLE_LEAD_Z))) for w in fleet.workloads]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def simulate(name: str, policies: Sequence[Policy[Any]], setup: SimulationSetup)
                 capacity_per_replica=owner.capacity_per_replica,
                 min_replicas=owner.min_replicas,
                 max_replicas=owner.max_replicas,
-                future=fleet.demand[i, step:] if isinstance(policy, Oracle) else None,
+                future=fleet.demand[i, step:] if _sees_future(policy) else None,
             )
             wanted, states[i] = policy.decide(view, states[i])
             asked.append((owner.key, wanted, counts.spec))
@@ -114,6 +114,10 @@ def simulate(name: str, policies: Sequence[Policy[Any]], setup: SimulationSetup)
             intervals = engine.timeline(key, now_s, now_s + fleet.step_s)
             ledger.record(i, step - fleet.n_history, wanted, intervals)
     return ledger.run()
+
+
+def _sees_future(policy: Policy[Any]) -> bool:
+    return isinstance(policy, Solo) and isinstance(policy.policy, OracleGrid)
 
 
 def _engine(setup: SimulationSetup) -> ClusterEngine:

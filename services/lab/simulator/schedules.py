@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from decider.policies import TrailingPercentile
+from decider.policies import TrailingPercentileGrid
 from decider.policies.trailing_percentile import ordered_percentile
 from decider.policies.view import replicas_for
 from services.lab.simulator.course import Course, FloatArray
@@ -29,7 +29,7 @@ def trailing_schedules(
     low, high = course.min_replicas[workload], course.max_replicas[workload]
     factors = 1.0 + np.array(margins)[:, None]
     for window_s in windows_s:
-        n_window = TrailingPercentile(window_s).n_window_steps(course.step_s)
+        n_window = int(TrailingPercentileGrid(window_s).n_window_steps(course.step_s)[0])
         for level in trailing_percentiles(seen, n_window, percentiles)[:, n_before:]:
             asked = np.clip(replicas_for(factors * level, course.capacity[workload]), low, high)
             yield _held(asked, float(course.initial[workload]))

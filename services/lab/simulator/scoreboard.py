@@ -9,7 +9,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from decider.policies import Hpa, HpaConfig, StaticPeak
+from decider.policies import Hpa, HpaConfig, Solo, StaticGrid
 from services.lab.fleet import Fleet
 from services.lab.simulator.history import simulate_history
 from services.lab.simulator.ledger import PolicyRun
@@ -137,7 +137,7 @@ def run_rivals(fleet: Fleet, *, epsilon: float, seed: int) -> RivalScores:
     runs = (
         simulate("hpa", [Hpa(hpa.config)] * W, setup),
         simulate("trailing_percentile", [trailing.policy] * W, setup),
-        simulate("static_peak", [StaticPeak()] * W, setup),
+        simulate("static_peak", [Solo(StaticGrid())] * W, setup),
         simulate("oracle", oracles(fleet), setup),
     )
     labels = (hpa.setting.label, trailing.setting.label, "peak of history", "knows the future")

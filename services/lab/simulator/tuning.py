@@ -13,9 +13,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from decider.policies import HpaConfig, TrailingPercentile
+from decider.policies import HpaConfig, Solo, TrailingPercentileGrid
 from decider.policies.hpa import HpaGrid
-from decider.policies.trailing_percentile import TrailingPercentileGrid
 from services.lab.fleet import Fleet
 from services.lab.simulator.course import Course
 from services.lab.simulator.fleet_course import history_course
@@ -66,7 +65,7 @@ class TunedHpa:
 class TunedTrailing:
     """The trailing percentile to deploy."""
 
-    policy: TrailingPercentile
+    policy: Solo[None]
     setting: TunedSetting
 
 
@@ -110,7 +109,7 @@ def tune_trailing_percentile(fleet: Fleet, epsilon: float) -> TunedTrailing:
         is_met=is_met,
         n_tried=len(settings),
     )
-    return TunedTrailing(TrailingPercentile(window_s, percentile, margin), setting)
+    return TunedTrailing(Solo(TrailingPercentileGrid(window_s, percentile, margin)), setting)
 
 
 def violation_rates(run: GridRun, course: Course) -> FloatArray:

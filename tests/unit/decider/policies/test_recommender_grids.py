@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from decider.policies import Oracle, PolicyView, StaticPeak, TrailingPercentile
+from decider.policies import PolicyView, Solo
 from decider.policies.autopilot import AutopilotMW
 from decider.policies.autopilot_horizontal import AutopilotH
 from decider.policies.autopilot_ml import AutopilotML
@@ -146,12 +146,13 @@ class TestOracleGrid:
 def test_single_policies_are_grids_of_one(demand, knobs):
     window_s, percentile, margin = knobs
     view = PolicyView(DAY_S, 60.0, demand, 3, 0, 0, 3, 2.0, 1, 50, future=demand)
-    pairs = [
-        (TrailingPercentile(*knobs), TrailingPercentileGrid(*knobs)),
-        (StaticPeak(percentile, margin), StaticGrid(percentile, margin)),
-        (Oracle(window_s), OracleGrid(window_s)),
+    grids = [
+        TrailingPercentileGrid(*knobs),
+        StaticGrid(percentile, margin),
+        OracleGrid(window_s),
     ]
-    for single, grid in pairs:
+    for grid in grids:
+        single = Solo(grid)
         alone = single.decide(view, single.initial_state())[0]
         seen = see(demand[None], future=demand[None], now_s=DAY_S)
         assert isinstance(alone, int)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from decider.policies import Oracle, StaticPeak, TrailingPercentile
+from decider.policies import OracleGrid, Solo, StaticGrid, TrailingPercentileGrid
 from services.lab.simulator import (
     Ledger,
     SimulationSetup,
@@ -34,23 +34,27 @@ def fleet():
 class TestHonestComparison:
     def test_same_seed_same_run(self, fleet):
         setup = SimulationSetup(fleet, np.full(3, 10.0), seed=3)
-        a, b = (simulate("t", [TrailingPercentile()] * 3, setup) for _ in range(2))
+        a, b = (simulate("t", [Solo(TrailingPercentileGrid())] * 3, setup) for _ in range(2))
         np.testing.assert_array_equal(a.ready_mean, b.ready_mean)
 
     def test_another_seed_is_other_luck(self, fleet):
         runs = [
-            simulate("t", [TrailingPercentile()] * 3, SimulationSetup(fleet, np.full(3, 9.0), s))
+            simulate(
+                "t",
+                [Solo(TrailingPercentileGrid())] * 3,
+                SimulationSetup(fleet, np.full(3, 9.0), s),
+            )
             for s in (3, 4)
         ]
         assert not np.array_equal(runs[0].ready_mean, runs[1].ready_mean)
 
     def test_only_the_oracle_sees_the_future(self, fleet):
-        class Spy(TrailingPercentile):
+        class Spy(TrailingPercentileGrid):
             def decide(self, view, state):
                 assert view.future is None
                 return super().decide(view, state)
 
-        simulate("spy", [Spy()] * 3, SimulationSetup(fleet, np.full(3, 9.0), 1))
+        simulate("spy", [Solo(Spy())] * 3, SimulationSetup(fleet, np.full(3, 9.0), 1))
 
     def test_gaps_are_hidden_from_policies_but_accounted(self):
         demand = np.full((1, 60), 5.0)
@@ -59,7 +63,9 @@ class TestHonestComparison:
         observed[0, 40:50] = False
         gappy = make_fleet(demand, n_history=30, observed=observed, median_s=1.0)
         run = simulate(
-            "t", [TrailingPercentile(60, 100, 0)], SimulationSetup(gappy, np.array([5.0]), 1)
+            "t",
+            [Solo(TrailingPercentileGrid(60, 100, 0))],
+            SimulationSetup(gappy, np.array([5.0]), 1),
         )
         assert run.known_s.sum() == 30 * 60
         # blind for ten steps, then one step of delay, then a start of a second
@@ -72,12 +78,12 @@ class TestOracleAndStatic:
         rng = np.random.default_rng(2)
         demand = rng.uniform(1, 20, (2, 200))
         sure = make_fleet(demand, n_history=100, median_s=130.0)
-        policies = [Oracle(130.0), Oracle(137.0)]
+        policies = [Solo(OracleGrid(130.0)), Solo(OracleGrid(137.0))]
         run = simulate("oracle", policies, SimulationSetup(sure, np.full(2, 20.0), 1))
         assert run.violation_s.sum() == 0
 
     def test_static_peak_scales_once(self, fleet):
-        run = simulate("s", [StaticPeak()] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
+        run = simulate("s", [Solo(StaticGrid())] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
         assert score(run, fleet).scale_ops == 3
 
 
@@ -133,12 +139,12 @@ class TestScoreboard:
         demand = np.full((1, 40), 5.0)
         demand[0, 25:] = np.nan
         partly = make_fleet(demand, n_history=20, median_s=1.0)
-        run = simulate("s", [StaticPeak()], SimulationSetup(partly, np.array([1.0]), 1))
+        run = simulate("s", [Solo(StaticGrid())], SimulationSetup(partly, np.array([1.0]), 1))
         # the first step violates for the second that the start takes, of five known steps
         assert score(run, partly).violation_rate == pytest.approx(1 / 300)
 
     def test_a_run_can_be_cut_to_compare_with_a_shorter_one(self, fleet):
-        run = simulate("s", [StaticPeak()] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
+        run = simulate("s", [Solo(StaticGrid())] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
         half = score(run.first(120), fleet)
         assert half.step_gpus.shape == (120,)
         assert half.gpu_hours < score(run, fleet).gpu_hours

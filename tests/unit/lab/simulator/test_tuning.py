@@ -95,7 +95,7 @@ def test_a_trailing_percentile_is_the_best_of_the_whole_grid():
         least = cost[violation <= epsilon].min()
         assert tuned.setting.is_met
         assert tuned.setting.cost_usd == pytest.approx(least)
-        policy = tuned.policy
+        policy = tuned.policy.policy
         row = np.flatnonzero(
             (grid == (policy.window_s, policy.percentile, policy.margin)).all(axis=1)
         )
