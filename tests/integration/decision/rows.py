@@ -1,0 +1,120 @@
+"""Rows that decisions are made from, as the operator, ingest and forecasting write them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, text
+
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows
+
+STEP_S = 300
+STEP = timedelta(seconds=STEP_S)
+ORIGIN = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
+NOW = ORIGIN + STEP
+LEVELS = [0.1, 0.5, 0.9, 0.99]
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "target": "Deployment/w",
+        "demand": "request_rate_rps",
+        "indicators": [{"name": "request_rate_rps", "level": 1}],
+        "capacity": {"per_replica": 10.0},
+        "lead_time": {"median_s": 60.0, "sigma": 0.3},
+        "min_replicas": 1,
+        "max_replicas": 40,
+    }
+    return base | changes
+
+
+def add_workload(engine: Engine, name: str, **changes: Any) -> int:
+    with engine.begin() as connection:
+        return connection.execute(
+            text(
+                "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, "
+                "updated_at) VALUES ('demo', :name, 0, :step_s, CAST(:spec AS jsonb), :at, :at) "
+                "RETURNING id"
+            ),
+            {"name": name, "step_s": STEP_S, "spec": json.dumps(spec(**changes)), "at": ORIGIN},
+        ).scalar_one()
+
+
+def add_demand(engine: Engine, workload: int, values: list[float], last: datetime = ORIGIN) -> None:
+    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
+    rows = []
+    for back, value in enumerate(reversed(values)):
+        seen = bool(np.isfinite(value))
+        rows.append(
+            (workload, "request_rate_rps", last - back * STEP, value if seen else None, seen)
+        )
+    with engine.begin() as connection:
+        copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
+
+
+def add_state(
+    engine: Engine, workload: int, ready: int, *, at: datetime = NOW, ages: tuple[float, ...] = ()
+) -> None:
+    columns = (
+        "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
+        "pending_replicas", "start_ages_s", "schedulable_gpus",
+    )  # fmt: skip
+    n = len(ages)
+    with engine.begin() as connection:
+        copy_rows(
+            connection,
+            CopyTarget(schema.replica_states, columns, "error"),
+            [(workload, at, ready + n, ready, n, 0, list(ages), 100)],
+        )
+
+
+def add_forecast(
+    engine: Engine,
+    workload: int,
+    level: float | None,
+    *,
+    forecast_id: int = 1,
+    origin_at: datetime = ORIGIN,
+    version: str = "best-simple",
+) -> int:
+    columns = (
+        "id", "origin_at", "workload_id", "model_version", "rung", "reason", "step_s",
+        "n_horizon", "quantile_levels", "quantiles", "n_paths", "paths", "path_scale",
+        "created_at",
+    )  # fmt: skip
+    if level is None:
+        row: tuple[Any, ...] = ("none", "short history", STEP_S, 6, [], [], 0, None, None)
+    else:
+        rng = np.random.default_rng(forecast_id)
+        paths = level * np.exp(0.05 * rng.standard_normal((100, 6)))
+        scale = float(np.float32(paths.max()))
+        blob = (paths / scale).astype(np.float16).tobytes()
+        quantiles = np.quantile(paths, LEVELS, axis=0).tolist()
+        row = ("model", "", STEP_S, 6, LEVELS, quantiles, 100, blob, scale)
+    with engine.begin() as connection:
+        copy_rows(
+            connection,
+            CopyTarget(schema.forecasts, columns, "error"),
+            [(forecast_id, origin_at, workload, version, *row, NOW)],
+        )
+    return forecast_id
+
+
+def one_workload(engine: Engine, level: float | None = 100.0, ready: int = 10, **kw: Any) -> int:
+    workload = add_workload(engine, "w", **kw)
+    add_demand(engine, workload, [95.0] * 30)
+    add_state(engine, workload, ready, at=ORIGIN)
+    add_state(engine, workload, ready)
+    add_forecast(engine, workload, level)
+    return workload
+
+
+def decisions(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(
+            connection.execute(text("SELECT * FROM decisions ORDER BY workload_id, id")).mappings()
+        )
