@@ -1,4 +1,4 @@
-"""What the tests of decisions start from: the service's dependencies on a real Postgres."""
+"""What the tests of decisions start from: dependencies on a real Postgres, a fleet with budgets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from services.decision.service import Deps
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
+from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.rows import NOW, STEP_S
 
 
@@ -16,3 +17,8 @@ from tests.integration.decision.rows import NOW, STEP_S
 def deps(database: Engine, settings: Settings) -> Deps:
     settings = settings.model_copy(update={"step_s": STEP_S})
     return Deps(database, FixedClock(NOW), settings, sender=RecordingSender())
+
+
+@pytest.fixture
+def fleet(database: Engine, settings: Settings) -> Fleet:
+    return Fleet(database, settings)
