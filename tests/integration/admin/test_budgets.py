@@ -11,7 +11,9 @@ from sqlalchemy import Engine, insert, text
 
 from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
-from tests.integration.admin.conftest import NOW, STEP_S, AppClient
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.seeded_fleet import NOW
+from tests.integration.admin.seeded_rows import STEP_S
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine, insert, text
 
 from services.kernel.db import schema
-from tests.integration.admin.conftest import NOW, AppClient, Seeded
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.seeded_fleet import NOW, Seeded
 
 pytestmark = pytest.mark.integration
 
