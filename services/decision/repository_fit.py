@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, RowMapping, text
-from sqlalchemy.exc import OperationalError
 
+from services.kernel.db.session_lock import session_lock
 from services.kernel.domain import WorkloadSpec
 
-FIT_LOCK = "hashtext('harmony.decide.fit')"
+FIT_LOCK = "harmony.decide.fit"
 
 
-@contextmanager
-def fit_lock(engine: Engine) -> Iterator[bool]:
-    """Be the only fit of posteriors on this database; yields false, at once, while another runs.
-
-    The lock belongs to the session, not to a transaction: it may be held for as long as a fit
-    takes, and Postgres frees it when the process dies.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        is_mine = bool(
-            connection.execute(text(f"SELECT pg_try_advisory_lock({FIT_LOCK})")).scalar()
-        )
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                _unlock(connection)
-
-
-def _unlock(connection: Connection) -> None:
-    try:
-        connection.execute(text(f"SELECT pg_advisory_unlock({FIT_LOCK})"))
-    except OperationalError:
-        connection.invalidate()  # the session is gone, and the lock with it
+def fit_lock(engine: Engine) -> AbstractContextManager[bool]:
+    """Be the only fit of posteriors on this database; see `session_lock`."""
+    return session_lock(engine, FIT_LOCK)
 
 
 def has_lead_time_fit(connection: Connection, after: datetime) -> bool:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, delete, func, select, text, update
+from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import OperationalError
 
 from services.kernel.db.schema import models
+from services.kernel.db.session_lock import session_lock
 
 SHADOW, PROMOTED, RETIRED, FAILED = "shadow", "promoted", "retired", "failed"
 TRAINING = "training"
 """A fit that runs, or was interrupted; its artifact is the state to go on from, not a model."""
-FIT_LOCK = "hashtext('harmony.forecast.fit')"
+FIT_LOCK = "harmony.forecast.fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +53,9 @@ class TrainingRow:
     created_at: datetime
 
 
-@contextmanager
-def fit_lock(engine: Engine) -> Iterator[bool]:
-    """Be the only fit on this database; yields false, at once, while another one runs.
-
-    The lock belongs to the session, not to a transaction: it may be held for as long as a fit
-    takes, and Postgres frees it when the process dies.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        statement = text(f"SELECT pg_try_advisory_lock({FIT_LOCK})")
-        is_mine = bool(connection.execute(statement).scalar_one())
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                _unlock(connection)
-
-
-def _unlock(connection: Connection) -> None:
-    try:
-        connection.execute(text(f"SELECT pg_advisory_unlock({FIT_LOCK})"))
-    except OperationalError:
-        connection.invalidate()  # the session is gone, and the lock with it
+def fit_lock(engine: Engine) -> AbstractContextManager[bool]:
+    """Be the only fit on this database; see `session_lock`."""
+    return session_lock(engine, FIT_LOCK)
 
 
 def _one(connection: Connection, query: Select[Any]) -> ModelRow | None:

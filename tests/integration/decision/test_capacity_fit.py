@@ -20,7 +20,6 @@ from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import DECIDE_FIT, RecordingSender
-from services.kernel.settings import Settings
 
 pytestmark = [
     pytest.mark.integration,
@@ -41,12 +40,6 @@ LEARNING = {
     "latency_indicator": "latency_p95_ms",
     "slo_latency_ms": SLO_MS,
 }
-
-
-@pytest.fixture
-def deps(database: Engine, settings: Settings) -> Deps:
-    settings = settings.model_copy(update={"step_s": STEP_S})
-    return Deps(database, FixedClock(NOW), settings, sender=RecordingSender())
 
 
 def add_workload(engine: Engine, name: str, **capacity: Any) -> int:
