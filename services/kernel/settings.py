@@ -77,6 +77,28 @@ class Settings(BaseSettings):
     kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="A worker's metrics; 0: none")
     operator_metrics_port: int = Field(0, ge=0, le=65535, description="Metrics port; 0: none")
+    leader_election: Literal["auto", "on", "off"] = Field(
+        "auto", description="One operator of several acts; auto: in a cluster only"
+    )
+    lease_name: str = Field("harmony-operator", min_length=1, description="Name of the Lease")
+    lease_namespace: str = Field("", description="Namespace of the Lease; empty: the pod's own")
+    lease_duration_s: int = Field(15, ge=1, description="Seconds until others may take over")
+    lease_renew_deadline_s: float = Field(
+        10.0, gt=0, description="Seconds after its last renewal at which a leader stops acting"
+    )
+    lease_retry_s: float = Field(2.0, gt=0, description="Seconds between attempts at the Lease")
+
+    # external scaler
+    scaler_port: int = Field(8084, ge=0, le=65535, description="Port of KEDA's external scaler")
+    scaler_metrics_port: int = Field(0, ge=0, le=65535, description="Its metrics; 0: none")
+    scaler_refresh_s: float = Field(
+        5.0, gt=0, description="Seconds between its looks that no notification asks for"
+    )
+    scaler_tls_cert_file: Path | None = Field(None, description="Its certificate; empty: no TLS")
+    scaler_tls_key_file: Path | None = Field(None, description="Private key of the certificate")
+    scaler_tls_client_ca_file: Path | None = Field(
+        None, description="CA that callers' certificates must be of; empty: any caller"
+    )
 
     # retention, in days
     retain_observations_days: float = Field(2.0, gt=0, description="Raw samples")

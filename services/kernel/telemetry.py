@@ -77,6 +77,21 @@ sla_budget_remaining_ratio = _gauge(
 desired_replicas = _gauge("desired_replicas", "Replicas decided and applied", _WORKLOAD)
 recommended_replicas = _gauge("recommended_replicas", "Replicas decided", _WORKLOAD)
 current_replicas = _gauge("current_replicas", "Replicas in the target's spec", _WORKLOAD)
+advised_replicas = _gauge(
+    "advised_replicas", "Replicas that another autoscaler is to set; absent: not known", _WORKLOAD
+)
+advice_expires_timestamp_seconds = _gauge(
+    "advice_expires_timestamp_seconds", "Until when the advice is good, in Unix time", _WORKLOAD
+)
+scaler_requests_total = _counter(
+    "scaler_requests_total", "Calls of the external scaler", ("method", "code")
+)
+scaler_request_duration_seconds = _histogram(
+    "scaler_request_duration_seconds", "Duration of the external scaler's calls", ("method",), _FAST
+)
+scaler_refresh_errors_total = _counter(
+    "scaler_refresh_errors_total", "Looks of the external scaler that failed", ("reason",)
+)
 cold_start_seconds = _histogram(
     "cold_start_seconds",
     "Time from a pod's creation to Ready",
@@ -101,6 +116,10 @@ reconcile_duration_seconds = _histogram(
 reconcile_errors_total = _counter("reconcile_errors_total", "Reconcile errors", ("reason",))
 kube_requests_total = _counter("kube_requests_total", "Calls to the API server", ("verb", "code"))
 leader = _gauge("leader", "1 while this operator leads")
+leader_changes_total = _counter(
+    "leader_changes_total", "Times that this operator's leadership changed", ("change",)
+)
+holding = _gauge("holding", "1 while the operator changes nothing, by reason", ("reason",))
 http_requests_total = _counter("http_requests_total", "HTTP requests", ("app", "route", "status"))
 http_request_duration_seconds = _histogram(
     "http_request_duration_seconds", "HTTP request duration", ("app", "route"), _FAST

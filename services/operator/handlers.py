@@ -13,23 +13,28 @@ import itertools
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from wsgiref.simple_server import WSGIServer
 
 import kopf
 import structlog
 
 from services.kernel import telemetry
+from services.operator.health import Checks, serve
 from services.operator.kube_http import load_configuration
 from services.operator.listener import ReconcileLoop
 from services.operator.memory import Deps
+from services.operator.process import Office
 from services.operator.schemas import GROUP, VERSION
 
 log = structlog.get_logger("operator")
 
 _RESTART_S = 5.0
 _END_S = 4.0
+_RELEASE_S = 1.0
 
 
 class EndlessBackoff:
@@ -122,8 +127,22 @@ class Watcher:
         await kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=flag)
 
 
-async def run(deps: Deps) -> None:
-    """Reconcile until SIGTERM or SIGINT.
+def serve_health(deps: Deps, office: Office, loop: ReconcileLoop) -> WSGIServer | None:
+    """Probes and metrics, where they have a port."""
+    settings = deps.settings
+    if not settings.operator_metrics_port:
+        return None
+    checks = Checks(
+        alive=lambda: loop.pulse.alive(time.monotonic(), settings.reconcile_interval_s),
+        ready=lambda: loop.pulse.ready(time.monotonic(), office.keeper),
+    )
+    return serve(settings.operator_metrics_port, checks)
+
+
+async def run(deps: Deps, office: Office) -> None:
+    """Reconcile until SIGTERM or SIGINT, in the terms for which `office` leads.
+
+    At the end no further write is begun, then the Lease is released, then kopf winds up.
 
     Raises:
         Exception: What ended the loop, if anything but a signal did.
@@ -131,19 +150,28 @@ async def run(deps: Deps) -> None:
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    reconciler = ReconcileLoop(deps)
+    reconciler, keeper = ReconcileLoop(deps, office.fence), office.keeper
 
     def wake() -> None:
         loop.call_soon_threadsafe(reconciler.wake)
 
     watcher = Watcher(deps, wake)
+    health = serve_health(deps, office, reconciler)
     tasks = reconciler.start()
     watcher.start()
+    if keeper is not None:
+        keeper.on_change = wake
+        keeper.start()
     waiting = asyncio.create_task(ending.wait(), name="ending")
     try:
         done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        office.fence.close()
+        await reconciler.stop(_RELEASE_S)
+        if keeper is not None:
+            await asyncio.to_thread(keeper.stop, _RELEASE_S)
         await asyncio.to_thread(watcher.stop, _END_S)
-        await reconciler.stop()
+        if health is not None:
+            health.shutdown()
     for task in done - {waiting}:
         task.result()

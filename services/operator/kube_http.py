@@ -17,7 +17,6 @@ from services.kernel.errors import ConfigurationError
 
 _PAUSES_S = (0.05, 0.2, 0.8)
 _MAX_RETRY_AFTER_S = 5.0
-_TIMEOUT_S = (3.0, 20.0)
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
 
 
@@ -56,8 +55,8 @@ class Call:
     """One request.
 
     Attributes:
-        verb: Verb of RBAC (`list`, `get`, `patch`, `create`), for the metric and the audit of
-            rights.
+        verb: Verb of RBAC (`list`, `get`, `patch`, `create`, `update`), for the metric and the
+            audit of rights.
         resource: Resource with its subresource, e.g. `deployments/scale`.
         content_type: Of the body.
         is_repeatable: It may be sent again after an answer that leaves open whether it worked.
@@ -71,7 +70,25 @@ class Call:
     is_repeatable: bool = True
 
 
-_METHODS = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST"}
+_METHODS = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST", "update": "PUT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How requests are sent.
+
+    Attributes:
+        connect_s: Time limit of a connection.
+        read_s: Time limit of an answer.
+        pauses_s: Waits between attempts, one fewer than there are attempts.
+        may_send: Asked before each attempt; where it says no, the request ends as if the API
+            server were away.
+    """
+
+    connect_s: float = 3.0
+    read_s: float = 20.0
+    pauses_s: tuple[float, ...] = _PAUSES_S
+    may_send: Callable[[], bool] = lambda: True
 
 
 def load_configuration(kube_url: str) -> client.Configuration:
@@ -105,10 +122,14 @@ class KubeHttp:
     """Sends requests; safe to use from several threads."""
 
     def __init__(
-        self, settings: client.Configuration, sleep: Callable[[float], None] = time.sleep
+        self,
+        settings: client.Configuration,
+        sleep: Callable[[float], None] = time.sleep,
+        manner: Manner | None = None,
     ) -> None:
         """Use the API server and credentials of `settings`; `sleep` waits between attempts."""
         self._settings = settings
+        self._manner = manner or Manner()
         self._client = client.ApiClient(settings)
         self._sleep = sleep
         self.n_calls = 0
@@ -126,7 +147,10 @@ class KubeHttp:
         Raises:
             KubeError: It was refused, or did not work in the end.
         """
-        for pause_s in (*_PAUSES_S, None):
+        for pause_s in (*self._manner.pauses_s, None):
+            if not self._manner.may_send():
+                reason = "this operator does not lead (any longer)"
+                raise KubeError(0, "NotLeading", f"{call.path}: {reason}")
             try:
                 status, headers, content = self._once(call)
             except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
@@ -160,7 +184,7 @@ class KubeHttp:
                 f"{self._settings.host}{call.path}",
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=_TIMEOUT_S[0], read=_TIMEOUT_S[1]),
+                timeout=urllib3.Timeout(connect=self._manner.connect_s, read=self._manner.read_s),
                 retries=False,
             )
             code = str(response.status)

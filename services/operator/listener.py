@@ -14,14 +14,24 @@ from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
 from services.operator.kube_http import KubeError
+from services.operator.lease import Alone, Fence
 from services.operator.memory import Deps
+from services.operator.process import Pulse
 from services.operator.repository import DECISIONS_CHANNEL, TICK_CHANNEL
 from services.operator.service import PassReport, reconcile_pass
 
 log = structlog.get_logger("operator")
 
 _CATCH_UP_S = 0.3
+_REASONS = ("kube", "database", "lease", "defect")
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FIGURES = (
+    telemetry.paused,
+    telemetry.current_replicas,
+    telemetry.recommended_replicas,
+    telemetry.desired_replicas,
+    telemetry.holding,
+)
 
 
 def libpq_url(url: str) -> str:
@@ -59,17 +69,20 @@ class ReconcileLoop:
     """Runs passes one after the other in a thread, whenever woken and at least every interval.
 
     Notifications that arrive during a pass are answered by one pass more. An API server or a
-    database that is away costs passes, never the loop.
+    database that is away costs passes, never the loop. While this process does not lead there are
+    no passes, and one that is under way when leadership ends is cut short by the fence.
     """
 
-    def __init__(self, deps: Deps) -> None:
-        """Reconcile with `deps`."""
+    def __init__(self, deps: Deps, fence: Fence | None = None) -> None:
+        """Reconcile with `deps` while `fence` lets it."""
         self._deps = deps
+        self._fence = fence or Fence(Alone())
+        self._term: int | None = None
         self._wake = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reconcile")
         self._tasks: list[asyncio.Task[None]] = []
         self.last: PassReport | None = None
-        self.last_success_s: float | None = None
+        self.pulse = Pulse(time.monotonic())
 
     def wake(self) -> None:
         """Ask for a pass soon."""
@@ -84,12 +97,13 @@ class ReconcileLoop:
         ]
         return self._tasks
 
-    async def stop(self) -> None:
-        """End after the pass that is under way."""
+    async def stop(self, timeout_s: float | None = None) -> None:
+        """End after the pass that is under way, or after `timeout_s` without waiting for it."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._executor.shutdown, wait=True)
+        ended = asyncio.create_task(asyncio.to_thread(self._executor.shutdown, wait=True))
+        await asyncio.wait({ended}, timeout=timeout_s)
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -107,21 +121,55 @@ class ReconcileLoop:
         return min(interval_s, _CATCH_UP_S) if is_behind else interval_s
 
     def reconcile_once(self) -> None:
-        """One pass; what fails is said, counted, and read anew by the next."""
+        """One pass where this process leads; what fails is said, counted, and read anew."""
+        pulse = self.pulse
+        pulse.turned_at_s = time.monotonic()
+        term = self._fence.enter()
+        pulse.is_leading = term is not None
+        if term is None:
+            self._end_term()
+            return
+        if term != self._term:
+            self._begin_term(term)
+        reason, message = self._try_pass()
+        pulse.turned_at_s = time.monotonic()
+        pulse.problem = f"{reason}: {message}" if reason else ""
+        pulse.has_passed |= not reason
+        for known in _REASONS:
+            telemetry.holding.labels(known).set(float(known == reason))
+        if not reason:
+            return
+        self._deps.memory.forget()
+        telemetry.reconcile_errors_total.labels(reason).inc()
+        log.error("pass_failed", reason=reason, error=message, next="holding; will try again")
+
+    def _begin_term(self, term: int) -> None:
+        """What was remembered is of a time before another operator may have led."""
+        self._term = term
+        self._deps.memory.forget()
+        self._deps.memory.unreported.clear()
+        self.pulse.has_passed = False
+
+    def _end_term(self) -> None:
+        """A standby shows no figures: they would stand beside the leader's and grow old."""
+        if self._term is None:
+            return
+        self._term = None
+        for gauge in _FIGURES:
+            gauge.clear()
+
+    def _try_pass(self) -> tuple[str, str]:
+        """Reason and message of what failed; empty when nothing did."""
         deps = self._deps
         try:
             self.last = reconcile_pass(deps, deps.clock.now())
-            self.last_success_s = time.monotonic()
             if self.last.results:
                 log.debug("pass", results=dict(self.last.results), n_calls=self.last.n_calls)
-            return
+            return ("", "") if self._fence.is_open() else ("lease", "leadership ended in a pass")
         except KubeError as error:
-            reason, message = "kube", error.message
+            return ("kube" if self._fence.is_open() else "lease"), error.message
         except DBAPIError as error:
-            reason, message = "database", str(error.orig).strip()
+            return "database", str(error.orig).strip()
         except Exception as error:  # a defect in one pass must not end the operator
-            reason, message = "defect", repr(error)
             log.error("pass_defect", exc_info=error)
-        deps.memory.forget()
-        telemetry.reconcile_errors_total.labels(reason).inc()
-        log.error("pass_failed", reason=reason, error=message, next="holding; will try again")
+            return "defect", repr(error)

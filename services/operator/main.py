@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from prometheus_client import start_http_server
-
 from services.kernel import telemetry
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
@@ -14,22 +12,28 @@ from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings
 from services.operator.handlers import run
 from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp, load_configuration
+from services.operator.kube_http import KubeHttp, Manner, load_configuration
 from services.operator.memory import Deps
+from services.operator.process import Office, make_office, pod_namespace
 
 
-def make_deps(settings: Settings) -> Deps:
+def make_deps(settings: Settings) -> tuple[Deps, Office]:
     """Wire the operator.
 
     Raises:
         ConfigurationError: A setting is wrong, or no API server is configured.
     """
-    return Deps(
+    configuration = load_configuration(settings.kube_url)
+    office = make_office(settings, configuration, pod_namespace())
+    http = KubeHttp(configuration, manner=Manner(may_send=office.fence.is_open))
+    deps = Deps(
         make_engine(settings.database_url),
-        KubeClient(KubeHttp(load_configuration(settings.kube_url))),
+        KubeClient(http),
         make_clock(settings.clock, settings.redis_url),
         settings,
+        may_write=office.fence.is_open,
     )
+    return deps, office
 
 
 def main() -> int:
@@ -37,14 +41,12 @@ def main() -> int:
     try:
         settings = get_settings()
         telemetry.configure_logging(settings.log_level, settings.log_format)
-        deps = make_deps(settings)
+        deps, office = make_deps(settings)
     except HarmonyError as error:
         print(error.message, file=sys.stderr)
         return 2
-    telemetry.leader.set(1)
-    if settings.operator_metrics_port:
-        start_http_server(settings.operator_metrics_port, registry=telemetry.REGISTRY)
-    asyncio.run(run(deps))
+    telemetry.leader.set(float(office.keeper is None))
+    asyncio.run(run(deps, office))
     deps.engine.dispose()
     return 0
 

@@ -20,6 +20,7 @@ from services.operator import (
     service_snapshot,
 )
 from services.operator.autoscaler import Key
+from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
 from services.operator.plan import PlannedAction
 from services.operator.service_act import Open
@@ -73,6 +74,8 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
     """
     started_s, calls = time.perf_counter(), deps.kube.n_calls
     view = service_observe.observe(deps)
+    if not deps.may_write():
+        raise KubeError(0, "NotLeading", "leadership ended before anything was written")
     stored = _store(deps, view, now)
     actions = service_act.act(deps, view, stored.ids, stored.found, now)
     service_report.note_done(deps, actions, now)
