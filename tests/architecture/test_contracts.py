@@ -31,7 +31,7 @@ def plant(folder: Path, module: str, line: str) -> Path:
         "decider",
         "services",
         *(f"services/{name}" for name in ("kernel", "ingest", "forecasting", "decision")),
-        *(f"services/{name}" for name in ("operator", "admin", "lab", "cli")),
+        *(f"services/{name}" for name in ("operator", "admin", "scaler", "lab", "cli")),
     ):
         (folder / package).mkdir(parents=True)
         (folder / package / "__init__.py").write_text("")
@@ -67,6 +67,8 @@ def _contracts_toml(config: dict) -> str:
         ("forecaster/predict.py", "from sqlalchemy import text"),
         ("services/ingest/service.py", "import services.forecasting"),
         ("services/ingest/service.py", "import forecaster"),
+        ("services/scaler/service.py", "import services.operator"),
+        ("services/scaler/service.py", "import decider"),
         ("services/kernel/jobs.py", "import services.admin"),
         ("services/kernel/jobs.py", "import decider"),
         ("services/decision/service.py", "import services.lab"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
-SERVICES = ("ingest", "forecasting", "decision", "operator", "admin")
+SERVICES = ("ingest", "forecasting", "decision", "operator", "admin", "scaler")
 
 # main > api, tasks, handlers > service > repository, sources, model_store, kube > translate, ...
 LAYERS = (

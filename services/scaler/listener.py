@@ -1,0 +1,158 @@
+"""What keeps the board fresh: notifications of the database, and the loop that answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import psycopg
+import structlog
+
+from services.kernel import telemetry
+from services.kernel.errors import Unavailable
+from services.scaler.repository import CHANNELS
+from services.scaler.service import Board, ScalerDeps
+from services.scaler.translate import Key
+
+log = structlog.get_logger("scaler")
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_SHORTEST_REST_S = 0.1
+_LONGEST_REST_S = 2.0
+_LATE_AFTER = 3
+
+
+class Watch:
+    """Refreshes the board whenever notified and at least every interval, and tells who waits.
+
+    Everything but the refresh itself runs in the event loop. Between two refreshes it rests for
+    as long as the last one took, so a storm of notifications costs half a core at most.
+    """
+
+    def __init__(self, deps: ScalerDeps) -> None:
+        """Watch with `deps`, once started."""
+        self.board = Board()
+        self.is_closing = False
+        self._deps = deps
+        self._wake = asyncio.Event()
+        self._next = asyncio.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="board")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._n_begun = 0
+        self._n_done = 0
+        self._problem: Unavailable | None = None
+        self._succeeded_s: float | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the board was read lately."""
+        if self._succeeded_s is None:
+            return False
+        age_s = time.monotonic() - self._succeeded_s
+        return age_s < _LATE_AFTER * self._deps.settings.scaler_refresh_s
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="listen"),
+            asyncio.create_task(self._run(), name="board"),
+        ]
+
+    async def stop(self) -> None:
+        """End those who wait, then the loop."""
+        self.is_closing = True
+        self._tell()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._executor.shutdown, wait=True)
+
+    async def fresh(self) -> int:
+        """Wait for a refresh that begins from now on; its number.
+
+        Raises:
+            Unavailable: It failed.
+        """
+        wanted = self._n_begun + 1
+        self._wake.set()
+        number = await self.after(wanted - 1)
+        if self._problem is not None:
+            raise self._problem
+        return number
+
+    async def after(self, number: int) -> int:
+        """Wait until a later refresh than `number` has ended, or all ends; the newest number."""
+        while self._n_done <= number and not self.is_closing:
+            await self._next.wait()
+        return self._n_done
+
+    def is_active(self, key: Key) -> bool:
+        """Whether the target of a workload should run, as far as the board knows.
+
+        Raises:
+            NotFound: The workload is not there, or not any longer.
+        """
+        return self.board.activity(key, self._deps.clock.now())
+
+    def _tell(self) -> None:
+        waiting, self._next = self._next, asyncio.Event()
+        waiting.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            self._n_begun += 1
+            began_s = time.monotonic()
+            await loop.run_in_executor(self._executor, self.refresh_once)
+            self._n_done = self._n_begun
+            self._tell()
+            took_s = time.monotonic() - began_s
+            await asyncio.sleep(min(max(took_s, _SHORTEST_REST_S), _LONGEST_REST_S))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._deps.settings.scaler_refresh_s)
+
+    def refresh_once(self) -> None:
+        """Read the fleet and set the gauges; what fails is said and counted, and tried again."""
+        try:
+            self._read()
+            self.board.publish(self._deps.clock.now())
+        except Exception as error:  # a defect in one refresh must not end the watch
+            log.error("refresh_defect", exc_info=error)
+            self._note("defect", Unavailable("Harmony's scaler has a defect; see its log"))
+
+    def _read(self) -> None:
+        try:
+            self.board.refresh(self._deps)
+            self._problem, self._succeeded_s = None, time.monotonic()
+        except Unavailable as error:
+            self._note("database", error)
+
+    def _note(self, reason: str, problem: Unavailable) -> None:
+        self._problem = problem
+        telemetry.scaler_refresh_errors_total.labels(reason).inc()
+        log.warning("refresh_failed", reason=reason, error=problem.message)
+
+    async def _listen(self) -> None:
+        """Wake at each notification, for ever; connect again when the connection breaks."""
+        url = self._deps.engine.url.set(drivername="postgresql")
+        n_failures = 0
+        while True:
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    url.render_as_string(hide_password=False), autocommit=True, connect_timeout=5
+                )
+                async with connection:
+                    for channel in CHANNELS:
+                        await connection.execute(f"LISTEN {channel}".encode())
+                    n_failures = 0
+                    self._wake.set()
+                    async for _ in connection.notifies():
+                        self._wake.set()
+            except (psycopg.Error, OSError) as error:
+                telemetry.scaler_refresh_errors_total.labels("listen").inc()
+                log.warning("listen_broken", error=str(error).strip())
+            await asyncio.sleep(_BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)])
+            n_failures += 1

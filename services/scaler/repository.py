@@ -1,0 +1,52 @@
+"""All SQL of the external scaler: it reads, and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+CHANNELS = ("harmony_decisions", "harmony_actions", "harmony_states", "harmony_tick")
+"""Notifications after which an advice may be another."""
+
+_FACTS = (
+    "w.id, w.namespace, w.name, w.step_s, w.spec_version, d.id AS decision_id, "
+    "d.desired_replicas, d.valid_until, a.result, a.reason AS result_reason, s.spec_replicas, "
+    "s.observed_at"
+)
+_NEWEST = (
+    "FROM workloads w "
+    "LEFT JOIN LATERAL (SELECT id, origin_at, desired_replicas, valid_until FROM decisions "
+    "  WHERE workload_id = w.id AND policy_version = :policy_version "
+    "  ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "
+    "LEFT JOIN LATERAL (SELECT result, reason FROM actions "
+    "  WHERE decision_id = d.id AND origin_at = d.origin_at ORDER BY attempt DESC LIMIT 1) a "
+    "  ON true "
+    "LEFT JOIN LATERAL (SELECT spec_replicas, observed_at FROM replica_states "
+    "  WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1) s ON true "
+)
+
+
+def load_one(
+    connection: Connection, namespace: str, name: str, policy_version: str
+) -> RowMapping | None:
+    """A workload with its spec, newest decision, that one's newest action, and replica state."""
+    statement = text(
+        f"SELECT {_FACTS}, w.is_active, w.spec {_NEWEST}"
+        "WHERE w.namespace = :namespace AND w.name = :name"
+    )
+    given = {"namespace": namespace, "name": name, "policy_version": policy_version}
+    return connection.execute(statement, given).mappings().one_or_none()
+
+
+def load_active(connection: Connection, policy_version: str) -> Sequence[RowMapping]:
+    """The same of every active workload, without the specs."""
+    statement = text(f"SELECT {_FACTS} {_NEWEST}WHERE w.is_active")
+    return connection.execute(statement, {"policy_version": policy_version}).mappings().all()
+
+
+def load_specs(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """Stored specs by workload id."""
+    statement = text("SELECT id, spec FROM workloads WHERE id = ANY(:ids)")
+    return {int(row[0]): row[1] for row in connection.execute(statement, {"ids": list(ids)})}

@@ -1,0 +1,172 @@
+"""Use cases: what is advised of one workload now, and of the whole fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+from pydantic import ValidationError
+from sqlalchemy import Engine, RowMapping
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.kernel import telemetry
+from services.kernel.clock import Clock
+from services.kernel.db.session import unit_of_work
+from services.kernel.domain import WorkloadSpec
+from services.kernel.errors import Conflict, NotFound, Unavailable
+from services.kernel.settings import Settings
+from services.scaler import repository
+from services.scaler.plan import Advice, Facts, advise
+from services.scaler.translate import Key, to_facts
+
+log = structlog.get_logger("scaler")
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerDeps:
+    """What the external scaler works with."""
+
+    engine: Engine
+    clock: Clock
+    settings: Settings
+
+
+def advise_one(deps: ScalerDeps, key: Key) -> Advice:
+    """What is advised of a workload now; one query.
+
+    Raises:
+        NotFound: There is no such workload, or its GPUAutoscaler was deleted.
+        Unavailable: The database cannot be read.
+    """
+    settings = deps.settings
+    try:
+        with unit_of_work(deps.engine) as work:
+            row = repository.load_one(work.connection, *key, settings.policy_version)
+    except SQLAlchemyError as error:
+        raise _away(error) from error
+    if row is None:
+        raise missing(key)
+    if not row["is_active"]:
+        raise NotFound(f"GPUAutoscaler {'/'.join(key)} was deleted; create it again")
+    spec = _to_spec(key, row["spec"])
+    return advise(to_facts(row, spec, settings.decision_ttl_steps), deps.clock.now())
+
+
+def missing(key: Key) -> NotFound:
+    """The error of a workload that is not there."""
+    return NotFound(
+        f"no GPUAutoscaler {'/'.join(key)} is registered: correct the trigger's metadata, or "
+        "create it and see that Harmony's operator runs"
+    )
+
+
+def _to_spec(key: Key, stored: Mapping[str, Any]) -> WorkloadSpec:
+    try:
+        return WorkloadSpec.model_validate(stored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Conflict(
+            f"the stored spec of {'/'.join(key)} cannot be read ({place}: {first['msg']}); run the "
+            "same version of Harmony's operator and scaler"
+        ) from error
+
+
+def _away(error: SQLAlchemyError) -> Unavailable:
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return Unavailable(
+        f"Harmony's database cannot be read ({reason}); KEDA applies the ScaledObject's fallback "
+        "until it is back"
+    )
+
+
+@dataclass(slots=True)
+class Board:
+    """The fleet's facts as they were read last; what they advise is worked out for each `now`.
+
+    So an advice ends when its time is up, also while the database cannot be read.
+
+    Attributes:
+        facts: By workload.
+        read_at: When; None: never yet.
+    """
+
+    facts: dict[Key, Facts] = field(default_factory=dict)
+    read_at: datetime | None = None
+    _specs: dict[int, tuple[int, WorkloadSpec | None]] = field(default_factory=dict)
+    _shown: dict[Gauge, set[Key]] = field(default_factory=dict)
+
+    def refresh(self, deps: ScalerDeps) -> None:
+        """Read the whole fleet: one query, and one more where specs changed.
+
+        A spec that cannot be read leaves its workload out, and is said once.
+
+        Raises:
+            Unavailable: The database cannot be read; the facts stay as they were.
+        """
+        settings = deps.settings
+        try:
+            with unit_of_work(deps.engine) as work:
+                rows = repository.load_active(work.connection, settings.policy_version)
+                new = [row["id"] for row in rows if not self._is_known(row)]
+                loaded = repository.load_specs(work.connection, new) if new else {}
+        except SQLAlchemyError as error:
+            raise _away(error) from error
+        self._specs = {
+            row["id"]: (row["spec_version"], _readable(row, loaded[row["id"]]))
+            if row["id"] in loaded
+            else self._specs[row["id"]]
+            for row in rows
+        }
+        self.facts = {
+            (row["namespace"], row["name"]): to_facts(row, spec, settings.decision_ttl_steps)
+            for row in rows
+            if (spec := self._specs[row["id"]][1]) is not None
+        }
+        self.read_at = deps.clock.now()
+
+    def _is_known(self, row: RowMapping) -> bool:
+        known = self._specs.get(row["id"])
+        return known is not None and known[0] == row["spec_version"]
+
+    def activity(self, key: Key, now: datetime) -> bool:
+        """Whether the target of a workload should run.
+
+        Raises:
+            NotFound: The board does not have it.
+        """
+        if key not in self.facts:
+            raise missing(key)
+        return advise(self.facts[key], now).is_active
+
+    def publish(self, now: datetime) -> None:
+        """Set the gauges; what is not known has no series, so nothing old is ever followed."""
+        counts: dict[Key, float] = {}
+        ends_s: dict[Key, float] = {}
+        for key, facts in self.facts.items():
+            advice = advise(facts, now)
+            if advice.count is not None:
+                counts[key] = advice.count
+            if advice.valid_until is not None:
+                ends_s[key] = advice.valid_until.timestamp()
+        self._show(telemetry.advised_replicas, counts)
+        self._show(telemetry.advice_expires_timestamp_seconds, ends_s)
+
+    def _show(self, gauge: Gauge, values: Mapping[Key, float]) -> None:
+        for key, value in values.items():
+            gauge.labels(*key).set(value)
+        for key in self._shown.get(gauge, set()) - values.keys():
+            gauge.remove(*key)
+        self._shown[gauge] = set(values)
+
+
+def _readable(row: RowMapping, stored: Mapping[str, Any]) -> WorkloadSpec | None:
+    try:
+        return _to_spec((row["namespace"], row["name"]), stored)
+    except Conflict as error:
+        log.warning("spec_unreadable", error=error.message)
+        return None

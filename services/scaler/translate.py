@@ -1,0 +1,101 @@
+"""Rows to facts, and a trigger's metadata to what is asked, pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+
+from sqlalchemy import RowMapping
+
+from services.kernel.domain import WorkloadSpec
+from services.kernel.errors import InvalidInput
+from services.scaler.plan import Facts, Newest, Seen
+
+AUTOSCALER = "autoscaler"
+WORKLOAD = "workload"
+TOLERANCE = "hpaTolerance"
+Key = tuple[str, str]
+"""Namespace and name of a workload."""
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_SHARE = re.compile(r"0(\.\d{1,6})?|1(\.0{1,6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a ScaledObject asks for.
+
+    Attributes:
+        tolerance: Tolerance of its HPA; 0: every change is seen.
+    """
+
+    key: Key
+    tolerance: Fraction = Fraction(0)
+
+
+def to_question(namespace: str, metadata: Mapping[str, str]) -> Question:
+    """Read the metadata of a trigger.
+
+    Args:
+        namespace: Of the ScaledObject.
+        metadata: The trigger's; keys of KEDA's own are left alone.
+
+    Raises:
+        InvalidInput: A key is missing or has a value that cannot be used.
+    """
+    workload, autoscaler = metadata.get(WORKLOAD, ""), metadata.get(AUTOSCALER, "")
+    if bool(workload) == bool(autoscaler):
+        given = "both are given" if workload else "neither is given"
+        raise InvalidInput(
+            f"metadata of the trigger needs {AUTOSCALER} (name of a GPUAutoscaler in the "
+            f"ScaledObject's namespace) or {WORKLOAD} (namespace/name): {given}"
+        )
+    if workload:
+        place, _, name = workload.partition("/")
+        key, said = (place, name), f"metadata.{WORKLOAD}={workload!r}"
+    else:
+        key, said = (namespace, autoscaler), f"namespace={namespace!r}, {AUTOSCALER}={autoscaler!r}"
+    if not all(_NAME.fullmatch(part) for part in key):
+        raise InvalidInput(f"{said} must be the namespace and the name of a GPUAutoscaler")
+    return Question(key, _tolerance(metadata.get(TOLERANCE, "0")))
+
+
+def _tolerance(text: str) -> Fraction:
+    if not _SHARE.fullmatch(text):
+        raise InvalidInput(
+            f'metadata.{TOLERANCE}={text!r} must be the HPA\'s tolerance, from "0" to "1", e.g. '
+            '"0.1", the default of Kubernetes'
+        )
+    return Fraction(text)
+
+
+def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> Facts:
+    """Facts from a row of the repository.
+
+    Args:
+        row: Of the workload, its newest decision, action and replica state.
+        spec: Its spec.
+        ttl_steps: Steps for which a sight of the target is good, as a decision is.
+    """
+    return Facts(row["namespace"], row["name"], spec, _newest(row), _seen(row, ttl_steps))
+
+
+def _newest(row: RowMapping) -> Newest | None:
+    if row["decision_id"] is None:
+        return None
+    return Newest(
+        row["decision_id"],
+        row["desired_replicas"],
+        row["valid_until"],
+        row["result"] or "",
+        row["result_reason"] or "",
+    )
+
+
+def _seen(row: RowMapping, ttl_steps: int) -> Seen | None:
+    if row["observed_at"] is None:
+        return None
+    age = timedelta(seconds=row["step_s"] * ttl_steps)
+    return Seen(row["spec_replicas"], row["observed_at"], row["observed_at"] + age)
