@@ -226,7 +226,15 @@ def test_a_pass_of_an_earlier_term_does_not_go_on_in_a_later_one(bench: Bench, p
         pair.a.keeper.turn()
         assert pair.a.keeper.term() == 2
 
-    pair.a.before_list("Node", meanwhile)
+    patch = pair.a.kube.patch_scale
+    todo = [meanwhile]
+
+    def wait_then_patch(*arguments: Any) -> Any:
+        if todo:
+            todo.pop()()
+        return patch(*arguments)
+
+    pair.a.kube.patch_scale = wait_then_patch  # type: ignore[method-assign]
     pair.a.loop.reconcile_once()
     assert bench.lab.replicas("llama") == 8
     assert bench.results() == [(old, 1, "applied"), (newer[0], 1, "applied")]
