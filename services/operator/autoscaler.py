@@ -15,10 +15,13 @@ PAUSED_UNTIL = f"{GROUP}/paused-until"
 PAUSED_SCALE_IN = f"{GROUP}/paused-scale-in"
 PAUSED_SCALE_OUT = f"{GROUP}/paused-scale-out"
 APPROVED_DECISION = f"{GROUP}/approved-decision"
+APPROVED_BY = f"{GROUP}/approved-by"
 KIND_LABEL = f"{GROUP}/kind"
 
 Key = tuple[str, str]
 """Namespace and name."""
+TargetKey = tuple[str, str, str, str]
+"""API group, kind, namespace and name: versions of a group hold the same objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,26 @@ class Target:
         """`Kind/name`, as messages spell it."""
         return f"{self.kind}/{self.name}"
 
+    @property
+    def key(self) -> TargetKey:
+        """How it is told from others."""
+        group, slash, _ = self.api_version.rpartition("/")
+        return group if slash else "", self.kind, self.namespace, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What is held, and until when (None: until it is taken away)."""
+    """What is held, and until when (None: until it is taken away).
+
+    Attributes:
+        problem: Why an annotation cannot be read; everything is held then.
+    """
 
     is_all: bool = False
     is_scale_in: bool = False
     is_scale_out: bool = False
     until: datetime | None = None
+    problem: str = ""
 
     def holds(self, from_replicas: int, to_replicas: int, now: datetime) -> bool:
         """Whether a change from `from_replicas` to `to_replicas` is held at `now`."""
@@ -71,11 +85,13 @@ class ApprovalRule:
         decision_id: Decision that a human approved by annotation.
         expire_after_s: How long after its making an approved decision may still be applied.
         auto_replicas: Largest change that needs no approval.
+        approved_by: Who approved it, as the annotation says; empty: it does not.
     """
 
     decision_id: int | None = None
     expire_after_s: float = 900.0
     auto_replicas: int = 0
+    approved_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

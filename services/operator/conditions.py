@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.operator.autoscaler import Autoscaler
-from services.operator.plan import Decision, Situation, bounds
+from services.kernel.domain.schedules import bounds_at, freeze_at
+from services.operator.autoscaler import APPROVED_DECISION, Autoscaler
+from services.operator.plan import Decision, Result, Situation
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
@@ -45,6 +46,7 @@ class Facts:
     Attributes:
         newest: Newest decision; None: there is none.
         details: None: not read yet.
+        last_result: What became of the newest decision; empty: nothing yet.
         step_s: Length of a step.
         stale_after_s: Age at which metrics are stale.
     """
@@ -55,6 +57,7 @@ class Facts:
     details: Details | None
     step_s: float
     stale_after_s: float
+    last_result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def find(facts: Facts, now: datetime) -> list[Finding]:
         _metrics(facts, now),
         _forecast(facts),
         _decision(facts, now),
-        _limited(facts),
+        _limited(facts, now),
         _fallback(facts),
         _paused(facts, now),
         _budget(facts),
@@ -97,6 +100,9 @@ def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
     if found["DecisionActive"].status != TRUE:
         decision = found["DecisionActive"]
         return Finding("Ready", FALSE, decision.reason, decision.message)
+    pause = facts.autoscaler.pause
+    if pause.problem:
+        return Finding("Ready", FALSE, "InvalidAnnotation", pause.problem)
     missing = facts.autoscaler.missing_class
     if missing and spec is not None:
         message = (
@@ -109,9 +115,10 @@ def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
 
 
 def _target(facts: Facts) -> Finding:
-    target = facts.autoscaler.target
-    if facts.situation.replicas is None:
-        return Finding("TargetResolved", FALSE, "TargetNotFound", facts.situation.target_problem)
+    target, situation = facts.autoscaler.target, facts.situation
+    if situation.replicas is None:
+        status = FALSE if situation.is_target_known else UNKNOWN
+        return Finding("TargetResolved", status, situation.target_reason, situation.target_problem)
     return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
 
 
@@ -148,6 +155,17 @@ def _decision(facts: Facts, now: datetime) -> Finding:
             "the target is left as it is; check the decision service and its queue"
         )
         return Finding("DecisionActive", FALSE, "DecisionExpired", message)
+    if facts.last_result == Result.AWAITING_APPROVAL:
+        ends_at = newest.decided_at + timedelta(seconds=facts.situation.approval.expire_after_s)
+        if now >= ends_at:
+            message = f"nobody approved decision {newest.id} in time; the next one asks again"
+            return Finding("DecisionActive", TRUE, "ApprovalExpired", message)
+        message = (
+            f"decision {newest.id} ({facts.situation.replicas} -> {newest.desired} replicas) waits "
+            f"until {ends_at:%Y-%m-%dT%H:%M:%SZ} for the annotation "
+            f"{APPROVED_DECISION}={newest.id}"
+        )
+        return Finding("DecisionActive", TRUE, "AwaitingApproval", message)
     return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}")
 
 
@@ -155,22 +173,51 @@ def _mode(facts: Facts) -> str:
     return "unknown" if facts.situation.spec is None else facts.situation.spec.mode
 
 
-def _limited(facts: Facts) -> Finding:
-    newest, spec = facts.newest, facts.situation.spec
+def _limited(facts: Facts, now: datetime) -> Finding:
+    newest, situation = facts.newest, facts.situation
+    spec = situation.spec
+    if situation.failure:
+        reason = "QuotaExceeded" if "exceeded quota" in situation.failure else "FailedCreate"
+        message = f"pods cannot be created: {situation.failure}"
+        return Finding("ScalingLimited", TRUE, reason, message)
     if newest is None or spec is None:
         return Finding("ScalingLimited", UNKNOWN, "NoDecision")
-    low, high = bounds(spec)
+    is_scale_in = situation.replicas is not None and newest.desired < situation.replicas
+    if situation.rollout and is_scale_in:
+        message = f"scaling in waits for the roll-out to end: {situation.rollout}"
+        return Finding("ScalingLimited", TRUE, "RolloutInProgress", message)
+    frozen = freeze_at(spec, now)
+    if frozen is not None and newest.desired != newest.raw:
+        message = f"schedule {frozen[1]} freezes {frozen[0]}; {newest.raw} replicas are wanted"
+        return Finding("ScalingLimited", TRUE, "FrozenBySchedule", message)
+    return _bounded(newest, situation, bounds_at(spec, now))
+
+
+def _bounded(newest: Decision, situation: Situation, allowed: tuple[int, int]) -> Finding:
+    low, high = allowed
     if newest.desired < newest.raw and newest.desired == high:
         message = f"{newest.raw} replicas are wanted; raise maxReplicas={high} to allow them"
         return Finding("ScalingLimited", TRUE, "TooManyReplicas", message)
     if newest.desired > newest.raw and newest.desired == low:
         message = f"{newest.raw} replicas would do; minReplicas={low} keeps more"
         return Finding("ScalingLimited", TRUE, "TooFewReplicas", message)
+    if newest.desired < newest.raw and newest.binding_constraint == "schedulable":
+        return _short_of_gpus(newest, situation)
     if newest.desired != newest.raw:
         reason = _camel(newest.binding_constraint or newest.reason)
         message = f"{newest.raw} replicas are wanted, {newest.desired} decided: {newest.reason}"
         return Finding("ScalingLimited", TRUE, reason, message)
     return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
+
+
+def _short_of_gpus(newest: Decision, situation: Situation) -> Finding:
+    wanted = f"{newest.raw} replicas are wanted, GPUs are there for {newest.desired}"
+    if situation.limit.startswith("ResourceQuota/"):
+        message = f"{wanted}: raise {situation.limit} to allow more"
+        return Finding("ScalingLimited", TRUE, "QuotaExceeded", message)
+    gpu_type = "" if situation.spec is None else f" {situation.spec.gpu_type}"
+    message = f"{wanted}: no node that takes its pods has free{gpu_type} GPUs; add nodes"
+    return Finding("ScalingLimited", TRUE, "InsufficientGPUs", message)
 
 
 def _fallback(facts: Facts) -> Finding:
@@ -184,6 +231,9 @@ def _fallback(facts: Facts) -> Finding:
 
 def _paused(facts: Facts, now: datetime) -> Finding:
     pause = facts.autoscaler.pause
+    if pause.problem:
+        message = f"nothing is applied until it can be read: {pause.problem}"
+        return Finding("Paused", TRUE, "UnreadableAnnotation", message)
     if pause.is_active(now):
         until = "until the annotation is taken away"
         if pause.until is not None:

@@ -47,15 +47,37 @@ _WATCHED = {
     "Conflict": ("Warning", "Conflict", "ConflictResolved"),
     "BudgetExhausted": ("Warning", "BudgetExhausted", "BudgetRecovered"),
 }
+"""Conditions that are bad news while they hold: kind of Event, reason at the begin and the end."""
+_NEEDED = {
+    "TargetResolved": ("FailedGetScale", "TargetFound"),
+    "MetricsFresh": ("MetricsUnavailable", "MetricsAvailable"),
+}
+"""Conditions that are bad news while they do not hold."""
+_SCARCE = ("QuotaExceeded", "InsufficientGPUs", "FailedCreate")
 
 
 def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
+    if new["type"] in _NEEDED:
+        return _loss(old, new)
+    if new["type"] == "ScalingLimited":
+        is_news = new["reason"] in _SCARCE and old.get("reason") != new["reason"]
+        return Notice("Warning", "ResourceConstrained", new["message"]) if is_news else None
     kind, began, ended = _WATCHED.get(new["type"], ("", "", ""))
     if not kind or new["status"] == "Unknown" or old.get("status") == new["status"]:
         return None
     if new["status"] == "True":
         return Notice(kind, began, new["message"] or new["reason"])
     return Notice("Normal", ended, new["reason"]) if old.get("status") == "True" else None
+
+
+def _loss(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
+    lost, found = _NEEDED[new["type"]]
+    was_there = old.get("status") != "False"
+    is_known = bool(old) or new["type"] == "TargetResolved"  # metrics are missing at first
+    if new["status"] == "False" and was_there and is_known:
+        return Notice("Warning", lost, new["message"])
+    is_back = new["status"] == "True" and not was_there
+    return Notice("Normal", found, new["message"] or new["reason"]) if is_back else None
 
 
 def to_event(autoscaler: Autoscaler, notice: Notice, now: datetime) -> Status:

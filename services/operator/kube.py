@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from services.operator.autoscaler import Target
+from services.operator.autoscaler import Target, TargetKey
+from services.operator.kube_discovery import Discovery, ServedKind
 from services.operator.kube_http import Call, KubeError, KubeHttp
 from services.operator.schemas import API_VERSION
 
@@ -20,10 +21,15 @@ _ABSENT_FOR_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The `/scale` subresource of a target."""
+    """The `/scale` subresource of a target.
+
+    Attributes:
+        selector: Which pods are its replicas, as far as it says so.
+    """
 
     replicas: int
     resource_version: str
+    selector: str = ""
 
 
 class Kube(Protocol):
@@ -36,6 +42,14 @@ class Kube(Protocol):
 
     def list_objects(self, kind: str) -> list[Object]:
         """All objects of a kind named in `PATHS`; none where the cluster lacks the kind."""
+        ...
+
+    def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
+        """How a kind is served; None: it is not."""
+        ...
+
+    def list_kind(self, kind: ServedKind) -> list[Object]:
+        """All objects of a kind, in every namespace."""
         ...
 
     def get_scale(self, target: Target) -> Scale:
@@ -52,6 +66,10 @@ class Kube(Protocol):
 
     def patch_budget_status(self, name: str, status: Object) -> None:
         """Replace fields of a GPUBudget's status."""
+        ...
+
+    def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
+        """Set annotations of a pod; None takes one away."""
         ...
 
     def post_event(self, namespace: str, event: Object) -> None:
@@ -85,12 +103,12 @@ PATHS: dict[str, Collection] = {
     "ReplicaSet": Collection("replicasets", "/apis/apps/v1"),
     "Pod": Collection("pods", "/api/v1"),
     "Node": Collection("nodes", "/api/v1"),
+    "ResourceQuota": Collection("resourcequotas", "/api/v1"),
     "HorizontalPodAutoscaler": Collection(
         "horizontalpodautoscalers", "/apis/autoscaling/v2", is_optional=True
     ),
     "ScaledObject": Collection("scaledobjects", "/apis/keda.sh/v1alpha1", is_optional=True),
 }
-TARGET_KINDS = ("Deployment", "StatefulSet")
 
 
 class KubeClient:
@@ -98,6 +116,7 @@ class KubeClient:
 
     def __init__(self, http: KubeHttp) -> None:
         self._http = http
+        self._discovery = Discovery(http)
         self._absent_until: dict[str, float] = {}
 
     @property
@@ -123,9 +142,27 @@ class KubeClient:
             return []
         return list(answer.get("items") or ())
 
+    def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
+        """How a kind is served; None: it is not.
+
+        Raises:
+            KubeError: It cannot be found out.
+        """
+        return self._discovery.find(api_version, kind)
+
+    def list_kind(self, kind: ServedKind) -> list[Object]:
+        """All objects of a kind, in every namespace.
+
+        Raises:
+            KubeError: They cannot be read; never because the kind is there but has none.
+        """
+        path = f"{kind.root}/{kind.resource}?resourceVersion=0"
+        answer = self._http.send(Call("list", kind.resource, path))
+        return list(answer.get("items") or ())
+
     def get_scale(self, target: Target) -> Scale:
         """Replicas that the target is asked to have."""
-        return _to_scale(self._http.send(Call("get", *_scale_path(target))))
+        return _to_scale(self._http.send(Call("get", *self._scale_path(target))))
 
     def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
         """Ask for `replicas`, provided that the target is still at `resource_version`.
@@ -134,8 +171,22 @@ class KubeClient:
             KubeError: A conflict when it is not; not repeated here when the outcome is unknown.
         """
         body = {"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}}
-        call = Call("patch", *_scale_path(target), body, MERGE_PATCH, is_repeatable=False)
+        call = Call("patch", *self._scale_path(target), body, MERGE_PATCH, is_repeatable=False)
         return _to_scale(self._http.send(call))
+
+    def _scale_path(self, target: Target) -> tuple[str, str]:
+        kind = self._discovery.find(target.api_version, target.kind)
+        if kind is None:
+            message = f"{target.api_version} {target.kind} is not served"
+            raise KubeError(404, "NotFound", message)
+        where = f"{kind.root}/namespaces/{quote(target.namespace)}/{kind.resource}"
+        return f"{kind.resource}/scale", f"{where}/{quote(target.name)}/scale"
+
+    def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
+        """Set annotations of a pod; None takes one away."""
+        path = f"{_join(PATHS['Pod'], namespace)}/{quote(name)}"
+        body = {"metadata": {"annotations": annotations}}
+        self._http.send(Call("patch", "pods", path, body, MERGE_PATCH))
 
     def patch_status(self, namespace: str, name: str, status: Object) -> None:
         """Replace fields of a GPUAutoscaler's status."""
@@ -161,39 +212,32 @@ def _join(where: Collection, namespace: str, query: str = "") -> str:
     return f"{where.root}{middle}/{where.resource}{query}"
 
 
-def _scale_path(target: Target) -> tuple[str, str]:
-    where = PATHS[target.kind]
-    path = f"{_join(where, target.namespace)}/{quote(target.name)}/scale"
-    return f"{where.resource}/scale", path
-
-
 def _to_scale(answer: Object) -> Scale:
     return Scale(
         int((answer.get("spec") or {}).get("replicas", 0)),
         str(answer["metadata"]["resourceVersion"]),
+        str((answer.get("status") or {}).get("selector") or ""),
     )
 
 
-def foreign_autoscalers(kube: Kube) -> dict[tuple[str, str, str], str]:
-    """Who else scales what: `Kind/name` of HPAs and ScaledObjects by (kind, namespace, name).
+def foreign_autoscalers(kube: Kube) -> dict[TargetKey, str]:
+    """Who else scales what: `Kind/name` of ScaledObjects and HPAs by what they scale.
+
+    A ScaledObject makes an HPA of its own: the one that a person wrote is named.
 
     Raises:
         KubeError: They cannot be read.
     """
-    found: dict[tuple[str, str, str], str] = {}
-    for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+    found: dict[TargetKey, str] = {}
+    for kind in ("ScaledObject", "HorizontalPodAutoscaler"):
         for resource in kube.list_objects(kind):
             reference = (resource.get("spec") or {}).get("scaleTargetRef") or {}
             metadata = resource["metadata"]
-            key = (
-                str(reference.get("kind", "Deployment")),
+            target = Target(
+                str(reference.get("apiVersion") or "apps/v1"),
+                str(reference.get("kind") or "Deployment"),
                 str(metadata["namespace"]),
                 str(reference.get("name", "")),
             )
-            found.setdefault(key, f"{kind}/{metadata['name']}")
+            found.setdefault(target.key, f"{kind}/{metadata['name']}")
     return found
-
-
-def list_targets(kube: Kube, kinds: Sequence[str]) -> dict[str, list[Object]]:
-    """Objects of each target kind in use, by kind."""
-    return {kind: kube.list_objects(kind) for kind in kinds}

@@ -18,7 +18,8 @@ from services.kernel.clock import Clock
 from services.kernel.settings import Settings
 from services.operator.autoscaler import Autoscaler, Key
 from services.operator.conditions import Details
-from services.operator.kube import Kube
+from services.operator.kube import Kube, Scale
+from services.operator.ownership import Owner
 from services.operator.plan import Decision
 from services.operator.snapshot import Replicas
 from services.operator.status import Done
@@ -50,6 +51,14 @@ class Translated:
     spec: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownScale:
+    """The `/scale` of a target as of a version of the target."""
+
+    resource_version: str
+    scale: Scale
+
+
 @dataclass(slots=True)
 class Watermark:
     """Up to which id all decisions have been seen.
@@ -76,6 +85,8 @@ class Memory:
     Attributes:
         specs: Stored spec of each workload with its version.
         starts: Pods seen and not gone; None: to be read from the database.
+        links: Owners by the uid of what they own, by kind of the latter.
+        scales: Scales of targets of custom kinds, by the target's uid.
         newest: Newest decision of each workload; None: to be read from the database.
         states: Step and replicas of the newest stored snapshot of each workload.
         unwritten: Action rows whose transaction failed after the target was patched.
@@ -88,7 +99,8 @@ class Memory:
     translated: dict[str, Translated] = field(default_factory=dict)
     specs: dict[int, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     starts: dict[str, KnownStart] | None = None
-    replica_set_owners: dict[str, str] = field(default_factory=dict)
+    links: dict[str, dict[str, Owner | None]] = field(default_factory=dict)
+    scales: dict[str, KnownScale] = field(default_factory=dict)
     newest: dict[int, Decision] | None = None
     states: dict[int, tuple[datetime, Replicas, int]] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.autoscaler import ApprovalRule, Pause
 
 MAX_ATTEMPTS = 5
@@ -69,16 +70,27 @@ class Situation:
     Attributes:
         spec: None when `problem` says what is wrong with the autoscaler.
         replicas: Replicas in the target's spec; None when the target does not exist.
+        target_problem: Why there are none, and what to do.
+        target_reason: The same in one word.
+        is_target_known: False when it could not be found out whether there is a target.
         conflict: Who else scales the target; empty when nobody does.
         is_conflict_known: False when the other autoscalers could not be read.
+        rollout: How far a roll-out of the target is; empty when none is under way.
+        failure: Why the target's pods cannot be created; empty when they can.
+        limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
     """
 
     spec: WorkloadSpec | None
     replicas: int | None
     problem: str = ""
     target_problem: str = ""
+    target_reason: str = "TargetNotFound"
+    is_target_known: bool = True
     conflict: str = ""
     is_conflict_known: bool = True
+    rollout: str = ""
+    failure: str = ""
+    limit: str = ""
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
 
@@ -88,6 +100,9 @@ class PlannedAction:
     """One action: what will be, or has been, done about a decision.
 
     `result` is `applied` while the patch is still to be made.
+
+    Attributes:
+        approved_by: Who approved it, where somebody had to.
     """
 
     decision: Decision
@@ -95,6 +110,7 @@ class PlannedAction:
     reason: str
     from_replicas: int | None = None
     to_replicas: int | None = None
+    approved_by: str = ""
 
     @property
     def is_patch(self) -> bool:
@@ -109,13 +125,6 @@ class PlannedAction:
     def failed(self, result: Result, reason: str) -> PlannedAction:
         """The same action with another result."""
         return replace(self, result=result, reason=reason)
-
-
-def bounds(spec: WorkloadSpec) -> tuple[int, int]:
-    """Widest bounds that the spec and its schedules allow; the decision knows the hour."""
-    lows = [s.min_replicas for s in spec.schedules if s.min_replicas is not None]
-    highs = [s.max_replicas for s in spec.schedules if s.max_replicas is not None]
-    return min([spec.min_replicas, *lows]), max([spec.max_replicas, *highs])
 
 
 def plan(
@@ -180,36 +189,37 @@ def decide_action(decision: Decision, situation: Situation, now: datetime) -> Pl
     if situation.spec is None:
         return _held(decision, Result.FAILED, f"invalid spec: {situation.problem}", situation)
     if situation.replicas is None:
-        return _held(decision, Result.TARGET_MISSING, situation.target_problem, situation)
-    to_replicas, note = _within_bounds(decision, situation.spec)
+        is_missing = situation.is_target_known
+        result = Result.TARGET_MISSING if is_missing else Result.FAILED
+        return _held(decision, result, situation.target_problem, situation)
+    to_replicas, note = _within_bounds(decision, situation.spec, now)
     action = PlannedAction(
         decision, Result.APPLIED, decision.reason, situation.replicas, to_replicas
     )
     if situation.spec.mode == "Advisory":
         return action.failed(Result.ADVISORY, f"mode Advisory applies nothing{note}")
-    held = _hold(action, situation, now)
+    held = _hold(action, situation, situation.spec, now)
     if held is not None:
         return held
-    if note:
-        return replace(action, reason=f"{decision.reason}{note}")
-    return action
+    if is_approved(decision, situation, now):
+        action = replace(action, approved_by=situation.approval.approved_by)
+    return replace(action, reason=f"{decision.reason}{note}")
 
 
-def _within_bounds(decision: Decision, spec: WorkloadSpec) -> tuple[int, str]:
-    low, high = bounds(spec)
+def _within_bounds(decision: Decision, spec: WorkloadSpec, now: datetime) -> tuple[int, str]:
+    low, high = bounds_at(spec, now)
     to_replicas = min(max(decision.desired, low), high)
-    note = (
-        ""
-        if to_replicas == decision.desired
-        else (f"; {decision.desired} replicas are outside {low}..{high}, which changed since")
-    )
-    return to_replicas, note
+    if to_replicas == decision.desired:
+        return to_replicas, ""
+    why = f"{decision.desired} replicas are outside {low}..{high}, which changed since"
+    return to_replicas, f"; {why}"
 
 
-def _hold(action: PlannedAction, situation: Situation, now: datetime) -> PlannedAction | None:
+def _hold(
+    action: PlannedAction, situation: Situation, spec: WorkloadSpec, now: datetime
+) -> PlannedAction | None:
     """The action that refuses to patch, or None when nothing speaks against the patch."""
     current, to_replicas = action.from_replicas or 0, action.to_replicas or 0
-    spec = situation.spec
     if not situation.is_conflict_known:
         return action.failed(
             Result.FAILED, "other autoscalers cannot be read, so none is ruled out"
@@ -218,17 +228,25 @@ def _hold(action: PlannedAction, situation: Situation, now: datetime) -> Planned
         return action.failed(Result.CONFLICT, f"{situation.conflict} scales the same target")
     if to_replicas == current:
         return action.failed(Result.UNCHANGED, f"the target has {current} replicas already")
-    if current == 0 and spec is not None and bounds(spec)[0] > 0:
+    if current == 0 and spec.min_replicas > 0:
         reason = "the target was scaled to zero by hand; give it replicas to go on"
         return action.failed(Result.PAUSED, reason)
     if situation.pause.holds(current, to_replicas, now):
         return action.failed(Result.PAUSED, _pause_reason(situation.pause, now))
-    if spec is not None and spec.mode == "Approval":
+    frozen = freeze_at(spec, now)
+    if frozen is not None and (frozen[0] == "Both" or to_replicas < current):
+        return action.failed(Result.PAUSED, f"schedule {frozen[1]} freezes {frozen[0]}")
+    if situation.rollout and to_replicas < current:
+        reason = f"scaling in waits for the roll-out to end: {situation.rollout}"
+        return action.failed(Result.PAUSED, reason)
+    if spec.mode == "Approval":
         return _ask(action, situation, now)
     return None
 
 
 def _pause_reason(pause: Pause, now: datetime) -> str:
+    if pause.problem:
+        return f"held: {pause.problem}"
     if pause.is_active(now):
         until = "" if pause.until is None else f" until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
         return f"paused by annotation{until}"

@@ -31,7 +31,7 @@ RIGHTS = (
     Right(GROUP, ("gpuautoscalers",), ("list", "watch")),
     Right(GROUP, ("slaclasses", "gpubudgets"), ("list",)),
     Right(GROUP, ("gpuautoscalers/status", "gpubudgets/status"), ("patch",)),
-    Right("", ("pods", "nodes"), ("list",)),
+    Right("", ("pods", "nodes", "resourcequotas"), ("list",)),
     Right("", ("events",), ("create",)),
     Right("apps", ("deployments", "statefulsets", "replicasets"), ("list",)),
     Right("apps", ("deployments/scale", "statefulsets/scale"), ("get", "patch")),
@@ -41,3 +41,14 @@ RIGHTS = (
     Right("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),
     Right("", ("namespaces",), ("list", "watch")),
 )
+
+FURTHER_RIGHTS = (
+    # marks of the pods to lose, before a scaling in; off with HARMONY_OPERATOR_DELETION_COST=false
+    Right("", ("pods",), ("patch",)),
+    # targets of other kinds than Deployment and StatefulSet; one pair for each kind in use
+    Right("apps", ("replicasets/scale",), ("get", "patch")),
+    Right("leaderworkerset.x-k8s.io", ("leaderworkersets",), ("list",)),
+    Right("leaderworkerset.x-k8s.io", ("leaderworkersets/scale",), ("get", "patch")),
+)
+"""Rights of features that can be switched off or left unused: without one of them the operator
+goes on, and says what it lacks."""

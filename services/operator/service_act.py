@@ -19,7 +19,7 @@ from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
 from services.operator.plan import Decision, PlannedAction, Result, Situation, decide_action, plan
 from services.operator.service_observe import View, situation_of
-from services.operator.snapshot import TargetState
+from services.operator.targets import TargetState
 
 log = structlog.get_logger("operator")
 

@@ -10,13 +10,19 @@ import structlog
 
 from services.kernel import telemetry
 from services.operator import kube as cluster
-from services.operator import snapshot, translate
-from services.operator.autoscaler import Autoscaler
+from services.operator import ownership, placement, quotas, service_targets, snapshot, translate
+from services.operator.autoscaler import Autoscaler, TargetKey
+from services.operator.gangs import to_gangs
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps, Translated
+from services.operator.ownership import LINK_KINDS, Links, PodIndex
+from services.operator.placement import FreeGpus
 from services.operator.plan import Situation
+from services.operator.quotas import Quota
 from services.operator.schemas import SLAClassSpec
-from services.operator.snapshot import FreeGpus, PodState, TargetState
+from services.operator.service_targets import Targets
+from services.operator.snapshot import PodState, Replicas
+from services.operator.targets import TargetState, missing
 
 log = structlog.get_logger("operator")
 
@@ -27,30 +33,68 @@ class View:
 
     Attributes:
         specs: `workloads.spec` of each autoscaler that can be used, by position.
-        targets: By (kind, namespace, name).
-        pods: By the uid of the owning target.
+        pod_uids: Uids of all living pods.
+        quotas: Tightest GPU quota by namespace; None: they could not be read.
         foreign: Who else scales what; None: could not be read.
         budgets: The `GPUBudget` objects; None: could not be listed.
     """
 
     autoscalers: list[Autoscaler]
     specs: list[Mapping[str, Any] | None]
-    targets: dict[tuple[str, str, str], TargetState]
-    pods: dict[str, list[PodState]]
+    targets: Targets
+    pods: PodIndex
     pod_uids: set[str]
     free: FreeGpus
-    foreign: Mapping[tuple[str, str, str], str] | None
+    foreign: Mapping[TargetKey, str] | None
+    quotas: Mapping[str, Quota] | None = field(default_factory=dict)
     rivals: Mapping[str, str] = field(default_factory=dict)
     budgets: list[cluster.Object] | None = field(default_factory=list)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
-        return self.targets.get(snapshot.target_key(autoscaler.target))
+        return self.targets.states.get(autoscaler.target.key)
+
+    def replicas_of(self, autoscaler: Autoscaler) -> list[PodState]:
+        """Replicas of the autoscaler's target: its pods, or groups of them."""
+        target = self.target_of(autoscaler)
+        if target is None:
+            return []
+        pods = self.pods_of(autoscaler)
+        return pods if target.gang_size == 1 else to_gangs(pods, target.gang_size)
 
     def pods_of(self, autoscaler: Autoscaler) -> list[PodState]:
-        """Pods that the autoscaler's target owns."""
+        """Pods of the autoscaler's target: those that it owns.
+
+        Where it owns none that can be seen, its scale's selector tells those whose owner cannot
+        be looked up.
+        """
         target = self.target_of(autoscaler)
-        return [] if target is None else self.pods.get(target.uid, [])
+        if target is None:
+            return []
+        owned = self.pods.owned_by(target.uid)
+        if owned or not target.selector:
+            return owned
+        return self.pods.selected(autoscaler.namespace, target.selector)
+
+    def room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
+        """GPUs that more replicas could have, and what holds back the rest.
+
+        Returns:
+            GPUs, None where neither nodes nor a quota tell; `nodes` or `ResourceQuota/NAME`.
+        """
+        spec, target = autoscaler.spec, self.target_of(autoscaler)
+        if spec is None:
+            return None, ""
+        shape = () if target is None else target.shape
+        on_nodes = self.free.schedulable(spec.gpu_type, spec.gpus_per_replica, shape)
+        quota = (self.quotas or {}).get(autoscaler.namespace)
+        if quota is None:
+            return on_nodes, "" if on_nodes is None else "nodes"
+        # pods that wait for a node count as used; they are served first all the same
+        by_quota = quota.free + replicas.pending * spec.gpus_per_replica
+        if on_nodes is None or by_quota < on_nodes:
+            return by_quota, f"ResourceQuota/{quota.name}"
+        return on_nodes, "nodes"
 
 
 def observe(deps: Deps) -> View:
@@ -66,20 +110,18 @@ def observe(deps: Deps) -> View:
         classes = translate.to_classes(kube.list_objects("SLAClass"))
     translated = _translate(deps, resources, classes)
     autoscalers = [entry.autoscaler for entry in translated]
-    kinds = [k for k in cluster.TARGET_KINDS if any(a.target.kind == k for a in autoscalers)]
-    targets: dict[tuple[str, str, str], TargetState] = {}
-    for kind, objects in cluster.list_targets(kube, kinds).items():
-        targets |= snapshot.to_target_states(objects, kind)
-    pods = _pods(deps) if autoscalers else []
-    nodes = snapshot.to_nodes(kube.list_objects("Node")) if autoscalers else []
+    found = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))
+    pods = _pods(deps, found.has_custom) if autoscalers else PodIndex()
+    nodes = placement.to_nodes(kube.list_objects("Node")) if autoscalers else []
     return View(
         autoscalers,
         [entry.spec for entry in translated],
-        targets,
-        snapshot.pods_by_owner(pods),
-        {pod.uid for pod in pods},
-        snapshot.free_gpus(nodes, pods),
+        found,
+        pods,
+        {pod.uid for pod in pods.every},
+        placement.free_gpus(nodes, pods.every),
         _foreign(deps) if autoscalers else {},
+        _quotas(deps) if autoscalers else {},
         rivals(autoscalers),
         _budgets(deps),
     )
@@ -112,14 +154,28 @@ def _translate(
     return list(found.values())
 
 
-def _pods(deps: Deps) -> list[PodState]:
-    resources = deps.kube.list_objects("Pod")
-    memory = deps.memory
-    if snapshot.unknown_replica_sets(resources, memory.replica_set_owners):
-        memory.replica_set_owners = snapshot.to_replica_set_owners(
-            deps.kube.list_objects("ReplicaSet")
-        )
-    return snapshot.to_pods(resources, memory.replica_set_owners)
+def _pods(deps: Deps, has_custom: bool) -> PodIndex:
+    """Living pods by owner; what stands between is listed when it is not known yet."""
+    resources = [pod for pod in deps.kube.list_objects("Pod") if snapshot.is_living(pod)]
+    known = deps.memory.links
+    for kind in LINK_KINDS if has_custom else LINK_KINDS[:1]:
+        if _links(deps).unknown(resources, (kind,)):
+            known[kind] = ownership.to_links(deps.kube.list_objects(kind))
+    given = ((snapshot.to_pod(pod), ownership.controller_of(pod)) for pod in resources)
+    return ownership.index(given, _links(deps))
+
+
+def _links(deps: Deps) -> Links:
+    return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
+
+
+def _quotas(deps: Deps) -> Mapping[str, Quota] | None:
+    try:
+        return quotas.to_quotas(deps.kube.list_objects("ResourceQuota"))
+    except KubeError as error:
+        log.warning("quotas_unreadable", error=error.message)
+        telemetry.reconcile_errors_total.labels("quotas_unreadable").inc()
+        return None
 
 
 def _budgets(deps: Deps) -> list[cluster.Object] | None:
@@ -131,7 +187,7 @@ def _budgets(deps: Deps) -> list[cluster.Object] | None:
         return None
 
 
-def _foreign(deps: Deps) -> Mapping[tuple[str, str, str], str] | None:
+def _foreign(deps: Deps) -> Mapping[TargetKey, str] | None:
     try:
         return cluster.foreign_autoscalers(deps.kube)
     except KubeError as error:
@@ -141,41 +197,45 @@ def _foreign(deps: Deps) -> Mapping[tuple[str, str, str], str] | None:
 
 
 def rivals(autoscalers: list[Autoscaler]) -> dict[str, str]:
-    """For each autoscaler but the oldest of a target: the oldest, which keeps the target."""
-    oldest: dict[tuple[str, str, str], Autoscaler] = {}
-    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.uid)):
-        oldest.setdefault(snapshot.target_key(autoscaler.target), autoscaler)
+    """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
+
+    Of two that are equally old, the one whose name comes first is the older; the mode does not
+    matter.
+    """
+    oldest: dict[TargetKey, Autoscaler] = {}
+    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
+        oldest.setdefault(autoscaler.target.key, autoscaler)
     found = {}
     for autoscaler in autoscalers:
-        first = oldest[snapshot.target_key(autoscaler.target)]
+        first = oldest[autoscaler.target.key]
         if first.uid != autoscaler.uid:
             found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
     return found
 
 
-def situation_of(view: View, autoscaler: Autoscaler) -> Situation:
-    """Everything that decides what may be done for an autoscaler."""
-    target = view.target_of(autoscaler)
-    key = snapshot.target_key(autoscaler.target)
+def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None = None) -> Situation:
+    """Everything that decides what may be done for an autoscaler.
+
+    Args:
+        view: The cluster.
+        autoscaler: One of its autoscalers.
+        replicas: Its replicas, where they have been counted: then what limits them is told too.
+    """
+    target, key = view.target_of(autoscaler), autoscaler.target.key
     conflict = view.rivals.get(autoscaler.uid, "") or (view.foreign or {}).get(key, "")
+    problem = view.targets.problems.get(key, missing(autoscaler.target))
     return Situation(
         spec=autoscaler.spec,
         replicas=None if target is None else target.replicas,
         problem=autoscaler.problem,
-        target_problem=_target_problem(autoscaler),
+        target_problem=problem.message,
+        target_reason=problem.reason,
+        is_target_known=problem.is_known,
         conflict=conflict,
         is_conflict_known=view.foreign is not None,
         pause=autoscaler.pause,
         approval=autoscaler.approval,
-    )
-
-
-def _target_problem(autoscaler: Autoscaler) -> str:
-    target = autoscaler.target
-    if target.kind not in cluster.TARGET_KINDS:
-        kinds = " or ".join(cluster.TARGET_KINDS)
-        return f"scaleTargetRef.kind={target.kind!r} is not supported; use a {kinds}"
-    return (
-        f"{target.label} does not exist in namespace {target.namespace}; "
-        "create it or correct scaleTargetRef"
+        rollout="" if target is None else target.rollout,
+        failure="" if target is None else target.failure,
+        limit="" if replicas is None else view.room(autoscaler, replicas)[1],
     )

@@ -131,17 +131,28 @@ def _keep_unreported(deps: Deps, findings: Findings) -> None:
 def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings) -> Outlook:
     workload_id = findings.ids.get(autoscaler.key, -1)
     details = deps.memory.details.get(workload_id)
-    settings = deps.settings
+    settings, newest = deps.settings, findings.newest.get(workload_id)
+    replicas = findings.replicas.get(autoscaler.key)
+    done = deps.memory.unreported.get(workload_id, ())
     facts = Facts(
         autoscaler,
-        situation_of(view, autoscaler),
-        findings.newest.get(workload_id),
+        situation_of(view, autoscaler, replicas),
+        newest,
         None if details is None else details[1],
         settings.step_s,
         settings.step_s * settings.stale_after_steps,
+        "" if newest is None else _last_result(newest, done, autoscaler),
     )
-    done = deps.memory.unreported.get(workload_id, ())
-    return Outlook(facts, findings.replicas.get(autoscaler.key), done)
+    return Outlook(facts, replicas, done)
+
+
+def _last_result(newest: Decision, done: Sequence[Done], autoscaler: Autoscaler) -> str:
+    """What became of the newest decision: now, as its status shows, or as it was stored."""
+    own = [item.action.result for item in done if item.action.decision.id == newest.id]
+    if own:
+        return str(own[-1])
+    shown = autoscaler.status.get("lastDecision") or {}
+    return str(shown.get("result", "")) if shown.get("id") == newest.id else newest.last_result
 
 
 def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:

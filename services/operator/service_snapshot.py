@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.operator import repository, snapshot
-from services.operator.autoscaler import Autoscaler, Key
+from services.operator.autoscaler import Key
 from services.operator.memory import Deps, KnownStart
 from services.operator.service_observe import View
 from services.operator.snapshot import PodState, Replicas
@@ -46,13 +46,14 @@ def take(
         target, workload_id = view.target_of(autoscaler), ids.get(autoscaler.key)
         if target is None or workload_id is None or autoscaler.spec is None:
             continue
-        replicas = snapshot.count_replicas(view.pods_of(autoscaler), now)
+        replicas = snapshot.count_replicas(view.replicas_of(autoscaler), now)
         found.replicas[autoscaler.key] = replicas
         before = deps.memory.states.get(workload_id)
         if before is not None and _is_same(before, (step_at, replicas, target.replicas)):
             continue
         found.states[workload_id] = (step_at, replicas, target.replicas)
-        rows.append(_row(workload_id, now, target.replicas, replicas, _free(view, autoscaler)))
+        room, _ = view.room(autoscaler, replicas)
+        rows.append(_row(workload_id, now, target.replicas, replicas, room))
     repository.store_states(connection, rows)
     _follow_starts(connection, deps, view, ids, found, now)
     return found
@@ -61,11 +62,6 @@ def take(
 def _is_same(before: tuple[datetime, Replicas, int], after: tuple[datetime, Replicas, int]) -> bool:
     counts = [(r.ready, r.starting, r.pending) for r in (before[1], after[1])]
     return before[0] == after[0] and before[2] == after[2] and counts[0] == counts[1]
-
-
-def _free(view: View, autoscaler: Autoscaler) -> int | None:
-    spec = autoscaler.spec
-    return None if spec is None else view.free.schedulable(spec.gpu_type, spec.gpus_per_replica)
 
 
 def _row(
@@ -97,7 +93,7 @@ def _follow_starts(
         workload_id = ids.get(autoscaler.key)
         if workload_id is None or autoscaler.spec is None:
             continue
-        for pod in view.pods_of(autoscaler):
+        for pod in view.replicas_of(autoscaler):
             before = known.get(pod.uid)
             after = _follow(pod, before, workload_id, autoscaler.spec.gpu_type)
             if after is None:

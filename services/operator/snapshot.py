@@ -1,56 +1,49 @@
-"""Lists of Kubernetes objects as JSON -> replicas, starts and free GPUs, pure.
-
-Pods are counted by owner reference (pod -> ReplicaSet -> Deployment), never by label, so that a
-pod of somebody else that happens to carry the same labels is not counted.
-"""
+"""Pods as JSON -> replicas and how long they have been starting, pure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-
-from services.operator.autoscaler import Target
 
 Object = Mapping[str, Any]
 
 GPU_RESOURCE = "nvidia.com/gpu"
-GPU_LABEL = "nvidia.com/gpu.product"
+COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+MARK_ANNOTATION = "scaling.harmony.dev/deletion-cost"
+"""Beside a cost that the operator set, with the same value."""
+SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
 _CLOCK_SKEW = timedelta(seconds=5)
 _FINISHED = {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True, slots=True)
-class TargetState:
-    """A scale target as it was listed."""
-
-    uid: str
-    resource_version: str
-    replicas: int
-
-
-@dataclass(frozen=True, slots=True)
 class PodState:
-    """One living pod.
+    """One living pod, or a group of pods that is one replica.
 
     Attributes:
         node: Where it is bound; empty while it waits for a node.
         gpus: GPUs that it holds once bound.
-        owner_uid: Its controller, or the controller's controller where that is known.
         ready_at: When it became ready, as far as it is ready.
         is_leaving: Its deletion has begun: it serves no more, but holds its GPUs until it is gone.
+        gang_size: Pods of the group that it is of; 0: it does not say.
+        deletion_cost: What scaling in goes by; None: none is set.
+        is_marked: The operator set that cost.
     """
 
     uid: str
+    namespace: str
     name: str
     node: str
     gpus: int
-    owner_uid: str
     created_at: datetime
     ready_at: datetime | None
     is_leaving: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    gang_size: int = 0
+    deletion_cost: int | None = None
+    is_marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,101 +61,52 @@ class Replicas:
     start_ages_s: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """GPUs of one node that takes pods."""
-
-    name: str
-    product: str
-    gpus: int
-
-
 def parse_kube_time(text: str) -> datetime:
     """A Kubernetes time stamp, aware UTC."""
     return datetime.fromisoformat(text)
 
 
-def to_target_states(
-    resources: Iterable[Object], kind: str
-) -> dict[tuple[str, str, str], TargetState]:
-    """Scale targets of one kind by (kind, namespace, name)."""
-    found = {}
-    for resource in resources:
-        metadata = resource["metadata"]
-        found[kind, str(metadata["namespace"]), str(metadata["name"])] = TargetState(
-            str(metadata["uid"]),
-            str(metadata["resourceVersion"]),
-            int(resource.get("spec", {}).get("replicas", 1)),
-        )
-    return found
+def is_living(resource: Object) -> bool:
+    """Whether a pod has not ended."""
+    return (resource.get("status") or {}).get("phase") not in _FINISHED
 
 
-def controller_of(resource: Object) -> tuple[str, str] | None:
-    """(kind, uid) of the controlling owner."""
-    for owner in resource["metadata"].get("ownerReferences") or ():
-        if owner.get("controller"):
-            return str(owner["kind"]), str(owner["uid"])
-    return None
-
-
-def unknown_replica_sets(pods: Iterable[Object], known: Mapping[str, str]) -> bool:
-    """Whether a pod's ReplicaSet has an owner that is not known yet."""
-    owners = (controller_of(pod) for pod in pods)
-    return any(owner and owner[0] == "ReplicaSet" and owner[1] not in known for owner in owners)
-
-
-def to_replica_set_owners(resources: Iterable[Object]) -> dict[str, str]:
-    """The uid of each ReplicaSet's Deployment, by the ReplicaSet's uid; its own uid without one."""
-    found = {}
-    for resource in resources:
-        uid = str(resource["metadata"]["uid"])
-        owner = controller_of(resource)
-        found[uid] = uid if owner is None else owner[1]
-    return found
-
-
-def to_pods(resources: Iterable[Object], replica_set_owners: Mapping[str, str]) -> list[PodState]:
-    """Living pods."""
-    found = []
-    for resource in resources:
-        status = resource.get("status") or {}
-        if status.get("phase") in _FINISHED:
-            continue
-        owner = controller_of(resource)
-        owner_uid = "" if owner is None else replica_set_owners.get(owner[1], owner[1])
-        found.append(_pod(resource, status, owner_uid))
-    return found
-
-
-def _pod(resource: Object, status: Object, owner_uid: str) -> PodState:
+def to_pod(resource: Object) -> PodState:
+    """One pod."""
     metadata, spec = resource["metadata"], resource.get("spec") or {}
+    annotations = metadata.get("annotations") or {}
     ready_at = None
-    for condition in status.get("conditions") or ():
+    for condition in (resource.get("status") or {}).get("conditions") or ():
         if condition["type"] == "Ready" and condition["status"] == "True":
             stamp = condition.get("lastTransitionTime") or metadata["creationTimestamp"]
             ready_at = parse_kube_time(stamp)
+    cost, mark = annotations.get(COST_ANNOTATION), annotations.get(MARK_ANNOTATION)
     return PodState(
         uid=str(metadata["uid"]),
+        namespace=str(metadata.get("namespace", "")),
         name=str(metadata["name"]),
         node=str(spec.get("nodeName") or ""),
-        gpus=sum(_gpus(container) for container in spec.get("containers") or ()),
-        owner_uid=owner_uid,
+        gpus=gpus_of(spec),
         created_at=parse_kube_time(metadata["creationTimestamp"]),
         ready_at=ready_at,
         is_leaving="deletionTimestamp" in metadata,
+        labels=metadata.get("labels") or {},
+        gang_size=_whole(annotations.get(SIZE_ANNOTATION)) or 0,
+        deletion_cost=_whole(cost),
+        is_marked=cost is not None and cost == mark,
     )
 
 
-def _gpus(container: Object) -> int:
-    limits = (container.get("resources") or {}).get("limits") or {}
-    return int(limits.get(GPU_RESOURCE, 0))
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.lstrip("-").isdigit() else None
 
 
-def pods_by_owner(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
-    """Pods by the uid of their owner."""
-    found: dict[str, list[PodState]] = defaultdict(list)
-    for pod in pods:
-        found[pod.owner_uid].append(pod)
+def gpus_of(spec: Object) -> int:
+    """GPUs that a pod specification asks for."""
+    found = 0
+    for container in spec.get("containers") or ():
+        limits = (container.get("resources") or {}).get("limits") or {}
+        found += int(limits.get(GPU_RESOURCE, 0))
     return found
 
 
@@ -187,69 +131,3 @@ def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:
         (starting if pod.node else pending).append(age_s)
     ages = (*sorted(starting, reverse=True), *sorted(pending, reverse=True))
     return Replicas(ready, len(starting), len(pending), ages)
-
-
-def to_nodes(resources: Iterable[Object]) -> list[NodeState]:
-    """Nodes with GPUs that are ready and not cordoned."""
-    found = []
-    for resource in resources:
-        status = resource.get("status") or {}
-        gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
-        if gpus == 0 or (resource.get("spec") or {}).get("unschedulable") or not _is_ready(status):
-            continue
-        metadata = resource["metadata"]
-        product = (metadata.get("labels") or {}).get(GPU_LABEL, "")
-        found.append(NodeState(str(metadata["name"]), str(product), gpus))
-    return found
-
-
-def _is_ready(status: Object) -> bool:
-    conditions = {c["type"]: c["status"] for c in status.get("conditions") or ()}
-    return bool(conditions.get("Ready", "True") == "True")
-
-
-def is_product(product: str, gpu_type: str) -> bool:
-    """Whether a node's `nvidia.com/gpu.product` is a GPU of `gpu_type`.
-
-    `NVIDIA-H100-80GB-HBM3` is an `H100`; `NVIDIA-L40S` is no `L4`.
-    """
-    wanted = gpu_type.upper()
-    return product.upper() == wanted or wanted in product.upper().split("-")
-
-
-@dataclass(frozen=True, slots=True)
-class FreeGpus:
-    """GPUs that no bound pod holds, per node."""
-
-    by_node: tuple[tuple[str, int], ...]
-    """(product, free GPUs) of each node."""
-
-    def schedulable(self, gpu_type: str, gpus_per_replica: int) -> int | None:
-        """Free GPUs of `gpu_type` that whole replicas can use; None where no node has the type.
-
-        A replica's GPUs are on one node: two nodes with three free GPUs each hold no replica of
-        four.
-        """
-        free = [gpus for product, gpus in self.by_node if is_product(product, gpu_type)]
-        if not free:
-            return None
-        return sum(gpus // gpus_per_replica * gpus_per_replica for gpus in free)
-
-
-def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
-    """What is left on each node.
-
-    Args:
-        nodes: Nodes that take pods.
-        pods: All pods of the cluster, those of others too.
-    """
-    held: dict[str, int] = defaultdict(int)
-    for pod in pods:
-        if pod.node:
-            held[pod.node] += pod.gpus
-    return FreeGpus(tuple((node.product, max(0, node.gpus - held[node.name])) for node in nodes))
-
-
-def target_key(target: Target) -> tuple[str, str, str]:
-    """(kind, namespace, name): how a target is looked up."""
-    return target.kind, target.namespace, target.name

@@ -112,7 +112,10 @@ def _decision(decision: Decision) -> Status:
 
 
 def _result(action: PlannedAction) -> Status:
-    return {"result": str(action.result), "resultReason": action.reason}
+    entry = {"result": str(action.result), "resultReason": action.reason}
+    if action.approved_by:
+        entry["approvedBy"] = action.approved_by
+    return entry
 
 
 def _add_action(status: Status, done: Done) -> None:

@@ -60,7 +60,7 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
     spec: WorkloadSpec | None = None
     pause, approval, problem, missing_class = Pause(), ApprovalRule(), "", ""
     try:
-        pause = to_pause(annotations)
+        pause = read_pause(annotations)
         written = schemas.GPUAutoscalerSpec.model_validate(raw_spec)
         approval = _approval(written, annotations)
         spec = _workload_spec(written, classes, pause, metadata.get("labels") or {})
@@ -89,6 +89,14 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         approval=approval,
         status=resource.get("status") or {},
     )
+
+
+def read_pause(annotations: Mapping[str, str]) -> Pause:
+    """What the annotations hold; one that cannot be read holds everything and says so."""
+    try:
+        return to_pause(annotations)
+    except ValueError as error:
+        return Pause(is_all=True, problem=str(error))
 
 
 def to_pause(annotations: Mapping[str, str]) -> Pause:
@@ -130,6 +138,7 @@ def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]
         int(text) if text else None,
         rule.expire_after_s,
         0 if automatic is None else automatic.replicas,
+        annotations.get(autoscaler.APPROVED_BY, "")[:253],
     )
 
 

@@ -270,9 +270,9 @@ def test_a_stateful_set_scales_too(bench: Bench) -> None:
     assert bench.lab.replicas("shards", kind="StatefulSet") == 4
 
 
-def test_a_kind_that_cannot_be_scaled_is_said(bench: Bench) -> None:
+def test_a_kind_that_is_not_served_is_said(bench: Bench) -> None:
     bench.lab.autoscale("odd", scaleTargetRef={"kind": "DaemonSet", "name": "odd"})
     bench.reconcile()
     ready = bench.lab.condition("odd", "Ready")
-    assert ready["status"] == "False"
-    assert "use a Deployment or StatefulSet" in ready["message"]
+    assert (ready["status"], ready["reason"]) == ("False", "KindNotServed")
+    assert "is not served by this cluster" in ready["message"]

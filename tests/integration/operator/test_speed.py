@@ -15,8 +15,9 @@ from tests.integration.operator.conftest import Bench
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 N_AUTOSCALERS, N_PODS_EACH = 24, 12
-LISTS = 6
-"""GPUAutoscalers, GPUBudgets, Deployments, pods, nodes, HPAs; every two minutes ScaledObjects."""
+LISTS = 7
+"""GPUAutoscalers, GPUBudgets, Deployments, pods, nodes, ResourceQuotas, HPAs; every two minutes
+ScaledObjects."""
 
 
 def test_a_pass_is_fast_and_asks_little(bench: Bench) -> None:

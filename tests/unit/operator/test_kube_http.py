@@ -141,10 +141,17 @@ def test_who_else_scales_what() -> None:
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "llama"}},
     }
     keda = {"metadata": {"namespace": "a", "name": "k"}, "spec": {"scaleTargetRef": {"name": "b"}}}
-    kube = KubeClient(Scripted([ok({"items": [hpa]}), ok({"items": [keda]})]))
+    other = {
+        "metadata": {"namespace": "serving", "name": "g"},
+        "spec": {"scaleTargetRef": {"apiVersion": "x.dev/v1", "kind": "Pool", "name": "llama"}},
+    }
+    of_keda = {"metadata": {"namespace": "a", "name": "keda-hpa-k"}, "spec": keda["spec"]}
+    hpas = ok({"items": [hpa, of_keda, other]})
+    kube = KubeClient(Scripted([ok({"items": [keda]}), hpas]))
     assert foreign_autoscalers(kube) == {
-        ("Deployment", "serving", "llama"): "HorizontalPodAutoscaler/h",
-        ("Deployment", "a", "b"): "ScaledObject/k",
+        ("apps", "Deployment", "serving", "llama"): "HorizontalPodAutoscaler/h",
+        ("x.dev", "Pool", "serving", "llama"): "HorizontalPodAutoscaler/g",
+        ("apps", "Deployment", "a", "b"): "ScaledObject/k",
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.operator.plan import MAX_ATTEMPTS, Decision, Result, Situation, bounds, plan
+from services.operator.plan import MAX_ATTEMPTS, Decision, Result, Situation, plan
 from tests.unit.operator.examples import NOW, STEP, decision, situation
 
 
@@ -72,12 +72,14 @@ def test_bounds_that_changed_since_are_kept_and_said() -> None:
     assert "20 replicas are outside 1..10" in action.reason
 
 
-def test_schedules_widen_the_bounds() -> None:
+def test_a_schedule_never_leaves_the_bounds_of_the_spec() -> None:
     schedule = {"name": "day", "startTime": "08:00", "endTime": "18:00", "maxReplicas": 30}
     wide = situation(4, schedules=[schedule])
-    assert wide.spec is not None
-    assert bounds(wide.spec) == (1, 30)
-    assert plan_one(decision(desired=20), wide).to_replicas == 20
+    assert plan_one(decision(desired=20), wide).to_replicas == 10
+    tight = situation(4, schedules=[{**schedule, "maxReplicas": 5}])
+    assert plan_one(decision(desired=20), tight).to_replicas == 5
+    zero = situation(4, schedules=[{**schedule, "minReplicas": 0}])
+    assert plan_one(decision(desired=0), zero).to_replicas == 1
 
 
 @pytest.mark.parametrize(

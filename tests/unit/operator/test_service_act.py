@@ -13,10 +13,13 @@ from services.operator.autoscaler import Target
 from services.operator.kube import Object, Scale
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps, Watermark
+from services.operator.ownership import PodIndex
+from services.operator.placement import FreeGpus
 from services.operator.plan import PlannedAction, Result
 from services.operator.service_act import Open, _Patch, act, remember
 from services.operator.service_observe import View
-from services.operator.snapshot import FreeGpus, TargetState
+from services.operator.service_targets import Targets
+from services.operator.targets import TargetState
 from services.operator.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, decision, resource, situation
 
@@ -168,8 +171,8 @@ def view(n: int) -> View:
         given_resource["metadata"] |= {"name": name, "uid": name}
         given_resource["spec"]["scaleTargetRef"]["name"] = name
         autoscalers.append(to_autoscaler(given_resource, {}))
-        targets["Deployment", "serving", name] = TargetState(name, "1", 4)
-    return View(autoscalers, [None] * n, targets, {}, set(), FreeGpus(()), {})
+        targets["apps", "Deployment", "serving", name] = TargetState(name, "1", 4)
+    return View(autoscalers, [None] * n, Targets(targets), PodIndex(), set(), FreeGpus(()), {})
 
 
 def test_once_the_server_is_away_the_rest_is_left_open_too() -> None:
@@ -205,7 +208,7 @@ def test_a_watermark_waits_a_minute_for_late_ids() -> None:
 def test_forgetting_keeps_what_must_still_be_written() -> None:
     ours = deps(FakeKube(4))
     ours.memory.unwritten = [("row",)]
-    ours.memory.replica_set_owners = {"a": "b"}
+    ours.memory.links = {"ReplicaSet": {"a": None}}
     ours.memory.forget()
     assert ours.memory.unwritten == [("row",)]
-    assert ours.memory.replica_set_owners == {}
+    assert ours.memory.links == {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.operator.schemas import SLAClassSpec
 from services.operator.translate import to_autoscaler, to_classes
-from tests.unit.operator.examples import resource
+from tests.unit.operator.examples import NOW, resource
 
 
 def test_everything_arrives() -> None:
@@ -160,16 +160,27 @@ def test_an_indicator_known_ahead_arrives_and_is_never_the_demand() -> None:
     ("annotations", "words"),
     [
         ({"paused": "yes"}, 'must be "true" or "false"'),
+        ({"paused-scale-in": "1"}, 'must be "true" or "false"'),
         ({"paused-until": "tomorrow"}, "annotation scaling.harmony.dev/paused-until"),
         ({"paused-until": "2026-01-05T18:00:00"}, "has no time zone"),
-        ({"approved-decision": "all"}, "must be the id of a decision"),
     ],
 )
-def test_an_annotation_that_cannot_be_read_holds(annotations: dict[str, str], words: str) -> None:
+def test_a_pause_that_cannot_be_read_holds_everything(
+    annotations: dict[str, str], words: str
+) -> None:
     named = {f"scaling.harmony.dev/{name}": value for name, value in annotations.items()}
     found = to_autoscaler(resource(named), {})
+    assert words in found.pause.problem
+    assert found.pause.holds(2, 3, NOW)
+    assert found.pause.holds(3, 2, NOW)
+    assert found.spec is not None
+    assert (found.spec.paused, found.spec.paused_until) == (True, None)
+
+
+def test_an_approval_that_cannot_be_read_approves_nothing() -> None:
+    found = to_autoscaler(resource({"scaling.harmony.dev/approved-decision": "all"}), {})
     assert found.spec is None
-    assert words in found.problem
+    assert "must be the id of a decision" in found.problem
 
 
 def test_pauses_reach_the_workload() -> None:

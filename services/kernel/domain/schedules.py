@@ -1,0 +1,56 @@
+"""Recurring windows of a workload: what holds at a moment, in the schedule's own time zone.
+
+A window is read off the wall clock of its zone. On the night when clocks go back, a window that
+contains the repeated hour lasts an hour longer; on the night when they go forward, what would lie
+in the skipped hour does not happen.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.kernel.domain.workload import ScheduleSpec, WorkloadSpec
+
+
+def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
+    """Whether a window holds `now`; one that ends before it starts runs past midnight.
+
+    Args:
+        schedule: The window.
+        now: Aware.
+    """
+    try:
+        local = now.astimezone(ZoneInfo(schedule.timezone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    clock = f"{local:%H:%M}"
+    today = local.weekday() in schedule.days_of_week
+    if schedule.start_time < schedule.end_time:
+        return today and schedule.start_time <= clock < schedule.end_time
+    yesterday = (local - timedelta(days=1)).weekday() in schedule.days_of_week
+    return (today and clock >= schedule.start_time) or (yesterday and clock < schedule.end_time)
+
+
+def bounds_at(spec: WorkloadSpec, now: datetime) -> tuple[int, int]:
+    """Replicas allowed `now`: the strictest window wins, none leaves the workload's own bounds."""
+    active = [schedule for schedule in spec.schedules if is_in_force(schedule, now)]
+    lows = [s.min_replicas for s in active if s.min_replicas is not None]
+    highs = [s.max_replicas for s in active if s.max_replicas is not None]
+    low = _clamped(max(lows), spec) if lows else spec.min_replicas
+    high = _clamped(min(highs), spec) if highs else spec.max_replicas
+    return min(low, high), high
+
+
+def _clamped(count: int, spec: WorkloadSpec) -> int:
+    return min(max(count, spec.min_replicas), spec.max_replicas)
+
+
+def freeze_at(spec: WorkloadSpec, now: datetime) -> tuple[Literal["ScaleDown", "Both"], str] | None:
+    """What is frozen `now` and the name of the schedule that says so; None: nothing is."""
+    found = [s for s in spec.schedules if s.freeze is not None and is_in_force(s, now)]
+    for schedule in sorted(found, key=lambda s: s.freeze != "Both"):
+        assert schedule.freeze is not None, "only those that freeze are found"
+        return schedule.freeze, schedule.name
+    return None

@@ -1,0 +1,126 @@
+"""Finding scale targets: one LIST per kind in use, and `/scale` of what only that can tell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.kernel import telemetry
+from services.operator import targets
+from services.operator.autoscaler import Target, TargetKey
+from services.operator.kube_discovery import WELL_KNOWN, ServedKind
+from services.operator.kube_http import KubeError
+from services.operator.memory import Deps, KnownScale
+from services.operator.targets import Object, Problem, TargetState
+
+log = structlog.get_logger("operator")
+
+_AWAY = 0
+
+
+@dataclass(slots=True)
+class Targets:
+    """Targets that were found, and why the others were not.
+
+    Attributes:
+        has_custom: Some are of kinds whose pods may be several owners away.
+    """
+
+    states: dict[TargetKey, TargetState] = field(default_factory=dict)
+    problems: dict[TargetKey, Problem] = field(default_factory=dict)
+    has_custom: bool = False
+
+
+def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
+    """Look up every target.
+
+    A kind that cannot be read costs its own targets only; an API server that is away, the pass.
+
+    Raises:
+        KubeError: The API server is away, or Deployments or StatefulSets cannot be read.
+    """
+    by_kind: dict[tuple[str, str], set[Target]] = defaultdict(set)
+    for target in wanted:
+        by_kind[target.api_version, target.kind].add(target)
+    found, seen = Targets(), set[str]()
+    for (api_version, kind), group in sorted(by_kind.items()):
+        problem = _find_kind(deps, api_version, kind, group, found, seen)
+        for target in group if problem is not None else ():
+            assert problem is not None, "the loop is empty without one"
+            found.problems[target.key] = problem
+    deps.memory.scales = {uid: s for uid, s in deps.memory.scales.items() if uid in seen}
+    return found
+
+
+def _find_kind(
+    deps: Deps, api_version: str, kind: str, group: set[Target], found: Targets, seen: set[str]
+) -> Problem | None:
+    """Look up the targets of one kind; what is wrong with all of them, if anything is."""
+    try:
+        served = deps.kube.find_kind(api_version, kind)
+    except KubeError as error:
+        return _trouble(error, "discovery")
+    if served is None:
+        return targets.not_served(next(iter(group)))
+    if not served.has_scale or not served.is_namespaced:
+        return targets.not_scalable(served)
+    is_well_known = (api_version, kind) in WELL_KNOWN
+    found.has_custom |= not is_well_known
+    try:
+        kube = deps.kube
+        resources = kube.list_objects(kind) if is_well_known else kube.list_kind(served)
+    except KubeError as error:
+        if is_well_known and error.status != 403:
+            raise
+        problem = _trouble(error, served.resource)
+        return targets.forbidden(served, error.message) if error.status == 403 else problem
+    names = {(target.namespace, target.name): target for target in group}
+    for resource in resources:
+        metadata = resource["metadata"]
+        target = names.pop((str(metadata["namespace"]), str(metadata["name"])), None)
+        if target is None:
+            continue
+        if is_well_known:
+            found.states[target.key] = targets.to_target_state(resource)
+        else:
+            seen.add(str(metadata["uid"]))
+            _read_scale(deps, served, target, resource, found)
+    for target in names.values():
+        found.problems[target.key] = targets.missing(target)
+    return None
+
+
+def _read_scale(
+    deps: Deps, served: ServedKind, target: Target, resource: Object, found: Targets
+) -> None:
+    """A target of which only `/scale` knows where the replicas are; read when it changed."""
+    metadata = resource["metadata"]
+    uid, version = str(metadata["uid"]), str(metadata["resourceVersion"])
+    known = deps.memory.scales.get(uid)
+    if known is None or known.resource_version != version:
+        try:
+            scale = deps.kube.get_scale(target)
+        except KubeError as error:
+            problem = _trouble(error, f"{served.resource}/scale")
+            if error.status == 403:
+                problem = targets.forbidden(served, error.message)
+            elif error.is_missing:
+                problem = targets.missing(target)
+            found.problems[target.key] = problem
+            return
+        known = KnownScale(version, scale)
+        deps.memory.scales[uid] = known
+    found.states[target.key] = targets.to_target_state(
+        resource, known.scale.replicas, known.scale.selector
+    )
+
+
+def _trouble(error: KubeError, what: str) -> Problem:
+    if error.status == _AWAY:
+        raise error
+    telemetry.reconcile_errors_total.labels("target_unreadable").inc()
+    log.warning("target_unreadable", what=what, error=error.message)
+    return targets.unreadable(error.message)
