@@ -236,8 +236,7 @@ class LeaseKeeper:
                 raise
             self._elector = self._elector.failed()
             self._read()
-            if self._elector.sent_s is not None:  # ours after all: an answer was lost
-                self._write()
+            self._write()  # ours after all, an answer was lost; or released, or run out
 
     def _read(self) -> None:
         record, version = self._store.read()
