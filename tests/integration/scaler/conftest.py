@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -104,12 +104,16 @@ class Rows:
 
     def see(self, workload_id: int, replicas: int) -> None:
         """The operator saw the target at this count."""
+        self.see_all([workload_id], replicas)
+
+    def see_all(self, ids: Sequence[int], replicas: int) -> None:
         columns = ("workload_id", "observed_at", "spec_replicas", "ready_replicas")
         columns += ("starting_replicas", "pending_replicas", "start_ages_s")
-        row = (workload_id, self.clock.now(), replicas, replicas, 0, 0, [])
+        now = self.clock.now()
+        rows = [(workload_id, now, replicas, replicas, 0, 0, []) for workload_id in ids]
         target = CopyTarget(schema.replica_states, columns)
         with unit_of_work(self.engine) as work:
-            copy_rows(work.connection, target, [row])
+            copy_rows(work.connection, target, rows)
 
     def act(self, decision_id: int, workload_id: int, result: str, attempt: int = 1) -> None:
         """The operator did this about a decision."""
@@ -139,6 +143,7 @@ class Server:
 
     def __init__(self, deps: ScalerDeps) -> None:
         self.port = 0
+        self.settings = deps.settings
         self._deps = deps
         self._ready = threading.Event()
         self._end: Callable[[], object] = lambda: None
@@ -159,7 +164,8 @@ class Server:
         return self
 
     def stop(self) -> None:
-        self._end()
+        if self._thread.is_alive():
+            self._end()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the server did not end"
 

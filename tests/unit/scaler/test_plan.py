@@ -1,0 +1,157 @@
+"""What is advised follows the operator's rule, ends in time, and is never zero out of ignorance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.operator.autoscaler import ApprovalRule, Pause
+from services.operator.plan import Decision, Result, Situation, decide_action
+from services.scaler.plan import Advice, advise, past_tolerance
+from tests.unit.scaler.examples import NOW, STEP, facts, spec, unseen_since
+
+
+def test_the_decision_is_advised_until_its_end_exactly() -> None:
+    found = facts(9)
+    end = NOW + 3 * STEP
+    assert advise(found, end - timedelta(microseconds=1)).count == 9
+    late = advise(found, end)
+    assert (late.count, late.valid_until) == (None, end)
+    assert "decision 7" in late.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "desired", "expected"),
+    [
+        ({"paused": True}, 9, 4),
+        ({"paused": True, "paused_until": "2026-01-05T12:00:01+00:00"}, 9, 4),
+        ({"paused": True, "paused_until": "2026-01-05T12:00:00+00:00"}, 9, 9),
+        ({"paused_until": "2026-01-05T12:00:01+00:00"}, 9, 4),
+        ({"paused": True, "paused_until": "tomorrow"}, 9, 4),
+        ({"paused": True, "paused_until": "2026-01-05T12:00:00"}, 9, 4),
+        ({"scale_in_only": True}, 9, 4),
+        ({"scale_in_only": True}, 2, 2),
+        ({"scale_out_only": True}, 9, 9),
+        ({"scale_out_only": True}, 2, 4),
+    ],
+)
+def test_a_pause_holds_the_count_of_the_target(
+    changes: dict[str, object], desired: int, expected: int
+) -> None:
+    found = advise(facts(desired, 4, **changes), NOW)
+    assert found.count == expected
+    assert found.reason == ("decision 7" if expected == desired else found.reason)
+    assert ("paused" in found.reason) is (expected != desired)
+
+
+@pytest.mark.parametrize("mode", ["Advisory", "Auto"])
+@pytest.mark.parametrize("result", ["", "advisory", "conflict", "unchanged", "applied"])
+def test_advisory_and_auto_advise_the_decision(mode: str, result: str) -> None:
+    assert advise(facts(9, 4, result, mode=mode), NOW).count == 9
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [("", 4), ("awaiting_approval", 4), ("conflict", 4), ("applied", 9), ("unchanged", 9)],
+)
+def test_approval_advises_what_was_approved(result: str, expected: int) -> None:
+    assert advise(facts(9, 4, result, mode="Approval"), NOW).count == expected
+
+
+@pytest.mark.parametrize("result", ["failed", "target_missing", "paused"])
+def test_what_the_operator_held_is_held(result: str) -> None:
+    held = advise(facts(9, 4, result), NOW)
+    assert held.count == 4
+    assert "as told" in held.reason
+
+
+@pytest.mark.parametrize("changes", [{"paused": True}, {"scale_in_only": True}])
+@pytest.mark.parametrize("is_never", [True, False])
+def test_a_count_to_hold_that_is_not_known_is_a_problem(
+    changes: dict[str, object], is_never: bool
+) -> None:
+    found = facts(9, None, **changes) if is_never else unseen_since(facts(9, 4, **changes), 3)
+    held = advise(found, NOW)
+    assert held.count is None
+    assert ("never" if is_never else "last at 2026-01-05T11:57:00Z") in held.problem
+    assert held.is_active
+
+
+def test_a_held_count_lasts_as_long_as_what_it_rests_on() -> None:
+    half = advise(unseen_since(facts(9, 4, scale_in_only=True), 1), NOW)
+    assert half.valid_until == NOW + 2 * STEP
+    whole = advise(replace(facts(None, 4, paused=True)), NOW)
+    assert (whole.count, whole.valid_until) == (4, NOW + 3 * STEP)
+
+
+def test_only_a_count_known_to_be_zero_is_inactive() -> None:
+    assert not advise(facts(0, 4, min_replicas=0), NOW).is_active
+    assert advise(facts(0, 4, min_replicas=1), NOW).is_active
+    assert not advise(facts(9, 0, paused=True), NOW).is_active
+    assert advise(facts(None, 0), NOW).is_active
+    assert Advice(None).is_active
+
+
+counts = st.integers(0, 25)
+
+
+@given(
+    desired=counts,
+    current=counts,
+    low=st.integers(0, 20),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    approved=st.booleans(),
+    auto=st.integers(0, 3),
+    mode=st.sampled_from(["Auto", "Approval"]),
+)
+def test_it_is_the_operators_rule(
+    desired: int,
+    current: int,
+    low: int,
+    flags: tuple[bool, bool, bool],
+    approved: bool,
+    auto: int,
+    mode: str,
+) -> None:
+    is_all, is_in, is_out = flags
+    changes = {"mode": mode, "min_replicas": low, "paused": is_all}
+    ours = spec(**changes, scale_in_only=is_out, scale_out_only=is_in)
+    decision = Decision(
+        7, 1, NOW - STEP, NOW, NOW + STEP, current, desired, desired, "up", "", "forecast", 0.01,
+        None, 0.0,
+    )  # fmt: skip
+    situation = Situation(
+        ours,
+        current,
+        pause=Pause(is_all, is_in, is_out),
+        approval=ApprovalRule(7 if approved else None, auto_replicas=auto),
+    )
+    action = decide_action(decision, situation, NOW)
+    found = facts(desired, current, str(action.result), mode=mode)
+    advice = advise(replace(found, spec=ours), NOW)
+    followed = action.result in (Result.APPLIED, Result.UNCHANGED)
+    assert advice.count == (action.to_replicas if followed else current)
+
+
+@given(current=st.integers(1, 2000), count=st.integers(0, 2500), percent=st.integers(0, 30))
+def test_what_is_rounded_up_is_seen_and_no_more_than_needed(
+    current: int, count: int, percent: int
+) -> None:
+    tolerance = Fraction(percent, 100)
+    rounded = past_tolerance(count, current, tolerance)
+    assert rounded >= count
+    if count > current:
+        assert Fraction(rounded, current) > 1 + tolerance
+    if rounded > count:
+        assert Fraction(rounded - 1, current) <= 1 + tolerance
+    if count <= current:
+        assert rounded == count
+
+
+def test_without_a_count_to_start_from_nothing_is_rounded() -> None:
+    assert past_tolerance(21, None, Fraction(1, 10)) == 21
