@@ -14,7 +14,15 @@ from services.operator.crd import rendered
 from services.operator.translate import to_autoscaler, to_classes
 
 REPO = Path(__file__).parents[3]
-EXAMPLES = sorted((REPO / "deploy" / "examples").glob("*.yaml"))
+# Objects of KEDA, of Kubernetes and of Prometheus; tests/unit/scaler/test_manifests.py reads them.
+OF_OTHERS = {
+    "hpa-external-metric.yaml",
+    "keda-scaledobject.yaml",
+    "prometheus-adapter-rule.yaml",
+}
+EXAMPLES = sorted(
+    path for path in (REPO / "deploy" / "examples").glob("*.yaml") if path.name not in OF_OTHERS
+)
 GROUP = "/apis/scaling.harmony.dev/v1alpha1"
 PATH = f"{GROUP}/namespaces/serving/gpuautoscalers"
 PATHS = {
