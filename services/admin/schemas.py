@@ -93,6 +93,7 @@ class LastDecision(Out):
     id: int
     origin_at: datetime
     decided_at: datetime
+    valid_until: datetime
     desired_replicas: int
     direction: Direction
     reason: str

@@ -127,6 +127,7 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
         id=row["decision_id"],
         origin_at=row["origin_at"],
         decided_at=row["decided_at"],
+        valid_until=row["valid_until"],
         desired_replicas=row["desired_replicas"],
         direction=row["direction"],
         reason=row["reason"],

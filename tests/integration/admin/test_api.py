@@ -94,6 +94,7 @@ def test_fleet_shows_live_state_and_pages(viewer) -> None:
     assert llama["replicas"]["spec"] >= 2
     assert llama["last_decision"]["action_result"] in {"applied", "unchanged"}
     assert llama["last_decision"]["forecast_rung"] == "model"
+    assert llama["last_decision"]["valid_until"] > llama["last_decision"]["decided_at"]
     assert llama["risk"]["target"] == 0.01
     assert llama["risk"]["n_measured_steps"] == 48
     assert llama["risk"]["budget_remaining"] == pytest.approx(1 - 4 / (0.01 * 7 * 288))
