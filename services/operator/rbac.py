@@ -52,3 +52,10 @@ FURTHER_RIGHTS = (
 )
 """Rights of features that can be switched off or left unused: without one of them the operator
 goes on, and says what it lacks."""
+
+OWN_NAMESPACE_RIGHTS = (
+    # the election of a leader; `create` cannot be bound to a name, the other two are to be bound
+    # to that of the Lease (HARMONY_LEASE_NAME)
+    Right("coordination.k8s.io", ("leases",), ("get", "create", "update")),
+)
+"""Rights in the namespace that the operator runs in; the chart's Role is made from them."""

@@ -15,6 +15,7 @@ from services.operator.leader import Elector, Timing
 from services.operator.lease import Fence, LeaseKeeper, LeaseStore
 from services.operator.listener import ReconcileLoop
 from services.operator.memory import Deps
+from services.operator.rbac import OWN_NAMESPACE_RIGHTS
 from tests.integration.operator.conftest import EAGER, Bench
 
 pytestmark = pytest.mark.integration
@@ -279,3 +280,18 @@ def test_two_that_try_at_once_are_told_apart_by_the_version(bench: Bench, pair: 
     pair.b.keeper._write()
     pair.a.keeper.turn()
     assert (pair.a.keeper.term(), pair.b.keeper.term()) == (None, 1)
+
+
+def test_the_rights_to_the_lease_are_those_declared(bench: Bench, pair: Pair) -> None:
+    bench.lab.http.delete("/lab/requests")
+    ready(bench, pair)
+    pair.a.keeper.stop(0.0)
+    pair.b.turn()
+    counted = bench.lab.http.get("/lab/requests").json()["requests"]
+    used = {(c["group"], c["resource"], c["verb"]) for c in counted if c["resource"] == "leases"}
+    assert used == {
+        (right.api_group, resource, verb)
+        for right in OWN_NAMESPACE_RIGHTS
+        for resource in right.resources
+        for verb in right.verbs
+    }
