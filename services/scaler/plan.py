@@ -11,9 +11,10 @@ from datetime import datetime
 from fractions import Fraction
 
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.schedules import bounds_at, freeze_at
 
 _FOLLOWED = ("applied", "unchanged")
-_REFUSED = ("failed", "target_missing", "paused")
+_HELD = ("failed", "target_missing", "paused")
 _ADVICE = "KEDA applies the ScaledObject's fallback until then"
 
 
@@ -82,15 +83,17 @@ class Advice:
 def advise(facts: Facts, now: datetime) -> Advice:
     """What to advise.
 
-    The whole pause comes first: it holds whatever the decisions say, also when there are none.
+    A pause or freeze of both directions comes first: it holds whatever the decisions say, also
+    when there are none, or the fallback of somebody else would move what must not move.
 
     Args:
         facts: What is stored of the workload.
         now: Aware.
     """
     seen = facts.seen if facts.seen is not None and now < facts.seen.valid_until else None
-    if is_paused(facts.spec, now):
-        return _hold(facts, seen, f"paused{_until(facts.spec)}", None)
+    stopped = _stopped(facts.spec, now)
+    if stopped:
+        return _hold(facts, seen, stopped, None)
     decision = facts.decision
     if decision is None:
         return Advice(None, problem=f"{_named(facts)} has no decision yet: {_look(facts)}")
@@ -100,11 +103,12 @@ def advise(facts: Facts, now: datetime) -> Advice:
             f"and none followed: {_look(facts)}"
         )
         return Advice(None, problem=problem, valid_until=decision.valid_until)
-    target = within_bounds(decision.desired, facts.spec)
-    held = _held(facts.spec, decision, target, seen)
+    low, high = bounds_at(facts.spec, now)
+    target = min(max(decision.desired, low), high)
+    current = None if seen is None else seen.replicas
+    held = _one_way(facts.spec, target, current, now) or _not_followed(facts.spec, decision)
     if held:
         return _hold(facts, seen, held, decision)
-    current = None if seen is None else seen.replicas
     return Advice(target, f"decision {decision.id}", "", decision.valid_until, current)
 
 
@@ -121,23 +125,27 @@ def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
     return until.tzinfo is None or now < until
 
 
-def within_bounds(count: int, spec: WorkloadSpec) -> int:
-    """`count` within the widest bounds that the spec and its schedules allow."""
-    lows = [s.min_replicas for s in spec.schedules if s.min_replicas is not None]
-    highs = [s.max_replicas for s in spec.schedules if s.max_replicas is not None]
-    return min(max(count, min([spec.min_replicas, *lows])), max([spec.max_replicas, *highs]))
+def _stopped(spec: WorkloadSpec, now: datetime) -> str:
+    """What stops both directions; empty when nothing does."""
+    if is_paused(spec, now):
+        return "paused" + (f" until {spec.paused_until}" if spec.paused_until else "")
+    frozen = freeze_at(spec, now)
+    return "" if frozen is None or frozen[0] != "Both" else f"schedule {frozen[1]} freezes it"
 
 
-def _held(spec: WorkloadSpec, decision: Newest, target: int, seen: Seen | None) -> str:
-    """Why the operator would leave the target as it is; empty when nothing holds it."""
-    is_half = spec.scale_in_only or spec.scale_out_only
-    if seen is None and is_half:
-        return "one direction is paused"
-    if seen is not None and target > seen.replicas and spec.scale_in_only:
-        return "scaling out is paused"
-    if seen is not None and target < seen.replicas and spec.scale_out_only:
+def _one_way(spec: WorkloadSpec, target: int, current: int | None, now: datetime) -> str:
+    """What stops the direction of `target`, or might where the count is not known."""
+    is_in_frozen = spec.scale_out_only or freeze_at(spec, now) is not None
+    if is_in_frozen and (current is None or target < current):
         return "scaling in is paused"
-    if decision.result in _REFUSED:
+    if spec.scale_in_only and (current is None or target > current):
+        return "scaling out is paused"
+    return ""
+
+
+def _not_followed(spec: WorkloadSpec, decision: Newest) -> str:
+    """Why the operator would not follow the decision; empty where it would."""
+    if decision.result in _HELD:
         return f"the operator held decision {decision.id}: {decision.result_reason}"
     if spec.mode == "Approval" and decision.result not in _FOLLOWED:
         return f"decision {decision.id} is not approved"
@@ -189,7 +197,3 @@ def _look(facts: Facts) -> str:
 
 def _stamp(decision: Newest) -> str:
     return f"{decision.valid_until:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _until(spec: WorkloadSpec) -> str:
-    return f" until {spec.paused_until}" if spec.paused_until else ""

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event, text
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
-from services.kernel.domain import CapacitySpec, IndicatorSpec, ScheduleSpec, WorkloadSpec
+from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
 from services.kernel.settings import Settings
 from services.scaler.api import METRIC
 from services.scaler.main import serve
@@ -27,7 +27,6 @@ from services.scaler.service import ScalerDeps
 
 NAMESPACE = "serving"
 PATIENCE_S = 15.0
-NIGHT = ScheduleSpec(name="night", start_time="22:00", end_time="06:00", min_replicas=0)
 
 
 def spec(**changes: Any) -> WorkloadSpec:

@@ -10,7 +10,7 @@ from services.kernel.db.session import unit_of_work
 from services.scaler.api import METRIC
 from services.scaler.proto import externalscaler_pb2 as pb
 from services.scaler.server import MAX_MESSAGE_BYTES
-from tests.integration.scaler.conftest import NIGHT, Caller, Rows
+from tests.integration.scaler.conftest import Caller, Rows
 
 pytestmark = pytest.mark.integration
 
@@ -134,8 +134,6 @@ def test_zero_only_where_zero_is_allowed_and_decided(caller: Caller, rows: Rows)
     rows.register(min_replicas=1)
     assert caller.count() == 1, "the bounds changed since"
     assert caller.is_active()
-    rows.register(min_replicas=1, schedules=(NIGHT,))
-    assert not caller.is_active()
 
 
 def test_a_count_outside_new_bounds_is_kept_within(caller: Caller, rows: Rows) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kernel.domain import ScheduleSpec
 from services.operator.autoscaler import ApprovalRule, Pause
 from services.operator.plan import Decision, Result, Situation, decide_action
 from services.scaler.plan import Advice, advise, past_tolerance
@@ -47,6 +49,41 @@ def test_a_pause_holds_the_count_of_the_target(
     assert found.count == expected
     assert found.reason == ("decision 7" if expected == desired else found.reason)
     assert ("paused" in found.reason) is (expected != desired)
+
+
+def window(**changes: Any) -> ScheduleSpec:
+    """A window that holds `NOW`, a Monday noon."""
+    return ScheduleSpec(name="noon", start_time="11:00", end_time="13:00", **changes)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "desired", "expected"),
+    [("Both", 9, 4), ("Both", 2, 4), ("ScaleDown", 9, 9), ("ScaleDown", 2, 4)],
+)
+def test_a_freeze_holds_in_its_window_only(
+    freeze: Literal["Both", "ScaleDown"], desired: int, expected: int
+) -> None:
+    found = facts(desired, 4, schedules=(window(freeze=freeze),))
+    assert advise(found, NOW).count == expected
+    late = NOW + timedelta(hours=1)
+    assert found.decision is not None
+    assert found.seen is not None
+    lasting = replace(
+        found,
+        decision=replace(found.decision, valid_until=late + STEP),
+        seen=replace(found.seen, valid_until=late + STEP),
+    )
+    assert advise(lasting, late).count == desired
+
+
+def test_a_freeze_of_both_holds_without_a_decision() -> None:
+    found = advise(facts(None, 4, schedules=(window(freeze="Both"),)), NOW)
+    assert (found.count, found.reason) == (4, "held: schedule noon freezes it")
+
+
+def test_the_bounds_of_the_hour_hold() -> None:
+    assert advise(facts(3, 4, schedules=(window(min_replicas=6),)), NOW).count == 6
+    assert advise(facts(9, 4, schedules=(window(max_replicas=5),)), NOW).count == 5
 
 
 @pytest.mark.parametrize("mode", ["Advisory", "Auto"])
@@ -105,6 +142,7 @@ counts = st.integers(0, 25)
     current=counts,
     low=st.integers(0, 20),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    freeze=st.sampled_from([None, "ScaleDown", "Both"]),
     approved=st.booleans(),
     auto=st.integers(0, 3),
     mode=st.sampled_from(["Auto", "Approval"]),
@@ -114,12 +152,14 @@ def test_it_is_the_operators_rule(
     current: int,
     low: int,
     flags: tuple[bool, bool, bool],
+    freeze: Literal["ScaleDown", "Both"] | None,
     approved: bool,
     auto: int,
     mode: str,
 ) -> None:
     is_all, is_in, is_out = flags
-    changes = {"mode": mode, "min_replicas": low, "paused": is_all}
+    changes: dict[str, Any] = {"mode": mode, "min_replicas": low, "paused": is_all}
+    changes["schedules"] = (window(freeze=freeze),)
     ours = spec(**changes, scale_in_only=is_out, scale_out_only=is_in)
     decision = Decision(
         7, 1, NOW - STEP, NOW, NOW + STEP, current, desired, desired, "up", "", "forecast", 0.01,
