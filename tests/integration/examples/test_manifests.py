@@ -1,0 +1,199 @@
+"""The example manifests on the API server with the CRDs, and in the operator's own reading.
+
+Beside them one deliberately wrong manifest for each rule: admission refuses it and names the field.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from services.kernel.clock import FixedClock
+from services.lab.cluster.background import BackgroundCluster
+from services.lab.cluster.cluster import ClusterSettings
+from services.operator.crd import DEFINITIONS, to_crd
+from services.operator.schemas import API_VERSION, GPUBudgetSpec
+from services.operator.translate import to_autoscaler, to_classes
+
+pytestmark = pytest.mark.integration
+
+EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
+Manifest = dict[str, Any]
+
+
+def load(path: Path) -> Manifest:
+    return dict(yaml.safe_load(path.read_text()))
+
+
+# Objects of other projects are read by their own tests.
+OURS = {
+    path.name: manifest
+    for path in sorted(EXAMPLES.glob("*.yaml"))
+    if (manifest := load(path))["apiVersion"] == API_VERSION
+}
+CLASSES = to_classes(m for m in OURS.values() if m["kind"] == "SLAClass")
+SERVICES = [name for name, m in OURS.items() if m["kind"] == "GPUAutoscaler"]
+
+
+def path_of(manifest: Manifest) -> str:
+    definition = next(d for d in DEFINITIONS if d.kind == manifest["kind"])
+    namespace = manifest["metadata"].get("namespace")
+    scope = f"namespaces/{namespace}/" if definition.is_namespaced else ""
+    return f"/apis/{API_VERSION}/{scope}{definition.plural}"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[httpx.Client]:
+    settings = ClusterSettings([], seed=1, start_s=1_767_571_200.0)
+    with BackgroundCluster(settings) as cluster, httpx.Client(base_url=cluster.url) as client:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
+        client.post("/api/v1/namespaces", json=namespace).raise_for_status()
+        for definition in DEFINITIONS:
+            crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+            client.post(crds, json=to_crd(definition)).raise_for_status()
+        yield client
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_admission_takes_the_example_as_it_stands(api: httpx.Client, name: str) -> None:
+    manifest = OURS[name]
+    created = api.post(path_of(manifest), json=manifest)
+    assert created.status_code == 201, created.text
+    # Nothing that somebody wrote was pruned: a misspelt field would vanish without a word.
+    assert is_within(manifest["spec"], created.json()["spec"])
+
+
+def is_within(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict):
+        return all(name in whole and is_within(part[name], whole[name]) for name in part)
+    if isinstance(part, list):
+        return len(part) == len(whole) and all(map(is_within, part, whole))
+    return bool(part == whole)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_operator_understands_the_example(
+    api: httpx.Client, name: str, clock: FixedClock
+) -> None:
+    manifest = copy.deepcopy(OURS[name])
+    manifest["metadata"]["name"] += "-read"
+    created = api.post(path_of(manifest), json=manifest).raise_for_status().json()
+    found = to_autoscaler(created, CLASSES)
+    assert (found.problem, found.missing_class) == ("", "")
+    assert found.spec is not None
+    assert found.spec.mode == manifest["spec"]["mode"]
+    promised = manifest["spec"]["sla"].get("risk") or {}
+    wanted = promised.get("epsilon") or CLASSES[manifest["spec"]["sla"]["class"]].risk.epsilon
+    assert found.spec.sla.epsilon == float(wanted)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_queries_cover_exactly_a_step_and_one_service(name: str) -> None:
+    spec = OURS[name]["spec"]
+    for indicator in spec["indicators"]:
+        query = indicator.get("query", "")
+        if "rate(" in query or "_over_time(" in query:
+            assert "[$step]" in query, indicator["name"]
+        assert "vector(0)" not in query, "a silent exporter must be a gap, not a zero"
+
+
+def test_every_gpu_budget_can_be_read() -> None:
+    budgets = [m for m in OURS.values() if m["kind"] == "GPUBudget"]
+    assert [GPUBudgetSpec.model_validate(m["spec"]).gpus for m in budgets] == [128]
+
+
+def test_the_classes_weigh_as_their_names_say() -> None:
+    assert {name: c.priority for name, c in CLASSES.items()} == {
+        "gold": 200,
+        "silver": 100,
+        "bronze": 50,
+    }
+
+
+def changed(name: str, place: str, value: Any) -> Manifest:
+    """An example with one field set (None: taken away); `place` is dotted, lists by number."""
+    manifest = copy.deepcopy(OURS[name])
+    manifest["metadata"]["name"] = "wrong"
+    *path, last = place.split(".")
+    node: Any = manifest["spec"]
+    for part in path:
+        node = node[int(part)] if part.isdigit() else node.setdefault(part, {})
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    return manifest
+
+
+AUTO, BRONZE, BUDGET = "auto-schedules.yaml", "slaclass-bronze.yaml", "gpubudget.yaml"
+APPROVAL, ADVISORY = "approval.yaml", "vllm-advisory.yaml"
+BREAKS_A_RULE = [
+    (AUTO, "minReplicas", 41, "minReplicas must not be greater than maxReplicas"),
+    (AUTO, "demand", "tokens", "demand must be the name of one of the indicators"),
+    (AUTO, "sla", None, "mode Auto needs an sla"),
+    (ADVISORY, "sla", {"objective": {"metric": "m", "threshold": "1"}}, "needs a class or a risk"),
+    (APPROVAL, "sla.risk.epsilon", "0", "epsilon must be between 0 and 1"),
+    (APPROVAL, "sla.risk.epsilon", "1.0", "epsilon must be between 0 and 1"),
+    (AUTO, "capacity.perReplica", "0", "perReplica must be greater than 0"),
+    (ADVISORY, "capacity.sloLatency", None, "latencyIndicator and sloLatency must be given"),
+    (AUTO, "schedules.0.maxReplicas", 5, "minReplicas must not be greater than its maxReplicas"),
+    (AUTO, "schedules.2.freeze", None, "a schedule needs minReplicas, maxReplicas or freeze"),
+    (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
+]
+BREAKS_THE_SCHEMA = [
+    (AUTO, "mode", "Automatic", "mode"),
+    (AUTO, "maxReplicas", None, "maxReplicas"),
+    (AUTO, "indicators", [], "indicators"),
+    (AUTO, "indicators.0.level", 4, "level"),
+    (AUTO, "gpusPerReplica", 0, "gpusPerReplica"),
+    (AUTO, "leadTime", {"median": "90"}, "median"),
+    (AUTO, "schedules.0.startTime", "7:30", "startTime"),
+    (AUTO, "schedules.0.daysOfWeek", ["Monday"], "daysOfWeek"),
+    (AUTO, "behavior.scaleDown.policies.0.type", "Replicas", "type"),
+    (APPROVAL, "approval.expireAfter", "15", "expireAfter"),
+    (APPROVAL, "sla.risk.epsilon", "1%", "epsilon"),
+    (BRONZE, "priority", 0, "priority"),
+    (BUDGET, "gpus", -1, "gpus"),
+    (BUDGET, "gpuType", None, "gpuType"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "value", "said"), [*BREAKS_A_RULE, *BREAKS_THE_SCHEMA])
+def test_admission_refuses_what_is_wrong_and_says_so(
+    api: httpx.Client, name: str, place: str, value: Any, said: str
+) -> None:
+    manifest = changed(name, place, value)
+    refused = api.post(path_of(manifest), json=manifest)
+    assert refused.status_code == 422, refused.text
+    assert said in refused.json()["message"]
+
+
+def test_there_is_a_wrong_manifest_for_every_rule() -> None:
+    messages = {rule.message for definition in DEFINITIONS for rule in definition.rules}
+    told = [said for *_, said in BREAKS_A_RULE]
+    assert [m for m in messages if not any(said in m for said in told)] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("schedules.0.timezone", "Europe/Berlim", "must be an IANA name"),
+        ("sla", {"class": "platinum"}, "does not exist or cannot be read"),
+        ("demand", "campaign_ratio", "must not be known ahead"),
+    ],
+)
+def test_what_admission_cannot_see_becomes_a_problem_that_names_the_field(
+    api: httpx.Client, place: str, value: Any, said: str
+) -> None:
+    manifest = changed(AUTO, place, value)
+    created = api.post(path_of(manifest), params={"dryRun": "All"}, json=manifest)
+    assert created.status_code == 201, created.text
+    found = to_autoscaler(created.json(), CLASSES)
+    assert found.spec is None
+    assert said in found.problem
