@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from services.admin.schemas import DecisionDetail, DecisionSummary
 from services.cli.kubectl_pause import Changes, stamp
 from services.kernel.errors import Conflict, InvalidInput
-from services.operator.autoscaler import APPROVED_DECISION, Autoscaler
+from services.operator.autoscaler import APPROVED_BY, APPROVED_DECISION, Autoscaler
 from services.operator.plan import Result
 from services.operator.schemas import GROUP
 
-APPROVED_BY = f"{GROUP}/approved-by"
 REJECTED_DECISION = f"{GROUP}/rejected-decision"
 _OPEN = (None, Result.AWAITING_APPROVAL, Result.FAILED)
 _CLOSED = {

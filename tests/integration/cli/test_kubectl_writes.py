@@ -24,7 +24,6 @@ from tests.integration.operator.conftest import Bench
 
 pytestmark = pytest.mark.integration
 
-APPROVED_BY = "scaling.harmony.dev/approved-by"
 REJECTED = "scaling.harmony.dev/rejected-decision"
 
 
@@ -70,7 +69,7 @@ def test_a_rejection_takes_the_approval_back(bench: Bench, plugin: Plugin) -> No
     assert plugin("approve", "llama", "--decision", str(decision)).status == 0
     assert annotations(bench) == {
         autoscaler.APPROVED_DECISION: str(decision),
-        APPROVED_BY: "harmony-lab",
+        autoscaler.APPROVED_BY: "harmony-lab",
     }
     bench.reconcile()
     assert bench.lab.replicas("llama") == 4
