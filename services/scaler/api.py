@@ -26,6 +26,8 @@ log = structlog.get_logger("scaler")
 METRIC = "harmony-desired-replicas"
 TARGET = 1
 """One per replica: the HPA's count is the metric's value."""
+ANSWER_S = 5.0
+"""A caller waits no longer than this for the database."""
 _STATUS: dict[type[HarmonyError], Any] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
@@ -95,7 +97,14 @@ class ExternalScaler(ExternalScalerServicer):
 
     async def _ask(self, question: Question) -> Advice:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, advise_one, self._deps, question.key)
+        asked = loop.run_in_executor(self._executor, advise_one, self._deps, question.key)
+        try:
+            return await asyncio.wait_for(asked, ANSWER_S)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"Harmony's database did not answer within {ANSWER_S:g} s; KEDA applies the "
+                "ScaledObject's fallback until it does"
+            ) from error
 
 
 @asynccontextmanager

@@ -19,6 +19,10 @@ MAX_MESSAGE_BYTES = 65536
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # a stream whose caller vanished without a word is found out
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # a second server on the port must fail, not take half of the calls
     ("grpc.so_reuseport", 0),
 )

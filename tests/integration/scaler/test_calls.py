@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from services.kernel.db.session import unit_of_work
+from services.scaler import api
 from services.scaler.api import METRIC
 from services.scaler.proto import externalscaler_pb2 as pb
 from services.scaler.server import MAX_MESSAGE_BYTES
@@ -114,6 +115,20 @@ def test_the_metric_spec_needs_neither_workload_nor_database(caller: Caller, row
     code, message = refused(caller)
     assert code is grpc.StatusCode.UNAVAILABLE
     assert "database" in message
+
+
+def test_a_database_that_hangs_is_unavailable(
+    caller: Caller, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.decide(rows.register(), 7)
+    monkeypatch.setattr(api, "ANSWER_S", 0.2)
+    with unit_of_work(rows.engine) as work:
+        work.connection.execute(text("LOCK TABLE workloads IN ACCESS EXCLUSIVE MODE"))
+        code, message = refused(caller)
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert "did not answer within 0.2 s" in message
+    monkeypatch.undo()
+    assert caller.count() == 7
 
 
 def test_a_spec_of_another_version_is_told(caller: Caller, rows: Rows) -> None:
