@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     reconcile_interval_s: float = Field(5.0, gt=0, description="Seconds between reconcile passes")
     kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="A worker's metrics; 0: none")
+    operator_deletion_cost: bool = Field(
+        True, description="Mark the pods to lose before a Deployment is scaled in"
+    )
     operator_metrics_port: int = Field(0, ge=0, le=65535, description="Metrics port; 0: none")
     leader_election: Literal["auto", "on", "off"] = Field(
         "auto", description="One operator of several acts; auto: in a cluster only"

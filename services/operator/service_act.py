@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, RowMapping
 
 from services.kernel import telemetry
-from services.operator import repository
+from services.operator import repository, service_victims
 from services.operator.autoscaler import Autoscaler, Key, Target
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
@@ -129,6 +129,7 @@ def _patch(
     if target is None:
         return action.failed(Result.TARGET_MISSING, situation.target_problem)
     patch = _Patch(deps, autoscaler.target, situation, now)
+    service_victims.mark(deps, view, autoscaler, action)
     done = patch.carry_out(action, target)
     if done is not None:
         log.info(

@@ -10,7 +10,7 @@ from services.lab.cluster.manifests import GPU_RESOURCE, deployment_spec
 from services.lab.cluster.objects import Write
 from services.lab.cluster.ownership import ListKeys
 from services.lab.cluster.patches import MERGE_KEYS
-from services.lab.cluster.resources import DEPLOYMENTS, Obj, ResourceType
+from services.lab.cluster.resources import DEPLOYMENTS, REPLICA_SETS, Obj, ResourceType
 from services.lab.cluster.selection import matches_label_selector
 
 _POD_DEFAULTS = {
@@ -88,6 +88,8 @@ class WorkloadAdmission(BuiltInAdmission):
         defaults: dict[str, Any] = (
             _DEPLOYMENT_DEFAULTS if rtype is DEPLOYMENTS else _STATEFUL_DEFAULTS
         )
+        if rtype is REPLICA_SETS:
+            defaults = {"replicas": 1}
         pod = {**_POD_DEFAULTS, **template["spec"]}
         pod["containers"] = [{**_CONTAINER_DEFAULTS, **each} for each in pod["containers"]]
         filled = {**defaults, **{k: v for k, v in spec.items() if v is not None}}

@@ -16,9 +16,11 @@ from services.lab.cluster.admissions import (
     WorkloadAdmission,
 )
 from services.lab.cluster.collection import Collector
+from services.lab.cluster.custom_workloads import CustomWorkloads
 from services.lab.cluster.definitions import Definitions
 from services.lab.cluster.disruption import check_budgets
 from services.lab.cluster.engine import ClusterEngine, NodeSpec
+from services.lab.cluster.leader_worker_sets import LeaderWorkerSets
 from services.lab.cluster.manifests import node_body, rfc3339
 from services.lab.cluster.objects import Objects, Write
 from services.lab.cluster.resources import (
@@ -26,6 +28,7 @@ from services.lab.cluster.resources import (
     DEPLOYMENTS,
     NODES,
     PODS,
+    REPLICA_SETS,
     STATEFUL_SETS,
     Obj,
     Registry,
@@ -71,8 +74,10 @@ class Cluster:
             self.objects.admissions.setdefault(rtype.storage_key, BuiltInAdmission())
         self.objects.admissions[NODES.storage_key] = NodeAdmission()
         self.objects.admissions[PODS.storage_key] = PodAdmission()
-        for rtype in (DEPLOYMENTS, STATEFUL_SETS):
+        for rtype in (DEPLOYMENTS, STATEFUL_SETS, REPLICA_SETS):
             self.objects.admissions[rtype.storage_key] = WorkloadAdmission()
+        self.leader_worker_sets = LeaderWorkerSets(self.objects, self.registry)
+        self.custom_workloads = CustomWorkloads(self.objects, self.registry)
         self.collector = Collector(self.objects, self.registry, self.definitions)
         self.access = Access(self.store, settings.admin_token)
         for node in settings.nodes:

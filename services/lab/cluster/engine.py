@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from services.lab.cluster.needs import Needs
 from services.lab.cluster.nodes import Nodes
 from services.lab.cluster.pod import EnginePod, draw_start
 from services.lab.cluster.specs import (
@@ -115,8 +116,13 @@ class ClusterEngine:
         del self._deployments[key]
         self._place_pending()
 
-    def scale(self, key: str, replicas: int) -> None:
+    def scale(self, key: str, replicas: int, first: Sequence[int] = ()) -> None:
         """Ask for `replicas` pods from now on.
+
+        Args:
+            key: Of the deployment.
+            replicas: Pods to have.
+            first: Ordinals of the pods that go first when there are too many, whatever their rank.
 
         Raises:
             ValueError: If `replicas` is negative.
@@ -128,8 +134,11 @@ class ClusterEngine:
         for _ in range(-n_surplus):
             self._create(deployment)
         if n_surplus > 0:
+            places = {ordinal: i for i, ordinal in enumerate(first)}
             victims = heapq.nsmallest(
-                n_surplus, deployment.pods.values(), key=lambda pod: pod.victim_rank
+                n_surplus,
+                deployment.pods.values(),
+                key=lambda pod: (places.get(pod.ordinal, len(places)), pod.victim_rank),
             )
             for pod in victims:
                 self._delete(deployment, pod)
@@ -169,6 +178,11 @@ class ClusterEngine:
                 self._delete(deployment, pod)
             if lost:
                 self.scale(key, deployment.spec.replicas)
+
+    def update_node(self, node: NodeSpec) -> None:
+        """Take a node's new labels and taints; waiting pods that may use it now do."""
+        self.nodes.update(node)
+        self._place_pending()
 
     def cordon(self, name: str, is_cordoned: bool = True) -> None:
         """Let no further pod onto a node, or lift that."""
@@ -279,6 +293,7 @@ class ClusterEngine:
             gpus=spec.gpus_per_pod,
             startup=spec.startup,
             created_s=self.now_s,
+            needs=spec.needs,
         )
         deployment.n_created += 1
         deployment.pods[pod.ordinal] = pod
@@ -288,7 +303,7 @@ class ClusterEngine:
             self._emit(PodEventKind.UNSCHEDULABLE, pod)
 
     def _place(self, deployment: _Deployment, pod: EnginePod, *, is_warm: bool = False) -> bool:
-        node = self.nodes.take(pod.gpu_type, pod.gpus)
+        node = self.nodes.take(pod.gpu_type, pod.gpus, pod.needs)
         if node is None:
             return False
         pod.node, pod.bound_s = node, self.now_s
@@ -333,16 +348,17 @@ class ClusterEngine:
         self._emit(PodEventKind.DELETED, pod)
 
     def _place_pending(self) -> None:
-        too_large: dict[str, int] = {}
+        too_large: dict[tuple[str, Needs], int] = {}
         for pod in list(self._pending.values()):
-            if pod.gpus >= too_large.get(pod.gpu_type, math.inf):
+            kind = pod.gpu_type, pod.needs
+            if pod.gpus >= too_large.get(kind, math.inf):
                 continue
             deployment = self._deployments[pod.key]
             if self._place(deployment, pod):
                 del self._pending[pod.key, pod.ordinal]
                 self._record(deployment)
             else:
-                too_large[pod.gpu_type] = pod.gpus
+                too_large[kind] = pod.gpus
 
     def _record(self, deployment: _Deployment) -> None:
         deployment.timeline.record(self.now_s, deployment.n_ready, deployment.n_bound)

@@ -13,7 +13,13 @@ from services.lab.cluster.resources import Obj, ResourceType
 
 @dataclass(slots=True)
 class Group:
-    """Pods of one template: those of a ReplicaSet or a StatefulSet."""
+    """Pods of one template: those of a ReplicaSet or a StatefulSet.
+
+    Attributes:
+        wanted: Pods that it is to have; the engine has fewer where a quota refuses some.
+        refusal: What the first pod that was refused was told.
+        revisions: Of a StatefulSet: the template's hash of each pod that is of an earlier one.
+    """
 
     engine_key: str
     owner_type: ResourceType
@@ -21,13 +27,21 @@ class Group:
     hash: str
     template: Obj
     revision: int
+    wanted: int = 0
+    refusal: str = ""
+    revisions: dict[int, str] = field(default_factory=dict)
     lives: dict[int, PodLife] = field(default_factory=dict)
     ordinals: dict[str, int] = field(default_factory=dict)
+
+    def from_the_end(self) -> list[int]:
+        """Ordinals of the engine, that of the highest name first: how StatefulSets give up pods."""
+        names = sorted(self.ordinals, key=lambda name: -int(name.rpartition("-")[2]))
+        return [self.ordinals[name] for name in names]
 
 
 @dataclass(slots=True)
 class Workload:
-    """A Deployment or StatefulSet with its groups, oldest revision first."""
+    """A Deployment, StatefulSet or ReplicaSet of its own with its groups, oldest revision first."""
 
     rtype: ResourceType
     namespace: str

@@ -19,6 +19,7 @@ from services.lab.cluster.engine import (
     PodEventKind,
     StartupSpec,
 )
+from services.lab.cluster.needs import to_needs, to_taints
 from services.lab.cluster.resources import Obj
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -101,6 +102,7 @@ def deployment_spec(key: str, template: Obj, *, is_warm: bool) -> DeploymentSpec
         startup=startup_spec((template.get("metadata") or {}).get("annotations") or {}),
         replicas=0,
         is_warm=is_warm,
+        needs=to_needs(spec, but=GPU_LABEL),
     )
 
 
@@ -141,6 +143,8 @@ def node_spec(obj: Obj) -> NodeSpec:
         obj["metadata"]["name"],
         labels.get(GPU_LABEL, ANY_GPU_TYPE),
         int(allocatable.get(GPU_RESOURCE, 0)),
+        tuple(sorted(labels.items())),
+        to_taints(obj.get("spec") or {}),
     )
 
 

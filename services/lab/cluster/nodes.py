@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from services.lab.cluster.needs import NO_NEEDS, Needs
 from services.lab.cluster.specs import ANY_GPU_TYPE, NodeSpec
 
 
@@ -53,13 +55,20 @@ class Nodes:
         """Free GPUs of one node."""
         return self._free[name]
 
-    def take(self, gpu_type: str, gpus: int) -> str | None:
+    def update(self, node: NodeSpec) -> None:
+        """Take new labels and taints of a node; the pods on it stay."""
+        known = self.require(node.name)
+        self._specs[node.name] = replace(known, labels=node.labels, taints=node.taints)
+
+    def take(self, gpu_type: str, gpus: int, needs: Needs = NO_NEEDS) -> str | None:
         """Reserve `gpus` on the first node that fits; None when no node does."""
         for name, node in self._specs.items():
             if (
                 self._free[name] >= gpus
                 and gpu_type in (ANY_GPU_TYPE, node.gpu_type)
                 and name not in self._cordoned
+                and needs.is_selected(node.labels)
+                and (not node.taints or needs.repelled_by(node.taints) is None)
             ):
                 self._free[name] -= gpus
                 return name

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from services.kernel.clock import make_rng
+from services.lab.cluster.needs import NO_NEEDS, Needs
 from services.lab.cluster.specs import StartupSpec
 
 
@@ -19,6 +20,7 @@ class EnginePod:
     gpus: int
     startup: StartupSpec
     created_s: float
+    needs: Needs = NO_NEEDS
     node: str | None = None
     bound_s: float | None = None
     ready_s: float | None = None

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from services.lab.cluster.engine import ANY_GPU_TYPE, ClusterEngine, PodEvent, PodEventKind
+from collections import Counter
+
+from services.lab.cluster.engine import (
+    ANY_GPU_TYPE,
+    ClusterEngine,
+    NodeSpec,
+    PodEvent,
+    PodEventKind,
+)
 from services.lab.cluster.groups import Group, Workload
 from services.lab.cluster.manifests import (
     GPU_RESOURCE,
@@ -13,9 +21,23 @@ from services.lab.cluster.manifests import (
     rfc3339,
     safe_suffix,
 )
+from services.lab.cluster.needs import Needs
 from services.lab.cluster.objects import Objects, Write
-from services.lab.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS, Obj
-from services.lab.cluster.statuses import deployment_status, set_status
+from services.lab.cluster.resources import (
+    DEPLOYMENTS,
+    EVENTS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Obj,
+)
+from services.lab.cluster.statuses import (
+    deployment_status,
+    refusal_of,
+    revisions_of,
+    set_status,
+    with_failure,
+)
 
 
 class Publisher:
@@ -91,10 +113,10 @@ class Publisher:
         owner = self._store.get(group.owner_type, workload.namespace, group.owner_name)
         meta = group.template.get("metadata") or {}
         metadata = {
-            "labels": {**meta.get("labels", {}), HASH_LABEL: group.hash},
+            "labels": {**meta.get("labels", {}), **_own_labels(workload, group, name)},
             "creationTimestamp": rfc3339(event.at_s),
         }
-        if workload.rtype is DEPLOYMENTS:
+        if workload.rtype is not STATEFUL_SETS:
             metadata["generateName"] = f"{group.owner_name}-"
         if meta.get("annotations"):
             metadata["annotations"] = meta["annotations"]
@@ -110,20 +132,41 @@ class Publisher:
         )
         self._objects.write(PODS, body)
 
+    def tell_refusal(self, workload: Workload, group: Group) -> None:
+        """An Event about pods that cannot be created."""
+        owner = self._store.get(group.owner_type, workload.namespace, group.owner_name)
+        if owner is None:
+            return
+        name = f"{group.owner_name}.{safe_suffix(group.engine_key, self._store.version)}"
+        kept = ("namespace", "name", "uid")
+        about = {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
+        event = self._objects.born(
+            EVENTS,
+            workload.namespace,
+            name,
+            involvedObject=about | {part: owner["metadata"][part] for part in kept},
+            type="Warning",
+            reason="FailedCreate",
+            message=f"Error creating: {refusal_of(group)}",
+            source={"component": f"{owner['kind'].lower()}-controller"},
+            count=1,
+            firstTimestamp=self._objects.now(),
+            lastTimestamp=self._objects.now(),
+        )
+        self._objects.write(EVENTS, event)
+
     def forget(self, group: Group, ordinal: int) -> None:
         """A pod that is gone is published no further."""
+        group.revisions.pop(ordinal, None)
         life = group.lives.pop(ordinal, None)
         if life is not None:
             group.ordinals.pop(life.name, None)
 
     def _why_pending(self, group: Group) -> str:
-        gpu_type = self.engine.spec(group.engine_key).gpu_type
-        nodes = self.engine.nodes.all()
-        n_match = sum(gpu_type in (ANY_GPU_TYPE, node.gpu_type) for node in nodes)
-        n_other = len(nodes) - n_match
-        parts = [f"{n_match} Insufficient {GPU_RESOURCE}"] if n_match else []
-        if n_other:
-            parts.append(f"{n_other} node(s) didn't match Pod's node affinity/selector")
+        """What the scheduler says of a pod that waits, node by node."""
+        spec, nodes = self.engine.spec(group.engine_key), self.engine.nodes.all()
+        reasons = Counter(_why_not(spec.gpu_type, spec.needs, node) for node in nodes)
+        parts = [f"{n} {reason}" for reason, n in sorted(reasons.items())]
         return f"0/{len(nodes)} nodes are available: {', '.join(parts)}."
 
     def publish_status(self, workload: Workload) -> None:
@@ -131,24 +174,50 @@ class Publisher:
         counts = [self.engine.counts(group.engine_key) for group in workload.groups]
         at = rfc3339(self.engine.now_s)
         for group, count in zip(workload.groups, counts, strict=True):
-            if group.owner_type is not REPLICA_SETS:
+            if group.owner_type is not REPLICA_SETS or workload.rtype is REPLICA_SETS:
                 continue
             owner = self._store.get(REPLICA_SETS, workload.namespace, group.owner_name)
             if owner is not None:
-                if owner["spec"]["replicas"] != count.spec:
+                if owner["spec"]["replicas"] != group.wanted:
                     meta = {**owner["metadata"]}
                     meta["generation"] = meta.get("generation", 0) + 1
-                    spec = {**owner["spec"], "replicas": count.spec}
+                    spec = {**owner["spec"], "replicas": group.wanted}
                     owner = {**owner, "metadata": meta, "spec": spec}
-                self._objects.write_status(REPLICA_SETS, owner, set_status(owner, count))
+                status = with_failure(set_status(owner, count), group, owner, at)
+                self._objects.write_status(REPLICA_SETS, owner, status)
         obj = self._store.get(workload.rtype, workload.namespace, workload.name)
         if obj is None:
             return
-        if workload.rtype is STATEFUL_SETS:
-            status = set_status(obj, counts[-1])
+        newest = workload.groups[-1]
+        if workload.rtype is DEPLOYMENTS:
+            status = with_failure(deployment_status(obj, counts, at), newest, obj, at)
         else:
-            status = deployment_status(obj, counts, at)
+            status = set_status(obj, counts[-1])
+            if workload.rtype is STATEFUL_SETS:
+                status |= revisions_of(newest, counts[-1])
+            else:
+                status = with_failure(status, newest, obj, at)
         self._objects.write_status(workload.rtype, obj, status)
+
+
+def _own_labels(workload: Workload, group: Group, name: str) -> dict[str, str]:
+    """Labels that the controller of a pod adds to those of its template."""
+    if workload.rtype is not STATEFUL_SETS:
+        return {HASH_LABEL: group.hash} if workload.rtype is DEPLOYMENTS else {}
+    return {
+        "controller-revision-hash": f"{group.owner_name}-{group.hash}",
+        "statefulset.kubernetes.io/pod-name": name,
+        "apps.kubernetes.io/pod-index": name.rpartition("-")[2],
+    }
+
+
+def _why_not(gpu_type: str, needs: Needs, node: NodeSpec) -> str:
+    if gpu_type not in (ANY_GPU_TYPE, node.gpu_type) or not needs.is_selected(node.labels):
+        return "node(s) didn't match Pod's node affinity/selector"
+    taint = needs.repelled_by(node.taints)
+    if taint is not None:
+        return f"node(s) had untolerated taint {taint.text}"
+    return f"Insufficient {GPU_RESOURCE}"
 
 
 def owner_reference(obj: Obj) -> Obj:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from services.lab.cluster.needs import NO_NEEDS, Needs, Pairs, Taint
+
 ANY_GPU_TYPE = ""
 """A deployment with this `gpu_type` is placed on any node."""
 
@@ -22,6 +24,8 @@ class NodeSpec:
     name: str
     gpu_type: str
     gpus: int
+    labels: Pairs = ()
+    taints: tuple[Taint, ...] = ()
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "name", self.name, "a non-empty node name")
@@ -61,6 +65,7 @@ class DeploymentSpec:
         startup: Start-up time of each pod.
         replicas: Pods at the start.
         is_warm: The pods of the start that find a node are ready at once.
+        needs: What the pods need of a node beside GPUs.
     """
 
     key: str
@@ -69,6 +74,7 @@ class DeploymentSpec:
     startup: StartupSpec
     replicas: int
     is_warm: bool = True
+    needs: Needs = NO_NEEDS
 
     def __post_init__(self) -> None:
         _require(bool(self.key), "key", self.key, "namespace/name")

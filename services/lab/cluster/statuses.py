@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.lab.cluster.engine import ReplicaCounts
+from services.lab.cluster.groups import Group
 from services.lab.cluster.resources import Obj
 from services.lab.cluster.rollout import RollingRules
 
@@ -25,9 +26,35 @@ def set_status(owner: Obj, count: ReplicaCounts) -> Obj:
     }
     if owner["kind"] == "ReplicaSet":
         status["fullyLabeledReplicas"] = total
-    else:
-        status["currentReplicas"] = status["updatedReplicas"] = total
     return {"replicas": total, **_lean(status)}
+
+
+def revisions_of(group: Group, count: ReplicaCounts) -> Obj:
+    """Which revisions the pods of a StatefulSet are of."""
+    total, n_old = count.bound + count.pending, len(group.revisions)
+    update = f"{group.owner_name}-{group.hash}"
+    current = next(iter(group.revisions.values()), group.hash)
+    n_current = n_old or total
+    return _lean({"currentReplicas": n_current, "updatedReplicas": total - n_old}) | {
+        "currentRevision": f"{group.owner_name}-{current}",
+        "updateRevision": update,
+    }
+
+
+def refusal_of(group: Group) -> str:
+    """What the creator of a pod was told that a quota refused."""
+    return f'pods "{group.owner_name}-" is forbidden: {group.refusal}'
+
+
+def with_failure(status: Obj, group: Group, owner: Obj, at: str) -> Obj:
+    """The status with the condition of pods that cannot be created, while some cannot."""
+    if not group.refusal:
+        return status
+    old = {c["type"]: c for c in (owner.get("status") or {}).get("conditions") or ()}
+    fresh = _condition(None, "ReplicaFailure", True, "FailedCreate", refusal_of(group), at)
+    known = old.get("ReplicaFailure")
+    kept = known if known is not None and known["message"] == fresh["message"] else fresh
+    return {**status, "conditions": [*(status.get("conditions") or ()), kept]}
 
 
 def deployment_status(obj: Obj, counts: Sequence[ReplicaCounts], at: str) -> Obj:
@@ -47,8 +74,10 @@ def deployment_status(obj: Obj, counts: Sequence[ReplicaCounts], at: str) -> Obj
         }
     )
     is_available = n_ready >= wanted - RollingRules.of(obj["spec"]).unavailable(wanted)
-    is_complete = n_updated == wanted == n_ready == n_total
     old = {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or ()}
+    # Once complete, a revision stays so: scaling it, or a pod that restarts, is no progress.
+    was_complete = old.get("Progressing", {}).get("reason") == "NewReplicaSetAvailable"
+    is_complete = n_updated == n_total and (was_complete or wanted == n_ready == n_total)
     status["conditions"] = [
         _condition(
             old.get("Available"),

@@ -1,0 +1,86 @@
+"""What a pod needs of a node beside GPUs: labels it must have, taints it may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Pairs = tuple[tuple[str, str], ...]
+_REPELLING = ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A taint that keeps pods away."""
+
+    key: str
+    value: str
+    effect: str
+
+    @property
+    def text(self) -> str:
+        """As the scheduler names it."""
+        return f"{{{self.key}: {self.value}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """What a pod tolerates; empty parts match everything."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+    is_any_value: bool = False
+
+    def covers(self, taint: Taint) -> bool:
+        """Whether the pod may go where the taint is."""
+        return (
+            self.key in ("", taint.key)
+            and self.effect in ("", taint.effect)
+            and (self.is_any_value or self.value == taint.value)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the pods of one template need."""
+
+    labels: Pairs = ()
+    tolerations: tuple[Toleration, ...] = ()
+
+    def is_selected(self, labels: Pairs) -> bool:
+        """Whether a node with these labels is one of those asked for."""
+        return not self.labels or set(self.labels) <= set(labels)
+
+    def repelled_by(self, taints: tuple[Taint, ...]) -> Taint | None:
+        """The first taint that keeps the pods away."""
+        return next((t for t in taints if not any(o.covers(t) for o in self.tolerations)), None)
+
+
+NO_NEEDS = Needs()
+
+
+def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
+    """What a pod specification needs; the label `but` is somebody else's to follow."""
+    selector = pod_spec.get("nodeSelector") or {}
+    return Needs(
+        tuple(sorted((k, str(v)) for k, v in selector.items() if k != but)),
+        tuple(
+            Toleration(
+                each.get("key") or "",
+                each.get("value") or "",
+                each.get("effect") or "",
+                each.get("operator") == "Exists",
+            )
+            for each in pod_spec.get("tolerations") or ()
+        ),
+    )
+
+
+def to_taints(node_spec: dict[str, Any]) -> tuple[Taint, ...]:
+    """The taints of a node specification that keep pods away."""
+    return tuple(
+        Taint(each["key"], each.get("value") or "", each["effect"])
+        for each in node_spec.get("taints") or ()
+        if each["effect"] in _REPELLING
+    )
