@@ -77,10 +77,12 @@ def _to_spec(key: Key, stored: Mapping[str, Any]) -> WorkloadSpec:
 
 
 def _away(error: SQLAlchemyError) -> Unavailable:
+    """What a caller may know of it; where the server is and who is refused is for the log."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    log.warning("database_unreadable", error=reason)
     return Unavailable(
-        f"Harmony's database cannot be read ({reason}); KEDA applies the ScaledObject's fallback "
-        "until it is back"
+        "Harmony's database cannot be read; KEDA applies the ScaledObject's fallback until it is "
+        "back; the scaler's log says why"
     )
 
 

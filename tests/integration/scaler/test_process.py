@@ -109,8 +109,10 @@ def test_without_a_database_it_serves_and_says_so(settings: Settings, tmp_path: 
                 Caller(ExternalScalerStub(channel), channel).count()
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             assert "database" in caught.value.details()
+            assert "127.0.0.1" not in caught.value.details(), "callers need not know where"
         started.process.send_signal(signal.SIGTERM)
         assert started.process.wait(PATIENCE_S) == 0
+        assert "Connection refused" in started.log.read_text()
     finally:
         started.process.kill()
         started.process.wait(5)
