@@ -18,12 +18,12 @@ _GAP = "  "
 RESULTS = {
     "applied": "applied",
     "unchanged": "nothing to change",
-    "advisory": "advisory: not applied",
+    "advisory": "advisory",
     "awaiting_approval": "waits for approval",
-    "paused": "not applied: paused",
+    "paused": "paused",
     "superseded": "superseded",
     "expired": "expired",
-    "conflict": "not applied: conflict",
+    "conflict": "conflict",
     "failed": "failed",
     "target_missing": "target missing",
 }
