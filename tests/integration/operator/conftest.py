@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,15 +61,6 @@ class Lab:
         kind: str = "Deployment",
     ) -> None:
         labels = {"app": name}
-        container = {
-            "name": "server",
-            "image": "example.test/llm:1",
-            "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
-        }
-        annotations = {
-            "lab.harmony.dev/startup-median": f"{median_s}s",
-            "lab.harmony.dev/start-warm": "true",
-        }
         body = {
             "apiVersion": "apps/v1",
             "kind": kind,
@@ -77,16 +68,32 @@ class Lab:
             "spec": {
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels, "annotations": annotations},
-                    "spec": {
-                        "nodeSelector": {"nvidia.com/gpu.product": product},
-                        "containers": [container],
-                    },
-                },
+                "template": pod_template(name, gpus, median_s, product),
             },
         }
         self.post(f"/apis/apps/v1/namespaces/{self.namespace}/{kind.lower()}s", body)
+
+    def define(self, definition: dict[str, Any]) -> None:
+        """Serve a custom kind, unless it is served already."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        assert self.http.post(path, json=definition).status_code in (201, 409)
+
+    def object(self, path: str) -> dict[str, Any]:
+        """An object of this namespace; `path` is like `apps/v1/deployments/llama`."""
+        group, version, rest = path.split("/", 2)
+        root = f"/apis/{group}/{version}" if group != "core" else f"/api/{version}"
+        response = self.http.get(f"{root}/namespaces/{self.namespace}/{rest}")
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def pods(self, app: str) -> list[dict[str, Any]]:
+        return list(self.object(f"core/v1/pods?labelSelector=app={app}")["items"])
+
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Merge-patch an object of this namespace; `path` as in `object`."""
+        group, version, rest = path.split("/", 2)
+        root = f"/apis/{group}/{version}" if group != "core" else f"/api/{version}"
+        self._patch(f"{root}/namespaces/{self.namespace}/{rest}", body)
 
     def autoscale(
         self, name: str, annotations: dict[str, str] | None = None, **spec: Any
@@ -140,6 +147,27 @@ class Lab:
         self.post("/lab/faults", fault)
 
 
+def pod_template(
+    app: str, gpus: int = 1, median_s: int = 40, product: str = "H100", is_warm: bool = True
+) -> dict[str, Any]:
+    container = {
+        "name": "server",
+        "image": "example.test/llm:1",
+        "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+    }
+    annotations = {
+        "lab.harmony.dev/startup-median": f"{median_s}s",
+        "lab.harmony.dev/start-warm": "true" if is_warm else "false",
+    }
+    return {
+        "metadata": {"labels": {"app": app}, "annotations": annotations},
+        "spec": {
+            "nodeSelector": {"nvidia.com/gpu.product": product},
+            "containers": [container],
+        },
+    }
+
+
 def autoscaler_spec(name: str, **changes: Any) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
@@ -191,7 +219,9 @@ def lab(cluster_url: str) -> Iterator[Lab]:
             f"{GROUP_PATH}/namespaces/{namespace}/gpuautoscalers",
             f"/apis/apps/v1/namespaces/{namespace}/deployments",
             f"/apis/apps/v1/namespaces/{namespace}/statefulsets",
+            f"/apis/apps/v1/namespaces/{namespace}/replicasets",
             f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
+            f"/api/v1/namespaces/{namespace}/resourcequotas",
         ):
             assert http.delete(collection).status_code == 200
 
@@ -205,6 +235,7 @@ class Bench:
     lab: Lab
     engine: Engine
     step_s: int
+    http: KubeHttp
     n_forecasts: int = field(default=0)
 
     def reconcile(self) -> PassReport:
@@ -219,6 +250,10 @@ class Bench:
         """A restarted operator: nothing in memory."""
         deps = self.deps
         self.deps = Deps(deps.engine, deps.kube, deps.clock, deps.settings, pace=EAGER)
+
+    def fresh_kube(self) -> None:
+        """A client that has looked nothing up yet."""
+        self.deps = replace(self.deps, kube=KubeClient(self.http))
 
     def decide(self, name: str, desired: int, **changes: Any) -> int:
         """Store a decision as the decision service would; its id."""
@@ -277,5 +312,5 @@ def bench(lab: Lab, database: Engine, settings: Settings) -> Iterator[Bench]:
     http = KubeHttp(configuration, sleep=lambda _: None)
     ours = settings.model_copy(update={"kube_url": lab.url})
     deps = Deps(database, KubeClient(http), clock, ours, pace=EAGER)
-    yield Bench(deps, clock, lab, database, settings.step_s)
+    yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()
