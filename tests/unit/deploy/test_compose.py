@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +17,13 @@ import pytest
 import yaml
 
 from services.kernel.jobs import QUEUES
+from services.kernel.security import split_key
 from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[3]
 SERVERS = {"postgres", "redis", "prometheus", "grafana"}
-# Read by compose or by other images, not by Harmony.
-FOREIGN = {"HARMONY_POSTGRES_PASSWORD", "HARMONY_GRAFANA_PASSWORD"}
+ENDING = {"secrets", "migrate", "crds"}
+"""Services that do one thing and end."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,7 @@ def known_variables() -> set[str]:
 
 
 def test_everything_that_runs_is_there(services: dict[str, Any]) -> None:
-    ours = {"migrate", "cluster", "ingest", "admin", "operator", "beat"}
+    ours = {"cluster", "ingest", "admin", "operator", "scaler", "beat"} | ENDING
     workers = {f"worker-{queue}" for queue in QUEUES}
     assert set(services) == SERVERS | ours | workers
 
@@ -39,24 +46,103 @@ def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:
     for name, service in services.items():
         if name in SERVERS:
             continue
-        given = {v for v in service["environment"] if v.startswith("HARMONY_")}
+        given = {
+            v.removesuffix("__FILE")
+            for v in service.get("environment", {})
+            if v.startswith("HARMONY_")
+        }
         assert given <= known_variables(), (name, given - known_variables())
     mentioned = set(re.findall(r"HARMONY_[A-Z_]+", (REPO / "docker-compose.yml").read_text()))
     mentioned |= set(
         re.findall(r"HARMONY_[A-Z_]+", (REPO / "deploy/docker/Dockerfile").read_text())
     )
-    assert mentioned <= known_variables() | FOREIGN
+    assert {name.removesuffix("__FILE") for name in mentioned} <= known_variables()
 
 
 def test_every_service_is_checked_or_ends(services: dict[str, Any]) -> None:
     unchecked = {name for name, service in services.items() if "healthcheck" not in service}
-    assert unchecked == {"migrate"}
+    assert unchecked == ENDING
     for name in unchecked:
         waiting = [s for s, v in services.items() if name in v.get("depends_on", {})]
         assert waiting, f"{name} ends and nobody waits for it"
-    for service in services.values():
-        for needed in service.get("depends_on", {}):
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            wanted = "service_completed_successfully" if needed in ENDING else "service_healthy"
+            assert how == {"condition": wanted}, (name, needed)
             assert needed in services
+
+
+def test_no_service_waits_for_itself(services: dict[str, Any]) -> None:
+    order = TopologicalSorter({n: s.get("depends_on", {}).keys() for n, s in services.items()})
+    first = list(order.static_order())
+    assert set(first) == set(services)
+
+
+def test_the_file_starts_without_anything_set() -> None:
+    """`docker compose up` is one command: every variable has a default."""
+    text = (REPO / "docker-compose.yml").read_text()
+    for reference in re.findall(r"(?<!\$)\$\{([^}]*)\}", text):
+        assert re.fullmatch(r"[A-Z_]+:?-.*", reference), reference
+
+
+def test_secrets_are_in_files_only(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        for variable, value in (service.get("environment") or {}).items():
+            if re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable):
+                assert variable.endswith("_FILE"), (name, variable)
+                assert value.startswith("/run/harmony/"), (name, variable)
+            assert not re.search(r"://[^@/]*:[^@/]+@", str(value)), (name, variable)
+        if "/run/harmony/" in str(service.get("environment")):
+            assert "secrets:/run/harmony:ro" in service["volumes"], name
+    drawn = set(load_script("make_secrets").SECRETS)
+    asked = set(re.findall(r"/run/harmony/([a-z-]+)", (REPO / "docker-compose.yml").read_text()))
+    assert asked == drawn
+    source = (REPO / "deploy/grafana/provisioning/datasources/datasources.yml").read_text()
+    assert "$__file{/run/harmony/postgres-password}" in source
+
+
+def load_script(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, REPO / f"deploy/docker/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_secrets_are_drawn_once(tmp_path: Path) -> None:
+    make = load_script("make_secrets")
+    (tmp_path / "push-token").write_text("mine")
+    assert make.main(tmp_path) == 0
+    first = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(first) == set(make.SECRETS)
+    assert first["push-token"] == "mine"
+    assert split_key(first["admin-key"]) is not None
+    assert make.main(tmp_path) == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == first
+
+
+def test_a_command_gets_its_secrets_from_files(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t0ken\n")
+    script = REPO / "deploy/docker/with_secrets.py"
+    code = "import os; print(os.environ['A'], os.environ['B'], 'A__FILE' in os.environ)"
+    command = [sys.executable, str(script), sys.executable, "-c", code]
+    env = {"A__FILE": str(tmp_path / "token"), "B": "kept", "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "t0ken kept False\n"
+    env["A__FILE"] = str(tmp_path / "absent")
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert str(tmp_path / "absent") in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
+def test_compose_itself_accepts_the_file() -> None:
+    command = ["docker", "compose", "--file", str(REPO / "docker-compose.yml"), "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "is not a docker command" in done.stderr:
+        pytest.skip("docker has no compose here")
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_command_is_a_program_of_ours(services: dict[str, Any]) -> None:
@@ -72,6 +158,10 @@ def test_every_command_is_a_program_of_ours(services: dict[str, Any]) -> None:
         if command[:2] == ["python", "-m"]:
             spec = importlib.util.find_spec(command[2])
             assert spec is not None, (name, command)
+        elif command[0] == "python":
+            mounts = dict(v.split(":")[:2][::-1] for v in service["volumes"])
+            folder, _, file = command[1].rpartition("/")
+            assert (REPO / mounts[folder] / file).is_file(), (name, command)
         else:
             assert command[0] == "harmony"
             assert command[1] in known, (name, command)
@@ -91,6 +181,8 @@ def test_containers_are_confined(services: dict[str, Any]) -> None:
         if name not in SERVERS:
             assert service["read_only"] is True
             assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
+            assert ("user" in service) == (name == "secrets"), name
 
 
 def test_every_build_target_is_in_the_dockerfile(services: dict[str, Any]) -> None:
@@ -98,9 +190,16 @@ def test_every_build_target_is_in_the_dockerfile(services: dict[str, Any]) -> No
     targets = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
     used = {s["build"]["target"] for s in services.values() if "build" in s}
     assert used <= targets
-    assert targets - used == {"build", "runtime"}
+    assert targets - used == {"build", "runtime", "harmony"}
     runtime = dockerfile.split(" AS runtime\n")[1]
-    assert "USER 10001" in runtime.split("\nFROM ")[0]
+    assert "USER 10001:10001" in runtime.split("\nFROM ")[0]
+    assert dockerfile.rstrip().split("\nFROM ")[-1].startswith("runtime AS harmony\n")
+    for name, service in services.items():
+        target = service.get("build", {}).get("target")
+        stage = dockerfile.split(f" AS {target}\n")[-1].split("\nFROM ")[0]
+        command = json.loads(stage.split("CMD ")[1].splitlines()[0]) if target else []
+        if target and name not in {"secrets", "crds"}:
+            assert service["command"][: len(command)][:2] == command[:2], name
     for line in dockerfile.splitlines():
         if line.startswith(("RUN", "ADD")):
             assert not re.search(r"curl|wget|git clone|https?://", line), line
@@ -126,11 +225,15 @@ def test_prometheus_scrapes_the_ports_that_compose_gives(services: dict[str, Any
         "admin": "HARMONY_PORT",
         "ingest": "HARMONY_INGEST_PORT",
         "operator": "HARMONY_OPERATOR_METRICS_PORT",
+        "scaler": "HARMONY_SCALER_METRICS_PORT",
     }
     workers = [name for name in services if name.startswith("worker-")]
     assert len(workers) == 4
     ports |= dict.fromkeys(workers, "HARMONY_WORKER_METRICS_PORT")
     assert targets == {f"{s}:{services[s]['environment'][v]}" for s, v in ports.items()}
+    assert all(job["honor_labels"] is True for job in jobs)
+    (rules,) = config["rule_files"]
+    assert list((REPO / "deploy/prometheus").glob(rules))
 
 
 def test_grafana_is_provisioned_with_what_the_dashboards_use(services: dict[str, Any]) -> None:
@@ -154,7 +257,8 @@ def test_the_package_holds_every_module_and_file() -> None:
     patterns: dict[str, list[str]] = config["tool"]["setuptools"]["package-data"]
     for root in ("forecaster", "decider", "services"):
         for path in sorted((REPO / root).rglob("*")):
-            if not path.is_file() or "__pycache__" in path.parts:
+            inner = path.relative_to(REPO).parts
+            if not path.is_file() or any(p.startswith((".", "__pycache__")) for p in inner):
                 continue
             package = path.parent
             while not (package / "__init__.py").exists():
@@ -164,8 +268,8 @@ def test_the_package_holds_every_module_and_file() -> None:
             if path.suffix == ".py":
                 assert package == path.parent, f"{path.parent} has no __init__.py"
                 continue
-            if "/" not in inside and path.name.endswith(".md"):
-                continue  # notes for readers of the source
+            if ("/" not in inside and path.suffix == ".md") or path.suffix in {".proto", ".pyi"}:
+                continue  # for readers of the source; what is made of a .proto is there
             globs = patterns["*"] + patterns.get(name, [])
             fits = [
                 g for g in globs if fnmatch.fnmatch(inside, g) and g.count("/") == inside.count("/")

@@ -1,0 +1,187 @@
+"""How pods of the chart are confined, and who may talk to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.deploy.chart import Manifest, named, of_kind, pod_specs, render
+from tests.unit.deploy.test_chart import MATRIX
+
+API_USERS = {"Deployment/harmony-operator", "Job/harmony-crds"}
+
+
+@pytest.fixture(params=MATRIX, ids=list(MATRIX))
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return render({**MATRIX[request.param], "fullnameOverride": "harmony"})
+
+
+def test_pods_are_confined(manifests: list[Manifest]) -> None:
+    specs = pod_specs(manifests)
+    assert len(specs) >= 9
+    for name, spec in specs.items():
+        whole = spec["securityContext"]
+        assert whole["runAsNonRoot"] is True, name
+        assert whole["runAsUser"] >= 999, name
+        assert whole["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            assert key not in spec, name
+        assert spec["enableServiceLinks"] is False, name
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            resources = container["resources"]
+            assert {"cpu", "memory"} <= set(resources["requests"]), name
+            assert "memory" in resources["limits"], name
+            assert "cpu" not in resources["limits"], f"{name}: a CPU limit slows what it bounds"
+        for volume in spec.get("volumes", []):
+            assert {"emptyDir", "configMap", "secret"} & set(volume), (name, volume)
+            if "emptyDir" in volume:
+                assert "sizeLimit" in volume["emptyDir"], name
+
+
+def test_only_those_that_ask_the_api_server_have_a_token(manifests: list[Manifest]) -> None:
+    for name, spec in pod_specs(manifests).items():
+        assert spec["automountServiceAccountToken"] is (name in API_USERS), name
+    for account in of_kind(manifests, "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_rights_are_bound_to_those_alone(manifests: list[Manifest]) -> None:
+    bound = {
+        subject["name"]
+        for kind in ("ClusterRoleBinding", "RoleBinding")
+        for binding in of_kind(manifests, kind)
+        for subject in binding["subjects"]
+    }
+    users = {
+        spec["serviceAccountName"]
+        for name, spec in pod_specs(manifests).items()
+        if name in API_USERS
+    }
+    assert bound <= users
+    others = {
+        spec.get("serviceAccountName", "default")
+        for name, spec in pod_specs(manifests).items()
+        if name not in API_USERS
+    }
+    assert bound & others == set()
+
+
+def test_services_are_probed(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest["kind"] not in {"Deployment", "StatefulSet"}:
+            continue
+        name = manifest["metadata"]["name"]
+        (container,) = manifest["spec"]["template"]["spec"]["containers"]
+        assert "livenessProbe" in container, name
+        if "-worker-" not in name and "-beat" not in name:
+            assert "readinessProbe" in container, name
+
+
+def test_secrets_are_no_literals(manifests: list[Manifest]) -> None:
+    for name, spec in pod_specs(manifests).items():
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            for variable in container.get("env", []):
+                if any(word in variable["name"] for word in ("PASSWORD", "TOKEN", "URL", "AUTH")):
+                    is_file = variable["name"].endswith("_FILE")
+                    assert is_file or "valueFrom" in variable, (name, variable["name"])
+
+
+def test_pods_that_are_several_are_disrupted_one_by_one() -> None:
+    several = {"harmony-admin", "harmony-ingest", "harmony-operator"}
+    assert {m["metadata"]["name"] for m in of_kind(render(), "PodDisruptionBudget")} == several
+    one = {"admin": {"replicas": 1}, "workers": {"forecast": {"replicas": 3}}}
+    found = {m["metadata"]["name"] for m in of_kind(render(one), "PodDisruptionBudget")}
+    assert found == several - {"harmony-admin"} | {"harmony-worker-forecast"}
+
+
+def test_a_single_clock_is_never_two() -> None:
+    beat = named(render(), "Deployment", "harmony-beat")
+    assert (beat["spec"]["replicas"], beat["spec"]["strategy"]["type"]) == (1, "Recreate")
+
+
+class Network:
+    """What the policies of a render allow, for pods of the release by component."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.policies = of_kind(render(values), "NetworkPolicy")
+
+    def allowed(self, component: str, direction: str, port: int | str) -> list[Any]:
+        """Peers that are let through; [] none, [None] anyone."""
+        found: list[Any] = []
+        for policy in self.policies:
+            if not self._selects(policy, component):
+                continue
+            for rule in policy["spec"].get(direction.lower(), []):
+                if port in {p["port"] for p in rule["ports"]}:
+                    found += rule.get("from") or rule.get("to") or [None]
+        return found
+
+    def is_denied_by_default(self, component: str) -> bool:
+        return any(
+            self._selects(p, component)
+            and p["spec"]["policyTypes"] == ["Ingress", "Egress"]
+            and "ingress" not in p["spec"]
+            and "egress" not in p["spec"]
+            for p in self.policies
+        )
+
+    def _selects(self, policy: Manifest, component: str) -> bool:
+        selector = policy["spec"]["podSelector"]
+        labels = {
+            "app.kubernetes.io/name": "harmony",
+            "app.kubernetes.io/instance": "harmony",
+            "app.kubernetes.io/component": component,
+        }
+        return selector["matchLabels"].items() <= labels.items() and all(
+            labels[e["key"]] in e["values"] for e in selector.get("matchExpressions", [])
+        )
+
+
+COMPONENTS = (
+    *("admin", "ingest", "operator", "beat", "migrate", "scaler"),
+    *("worker-ingest", "worker-forecast", "worker-decide", "worker-fit"),
+)
+
+
+def test_everything_is_refused_first() -> None:
+    network = Network({"scaler": {"enabled": True}})
+    for component in (*COMPONENTS, "postgres", "redis", "crds", "test"):
+        assert network.is_denied_by_default(component), component
+
+
+def test_each_component_reaches_what_it_needs_and_no_more() -> None:
+    network = Network({"scaler": {"enabled": True}})
+    for component in COMPONENTS:
+        assert network.allowed(component, "Egress", 53), component
+        for port in (5432, 6379):
+            (peer,) = network.allowed(component, "Egress", port)
+            assert "podSelector" in peer, component
+    asks_api = {c for c in (*COMPONENTS, "crds") if network.allowed(c, "Egress", 6443)}
+    assert asks_api == {"operator", "crds"}
+    asks_prometheus = {c for c in COMPONENTS if network.allowed(c, "Egress", 9090)}
+    assert asks_prometheus == {"worker-ingest"}
+    assert network.allowed("postgres", "Egress", 53) == []
+    for component, port in (("postgres", 5432), ("redis", 6379)):
+        (peer,) = network.allowed(component, "Ingress", port)
+        assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "harmony"
+    assert network.allowed("beat", "Ingress", 8080) == []
+    assert network.allowed("scaler", "Ingress", "grpc") == [None]
+
+
+def test_who_may_ask_can_be_narrowed() -> None:
+    values = MATRIX["everything"]
+    network = Network(values)
+    wanted = values["networkPolicies"]["clients"]["from"]
+    assert network.allowed("admin", "Ingress", "http") == wanted
+    assert network.allowed("scaler", "Ingress", "grpc") == wanted
+    assert network.allowed("worker-fit", "Ingress", 8083) == wanted
+    external = Network(MATRIX["everything-external"])
+    assert external.allowed("admin", "Egress", 5432) == wanted
+    assert external.policies != []
+    assert not any(p["metadata"]["name"].endswith("-postgres") for p in external.policies)

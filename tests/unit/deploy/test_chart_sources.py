@@ -1,0 +1,143 @@
+"""What the chart holds of other files is what those say; `HARMONY_UPDATE_GOLDEN=1` writes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from services.kernel.settings import Settings
+from services.operator.rbac import RIGHTS
+from services.operator.schemas import GROUP
+from tests.unit.deploy.chart import (
+    CHART,
+    FIXED,
+    REPO,
+    free_settings,
+    generated,
+    hold_equal,
+    named,
+    of_kind,
+    render,
+    with_settings,
+)
+
+
+def made() -> list[Path]:
+    return list(generated())
+
+
+@pytest.mark.parametrize("path", made(), ids=lambda path: path.relative_to(CHART).as_posix())
+def test_the_file_is_what_its_source_says(path: Path) -> None:
+    hold_equal(path, generated()[path])
+
+
+def test_no_copy_is_left_of_a_source_that_is_gone() -> None:
+    for folder in ("dashboards", "rules"):
+        kept = {path for path in (CHART / folder).iterdir() if path.name[0] != "."}
+        assert kept == {path for path in generated() if path.parent.name == folder}
+
+
+def test_every_setting_is_free_or_fixed() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["settings"]
+    assert set(values) | set(FIXED) == set(Settings.model_fields)
+    assert set(values) & set(FIXED) == set()
+    for name, default in free_settings().items():
+        assert type(values[name]) is type(default), name
+        assert values[name] == default, name
+
+
+def environment(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as pods of the chart read them from the ConfigMap."""
+    found: dict[str, str] = named(render(values), "ConfigMap", "harmony-settings")["data"]
+    return {key.removeprefix("HARMONY_").lower(): value for key, value in found.items()}
+
+
+def test_a_pod_reads_the_defaults() -> None:
+    """Helm reads numbers as floats; what arrives must be the same number."""
+    read = Settings(_env_file=None, **environment({}))  # type: ignore[call-arg]  # pydantic-settings
+    for name, default in free_settings().items():
+        assert getattr(read, name) == default, name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("push_max_bytes", 2_000_000_000, "2000000000"),
+        ("step_s", 300, "300"),
+        ("drift_refit_share", 0.125, "0.125"),
+        ("prometheus_url", "http://p:9090", "http://p:9090"),
+        ("operator_deletion_cost", False, "false"),
+    ],
+)
+def test_a_pod_reads_what_is_set(name: str, value: Any, text: str) -> None:
+    assert environment({"settings": {name: value}})[name] == text
+
+
+def test_fixed_settings_are_what_the_pods_have() -> None:
+    text = "".join(
+        path.read_text() for path in (CHART / "templates").iterdir() if path.suffix == ".yaml"
+    )
+    text += (CHART / "templates" / "_pod.tpl").read_text()
+    set_there = {name.lower() for name in re.findall(r"HARMONY_([A-Z_]+[A-Z])\b", text)}
+    unset = {"home", "queues", "kube_url"}  # the default, or the command line
+    assert set(FIXED) - unset == set_there & set(FIXED)
+
+
+def test_a_new_setting_finds_its_place() -> None:
+    values = (CHART / "values.yaml").read_text()
+    cut = values.replace("  step_s: 60\n", "")
+    assert cut != values
+    assert with_settings(cut) == values
+
+
+def test_the_role_holds_the_rights_of_the_operator() -> None:
+    role = named(render(), "ClusterRole", "harmony-system-harmony-operator")
+    rules = [right.to_manifest() for right in RIGHTS]
+    assert [rule for rule in rules if rule not in role["rules"]] == []
+    for rule in role["rules"]:
+        assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        writes = set(rule["verbs"]) - {"get", "list", "watch"}
+        assert not writes or all(
+            "/" in resource or resource in {"events", "pods"} for resource in rule["resources"]
+        ), rule
+        assert "secrets" not in rule["resources"]
+    without = render({"settings": {"operator_deletion_cost": False}})
+    rules = named(without, "ClusterRole", "harmony-system-harmony-operator")["rules"]
+    assert not any("pods" in r["resources"] and "patch" in r["verbs"] for r in rules)
+
+
+def test_the_role_follows_the_kinds_to_scale() -> None:
+    kinds = [{"apiGroup": "example.com", "resource": "servers"}]
+    rules = named(
+        render({"operator": {"scaleTargets": kinds}}),
+        "ClusterRole",
+        "harmony-system-harmony-operator",
+    )["rules"]
+    assert {"apiGroups": ["example.com"], "resources": ["servers"], "verbs": ["list"]} in rules
+    scale = {
+        "apiGroups": ["example.com"],
+        "resources": ["servers/scale"],
+        "verbs": ["get", "patch"],
+    }
+    assert scale in rules
+
+
+def test_the_hook_may_touch_the_definitions_of_the_chart_only() -> None:
+    role = named(render(), "ClusterRole", "harmony-system-harmony-crds")
+    named_ones = {name for rule in role["rules"] for name in rule.get("resourceNames", [])}
+    there = {yaml.safe_load(p.read_text())["metadata"]["name"] for p in (CHART / "crds").iterdir()}
+    assert named_ones == there
+    assert all(name.endswith(GROUP) for name in there)
+    assert of_kind(render({"crds": {"upgrade": False}}), "ClusterRole") == [
+        named(render(), "ClusterRole", "harmony-system-harmony-operator")
+    ]
+
+
+def test_the_readme_of_the_chart_names_every_section() -> None:
+    text = (REPO / "docs" / "helm.md").read_text()
+    for section in yaml.safe_load((CHART / "values.yaml").read_text()):
+        assert f"`{section}" in text, section
