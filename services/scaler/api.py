@@ -26,7 +26,7 @@ log = structlog.get_logger("scaler")
 METRIC = "harmony-desired-replicas"
 TARGET = 1
 """One per replica: the HPA's count is the metric's value."""
-ANSWER_S = 5.0
+ANSWER_S = 2.0
 """A caller waits no longer than this for the database."""
 _STATUS: dict[type[HarmonyError], Any] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -60,7 +60,7 @@ class ExternalScaler(ExternalScalerServicer):
             number = await self._watch.fresh()
             told: bool | None = None
             while not self._watch.is_closing:
-                is_active = self._watch.is_active(key)
+                is_active = self._watch.advice(key).is_active
                 if is_active != told:
                     yield pb.IsActiveResponse(result=is_active)
                     told = is_active
@@ -96,6 +96,24 @@ class ExternalScaler(ExternalScalerServicer):
             return pb.GetMetricsResponse(metricValues=[value])
 
     async def _ask(self, question: Question) -> Advice:
+        """Advice of now; while the database is away, that of the board until it ends.
+
+        Raises:
+            NotFound: There is no such workload.
+            Unavailable: The database is away, and the board knows no count that is still good.
+        """
+        try:
+            return await self._read(question)
+        except Unavailable as away:
+            try:
+                known = self._watch.advice(question.key)
+            except NotFound:
+                raise away from None
+            if known.count is None:
+                raise
+            return known
+
+    async def _read(self, question: Question) -> Advice:
         loop = asyncio.get_running_loop()
         asked = loop.run_in_executor(self._executor, advise_one, self._deps, question.key)
         try:

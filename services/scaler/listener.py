@@ -12,6 +12,7 @@ import structlog
 
 from services.kernel import telemetry
 from services.kernel.errors import Unavailable
+from services.scaler.plan import Advice
 from services.scaler.repository import CHANNELS
 from services.scaler.service import Board, ScalerDeps
 from services.scaler.translate import Key
@@ -88,13 +89,13 @@ class Watch:
             await self._next.wait()
         return self._n_done
 
-    def is_active(self, key: Key) -> bool:
-        """Whether the target of a workload should run, as far as the board knows.
+    def advice(self, key: Key) -> Advice:
+        """What is advised of a workload, as far as the board knows.
 
         Raises:
             NotFound: The workload is not there, or not any longer.
         """
-        return self.board.activity(key, self._deps.clock.now())
+        return self.board.advice(key, self._deps.clock.now())
 
     def _tell(self) -> None:
         waiting, self._next = self._next, asyncio.Event()

@@ -135,15 +135,15 @@ class Board:
         known = self._specs.get(row["id"])
         return known is not None and known[0] == row["spec_version"]
 
-    def activity(self, key: Key, now: datetime) -> bool:
-        """Whether the target of a workload should run.
+    def advice(self, key: Key, now: datetime) -> Advice:
+        """What is advised of a workload, as far as the board knows.
 
         Raises:
             NotFound: The board does not have it.
         """
         if key not in self.facts:
             raise missing(key)
-        return advise(self.facts[key], now).is_active
+        return advise(self.facts[key], now)
 
     def publish(self, now: datetime) -> None:
         """Set the gauges; what is not known has no series, so nothing old is ever followed."""

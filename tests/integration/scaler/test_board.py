@@ -79,7 +79,7 @@ def test_what_is_gone_leaves_no_series(deps: ScalerDeps, board: Board, rows: Row
     assert series(COUNT) == {"llama": 7}
     assert series(ENDS).keys() == {"llama"}
     with pytest.raises(NotFound, match="serving/mistral"):
-        board.activity(("serving", "mistral"), rows.clock.now())
+        board.advice(("serving", "mistral"), rows.clock.now())
 
 
 def test_a_changed_spec_counts_and_an_unreadable_one_is_left_out(

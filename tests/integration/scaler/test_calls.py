@@ -120,7 +120,9 @@ def test_the_metric_spec_needs_neither_workload_nor_database(caller: Caller, row
 def test_a_database_that_hangs_is_unavailable(
     caller: Caller, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows.decide(rows.register(), 7)
+    llama = rows.register()
+    rows.decide(llama, 7)
+    rows.clock.advance(3 * rows.step_s)  # whatever the board knows of it is over
     monkeypatch.setattr(api, "ANSWER_S", 0.2)
     with unit_of_work(rows.engine) as work:
         work.connection.execute(text("LOCK TABLE workloads IN ACCESS EXCLUSIVE MODE"))
@@ -128,7 +130,22 @@ def test_a_database_that_hangs_is_unavailable(
         assert code is grpc.StatusCode.UNAVAILABLE
         assert "did not answer within 0.2 s" in message
     monkeypatch.undo()
+    rows.decide(llama, 7)
     assert caller.count() == 7
+
+
+def test_a_database_that_is_away_costs_nothing_until_the_advice_ends(
+    caller: Caller, rows: Rows
+) -> None:
+    rows.decide(rows.register(), 7)
+    assert next(caller.stream()).result, "the board knows it now"
+    with unit_of_work(rows.engine) as work:
+        work.connection.execute(text("ALTER TABLE workloads RENAME TO elsewhere"))
+    rows.clock.advance(3 * rows.step_s - 1)
+    assert caller.count() == 7
+    assert caller.is_active()
+    rows.clock.advance(1)
+    assert refused(caller)[0] is grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_spec_of_another_version_is_told(caller: Caller, rows: Rows) -> None:
