@@ -182,7 +182,7 @@ def _grown(model: TrainedModel, workloads: Sequence[str]) -> tuple[TrainedModel,
     net.load_state_dict(state)
     net.eval()
     net.requires_grad_(requires_grad=False)
-    return TrainedModel(net, model.config, vocabulary), added
+    return replace(model, net=net, vocabulary=vocabulary, version="unversioned"), added
 
 
 def _learn(

@@ -94,7 +94,7 @@ class ModelConfig:
     flow_layers: int = 3
     flow_hidden: int = 32
     flow_context: int = 32
-    members: int = 3
+    members: int = 2
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -176,12 +176,53 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeConfig:
+    """How the quantile trees beside the network are trained.
+
+    Args:
+        is_used: Whether there are any.
+        max_windows: Training windows drawn from the history, a target each.
+        max_validation_windows: Validation windows.
+        steps_per_window: Steps ahead drawn per window, so that more windows fit into as many rows.
+        learning_rate: Shrinkage.
+        n_leaves: Leaves per tree.
+        min_rows_in_leaf: Fewest rows in a leaf.
+        max_trees: Most trees per level.
+        patience: Trees without improvement before stopping.
+        id_dropout: Share of training rows whose workload is hidden, so that an unknown one is
+            served by what all have in common.
+    """
+
+    is_used: bool = True
+    max_windows: int = 15_000
+    max_validation_windows: int = 5_000
+    steps_per_window: int = 3
+    learning_rate: float = 0.1
+    n_leaves: int = 31
+    min_rows_in_leaf: int = 200
+    max_trees: int = 300
+    patience: int = 20
+    id_dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("max_windows", "max_validation_windows", "steps_per_window", "max_trees"):
+            _check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be >= 1")
+        for name in ("min_rows_in_leaf", "patience"):
+            _check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be >= 1")
+        _check(self.n_leaves >= 2, f"n_leaves={self.n_leaves} must be >= 2")
+        _check(0 < self.learning_rate <= 1, f"learning_rate={self.learning_rate} must be in (0, 1]")
+        _check(0 <= self.id_dropout < 1, f"id_dropout={self.id_dropout} must be in [0, 1)")
+
+
+@dataclass(frozen=True, slots=True)
 class ForecasterConfig:
     """Everything that fixes a forecaster apart from its data and seed."""
 
     window: WindowConfig = WindowConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    trees: TreeConfig = TreeConfig()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able form."""

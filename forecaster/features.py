@@ -217,7 +217,7 @@ def token_features(windows: Windows, summary: WindowSummary, window: WindowConfi
     seen = windows.season_observed.mean(axis=2, dtype=np.float32)
     level_at = [int(np.argmin(np.abs(np.array(window.quantile_levels) - v))) for v in SHAPE_LEVELS]
     shape = np.arcsinh((np.moveaxis(summary.quantiles[..., level_at], 2, 1) - location) / scale)
-    ahead = _ahead(windows, summary, window)
+    ahead = ahead_features(windows, summary, window)
     facts = _statistics(windows, summary, z)
     parts = [z[:, -window.recent :], means, flat, seen, *ahead, shape, facts]
     phases = np.broadcast_to(calendar(windows.origin_s)[:, :, None], (n_rows, 6, width))
@@ -227,7 +227,9 @@ def token_features(windows: Windows, summary: WindowSummary, window: WindowConfi
     return np.where((windows.levels > 0)[..., None], tokens, np.float32(0))
 
 
-def _ahead(windows: Windows, summary: WindowSummary, window: WindowConfig) -> tuple[F32, F32]:
+def ahead_features(
+    windows: Windows, summary: WindowSummary, window: WindowConfig
+) -> tuple[F32, F32]:
     """What is known of the horizon, `(B, H, D)`, and the share of it that is known, `(B, 1, D)`.
 
     For an indicator known ahead that is its own course, zero where unknown; for any other the

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from forecaster.backtest import MODEL, score_table
 from forecaster.baselines import POOLS, Baseline
-from forecaster.checkpoint import digest
+from forecaster.checkpoint import TREES, digest
 from forecaster.config import ForecasterConfig
-from forecaster.dataset import is_trainable, make_examples, shuffled, split_origins
+from forecaster.dataset import Examples, is_trainable, make_examples, shuffled, split_origins
 from forecaster.ensemble import validation_weights
 from forecaster.errors import CheckpointError, HistoryTooShort
 from forecaster.flow_fit import FLOW, FlowStage, correlation_of
@@ -21,6 +21,8 @@ from forecaster.predict import TrainedModel
 from forecaster.resume import TrainingState, fit_identity, state_from_bytes, state_to_bytes
 from forecaster.stages import MARGINALS, MarginalStage, Stage, scores_of
 from forecaster.training import FitProgress
+from forecaster.tree_fit import TreeReport, with_trees
+from forecaster.trees import TreeProgress
 from forecaster.types import Predictor, Series
 
 __all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress", "fit"]
@@ -40,8 +42,9 @@ class FitReport:
         picks: Workload to the simple forecaster picked.
         weights: Workload to the weights of its ensemble, see `forecaster.ensemble`.
         epochs: Marginal epochs run.
-        n_parameters: Trained parameters.
+        n_parameters: Trained numbers: parameters of the network, leaves and splits of the trees.
         n_windows: Training windows.
+        trees: What the trees brought; None: there are none, by configuration or for lack of time.
         flow_gain: Validation log-likelihood gained by the flow over the Gaussian copula, nats per
             window.
         skipped: Workloads left out, with the reason.
@@ -56,6 +59,7 @@ class FitReport:
     epochs: int
     n_parameters: int
     n_windows: int
+    trees: TreeReport | None
     flow_gain: float
     skipped: dict[str, str]
     history: tuple[FitProgress, ...] = field(repr=False)
@@ -140,19 +144,24 @@ class _Trainer:
         names = sorted({name for s in series for name in s.indicators})
         self.vocabulary = Vocabulary(tuple(s.workload for s in series), tuple(names))
         self.net = ForecastNet(config, self.vocabulary, parameters).to(device)
-        train, held = split_origins(series, config)
-        setting = config.train
-        train = train.take(shuffled(train.which.size, setting.max_windows, self.generator))
+        self.origins = split_origins(series, config)
+        held, setting = self.origins[1], config.train
         self.held = held.take(
             shuffled(held.which.size, setting.max_validation_windows, self.generator)
         )
-        self.train = make_examples(series, train, config, self.vocabulary, self.generator)
+        self.train = self._draw(self.generator)
         self.validation = make_examples(series, self.held, config, self.vocabulary)
         self.levels = np.array(config.window.quantile_levels)
         self.history: list[FitProgress] = []
         self.resumed: TrainingState | None = None
         self.on_progress: OnProgress | None = None
         self.on_state: Callable[[TrainingState], None] | None = None
+
+    def _draw(self, generator: torch.Generator) -> Examples:
+        """Training examples: other windows, disturbed otherwise, each time it is called."""
+        train = self.origins[0]
+        kept = train.take(shuffled(train.which.size, self.config.train.max_windows, generator))
+        return make_examples(self.series, kept, self.config, self.vocabulary, generator)
 
     def load(self, state: TrainingState) -> None:
         """Go on from a state of this same fit."""
@@ -168,7 +177,8 @@ class _Trainer:
         """Train encoder and head with early stopping."""
         if self.resumed is not None and self.resumed.stage == FLOW:
             return
-        stage = MarginalStage(self.net, self.train, self.validation, self.levels, self.config.train)
+        examples = (self.train, self.validation)
+        stage = MarginalStage(self.net, *examples, self.levels, self.config.train, self._draw)
         self._run(stage)
 
     def fit_flow(self) -> float:
@@ -218,8 +228,8 @@ class _Trainer:
         del self.train, self.validation  # the largest arrays of a fit; no longer needed
         self.net.cpu().eval()
         self.net.requires_grad_(requires_grad=False)
-        model = TrainedModel(self.net, self.config, self.vocabulary)
-        model = TrainedModel(self.net, self.config, self.vocabulary, digest(model))
+        model, trees = self._with_trees(TrainedModel(self.net, self.config, self.vocabulary))
+        model = replace(model, version=digest(model))
         window = self.config.window
         predictors: dict[str, Predictor] = {name: Baseline(name, window) for name in POOLS}
         predictors[MODEL] = model
@@ -234,10 +244,24 @@ class _Trainer:
             picks=picks,
             weights=validation_weights(self.series, self.held, model, rng),
             epochs=sum(line.stage == MARGINALS for line in self.history),
-            n_parameters=sum(p.numel() for p in self.net.parameters()),
+            n_parameters=model.n_parameters,
             n_windows=n_windows,
+            trees=trees,
             flow_gain=flow_gain,
             skipped=skipped,
             history=tuple(self.history),
         )
         return FitResult(model, report)
+
+    def _with_trees(self, model: TrainedModel) -> tuple[TrainedModel, TreeReport | None]:
+        """Train the trees; a fit that is interrupted here trains them again, from their start."""
+        if not self.config.trees.is_used:
+            return model, None
+
+        def tell(done: TreeProgress) -> bool:
+            losses = (done.train_loss, done.validation_loss)
+            line = FitProgress(TREES, done.n_levels, done.n_all, *losses)
+            self.history.append(line)
+            return self.on_progress is None or self.on_progress(line) is not False
+
+        return with_trees(model, self.series, self.origins, self.seed, tell)

@@ -11,7 +11,7 @@ from torch import Tensor
 from forecaster.errors import NoObservations
 from forecaster.flow import FlowCopula
 from forecaster.flow_fit import Scores
-from forecaster.model import NetInputs, net_inputs, raw_quantiles
+from forecaster.model import NetInputs, raw_quantiles
 from forecaster.predict import TrainedModel, base_noise, normal_scores, paths_by_rank, stratified
 from forecaster.quantiles import pit_and_log_density
 from forecaster.types import F32, F64, I64, Bool, Windows
@@ -128,9 +128,8 @@ class JointModel:
         """
         index = self._indices(windows)
         model = self.model
-        inputs = net_inputs(windows, model.config, model.vocabulary, np.maximum(index, 0))
+        inputs, normalised, encoding = model.marginals(windows, np.maximum(index, 0))
         with torch.inference_mode():
-            normalised, encoding = model.net(inputs)
             present = torch.from_numpy(index >= 0) & inputs.available[..., 0]
             if not bool(present.any(dim=1).all()):
                 missing = np.array(windows.workloads)[~present.any(dim=1).numpy()].tolist()

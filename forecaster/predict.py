@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HorizonError, NoObservations
-from forecaster.model import ForecastNet, Vocabulary, net_inputs, raw_quantiles
+from forecaster.model import ForecastNet, NetInputs, Vocabulary, net_inputs, raw_quantiles
 from forecaster.quantiles import interpolation_matrix, pit_and_log_density
+from forecaster.tree_features import tree_inputs
+from forecaster.trees import Trees, in_between
 from forecaster.types import F32, F64, I64, Forecast, Windows
 
 CHUNK = 256
@@ -27,6 +30,8 @@ class TrainedModel:
         config: What it was made with.
         vocabulary: Names it knows.
         version: Digest that names these parameters.
+        trees: Quantile trees that are averaged with the network; None: the network alone.
+        tree_share: Weight of the trees in that average, in [0, 1].
     """
 
     net: ForecastNet
@@ -34,6 +39,14 @@ class TrainedModel:
     vocabulary: Vocabulary
     version: str = "unversioned"
     name: str = field(default="model")
+    trees: Trees | None = None
+    tree_share: float = 0.0
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of the network, leaves and splits of the trees."""
+        own = sum(p.numel() for p in self.net.parameters())
+        return own + (0 if self.trees is None else self.trees.n_parameters)
 
     def predict(
         self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
@@ -73,9 +86,8 @@ class TrainedModel:
 
     def _scores(self, windows: Windows, n_paths: int, rng: np.random.Generator) -> tuple[F32, F32]:
         noise, u = base_noise(len(windows), n_paths, self.config.window.horizon, rng)
-        inputs = net_inputs(windows, self.config, self.vocabulary)
+        inputs, normalised, encoding = self.marginals(windows, windows.demand_index[:, None])
         with torch.inference_mode():
-            normalised, encoding = self.net(inputs)
             scores = self.net.flow.sample(noise, u, encoding[:, 0])
         quantiles = raw_quantiles(normalised, inputs)[:, 0]
         return np.maximum(quantiles, np.float32(0)), scores.numpy()
@@ -85,10 +97,35 @@ class TrainedModel:
         parts = []
         for start in range(0, len(windows), CHUNK):
             at = np.arange(start, min(start + CHUNK, len(windows)))
-            inputs = net_inputs(windows.rows(at), self.config, self.vocabulary, targets[at])
-            with torch.inference_mode():
-                parts.append(raw_quantiles(self.net(inputs)[0], inputs))
+            inputs, normalised, _ = self.marginals(windows.rows(at), targets[at])
+            parts.append(raw_quantiles(normalised, inputs))
         return np.concatenate(parts)
+
+    def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
+        """What the network read, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
+
+        The average of quantile functions is one (Vincentization): it stays increasing.
+
+        Args:
+            windows: B windows.
+            targets: `(B, G)` indicators to forecast.
+        """
+        inputs = net_inputs(windows, self.config, self.vocabulary, targets)
+        with torch.inference_mode():
+            normalised, encoding = self.net(inputs)
+        if self.trees is None or self.tree_share == 0:
+            return inputs, normalised, encoding
+        levels = np.array(self.config.window.quantile_levels)
+        mixed = []
+        for g in range(targets.shape[1]):
+            own = normalised[:, g].transpose(1, 2).numpy()
+            unit = (inputs.location[:, g].numpy(), inputs.scale[:, g].numpy())
+            read = tree_inputs(windows, targets[:, g], self.vocabulary, self.config.window)
+            known = self.trees.quantiles(read, unit)
+            theirs = in_between(known, self.trees.levels, own, levels)
+            share = np.float32(self.tree_share)
+            mixed.append(torch.from_numpy(own + share * (theirs - own)).transpose(1, 2))
+        return inputs, torch.stack(mixed, dim=1), encoding
 
     def log_prob(self, windows: Windows, actual: F32) -> F64:
         """Exact joint log density of what happened, `(B,)`, per raw unit of demand to the H.
@@ -98,9 +135,8 @@ class TrainedModel:
             actual: `(B, H)` over the model's whole horizon, all observed.
         """
         levels = np.array(self.config.window.quantile_levels)
-        inputs = net_inputs(windows, self.config, self.vocabulary)
+        inputs, normalised, encoding = self.marginals(windows, windows.demand_index[:, None])
         with torch.inference_mode():
-            normalised, encoding = self.net(inputs)
             location, scale = inputs.location.numpy(), inputs.scale.numpy()
             u, log_density = pit_and_log_density(
                 normalised[:, 0].transpose(1, 2).numpy(), levels, (actual - location) / scale

@@ -93,6 +93,7 @@ class MarginalStage:
         validation: Examples,
         levels: F64,
         setting: TrainConfig,
+        redraw: Callable[[torch.Generator], Examples] | None = None,
     ) -> None:
         """Start at the network's present parameters.
 
@@ -102,8 +103,10 @@ class MarginalStage:
             validation: Validation examples, on the CPU.
             levels: `(Q,)` quantile levels of the head.
             setting: How to train.
+            redraw: Makes the training examples of every epoch but the first; None: they stay.
         """
         self.net, self.train, self.validation, self.setting = net, train, validation, setting
+        self.redraw, self.is_first = redraw, True
         self.n_epochs = setting.epochs
         self.parameters = list(net.members.parameters())
         self.device = self.parameters[0].device
@@ -119,6 +122,9 @@ class MarginalStage:
 
     def run_epoch(self, generator: torch.Generator) -> tuple[float, float]:
         """See `Stage`."""
+        if self.redraw is not None and not self.is_first:
+            self.train = self.redraw(generator)
+        self.is_first = False
         total, count = 0.0, 0
         for index in batches(len(self.train), self.setting.batch, generator):
             total += self._step(self.train.rows(index), generator)
@@ -200,7 +206,7 @@ class MarginalStage:
     def load(self, numbers: Mapping[str, float], parts: Mapping[str, dict[str, Tensor]]) -> None:
         """See `Stage`."""
         self.best_loss, self.since_best = numbers["best_loss"], int(numbers["since_best"])
-        self.n_steps = int(numbers["n_steps"])
+        self.n_steps, self.is_first = int(numbers["n_steps"]), False
         self.average.load(parts["average"], int(numbers["n_updates"]))
         self.best_state = {k: v.to(self.device) for k, v in parts["best"].items()}
         load_optimiser(self.optimiser, parts["optimiser"])

@@ -21,7 +21,7 @@ TAIL_LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class FitProgress:
-    """One line of progress: `stage` is `marginals` or `flow`; losses are per observed step."""
+    """One line of progress: losses are per observed step; `stage` is marginals, flow or trees."""
 
     stage: str
     epoch: int

@@ -73,6 +73,7 @@ def _contracts_toml(config: dict) -> str:
         ("services/kernel/jobs.py", "import decider"),
         ("services/decision/service.py", "import services.lab"),
         ("forecaster/model.py", "import nflows"),
+        ("forecaster/predict.py", "import lightgbm"),
         ("services/decision/service.py", "import pymc"),
     ],
 )

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig, WindowConfig
+from forecaster.config import (
+    ForecasterConfig,
+    ModelConfig,
+    TrainConfig,
+    TreeConfig,
+    WindowConfig,
+)
 from forecaster.fit import FitResult, fit
 from forecaster.types import Series
 
@@ -44,6 +50,7 @@ def small_config(**train: object) -> ForecasterConfig:
         WindowConfig(context=48, horizon=4, recent=24, season_past=6),
         ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
         TrainConfig(**{**settings, **train}),
+        TreeConfig(max_windows=500, max_validation_windows=200, max_trees=12, patience=4),
     )
 
 

@@ -242,7 +242,7 @@ def test_progress_is_told_and_can_stop_a_stage(fleet: list[Series]) -> None:
         return False
 
     result = fit(fleet, small_config(epochs=5, flow_epochs=5), seed=0, on_progress=stop)
-    assert [(p.stage, p.epoch) for p in lines] == [("marginals", 1), ("flow", 1)]
+    assert [(p.stage, p.epoch) for p in lines] == [("marginals", 1), ("flow", 1), ("trees", 1)]
     assert result.report.history == tuple(lines)
 
 

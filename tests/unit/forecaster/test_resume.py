@@ -17,11 +17,13 @@ from forecaster.resume import (
     state_from_bytes,
     state_to_bytes,
 )
+from forecaster.trees import TREE_LEVELS
 from forecaster.types import Series
 from tests.unit.forecaster.conftest import small_config
 
 CONFIG = small_config(epochs=3, flow_epochs=2, max_windows=128, max_validation_windows=100)
 SEED = 3
+LEVELS_OF_TREES = [("trees", k + 1) for k in range(len(TREE_LEVELS))]
 EPOCHS = [("marginals", 1), ("marginals", 2), ("marginals", 3), ("flow", 1), ("flow", 2)]
 
 
@@ -39,7 +41,7 @@ def test_a_state_is_told_after_every_epoch_of_both_stages(
     states = [state_from_bytes(raw, identity) for raw in whole[1]]
     assert [(s.stage, s.epoch) for s in states] == EPOCHS
     assert [s.is_stage_over for s in states] == [False, False, True, False, True]
-    assert states[-1].history == whole[0].report.history
+    assert states[-1].history == whole[0].report.history[: -len(LEVELS_OF_TREES)]
     assert state_to_bytes(states[1], identity) == whole[1][1]
 
 
@@ -57,7 +59,7 @@ def test_resumed_after_any_epoch_it_ends_with_the_same_bytes(
         on_progress=lines.append,
         on_checkpoint=states.append,
     )
-    assert [(line.stage, line.epoch) for line in lines] == EPOCHS[at + 1 :]
+    assert [(line.stage, line.epoch) for line in lines] == EPOCHS[at + 1 :] + LEVELS_OF_TREES
     assert to_bytes(result.model) == to_bytes(whole[0].model)
     assert states == whole[1][at + 1 :]
     assert result.report == whole[0].report
@@ -91,7 +93,7 @@ def test_an_early_stop_is_remembered(fleet: list[Series]) -> None:
         resume=states[0],
         on_progress=lambda line: lines.append(line) or False,
     )
-    assert [(line.stage, line.epoch) for line in lines] == [("flow", 1)]
+    assert [(line.stage, line.epoch) for line in lines] == [("flow", 1), ("trees", 1)]
     assert to_bytes(again.model) == to_bytes(stopped.model)
 
 
