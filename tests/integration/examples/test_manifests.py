@@ -197,3 +197,9 @@ def test_what_admission_cannot_see_becomes_a_problem_that_names_the_field(
     found = to_autoscaler(created.json(), CLASSES)
     assert found.spec is None
     assert said in found.problem
+
+
+def test_the_operations_page_shows_the_advisory_example() -> None:
+    page = (EXAMPLES.parents[1] / "docs" / "operations.md").read_text()
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(shown) == OURS[ADVISORY]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
 from services.admin.schemas import (
+    ActionView,
     DecisionDetail,
     DecisionSummary,
     LastDecision,
@@ -38,8 +40,8 @@ def workload(name: str = "llama", current: int | None = 8, **changes: Any) -> Wo
         id=4711, origin_at=NOW, decided_at=NOW - timedelta(minutes=3),
         valid_until=NOW + timedelta(minutes=12), desired_replicas=10, direction="up",
         reason="scale_up_risk", binding_constraint=None, rung="forecast", forecast_rung="model",
-        forecast_reason="", model_version="flow-3", action_result="awaiting_approval",
-        action_reason="",
+        forecast_reason="", model_version="flow-3", action_reason="",
+        action_result="awaiting_approval" if changes.get("mode") != "Advisory" else "advisory",
     )  # fmt: skip
     replicas = None
     if current is not None:
@@ -152,3 +154,21 @@ def test_what_was_not_measured_is_a_dash() -> None:
     (row,) = kubectl_history.to_rows([decision()], [])
     assert (row.measured, row.n_steps, row.gpu_hours) == (None, 0, None)
     assert shown(kubectl_history.render("serving/llama", [row]))[2].split()[7] == "–"
+
+
+def test_the_operations_page_shows_what_is_printed() -> None:
+    chat = workload("chat", mode="Advisory", gpus_per_replica=1)
+    action = ActionView(
+        id=1, decision_id=4711, namespace="serving", workload="chat", origin_at=NOW, attempt=1,
+        from_replicas=8, to_replicas=10, result="advisory", reason="mode Advisory applies nothing",
+        applied_at=NOW,
+    )  # fmt: skip
+    made = decision(
+        workload="chat", cost_delta_usd_per_h=5.0, action_result="advisory", actions=[action]
+    )
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    row = kubectl_diff.to_row(chat, NOW)
+    why = shown(kubectl_explain.render(made, chat, NOW + timedelta(minutes=2)))
+    for lines in (shown(kubectl_diff.render([row], False, NOW)), why):
+        printed = "\n".join(lines).strip()
+        assert f"```\n{printed}\n```" in page, printed
