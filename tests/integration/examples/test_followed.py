@@ -1,0 +1,74 @@
+"""The example manifests under a running operator, each with a target as it names one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.lab.cluster.leader_worker_sets import definition as leader_worker_set_definition
+from tests.integration.examples.test_manifests import OURS, SERVICES
+from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
+
+pytestmark = pytest.mark.integration
+
+Manifest = dict[str, Any]
+PLURALS = {"SLAClass": "slaclasses", "GPUBudget": "gpubudgets"}
+# What becomes of a decision for one replica more, by mode: embed's approval.yaml lets one pass.
+RESULTS = {
+    "approval.yaml": "applied",
+    "auto-schedules.yaml": "applied",
+    "gang-leaderworkerset.yaml": "awaiting_approval",
+    "gang-statefulset.yaml": "advisory",
+    "gpuautoscaler.yaml": "advisory",
+    "scale-to-zero.yaml": "applied",
+    "vllm-advisory.yaml": "advisory",
+}
+
+
+@pytest.fixture
+def shared(bench: Bench) -> Iterator[None]:
+    """The classes and budgets, which belong to no namespace."""
+    objects = [m for m in OURS.values() if m["kind"] in PLURALS]
+    for manifest in objects:
+        bench.lab.post(f"{GROUP_PATH}/{PLURALS[manifest['kind']]}", manifest)
+    yield
+    for manifest in objects:
+        path = f"{GROUP_PATH}/{PLURALS[manifest['kind']]}/{manifest['metadata']['name']}"
+        assert bench.lab.http.delete(path).status_code == 200
+
+
+def deploy(bench: Bench, manifest: Manifest) -> None:
+    """A target of two replicas as the manifest names it."""
+    reference, lab = manifest["spec"]["scaleTargetRef"], bench.lab
+    name, kind = reference["name"], reference["kind"]
+    if kind != "LeaderWorkerSet":
+        lab.deploy(name, kind=kind)
+        return
+    lab.define(leader_worker_set_definition())
+    template = {"size": 2, "workerTemplate": pod_template(name, gpus=4)}
+    spec = {"replicas": 2, "leaderWorkerTemplate": template}
+    path = f"/apis/{reference['apiVersion']}/namespaces/{lab.namespace}/leaderworkersets"
+    lab.post(path, {"metadata": {"name": name}, "spec": spec})
+
+
+def test_the_operator_follows_every_example(bench: Bench, shared: None) -> None:
+    assert set(SERVICES) == set(RESULTS)
+    names = {}
+    for file in SERVICES:
+        manifest = copy.deepcopy(OURS[file])
+        manifest["metadata"]["namespace"] = bench.lab.namespace
+        names[file] = manifest["metadata"]["name"]
+        deploy(bench, manifest)
+        bench.lab.post(f"{GROUP_PATH}/namespaces/{bench.lab.namespace}/gpuautoscalers", manifest)
+    bench.reconcile()
+    for file, name in names.items():
+        ready = bench.lab.condition(name, "Ready")
+        assert ready["reason"] == "NoDecision", (file, ready)
+        assert bench.lab.condition(name, "TargetResolved")["reason"] == "TargetFound", file
+        assert bench.lab.autoscaler(name)["status"]["currentReplicas"] == 2, file
+    decisions = {bench.decide(name, 3): file for file, name in names.items()}
+    bench.reconcile()
+    assert {decisions[id_]: result for id_, _, result in bench.results()} == RESULTS
