@@ -199,6 +199,13 @@ def bench_forecast(  # noqa: PLR0913 - one option each
     max_origins: Annotated[
         int, typer.Option(min=10, help="Most test windows per workload, evenly spread (panel).")
     ] = 1000,
+    is_development: Annotated[
+        bool,
+        typer.Option(
+            "--development",
+            help="Split the first 80 % alone: for choosing settings; the test part is not read.",
+        ),
+    ] = False,
     json_file: JsonFile = None,
     plot: Annotated[
         Path | None, typer.Option(help="Write the reliability diagram to this PNG.")
@@ -222,6 +229,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
         raise InvalidInput(f"--protocol={protocol}: must be one of {known}") from error
     arms = chosen(models)
     task = load_task(data, kind, demand=demand, max_origins=max_origins)
+    if is_development:
+        task = task.development()
     for name, reason in task.skipped.items():
         console.print(f"left out: {name}: {reason}")
     _one_thread()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from forecaster.baselines import POOLS
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
+from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig, TreeConfig
 from services.kernel.errors import InvalidInput
 from services.lab.bench.arm import Arm
 from services.lab.bench.own_arms import ColdArm, ModelArm, SimpleArm
@@ -34,6 +34,8 @@ GROUPS = {
     ),
     "ablations": (
         "model",
+        "network",
+        "trees",
         "single",
         "single_full_attention",
         "single_no_attention",
@@ -47,6 +49,7 @@ GROUPS = {
 MODEL = ModelConfig()
 TRAIN = TrainConfig()
 SINGLE = replace(MODEL, members=1)
+NO_TREES = TreeConfig(is_used=False)
 UNDISTURBED = replace(
     TRAIN, dropout=0.0, input_dropout=0.0, input_noise=0.0, indicator_dropout=0.0, shift_share=0.0
 )
@@ -65,8 +68,12 @@ class ArmEntry:
     about: str
 
 
-def _model(model: ModelConfig = MODEL, train: TrainConfig = TRAIN) -> Callable[[], Arm]:
-    return lambda: ModelArm(ForecasterConfig(model=model, train=train))
+def _network(model: ModelConfig = MODEL, train: TrainConfig = TRAIN) -> Callable[[], Arm]:
+    return lambda: ModelArm(ForecasterConfig(model=model, train=train, trees=NO_TREES))
+
+
+def _trees() -> Arm:
+    return ModelArm(tree_share=1.0)
 
 
 def _uncalibrated() -> Arm:
@@ -81,7 +88,7 @@ def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
     return lambda: LightGbmArm(has_others=has_others)
 
 
-def _network(kind: NetKind) -> Callable[[], Arm]:
+def _peer_network(kind: NetKind) -> Callable[[], Arm]:
     return lambda: NeuralForecastArm(kind)
 
 
@@ -90,31 +97,33 @@ def _simple(name: str | None) -> Callable[[], Arm]:
 
 
 ARMS: dict[str, ArmEntry] = {
-    "harmony": ArmEntry(ShippedArm, "network, ensemble, quality gate, online calibration"),
+    "harmony": ArmEntry(ShippedArm, "the model, ensemble, quality gate, online calibration"),
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
-    "harmony_ungated": ArmEntry(_ungated, "network and online calibration alone"),
-    "model": ArmEntry(_model(), "the network alone: no gate, no calibration"),
+    "harmony_ungated": ArmEntry(_ungated, "the model and online calibration alone"),
+    "model": ArmEntry(ModelArm, "networks and trees averaged: no gate, no calibration"),
+    "network": ArmEntry(_network(), "the networks without the trees"),
+    "trees": ArmEntry(_trees, "the trees of the model without its networks"),
     "model_cold": ArmEntry(
-        ColdArm, "the network for workloads unknown by name with 48 steps of history"
+        ColdArm, "the model for workloads unknown by name with 48 steps of history"
     ),
-    "single": ArmEntry(_model(SINGLE), "one network instead of an average of several"),
+    "single": ArmEntry(_network(SINGLE), "one network instead of an average of several"),
     "single_full_attention": ArmEntry(
-        _model(replace(SINGLE, attention="full")), "every token reads every other"
+        _network(replace(SINGLE, attention="full")), "every token reads every other"
     ),
     "single_no_attention": ArmEntry(
-        _model(replace(SINGLE, attention="none")), "the target's own token alone"
+        _network(replace(SINGLE, attention="none")), "the target's own token alone"
     ),
     "single_gaussian_copula": ArmEntry(
-        _model(replace(SINGLE, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
+        _network(replace(SINGLE, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
     ),
     "single_nll": ArmEntry(
-        _model(SINGLE, replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
+        _network(SINGLE, replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
     ),
     "single_last_value_skip": ArmEntry(
-        _model(replace(SINGLE, has_window_skip=False)), "the head mixes the last value only"
+        _network(replace(SINGLE, has_window_skip=False)), "the head mixes the last value only"
     ),
     "single_undisturbed": ArmEntry(
-        _model(SINGLE, UNDISTURBED), "no dropout, noise or made-up shifts in training"
+        _network(SINGLE, UNDISTURBED), "no dropout, noise or made-up shifts in training"
     ),
     "best_simple": ArmEntry(_simple(None), "per target the simple forecaster validation picks"),
     "lightgbm": ArmEntry(_lightgbm(has_others=False), "LightGBM quantile trees, global, own lags"),
@@ -122,9 +131,9 @@ ARMS: dict[str, ArmEntry] = {
         _lightgbm(has_others=True), "the same with the other indicators' newest values"
     ),
     "autoets": ArmEntry(AutoEtsArm, "statsforecast AutoETS per series"),
-    "nhits": ArmEntry(_network(NHITS), "neuralforecast NHITS, global"),
-    "patchtst": ArmEntry(_network(PATCHTST), "neuralforecast PatchTST, global"),
-    "deepar": ArmEntry(_network(DEEPAR), "neuralforecast DeepAR, global"),
+    "nhits": ArmEntry(_peer_network(NHITS), "neuralforecast NHITS, global"),
+    "patchtst": ArmEntry(_peer_network(PATCHTST), "neuralforecast PatchTST, global"),
+    "deepar": ArmEntry(_peer_network(DEEPAR), "neuralforecast DeepAR, global"),
     **{name: ArmEntry(_simple(name), "a simple forecaster, nothing trained") for name in POOLS},
 }
 

@@ -37,13 +37,15 @@ def bench_config(task: BenchTask, base: ForecasterConfig | None = None) -> Forec
 
 @dataclass(frozen=True, slots=True)
 class ModelArm:
-    """The trained network, without calibration or ensemble.
+    """The trained model, without calibration or ensemble.
 
     Attributes:
         config: Its configuration; the window, targets and split are the task's.
+        tree_share: Weight of the trees; None: what validation chose.
     """
 
     config: ForecasterConfig | None = None
+    tree_share: float | None = None
 
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedModel:
         """See `Arm`."""
@@ -52,7 +54,12 @@ class ModelArm:
             tell(f"{line.stage} {line.epoch}/{line.n_epochs} validation {line.validation_loss:.4f}")
 
         result = fit(task.histories(), bench_config(task, self.config), seed, on_progress=report)
-        return FittedModel(result.model, result.report.n_parameters)
+        model = result.model
+        if self.tree_share is not None:
+            if model.trees is None:
+                tell("validation left the trees out: this is the network")
+            model = replace(model, tree_share=self.tree_share)
+        return FittedModel(model, model.n_parameters)
 
 
 @dataclass(frozen=True, slots=True)

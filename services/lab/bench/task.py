@@ -7,7 +7,7 @@ holds no forecaster's settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -100,6 +100,20 @@ class BenchTask:
     def window(self) -> WindowConfig:
         """The window every forecaster is given."""
         return WindowConfig(context=144, horizon=self.protocol.horizon)
+
+    def development(self) -> BenchTask:
+        """The same split within what fitting may read, for choosing: the test part is cut off."""
+        series = self.histories()
+        ends = tuple(round(TRAIN_RATIO * s.n_steps) for s in series)
+        stops = tuple(round((TRAIN_RATIO + VALIDATION_RATIO) * s.n_steps) for s in series)
+        return replace(
+            self,
+            data=f"{self.data} (development)",
+            series=tuple(series),
+            train_ends=ends,
+            validation_ends=stops,
+            units=_units(series, list(ends), self.targets, self.protocol),
+        )
 
     def histories(self) -> list[Series]:
         """Train and validation parts: all that fitting may read."""

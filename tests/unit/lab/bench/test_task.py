@@ -85,3 +85,14 @@ def test_a_workload_may_have_its_own_demand(tmp_path: Path, write_trace: Write) 
     task = load_task(path, Protocol.PANEL)
     demands = [s.indicators[s.demand_index] for s in task.series]
     assert demands == ["l1_load", "l3_busy"]
+
+
+def test_the_development_split_never_reads_the_test_part(path: Path) -> None:
+    task = load_task(path, Protocol.PANEL)
+    cut = task.development()
+    assert {s.n_steps for s in cut.series} == {800}
+    assert cut.train_ends == (560, 560)
+    assert cut.validation_ends == (640, 640)
+    assert cut.test_origins().position.max() + cut.window.horizon <= 799
+    assert cut.units[0, 0] != task.units[0, 0]
+    assert cut.data != task.data
