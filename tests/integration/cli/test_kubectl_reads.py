@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from services.cli import kubectl_api
 from tests.integration.cli.conftest import Plugin
 
 pytestmark = pytest.mark.integration
 
 CHAT = ("llama-70b-chat", "-n", "llm-prod")
-MOVE = "100020"
 
 
 def test_explain_says_what_why_and_what_it_costs(seeded_plugin: Plugin, database: Engine) -> None:
@@ -133,6 +133,17 @@ def test_history_joins_decisions_with_what_came_of_them(seeded_plugin: Plugin) -
     table = seeded_plugin("history", *CHAT, "--limit", "2").out.splitlines()
     assert table[1].split() == ["ID", "DECIDED", "REPLICAS", "RESULT", "RISK", "MEASURED", "WHY"]
     assert [line.split()[0] for line in table[2:]] == ["100047", "100046"]
+
+
+def test_long_lists_are_read_page_by_page(
+    seeded_plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = seeded_plugin("history", *CHAT, "--limit", "30", "--json")
+    fleet = seeded_plugin("diff", "-A", "--json")
+    monkeypatch.setattr(kubectl_api, "_PAGE", 2)
+    assert seeded_plugin("history", *CHAT, "--limit", "30", "--json").out == whole.out
+    assert seeded_plugin("diff", "-A", "--json").out == fleet.out
+    assert len(fleet.items) == 3
 
 
 def test_what_is_missing_is_said_in_one_line(
