@@ -2,8 +2,8 @@
 
 A ReplicaSet gives up pods that wait for a node first, then pods that are not ready, then those of
 the lowest `pod-deletion-cost`, then, to spread, one of several on the same node, and only then
-the youngest. On GPUs the spread costs warm caches and opens holes, so the pods to lose are marked:
-the ones that have been ready for the shortest time. Costs that somebody else set are kept and
+the youngest. On GPUs the spread costs warm caches, so the pods to lose are marked: the ones that
+have served, or been starting, for the shortest time. Costs that somebody else set are kept and
 followed.
 """
 
@@ -42,11 +42,12 @@ def marks(pods: Sequence[PodState], replicas: int) -> list[Mark]:
     stale = [Mark(pod, None) for pod in living if pod.is_marked and pod.uid not in lost]
     if lost == {pod.uid for pod in _expected(living, len(lost))}:
         return stale
-    lowest = min(_own_cost(pod) for pod in living if pod.uid not in lost)
+    last = _stage(preferred[-1])  # pods of an earlier stage go by themselves
+    lowest = min(_own_cost(p) for p in living if p.uid not in lost and _stage(p) == last)
     fresh = [
         Mark(pod, lowest - 1)
         for pod in preferred
-        if pod.ready_at is not None and _own_cost(pod) >= lowest and _is_free(pod)
+        if _stage(pod) == last and _own_cost(pod) >= lowest and _is_free(pod)
     ]
     return (stale + [mark for mark in fresh if mark.pod.deletion_cost != mark.cost])[:MAX_MARKS]
 
@@ -76,13 +77,13 @@ def _preference(pod: PodState) -> tuple[int, int, float, str]:
 
 def _expected(pods: Sequence[PodState], n_lost: int) -> list[PodState]:
     """Whom the ReplicaSet controller takes if nothing is written."""
-    ready_on = Counter(pod.node for pod in pods if pod.ready_at is not None)
+    on_node = Counter(pod.node for pod in pods)
 
     def rank(pod: PodState) -> tuple[int, int, int, float, str]:
         return (
             _stage(pod),
             pod.deletion_cost or 0,
-            -ready_on[pod.node],
+            -on_node[pod.node],
             -_since(pod).timestamp(),
             pod.name,
         )
