@@ -1,0 +1,122 @@
+"""Windows on the wall clock of their zone, also on the nights when it is changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.decision.translate import is_in_force as decisions_view
+from services.kernel.domain import ScheduleSpec
+from services.kernel.domain.schedules import bounds_at, freeze_at, is_in_force
+from services.operator.translate import to_autoscaler
+from tests.unit.operator.examples import resource
+
+SPRING = datetime(2026, 3, 29, tzinfo=UTC)  # 02:00 becomes 03:00 in Berlin, at 01:00 UTC
+AUTUMN = datetime(2026, 10, 25, tzinfo=UTC)  # 03:00 becomes 02:00 in Berlin, at 01:00 UTC
+
+
+def window(start: str, end: str, **changes: Any) -> ScheduleSpec:
+    values = {"name": "w", "timezone": "Europe/Berlin", "start_time": start, "end_time": end}
+    return ScheduleSpec(**(values | {"freeze": "Both"} | changes))
+
+
+def held_minutes(schedule: ScheduleSpec, day: datetime) -> list[str]:
+    """Minutes of the first half of a UTC day at which the window's state changes, with the state."""
+    changes, last = [], None
+    for minute in range(12 * 60):
+        at = day + timedelta(minutes=minute)
+        state = is_in_force(schedule, at)
+        if state != last:
+            changes.append(f"{at:%H:%M} {'on' if state else 'off'}")
+            last = state
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "day", "changes"),
+    [
+        # forward: 01:59 is followed by 03:00
+        ("02:00", "03:00", SPRING, ["00:00 off"]),
+        ("02:30", "03:30", SPRING, ["00:00 off", "01:00 on", "01:30 off"]),
+        ("01:30", "02:30", SPRING, ["00:00 off", "00:30 on", "01:00 off"]),
+        ("01:00", "04:00", SPRING, ["00:00 on", "02:00 off"]),
+        # back: 02:00 to 02:59 comes twice
+        ("02:00", "03:00", AUTUMN, ["00:00 on", "02:00 off"]),
+        ("02:30", "03:30", AUTUMN, ["00:00 off", "00:30 on", "01:00 off", "01:30 on", "02:30 off"]),
+        ("01:00", "04:00", AUTUMN, ["00:00 on", "03:00 off"]),
+        # a day without a change, summer and winter
+        ("02:00", "03:00", AUTUMN - timedelta(days=1), ["00:00 on", "01:00 off"]),
+        ("02:00", "03:00", AUTUMN + timedelta(days=1), ["00:00 off", "01:00 on", "02:00 off"]),
+    ],
+)
+def test_the_nights_when_clocks_are_changed(
+    start: str, end: str, day: datetime, changes: list[str]
+) -> None:
+    assert held_minutes(window(start, end), day) == changes
+
+
+@pytest.mark.parametrize("day", [SPRING, AUTUMN])
+def test_a_window_past_midnight_ends_on_the_changed_clock(day: datetime) -> None:
+    night = window("22:00", "06:00")
+    ends = 4 if day == SPRING else 5  # 06:00 in Berlin
+    assert is_in_force(night, day + timedelta(hours=ends, minutes=-1))
+    assert not is_in_force(night, day + timedelta(hours=ends))
+
+
+def test_the_day_is_that_of_the_zone_and_of_the_start() -> None:
+    saturday_night = window("22:00", "06:00", days_of_week=(5,))
+    assert is_in_force(saturday_night, datetime(2026, 3, 28, 21, 30, tzinfo=UTC))
+    assert is_in_force(saturday_night, datetime(2026, 3, 29, 3, 30, tzinfo=UTC))
+    assert not is_in_force(saturday_night, datetime(2026, 3, 29, 21, 30, tzinfo=UTC))
+
+
+times = st.builds(lambda m: f"{m // 60:02d}:{m % 60:02d}", st.integers(0, 24 * 60 - 1))
+
+
+@given(
+    times,
+    times,
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Mars/Base"]),
+    st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True),
+    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+)
+def test_decisions_and_their_application_agree(
+    start: str, end: str, zone: str, days: list[int], now: datetime
+) -> None:
+    schedule = window(start, end, timezone=zone, days_of_week=tuple(sorted(days)))
+    assert is_in_force(schedule, now) == decisions_view(schedule, now)
+
+
+def spec(*schedules: dict[str, Any]) -> Any:
+    found = to_autoscaler(resource(schedules=list(schedules)), {}).spec
+    assert found is not None
+    return found
+
+
+ALL_DAY = {"startTime": "00:00", "endTime": "23:59"}
+
+
+def test_the_strictest_bounds_hold_within_those_of_the_spec() -> None:
+    now = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    loose = {"name": "a", "minReplicas": 2, "maxReplicas": 9, **ALL_DAY}
+    tight = {"name": "b", "minReplicas": 4, "maxReplicas": 6, **ALL_DAY}
+    night = {"name": "c", "minReplicas": 8, "startTime": "22:00", "endTime": "06:00"}
+    assert bounds_at(spec(loose, tight, night), now) == (4, 6)
+    assert bounds_at(spec(), now) == (1, 10)
+    assert bounds_at(spec({"name": "a", "maxReplicas": 50, **ALL_DAY}), now) == (1, 10)
+    floor = {"name": "b", "minReplicas": 8, **ALL_DAY}
+    cap = {"name": "a", "maxReplicas": 3, **ALL_DAY}
+    assert bounds_at(spec(cap, floor), now) == (3, 3)
+
+
+def test_the_wider_freeze_is_named() -> None:
+    now = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    down = {"name": "a", "freeze": "ScaleDown", **ALL_DAY}
+    both = {"name": "b", "freeze": "Both", **ALL_DAY}
+    assert freeze_at(spec(down, both), now) == ("Both", "b")
+    assert freeze_at(spec(down), now) == ("ScaleDown", "a")
+    assert freeze_at(spec(), now) is None
