@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from services.operator.crd_rules import GPU_AUTOSCALER_RULES, Rule, risk_rules
 from services.operator.schemas import (
     GROUP,
     VERSION,
@@ -34,15 +35,6 @@ from services.operator.schemas_status import (
 Schema = dict[str, Any]
 
 _DROPPED = ("title", "additionalProperties")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A CEL rule at one place of the schema, e.g. `spec.sla.risk`."""
-
-    path: str
-    rule: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +72,6 @@ class Definition:
     list_keys: tuple[tuple[str, str], ...] = ()
 
 
-def _positive(path: str, name: str) -> Rule:
-    return Rule(path, f"double(string(self.{name})) > 0.0", f"{name} must be greater than 0")
-
-
-_RISK_RULE = "double(string(self.epsilon)) > 0.0 && double(string(self.epsilon)) < 1.0"
-_RISK_MESSAGE = 'epsilon must be between 0 and 1, e.g. "0.01" for at most 1 % of the time'
 _AGE = Column("AGE", ".metadata.creationTimestamp", "date")
 
 
@@ -100,42 +86,7 @@ GPU_AUTOSCALER = Definition(
     True,
     GPUAutoscalerSpec,
     GPUAutoscalerStatus,
-    rules=(
-        Rule(
-            "spec",
-            "self.minReplicas <= self.maxReplicas",
-            "minReplicas must not be greater than maxReplicas",
-        ),
-        Rule(
-            "spec",
-            "self.indicators.exists(i, i.name == self.demand)",
-            "demand must be the name of one of the indicators",
-        ),
-        Rule(
-            "spec",
-            "self.mode != 'Auto' || has(self.sla)",
-            "mode Auto needs an sla: set sla.class or sla.risk.epsilon",
-        ),
-        Rule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
-        Rule("spec.sla.risk", _RISK_RULE, _RISK_MESSAGE),
-        _positive("spec.capacity", "perReplica"),
-        Rule(
-            "spec.capacity",
-            "has(self.latencyIndicator) == has(self.sloLatency)",
-            "latencyIndicator and sloLatency must be given together or not at all",
-        ),
-        Rule(
-            "spec.schedules[]",
-            "!has(self.minReplicas) || !has(self.maxReplicas) || "
-            "self.minReplicas <= self.maxReplicas",
-            "a schedule's minReplicas must not be greater than its maxReplicas",
-        ),
-        Rule(
-            "spec.schedules[]",
-            "has(self.minReplicas) || has(self.maxReplicas) || has(self.freeze)",
-            "a schedule needs minReplicas, maxReplicas or freeze",
-        ),
-    ),
+    rules=GPU_AUTOSCALER_RULES,
     columns=(
         Column("TARGET", ".spec.scaleTargetRef.name"),
         Column("MODE", ".spec.mode"),
@@ -164,7 +115,7 @@ SLA_CLASS = Definition(
     False,
     SLAClassSpec,
     SLAClassStatus,
-    rules=(Rule("spec.risk", _RISK_RULE, _RISK_MESSAGE),),
+    rules=risk_rules("spec.risk"),
     columns=(
         Column("EPSILON", ".spec.risk.epsilon"),
         Column("KIND", ".spec.risk.kind"),

@@ -41,7 +41,9 @@ Decimal = Annotated[
 """A decimal: a string, or a whole number. A structural schema has no type that admits both strings
 and fractions; Kubernetes' own answer, which this follows, is to write fractions as strings."""
 
-Name = Annotated[str, Field(min_length=1, max_length=253)]
+Name = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -60,8 +62,10 @@ class Part(BaseModel):
 class ScaleTargetRef(Part):
     """The object whose `/scale` is patched, in the same namespace."""
 
-    api_version: Annotated[str, Field(max_length=253)] = "apps/v1"
-    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    api_version: Annotated[
+        str, Field(max_length=253, pattern=r"^([a-z0-9][-a-z0-9.]*/)?v[0-9][a-z0-9]*$")
+    ] = "apps/v1"
+    kind: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Z][A-Za-z0-9]*$")]
     name: Name
 
 

@@ -25,7 +25,7 @@ def window(start: str, end: str, **changes: Any) -> ScheduleSpec:
 
 
 def held_minutes(schedule: ScheduleSpec, day: datetime) -> list[str]:
-    """Minutes of the first half of a UTC day at which the window's state changes, with the state."""
+    """Minutes of the first half of a UTC day at which the state changes, with the state."""
     changes, last = [], None
     for minute in range(12 * 60):
         at = day + timedelta(minutes=minute)

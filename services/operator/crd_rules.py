@@ -1,0 +1,133 @@
+"""What admission checks beside types: CEL rules, each at the field that it is about.
+
+They say what the services' own models would refuse later (`services.kernel.domain`), so that a
+user hears of it from `kubectl apply` and not from a condition. What needs more than the object
+itself (whether a target, a class or a time zone exists) becomes a condition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A CEL rule at one place of the schema, e.g. `spec.sla.risk`."""
+
+    path: str
+    rule: str
+    message: str
+
+
+def _number(name: str) -> str:
+    """A decimal field as a number; it is a string or an integer."""
+    return f"double(string(self.{name}))"
+
+
+def _positive(path: str, name: str) -> Rule:
+    return Rule(path, f"{_number(name)} > 0.0", f"{name} must be greater than 0")
+
+
+def _at_most(path: str, name: str, limit: int) -> Rule:
+    rule = f"!has(self.{name}) || {_number(name)} <= {limit}.0"
+    return Rule(path, rule, f"{name} must not be greater than {limit}")
+
+
+def _lasting(path: str, name: str) -> Rule:
+    """A duration that is longer than nothing: one of its digits is not zero."""
+    rule = f"!has(self.{name}) || self.{name}.matches('[1-9]')"
+    return Rule(path, rule, f"{name} must be longer than 0")
+
+
+def risk_rules(path: str) -> tuple[Rule, ...]:
+    """Rules of a promise."""
+    epsilon = _number("epsilon")
+    message = 'epsilon must be between 0 and 1, e.g. "0.01" for at most 1 % of the time'
+    rule = f"{epsilon} > 0.0 && {epsilon} < 1.0"
+    return Rule(path, rule, message), _lasting(path, "window")
+
+
+def _within(name: str) -> str:
+    """A schedule's bound, where it has one, lies within those of the spec."""
+    bound = f"s.{name}"
+    return f"(!has({bound}) || ({bound} >= self.minReplicas && {bound} <= self.maxReplicas))"
+
+
+_LATENCY = "self.capacity.latencyIndicator"
+
+GPU_AUTOSCALER_RULES = (
+    Rule(
+        "spec",
+        "self.minReplicas <= self.maxReplicas",
+        "minReplicas must not be greater than maxReplicas",
+    ),
+    Rule(
+        "spec",
+        "self.indicators.exists(i, i.name == self.demand)",
+        "demand must be the name of one of the indicators",
+    ),
+    Rule(
+        "spec",
+        "!self.indicators.exists(i, i.name == self.demand && i.knownAhead)",
+        "demand must not be known ahead: it is what is forecast",
+    ),
+    Rule(
+        "spec",
+        "self.mode != 'Auto' || has(self.sla)",
+        "mode Auto needs an sla: set sla.class or sla.risk.epsilon",
+    ),
+    Rule(
+        "spec",
+        f"!has({_LATENCY}) || ({_LATENCY} != self.demand && self.indicators.exists(i, "
+        f"i.name == {_LATENCY} && i.kind == 'gauge' && !i.knownAhead && "
+        "(i.name.endsWith('_ms') || i.unit == 'ms')))",
+        "capacity.latencyIndicator must be the name of another indicator than the demand: a gauge "
+        "in ms that is measured, not known ahead",
+    ),
+    Rule(
+        "spec",
+        f"!has(self.schedules) || self.schedules.all(s, {_within('minReplicas')} && "
+        f"{_within('maxReplicas')})",
+        "minReplicas and maxReplicas of a schedule must lie between those of the spec",
+    ),
+    Rule(
+        "spec",
+        "!has(self.fallback) || self.fallback.staticReplicas <= self.maxReplicas",
+        "fallback.staticReplicas must not be greater than maxReplicas",
+    ),
+    Rule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
+    *risk_rules("spec.sla.risk"),
+    Rule(
+        "spec.indicators[]",
+        "!self.knownAhead || (self.kind == 'gauge' && self.query == '')",
+        "an indicator known ahead is a gauge without a query: its steps to come are pushed",
+    ),
+    _positive("spec.capacity", "perReplica"),
+    _at_most("spec.capacity", "cv", 1),
+    Rule(
+        "spec.capacity",
+        "has(self.latencyIndicator) == has(self.sloLatency)",
+        "latencyIndicator and sloLatency must be given together or not at all",
+    ),
+    _lasting("spec.capacity", "sloLatency"),
+    _lasting("spec.leadTime", "median"),
+    _at_most("spec.leadTime", "sigma", 3),
+    _at_most("spec.behavior.scaleUp", "tolerance", 1),
+    _at_most("spec.behavior.scaleDown", "tolerance", 1),
+    Rule(
+        "spec.schedules[]",
+        "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+        "a schedule's minReplicas must not be greater than its maxReplicas",
+    ),
+    Rule(
+        "spec.schedules[]",
+        "has(self.minReplicas) || has(self.maxReplicas) || has(self.freeze)",
+        "a schedule needs minReplicas, maxReplicas or freeze",
+    ),
+    Rule(
+        "spec.schedules[]",
+        "self.startTime != self.endTime",
+        "startTime and endTime must differ; 00:00 to 23:59 is all day",
+    ),
+    _lasting("spec.approval", "expireAfter"),
+)

@@ -1,0 +1,266 @@
+"""A wrong custom resource is refused by the API server, with the field and the rule."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from services.lab.cluster.background import BackgroundCluster
+from services.lab.cluster.cluster import ClusterSettings
+from services.lab.cluster.specs import NodeSpec
+from services.operator.crd import rendered
+from services.operator.translate import to_autoscaler
+from tests.integration.operator.conftest import autoscaler_spec
+
+pytestmark = pytest.mark.integration
+
+GROUP = "/apis/scaling.harmony.dev/v1alpha1"
+AUTOSCALERS = f"{GROUP}/namespaces/default/gpuautoscalers"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[httpx.Client]:
+    settings = ClusterSettings([NodeSpec("h100-0", "H100", 8)], seed=1, start_s=1_767_571_200.0)
+    with BackgroundCluster(settings) as cluster, httpx.Client(base_url=cluster.url) as client:
+        for text in rendered().values():
+            path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+            client.post(path, json=yaml.safe_load(text)).raise_for_status()
+        yield client
+
+
+def with_changes(spec: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A copy with values at dotted paths; None takes a field away."""
+    found = copy.deepcopy(spec)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node: Any = found
+        for part in parents:
+            node = node[int(part)] if part.isdigit() else node.setdefault(part, {})
+        if value is None:
+            node.pop(last)
+        else:
+            node[int(last) if last.isdigit() else last] = value
+    return found
+
+
+def post(api: httpx.Client, changes: dict[str, Any]) -> httpx.Response:
+    spec = with_changes(autoscaler_spec("llama"), changes)
+    body = {"metadata": {"generateName": "a-"}, "spec": spec}
+    return api.post(AUTOSCALERS, json=body, params={"dryRun": "All"})
+
+
+def window(**changes: Any) -> list[dict[str, Any]]:
+    given = {"name": "day", "startTime": "08:00", "endTime": "18:00", "minReplicas": 2}
+    return [{k: v for k, v in (given | changes).items() if v is not None}]
+
+
+LATENCY = {"name": "latency_ms", "level": 1}
+DEMAND = {"name": "request_rate_rps", "level": 1}
+AHEAD = {"name": "campaign", "level": 1, "knownAhead": True}
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"scaleTargetRef": None}, "spec.scaleTargetRef", "Required"),
+    ({"scaleTargetRef.name": None}, "spec.scaleTargetRef.name", "Required"),
+    ({"scaleTargetRef.name": ""}, "spec.scaleTargetRef.name", "at least 1"),
+    ({"scaleTargetRef.name": "Llama_3"}, "spec.scaleTargetRef.name", "should match"),
+    ({"scaleTargetRef.name": "a" * 254}, "spec.scaleTargetRef.name", "253"),
+    ({"scaleTargetRef.kind": None}, "spec.scaleTargetRef.kind", "Required"),
+    ({"scaleTargetRef.kind": "deployments"}, "spec.scaleTargetRef.kind", "should match"),
+    ({"scaleTargetRef.apiVersion": "apps"}, "spec.scaleTargetRef.apiVersion", "should match"),
+    ({"mode": "auto"}, "spec.mode", "Unsupported value"),
+    ({"mode": "Off"}, "spec.mode", "Advisory"),
+    ({"sla": None}, "spec", "mode Auto needs an sla"),
+    ({"sla": {}}, "spec.sla", "sla needs a class or a risk"),
+    ({"sla.risk.epsilon": None}, "spec.sla.risk.epsilon", "Required"),
+    ({"sla.risk.epsilon": "0"}, "spec.sla.risk", "epsilon must be between 0 and 1"),
+    ({"sla.risk.epsilon": 1}, "spec.sla.risk", "epsilon must be between 0 and 1"),
+    ({"sla.risk.epsilon": "1.5"}, "spec.sla.risk", "epsilon must be between 0 and 1"),
+    ({"sla.risk.epsilon": "1%"}, "spec.sla.risk.epsilon", "should match"),
+    ({"sla.risk.epsilon": "-0.1"}, "spec.sla.risk.epsilon", "should match"),
+    ({"sla.risk.epsilon": 0.01}, "spec.sla.risk.epsilon", "Invalid"),
+    ({"sla.risk.window": "28"}, "spec.sla.risk.window", "should match"),
+    ({"sla.risk.window": 28}, "spec.sla.risk.window", "string"),
+    ({"sla.risk.window": "0d"}, "spec.sla.risk", "window must be longer than 0"),
+    ({"sla.risk.kind": "Often"}, "spec.sla.risk.kind", "Unsupported value"),
+    ({"minReplicas": 13}, "spec", "minReplicas must not be greater than maxReplicas"),
+    ({"minReplicas": -1}, "spec.minReplicas", "greater than or equal to 0"),
+    ({"minReplicas": "2"}, "spec.minReplicas", "integer"),
+    ({"maxReplicas": None}, "spec.maxReplicas", "Required"),
+    ({"maxReplicas": 0}, "spec.maxReplicas", "greater than or equal to 1"),
+    ({"gpuType": ""}, "spec.gpuType", "at least 1"),
+    ({"gpusPerReplica": 0}, "spec.gpusPerReplica", "greater than or equal to 1"),
+    ({"gpusPerReplica": 65}, "spec.gpusPerReplica", "less than or equal to 64"),
+    ({"gpusPerReplica": 1.5}, "spec.gpusPerReplica", "integer"),
+    ({"demand": "nothing"}, "spec", "demand must be the name of one of the indicators"),
+    ({"indicators": []}, "spec.indicators", "at least 1"),
+    ({"indicators": [DEMAND, DEMAND]}, "spec.indicators", "Duplicate"),
+    ({"indicators.0.name": "Rate RPS"}, "spec.indicators[0].name", "should match"),
+    ({"indicators.0.level": 4}, "spec.indicators[0].level", "Unsupported value"),
+    ({"indicators.0.kind": "rate"}, "spec.indicators[0].kind", "Unsupported value"),
+    ({"indicators.0.query": "x" * 5000}, "spec.indicators[0].query", "4096"),
+    ({"indicators": [DEMAND | {"knownAhead": True}]}, "spec", "demand must not be known ahead"),
+    ({"indicators": [DEMAND, AHEAD | {"query": "up"}]}, "spec.indicators[1]", "without a query"),
+    ({"indicators": [DEMAND, AHEAD | {"kind": "counter"}]}, "spec.indicators[1]", "is a gauge"),
+    ({"capacity": None}, "spec.capacity", "Required"),
+    ({"capacity.perReplica": None}, "spec.capacity.perReplica", "Required"),
+    ({"capacity.perReplica": "0"}, "spec.capacity", "perReplica must be greater than 0"),
+    ({"capacity.perReplica": "12 rps"}, "spec.capacity.perReplica", "should match"),
+    ({"capacity.cv": "1.5"}, "spec.capacity", "cv must not be greater than 1"),
+    ({"capacity.sloLatency": "500ms"}, "spec.capacity", "given together or not at all"),
+    (
+        {"capacity.latencyIndicator": "request_rate_rps", "capacity.sloLatency": "500ms"},
+        "spec",
+        "another indicator than the demand",
+    ),
+    (
+        {
+            "indicators": [DEMAND, LATENCY],
+            "capacity.latencyIndicator": "latency_ms",
+            "capacity.sloLatency": "0ms",
+        },
+        "spec.capacity",
+        "sloLatency must be longer than 0",
+    ),
+    ({"leadTime": {"median": 90}}, "spec.leadTime.median", "string"),
+    ({"leadTime": {"median": "90"}}, "spec.leadTime.median", "should match"),
+    ({"leadTime": {"median": "0m0s"}}, "spec.leadTime", "median must be longer than 0"),
+    ({"leadTime": {"sigma": "4"}}, "spec.leadTime", "sigma must not be greater than 3"),
+    (
+        {"behavior": {"scaleUp": {"tolerance": "2"}}},
+        "spec.behavior.scaleUp",
+        "tolerance must not be greater than 1",
+    ),
+    (
+        {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 3601}}},
+        "spec.behavior.scaleDown.stabilizationWindowSeconds",
+        "3600",
+    ),
+    (
+        {"behavior": {"scaleDown": {"selectPolicy": "Sometimes"}}},
+        "spec.behavior.scaleDown.selectPolicy",
+        "Unsupported value",
+    ),
+    (
+        {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 0, "periodSeconds": 9}]}}},
+        "spec.behavior.scaleUp.policies[0].value",
+        "greater than or equal to 1",
+    ),
+    ({"schedules": window(startTime="8:00")}, "spec.schedules[0].startTime", "should match"),
+    ({"schedules": window(endTime="24:00")}, "spec.schedules[0].endTime", "should match"),
+    ({"schedules": window(endTime="08:00")}, "spec.schedules[0]", "must differ"),
+    ({"schedules": window(minReplicas=None)}, "spec.schedules[0]", "needs minReplicas"),
+    (
+        {"schedules": window(minReplicas=5, maxReplicas=4)},
+        "spec.schedules[0]",
+        "must not be greater than its maxReplicas",
+    ),
+    ({"schedules": window(minReplicas=0)}, "spec", "must lie between those of the spec"),
+    ({"schedules": window(maxReplicas=13)}, "spec", "must lie between those of the spec"),
+    ({"schedules": window(freeze="Up")}, "spec.schedules[0].freeze", "Unsupported value"),
+    ({"schedules": window(daysOfWeek=["Mo"])}, "spec.schedules[0].daysOfWeek", "Unsupported"),
+    ({"schedules": window() * 2}, "spec.schedules", "Duplicate"),
+    ({"fallback": {"staticReplicas": 13}}, "spec", "staticReplicas must not be greater"),
+    ({"fallback": {}}, "spec.fallback.staticReplicas", "Required"),
+    ({"cost": {"perGpuHour": "-1"}}, "spec.cost.perGpuHour", "should match"),
+    ({"cost": {"perGpuHour": "2", "currency": "EUR"}}, "spec.cost.currency", "Unsupported value"),
+    ({"approval": {"expireAfter": "15"}}, "spec.approval.expireAfter", "should match"),
+    ({"approval": {"expireAfter": "0s"}}, "spec.approval", "expireAfter must be longer than 0"),
+    (
+        {"approval": {"autoApproveUpTo": {"replicas": -1}}},
+        "spec.approval.autoApproveUpTo.replicas",
+        "greater than or equal to 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "field", "words"), BAD, ids=lambda v: str(v)[:60])
+def test_a_wrong_autoscaler_is_refused(
+    api: httpx.Client, changes: dict[str, Any], field: str, words: str
+) -> None:
+    refused = post(api, changes)
+    assert refused.status_code == 422, refused.text
+    status = refused.json()
+    causes = status["details"]["causes"]
+    assert any(cause["field"].startswith(field) for cause in causes), causes
+    assert words in status["message"]
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"minReplicas": 0},
+    {"sla.risk.epsilon": "0.001"},
+    {"sla": {"class": "gold"}},
+    {"mode": "Advisory", "sla": None},
+    {"scaleTargetRef": {"kind": "StatefulSet", "name": "llama.v2"}},
+    {"scaleTargetRef.apiVersion": "leaderworkerset.x-k8s.io/v1"},
+    {"scaleTargetRef.apiVersion": "v1", "scaleTargetRef.kind": "ReplicationController"},
+    {"capacity.perReplica": 12, "capacity.cv": "0.1"},
+    {"indicators": [DEMAND, AHEAD]},
+    {
+        "indicators": [DEMAND, LATENCY],
+        "capacity.latencyIndicator": "latency_ms",
+        "capacity.sloLatency": "1s500ms",
+    },
+    {"leadTime": {"median": "10m", "sigma": "0.4"}},
+    {"schedules": window(freeze="ScaleDown", minReplicas=None, timezone="Europe/Berlin")},
+    {"schedules": window(maxReplicas=12, daysOfWeek=["Sat", "Sun"])},
+    {"behavior": {"scaleDown": {"selectPolicy": "Disabled", "tolerance": "0.05"}}},
+    {"approval": {"expireAfter": "1h", "autoApproveUpTo": {"replicas": 0}}},
+    {"fallback": {"staticReplicas": 12}, "cost": {"perGpuHour": 0}},
+]
+
+
+@pytest.mark.parametrize("changes", GOOD, ids=lambda v: str(v)[:60])
+def test_a_right_autoscaler_is_accepted_and_understood(
+    api: httpx.Client, changes: dict[str, Any]
+) -> None:
+    made = post(api, changes)
+    assert made.status_code == 201, made.text
+    found = to_autoscaler(made.json(), {})
+    assert found.problem == "" or "gold" in found.problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "field", "words"),
+    [
+        ("slaclasses", {}, "spec.risk", "Required"),
+        ("slaclasses", {"risk": {"epsilon": "2"}}, "spec.risk", "between 0 and 1"),
+        ("slaclasses", {"risk": {"epsilon": "0.1", "window": "0h"}}, "spec.risk", "longer than 0"),
+        ("slaclasses", {"risk": {"epsilon": "0.1"}, "priority": 0}, "spec.priority", "equal to 1"),
+        ("gpubudgets", {"gpus": 4}, "spec.gpuType", "Required"),
+        ("gpubudgets", {"gpuType": "H100", "gpus": -1}, "spec.gpus", "equal to 0"),
+        ("gpubudgets", {"gpuType": "H100", "gpus": "4"}, "spec.gpus", "integer"),
+    ],
+)
+def test_wrong_classes_and_budgets_are_refused(
+    api: httpx.Client, kind: str, spec: dict[str, Any], field: str, words: str
+) -> None:
+    body = {"metadata": {"name": "x"}, "spec": spec}
+    refused = api.post(f"{GROUP}/{kind}", json=body)
+    assert refused.status_code == 422, refused.text
+    causes = refused.json()["details"]["causes"]
+    assert any(cause["field"].startswith(field) for cause in causes), causes
+    assert words in refused.json()["message"]
+
+
+def test_an_unknown_field_is_refused_when_the_client_asks_for_it(api: httpx.Client) -> None:
+    """`kubectl apply` asks for strict validation."""
+    spec = autoscaler_spec("llama") | {"maxReplica": 4}
+    body = {"metadata": {"name": "typo"}, "spec": spec}
+    refused = api.post(AUTOSCALERS, json=body, params={"fieldValidation": "Strict"})
+    assert refused.status_code == 400
+    assert 'unknown field "spec.maxReplica"' in refused.json()["message"]
+
+
+def test_a_change_is_checked_like_a_new_one(api: httpx.Client) -> None:
+    body = {"metadata": {"name": "good"}, "spec": autoscaler_spec("llama")}
+    api.post(AUTOSCALERS, json=body).raise_for_status()
+    headers = {"Content-Type": "application/merge-patch+json"}
+    path = f"{AUTOSCALERS}/good"
+    refused = api.patch(path, json={"spec": {"maxReplicas": 0}}, headers=headers)
+    assert refused.status_code == 422
+    assert api.get(path).json()["spec"]["maxReplicas"] == 12
