@@ -144,7 +144,21 @@ BREAKS_A_RULE = [
     (ADVISORY, "capacity.sloLatency", None, "latencyIndicator and sloLatency must be given"),
     (AUTO, "schedules.0.maxReplicas", 5, "minReplicas must not be greater than its maxReplicas"),
     (AUTO, "schedules.2.freeze", None, "a schedule needs minReplicas, maxReplicas or freeze"),
+    (AUTO, "schedules.1.endTime", "23:00", "startTime and endTime must differ"),
+    (AUTO, "schedules.0.minReplicas", 41, "must lie between those of the spec"),
+    (AUTO, "demand", "campaign_ratio", "demand must not be known ahead"),
+    (AUTO, "indicators.1.query", "up", "an indicator known ahead is a gauge without a query"),
+    (AUTO, "fallback.staticReplicas", 41, "staticReplicas must not be greater than maxReplicas"),
+    (AUTO, "behavior.scaleUp.tolerance", "1.1", "tolerance must not be greater than 1"),
+    (AUTO, "capacity.cv", "2", "cv must not be greater than 1"),
+    (AUTO, "leadTime", {"median": "0s"}, "median must be longer than 0"),
+    (AUTO, "leadTime", {"sigma": "3.5"}, "sigma must not be greater than 3"),
+    (ADVISORY, "capacity.latencyIndicator", "queue_requests", "latencyIndicator must be the name"),
+    (ADVISORY, "capacity.sloLatency", "0ms", "sloLatency must be longer than 0"),
+    (APPROVAL, "approval.expireAfter", "0m", "expireAfter must be longer than 0"),
+    (APPROVAL, "sla.risk.window", "0d", "window must be longer than 0"),
     (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
+    (BRONZE, "risk.window", "0d", "window must be longer than 0"),
 ]
 BREAKS_THE_SCHEMA = [
     (AUTO, "mode", "Automatic", "mode"),
@@ -185,7 +199,6 @@ def test_there_is_a_wrong_manifest_for_every_rule() -> None:
     [
         ("schedules.0.timezone", "Europe/Berlim", "must be an IANA name"),
         ("sla", {"class": "platinum"}, "does not exist or cannot be read"),
-        ("demand", "campaign_ratio", "must not be known ahead"),
     ],
 )
 def test_what_admission_cannot_see_becomes_a_problem_that_names_the_field(
