@@ -19,6 +19,7 @@ from services.lab.cluster.routes import Call
 from services.lab.cluster.scaling import scale_of
 from services.lab.cluster.selection import Selector, make_selector
 from services.lab.cluster.store import Stored
+from services.lab.cluster.tables import columns_of, to_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,16 @@ class Handling:
         if call.verb == "deletecollection":
             return self._delete_collection(call, body, write)
         return self._change(call, body, write)
+
+    def as_table(self, call: Call, reply: Reply) -> Reply:
+        """The answer of a GET or LIST as kubectl asks for it."""
+        answer = orjson.loads(reply.raw)
+        is_list = call.verb == "list"
+        objects = answer["items"] if is_list else [answer]
+        meta = answer["metadata"] if is_list else {}
+        columns = columns_of(self._store, call.rtype)
+        table = to_table(objects, columns, meta, self._cluster.now())
+        return Reply(orjson.dumps(table), reply.code, reply.warnings)
 
     def _write(self, call: Call, agent: str) -> Write:
         query = call.query

@@ -15,6 +15,7 @@ from services.lab.cluster.faults import REQUEST_KINDS, WATCH_KINDS, Faults, fail
 from services.lab.cluster.handling import Body, Handling, Reply, selector_of
 from services.lab.cluster.laboratory import Laboratory
 from services.lab.cluster.routes import Call, Place, parse_call, parse_path
+from services.lab.cluster.tables import wants_table
 from services.lab.cluster.watching import DEFAULT_TIMEOUT_S, Watches, WatchOptions
 
 MAX_BODY_BYTES = 3 * 2**20
@@ -96,6 +97,9 @@ class ApiServer:
         # From here on nothing waits: a call is one transaction.
         self.cluster.catch_up()
         reply = self._handling.answer(call, body, user, request.headers.get("User-Agent", ""))
+        is_read = call.verb in ("get", "list") and not call.subresource
+        if is_read and wants_table(request.headers.get("Accept", "")):
+            reply = self._handling.as_table(call, reply)
         return _json(reply)
 
     def _discover(self, request: web.Request, place: Place | None) -> web.Response:

@@ -218,6 +218,12 @@ def definition() -> Obj:
                 "properties": {"spec": spec, "status": status},
             }
         },
+        "additionalPrinterColumns": [
+            {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+            {"name": "Note", "type": "string", "jsonPath": ".status.note", "priority": 1},
+            {"name": "Heavy", "type": "integer", "jsonPath": '.spec.parts[?(@.name=="a")].weight'},
+            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        ],
         "subresources": {
             "status": {},
             "scale": {
