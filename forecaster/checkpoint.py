@@ -15,7 +15,7 @@ from forecaster.config import ForecasterConfig
 from forecaster.errors import CheckpointError, CheckpointVersionError, ConfigError
 from forecaster.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
-from forecaster.trees import Trees, trees_from_texts
+from forecaster.trees import Trees, TreeShare, trees_from_texts
 
 FORMAT = "harmony-forecaster"
 FORMAT_VERSION = 4
@@ -40,7 +40,7 @@ def _header(model: TrainedModel) -> dict[str, Any]:
         "config": model.config.to_dict(),
         "workloads": list(model.vocabulary.workloads),
         "indicators": list(model.vocabulary.indicators),
-        "tree_share": model.tree_share,
+        "tree_share": [model.tree_share.body, model.tree_share.tail],
         "tree_levels": [] if trees is None else list(trees.levels),
         "tree_digests": [] if trees is None else [_name_of(text) for text in trees.texts()],
     }
@@ -75,8 +75,8 @@ def from_bytes(raw: bytes) -> TrainedModel:
         tensors = safetensors.torch.load(raw)
         trees = _trees(header, tensors)
         net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(f"{TREES}.")})
-        share = float(header["tree_share"])
-    except (ConfigError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        share = TreeShare(*(float(weight) for weight in header["tree_share"]))
+    except (ConfigError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"checkpoint does not fit its configuration: {error}") from error
     net.eval()
     net.requires_grad_(requires_grad=False)

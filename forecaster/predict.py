@@ -10,10 +10,17 @@ from torch import Tensor
 
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HorizonError, NoObservations
-from forecaster.model import ForecastNet, NetInputs, Vocabulary, net_inputs, raw_quantiles
+from forecaster.model import (
+    MIN_INCREMENT,
+    ForecastNet,
+    NetInputs,
+    Vocabulary,
+    net_inputs,
+    raw_quantiles,
+)
 from forecaster.quantiles import interpolation_matrix, pit_and_log_density
 from forecaster.tree_features import tree_inputs
-from forecaster.trees import Trees, in_between
+from forecaster.trees import NETWORK_ALONE, Trees, TreeShare, in_between
 from forecaster.types import F32, F64, I64, Forecast, Windows
 
 CHUNK = 256
@@ -31,7 +38,7 @@ class TrainedModel:
         vocabulary: Names it knows.
         version: Digest that names these parameters.
         trees: Quantile trees that are averaged with the network; None: the network alone.
-        tree_share: Weight of the trees in that average, in [0, 1].
+        tree_share: Weight of the trees in that average.
     """
 
     net: ForecastNet
@@ -40,7 +47,7 @@ class TrainedModel:
     version: str = "unversioned"
     name: str = field(default="model")
     trees: Trees | None = None
-    tree_share: float = 0.0
+    tree_share: TreeShare = NETWORK_ALONE
 
     @property
     def n_parameters(self) -> int:
@@ -104,7 +111,8 @@ class TrainedModel:
     def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
         """What the network read, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
 
-        The average of quantile functions is one (Vincentization): it stays increasing.
+        The average of quantile functions is one (Vincentization). Where its weights differ between
+        levels it could fall, and is held to the network's least increment.
 
         Args:
             windows: B windows.
@@ -113,9 +121,11 @@ class TrainedModel:
         inputs = net_inputs(windows, self.config, self.vocabulary, targets)
         with torch.inference_mode():
             normalised, encoding = self.net(inputs)
-        if self.trees is None or self.tree_share == 0:
+        if self.trees is None or self.tree_share.is_none:
             return inputs, normalised, encoding
         levels = np.array(self.config.window.quantile_levels)
+        share = self.tree_share.at(levels)[:, None]
+        climb = MIN_INCREMENT * np.arange(levels.size, dtype=np.float32)[:, None]
         mixed = []
         for g in range(targets.shape[1]):
             own = normalised[:, g].transpose(1, 2).numpy()
@@ -123,8 +133,8 @@ class TrainedModel:
             read = tree_inputs(windows, targets[:, g], self.vocabulary, self.config.window)
             known = self.trees.quantiles(read, unit)
             theirs = in_between(known, self.trees.levels, own, levels)
-            share = np.float32(self.tree_share)
-            mixed.append(torch.from_numpy(own + share * (theirs - own)).transpose(1, 2))
+            both = np.maximum.accumulate(own + share * (theirs - own) - climb, axis=1) + climb
+            mixed.append(torch.from_numpy(both).transpose(1, 2))
         return inputs, torch.stack(mixed, dim=1), encoding
 
     def log_prob(self, windows: Windows, actual: F32) -> F64:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from forecaster.backtest import gate_losses
 from forecaster.dataset import Origins, actuals
 from forecaster.features import gather_windows
+from forecaster.metrics import pinball
 from forecaster.predict import TrainedModel
+from forecaster.quantiles import crps_weights
 from forecaster.tree_dataset import draw_pairs, target_scales, tree_rows
-from forecaster.trees import TreeProgress, fit_trees
+from forecaster.trees import BODY_TO_TAIL, TreeProgress, TreeShare, fit_trees
 from forecaster.types import F32, F64, I64, Bool, Series
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -28,14 +29,13 @@ class TreeReport:
     """What the trees brought.
 
     Args:
-        share: Their weight in the average with the network; 0: they are left out.
-        loss: Validation loss (`gate_losses`) at that weight, in the series' scale.
-        loss_network: The same of the network alone.
+        share: Their weight in the average with the network.
+        losses: `(K, Q)` validation pinball loss at each of `SHARES` and each level, in the series'
+            scale, mean over workloads.
     """
 
-    share: float
-    loss: float
-    loss_network: float
+    share: TreeShare
+    losses: F64 = field(repr=False, compare=False)
 
 
 def with_trees(
@@ -70,15 +70,31 @@ def with_trees(
         return model, None
     both = replace(model, trees=trees)
     losses = share_losses(both, series, origins[1], generator)
-    best = int(losses.argmin())
-    report = TreeReport(SHARES[best], float(losses[best]), float(losses[0]))
-    return (replace(both, tree_share=report.share) if report.share > 0 else model), report
+    share = best_share(losses, np.array(config.window.quantile_levels))
+    chosen = model if share.is_none else replace(both, tree_share=share)
+    return chosen, TreeReport(share, losses)
+
+
+def best_share(losses: F64, levels: F64) -> TreeShare:
+    """The weights of least validation loss: of the CRPS, and of the upper tail's levels alone.
+
+    Args:
+        losses: `(K, Q)` pinball loss at each of `SHARES`.
+        levels: `(Q,)`.
+    """
+    is_tail = levels >= BODY_TO_TAIL[0]
+    body = int((losses @ crps_weights(levels)).argmin())
+    of_network = np.maximum(losses[0, is_tail], np.finfo(np.float64).tiny)
+    tail = int((losses[:, is_tail] / of_network).sum(axis=1).argmin())
+    return TreeShare(SHARES[body], SHARES[tail])
 
 
 def share_losses(
     model: TrainedModel, series: Sequence[Series], origins: Origins, generator: torch.Generator
 ) -> F64:
-    """Validation loss at each of `SHARES`, mean over workloads of means over steps.
+    """Validation pinball loss at each of `SHARES` and each level, `(K, Q)`.
+
+    Means over steps are taken per workload first, in its own scale.
 
     Args:
         model: Network and trees; its own share is not read.
@@ -92,26 +108,29 @@ def share_losses(
     for i in np.unique(drawn.which):
         at = np.flatnonzero(drawn.which == i)
         losses, observed = _losses(model, series, drawn.take(at), targets[at])
-        losses /= scales[i, targets[at], None]
+        weight = observed / scales[i, targets[at], None]
         if observed.any():
-            means.append(losses[:, observed].mean(axis=1, dtype=np.float64))
-    return np.asarray(np.mean(means, axis=0)) if means else np.zeros(len(SHARES))
+            total = np.einsum("kbqh,bh->kq", losses, weight, dtype=np.float64)
+            means.append(total / observed.sum())
+    n_levels = len(model.config.window.quantile_levels)
+    return np.asarray(np.mean(means, axis=0)) if means else np.zeros((len(SHARES), n_levels))
 
 
 def _losses(
     model: TrainedModel, series: Sequence[Series], origins: Origins, targets: I64
 ) -> tuple[F32, Bool]:
-    """Losses `(K, B, H)` at the shares, raw unit, and what was observed `(B, H)`."""
+    """Losses `(K, B, Q, H)` at the shares, raw unit, and what was observed `(B, H)`."""
     window, levels = model.config.window, np.array(model.config.window.quantile_levels)
     windows = gather_windows(series, origins.which, origins.position, window)
     target = targets[:, None]
     actual, observed = actuals(series, origins, target, window.horizon)
     network, trees = (
-        replace(model, tree_share=share).quantiles_of(windows, target)[:, 0] for share in (0.0, 1.0)
+        replace(model, tree_share=TreeShare(share, share)).quantiles_of(windows, target)[:, 0]
+        for share in (0.0, 1.0)
     )
     has_data = np.take_along_axis(windows.observed.any(axis=1), target, axis=1)
     losses = [
-        gate_losses(network + np.float32(share) * (trees - network), actual[:, 0], levels)
+        pinball(network + np.float32(share) * (trees - network), levels, actual[:, 0])
         for share in SHARES
     ]
     return np.stack(losses), observed[:, 0] & has_data

@@ -24,6 +24,8 @@ from forecaster.tree_features import CATEGORICAL, TreeInputs
 from forecaster.types import F32, F64
 
 TREE_LEVELS = (0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995)
+BODY_TO_TAIL = (0.92, 0.98)
+"""Levels between which the weight of the trees passes from that of the body to the tail's."""
 _FIXED = {
     "objective": "quantile",
     "metric": "quantile",
@@ -95,6 +97,31 @@ class Trees:
         offset = ((inputs.location - location) / scale)[:, None]
         answer = offset + (inputs.scale / scale)[:, None] * by_level
         return np.ascontiguousarray(np.swapaxes(answer, 0, 1), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeShare:
+    """Weight of the trees in their average with the network, in [0, 1].
+
+    Args:
+        body: At levels up to 92 %.
+        tail: At levels from 98 %, which few outcomes decide; linear in between.
+    """
+
+    body: float = 0.0
+    tail: float = 0.0
+
+    def at(self, levels: F64) -> F32:
+        """Weight per level, `(Q,)`."""
+        return np.interp(levels, BODY_TO_TAIL, (self.body, self.tail)).astype(np.float32)
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the trees have no say at all."""
+        return self.body == 0 and self.tail == 0
+
+
+NETWORK_ALONE = TreeShare()
 
 
 def trees_from_texts(levels: Sequence[float], texts: Sequence[str]) -> Trees:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
         "validation_crps": report.crps,
         "validation_crps_best_simple": report.crps_best_simple,
         "flow_gain_nats": report.flow_gain,
-        "tree_share": 0.0 if report.trees is None else report.trees.share,
+        "tree_share": None if report.trees is None else asdict(report.trees.share),
         "backtest_crps": gate.crps_model,
         "backtest_crps_best_simple": gate.crps_simple,
         "backtest_skill": gate.skill,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from forecaster.baselines import POOLS
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig, TreeConfig
+from forecaster.trees import TreeShare
 from services.kernel.errors import InvalidInput
 from services.lab.bench.arm import Arm
 from services.lab.bench.own_arms import ColdArm, ModelArm, SimpleArm
@@ -73,7 +74,7 @@ def _network(model: ModelConfig = MODEL, train: TrainConfig = TRAIN) -> Callable
 
 
 def _trees() -> Arm:
-    return ModelArm(tree_share=1.0)
+    return ModelArm(tree_share=TreeShare(1.0, 1.0))
 
 
 def _uncalibrated() -> Arm:

@@ -15,6 +15,7 @@ from forecaster.features import gather_windows
 from forecaster.fit import FitProgress, fit
 from forecaster.metrics import crps_of_quantiles
 from forecaster.predict import TrainedModel
+from forecaster.trees import TreeShare
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, F32Array, Prediction, Tell
@@ -45,7 +46,7 @@ class ModelArm:
     """
 
     config: ForecasterConfig | None = None
-    tree_share: float | None = None
+    tree_share: TreeShare | None = None
 
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedModel:
         """See `Arm`."""

@@ -18,8 +18,16 @@ from forecaster.dataset import split_origins
 from forecaster.errors import CheckpointError, ConfigError
 from forecaster.features import build_windows
 from forecaster.fit import FitProgress, FitResult, fit
-from forecaster.tree_fit import SHARES, share_losses, with_trees
-from forecaster.trees import TREE_LEVELS, TreeProgress, TreeRows, fit_trees, in_between
+from forecaster.quantiles import crps_weights
+from forecaster.tree_fit import SHARES, best_share, share_losses, with_trees
+from forecaster.trees import (
+    TREE_LEVELS,
+    TreeProgress,
+    TreeRows,
+    TreeShare,
+    fit_trees,
+    in_between,
+)
 from forecaster.types import Series
 from tests.unit.forecaster.conftest import small_config
 
@@ -130,11 +138,11 @@ def test_trees_can_be_left_out(fleet: list[Series]) -> None:
 def mixed(fitted: FitResult, fleet: list[Series]) -> FitResult:
     """The fitted model, with trees that weigh something whatever validation said."""
     origins = split_origins(fleet, fitted.model.config)
-    bare = replace(fitted.model, trees=None, tree_share=0.0)
+    bare = replace(fitted.model, trees=None, tree_share=TreeShare())
     model, _ = with_trees(bare, fleet, origins, seed=3)
     trees = model.trees or fitted.model.trees
     assert trees is not None
-    return FitResult(replace(bare, trees=trees, tree_share=0.4), fitted.report)
+    return FitResult(replace(bare, trees=trees, tree_share=TreeShare(0.4, 0.4)), fitted.report)
 
 
 def test_the_model_is_the_average_of_network_and_trees(
@@ -143,7 +151,7 @@ def test_the_model_is_the_average_of_network_and_trees(
     windows = build_windows(fleet, mixed.model.config.window)
     targets = np.tile(np.arange(3), (3, 1))
     network, half, trees = (
-        replace(mixed.model, tree_share=share).quantiles_of(windows, targets)
+        replace(mixed.model, tree_share=TreeShare(share, share)).quantiles_of(windows, targets)
         for share in (0.0, 0.4, 1.0)
     )
     unit = np.abs(network).max()
@@ -180,13 +188,15 @@ def test_the_weight_is_the_one_of_least_validation_loss(
 ) -> None:
     config = mixed.model.config
     origins = split_origins(fleet, config)
-    bare = replace(mixed.model, trees=None, tree_share=0.0)
+    bare = replace(mixed.model, trees=None, tree_share=TreeShare())
     model, report = with_trees(bare, fleet, origins, seed=3)
     assert report is not None
-    assert report.share in SHARES
-    assert report.loss <= report.loss_network
+    assert {report.share.body, report.share.tail} <= set(SHARES)
     assert model.tree_share == report.share
-    assert (model.trees is None) == (report.share == 0)
+    assert (model.trees is None) == report.share.is_none
+    levels = np.array(config.window.quantile_levels)
+    crps = report.losses @ crps_weights(levels)
+    assert crps[SHARES.index(report.share.body)] == crps.min()
 
 
 def test_trees_that_do_not_help_are_left_out(mixed: FitResult, fleet: list[Series]) -> None:
@@ -204,8 +214,33 @@ def test_trees_that_do_not_help_are_left_out(mixed: FitResult, fleet: list[Serie
     losses = share_losses(
         replace(mixed.model, trees=bad), fleet, origins[1], torch.Generator().manual_seed(0)
     )
-    assert losses.argmin() == 0
-    assert (np.diff(losses) > 0).all()
+    levels = np.array(mixed.model.config.window.quantile_levels)
+    assert best_share(losses, levels) == TreeShare()
+    assert (np.diff(losses @ crps_weights(levels)) > 0).all()
+
+
+def test_body_and_tail_are_weighed_apart() -> None:
+    """Trees that are right in the body and wrong in the tail, and the other way round."""
+    losses = np.ones((len(SHARES), LEVELS.size))
+    losses += np.where(LEVELS >= 0.95, 1, -1) * np.array(SHARES)[:, None] / 2
+    assert best_share(losses, LEVELS) == TreeShare(SHARES[-1], 0.0)
+    assert best_share(2 - losses, LEVELS) == TreeShare(0.0, SHARES[-1])
+    weights = TreeShare(0.8, 0.2).at(LEVELS)
+    assert weights[LEVELS <= 0.9] == pytest.approx(0.8)
+    assert weights[LEVELS >= 0.98] == pytest.approx(0.2)
+    assert (np.diff(weights) <= 0).all()
+
+
+def test_weights_that_differ_between_levels_leave_quantiles_in_order(
+    mixed: FitResult, fleet: list[Series]
+) -> None:
+    windows = build_windows(fleet, mixed.model.config.window)
+    for share in (TreeShare(1.0, 0.0), TreeShare(0.0, 1.0)):
+        inputs, quantiles, _ = replace(mixed.model, tree_share=share).marginals(
+            windows, windows.demand_index[:, None]
+        )
+        assert (np.diff(quantiles.numpy(), axis=-1) > 0).all()
+        assert len(inputs) == 3
 
 
 @pytest.mark.parametrize(
