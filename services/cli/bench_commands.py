@@ -12,6 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster.errors import ForecasterError
 from services.cli.month_commands import bench_month
+from services.cli.operator_bench_commands import bench_operator
 from services.cli.output import console, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
     bench.command("month")(bench_month)
+    bench.command("operator")(bench_operator)
     app.add_typer(bench, name="bench")
 
 

@@ -25,6 +25,7 @@ import structlog
 from services.kernel import telemetry
 from services.operator.health import Checks, serve
 from services.operator.kube_http import load_configuration
+from services.operator.kube_mirrored import EVERY_PASS, MirroredKube
 from services.operator.listener import ReconcileLoop
 from services.operator.memory import Deps
 from services.operator.process import Office
@@ -59,8 +60,18 @@ def make_registry(deps: Deps, wake: Callable[[], None]) -> kopf.OperatorRegistry
             return kopf.ConnectionInfo(server=load_configuration(deps.settings.kube_url).host)
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
+    seen: dict[str, object] = {}
+
     @kopf.on.event(GROUP, VERSION, "gpuautoscalers", registry=registry)
-    async def changed(**_: Any) -> None:
+    async def changed(type: str | None, uid: str, meta: kopf.Meta, **_: Any) -> None:
+        # a status that was written is no news: it would call for the next pass, and that for more
+        gist = (meta.get("generation"), dict(meta.annotations), dict(meta.labels))
+        if type == "DELETED":
+            seen.pop(uid, None)
+        elif seen.get(uid) == gist:
+            return
+        else:
+            seen[uid] = gist
         wake()
 
     return registry
@@ -150,7 +161,8 @@ async def run(deps: Deps, office: Office) -> None:
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    reconciler, keeper = ReconcileLoop(deps, office.fence), office.keeper
+    keeper, mirrored = office.keeper, deps.kube if isinstance(deps.kube, MirroredKube) else None
+    reconciler = ReconcileLoop(deps, office.fence, is_quick=mirrored is not None)
 
     def wake() -> None:
         loop.call_soon_threadsafe(reconciler.wake)
@@ -159,6 +171,8 @@ async def run(deps: Deps, office: Office) -> None:
     health = serve_health(deps, office, reconciler)
     tasks = reconciler.start()
     watcher.start()
+    if mirrored is not None:
+        mirrored.warm(EVERY_PASS)
     if keeper is not None:
         keeper.on_change = wake
         keeper.start()
@@ -171,6 +185,8 @@ async def run(deps: Deps, office: Office) -> None:
         if keeper is not None:
             await asyncio.to_thread(keeper.stop, _RELEASE_S)
         await asyncio.to_thread(watcher.stop, _END_S)
+        if mirrored is not None:
+            mirrored.stop()
         if health is not None:
             health.shutdown()
     for task in done - {waiting}:

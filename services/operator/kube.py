@@ -60,12 +60,12 @@ class Kube(Protocol):
         """Ask for `replicas`, provided that the target is still at `resource_version`."""
         ...
 
-    def patch_status(self, namespace: str, name: str, status: Object) -> None:
-        """Replace fields of a GPUAutoscaler's status."""
+    def patch_status(self, namespace: str, name: str, status: Object) -> Object:
+        """Replace fields of a GPUAutoscaler's status; the object as it is now."""
         ...
 
-    def patch_budget_status(self, name: str, status: Object) -> None:
-        """Replace fields of a GPUBudget's status."""
+    def patch_budget_status(self, name: str, status: Object) -> Object:
+        """Replace fields of a GPUBudget's status; the object as it is now."""
         ...
 
     def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
@@ -188,18 +188,20 @@ class KubeClient:
         body = {"metadata": {"annotations": annotations}}
         self._http.send(Call("patch", "pods", path, body, MERGE_PATCH))
 
-    def patch_status(self, namespace: str, name: str, status: Object) -> None:
-        """Replace fields of a GPUAutoscaler's status."""
-        self._patch_status(PATHS["GPUAutoscaler"], namespace, name, status)
+    def patch_status(self, namespace: str, name: str, status: Object) -> Object:
+        """Replace fields of a GPUAutoscaler's status; the object as it is now."""
+        return self._patch_status(PATHS["GPUAutoscaler"], namespace, name, status)
 
-    def patch_budget_status(self, name: str, status: Object) -> None:
-        """Replace fields of a GPUBudget's status."""
-        self._patch_status(PATHS["GPUBudget"], "", name, status)
+    def patch_budget_status(self, name: str, status: Object) -> Object:
+        """Replace fields of a GPUBudget's status; the object as it is now."""
+        return self._patch_status(PATHS["GPUBudget"], "", name, status)
 
-    def _patch_status(self, where: Collection, namespace: str, name: str, status: Object) -> None:
+    def _patch_status(self, where: Collection, namespace: str, name: str, status: Object) -> Object:
         path = f"{_join(where, namespace)}/{quote(name)}/status"
         body = {"status": status}
-        self._http.send(Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH))
+        call = Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH)
+        answer: Object = self._http.send(call)
+        return answer
 
     def post_event(self, namespace: str, event: Object) -> None:
         """Create an Event; not repeated when the outcome is unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from services.kernel.errors import ConfigurationError
 
 _PAUSES_S = (0.05, 0.2, 0.8)
 _MAX_RETRY_AFTER_S = 5.0
+_CHUNK = 2**16
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
 
 
@@ -55,8 +56,8 @@ class Call:
     """One request.
 
     Attributes:
-        verb: Verb of RBAC (`list`, `get`, `patch`, `create`, `update`), for the metric and the
-            audit of rights.
+        verb: Verb of RBAC (`list`, `watch`, `get`, `patch`, `create`, `update`), for the metric
+            and the audit of rights.
         resource: Resource with its subresource, e.g. `deployments/scale`.
         content_type: Of the body.
         is_repeatable: It may be sent again after an answer that leaves open whether it worked.
@@ -167,6 +168,45 @@ class KubeHttp:
                 break
             self._sleep(_pause_s(headers, pause_s))
         raise failure
+
+    def stream(self, call: Call, silence_s: float) -> Iterator[bytes]:
+        """Lines of a WATCH as they come, until the server ends it; one attempt.
+
+        The first one is empty: the watch has begun.
+
+        Args:
+            call: The WATCH.
+            silence_s: How long nothing may come.
+
+        Raises:
+            KubeError: It was refused, or the connection broke.
+        """
+        self.n_calls += 1
+        code, rest = "none", b""
+        headers = {"Accept": "application/json", "User-Agent": "harmony-operator"}
+        try:
+            response = self._client.rest_client.pool_manager.request(
+                "GET",
+                f"{self._settings.host}{call.path}",
+                headers=headers | self._authorization(),
+                timeout=urllib3.Timeout(connect=self._manner.connect_s, read=silence_s),
+                preload_content=False,
+                retries=False,
+            )
+            code = str(response.status)
+            if response.status >= 300:
+                raise _refusal(response.status, response.read(), call)
+            try:
+                yield b""
+                for chunk in response.stream(_CHUNK):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from lines
+            finally:
+                response.close()
+        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+            raise KubeError(0, type(error).__name__, f"{call.path}: {error}") from error
+        finally:
+            telemetry.kube_requests_total.labels(f"{call.verb} {call.resource}", code).inc()
 
     def _once(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
         headers = {"Accept": "application/json", "User-Agent": "harmony-operator"}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg
 import structlog
@@ -19,6 +20,7 @@ from services.operator.memory import Deps
 from services.operator.process import Pulse
 from services.operator.repository import DECISIONS_CHANNEL, TICK_CHANNEL
 from services.operator.service import PassReport, reconcile_pass
+from services.operator.service_decisions import follow_decisions
 
 log = structlog.get_logger("operator")
 
@@ -40,8 +42,8 @@ def libpq_url(url: str) -> str:
     return f"{scheme.split('+')[0]}{separator}{rest}"
 
 
-async def listen(database_url: str, wake: Callable[[], None]) -> None:
-    """Call `wake` at each notification, for ever; connect again when the connection breaks.
+async def listen(database_url: str, wake: Callable[[str], None]) -> None:
+    """Call `wake` with the channel of each notification, for ever; connect again when it breaks.
 
     A new connection wakes at once, for what was missed while there was none.
     """
@@ -55,9 +57,9 @@ async def listen(database_url: str, wake: Callable[[], None]) -> None:
                 for channel in (DECISIONS_CHANNEL, TICK_CHANNEL):
                     await connection.execute(f"LISTEN {channel}".encode())
                 n_failures = 0
-                wake()
-                async for _ in connection.notifies():
-                    wake()
+                wake(TICK_CHANNEL)
+                async for notification in connection.notifies():
+                    wake(notification.channel)
         except (psycopg.Error, OSError) as error:
             telemetry.reconcile_errors_total.labels("listen").inc()
             log.warning("listen_broken", error=str(error).strip())
@@ -68,14 +70,20 @@ async def listen(database_url: str, wake: Callable[[], None]) -> None:
 class ReconcileLoop:
     """Runs passes one after the other in a thread, whenever woken and at least every interval.
 
-    Notifications that arrive during a pass are answered by one pass more. An API server or a
-    database that is away costs passes, never the loop. While this process does not lead there are
-    no passes, and one that is under way when leadership ends is cut short by the fence.
+    Notifications that arrive during a pass are answered by one pass more. Where the API server is
+    mirrored, new decisions are followed without a pass, between two of them and at the seams of
+    one. An API server or a database that is away costs passes, never the loop. While this process
+    does not lead there are no passes, and one that is under way when leadership ends is cut short
+    by the fence.
     """
 
-    def __init__(self, deps: Deps, fence: Fence | None = None) -> None:
-        """Reconcile with `deps` while `fence` lets it."""
-        self._deps = deps
+    def __init__(self, deps: Deps, fence: Fence | None = None, is_quick: bool = False) -> None:
+        """Reconcile with `deps` while `fence` lets it; `is_quick` where decisions need no pass."""
+        self._deps = replace(deps, attend=self._attend) if is_quick else deps
+        self._is_quick = is_quick
+        self._has_decisions = False
+        self._wants_pass = True
+        self._due_s = 0.0
         self._fence = fence or Fence(Alone())
         self._term: int | None = None
         self._wake = asyncio.Event()
@@ -86,13 +94,22 @@ class ReconcileLoop:
 
     def wake(self) -> None:
         """Ask for a pass soon."""
+        self._wants_pass = True
+        self._wake.set()
+
+    def notified(self, channel: str) -> None:
+        """Ask for what a notification calls for."""
+        if channel != DECISIONS_CHANNEL or not self._is_quick:
+            self.wake()
+            return
+        self._has_decisions = True
         self._wake.set()
 
     def start(self) -> list[asyncio.Task[None]]:
         """Begin, in the running event loop; the tasks run until `stop`."""
         url = self._deps.settings.database_url
         self._tasks = [
-            asyncio.create_task(listen(url, self.wake), name="listen"),
+            asyncio.create_task(listen(url, self.notified), name="listen"),
             asyncio.create_task(self.run(), name="reconcile"),
         ]
         return self._tasks
@@ -110,9 +127,18 @@ class ReconcileLoop:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            await loop.run_in_executor(self._executor, self.reconcile_once)
+            await loop.run_in_executor(self._executor, self.turn)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause_s())
+                await asyncio.wait_for(self._wake.wait(), max(0.0, self._due_s - time.monotonic()))
+
+    def turn(self) -> None:
+        """A pass where one is due or asked for, else only what decisions there are."""
+        if self._wants_pass or self.last is None or time.monotonic() >= self._due_s:
+            self._wants_pass = False
+            self.reconcile_once()
+            self._due_s = time.monotonic() + self._pause_s()
+        elif self._has_decisions:
+            self._guarded(self._follow)
 
     def _pause_s(self) -> float:
         """Until the next pass that nobody asks for; short while reports wait."""
@@ -121,50 +147,65 @@ class ReconcileLoop:
         return min(interval_s, _CATCH_UP_S) if is_behind else interval_s
 
     def reconcile_once(self) -> None:
-        """One pass where this process leads; what fails is said, counted, and read anew."""
+        """One pass where this process leads."""
+        self._guarded(self._reconcile)
+        self.pulse.has_passed |= self.pulse.is_leading and not self.pulse.problem
+
+    def _reconcile(self) -> None:
+        # decisions that arrive from here on are seen by the pass, or asked for again
+        self._has_decisions = False
+        self.last = reconcile_pass(self._deps, self._deps.clock.now())
+        if self.last.results:
+            log.debug("pass", results=dict(self.last.results), n_calls=self.last.n_calls)
+
+    def _attend(self) -> None:
+        """At a seam of a pass: follow what decisions have arrived."""
+        if self._has_decisions:
+            self._follow()
+
+    def _follow(self) -> None:
+        self._has_decisions = False
+        if self.last is not None:
+            follow_decisions(self._deps, self.last.standing, self._deps.clock.now())
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Work in the present term; what fails is said, counted, and read anew by a pass."""
         pulse = self.pulse
         pulse.turned_at_s = time.monotonic()
         term = self._fence.enter()
         pulse.is_leading = term is not None
-        if term is None:
-            self._end_term()
-            return
         if term != self._term:
-            self._begin_term(term)
-        reason, message = self._try_pass()
+            self._change_term(term)
+        if term is None:
+            return
+        reason, message = self._try(work)
         pulse.turned_at_s = time.monotonic()
         pulse.problem = f"{reason}: {message}" if reason else ""
-        pulse.has_passed |= not reason
         for known in _REASONS:
             telemetry.holding.labels(known).set(float(known == reason))
         if not reason:
             return
+        self.last = None
         self._deps.memory.forget()
         telemetry.reconcile_errors_total.labels(reason).inc()
         log.error("pass_failed", reason=reason, error=message, next="holding; will try again")
 
-    def _begin_term(self, term: int) -> None:
-        """What was remembered is of a time before another operator may have led."""
-        self._term = term
+    def _change_term(self, term: int | None) -> None:
+        """What was remembered is of a time before another operator may have led.
+
+        A standby shows no figures: they would stand beside the leader's and grow old.
+        """
+        self._term, self.last = term, None
         self._deps.memory.forget()
         self._deps.memory.unreported.clear()
         self.pulse.has_passed = False
-
-    def _end_term(self) -> None:
-        """A standby shows no figures: they would stand beside the leader's and grow old."""
-        if self._term is None:
-            return
-        self._term = None
-        for gauge in _FIGURES:
+        for gauge in _FIGURES if term is None else ():
             gauge.clear()
 
-    def _try_pass(self) -> tuple[str, str]:
+    def _try(self, work: Callable[[], None]) -> tuple[str, str]:
         """Reason and message of what failed; empty when nothing did."""
-        deps = self._deps
         try:
-            self.last = reconcile_pass(deps, deps.clock.now())
-            if self.last.results:
-                log.debug("pass", results=dict(self.last.results), n_calls=self.last.n_calls)
+            work()
             return ("", "") if self._fence.is_open() else ("lease", "leadership ended in a pass")
         except KubeError as error:
             return ("kube" if self._fence.is_open() else "lease"), error.message

@@ -11,9 +11,10 @@ from services.kernel.db.session import make_engine
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings
 from services.operator.handlers import run
-from services.operator.kube import KubeClient
+from services.operator.kube import Kube, KubeClient
 from services.operator.kube_http import KubeHttp, Manner, load_configuration
-from services.operator.memory import Deps
+from services.operator.kube_mirrored import MirroredKube
+from services.operator.memory import Deps, Pace
 from services.operator.process import Office, make_office, pod_namespace
 
 
@@ -25,12 +26,17 @@ def make_deps(settings: Settings) -> tuple[Deps, Office]:
     """
     configuration = load_configuration(settings.kube_url)
     office = make_office(settings, configuration, pod_namespace())
-    http = KubeHttp(configuration, manner=Manner(may_send=office.fence.is_open))
+    client = KubeClient(KubeHttp(configuration, manner=Manner(may_send=office.fence.is_open)))
+    kube: Kube = client
+    pace = Pace()
+    if settings.clock == "system":  # a replay's time leaps: a pass must read what is by then
+        kube, pace = MirroredKube(client, KubeHttp(configuration)), Pace(budget_s=2.0)
     deps = Deps(
         make_engine(settings.database_url),
-        KubeClient(http),
+        kube,
         make_clock(settings.clock, settings.redis_url),
         settings,
+        pace=pace,
         may_write=office.fence.is_open,
     )
     return deps, office

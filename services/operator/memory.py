@@ -140,6 +140,7 @@ class Deps:
     Attributes:
         pace: How often statuses are written.
         may_write: Whether this process still leads.
+        attend: Called at the seams of long work, so that decisions need not wait for its end.
     """
 
     engine: Engine
@@ -149,3 +150,4 @@ class Deps:
     memory: Memory = field(default_factory=Memory)
     pace: Pace = field(default_factory=Pace)
     may_write: Callable[[], bool] = lambda: True
+    attend: Callable[[], None] = lambda: None

@@ -29,17 +29,16 @@ class Right:
 
 RIGHTS = (
     Right(GROUP, ("gpuautoscalers",), ("list", "watch")),
-    Right(GROUP, ("slaclasses", "gpubudgets"), ("list",)),
+    Right(GROUP, ("slaclasses", "gpubudgets"), ("list", "watch")),
     Right(GROUP, ("gpuautoscalers/status", "gpubudgets/status"), ("patch",)),
-    Right("", ("pods", "nodes", "resourcequotas"), ("list",)),
+    Right("", ("pods", "nodes", "resourcequotas"), ("list", "watch")),
     Right("", ("events",), ("create",)),
-    Right("apps", ("deployments", "statefulsets", "replicasets"), ("list",)),
+    Right("apps", ("deployments", "statefulsets", "replicasets"), ("list", "watch")),
     Right("apps", ("deployments/scale", "statefulsets/scale"), ("get", "patch")),
-    Right("autoscaling", ("horizontalpodautoscalers",), ("list",)),
-    Right("keda.sh", ("scaledobjects",), ("list",)),
-    # kopf finds out which resources are served, and notices when that changes
+    Right("autoscaling", ("horizontalpodautoscalers",), ("list", "watch")),
+    Right("keda.sh", ("scaledobjects",), ("list", "watch")),
+    # kopf notices when the custom resource is installed or replaced while it runs
     Right("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),
-    Right("", ("namespaces",), ("list", "watch")),
 )
 
 FURTHER_RIGHTS = (
@@ -47,7 +46,7 @@ FURTHER_RIGHTS = (
     Right("", ("pods",), ("patch",)),
     # targets of other kinds than Deployment and StatefulSet; one pair for each kind in use
     Right("apps", ("replicasets/scale",), ("get", "patch")),
-    Right("leaderworkerset.x-k8s.io", ("leaderworkersets",), ("list",)),
+    Right("leaderworkerset.x-k8s.io", ("leaderworkersets",), ("list", "watch")),
     Right("leaderworkerset.x-k8s.io", ("leaderworkersets/scale",), ("get", "patch")),
 )
 """Rights of features that can be switched off or left unused: without one of them the operator

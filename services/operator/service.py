@@ -14,6 +14,7 @@ from services.operator import (
     repository,
     service_act,
     service_budget,
+    service_decisions,
     service_observe,
     service_register,
     service_report,
@@ -22,13 +23,12 @@ from services.operator import (
 from services.operator.autoscaler import Key
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
-from services.operator.plan import PlannedAction
 from services.operator.service_act import Open
+from services.operator.service_decisions import ACTIONS_CHANNEL, Standing
 from services.operator.service_observe import View
 from services.operator.service_snapshot import Snapshot
 
 STATES_CHANNEL = "harmony_states"
-ACTIONS_CHANNEL = "harmony_actions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class PassReport:
         n_statuses: Statuses written.
         n_waiting: Statuses that are left to the next pass.
         n_calls: Requests to the API server.
+        standing: What it found, for what is done before the next one.
     """
 
     n_autoscalers: int
@@ -48,6 +49,7 @@ class PassReport:
     n_waiting: int
     n_calls: int
     duration_s: float
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
     stored = _store(deps, view, now)
     actions = service_act.act(deps, view, stored.ids, stored.found, now)
     service_report.note_done(deps, actions, now)
-    _write_actions(deps, actions)
+    service_decisions.write_actions(deps, actions)
     service_act.remember(deps, stored.found, actions)
     findings = service_report.Findings(stored.ids, stored.snapshot.replicas, stored.found.newest)
     n_statuses, n_waiting = service_report.report(deps, view, findings, now)
@@ -93,6 +95,7 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
         n_waiting,
         deps.kube.n_calls - calls,
         duration_s,
+        Standing(view, stored.ids),
     )
 
 
@@ -113,15 +116,3 @@ def _store(deps: Deps, view: View, now: datetime) -> _Stored:
     memory.unwritten = []
     service_snapshot.remember(deps, taken)
     return _Stored(ids, taken, found)
-
-
-def _write_actions(deps: Deps, actions: list[PlannedAction]) -> None:
-    if not actions:
-        return
-    rows = service_act.to_rows(actions, deps.clock.now())
-    deps.memory.unwritten = rows
-    with unit_of_work(deps.engine) as work:
-        repository.store_actions(work.connection, rows)
-        repository.notify(work.connection, ACTIONS_CHANNEL, "")
-    deps.memory.unwritten = []
-    service_act.count(actions)

@@ -93,6 +93,7 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
     for outlook, after in due:
         if n_written and time.monotonic() >= ends_s:
             break
+        deps.attend()
         autoscaler = outlook.facts.autoscaler
         try:
             _write(deps, outlook, after, now)
@@ -100,7 +101,7 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("status_not_written", workload=autoscaler.name, error=error.message)
             break
-        deps.memory.unreported.pop(findings.ids.get(autoscaler.key, -1), None)
+        _drop_reported(deps, findings.ids.get(autoscaler.key, -1), outlook.done)
         n_written += 1
     _keep_unreported(deps, findings)
     return n_written, len(due) - n_written
@@ -109,6 +110,7 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
 def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[tuple[Outlook, Status]]:
     found = []
     for autoscaler in view.autoscalers:
+        deps.attend()
         outlook = _outlook(deps, view, autoscaler, findings)
         _measure(outlook, now)
         after = status.build(outlook, now)
@@ -116,6 +118,13 @@ def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[tupl
             found.append((outlook, after))
     reported_s = deps.memory.reported_s
     return sorted(found, key=lambda entry: reported_s.get(entry[0].facts.autoscaler.key, 0.0))
+
+
+def _drop_reported(deps: Deps, workload_id: int, shown: Sequence[Done]) -> None:
+    """Forget what a status shows now; what was done since it was built is not among it."""
+    left = deps.memory.unreported.pop(workload_id, ())[len(shown) :]
+    if left:
+        deps.memory.unreported[workload_id] = left
 
 
 def _keep_unreported(deps: Deps, findings: Findings) -> None:

@@ -117,7 +117,8 @@ def test_the_role_follows_the_kinds_to_scale() -> None:
         "ClusterRole",
         "harmony-system-harmony-operator",
     )["rules"]
-    assert {"apiGroups": ["example.com"], "resources": ["servers"], "verbs": ["list"]} in rules
+    reads = {"apiGroups": ["example.com"], "resources": ["servers"], "verbs": ["list", "watch"]}
+    assert reads in rules
     scale = {
         "apiGroups": ["example.com"],
         "resources": ["servers/scale"],

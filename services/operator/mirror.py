@@ -1,0 +1,252 @@
+"""A copy of all objects of one kind, kept by LIST and WATCH: a pass reads memory, not the network.
+
+The copy follows the API server within moments. What a decision needs to be exact is not left to
+it: a scale is patched under the resourceVersion that was read, so a copy that is behind costs one
+conflict. A copy that cannot be kept fails as the LIST would have failed.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import structlog
+
+from services.kernel import telemetry
+from services.operator.kube_http import Call, KubeError, KubeHttp
+
+log = structlog.get_logger("operator")
+
+Object = dict[str, Any]
+
+_PAGE = 500
+_WATCH_S = 300
+_SILENCE_S = 90.0
+"""Without a change there are bookmarks: about one a minute."""
+_FIRST_S = 60.0
+_GRACE_S = 10.0
+_ABSENT_FOR_S = 120.0
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_UNIQUE = {"uid", "name", "resourceVersion", "podIP"}
+_SHARED_LENGTH = 200
+_CONTAINER_KEPT = {"name", "resources"}
+_POD_STATUS_KEPT = {"phase", "conditions", "reason", "startTime"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which objects are copied.
+
+    Attributes:
+        path: Of the collection, in all namespaces.
+        is_optional: The kind may be absent.
+    """
+
+    resource: str
+    path: str
+    is_optional: bool = False
+
+
+def slim(found: Object) -> Object:
+    """The object without what nobody reads here and what takes most of its memory."""
+    metadata = found["metadata"]
+    metadata.pop("managedFields", None)
+    (metadata.get("annotations") or {}).pop(_LAST_APPLIED, None)
+    spec = found.get("spec")
+    if not isinstance(spec, dict):
+        return found
+    if "containers" in spec:
+        _slim_pod(spec)
+        status = found.get("status") or {}
+        found["status"] = {name: status[name] for name in _POD_STATUS_KEPT & status.keys()}
+    template = spec.get("template")
+    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
+        _slim_pod(template["spec"])
+    _share(found)
+    return found
+
+
+def _share(found: Object) -> None:
+    """Let equal texts be one: thousands of objects repeat the same reasons, times and kinds."""
+    for name, value in found.items():
+        if type(value) is str:
+            if name not in _UNIQUE and len(value) <= _SHARED_LENGTH:
+                found[name] = sys.intern(value)
+        elif type(value) is dict:
+            _share(value)
+        elif type(value) is list:
+            for item in value:
+                if type(item) is dict:
+                    _share(item)
+
+
+def _slim_pod(spec: Object) -> None:
+    spec.pop("volumes", None)
+    for part in ("containers", "initContainers", "ephemeralContainers"):
+        given = spec.get(part)
+        if isinstance(given, list):
+            spec[part] = [{k: c[k] for k in _CONTAINER_KEPT & c.keys()} for c in given]
+
+
+class Mirror:
+    """The copy and the thread that keeps it."""
+
+    def __init__(
+        self, http: KubeHttp, source: Source, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Copy `source` over `http`; begins with `start`."""
+        self._http = http
+        self._source = source
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._objects: dict[tuple[str, str], Object] = {}
+        self._version = ""
+        self._problem: KubeError | None = None
+        self._problem_since_s = 0.0
+        self._is_synced = False
+        self._tried = threading.Event()
+        self._is_ending = threading.Event()
+        name = f"mirror-{source.resource}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End with the next line or the end of the watch; the thread is a daemon."""
+        self._is_ending.set()
+
+    def objects(self) -> list[Object]:
+        """All objects; none where an optional kind is absent.
+
+        Raises:
+            KubeError: They cannot be read, or have not been for too long to be relied upon.
+        """
+        if not self._tried.wait(_FIRST_S):
+            raise KubeError(0, "NotReadYet", f"{self._source.path}: no answer in {_FIRST_S:.0f} s")
+        with self._lock:
+            problem = self._problem
+            is_final = problem is not None and problem.status in (401, 403, 404)
+            is_old = self._monotonic() - self._problem_since_s > _GRACE_S
+            if problem is not None and (is_final or is_old or not self._is_synced):
+                raise KubeError(problem.status, problem.reason, problem.message)
+            return list(self._objects.values())
+
+    def take(self, found: Mapping[str, Any]) -> None:
+        """An object as the API server answered a write: nobody need wait for the watch."""
+        with self._lock:
+            self._put(slim(dict(found)))
+
+    def _put(self, found: Object) -> None:
+        key = _key(found)
+        known = self._objects.get(key)
+        if known is None or not _is_older(found, known):
+            self._objects[key] = found
+
+    def _run(self) -> None:
+        n_failures = 0
+        while not self._is_ending.is_set():
+            try:
+                if not self._version:
+                    self._list()
+                n_failures = 0
+                self._watch()
+            except KubeError as error:
+                pause_s = self._fail(error, n_failures)
+                n_failures += 1
+                self._is_ending.wait(pause_s)
+            except Exception as error:  # a defect here must not end the copy in silence
+                log.error("mirror_defect", resource=self._source.resource, exc_info=error)
+                self._version = ""
+                pause_s = self._fail(KubeError(0, "Defect", repr(error)), n_failures)
+                n_failures += 1
+                self._is_ending.wait(pause_s)
+
+    def _fail(self, error: KubeError, n_failures: int) -> float:
+        """Note what went wrong; seconds to wait."""
+        if error.status == 410:
+            self._version = ""
+            return 0.0
+        if error.is_missing and self._source.is_optional:
+            with self._lock:
+                self._objects, self._version, self._problem = {}, "", None
+                self._is_synced = True
+            self._tried.set()
+            return _ABSENT_FOR_S
+        if error.status:
+            self._version = ""  # whatever it was, a fresh LIST tells what is so
+        with self._lock:
+            if self._problem is None:
+                self._problem_since_s = self._monotonic()
+            self._problem = error
+        self._tried.set()
+        telemetry.reconcile_errors_total.labels("mirror").inc()
+        log.warning("mirror_broken", resource=self._source.resource, error=error.message[:300])
+        return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
+
+    def _list(self) -> None:
+        """Read everything, a page at a time: the pages together would take too much memory."""
+        found: dict[tuple[str, str], Object] = {}
+        after, version = "", ""
+        while True:
+            path = f"{self._source.path}?limit={_PAGE}"
+            if after:
+                path += f"&continue={quote(after, safe='')}"
+            answer = self._http.send(Call("list", self._source.resource, path))
+            for item in answer.get("items") or ():
+                found[_key(item)] = slim(item)
+            version = str(answer["metadata"]["resourceVersion"])
+            after = str(answer["metadata"].get("continue") or "")
+            if not after:
+                break
+        with self._lock:
+            self._objects, self._version = found, version
+            self._problem, self._is_synced = None, True
+        self._tried.set()
+
+    def _watch(self) -> None:
+        """Follow changes until the server ends the watch."""
+        query = (
+            f"watch=true&allowWatchBookmarks=true&timeoutSeconds={_WATCH_S}"
+            f"&resourceVersion={quote(self._version)}"
+        )
+        call = Call("watch", self._source.resource, f"{self._source.path}?{query}")
+        for line in self._http.stream(call, _SILENCE_S):
+            if self._is_ending.is_set():
+                return
+            if not line:
+                with self._lock:
+                    self._problem = None
+                continue
+            self._follow(orjson.loads(line))
+
+    def _follow(self, event: Mapping[str, Any]) -> None:
+        kind, found = event["type"], event["object"]
+        if kind == "ERROR":
+            message = str(found.get("message") or found)
+            raise KubeError(int(found.get("code") or 500), str(found.get("reason")), message)
+        with self._lock:
+            self._version = str(found["metadata"]["resourceVersion"])
+            if kind == "DELETED":
+                self._objects.pop(_key(found), None)
+            elif kind in ("ADDED", "MODIFIED"):
+                self._put(slim(found))
+
+
+def _key(found: Mapping[str, Any]) -> tuple[str, str]:
+    metadata = found["metadata"]
+    return str(metadata.get("namespace", "")), str(metadata["name"])
+
+
+def _is_older(found: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether `found` is of before `known`: versions of one resource are numbers that grow."""
+    versions = [str(o["metadata"].get("resourceVersion", "")) for o in (found, known)]
+    return all(v.isdigit() for v in versions) and int(versions[0]) < int(versions[1])

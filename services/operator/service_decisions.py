@@ -1,0 +1,103 @@
+"""Decisions between two passes: followed at once, for the workloads that they are of.
+
+A pass over a large fleet takes seconds; a decision need not wait for its turn. What decides about
+it is read anew (the autoscaler, its class, its target, who else scales it); the rest of the view
+(pods, nodes, quotas, which of two autoscalers is the older) is that of the last pass. Registration,
+snapshots and reports are left to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.kernel.db.session import unit_of_work
+from services.operator import (
+    kube,
+    repository,
+    service_act,
+    service_report,
+    service_targets,
+    translate,
+)
+from services.operator.autoscaler import Key
+from services.operator.kube_http import KubeError
+from services.operator.memory import Deps
+from services.operator.plan import PlannedAction
+from services.operator.schemas import SLAClassSpec
+from services.operator.service_observe import View
+
+ACTIONS_CHANNEL = "harmony_actions"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the last pass found.
+
+    Attributes:
+        ids: Workload id of each registered autoscaler.
+    """
+
+    view: View
+    ids: Mapping[Key, int]
+
+
+def follow_decisions(deps: Deps, standing: Standing, now: datetime) -> list[PlannedAction]:
+    """Follow the open decisions of workloads that the last pass knew; the others wait for a pass.
+
+    Raises:
+        KubeError: The API server cannot be read; nothing was done.
+        sqlalchemy.exc.DBAPIError: The database failed; nothing was patched, or what was is kept.
+    """
+    if deps.memory.unwritten or not deps.may_write():
+        return []
+    with unit_of_work(deps.engine) as work:
+        found = service_act.load_open(work.connection, deps, standing.view, standing.ids, now)
+    wanted = {key: id_ for key, id_ in standing.ids.items() if id_ in found.decisions}
+    view = _narrow(deps, standing.view, wanted)
+    known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
+    decisions = {id_: given for id_, given in found.decisions.items() if id_ in known}
+    actions = service_act.act(deps, view, standing.ids, replace(found, decisions=decisions), now)
+    service_report.note_done(deps, actions, now)
+    write_actions(deps, actions)
+    service_act.remember(deps, found, actions)
+    return actions
+
+
+def _narrow(deps: Deps, view: View, wanted: Collection[Key]) -> View:
+    """The view with a few autoscalers in it, read anew."""
+    resources = [
+        resource
+        for resource in deps.kube.list_objects("GPUAutoscaler")
+        if (resource["metadata"]["namespace"], resource["metadata"]["name"]) in wanted
+    ]
+    classes: Mapping[str, SLAClassSpec] = {}
+    if any((((r.get("spec") or {}).get("sla")) or {}).get("class") for r in resources):
+        classes = translate.to_classes(deps.kube.list_objects("SLAClass"))
+    autoscalers = [translate.to_autoscaler(resource, classes) for resource in resources]
+    scales = deps.memory.scales
+    targets = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))
+    deps.memory.scales = scales | deps.memory.scales
+    try:
+        foreign = kube.foreign_autoscalers(deps.kube)
+    except KubeError:
+        return replace(view, autoscalers=autoscalers, targets=targets, foreign=None)
+    return replace(view, autoscalers=autoscalers, targets=targets, foreign=foreign)
+
+
+def write_actions(deps: Deps, actions: list[PlannedAction]) -> None:
+    """Write an action row for each; they are kept where the database fails.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database failed.
+    """
+    if not actions:
+        return
+    rows = service_act.to_rows(actions, deps.clock.now())
+    deps.memory.unwritten = rows
+    with unit_of_work(deps.engine) as work:
+        repository.store_actions(work.connection, rows)
+        repository.notify(work.connection, ACTIONS_CHANNEL, "")
+    deps.memory.unwritten = []
+    service_act.count(actions)
