@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,14 @@ KEDA = {
     },
 }
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama"}
+
+
+@pytest.fixture(autouse=True)
+def without_keda(bench: Bench) -> Iterator[None]:
+    """The cluster serves ScaledObjects in a test that asks for them only."""
+    yield
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scaledobjects.keda.sh"
+    bench.lab.http.delete(path)
 
 
 def rival_path(bench: Bench, kind: str) -> str:
