@@ -159,7 +159,6 @@ def test_no_right_is_used_that_is_not_declared(bench: Bench) -> None:
         ("apps", "statefulsets/scale", "get"),
         ("apps", "statefulsets/scale", "patch"),
         ("apiextensions.k8s.io", "customresourcedefinitions", "list"),
-        ("", "namespaces", "list"),
         ("keda.sh", "scaledobjects", "list"),
         ("scaling.harmony.dev", "gpubudgets/status", "patch"),  # there is no GPUBudget here
     }
