@@ -17,6 +17,9 @@ from services.operator.kube_mirrored import MirroredKube
 from services.operator.memory import Deps, Pace
 from services.operator.process import Office, make_office, pod_namespace
 
+_REPORTS_S = 10.0
+"""Reports of one pass; decisions are followed between two of them, so that they hold up none."""
+
 
 def make_deps(settings: Settings) -> tuple[Deps, Office]:
     """Wire the operator.
@@ -30,7 +33,7 @@ def make_deps(settings: Settings) -> tuple[Deps, Office]:
     kube: Kube = client
     pace = Pace()
     if settings.clock == "system":  # a replay's time leaps: a pass must read what is by then
-        kube, pace = MirroredKube(client, KubeHttp(configuration)), Pace(budget_s=2.0)
+        kube, pace = MirroredKube(client, KubeHttp(configuration)), Pace(budget_s=_REPORTS_S)
     deps = Deps(
         make_engine(settings.database_url),
         kube,

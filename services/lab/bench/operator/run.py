@@ -93,6 +93,7 @@ def _start(bench: Bench, started_s: float) -> dict[str, Any]:
     n_first = bench.operator.n_passes()
     bench.watch("waiting until every status is written")
     settled_s = _settle(bench) - started_s
+    calls = bench.ledger.calls()
     missing = len(bench.names) - bench.ledger.n_statuses()
     if missing:
         raise Unavailable(f"{missing} GPUAutoscalers were left without a status")
@@ -100,7 +101,7 @@ def _start(bench: Bench, started_s: float) -> dict[str, Any]:
         "first_pass_complete_s": ready_s,
         "first_pass_s": first_pass_s / n_first,
         "all_statuses_written_s": settled_s,
-        "calls": bench.ledger.calls().listed(),
+        "calls": calls.listed(),
         "rss_mib": bench.operator.rss_mib(),
         "cpu_s": bench.operator.cpu_seconds(),
     }
