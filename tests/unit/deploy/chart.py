@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
 import os
@@ -166,6 +167,11 @@ def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     """The one manifest of a kind and name."""
     (found,) = (m for m in of_kind(manifests, kind) if m["metadata"]["name"] == name)
     return found
+
+
+def secret_of(manifest: Manifest) -> dict[str, str]:
+    """What a Secret holds, as text."""
+    return {k: base64.b64decode(v).decode() for k, v in manifest["data"].items()}
 
 
 def pod_specs(manifests: list[Manifest]) -> dict[str, Manifest]:

@@ -27,6 +27,7 @@ from tests.unit.deploy.chart import (
     pod_specs,
     render,
     render_files,
+    secret_of,
 )
 
 EXTERNAL: dict[str, Any] = {
@@ -234,9 +235,7 @@ def test_everything_that_is_mounted_exists(manifests: list[Manifest]) -> None:
     given = {("Secret", n) for n in ("our-database", "our-redis", "our-key", "our-token")}
     given.add(("Secret", "scaler-tls"))
     keys = {
-        (m["kind"], m["metadata"]["name"], key)
-        for m in manifests
-        for key in m.get("stringData") or m.get("data") or {}
+        (m["kind"], m["metadata"]["name"], key) for m in manifests for key in m.get("data") or {}
     }
     for name, spec in pod_specs(manifests).items():
         volumes = {volume["name"] for volume in spec.get("volumes", [])}
@@ -320,8 +319,7 @@ def test_every_service_waits_for_the_schema(manifests: list[Manifest]) -> None:
 
 def test_given_secrets_are_used_and_others_drawn_anew() -> None:
     def secret(values: dict[str, Any], name: str = "harmony") -> dict[str, str]:
-        found: dict[str, str] = named(render(values, name=name), "Secret", name)["stringData"]
-        return found
+        return secret_of(named(render(values, name=name), "Secret", name))
 
     drawn = secret({})
     assert re.fullmatch(r"hk_[A-Za-z0-9]{10}_[A-Za-z0-9]{43}", drawn["admin-key"])
