@@ -55,8 +55,9 @@ class Workloads:
 
     def advance(self, to_s: float) -> None:
         """Let time pass, and publish what happens."""
-        while self._is_rolling() and (due_s := self.engine.next_event_s()) is not None:
-            if due_s > to_s:
+        # whether anything rolls is asked last: it looks at every workload
+        while (due_s := self.engine.next_event_s()) is not None and due_s <= to_s:
+            if not self._is_rolling():
                 break
             self._publish(self.engine.advance(due_s))
         self._publish(self.engine.advance(to_s))
