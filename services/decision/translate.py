@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from sqlalchemy import RowMapping
@@ -25,8 +24,8 @@ from decider import (
 from decider.trust import TrustState
 from decider.types import FloatArray
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.schedules import is_in_force
 from services.kernel.domain.workload import ScalingRules as SpecRules
-from services.kernel.domain.workload import ScheduleSpec
 
 N_COMONOTONE_PATHS = 100
 PRIORITY_OF_WEIGHT_1 = 50
@@ -199,20 +198,6 @@ def _paused_until(spec: WorkloadSpec) -> tuple[float | None, bool]:
     except ValueError:
         return None, True
     return (until.timestamp(), False) if until.tzinfo else (None, True)
-
-
-def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
-    """Whether a recurring window holds `now`; one that ends before it starts runs past midnight."""
-    try:
-        local = now.astimezone(ZoneInfo(schedule.timezone))
-    except (ZoneInfoNotFoundError, ValueError):
-        return False
-    clock = f"{local:%H:%M}"
-    today = local.weekday() in schedule.days_of_week
-    if schedule.start_time < schedule.end_time:
-        return today and schedule.start_time <= clock < schedule.end_time
-    yesterday = (local - timedelta(days=1)).weekday() in schedule.days_of_week
-    return (today and clock >= schedule.start_time) or (yesterday and clock < schedule.end_time)
 
 
 def to_draws(blob: bytes) -> FloatArray:

@@ -16,6 +16,7 @@ from services.decision import translate
 from services.decision.inputs import Member, ShardRows, durations_of, history_of, lead_time_of
 from services.decision.timeline import ReplicaEvent, step_intervals
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
+from services.kernel.domain.schedules import is_in_force
 
 NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
 
@@ -92,7 +93,7 @@ def in_force(start: str, end: str, days: tuple[int, ...], now: datetime, zone: s
     schedule = ScheduleSpec(
         name="s", timezone=zone, days_of_week=days, start_time=start, end_time=end
     )
-    return translate.is_in_force(schedule, now)
+    return is_in_force(schedule, now)
 
 
 @pytest.mark.parametrize(

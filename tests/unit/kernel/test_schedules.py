@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from services.decision.translate import is_in_force as decisions_view
 from services.kernel.domain import ScheduleSpec
 from services.kernel.domain.schedules import bounds_at, freeze_at, is_in_force
 from services.operator.translate import to_autoscaler
@@ -75,20 +73,6 @@ def test_the_day_is_that_of_the_zone_and_of_the_start() -> None:
 
 
 times = st.builds(lambda m: f"{m // 60:02d}:{m % 60:02d}", st.integers(0, 24 * 60 - 1))
-
-
-@given(
-    times,
-    times,
-    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Mars/Base"]),
-    st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True),
-    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-)
-def test_decisions_and_their_application_agree(
-    start: str, end: str, zone: str, days: list[int], now: datetime
-) -> None:
-    schedule = window(start, end, timezone=zone, days_of_week=tuple(sorted(days)))
-    assert is_in_force(schedule, now) == decisions_view(schedule, now)
 
 
 def spec(*schedules: dict[str, Any]) -> Any:
