@@ -26,7 +26,7 @@ def bench_operator(  # noqa: PLR0913 - one option each
 
     Start-up, a pass with everything new, idle, a new decision for everyone at once, then decisions
     one at a time: from their commit to the patched scale as a watcher sees it. 5000 GPUAutoscalers
-    take about 10 minutes on two cores and 3 GiB, most of it the simulated cluster's.
+    take about 7 minutes on two cores.
     """
     from services.kernel.settings import get_settings
     from services.lab.bench.forecast_report import markdown

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from services.lab.bench.operator.fleet import Name
 
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
+_PATIENCE_S = 10.0
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 
 
@@ -49,10 +51,20 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
-        self._url = url
         self._moved: dict[Name, tuple[int, float]] = {}
         self._thread = threading.Thread(target=self._watch, name="scales", daemon=True)
         self._is_watching = threading.Event()
+        self._watch_http = httpx.Client(base_url=url, timeout=3600, trust_env=False)
+
+    def __enter__(self) -> Self:
+        """Nothing to do."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections; the watch ends with the cluster."""
+        self._thread.join(_PATIENCE_S)
+        self._watch_http.close()
+        self._http.close()
 
     def forget(self) -> None:
         """Count from now on."""
@@ -81,8 +93,8 @@ class Ledger:
         start = self._http.get(_DEPLOYMENTS, params={"limit": 1}).json()["metadata"]
         query = {"watch": "true", "resourceVersion": start["resourceVersion"]}
         with (
-            httpx.Client(base_url=self._url, timeout=3600, trust_env=False) as http,
-            http.stream("GET", _DEPLOYMENTS, params=query) as answer,
+            suppress(httpx.TransportError),  # the cluster has gone: the measurement is over
+            self._watch_http.stream("GET", _DEPLOYMENTS, params=query) as answer,
         ):
             self._is_watching.set()
             for line in answer.iter_lines():

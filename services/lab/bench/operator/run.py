@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -64,17 +65,21 @@ def run_operator(
     """
     names = fleet.names(options.n_autoscalers)
     given = settings.model_copy(update={"seed": options.seed})
-    with staged(given, fleet.node_pool(options.n_autoscalers), logs) as stage:
+    with ExitStack() as stack:
+        nodes = fleet.node_pool(options.n_autoscalers)
+        ledger_stack = stack.enter_context(ExitStack())  # closed after the cluster has gone
+        stage = stack.enter_context(staged(given, nodes, logs))
         watch(f"creating {options.n_autoscalers} GPUAutoscalers with their Deployments")
         began_s = time.monotonic()
         fleet.create(stage.url, names)
         created_s = time.monotonic() - began_s
-        ledger = Ledger(stage.url)
+        ledger = ledger_stack.enter_context(Ledger(stage.url))
         ledger.start_watch()
         decider = Decider(stage.engine, settings.policy_version, settings.step_s)
         ledger.forget()
         started_s = time.monotonic()
         operator = OperatorProcess(stage, options.interval_s)
+        stack.callback(operator.close)
         bench = Bench(options, stage, names, ledger, operator, decider, watch)
         found: dict[str, Any] = {"options": asdict(options), "fleet_creation_s": created_s}
         found["start"] = _start(bench, started_s)

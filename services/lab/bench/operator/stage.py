@@ -113,6 +113,10 @@ class OperatorProcess:
         self._process = psutil.Process(pid)
         self._stage = stage
 
+    def close(self) -> None:
+        """Close the connection; the supervisor ends the process."""
+        self._http.close()
+
     def is_ready(self) -> bool:
         """Whether it leads and its first pass is complete.
 
