@@ -37,11 +37,11 @@ class RiskControlConfig:
     """
 
     aim_ratio: float = 0.97
-    gain: float = 0.001
-    pool_gain: float = 0.001
+    gain: float = 0.0005
+    pool_gain: float = 0.003
     max_drop: float = 0.5
     exhausted_ratio: float = 0.5
-    pacing_gain: float = 0.3
+    pacing_gain: float = 0.1
     pacing_steps: float = 288.0
     multiplier_gain: float = 0.03
     max_risk_ratio: float = 4.0

@@ -23,6 +23,10 @@ from decider.config import RiskControlConfig
 from decider.types import RiskState, Sla, require
 
 MAX_POOLED_ERROR = 10.0
+FULL_POOL = 20
+"""Other workloads from which on their mean error counts in full."""
+MIN_COUNTED_AT_ONCE = 2.0
+"""Workloads that may be out of SLA in the same step and are still counted in full."""
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
 
@@ -77,16 +81,22 @@ def pooled_error(
 
     A forecaster that misjudges its tails does so for all workloads, and many of them together
     show it within hours, where one alone takes weeks. Bounded, so that an outage that hits
-    everybody does not swing the level.
+    everybody does not swing the level; but what chance brings is counted in full, because a bound
+    that cuts single violations of a small fleet lets the level climb until they are frequent
+    (one workload with a bound of 10 would settle where 9 % of its steps are out of SLA). Few
+    workloads say little more than each says of itself, and weigh less.
     """
-    errors = [
-        config.aim_ratio - violation / sla.epsilon
+    known = [
+        (sla.epsilon, config.aim_ratio - violation / sla.epsilon)
         for violation, sla in zip(violations, slas, strict=True)
         if violation is not None and sla.epsilon is not None
     ]
-    if not errors:
+    if len(known) < 2:
         return 0.0
-    return max(-MAX_POOLED_ERROR, sum(errors) / len(errors))
+    usual = MIN_COUNTED_AT_ONCE / sum(epsilon for epsilon, _ in known)
+    mean = sum(error for _, error in known) / len(known)
+    weight = min(1.0, (len(known) - 1) / FULL_POOL)
+    return max(-max(MAX_POOLED_ERROR, usual), mean) * weight
 
 
 def update_risk(

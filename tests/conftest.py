@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, text
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[1]
+
+# How long an example takes says more of the machine's other work than of the code; pytest's own
+# time limit ends what hangs.
+hypothesis_settings.register_profile("harmony", deadline=None)
+hypothesis_settings.load_profile("harmony")
 
 
 def data_dir() -> Path | None:
