@@ -9,7 +9,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-cluster bench-forecast bench-decide lint types architecture golden clean
+.PHONY: help install demo up test test-fast test-cluster bench-forecast bench-decide lint types architecture golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -66,8 +66,12 @@ architecture: install ## Import contracts, sizes, names
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/architecture
 
-golden: install ## Regenerate the golden files
-	HARMONY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+golden: install ## Regenerate golden files, gRPC stubs and the chart's copies
+	$(BIN)/python -m services.scaler.proto.generate
+	HARMONY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden tests/unit/deploy
+
+image: ## Build the image with podman and smoke test it
+	deploy/podman.sh
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build
