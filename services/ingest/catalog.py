@@ -19,6 +19,7 @@ class IndicatorRef:
         is_signed: Values below zero are possible.
         query: PromQL; empty when it is pushed.
         is_known_ahead: May be pushed for steps to come.
+        is_absent_zero: A step for which its query gives nothing counts as 0.
     """
 
     name: str
@@ -26,6 +27,7 @@ class IndicatorRef:
     is_signed: bool
     query: str
     is_known_ahead: bool = False
+    is_absent_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def to_workload_ref(row: WorkloadRow, raw_spec: object) -> WorkloadRef:
             indicator.kind == "gauge" and allows_negative(indicator.unit),
             indicator.query,
             indicator.is_known_ahead,
+            indicator.gap == "Zero",
         )
         for indicator in spec.indicators
     }

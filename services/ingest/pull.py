@@ -12,6 +12,7 @@ from threading import Event
 import numpy as np
 
 from services.ingest import repository
+from services.ingest.absent import Asked, find_zeros, zeros_between
 from services.ingest.catalog import IndicatorRef, WorkloadRef
 from services.ingest.deps import IngestDeps
 from services.ingest.due import CursorRow
@@ -155,11 +156,13 @@ def _pull_recent(
             if answer.points is not None
         ]
     )
+    asked = _asked(answers, [query for _, query in queries])
     errors = Counter(answer.error for answer in answers if answer.error)
     for answer in answers:
         if answer.error:
             tally.count(answer.ref.workload.id, f"source_{answer.error}", 1)
     with unit_of_work(deps.engine, deps.sender) as work:
+        samples = join_samples([samples, find_zeros(work.connection, asked, samples)])
         accepted = accept(samples, refs, deps.settings, at, tally)
         stored = store(work.connection, accepted, refs, at)
         repository.add_rejections(work.connection, tally.by_workload, at)
@@ -179,6 +182,15 @@ def _queries_of(
         )
         for _, indicator in sorted(workload.indicators.items())
         if indicator.query
+    ]
+
+
+def _asked(answers: Sequence[Answer], queries: Sequence[RangeQuery]) -> list[Asked]:
+    """Series whose query was answered, each with its number."""
+    return [
+        (number, answer.ref, query)
+        for number, (answer, query) in enumerate(zip(answers, queries, strict=True))
+        if answer.points is not None
     ]
 
 
@@ -256,6 +268,7 @@ def _to_frame(
         if answer.points is not None
     ]
     samples = sort_unique(join_samples(parts) if parts else make_samples([], [], []))
+    samples = join_samples([samples, zeros_between(_asked(answers, queries), samples)])
     samples = samples.where(np.isfinite(samples.value))
     is_counter = np.array([answer.ref.indicator.is_counter for answer in answers], dtype=bool)
     steps = resample(samples, is_counter, StepGrid(to_us(start_at), step_us, n_steps))

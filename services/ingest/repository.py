@@ -255,6 +255,19 @@ def load_samples(connection: Connection, ranges: Sequence[SeriesRange]) -> Sampl
     return make_samples(*zip(*rows, strict=True)) if rows else make_samples([], [], [])
 
 
+def first_observed(
+    connection: Connection, keys: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], datetime]:
+    """First step at which each (workload id, indicator) was observed, if any."""
+    statement = text(
+        "SELECT s.id, s.name, i.step_at FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) "
+        "AS s(id, name) CROSS JOIN LATERAL (SELECT step_at FROM indicators WHERE workload_id = s.id"
+        " AND indicator = s.name AND is_observed ORDER BY step_at LIMIT 1) i"
+    )
+    values = {"ids": [key[0] for key in keys], "names": [key[1] for key in keys]}
+    return {(row[0], row[1]): row[2] for row in connection.execute(statement, values)}
+
+
 def write_indicators(
     connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
 ) -> int:

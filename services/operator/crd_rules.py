@@ -79,10 +79,10 @@ GPU_AUTOSCALER_RULES = (
     Rule(
         "spec",
         f"!has({_LATENCY}) || ({_LATENCY} != self.demand && self.indicators.exists(i, "
-        f"i.name == {_LATENCY} && i.kind == 'gauge' && !i.knownAhead && "
+        f"i.name == {_LATENCY} && i.kind == 'gauge' && !i.knownAhead && i.gap == 'Unknown' && "
         "(i.name.endsWith('_ms') || i.unit == 'ms')))",
         "capacity.latencyIndicator must be the name of another indicator than the demand: a gauge "
-        "in ms that is measured, not known ahead",
+        "in ms that is measured, not known ahead, and whose gap is Unknown",
     ),
     Rule(
         "spec",
@@ -101,6 +101,12 @@ GPU_AUTOSCALER_RULES = (
         "spec.indicators[]",
         "!self.knownAhead || (self.kind == 'gauge' && self.query == '')",
         "an indicator known ahead is a gauge without a query: its steps to come are pushed",
+    ),
+    Rule(
+        "spec.indicators[]",
+        "self.gap == 'Unknown' || (self.kind == 'gauge' && self.query.contains('$step'))",
+        "gap: Zero needs a gauge whose query covers a step, e.g. sum(rate(requests_total[$step])): "
+        "only then does an empty answer tell of it",
     ),
     _positive("spec.capacity", "perReplica"),
     _at_most("spec.capacity", "cv", 1),

@@ -110,6 +110,12 @@ class Indicator(Part):
         description="Pushed before its time, e.g. a campaign calendar; forecasts read the steps to "
         "come. Never the demand",
     )
+    gap: Literal["Unknown", "Zero"] = Field(
+        "Unknown",
+        description="What an empty answer to the query means. Unknown: nobody knows, the step "
+        "stays unobserved. Zero: nothing happened, for events whose series ends when they do. A "
+        "query that fails is unknown always",
+    )
 
 
 class Capacity(Part):

@@ -39,6 +39,9 @@ class IndicatorSpec(_Spec):
         is_known_ahead: Its values are known before their time (a campaign calendar, a batch
             schedule): they may be pushed for steps to come, and forecasts read them over the whole
             horizon. A gauge that is pushed; never the demand.
+        gap: What a step is of which the source, asked and answering, has nothing. `Unknown`:
+            unobserved. `Zero`: 0, for events whose series ends when nothing happens; a query that
+            fails leaves an unobserved step all the same.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -47,6 +50,16 @@ class IndicatorSpec(_Spec):
     query: str = ""
     kind: Literal["gauge", "counter"] = "gauge"
     is_known_ahead: bool = False
+    gap: Literal["Unknown", "Zero"] = "Unknown"
+
+    @model_validator(mode="after")
+    def _can_be_zero(self) -> IndicatorSpec:
+        if self.gap == "Zero" and (self.kind != "gauge" or "$step" not in self.query):
+            raise ValueError(
+                f"gap='Zero' of {self.name!r} needs a gauge whose query covers a step, as "
+                "sum(rate(requests_total[$step])) does: only then does an empty answer tell of it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_known_ahead(self) -> IndicatorSpec:
@@ -220,6 +233,8 @@ def _check_latency(name: str, spec: WorkloadSpec) -> None:
         raise ValueError(f"{field} must not be the demand: a latency does not add up to replicas")
     if found.kind != "gauge" or found.is_known_ahead:
         raise ValueError(f"{field} must be a gauge that is measured, not known ahead")
+    if found.gap != "Unknown":
+        raise ValueError(f"{field} must have gap='Unknown': a latency of nothing is not 0")
     if not (name.endswith("_ms") or found.unit == "ms"):
         raise ValueError(
             f"{field} has unit {found.unit!r}, which must be 'ms' (or the name must end in _ms): "

@@ -148,6 +148,7 @@ BREAKS_A_RULE = [
     (AUTO, "schedules.0.minReplicas", 41, "must lie between those of the spec"),
     (AUTO, "demand", "campaign_ratio", "demand must not be known ahead"),
     (AUTO, "indicators.1.query", "up", "an indicator known ahead is a gauge without a query"),
+    (AUTO, "indicators.1.gap", "Zero", "gap: Zero needs a gauge whose query covers a step"),
     (AUTO, "fallback.staticReplicas", 41, "staticReplicas must not be greater than maxReplicas"),
     (AUTO, "behavior.scaleUp.tolerance", "1.1", "tolerance must not be greater than 1"),
     (AUTO, "capacity.cv", "2", "cv must not be greater than 1"),
@@ -212,7 +213,10 @@ def test_what_admission_cannot_see_becomes_a_problem_that_names_the_field(
     assert said in found.problem
 
 
-def test_the_operations_page_shows_the_advisory_example() -> None:
-    page = (EXAMPLES.parents[1] / "docs" / "operations.md").read_text()
-    shown = page.split("```yaml\n")[1].split("```")[0]
-    assert yaml.safe_load(shown) == OURS[ADVISORY]
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("docs/operations.md", ADVISORY), ("README.md", "gpuautoscaler.yaml")],
+)
+def test_the_documents_show_the_examples(page: str, name: str) -> None:
+    shown = (EXAMPLES.parents[1] / page).read_text().split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(shown) == OURS[name]

@@ -62,6 +62,7 @@ def window(**changes: Any) -> list[dict[str, Any]]:
 LATENCY = {"name": "latency_ms", "level": 1}
 DEMAND = {"name": "request_rate_rps", "level": 1}
 AHEAD = {"name": "campaign", "level": 1, "knownAhead": True}
+ABSENT = DEMAND | {"query": "sum(rate(requests_total[$step]))", "gap": "Zero"}
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"scaleTargetRef": None}, "spec.scaleTargetRef", "Required"),
     ({"scaleTargetRef.name": None}, "spec.scaleTargetRef.name", "Required"),
@@ -105,6 +106,10 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"indicators": [DEMAND | {"knownAhead": True}]}, "spec", "demand must not be known ahead"),
     ({"indicators": [DEMAND, AHEAD | {"query": "up"}]}, "spec.indicators[1]", "without a query"),
     ({"indicators": [DEMAND, AHEAD | {"kind": "counter"}]}, "spec.indicators[1]", "is a gauge"),
+    ({"indicators.0.gap": "Last"}, "spec.indicators[0].gap", "Unsupported value"),
+    ({"indicators.0.gap": "Zero"}, "spec.indicators[0]", "gap: Zero needs a gauge"),
+    ({"indicators": [ABSENT | {"query": "up"}]}, "spec.indicators[0]", "covers a step"),
+    ({"indicators": [ABSENT | {"kind": "counter"}]}, "spec.indicators[0]", "needs a gauge"),
     ({"capacity": None}, "spec.capacity", "Required"),
     ({"capacity.perReplica": None}, "spec.capacity.perReplica", "Required"),
     ({"capacity.perReplica": "0"}, "spec.capacity", "perReplica must be greater than 0"),
@@ -124,6 +129,15 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         },
         "spec.capacity",
         "sloLatency must be longer than 0",
+    ),
+    (
+        {
+            "indicators": [DEMAND, ABSENT | {"name": "latency_ms"}],
+            "capacity.latencyIndicator": "latency_ms",
+            "capacity.sloLatency": "500ms",
+        },
+        "spec",
+        "whose gap is Unknown",
     ),
     ({"leadTime": {"median": 90}}, "spec.leadTime.median", "string"),
     ({"leadTime": {"median": "90"}}, "spec.leadTime.median", "should match"),
@@ -200,6 +214,7 @@ GOOD: list[dict[str, Any]] = [
     {"scaleTargetRef.apiVersion": "v1", "scaleTargetRef.kind": "ReplicationController"},
     {"capacity.perReplica": 12, "capacity.cv": "0.1"},
     {"indicators": [DEMAND, AHEAD]},
+    {"indicators": [ABSENT]},
     {
         "indicators": [DEMAND, LATENCY],
         "capacity.latencyIndicator": "latency_ms",

@@ -39,6 +39,17 @@ def test_what_cannot_be_known_ahead(indicator: dict[str, Any], words: str) -> No
         spec(**indicator)
 
 
+@pytest.mark.parametrize(
+    "indicator",
+    [{}, {"query": "sum(load)"}, {"query": "sum(x_total[$step])", "kind": "counter"}],
+)
+def test_an_empty_answer_is_zero_only_of_a_query_over_a_step(indicator: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="gap='Zero' of 'load_rps' needs a gauge whose query"):
+        spec(gap="Zero", **indicator)
+    right = spec(gap="Zero", query="sum(rate(x_total[$step]))")
+    assert WorkloadSpec.model_validate_json(right.model_dump_json()) == right
+
+
 def learning(latency: dict[str, Any] | None = None, **capacity: Any) -> WorkloadSpec:
     indicators = [IndicatorSpec(name="load_rps", level=1)]
     if latency is not None:
@@ -70,6 +81,7 @@ def test_a_latency_objective_names_a_measured_indicator() -> None:
         ({}, {"latency_indicator": "load_rps"}, "latency_indicator='load_rps' must not be the dem"),
         ({"kind": "counter"}, {}, "latency_indicator='latency_p95_ms' must be a gauge"),
         ({"is_known_ahead": True}, {}, "latency_indicator='latency_p95_ms' must be a gauge"),
+        ({"gap": "Zero", "query": "x[$step]"}, {}, "a latency of nothing is not 0"),
         (
             {"name": "ttft", "unit": "s"},
             {"latency_indicator": "ttft"},

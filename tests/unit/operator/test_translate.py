@@ -156,6 +156,18 @@ def test_an_indicator_known_ahead_arrives_and_is_never_the_demand() -> None:
     assert "demand='campaign' must not be known ahead" in found.problem
 
 
+def test_what_a_gap_means_arrives() -> None:
+    query = "sum(rate(requests_total[$step]))"
+    demand = {"name": "request_rate_rps", "level": 1, "query": query}
+    found = to_autoscaler(resource(demand="request_rate_rps", indicators=[demand]), {})
+    assert found.spec is not None
+    assert found.spec.indicators[0].gap == "Unknown"
+    zero = demand | {"gap": "Zero"}
+    found = to_autoscaler(resource(demand="request_rate_rps", indicators=[zero]), {})
+    assert found.spec is not None
+    assert found.spec.indicators[0].gap == "Zero"
+
+
 @pytest.mark.parametrize(
     ("annotations", "words"),
     [
