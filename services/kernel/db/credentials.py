@@ -41,21 +41,34 @@ def set_key_revoked(connection: Connection, key_id: int, at: datetime) -> RowMap
     return connection.execute(statement).mappings().first()
 
 
+def lock_key(connection: Connection, key_id: int) -> RowMapping | None:
+    """The key, kept from other transactions until this one ends."""
+    statement = select(api_keys).where(api_keys.c.id == key_id).with_for_update()
+    return connection.execute(statement).mappings().first()
+
+
+def set_key_replaced(connection: Connection, key_id: int, by: int, until: datetime) -> None:
+    """Note which key took a key's place, and until when the old one is still accepted."""
+    statement = update(api_keys).where(api_keys.c.id == key_id)
+    connection.execute(statement.values(replaced_by=by, expires_at=until))
+
+
 def has_key_in_force(connection: Connection, role: str, at: datetime) -> bool:
-    """Whether a key of this role could log in at `at`."""
+    """Whether a key of this role for the whole fleet could log in at `at`."""
     statement = select(api_keys.c.id).where(
         api_keys.c.role == role,
+        api_keys.c.namespaces.is_(None),
         api_keys.c.revoked_at.is_(None),
         api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > at),
     )
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def lock_audit_tail(connection: Connection) -> bytes | None:
-    """Hash of the newest audit entry; no other transaction can append until this one ends."""
+def lock_audit_tail(connection: Connection) -> RowMapping | None:
+    """The newest audit entry; no other transaction can append until this one ends."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _AUDIT_LOCK})
-    statement = select(audit.c.hash).order_by(audit.c.id.desc()).limit(1)
-    return connection.execute(statement).scalar()
+    statement = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1)
+    return connection.execute(statement).mappings().first()
 
 
 def insert_audit(connection: Connection, values: dict[str, Any]) -> int:

@@ -14,14 +14,12 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -30,14 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+import services.kernel.db.schema_control  # noqa: F401  # its tables belong to the metadata
+from services.kernel.db.metadata import at as _at
+from services.kernel.db.metadata import metadata as metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +51,6 @@ PARTITIONED: dict[str, Partitioning] = {
     "actions": Partitioning("origin_at", 7),
     "outcomes": Partitioning("step_at", 7),
 }
-
-
-def _at(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), primary_key=primary_key, nullable=nullable)
 
 
 def _partition_by(table: str) -> str:
@@ -377,9 +366,11 @@ api_keys = Table(
     Column("prefix", Text, nullable=False, unique=True),
     Column("hash", Text, nullable=False),
     Column("role", Text, nullable=False),
+    Column("namespaces", ARRAY(Text), nullable=True),
     _at("created_at"),
     _at("expires_at", nullable=True),
     _at("revoked_at", nullable=True),
+    Column("replaced_by", Integer, nullable=True),
 )
 
 SEQUENCES = ("forecasts_id_seq", "decisions_id_seq", "actions_id_seq")
