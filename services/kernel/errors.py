@@ -28,6 +28,20 @@ class InvalidInput(HarmonyError):
     http_status = 422
 
 
+class BadRequest(HarmonyError):
+    """A request that cannot be read, or of which a part was refused; do not send it again."""
+
+    code = "bad_request"
+    http_status = 400
+
+
+class UnsupportedMediaType(HarmonyError):
+    """The body has a type or an encoding that is not read here."""
+
+    code = "unsupported_media_type"
+    http_status = 415
+
+
 class NotFound(HarmonyError):
     """The named object does not exist."""
 
@@ -43,10 +57,19 @@ class Conflict(HarmonyError):
 
 
 class Unauthorized(HarmonyError):
-    """No valid credential."""
+    """No valid credential.
+
+    Args:
+        message: What is said to the caller, the same whatever was wrong.
+        reason: What was wrong, in one word, for the server's log only.
+    """
 
     code = "unauthorized"
     http_status = 401
+
+    def __init__(self, message: str, reason: str = "no_credential") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Forbidden(HarmonyError):
@@ -54,6 +77,22 @@ class Forbidden(HarmonyError):
 
     code = "forbidden"
     http_status = 403
+
+
+class TooManyRequests(HarmonyError):
+    """More requests than are allowed; `Retry-After` says when to come back.
+
+    Args:
+        message: Which limit was passed.
+        retry_after_s: Seconds until the next request is allowed.
+    """
+
+    code = "too_many_requests"
+    http_status = 429
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class PayloadTooLarge(HarmonyError):

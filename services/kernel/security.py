@@ -1,4 +1,4 @@
-"""API keys with roles, and the append-only audit chain.
+"""API keys with roles. Roles are in `security_principal`, the audit chain in `security_audit`.
 
 A key reads `hk_<prefix>_<secret>`: the prefix finds the row and is no secret; the secret has 256
 random bits and only its argon2 hash is stored. An unknown prefix is refused without hashing, so
@@ -9,15 +9,14 @@ for a minute; that is also how long another process may go on accepting a revoke
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,49 +26,48 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, RowMapping
 
 from services.kernel.db import credentials
-from services.kernel.errors import ConfigurationError, InvalidInput, NotFound, Unauthorized
+from services.kernel.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+)
+from services.kernel.security_audit import (
+    AuditEntry,
+    AuditReport,
+    append_audit,
+    chain_hash,
+    verify_audit,
+)
+from services.kernel.security_principal import FLEET, Grant, Principal, Role, grants_of
+
+__all__ = [
+    "FLEET",
+    "AuditEntry",
+    "AuditReport",
+    "Grant",
+    "KeyVerifier",
+    "NewKey",
+    "Principal",
+    "Role",
+    "append_audit",
+    "chain_hash",
+    "check_namespaces",
+    "create_key",
+    "ensure_first_key",
+    "revoke_key",
+    "rotate_key",
+    "split_key",
+    "verify_audit",
+]
 
 _PREFIX_BYTES = 5
 _SECRET_BYTES = 32
 _MAX_KEY_LENGTH = 128
-
-
-class Role(StrEnum):
-    """What a key may do; each role includes the ones before it."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    APPROVER = "approver"
-    ADMIN = "admin"
-
-    def includes(self, needed: Role) -> bool:
-        """Whether this role may do what `needed` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is asking.
-
-    Attributes:
-        key_id: Row of the key.
-        prefix: Its public part, the actor in the audit log together with the name.
-        name: What its maker called it.
-        role: What it may do.
-        expires_at: From then on it is refused; None: never.
-    """
-
-    key_id: int
-    prefix: str
-    name: str
-    role: Role
-    expires_at: datetime | None = None
-
-    @property
-    def actor(self) -> str:
-        """How the audit log names it."""
-        return f"{self.name} ({self.prefix})"
+NOT_VALID = "no valid credential; send Authorization: Bearer and an API key or an OIDC token"
+SESSION_ENDED = "the session has ended; log in again"
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +77,6 @@ class NewKey:
     key_id: int
     prefix: str
     token: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One write: who did what to which object, with the object before and after."""
-
-    at: datetime
-    actor: str
-    action: str
-    object: str
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """Result of checking the chain: entries read, and the first whose hash does not follow."""
-
-    n_entries: int
-    first_broken_id: int | None
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether every entry follows from the one before."""
-        return self.first_broken_id is None
 
 
 @lru_cache(maxsize=1)
@@ -125,6 +98,7 @@ def create_key(
     role: Role,
     now: datetime,
     expires_at: datetime | None = None,
+    namespaces: Sequence[str] | None = None,
 ) -> NewKey:
     """Make a key and store its hash.
 
@@ -134,33 +108,68 @@ def create_key(
         role: What it may do.
         now: Time of making.
         expires_at: From then on it is refused.
+        namespaces: Where it may do that; None: in the whole fleet.
 
     Raises:
-        InvalidInput: It would have expired already.
+        InvalidInput: It would have expired already, or a namespace cannot exist.
     """
     if expires_at is not None and expires_at <= now:
         raise InvalidInput(f"expires_at={expires_at.isoformat()} must be later than now")
+    values = {"name": name, "role": role.value, "namespaces": check_namespaces(namespaces)}
+    return _draw(connection, values | {"created_at": now, "expires_at": expires_at})
+
+
+def check_namespaces(namespaces: Sequence[str] | None) -> list[str] | None:
+    """Namespaces in order, each once; None: the whole fleet.
+
+    Raises:
+        InvalidInput: There is none, or one cannot be a namespace's name.
+    """
+    if namespaces is None:
+        return None
+    wrong = [name for name in namespaces if not _NAMESPACE.fullmatch(name)]
+    if wrong or not namespaces:
+        raise InvalidInput(
+            f"namespaces={wrong or []!r} must name namespaces in lower case letters, digits and "
+            "dashes, e.g. ['team-a']; leave it out for the whole fleet"
+        )
+    return sorted(set(namespaces))
+
+
+def rotate_key(connection: Connection, key_id: int, now: datetime, grace_s: float) -> NewKey:
+    """Make a key that takes another's place: same name, role, namespaces and life.
+
+    Args:
+        connection: An open transaction.
+        key_id: The key to replace.
+        now: Time of rotation.
+        grace_s: For how long the old key is still accepted, in seconds; 0: not any more.
+
+    Raises:
+        NotFound: There is no such key in force.
+        Conflict: It has been replaced already.
+    """
+    old = credentials.lock_key(connection, key_id)
+    if old is None or old["revoked_at"] or (old["expires_at"] and old["expires_at"] <= now):
+        raise NotFound(f"key {key_id} does not exist, has expired or is revoked")
+    if old["replaced_by"] is not None:
+        raise Conflict(f"key {key_id} was replaced by key {old['replaced_by']}; rotate that one")
+    life = old["expires_at"] - old["created_at"] if old["expires_at"] else None
+    values = {name: old[name] for name in ("name", "role", "namespaces")}
+    expires_at = now + life if life else None
+    made = _draw(connection, values | {"created_at": now, "expires_at": expires_at})
+    until = now + timedelta(seconds=grace_s)
+    old_until = min(until, old["expires_at"]) if old["expires_at"] else until
+    credentials.set_key_replaced(connection, key_id, made.key_id, old_until)
+    return made
+
+
+def _draw(connection: Connection, values: dict[str, Any]) -> NewKey:
+    """Draw a secret and store the key."""
     prefix = secrets.token_hex(_PREFIX_BYTES)
-    token = f"hk_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    return NewKey(_store(connection, token, name, role, (now, expires_at)), prefix, token)
-
-
-def _store(
-    connection: Connection,
-    token: str,
-    name: str,
-    role: Role,
-    validity: tuple[datetime, datetime | None],
-) -> int:
-    parts = split_key(token)
-    if parts is None:
-        raise InvalidInput("key must read hk_<prefix>_<secret> with a secret of >= 32 characters")
-    prefix, secret = parts
-    values = {"name": name, "prefix": prefix, "hash": _hasher().hash(secret), "role": role.value}
-    created_at, expires_at = validity
-    return credentials.insert_key(
-        connection, values | {"created_at": created_at, "expires_at": expires_at}
-    )
+    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    stored = values | {"prefix": prefix, "hash": _hasher().hash(secret)}
+    return NewKey(credentials.insert_key(connection, stored), prefix, f"hk_{prefix}_{secret}")
 
 
 def revoke_key(connection: Connection, key_id: int, now: datetime) -> Principal:
@@ -197,11 +206,16 @@ def ensure_first_key(engine: Engine, key_file: Path | None, now: datetime) -> st
         credentials.lock_audit_tail(connection)  # two starting processes make one key
         if credentials.has_key_in_force(connection, Role.ADMIN, now):
             return None
-        made = create_key(connection, "first admin key", Role.ADMIN, now)
-        append_audit(
-            connection, AuditEntry(now, "start-up", "key.create", f"key/{made.prefix}", after={})
-        )
+        name = "first admin key"
+        made = create_key(connection, name, Role.ADMIN, now)
+        _audit_first(connection, made.prefix, name, now)
     return made.token
+
+
+def _audit_first(connection: Connection, prefix: str, name: str, now: datetime) -> None:
+    after = {"name": name, "role": Role.ADMIN.value}
+    entry = AuditEntry(now, "start-up", "key.create", f"key/{prefix}", after=after)
+    append_audit(connection, entry)
 
 
 def _accept_file(engine: Engine, key_file: Path, now: datetime) -> None:
@@ -217,14 +231,32 @@ def _accept_file(engine: Engine, key_file: Path, now: datetime) -> None:
             f"HARMONY_ADMIN_KEY_FILE={str(key_file)!r} must hold hk_<prefix>_<secret> with an "
             "alphanumeric prefix and a secret of >= 32 characters"
         )
+    prefix, secret = parts
     with engine.begin() as connection:
         credentials.lock_audit_tail(connection)
-        if credentials.load_key(connection, parts[0]) is None:
-            _store(connection, token, "admin key from file", Role.ADMIN, (now, None))
+        row = credentials.load_key(connection, prefix)
+        if row is None:
+            name = "admin key from file"
+            values = {"name": name, "prefix": prefix, "role": Role.ADMIN.value, "created_at": now}
+            credentials.insert_key(connection, values | {"hash": _hasher().hash(secret)})
+            _audit_first(connection, prefix, name, now)
+        elif not _is_secret(row, secret):
+            raise ConfigurationError(
+                f"HARMONY_ADMIN_KEY_FILE={str(key_file)!r} holds another secret than was accepted "
+                f"for the prefix {prefix!r} before; a new key needs a new prefix"
+            )
+
+
+def _is_secret(row: RowMapping, secret: str) -> bool:
+    try:
+        return _hasher().verify(row["hash"], secret)
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 def _principal(row: RowMapping) -> Principal:
-    return Principal(row["id"], row["prefix"], row["name"], Role(row["role"]), row["expires_at"])
+    grants = grants_of(Role(row["role"]), row["namespaces"])
+    return Principal(row["id"], row["prefix"], row["name"], grants, row["expires_at"])
 
 
 class KeyVerifier:
@@ -245,13 +277,27 @@ class KeyVerifier:
         """The key's principal.
 
         Raises:
-            Unauthorized: The key is unknown, wrong, revoked or expired; which one is not said.
+            Unauthorized: The key is unknown, wrong, revoked or expired; only `reason` says which.
+        """
+        principal = self.recall(token, now)
+        if principal is None:
+            principal = self._check(token, now)
+            self._remember(token, principal)
+        return principal
+
+    def recall(self, token: str, now: datetime) -> Principal | None:
+        """The principal of a key that was verified within the last `ttl_s`; no work at all.
+
+        Raises:
+            Unauthorized: The key has expired since.
         """
         digest = hashlib.sha256(token.encode()).digest()
-        principal = self._recall(digest) or self._check(token)
-        if principal is None or (principal.expires_at and principal.expires_at <= now):
-            raise Unauthorized("the API key is not valid; send Authorization: Bearer hk_…")
-        return principal
+        with self._lock:
+            found = self._known.get(digest)
+            if found is None or found[0] < time.monotonic():
+                self._known.pop(digest, None)
+                return None
+        return _in_force(found[1], now)
 
     def verify_prefix(self, prefix: str, now: datetime) -> Principal:
         """The principal of a session that was opened with the key of this prefix.
@@ -263,10 +309,9 @@ class KeyVerifier:
         """
         with self._engine.connect() as connection:
             row = credentials.load_key(connection, prefix)
-        principal = None if row is None or row["revoked_at"] is not None else _principal(row)
-        if principal is None or (principal.expires_at and principal.expires_at <= now):
-            raise Unauthorized("the session has ended; log in again")
-        return principal
+        if row is None or row["revoked_at"] is not None:
+            raise Unauthorized(SESSION_ENDED, reason="revoked_key")
+        return _in_force(_principal(row), now, SESSION_ENDED)
 
     def forget(self, key_id: int) -> None:
         """Drop what is remembered of a key, so that a revocation holds at once here."""
@@ -275,89 +320,29 @@ class KeyVerifier:
             for digest in stale:
                 del self._known[digest]
 
-    def _recall(self, digest: bytes) -> Principal | None:
-        with self._lock:
-            found = self._known.get(digest)
-            if found is None or found[0] < time.monotonic():
-                self._known.pop(digest, None)
-                return None
-            return found[1]
-
-    def _check(self, token: str) -> Principal | None:
+    def _check(self, token: str, now: datetime) -> Principal:
         parts = split_key(token)
         if parts is None:
-            return None
+            raise Unauthorized(NOT_VALID, reason="malformed_key")
         with self._engine.connect() as connection:
             row = credentials.load_key(connection, parts[0])
-        if row is None or row["revoked_at"] is not None:
-            return None
-        try:
-            _hasher().verify(row["hash"], parts[1])
-        except (VerificationError, InvalidHashError):
-            return None
-        principal = _principal(row)
+        if row is None:
+            raise Unauthorized(NOT_VALID, reason="unknown_key")
+        if row["revoked_at"] is not None:
+            raise Unauthorized(NOT_VALID, reason="revoked_key")
+        if not _is_secret(row, parts[1]):
+            raise Unauthorized(NOT_VALID, reason="wrong_secret")
+        return _in_force(_principal(row), now)
+
+    def _remember(self, token: str, principal: Principal) -> None:
+        digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
-            until = time.monotonic() + self._ttl_s
-            self._known[hashlib.sha256(token.encode()).digest()] = (until, principal)
+            self._known[digest] = (time.monotonic() + self._ttl_s, principal)
             while len(self._known) > self._max_entries:
                 self._known.popitem(last=False)
-        return principal
 
 
-def append_audit(connection: Connection, entry: AuditEntry) -> int:
-    """Append to the audit chain, in the caller's transaction.
-
-    Each hash covers the previous one, so changing, inserting or removing an entry breaks every
-    later one. Cutting entries off the end is not visible from the chain alone: keep the newest
-    hash elsewhere to see that.
-
-    Returns:
-        Id of the entry.
-    """
-    previous = credentials.lock_audit_tail(connection)
-    values: dict[str, Any] = {
-        "at": entry.at,
-        "actor": entry.actor,
-        "action": entry.action,
-        "object": entry.object,
-        "before": entry.before,
-        "after": entry.after,
-    }
-    digest = chain_hash(previous, values)
-    return credentials.insert_audit(
-        connection, values | {"previous_hash": previous, "hash": digest}
-    )
-
-
-def verify_audit(connection: Connection) -> AuditReport:
-    """Recompute the chain from its first entry."""
-    previous: bytes | None = None
-    n_entries = 0
-    with closing(credentials.iterate_audit(connection)) as entries:
-        for row in entries:
-            n_entries += 1
-            if row["previous_hash"] != previous or row["hash"] != chain_hash(previous, row):
-                return AuditReport(n_entries, int(row["id"]))
-            previous = row["hash"]
-    return AuditReport(n_entries, None)
-
-
-def chain_hash(previous: bytes | None, values: RowMapping | dict[str, Any]) -> bytes:
-    """SHA-256 over the previous hash and the entry as canonical JSON."""
-    body = {name: values[name] for name in ("actor", "action", "object", "before", "after")}
-    body["at"] = values["at"].astimezone(UTC).isoformat()
-    canonical = json.dumps(
-        _canonical(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return hashlib.sha256((previous or b"") + canonical.encode()).digest()
-
-
-def _canonical(value: Any) -> Any:
-    """`value` as Postgres gives it back: in JSONB, 1.0 and 1 are one number."""
-    if isinstance(value, dict):
-        return {str(key): _canonical(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+def _in_force(principal: Principal, now: datetime, message: str = NOT_VALID) -> Principal:
+    if principal.expires_at is not None and principal.expires_at <= now:
+        raise Unauthorized(message, reason="expired_key")
+    return principal

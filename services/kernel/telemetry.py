@@ -120,6 +120,13 @@ leader_changes_total = _counter(
     "leader_changes_total", "Times that this operator's leadership changed", ("change",)
 )
 holding = _gauge("holding", "1 while the operator changes nothing, by reason", ("reason",))
+auth_failures_total = _counter(
+    "auth_failures_total", "Refused credentials and refused requests, by reason", ("app", "reason")
+)
+rate_limited_total = _counter(
+    "rate_limited_total", "Requests answered with 429, by limit", ("app", "limit")
+)
+audit_head_id = _gauge("audit_head_id", "Newest audit entry that this process has seen")
 http_requests_total = _counter("http_requests_total", "HTTP requests", ("app", "route", "status"))
 http_request_duration_seconds = _histogram(
     "http_request_duration_seconds", "HTTP request duration", ("app", "route"), _FAST

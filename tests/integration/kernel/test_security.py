@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+from structlog.testing import capture_logs
 
 from services.kernel import security
-from services.kernel.errors import ConfigurationError, InvalidInput, Unauthorized
-from services.kernel.security import AuditEntry, KeyVerifier, Role
+from services.kernel.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+)
+from services.kernel.security import AuditEntry, Grant, KeyVerifier, Role
+from services.kernel.security_audit import Anchor
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 pytestmark = pytest.mark.integration
@@ -141,7 +150,109 @@ def test_writers_at_once_keep_one_chain(database: Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join(timeout=30)
-    assert check(database) == security.AuditReport(20, None)
+    report = check(database)
+    assert (report.n_entries, report.is_intact) == (20, True)
+
+
+def test_an_end_that_was_cut_off_lacks_the_anchor(database: Engine) -> None:
+    write_chain(database, 5)
+    head = check(database).head
+    assert head is not None
+    assert head.id == 5
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE audit DISABLE TRIGGER USER"))  # as the table's owner
+        connection.execute(text("DELETE FROM audit WHERE id = 5"))
+    assert check(database).is_intact  # the chain alone does not show it
+    with database.connect() as connection:
+        report = security.verify_audit(connection, head)
+        assert (report.is_intact, report.is_anchored) == (False, False)
+    write_chain(database, 3)
+    with database.connect() as connection:
+        assert security.verify_audit(connection, head).is_anchored is False
+        newest = security.verify_audit(connection).head
+        assert security.verify_audit(connection, newest).is_intact
+
+
+def test_each_append_logs_an_anchor_that_is_committed(database: Engine) -> None:
+    with capture_logs() as logs:
+        write_chain(database, 3)
+    anchors = [Anchor.parse(line["anchor"]) for line in logs if line["event"] == "audit_anchor"]
+    assert [anchor.id for anchor in anchors] == [1, 2]
+    with database.connect() as connection:
+        assert all(security.verify_audit(connection, anchor).is_intact for anchor in anchors)
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
+@pytest.mark.parametrize("where", ["", " WHERE id = 1", " WHERE false"])
+def test_the_database_refuses_to_change_the_log(database: Engine, change: str, where: str) -> None:
+    write_chain(database, 1)
+    with (
+        pytest.raises(ProgrammingError, match="append-only"),
+        database.begin() as connection,
+    ):
+        connection.execute(text(change + where))
+    with (
+        pytest.raises(ProgrammingError, match="append-only: TRUNCATE"),
+        database.begin() as connection,
+    ):
+        connection.execute(text("TRUNCATE audit"))
+    assert check(database).n_entries == 1
+
+
+def test_a_rotated_key_is_valid_for_the_grace_only(database: Engine) -> None:
+    with database.begin() as connection:
+        expires_at = AT + timedelta(days=30)
+        old = security.create_key(connection, "ci", Role.OPERATOR, AT, expires_at, ["b", "a", "b"])
+        later = AT + timedelta(days=29, hours=23)
+        new = security.rotate_key(connection, old.key_id, AT + timedelta(days=1), 3600.0)
+        with pytest.raises(Conflict, match=f"replaced by key {new.key_id}"):
+            security.rotate_key(connection, old.key_id, AT + timedelta(days=1), 0.0)
+    verifier = KeyVerifier(database)
+    in_grace, after = AT + timedelta(days=1, minutes=59), AT + timedelta(days=1, hours=1)
+    assert verifier.verify(old.token, in_grace).namespaces() == {"a", "b"}
+    with pytest.raises(Unauthorized):
+        verifier.verify(old.token, after)
+    who = verifier.verify(new.token, after)
+    assert (who.name, who.grants) == ("ci", (Grant("a", Role.OPERATOR), Grant("b", Role.OPERATOR)))
+    assert who.expires_at == AT + timedelta(days=31)
+    with database.begin() as connection:  # the grace never lengthens a life
+        newest = security.rotate_key(connection, new.key_id, later, 10 * 86400.0)
+    assert verifier.verify(new.token, AT + timedelta(days=30, hours=23)).key_id == new.key_id
+    with pytest.raises(Unauthorized):
+        KeyVerifier(database).verify(new.token, AT + timedelta(days=31))
+    assert verifier.verify(newest.token, AT + timedelta(days=31)).key_id == newest.key_id
+
+
+def test_what_cannot_be_rotated(database: Engine) -> None:
+    with database.begin() as connection:
+        made = security.create_key(connection, "x", Role.VIEWER, AT, AT + timedelta(hours=1))
+        gone = security.create_key(connection, "y", Role.VIEWER, AT)
+        security.revoke_key(connection, gone.key_id, AT)
+        for key_id, at in ((made.key_id, AT + timedelta(hours=1)), (gone.key_id, AT), (99, AT)):
+            with pytest.raises(NotFound, match=f"key {key_id}"):
+                security.rotate_key(connection, key_id, at, 60.0)
+
+
+@pytest.mark.parametrize("names", [[], ["*"], ["A"], ["a b"], ["-a"], ["a" * 64], ["a\n"]])
+def test_a_namespace_that_cannot_be(database: Engine, names: list[str]) -> None:
+    with database.begin() as connection, pytest.raises(InvalidInput, match="namespaces"):
+        security.create_key(connection, "x", Role.VIEWER, AT, None, names)
+
+
+def test_a_scoped_admin_is_no_first_admin(database: Engine) -> None:
+    with database.begin() as connection:
+        security.create_key(connection, "team", Role.ADMIN, AT, None, ["team-a"])
+    assert security.ensure_first_key(database, None, AT) is not None
+
+
+def test_a_file_with_another_secret_is_refused(database: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("hk_site1_" + "k" * 43)
+    security.ensure_first_key(database, file, AT)
+    file.write_text("hk_site1_" + "l" * 43)
+    with pytest.raises(ConfigurationError, match="a new key needs a new prefix"):
+        security.ensure_first_key(database, file, AT)
+    assert check(database).n_entries == 1
 
 
 def test_a_rolled_back_write_leaves_no_entry(database: Engine) -> None:
@@ -150,4 +261,5 @@ def test_a_rolled_back_write_leaves_no_entry(database: Engine) -> None:
         security.append_audit(connection, AuditEntry(AT, "me", "x", "x/1"))
         transaction.rollback()
     write_chain(database, 1)
-    assert check(database) == security.AuditReport(2, None)
+    report = check(database)
+    assert (report.n_entries, report.is_intact) == (2, True)

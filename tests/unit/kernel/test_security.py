@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.security import Role, chain_hash, split_key
+from services.kernel.errors import InvalidInput
+from services.kernel.security import FLEET, Grant, Principal, Role, chain_hash, split_key
+from services.kernel.security_audit import Anchor
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -31,6 +33,40 @@ def test_roles_include_those_below() -> None:
     assert [str(role) for role in order] == ["viewer", "operator", "approver", "admin"]
     for i, role in enumerate(order):
         assert [role.includes(other) for other in order] == [j <= i for j in range(4)]
+
+
+def who(*grants: tuple[str, Role]) -> Principal:
+    return Principal(1, "p", "n", tuple(Grant(*grant) for grant in grants))
+
+
+def test_a_grant_holds_where_it_was_given() -> None:
+    everywhere = who((FLEET, Role.OPERATOR))
+    assert everywhere.may(Role.VIEWER, "a")
+    assert everywhere.may(Role.OPERATOR, FLEET)
+    assert not everywhere.may(Role.APPROVER, "a")
+    assert everywhere.namespaces() is None
+    assert everywhere.namespaces(Role.ADMIN) == frozenset()
+    scoped = who(("a", Role.APPROVER), ("b", Role.VIEWER))
+    assert scoped.may(Role.APPROVER, "a")
+    assert not scoped.may(Role.OPERATOR, "b")
+    assert not scoped.may(Role.VIEWER, "c")
+    assert not scoped.may(Role.VIEWER, FLEET)
+    assert scoped.namespaces() == {"a", "b"}
+    assert scoped.namespaces(Role.OPERATOR) == {"a"}
+    assert scoped.role is Role.APPROVER
+    assert not scoped.may_somewhere(Role.ADMIN)
+    mixed = who((FLEET, Role.VIEWER), ("a", Role.ADMIN))
+    assert mixed.may(Role.ADMIN, "a")
+    assert not mixed.may(Role.OPERATOR, "b")
+    assert mixed.namespaces() is None
+
+
+def test_an_anchor_reads_back_what_it_prints() -> None:
+    anchor = Anchor(42, "0f" * 32)
+    assert Anchor.parse(f" {anchor}\n") == anchor
+    for wrong in ("", "42", f"x:{'0' * 64}", f"4:{'0' * 63}", f"4:{'G' * 64}", f"²:{'0' * 64}"):
+        with pytest.raises(InvalidInput, match="anchor="):
+            Anchor.parse(wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""Who is asking and what they may do: roles, granted for the whole fleet or for namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+FLEET = "*"
+"""In a grant: every namespace, and what belongs to none."""
+
+
+class Role(StrEnum):
+    """What a credential may do; each role includes the ones before it."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+    def includes(self, needed: Role) -> bool:
+        """Whether this role may do what `needed` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role in one namespace; `FLEET`: in all of them."""
+
+    namespace: str
+    role: Role
+
+
+def grants_of(role: Role, namespaces: list[str] | None) -> tuple[Grant, ...]:
+    """One role in some namespaces; None: in the whole fleet."""
+    return tuple(Grant(name, role) for name in ([FLEET] if namespaces is None else namespaces))
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking.
+
+    Attributes:
+        key_id: Row of the API key; None: a token of the identity provider.
+        prefix: The key's public part, or the token's subject; the actor in the audit log together
+            with the name.
+        name: What the key's maker called it, or what the identity provider calls the person.
+        grants: What it may do, and where.
+        expires_at: From then on it is refused; None: never.
+    """
+
+    key_id: int | None
+    prefix: str
+    name: str
+    grants: tuple[Grant, ...]
+    expires_at: datetime | None = None
+
+    @property
+    def actor(self) -> str:
+        """How the audit log names it."""
+        return f"{self.name} ({self.prefix})"
+
+    @property
+    def role(self) -> Role:
+        """The highest role it has anywhere."""
+        order = list(Role)
+        return max((grant.role for grant in self.grants), key=order.index)
+
+    def may(self, role: Role, namespace: str) -> bool:
+        """Whether it may do what `role` may in `namespace` (`FLEET`: in all of them)."""
+        return any(
+            grant.role.includes(role)
+            for grant in self.grants
+            if grant.namespace in (FLEET, namespace)
+        )
+
+    def may_somewhere(self, role: Role) -> bool:
+        """Whether it has `role` in at least one namespace."""
+        return any(grant.role.includes(role) for grant in self.grants)
+
+    def namespaces(self, role: Role = Role.VIEWER) -> frozenset[str] | None:
+        """Namespaces in which it has `role`; None: all of them."""
+        if self.may(role, FLEET):
+            return None
+        return frozenset(grant.namespace for grant in self.grants if grant.role.includes(role))
