@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.decision import service, service_fit_due, service_trust
+from services.decision import service, service_fit_due, service_operations, service_trust
 from services.kernel import jobs, telemetry
 from services.kernel.task import job_task
 
@@ -42,3 +42,16 @@ def judge_models(shard: int | None = None, is_scheduled: bool = False) -> None:
         service_trust.send_due(_deps(), is_scheduled)
     else:
         service_trust.judge_shard(_deps(), shard, is_scheduled)
+
+
+@job_task(jobs.REPLAY_DECISION)
+def replay_decision(operation_id: int) -> None:
+    """Make a decision again from its stored inputs."""
+    service_operations.replay_as_asked(_deps(), operation_id)
+
+
+@job_task(jobs.OPERATIONS_SWEEP)
+def sweep_operations() -> None:
+    """Send operations again whose job or worker was lost."""
+    n = service_operations.sweep(_deps())
+    telemetry.jobs_resent_total.labels("operations").inc(n)

@@ -52,3 +52,11 @@ def adapt_forecaster() -> None:
     from services.forecasting import deps, service_adapt
 
     service_adapt.adapt_model(deps.get_forecasting())
+
+
+@job_task(jobs.TRAIN_MODEL)
+def train_model(operation_id: int) -> None:
+    """Train as somebody asked through the API."""
+    from services.forecasting import deps, service_operations
+
+    service_operations.train_as_asked(deps.get_forecasting(), operation_id)

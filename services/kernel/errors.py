@@ -22,10 +22,19 @@ class HarmonyError(Exception):
 
 
 class InvalidInput(HarmonyError):
-    """The caller sent something that cannot be used."""
+    """The caller sent something that cannot be used.
+
+    Args:
+        message: One line naming the field, the value and what would be right.
+        pointer: JSON pointer to the field of the body, e.g. `/min_replicas`; empty: not of a body.
+    """
 
     code = "invalid_input"
     http_status = 422
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
 
 
 class BadRequest(HarmonyError):
@@ -93,6 +102,20 @@ class TooManyRequests(HarmonyError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class PreconditionRequired(HarmonyError):
+    """An update without `If-Match`: it could overwrite what the caller has not seen."""
+
+    code = "precondition_required"
+    http_status = 428
+
+
+class PreconditionFailed(HarmonyError):
+    """The object is not, or no longer, the version that `If-Match` names."""
+
+    code = "precondition_failed"
+    http_status = 412
 
 
 class PayloadTooLarge(HarmonyError):

@@ -6,8 +6,9 @@ Source of the error format: RFC 9457, "Problem Details for HTTP APIs".
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from services.kernel import telemetry
-from services.kernel.errors import HarmonyError
+from services.kernel.errors import HarmonyError, InvalidInput
 
 _Next = Callable[[Request], Awaitable[Response]]
 _PROBLEM = "application/problem+json"
@@ -79,21 +80,32 @@ def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
         return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
+def _finding(item: Mapping[str, Any]) -> dict[str, str]:
+    """One fault of the input: where, the value, the rule; `pointer` where it is in the body."""
+    place = [str(part) for part in item["loc"]]
+    found = {
+        "field": ".".join(place),
+        "message": str(item["msg"]).removeprefix("Value error, "),
+        "rule": str(item["type"]),
+        "value": repr(item.get("input"))[:200],
+    }
+    if place[0] == "body":
+        escaped = (part.replace("~", "~0").replace("/", "~1") for part in place[1:])
+        found["pointer"] = "".join(f"/{part}" for part in escaped)
+    return found
+
+
 def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(HarmonyError)
     async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
-        return problem(error.http_status, error.code, error.message)
+        found = None
+        if isinstance(error, InvalidInput) and error.pointer:
+            found = [{"pointer": error.pointer, "message": error.message}]
+        return problem(error.http_status, error.code, error.message, found)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
-        found = [
-            {
-                "field": ".".join(str(part) for part in item["loc"]),
-                "message": str(item["msg"]),
-                "value": repr(item.get("input"))[:200],
-            }
-            for item in error.errors()[:20]
-        ]
+        found = [_finding(item) for item in error.errors()[:20]]
         first = found[0]
         detail = f"{first['field']}={first['value']}: {first['message']}"
         return problem(422, "invalid_input", detail, found)

@@ -26,6 +26,17 @@ DECIDE_SWEEP = "decide.sweep"
 DECIDE_FIT = "fit.fit_posteriors"
 DECIDE_TRUST = "fit.judge_models"
 RETENTION = "ingest.drop_expired"
+BACKTEST = "fit.run_backtest"
+TRAIN_MODEL = "fit.train_model"
+REPLAY_DECISION = "decide.replay_decision"
+OPERATIONS_SWEEP = "decide.sweep_operations"
+
+OPERATION_JOBS = {
+    "backtest": BACKTEST,
+    "train_model": TRAIN_MODEL,
+    "replay_decision": REPLAY_DECISION,
+}
+"""The job that carries out an operation, by its kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,11 @@ TASK_MODULES = {
     "ingest": ("services.ingest.tasks",),
     "forecast": ("services.forecasting.tasks",),
     "decide": ("services.decision.tasks",),
-    "fit": ("services.forecasting.tasks", "services.decision.tasks"),
+    "fit": (
+        "services.forecasting.tasks",
+        "services.decision.tasks",
+        "services.lab.backtest.tasks",
+    ),
 }
 
 
@@ -55,6 +59,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         every(jobs.INGEST_SWEEP, settings.pull_interval_s),
         every(jobs.FORECAST_SWEEP, settings.sweep_interval_s),
         every(jobs.DECIDE_SWEEP, settings.sweep_interval_s),
+        every(jobs.OPERATIONS_SWEEP, settings.sweep_interval_s),
         every(jobs.FORECAST_SCORE, settings.score_interval_s),
         asked(jobs.FORECAST_FIT, settings.fit_interval_s),
         asked(jobs.DECIDE_FIT, settings.fit_interval_s),

@@ -13,7 +13,9 @@ from services.lab.backtest.frontier import DEFAULT_RIVALS, Frontier, check_polic
 from services.lab.backtest.recommend import Recommendation, check_price, recommend
 from services.lab.backtest.run import Trained, run_harmony, train, without_model
 from services.lab.fleet import Fleet
-from services.lab.simulator import PolicyScore, run_rivals, score, simulate_history
+from services.lab.simulator import HistoryRun, PolicyScore, run_rivals, score, simulate_history
+
+Trainer = Callable[[Fleet, HistoryRun], Trained]
 
 SIMPLE = "harmony_best_simple"
 MODEL = "harmony"
@@ -127,6 +129,7 @@ def run_study(
     *,
     policies: Sequence[str] = DEFAULT_RIVALS,
     shortage_usd: float | None = None,
+    trainer: Trainer | None = None,
 ) -> Study:
     """Train on the history, then replay the rest under every policy.
 
@@ -136,6 +139,7 @@ def run_study(
         tell: Called with what is being done.
         policies: Rivals whose frontiers are drawn.
         shortage_usd: Price of a workload's hour out of SLA, for the recommended promise.
+        trainer: Makes the predictors; None: trains a model.
 
     Raises:
         InvalidInput: A policy is unknown, or the price is not positive.
@@ -145,7 +149,7 @@ def run_study(
     tell("simulating the history")
     history = simulate_history(fleet)
     tell("training the forecaster on the history")
-    trained = train(fleet, history, seed=fleet.seed)
+    trained = trainer(fleet, history) if trainer else train(fleet, history, seed=fleet.seed)
     results = []
     for epsilon in epsilons:
         tell(f"promise {epsilon:.2%}: tuning and running the rivals")

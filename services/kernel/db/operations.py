@@ -1,0 +1,124 @@
+"""SQL of `operations`: long work that is asked for through the API and done by a worker.
+
+The row is the truth; the job carries its id. A worker claims the row before it works, so a job
+that is delivered twice is done once, and one whose worker died is claimed anew once its heartbeat
+is old.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+SILENT_AFTER = timedelta(seconds=120)
+MAX_ATTEMPTS = 3
+FINISHED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An operation that this worker is to carry out."""
+
+    id: int
+    kind: str
+    params: dict[str, Any]
+    n_attempts: int
+
+
+def insert_operation(
+    connection: Connection, kind: str, params: dict[str, Any], actor: str, at: datetime
+) -> int:
+    """Store a queued operation and return its id."""
+    statement = text(
+        "INSERT INTO operations (kind, params, created_by, created_at) "
+        "VALUES (:kind, :params, :actor, :at) RETURNING id"
+    ).bindparams(bindparam("params", type_=JSONB))
+    values = {"kind": kind, "params": params, "actor": actor, "at": at}
+    return int(connection.execute(statement, values).scalar_one())
+
+
+def claim_operation(connection: Connection, operation_id: int, now: datetime) -> Claimed | None:
+    """Take an operation that is queued, or whose worker is silent; None: there is nothing to do.
+
+    One whose workers died `MAX_ATTEMPTS` times, or that was to be cancelled, ends here.
+    """
+    values = {"id": operation_id, "now": now, "silent": now - SILENT_AFTER, "most": MAX_ATTEMPTS}
+    is_free = "id = :id AND (status = 'queued' OR (status = 'running' AND heartbeat_at < :silent))"
+    connection.execute(
+        text(
+            "UPDATE operations SET status = CASE WHEN is_cancel_requested THEN 'cancelled' "  # noqa: S608
+            "ELSE 'failed' END, finished_at = :now, message = CASE WHEN is_cancel_requested "
+            "THEN 'cancelled before it began' ELSE "
+            "'given up: its worker died ' || n_attempts || ' times' END "
+            f"WHERE {is_free} AND (is_cancel_requested OR n_attempts >= :most)"
+        ),
+        values,
+    )
+    row = connection.execute(
+        text(
+            "UPDATE operations SET status = 'running', n_attempts = n_attempts + 1, "  # noqa: S608
+            "started_at = COALESCE(started_at, :now), heartbeat_at = :now, progress = 0, "
+            f"message = 'begun' WHERE {is_free} RETURNING id, kind, params, n_attempts"
+        ),
+        values,
+    ).first()
+    return None if row is None else Claimed(row.id, row.kind, row.params, row.n_attempts)
+
+
+def report_operation(
+    connection: Connection, claimed: Claimed, progress: float, message: str, now: datetime
+) -> bool:
+    """Note how far it is; false: stop, it is to be cancelled or another worker has taken it."""
+    row = connection.execute(
+        text(
+            "UPDATE operations SET progress = :progress, message = :message, heartbeat_at = :now "
+            "WHERE id = :id AND status = 'running' AND n_attempts = :attempt "
+            "RETURNING is_cancel_requested"
+        ),
+        {
+            "id": claimed.id,
+            "attempt": claimed.n_attempts,
+            "progress": min(max(progress, 0.0), 1.0),
+            "message": message[:500],
+            "now": now,
+        },
+    ).first()
+    return row is not None and not row.is_cancel_requested
+
+
+def finish_operation(
+    connection: Connection,
+    claimed: Claimed,
+    outcome: tuple[str, str, dict[str, Any] | None],
+    now: datetime,
+) -> bool:
+    """End it with (status, message, result); false: another worker has taken it meanwhile."""
+    status, message, result = outcome
+    statement = text(
+        "UPDATE operations SET status = :status, message = :message, result = :result, "
+        "progress = CASE WHEN :status = 'succeeded' THEN 1 ELSE progress END, "
+        "heartbeat_at = :now, finished_at = :now "
+        "WHERE id = :id AND status = 'running' AND n_attempts = :attempt"
+    ).bindparams(bindparam("result", type_=JSONB(none_as_null=True)))
+    values = {
+        "id": claimed.id,
+        "attempt": claimed.n_attempts,
+        "status": status,
+        "message": message[:2000],
+        "result": result,
+        "now": now,
+    }
+    return connection.execute(statement, values).rowcount == 1
+
+
+def load_lost(connection: Connection, now: datetime) -> list[RowMapping]:
+    """Operations whose job was lost: queued for long, or running and silent."""
+    statement = text(
+        "SELECT id, kind FROM operations WHERE (status = 'queued' AND created_at < :silent) "
+        "OR (status = 'running' AND heartbeat_at < :silent) ORDER BY id"
+    )
+    return list(connection.execute(statement, {"silent": now - SILENT_AFTER}).mappings())

@@ -1,0 +1,138 @@
+"""What may be set through the API on top of a GPUAutoscaler, and how it is laid over its spec.
+
+Pure. The GPUAutoscaler stays the source of a workload's spec; controls are a layer that the
+operator lays over it at every pass, so taking one away brings the object's own value back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from services.kernel.domain.workload import Mode, ScheduleSpec, WorkloadSpec
+
+
+class _Control(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PauseControl(_Control):
+    """Nothing is applied in `direction` until `until_at` (None: until resumed)."""
+
+    direction: Literal["Both", "ScaleIn", "ScaleOut"] = "Both"
+    until_at: AwareDatetime | None = None
+    reason: str = Field("", max_length=500)
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it holds at `now`."""
+        return self.until_at is None or now < self.until_at
+
+
+class PolicyControl(_Control):
+    """Fields of the policy that are set here; None: as in the GPUAutoscaler."""
+
+    mode: Mode | None = None
+    min_replicas: int | None = Field(None, ge=0, le=100_000)
+    max_replicas: int | None = Field(None, ge=1, le=100_000)
+    epsilon: float | None = Field(None, gt=0, lt=1)
+    price_usd_per_gpu_hour: float | None = Field(None, ge=0, allow_inf_nan=False)
+    fallback_replicas: int | None = Field(None, ge=0, le=100_000)
+
+
+class Controls(_Control):
+    """All that is set of one workload.
+
+    Attributes:
+        schedules: In place of the GPUAutoscaler's own; None: those stand.
+    """
+
+    pause: PauseControl | None = None
+    schedules: tuple[ScheduleSpec, ...] | None = None
+    policy: PolicyControl = PolicyControl()
+
+
+class Freeze(_Control):
+    """A change freeze between two times, for a workload, a namespace or the fleet."""
+
+    namespace: str | None = None
+    name: str | None = None
+    direction: Literal["ScaleDown", "Both"] = "Both"
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    reason: str = ""
+
+    def covers(self, namespace: str, name: str, now: datetime) -> bool:
+        """Whether it holds for a workload at `now`."""
+        is_meant = self.namespace in (None, namespace) and self.name in (None, name)
+        return is_meant and self.from_at <= now < self.until_at
+
+
+def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
+    """The spec with the policy and the schedules that were set.
+
+    Raises:
+        ValidationError: The whole is inconsistent, e.g. more than `max_replicas` at least.
+    """
+    policy = controls.policy
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in policy.model_dump(exclude={"epsilon"}).items()
+        if value is not None
+    }
+    if policy.epsilon is not None:
+        changes["sla"] = spec.sla.model_copy(update={"epsilon": policy.epsilon}).model_dump()
+    if controls.schedules is not None:
+        changes["schedules"] = [schedule.model_dump() for schedule in controls.schedules]
+    if not changes:
+        return spec
+    return WorkloadSpec.model_validate(spec.model_dump() | changes)
+
+
+def with_pauses(
+    spec: WorkloadSpec, pause: PauseControl | None, freezes: list[Freeze], now: datetime
+) -> WorkloadSpec:
+    """The spec with the pause and the freezes that hold at `now`.
+
+    The longest of several holds counts; what the GPUAutoscaler's annotations hold stays held.
+    """
+    held = [(p.direction, p.until_at) for p in (pause,) if p is not None and p.is_active(now)]
+    held += [("Both" if f.direction == "Both" else "ScaleIn", f.until_at) for f in freezes]
+    changes: dict[str, Any] = {}
+    ends = [until for direction, until in held if direction == "Both"]
+    if ends:
+        changes |= _longest(spec, ends)
+    if any(direction == "ScaleIn" for direction, _ in held):
+        changes["scale_out_only"] = True
+    if any(direction == "ScaleOut" for direction, _ in held):
+        changes["scale_in_only"] = True
+    return spec.model_copy(update=changes) if changes else spec
+
+
+def _longest(spec: WorkloadSpec, ends: list[datetime | None]) -> dict[str, Any]:
+    if spec.paused and spec.paused_until is None:
+        return {}
+    own = _time(spec.paused_until)
+    known = [end for end in (*ends, own) if end is not None]
+    is_endless = None in ends or (spec.paused_until is not None and own is None)
+    return {
+        "paused": True,
+        "paused_until": None if is_endless else max(known).isoformat(),
+    }
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
+
+
+def problem_of(error: ValidationError) -> str:
+    """The first of what is wrong, with its field."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
