@@ -1,8 +1,8 @@
 """What may be approved and rejected, pure; refusals say what stands against it.
 
 An approval is an annotation that names the decision: the operator applies that decision and no
-other (`services/operator/plan.py`). A rejection takes the approval back and is kept beside it, so
-that the next person sees that somebody said no.
+other (`services/operator/plan.py`). A rejection takes the approval back and names the decision and
+who said no: the operator says so and waits for the next one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from datetime import datetime, timedelta
 from services.admin.schemas import DecisionDetail, DecisionSummary
 from services.cli.kubectl_pause import Changes, stamp
 from services.kernel.errors import Conflict, InvalidInput
-from services.operator.autoscaler import APPROVED_BY, APPROVED_DECISION, Autoscaler
+from services.operator.autoscaler import (
+    APPROVED_BY,
+    APPROVED_DECISION,
+    REJECTED_BY,
+    REJECTED_DECISION,
+    Autoscaler,
+)
 from services.operator.plan import Result
-from services.operator.schemas import GROUP
 
-REJECTED_DECISION = f"{GROUP}/rejected-decision"
-_OPEN = (None, Result.AWAITING_APPROVAL, Result.FAILED)
+_OPEN = (None, Result.AWAITING_APPROVAL, Result.REJECTED, Result.FAILED)
 _CLOSED = {
     Result.APPLIED: "has been applied already",
     Result.UNCHANGED: "wants the replicas that are there; nothing is to be approved",
@@ -38,7 +42,6 @@ class Case:
     Attributes:
         mode: Mode of the GPUAutoscaler.
         autoscaler: As the API server has it.
-        rejected_id: Decision that was rejected last.
         newest: Newest decision of the workload.
         is_named: The user named the decision.
         user: Who asks, as the API server knows them.
@@ -46,7 +49,6 @@ class Case:
 
     mode: str
     autoscaler: Autoscaler
-    rejected_id: str
     decision: DecisionDetail
     newest: DecisionSummary
     is_named: bool
@@ -56,6 +58,11 @@ class Case:
     def label(self) -> str:
         """The decision, as messages spell it."""
         return f"decision {self.decision.id} of {self.autoscaler.namespace}/{self.autoscaler.name}"
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether the decision has been approved."""
+        return self.autoscaler.approval.decision_id == self.decision.id
 
     @property
     def ends_at(self) -> datetime:
@@ -84,15 +91,18 @@ def approve_changes(case: Case, now: datetime) -> Changes:
             f"{case.label} is superseded: decision {newest.id} is newer and wants "
             f"{newest.desired_replicas} replicas, not {case.decision.desired_replicas}"
         )
-    if case.rejected_id == str(case.decision.id) and not case.is_named:
+    rule = case.autoscaler.approval
+    if rule.rejected_id == case.decision.id and not case.is_named:
+        by = f" by {rule.rejected_by}" if rule.rejected_by else ""
         raise Conflict(
-            f"{case.label} was rejected; name it with --decision {case.decision.id} to approve it "
-            "all the same"
+            f"{case.label} was rejected{by}; name it with --decision {case.decision.id} to approve "
+            "it all the same"
         )
     return {
         APPROVED_DECISION: str(case.decision.id),
         APPROVED_BY: case.user,
         REJECTED_DECISION: None,
+        REJECTED_BY: None,
     }
 
 
@@ -104,8 +114,8 @@ def reject_changes(case: Case) -> Changes:
         InvalidInput: It is another workload's.
     """
     _check(case)
-    changes: Changes = {REJECTED_DECISION: str(case.decision.id)}
-    if case.autoscaler.approval.decision_id == case.decision.id:
+    changes: Changes = {REJECTED_DECISION: str(case.decision.id), REJECTED_BY: case.user}
+    if case.is_approved:
         changes |= {APPROVED_DECISION: None, APPROVED_BY: None}
     return changes
 

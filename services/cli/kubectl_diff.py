@@ -38,6 +38,7 @@ class DiffRow:
     decision_id: int | None
     decided_at: datetime | None
     result: str | None
+    result_reason: str | None
     problem: str
 
     @property
@@ -73,6 +74,7 @@ def to_row(workload: WorkloadView, now: datetime) -> DiffRow:
         decision_id=decision.id if decision else None,
         decided_at=decision.decided_at if decision else None,
         result=decision.action_result if decision else None,
+        result_reason=decision.action_reason if decision else None,
         problem=_problem(workload, is_valid),
     )
 
@@ -137,6 +139,8 @@ def _notes(rows: Sequence[DiffRow]) -> list[str]:
                 f"{name}: decision {row.decision_id} waits; "
                 f"`kubectl harmony approve {row.name} -n {row.namespace}`"
             )
+        elif row.result == "rejected" and row.is_different:
+            found.append(f"{name}: {row.result_reason}")
         elif row.result in ("conflict", "failed", "target_missing"):
             found.append(f"{name}: {row.result}; `kubectl describe gpua {row.name}` says more")
     return found

@@ -20,6 +20,7 @@ RESULTS = {
     "unchanged": "nothing to change",
     "advisory": "advisory",
     "awaiting_approval": "waits for approval",
+    "rejected": "rejected",
     "paused": "paused",
     "superseded": "superseded",
     "expired": "expired",

@@ -11,7 +11,7 @@ import typer
 
 from services.admin.formats import usd
 from services.cli import kubectl_approve, kubectl_pause
-from services.cli.kubectl_approve import REJECTED_DECISION, Case
+from services.cli.kubectl_approve import Case
 from services.cli.kubectl_pause import PauseRequest, stamp
 from services.cli.kubectl_session import (
     FAILED,
@@ -176,7 +176,6 @@ def _case(asked: Session, name: str, decision_id: int | None) -> Case:
     return Case(
         mode=str((resource.get("spec") or {}).get("mode", "Advisory")),
         autoscaler=to_autoscaler(resource, {}),
-        rejected_id=_annotations(resource).get(REJECTED_DECISION, ""),
         decision=asked.api.decision(decision_id or newest.id),
         newest=newest,
         is_named=decision_id is not None,
@@ -187,10 +186,9 @@ def _case(asked: Session, name: str, decision_id: int | None) -> Case:
 def _approve(asked: Session, case: Case, dry_run: DryRun) -> Changed:
     changes = kubectl_approve.approve_changes(case, asked.clock.now())
     decision = case.decision
-    is_again = case.autoscaler.approval.decision_id == decision.id
     money = usd(decision.cost_delta_usd_per_h, is_signed=True)
     did = (
-        f"{'already approved' if is_again else 'approved'}: {decision.current_replicas} → "
+        f"{'already approved' if case.is_approved else 'approved'}: {decision.current_replicas} → "
         f"{decision.desired_replicas} replicas, {money} per hour; counts until "
         f"{stamp(case.ends_at)}"
     )
@@ -199,7 +197,7 @@ def _approve(asked: Session, case: Case, dry_run: DryRun) -> Changed:
 
 def _reject(asked: Session, case: Case, dry_run: DryRun) -> Changed:
     changes = kubectl_approve.reject_changes(case)
-    taken_back = "; its approval is taken back" if len(changes) > 1 else ""
+    taken_back = "; its approval is taken back" if case.is_approved else ""
     return _annotate(asked, case, changes, (dry_run, f"rejected{taken_back}"))
 
 

@@ -16,6 +16,8 @@ PAUSED_SCALE_IN = f"{GROUP}/paused-scale-in"
 PAUSED_SCALE_OUT = f"{GROUP}/paused-scale-out"
 APPROVED_DECISION = f"{GROUP}/approved-decision"
 APPROVED_BY = f"{GROUP}/approved-by"
+REJECTED_DECISION = f"{GROUP}/rejected-decision"
+REJECTED_BY = f"{GROUP}/rejected-by"
 KIND_LABEL = f"{GROUP}/kind"
 
 Key = tuple[str, str]
@@ -86,12 +88,16 @@ class ApprovalRule:
         expire_after_s: How long after its making an approved decision may still be applied.
         auto_replicas: Largest change that needs no approval.
         approved_by: Who approved it, as the annotation says; empty: it does not.
+        rejected_id: Decision that a human rejected by annotation.
+        rejected_by: Who rejected it, as the annotation says; empty: it does not.
     """
 
     decision_id: int | None = None
     expire_after_s: float = 900.0
     auto_replicas: int = 0
     approved_by: str = ""
+    rejected_id: int | None = None
+    rejected_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,8 @@ def _decision(facts: Facts, now: datetime) -> Finding:
             "the target is left as it is; check the decision service and its queue"
         )
         return Finding("DecisionActive", FALSE, "DecisionExpired", message)
+    if facts.last_result == Result.REJECTED:
+        return _rejected(newest, facts)
     if facts.last_result == Result.AWAITING_APPROVAL:
         ends_at = newest.decided_at + timedelta(seconds=facts.situation.approval.expire_after_s)
         if now >= ends_at:
@@ -162,11 +164,26 @@ def _decision(facts: Facts, now: datetime) -> Finding:
             return Finding("DecisionActive", TRUE, "ApprovalExpired", message)
         message = (
             f"decision {newest.id} ({facts.situation.replicas} -> {newest.desired} replicas) waits "
-            f"until {ends_at:%Y-%m-%dT%H:%M:%SZ} for the annotation "
+            f"until {ends_at:%Y-%m-%dT%H:%M:%SZ} for `kubectl harmony approve "
+            f"{facts.autoscaler.name} -n {facts.autoscaler.namespace}`, which sets the annotation "
             f"{APPROVED_DECISION}={newest.id}"
         )
         return Finding("DecisionActive", TRUE, "AwaitingApproval", message)
     return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}")
+
+
+def _rejected(newest: Decision, facts: Facts) -> Finding:
+    shown = facts.autoscaler.status.get("lastDecision") or {}
+    rule = facts.autoscaler.approval
+    by = rule.rejected_by if rule.rejected_id == newest.id else ""
+    if not by and shown.get("id") == newest.id:
+        by = str(shown.get("rejectedBy", ""))
+    message = (
+        f"decision {newest.id} ({facts.situation.replicas} -> {newest.desired} replicas) was "
+        f"rejected by {by or 'somebody'}; the target is left as it is and the next decision, a "
+        "step later, is awaited; to end the asking, pause"
+    )
+    return Finding("DecisionActive", TRUE, "DecisionRejected", message)
 
 
 def _mode(facts: Facts) -> str:

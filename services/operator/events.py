@@ -30,7 +30,11 @@ def notices(outlook: Outlook, after: Status) -> list[Notice]:
     for action in (done.action for done in outlook.done):
         if action.result is Result.APPLIED:
             sizes = f"New size: {action.to_replicas}; was: {action.from_replicas}"
-            found.append(Notice("Normal", "SuccessfulRescale", f"{sizes}; reason: {action.reason}"))
+            by = f"; approved by: {action.approved_by}" if action.approved_by else ""
+            message = f"{sizes}; reason: {action.reason}{by}"
+            found.append(Notice("Normal", "SuccessfulRescale", message))
+        if action.result is Result.REJECTED:
+            found.append(Notice("Normal", "DecisionRejected", action.reason))
         if action.result is Result.FAILED:
             found.append(Notice("Warning", "FailedRescale", action.reason))
     before = {c["type"]: c for c in outlook.facts.autoscaler.status.get("conditions") or ()}

@@ -21,6 +21,7 @@ class Result(StrEnum):
     UNCHANGED = "unchanged"
     ADVISORY = "advisory"
     AWAITING_APPROVAL = "awaiting_approval"
+    REJECTED = "rejected"
     PAUSED = "paused"
     SUPERSEDED = "superseded"
     EXPIRED = "expired"
@@ -29,8 +30,8 @@ class Result(StrEnum):
     TARGET_MISSING = "target_missing"
 
 
-RETRIED = (Result.FAILED, Result.AWAITING_APPROVAL)
-"""Results after which a decision may be tried again while it is valid."""
+_ANSWERED_BY_HUMANS = (Result.AWAITING_APPROVAL, Result.REJECTED)
+"""Results that only a person's word changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class PlannedAction:
 
     Attributes:
         approved_by: Who approved it, where somebody had to.
+        rejected_by: Who rejected it, where somebody did.
     """
 
     decision: Decision
@@ -111,6 +113,7 @@ class PlannedAction:
     from_replicas: int | None = None
     to_replicas: int | None = None
     approved_by: str = ""
+    rejected_by: str = ""
 
     @property
     def is_patch(self) -> bool:
@@ -159,8 +162,13 @@ def _plan_one(
 ) -> PlannedAction:
     is_newer_there = (newest.origin_at, newest.id) > (decision.origin_at, decision.id)
     approved = is_approved(decision, situation, now)
-    if decision.last_result == Result.AWAITING_APPROVAL and not approved:
-        return _held(decision, Result.AWAITING_APPROVAL, "waits for an approval", situation)
+    if is_rejected(decision, situation):
+        by = situation.approval.rejected_by or "somebody"
+        reason = f"decision {decision.id} was rejected by {by}; the next decision is awaited"
+        return replace(_held(decision, Result.REJECTED, reason, situation), rejected_by=by)
+    if decision.last_result in _ANSWERED_BY_HUMANS and not approved:
+        result = Result(decision.last_result)
+        return _held(decision, result, "waits for an approval", situation)
     if is_newer_there and not approved:
         return _held(decision, Result.SUPERSEDED, f"decision {newest.id} is newer", situation)
     if now >= decision.valid_until and not approved:
@@ -179,6 +187,16 @@ def is_approved(decision: Decision, situation: Situation, now: datetime) -> bool
     is_approval = situation.spec is not None and situation.spec.mode == "Approval"
     ends_at = decision.decided_at + timedelta(seconds=rule.expire_after_s)
     return is_approval and rule.decision_id == decision.id and now < ends_at
+
+
+def is_rejected(decision: Decision, situation: Situation) -> bool:
+    """Whether a human rejected this very decision, and did not approve it after all.
+
+    `approve` takes a rejection away and `reject` an approval, so both together were written by
+    hand: then the no counts.
+    """
+    is_approval = situation.spec is not None and situation.spec.mode == "Approval"
+    return is_approval and situation.approval.rejected_id == decision.id
 
 
 def decide_action(decision: Decision, situation: Situation, now: datetime) -> PlannedAction:

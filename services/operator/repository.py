@@ -203,13 +203,13 @@ class DecisionQuery:
 
     Attributes:
         after_id: Decisions up to this id have been dealt with.
-        approved_ids: Decisions that a human approved, however old.
+        named_ids: Decisions that a human approved or rejected, however old.
         now: Aware.
     """
 
     policy_version: str
     after_id: int
-    approved_ids: Sequence[int]
+    named_ids: Sequence[int]
     now: datetime
 
 
@@ -219,17 +219,17 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
         f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
-        "AND (d.id > :after_id OR d.id = ANY(CAST(:approved_ids AS bigint[]))) "
+        "AND (d.id > :after_id OR d.id = ANY(CAST(:named_ids AS bigint[]))) "
         "AND (a.last_result IS NULL "
         "  OR (a.last_result = 'failed' AND d.valid_until > :now) "
-        "  OR (a.last_result IN ('awaiting_approval', 'failed') "
-        "      AND d.id = ANY(CAST(:approved_ids AS bigint[])))) "
+        "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed') "
+        "      AND d.id = ANY(CAST(:named_ids AS bigint[])))) "
         "ORDER BY d.workload_id, d.origin_at, d.id"
     )
     given = {
         "policy_version": query.policy_version,
         "after_id": query.after_id,
-        "approved_ids": list(query.approved_ids),
+        "named_ids": list(query.named_ids),
         "now": query.now,
     }
     return connection.execute(statement, given).mappings().all()

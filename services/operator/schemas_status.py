@@ -84,6 +84,7 @@ class DecisionStatus(Part):
     result: str | None = None
     result_reason: str | None = None
     approved_by: str | None = None
+    rejected_by: str | None = None
 
 
 class GPUAutoscalerStatus(Part):

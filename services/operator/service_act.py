@@ -42,8 +42,9 @@ def load_open(
 ) -> Open:
     """Decisions without a final action, by workload id."""
     memory, version = deps.memory, deps.settings.policy_version
-    approved = [a.approval.decision_id for a in view.autoscalers if a.approval.decision_id]
-    query = repository.DecisionQuery(version, memory.watermark.after_id, approved, now)
+    rules = [autoscaler.approval for autoscaler in view.autoscalers]
+    named = [id_ for rule in rules for id_ in (rule.decision_id, rule.rejected_id) if id_]
+    query = repository.DecisionQuery(version, memory.watermark.after_id, named, now)
     found = [to_decision(row) for row in repository.load_open_decisions(connection, query)]
     newest = dict(memory.newest or {})
     unknown = [id_ for id_ in ids.values() if id_ not in newest]

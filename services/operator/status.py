@@ -88,7 +88,7 @@ def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, 
             entry |= _result(item.action)
     old = before.get("lastDecision") or {}
     if "result" not in entry and old.get("id") == newest.id:
-        kept = ("result", "resultReason", "approvedBy")
+        kept = ("result", "resultReason", "approvedBy", "rejectedBy")
         entry |= {name: old[name] for name in kept if name in old}
     return entry
 
@@ -115,6 +115,8 @@ def _result(action: PlannedAction) -> Status:
     entry = {"result": str(action.result), "resultReason": action.reason}
     if action.approved_by:
         entry["approvedBy"] = action.approved_by
+    if action.rejected_by:
+        entry["rejectedBy"] = action.rejected_by
     return entry
 
 

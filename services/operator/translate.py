@@ -20,6 +20,7 @@ from services.operator.autoscaler import ApprovalRule, Autoscaler, Pause, Target
 
 Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
+_LARGEST_ID = 2**63 - 1
 
 
 def parse_time(text: str) -> datetime:
@@ -126,19 +127,24 @@ def _flag(annotations: Mapping[str, str], name: str) -> bool:
         raise ValueError(f'annotation {name}={text!r} must be "true" or "false"') from None
 
 
+def _decision_id(annotations: Mapping[str, str], name: str) -> int | None:
+    text = annotations.get(name, "")
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_ID))
+    if text and not (is_number and int(text) <= _LARGEST_ID):
+        raise ValueError(f"annotation {name}={text[:60]!r} must be the id of a decision")
+    return int(text) if text else None
+
+
 def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]) -> ApprovalRule:
-    text = annotations.get(autoscaler.APPROVED_DECISION, "")
-    if text and not text.isdigit():
-        raise ValueError(
-            f"annotation {autoscaler.APPROVED_DECISION}={text!r} must be the id of a decision"
-        )
     rule = written.approval or schemas.Approval()
     automatic = rule.auto_approve_up_to
     return ApprovalRule(
-        int(text) if text else None,
+        _decision_id(annotations, autoscaler.APPROVED_DECISION),
         rule.expire_after_s,
         0 if automatic is None else automatic.replicas,
         annotations.get(autoscaler.APPROVED_BY, "")[:253],
+        _decision_id(annotations, autoscaler.REJECTED_DECISION),
+        annotations.get(autoscaler.REJECTED_BY, "")[:253],
     )
 
 

@@ -24,9 +24,6 @@ from tests.integration.operator.conftest import Bench
 
 pytestmark = pytest.mark.integration
 
-REJECTED = "scaling.harmony.dev/rejected-decision"
-
-
 def annotations(bench: Bench, name: str = "llama") -> dict[str, str]:
     found = bench.lab.autoscaler(name)["metadata"].get("annotations") or {}
     return {str(key): str(value) for key, value in found.items()}
@@ -62,7 +59,10 @@ def test_a_rejection_takes_the_approval_back(bench: Bench, plugin: Plugin) -> No
     answer = plugin("reject", "llama", "--json")
     assert answer.status == 0
     assert answer.items[0]["did"] == f"decision {decision} rejected; its approval is taken back"
-    assert annotations(bench) == {REJECTED: str(decision)}
+    assert annotations(bench) == {
+        autoscaler.REJECTED_DECISION: str(decision),
+        autoscaler.REJECTED_BY: "harmony-lab",
+    }
     bench.reconcile()
     assert bench.lab.replicas("llama") == 2
     assert f"--decision {decision} to approve it all the same" in plugin.fails("approve", "llama")
@@ -73,6 +73,42 @@ def test_a_rejection_takes_the_approval_back(bench: Bench, plugin: Plugin) -> No
     }
     bench.reconcile()
     assert bench.lab.replicas("llama") == 4
+
+
+def test_a_rejection_is_said_wherever_a_user_looks(bench: Bench, plugin: Plugin) -> None:
+    decision = asked(bench)
+    assert plugin("reject", "llama").status == 0
+    bench.reconcile()
+    no = f"decision {decision} was rejected by harmony-lab; the next decision is awaited"
+    assert bench.results()[-1] == (decision, 2, "rejected")
+    active = bench.lab.condition("llama", "DecisionActive")
+    assert (active["status"], active["reason"]) == ("True", "DecisionRejected")
+    assert f"decision {decision} (2 -> 4 replicas) was rejected by harmony-lab" in active["message"]
+    last = bench.lab.autoscaler("llama")["status"]["lastDecision"]
+    assert (last["result"], last["resultReason"]) == ("rejected", no)
+    assert last["rejectedBy"] == "harmony-lab"
+    assert [e["message"] for e in bench.lab.events() if e["reason"] == "DecisionRejected"] == [no]
+    where = f"{bench.lab.namespace}/llama"
+    assert f"{where}: {no}\n" in plugin("diff", "llama").out
+    explained = plugin("explain", "llama").out
+    assert "[rejected]" in explained.splitlines()[0]
+    assert f": {no}" in " ".join(explained.split())
+    assert "waits" not in explained
+    assert plugin("history", "llama", "--json").items[0]["result"] == "rejected"
+    for _ in range(2):  # said once, and kept by an operator that has just started
+        bench.fresh_operator()
+        assert bench.reconcile().n_statuses == 0
+    assert bench.results()[-1] == (decision, 2, "rejected")
+    bench.step()
+    newer = bench.decide("llama", 4)
+    bench.reconcile()
+    assert bench.results()[-1] == (newer, 1, "awaiting_approval")
+    assert bench.lab.condition("llama", "DecisionActive")["reason"] == "AwaitingApproval"
+    assert plugin("approve", "llama").status == 0
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 4
+    rescales = [e["message"] for e in bench.lab.events() if e["reason"] == "SuccessfulRescale"]
+    assert rescales[-1].endswith("; approved by: harmony-lab")
 
 
 def test_an_expired_decision_is_refused(bench: Bench, plugin: Plugin) -> None:

@@ -112,6 +112,31 @@ def test_an_approval_is_for_one_decision_and_runs_out() -> None:
     assert late == []
 
 
+def test_a_rejection_is_for_one_decision_and_counts_until_it_is_approved() -> None:
+    no = {"scaling.harmony.dev/rejected-decision": "1", "scaling.harmony.dev/rejected-by": "ada"}
+    asks = situation(4, no, mode="Approval")
+    old, new = decision(1), decision(2, 7, origin_at=NOW + STEP)
+    (first, second) = plan([old, new], new, asks, NOW + STEP)
+    assert (first.result, first.rejected_by) == (Result.REJECTED, "ada")
+    assert first.reason == "decision 1 was rejected by ada; the next decision is awaited"
+    assert second.result is Result.AWAITING_APPROVAL
+    rejected = replace(old, n_attempts=1, last_result="rejected")
+    assert plan([rejected], new, asks, NOW + STEP) == []
+    assert plan([rejected], new, situation(4, mode="Approval"), NOW + STEP) == []
+    both = situation(4, no | {"scaling.harmony.dev/approved-decision": "1"}, mode="Approval")
+    assert plan_one(old, both).result is Result.REJECTED
+    yes = situation(4, {"scaling.harmony.dev/approved-decision": "1"}, mode="Approval")
+    assert plan([rejected], new, yes, NOW)[0].is_patch
+    assert plan_one(old, situation(4, no)).is_patch  # nobody is asked in mode Auto
+
+
+def test_a_small_change_that_was_rejected_is_not_applied() -> None:
+    no = {"scaling.harmony.dev/rejected-decision": "1"}
+    asks = situation(4, no, mode="Approval", approval={"autoApproveUpTo": {"replicas": 9}})
+    action = plan_one(decision(1), asks)
+    assert (action.result, action.rejected_by) == (Result.REJECTED, "somebody")
+
+
 def test_small_changes_need_no_approval() -> None:
     asks = situation(4, mode="Approval", approval={"autoApproveUpTo": {"replicas": 2}})
     assert plan_one(decision(desired=6), asks).is_patch

@@ -189,10 +189,20 @@ def test_a_pause_that_cannot_be_read_holds_everything(
     assert (found.spec.paused, found.spec.paused_until) == (True, None)
 
 
-def test_an_approval_that_cannot_be_read_approves_nothing() -> None:
-    found = to_autoscaler(resource({"scaling.harmony.dev/approved-decision": "all"}), {})
+@pytest.mark.parametrize("name", ["approved-decision", "rejected-decision"])
+@pytest.mark.parametrize("value", ["all", "-1", "²", "1" * 500, str(2**63)])
+def test_a_verdict_that_cannot_be_read_is_none(name: str, value: str) -> None:
+    found = to_autoscaler(resource({f"scaling.harmony.dev/{name}": value}), {})
     assert found.spec is None
     assert "must be the id of a decision" in found.problem
+    assert len(found.problem) < 200
+
+
+def test_verdicts_name_a_decision_and_a_person() -> None:
+    prefix = "scaling.harmony.dev"
+    named = {f"{prefix}/rejected-decision": "4711", f"{prefix}/rejected-by": "ada"}
+    rule = to_autoscaler(resource(named), {}).approval
+    assert (rule.decision_id, rule.rejected_id, rule.rejected_by) == (None, 4711, "ada")
 
 
 def test_pauses_reach_the_workload() -> None:
