@@ -14,16 +14,15 @@ from forecaster.calibration import calibrate, from_dicts
 from forecaster.config import WindowConfig
 from forecaster.ladder import LadderForecast
 from services.forecasting import repository
+from services.forecasting.measures import measure
 from services.forecasting.model_store import ModelStore, Serving
 from services.forecasting.repository import Span
 from services.forecasting.translate import (
-    NO_FORECAST_RUNG,
     ForecastRow,
     Samples,
     WorkloadRow,
     join_samples,
     known_ahead_pairs,
-    level_key,
     to_rows,
     to_windows,
 )
@@ -39,8 +38,6 @@ from services.kernel.jobs import (
     shard_job,
 )
 from services.kernel.settings import Settings
-
-SHOWN_LEVELS = (0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
         if _is_scoring_due(shard, origin_at, workloads[0].step_s, serving.config.window.horizon):
             work.send_after_commit(Job(FORECAST_SCORE))
-    _measure(workloads, rows, n_new)
+    measure(workloads, rows, n_new)
     return n_new
 
 
@@ -164,21 +161,6 @@ def _calibrated(
         {key: stored[i] for key, i in by_key.items() if i in stored},
     )
     return replace(result, forecast=calibrate(forecast, state))
-
-
-def _measure(workloads: Sequence[WorkloadRow], rows: Sequence[ForecastRow], n_new: int) -> None:
-    by_id = {w.id: w for w in workloads}
-    for row in rows:
-        workload = by_id[row.workload_id]
-        labels = (workload.namespace, workload.name)
-        if n_new:
-            telemetry.forecasts_total.labels(row.rung).inc()
-        is_fallback = bool(row.reason) or row.rung == NO_FORECAST_RUNG
-        telemetry.fallback_active.labels(*labels, row.rung).set(is_fallback)
-        for level, quantile in zip(row.quantile_levels, row.quantiles, strict=True):
-            if any(abs(level - shown) < 1e-6 for shown in SHOWN_LEVELS):
-                key = level_key(level)
-                telemetry.forecast_quantile.labels(*labels, key).set(quantile[0])
 
 
 def sweep(app: Forecasting) -> int:

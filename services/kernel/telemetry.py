@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -33,6 +34,10 @@ def _histogram(
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 build_info = _gauge("build_info", "Version of Harmony", ("version",))
+try:
+    build_info.labels(version("harmony-gpu")).set(1)
+except PackageNotFoundError:  # run from a folder that was never installed
+    build_info.labels("unknown").set(1)
 samples_accepted_total = _counter("samples_accepted_total", "Samples accepted", ("source",))
 samples_rejected_total = _counter(
     "samples_rejected_total", "Samples rejected, by reason", ("source", "reason")

@@ -54,7 +54,9 @@ def test_it_serves_with_the_key_that_it_prints_and_ends(database_url: str, redis
         assert client.get("/readyz").status_code == 200
         answer = client.get("/v1/workloads", headers={"Authorization": f"Bearer {token}"})
         assert answer.json() == {"items": [], "next_cursor": None}
-        assert "harmony_http_requests_total" in client.get("/metrics").text
+        metrics = client.get("/metrics").text
+        assert "harmony_http_requests_total" in metrics
+        assert "\nharmony_build_info{version=" in metrics
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)
     assert process.returncode in (0, -signal.SIGTERM)

@@ -131,7 +131,9 @@ def test_openapi_describes_the_push(app: FastAPI) -> None:
 
 def test_metrics_are_served(app: FastAPI) -> None:
     request(app, "POST", PATH, json=ONE)
-    assert 'harmony_samples_accepted_total{source="push"}' in request(app, "GET", "/metrics").text
+    metrics = request(app, "GET", "/metrics").text
+    assert 'harmony_samples_accepted_total{source="push"}' in metrics
+    assert "\nharmony_build_info{version=" in metrics
 
 
 def test_it_can_be_mounted(app: FastAPI) -> None:

@@ -103,6 +103,8 @@ def test_probes_and_metrics_are_served() -> None:
         assert (answer.status_code, answer.text) == (503, "database: away\n")
         problems["ready"] = ""
         assert http.get("/readyz").text == "ok\n"
-        assert "harmony_leader " in http.get("/metrics").text
+        metrics = http.get("/metrics").text
+        assert "\nharmony_leader " in metrics
+        assert "\nharmony_build_info{version=" in metrics
     server.shutdown()
     server.server_close()
