@@ -10,11 +10,12 @@ import orjson
 from fastapi import Depends, FastAPI, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from services.ingest import service
+from services.ingest import api_remote_write, service
 from services.ingest.deps import IngestDeps
+from services.ingest.request_body import read_body
 from services.ingest.schemas import PushAnswer, PushRequest
 from services.kernel import http
-from services.kernel.errors import InvalidInput, PayloadTooLarge, Unauthorized
+from services.kernel.errors import InvalidInput, Unauthorized
 
 _DESCRIPTION = """
 Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that
@@ -50,6 +51,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         title="Harmony push API", description=_DESCRIPTION, version="1", lifespan=lifespan
     )
     http.install(app, "ingest", deps.settings.push_max_bytes)
+    app.include_router(api_remote_write.make_router(deps))
     token = deps.settings.push_token
 
     def authorize(authorization: Annotated[str, Header()] = "") -> None:
@@ -70,7 +72,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     )
     async def push_observations(request: Request) -> Response:
         """Store samples; they become indicators when their step is complete."""
-        body = await _read_body(request, deps.settings.push_max_bytes)
+        body = await _read_plain(request, deps.settings.push_max_bytes)
         result = await run_in_threadpool(service.push, deps, body)
         rejected = [
             {"reason": found.reason, "count": found.count, "example": found.example}
@@ -93,15 +95,9 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     return app
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    """The body, bounded also where its length is not declared."""
+async def _read_plain(request: Request, max_bytes: int) -> bytes:
+    """A body that is not compressed."""
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise InvalidInput(f"Content-Encoding: {encoding!r} must be 'identity'; send plain JSON")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise PayloadTooLarge(f"body is over the limit of {max_bytes} bytes; send less at once")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return await read_body(request, max_bytes)

@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 
 from services.ingest.catalog import WorkloadCatalog
 from services.ingest.due import DueRules
+from services.ingest.remote_rules import DEFAULT_RULES, RemoteRules
+from services.ingest.series_owners import SeriesOwners
 from services.ingest.sources import Source
 from services.kernel import telemetry
 from services.kernel.clock import Clock
@@ -53,6 +55,8 @@ class IngestDeps:
         announced: Per shard the newest origin that this process has seen.
         max_rows: Indicator rows that one resampling run writes; more follow in the next.
         newest_at: Per workload the newest sample that this process has stored.
+        remote_rules: Which indicator a series of a remote write is of.
+        owners: Which series each indicator of remote writes is made of.
     """
 
     engine: Engine
@@ -64,6 +68,8 @@ class IngestDeps:
     max_rows: int = 200_000
     announced: dict[int, datetime] = field(default_factory=dict)
     newest_at: dict[int, datetime] = field(default_factory=dict)
+    remote_rules: RemoteRules = DEFAULT_RULES
+    owners: SeriesOwners = field(default_factory=SeriesOwners)
 
     @property
     def due_rules(self) -> DueRules:

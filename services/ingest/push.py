@@ -1,4 +1,4 @@
-"""Use case: store pushed samples and ask for the steps that they complete or change."""
+"""Use case: store samples that are sent, and ask for the steps that they complete or change."""
 
 from __future__ import annotations
 
@@ -81,17 +81,29 @@ def push(deps: IngestDeps, body: bytes) -> PushResult:
         PayloadTooLarge: It holds too many samples.
     """
     parsed = parse_push(body, deps.settings.push_max_samples)
+    return write(deps, parsed, "push", deps.settings)
+
+
+def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings) -> PushResult:
+    """Store samples that were sent, and ask for the steps that they complete or change.
+
+    Args:
+        deps: Dependencies.
+        parsed: The samples.
+        source: Label of the metrics.
+        settings: What may be accepted.
+    """
     tally = Tally(parsed.rejections, {})
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
         names = {(name.namespace, name.workload) for name in parsed.names}
         known = repository.find_workloads(work.connection, sorted(names), deps.catalog)
         samples, series = _resolve(parsed, known, tally)
-        accepted = accept(samples, series, deps.settings, now, tally)
+        accepted = accept(samples, series, settings, now, tally)
         stored = store(work.connection, accepted, series, now)
         repository.add_rejections(work.connection, tally.by_workload, now)
         _announce(deps, work, stored, now)
-    measure("push", len(accepted), tally.rejections)
+    measure(source, len(accepted), tally.rejections)
     _watch_age(deps, stored)
     return PushResult(len(accepted), tally.rejections.as_tuple())
 

@@ -31,6 +31,10 @@ BAD_TIME = "bad_time"
 BAD_VALUE = "bad_value"
 UNKNOWN_WORKLOAD = "unknown_workload"
 UNKNOWN_INDICATOR = "unknown_indicator"
+UNMAPPED = "unmapped"
+STALE_MARKER = "stale_marker"
+SEVERAL_SERIES = "several_series"
+FORBIDDEN_NAMESPACE = "forbidden_namespace"
 REASONS = (
     NOT_FINITE,
     OUT_OF_RANGE,
@@ -42,6 +46,10 @@ REASONS = (
     BAD_VALUE,
     UNKNOWN_WORKLOAD,
     UNKNOWN_INDICATOR,
+    UNMAPPED,
+    STALE_MARKER,
+    SEVERAL_SERIES,
+    FORBIDDEN_NAMESPACE,
 )
 
 # Units whose quantities may be below zero. Everything else that a GPU service reports is a count,

@@ -18,6 +18,7 @@ from services.ingest.due import CursorRow, DueRange, DueRules, due_ranges
 from services.ingest.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull import PullResult, pull_shard
 from services.ingest.push import PushResult, push
+from services.ingest.remote_write import WriteResult, remote_write
 from services.ingest.repository import SeriesRange
 from services.ingest.resample import Resampled, StepGrid, resample
 from services.ingest.samples import SECOND_US, from_us
@@ -36,11 +37,13 @@ __all__ = [
     "ResampleResult",
     "SweepResult",
     "WorkloadHistory",
+    "WriteResult",
     "backfill",
     "check_ready",
     "drop_expired",
     "pull_shard",
     "push",
+    "remote_write",
     "resample_shard",
     "sweep",
 ]

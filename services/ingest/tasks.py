@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from services.ingest import service
 from services.ingest.deps import BestEffortSender, IngestDeps
+from services.ingest.remote_rules import parse_rules
 from services.ingest.sources import FetchLimits, PrometheusSource
 from services.kernel import jobs
 from services.kernel.clock import make_clock
@@ -28,6 +29,7 @@ def make_deps(settings: Settings) -> IngestDeps:
         sender=BestEffortSender(CelerySender(get_celery())),
         settings=settings,
         source=source,
+        remote_rules=parse_rules(settings.remote_write_rules),
     )
 
 

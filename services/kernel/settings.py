@@ -66,6 +66,15 @@ class Settings(BaseSettings):
     future_s: float = Field(60.0, ge=0, description="How far ahead of the clock a sample may be")
     push_max_samples: int = Field(200_000, ge=1, description="Samples in one push request")
     push_max_bytes: int = Field(32_000_000, ge=1024, description="Bytes of one push request")
+    remote_write_rules: str = Field(
+        "", description="YAML rules: which indicator a series is of; empty: its labels say it"
+    )
+    remote_write_late_s: float = Field(
+        7200.0, ge=0, description="How late a sample of a remote write may be, if over late_s"
+    )
+    remote_write_max_bytes: int = Field(
+        8_000_000, ge=1024, description="Bytes of one remote write once decompressed"
+    )
 
     # decision
     policy_version: str = Field("harmony-1", description="Name stored with each decision")

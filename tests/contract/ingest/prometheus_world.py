@@ -113,18 +113,27 @@ def require_prometheus() -> tuple[str, str]:
 @contextmanager
 def prometheus_server(folder: Path) -> Iterator[str]:
     """URL of a real Prometheus that holds the world."""
-    server, tool = require_prometheus()
-    metrics, config, data = folder / "world.om", folder / "prometheus.yml", folder / "data"
+    _, tool = require_prometheus()
+    metrics = folder / "world.om"
     metrics.write_text(open_metrics())
-    config.write_text("global: {}\n")
-    create = [tool, "tsdb", "create-blocks-from", "openmetrics", str(metrics), str(data)]
+    create = [tool, "tsdb", "create-blocks-from", "openmetrics", str(metrics), str(folder / "data")]
     subprocess.run(create, check=True, capture_output=True)
+    with running_prometheus(folder, "global: {}\n") as url:
+        yield url
+
+
+@contextmanager
+def running_prometheus(folder: Path, configuration: str) -> Iterator[str]:
+    """URL of a real Prometheus with this configuration; its data are in `folder/data`."""
+    server, _ = require_prometheus()
+    config = folder / "prometheus.yml"
+    config.write_text(configuration)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = [
         server,
         f"--config.file={config}",
-        f"--storage.tsdb.path={data}",
+        f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=100y",
         f"--web.listen-address={address}",
     ]

@@ -151,6 +151,7 @@ def test_the_server_serves_until_it_is_stopped(
         ("HARMONY_DATABASE_URL", "mysql://x", "must be a Postgres URL"),
         ("HARMONY_LATE_S", "soon", "HARMONY_LATE_S='soon'"),
         ("HARMONY_PROMETHEUS_URL", "file:///x", "HARMONY_PROMETHEUS_URL='file:///x'"),
+        ("HARMONY_REMOTE_WRITE_RULES", "rules: 3", "HARMONY_REMOTE_WRITE_RULES: rules"),
     ],
 )
 def test_wrong_settings_are_one_line_and_exit_2(

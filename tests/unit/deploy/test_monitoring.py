@@ -17,6 +17,7 @@ from services.kernel import telemetry
 from tests.unit.deploy.chart import REPO, named, of_kind, render
 
 RULES = REPO / "deploy" / "prometheus" / "rules" / "harmony.yml"
+PROMETHEUS = REPO / "deploy" / "prometheus"
 CASES = Path(__file__).with_name("alert_cases.yml")
 SEVERITIES = {"info", "warning", "critical"}
 
@@ -93,9 +94,12 @@ def test_what_was_asked_for_is_there() -> None:
 
 @needs_promtool
 def test_promtool_accepts_the_rules_and_the_configuration() -> None:
+    syntax = ["promtool", "check", "config", "--syntax-only"]  # the key's file is elsewhere
     for command in (
         ["promtool", "check", "rules", "--lint-fatal", str(RULES)],
-        ["promtool", "check", "config", str(RULES.parents[1] / "prometheus.yml")],
+        ["promtool", "check", "rules", "--lint-fatal", str(PROMETHEUS / "indicators.example.yml")],
+        ["promtool", "check", "config", str(PROMETHEUS / "prometheus.yml")],
+        [*syntax, str(PROMETHEUS / "remote-write.example.yml")],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

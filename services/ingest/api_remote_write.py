@@ -1,0 +1,108 @@
+"""The route that a Prometheus writes to.
+
+What its sender does with an answer decides which one is right: after 5xx it sends the same again,
+with growing pauses and without end; after any other error it drops the request and says so in its
+log. So a fault that sending again cannot mend is 4xx, and a database that is away is 503.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from services.ingest import service
+from services.ingest.deps import IngestDeps
+from services.ingest.remote_protocol import Version, to_version
+from services.ingest.request_body import read_body
+from services.kernel.errors import Forbidden, Unauthorized
+from services.kernel.http import problem
+from services.kernel.security import KeyVerifier, Role
+
+PATH = "/api/v1/write"
+_WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
+_DESCRIPTION = """
+Prometheus remote write, versions 1.0 and 2.0. An API key with the role operator (of the namespaces
+to write to), or the push token, goes in `Authorization: Bearer`. Rules of label matchers
+(`HARMONY_REMOTE_WRITE_RULES`) tell which indicator a series is of; a series that none of them
+matches is left out. Native histograms and exemplars are left out too.
+
+`204`: stored, but for samples that say nothing (staleness markers, NaN) and series that are none of
+Harmony's. `400`: the request cannot be read, or samples in it were refused, of which the problem
+tells; the others are stored. `413`: too much at once. `415`: another type or encoding. `503`: send
+it again.
+"""
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-protobuf": {
+                "schema": {"type": "string", "format": "binary"},
+            }
+        },
+    }
+}
+
+
+def make_router(deps: IngestDeps) -> APIRouter:
+    """The route on `deps`."""
+    router = APIRouter()
+    verifier = KeyVerifier(deps.engine)
+
+    def authorize(authorization: Annotated[str, Header()] = "") -> frozenset[str] | None:
+        return _writable(deps, verifier, authorization)
+
+    @router.post(
+        PATH,
+        status_code=204,
+        description=_DESCRIPTION,
+        openapi_extra=_BODY,
+        tags=["remote write"],
+        responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 503: {}},
+    )
+    async def remote_write(
+        request: Request, namespaces: frozenset[str] | None = Depends(authorize)
+    ) -> Response:
+        version = _version(request)
+        body = await read_body(request, deps.settings.push_max_bytes)
+        result = await run_in_threadpool(service.remote_write, deps, body, version, namespaces)
+        return _answer(result)
+
+    return router
+
+
+def _writable(deps: IngestDeps, verifier: KeyVerifier, authorization: str) -> frozenset[str] | None:
+    """Namespaces that a request may write to; None: all of them."""
+    scheme, _, given = authorization.partition(" ")
+    token = deps.settings.push_token
+    if scheme.lower() != "bearer":
+        raise Unauthorized("Authorization: must be `Bearer` and an API key or the push token")
+    if token and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+        return None
+    principal = verifier.verify(given, deps.clock.now())
+    if not principal.may_somewhere(Role.OPERATOR):
+        raise Forbidden(f"role={principal.role}: must be operator or higher to write samples")
+    return principal.namespaces(Role.OPERATOR)
+
+
+def _version(request: Request) -> Version:
+    content_type = request.headers.get("content-type", "")
+    return to_version(content_type, request.headers.get("content-encoding", ""))
+
+
+def _answer(result: service.WriteResult) -> Response:
+    answer = Response(status_code=204)
+    if result.faults:
+        found = [
+            {"field": fault.reason, "message": f"{fault.count} samples", "value": fault.example}
+            for fault in result.faults
+        ]
+        first = result.faults[0]
+        detail = f"{first.count} samples refused: {first.reason}, e.g. {first.example}"
+        answer = problem(400, "bad_request", detail, found)
+    counts = {"Samples": result.n_written, "Histograms": 0, "Exemplars": 0}
+    for name, count in counts.items():
+        answer.headers[_WRITTEN.format(name)] = str(count)
+    return answer
