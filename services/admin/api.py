@@ -12,8 +12,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from services.admin import api_budgets, api_records, api_workloads, console, schemas
+from services.admin import (
+    api_auth_routes,
+    api_budgets,
+    api_records,
+    api_workloads,
+    console,
+    schemas,
+)
 from services.admin.api_auth import Deps
+from services.admin.api_auth_document import declare_needs
 from services.admin.service import AdminDeps
 from services.kernel import http
 from services.kernel.db.migrations import current_revision, head_revision
@@ -63,9 +71,11 @@ def make_app(deps: AdminDeps) -> FastAPI:
     app.include_router(api_workloads.router)
     app.include_router(api_records.router)
     app.include_router(api_budgets.router)
+    app.include_router(api_auth_routes.router)
     _add_health(app)
     console.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    declare_needs(app)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.middleware("http")(_add_headers)
     return app

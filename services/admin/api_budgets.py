@@ -7,23 +7,28 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from services.admin import service_budgets
-from services.admin.api_auth import PROBLEMS, Deps, Viewer
+from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
 from services.admin.schemas_budgets import BudgetView
 
 router = APIRouter(
-    prefix="/v1/budgets", tags=["budgets"], responses=PROBLEMS, dependencies=[Viewer]
+    prefix="/v1/budgets", tags=["budgets"], responses=PROBLEMS, dependencies=[Reader]
 )
 
 
 @router.get("")
-def list_budgets(deps: Deps) -> list[BudgetView]:
-    """GPU budgets: what is allowed, used, free, and who gave up most at the newest decisions."""
-    return service_budgets.list_budgets(deps)
+def list_budgets(deps: Deps, principal: AsReader) -> list[BudgetView]:
+    """GPU budgets: what is allowed, used, free, and who gave up most at the newest decisions.
+
+    Sums are over the whole fleet; workloads are named in the caller's namespaces only.
+    """
+    return service_budgets.list_budgets(deps, principal.namespaces())
 
 
 @router.get("/{gpu_type}")
 def get_budget(
-    deps: Deps, gpu_type: Annotated[str, Path(max_length=63, examples=["H100"])]
+    deps: Deps,
+    principal: AsReader,
+    gpu_type: Annotated[str, Path(max_length=63, examples=["H100"])],
 ) -> BudgetView:
     """One GPU budget, with everyone who gave something up at their newest decision."""
-    return service_budgets.get_budget(deps, gpu_type)
+    return service_budgets.get_budget(deps, gpu_type, principal.namespaces())

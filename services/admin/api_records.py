@@ -1,13 +1,13 @@
-"""Routes of decisions, actions, outcomes, models, audit and keys."""
+"""Routes of decisions, actions, outcomes and models."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 
-from services.admin import schemas, service, service_keys
-from services.admin.api_auth import PROBLEMS, AsAdmin, Deps, Viewer
+from services.admin import schemas, service
+from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
 from services.admin.api_workloads import Cursor, FromAt, Limit, ToAt
 from services.admin.service import ListQuery
 
@@ -16,6 +16,7 @@ Id = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 def list_query(
+    principal: AsReader,
     workload: Annotated[
         str | None, Query(max_length=300, description="namespace/name", examples=["prod/llama"])
     ] = None,
@@ -25,13 +26,13 @@ def list_query(
     limit: Limit = 50,
 ) -> ListQuery:
     """Filters that the lists share; without times the whole history, newest first."""
-    return ListQuery(workload, from_at, to_at, cursor, limit)
+    return ListQuery(workload, from_at, to_at, cursor, limit, principal.namespaces())
 
 
 Filters = Annotated[ListQuery, Depends(list_query)]
 
 
-@router.get("/decisions", tags=["decisions"], dependencies=[Viewer])
+@router.get("/decisions", tags=["decisions"], dependencies=[Reader])
 def list_decisions(
     deps: Deps,
     query: Filters,
@@ -44,13 +45,13 @@ def list_decisions(
     return service.list_decisions(deps, query, filters)
 
 
-@router.get("/decisions/{decision_id}", tags=["decisions"], dependencies=[Viewer])
-def get_decision(deps: Deps, decision_id: Id) -> schemas.DecisionDetail:
+@router.get("/decisions/{decision_id}", tags=["decisions"], dependencies=[Reader])
+def get_decision(deps: Deps, principal: AsReader, decision_id: Id) -> schemas.DecisionDetail:
     """Why a decision was made, what was done about it, and what came of it."""
-    return service.get_decision(deps, decision_id)
+    return service.get_decision(deps, decision_id, principal.namespaces())
 
 
-@router.get("/actions", tags=["decisions"], dependencies=[Viewer])
+@router.get("/actions", tags=["decisions"], dependencies=[Reader])
 def list_actions(
     deps: Deps,
     query: Filters,
@@ -60,49 +61,15 @@ def list_actions(
     return service.list_actions(deps, query, {"result": result})
 
 
-@router.get("/outcomes", tags=["decisions"], dependencies=[Viewer])
+@router.get("/outcomes", tags=["decisions"], dependencies=[Reader])
 def list_outcomes(deps: Deps, query: Filters) -> schemas.Page[schemas.OutcomeView]:
     """What happened in each step, newest first."""
     return service.list_outcomes(deps, query)
 
 
-@router.get("/models", tags=["models"], dependencies=[Viewer])
+@router.get("/models", tags=["models"], dependencies=[Reader])
 def list_models(
     deps: Deps, limit: Limit = 50, cursor: Cursor = None
 ) -> schemas.Page[schemas.ModelView]:
     """The model registry, newest first."""
     return service.list_models(deps, limit, cursor)
-
-
-@router.get("/audit", tags=["audit"])
-def list_audit(
-    deps: Deps, principal: AsAdmin, limit: Limit = 50, cursor: Cursor = None
-) -> schemas.Page[schemas.AuditView]:
-    """The audit log, newest first."""
-    return service_keys.list_audit(deps, limit, cursor)
-
-
-@router.get("/audit/check", tags=["audit"])
-def check_audit(deps: Deps, principal: AsAdmin) -> schemas.AuditCheck:
-    """Recompute the audit chain: was an entry changed, inserted or removed?"""
-    return service_keys.check_audit(deps)
-
-
-@router.get("/keys", tags=["keys"])
-def list_keys(deps: Deps, principal: AsAdmin) -> list[schemas.KeyView]:
-    """All API keys, newest first, revoked ones too; never their secrets."""
-    return service_keys.list_keys(deps)
-
-
-@router.post("/keys", tags=["keys"], status_code=201)
-def create_key(deps: Deps, principal: AsAdmin, body: schemas.KeyRequest) -> schemas.KeyCreated:
-    """Make an API key; the answer holds its token, which is shown this once."""
-    return service_keys.create_key(deps, body, principal)
-
-
-@router.delete("/keys/{key_id}", tags=["keys"], status_code=204, response_class=Response)
-def revoke_key(
-    deps: Deps, principal: AsAdmin, key_id: Annotated[int, Path(ge=1, lt=2**31)]
-) -> None:
-    """Revoke an API key."""
-    service_keys.revoke_key(deps, key_id, principal)

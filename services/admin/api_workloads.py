@@ -9,13 +9,14 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
 from services.admin import schemas, service, service_series
-from services.admin.api_auth import PROBLEMS, Deps, Viewer
+from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.authority import check_visible
 from services.admin.service import AdminDeps
 from services.admin.service_series import AheadQuery
 from services.kernel.errors import InvalidInput
 
 router = APIRouter(
-    prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS, dependencies=[Viewer]
+    prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS, dependencies=[Reader]
 )
 _MAX_WINDOW_STEPS = 20_000
 
@@ -50,13 +51,17 @@ def window(
 @router.get("")
 def list_workloads(
     deps: Deps,
+    principal: AsReader,
     namespace: Annotated[str | None, Query(max_length=63)] = None,
     search: Annotated[str | None, Query(max_length=200, description="Part of ns/name")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.Page[schemas.WorkloadView]:
     """Active workloads, each with its live state."""
-    filters = {"namespace": namespace, "search": search}
+    visible = principal.namespaces()
+    if namespace is not None:
+        check_visible(visible, namespace)
+    filters = {"namespace": namespace, "search": search, "namespaces": visible}
     return service.list_workloads(deps, filters, limit, cursor)
 
 

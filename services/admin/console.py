@@ -17,13 +17,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from services.admin import formats, schemas, service, service_keys, service_series, wording
-from services.admin.api_auth import COOKIE, Deps, authenticate, get_deps, require_same_origin
+from services.admin.api_auth import (
+    COOKIE,
+    Deps,
+    Need,
+    Scope,
+    address_of,
+    authenticate,
+    get_deps,
+    require_same_origin,
+)
 from services.admin.api_records import Id
 from services.admin.service import ListQuery
 from services.admin.sessions import SESSION_S
 from services.kernel import http
 from services.kernel.errors import HarmonyError, Unauthorized
-from services.kernel.security import Principal
+from services.kernel.security import Principal, Role
 
 _HERE = Path(__file__).parent
 _PAGE_SIZE = 200
@@ -68,19 +77,24 @@ class LoginNeeded(Exception):
     """The visitor has no session."""
 
 
-def session(request: Request) -> Principal:
-    """The visitor's principal.
+class RequirePage(Need):
+    """A dependency of pages: the visitor's principal, if it has the role."""
 
-    Raises:
-        LoginNeeded: No session.
-    """
-    try:
-        return authenticate(request, None, request.cookies.get(COOKIE))
-    except Unauthorized as error:
-        raise LoginNeeded from error
+    def __call__(self, request: Request) -> Principal:
+        """The visitor's principal.
+
+        Raises:
+            LoginNeeded: No session.
+            Forbidden: The role is missing.
+        """
+        try:
+            principal = authenticate(request, None, request.cookies.get(COOKIE))
+        except Unauthorized as error:
+            raise LoginNeeded from error
+        return self.admit(request, principal)
 
 
-Visitor = Annotated[Principal, Depends(session)]
+Visitor = Annotated[Principal, Depends(RequirePage(Role.VIEWER, Scope.OWN))]
 
 
 def render(
@@ -110,7 +124,7 @@ async def log_in(request: Request, deps: Deps) -> Response:
     key = form.get("key", [""])[0].strip()
     following = local_path(form.get("next", ["/"])[0])
     try:
-        token, _ = await run_in_threadpool(service_keys.log_in, deps, key)
+        token, _ = await run_in_threadpool(service_keys.log_in, deps, key, address_of(request))
     except Unauthorized:
         response = render(
             request, "login.html", following=following, problem="This API key is not valid."
@@ -148,7 +162,8 @@ def fleet(
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
     """The fleet with its live state; `/fleet` is the part that refreshes."""
-    page = service.list_workloads(deps, {"search": search}, _PAGE_SIZE, cursor)
+    filters = {"search": search, "namespaces": principal.namespaces()}
+    page = service.list_workloads(deps, filters, _PAGE_SIZE, cursor)
     template = "_fleet.html" if request.url.path == "/fleet" else "fleet.html"
     return render(
         request,
@@ -212,7 +227,7 @@ def _decisions(
 @router.get("/decisions/{decision_id}")
 def decision(request: Request, deps: Deps, principal: Visitor, decision_id: Id) -> Response:
     """Why a decision was made: a part of the workload's page, or a page of its own."""
-    detail = service.get_decision(deps, decision_id)
+    detail = service.get_decision(deps, decision_id, principal.namespaces())
     is_part = request.headers.get("hx-request") == "true"
     template = "_decision.html" if is_part else "decision.html"
     return render(request, template, principal, detail=detail, why=wording.explain(detail))

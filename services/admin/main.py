@@ -18,6 +18,7 @@ from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.security import KeyVerifier, ensure_first_key
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
+from services.kernel.worker import CelerySender, get_celery
 
 
 def make_deps(settings: Settings) -> AdminDeps:
@@ -39,6 +40,7 @@ def make_deps(settings: Settings) -> AdminDeps:
         wall=SystemClock(),
         verifier=KeyVerifier(engine),
         sessions=SessionStore(client),
+        sender=CelerySender(get_celery()),
     )
 
 

@@ -102,7 +102,8 @@ def load_fleet(
     Args:
         connection: An open transaction.
         filters: Any of `namespace`, `name`, `search` (part of `namespace/name`), `after`
-            (namespace, name); only active workloads unless `name` is given.
+            (namespace, name), `namespaces` (those that may be seen); only active workloads unless
+            `name` is given.
         limit: At most this many.
         now: Demand older than a day before this is not shown as current.
     """
@@ -115,6 +116,9 @@ def load_fleet(
         values["name"] = filters["name"]
     else:
         where.append("w.is_active")
+    if filters.get("namespaces") is not None:
+        where.append("w.namespace = ANY(:namespaces)")
+        values["namespaces"] = sorted(filters["namespaces"])
     if filters.get("search"):
         where.append("position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0")
         values["search"] = filters["search"]
@@ -229,6 +233,8 @@ def _window(
     if filters.get("to_at") is not None:
         where.append(f"{time_column} <= :to_at")
         values["to_at"] = filters["to_at"]
+    if filters.get("namespaces") is not None:
+        values["namespaces"] = sorted(filters["namespaces"])
     if filters.get("after"):
         where.append(f"({time_column}, {id_column}) < (:after_at, :after_id)")
         values["after_at"], values["after_id"] = filters["after"]
@@ -241,6 +247,8 @@ def _newest(
     """Run one of the list queries; the conditions are fixed fragments with bound values."""
     one = values["workload_id"] is not None
     workload = "w.id = :workload_id" if one else "true"
+    if "namespaces" in values:
+        workload += " AND w.namespace = ANY(:namespaces)"
     statement = query.format(where=" AND ".join(where), workload=workload)
     bound = {name: value for name, value in values.items() if one or name != "workload_id"}
     return list(connection.execute(text(statement), bound).mappings())

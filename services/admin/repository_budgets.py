@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from services.kernel.domain import WorkloadSpec
 
@@ -65,6 +66,7 @@ SELECT * FROM (
         JOIN {_NEWEST} n ON n.valid_until > :now AND n.binding_constraint = 'gpu_budget'
         JOIN decisions d ON d.id = n.id AND d.origin_at = n.origin_at
     ) c WHERE wanted_replicas > granted_replicas
+        AND (CAST(:namespaces AS text[]) IS NULL OR namespace = ANY(:namespaces))
 ) ranked WHERE place <= :limit ORDER BY budget, place
 """  # noqa: S608  # fixed fragments with bound values
 
@@ -91,7 +93,11 @@ def load_prices(
 
 
 def load_given_up(
-    connection: Connection, now: datetime, limit: int, gpu_type: str | None = None
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    gpu_type: str | None = None,
+    namespaces: frozenset[str] | None = None,
 ) -> list[RowMapping]:
     """Newest valid decisions that a budget cut, most GPUs first.
 
@@ -100,9 +106,12 @@ def load_given_up(
         now: Decisions that have expired by then do not count.
         limit: At most this many of each budget; `n_cut` counts them all.
         gpu_type: Of one budget only.
+        namespaces: Of workloads in these only; None: all.
     """
-    values = _values(gpu_type) | {"now": now, "limit": limit}
-    return list(connection.execute(text(_GIVEN_UP), values).mappings())
+    named = None if namespaces is None else sorted(namespaces)
+    values = _values(gpu_type) | {"now": now, "limit": limit, "namespaces": named}
+    statement = text(_GIVEN_UP).bindparams(bindparam("namespaces", type_=ARRAY(TEXT)))
+    return list(connection.execute(statement, values).mappings())
 
 
 def _values(gpu_type: str | None) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-
-from services.kernel.security import Role
+from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
 Direction = Literal["up", "down", "hold"]
@@ -301,57 +299,6 @@ class ModelView(Out):
     created_at: datetime
     promoted_at: datetime | None
     retired_at: datetime | None
-
-
-class AuditView(Out):
-    """An entry of the audit chain."""
-
-    id: int
-    at: datetime
-    actor: str
-    action: str
-    object: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    hash: str
-
-
-class AuditCheck(Out):
-    """Whether the audit chain is intact."""
-
-    is_intact: bool
-    n_entries: int
-    first_broken_id: int | None
-
-
-class KeyRequest(BaseModel):
-    """A key to make."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")] = (
-        Field(examples=["grafana"])
-    )
-    role: Role = Field(examples=["viewer"])
-    expires_at: AwareDatetime | None = Field(None, examples=["2027-01-01T00:00:00Z"])
-
-
-class KeyView(Out):
-    """An API key; the secret is never shown again."""
-
-    id: int
-    name: str
-    prefix: str
-    role: Role
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class KeyCreated(KeyView):
-    """A key just made, with the token: keep it, it is shown once."""
-
-    token: str = Field(examples=["hk_0123456789_…"])
 
 
 class Health(Out):

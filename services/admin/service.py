@@ -14,10 +14,12 @@ import redis
 from sqlalchemy import Connection, Engine, RowMapping
 
 from services.admin import repository, schemas, translate
+from services.admin.authority import check_visible
 from services.admin.sessions import SessionStore
 from services.kernel.clock import Clock
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.jobs import JobSender
 from services.kernel.security import KeyVerifier
 from services.kernel.settings import Settings
 
@@ -36,6 +38,7 @@ class AdminDeps:
         wall: Time of keys and audit, always the wall clock outside tests.
         verifier: API keys.
         sessions: Console sessions.
+        sender: Where jobs go.
     """
 
     engine: Engine
@@ -45,6 +48,7 @@ class AdminDeps:
     wall: Clock
     verifier: KeyVerifier
     sessions: SessionStore
+    sender: JobSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Filters of the lists of decisions, actions and outcomes."""
+    """Filters of the lists of decisions, actions and outcomes.
+
+    `namespaces` are those that may be seen; None: all.
+    """
 
     workload: str | None = None
     from_at: datetime | None = None
     to_at: datetime | None = None
     cursor: str | None = None
     limit: int = 50
+    namespaces: frozenset[str] | None = None
 
 
 def encode_cursor(*values: object) -> str:
@@ -162,15 +170,22 @@ def list_decisions(
     return schemas.Page[schemas.DecisionSummary](items=items, next_cursor=cursor)
 
 
-def get_decision(deps: AdminDeps, decision_id: int) -> schemas.DecisionDetail:
+def get_decision(
+    deps: AdminDeps, decision_id: int, namespaces: frozenset[str] | None = None
+) -> schemas.DecisionDetail:
     """One decision: why it was made, and what came of it.
 
+    Args:
+        deps: Dependencies.
+        decision_id: The decision.
+        namespaces: Where it may be, to be seen; None: anywhere.
+
     Raises:
-        NotFound: There is none.
+        NotFound: There is none, or none there.
     """
     with deps.engine.connect() as connection:
         row = repository.load_decision(connection, decision_id)
-        if row is None:
+        if row is None or (namespaces is not None and row["namespace"] not in namespaces):
             raise NotFound(f"decision {decision_id} does not exist")
         near = {
             "decision_id": decision_id,
@@ -205,10 +220,12 @@ def list_outcomes(deps: AdminDeps, query: ListQuery) -> schemas.Page[schemas.Out
 
 def _filters(connection: Connection, query: ListQuery) -> dict[str, Any]:
     filters: dict[str, Any] = {"from_at": query.from_at, "to_at": query.to_at}
+    filters["namespaces"] = query.namespaces
     if query.workload is not None:
         namespace, slash, name = query.workload.partition("/")
         if not slash:
             raise InvalidInput(f"workload={query.workload!r} must read namespace/name")
+        check_visible(query.namespaces, namespace)
         filters["workload_id"] = find_workload(connection, namespace, name).id
     if query.cursor is not None:
         filters["after"] = decode_cursor(query.cursor, (datetime, int))

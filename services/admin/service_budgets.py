@@ -14,18 +14,22 @@ N_NAMED, N_NAMED_OF_ONE = 10, 500
 """Workloads that are named at most, in the list and for one budget."""
 
 
-def list_budgets(deps: AdminDeps) -> list[BudgetView]:
+Visible = frozenset[str] | None
+"""Namespaces whose workloads are named; None: all."""
+
+
+def list_budgets(deps: AdminDeps, visible: Visible = None) -> list[BudgetView]:
     """All budgets, by GPU type."""
-    return _views(deps, None, N_NAMED)
+    return _views(deps, None, N_NAMED, visible)
 
 
-def get_budget(deps: AdminDeps, gpu_type: str) -> BudgetView:
+def get_budget(deps: AdminDeps, gpu_type: str, visible: Visible = None) -> BudgetView:
     """One budget.
 
     Raises:
         NotFound: The type has no budget of its own.
     """
-    found = _views(deps, gpu_type, N_NAMED_OF_ONE)
+    found = _views(deps, gpu_type, N_NAMED_OF_ONE, visible)
     if not found:
         raise NotFound(
             f"GPU type {gpu_type!r} has no budget; GET /v1/budgets lists those there are"
@@ -33,7 +37,9 @@ def get_budget(deps: AdminDeps, gpu_type: str) -> BudgetView:
     return found[0]
 
 
-def _views(deps: AdminDeps, gpu_type: str | None, n_named: int) -> list[BudgetView]:
+def _views(
+    deps: AdminDeps, gpu_type: str | None, n_named: int, visible: Visible
+) -> list[BudgetView]:
     now, settings = deps.clock.now(), deps.settings
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
     with deps.engine.connect() as connection:
@@ -42,7 +48,7 @@ def _views(deps: AdminDeps, gpu_type: str | None, n_named: int) -> list[BudgetVi
             return []
         usage = repository.load_usage(connection, gpu_type)
         prices = repository.load_prices(connection, now, gpu_type)
-        given_up = repository.load_given_up(connection, now, n_named, gpu_type)
+        given_up = repository.load_given_up(connection, now, n_named, gpu_type, visible)
     views = []
     for budget in budgets:
         name = budget["gpu_type"]

@@ -4,34 +4,83 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin import repository, schemas
+from sqlalchemy import Connection, RowMapping
+
+from services.admin import authentication, repository, schemas, schemas_auth
+from services.admin.authority import NOT_ALLOWED, covers
 from services.admin.service import AdminDeps, decode_cursor, encode_cursor
 from services.kernel import security
 from services.kernel.db import credentials
-from services.kernel.security import AuditEntry, Principal
+from services.kernel.errors import Forbidden, NotFound
+from services.kernel.security import AuditEntry, Principal, Role
+from services.kernel.security_audit import Anchor
 
-_PUBLIC = ("id", "name", "prefix", "role", "created_at", "expires_at", "revoked_at")
+_PUBLIC = tuple(schemas_auth.KeyView.model_fields)
+_AUDITED = ("name", "role", "namespaces", "expires_at", "revoked_at", "replaced_by")
+
+
+def describe(principal: Principal) -> schemas_auth.WhoAmI:
+    """Who a credential belongs to, and what it allows."""
+    grants = [
+        schemas_auth.GrantView(namespace=grant.namespace, role=grant.role)
+        for grant in principal.grants
+    ]
+    return schemas_auth.WhoAmI(
+        name=principal.name,
+        actor=principal.actor,
+        grants=grants,
+        expires_at=principal.expires_at,
+    )
 
 
 def create_key(
-    deps: AdminDeps, request: schemas.KeyRequest, principal: Principal
-) -> schemas.KeyCreated:
+    deps: AdminDeps, request: schemas_auth.KeyRequest, principal: Principal
+) -> schemas_auth.KeyCreated:
     """Make a key; its token is in the answer and nowhere else.
 
     Raises:
         InvalidInput: It would have expired already.
+        Forbidden: It would allow more than its maker may.
+    """
+    if not covers(principal, Role.ADMIN, request.namespaces):
+        raise Forbidden(NOT_ALLOWED)
+    now = deps.wall.now()
+    with deps.engine.begin() as connection:
+        made = security.create_key(
+            connection, request.name, request.role, now, request.expires_at, request.namespaces
+        )
+        row = _load(connection, made.key_id)
+        after = _audited(row)
+        entry = AuditEntry(now, principal.actor, "key.create", f"key/{made.prefix}", after=after)
+        security.append_audit(connection, entry)
+    return _created(row, made.token)
+
+
+def rotate_key(
+    deps: AdminDeps, key_id: int, grace_s: float, principal: Principal
+) -> schemas_auth.KeyCreated:
+    """Make a key that takes another's place; other processes learn of it within a minute.
+
+    Raises:
+        NotFound: There is no such key in force.
+        Conflict: It was replaced already.
     """
     now = deps.wall.now()
     with deps.engine.begin() as connection:
-        made = security.create_key(connection, request.name, request.role, now, request.expires_at)
-        after = {"name": request.name, "role": request.role.value}
-        if request.expires_at:
-            after["expires_at"] = request.expires_at.isoformat()
-        entry = AuditEntry(now, principal.actor, "key.create", f"key/{made.prefix}", after=after)
+        old = _administered(connection, key_id, principal)
+        made = security.rotate_key(connection, key_id, now, grace_s)
+        row = _load(connection, made.key_id)
+        changes = {"before": _audited(old), "after": _audited(_load(connection, key_id))}
+        name = f"key/{old['prefix']}"
+        security.append_audit(
+            connection, AuditEntry(now, principal.actor, "key.rotate", name, **changes)
+        )
+        entry = AuditEntry(
+            now, principal.actor, "key.create", f"key/{made.prefix}", after=_audited(row)
+        )
         security.append_audit(connection, entry)
-        row = credentials.load_key(connection, made.prefix)
-    public = {name: row[name] for name in _PUBLIC} if row else {}
-    return schemas.KeyCreated.model_validate(public | {"token": made.token})
+    deps.verifier.forget(key_id)
+    return _created(row, made.token)
 
 
 def revoke_key(deps: AdminDeps, key_id: int, principal: Principal) -> None:
@@ -42,55 +91,92 @@ def revoke_key(deps: AdminDeps, key_id: int, principal: Principal) -> None:
     """
     now = deps.wall.now()
     with deps.engine.begin() as connection:
-        gone = security.revoke_key(connection, key_id, now)
-        entry = AuditEntry(
-            now,
-            principal.actor,
-            "key.revoke",
-            f"key/{gone.prefix}",
-            before={"name": gone.name, "role": gone.role.value},
-        )
+        old = _administered(connection, key_id, principal)
+        security.revoke_key(connection, key_id, now)
+        changes = {"before": _audited(old), "after": _audited(_load(connection, key_id))}
+        name = f"key/{old['prefix']}"
+        entry = AuditEntry(now, principal.actor, "key.revoke", name, **changes)
         security.append_audit(connection, entry)
     deps.verifier.forget(key_id)
 
 
-def list_keys(deps: AdminDeps) -> list[schemas.KeyView]:
-    """All keys, newest first, revoked ones too."""
+def list_keys(deps: AdminDeps, principal: Principal) -> list[schemas_auth.KeyView]:
+    """The keys that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
         rows = credentials.load_keys(connection)
-    return [schemas.KeyView.model_validate({n: row[n] for n in _PUBLIC}) for row in rows]
+    seen = [row for row in rows if covers(principal, Role.ADMIN, row["namespaces"])]
+    return [schemas_auth.KeyView.model_validate(_public(row)) for row in seen]
 
 
-def log_in(deps: AdminDeps, token: str) -> tuple[str, Principal]:
+def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:
     """Open a console session with an API key; returns the session's token.
 
     Raises:
         Unauthorized: The key is not valid.
     """
     now = deps.wall.now()
-    principal = deps.verifier.verify(token, now)
+    principal = authentication.log_in(deps, token, address)
     with deps.engine.begin() as connection:
         entry = AuditEntry(now, principal.actor, "session.open", f"key/{principal.prefix}")
         security.append_audit(connection, entry)
     return deps.sessions.open(principal.prefix), principal
 
 
-def list_audit(deps: AdminDeps, limit: int, cursor: str | None) -> schemas.Page[schemas.AuditView]:
+def list_audit(
+    deps: AdminDeps, limit: int, cursor: str | None
+) -> schemas.Page[schemas_auth.AuditView]:
     """Audit entries, newest first."""
     before: Any = decode_cursor(cursor, (int,))[0] if cursor else None
     with deps.engine.connect() as connection:
         rows = repository.load_audit(connection, before, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [schemas.AuditView.model_validate(dict(row)) for row in rows[:limit]]
-    return schemas.Page[schemas.AuditView](items=items, next_cursor=following)
+    items = [schemas_auth.AuditView.model_validate(dict(row)) for row in rows[:limit]]
+    return schemas.Page[schemas_auth.AuditView](items=items, next_cursor=following)
 
 
-def check_audit(deps: AdminDeps) -> schemas.AuditCheck:
-    """Recompute the audit chain."""
+def check_audit(deps: AdminDeps, anchor: str | None = None) -> schemas_auth.AuditCheck:
+    """Recompute the audit chain.
+
+    Raises:
+        InvalidInput: The anchor is not one that a check gave.
+    """
+    wanted = None if anchor is None else Anchor.parse(anchor)
     with deps.engine.connect() as connection:
-        report = security.verify_audit(connection)
-    return schemas.AuditCheck(
+        report = security.verify_audit(connection, wanted)
+    return schemas_auth.AuditCheck(
         is_intact=report.is_intact,
         n_entries=report.n_entries,
         first_broken_id=report.first_broken_id,
+        head=None if report.head is None else str(report.head),
+        is_anchored=report.is_anchored,
     )
+
+
+def _administered(connection: Connection, key_id: int, principal: Principal) -> RowMapping:
+    """The key, locked; to an admin of other namespaces it does not exist."""
+    row = credentials.lock_key(connection, key_id)
+    if row is None or not covers(principal, Role.ADMIN, row["namespaces"]):
+        raise NotFound(f"key {key_id} does not exist")
+    return row
+
+
+def _load(connection: Connection, key_id: int) -> RowMapping:
+    row = credentials.lock_key(connection, key_id)
+    assert row is not None, "written in this transaction"
+    return row
+
+
+def _public(row: RowMapping) -> dict[str, Any]:
+    return {name: row[name] for name in _PUBLIC}
+
+
+def _created(row: RowMapping, token: str) -> schemas_auth.KeyCreated:
+    return schemas_auth.KeyCreated.model_validate(_public(row) | {"token": token})
+
+
+def _audited(row: RowMapping) -> dict[str, Any]:
+    """What the log says of a key; times as text."""
+    found = {name: row[name] for name in _AUDITED if row[name] is not None}
+    return {
+        name: value.isoformat() if name.endswith("_at") else value for name, value in found.items()
+    }

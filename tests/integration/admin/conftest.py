@@ -12,6 +12,7 @@ from services.admin.api import make_app
 from services.admin.service import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
+from services.kernel.jobs import RecordingSender
 from services.kernel.security import KeyVerifier, Role, create_key
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import BASE_URL, AppClient
@@ -37,6 +38,7 @@ def deps(database: Engine, redis_url: str, settings: Settings) -> Iterator[Admin
         wall=FixedClock(NOW),
         verifier=KeyVerifier(database),
         sessions=SessionStore(client),
+        sender=RecordingSender(),
     )
     client.close()
 

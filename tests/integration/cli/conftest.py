@@ -22,6 +22,7 @@ from services.admin.service import AdminDeps
 from services.admin.sessions import SessionStore
 from services.cli import kubectl
 from services.kernel.clock import Clock, FixedClock
+from services.kernel.jobs import RecordingSender
 from services.kernel.security import KeyVerifier, Role, create_key
 from services.kernel.settings import Settings
 from services.lab.cluster.background import make_kubeconfig
@@ -76,7 +77,14 @@ def serve(engine: Engine, redis_url: str, settings: Settings, clock: FixedClock)
     """The admin application on a socket of loopback; its address."""
     client = redis.Redis.from_url(redis_url)
     deps = AdminDeps(
-        engine, client, settings, clock, clock, KeyVerifier(engine), SessionStore(client)
+        engine,
+        client,
+        settings,
+        clock,
+        clock,
+        KeyVerifier(engine),
+        SessionStore(client),
+        RecordingSender(),
     )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,0 +1,74 @@
+"""Routes of callers, API keys and the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from services.admin import schemas, schemas_auth, service_keys
+from services.admin.api_auth import PROBLEMS, AsAdmin, AsOwnAdmin, AsReader, Deps
+from services.admin.api_workloads import Cursor, Limit
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS)
+KeyId = Annotated[int, Path(ge=1, lt=2**31)]
+
+
+@router.get("/whoami", tags=["keys"])
+def whoami(principal: AsReader) -> schemas_auth.WhoAmI:
+    """Who the credential belongs to, and what it allows."""
+    return service_keys.describe(principal)
+
+
+@router.get("/audit", tags=["audit"])
+def list_audit(
+    deps: Deps, principal: AsAdmin, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.Page[schemas_auth.AuditView]:
+    """The audit log, newest first."""
+    return service_keys.list_audit(deps, limit, cursor)
+
+
+@router.get("/audit/check", tags=["audit"])
+def check_audit(
+    deps: Deps,
+    principal: AsAdmin,
+    anchor: Annotated[
+        str | None, Query(max_length=100, description="`head` of an earlier check")
+    ] = None,
+) -> schemas_auth.AuditCheck:
+    """Recompute the audit chain: was an entry changed, inserted or removed?"""
+    return service_keys.check_audit(deps, anchor)
+
+
+@router.get("/keys", tags=["keys"])
+def list_keys(deps: Deps, principal: AsOwnAdmin) -> list[schemas_auth.KeyView]:
+    """API keys, newest first, revoked ones too; never their secrets.
+
+    An admin of some namespaces sees the keys that hold in those only.
+    """
+    return service_keys.list_keys(deps, principal)
+
+
+@router.post("/keys", tags=["keys"], status_code=201)
+def create_key(
+    deps: Deps, principal: AsOwnAdmin, body: schemas_auth.KeyRequest
+) -> schemas_auth.KeyCreated:
+    """Make an API key; the answer holds its token, which is shown this once."""
+    return service_keys.create_key(deps, body, principal)
+
+
+@router.post("/keys/{key_id}/rotate", tags=["keys"], status_code=201)
+def rotate_key(
+    deps: Deps, principal: AsOwnAdmin, key_id: KeyId, body: schemas_auth.KeyRotation
+) -> schemas_auth.KeyCreated:
+    """Make a key that takes another's place; the old one is accepted for the grace.
+
+    The new key has the old one's name, role and namespaces, and as long a life.
+    """
+    return service_keys.rotate_key(deps, key_id, body.grace_s, principal)
+
+
+@router.delete("/keys/{key_id}", tags=["keys"], status_code=204, response_class=Response)
+def revoke_key(deps: Deps, principal: AsOwnAdmin, key_id: KeyId) -> None:
+    """Revoke an API key."""
+    service_keys.revoke_key(deps, key_id, principal)

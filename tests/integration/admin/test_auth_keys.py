@@ -1,0 +1,190 @@
+"""API keys over the REST API: made, shown once, used, rotated, revoked, and audited."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
+
+from services.admin.service import AdminDeps
+from services.kernel.clock import FixedClock
+from services.kernel.security import Role, create_key
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.seeded_fleet import NOW
+
+pytestmark = pytest.mark.integration
+
+
+def bearer(token: str) -> dict[str, dict[str, str]]:
+    return {"headers": {"Authorization": f"Bearer {token}"}}
+
+
+def advance(deps: AdminDeps, delta: timedelta) -> None:
+    assert isinstance(deps.wall, FixedClock)
+    deps.wall.advance(delta.total_seconds())
+
+
+def test_a_wrong_credential_is_refused_without_saying_why(
+    anonymous: AppClient, keys: dict[Role, str], database: Engine
+) -> None:
+    token = keys[Role.ADMIN]
+    wrong_secret = token[:-1] + ("a" if token[-1] != "a" else "b")
+    unknown = "hk_0123456789_" + "x" * 43
+    with database.begin() as connection:
+        gone = create_key(connection, "gone", Role.ADMIN, NOW)
+        late = create_key(connection, "late", Role.ADMIN, NOW - timedelta(1), NOW)
+        connection.execute(
+            text("UPDATE api_keys SET revoked_at = :at WHERE id = :id"),
+            {"at": NOW, "id": gone.key_id},
+        )
+    wrong = {
+        "": "no_credential",
+        "hk_": "malformed_key",
+        "hk_a_b": "malformed_key",
+        "nonsense": "malformed_key",
+        "hk_ä_" + "y" * 43: "malformed_key",
+        unknown: "unknown_key",
+        wrong_secret: "wrong_secret",
+        gone.token: "revoked_key",
+        late.token: "expired_key",
+    }
+    answers = {anonymous.get("/v1/workloads").text}
+    for credential, reason in wrong.items():
+        with capture_logs() as logs:
+            header = {"Authorization": f"Bearer {credential}".encode()}
+            answer = anonymous.get("/v1/workloads", headers=header)
+        assert answer.status_code == 401, credential
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"] == 'Bearer realm="harmony"'
+        answers.add(answer.text)
+        (line,) = [line for line in logs if line["event"] == "auth_refused"]
+        assert line["reason"] == reason, credential
+        assert not credential or credential not in str(line)
+    assert len(answers) == 1
+
+
+def test_keys_are_made_shown_once_used_and_revoked(
+    admin: AppClient, anonymous: AppClient, database: Engine
+) -> None:
+    made = admin.post("/v1/keys", json={"name": "grafana", "role": "viewer"})
+    assert made.status_code == 201
+    token = made.json()["token"]
+    assert anonymous.get("/v1/workloads", **bearer(token)).status_code == 200
+    listed = admin.get("/v1/keys").text
+    assert "grafana" in listed
+    _, _, secret = token.split("_", 2)  # the secret itself may hold underscores
+    assert secret not in listed
+    assert "argon2" not in listed
+    gone = admin.delete(f"/v1/keys/{made.json()['id']}")
+    assert gone.status_code == 204
+    assert anonymous.get("/v1/workloads", **bearer(token)).status_code == 401
+    assert admin.delete(f"/v1/keys/{made.json()['id']}").status_code == 404
+    revoke, create = admin.get("/v1/audit").json()["items"]
+    assert (revoke["action"], create["action"]) == ("key.revoke", "key.create")
+    assert revoke["actor"].startswith("admin (")
+    assert create["after"] == {"name": "grafana", "role": "viewer"}
+    assert revoke["before"] == create["after"]
+    assert revoke["after"] == create["after"] | {"revoked_at": NOW.isoformat()}
+    assert secret not in admin.get("/v1/audit").text
+    checked = admin.get("/v1/audit/check").json()
+    assert checked["head"] == f"{revoke['id']}:{revoke['hash']}"
+    assert (checked["is_intact"], checked["n_entries"], checked["is_anchored"]) == (True, 2, None)
+    anchored = admin.get("/v1/audit/check", params={"anchor": checked["head"]}).json()
+    assert (anchored["is_intact"], anchored["is_anchored"]) == (True, True)
+    answer = admin.get("/v1/audit/check", params={"anchor": "7"})
+    assert answer.status_code == 422
+    assert "anchor='7'" in answer.json()["detail"]
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE audit DISABLE TRIGGER USER"))  # as the table's owner
+        connection.execute(text("DELETE FROM audit WHERE action = 'key.revoke'"))
+    cut = admin.get("/v1/audit/check", params={"anchor": checked["head"]}).json()
+    assert (cut["is_intact"], cut["is_anchored"]) == (False, False)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE audit SET actor = 'nobody' WHERE action = 'key.create'"))
+    assert admin.get("/v1/audit/check").json()["first_broken_id"] == create["id"]
+
+
+def test_a_rotated_key_goes_on_until_its_grace_ends(
+    admin: AppClient, anonymous: AppClient, deps: AdminDeps
+) -> None:
+    body = {"name": "ci", "role": "operator", "namespaces": ["team-a"]}
+    old = admin.post("/v1/keys", json=body).json()
+    rotated = admin.post(f"/v1/keys/{old['id']}/rotate", json={"grace_s": 3600})
+    assert rotated.status_code == 201
+    new = rotated.json()
+    assert {name: new[name] for name in body} == body
+    assert new["token"] != old["token"]
+    again = admin.post(f"/v1/keys/{old['id']}/rotate", json={})
+    assert again.status_code == 409
+    assert again.json()["code"] == "conflict"
+    advance(deps, timedelta(minutes=59))
+    for key in (old, new):
+        assert anonymous.get("/v1/whoami", **bearer(key["token"])).status_code == 200
+    advance(deps, timedelta(minutes=1))
+    assert anonymous.get("/v1/whoami", **bearer(old["token"])).status_code == 401
+    assert anonymous.get("/v1/whoami", **bearer(new["token"])).status_code == 200
+    listed = {key["id"]: key for key in admin.get("/v1/keys").json()}
+    assert listed[old["id"]]["replaced_by"] == new["id"]
+    actions = [entry["action"] for entry in admin.get("/v1/audit").json()["items"]]
+    assert actions == ["key.create", "key.rotate", "key.create"]
+    for path, grace_s in ((new["id"], -1), (new["id"], 31 * 86400), (new["id"], "soon")):
+        wrong = admin.post(f"/v1/keys/{path}/rotate", json={"grace_s": grace_s})
+        assert wrong.status_code == 422
+        assert "grace_s" in wrong.json()["detail"]
+    assert admin.post("/v1/keys/4711/rotate", json={}).status_code == 404
+
+
+def test_a_rotation_without_grace_holds_at_once(admin: AppClient, anonymous: AppClient) -> None:
+    old = admin.post("/v1/keys", json={"name": "leaked", "role": "viewer"}).json()
+    assert anonymous.get("/v1/whoami", **bearer(old["token"])).status_code == 200
+    admin.post(f"/v1/keys/{old['id']}/rotate", json={"grace_s": 0})
+    assert anonymous.get("/v1/whoami", **bearer(old["token"])).status_code == 401
+
+
+def test_an_admin_of_a_namespace_administers_its_keys_only(
+    admin: AppClient, anonymous: AppClient
+) -> None:
+    body = {"name": "team a", "role": "admin", "namespaces": ["team-a", "team-b"]}
+    scoped = bearer(admin.post("/v1/keys", json=body).json()["token"])
+    for namespaces in (None, ["team-c"], ["team-a", "team-c"]):
+        refused = anonymous.post("/v1/keys", json=body | {"namespaces": namespaces}, **scoped)
+        assert refused.status_code == 403, namespaces
+    made = anonymous.post("/v1/keys", json=body | {"namespaces": ["team-b"]}, **scoped)
+    assert made.status_code == 201
+    seen = anonymous.get("/v1/keys", **scoped).json()
+    assert [key["namespaces"] for key in seen] == [["team-b"], ["team-a", "team-b"]]
+    every = admin.get("/v1/keys").json()
+    foreign = next(key["id"] for key in every if key["namespaces"] is None)
+    assert anonymous.delete(f"/v1/keys/{foreign}", **scoped).status_code == 404
+    assert anonymous.post(f"/v1/keys/{foreign}/rotate", json={}, **scoped).status_code == 404
+    assert anonymous.delete(f"/v1/keys/{made.json()['id']}", **scoped).status_code == 204
+    assert anonymous.get("/v1/audit", **scoped).status_code == 403
+    who = anonymous.get("/v1/whoami", **scoped).json()
+    assert who["grants"] == [
+        {"namespace": "team-a", "role": "admin"},
+        {"namespace": "team-b", "role": "admin"},
+    ]
+    assert who["name"] == "team a"
+
+
+BAD_KEYS = [
+    ({"name": "", "role": "viewer"}, "name"),
+    ({"name": "a\nb", "role": "viewer"}, "name"),
+    ({"name": "x", "role": "root"}, "role"),
+    ({"name": "x", "role": "viewer", "expires_at": "2027-01-01T00:00:00"}, "expires_at"),
+    ({"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+    ({"name": "x", "role": "viewer", "scope": "all"}, "scope"),
+    ({"name": "x", "role": "viewer", "namespaces": []}, "namespaces"),
+    ({"name": "x", "role": "viewer", "namespaces": ["*"]}, "namespaces"),
+    ({"name": "x", "role": "viewer", "namespaces": ["Prod"]}, "namespaces"),
+]
+
+
+def test_a_key_that_makes_no_sense_is_refused(admin: AppClient) -> None:
+    for body, field in BAD_KEYS:
+        answer = admin.post("/v1/keys", json=body)
+        assert answer.status_code == 422, body
+        assert field in answer.json()["detail"]
+    assert len(admin.get("/v1/keys").json()) == 4
