@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection, Engine, RowMapping
 
 from services.admin import authentication, repository, schemas, schemas_auth
 from services.admin.authority import NOT_ALLOWED, covers
 from services.admin.service import AdminDeps, decode_cursor, encode_cursor
 from services.kernel import security
+from services.kernel.clock import Clock
 from services.kernel.db import credentials
 from services.kernel.errors import Forbidden, NotFound
-from services.kernel.security import AuditEntry, Principal, Role
+from services.kernel.security import AuditEntry, KeyVerifier, Principal, Role
 from services.kernel.security_audit import Anchor
 
 _PUBLIC = tuple(schemas_auth.KeyView.model_fields)
 _AUDITED = ("name", "role", "namespaces", "expires_at", "revoked_at", "replaced_by")
+
+
+class KeyDeps(Protocol):
+    """What the use cases of keys and audit need; `AdminDeps` has it."""
+
+    @property
+    def engine(self) -> Engine:
+        """Database."""
+        ...
+
+    @property
+    def wall(self) -> Clock:
+        """Time of keys and audit."""
+        ...
+
+    @property
+    def verifier(self) -> KeyVerifier:
+        """Forgets what no longer holds."""
+        ...
 
 
 def describe(principal: Principal) -> schemas_auth.WhoAmI:
@@ -34,7 +54,7 @@ def describe(principal: Principal) -> schemas_auth.WhoAmI:
 
 
 def create_key(
-    deps: AdminDeps, request: schemas_auth.KeyRequest, principal: Principal
+    deps: KeyDeps, request: schemas_auth.KeyRequest, principal: Principal
 ) -> schemas_auth.KeyCreated:
     """Make a key; its token is in the answer and nowhere else.
 
@@ -57,7 +77,7 @@ def create_key(
 
 
 def rotate_key(
-    deps: AdminDeps, key_id: int, grace_s: float, principal: Principal
+    deps: KeyDeps, key_id: int, grace_s: float, principal: Principal
 ) -> schemas_auth.KeyCreated:
     """Make a key that takes another's place; other processes learn of it within a minute.
 
@@ -83,7 +103,7 @@ def rotate_key(
     return _created(row, made.token)
 
 
-def revoke_key(deps: AdminDeps, key_id: int, principal: Principal) -> None:
+def revoke_key(deps: KeyDeps, key_id: int, principal: Principal) -> None:
     """Revoke a key; its sessions end at once, other processes forget it within a minute.
 
     Raises:
@@ -100,7 +120,7 @@ def revoke_key(deps: AdminDeps, key_id: int, principal: Principal) -> None:
     deps.verifier.forget(key_id)
 
 
-def list_keys(deps: AdminDeps, principal: Principal) -> list[schemas_auth.KeyView]:
+def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas_auth.KeyView]:
     """The keys that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
         rows = credentials.load_keys(connection)
@@ -134,7 +154,7 @@ def list_audit(
     return schemas.Page[schemas_auth.AuditView](items=items, next_cursor=following)
 
 
-def check_audit(deps: AdminDeps, anchor: str | None = None) -> schemas_auth.AuditCheck:
+def check_audit(deps: KeyDeps, anchor: str | None = None) -> schemas_auth.AuditCheck:
     """Recompute the audit chain.
 
     Raises:

@@ -11,6 +11,7 @@ from services.cli import (
     model_commands,
     pipeline_commands,
     platform_commands,
+    security_commands,
     study_commands,
 )
 from services.kernel.errors import HarmonyError
@@ -36,6 +37,7 @@ platform_commands.register(app)
 pipeline_commands.register(app)
 study_commands.register(app)
 model_commands.register(app)
+security_commands.register(app)
 bench_commands.register(app)
 
 
