@@ -21,6 +21,7 @@ from decider.types import (
     TrailingRule,
     WorkloadInput,
 )
+from decider.variant_types import MixRecord, VariantSet, VariantState
 
 __all__ = [
     "Control",
@@ -32,6 +33,7 @@ __all__ = [
     "Hardware",
     "History",
     "Limits",
+    "MixRecord",
     "RatePolicy",
     "Reason",
     "ReplicaState",
@@ -41,6 +43,8 @@ __all__ = [
     "ShardRequest",
     "Sla",
     "TrailingRule",
+    "VariantSet",
+    "VariantState",
     "WorkloadInput",
     "decide_shard",
 ]

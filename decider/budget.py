@@ -8,7 +8,7 @@ already, and takes what is free and nobody's part. Shapes: W workloads, Q prices
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,7 +42,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shard:
+class Sharing:
     """What the counts and losses are taken from."""
 
     request: ShardRequest
@@ -52,7 +52,11 @@ class _Shard:
 
 
 def share_budgets(
-    request: ShardRequest, outlook: Outlook, standings: list[Standing], drafts: list[Draft]
+    request: ShardRequest,
+    outlook: Outlook,
+    standings: list[Standing],
+    drafts: list[Draft],
+    skipped: Collection[int] = (),
 ) -> list[Grant]:
     """Cap counts by the GPU budgets of their types.
 
@@ -65,14 +69,17 @@ def share_budgets(
         outlook: Its risks by count.
         standings: Where each workload stands on the fallback ladder.
         drafts: Guarded counts.
+        skipped: Rows that are shared out elsewhere (`decider.mix_budget`); they stay uncut.
 
     Returns:
         W grants in the request's order.
     """
     grants = [Grant(d.guarded) for d in drafts]
-    shard = _Shard(request, outlook, standings, drafts)
+    shard = Sharing(request, outlook, standings, drafts)
     by_type: dict[str, list[int]] = {}
     for row, w in enumerate(request.workloads):
+        if row in skipped:
+            continue
         if w.verdict is not None:
             given = w.verdict
             price = given.shadow_price_usd_per_gpu_hour
@@ -127,17 +134,17 @@ def _fair_parts(parts: IntArray, at: int, budget: int) -> IntArray:
     return np.asarray(taken + more * left // max(1, int(more.sum())), dtype=np.int64)
 
 
-def _share_type(shard: _Shard, gpu_type: str, rows: list[int]) -> dict[int, Grant]:
+def _share_type(shard: Sharing, gpu_type: str, rows: list[int]) -> dict[int, Grant]:
     """Grants of the workloads of one type."""
     workloads = shard.request.workloads
     budget = shard.request.gpu_budgets[gpu_type]
     if budget is None:
-        return {row: _unreadable(workloads[row], shard.drafts[row]) for row in rows}
+        return {row: unreadable_grant(workloads[row], shard.drafts[row]) for row in rows}
     automatic = [row for row in rows if workloads[row].control.is_automatic]
     by_hand = [row for row in rows if not workloads[row].control.is_automatic]
-    claims = _claims(shard, automatic)
+    claims = claims_of(shard, automatic)
     taken = demand_at(claims, PRICES)
-    elsewhere = _with_fixed(
+    elsewhere = with_fixed(
         shard.request.elsewhere.get(gpu_type), _held_gpus(workloads, by_hand), PRICES.size
     )
     demand = (taken * claims.gpus[:, None]).sum(axis=0)
@@ -146,13 +153,13 @@ def _share_type(shard: _Shard, gpu_type: str, rows: list[int]) -> dict[int, Gran
     shared = replace(shared, is_feasible=shared.is_feasible and quota.is_feasible)
     used = int((shared.granted * claims.gpus).sum())
     grants = {
-        row: _grant(shard, row, (shared, i), (budget, quota.gpus), taken[i])
+        row: grant_of(shard, row, (shared, i), (budget, quota.gpus), taken[i])
         for i, row in enumerate(automatic)
     }
     left = budget - used - quota.held_elsewhere_gpus + _held_gpus(workloads, by_hand)
-    shared = allocate(_claims(shard, by_hand), max(0, left))
+    shared = allocate(claims_of(shard, by_hand), max(0, left))
     for i, row in enumerate(by_hand):
-        grants[row] = _grant(shard, row, (shared, i), (budget, max(0, left)), None)
+        grants[row] = grant_of(shard, row, (shared, i), (budget, max(0, left)), None)
     return grants
 
 
@@ -160,7 +167,7 @@ def _held_gpus(workloads: Sequence[WorkloadInput], rows: list[int]) -> int:
     return sum(workloads[r].replicas.spec * workloads[r].hardware.gpus_per_replica for r in rows)
 
 
-def _with_fixed(elsewhere: Elsewhere | None, held: int, n_prices: int) -> Elsewhere:
+def with_fixed(elsewhere: Elsewhere | None, held: int, n_prices: int) -> Elsewhere:
     """Others and what is held by hand here, as a part that stays whatever the price."""
     others = elsewhere or Elsewhere(np.zeros(0, np.int64), np.zeros((0, n_prices), np.int64))
     return Elsewhere(
@@ -169,15 +176,16 @@ def _with_fixed(elsewhere: Elsewhere | None, held: int, n_prices: int) -> Elsewh
     )
 
 
-def _unreadable(workload: WorkloadInput, draft: Draft) -> Grant:
+def unreadable_grant(workload: WorkloadInput, draft: Draft) -> Grant:
+    """No increase under a budget that cannot be read."""
     current = workload.replicas.spec
     if draft.guarded <= current:
         return Grant(draft.guarded)
     return Grant(current, current, 0.0, UNREADABLE)
 
 
-def _grant(
-    shard: _Shard,
+def grant_of(
+    shard: Sharing,
     row: int,
     shared: tuple[Allocation, int],
     limits: tuple[int, int],
@@ -200,7 +208,7 @@ def _grant(
     return Grant(granted, granted, price, detail, demand)
 
 
-def _risk_change(shard: _Shard, row: int, wanted: int, granted: int) -> str:
+def _risk_change(shard: Sharing, row: int, wanted: int, granted: int) -> str:
     """What a cut costs, in words."""
     if shard.standings[row].replicas is not None:
         return "its risk is unknown without a forecast"
@@ -209,11 +217,11 @@ def _risk_change(shard: _Shard, row: int, wanted: int, granted: int) -> str:
     return f"estimated risk {after:.2%} instead of {before:.2%}"
 
 
-def _claims(shard: _Shard, rows: list[int]) -> Claims:
+def claims_of(shard: Sharing, rows: list[int]) -> Claims:
     """Losses by count of the workloads that share a type."""
     outlook, workloads = shard.outlook, shard.request.workloads
     wanted = [shard.drafts[row].guarded for row in rows]
-    low = [_least(workloads[row], shard.drafts[row]) for row in rows]
+    low = [least_of(workloads[row], shard.drafts[row]) for row in rows]
     size = max((want - least for want, least in zip(wanted, low, strict=True)), default=0) + 1
     loss = np.zeros((len(rows), size))
     for i, row in enumerate(rows):
@@ -241,7 +249,7 @@ def _claims(shard: _Shard, rows: list[int]) -> Claims:
     )
 
 
-def _least(workload: WorkloadInput, draft: Draft) -> int:
+def least_of(workload: WorkloadInput, draft: Draft) -> int:
     """Least count that a budget may cut a workload to: what people hold outranks it."""
     if not workload.has_replica_state:
         return draft.guarded

@@ -1,7 +1,8 @@
 """The main flow: a shard's inputs -> a decision per workload, each with its reason.
 
-ladder -> plan -> reactive floor -> guards -> fleet budget -> record. Pure: no clock, no I/O, no
-randomness; the same request gives the same decisions, byte for byte, in any shard.
+ladder -> plan -> reactive floor -> guards -> fleet budget and mix of variants -> record. Pure: no
+clock, no I/O, no randomness; the same request gives the same decisions, byte for byte, in any
+shard.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from decider.budget import share_budgets
+from decider.budget import Sharing, share_budgets
 from decider.config import DecideConfig
 from decider.explain import counterfactuals, demand_quantiles
 from decider.fallback import Standing, last_known_demand, stand
 from decider.guards import GuardInput, apply_guards
+from decider.mix_budget import MixGrant, share_mixes
+from decider.mix_record import with_mix
 from decider.outlook import Outlook, look_ahead
 from decider.reasons import Draft, Grant, name_reason
 from decider.result import Decision, Direction, GuardStep
@@ -53,9 +56,17 @@ def decide_shard(
         )
         for row, w in enumerate(request.workloads)
     ]
-    grants = share_budgets(request, outlook, standings, drafts)
+    mixes: dict[int, MixGrant] = {}
+    if any(w.variants is not None for w in request.workloads):
+        grants, mixes = share_mixes(Sharing(request, outlook, standings, drafts), now_s)
+    else:
+        grants = share_budgets(request, outlook, standings, drafts)
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
-    return _record(request, (outlook, standings), (drafts, grants), config, valid_until_s)
+    decisions = _record(request, (outlook, standings), (drafts, grants), config, valid_until_s)
+    return tuple(
+        with_mix(d, request.workloads[row], drafts[row], mixes[row]) if row in mixes else d
+        for row, d in enumerate(decisions)
+    )
 
 
 def _draft(

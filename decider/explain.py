@@ -9,6 +9,7 @@ import numpy as np
 from decider.candidates import effective_bounds, smallest_allowed
 from decider.capacity import replicas_needed
 from decider.config import DecideConfig
+from decider.mix_record import changes, mix_to_dict
 from decider.outlook import Outlook
 from decider.plan import solve, within
 from decider.result import Decision
@@ -87,10 +88,14 @@ def _at_zero_lead(outlook: Outlook) -> IntArray:
 def to_dict(decision: Decision) -> dict[str, object]:
     """A JSON-able record of a decision, with stable key order and rounded figures.
 
-    `model_replicas` is there only where a model that is not trusted asked for it: every other
-    record is what it was before there was a trust gate.
+    `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
+    there are variants: every other record is what it was before there were these.
     """
-    shadow = {} if decision.model_replicas is None else {"model_replicas": decision.model_replicas}
+    shadow: dict[str, object] = {}
+    if decision.model_replicas is not None:
+        shadow["model_replicas"] = decision.model_replicas
+    if decision.mix is not None:
+        shadow["mix"] = mix_to_dict(decision.mix)
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -142,6 +147,8 @@ def summary(decision: Decision) -> str:
         parts.append(f"bound by {decision.binding_constraint}")
     if decision.risk_after is not None and decision.risk_target is not None:
         parts.append(f"risk {decision.risk_after:.2%} against {decision.risk_target:.2%} promised")
+    if decision.mix is not None:
+        parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:
         parts.append(f"{decision.cost_delta_usd_per_hour:+.2f} USD/h")
     return ", ".join(parts)

@@ -140,7 +140,7 @@ def rate_limit(given: GuardInput, count: int) -> tuple[int, str]:
         return given.current, f"scaling {'up' if is_up else 'down'} is disabled"
     if not rules.policies:
         return count, ""
-    edge = _rate_edge(given, rules, is_up=is_up)
+    edge = rate_edge(given, rules, is_up=is_up)
     if is_up:
         edge = max(edge, given.current)
         return (edge, f"at most {edge} now") if count > edge else (count, "")
@@ -148,7 +148,7 @@ def rate_limit(given: GuardInput, count: int) -> tuple[int, str]:
     return (edge, f"at least {edge} now") if count < edge else (count, "")
 
 
-def _rate_edge(given: GuardInput, rules: ScalingRules, *, is_up: bool) -> int:
+def rate_edge(given: GuardInput, rules: ScalingRules, *, is_up: bool) -> int:
     """Furthest count that the selected policy allows."""
     edges = []
     for policy in rules.policies:

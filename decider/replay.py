@@ -37,6 +37,7 @@ from decider.types import (
     TrailingRule,
     WorkloadInput,
 )
+from decider.variant_types import MixVerdict, VariantSet, VariantState
 
 FORMAT = 1
 _HEADER = "header"
@@ -54,6 +55,9 @@ def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardR
         price, detail = decision.shadow_price_usd_per_gpu_hour, decision.guard_trace[-1].detail
         verdict = FleetVerdict(decision.fleet_cap, price, detail)
     workload = replace(request.workloads[row], verdict=verdict)
+    if workload.variants is not None and decision.mix is not None:
+        variants = replace(workload.variants, verdict=decision.mix.verdict)
+        workload = replace(workload, verdict=None, variants=variants)
     one = slice(row, row + 1)
     return ShardRequest(
         (workload,),
@@ -85,6 +89,8 @@ def to_bytes(
     """
     part = slice_request(request, row, decision)
     workload = asdict(part.workloads[0])
+    if part.workloads[0].variants is None:
+        del workload["variants"]  # the bytes of a workload of one kind are what they always were
     history = workload["history"].pop("demand")
     header = {
         "format": FORMAT,
@@ -194,7 +200,18 @@ def _workload(fields: Mapping[str, Any], demand: FloatArray) -> WorkloadInput:
     }
     rule = plain.get("trailing_rule")
     plain["trailing_rule"] = TrailingRule(**rule) if rule else None
+    variants = plain.get("variants")
+    plain["variants"] = _variants(variants) if variants else None
     return WorkloadInput(**plain)
+
+
+def _variants(fields: Mapping[str, Any]) -> VariantSet:
+    verdict = fields["verdict"]
+    if verdict is not None:
+        prices = tuple((str(name), float(price)) for name, price in verdict["prices"])
+        counts = tuple(int(n) for n in verdict["counts"])
+        verdict = MixVerdict(**(dict(verdict) | {"prices": prices, "counts": counts}))
+    return VariantSet(tuple(VariantState(**state) for state in fields["states"]), verdict)
 
 
 def _rules(fields: Mapping[str, Any]) -> ScalingRules:

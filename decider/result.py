@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from decider.variant_types import MixRecord
+
 
 class Direction(StrEnum):
     """Where the final count lies against the current one."""
@@ -44,6 +46,7 @@ class Reason(StrEnum):
     HOLD_STABILISATION = "hold_stabilisation"
     HOLD_GPU_BUDGET = "hold_gpu_budget"
     HOLD_BUDGET_UNREADABLE = "hold_budget_unreadable"
+    REBALANCE_VARIANTS = "rebalance_variants"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Decision:
             the fleet; empty without a GPU budget.
         model_replicas: Count that the forecast asked for where its model is not trusted and a rung
             below answered; None elsewhere, where `raw` is that count or there is no forecast.
+        mix: Counts of its variants, whose capacity `final` tells; None: it has none.
     """
 
     workload: str
@@ -125,3 +129,4 @@ class Decision:
     valid_until_s: float
     budget_demand: tuple[int, ...] = ()
     model_replicas: int | None = None
+    mix: MixRecord | None = None

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decider.errors import InvalidRequest
+from decider.variant_types import VariantSet
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -286,6 +287,7 @@ class WorkloadInput:
             planned with, but a rung below answers.
         trust_reason: Why, in words.
         trailing_rule: Setting of the trailing rung; None: the ladder's own.
+        variants: The kinds of replicas that it runs on; None: one kind, which `hardware` tells.
     """
 
     workload: str
@@ -303,6 +305,7 @@ class WorkloadInput:
     is_model_trusted: bool = True
     trust_reason: str = ""
     trailing_rule: TrailingRule | None = None
+    variants: VariantSet | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ subgradient steps on the dual; then a repair by raised prices and a bounded sear
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from decider.choice import Choices, dual_bound, improve
 from decider.types import FloatArray, IntArray, require
 
 N_PRICE_STEPS = 400
-PRICE_RAISE = 1.02
-"""Factor by which the price of what is over its budget rises in a repair."""
+PRICE_RAISE, STEEP_RAISE = 1.02, 1.5
+"""Factors by which the price of what is over its budget rises in a repair: at first, and after
+`N_GENTLE` rises, where options that are ruled out by a penalty must be reached."""
+N_GENTLE = 600
 MAX_MIXES = 20_000
 """Mixes of one workload that are looked at; beyond, the request is refused."""
 
@@ -128,13 +131,7 @@ def choose_mix(needs: Sequence[Need], budgets: dict[str, int]) -> Mix:
     types = tuple(budgets)
     mixes = [_mixes(need) for need in needs]
     problem = _to_choices(needs, mixes, types, budgets)
-    start = np.zeros(len(needs), dtype=np.int64)  # option 0 is the least of everything
-    is_feasible = bool((problem.used_by(start) <= problem.capacity).all())
-    prices = np.zeros(len(types))
-    chosen = start
-    if is_feasible:
-        prices = _prices(problem)
-        chosen = improve(problem, prices, _repaired(problem, prices))
+    chosen, prices, is_feasible = choose_options(problem)
     return Mix(
         tuple(tuple(int(n) for n in mix[int(at)]) for mix, at in zip(mixes, chosen, strict=True)),
         problem.cost_of(chosen),
@@ -144,13 +141,31 @@ def choose_mix(needs: Sequence[Need], budgets: dict[str, int]) -> Mix:
     )
 
 
+def choose_options(problem: Choices) -> tuple[IntArray, FloatArray, bool]:
+    """One option for each row, within the capacities, at least cost.
+
+    Args:
+        problem: Option 0 of every row is the one that takes least of everything.
+
+    Returns:
+        (W,) options, (T,) shadow prices, and whether the least of everything fits; if not, that
+        is what is chosen.
+    """
+    start = np.zeros(problem.cost.shape[0], dtype=np.int64)
+    prices = np.zeros(problem.capacity.size)
+    if bool((problem.used_by(start) > problem.capacity).any()):
+        return start, prices, False
+    prices = _prices(problem)
+    return improve(problem, prices, _repaired(problem, prices)), prices, True
+
+
 def _mixes(need: Need) -> IntArray:
     """(K, V) minimal mixes of every level, the least counts first."""
     found = {tuple(v.least for v in need.variants)}
     first = next(iter(found))
     held = sum(v.least * v.capacity for v in need.variants)
     for level in need.levels:
-        for extra in _covers(need.variants, float(level) - held):
+        for extra in minimal_covers(need.variants, float(level) - held):
             found.add(tuple(a + b for a, b in zip(first, extra, strict=True)))
             require(
                 len(found) <= MAX_MIXES,
@@ -161,7 +176,7 @@ def _mixes(need: Need) -> IntArray:
     return np.array(ordered, dtype=np.int64)
 
 
-def _covers(variants: tuple[Variant, ...], level: float) -> Iterator[tuple[int, ...]]:
+def minimal_covers(variants: tuple[Variant, ...], level: float) -> Iterator[tuple[int, ...]]:
     """Extra replicas of each variant whose capacity reaches `level`, none to spare."""
     head, rest = variants[0], variants[1:]
     room = head.most - head.least
@@ -171,7 +186,7 @@ def _covers(variants: tuple[Variant, ...], level: float) -> Iterator[tuple[int, 
             yield (enough,)
         return
     for n in range(min(enough, room) + 1):
-        for others in _covers(rest, level - n * head.capacity):
+        for others in minimal_covers(rest, level - n * head.capacity):
             yield (n, *others)
 
 
@@ -234,12 +249,14 @@ def _repaired(problem: Choices, prices: FloatArray) -> IntArray:
     It ends, since at high prices everyone takes the least, which fits.
     """
     raised = prices.copy()
-    while True:
+    for n in itertools.count():
         chosen = np.argmin(problem.cost + problem.use @ raised, axis=1).astype(np.int64)
         is_over = problem.used_by(chosen) > problem.capacity
         if not is_over.any():
             return _filled(problem, prices, chosen)
-        raised = np.where(is_over, raised * PRICE_RAISE + 1e-3, raised)
+        raise_by = PRICE_RAISE if n < N_GENTLE else STEEP_RAISE
+        raised = np.where(is_over, raised * raise_by + 1e-3, raised)
+    raise AssertionError("unreachable: the least of everything fits")
 
 
 def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:

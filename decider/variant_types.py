@@ -1,0 +1,176 @@
+"""A workload that runs on several kinds of replicas: what is known of each kind.
+
+The planner counts in *reference replicas*: the load that one replica of the stated capacity serves.
+A variant's replica is worth `capacity_ratio` of them, so a mix of variants has a capacity in the
+same unit as every plan, bound and rate limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from decider.errors import InvalidRequest
+
+_SLACK = 1e-9
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise InvalidRequest(message)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantState:
+    """One kind of replica of a workload, and what of it runs.
+
+    Attributes:
+        name: Name, unique within the workload.
+        gpu_type: Name of the GPU type.
+        gpus_per_replica: GPUs of one replica.
+        capacity_ratio: Reference replicas that one replica is worth.
+        price_usd_per_gpu_hour: Price of one GPU.
+        least: Replicas that are kept in any case.
+        most: Replicas that may run.
+        spec: Replicas asked for now.
+        pending: Starts that have no node yet.
+        schedulable_gpus: Free GPUs that it could use; None: unknown.
+        held: Why its count cannot be changed (its target is missing, somebody else scales it);
+            empty where it can.
+    """
+
+    name: str
+    gpu_type: str
+    gpus_per_replica: int
+    capacity_ratio: float
+    price_usd_per_gpu_hour: float
+    least: int = 0
+    most: int = 1_000
+    spec: int = 0
+    pending: int = 0
+    schedulable_gpus: int | None = None
+    held: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible variants."""
+        where, price = f"variant {self.name!r}", self.price_usd_per_gpu_hour
+        _require(self.gpus_per_replica >= 1, f"{where}: gpus_per_replica must be >= 1")
+        ratio = self.capacity_ratio
+        _require(0 < ratio < math.inf, f"{where}: capacity_ratio={ratio} must be > 0, finite")
+        _require(0 <= price < math.inf, f"{where}: price={price} must be >= 0, finite")
+        _require(
+            0 <= self.least <= self.most,
+            f"{where}: least={self.least}, most={self.most}: 0 <= least <= most",
+        )
+        _require(self.spec >= 0, f"{where}: spec={self.spec} must be >= 0")
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Price of one replica in USD per hour."""
+        return self.gpus_per_replica * self.price_usd_per_gpu_hour
+
+    @property
+    def unit_usd_per_hour(self) -> float:
+        """Price of the capacity of one reference replica in USD per hour."""
+        return self.usd_per_hour / self.capacity_ratio
+
+
+@dataclass(frozen=True, slots=True)
+class MixVerdict:
+    """What the fleet's budgets made of a workload's mix; a replay takes it as it was.
+
+    Attributes:
+        counts: Replicas of each variant.
+        prices: Shadow prices by GPU type, in USD per GPU-hour.
+        is_cut: The budgets left less capacity than was asked for.
+        budget: Budgets and what they left, in words.
+        limit: What keeps every mix below what was asked for, budgets apart; empty: nothing.
+    """
+
+    counts: tuple[int, ...]
+    prices: tuple[tuple[str, float], ...]
+    is_cut: bool
+    budget: str
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSet:
+    """Variants of one workload.
+
+    Attributes:
+        states: At least one.
+        verdict: Set for replays of decisions that a GPU budget had a say in.
+    """
+
+    states: tuple[VariantState, ...]
+    verdict: MixVerdict | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse none, and two of a name."""
+        names = [v.name for v in self.states]
+        _require(len(names) >= 1, "variants must hold at least one variant")
+        _require(len(set(names)) == len(names), f"variants: names {names} must be unique")
+
+    @property
+    def current(self) -> tuple[int, ...]:
+        """Replicas asked for now."""
+        return tuple(v.spec for v in self.states)
+
+    def units(self, counts: Sequence[int]) -> float:
+        """Capacity of a mix in reference replicas."""
+        return sum(n * v.capacity_ratio for n, v in zip(counts, self.states, strict=True))
+
+    def usd_per_hour(self, counts: Sequence[int]) -> float:
+        """Price of a mix in USD per hour."""
+        return sum(n * v.usd_per_hour for n, v in zip(counts, self.states, strict=True))
+
+
+def whole(units: float) -> int:
+    """Reference replicas that a capacity holds in full."""
+    return math.floor(units + _SLACK)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCount:
+    """A decision about one variant."""
+
+    name: str
+    gpu_type: str
+    current: int
+    desired: int
+
+
+@dataclass(frozen=True, slots=True)
+class MixRecord:
+    """A decision about the variants of one workload.
+
+    Attributes:
+        counts: Every variant's count, in the request's order.
+        units: Capacity of them all in reference replicas.
+        usd_per_hour: Their price.
+        usd_before: Price of what runs now.
+        unit_usd_per_hour: By variant: price of the capacity of one reference replica.
+        binding: What kept the mix from being cheaper or larger: `gpu_budget`, `schedulable`,
+            `variant_limits`, `held`, `rate_limit`, or empty: nothing but the prices.
+        verdict: What the budgets had to say; None where no budget concerns the workload.
+        detail: Why this mix, in words.
+        budget_demand: By GPU type with a budget: GPUs that would be taken at
+            `decider.fleet.PRICES`, for the rest of the fleet.
+    """
+
+    counts: tuple[VariantCount, ...]
+    units: float
+    usd_per_hour: float
+    usd_before: float
+    unit_usd_per_hour: tuple[tuple[str, float], ...]
+    binding: str
+    verdict: MixVerdict | None
+    detail: str
+    budget_demand: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any count changes."""
+        return any(c.current != c.desired for c in self.counts)
