@@ -13,8 +13,13 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from services.admin import (
+    api_approvals,
     api_auth_routes,
     api_budgets,
+    api_controls,
+    api_freezes,
+    api_models,
+    api_operations,
     api_records,
     api_workloads,
     console,
@@ -72,6 +77,8 @@ def make_app(deps: AdminDeps) -> FastAPI:
     app.include_router(api_records.router)
     app.include_router(api_budgets.router)
     app.include_router(api_auth_routes.router)
+    for module in (api_controls, api_freezes, api_approvals, api_models, api_operations):
+        app.include_router(module.router)
     _add_health(app)
     console.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -1,4 +1,4 @@
-"""Routes of decisions, actions, outcomes and models."""
+"""Routes of decisions, actions and outcomes."""
 
 from __future__ import annotations
 
@@ -65,11 +65,3 @@ def list_actions(
 def list_outcomes(deps: Deps, query: Filters) -> schemas.Page[schemas.OutcomeView]:
     """What happened in each step, newest first."""
     return service.list_outcomes(deps, query)
-
-
-@router.get("/models", tags=["models"], dependencies=[Reader])
-def list_models(
-    deps: Deps, limit: Limit = 50, cursor: Cursor = None
-) -> schemas.Page[schemas.ModelView]:
-    """The model registry, newest first."""
-    return service.list_models(deps, limit, cursor)

@@ -202,16 +202,6 @@ def load_outcomes(
     return _newest(connection, _OUTCOMES, where, values | {"limit": limit})
 
 
-def load_models(connection: Connection, before_id: int | None, limit: int) -> list[RowMapping]:
-    """Models, newest first, without their weights."""
-    statement = text(
-        "SELECT id, version, kind, status, reason, config, metrics, created_at, promoted_at, "
-        "retired_at, octet_length(artifact) AS n_bytes FROM models "
-        "WHERE CAST(:before AS integer) IS NULL OR id < :before ORDER BY id DESC LIMIT :limit"
-    )
-    return list(connection.execute(statement, {"before": before_id, "limit": limit}).mappings())
-
-
 def load_audit(connection: Connection, before_id: int | None, limit: int) -> list[RowMapping]:
     """Audit entries, newest first."""
     statement = text(

@@ -236,13 +236,3 @@ def _next(rows: Sequence[RowMapping], limit: int, names: tuple[str, str]) -> str
     if len(rows) <= limit:
         return None
     return encode_cursor(*(rows[limit - 1][name] for name in names))
-
-
-def list_models(deps: AdminDeps, limit: int, cursor: str | None) -> schemas.Page[schemas.ModelView]:
-    """Models, newest first."""
-    before = decode_cursor(cursor, (int,))[0] if cursor else None
-    with deps.engine.connect() as connection:
-        rows = repository.load_models(connection, before, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [schemas.ModelView.model_validate(dict(row)) for row in rows[:limit]]
-    return schemas.Page[schemas.ModelView](items=items, next_cursor=following)

@@ -143,10 +143,11 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
 
 def to_decision(row: RowMapping) -> schemas.DecisionSummary:
     """A decision for a list."""
-    return schemas.DecisionSummary.model_validate(_decision_values(row))
+    return schemas.DecisionSummary.model_validate(decision_values(row))
 
 
-def _decision_values(row: RowMapping) -> dict[str, Any]:
+def decision_values(row: RowMapping) -> dict[str, Any]:
+    """Fields of a decision, its numbers rounded."""
     values: dict[str, Any] = dict(row)
     return values | {
         "workload": values["name"],
@@ -163,7 +164,7 @@ def to_decision_detail(
     """A decision with its forecast, actions (oldest first) and outcomes."""
     attempts = [to_action(item) for item in reversed(actions)]
     newest = attempts[-1] if attempts else None
-    values = _decision_values(row) | {
+    values = decision_values(row) | {
         "action_result": newest.result if newest else None,
         "action_reason": newest.reason if newest else None,
         "applied_at": newest.applied_at if newest else None,
