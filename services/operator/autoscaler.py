@@ -53,6 +53,7 @@ class Pause:
 
     Attributes:
         problem: Why an annotation cannot be read; everything is held then.
+        source: Who holds it, in words.
     """
 
     is_all: bool = False
@@ -60,6 +61,7 @@ class Pause:
     is_scale_out: bool = False
     until: datetime | None = None
     problem: str = ""
+    source: str = "annotation"
 
     def holds(self, from_replicas: int, to_replicas: int, now: datetime) -> bool:
         """Whether a change from `from_replicas` to `to_replicas` is held at `now`."""

@@ -267,7 +267,7 @@ def _pause_reason(pause: Pause, now: datetime) -> str:
         return f"held: {pause.problem}"
     if pause.is_active(now):
         until = "" if pause.until is None else f" until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
-        return f"paused by annotation{until}"
+        return f"paused by {pause.source}{until}"
     return "scaling in is paused" if pause.is_scale_in else "scaling out is paused"
 
 

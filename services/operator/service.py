@@ -14,6 +14,7 @@ from services.operator import (
     repository,
     service_act,
     service_budget,
+    service_controls,
     service_decisions,
     service_observe,
     service_register,
@@ -75,7 +76,7 @@ def reconcile_pass(deps: Deps, now: datetime) -> PassReport:
         sqlalchemy.exc.DBAPIError: The database failed; nothing was patched, or what was is kept.
     """
     started_s, calls = time.perf_counter(), deps.kube.n_calls
-    view = service_observe.observe(deps)
+    view = service_controls.lay(deps, service_observe.observe(deps), now)
     if not deps.may_write():
         raise KubeError(0, "NotLeading", "leadership ended before anything was written")
     stored = _store(deps, view, now)

@@ -17,6 +17,7 @@ from services.operator import (
     kube,
     repository,
     service_act,
+    service_controls,
     service_report,
     service_targets,
     translate,
@@ -55,7 +56,7 @@ def follow_decisions(deps: Deps, standing: Standing, now: datetime) -> list[Plan
     with unit_of_work(deps.engine) as work:
         found = service_act.load_open(work.connection, deps, standing.view, standing.ids, now)
     wanted = {key: id_ for key, id_ in standing.ids.items() if id_ in found.decisions}
-    view = _narrow(deps, standing.view, wanted)
+    view = service_controls.lay(deps, _narrow(deps, standing.view, wanted), now)
     known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
     decisions = {id_: given for id_, given in found.decisions.items() if id_ in known}
     actions = service_act.act(deps, view, standing.ids, replace(found, decisions=decisions), now)

@@ -79,7 +79,7 @@ approvals = Table(
     Column("reason", Text, nullable=False, server_default=text("''")),
     Column("actor", Text, nullable=False),
     _at("decided_at"),
-    Index(None, "decided_at"),
+    Index("ix_approvals_workload_id_decision_id", "workload_id", "decision_id"),
 )
 
 idempotency_keys = Table(

@@ -6,12 +6,15 @@ operator lays over it at every pass, so taking one away brings the object's own 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from services.kernel.domain.workload import Mode, ScheduleSpec, WorkloadSpec
+
+Direction = Literal["Both", "ScaleIn", "ScaleOut"]
 
 
 class _Control(BaseModel):
@@ -21,7 +24,7 @@ class _Control(BaseModel):
 class PauseControl(_Control):
     """Nothing is applied in `direction` until `until_at` (None: until resumed)."""
 
-    direction: Literal["Both", "ScaleIn", "ScaleOut"] = "Both"
+    direction: Direction = "Both"
     until_at: AwareDatetime | None = None
     reason: str = Field("", max_length=500)
 
@@ -90,15 +93,25 @@ def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
     return WorkloadSpec.model_validate(spec.model_dump() | changes)
 
 
-def with_pauses(
-    spec: WorkloadSpec, pause: PauseControl | None, freezes: list[Freeze], now: datetime
-) -> WorkloadSpec:
-    """The spec with the pause and the freezes that hold at `now`.
+def held_until(
+    pause: PauseControl | None, freezes: Sequence[Freeze], now: datetime
+) -> list[tuple[Direction, datetime | None]]:
+    """What a pause and the freezes that cover a workload hold at `now`, and until when."""
+    held: list[tuple[Direction, datetime | None]] = []
+    if pause is not None and pause.is_active(now):
+        held.append((pause.direction, pause.until_at))
+    for freeze in freezes:
+        held.append(("Both" if freeze.direction == "Both" else "ScaleIn", freeze.until_at))
+    return held
+
+
+def pause_changes(
+    spec: WorkloadSpec, held: Sequence[tuple[Direction, datetime | None]]
+) -> dict[str, Any]:
+    """Fields of the spec that hold what is held; the values are JSON.
 
     The longest of several holds counts; what the GPUAutoscaler's annotations hold stays held.
     """
-    held = [(p.direction, p.until_at) for p in (pause,) if p is not None and p.is_active(now)]
-    held += [("Both" if f.direction == "Both" else "ScaleIn", f.until_at) for f in freezes]
     changes: dict[str, Any] = {}
     ends = [until for direction, until in held if direction == "Both"]
     if ends:
@@ -107,10 +120,10 @@ def with_pauses(
         changes["scale_out_only"] = True
     if any(direction == "ScaleOut" for direction, _ in held):
         changes["scale_in_only"] = True
-    return spec.model_copy(update=changes) if changes else spec
+    return changes
 
 
-def _longest(spec: WorkloadSpec, ends: list[datetime | None]) -> dict[str, Any]:
+def _longest(spec: WorkloadSpec, ends: Sequence[datetime | None]) -> dict[str, Any]:
     if spec.paused and spec.paused_until is None:
         return {}
     own = _time(spec.paused_until)

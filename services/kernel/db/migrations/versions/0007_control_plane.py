@@ -96,7 +96,9 @@ def upgrade() -> None:
         _at("decided_at"),
         sa.PrimaryKeyConstraint("decision_id", name=op.f("pk_approvals")),
     )
-    op.create_index(op.f("ix_approvals_decided_at"), "approvals", ["decided_at"])
+    op.create_index(
+        op.f("ix_approvals_workload_id_decision_id"), "approvals", ["workload_id", "decision_id"]
+    )
     op.create_table(
         "idempotency_keys",
         sa.Column("actor", sa.Text(), nullable=False),

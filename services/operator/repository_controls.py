@@ -1,0 +1,36 @@
+"""SQL of what is set through the API: controls, freezes, verdicts on decisions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, text
+
+
+def load_controls(connection: Connection) -> list[RowMapping]:
+    """Controls of every workload that has some."""
+    statement = text(
+        "SELECT w.namespace, w.name, c.body FROM workload_controls c "
+        "JOIN workloads w ON w.id = c.workload_id"
+    )
+    return list(connection.execute(statement).mappings())
+
+
+def load_freezes(connection: Connection, now: datetime) -> list[RowMapping]:
+    """Freezes that stand at `now`."""
+    statement = text(
+        "SELECT id, namespace, name, direction, from_at, until_at, reason FROM freezes "
+        "WHERE lifted_at IS NULL AND from_at <= :now AND until_at > :now ORDER BY id"
+    )
+    return list(connection.execute(statement, {"now": now}).mappings())
+
+
+def load_verdicts(connection: Connection) -> list[RowMapping]:
+    """The verdict on the newest judged decision of each workload in mode Approval."""
+    statement = text(
+        "SELECT w.namespace, w.name, a.decision_id, a.verdict, a.actor FROM workloads w "
+        "CROSS JOIN LATERAL (SELECT decision_id, verdict, actor FROM approvals "
+        "WHERE workload_id = w.id ORDER BY decision_id DESC LIMIT 1) a "
+        "WHERE w.is_active AND w.spec ->> 'mode' = 'Approval'"
+    )
+    return list(connection.execute(statement).mappings())
