@@ -26,6 +26,7 @@ _OPEN = (None, Result.AWAITING_APPROVAL, Result.REJECTED, Result.FAILED)
 _CLOSED = {
     Result.APPLIED: "has been applied already",
     Result.UNCHANGED: "wants the replicas that are there; nothing is to be approved",
+    Result.DELEGATED: "has been left to the autoscaler that follows Harmony already",
     Result.SUPERSEDED: "was superseded by a newer one",
     Result.EXPIRED: "expired before it was approved",
     Result.ADVISORY: "was made in mode Advisory, which applies nothing",

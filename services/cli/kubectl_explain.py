@@ -18,6 +18,7 @@ _GAP = "  "
 RESULTS = {
     "applied": "applied",
     "unchanged": "nothing to change",
+    "delegated": "left to a follower",
     "advisory": "advisory",
     "awaiting_approval": "waits for approval",
     "rejected": "rejected",

@@ -10,6 +10,7 @@ from typing import Any
 from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.autoscaler import APPROVED_DECISION, Autoscaler
 from services.operator.plan import Decision, Result, Situation
+from services.operator.rivals import FOLLOWS
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
@@ -169,7 +170,8 @@ def _decision(facts: Facts, now: datetime) -> Finding:
             f"{APPROVED_DECISION}={newest.id}"
         )
         return Finding("DecisionActive", TRUE, "AwaitingApproval", message)
-    return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}")
+    left = f"; left to {facts.situation.follower}" if facts.situation.follower else ""
+    return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}{left}")
 
 
 def _rejected(newest: Decision, facts: Facts) -> Finding:
@@ -275,15 +277,32 @@ def _budget(facts: Facts) -> Finding:
 def _conflict(facts: Facts) -> Finding:
     situation = facts.situation
     if not situation.is_conflict_known:
-        message = "other autoscalers cannot be read; grant list on horizontalpodautoscalers"
+        message = (
+            "other autoscalers cannot be read, so none is ruled out; grant list and watch on "
+            "horizontalpodautoscalers"
+        )
         return Finding("Conflict", UNKNOWN, "AutoscalersUnreadable", message)
     if situation.conflict:
         kind = situation.conflict.partition("/")[0]
         message = f"{situation.conflict} scales {facts.autoscaler.target.label} too"
         if _mode(facts) != "Advisory":
-            message += "; remove one of them, or set mode: Advisory"
+            message += (
+                "; remove one of them, or set mode: Advisory; if it follows Harmony, annotate it "
+                f"with {FOLLOWS}={facts.autoscaler.name}"
+            )
         return Finding("Conflict", TRUE, kind, message)
-    return Finding("Conflict", FALSE, "NoOtherAutoscaler")
+    if situation.follower:
+        message = f"{situation.follower} scales {facts.autoscaler.target.label} as this one decides"
+        if _mode(facts) != "Advisory":
+            message += "; nothing is written beside it"
+        return Finding("Conflict", FALSE, "FollowedByOther", message)
+    message = ""
+    if situation.unread:
+        message = (
+            f"{situation.unread}; ScaledObjects are seen by their HPAs only: grant list and watch "
+            "on scaledobjects"
+        )
+    return Finding("Conflict", FALSE, "NoOtherAutoscaler", message)
 
 
 def _camel(word: str) -> str:

@@ -33,6 +33,10 @@ def notices(outlook: Outlook, after: Status) -> list[Notice]:
             by = f"; approved by: {action.approved_by}" if action.approved_by else ""
             message = f"{sizes}; reason: {action.reason}{by}"
             found.append(Notice("Normal", "SuccessfulRescale", message))
+        if action.result is Result.DELEGATED and action.approved_by:
+            sizes = f"{action.from_replicas} -> {action.to_replicas} replicas"
+            message = f"{sizes} {action.reason}; approved by: {action.approved_by}"
+            found.append(Notice("Normal", "DecisionApproved", message))
         if action.result is Result.REJECTED:
             found.append(Notice("Normal", "DecisionRejected", action.reason))
         if action.result is Result.FAILED:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from services.operator.autoscaler import Target, TargetKey
+from services.operator.autoscaler import Target
 from services.operator.kube_discovery import Discovery, ServedKind
 from services.operator.kube_http import Call, KubeError, KubeHttp
+from services.operator.rivals import HPA, SCALED_OBJECT, Foreign, to_foreign
 from services.operator.schemas import API_VERSION
 
 Object = Mapping[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
+KEDA_VERSION = "keda.sh/v1alpha1"
 _ABSENT_FOR_S = 120.0
 
 
@@ -104,10 +106,8 @@ PATHS: dict[str, Collection] = {
     "Pod": Collection("pods", "/api/v1"),
     "Node": Collection("nodes", "/api/v1"),
     "ResourceQuota": Collection("resourcequotas", "/api/v1"),
-    "HorizontalPodAutoscaler": Collection(
-        "horizontalpodautoscalers", "/apis/autoscaling/v2", is_optional=True
-    ),
-    "ScaledObject": Collection("scaledobjects", "/apis/keda.sh/v1alpha1", is_optional=True),
+    HPA: Collection("horizontalpodautoscalers", "/apis/autoscaling/v2", is_optional=True),
+    SCALED_OBJECT: Collection("scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True),
 }
 
 
@@ -222,24 +222,20 @@ def _to_scale(answer: Object) -> Scale:
     )
 
 
-def foreign_autoscalers(kube: Kube) -> dict[TargetKey, str]:
-    """Who else scales what: `Kind/name` of ScaledObjects and HPAs by what they scale.
-
-    A ScaledObject makes an HPA of its own: the one that a person wrote is named.
+def foreign_autoscalers(kube: Kube) -> Foreign:
+    """Who else scales what.
 
     Raises:
-        KubeError: They cannot be read.
+        KubeError: They cannot be read. That ScaledObjects may not be is no such error: HPAs, of
+            which KEDA makes one for each, tell of them.
     """
-    found: dict[TargetKey, str] = {}
-    for kind in ("ScaledObject", "HorizontalPodAutoscaler"):
-        for resource in kube.list_objects(kind):
-            reference = (resource.get("spec") or {}).get("scaleTargetRef") or {}
-            metadata = resource["metadata"]
-            target = Target(
-                str(reference.get("apiVersion") or "apps/v1"),
-                str(reference.get("kind") or "Deployment"),
-                str(metadata["namespace"]),
-                str(reference.get("name", "")),
-            )
-            found.setdefault(target.key, f"{kind}/{metadata['name']}")
-    return found
+    unread, scaled_objects = "", None
+    try:
+        scaled_objects = kube.list_objects(SCALED_OBJECT)
+    except KubeError as error:
+        if error.status != 403:
+            raise
+        # a right that is missing hides whether the kind is there at all; discovery needs none
+        if kube.find_kind(KEDA_VERSION, SCALED_OBJECT) is not None:
+            unread = error.message
+    return to_foreign(scaled_objects, kube.list_objects(HPA), unread)

@@ -19,6 +19,7 @@ class Result(StrEnum):
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
+    DELEGATED = "delegated"
     ADVISORY = "advisory"
     AWAITING_APPROVAL = "awaiting_approval"
     REJECTED = "rejected"
@@ -76,6 +77,8 @@ class Situation:
         is_target_known: False when it could not be found out whether there is a target.
         conflict: Who else scales the target; empty when nobody does.
         is_conflict_known: False when the other autoscalers could not be read.
+        follower: Who scales the target as this autoscaler says; empty when nobody does.
+        unread: Which other autoscalers are known by their HPAs only, and why; empty: none.
         rollout: How far a roll-out of the target is; empty when none is under way.
         failure: Why the target's pods cannot be created; empty when they can.
         limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
@@ -89,6 +92,8 @@ class Situation:
     is_target_known: bool = True
     conflict: str = ""
     is_conflict_known: bool = True
+    follower: str = ""
+    unread: str = ""
     rollout: str = ""
     failure: str = ""
     limit: str = ""
@@ -221,6 +226,9 @@ def decide_action(decision: Decision, situation: Situation, now: datetime) -> Pl
         return held
     if is_approved(decision, situation, now):
         action = replace(action, approved_by=situation.approval.approved_by)
+    if situation.follower:
+        reason = f"left to {situation.follower}, which follows this autoscaler{note}"
+        return action.failed(Result.DELEGATED, reason)
     return replace(action, reason=f"{decision.reason}{note}")
 
 
@@ -246,7 +254,8 @@ def _hold(
         return action.failed(Result.CONFLICT, f"{situation.conflict} scales the same target")
     if to_replicas == current:
         return action.failed(Result.UNCHANGED, f"the target has {current} replicas already")
-    if current == 0 and spec.min_replicas > 0:
+    # at zero beside a follower it may be that one's doing, which a person pauses there
+    if current == 0 and spec.min_replicas > 0 and not situation.follower:
         reason = "the target was scaled to zero by hand; give it replicas to go on"
         return action.failed(Result.PAUSED, reason)
     if situation.pause.holds(current, to_replicas, now):

@@ -19,6 +19,7 @@ from services.operator.ownership import LINK_KINDS, Links, PodIndex
 from services.operator.placement import FreeGpus
 from services.operator.plan import Situation
 from services.operator.quotas import Quota
+from services.operator.rivals import Foreign
 from services.operator.schemas import SLAClassSpec
 from services.operator.service_targets import Targets
 from services.operator.snapshot import PodState, Replicas
@@ -45,7 +46,7 @@ class View:
     pods: PodIndex
     pod_uids: set[str]
     free: FreeGpus
-    foreign: Mapping[TargetKey, str] | None
+    foreign: Foreign | None
     quotas: Mapping[str, Quota] | None = field(default_factory=dict)
     rivals: Mapping[str, str] = field(default_factory=dict)
     budgets: list[cluster.Object] | None = field(default_factory=list)
@@ -120,7 +121,7 @@ def observe(deps: Deps) -> View:
         pods,
         {pod.uid for pod in pods.every},
         placement.free_gpus(nodes, pods.every),
-        _foreign(deps) if autoscalers else {},
+        _foreign(deps) if autoscalers else Foreign(),
         _quotas(deps) if autoscalers else {},
         rivals(autoscalers),
         _budgets(deps),
@@ -187,7 +188,7 @@ def _budgets(deps: Deps) -> list[cluster.Object] | None:
         return None
 
 
-def _foreign(deps: Deps) -> Mapping[TargetKey, str] | None:
+def _foreign(deps: Deps) -> Foreign | None:
     try:
         return cluster.foreign_autoscalers(deps.kube)
     except KubeError as error:
@@ -222,7 +223,7 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         replicas: Its replicas, where they have been counted: then what limits them is told too.
     """
     target, key = view.target_of(autoscaler), autoscaler.target.key
-    conflict = view.rivals.get(autoscaler.uid, "") or (view.foreign or {}).get(key, "")
+    foreign = view.foreign or Foreign()
     problem = view.targets.problems.get(key, missing(autoscaler.target))
     return Situation(
         spec=autoscaler.spec,
@@ -231,8 +232,10 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         target_problem=problem.message,
         target_reason=problem.reason,
         is_target_known=problem.is_known,
-        conflict=conflict,
+        conflict=view.rivals.get(autoscaler.uid, "") or foreign.conflict(key, autoscaler.key),
         is_conflict_known=view.foreign is not None,
+        follower=foreign.follower(key, autoscaler.key),
+        unread=foreign.unread,
         pause=autoscaler.pause,
         approval=autoscaler.approval,
         rollout="" if target is None else target.rollout,

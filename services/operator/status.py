@@ -15,7 +15,7 @@ from services.operator.schemas_status import N_HISTORY
 from services.operator.snapshot import Replicas
 
 Status = dict[str, Any]
-SETTLED = (Result.APPLIED, Result.UNCHANGED)
+SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
 _MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
 """Fields that change with each step; a change of these alone may wait a little."""
@@ -121,15 +121,19 @@ def _result(action: PlannedAction) -> Status:
 
 
 def _add_action(status: Status, done: Done) -> None:
-    """An applied change moves `desiredReplicas`, `lastScaleTime` and the history."""
+    """An applied change moves `desiredReplicas`, `lastScaleTime` and the history.
+
+    One that is left to a follower is wanted, and in the history; when it comes is the follower's.
+    """
     action = done.action
     if action.result in SETTLED:
         status["desiredReplicas"] = action.to_replicas
-    if action.result is not Result.APPLIED:
+    if action.result not in (Result.APPLIED, Result.DELEGATED):
         return
-    if not done.is_listed:
-        status["currentReplicas"] = action.to_replicas
-    status["lastScaleTime"] = stamp(done.at)
+    if action.result is Result.APPLIED:
+        status["lastScaleTime"] = stamp(done.at)
+        if not done.is_listed:
+            status["currentReplicas"] = action.to_replicas
     entry = {**_decision(action.decision), **_result(action), "current": action.from_replicas}
     history: Sequence[Status] = status.get("decisionHistory") or ()
     status["decisionHistory"] = [entry, *history][:N_HISTORY]

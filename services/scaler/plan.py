@@ -13,7 +13,7 @@ from fractions import Fraction
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.schedules import bounds_at, freeze_at
 
-_FOLLOWED = ("applied", "unchanged")
+_FOLLOWED = ("applied", "unchanged", "delegated")
 _HELD = ("failed", "target_missing", "paused")
 _ADVICE = "KEDA applies the ScaledObject's fallback until then"
 
@@ -31,6 +31,21 @@ class Newest:
     valid_until: datetime
     result: str = ""
     result_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The decision that a person approved last.
+
+    Attributes:
+        count: Replicas that were approved.
+        valid_until: For so long it is advised in any case, so that whoever follows has seen it;
+            after that the target stays where it then is.
+    """
+
+    decision_id: int
+    count: int
+    valid_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ class Facts:
     spec: WorkloadSpec
     decision: Newest | None
     seen: Seen | None
+    approved: Approved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +119,19 @@ def advise(facts: Facts, now: datetime) -> Advice:
             f"and none followed: {_look(facts)}"
         )
         return Advice(None, problem=problem, valid_until=decision.valid_until)
+    count, reason, ends = decision.desired, f"decision {decision.id}", decision.valid_until
+    held = _not_followed(facts.spec, decision)
+    approved = facts.approved
+    if approved is not None and _is_asked_for(facts.spec, decision) and now < approved.valid_until:
+        count, held, ends = approved.count, "", min(approved.valid_until, ends)
+        reason = f"decision {approved.decision_id}, approved; decision {decision.id} is not"
     low, high = bounds_at(facts.spec, now)
-    target = min(max(decision.desired, low), high)
+    target = min(max(count, low), high)
     current = None if seen is None else seen.replicas
-    held = _one_way(facts.spec, target, current, now) or _not_followed(facts.spec, decision)
+    held = _one_way(facts.spec, target, current, now) or held
     if held:
         return _hold(facts, seen, held, decision)
-    return Advice(target, f"decision {decision.id}", "", decision.valid_until, current)
+    return Advice(target, reason, "", ends, current)
 
 
 def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
@@ -147,9 +169,22 @@ def _not_followed(spec: WorkloadSpec, decision: Newest) -> str:
     """Why the operator would not follow the decision; empty where it would."""
     if decision.result in _HELD:
         return f"the operator held decision {decision.id}: {decision.result_reason}"
-    if spec.mode == "Approval" and decision.result not in _FOLLOWED:
-        return f"decision {decision.id} is not approved"
-    return ""
+    if not _is_asked_for(spec, decision):
+        return ""
+    if decision.result == "rejected":
+        return decision.result_reason
+    if decision.result == "conflict":
+        return (
+            f"decision {decision.id} is not approved: {decision.result_reason}, and the operator "
+            "does not know that it follows Harmony (docs/interop.md)"
+        )
+    return f"decision {decision.id} is not approved"
+
+
+def _is_asked_for(spec: WorkloadSpec, decision: Newest) -> bool:
+    """Whether a decision waits for a person, or has had a no."""
+    is_settled = decision.result in _FOLLOWED or decision.result in _HELD
+    return spec.mode == "Approval" and not is_settled
 
 
 def _hold(facts: Facts, seen: Seen | None, why: str, decision: Newest | None) -> Advice:

@@ -13,7 +13,8 @@ CHANNELS = ("harmony_decisions", "harmony_actions", "harmony_states", "harmony_t
 _FACTS = (
     "w.id, w.namespace, w.name, w.step_s, w.spec_version, d.id AS decision_id, "
     "d.desired_replicas, d.valid_until, a.result, a.reason AS result_reason, s.spec_replicas, "
-    "s.observed_at"
+    "s.observed_at, p.decision_id AS approved_id, p.to_replicas AS approved_replicas, "
+    "p.applied_at AS approved_at"
 )
 _NEWEST = (
     "FROM workloads w "
@@ -25,13 +26,17 @@ _NEWEST = (
     "  ON true "
     "LEFT JOIN LATERAL (SELECT spec_replicas, observed_at FROM replica_states "
     "  WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1) s ON true "
+    # what a person approved; a day is longer than any approval is waited for
+    "LEFT JOIN LATERAL (SELECT decision_id, to_replicas, applied_at FROM actions "
+    "  WHERE w.spec ->> 'mode' = 'Approval' AND workload_id = w.id AND result = 'delegated' "
+    "  AND origin_at > d.origin_at - interval '1 day' ORDER BY applied_at DESC LIMIT 1) p ON true "
 )
 
 
 def load_one(
     connection: Connection, namespace: str, name: str, policy_version: str
 ) -> RowMapping | None:
-    """A workload with its spec, newest decision, that one's newest action, and replica state."""
+    """A workload with its spec, newest decision and its newest action, replicas, approval."""
     statement = text(
         f"SELECT {_FACTS}, w.is_active, w.spec {_NEWEST}"
         "WHERE w.namespace = :namespace AND w.name = :name"

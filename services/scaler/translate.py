@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput
-from services.scaler.plan import Facts, Newest, Seen
+from services.scaler.plan import Approved, Facts, Newest, Seen
 
 AUTOSCALER = "autoscaler"
 WORKLOAD = "workload"
@@ -77,9 +77,11 @@ def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> Facts:
     Args:
         row: Of the workload, its newest decision, action and replica state.
         spec: Its spec.
-        ttl_steps: Steps for which a sight of the target is good, as a decision is.
+        ttl_steps: Steps for which a sight of the target, or an approval, is good, as a decision is.
     """
-    return Facts(row["namespace"], row["name"], spec, _newest(row), _seen(row, ttl_steps))
+    good = timedelta(seconds=row["step_s"] * ttl_steps)
+    names = row["namespace"], row["name"]
+    return Facts(*names, spec, _newest(row), _seen(row, good), _approved(row, good))
 
 
 def _newest(row: RowMapping) -> Newest | None:
@@ -94,8 +96,13 @@ def _newest(row: RowMapping) -> Newest | None:
     )
 
 
-def _seen(row: RowMapping, ttl_steps: int) -> Seen | None:
+def _seen(row: RowMapping, good: timedelta) -> Seen | None:
     if row["observed_at"] is None:
         return None
-    age = timedelta(seconds=row["step_s"] * ttl_steps)
-    return Seen(row["spec_replicas"], row["observed_at"], row["observed_at"] + age)
+    return Seen(row["spec_replicas"], row["observed_at"], row["observed_at"] + good)
+
+
+def _approved(row: RowMapping, good: timedelta) -> Approved | None:
+    if row["approved_id"] is None or row["approved_replicas"] is None:
+        return None
+    return Approved(row["approved_id"], row["approved_replicas"], row["approved_at"] + good)

@@ -52,11 +52,13 @@ def rival_path(bench: Bench, kind: str) -> str:
     return f"{root}/namespaces/{bench.lab.namespace}/{plural}"
 
 
-def add_rival(bench: Bench, kind: str, reference: dict[str, Any], name: str = "other") -> None:
+def add_rival(
+    bench: Bench, kind: str, reference: dict[str, Any], name: str = "other", **more: Any
+) -> None:
     if kind == "ScaledObject":
         bench.lab.define(KEDA)
         bench.fresh_kube()
-    spec = {"scaleTargetRef": reference, "maxReplicas": 9}
+    spec = {"scaleTargetRef": reference, "maxReplicas": 9} | more
     bench.lab.post(rival_path(bench, kind), {"metadata": {"name": name}, "spec": spec})
 
 
@@ -95,6 +97,62 @@ def test_the_hpa_that_keda_made_is_told_as_the_scaled_object(bench: Bench) -> No
     bench.reconcile()
     assert bench.lab.condition("llama", "Conflict")["reason"] == "ScaledObject"
     bench.lab.http.delete(f"{rival_path(bench, 'ScaledObject')}/mine")
+
+
+FOLLOW = {"triggers": [{"type": "external", "metadata": {"autoscaler": "llama"}}]}
+
+
+@pytest.mark.parametrize(
+    ("mode", "result"), [("Advisory", "advisory"), ("Approval", "delegated"), ("Auto", "delegated")]
+)
+def test_what_follows_is_no_conflict_and_is_left_to_act(
+    bench: Bench, mode: str, result: str
+) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama", mode=mode)
+    add_rival(bench, "ScaledObject", {"name": "llama"}, "mine", **FOLLOW)
+    bench.reconcile()
+    decision = bench.decide("llama", 5)
+    annotation = {
+        "scaling.harmony.dev/approved-decision": str(decision),
+        "scaling.harmony.dev/approved-by": "ada",
+    }
+    bench.lab.annotate("llama", dict(annotation))
+    bench.reconcile()
+    assert bench.reconcile().n_statuses == 0
+    assert bench.results() == [(decision, 1, result)]
+    assert bench.lab.replicas("llama") == 2
+    conflict = bench.lab.condition("llama", "Conflict")
+    assert (conflict["status"], conflict["reason"]) == ("False", "FollowedByOther")
+    assert "ScaledObject/mine scales Deployment/llama as this one decides" in conflict["message"]
+    assert bench.lab.condition("llama", "Ready")["status"] == "True"
+    told = [e["message"] for e in bench.lab.events() if e["reason"] == "DecisionApproved"]
+    status = bench.lab.autoscaler("llama")["status"]
+    if mode != "Advisory":
+        assert status["desiredReplicas"] == 5
+        assert status["currentReplicas"] == 2
+        assert "lastScaleTime" not in status
+        assert "left to ScaledObject/mine" in status["lastDecision"]["resultReason"]
+    if mode == "Approval":
+        (message,) = told
+        assert message.startswith("2 -> 5 replicas left to ScaledObject/mine, which follows")
+        assert message.endswith("approved by: ada")
+    else:
+        assert told == []
+
+
+def test_a_rival_beside_a_follower_is_a_conflict_all_the_same(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    add_rival(bench, "ScaledObject", {"name": "llama"}, "mine", **FOLLOW)
+    add_rival(bench, "HorizontalPodAutoscaler", DEPLOYMENT)
+    bench.reconcile()
+    decision = bench.decide("llama", 5)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "conflict")]
+    conflict = bench.lab.condition("llama", "Conflict")
+    assert conflict["reason"] == "HorizontalPodAutoscaler"
+    assert "annotate it with scaling.harmony.dev/follows=llama" in conflict["message"]
 
 
 def test_an_hpa_of_another_kind_of_the_same_name_is_no_conflict(bench: Bench) -> None:

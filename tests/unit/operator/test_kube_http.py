@@ -19,6 +19,14 @@ from services.operator.kube_http import Call, KubeError, KubeHttp, load_configur
 
 Answer = tuple[int, Mapping[str, str], bytes]
 LIST = Call("list", "pods", "/api/v1/pods")
+HPA_OF_KEDA = {
+    "metadata": {
+        "namespace": "a",
+        "name": "keda-hpa-k",
+        "labels": {"scaledobject.keda.sh/name": "k"},
+    },
+    "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "b"}},
+}
 TARGET = Target("apps/v1", "Deployment", "serving", "llama")
 
 
@@ -131,28 +139,23 @@ def test_an_absent_optional_kind_is_none_and_not_asked_for_at_once_again() -> No
 
 
 def test_a_forbidden_list_is_an_error_never_an_empty_one() -> None:
+    hpas_refused = [ok({"items": []}), refusal(403, "Forbidden")]
     with pytest.raises(KubeError, match="Forbidden"):
-        foreign_autoscalers(KubeClient(Scripted([refusal(403, "Forbidden")])))
+        foreign_autoscalers(KubeClient(Scripted(hpas_refused)))
+    with pytest.raises(KubeError, match="Unauthorized"):
+        foreign_autoscalers(KubeClient(Scripted([refusal(401, "Unauthorized")])))
 
 
-def test_who_else_scales_what() -> None:
-    hpa = {
-        "metadata": {"namespace": "serving", "name": "h"},
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "llama"}},
-    }
-    keda = {"metadata": {"namespace": "a", "name": "k"}, "spec": {"scaleTargetRef": {"name": "b"}}}
-    other = {
-        "metadata": {"namespace": "serving", "name": "g"},
-        "spec": {"scaleTargetRef": {"apiVersion": "x.dev/v1", "kind": "Pool", "name": "llama"}},
-    }
-    of_keda = {"metadata": {"namespace": "a", "name": "keda-hpa-k"}, "spec": keda["spec"]}
-    hpas = ok({"items": [hpa, of_keda, other]})
-    kube = KubeClient(Scripted([ok({"items": [keda]}), hpas]))
-    assert foreign_autoscalers(kube) == {
-        ("apps", "Deployment", "serving", "llama"): "HorizontalPodAutoscaler/h",
-        ("x.dev", "Pool", "serving", "llama"): "HorizontalPodAutoscaler/g",
-        ("apps", "Deployment", "a", "b"): "ScaledObject/k",
-    }
+def test_scaled_objects_that_may_not_be_listed_are_known_by_their_hpas() -> None:
+    """A right that is missing hides whether KEDA is there at all: discovery tells."""
+    entry = {"name": "scaledobjects", "kind": "ScaledObject", "namespaced": True}
+    forbidden, hpas = refusal(403, "Forbidden"), ok({"items": [HPA_OF_KEDA]})
+    found = foreign_autoscalers(KubeClient(Scripted([forbidden, ok({"resources": [entry]}), hpas])))
+    assert "Forbidden" in found.unread
+    label = "HorizontalPodAutoscaler/keda-hpa-k"
+    assert found.conflict(("apps", "Deployment", "a", "b"), ("a", "b")) == label
+    absent = [forbidden, refusal(404, "NotFound"), ok({"items": []})]
+    assert foreign_autoscalers(KubeClient(Scripted(absent))).unread == ""
 
 
 def test_a_scale_is_patched_with_its_precondition() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.kernel.domain import ScheduleSpec
 from services.operator.autoscaler import ApprovalRule, Pause
 from services.operator.plan import Decision, Result, Situation, decide_action
-from services.scaler.plan import Advice, advise, past_tolerance
+from services.scaler.plan import Advice, Approved, advise, past_tolerance
 from tests.unit.scaler.examples import NOW, STEP, facts, spec, unseen_since
 
 
@@ -94,10 +94,49 @@ def test_advisory_and_auto_advise_the_decision(mode: str, result: str) -> None:
 
 @pytest.mark.parametrize(
     ("result", "expected"),
-    [("", 4), ("awaiting_approval", 4), ("conflict", 4), ("applied", 9), ("unchanged", 9)],
+    [
+        ("", 4),
+        ("awaiting_approval", 4),
+        ("rejected", 4),
+        ("conflict", 4),
+        ("delegated", 9),
+        ("applied", 9),
+        ("unchanged", 9),
+    ],
 )
 def test_approval_advises_what_was_approved(result: str, expected: int) -> None:
     assert advise(facts(9, 4, result, mode="Approval"), NOW).count == expected
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ("awaiting_approval", "held: decision 7 is not approved"),
+        ("rejected", "held: as told"),
+        ("conflict", "does not know that it follows Harmony"),
+    ],
+)
+def test_what_is_not_approved_is_held_and_says_why(result: str, words: str) -> None:
+    assert words in advise(facts(9, 4, result, mode="Approval"), NOW).reason
+
+
+@pytest.mark.parametrize("result", ["", "awaiting_approval", "rejected"])
+def test_an_approval_is_served_long_enough_to_be_seen(result: str) -> None:
+    """With a new decision each step, an HPA may have looked between the two only once."""
+    found = replace(facts(9, 4, result, mode="Approval"), approved=Approved(5, 6, NOW + 2 * STEP))
+    served = advise(found, NOW)
+    assert (served.count, served.valid_until) == (6, NOW + 2 * STEP)
+    assert served.reason == "decision 5, approved; decision 7 is not"
+    assert advise(found, NOW + 2 * STEP).count == 4
+    assert advise(replace(found, spec=spec(mode="Approval", max_replicas=5)), NOW).count == 5
+    held = replace(found, spec=spec(mode="Approval", scale_in_only=True))
+    assert advise(held, NOW).count == 4
+
+
+@pytest.mark.parametrize("result", ["delegated", "unchanged", "paused"])
+def test_a_newer_decision_that_is_settled_goes_before_an_approval(result: str) -> None:
+    found = replace(facts(9, 4, result, mode="Approval"), approved=Approved(5, 6, NOW + 2 * STEP))
+    assert advise(found, NOW).count == (4 if result == "paused" else 9)
 
 
 @pytest.mark.parametrize("result", ["failed", "target_missing", "paused"])
@@ -145,6 +184,7 @@ counts = st.integers(0, 25)
     freeze=st.sampled_from([None, "ScaleDown", "Both"]),
     approved=st.booleans(),
     auto=st.integers(0, 3),
+    follower=st.sampled_from(["", "ScaledObject/llama"]),
     mode=st.sampled_from(["Auto", "Approval"]),
 )
 def test_it_is_the_operators_rule(
@@ -155,6 +195,7 @@ def test_it_is_the_operators_rule(
     freeze: Literal["ScaleDown", "Both"] | None,
     approved: bool,
     auto: int,
+    follower: str,
     mode: str,
 ) -> None:
     is_all, is_in, is_out = flags
@@ -170,11 +211,13 @@ def test_it_is_the_operators_rule(
         current,
         pause=Pause(is_all, is_in, is_out),
         approval=ApprovalRule(7 if approved else None, auto_replicas=auto),
+        follower=follower,
     )
     action = decide_action(decision, situation, NOW)
     found = facts(desired, current, str(action.result), mode=mode)
     advice = advise(replace(found, spec=ours), NOW)
-    followed = action.result in (Result.APPLIED, Result.UNCHANGED)
+    followed = action.result in (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
+    assert action.is_patch <= (not follower)
     assert advice.count == (action.to_replicas if followed else current)
 
 
