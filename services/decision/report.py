@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 
@@ -33,6 +34,16 @@ def publish(
             telemetry.risk_target.labels(*labels).set(decision.risk_target)
         if decision.risk_after is not None:
             telemetry.risk_estimated.labels(*labels).set(decision.risk_after)
+
+
+def publish_freshness(
+    decided: Sequence[tuple[Member, Decision]], origin_at: datetime, stored_at: datetime
+) -> None:
+    """How long after the end of their step decisions were stored at `stored_at`."""
+    for member, _ in decided:
+        ended_at = origin_at + timedelta(seconds=member.step_s)
+        freshness_s = (stored_at - ended_at).total_seconds()
+        telemetry.decision_freshness_seconds.observe(max(0.0, freshness_s))
 
 
 def publish_trust(members: Mapping[int, Member], trust: Mapping[int, TrustInForce]) -> None:

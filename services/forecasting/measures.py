@@ -78,3 +78,11 @@ def measure(
         newest = max(rows, key=lambda row: row.origin_at)
         longest_s = max(row.step_s for row in rows)
         rungs.forget(newest.origin_at - timedelta(seconds=_KEPT_STEPS * longest_s))
+
+
+def measure_latency(rows: Sequence[ForecastRow], stored_at: datetime) -> None:
+    """How long after the end of their step forecasts were stored at `stored_at`."""
+    for row in rows:
+        ended_at = row.origin_at + timedelta(seconds=row.step_s)
+        latency_s = (stored_at - ended_at).total_seconds()
+        telemetry.forecast_latency_seconds.observe(max(0.0, latency_s))

@@ -14,7 +14,7 @@ from forecaster.calibration import calibrate, from_dicts
 from forecaster.config import WindowConfig
 from forecaster.ladder import LadderForecast
 from services.forecasting import repository
-from services.forecasting.measures import measure
+from services.forecasting.measures import measure, measure_latency
 from services.forecasting.model_store import ModelStore, Serving
 from services.forecasting.repository import Span
 from services.forecasting.translate import (
@@ -100,6 +100,8 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
         if _is_scoring_due(shard, origin_at, workloads[0].step_s, serving.config.window.horizon):
             work.send_after_commit(Job(FORECAST_SCORE))
     measure(workloads, rows, n_new)
+    if n_new:
+        measure_latency(rows, app.clock.now())
     return n_new
 
 

@@ -1,0 +1,281 @@
+"""Fleet: what is promised, what was measured, and what it costs."""
+
+# ruff: noqa: S608 - text for Grafana; what it puts in is escaped by Grafana
+from __future__ import annotations
+
+from deploy.grafana.source.parts import (
+    GREEN,
+    ORANGE,
+    RED,
+    STACKED,
+    Json,
+    Panel,
+    Prom,
+    Row,
+    Sql,
+    dashboard,
+)
+from deploy.grafana.source.shared import CHOSEN_NAMESPACES, FLEET_SCALINGS, NAMESPACES
+
+_GPUS = "(w.spec->>'gpus_per_replica')::int"
+_OUTCOMES = f"""
+FROM outcomes o JOIN workloads w ON w.id = o.workload_id
+WHERE $__timeFilter(o.step_at) AND {CHOSEN_NAMESPACES}
+"""
+_NEWEST_STATE = """
+CROSS JOIN LATERAL (SELECT ready_replicas, starting_replicas, spec_replicas FROM replica_states
+  WHERE workload_id = w.id AND $__timeFilter(observed_at) ORDER BY observed_at DESC LIMIT 1) s
+"""
+_NAMESPACE_SERIES = 'namespace=~"${namespace:regex}"'
+_LINK = (
+    "/d/harmony-workload?var-namespace=${__data.fields.namespace}"
+    "&var-workload=${__data.fields.workload}&${__url_time_range}"
+)
+
+HEAD = [
+    Panel(
+        "stat",
+        "Workloads",
+        "Active ones of the chosen namespaces",
+        [Sql(f"SELECT count(*) AS workloads FROM workloads w WHERE {CHOSEN_NAMESPACES}", "table")],
+        width=4,
+        height=4,
+    ),
+    Panel(
+        "stat",
+        "GPUs allocated",
+        "Bound to a node: starting or ready",
+        [
+            Sql(
+                f"""SELECT sum((s.ready_replicas + s.starting_replicas) * {_GPUS}) AS gpus
+                FROM workloads w {_NEWEST_STATE} WHERE {CHOSEN_NAMESPACES}""",
+                "table",
+            )
+        ],
+        width=5,
+        height=4,
+    ),
+    Panel(
+        "stat",
+        "Out of SLA",
+        "Measured share of time in the range; steps that were not measured are left out, not "
+        "counted as good. Compare with what each workload promises.",
+        [Sql(f"SELECT avg(o.violation_ratio) AS out_of_sla {_OUTCOMES}", "table")],
+        width=5,
+        height=4,
+        unit="percentunit",
+        decimals=2,
+        steps=[(None, GREEN), (0.01, ORANGE), (0.05, RED)],
+    ),
+    Panel(
+        "stat",
+        "Cost",
+        "Of the GPUs allocated in the range, at each workload's price",
+        [Sql(f"SELECT sum(o.cost_usd) AS cost {_OUTCOMES}", "table")],
+        width=5,
+        height=4,
+        unit="currencyUSD",
+    ),
+    Panel(
+        "stat",
+        "On a fallback",
+        "Workloads whose newest answer does not come from the model",
+        [
+            Sql(
+                f"""SELECT count(*) FILTER (WHERE d.rung <> 'forecast' OR f.rung <> 'model')
+                  AS on_fallback
+                FROM workloads w CROSS JOIN LATERAL (
+                  SELECT rung, forecast_id, origin_at FROM decisions
+                  WHERE workload_id = w.id AND $__timeFilter(origin_at)
+                  ORDER BY origin_at DESC, id DESC LIMIT 1) d
+                LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
+                WHERE {CHOSEN_NAMESPACES}""",
+                "table",
+            )
+        ],
+        width=5,
+        height=4,
+        steps=[(None, GREEN), (1, ORANGE)],
+    ),
+]
+
+TABLE = Panel(
+    "table",
+    "Workloads",
+    "Furthest over its promise first; a click on a name leads to its dashboard",
+    [
+        Sql(
+            f"""SELECT w.namespace, w.name AS workload, w.spec->>'mode' AS mode,
+              w.spec->>'gpu_type' AS gpu_type, s.ready_replicas AS ready,
+              s.spec_replicas AS current, d.desired_replicas AS desired,
+              d.risk_target AS promised, m.measured, d.risk_estimated AS estimated, f.rung,
+              d.reason, m.cost_usd AS cost
+            FROM workloads w
+            LEFT JOIN LATERAL (SELECT ready_replicas, spec_replicas FROM replica_states
+              WHERE workload_id = w.id AND $__timeFilter(observed_at)
+              ORDER BY observed_at DESC LIMIT 1) s ON true
+            LEFT JOIN LATERAL (SELECT desired_replicas, risk_target, risk_estimated, reason,
+                forecast_id, origin_at FROM decisions
+              WHERE workload_id = w.id AND $__timeFilter(origin_at)
+              ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true
+            LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
+            LEFT JOIN LATERAL (SELECT avg(violation_ratio) AS measured, sum(cost_usd) AS cost_usd
+              FROM outcomes WHERE workload_id = w.id AND $__timeFilter(step_at)) m ON true
+            WHERE {CHOSEN_NAMESPACES}
+            ORDER BY m.measured / d.risk_target DESC NULLS LAST, w.namespace, w.name""",
+            "table",
+        )
+    ],
+    width=24,
+    height=9,
+    overrides=[
+        ("/promised|measured|estimated/", "unit", "percentunit"),
+        ("/promised|measured|estimated/", "decimals", 2),
+        ("cost", "unit", "currencyUSD"),
+        ("workload", "links", [{"title": "Workload", "url": _LINK}]),
+    ],
+)
+
+COURSE = [
+    Panel(
+        "timeseries",
+        "GPUs allocated against needed",
+        "Needed: what would have held the demand of the step exactly",
+        [
+            Sql(
+                f"""SELECT o.step_at AS time, sum(o.needed_replicas * {_GPUS}) AS needed,
+                  sum(o.gpu_hours * 3600 / w.step_s) AS allocated
+                {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
+            )
+        ],
+        height=9,
+        overrides=[("needed", "custom.lineStyle", {"fill": "dash", "dash": [6, 4]})],
+    ),
+    Panel(
+        "timeseries",
+        "Out of SLA: measured against promised",
+        "Share of the fleet's time in each step",
+        [
+            Sql(
+                f"""SELECT o.step_at AS time, avg(o.violation_ratio) AS measured,
+                  avg((w.spec->'sla'->>'epsilon')::float8) AS promised
+                {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
+            )
+        ],
+        height=9,
+        unit="percentunit",
+        overrides=[("promised", "custom.lineStyle", {"fill": "dash", "dash": [6, 4]})],
+    ),
+    Panel(
+        "timeseries",
+        "Cost per hour by GPU type",
+        "Of the GPUs allocated, at each workload's price",
+        [
+            Sql(
+                f"""SELECT o.step_at AS time, w.spec->>'gpu_type' AS metric,
+                  sum(o.cost_usd) * 3600 / max(w.step_s) AS value
+                {_OUTCOMES} GROUP BY 1, 2 ORDER BY 1"""
+            )
+        ],
+        unit="currencyUSD",
+        custom=STACKED,
+    ),
+    Panel(
+        "table",
+        "GPU types",
+        "GPUs allocated now and the budget they share; no budget: no limit but the nodes",
+        [
+            Sql(
+                f"""SELECT w.spec->>'gpu_type' AS gpu_type, count(*) AS workloads,
+                  sum((s.ready_replicas + s.starting_replicas) * {_GPUS}) AS allocated,
+                  max(b.gpus) AS budget, max(b.source) AS source, max(b.reason) AS reason
+                FROM workloads w {_NEWEST_STATE}
+                LEFT JOIN gpu_budgets b ON b.gpu_type = w.spec->>'gpu_type'
+                WHERE {CHOSEN_NAMESPACES} GROUP BY 1 ORDER BY 1""",
+                "table",
+            )
+        ],
+    ),
+]
+
+EXPORTED = [
+    Row("As exported to Prometheus"),
+    Panel(
+        "timeseries",
+        "Error budget left, the five least",
+        "Share of the budget of each promise's window; at 0 Harmony decides most carefully",
+        [
+            Prom(
+                "bottomk(5, min by (namespace, workload) "
+                f"(harmony_sla_budget_remaining_ratio{{{_NAMESPACE_SERIES}}}))",
+                "{{namespace}}/{{workload}}",
+            )
+        ],
+        unit="percentunit",
+        steps=[(None, RED), (0.1, ORANGE), (0.5, GREEN)],
+    ),
+    Panel(
+        "timeseries",
+        "Replicas: in force and recommended",
+        "Recommended is what was decided last; they differ while a mode, a pause or a limit holds",
+        [
+            Prom(
+                "sum(max by (namespace, workload) "
+                f"(harmony_current_replicas{{{_NAMESPACE_SERIES}}}))",
+                "in force",
+            ),
+            Prom(
+                "sum(max by (namespace, workload) "
+                f"(harmony_recommended_replicas{{{_NAMESPACE_SERIES}}}))",
+                "recommended",
+            ),
+        ],
+        custom={"lineInterpolation": "stepAfter"},
+    ),
+    Panel(
+        "timeseries",
+        "GPUs in use by type",
+        "Rate of the GPU-hours counted as steps end",
+        [Prom("sum by (gpu_type) (rate(harmony_gpu_hours_total[1h])) * 3600", "{{gpu_type}}")],
+        width=8,
+    ),
+    Panel(
+        "timeseries",
+        "Oldest newest sample",
+        "Age of the newest sample, the five oldest; over 300 s an alert fires",
+        [
+            Prom(
+                "topk(5, max by (namespace, workload) "
+                f"(harmony_metrics_age_seconds{{{_NAMESPACE_SERIES}}}))",
+                "{{namespace}}/{{workload}}",
+            )
+        ],
+        width=8,
+        unit="s",
+        steps=[(None, GREEN), (300, RED)],
+    ),
+    Panel(
+        "timeseries",
+        "Paused",
+        "Workloads that nothing is applied to because of a pause or a freeze",
+        [
+            Prom(
+                "sum(max by (namespace, workload) "
+                f"(harmony_paused{{{_NAMESPACE_SERIES}}})) or vector(0)",
+                "paused",
+            )
+        ],
+        width=8,
+    ),
+]
+
+
+def make() -> Json:
+    """The dashboard."""
+    return dashboard(
+        "Fleet",
+        "All workloads: what is promised, what was measured, what it costs",
+        [*HEAD, TABLE, *COURSE, *EXPORTED],
+        [NAMESPACES],
+        [FLEET_SCALINGS],
+    )

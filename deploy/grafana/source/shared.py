@@ -1,0 +1,61 @@
+"""What several dashboards ask for in the same words."""
+
+# ruff: noqa: S608 - text for Grafana; what it puts in is escaped by Grafana
+from __future__ import annotations
+
+from deploy.grafana.source.parts import annotation, variable
+
+CHOSEN_NAMESPACES = "w.is_active AND w.namespace IN (${namespace:sqlstring})"
+CHOSEN_WORKLOADS = (
+    "w.is_active AND w.namespace IN (${namespace:sqlstring}) AND w.name IN (${workload:sqlstring})"
+)
+SERIES = 'namespace=~"${namespace:regex}",workload=~"${workload:regex}"'
+
+_NAMESPACES = "SELECT DISTINCT namespace FROM workloads WHERE is_active ORDER BY namespace"
+_WORKLOADS = """
+SELECT DISTINCT name FROM workloads
+WHERE is_active AND namespace IN (${namespace:sqlstring}) ORDER BY name
+"""
+
+NAMESPACES = variable("namespace", "Namespace", _NAMESPACES)
+WORKLOADS = variable("workload", "Workload", _WORKLOADS)
+NAMESPACE = variable("namespace", "Namespace", _NAMESPACES, is_multi=False)
+WORKLOAD = variable("workload", "Workload", _WORKLOADS, is_multi=False)
+
+SCALINGS = annotation(
+    "Decisions",
+    "#b85300",
+    f"""
+    SELECT d.decided_at AS time,
+      w.name || ': ' || d.current_replicas || ' → ' || d.desired_replicas || ', ' || d.reason
+        AS text,
+      d.direction AS tags
+    FROM decisions d JOIN workloads w ON w.id = d.workload_id
+    WHERE {CHOSEN_WORKLOADS} AND d.desired_replicas <> d.current_replicas
+      AND $__timeFilter(d.origin_at)
+    ORDER BY d.origin_at LIMIT 500
+    """,
+)
+FLEET_SCALINGS = annotation(
+    "Decisions",
+    "#b85300",
+    f"""
+    SELECT d.decided_at AS time,
+      w.name || ': ' || d.current_replicas || ' → ' || d.desired_replicas || ', ' || d.reason
+        AS text,
+      d.direction AS tags
+    FROM decisions d JOIN workloads w ON w.id = d.workload_id
+    WHERE {CHOSEN_NAMESPACES} AND $__timeFilter(d.origin_at)
+      AND abs(d.desired_replicas - d.current_replicas) >= greatest(2, 0.2 * d.current_replicas)
+    ORDER BY d.origin_at LIMIT 200
+    """,
+)
+PROMOTIONS = annotation(
+    "Models",
+    "#5794f2",
+    """
+    SELECT coalesce(m.promoted_at, m.created_at) AS time,
+      m.version || ' ' || m.status || ': ' || m.reason AS text, m.kind AS tags
+    FROM models m WHERE $__timeFilter(m.created_at) ORDER BY m.created_at LIMIT 100
+    """,
+)
