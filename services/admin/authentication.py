@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.admin.service import AdminDeps
 from services.kernel import telemetry
-from services.kernel.errors import Unauthorized
+from services.kernel.errors import Forbidden, Unauthorized
 from services.kernel.security import NOT_VALID, Principal
 from services.kernel.telemetry import get_logger
 
@@ -26,6 +26,9 @@ def identify(deps: AdminDeps, bearer: str | None, cookie: str | None, address: s
     except Unauthorized as error:
         note_refusal(error.reason, address)
         raise
+    except Forbidden:
+        note_refusal("no_role", address)
+        raise
 
 
 def log_in(deps: AdminDeps, token: str, address: str) -> Principal:
@@ -44,6 +47,8 @@ def log_in(deps: AdminDeps, token: str, address: str) -> Principal:
 def _identify(deps: AdminDeps, bearer: str | None, cookie: str | None) -> Principal:
     now = deps.wall.now()
     if bearer is not None:
+        if deps.oidc is not None and bearer.count(".") == 2:
+            return deps.oidc.verify(bearer, now)
         return deps.verifier.verify(bearer, now)
     if not cookie:
         raise Unauthorized(NOT_VALID)

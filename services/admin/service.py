@@ -21,6 +21,7 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput, NotFound
 from services.kernel.jobs import JobSender
 from services.kernel.security import KeyVerifier
+from services.kernel.security_oidc import OidcVerifier
 from services.kernel.settings import Settings
 
 MEASURED_WINDOW_S = 86400.0
@@ -39,6 +40,7 @@ class AdminDeps:
         verifier: API keys.
         sessions: Console sessions.
         sender: Where jobs go.
+        oidc: Tokens of the identity provider; None: there is none.
     """
 
     engine: Engine
@@ -49,6 +51,7 @@ class AdminDeps:
     verifier: KeyVerifier
     sessions: SessionStore
     sender: JobSender
+    oidc: OidcVerifier | None = None
 
 
 @dataclass(frozen=True, slots=True)

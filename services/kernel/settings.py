@@ -60,6 +60,9 @@ class Settings(BaseSettings):
 
     # ingest
     prometheus_url: str = Field("", description="Prometheus to pull from; empty: push only")
+    source_allow: str = Field(
+        "", description="Hosts and networks that may be pulled from; empty: any but this machine"
+    )
     prometheus_timeout_s: float = Field(10.0, gt=0, description="Time limit of one query")
     grace_s: float = Field(10.0, ge=0, description="How long a complete step waits for samples")
     late_s: float = Field(600.0, ge=0, description="How late a sample may still change its step")
@@ -124,6 +127,52 @@ class Settings(BaseSettings):
     ingest_port: int = Field(8081, ge=0, le=65535, description="Port of the push API")
     admin_key_file: Path | None = Field(None, description="File with the first admin API key")
     push_token: SecretStr | None = Field(None, description="Bearer token of the push API")
+
+    # tokens of an identity provider
+    oidc_issuer: str = Field("", description="OIDC issuer whose tokens are accepted; empty: none")
+    oidc_audience: str = Field("", description="Audience that a token must be meant for")
+    oidc_algorithms: str = Field("RS256,ES256", description="Signature algorithms accepted")
+    oidc_leeway_s: float = Field(
+        30.0, ge=0, le=300, description="Seconds by which the issuer's clock may differ"
+    )
+    oidc_jwks_ttl_s: float = Field(
+        3600.0, gt=0, description="Seconds until the issuer's keys are fetched again"
+    )
+    oidc_jwks_refetch_s: float = Field(
+        30.0, gt=0, description="Least seconds between fetches that unknown keys ask for"
+    )
+    oidc_name_claim: str = Field(
+        "email", description="Claim that names the caller in the audit log"
+    )
+    oidc_roles_claim: str = Field(
+        "groups", description="Claim that gives roles; dots go into objects"
+    )
+    oidc_role_map: str = Field(
+        "", description="JSON: value of that claim to role, role@namespace, or a list of them"
+    )
+
+    # limits of the admin API, and of both APIs where it says so
+    rate_per_s: float = Field(
+        200.0, ge=0, description="Requests per second of one credential; 0: no limit"
+    )
+    rate_burst: int = Field(400, ge=1, description="Requests of one credential at once")
+    address_rate_per_s: float = Field(
+        400.0, ge=0, description="Requests per second of one address (both APIs); 0: no limit"
+    )
+    address_rate_burst: int = Field(800, ge=1, description="Requests of one address at once")
+    auth_failures_per_min: int = Field(
+        60, ge=0, description="Wrong credentials of one address (both APIs); 0: no limit"
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1024, description="Bytes of one request's body")
+    trusted_proxies: str = Field(
+        "", description="Networks of proxies whose X-Forwarded-For and -Proto are believed"
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call the API from a browser; empty: none"
+    )
+    public_bind: bool = Field(
+        False, description="Serve beyond this machine although no key or token is configured"
+    )
 
     # telemetry
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level")

@@ -1,0 +1,184 @@
+"""The signing keys of an OIDC issuer: found through its discovery document, kept, fetched again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+import jwt
+import orjson
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from services.kernel.errors import Unavailable
+from services.kernel.telemetry import get_logger
+
+_FAMILIES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+_MIN_RSA_BITS = 2048
+_MAX_BYTES = 1_000_000
+_MAX_STALE_S = 86_400.0
+"""How old keys may become while the issuer cannot be reached."""
+
+
+class KeySource(Protocol):
+    """Finds the key that a token says it is signed with."""
+
+    def find(self, kid: object, algorithm: str) -> jwt.PyJWK | None:
+        """The key with this id that fits the algorithm; None: there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JwksTimes:
+    """When keys are fetched.
+
+    Attributes:
+        ttl_s: Age at which they are fetched again.
+        refetch_s: Least time between two fetches, whoever asks for them.
+        timeout_s: Time limit of each of a fetch's two requests.
+    """
+
+    ttl_s: float = 3600.0
+    refetch_s: float = 30.0
+    timeout_s: float = 5.0
+
+
+class JwksCache:
+    """Keys of one issuer. Safe to share between threads.
+
+    A key id that is not known asks for one fetch, and not more often than `refetch_s`: whoever
+    makes ids up cannot make this service call the issuer without end. An issuer that cannot be
+    reached leaves the keys there are in use for a day.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        times: JwksTimes | None = None,
+        *,
+        is_safe: Callable[[str], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Find keys of `issuer`.
+
+        Args:
+            issuer: Its URL, as tokens name it.
+            times: When to fetch.
+            is_safe: Whether keys may be fetched from a URL.
+            monotonic: Seconds that never go back.
+        """
+        self._issuer = issuer
+        self._times = times or JwksTimes()
+        self._is_safe = is_safe
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._keys: list[dict[str, Any]] = []
+        self._fetched_s: float | None = None
+        self._tried_s: float | None = None
+        self._client = httpx.Client(
+            timeout=self._times.timeout_s, follow_redirects=False, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def find(self, kid: object, algorithm: str) -> jwt.PyJWK | None:
+        """The key with this id that fits the algorithm; None: there is none.
+
+        Raises:
+            Unavailable: No keys could be fetched within a day.
+        """
+        if self._age_s() > self._times.ttl_s:
+            self._fetch()
+        if self._age_s() > max(_MAX_STALE_S, self._times.ttl_s):
+            raise Unavailable("the identity provider cannot be reached; try again shortly")
+        found = self._match(kid, algorithm)
+        if found is None and self._fetch():
+            found = self._match(kid, algorithm)
+        return found
+
+    def _age_s(self) -> float:
+        return float("inf") if self._fetched_s is None else self._monotonic() - self._fetched_s
+
+    def _match(self, kid: object, algorithm: str) -> jwt.PyJWK | None:
+        fitting = [key for key in self._keys if fits(key, algorithm)]
+        if kid is not None:
+            fitting = [key for key in fitting if key.get("kid") == kid]
+        # without an id only a key that cannot be mistaken for another
+        return to_public_key(fitting[0], algorithm) if len(fitting) == 1 else None
+
+    def _fetch(self) -> bool:
+        """Fetch the keys if it is time; False where it was not, or failed."""
+        with self._lock:
+            now_s = self._monotonic()
+            if self._tried_s is not None and now_s - self._tried_s < self._times.refetch_s:
+                return False
+            self._tried_s = now_s
+            try:
+                keys = self._download()
+            except (httpx.HTTPError, ValueError, TypeError) as error:
+                get_logger("oidc").warning("issuer_keys_not_fetched", error=str(error)[:300])
+                return False
+            self._keys, self._fetched_s = keys, now_s
+            return True
+
+    def _download(self) -> list[dict[str, Any]]:
+        document = self._get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if document.get("issuer") != self._issuer:
+            raise ValueError(f"discovery names another issuer: {document.get('issuer')!r:.200}")
+        url = document.get("jwks_uri")
+        if not isinstance(url, str) or not self._is_safe(url):
+            raise ValueError(f"discovery names no https:// jwks_uri: {url!r:.200}")
+        keys = self._get(url).get("keys")
+        if not isinstance(keys, list):
+            raise TypeError("the key set holds no list `keys`")
+        return [key for key in keys if isinstance(key, dict)]
+
+    def _get(self, url: str) -> dict[str, Any]:
+        with self._client.stream("GET", url, headers={"Accept": "application/json"}) as response:
+            body = b""
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    raise ValueError(f"{url}: more than {_MAX_BYTES} bytes")
+            if response.status_code != 200:
+                raise ValueError(f"{url}: status {response.status_code}; expected 200")
+        parsed = orjson.loads(body)
+        if not isinstance(parsed, dict):
+            raise TypeError(f"{url}: no JSON object")
+        return parsed
+
+
+def fits(key: dict[str, Any], algorithm: str) -> bool:
+    """Whether a key may verify signatures of `algorithm`: its type, curve and declared use."""
+    if key.get("kty") != _FAMILIES.get(algorithm[:2]) or "d" in key:
+        return False
+    if algorithm in _CURVES and key.get("crv") != _CURVES[algorithm]:
+        return False
+    operations = key.get("key_ops", ["verify"])
+    return (
+        key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) == algorithm
+        and isinstance(operations, list)
+        and "verify" in operations
+    )
+
+
+def to_public_key(key: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
+    """The key, ready to verify; None where it is malformed or too weak."""
+    try:
+        found = jwt.PyJWK(key, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        get_logger("oidc").warning(
+            "issuer_key_unusable", kid=key.get("kid"), error=str(error)[:200]
+        )
+        return None
+    if isinstance(found.key, RSAPublicKey) and found.key.key_size < _MIN_RSA_BITS:
+        get_logger("oidc").warning("issuer_key_too_weak", kid=key.get("kid"))
+        return None
+    return found
