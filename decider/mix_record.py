@@ -51,13 +51,14 @@ def with_mix(decision: Decision, workload: WorkloadInput, draft: Draft, mix: Mix
         mix.demand,
     )
     reason, binding = _reason(decision, record, limit)
-    granted = decision.guard_trace[-1].after
-    step = GuardStep("mix", granted, decision.final, record.detail)
+    *guards, fleet = decision.guard_trace
+    served = draft.guarded if verdict is not None and verdict.is_cut else decision.final
+    step = GuardStep("mix", draft.guarded, served, record.detail)
     return replace(
         decision,
         reason=reason,
         binding_constraint=binding,
-        guard_trace=(*decision.guard_trace, step),
+        guard_trace=(*guards, step, replace(fleet, before=served)),
         cost_delta_usd_per_hour=after - before,
         mix=record,
     )

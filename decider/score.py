@@ -53,7 +53,7 @@ class StepPrice:
     """What turns replicas into load, GPUs and dollars."""
 
     capacity_per_replica: float
-    gpus_per_replica: int
+    gpus_per_replica: float
     usd_per_gpu_hour: float
 
 

@@ -76,6 +76,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "Held: budget unreadable",
         "The GPU budget cannot be read, so nothing may be added.",
     ),
+    "rebalance_variants": (
+        "Another mix of GPU types",
+        "The capacity stays; other variants serve it at less cost or within the GPU budgets.",
+    ),
 }
 # The same where the rung below answers because the forecast's model does not pay.
 _DISTRUSTED = {
@@ -99,6 +103,7 @@ GUARDS = {
     "tolerance": "Worth a move?",
     "stabilisation": "Stabilisation window",
     "fleet": "GPU budget of the fleet",
+    "mix": "mix of variants",
 }
 BEST_RUNGS = {"model", "forecast"}
 _COUNTERFACTUALS = {

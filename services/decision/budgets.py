@@ -18,31 +18,23 @@ from sqlalchemy import Connection, RowMapping
 from decider import Decision
 from decider.fleet import PRICES
 from decider.types import Elsewhere, IntArray
-from services.decision import repository
+from services.decision import repository, repository_variants
+from services.decision.holdings import Holding, presumed
 from services.decision.inputs import Member, Prepared
+from services.decision.variant_budgets import (
+    MixedHoldings,
+    binding_type,
+    gpu_types_of,
+    granted_holdings,
+    lost_gpus,
+    mixed_holdings,
+)
 from services.kernel.settings import Settings
 
 ANY_TYPE = "*"
 """The row that stands for every type without one of its own."""
 N_NAMED = 10
 """Workloads that an explanation names at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One workload of a budgeted type.
-
-    Attributes:
-        held_replicas: What it runs or was granted, whichever is more.
-        demand: (Q,) counts that it would take at `decider.fleet.PRICES`; None: it stays as it is,
-            because it is not scaled automatically or has not been decided on for a while.
-    """
-
-    shard: int
-    gpu_type: str
-    gpus_per_replica: int
-    held_replicas: int
-    demand: IntArray | None = None
 
 
 @dataclass(slots=True)
@@ -52,18 +44,27 @@ class Ledger:
     Attributes:
         budgets: GPUs by type; None: could not be read; a type that is absent has no budget.
         holdings: Workloads of the types that have a readable budget, over all shards.
+        mixed: The same of workloads with variants, in GPUs, by workload id and type.
         claims: Rows of `gpu_claims` of what was decided.
+        variant_claims: Rows of `variant_claims`.
     """
 
     budgets: Mapping[str, int | None] = field(default_factory=dict)
     holdings: dict[int, Holding] = field(default_factory=dict)
+    mixed: MixedHoldings = field(default_factory=dict)
     claims: list[tuple[Any, ...]] = field(default_factory=list)
+    variant_claims: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def _of_type(self, gpu_type: str) -> list[tuple[int, Holding]]:
+        """Workload ids and holdings of a type."""
+        own = [(id_, h) for id_, h in self.holdings.items() if h.gpu_type == gpu_type]
+        return own + [(id_, h) for (id_, _), h in self.mixed.items() if h.gpu_type == gpu_type]
 
     def elsewhere(self, gpu_type: str, decided_now: Collection[int]) -> Elsewhere:
         """Holdings of a type but for those that are decided now; one part for each shard."""
         parts: dict[int, tuple[int, IntArray]] = {}
-        for id_, holding in self.holdings.items():
-            if holding.gpu_type != gpu_type or id_ in decided_now:
+        for id_, holding in self._of_type(gpu_type):
+            if id_ in decided_now:
                 continue
             held, demand = parts.get(holding.shard, (0, np.zeros(PRICES.size, dtype=np.int64)))
             own = holding.held_replicas if holding.demand is None else holding.demand
@@ -86,10 +87,9 @@ class Ledger:
         if budget is None:
             return None
         taken = np.zeros(PRICES.size, dtype=np.int64)
-        for holding in self.holdings.values():
-            if holding.gpu_type == gpu_type:
-                own = holding.held_replicas if holding.demand is None else holding.demand
-                taken += holding.gpus_per_replica * own
+        for _, holding in self._of_type(gpu_type):
+            own = holding.held_replicas if holding.demand is None else holding.demand
+            taken += holding.gpus_per_replica * own
         fits = taken <= budget
         return float(PRICES[int(np.argmax(fits))]) if fits.any() else math.inf
 
@@ -105,7 +105,7 @@ def open_ledger(
         members: The shard's workloads.
         now: Aware.
     """
-    types = sorted({m.spec.gpu_type for m in members})
+    types = sorted({name for m in members for name in gpu_types_of(m)})
     if not repository.load_budgets(connection, [*types, ANY_TYPE]):
         return Ledger()
     repository.lock_budgets(connection, types)
@@ -113,7 +113,13 @@ def open_ledger(
     budgets = to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
     known = [name for name, gpus in budgets.items() if gpus is not None]
     rows = repository.load_holdings(connection, known, settings.policy_version, now)
-    return Ledger(budgets, {int(r["id"]): to_holding(r, settings, now) for r in rows})
+    holdings = {int(r["id"]): to_holding(r, settings, now) for r in rows}
+    mixed: MixedHoldings = {}
+    for row in repository_variants.load_variant_holdings(
+        connection, known, settings.policy_version, now
+    ):
+        mixed |= mixed_holdings(row, known, settings, now)
+    return Ledger(budgets, holdings, mixed)
 
 
 def to_budgets(
@@ -145,7 +151,7 @@ def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
     demand = None
     oldest = now - timedelta(seconds=int(row["step_s"])) * settings.stale_after_steps
     if row["mode"] == "Auto" and row["claimed_at"] is None:
-        demand = _presumed(held, min(held, int(row["min_replicas"])))
+        demand = presumed(held, min(held, int(row["min_replicas"])))
     elif row["mode"] == "Auto" and row["claimed_at"] >= oldest:
         demand = np.array(row["demand_replicas"], dtype=np.int64)
     if demand is not None and demand.size != PRICES.size:
@@ -154,19 +160,10 @@ def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
     return Holding(int(row["shard"]), row["gpu_type"], gpus, held, demand)
 
 
-def _presumed(held: int, least: int) -> IntArray:
-    """What a workload that has never said so may take: from what it holds evenly to its minimum.
-
-    Were it taken to hold on whatever the price, the first shard to decide after a budget was set
-    too low would have to make all the room alone.
-    """
-    return np.floor(np.linspace(held, least, PRICES.size)).astype(np.int64)
-
-
 def with_budgets(prepared: Prepared, ledger: Ledger) -> Prepared:
     """The request with the budgets of its types and what is held elsewhere."""
     request = prepared.request
-    types = {w.hardware.gpu_type for w in request.workloads}
+    types = {name for member in prepared.members for name in gpu_types_of(member)}
     budgets = {name: gpus for name, gpus in ledger.budgets.items() if name in types}
     if not budgets:
         return prepared
@@ -182,6 +179,9 @@ def note_decisions(
 ) -> None:
     """Count what was granted, for the groups that are decided next and for other shards."""
     for member, decision in zip(prepared.members, decisions, strict=True):
+        granted, claims = granted_holdings(ledger.mixed, member, decision, now)
+        ledger.mixed |= granted
+        ledger.variant_claims += claims
         holding = ledger.holdings.get(member.id)
         if holding is None:
             continue
@@ -206,12 +206,14 @@ def explanations(
         ledger: Holdings after them, for the price over the whole fleet.
     """
     found: dict[str, dict[str, object]] = {}
+    known = sorted(prepared.request.gpu_budgets)
     for name, gpus in prepared.request.gpu_budgets.items():
         others = prepared.request.elsewhere.get(name)
         cut = [
-            _given_up(member, decision)
+            _given_up(member, decision, name)
             for member, decision in zip(prepared.members, decisions, strict=True)
-            if member.spec.gpu_type == name and decision.guard_trace[-1].before > decision.final
+            if binding_type(member, decision, known) == name
+            and decision.guard_trace[-1].before > decision.final
         ]
         cut.sort(key=lambda item: (-int(str(item["gpus"])), str(item["workload"])))
         price = ledger.price(name)
@@ -228,7 +230,7 @@ def explanations(
     return found
 
 
-def _given_up(member: Member, decision: Decision) -> dict[str, object]:
+def _given_up(member: Member, decision: Decision, gpu_type: str) -> dict[str, object]:
     wanted = decision.guard_trace[-1].before
     return {
         "workload": member.key,
@@ -236,5 +238,5 @@ def _given_up(member: Member, decision: Decision) -> dict[str, object]:
         "priority": member.spec.sla.priority_in_force,
         "wanted": wanted,
         "granted": decision.final,
-        "gpus": (wanted - decision.final) * member.spec.gpus_per_replica,
+        "gpus": lost_gpus(member, gpu_type, wanted - decision.final),
     }

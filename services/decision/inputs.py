@@ -14,6 +14,7 @@ from decider.capacity import capacity_draws
 from decider.lead_time import LeadTimeBelief, predictive_draws, update_belief
 from decider.types import FloatArray
 from services.decision import translate
+from services.decision.variants import VariantInput, variant_input
 from services.kernel.domain import WorkloadSpec
 
 N_DRAWS = 64
@@ -199,6 +200,9 @@ def workload_input(
 ) -> WorkloadInput:
     """Everything about one workload but its large arrays."""
     state, measured = replicas_of(member, rows, now)
+    mix = _variants_of(member, rows, now) if member.spec.variants else None
+    if mix is not None:
+        state, measured = mix.replicas, mix.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
     return WorkloadInput(
         workload=member.key,
@@ -215,7 +219,14 @@ def workload_input(
         is_model_trusted=trust.is_trusted,
         trust_reason=trust.reason,
         trailing_rule=trust.rule,
+        variants=None if mix is None else mix.variants,
     )
+
+
+def _variants_of(member: Member, rows: ShardRows, now: datetime) -> VariantInput:
+    states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
+    newest, last = (found[-1] if found else None for found in (states, earlier))
+    return variant_input(member.spec, newest, last, now)
 
 
 def replicas_of(member: Member, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:

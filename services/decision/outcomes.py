@@ -14,6 +14,7 @@ from decider.score import StepOutcome, StepPrice, score_step
 from services.decision import translate
 from services.decision.inputs import Member, ShardRows, scored_capacity
 from services.decision.timeline import ReplicaEvent, step_intervals
+from services.decision.variants import mix_price
 
 LOOKBACK_STEPS = 24
 
@@ -42,6 +43,8 @@ def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
         )
         for s in rows.states.get(member.id, ())
     ]
+    if member.spec.variants:
+        return events  # a change or a start of one variant is worth what the next snapshot says
     events += [
         ReplicaEvent(c["applied_at"].timestamp(), "scale", int(c["to_replicas"]))
         for c in rows.changes.get(member.id, ())
@@ -88,13 +91,29 @@ def finished_outcomes(
         if start_s in done:
             continue
         intervals = step_intervals(events, start_s, start_s + step_s)
-        outcome = score_step(demand.get(start_s), intervals, price)
+        outcome = score_step(
+            demand.get(start_s), intervals, _priced(member, rows, price, start_s + step_s)
+        )
         if outcome is None:
             continue
         outcomes[start_s] = outcome
         step_at = datetime.fromtimestamp(start_s, UTC)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
     return WorkloadOutcomes(tuple(made), outcomes)
+
+
+def _priced(member: Member, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
+    """What a replica holds and costs: with variants, by the mix that ran when the step ended."""
+    if not member.spec.variants:
+        return price
+    states = rows.states.get(member.id, ())
+    newest = next((s for s in reversed(states) if s["observed_at"].timestamp() < end_s), None)
+    mix = mix_price(member.spec, newest)
+    if mix is None:
+        return price
+    return replace(
+        price, gpus_per_replica=mix.gpus_per_replica, usd_per_gpu_hour=mix.usd_per_gpu_hour
+    )
 
 
 def learn(

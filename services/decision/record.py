@@ -14,6 +14,7 @@ from decider import DecideConfig, Decision
 from decider.explain import summary, to_dict
 from decider.replay import decision_bytes, to_bytes
 from services.decision.inputs import Prepared
+from services.decision.variants import to_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp)
         }
     if stamp.gpu_budget is not None:
         record["gpu_budget"] = dict(stamp.gpu_budget)
+    variants = to_column(decision)
     valid_s = decision.valid_until_s - now.timestamp()
     return (
         stamp.decision_id,
@@ -85,4 +87,5 @@ def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp)
         decision.cost_delta_usd_per_hour,
         orjson.dumps(record).decode(),
         inputs,
+        None if variants is None else orjson.dumps(variants).decode(),
     )

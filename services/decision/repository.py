@@ -16,7 +16,7 @@ DECISION_COLUMNS = (
     "id", "origin_at", "workload_id", "forecast_id", "policy_version", "decided_at",
     "valid_until", "current_replicas", "raw_replicas", "desired_replicas", "direction", "reason",
     "binding_constraint", "rung", "risk_target", "risk_estimated", "cost_delta_usd_per_h",
-    "explanation", "inputs",
+    "explanation", "inputs", "variants",
 )  # fmt: skip
 OUTCOME_COLUMNS = (
     "workload_id", "step_at", "decision_id", "demand", "ready_mean", "needed_replicas",
@@ -162,7 +162,7 @@ def load_recommendations(
 ) -> Sequence[RowMapping]:
     """Earlier decisions since a time, in time order."""
     statement = text(
-        "SELECT id, workload_id, origin_at, decided_at, raw_replicas, desired_replicas "
+        "SELECT id, workload_id, origin_at, decided_at, raw_replicas, desired_replicas, variants "
         "FROM decisions WHERE workload_id = ANY(:ids) AND origin_at >= :first "
         "ORDER BY workload_id, origin_at, id"
     )
@@ -216,7 +216,7 @@ def lock_budgets(connection: Connection, gpu_types: Sequence[str]) -> None:
 def load_holdings(
     connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
 ) -> Sequence[RowMapping]:
-    """Active workloads of GPU types over all shards: newest target, newest decision, claim."""
+    """Active workloads of one kind and of GPU types, over all shards: target, decision, claim."""
     if not gpu_types:
         return []
     fields = WorkloadSpec.model_fields
@@ -226,7 +226,8 @@ def load_holdings(
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
         "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
         "COALESCE((w.spec ->> 'min_replicas')::int, :min_replicas) AS min_replicas "
-        "FROM workloads w WHERE w.is_active) w "
+        "FROM workloads w WHERE w.is_active "
+        "AND COALESCE(jsonb_array_length(w.spec -> 'variants'), 0) = 0) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         "LEFT JOIN LATERAL (SELECT d.desired_replicas, d.valid_until FROM decisions d "

@@ -17,7 +17,13 @@ from decider import DecideConfig, Decision, RiskState
 from decider.explain import to_dict
 from decider.replay import decision_bytes
 from decider.replay import replay as replay_inputs
-from services.decision import budgets, repository, repository_trust, translate
+from services.decision import (
+    budgets,
+    repository,
+    repository_trust,
+    repository_variants,
+    translate,
+)
 from services.decision.inputs import (
     Member,
     ShardRows,
@@ -28,9 +34,15 @@ from services.decision.inputs import (
 )
 from services.decision.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes, learn
 from services.decision.record import Stamp, decision_row
-from services.decision.report import publish, publish_budgets, publish_trust
+from services.decision.report import (
+    publish,
+    publish_budgets,
+    publish_freshness,
+    publish_trust,
+)
 from services.decision.service_capacity import believed_capacity
 from services.decision.translate import TrustInForce
+from services.decision.variant_budgets import binding_type, gpu_types_of
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.errors import Conflict, NotFound
@@ -83,8 +95,9 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
         _remember(work.connection, rows, decided, now)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, rows.risk, decided)
+    publish_freshness(decided, origin_at, deps.clock.now())
     publish_trust(members, rows.trust)
-    publish_budgets(ledger, {member.spec.gpu_type for member in members.values()})
+    publish_budgets(ledger, {t for member in members.values() for t in gpu_types_of(member)})
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
@@ -195,12 +208,13 @@ def _decide(
         ids = next_ids(work.connection, "decisions_id_seq", len(decisions))
         for row, decision in enumerate(decisions):
             member = prepared.members[row]
-            gpu_budget = cuts.get(member.spec.gpu_type)
+            gpu_budget = cuts.get(binding_type(member, decision, sorted(cuts)))
             stamp = Stamp(ids[row], now, deps.settings.policy_version, deps.config, gpu_budget)
             stored.append(decision_row(prepared, row, decision, stamp))
             decided.append((member, decision))
     repository.store_decisions(work.connection, stored)
     repository.store_claims(work.connection, ledger.claims)
+    repository_variants.store_variant_claims(work.connection, ledger.variant_claims)
     return decided, ledger
 
 

@@ -121,8 +121,11 @@ def to_sla(spec: WorkloadSpec) -> Sla:
 
 
 def to_hardware(spec: WorkloadSpec) -> Hardware:
-    """GPUs and price."""
-    return Hardware(spec.gpu_type, spec.gpus_per_replica, spec.price_usd_per_gpu_hour)
+    """GPUs and price; with variants those of the first one, per reference replica."""
+    price = spec.price_usd_per_gpu_hour
+    if spec.variants:
+        price /= spec.variants[0].ratio(spec.capacity.per_replica)
+    return Hardware(spec.gpu_type, spec.gpus_per_replica, price)
 
 
 def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:

@@ -116,6 +116,7 @@ replica_states = Table(
     Column("pending_replicas", Integer, nullable=False),
     Column("start_ages_s", ARRAY(REAL), nullable=False),
     Column("schedulable_gpus", Integer, nullable=True),
+    Column("variants", JSONB, nullable=True),
     postgresql_partition_by=_partition_by("replica_states"),
 )
 
@@ -278,6 +279,15 @@ gpu_claims = Table(
     _at("claimed_at"),
 )
 
+variant_claims = Table(
+    "variant_claims",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("gpu_type", Text, primary_key=True),
+    Column("demand_gpus", ARRAY(Integer), nullable=False),
+    _at("claimed_at"),
+)
+
 decisions = Table(
     "decisions",
     metadata,
@@ -300,6 +310,7 @@ decisions = Table(
     Column("cost_delta_usd_per_h", Double, nullable=False),
     Column("explanation", JSONB, nullable=False),
     Column("inputs", LargeBinary, nullable=True),
+    Column("variants", JSONB, nullable=True),
     UniqueConstraint("forecast_id", "policy_version", "origin_at"),
     Index(None, "workload_id", "origin_at"),
     Index(None, "origin_at", "id"),

@@ -1,5 +1,6 @@
 """The services' shared language."""
 
+from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
     CapacitySpec,
@@ -22,6 +23,7 @@ __all__ = [
     "ScalingRules",
     "ScheduleSpec",
     "SlaSpec",
+    "VariantSpec",
     "WorkloadSpec",
     "class_priority",
 ]

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.kernel.domain.variants import VariantSpec, check_variants
+
 GpuType = Annotated[str, Field(min_length=1, max_length=63)]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 Mode = Literal["Advisory", "Approval", "Auto"]
@@ -179,6 +181,9 @@ class WorkloadSpec(_Spec):
         demand: Name of the demand indicator; must be one of `indicators`.
         paused: Nothing is applied while true; `scale_in_only`/`scale_out_only` are halves of it.
         paused_until: RFC 3339 time at which a pause ends by itself.
+        variants: Kinds of replicas that serve it together; none: there is one kind. With variants
+            `target`, `gpu_type`, `gpus_per_replica` and the price are those of the first one, and
+            all counts are in reference replicas: in units of `capacity.per_replica`.
     """
 
     target: str
@@ -202,6 +207,7 @@ class WorkloadSpec(_Spec):
     scale_in_only: bool = False
     scale_out_only: bool = False
     labels: dict[str, str] = {}
+    variants: tuple[VariantSpec, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> WorkloadSpec:
@@ -218,6 +224,7 @@ class WorkloadSpec(_Spec):
             raise ValueError(
                 f"demand={self.demand!r} must not be known ahead: it is what is forecast"
             )
+        check_variants(self.variants)
         if self.capacity.latency_indicator:
             _check_latency(self.capacity.latency_indicator, self)
         return self

@@ -87,7 +87,7 @@ class Bench:
                 "direction": "hold", "reason": "hold_within_risk", "binding_constraint": None,
                 "rung": "trailing_percentile" if is_shadow else "model", "risk_target": 0.05,
                 "risk_estimated": None if is_shadow else 0.01, "cost_delta_usd_per_h": 0.0,
-                "explanation": json.dumps(explanation), "inputs": None,
+                "explanation": json.dumps(explanation), "inputs": None, "variants": None,
             }  # fmt: skip
             decisions.append(tuple(row[name] for name in DECISION_COLUMNS))
             outcome = (workload, step_at, None, demand, 40.0, None, 0.0, 0.0, 10.0, 25.0, step_at)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decider.fleet import PRICES
-from services.decision.budgets import Holding, Ledger
+from services.decision.budgets import Ledger
+from services.decision.holdings import Holding
 from services.decision.report import publish_budgets
 from services.kernel.telemetry import REGISTRY
 

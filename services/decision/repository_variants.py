@@ -1,0 +1,58 @@
+"""SQL of workloads with variants: what they hold and would take of the GPU budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows
+from services.kernel.domain import WorkloadSpec
+
+
+def load_variant_holdings(
+    connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
+) -> Sequence[RowMapping]:
+    """Active workloads with a variant of one of the types, over all shards.
+
+    Each with the newest replicas and the newest decision of its variants, and with its claims: a
+    JSON object of `demand_gpus` and `claimed_at` by GPU type, NULL where it has none.
+    """
+    if not gpu_types:
+        return []
+    statement = text(
+        "SELECT w.id, w.shard, w.step_s, w.spec -> 'variants' AS kinds, "
+        "COALESCE(w.spec ->> 'mode', :mode) AS mode, r.variants AS seen, "
+        "d.variants AS decided, d.valid_until, c.claims "
+        "FROM workloads w "
+        "LEFT JOIN LATERAL (SELECT r.variants FROM replica_states r "
+        "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
+        "LEFT JOIN LATERAL (SELECT d.variants, d.valid_until FROM decisions d "
+        "  WHERE d.workload_id = w.id AND d.policy_version = :policy_version "
+        "  AND d.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
+        "  ORDER BY d.origin_at DESC, d.id DESC LIMIT 1) d ON true "
+        "LEFT JOIN LATERAL (SELECT jsonb_object_agg(c.gpu_type, jsonb_build_object("
+        "  'demand_gpus', c.demand_gpus, "
+        "  'claimed_s', extract(epoch FROM c.claimed_at))) AS claims "
+        "  FROM variant_claims c WHERE c.workload_id = w.id) c ON true "
+        "WHERE w.is_active AND jsonb_array_length(w.spec -> 'variants') > 0 "
+        "AND EXISTS (SELECT FROM jsonb_array_elements(w.spec -> 'variants') v "
+        "  WHERE v ->> 'gpu_type' = ANY(:gpu_types)) ORDER BY w.id"
+    )
+    given = {
+        "mode": WorkloadSpec.model_fields["mode"].default,
+        "gpu_types": list(gpu_types),
+        "policy_version": policy_version,
+        "now": now,
+    }
+    return connection.execute(statement, given).mappings().all()
+
+
+def store_variant_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store what workloads with variants would take of each type at each price."""
+    columns = ("workload_id", "gpu_type", "demand_gpus", "claimed_at")
+    key = ("workload_id", "gpu_type")
+    return copy_rows(connection, CopyTarget(schema.variant_claims, columns, "update", key), rows)

@@ -1,0 +1,159 @@
+"""Variants of a workload between rows and the decider's values; pure.
+
+A snapshot of a workload with variants tells each variant's replicas. Its totals are counted in
+reference replicas: as many as the mix is worth in full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from decider import Decision, ReplicaState, VariantSet, VariantState
+from decider.variant_types import whole
+from services.kernel.domain import VariantSpec, WorkloadSpec
+
+NOT_FOUND = "its target was not seen"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantInput:
+    """What a request says of the variants of one workload.
+
+    Attributes:
+        variants: Its variants.
+        replicas: Their totals in reference replicas.
+        is_measured: The replicas were seen; where they were not, nothing is changed.
+    """
+
+    variants: VariantSet
+    replicas: ReplicaState
+    is_measured: bool
+
+
+def variant_input(
+    spec: WorkloadSpec,
+    state: RowMapping | None,
+    earlier: RowMapping | None,
+    now: datetime,
+) -> VariantInput:
+    """Variants and totals of a workload that has variants.
+
+    Args:
+        spec: The workload.
+        state: Its newest snapshot; None: there is none.
+        earlier: Its newest decision, which stands in for a snapshot; None: there is none.
+        now: Aware.
+    """
+    seen: Mapping[str, Any] | None = None if state is None else state["variants"]
+    if state is None or seen is None:
+        known = {} if earlier is None else dict(desired_counts(earlier["variants"]))
+        states = tuple(
+            replace(to_state(spec, v, None), spec=known.get(v.name, v.min_replicas), held="")
+            for v in spec.variants
+        )
+        variants = VariantSet(states)
+        total = whole(variants.units(variants.current))
+        return VariantInput(variants, ReplicaState(total, total), False)
+    variants = VariantSet(tuple(to_state(spec, v, seen.get(v.name)) for v in spec.variants))
+    age_s = max(0.0, (now - state["observed_at"]).total_seconds())
+    return VariantInput(variants, _totals(variants, seen, age_s), True)
+
+
+def to_state(
+    spec: WorkloadSpec, variant: VariantSpec, seen: Mapping[str, Any] | None
+) -> VariantState:
+    """One variant; one whose target was not seen keeps what it has: nothing."""
+    ratio = variant.ratio(spec.capacity.per_replica)
+    most = variant.max_replicas
+    if most is None:
+        most = max(variant.min_replicas, math.ceil(spec.max_replicas / ratio - 1e-9))
+    found = seen or {}
+    return VariantState(
+        variant.name,
+        variant.gpu_type,
+        variant.gpus_per_replica,
+        ratio,
+        variant.price_usd_per_gpu_hour,
+        variant.min_replicas,
+        most,
+        int(found.get("spec", 0)),
+        int(found.get("pending", 0)),
+        found.get("schedulable_gpus"),
+        NOT_FOUND if seen is None else str(found.get("held") or ""),
+    )
+
+
+def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> ReplicaState:
+    """Reference replicas that run, serve, and are on their way, each start with its age."""
+    ready = 0.0
+    starting: list[tuple[float, float]] = []
+    pending: list[tuple[float, float]] = []
+    for variant in variants.states:
+        found = seen.get(variant.name) or {}
+        ready += int(found.get("ready", 0)) * variant.capacity_ratio
+        ages = [max(0.0, float(age)) + age_s for age in found.get("start_ages_s") or ()]
+        n_bound = max(0, len(ages) - int(found.get("pending", 0)))
+        starting += [(age, variant.capacity_ratio) for age in ages[:n_bound]]
+        pending += [(age, variant.capacity_ratio) for age in ages[n_bound:]]
+    bound, total = _unit_ages(starting, ready)
+    waiting, _ = _unit_ages(pending, total)
+    spec = whole(variants.units(variants.current))
+    return ReplicaState(spec, whole(ready), bound, waiting)
+
+
+def _unit_ages(
+    starts: Sequence[tuple[float, float]], before: float
+) -> tuple[tuple[float, ...], float]:
+    """Ages of the reference replicas that starts complete, oldest first, and the capacity then."""
+    ages: list[float] = []
+    total = before
+    for age, ratio in sorted(starts, reverse=True):
+        ages += [age] * (whole(total + ratio) - whole(total))
+        total += ratio
+    return tuple(ages), total
+
+
+def desired_counts(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, int]]:
+    """Name and count of each variant of a stored decision."""
+    return [(str(v["name"]), int(v["desired"])) for v in stored or ()]
+
+
+def to_column(decision: Decision) -> list[dict[str, object]] | None:
+    """What is stored in `decisions.variants`."""
+    if decision.mix is None:
+        return None
+    return [
+        {"name": c.name, "gpu_type": c.gpu_type, "current": c.current, "desired": c.desired}
+        for c in decision.mix.counts
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class MixPrice:
+    """GPUs and price of what a snapshot's replicas occupy, per counted reference replica."""
+
+    gpus_per_replica: float
+    usd_per_gpu_hour: float
+
+
+def mix_price(spec: WorkloadSpec, state: RowMapping | None) -> MixPrice | None:
+    """What a reference replica of the mix in a snapshot holds and costs; None: it is not known."""
+    seen = None if state is None else state["variants"]
+    if state is None or not seen:
+        return None
+    counted = int(state["ready_replicas"]) + int(state["starting_replicas"])
+    gpus = usd = 0.0
+    for variant in spec.variants:
+        found = seen.get(variant.name) or {}
+        bound = int(found.get("ready", 0)) + int(found.get("starting", 0))
+        gpus += bound * variant.gpus_per_replica
+        usd += bound * variant.gpus_per_replica * variant.price_usd_per_gpu_hour
+    if counted <= 0 or gpus <= 0:
+        return None
+    return MixPrice(gpus / counted, usd / gpus)
