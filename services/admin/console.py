@@ -297,7 +297,7 @@ def install(app: FastAPI) -> None:
     async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
         if _wants_page(request):
             return _error_page(request, error.http_status, error.message)
-        return http.problem(error.http_status, error.code, error.message)
+        return http.from_error(error)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

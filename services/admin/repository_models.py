@@ -18,10 +18,7 @@ _POSTERIOR = (
     "p.id, p.kind, p.scope, p.status, p.reason, p.n_observations, p.summary, p.diagnostics, "
     "p.fitted_at, w.namespace, w.name"
 )
-_OF_WORKLOAD = (
-    "FROM posteriors p LEFT JOIN workloads w ON p.scope LIKE 'workload:%' "
-    "AND w.id = CAST(substr(p.scope, 10) AS integer)"
-)
+_OF_WORKLOAD = "FROM posteriors p LEFT JOIN workloads w ON p.scope = 'workload:' || w.id"
 
 
 def load_models(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:

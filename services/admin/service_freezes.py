@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from services.admin import repository_controls as repository
-from services.admin.authority import check_object
+from services.admin.authority import NOT_ALLOWED, check_object
 from services.admin.schemas import Page
 from services.admin.schemas_controls import FreezeRequest, FreezeView
 from services.admin.service import AdminDeps, decode_cursor, encode_cursor, find_workload
 from services.admin.service_write import Answer, Caller, Change, perform
 from services.admin.translate_controls import to_freeze
-from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.security import FLEET, Principal, Role
 
 
@@ -63,8 +63,7 @@ def create_freeze(deps: AdminDeps, caller: Caller, body: FreezeRequest) -> Answe
         )
 
     def change(one: Change) -> Answer:
-        missing = f"namespace {body.namespace} does not exist"
-        one.require(Role.OPERATOR, body.namespace or FLEET, missing)
+        _require(one, body.namespace, f"namespace {body.namespace} does not exist")
         if body.workload is not None and body.namespace is not None:
             find_workload(one.connection, body.namespace, body.workload)
         values: dict[str, Any] = body.model_dump(exclude={"workload"}) | {
@@ -97,7 +96,7 @@ def lift_freeze(deps: AdminDeps, caller: Caller, freeze_id: int) -> Answer:
         row = repository.load_freeze(one.connection, freeze_id)
         if row is None:
             raise NotFound(missing)
-        one.require(Role.OPERATOR, row["namespace"] or FLEET, missing)
+        _require(one, row["namespace"], missing)
         if row["lifted_at"] is not None or row["until_at"] <= now:
             raise Conflict(f"freeze {freeze_id} has ended already")
         repository.lift_freeze(one.connection, freeze_id, now)
@@ -108,3 +107,11 @@ def lift_freeze(deps: AdminDeps, caller: Caller, freeze_id: int) -> Answer:
         return Answer(204, None)
 
     return perform(deps, caller, change)
+
+
+def _require(one: Change, namespace: str | None, missing: str) -> None:
+    """Refuse who is no operator there; that there is a fleet is no secret."""
+    if namespace is not None:
+        one.require(Role.OPERATOR, namespace, missing)
+    elif not one.caller.principal.may(Role.OPERATOR, FLEET):
+        raise Forbidden(NOT_ALLOWED)

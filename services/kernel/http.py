@@ -5,6 +5,7 @@ Source of the error format: RFC 9457, "Problem Details for HTTP APIs".
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -19,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from services.kernel import telemetry
-from services.kernel.errors import HarmonyError, InvalidInput
+from services.kernel.errors import HarmonyError, InvalidInput, TooManyRequests
 
 _Next = Callable[[Request], Awaitable[Response]]
 _PROBLEM = "application/problem+json"
@@ -46,6 +47,17 @@ def problem(
     if errors:
         body["errors"] = errors
     return JSONResponse(body, status_code=status, media_type=_PROBLEM)
+
+
+def from_error(error: HarmonyError) -> Response:
+    """The problem+json of an error; `Retry-After` where it says when to come back."""
+    found = None
+    if isinstance(error, InvalidInput) and error.pointer:
+        found = [{"pointer": error.pointer, "message": error.message}]
+    response = problem(error.http_status, error.code, error.message, found)
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return response
 
 
 def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
@@ -98,10 +110,7 @@ def _finding(item: Mapping[str, Any]) -> dict[str, str]:
 def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(HarmonyError)
     async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
-        found = None
-        if isinstance(error, InvalidInput) and error.pointer:
-            found = [{"pointer": error.pointer, "message": error.message}]
-        return problem(error.http_status, error.code, error.message, found)
+        return from_error(error)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
