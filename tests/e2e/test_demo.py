@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.lab.platform.embedded_servers import default_home
+from tests.e2e.conftest import ShortDemo
 
 pytestmark = pytest.mark.e2e
 
@@ -52,14 +53,9 @@ def harmony(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
     )
 
 
-def test_a_short_demo_keeps_the_chain_whole(home: Path, tmp_path: Path) -> None:
-    report, figures = tmp_path / "report.html", tmp_path / "figures.json"
-    arguments = ["--quick", "--no-serve", "--hours", "2", "--workloads", "3", "--port", "0"]
-    result = harmony(home, "demo", *arguments, "--report", str(report), "--json", str(figures))
-    assert result.returncode == 0, result.stderr + result.stdout
-    assert "no orphan, no duplicate" in result.stdout
-
-    found = json.loads(figures.read_text())
+def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
+    assert "no orphan, no duplicate" in short_demo.output.read_text()
+    found = json.loads(short_demo.figures.read_text())
     assert set(found["policies"]) == POLICIES
     assert found["simulated_hours"] == 2.0
     assert found["workloads"] == 3
@@ -76,10 +72,11 @@ def test_a_short_demo_keeps_the_chain_whole(home: Path, tmp_path: Path) -> None:
     assert measured == pytest.approx(own["violation_rate"], abs=0.02)
     oracle = found["policies"]["oracle"]
     assert oracle["gpu_hours"] <= min(p["gpu_hours"] for p in found["policies"].values()) * 1.05
-    page = report.read_text()
+    page = short_demo.report.read_text()
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert not leftovers(home)
+    assert short_demo.end() == 0, short_demo.output.read_text()
+    assert not leftovers(short_demo.home)
 
 
 def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> None:

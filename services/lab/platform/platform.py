@@ -123,8 +123,8 @@ def service_processes(settings: Settings) -> list[ProcessSpec]:
     env = process_env(settings)
     host = settings.host
     specs = [
-        ProcessSpec(name, _harmony("worker", "--queues", queues), env)
-        for name, queues in WORKERS.items()
+        ProcessSpec(name, _harmony("worker", "--queues", queues), env | _metrics(settings, number))
+        for number, (name, queues) in enumerate(WORKERS.items())
     ]
     specs.append(ProcessSpec("beat", _harmony("beat"), env))
     for name, port in (("ingest", settings.ingest_port), ("admin", settings.port)):
@@ -132,6 +132,12 @@ def service_processes(settings: Settings) -> list[ProcessSpec]:
         url = f"http://{host}:{port}/healthz"
         specs.append(ProcessSpec(name, module, env, is_ready=lambda url=url: answers(url)))  # type: ignore[misc]  # default binds the loop's value
     return specs
+
+
+def _metrics(settings: Settings, number: int) -> dict[str, str]:
+    """Workers of one machine serve their metrics on neighbouring ports."""
+    first = settings.worker_metrics_port
+    return {"HARMONY_WORKER_METRICS_PORT": str(first + number)} if first else {}
 
 
 def operator_process(settings: Settings, kubeconfig: Path | None) -> ProcessSpec:

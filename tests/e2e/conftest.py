@@ -1,0 +1,145 @@
+"""One short demo for all tests that look at what it leaves, and a Prometheus that scrapes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from services.lab.platform.embedded_servers import default_home
+from tests.contract.ingest.prometheus_world import running_prometheus
+
+HARMONY = [sys.executable, "-m", "services.cli"]
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "harmony.yml"
+N_HOURS, N_WORKLOADS = 2, 3
+_PATIENCE_S = 240
+_SCRAPES = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}"]
+scrape_configs:
+  - job_name: harmony
+    honor_labels: true
+    static_configs: [{{targets: {targets}}}]
+"""
+
+
+@dataclass
+class ShortDemo:
+    """A demo that has replayed its hours and serves until `end`.
+
+    Attributes:
+        home: Its data folder.
+        process: It.
+        output: What it prints.
+        report: Its report.
+        figures: Its scoreboard as JSON.
+        prometheus_url: A Prometheus that scrapes all its processes; empty where there is none.
+    """
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    output: Path
+    report: Path
+    figures: Path
+    prometheus_url: str = ""
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def database_url(self) -> str:
+        """Its database, while it serves."""
+        found: str = json.loads((self.home / "demo" / "running.json").read_text())["database_url"]
+        return found
+
+    def end(self) -> int:
+        """End it as Ctrl-C does; its status."""
+        self._stack.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(20)
+        return int(self.process.returncode)
+
+
+@pytest.fixture(scope="session")
+def short_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShortDemo]:
+    """Two hours of three services, replayed; started once for all tests."""
+    folder = tmp_path_factory.mktemp("demo")
+    home = folder if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
+    ports = _free_ports(5)
+    demo = _start(home, folder, ports)
+    try:
+        running = home / "demo" / "running.json"
+        _eventually(demo, running.exists, "the platform's start")
+        if shutil.which("prometheus") or os.environ.get("CI") == "true":
+            targets = [*ports, json.loads(running.read_text())["ingest_port"]]
+            demo.prometheus_url = demo._stack.enter_context(_scraping(folder, targets))
+        _eventually(demo, lambda: "Ctrl-C ends" in demo.output.read_text(), "the end of the replay")
+        yield demo
+    finally:
+        demo.end()
+        if home != folder:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _start(home: Path, folder: Path, ports: list[int]) -> ShortDemo:
+    api, operator, *workers = ports
+    report, figures, output = folder / "report.html", folder / "figures.json", folder / "out.txt"
+    options = ["--quick", "--hours", str(N_HOURS), "--workloads", str(N_WORKLOADS)]
+    options += ["--port", str(api), "--report", str(report), "--json", str(figures)]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
+    given = {
+        "HARMONY_HOME": str(home),
+        "HARMONY_OPERATOR_METRICS_PORT": str(operator),
+        "HARMONY_WORKER_METRICS_PORT": str(workers[0]),
+        "PYTHONUNBUFFERED": "1",
+        "COLUMNS": "160",
+    }
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [*HARMONY, "demo", *options], env=kept | given, stdout=stream, stderr=subprocess.STDOUT
+        )
+    return ShortDemo(home, process, output, report, figures)
+
+
+def _scraping(folder: Path, ports: list[int]):  # type: ignore[no-untyped-def]  # a context manager
+    targets = [f"127.0.0.1:{port}" for port in ports]
+    return running_prometheus(folder, _SCRAPES.format(rules=RULES, targets=json.dumps(targets)))
+
+
+def _eventually(demo: ShortDemo, ask: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not ask():
+        assert demo.process.poll() is None, demo.output.read_text()
+        assert time.monotonic() < deadline, f"never saw {what}: {demo.output.read_text()}"
+        time.sleep(0.2)  # another process's work cannot be awaited otherwise
+
+
+def _free_ports(n: int) -> list[int]:
+    """Two free ports, and `n - 2` neighbouring ones for the workers."""
+    for _ in range(50):
+        with ExitStack() as stack:
+            probes = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            first, *others = sorted(probe.getsockname()[1] for probe in probes)
+            neighbours = list(range(first + 1, first + 1 + n - 2))
+            if set(neighbours) & set(others) or not all(map(_is_free, neighbours)):
+                continue
+            return [*others, *neighbours]
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
