@@ -64,6 +64,13 @@ refits_requested_total = _counter("refits_requested_total", "Fits that drift ask
 model_adaptations_total = _counter(
     "model_adaptations_total", "Head updates of the model, by result", ("result",)
 )
+_SLO_S = (0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+forecast_latency_seconds = _histogram(
+    "forecast_latency_seconds", "From the end of a step to its stored forecast", (), _SLO_S
+)
+decision_freshness_seconds = _histogram(
+    "decision_freshness_seconds", "From the end of a step to its stored decision", (), _SLO_S
+)
 fallback_active = _gauge("fallback_active", "1 while a fallback rung answers", (*_WORKLOAD, "rung"))
 model_promotions_total = _counter("model_promotions_total", "Models fitted, by result", ("result",))
 decision_total = _counter("decision_total", "Decisions", ("direction", "reason"))
