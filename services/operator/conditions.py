@@ -120,6 +120,12 @@ def _target(facts: Facts) -> Finding:
     if situation.replicas is None:
         status = FALSE if situation.is_target_known else UNKNOWN
         return Finding("TargetResolved", status, situation.target_reason, situation.target_problem)
+    if situation.hung:
+        message = (
+            f"the roll-out of {target.label} hangs ({situation.hung}), so scaling in no longer "
+            "waits for it; look at the new pods, then finish it or `kubectl rollout undo` it"
+        )
+        return Finding("TargetResolved", TRUE, "RolloutHangs", message)
     return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
 
 

@@ -61,10 +61,13 @@ _NEEDED = {
     "MetricsFresh": ("MetricsUnavailable", "MetricsAvailable"),
 }
 """Conditions that are bad news while they do not hold."""
+_HANGS = "RolloutHangs"
 _SCARCE = ("QuotaExceeded", "InsufficientGPUs", "FailedCreate")
 
 
 def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
+    if new["reason"] == _HANGS and old.get("reason") != _HANGS:
+        return Notice("Warning", _HANGS, new["message"])
     if new["type"] in _NEEDED:
         return _loss(old, new)
     if new["type"] == "ScalingLimited":

@@ -59,6 +59,14 @@ class KnownScale:
     scale: Scale
 
 
+@dataclass(frozen=True, slots=True)
+class KnownRollout:
+    """What a target last said of its roll-out, and since when it has."""
+
+    said: str
+    since: datetime
+
+
 @dataclass(slots=True)
 class Watermark:
     """Up to which id all decisions have been seen.
@@ -87,6 +95,7 @@ class Memory:
         starts: Pods seen and not gone; None: to be read from the database.
         links: Owners by the uid of what they own, by kind of the latter.
         scales: Scales of targets of custom kinds, by the target's uid.
+        rollouts: Roll-outs under way, by the target's uid.
         newest: Newest decision of each workload; None: to be read from the database.
         states: Step and replicas of the newest stored snapshot of each workload.
         unwritten: Action rows whose transaction failed after the target was patched.
@@ -101,6 +110,7 @@ class Memory:
     starts: dict[str, KnownStart] | None = None
     links: dict[str, dict[str, Owner | None]] = field(default_factory=dict)
     scales: dict[str, KnownScale] = field(default_factory=dict)
+    rollouts: dict[str, KnownRollout] = field(default_factory=dict)
     newest: dict[int, Decision] | None = None
     states: dict[int, tuple[datetime, Replicas, int]] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
@@ -111,10 +121,13 @@ class Memory:
     budgets_read_at: datetime | None = None
 
     def forget(self) -> None:
-        """Read everything again at the next pass; what was done and not yet told is kept."""
-        unwritten, unreported = self.unwritten, self.unreported
+        """Read everything again at the next pass.
+
+        What was done and not yet told is kept, and what only time has shown.
+        """
+        unwritten, unreported, rollouts = self.unwritten, self.unreported, self.rollouts
         self.__init__()  # type: ignore[misc]  # a dataclass's own constructor resets all fields
-        self.unwritten, self.unreported = unwritten, unreported
+        self.unwritten, self.unreported, self.rollouts = unwritten, unreported, rollouts
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ class Situation:
         is_conflict_known: False when the other autoscalers could not be read.
         follower: Who scales the target as this autoscaler says; empty when nobody does.
         unread: Which other autoscalers are known by their HPAs only, and why; empty: none.
-        rollout: How far a roll-out of the target is; empty when none is under way.
+        rollout: How far a roll-out of the target is; empty when none is under way, or it hangs.
+        hung: How far a roll-out of the target came that hangs; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
         limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
     """
@@ -95,6 +96,7 @@ class Situation:
     follower: str = ""
     unread: str = ""
     rollout: str = ""
+    hung: str = ""
     failure: str = ""
     limit: str = ""
     pause: Pause = field(default_factory=Pause)

@@ -1,7 +1,8 @@
 """Whether a target is being rolled out, pure: what it says of itself in its status.
 
 While it is, some of its pods are of the old template and some of the new; taking replicas away
-then would take serving ones from under the roll-out, so scaling in waits.
+then would take serving ones from under the roll-out, so scaling in waits. It does not wait for one
+that hangs: that would keep idle GPUs until somebody notices.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
+STILL_S = 1800.0
+"""A roll-out that has said the same for this long hangs."""
 _IN_PROGRESS = {"NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated"}
 
 
 def rollout_of(resource: Object) -> str:
-    """What is under way, in words; empty when nothing is.
+    """What is under way, in words; empty when nothing is, or it ran out of time.
 
     Scaling alone is no roll-out: neither the revision nor `Progressing` moves with it.
     """
@@ -27,6 +30,8 @@ def rollout_of(resource: Object) -> str:
         return f"its controller has seen generation {seen} of {generation}"
     if kind == "StatefulSet":
         return _stateful(resource, status)
+    if overdue_of(resource):
+        return ""
     total, updated = status.get("replicas"), status.get("updatedReplicas", 0)
     says_updated = "updatedReplicas" in status or kind == "Deployment"
     if says_updated and isinstance(total, int) and isinstance(updated, int) and updated < total:
@@ -51,6 +56,17 @@ def _stateful(resource: Object, status: Object) -> str:
     wanted = max(0, int(status.get("replicas", 0)) - int(partition))
     updated = int(status.get("updatedReplicas", 0))
     return f"{updated} of {wanted} replicas are of the new revision" if updated < wanted else ""
+
+
+def overdue_of(resource: Object) -> str:
+    """How far a roll-out came that ran out of its own time, in words; empty when none did."""
+    status = resource.get("status") or {}
+    for condition in status.get("conditions") or ():
+        is_over = condition.get("reason") == "ProgressDeadlineExceeded"
+        if condition.get("type") == "Progressing" and is_over:
+            available, total = status.get("availableReplicas", 0), status.get("replicas", 0)
+            return f"{available} of {total} replicas are available when progressDeadlineSeconds end"
+    return ""
 
 
 def failure_of(resource: Object) -> str:

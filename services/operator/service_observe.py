@@ -112,6 +112,8 @@ def observe(deps: Deps) -> View:
     translated = _translate(deps, resources, classes)
     autoscalers = [entry.autoscaler for entry in translated]
     found = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))
+    uids = {state.uid for state in found.states.values()}
+    deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = _pods(deps, found.has_custom) if autoscalers else PodIndex()
     nodes = placement.to_nodes(kube.list_objects("Node")) if autoscalers else []
     return View(
@@ -239,6 +241,7 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         pause=autoscaler.pause,
         approval=autoscaler.approval,
         rollout="" if target is None else target.rollout,
+        hung="" if target is None else target.hung,
         failure="" if target is None else target.failure,
         limit="" if replicas is None else view.room(autoscaler, replicas)[1],
     )

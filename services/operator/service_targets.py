@@ -13,7 +13,8 @@ from services.operator import targets
 from services.operator.autoscaler import Target, TargetKey
 from services.operator.kube_discovery import WELL_KNOWN, ServedKind
 from services.operator.kube_http import KubeError
-from services.operator.memory import Deps, KnownScale
+from services.operator.memory import Deps, KnownRollout, KnownScale
+from services.operator.rollout import STILL_S
 from services.operator.targets import Object, Problem, TargetState
 
 log = structlog.get_logger("operator")
@@ -52,7 +53,22 @@ def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
             assert problem is not None, "the loop is empty without one"
             found.problems[target.key] = problem
     deps.memory.scales = {uid: s for uid, s in deps.memory.scales.items() if uid in seen}
+    _bound_rollouts(deps, found)
     return found
+
+
+def _bound_rollouts(deps: Deps, found: Targets) -> None:
+    """Tell roll-outs that hang from those that move; a new operator counts from its beginning."""
+    now, known = deps.clock.now(), deps.memory.rollouts
+    for key, state in found.states.items():
+        if not state.rollout:
+            known.pop(state.uid, None)
+            continue
+        before = known.get(state.uid)
+        if before is None or before.said != state.rollout:
+            before = known[state.uid] = KnownRollout(state.rollout, now)
+        if (now - before.since).total_seconds() >= STILL_S:
+            found.states[key] = targets.as_hung(state, before.since)
 
 
 def _find_kind(

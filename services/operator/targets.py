@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from services.operator.autoscaler import Target
 from services.operator.kube_discovery import ServedKind
 from services.operator.placement import Shape, gang_size, to_shape
-from services.operator.rollout import failure_of, rollout_of
+from services.operator.rollout import failure_of, overdue_of, rollout_of
 
 Object = Mapping[str, Any]
 
@@ -20,7 +21,8 @@ class TargetState:
 
     Attributes:
         selector: Which pods are its replicas, where ownership alone does not tell.
-        rollout: How far a roll-out is; empty when none is under way.
+        rollout: How far a roll-out is; empty when none is under way, or it hangs.
+        hung: How far a roll-out came that hangs, and why it is said to; empty when none does.
         failure: Why its pods cannot be created; empty when they can.
         gang_size: Pods of one replica.
         shape: What they need of a node; empty: not known.
@@ -34,6 +36,7 @@ class TargetState:
     failure: str = ""
     gang_size: int = 1
     shape: Shape = ()
+    hung: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,14 @@ def to_target_state(
         failure_of(resource),
         gang_size(resource),
         to_shape(resource),
+        overdue_of(resource),
+    )
+
+
+def as_hung(state: TargetState, since: datetime) -> TargetState:
+    """The state of a target whose roll-out has not moved since `since`."""
+    return replace(
+        state, rollout="", hung=f"{state.rollout}, as it has been since {since:%Y-%m-%dT%H:%M:%SZ}"
     )
 
 

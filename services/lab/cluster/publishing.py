@@ -33,6 +33,7 @@ from services.lab.cluster.resources import (
 )
 from services.lab.cluster.statuses import (
     deployment_status,
+    is_moving,
     refusal_of,
     revisions_of,
     set_status,
@@ -47,6 +48,16 @@ class Publisher:
         self._objects = objects
         self._store = objects.store
         self.engine = engine
+        self._moving: dict[int, Workload] = {}
+
+    def publish_overdue(self) -> None:
+        """Time has passed: say which roll-outs have run out of it."""
+        for workload in list(self._moving.values()):
+            self.publish_status(workload)
+
+    def settle(self, workload: Workload) -> None:
+        """A workload is gone: no roll-out of it can run out of time."""
+        self._moving.pop(id(workload), None)
 
     def write_replica_set(self, workload: Workload, group: Group, owner: Obj) -> None:
         """Store the ReplicaSet of a new revision."""
@@ -186,11 +197,14 @@ class Publisher:
                 status = with_failure(set_status(owner, count), group, owner, at)
                 self._objects.write_status(REPLICA_SETS, owner, status)
         obj = self._store.get(workload.rtype, workload.namespace, workload.name)
+        self._moving.pop(id(workload), None)
         if obj is None:
             return
         newest = workload.groups[-1]
         if workload.rtype is DEPLOYMENTS:
             status = with_failure(deployment_status(obj, counts, at), newest, obj, at)
+            if is_moving(status):
+                self._moving[id(workload)] = workload
         else:
             status = set_status(obj, counts[-1])
             if workload.rtype is STATEFUL_SETS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from services.lab.cluster.engine import ReplicaCounts
@@ -87,18 +88,42 @@ def deployment_status(obj: Obj, counts: Sequence[ReplicaCounts], at: str) -> Obj
             f"Deployment {'has' if is_available else 'does not have'} minimum availability.",
             at,
         ),
-        _condition(
-            old.get("Progressing"),
-            "Progressing",
-            True,
-            "NewReplicaSetAvailable" if is_complete else "ReplicaSetUpdated",
-            "ReplicaSet has successfully progressed."
-            if is_complete
-            else "ReplicaSet is progressing.",
-            at,
-        ),
+        _progress(obj, status, is_complete, at),
     ]
     return status
+
+
+def is_moving(status: Obj) -> bool:
+    """Whether a Deployment's roll-out is under way and may still run out of time."""
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    return bool(conditions["Progressing"]["reason"] == "ReplicaSetUpdated")
+
+
+def _progress(obj: Obj, status: Obj, is_complete: bool, at: str) -> Obj:
+    """The condition `Progressing`: it moves with the counts, and runs out of time without them."""
+    before = obj.get("status") or {}
+    known: dict[str, Obj] = {c["type"]: c for c in before.get("conditions") or ()}
+    old = known.get("Progressing")
+    if is_complete:
+        message = "ReplicaSet has successfully progressed."
+        return _condition(old, "Progressing", True, "NewReplicaSetAvailable", message, at)
+    moving = ("True", "ReplicaSetUpdated")
+    fresh = _condition(None, "Progressing", True, moving[1], "ReplicaSet is progressing.", at)
+    if old is None or old["reason"] == "NewReplicaSetAvailable" or _has_moved(before, status):
+        return fresh
+    waited = datetime.fromisoformat(at) - datetime.fromisoformat(old["lastUpdateTime"])
+    limit_s = obj["spec"].get("progressDeadlineSeconds", 600)
+    if (old["status"], old["reason"]) != moving or waited.total_seconds() <= limit_s:
+        return old
+    name = obj["metadata"]["name"]
+    message = f'ReplicaSet of Deployment "{name}" has timed out progressing.'
+    return _condition(old, "Progressing", False, "ProgressDeadlineExceeded", message, at)
+
+
+def _has_moved(before: Obj, after: Obj) -> bool:
+    counts = ("updatedReplicas", "readyReplicas", "availableReplicas")
+    left = [s.get("replicas", 0) - s.get("updatedReplicas", 0) for s in (before, after)]
+    return left[1] < left[0] or any(after.get(c, 0) > before.get(c, 0) for c in counts)
 
 
 def _condition(

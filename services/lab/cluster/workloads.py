@@ -61,6 +61,7 @@ class Workloads:
                 break
             self._publish(self.engine.advance(due_s))
         self._publish(self.engine.advance(to_s))
+        self._publisher.publish_overdue()
 
     def _is_rolling(self) -> bool:
         return any(
@@ -116,6 +117,7 @@ class Workloads:
             lost = self._workloads.pop(key, None)
             self._refused.pop(key, None)
             if lost is not None:
+                self._publisher.settle(lost)
                 for group in lost.groups:
                     self._drop(lost, group)
         else:

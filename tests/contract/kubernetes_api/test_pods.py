@@ -186,6 +186,32 @@ def test_26_a_new_template_rolls_out_within_its_limits(cluster: ClusterUnderTest
     cluster.do("DELETE", path)
 
 
+def test_26_a_roll_out_that_does_not_move_runs_out_of_time(cluster: ClusterUnderTest) -> None:
+    free_gpus(cluster)
+    name, path = cluster.name("p"), ""
+    body = gpu_deployment(cluster, name, 2)
+    body["spec"]["progressDeadlineSeconds"] = 6
+    cluster.do("POST", cluster.apps("deployments"), body)
+    path = cluster.apps("deployments", name)
+
+    def progress() -> tuple[str, str]:
+        conditions = cluster.do("GET", path)["status"].get("conditions") or ()
+        return next((c["status"], c["reason"]) for c in conditions if c["type"] == "Progressing")
+
+    cluster.eventually(lambda: len(cluster.ready_pods(name)) == 2)
+    cluster.eventually(lambda: progress() == ("True", "NewReplicaSetAvailable"))
+    nowhere = {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}}}
+    cluster.do("PATCH", path, {"spec": nowhere}, media_type=STRATEGIC)
+    cluster.eventually(lambda: progress() == ("True", "ReplicaSetUpdated"))
+    cluster.eventually(lambda: progress() == ("False", "ProgressDeadlineExceeded"))
+    status = cluster.do("GET", path)["status"]
+    assert status["updatedReplicas"] < status["replicas"]
+    somewhere = {"template": {"spec": body["spec"]["template"]["spec"] | {"nodeSelector": None}}}
+    cluster.do("PATCH", path, {"spec": somewhere}, media_type=MERGE)
+    cluster.eventually(lambda: progress() == ("True", "NewReplicaSetAvailable"))
+    cluster.do("DELETE", path)
+
+
 def test_26_a_cordoned_node_takes_no_pod(cluster: ClusterUnderTest) -> None:
     if not cluster.is_lab:
         pytest.skip("the nodes of a real cluster are left alone")

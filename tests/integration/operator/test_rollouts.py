@@ -42,6 +42,62 @@ def test_a_roll_out_holds_scaling_in_until_it_ends(bench: Bench, kind: str) -> N
     assert bench.lab.replicas("llama", kind) == 2
 
 
+def hang(bench: Bench, kind: str) -> None:
+    """A new template whose pods never become ready."""
+    annotations = {"lab.harmony.dev/startup-median": "1000h"}
+    bench.lab.patch(paths(kind), {"spec": {"template": {"metadata": {"annotations": annotations}}}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "minutes", "words"),
+    [
+        ("Deployment", 11, "replicas are available when progressDeadlineSeconds end"),
+        ("StatefulSet", 31, "replicas are of the new revision, as it has been since 2026-"),
+    ],
+)
+def test_a_roll_out_that_hangs_holds_scaling_in_for_a_while_only(
+    bench: Bench, kind: str, minutes: int, words: str
+) -> None:
+    bench.lab.deploy("llama", replicas=4, kind=kind)
+    bench.lab.autoscale("llama", scaleTargetRef={"kind": kind, "name": "llama"})
+    bench.reconcile()
+    hang(bench, kind)
+    for _ in range(minutes - 2):
+        bench.step()
+    bench.decide("llama", 2)
+    bench.reconcile()
+    assert bench.results()[-1][2] == "paused"
+    bench.deps.memory.forget()  # as after a pass that failed: what time has shown is kept
+    for _ in range(3):
+        bench.step()
+    decision = bench.decide("llama", 2)
+    bench.reconcile()
+    assert bench.results()[-1] == (decision, 1, "applied")
+    resolved = bench.lab.condition("llama", "TargetResolved")
+    assert (resolved["status"], resolved["reason"]) == ("True", "RolloutHangs")
+    assert f"the roll-out of {kind}/llama hangs" in resolved["message"]
+    assert words in resolved["message"]
+    assert [e["reason"] for e in bench.lab.events()].count("RolloutHangs") == 1
+    assert bench.lab.condition("llama", "Ready")["status"] == "True"
+
+
+def test_a_roll_out_that_moves_slowly_is_waited_for(bench: Bench) -> None:
+    """One pod in 25 minutes: as long as it moves, it does not hang."""
+    bench.lab.deploy("llama", replicas=3, kind="StatefulSet")
+    target = {"kind": "StatefulSet", "name": "llama"}
+    bench.lab.autoscale("llama", scaleTargetRef=target)
+    bench.reconcile()
+    annotations = {"lab.harmony.dev/startup-median": "25m"}
+    template = {"metadata": {"annotations": annotations}}
+    bench.lab.patch(paths("StatefulSet"), {"spec": {"template": template}})
+    for _ in range(45):
+        bench.step()
+    bench.decide("llama", 2)
+    bench.reconcile()
+    assert bench.results()[-1][2] == "paused"
+    assert bench.lab.condition("llama", "TargetResolved")["reason"] == "TargetFound"
+
+
 def test_a_roll_out_does_not_hold_scaling_out(bench: Bench) -> None:
     bench.lab.deploy("llama", replicas=4)
     bench.lab.autoscale("llama")

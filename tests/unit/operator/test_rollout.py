@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.operator.rollout import failure_of, rollout_of
+from services.operator.rollout import failure_of, overdue_of, rollout_of
 
 
 def resource(kind: str, status: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -63,6 +63,21 @@ def test_roll_outs(kind: str, status: dict[str, Any], words: str) -> None:
     found = rollout_of(resource(kind, status))
     assert words in found
     assert bool(found) is bool(words)
+
+
+def test_a_roll_out_that_ran_out_of_time_is_told_apart() -> None:
+    conditions = progressing("ProgressDeadlineExceeded", "False")
+    status = {"replicas": 5, "updatedReplicas": 2, "availableReplicas": 3}
+    moving = resource("Deployment", status)
+    hung = resource("Deployment", status | {"conditions": conditions})
+    assert (rollout_of(moving), overdue_of(moving)) == (
+        "2 of 5 replicas are of the new revision",
+        "",
+    )
+    assert rollout_of(hung) == ""
+    assert "3 of 5 replicas are available" in overdue_of(hung)
+    failed = [{"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError"}]
+    assert overdue_of(resource("Deployment", status | {"conditions": failed})) == ""
 
 
 @pytest.mark.parametrize(
