@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from services.decision import service
 from services.decision.service import Deps
+from services.kernel import telemetry
 from services.kernel.db import schema
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, RecordingSender
@@ -57,6 +58,22 @@ def test_a_second_run_changes_nothing(deps: Deps) -> None:
 
     assert (again.n_decisions, again.n_outcomes) == (0, 0)
     assert decisions(deps.engine) == before
+
+
+def test_how_fresh_decisions_are_is_measured_once_for_each(deps: Deps) -> None:
+    one_workload(deps.engine)
+    name = "harmony_decision_freshness_seconds"
+
+    def measured() -> tuple[float, float]:
+        found = [telemetry.REGISTRY.get_sample_value(f"{name}_{end}") for end in ("count", "sum")]
+        return found[0] or 0.0, found[1] or 0.0
+
+    before = measured()
+    service.decide_shard(deps, 0, ORIGIN)
+    service.decide_shard(deps, 0, ORIGIN)
+    count, total = measured()
+    late_s = (NOW - ORIGIN - STEP).total_seconds()
+    assert (count - before[0], total - before[1]) == (1, pytest.approx(late_s))
 
 
 def test_the_operator_is_told_in_the_same_transaction(deps: Deps) -> None:

@@ -13,6 +13,7 @@ from services.forecasting import repository, service, service_fit, service_score
 from services.forecasting.deps import make_forecasting
 from services.forecasting.service import Forecasting
 from services.forecasting.translate import unpack_paths
+from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db.schema import indicators
 from services.kernel.db.session import CopyTarget, copy_rows
@@ -132,6 +133,15 @@ def test_every_workload_gets_a_row_and_the_decision_is_asked_once_committed(
     assert [(j.name, j.payload) for j in sender.sent] == [
         (DECIDE_SHARD, {"shard": 0, "at": ORIGIN.isoformat()})
     ]
+
+
+def test_how_late_forecasts_are_is_measured_once_for_each(app: Forecasting) -> None:
+    n_workloads = len(fill(app.engine))
+    name = "harmony_forecast_latency_seconds_count"
+    before = telemetry.REGISTRY.get_sample_value(name) or 0.0
+    service.forecast_shard(app, 0, ORIGIN)
+    service.forecast_shard(app, 0, ORIGIN)
+    assert telemetry.REGISTRY.get_sample_value(name) == before + n_workloads
 
 
 def test_scoring_is_asked_once_per_horizon(app: Forecasting, sender: RecordingSender) -> None:
