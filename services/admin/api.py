@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
 
 import redis
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from services.admin import (
@@ -23,6 +21,7 @@ from services.admin import (
     api_records,
     api_workloads,
     console,
+    edge_security,
     schemas,
 )
 from services.admin.api_auth import Deps
@@ -31,29 +30,7 @@ from services.admin.service import AdminDeps
 from services.kernel import http
 from services.kernel.db.migrations import current_revision, head_revision
 
-MAX_BODY_BYTES = 1_000_000
 _HERE = Path(__file__).parent
-_CSP = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-SECURITY_HEADERS = {
-    "Content-Security-Policy": _CSP,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 _DESCRIPTION = """\
 Scales GPU services on Kubernetes ahead of demand, under a stated risk.
 
@@ -72,7 +49,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
         redoc_url=None,
     )
     app.state.deps = deps
-    http.install(app, "admin", MAX_BODY_BYTES)
+    http.install(app, "admin", deps.settings.max_body_bytes)
     app.include_router(api_workloads.router)
     app.include_router(api_records.router)
     app.include_router(api_budgets.router)
@@ -83,27 +60,8 @@ def make_app(deps: AdminDeps) -> FastAPI:
     console.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     declare_needs(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.middleware("http")(_add_headers)
+    edge_security.install(app, deps)
     return app
-
-
-async def _add_headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.url.path.startswith("/static/"):
-        is_versioned = "v" in request.query_params
-        response.headers["Cache-Control"] = (
-            "public, max-age=31536000, immutable" if is_versioned else "no-cache"
-        )
-    else:
-        response.headers.setdefault("Cache-Control", "no-store")
-    if response.status_code == 401:
-        response.headers.setdefault("WWW-Authenticate", 'Bearer realm="harmony"')
-    return response
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,13 @@ from services.admin.service import AdminDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
 from services.kernel.security import NOT_VALID, Principal
+from services.kernel.security_http import limited_name
+from services.kernel.security_limits import failure_limit, principal_limit
+from services.kernel.security_oidc import OidcVerifier
 from services.kernel.telemetry import get_logger
+
+LOGIN_COST = 5.0
+"""A wrong key at the login form counts as this many wrong credentials."""
 
 
 def identify(deps: AdminDeps, bearer: str | None, cookie: str | None, address: str) -> Principal:
@@ -16,19 +22,24 @@ def identify(deps: AdminDeps, bearer: str | None, cookie: str | None, address: s
         deps: Dependencies.
         bearer: What the Authorization header holds; it wins.
         cookie: The session's token.
-        address: The client's, for the log.
+        address: The client's.
 
     Raises:
         Unauthorized: There is no valid credential; the message is the same whatever was wrong.
+        Forbidden: There is, but it allows nothing.
+        TooManyRequests: Too many wrong ones came from there, or too many requests with this one.
     """
     try:
-        return _identify(deps, bearer, cookie)
+        principal = _identify(deps, bearer, cookie, limited_name(address))
     except Unauthorized as error:
         note_refusal(error.reason, address)
         raise
     except Forbidden:
         note_refusal("no_role", address)
         raise
+    if deps.limiter is not None:
+        deps.limiter.take(principal_limit(deps.settings), principal.prefix)
+    return principal
 
 
 def log_in(deps: AdminDeps, token: str, address: str) -> Principal:
@@ -36,26 +47,56 @@ def log_in(deps: AdminDeps, token: str, address: str) -> Principal:
 
     Raises:
         Unauthorized: The key is not valid.
+        TooManyRequests: Too many wrong ones came from there.
     """
     try:
-        return deps.verifier.verify(token, deps.wall.now())
+        return _verify_key(deps, token, limited_name(address), LOGIN_COST)
     except Unauthorized as error:
         note_refusal(error.reason, address)
         raise
 
 
-def _identify(deps: AdminDeps, bearer: str | None, cookie: str | None) -> Principal:
+def _identify(deps: AdminDeps, bearer: str | None, cookie: str | None, who: str) -> Principal:
     now = deps.wall.now()
     if bearer is not None:
         if deps.oidc is not None and bearer.count(".") == 2:
-            return deps.oidc.verify(bearer, now)
-        return deps.verifier.verify(bearer, now)
+            return _verify_token(deps, deps.oidc, bearer, who)
+        return _verify_key(deps, bearer, who, 1.0)
     if not cookie:
         raise Unauthorized(NOT_VALID)
     prefix = deps.sessions.find(cookie)
     if prefix is None:
         raise Unauthorized(NOT_VALID, reason="unknown_session")
     return deps.verifier.verify_prefix(prefix, now)
+
+
+def _verify_key(deps: AdminDeps, token: str, who: str, cost: float) -> Principal:
+    """Verify a key; while too many wrong ones come from an address, no secret is hashed for it.
+
+    A key that was verified within the last minute goes on: one bad neighbour behind the same
+    address does not lock the others out.
+    """
+    now = deps.wall.now()
+    known = deps.verifier.recall(token, now)
+    if known is not None:
+        return known
+    if deps.limiter is None:
+        return deps.verifier.verify(token, now)
+    limit = failure_limit(deps.settings)
+    deps.limiter.take(limit, who, cost)  # taken before, so that requests at once count too
+    principal = deps.verifier.verify(token, now)
+    deps.limiter.give_back(limit, who, cost)
+    return principal
+
+
+def _verify_token(deps: AdminDeps, oidc: OidcVerifier, token: str, who: str) -> Principal:
+    """Verify a token; a signature costs little, so only wrong ones are counted."""
+    try:
+        return oidc.verify(token, deps.wall.now())
+    except Unauthorized:
+        if deps.limiter is not None:
+            deps.limiter.take(failure_limit(deps.settings), who)
+        raise
 
 
 def note_refusal(reason: str, address: str, actor: str = "") -> None:

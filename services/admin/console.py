@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import lru_cache
-from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, quote
@@ -296,15 +295,16 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HarmonyError)
     async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
         if _wants_page(request):
-            return _error_page(request, error.http_status, error.message)
+            page = _error_page(request, error.http_status, error.message)
+            page.headers.update(http.headers_of(error))
+            return page
         return http.from_error(error)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         if _wants_page(request):
             return _error_page(request, error.status_code, str(error.detail))
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return http.problem(error.status_code, code, str(error.detail))
+        return http.from_http_error(error)
 
 
 def _wants_page(request: Request) -> bool:

@@ -16,6 +16,7 @@ from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.security import KeyVerifier, ensure_first_key
+from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import make_verifier
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
@@ -43,6 +44,7 @@ def make_deps(settings: Settings) -> AdminDeps:
         sessions=SessionStore(client),
         sender=CelerySender(get_celery()),
         oidc=make_verifier(settings),
+        limiter=Limiter.connect("admin", settings.redis_url),
     )
 
 

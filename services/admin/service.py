@@ -21,6 +21,7 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput, NotFound
 from services.kernel.jobs import JobSender
 from services.kernel.security import KeyVerifier
+from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import OidcVerifier
 from services.kernel.settings import Settings
 
@@ -41,6 +42,7 @@ class AdminDeps:
         sessions: Console sessions.
         sender: Where jobs go.
         oidc: Tokens of the identity provider; None: there is none.
+        limiter: Counts requests; None: nobody does.
     """
 
     engine: Engine
@@ -52,6 +54,7 @@ class AdminDeps:
     sessions: SessionStore
     sender: JobSender
     oidc: OidcVerifier | None = None
+    limiter: Limiter | None = None
 
 
 @dataclass(frozen=True, slots=True)

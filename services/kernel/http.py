@@ -17,10 +17,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import OperationalError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
-from services.kernel.errors import HarmonyError, InvalidInput, TooManyRequests
+from services.kernel.errors import HarmonyError, InvalidInput, PayloadTooLarge, TooManyRequests
 
 _Next = Callable[[Request], Awaitable[Response]]
 _PROBLEM = "application/problem+json"
@@ -55,9 +57,55 @@ def from_error(error: HarmonyError) -> Response:
     if isinstance(error, InvalidInput) and error.pointer:
         found = [{"pointer": error.pointer, "message": error.message}]
     response = problem(error.http_status, error.code, error.message, found)
-    if isinstance(error, TooManyRequests):
-        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    response.headers.update(headers_of(error))
     return response
+
+
+def headers_of(error: HarmonyError) -> dict[str, str]:
+    """Headers that go with an error, on a page too."""
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    return {}
+
+
+def from_http_error(error: HTTPException) -> Response:
+    """The problem+json of an error of the framework: no such route or method, a body too large."""
+    is_too_large = error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    code = PayloadTooLarge.code if is_too_large else phrase
+    response = problem(error.status_code, code, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+class BodyLimit:
+    """Answers 413 to a body over the limit, whether its length is declared or not."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        said = f"body is over the limit of {self._max_bytes} bytes; send less at once"
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isascii() and declared.isdigit() and int(declared) > self._max_bytes:
+            await problem(413, "payload_too_large", said)(scope, receive, send)
+            return
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
+                raise HTTPException(413, said)  # which frameworks let through while they read
+            return message
+
+        await self._app(scope, counted, send)
 
 
 def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
@@ -66,19 +114,17 @@ def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
     Args:
         app: Application.
         name: Value of the `app` label of the HTTP metrics.
-        max_body_bytes: Requests that declare more are refused with 413.
+        max_body_bytes: Longer bodies are refused with 413.
     """
     _install_errors(app)
+    # innermost: what it raises must not pass a middleware that reads in a task of its own
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
 
     @app.middleware("http")
     async def observe(request: Request, call_next: _Next) -> Response:
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > max_body_bytes:
-            return problem(
-                413,
-                "payload_too_large",
-                f"body of {length} bytes is over the limit of {max_body_bytes}; send less at once",
-            )
+        if "\x00" in request.url.path or b"%00" in request.scope.get("query_string", b""):
+            # no text column can hold it, so it can be part of nothing that is asked for
+            return problem(422, "invalid_input", "the URL holds a NUL character; leave it out")
         started = time.perf_counter()
         response = await call_next(request)
         route = getattr(request.scope.get("route"), "path", "unmatched")
@@ -121,8 +167,7 @@ def _install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return problem(error.status_code, code, str(error.detail))
+        return from_http_error(error)
 
     @app.exception_handler(OperationalError)
     async def on_database(request: Request, error: OperationalError) -> Response:
