@@ -15,6 +15,7 @@ from services.admin import (
     api_auth_routes,
     api_budgets,
     api_controls,
+    api_forecasts,
     api_freezes,
     api_models,
     api_operations,
@@ -54,7 +55,14 @@ def make_app(deps: AdminDeps) -> FastAPI:
     app.include_router(api_records.router)
     app.include_router(api_budgets.router)
     app.include_router(api_auth_routes.router)
-    for module in (api_controls, api_freezes, api_approvals, api_models, api_operations):
+    for module in (
+        api_controls,
+        api_forecasts,
+        api_freezes,
+        api_approvals,
+        api_models,
+        api_operations,
+    ):
         app.include_router(module.router)
     _add_health(app)
     console.install(app)

@@ -8,6 +8,8 @@ from fastapi import APIRouter, Path
 
 from services.admin import service_budgets
 from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.api_workloads import Cursor, Limit
+from services.admin.schemas import Page
 from services.admin.schemas_budgets import BudgetView
 
 router = APIRouter(
@@ -16,12 +18,14 @@ router = APIRouter(
 
 
 @router.get("")
-def list_budgets(deps: Deps, principal: AsReader) -> list[BudgetView]:
+def list_budgets(
+    deps: Deps, principal: AsReader, limit: Limit = 50, cursor: Cursor = None
+) -> Page[BudgetView]:
     """GPU budgets: what is allowed, used, free, and who gave up most at the newest decisions.
 
     Sums are over the whole fleet; workloads are named in the caller's namespaces only.
     """
-    return service_budgets.list_budgets(deps, principal.namespaces())
+    return service_budgets.page_budgets(deps, principal.namespaces(), limit, cursor)
 
 
 @router.get("/{gpu_type}")

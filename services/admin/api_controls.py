@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 
 from services.admin import service_controls
 from services.admin.api_auth import PROBLEMS, Deps, Reader
 from services.admin.api_lists import WorkloadFilters
-from services.admin.api_workloads import Cursor, Limit
+from services.admin.api_workloads import Cursor, Limit, Name, Namespace
 from services.admin.api_write import (
     ETAG_HEADER,
     UPDATE_PROBLEMS,
@@ -30,8 +28,6 @@ from services.admin.schemas_controls import (
 )
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
-Namespace = Annotated[str, Path(max_length=63, examples=["prod"])]
-Name = Annotated[str, Path(max_length=253, examples=["llama-70b"])]
 _WORKLOAD = "/workloads/{namespace}/{name}"
 
 

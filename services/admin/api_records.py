@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from services.admin import schemas, service
 from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
-from services.admin.api_workloads import Cursor, FromAt, Limit, ToAt
+from services.admin.api_lists import Times, WorkloadFilters
+from services.admin.api_workloads import Cursor, Limit
 from services.admin.service import ListQuery
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
@@ -16,17 +17,17 @@ Id = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 def list_query(
-    principal: AsReader,
+    of: WorkloadFilters,
+    period: Times,
     workload: Annotated[
-        str | None, Query(max_length=300, description="namespace/name", examples=["prod/llama"])
+        str | None, Query(max_length=317, description="namespace/name", examples=["prod/llama"])
     ] = None,
-    from_at: FromAt = None,
-    to_at: ToAt = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> ListQuery:
     """Filters that the lists share; without times the whole history, newest first."""
-    return ListQuery(workload, from_at, to_at, cursor, limit, principal.namespaces())
+    visible = of["namespaces"]
+    return ListQuery(workload, period["from_at"], period["to_at"], cursor, limit, visible, of)
 
 
 Filters = Annotated[ListQuery, Depends(list_query)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime
 
 from services.admin import schemas, service, service_series
-from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
-from services.admin.authority import check_visible
+from services.admin.api_auth import PROBLEMS, Deps, Reader
+from services.admin.api_lists import WorkloadFilters
 from services.admin.service import AdminDeps
 from services.admin.service_series import AheadQuery
 from services.kernel.errors import InvalidInput
@@ -20,6 +20,8 @@ router = APIRouter(
 )
 _MAX_WINDOW_STEPS = 20_000
 
+Namespace = Annotated[str, Path(max_length=63, examples=["prod"])]
+Name = Annotated[str, Path(max_length=253, examples=["llama-70b"])]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items per page")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of a page")]
 FromAt = Annotated[
@@ -51,22 +53,17 @@ def window(
 @router.get("")
 def list_workloads(
     deps: Deps,
-    principal: AsReader,
-    namespace: Annotated[str | None, Query(max_length=63)] = None,
+    filters: WorkloadFilters,
     search: Annotated[str | None, Query(max_length=200, description="Part of ns/name")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.Page[schemas.WorkloadView]:
     """Active workloads, each with its live state."""
-    visible = principal.namespaces()
-    if namespace is not None:
-        check_visible(visible, namespace)
-    filters = {"namespace": namespace, "search": search, "namespaces": visible}
-    return service.list_workloads(deps, filters, limit, cursor)
+    return service.list_workloads(deps, filters | {"search": search}, limit, cursor)
 
 
 @router.get("/{namespace}/{name}")
-def get_workload(deps: Deps, namespace: str, name: str) -> schemas.WorkloadView:
+def get_workload(deps: Deps, namespace: Namespace, name: Name) -> schemas.WorkloadView:
     """One workload with its live state."""
     return service.get_workload(deps, namespace, name)
 
@@ -74,8 +71,8 @@ def get_workload(deps: Deps, namespace: str, name: str) -> schemas.WorkloadView:
 @router.get("/{namespace}/{name}/forecasts")
 def get_forecast(
     deps: Deps,
-    namespace: str,
-    name: str,
+    namespace: Namespace,
+    name: Name,
     origin_at: Annotated[
         AwareDatetime | None, Query(description="Origin of the forecast; default: the newest")
     ] = None,
@@ -98,8 +95,8 @@ def ahead_query(
 @router.get("/{namespace}/{name}/forecasts/ahead")
 def get_forecast_ahead(
     deps: Deps,
-    namespace: str,
-    name: str,
+    namespace: Namespace,
+    name: Name,
     query: Annotated[AheadQuery, Depends(ahead_query)],
     from_at: FromAt = None,
     to_at: ToAt = None,
@@ -112,8 +109,8 @@ def get_forecast_ahead(
 @router.get("/{namespace}/{name}/indicators")
 def get_indicators(
     deps: Deps,
-    namespace: str,
-    name: str,
+    namespace: Namespace,
+    name: Name,
     indicator: Annotated[
         list[str] | None, Query(max_length=64, description="Names; default: all")
     ] = None,
@@ -127,7 +124,7 @@ def get_indicators(
 
 @router.get("/{namespace}/{name}/allocation")
 def get_allocation(
-    deps: Deps, namespace: str, name: str, from_at: FromAt = None, to_at: ToAt = None
+    deps: Deps, namespace: Namespace, name: Name, from_at: FromAt = None, to_at: ToAt = None
 ) -> schemas.AllocationView:
     """Replicas over time: needed, decided, present."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
@@ -135,12 +132,12 @@ def get_allocation(
 
 
 @router.get("/{namespace}/{name}/quality")
-def get_quality(deps: Deps, namespace: str, name: str) -> list[schemas.QualityView]:
+def get_quality(deps: Deps, namespace: Namespace, name: Name) -> list[schemas.QualityView]:
     """Scores of the last week's forecasts, per model."""
     return service_series.get_quality(deps, (namespace, name))
 
 
 @router.get("/{namespace}/{name}/lead-times")
-def get_lead_times(deps: Deps, namespace: str, name: str) -> schemas.LeadTimeView:
+def get_lead_times(deps: Deps, namespace: Namespace, name: Name) -> schemas.LeadTimeView:
     """Measured lead times of the last week."""
     return service_series.get_lead_times(deps, (namespace, name))

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 
+from services.admin.repository_lists import Conditions
+
 _FLEET = """
 SELECT w.id, w.namespace, w.name, w.step_s, w.spec, w.spec_version, w.is_active, w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
@@ -102,30 +104,25 @@ def load_fleet(
     Args:
         connection: An open transaction.
         filters: Any of `namespace`, `name`, `search` (part of `namespace/name`), `after`
-            (namespace, name), `namespaces` (those that may be seen); only active workloads unless
-            `name` is given.
+            (namespace, name), `namespaces` (those that may be seen), `label`; only active
+            workloads unless `name` is given.
         limit: At most this many.
         now: Demand older than a day before this is not shown as current.
     """
-    where, values = ["true"], {"limit": limit, "now": now}
-    if filters.get("namespace") is not None:
-        where.append("w.namespace = :namespace")
-        values["namespace"] = filters["namespace"]
+    where = Conditions()
+    where.of_workloads(filters)
     if filters.get("name") is not None:
-        where.append("w.name = :name")
-        values["name"] = filters["name"]
+        where.add("w.name = :name", name=filters["name"])
     else:
-        where.append("w.is_active")
-    if filters.get("namespaces") is not None:
-        where.append("w.namespace = ANY(:namespaces)")
-        values["namespaces"] = sorted(filters["namespaces"])
+        where.add("w.is_active")
     if filters.get("search"):
-        where.append("position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0")
-        values["search"] = filters["search"]
-    if filters.get("after"):
-        where.append("(w.namespace, w.name) > (:after_namespace, :after_name)")
-        values["after_namespace"], values["after_name"] = filters["after"]
-    statement = f"{_FLEET} WHERE {' AND '.join(where)} ORDER BY w.namespace, w.name LIMIT :limit"
+        where.add(
+            "position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0",
+            search=filters["search"],
+        )
+    where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
+    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name LIMIT :limit"
+    values = where.values | {"limit": limit, "now": now}
     return list(connection.execute(text(statement), values).mappings())
 
 
@@ -223,8 +220,9 @@ def _window(
     if filters.get("to_at") is not None:
         where.append(f"{time_column} <= :to_at")
         values["to_at"] = filters["to_at"]
-    if filters.get("namespaces") is not None:
-        values["namespaces"] = sorted(filters["namespaces"])
+    of = Conditions()
+    of.of_workloads(filters)
+    values |= of.values | {"of_workloads": of.sql}
     if filters.get("after"):
         where.append(f"({time_column}, {id_column}) < (:after_at, :after_id)")
         values["after_at"], values["after_id"] = filters["after"]
@@ -236,9 +234,8 @@ def _newest(
 ) -> list[RowMapping]:
     """Run one of the list queries; the conditions are fixed fragments with bound values."""
     one = values["workload_id"] is not None
-    workload = "w.id = :workload_id" if one else "true"
-    if "namespaces" in values:
-        workload += " AND w.namespace = ANY(:namespaces)"
+    workload = ("w.id = :workload_id AND " if one else "") + values["of_workloads"]
     statement = query.format(where=" AND ".join(where), workload=workload)
-    bound = {name: value for name, value in values.items() if one or name != "workload_id"}
+    unbound = {"of_workloads"} | (set() if one else {"workload_id"})
+    bound = {name: value for name, value in values.items() if name not in unbound}
     return list(connection.execute(text(statement), bound).mappings())

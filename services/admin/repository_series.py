@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
+
+from services.admin.repository_lists import Conditions, page
 
 # Of several models' forecasts at one origin, the one that a decision was made from is shown.
 _LIVE_FIRST = (
@@ -45,6 +47,47 @@ def load_forecast(
     )
     values = {"workload_id": workload_id, "origin_at": origin_at}
     return connection.execute(statement, values).mappings().first()
+
+
+def load_forecasts_at(
+    connection: Connection, workload_id: int, origins: Sequence[datetime]
+) -> list[RowMapping]:
+    """The forecast at each of some origins, oldest first; an origin may have none."""
+    statement = text(
+        "SELECT DISTINCT ON (f.origin_at) f.id, f.origin_at, f.model_version, f.rung, f.reason, "  # noqa: S608
+        "f.step_s, f.n_horizon, f.quantile_levels, f.quantiles, f.created_at FROM forecasts f "
+        "WHERE f.workload_id = :workload_id AND f.origin_at = ANY(:origins) "
+        f"ORDER BY f.origin_at, {_LIVE_FIRST}"
+    ).bindparams(bindparam("origins", type_=ARRAY(TIMESTAMP(timezone=True))))
+    values = {"workload_id": workload_id, "origins": list(origins)}
+    return list(connection.execute(statement, values).mappings())
+
+
+def load_newest_origin(
+    connection: Connection, workload_id: int, until: datetime
+) -> datetime | None:
+    """The newest origin with a forecast, up to `until`."""
+    statement = text(
+        "SELECT max(origin_at) FROM forecasts WHERE workload_id = :workload_id "
+        "AND origin_at <= :until"
+    )
+    values = {"workload_id": workload_id, "until": until}
+    return connection.execute(statement, values).scalar()
+
+
+def load_origins(
+    connection: Connection, workload_id: int, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Forecasts without their quantiles, newest first; filters `from_at`, `to_at`, `after`."""
+    where = Conditions()
+    where.add("workload_id = :workload_id", workload_id=workload_id)
+    where.between("origin_at", filters)
+    where.after("(origin_at, id) < (:a0, :a1)", filters.get("after"))
+    select = (
+        "SELECT id, origin_at, model_version, rung, reason, step_s, n_horizon, created_at "
+        "FROM forecasts"
+    )
+    return page(connection, select, where, "origin_at DESC, id DESC", limit)
 
 
 def load_neighbour_origins(

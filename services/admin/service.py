@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -72,7 +72,9 @@ class Workload:
 class ListQuery:
     """Filters of the lists of decisions, actions and outcomes.
 
-    `namespaces` are those that may be seen; None: all.
+    Attributes:
+        namespaces: Those that may be seen; None: all.
+        of: Which workloads, by `namespace` and `label`.
     """
 
     workload: str | None = None
@@ -81,6 +83,7 @@ class ListQuery:
     cursor: str | None = None
     limit: int = 50
     namespaces: frozenset[str] | None = None
+    of: Mapping[str, Any] = field(default_factory=dict)
 
 
 def encode_cursor(*values: object) -> str:
@@ -225,7 +228,7 @@ def list_outcomes(deps: AdminDeps, query: ListQuery) -> schemas.Page[schemas.Out
 
 
 def _filters(connection: Connection, query: ListQuery) -> dict[str, Any]:
-    filters: dict[str, Any] = {"from_at": query.from_at, "to_at": query.to_at}
+    filters: dict[str, Any] = {"from_at": query.from_at, "to_at": query.to_at, **query.of}
     filters["namespaces"] = query.namespaces
     if query.workload is not None:
         namespace, slash, name = query.workload.partition("/")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from services.admin import repository_budgets as repository
+from services.admin.schemas import Page
 from services.admin.schemas_budgets import BudgetView
-from services.admin.service import AdminDeps
+from services.admin.service import AdminDeps, decode_cursor, encode_cursor
 from services.admin.translate_budgets import BudgetRows, to_budget
 from services.kernel.errors import NotFound
 
@@ -21,6 +22,19 @@ Visible = frozenset[str] | None
 def list_budgets(deps: AdminDeps, visible: Visible = None) -> list[BudgetView]:
     """All budgets, by GPU type."""
     return _views(deps, None, N_NAMED, visible)
+
+
+def page_budgets(
+    deps: AdminDeps, visible: Visible, limit: int, cursor: str | None
+) -> Page[BudgetView]:
+    """Budgets by GPU type, page by page; there are as many as GPU types, so all are loaded."""
+    after = decode_cursor(cursor, (str,))[0] if cursor else ""
+    rest = sorted(
+        (view for view in list_budgets(deps, visible) if view.gpu_type > after),
+        key=lambda view: view.gpu_type,
+    )
+    following = encode_cursor(rest[limit - 1].gpu_type) if len(rest) > limit else None
+    return Page[BudgetView](items=rest[:limit], next_cursor=following)
 
 
 def get_budget(deps: AdminDeps, gpu_type: str, visible: Visible = None) -> BudgetView:

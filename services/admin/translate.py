@@ -202,24 +202,27 @@ def to_forecast(
     neighbours: tuple[datetime | None, datetime | None],
 ) -> schemas.ForecastView:
     """A fan chart."""
-    step = timedelta(seconds=row["step_s"])
     return schemas.ForecastView(
-        id=row["id"],
-        origin_at=row["origin_at"],
         created_at=row["created_at"],
-        model_version=row["model_version"],
-        rung=row["rung"],
-        reason=row["reason"],
         step_s=row["step_s"],
         unit=demand_unit(spec),
         capacity_per_replica=spec.capacity.per_replica,
-        quantile_levels=[finite(level, 5) or 0.0 for level in row["quantile_levels"]],
-        step_at=[row["origin_at"] + step * (h + 1) for h in range(row["n_horizon"])],
-        quantiles=[[finite(value) for value in level] for level in row["quantiles"]],
         observed=observed,
         previous_origin_at=neighbours[0],
         next_origin_at=neighbours[1],
+        **fan_values(row),
     )
+
+
+def fan_values(row: RowMapping) -> dict[str, Any]:
+    """What a forecast says, as fields of a fan."""
+    step = timedelta(seconds=row["step_s"])
+    return {
+        **{name: row[name] for name in ("id", "origin_at", "model_version", "rung", "reason")},
+        "quantile_levels": [finite(level, 5) or 0.0 for level in row["quantile_levels"]],
+        "step_at": [row["origin_at"] + step * (h + 1) for h in range(row["n_horizon"])],
+        "quantiles": [[finite(value) for value in level] for level in row["quantiles"]],
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ def test_without_budgets_the_list_is_empty_and_one_is_not_found(
     viewer: AppClient, fleet: Fleet
 ) -> None:
     fleet.add("w", 4)
-    assert viewer.get("/v1/budgets").json() == []
+    assert viewer.get("/v1/budgets").json() == {"items": [], "next_cursor": None}
     answer = viewer.get("/v1/budgets/H100")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert "'H100' has no budget; GET /v1/budgets" in answer.json()["detail"]
@@ -135,7 +135,7 @@ def test_used_and_free_are_counted_in_gpus_over_the_active_workloads_of_the_type
         )
     fleet.budget("H100", 20)
     fleet.budget("L4", 40)
-    hopper, ada = viewer.get("/v1/budgets").json()
+    hopper, ada = viewer.get("/v1/budgets").json()["items"]
     assert (hopper["gpu_type"], hopper["gpus"], hopper["source"]) == ("H100", 20, "GPUBudget/b")
     assert (hopper["used_gpus"], hopper["free_gpus"], hopper["n_workloads"]) == (16, 4, 2)
     assert (ada["used_gpus"], ada["free_gpus"]) == (50, -10)  # exceeded
@@ -163,7 +163,7 @@ def test_a_stale_budget_and_one_that_cannot_be_read_are_told_apart(
     fleet.budget("H100", 20, age_s=3 * STEP_S)
     fleet.budget("A100", 20, age_s=3 * STEP_S + 1)
     fleet.budget("*", None, reason="the GPUBudgets cannot be listed")
-    unknown, ampere, hopper = viewer.get("/v1/budgets").json()
+    unknown, ampere, hopper = viewer.get("/v1/budgets").json()["items"]
     assert (hopper["is_stale"], ampere["is_stale"], unknown["is_stale"]) == (False, True, False)
     assert (unknown["gpu_type"], unknown["gpus"], unknown["free_gpus"]) == ("*", None, None)
     assert unknown["reason"] == "the GPUBudgets cannot be listed"
@@ -198,7 +198,7 @@ def test_the_list_names_those_that_gave_up_most(viewer: AppClient, fleet: Fleet)
     for n in range(12):
         fleet.decide(fleet.add(f"w{n:02}", 1), 2 + n, 1)
     fleet.budget("H100", 25)
-    (found,) = viewer.get("/v1/budgets").json()
+    (found,) = viewer.get("/v1/budgets").json()["items"]
     assert (found["n_cut"], len(found["gave_up"])) == (12, 10)
     assert [g["workload"] for g in found["gave_up"]][:2] == ["w11", "w10"]
     assert len(one(viewer)["gave_up"]) == 12

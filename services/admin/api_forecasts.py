@@ -1,0 +1,60 @@
+"""Routes of forecasts at several origins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
+
+from services.admin import service_fans
+from services.admin.api_auth import PROBLEMS, Deps, Reader
+from services.admin.api_lists import Times
+from services.admin.api_workloads import Cursor, Limit, Name, Namespace
+from services.admin.schemas import Page
+from services.admin.schemas_forecasts import FansView, OriginView
+from services.admin.service_fans import FansQuery
+
+router = APIRouter(
+    prefix="/v1/workloads/{namespace}/{name}/forecasts",
+    tags=["forecasts"],
+    responses=PROBLEMS,
+    dependencies=[Reader],
+)
+
+
+def fans_query(
+    origin_at: Annotated[
+        list[AwareDatetime] | None,
+        Query(max_length=48, description="Origins; default: `n_origins`, `every_steps` apart"),
+    ] = None,
+    n_origins: Annotated[int, Query(ge=1, le=48)] = 6,
+    every_steps: Annotated[int, Query(ge=1, le=2016)] = 12,
+    to_at: Annotated[
+        AwareDatetime | None, Query(description="No origin after it; default: the newest")
+    ] = None,
+    n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before")] = 48,
+) -> FansQuery:
+    """Which origins."""
+    return FansQuery(origin_at or (), n_origins, every_steps, to_at, n_context)
+
+
+@router.get("/fans")
+def get_fans(
+    deps: Deps, namespace: Namespace, name: Name, query: Annotated[FansQuery, Depends(fans_query)]
+) -> FansView:
+    """Fan-chart data at several origins, and the demand before, between and after them."""
+    return service_fans.get_fans(deps, (namespace, name), query)
+
+
+@router.get("/origins")
+def list_origins(
+    deps: Deps,
+    namespace: Namespace,
+    name: Name,
+    period: Times,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[OriginView]:
+    """Forecasts of a workload without their quantiles, newest first, by origin."""
+    return service_fans.list_origins(deps, (namespace, name), period, limit, cursor)
