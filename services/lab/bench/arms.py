@@ -81,6 +81,10 @@ def _uncalibrated() -> Arm:
     return ShippedArm(is_calibrated=False)
 
 
+def _unhedged() -> Arm:
+    return ShippedArm(is_hedged=False)
+
+
 def _ungated() -> Arm:
     return ShippedArm(has_gate=False)
 
@@ -98,9 +102,10 @@ def _simple(name: str | None) -> Callable[[], Arm]:
 
 
 ARMS: dict[str, ArmEntry] = {
-    "harmony": ArmEntry(ShippedArm, "the model, ensemble, quality gate, online calibration"),
+    "harmony": ArmEntry(ShippedArm, "the model, ensemble, quality gate, hedge, online calibration"),
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
-    "harmony_ungated": ArmEntry(_ungated, "the model and online calibration alone"),
+    "harmony_unhedged": ArmEntry(_unhedged, "the same without the hedge by the last value"),
+    "harmony_ungated": ArmEntry(_ungated, "the model, hedge and online calibration alone"),
     "model": ArmEntry(ModelArm, "networks and trees averaged: no gate, no calibration"),
     "network": ArmEntry(_network(), "the networks without the trees"),
     "trees": ArmEntry(_trees, "the trees of the model without its networks"),

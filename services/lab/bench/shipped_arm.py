@@ -1,9 +1,9 @@
-"""What the platform would have answered: network, ensemble, quality gate, online calibration.
+"""What the platform would have answered: model, ensemble, quality gate, hedge, calibration.
 
 The product judges on steps after its validation part. A benchmark has no such steps before the
 test, so validation is cut in two: the first half weighs the ensemble, the second holds the gate
-and starts the calibration. On the test part calibration learns from an outcome only once its whole
-horizon has passed.
+and starts hedge and calibration. On the test part those two learn from an outcome only once its
+whole horizon has passed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from forecaster.calibration_stream import calibrate_stream
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins
 from forecaster.ensemble import greedy_weights
+from forecaster.hedge import HedgeState, no_hedge_yet
+from forecaster.hedge_stream import hedge_stream
 from forecaster.quantiles import shift_paths
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, F32Array, Prediction, Tell
@@ -31,6 +33,8 @@ from services.lab.bench.task import BenchTask, Truth
 T = TypeVar("T", bound=np.generic)
 MODEL, ENSEMBLE = 0, 1
 """Candidates of the gate; the simple forecasters follow."""
+LAST_VALUE = 1 + list(POOLS).index("last_value")
+"""Place of the hedge's other expert among the members: the model, then the simple forecasters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,13 @@ class ShippedArm:
     Attributes:
         config: The network's configuration.
         has_gate: Whether a target may fall back to the ensemble or a simple forecaster.
+        is_hedged: Whether the last value is mixed in by what came of earlier forecasts.
         is_calibrated: Whether forecasts are corrected by what came of earlier ones.
     """
 
     config: ForecasterConfig | None = None
     has_gate: bool = True
+    is_hedged: bool = True
     is_calibrated: bool = True
 
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
@@ -63,14 +69,28 @@ class ShippedArm:
         if self.has_gate:
             weights = _weighed(task, origins, truth, members, is_first)
             choice = _gate(task, origins, truth, members, weights, ~is_first)
-        state = empty_state([str(cell) for cell in range(n_cells)], LEVELS)
-        fitted = FittedShipped(model, weights, choice, state if self.is_calibrated else None)
-        if not self.is_calibrated:
-            return fitted
+        names = [str(cell) for cell in range(n_cells)]
+        online = OnlineState(
+            no_hedge_yet(names) if self.is_hedged else None,
+            empty_state(names, LEVELS) if self.is_calibrated else None,
+        )
+        fitted = FittedShipped(model, weights, choice, online)
         held = origins.take(np.flatnonzero(~is_first))
-        raw = fitted.chosen([m[~is_first] for m in members], _cells(task, held))
-        _, started = _calibrated(task, held, raw, state)
+        _, started = fitted.issued(task, held, [m[~is_first] for m in members])
         return FittedShipped(model, weights, choice, started)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineState:
+    """What is learned from the outcomes of earlier forecasts.
+
+    Attributes:
+        hedge: Weights of the last value; None mixes nothing in.
+        calibration: Offsets of the quantiles; None leaves them as they are.
+    """
+
+    hedge: HedgeState | None
+    calibration: CalibrationState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +101,13 @@ class FittedShipped:
         model: The network.
         weights: (W * G, M) weights of the ensemble of network and simple forecasters.
         choice: (W * G,) the candidate that the gate chose.
-        state: Calibration at the end of validation; None leaves forecasts as they are.
+        online: Hedge and calibration at the end of validation.
     """
 
     model: FittedModel
     weights: npt.NDArray[np.float64]
     choice: npt.NDArray[np.int64]
-    state: CalibrationState | None
+    online: OnlineState
 
     @property
     def n_parameters(self) -> int:
@@ -106,15 +126,25 @@ class FittedShipped:
         ordered: F32Array = np.maximum.accumulate(found, axis=2)
         return ordered
 
+    def issued(
+        self, task: BenchTask, origins: Origins, members: Sequence[F32Array]
+    ) -> tuple[F32Array, OnlineState]:
+        """(B, G, Q, H) quantiles as they would have been issued, and what was learned in all."""
+        quantiles = self.chosen(members, _cells(task, origins))
+        hedge, calibration = self.online.hedge, self.online.calibration
+        if hedge is not None:
+            quantiles, hedge = _hedged(task, origins, (quantiles, members[LAST_VALUE]), hedge)
+        if calibration is not None:
+            quantiles, calibration = _calibrated(task, origins, quantiles, calibration)
+        return quantiles, OnlineState(hedge, calibration)
+
     def predict(
         self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
     ) -> Prediction:
         """See `Fitted`."""
         answer = self.model.predict(task, origins, n_paths, rng)
         members = [answer.quantiles, *_simple(task, origins, rng)]
-        quantiles = self.chosen(members, _cells(task, origins))
-        if self.state is not None:
-            quantiles, _ = _calibrated(task, origins, quantiles, self.state)
+        quantiles, _ = self.issued(task, origins, members)
         row = np.arange(origins.which.size)
         at = task.demand_target()[origins.which]
         assert answer.paths is not None
@@ -201,20 +231,44 @@ def _gate(
     return choice
 
 
+def _clock(task: BenchTask, origins: Origins) -> npt.NDArray[np.int64]:
+    """(B * G,) origin of every row's target, in steps of the clock that all workloads share."""
+    start = np.array([s.start_s // s.step_s for s in task.series])
+    steps = np.repeat(start[origins.which] + origins.position, task.targets.shape[1])
+    return np.asarray(steps, dtype=np.int64)
+
+
+def _hedged(
+    task: BenchTask, origins: Origins, experts: tuple[F32Array, F32Array], state: HedgeState
+) -> tuple[F32Array, HedgeState]:
+    """Hedge (B, G, Q, H) quantiles with those of the last value, in time order."""
+    truth = task.truth(origins)
+    shape = experts[0].shape
+    flat = (shape[0] * shape[1], *shape[2:])
+    issued, after = hedge_stream(
+        (experts[0].reshape(flat), experts[1].reshape(flat)),
+        truth.actual.reshape(flat[0], flat[2]),
+        truth.observed.reshape(flat[0], flat[2]),
+        _cells(task, origins).ravel(),
+        _clock(task, origins),
+        LEVELS,
+        state,
+    )
+    return issued.reshape(shape), after
+
+
 def _calibrated(
     task: BenchTask, origins: Origins, quantiles: F32Array, state: CalibrationState
 ) -> tuple[F32Array, CalibrationState]:
     """Calibrate (B, G, Q, H) quantiles in time order on the clock that all workloads share."""
     truth = task.truth(origins)
     n_rows, n_targets, n_levels, n_steps = quantiles.shape
-    start = np.array([s.start_s // s.step_s for s in task.series])
-    clock = np.repeat(start[origins.which] + origins.position, n_targets)
     issued, after = calibrate_stream(
         quantiles.reshape(n_rows * n_targets, n_levels, n_steps),
         truth.actual.reshape(n_rows * n_targets, n_steps),
         truth.observed.reshape(n_rows * n_targets, n_steps),
         _cells(task, origins).ravel(),
-        clock,
+        _clock(task, origins),
         n_steps,
         state,
     )

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
+from forecaster.hedge import no_hedge_yet
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, Prediction, Tell
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.shipped_arm import FittedShipped, ShippedArm
+from services.lab.bench.shipped_arm import FittedShipped, OnlineState, ShippedArm
 
 F32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
@@ -63,12 +64,14 @@ def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     """The shipped forecaster: trained on the training part, gated and calibrated as it would run.
 
     Forecasts begin in the middle of validation: the first half of it weighed the ensemble. From
-    there on calibration runs in time order and learns from an outcome once its horizon has passed.
+    there on hedge and calibration run in time order and learn from an outcome once its horizon has
+    passed.
     """
     fitted = ShippedArm().fit(task.forecast, seed, tell)
     assert isinstance(fitted, FittedShipped)
     names = [str(cell) for cell in range(task.forecast.targets.size)]
-    fitted = replace(fitted, state=empty_state(names, LEVELS))
+    online = OnlineState(no_hedge_yet(names), empty_state(names, LEVELS))
+    fitted = replace(fitted, online=online)
     origins = _origins(task)
     tell(f"forecasting {origins.which.size} windows")
     answer = fitted.predict(task.forecast, origins, N_PATHS, make_rng(seed, "bench", "decide"))
