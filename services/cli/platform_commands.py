@@ -116,6 +116,7 @@ def worker(
     from prometheus_client import start_http_server
 
     from services.kernel.telemetry import REGISTRY
+    from services.kernel.tracing_otel import configure_tracing
     from services.kernel.worker import make_celery
 
     settings = get_settings()
@@ -124,6 +125,7 @@ def worker(
     if settings.worker_metrics_port:
         # The solo pool runs tasks in this process, so that their metrics are here to be scraped.
         start_http_server(settings.worker_metrics_port, registry=REGISTRY)
+    configure_tracing(settings, f"worker-{served.replace(',', '-')}")
     app = make_celery(settings)
     app.set_default()
     app.worker_main(

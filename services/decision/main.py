@@ -7,6 +7,7 @@ import sys
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
+from services.kernel.tracing_otel import configure_tracing
 from services.kernel.worker import get_celery
 
 QUEUES = ("decide", "fit")
@@ -17,6 +18,7 @@ def main() -> int:
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
+        configure_tracing(settings, "worker-decision")
         app = get_celery()
     except HarmonyError as error:
         print(error.message, file=sys.stderr)

@@ -27,6 +27,7 @@ class Stamp:
         policy_version: Name of the policy.
         config: Its settings.
         gpu_budget: The budget of its GPU type and who gave up what; None: there is no budget.
+        trace: `traceparent` of the run that made it, for whoever applies it; empty: none.
     """
 
     decision_id: int
@@ -34,6 +35,7 @@ class Stamp:
     policy_version: str
     config: DecideConfig
     gpu_budget: Mapping[str, object] | None = None
+    trace: str = ""
 
 
 def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp) -> tuple[Any, ...]:
@@ -65,6 +67,8 @@ def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp)
         }
     if stamp.gpu_budget is not None:
         record["gpu_budget"] = dict(stamp.gpu_budget)
+    if stamp.trace:
+        record["trace"] = stamp.trace
     variants = to_column(decision)
     valid_s = decision.valid_until_s - now.timestamp()
     return (

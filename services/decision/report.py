@@ -13,6 +13,7 @@ from services.decision.inputs import Member
 from services.decision.outcomes import WorkloadOutcomes
 from services.decision.translate import TrustInForce
 from services.kernel import telemetry
+from services.kernel.telemetry import get_logger
 
 
 def publish(
@@ -80,3 +81,26 @@ def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState)
     budget = sla.epsilon * max(1.0, sla.window_s / member.step_s)
     left = max(0.0, 1.0 - risk.spent_steps / budget)
     telemetry.sla_budget_remaining_ratio.labels(*labels).set(left)
+
+
+def say(decided: Sequence[tuple[Member, Decision]], names: Sequence[tuple[int, int]]) -> None:
+    """A line for each decision; those that change nothing are of interest when debugging only.
+
+    Args:
+        decided: Decisions.
+        names: Ids of each and of its forecast.
+    """
+    log = get_logger("decision")
+    for (member, decision), (decision_id, forecast_id) in zip(decided, names, strict=True):
+        line = log.debug if decision.final == decision.current else log.info
+        line(
+            "decision",
+            workload_id=member.id,
+            namespace=member.namespace,
+            workload=member.name,
+            forecast_id=forecast_id,
+            decision_id=decision_id,
+            from_replicas=decision.current,
+            to_replicas=decision.final,
+            reason=str(decision.reason),
+        )

@@ -39,10 +39,12 @@ from services.decision.report import (
     publish_budgets,
     publish_freshness,
     publish_trust,
+    say,
 )
 from services.decision.service_capacity import believed_capacity
 from services.decision.translate import TrustInForce
 from services.decision.variant_budgets import binding_type, gpu_types_of
+from services.kernel import tracing
 from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.errors import Conflict, NotFound
@@ -91,11 +93,12 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
         )
-        decided, ledger = _decide(work, deps, members, forecasts, (rows, now))
+        decided, names, ledger = _decide(work, deps, members, forecasts, (rows, now))
         _remember(work.connection, rows, decided, now)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, rows.risk, decided)
     publish_freshness(decided, origin_at, deps.clock.now())
+    say(decided, names)
     publish_trust(members, rows.trust)
     publish_budgets(ledger, {t for member in members.values() for t in gpu_types_of(member)})
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
@@ -191,12 +194,19 @@ def _decide(
     members: Mapping[int, Member],
     forecasts: Sequence[RowMapping],
     given: tuple[ShardRows, datetime],
-) -> tuple[list[tuple[Member, Decision]], budgets.Ledger]:
-    """Decide and store; returns the decisions, and who holds what of the GPU budgets after them."""
+) -> tuple[list[tuple[Member, Decision]], list[tuple[int, int]], budgets.Ledger]:
+    """Decide and store.
+
+    Returns:
+        The decisions, the ids of each and of its forecast, and who holds what of the GPU budgets
+        after them.
+    """
     rows, now = given
     decided: list[tuple[Member, Decision]] = []
     stored: list[tuple[Any, ...]] = []
+    names: list[tuple[int, int]] = []
     ledger = budgets.open_ledger(work.connection, deps.settings, members.values(), now)
+    trace = tracing.to_headers().get(tracing.HEADER, "")
     for group in prepare(members, forecasts, rows, now):
         prepared = budgets.with_budgets(group, ledger)
         valid_for_s = deps.settings.decision_ttl_steps * prepared.request.step_s
@@ -209,13 +219,16 @@ def _decide(
         for row, decision in enumerate(decisions):
             member = prepared.members[row]
             gpu_budget = cuts.get(binding_type(member, decision, sorted(cuts)))
-            stamp = Stamp(ids[row], now, deps.settings.policy_version, deps.config, gpu_budget)
+            stamp = Stamp(
+                ids[row], now, deps.settings.policy_version, deps.config, gpu_budget, trace
+            )
             stored.append(decision_row(prepared, row, decision, stamp))
             decided.append((member, decision))
+            names.append((ids[row], int(prepared.forecasts[row]["id"])))
     repository.store_decisions(work.connection, stored)
     repository.store_claims(work.connection, ledger.claims)
     repository_variants.store_variant_claims(work.connection, ledger.variant_claims)
-    return decided, ledger
+    return decided, names, ledger
 
 
 def sweep(deps: Deps) -> int:

@@ -113,14 +113,14 @@ def indicator_pairs(workloads: Iterable[WorkloadRow]) -> list[tuple[int, str]]:
 
 def insert_forecasts(
     connection: Connection, rows: Sequence[ForecastRow], created_at: datetime
-) -> int:
-    """Store forecasts by COPY; those already there stay. Returns how many were new."""
+) -> tuple[int, list[int]]:
+    """Store forecasts by COPY; those already there stay. Returns how many were new, and the ids."""
     ids = next_ids(connection, "forecasts_id_seq", len(rows))
     target = CopyTarget(
         forecasts, FORECAST_COLUMNS, "nothing", ("workload_id", "origin_at", "model_version")
     )
     values = [(i, *_values(row), created_at) for i, row in zip(ids, rows, strict=True)]
-    return copy_rows(connection, target, values)
+    return copy_rows(connection, target, values), ids
 
 
 def _values(row: ForecastRow) -> tuple[Any, ...]:

@@ -38,6 +38,7 @@ from services.kernel.jobs import (
     shard_job,
 )
 from services.kernel.settings import Settings
+from services.kernel.telemetry import get_logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,29 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
             groups[workload.step_s].append(workload)
         for group in groups.values():
             rows += _forecast_group(app, work.connection, serving, group, origin_at, rng)
-        n_new = repository.insert_forecasts(work.connection, rows, app.clock.now())
+        n_new, ids = repository.insert_forecasts(work.connection, rows, app.clock.now())
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
         if _is_scoring_due(shard, origin_at, workloads[0].step_s, serving.config.window.horizon):
             work.send_after_commit(Job(FORECAST_SCORE))
     measure(workloads, rows, n_new)
     if n_new:
         measure_latency(rows, app.clock.now())
+        _say(rows, ids)
     return n_new
+
+
+def _say(rows: Sequence[ForecastRow], ids: Sequence[int]) -> None:
+    """A line for each forecast, by which its decision is found."""
+    log = get_logger("forecasting")
+    for row, forecast_id in zip(rows, ids, strict=True):
+        log.debug(
+            "forecast",
+            workload_id=row.workload_id,
+            forecast_id=forecast_id,
+            origin_at=row.origin_at.isoformat(),
+            rung=row.rung,
+            reason=row.reason,
+        )
 
 
 def _is_scoring_due(shard: int, origin_at: datetime, step_s: int, horizon: int) -> bool:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
 from services.kernel.errors import HarmonyError, InvalidInput, PayloadTooLarge, TooManyRequests
+from services.kernel.tracing_http import TraceRequests
 
 _Next = Callable[[Request], Awaitable[Response]]
 _PROBLEM = "application/problem+json"
@@ -132,6 +133,8 @@ def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
         elapsed_s = time.perf_counter() - started
         telemetry.http_request_duration_seconds.labels(name, route).observe(elapsed_s)
         return response
+
+    app.add_middleware(TraceRequests, name=name)
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:

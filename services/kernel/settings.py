@@ -177,6 +177,12 @@ class Settings(BaseSettings):
     # telemetry
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level")
     log_format: Literal["json", "console"] = Field("json", description="Log lines as JSON or text")
+    otel_endpoint: str = Field(
+        "", description="OTLP/HTTP URL that traces go to, .../v1/traces; empty: none do"
+    )
+    otel_sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of the traces begun here that is recorded"
+    )
     torch_threads: int = Field(1, ge=1, description="Threads that torch may use in one process")
 
 

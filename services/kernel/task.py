@@ -1,20 +1,25 @@
-"""Celery tasks: each runs under its job's name, timed, its failures counted by type."""
+"""Celery tasks: each runs under its job's name, timed, traced, its failures counted by type."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
-from celery import shared_task
+from celery import current_task, shared_task
+from structlog.contextvars import bound_contextvars
 
-from services.kernel import telemetry
+from services.kernel import telemetry, tracing
 
 P = ParamSpec("P")
 
 
 def job_task(job: str) -> Callable[[Callable[P, None]], Any]:
     """Make a function the task of a job; an error goes on to Celery once it is counted.
+
+    The run is a span that follows from the one that sent the job, and its log lines carry the job
+    and what it was given.
 
     Args:
         job: Name of the job, see `services.kernel.jobs`.
@@ -23,13 +28,38 @@ def job_task(job: str) -> Callable[[Callable[P, None]], Any]:
     def decorate(run: Callable[P, None]) -> Any:
         @wraps(run)
         def measured(*args: P.args, **kwargs: P.kwargs) -> None:
-            with telemetry.job_duration_seconds.labels(job).time():
-                try:
-                    run(*args, **kwargs)
-                except Exception as error:  # counted by type, then raised again
-                    telemetry.job_failures_total.labels(job, type(error).__name__).inc()
-                    raise
+            given = _scalars(kwargs)
+            with (
+                telemetry.job_duration_seconds.labels(job).time(),
+                tracing.span(job, _sender_span(), given),
+                bound_contextvars(job=job, **given),
+            ):
+                _run(job, lambda: run(*args, **kwargs))
 
         return shared_task(name=job)(measured)
 
     return decorate
+
+
+def _run(job: str, run: Callable[[], None]) -> None:
+    log, started = telemetry.get_logger("worker"), time.perf_counter()
+    try:
+        run()
+    except Exception as error:  # counted by type, then raised again
+        telemetry.job_failures_total.labels(job, type(error).__name__).inc()
+        log.error("job_failed", error=type(error).__name__, message=str(error)[:500])
+        raise
+    log.info("job_done", duration_s=round(time.perf_counter() - started, 4))
+
+
+def _sender_span() -> tracing.SpanContext | None:
+    """The span that sent the task that runs now."""
+    request = getattr(current_task, "request", None)
+    # a worker shows a message's headers as attributes, a task that is applied here as `headers`
+    found = getattr(request, tracing.HEADER, None)
+    given = getattr(request, "headers", None) or {}
+    return tracing.parse_traceparent(found or given.get(tracing.HEADER))
+
+
+def _scalars(kwargs: Mapping[str, object]) -> dict[str, str | int | float]:
+    return {key: value for key, value in kwargs.items() if isinstance(value, str | int | float)}

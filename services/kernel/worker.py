@@ -7,7 +7,7 @@ from functools import lru_cache
 from celery import Celery
 from kombu.entity import Queue
 
-from services.kernel import jobs
+from services.kernel import jobs, tracing
 from services.kernel.errors import ConfigurationError
 from services.kernel.jobs import Job
 from services.kernel.settings import Settings, get_settings
@@ -107,8 +107,9 @@ class CelerySender:
         self._app = app
 
     def send(self, job: Job) -> None:
-        """Send one job to its queue."""
-        self._app.send_task(job.name, kwargs=dict(job.payload), queue=job.queue)
+        """Send one job to its queue; it follows from the span that the caller is in."""
+        headers = tracing.to_headers()
+        self._app.send_task(job.name, kwargs=dict(job.payload), queue=job.queue, headers=headers)
 
 
 @lru_cache(maxsize=1)

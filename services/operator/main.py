@@ -10,6 +10,7 @@ from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings
+from services.kernel.tracing_otel import configure_tracing
 from services.operator.handlers import run
 from services.operator.kube import Kube, KubeClient
 from services.operator.kube_http import KubeHttp, Manner, load_configuration
@@ -50,6 +51,7 @@ def main() -> int:
     try:
         settings = get_settings()
         telemetry.configure_logging(settings.log_level, settings.log_format)
+        configure_tracing(settings, "operator")
         deps, office = make_deps(settings)
     except HarmonyError as error:
         print(error.message, file=sys.stderr)

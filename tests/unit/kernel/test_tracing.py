@@ -1,0 +1,175 @@
+"""Trace context: W3C's header, spans within each other, ids in log lines, requests, jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import structlog
+from celery import Celery
+from fastapi import FastAPI
+from structlog.contextvars import get_contextvars
+from structlog.testing import capture_logs
+
+from services.kernel import http, tracing
+from services.kernel.jobs import Job
+from services.kernel.task import job_task
+from services.kernel.tracing import SpanContext, parse_traceparent, span
+from services.kernel.worker import CelerySender
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+HEADER = f"00-{TRACE}-{SPAN}-01"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (HEADER, SpanContext(TRACE, SPAN, True)),
+        (HEADER[:-2] + "00", SpanContext(TRACE, SPAN, False)),
+        (HEADER[:-2] + "03", SpanContext(TRACE, SPAN, True)),
+        ("cc" + HEADER[2:] + "-what-comes-later", SpanContext(TRACE, SPAN, True)),
+        (HEADER + "-x", None),
+        ("ff" + HEADER[2:], None),
+        (HEADER.upper(), None),
+        (f"00-{'0' * 32}-{SPAN}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_header_is_read_as_w3c_says(text: object, found: SpanContext | None) -> None:
+    assert parse_traceparent(text) == found
+
+
+def test_a_header_that_is_written_is_read() -> None:
+    for context in (SpanContext(TRACE, SPAN, True), SpanContext(TRACE, SPAN, False)):
+        assert parse_traceparent(context.to_header()) == context
+
+
+def test_spans_stand_within_each_other_and_log_lines_carry_their_ids() -> None:
+    assert (tracing.current(), tracing.to_headers()) == (None, {})
+    with span("outer") as outer:
+        assert get_contextvars() == {"trace_id": outer.trace_id, "span_id": outer.span_id}
+        with span("inner") as inner:
+            assert inner.trace_id == outer.trace_id
+            assert inner.span_id != outer.span_id
+            assert tracing.to_headers() == {"traceparent": inner.to_header()}
+        with span("elsewhere", SpanContext(TRACE, SPAN, False)) as other:
+            assert (other.trace_id, other.is_sampled) == (TRACE, False)
+        assert tracing.current() == outer
+    assert (tracing.current(), get_contextvars()) == (None, {})
+    with span("another") as another:
+        assert another.trace_id != outer.trace_id
+
+
+def test_an_error_leaves_no_span_behind() -> None:
+    def fail() -> None:
+        with span("fails"):
+            raise ValueError("as it must")
+
+    with pytest.raises(ValueError, match="as it must"):
+        fail()
+    assert (tracing.current(), get_contextvars()) == (None, {})
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    made = FastAPI()
+    http.install(made, "test", 1000)
+
+    @made.get("/things/{thing}")
+    def thing(thing: str) -> dict[str, str]:
+        return {"trace_id": str(get_contextvars().get("trace_id"))}
+
+    @made.post("/things")
+    async def things() -> dict[str, str]:
+        return tracing.to_headers()
+
+    return made
+
+
+def ask(app: FastAPI, method: str, url: str, **headers: str) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, url, headers=headers)
+
+    return asyncio.run(send())
+
+
+def test_a_request_goes_on_with_the_trace_of_its_client(app: FastAPI) -> None:
+    answer = ask(app, "GET", "/things/a", traceparent=HEADER)
+    assert answer.json() == {"trace_id": TRACE}
+    own = parse_traceparent(answer.headers["traceparent"])
+    assert own is not None
+    assert (own.trace_id, own.span_id != SPAN) == (TRACE, True)
+    inside = parse_traceparent(
+        ask(app, "POST", "/things", traceparent=HEADER).json()["traceparent"]
+    )
+    assert inside is not None
+    assert inside.trace_id == TRACE
+
+
+def test_a_request_without_one_begins_a_trace(app: FastAPI) -> None:
+    first, second = (ask(app, "GET", "/things/a", traceparent="nonsense") for _ in range(2))
+    assert first.json()["trace_id"] in first.headers["traceparent"]
+    assert first.json() != second.json()
+
+
+def test_a_request_leaves_one_line(app: FastAPI) -> None:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        ask(app, "POST", "/things", traceparent=HEADER)
+        ask(app, "GET", "/things/secret?key=hk_1")
+        ask(app, "GET", "/nowhere")
+    shown = [(x["log_level"], x["method"], x["route"], x["status"]) for x in lines]
+    assert shown == [
+        ("info", "POST", "/things", 200),
+        ("debug", "GET", "/things/{thing}", 200),
+        ("debug", "GET", "unmatched", 404),
+    ]
+    assert lines[0]["trace_id"] == TRACE
+    assert "secret" not in str(lines)
+
+
+@pytest.fixture
+def celery() -> Iterator[Celery]:
+    made = Celery("traced", broker="memory://", set_as_current=False)
+    made.conf.task_always_eager = True
+    yield made
+    made.close()
+
+
+def test_a_job_goes_on_with_the_trace_of_its_sender(celery: Celery) -> None:
+    seen: list[tuple[dict[str, object], str]] = []
+
+    def run(shard: int, at: str) -> None:
+        seen.append((get_contextvars(), str(tracing.current())))
+
+    task = celery.task(name="test.traced")(job_task("test.traced")(run).run)
+    sent: list[dict[str, object]] = []
+    celery.send_task = lambda name, **options: sent.append({"name": name, **options})  # type: ignore[method-assign]
+    with span("sender") as sender:
+        CelerySender(celery).send(Job("test.traced", {"shard": 3, "at": "now"}))
+    assert sent[0]["headers"] == {"traceparent": sender.to_header()}
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        task.apply(kwargs=sent[0]["kwargs"], headers=sent[0]["headers"]).get()
+    ((inside, _),) = seen
+    assert inside["trace_id"] == sender.trace_id
+    assert inside["span_id"] != sender.span_id
+    assert (inside["job"], inside["shard"], inside["at"]) == ("test.traced", 3, "now")
+    (line,) = [found for found in lines if found["event"] == "job_done"]
+    assert (line["trace_id"], line["job"], line["shard"]) == (sender.trace_id, "test.traced", 3)
+
+
+def test_a_job_that_fails_says_so_with_its_ids(celery: Celery) -> None:
+    def run(shard: int) -> None:
+        raise ValueError("no such thing")
+
+    task = celery.task(name="test.failing")(job_task("test.failing")(run).run)
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        task.apply(kwargs={"shard": 1})
+    (line,) = [found for found in lines if found["event"] == "job_failed"]
+    assert (line["error"], line["shard"], line["log_level"]) == ("ValueError", 1, "error")
+    assert len(line["trace_id"]) == 32
