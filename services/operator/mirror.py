@@ -33,6 +33,8 @@ _FIRST_S = 60.0
 _GRACE_S = 10.0
 _ABSENT_FOR_S = 120.0
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FORBIDDEN_FOR_S = 10.0
+"""Where it may list and not watch, it lists so often; where it may not list, it asks so often."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _UNIQUE = {"uid", "name", "resourceVersion", "podIP"}
 _SHARED_LENGTH = 200
@@ -158,7 +160,8 @@ class Mirror:
                 if not self._version:
                     self._list()
                 n_failures = 0
-                self._watch()
+                if not self._may_watch():
+                    self._is_ending.wait(_FORBIDDEN_FOR_S)
             except KubeError as error:
                 pause_s = self._fail(error, n_failures)
                 n_failures += 1
@@ -188,9 +191,29 @@ class Mirror:
                 self._problem_since_s = self._monotonic()
             self._problem = error
         self._tried.set()
+        self._tell(error)
+        if error.status == 403:
+            return _FORBIDDEN_FOR_S
+        return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
+
+    def _tell(self, error: KubeError) -> None:
         telemetry.reconcile_errors_total.labels("mirror").inc()
         log.warning("mirror_broken", resource=self._source.resource, error=error.message[:300])
-        return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
+
+    def _may_watch(self) -> bool:
+        """Follow changes until the server ends the watch; false where it forbids it.
+
+        Then the copy is as old as the last LIST, which is better than none.
+        """
+        try:
+            self._watch()
+        except KubeError as error:
+            if error.status != 403:
+                raise
+            self._tell(error)
+            self._version = ""
+            return False
+        return True
 
     def _list(self) -> None:
         """Read everything, a page at a time: the pages together would take too much memory."""

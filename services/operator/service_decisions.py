@@ -26,8 +26,7 @@ from services.operator.autoscaler import Key
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
 from services.operator.plan import PlannedAction
-from services.operator.schemas import SLAClassSpec
-from services.operator.service_observe import View
+from services.operator.service_observe import View, load_classes
 
 ACTIONS_CHANNEL = "harmony_actions"
 
@@ -73,9 +72,7 @@ def _narrow(deps: Deps, view: View, wanted: Collection[Key]) -> View:
         for resource in deps.kube.list_objects("GPUAutoscaler")
         if (resource["metadata"]["namespace"], resource["metadata"]["name"]) in wanted
     ]
-    classes: Mapping[str, SLAClassSpec] = {}
-    if any((((r.get("spec") or {}).get("sla")) or {}).get("class") for r in resources):
-        classes = translate.to_classes(deps.kube.list_objects("SLAClass"))
+    classes = load_classes(deps, resources)
     autoscalers = [translate.to_autoscaler(resource, classes) for resource in resources]
     scales = deps.memory.scales
     targets = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))

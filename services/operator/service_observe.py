@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,16 +106,13 @@ def observe(deps: Deps) -> View:
     """
     kube = deps.kube
     resources = kube.list_objects("GPUAutoscaler")
-    classes: Mapping[str, SLAClassSpec] = {}
-    if any((((r.get("spec") or {}).get("sla")) or {}).get("class") for r in resources):
-        classes = translate.to_classes(kube.list_objects("SLAClass"))
-    translated = _translate(deps, resources, classes)
+    translated = _translate(deps, resources, load_classes(deps, resources))
     autoscalers = [entry.autoscaler for entry in translated]
     found = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))
     uids = {state.uid for state in found.states.values()}
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
-    pods = _pods(deps, found.has_custom) if autoscalers else PodIndex()
-    nodes = placement.to_nodes(kube.list_objects("Node")) if autoscalers else []
+    pods = _pods(deps, found) if autoscalers else PodIndex()
+    nodes = placement.to_nodes(_nodes(deps)) if autoscalers else []
     return View(
         autoscalers,
         [entry.spec for entry in translated],
@@ -128,6 +125,44 @@ def observe(deps: Deps) -> View:
         rivals(autoscalers),
         _budgets(deps),
     )
+
+
+def load_classes(deps: Deps, resources: Sequence[cluster.Object]) -> Mapping[str, SLAClassSpec]:
+    """SLA classes by name, where any is named.
+
+    Without the right to list them there are none: that costs those who name one, and says so.
+
+    Raises:
+        KubeError: They cannot be read for another reason.
+    """
+    if not any((((r.get("spec") or {}).get("sla")) or {}).get("class") for r in resources):
+        return {}
+    try:
+        return translate.to_classes(deps.kube.list_objects("SLAClass"))
+    except KubeError as error:
+        _allow_forbidden(error, "classes_unreadable")
+        return {}
+
+
+def _allow_forbidden(error: KubeError, reason: str) -> None:
+    """Go on without what a right is missing for; it is counted and logged.
+
+    Raises:
+        KubeError: It is another error.
+    """
+    if error.status != 403:
+        raise error
+    log.warning(reason, error=error.message)
+    telemetry.reconcile_errors_total.labels(reason).inc()
+
+
+def _nodes(deps: Deps) -> list[cluster.Object]:
+    """Nodes; without the right to list them room for more replicas is not known."""
+    try:
+        return deps.kube.list_objects("Node")
+    except KubeError as error:
+        _allow_forbidden(error, "nodes_unreadable")
+        return []
 
 
 def _translate(
@@ -157,13 +192,24 @@ def _translate(
     return list(found.values())
 
 
-def _pods(deps: Deps, has_custom: bool) -> PodIndex:
-    """Living pods by owner; what stands between is listed when it is not known yet."""
+def _pods(deps: Deps, found: Targets) -> PodIndex:
+    """Living pods by owner; what stands between is listed when it is not known yet.
+
+    Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
+    without their pods they would seem to have no replicas.
+    """
     resources = [pod for pod in deps.kube.list_objects("Pod") if snapshot.is_living(pod)]
     known = deps.memory.links
-    for kind in LINK_KINDS if has_custom else LINK_KINDS[:1]:
-        if _links(deps).unknown(resources, (kind,)):
+    for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
+        if not _links(deps).unknown(resources, (kind,)):
+            continue
+        try:
             known[kind] = ownership.to_links(deps.kube.list_objects(kind))
+        except KubeError as error:
+            if kind == LINK_KINDS[0]:
+                raise
+            _allow_forbidden(error, "target_unreadable")
+            service_targets.lose_custom(found, error.message)
     given = ((snapshot.to_pod(pod), ownership.controller_of(pod)) for pod in resources)
     return ownership.index(given, _links(deps))
 

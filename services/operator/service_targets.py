@@ -20,6 +20,7 @@ from services.operator.targets import Object, Problem, TargetState
 log = structlog.get_logger("operator")
 
 _AWAY = 0
+_OWN_PODS = {(served.group, served.kind) for served in WELL_KNOWN.values()}
 
 
 @dataclass(slots=True)
@@ -55,6 +56,13 @@ def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
     deps.memory.scales = {uid: s for uid, s in deps.memory.scales.items() if uid in seen}
     _bound_rollouts(deps, found)
     return found
+
+
+def lose_custom(found: Targets, said: str) -> None:
+    """Targets of custom kinds cannot be used: whose their pods are is not known."""
+    for key in [key for key in found.states if key[:2] not in _OWN_PODS]:
+        del found.states[key]
+        found.problems[key] = targets.without_pods(said)
 
 
 def _bound_rollouts(deps: Deps, found: Targets) -> None:

@@ -110,8 +110,17 @@ def forbidden(kind: ServedKind, said: str) -> Problem:
     """The operator may not read it."""
     return Problem(
         "TargetUnreadable",
-        f"{said}; grant the operator list on {kind.qualified}, and get and patch on "
+        f"{said}; grant the operator list and watch on {kind.qualified}, and get and patch on "
         f"{kind.resource}/scale of group {kind.group!r}",
+        is_known=False,
+    )
+
+
+def without_pods(said: str) -> Problem:
+    """Which pods are its own cannot be found out."""
+    return Problem(
+        "TargetUnreadable",
+        f"{said}; grant the operator list and watch on it, or its replicas cannot be counted",
         is_known=False,
     )
 
