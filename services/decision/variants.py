@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping
 from decider import Decision, ReplicaState, VariantSet, VariantState
 from decider.variant_types import whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
+from services.kernel.domain.variants import unit_ages
 
 NOT_FOUND = "its target was not seen"
 
@@ -101,22 +102,10 @@ def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> Repl
         n_bound = max(0, len(ages) - int(found.get("pending", 0)))
         starting += [(age, variant.capacity_ratio) for age in ages[:n_bound]]
         pending += [(age, variant.capacity_ratio) for age in ages[n_bound:]]
-    bound, total = _unit_ages(starting, ready)
-    waiting, _ = _unit_ages(pending, total)
+    bound, total = unit_ages(starting, ready)
+    waiting, _ = unit_ages(pending, total)
     spec = whole(variants.units(variants.current))
     return ReplicaState(spec, whole(ready), bound, waiting)
-
-
-def _unit_ages(
-    starts: Sequence[tuple[float, float]], before: float
-) -> tuple[tuple[float, ...], float]:
-    """Ages of the reference replicas that starts complete, oldest first, and the capacity then."""
-    ages: list[float] = []
-    total = before
-    for age, ratio in sorted(starts, reverse=True):
-        ages += [age] * (whole(total + ratio) - whole(total))
-        total += ratio
-    return tuple(ages), total
 
 
 def desired_counts(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, int]]:

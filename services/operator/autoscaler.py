@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.operator.schemas import GROUP
 
 PAUSED = f"{GROUP}/paused"
@@ -45,6 +45,15 @@ class Target:
         """How it is told from others."""
         group, slash, _ = self.api_version.rpartition("/")
         return group if slash else "", self.kind, self.namespace, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class VariantTarget:
+    """One of the kinds of replicas of an autoscaler that has several."""
+
+    name: str
+    target: Target
+    spec: VariantSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ class Autoscaler:
         problem: What is wrong with it and what would be right; empty when nothing is.
         missing_class: Name of its SLA class where that cannot be found but its own risk stands.
         status: Its status as the API server has it.
+        variants: The kinds of replicas that it scales, the first of which `target` is; none: there
+            is one kind.
     """
 
     namespace: str
@@ -125,6 +136,12 @@ class Autoscaler:
     pause: Pause = Pause()
     approval: ApprovalRule = ApprovalRule()
     status: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[VariantTarget, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Everything that it scales."""
+        return tuple(variant.target for variant in self.variants) or (self.target,)
 
     @property
     def key(self) -> Key:

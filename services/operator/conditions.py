@@ -117,6 +117,11 @@ def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
 
 def _target(facts: Facts) -> Finding:
     target, situation = facts.autoscaler.target, facts.situation
+    for name, variant in situation.variants:
+        if variant.replicas is None:
+            status = FALSE if variant.is_target_known else UNKNOWN
+            message = f"variant {name}: {variant.target_problem}; the others are scaled without it"
+            return Finding("TargetResolved", status, variant.target_reason, message)
     if situation.replicas is None:
         status = FALSE if situation.is_target_known else UNKNOWN
         return Finding("TargetResolved", status, situation.target_reason, situation.target_problem)

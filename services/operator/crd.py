@@ -104,6 +104,8 @@ GPU_AUTOSCALER = Definition(
     list_keys=(
         ("spec.indicators", "name"),
         ("spec.schedules", "name"),
+        ("spec.variants", "name"),
+        ("status.variants", "name"),
         ("status.conditions", "type"),
     ),
 )

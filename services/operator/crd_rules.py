@@ -95,6 +95,33 @@ GPU_AUTOSCALER_RULES = (
         "!has(self.fallback) || self.fallback.staticReplicas <= self.maxReplicas",
         "fallback.staticReplicas must not be greater than maxReplicas",
     ),
+    Rule(
+        "spec",
+        "has(self.variants) != has(self.scaleTargetRef)",
+        "give either scaleTargetRef or variants, each of which has its own",
+    ),
+    Rule(
+        "spec",
+        "has(self.variants) != has(self.gpuType)",
+        "give gpuType with scaleTargetRef, or one in each of the variants",
+    ),
+    Rule(
+        "spec",
+        "!has(self.variants) || (self.gpusPerReplica == 1 && !has(self.cost))",
+        "with variants gpusPerReplica and cost belong to each of them",
+    ),
+    Rule(
+        "spec.variants",
+        "self.all(v, self.exists_one(w, w.scaleTargetRef.kind == v.scaleTargetRef.kind && "
+        "w.scaleTargetRef.name == v.scaleTargetRef.name))",
+        "each variant must have a scaleTargetRef of its own",
+    ),
+    Rule(
+        "spec.variants[]",
+        "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+        "a variant's minReplicas must not be greater than its maxReplicas",
+    ),
+    _positive("spec.variants[].capacity", "perReplica"),
     Rule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
     *risk_rules("spec.sla.risk"),
     Rule(

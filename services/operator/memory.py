@@ -67,6 +67,10 @@ class KnownRollout:
     since: datetime
 
 
+State = tuple[datetime, Replicas, str]
+"""Step, replicas, and what else tells a stored snapshot from another one."""
+
+
 @dataclass(slots=True)
 class Watermark:
     """Up to which id all decisions have been seen.
@@ -112,7 +116,7 @@ class Memory:
     scales: dict[str, KnownScale] = field(default_factory=dict)
     rollouts: dict[str, KnownRollout] = field(default_factory=dict)
     newest: dict[int, Decision] | None = None
-    states: dict[int, tuple[datetime, Replicas, int]] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     reported_s: dict[Key, float] = field(default_factory=dict)

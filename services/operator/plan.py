@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,6 +42,9 @@ class Decision:
     Attributes:
         n_attempts: Actions that it has already.
         last_result: Result of the newest of them; empty without one.
+        forecast_id: Forecast that it is made of; 0: not read.
+        trace: `traceparent` of the run that made it; empty: none is known.
+        variants: Present and desired count of each variant by name; empty: it knows of none.
     """
 
     id: int
@@ -63,6 +66,9 @@ class Decision:
     is_budget_exhausted: bool = False
     n_attempts: int = 0
     last_result: str = ""
+    forecast_id: int = 0
+    trace: str = ""
+    variants: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Situation:
         hung: How far a roll-out of the target came that hangs; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
         limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
+        variants: The same of each variant by name, where there are several kinds of replicas; then
+            `replicas` is what they are worth together, in reference replicas.
     """
 
     spec: WorkloadSpec | None
@@ -101,6 +109,7 @@ class Situation:
     limit: str = ""
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
+    variants: tuple[tuple[str, Situation], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ DECISIONS_CHANNEL = "harmony_decisions"
 TICK_CHANNEL = "harmony_tick"
 _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
-    "pending_replicas", "start_ages_s", "schedulable_gpus",
+    "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
@@ -186,9 +186,10 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 _DECISION_FIELDS = (
     "d.id, d.workload_id, d.origin_at, d.decided_at, d.valid_until, d.current_replicas, "
     "d.raw_replicas, d.desired_replicas, d.direction, d.reason, d.rung, d.risk_target, "
-    "d.risk_estimated, d.cost_delta_usd_per_h, d.binding_constraint, "
+    "d.risk_estimated, d.cost_delta_usd_per_h, d.binding_constraint, d.variants, "
     "d.explanation -> 'guard_trace' AS guard_trace, "
-    "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted"
+    "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted, "
+    "d.forecast_id, d.explanation ->> 'trace' AS trace"
 )
 _LAST_ACTION = (
     "LEFT JOIN LATERAL (SELECT count(*) OVER () AS n_attempts, a.result AS last_result "

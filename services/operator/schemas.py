@@ -205,18 +205,46 @@ class Approval(Part):
     auto_approve_up_to: AutoApproval | None = None
 
 
+class VariantCapacity(Part):
+    """Load that one ready replica of a variant serves, in the demand's unit."""
+
+    per_replica: Decimal
+
+
+class Variant(Part):
+    """One kind of replica among several that serve the same load behind one router."""
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    ]
+    scale_target_ref: ScaleTargetRef
+    gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
+    gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
+    capacity: VariantCapacity | None = Field(
+        None, description="Default: the capacity of the spec, that of a reference replica"
+    )
+    cost: Cost | None = None
+    min_replicas: Annotated[int, Field(ge=0)] = 0
+    max_replicas: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Default: as many as the maxReplicas of the spec are worth"
+    )
+
+
 class GPUAutoscalerSpec(Part):
     """What is to be scaled, between which bounds, under which promise."""
 
-    scale_target_ref: ScaleTargetRef
+    scale_target_ref: ScaleTargetRef | None = Field(
+        None, description="What is scaled; with variants each of these has its own"
+    )
     mode: Literal["Advisory", "Approval", "Auto"] = Field(
         "Advisory", description="Advisory computes and shows, Approval asks, Auto acts"
     )
     min_replicas: Annotated[int, Field(ge=0)] = 1
     max_replicas: Annotated[int, Field(ge=1)]
-    gpu_type: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+    gpu_type: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
         description="Product name or a part of it, e.g. H100 for nodes labelled "
-        "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3"
+        "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
     )
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
     sla: Sla | None = None
@@ -231,6 +259,12 @@ class GPUAutoscalerSpec(Part):
     fallback: Fallback | None = None
     cost: Cost | None = None
     approval: Approval | None = None
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=8)] | None = Field(
+        None,
+        description="Kinds of replicas that serve the load together, instead of scaleTargetRef, "
+        "gpuType, gpusPerReplica and cost; all other counts are in replicas of the capacity "
+        "that the spec states",
+    )
 
 
 class SLAClassSpec(Part):

@@ -87,6 +87,14 @@ class DecisionStatus(Part):
     rejected_by: str | None = None
 
 
+class VariantStatus(Part):
+    """Replicas of one variant."""
+
+    name: Annotated[str, Field(max_length=63)]
+    current_replicas: int | None = Field(None, description="In the target's spec")
+    desired_replicas: int | None = Field(None, description="By the newest decision")
+
+
 class GPUAutoscalerStatus(Part):
     """State of one autoscaler as the operator last saw it."""
 
@@ -96,6 +104,7 @@ class GPUAutoscalerStatus(Part):
     desired_replicas: int | None = None
     recommended_replicas: int | None = None
     last_scale_time: datetime | None = None
+    variants: Annotated[tuple[VariantStatus, ...], Field(max_length=8)] | None = None
     forecast: ForecastStatus | None = None
     risk: RiskStatus | None = None
     lead_time: LeadTimeStatus | None = None

@@ -7,18 +7,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, RowMapping
 
-from services.kernel import telemetry
+from services.kernel import telemetry, tracing
 from services.operator import repository, service_victims
 from services.operator.autoscaler import Autoscaler, Key, Target
 from services.operator.kube_http import KubeError
 from services.operator.memory import Deps
 from services.operator.plan import Decision, PlannedAction, Result, Situation, decide_action, plan
 from services.operator.service_observe import View, situation_of
+from services.operator.service_variants import follow
 from services.operator.targets import TargetState
 
 log = structlog.get_logger("operator")
@@ -85,6 +87,9 @@ def to_decision(row: RowMapping) -> Decision:
         is_budget_exhausted=bool(row["is_budget_exhausted"]),
         n_attempts=row["n_attempts"],
         last_result=row["last_result"],
+        forecast_id=row["forecast_id"],
+        trace=row["trace"] or "",
+        variants={v["name"]: (v["current"], v["desired"]) for v in row["variants"] or ()},
     )
 
 
@@ -101,6 +106,13 @@ def act(
     is_reachable = True
     for workload_id, decisions in found.decisions.items():
         autoscaler = by_id.get(workload_id)
+        if autoscaler is not None and autoscaler.variants:
+            newest = found.newest.get(workload_id)
+            patch = partial(_patch, deps, view) if is_reachable else None
+            mixed = follow(view, autoscaler, (decisions, newest), patch, now)
+            is_reachable &= mixed is not None
+            done += mixed or []
+            continue
         situation = _GONE if autoscaler is None else situation_of(view, autoscaler)
         for action in plan(decisions, found.newest.get(workload_id), situation, now):
             if not action.is_patch or autoscaler is None:
@@ -130,20 +142,32 @@ def _patch(
     if target is None:
         return action.failed(Result.TARGET_MISSING, situation.target_problem)
     patch = _Patch(deps, autoscaler.target, situation, now)
-    service_victims.mark(deps, view, autoscaler, action)
-    done = patch.carry_out(action, target)
-    if done is not None:
-        log.info(
-            "action",
-            namespace=autoscaler.namespace,
-            workload=autoscaler.name,
-            decision=action.decision.id,
-            result=str(done.result),
-            from_replicas=done.from_replicas,
-            to_replicas=done.to_replicas,
-            reason=done.reason,
-        )
+    ids = _ids(autoscaler, action)
+    parent = tracing.parse_traceparent(action.decision.trace)
+    with tracing.span("operator.patch_scale", parent, ids):
+        service_victims.mark(deps, view, autoscaler, action)
+        done = patch.carry_out(action, target)
+        if done is not None:
+            log.info(
+                "action",
+                **ids,
+                result=str(done.result),
+                from_replicas=done.from_replicas,
+                to_replicas=done.to_replicas,
+                reason=done.reason,
+            )
     return done
+
+
+def _ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
+    """What the patch is found by, in logs and traces."""
+    return {
+        "namespace": autoscaler.namespace,
+        "workload": autoscaler.name,
+        "workload_id": action.decision.workload_id,
+        "forecast_id": action.decision.forecast_id,
+        "decision_id": action.decision.id,
+    }
 
 
 @dataclass(frozen=True, slots=True)

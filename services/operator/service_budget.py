@@ -27,6 +27,7 @@ from services.operator.schemas import GPUBudgetSpec
 from services.operator.service_observe import View
 from services.operator.status import merge_patch
 from services.operator.translate import first_problem
+from services.operator.variant_members import members_of
 
 log = structlog.get_logger("operator")
 
@@ -128,8 +129,9 @@ def _status(
 def _used(view: View, gpu_type: str) -> tuple[int, int]:
     """GPUs that the targets of a type ask for, and how many autoscalers they have."""
     used = n_users = 0
-    for autoscaler in view.autoscalers:
-        spec, target = autoscaler.spec, view.target_of(autoscaler)
+    users = [m for a in view.autoscalers for m in members_of(a)]
+    for member in users:
+        spec, target = member.spec, view.target_of(member)
         if spec is None or target is None or spec.gpu_type != gpu_type:
             continue
         n_users += 1

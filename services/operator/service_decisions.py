@@ -75,7 +75,7 @@ def _narrow(deps: Deps, view: View, wanted: Collection[Key]) -> View:
     classes = load_classes(deps, resources)
     autoscalers = [translate.to_autoscaler(resource, classes) for resource in resources]
     scales = deps.memory.scales
-    targets = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))
+    targets = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
     deps.memory.scales = scales | deps.memory.scales
     try:
         foreign = kube.foreign_autoscalers(deps.kube)

@@ -24,6 +24,7 @@ from services.operator.schemas import SLAClassSpec
 from services.operator.service_targets import Targets
 from services.operator.snapshot import PodState, Replicas
 from services.operator.targets import TargetState, missing
+from services.operator.variant_members import combined, members_of
 
 log = structlog.get_logger("operator")
 
@@ -108,7 +109,7 @@ def observe(deps: Deps) -> View:
     resources = kube.list_objects("GPUAutoscaler")
     translated = _translate(deps, resources, load_classes(deps, resources))
     autoscalers = [entry.autoscaler for entry in translated]
-    found = service_targets.find(deps, (a.target for a in autoscalers if a.target.kind))
+    found = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = _pods(deps, found) if autoscalers else PodIndex()
@@ -253,12 +254,14 @@ def rivals(autoscalers: list[Autoscaler]) -> dict[str, str]:
     """
     oldest: dict[TargetKey, Autoscaler] = {}
     for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
-        oldest.setdefault(autoscaler.target.key, autoscaler)
+        for target in autoscaler.targets:
+            oldest.setdefault(target.key, autoscaler)
     found = {}
     for autoscaler in autoscalers:
-        first = oldest[autoscaler.target.key]
-        if first.uid != autoscaler.uid:
-            found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
+        for target in reversed(autoscaler.targets):
+            first = oldest[target.key]
+            if first.uid != autoscaler.uid:
+                found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
     return found
 
 
@@ -270,6 +273,9 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         autoscaler: One of its autoscalers.
         replicas: Its replicas, where they have been counted: then what limits them is told too.
     """
+    if autoscaler.variants:
+        parts = [situation_of(view, member) for member in members_of(autoscaler)]
+        return combined(autoscaler, parts)
     target, key = view.target_of(autoscaler), autoscaler.target.key
     foreign = view.foreign or Foreign()
     problem = view.targets.problems.get(key, missing(autoscaler.target))

@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.operator import repository, snapshot
-from services.operator.autoscaler import Key
-from services.operator.memory import Deps, KnownStart
+from services.operator.autoscaler import Autoscaler, Key
+from services.operator.memory import Deps, KnownStart, State
 from services.operator.service_observe import View
-from services.operator.snapshot import PodState, Replicas
+from services.operator.service_variants import see_variants
+from services.operator.snapshot import PodState, Replicas, Seen
+from services.operator.variant_members import members_of
 
 _LONGEST_START_S = 7200.0
 _SHORTEST_START_S = 1.0
@@ -26,7 +28,7 @@ class Snapshot:
     """Replicas of each workload and what has to be remembered once it is stored."""
 
     replicas: dict[Key, Replicas] = field(default_factory=dict)
-    states: dict[int, tuple[datetime, Replicas, int]] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
     starts: dict[str, KnownStart] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     lead_times: list[tuple[str, float]] = field(default_factory=list)
@@ -43,39 +45,54 @@ def take(
     rows = []
     step_at = floor_step(now, deps.settings.step_s)
     for autoscaler in view.autoscalers:
-        target, workload_id = view.target_of(autoscaler), ids.get(autoscaler.key)
-        if target is None or workload_id is None or autoscaler.spec is None:
+        workload_id = ids.get(autoscaler.key)
+        if workload_id is None or autoscaler.spec is None:
             continue
-        replicas = snapshot.count_replicas(view.replicas_of(autoscaler), now)
-        found.replicas[autoscaler.key] = replicas
+        seen = (
+            see_variants(view, autoscaler, now)
+            if autoscaler.variants
+            else _see(view, autoscaler, now)
+        )
+        if seen is None:
+            continue
+        found.replicas[autoscaler.key] = seen.replicas
         before = deps.memory.states.get(workload_id)
-        if before is not None and _is_same(before, (step_at, replicas, target.replicas)):
+        if before is not None and _is_same(before, (step_at, seen.replicas, seen.identity)):
             continue
-        found.states[workload_id] = (step_at, replicas, target.replicas)
-        room, _ = view.room(autoscaler, replicas)
-        rows.append(_row(workload_id, now, target.replicas, replicas, room))
+        found.states[workload_id] = (step_at, seen.replicas, seen.identity)
+        rows.append(_row(workload_id, now, seen))
     repository.store_states(connection, rows)
     _follow_starts(connection, deps, view, ids, found, now)
     return found
 
 
-def _is_same(before: tuple[datetime, Replicas, int], after: tuple[datetime, Replicas, int]) -> bool:
+def _see(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | None:
+    """Replicas of an autoscaler of one kind; None where its target is not there."""
+    target = view.target_of(autoscaler)
+    if target is None:
+        return None
+    replicas = snapshot.count_replicas(view.replicas_of(autoscaler), now)
+    room, _ = view.room(autoscaler, replicas)
+    return Seen(target.replicas, replicas, room)
+
+
+def _is_same(before: State, after: State) -> bool:
     counts = [(r.ready, r.starting, r.pending) for r in (before[1], after[1])]
     return before[0] == after[0] and before[2] == after[2] and counts[0] == counts[1]
 
 
-def _row(
-    workload_id: int, now: datetime, spec_replicas: int, replicas: Replicas, free: int | None
-) -> tuple[Any, ...]:
+def _row(workload_id: int, now: datetime, seen: Seen) -> tuple[Any, ...]:
+    replicas = seen.replicas
     return (
         workload_id,
         now,
-        spec_replicas,
+        seen.spec_replicas,
         replicas.ready,
         replicas.starting,
         replicas.pending,
         list(replicas.start_ages_s),
-        free,
+        seen.room,
+        seen.column,
     )
 
 
@@ -93,9 +110,9 @@ def _follow_starts(
         workload_id = ids.get(autoscaler.key)
         if workload_id is None or autoscaler.spec is None:
             continue
-        for pod in view.replicas_of(autoscaler):
+        for gpu_type, pod in _pods_of(view, autoscaler):
             before = known.get(pod.uid)
-            after = _follow(pod, before, workload_id, autoscaler.spec.gpu_type)
+            after = _follow(pod, before, workload_id, gpu_type)
             if after is None:
                 continue
             if after == before:
@@ -115,6 +132,15 @@ def _follow_starts(
         if known[uid].is_stored:
             rows.append(_start_row(uid, known[uid], None, now, now))
     repository.store_starts(connection, rows)
+
+
+def _pods_of(view: View, autoscaler: Autoscaler) -> list[tuple[str, PodState]]:
+    """Replicas with the GPU type that they run on."""
+    found = []
+    for member in members_of(autoscaler):
+        gpu_type = "" if member.spec is None else member.spec.gpu_type
+        found += [(gpu_type, pod) for pod in view.replicas_of(member)]
+    return found
 
 
 def _known_starts(connection: Connection, deps: Deps) -> dict[str, KnownStart]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -59,6 +60,36 @@ class Replicas:
     starting: int = 0
     pending: int = 0
     start_ages_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A snapshot of one autoscaler.
+
+    Attributes:
+        spec_replicas: Replicas in the spec; with variants what these are worth.
+        room: GPUs that more replicas could have; None: unknown, or told by variant.
+        variants: Each variant's own figures by name; None: there is one kind of replicas.
+    """
+
+    spec_replicas: int
+    replicas: Replicas
+    room: int | None
+    variants: Mapping[str, Mapping[str, Any]] | None = None
+
+    @property
+    def column(self) -> str | None:
+        """The variants as JSON, for the column of that name."""
+        return None if self.variants is None else json.dumps(self.variants)
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another one beside the counts; ages and free GPUs do not."""
+        names = ("spec", "ready", "starting", "pending", "held")
+        own = {
+            name: [seen.get(part) for part in names] for name, seen in (self.variants or {}).items()
+        }
+        return f"{self.spec_replicas} {json.dumps(own)}"
 
 
 def parse_kube_time(text: str) -> datetime:

@@ -13,6 +13,7 @@ from services.operator.plan import Decision, PlannedAction, Result
 from services.operator.quantities import format_duration
 from services.operator.schemas_status import N_HISTORY
 from services.operator.snapshot import Replicas
+from services.operator.variant_members import variant_statuses
 
 Status = dict[str, Any]
 SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
@@ -71,6 +72,8 @@ def build(outlook: Outlook, now: datetime) -> Status:
         status["lastDecision"] = _last_decision(facts.newest, outlook.done, before)
     for done in outlook.done:
         _add_action(status, done)
+    if facts.situation.variants:
+        status["variants"] = variant_statuses(facts.situation, facts.newest)
     _add_details(status, facts, before)
     status["conditions"] = conditions.to_conditions(
         conditions.find(facts, now),

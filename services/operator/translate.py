@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
 from services.operator import autoscaler, schemas
-from services.operator.autoscaler import ApprovalRule, Autoscaler, Pause, Target
+from services.operator.autoscaler import ApprovalRule, Autoscaler, Pause
+from services.operator.variant_specs import hardware, to_target, variant_targets
 
 Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
@@ -70,25 +71,21 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         problem = first_problem(error)
     except ValueError as error:
         problem = str(error)
-    reference = raw_spec.get("scaleTargetRef") or {}
+    variants = variant_targets(namespace, spec, raw_spec)
     return Autoscaler(
         namespace=namespace,
         name=name,
         uid=str(metadata.get("uid", "")),
         generation=int(metadata.get("generation", 0)),
         created_at=parse_time(metadata["creationTimestamp"]),
-        target=Target(
-            str(reference.get("apiVersion", "apps/v1")),
-            str(reference.get("kind", "")),
-            namespace,
-            str(reference.get("name", "")),
-        ),
+        target=variants[0].target if variants else to_target(namespace, raw_spec),
         spec=spec,
         problem=problem,
         missing_class=missing_class,
         pause=pause,
         approval=approval,
         status=resource.get("status") or {},
+        variants=variants,
     )
 
 
@@ -237,19 +234,14 @@ def _workload_spec(
     pause: Pause,
     labels: Mapping[str, str],
 ) -> WorkloadSpec:
-    reference = written.scale_target_ref
     behavior = written.behavior or schemas.Behavior()
     optional: dict[str, Any] = {}
-    if written.cost is not None:
-        optional["price_usd_per_gpu_hour"] = written.cost.per_gpu_hour
     if written.fallback is not None:
         optional["fallback_replicas"] = written.fallback.static_replicas
     return WorkloadSpec(
-        target=f"{reference.kind}/{reference.name}",
+        **hardware(written),
         kind=labels.get(autoscaler.KIND_LABEL, "service"),
         mode=written.mode,
-        gpu_type=written.gpu_type,
-        gpus_per_replica=written.gpus_per_replica,
         min_replicas=written.min_replicas,
         max_replicas=written.max_replicas,
         demand=written.demand,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -65,3 +66,29 @@ def check_variants(variants: Sequence[VariantSpec]) -> None:
         values = [getattr(variant, field) for variant in variants]
         if len(set(values)) != len(values):
             raise ValueError(f"variants: each {field} must be given once, got {values}")
+
+
+def whole_units(units: float) -> int:
+    """Reference replicas that a capacity, in the same unit, holds in full."""
+    return math.floor(units + 1e-9)
+
+
+def unit_ages(
+    starts: Sequence[tuple[float, float]], before: float
+) -> tuple[tuple[float, ...], float]:
+    """Starts of several variants as starts of reference replicas.
+
+    Args:
+        starts: Age in seconds and worth in reference replicas of each start.
+        before: Capacity that is there without them, in reference replicas.
+
+    Returns:
+        The age of the start that completes each further reference replica, oldest first, and the
+        capacity with all of them.
+    """
+    ages: list[float] = []
+    total = before
+    for age_s, ratio in sorted(starts, reverse=True):
+        ages += [age_s] * (whole_units(total + ratio) - whole_units(total))
+        total += ratio
+    return tuple(ages), total

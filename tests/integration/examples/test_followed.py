@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ RESULTS = {
     "gang-statefulset.yaml": "advisory",
     "gpuautoscaler.yaml": "advisory",
     "scale-to-zero.yaml": "applied",
+    "variants.yaml": "advisory",
     "vllm-advisory.yaml": "advisory",
 }
 
@@ -41,8 +43,13 @@ def shared(bench: Bench) -> Iterator[None]:
 
 
 def deploy(bench: Bench, manifest: Manifest) -> None:
-    """A target of two replicas as the manifest names it."""
-    reference, lab = manifest["spec"]["scaleTargetRef"], bench.lab
+    """Each target of two replicas as the manifest names it."""
+    for part in manifest["spec"].get("variants") or [manifest["spec"]]:
+        deploy_target(bench, part["scaleTargetRef"])
+
+
+def deploy_target(bench: Bench, reference: Manifest) -> None:
+    lab = bench.lab
     name, kind = reference["name"], reference["kind"]
     if kind != "LeaderWorkerSet":
         lab.deploy(name, kind=kind)
@@ -52,6 +59,15 @@ def deploy(bench: Bench, manifest: Manifest) -> None:
     spec = {"replicas": 2, "leaderWorkerTemplate": template}
     path = f"/apis/{reference['apiVersion']}/namespaces/{lab.namespace}/leaderworkersets"
     lab.post(path, {"metadata": {"name": name}, "spec": spec})
+
+
+def decide(bench: Bench, file: str, name: str) -> int:
+    """A decision for one replica more, of each variant where there are some."""
+    variants = [
+        {"name": v["name"], "gpu_type": v["gpuType"], "current": 2, "desired": 3}
+        for v in OURS[file]["spec"].get("variants") or ()
+    ]
+    return bench.decide(name, 3, **({"variants": json.dumps(variants)} if variants else {}))
 
 
 def test_the_operator_follows_every_example(bench: Bench, shared: None) -> None:
@@ -68,7 +84,9 @@ def test_the_operator_follows_every_example(bench: Bench, shared: None) -> None:
         ready = bench.lab.condition(name, "Ready")
         assert ready["reason"] == "NoDecision", (file, ready)
         assert bench.lab.condition(name, "TargetResolved")["reason"] == "TargetFound", file
-        assert bench.lab.autoscaler(name)["status"]["currentReplicas"] == 2, file
-    decisions = {bench.decide(name, 3): file for file, name in names.items()}
+        # of the variants one is worth eight of the other
+        current = 18 if "variants" in OURS[file]["spec"] else 2
+        assert bench.lab.autoscaler(name)["status"]["currentReplicas"] == current, file
+    decisions = {decide(bench, file, name): file for file, name in names.items()}
     bench.reconcile()
     assert {decisions[id_]: result for id_, _, result in bench.results()} == RESULTS

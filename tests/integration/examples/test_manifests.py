@@ -132,7 +132,7 @@ def changed(name: str, place: str, value: Any) -> Manifest:
 
 
 AUTO, BRONZE, BUDGET = "auto-schedules.yaml", "slaclass-bronze.yaml", "gpubudget.yaml"
-APPROVAL, ADVISORY = "approval.yaml", "vllm-advisory.yaml"
+APPROVAL, ADVISORY, VARIANTS = "approval.yaml", "vllm-advisory.yaml", "variants.yaml"
 BREAKS_A_RULE = [
     (AUTO, "minReplicas", 41, "minReplicas must not be greater than maxReplicas"),
     (AUTO, "demand", "tokens", "demand must be the name of one of the indicators"),
@@ -158,6 +158,15 @@ BREAKS_A_RULE = [
     (ADVISORY, "capacity.sloLatency", "0ms", "sloLatency must be longer than 0"),
     (APPROVAL, "approval.expireAfter", "0m", "expireAfter must be longer than 0"),
     (APPROVAL, "sla.risk.window", "0d", "window must be longer than 0"),
+    (AUTO, "scaleTargetRef", None, "give either scaleTargetRef or variants"),
+    (VARIANTS, "scaleTargetRef", {"kind": "Deployment", "name": "x"}, "give either scaleTargetRef"),
+    (VARIANTS, "gpuType", "H100", "give gpuType with scaleTargetRef"),
+    (AUTO, "gpuType", None, "give gpuType with scaleTargetRef"),
+    (VARIANTS, "gpusPerReplica", 2, "with variants gpusPerReplica and cost belong to each"),
+    (VARIANTS, "cost", {"perGpuHour": "1"}, "with variants gpusPerReplica and cost belong to each"),
+    (VARIANTS, "variants.0.scaleTargetRef.name", "llama-h100", "a scaleTargetRef of its own"),
+    (VARIANTS, "variants.0.minReplicas", 41, "a variant's minReplicas must not be greater"),
+    (VARIANTS, "variants.1.capacity.perReplica", "0", "perReplica must be greater than 0"),
     (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
     (BRONZE, "risk.window", "0d", "window must be longer than 0"),
 ]
@@ -174,6 +183,10 @@ BREAKS_THE_SCHEMA = [
     (APPROVAL, "approval.expireAfter", "15", "expireAfter"),
     (APPROVAL, "sla.risk.epsilon", "1%", "epsilon"),
     (BRONZE, "priority", 0, "priority"),
+    (VARIANTS, "variants", [], "variants"),
+    (VARIANTS, "variants.0.name", "h100", "Duplicate"),
+    (VARIANTS, "variants.0.gpuType", None, "gpuType"),
+    (VARIANTS, "variants.0.scaleTargetRef", None, "scaleTargetRef"),
     (BUDGET, "gpus", -1, "gpus"),
     (BUDGET, "gpuType", None, "gpuType"),
 ]

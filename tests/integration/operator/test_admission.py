@@ -64,7 +64,7 @@ DEMAND = {"name": "request_rate_rps", "level": 1}
 AHEAD = {"name": "campaign", "level": 1, "knownAhead": True}
 ABSENT = DEMAND | {"query": "sum(rate(requests_total[$step]))", "gap": "Zero"}
 BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"scaleTargetRef": None}, "spec.scaleTargetRef", "Required"),
+    ({"scaleTargetRef": None}, "spec", "give either scaleTargetRef or variants"),
     ({"scaleTargetRef.name": None}, "spec.scaleTargetRef.name", "Required"),
     ({"scaleTargetRef.name": ""}, "spec.scaleTargetRef.name", "at least 1"),
     ({"scaleTargetRef.name": "Llama_3"}, "spec.scaleTargetRef.name", "should match"),
