@@ -16,6 +16,7 @@ from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.security import KeyVerifier, ensure_first_key
+from services.kernel.security_bind import check_bind
 from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import make_verifier
 from services.kernel.settings import Settings, get_settings
@@ -74,20 +75,34 @@ def main() -> int:
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
-        deps = make_deps(settings)
-        listener = bind(settings.host, settings.port)
-        token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())
+        check_bind(settings, "admin_key_file")
+        serve(settings, make_deps(settings))
     except HarmonyError as error:
         print(error.message, file=sys.stderr)
         return 2
-    if token is not None:
-        print(f"admin API key, shown this once: {token}", flush=True)
-    config = uvicorn.Config(
-        make_app(deps), log_config=None, access_log=False, server_header=False, lifespan="off"
-    )
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def serve(settings: Settings, deps: AdminDeps) -> None:
+    """Serve until stopped.
+
+    Raises:
+        HarmonyError: A setting is wrong, or the address cannot be had.
+    """
+    # proxies are trusted where HARMONY_TRUSTED_PROXIES says so, not where uvicorn would
+    config = uvicorn.Config(
+        make_app(deps),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+    )
+    with bind(settings.host, settings.port) as listener:
+        token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())
+        if token is not None:
+            print(f"admin API key, shown this once: {token}", flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

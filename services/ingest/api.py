@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import orjson
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import api_remote_write, service
 from services.ingest.deps import IngestDeps
+from services.ingest.push_auth import PushAuthority
 from services.ingest.request_body import read_body
 from services.ingest.schemas import PushAnswer, PushRequest
 from services.kernel import http
-from services.kernel.errors import InvalidInput, Unauthorized
+from services.kernel.errors import InvalidInput
 
 _DESCRIPTION = """
 Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that
@@ -51,22 +51,14 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         title="Harmony push API", description=_DESCRIPTION, version="1", lifespan=lifespan
     )
     http.install(app, "ingest", deps.settings.push_max_bytes)
-    app.include_router(api_remote_write.make_router(deps))
-    token = deps.settings.push_token
-
-    def authorize(authorization: Annotated[str, Header()] = "") -> None:
-        if token is None:
-            return
-        scheme, _, given = authorization.partition(" ")
-        is_right = hmac.compare_digest(given.encode(), token.get_secret_value().encode())
-        if scheme.lower() != "bearer" or not is_right:
-            raise Unauthorized("Authorization: must be `Bearer` and the push token")
+    authority = PushAuthority(deps)
+    app.include_router(api_remote_write.make_router(deps, authority))
 
     @app.post(
         "/v1/observations",
         status_code=202,
         response_model=PushAnswer,
-        dependencies=[Depends(authorize)],
+        dependencies=[Depends(authority.check_pusher)],
         openapi_extra=_BODY,
         tags=["observations"],
     )

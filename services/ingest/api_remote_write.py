@@ -7,19 +7,15 @@ log. So a fault that sending again cannot mend is 4xx, and a database that is aw
 
 from __future__ import annotations
 
-import hmac
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
+from services.ingest.push_auth import PushAuthority
 from services.ingest.remote_protocol import Version, to_version
 from services.ingest.request_body import read_body
-from services.kernel.errors import Forbidden, Unauthorized
 from services.kernel.http import problem
-from services.kernel.security import KeyVerifier, Role
 
 PATH = "/api/v1/write"
 _WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
@@ -46,13 +42,9 @@ _BODY = {
 }
 
 
-def make_router(deps: IngestDeps) -> APIRouter:
+def make_router(deps: IngestDeps, authority: PushAuthority) -> APIRouter:
     """The route on `deps`."""
     router = APIRouter()
-    verifier = KeyVerifier(deps.engine)
-
-    def authorize(authorization: Annotated[str, Header()] = "") -> frozenset[str] | None:
-        return _writable(deps, verifier, authorization)
 
     @router.post(
         PATH,
@@ -63,7 +55,7 @@ def make_router(deps: IngestDeps) -> APIRouter:
         responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 503: {}},
     )
     async def remote_write(
-        request: Request, namespaces: frozenset[str] | None = Depends(authorize)
+        request: Request, namespaces: frozenset[str] | None = Depends(authority.writable)
     ) -> Response:
         version = _version(request)
         body = await read_body(request, deps.settings.push_max_bytes)
@@ -71,20 +63,6 @@ def make_router(deps: IngestDeps) -> APIRouter:
         return _answer(result)
 
     return router
-
-
-def _writable(deps: IngestDeps, verifier: KeyVerifier, authorization: str) -> frozenset[str] | None:
-    """Namespaces that a request may write to; None: all of them."""
-    scheme, _, given = authorization.partition(" ")
-    token = deps.settings.push_token
-    if scheme.lower() != "bearer":
-        raise Unauthorized("Authorization: must be `Bearer` and an API key or the push token")
-    if token and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
-        return None
-    principal = verifier.verify(given, deps.clock.now())
-    if not principal.may_somewhere(Role.OPERATOR):
-        raise Forbidden(f"role={principal.role}: must be operator or higher to write samples")
-    return principal.namespaces(Role.OPERATOR)
 
 
 def _version(request: Request) -> Version:

@@ -14,8 +14,9 @@ from services.ingest.remote_rules import DEFAULT_RULES, RemoteRules
 from services.ingest.series_owners import SeriesOwners
 from services.ingest.sources import Source
 from services.kernel import telemetry
-from services.kernel.clock import Clock
+from services.kernel.clock import Clock, SystemClock
 from services.kernel.jobs import Job, JobSender
+from services.kernel.security_limits import Limiter
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
@@ -57,6 +58,8 @@ class IngestDeps:
         newest_at: Per workload the newest sample that this process has stored.
         remote_rules: Which indicator a series of a remote write is of.
         owners: Which series each indicator of remote writes is made of.
+        wall: Time of keys, also in a replay.
+        limiter: Counts requests; None: nobody does.
     """
 
     engine: Engine
@@ -70,6 +73,8 @@ class IngestDeps:
     newest_at: dict[int, datetime] = field(default_factory=dict)
     remote_rules: RemoteRules = DEFAULT_RULES
     owners: SeriesOwners = field(default_factory=SeriesOwners)
+    wall: Clock = field(default_factory=SystemClock)
+    limiter: Limiter | None = None
 
     @property
     def due_rules(self) -> DueRules:

@@ -14,6 +14,9 @@ from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
 from services.ingest.tasks import make_deps
 from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.security_bind import check_bind
+from services.kernel.security_http import protect
+from services.kernel.security_limits import Limiter
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 
@@ -26,7 +29,9 @@ def make_standalone_app(deps: IngestDeps) -> FastAPI:
         yield
         deps.close()
 
-    return make_app(deps, lifespan)
+    app = make_app(deps, lifespan)
+    protect(app, deps.settings, deps.limiter)
+    return app
 
 
 def main() -> int:
@@ -40,12 +45,22 @@ def main() -> int:
                     f"HARMONY_{name.upper()} is empty; give the URL of a server, "
                     "or run `harmony up`, which starts embedded ones"
                 )
-        app = make_standalone_app(make_deps(settings))
+        check_bind(settings, "push_token")
+        deps = make_deps(settings)
+        deps.limiter = Limiter.connect("ingest", settings.redis_url)
+        app = make_standalone_app(deps)
         listener = listen(settings.host, settings.ingest_port)
     except HarmonyError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2
-    config = uvicorn.Config(app, log_level=settings.log_level.lower(), access_log=False)
+    # proxies are trusted where HARMONY_TRUSTED_PROXIES says so, not where uvicorn would
+    config = uvicorn.Config(
+        app,
+        log_level=settings.log_level.lower(),
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
     with listener:
         uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -9,12 +9,15 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Protocol
 
+from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kernel.errors import ConfigurationError, TooManyRequests
 from services.kernel.http import from_error
+from services.kernel.security_limits import Limiter, address_limit
+from services.kernel.settings import Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -82,6 +85,19 @@ def limited_name(address: str) -> str:
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, 64), strict=False))
     return str(found or address)
+
+
+def protect(app: FastAPI, settings: Settings, limiter: Limiter | None) -> None:
+    """Put trusted proxies and the limits of addresses before `app`.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+    """
+    if limiter is not None:
+        limit, take = address_limit(settings), limiter.take
+        app.add_middleware(AddressLimits, take=lambda address: take(limit, address))
+    trusted = parse_networks(settings.trusted_proxies, "HARMONY_TRUSTED_PROXIES")
+    app.add_middleware(TrustedProxies, trusted=trusted)
 
 
 class TrustedProxies:

@@ -84,6 +84,12 @@ def test_what_is_wrong_is_said_in_one_line(
         assert "HARMONY_STEP_S" in fails_with(HARMONY_STEP_S="0")
         monkeypatch.delenv("HARMONY_STEP_S")
         assert "HARMONY_DATABASE_URL" in fails_with(HARMONY_DATABASE_URL="mysql://x")
+        public = fails_with(HARMONY_DATABASE_URL=database_url, HARMONY_HOST="0.0.0.0")
+        assert "HARMONY_ADMIN_KEY_FILE is not set" in public
+        monkeypatch.delenv("HARMONY_HOST")
+        proxies = fails_with(HARMONY_TRUSTED_PROXIES="everyone", HARMONY_PORT=str(free_port()))
+        assert "HARMONY_TRUSTED_PROXIES='everyone'" in proxies
+        monkeypatch.delenv("HARMONY_TRUSTED_PROXIES")
         away = "postgresql://u@127.0.0.1:1/x"
         assert "cannot be reached" in fails_with(HARMONY_DATABASE_URL=away)
         with socket.socket() as taken:

@@ -150,6 +150,7 @@ def test_the_server_serves_until_it_is_stopped(
         ("HARMONY_DATABASE_URL", "", "HARMONY_DATABASE_URL is empty"),
         ("HARMONY_DATABASE_URL", "mysql://x", "must be a Postgres URL"),
         ("HARMONY_LATE_S", "soon", "HARMONY_LATE_S='soon'"),
+        ("HARMONY_HOST", "0.0.0.0", "HARMONY_PUSH_TOKEN is not set"),
         ("HARMONY_PROMETHEUS_URL", "file:///x", "HARMONY_PROMETHEUS_URL='file:///x'"),
         ("HARMONY_REMOTE_WRITE_RULES", "rules: 3", "HARMONY_REMOTE_WRITE_RULES: rules"),
     ],
