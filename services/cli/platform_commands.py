@@ -93,14 +93,18 @@ def up(
         Path | None,
         typer.Option(help="Cluster to look after; default: a simulated one in real time."),
     ] = None,
+    has_scaler: Annotated[
+        bool,
+        typer.Option("--scaler", help="Serve KEDA's external scaler too, on HARMONY_SCALER_PORT."),
+    ] = False,
 ) -> None:
     """Run the platform on this machine until Ctrl-C.
 
     Postgres and Redis are embedded unless HARMONY_DATABASE_URL and HARMONY_REDIS_URL are set.
     """
-    from services.lab.platform.up import run_up
+    from services.lab.platform.up import UpOptions, run_up
 
-    run_up(get_settings(), port, kubeconfig, console)
+    run_up(get_settings(), UpOptions(port, kubeconfig, has_scaler), console)
 
 
 def worker(

@@ -14,11 +14,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 import yaml
 
 from services.lab.platform.embedded_servers import default_home
+from services.scaler.api import METRIC
+from services.scaler.proto import externalscaler_pb2 as pb
+from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerStub
 
 pytestmark = pytest.mark.e2e
 REPO = Path(__file__).parents[2]
@@ -48,11 +52,12 @@ def eventually(ask, what: str):
 
 
 def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_path: Path) -> None:
-    port, push_port = free_port(), free_port()
+    port, push_port, scaler_port = free_port(), free_port(), free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
     env = {**kept, "HARMONY_HOME": str(home), "HARMONY_INGEST_PORT": str(push_port)}
+    env["HARMONY_SCALER_PORT"] = str(scaler_port)
     log = tmp_path / "up.log"
-    command = [sys.executable, "-m", "services.cli", "up", "--port", str(port)]
+    command = [sys.executable, "-m", "services.cli", "up", "--port", str(port), "--scaler"]
     with log.open("wb") as stream:
         up = subprocess.Popen(
             command, env={**env, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}, stdout=stream
@@ -79,6 +84,13 @@ def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_p
         status = [sys.executable, "-m", "services.cli", "status", "--json"]
         shown = subprocess.run(status, env=env, capture_output=True, text=True, check=True)
         assert '"serving/llama"' in shown.stdout
+        asked = pb.ScaledObjectRef(namespace="serving", scalerMetadata={"autoscaler": "llama"})
+        request = pb.GetMetricsRequest(scaledObjectRef=asked, metricName=METRIC)
+        channel = grpc.insecure_channel(f"127.0.0.1:{scaler_port}")
+        with channel, pytest.raises(grpc.RpcError) as refused:
+            ExternalScalerStub(channel).GetMetrics(request, timeout=10)
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "GPUAutoscaler serving/llama has no decision yet" in refused.value.details()
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(15)

@@ -148,6 +148,22 @@ def operator_process(settings: Settings, kubeconfig: Path | None) -> ProcessSpec
     return ProcessSpec("operator", [sys.executable, "-m", "services.operator.main"], env)
 
 
+def scaler_process(settings: Settings) -> ProcessSpec:
+    """KEDA's external scaler."""
+    where = settings.host, settings.scaler_port
+    module = [sys.executable, "-m", "services.scaler.main"]
+    return ProcessSpec("scaler", module, process_env(settings), is_ready=lambda: listens(*where))
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection((host, port), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
+
+
 def _harmony(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "services.cli", *arguments]
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -22,9 +23,11 @@ from services.kernel.settings import Settings
 from services.lab.platform.platform import (
     Platform,
     answers,
+    check_port_free,
     free_port,
     operator_process,
     platform_servers,
+    scaler_process,
 )
 from services.lab.platform.platform import service_processes as services_of
 from services.lab.platform.processes import ProcessSpec
@@ -34,23 +37,40 @@ RUNNING_FILE = "running.json"
 _SIMULATED_NODES = "H100=4x8,A100=4x8,L4=8x4"
 
 
-def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `harmony up` is asked for.
+
+    Attributes:
+        port: Port of API and console; None: as in the settings.
+        kubeconfig: Cluster to look after; None: a simulated one in real time.
+        has_scaler: KEDA's external scaler is served too, on the port of the settings.
+    """
+
+    port: int | None = None
+    kubeconfig: Path | None = None
+    has_scaler: bool = False
+
+
+def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
     """Run until Ctrl-C or SIGTERM.
 
     Args:
         settings: Settings; empty URLs mean the embedded servers.
-        port: Port of API and console; None: as in the settings.
-        kubeconfig: Cluster to look after; None: a simulated one in real time.
+        options: What is asked for.
         console: Where to talk.
 
     Raises:
         InvalidInput: The kubeconfig does not exist, or a port is taken.
         Unavailable: Something does not start, or ends by itself.
     """
+    kubeconfig = options.kubeconfig
     if kubeconfig is not None and not kubeconfig.is_file():
         raise InvalidInput(f"--kubeconfig={kubeconfig}: no such file")
-    if port is not None:
-        settings = settings.model_copy(update={"port": port})
+    if options.port is not None:
+        settings = settings.model_copy(update={"port": options.port})
+    if options.has_scaler:
+        check_port_free(settings.host, settings.scaler_port, "HARMONY_SCALER_PORT")
     with ending_on_signals(), platform_servers(settings, "up") as platform, announced(platform):
         admin_key = ensure_first_key(
             make_engine(platform.settings.database_url),
@@ -63,11 +83,15 @@ def run_up(settings: Settings, port: int | None, kubeconfig: Path | None, consol
         processes = [
             *services_of(platform.settings),
             operator_process(platform.settings, kubeconfig),
+            *([scaler_process(platform.settings)] if options.has_scaler else []),
         ]
         platform.supervisor.start_all(processes)
         console.print(f"API and console  {platform.api_url}")
         console.print(f"admin key        {admin_key or 'the one shown at the first start'}")
         console.print(f"push API         {platform.push_url}/v1/observations")
+        if options.has_scaler:
+            where = f"{platform.settings.host}:{platform.settings.scaler_port}"
+            console.print(f"external scaler  {where} (gRPC)")
         console.print(f"database         {platform.settings.database_url}")
         console.print(f"kubeconfig       {kubeconfig}")
         console.print(f"logs             {platform.folder / 'logs'}")
