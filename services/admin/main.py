@@ -21,6 +21,7 @@ from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import make_verifier
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
+from services.kernel.tracing_otel import configure_tracing
 from services.kernel.worker import CelerySender, get_celery
 
 
@@ -75,6 +76,7 @@ def main() -> int:
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
+        configure_tracing(settings, "admin")
         check_bind(settings, "admin_key_file")
         serve(settings, make_deps(settings))
     except HarmonyError as error:
@@ -97,6 +99,7 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        timeout_graceful_shutdown=5,  # event streams do not end by themselves
     )
     with bind(settings.host, settings.port) as listener:
         token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())

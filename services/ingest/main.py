@@ -19,6 +19,7 @@ from services.kernel.security_http import protect
 from services.kernel.security_limits import Limiter
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
+from services.kernel.tracing_otel import configure_tracing
 
 
 def make_standalone_app(deps: IngestDeps) -> FastAPI:
@@ -39,6 +40,7 @@ def main() -> int:
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
+        configure_tracing(settings, "ingest")
         for name in ("database_url", "redis_url"):
             if not getattr(settings, name):
                 raise ConfigurationError(

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.lab.platform.embedded_servers import default_home
 from tests.contract.ingest.prometheus_world import running_prometheus
+from tests.e2e.collector import Span, collector
 
 HARMONY = [sys.executable, "-m", "services.cli"]
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "harmony.yml"
@@ -46,6 +48,7 @@ class ShortDemo:
         report: Its report.
         figures: Its scoreboard as JSON.
         prometheus_url: A Prometheus that scrapes all its processes; empty where there is none.
+        spans: What its processes have sent to an OpenTelemetry collector, as it arrives.
     """
 
     home: Path
@@ -54,6 +57,7 @@ class ShortDemo:
     report: Path
     figures: Path
     prometheus_url: str = ""
+    spans: list[Span] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -61,6 +65,11 @@ class ShortDemo:
         """Its database, while it serves."""
         found: str = json.loads((self.home / "demo" / "running.json").read_text())["database_url"]
         return found
+
+    def log_lines(self, process: str) -> list[dict[str, Any]]:
+        """Structured lines that a process has logged so far."""
+        text = (self.home / "demo" / "logs" / f"{process}.log").read_text()
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def end(self) -> int:
         """End it as Ctrl-C does; its status."""
@@ -77,7 +86,15 @@ def short_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShortDemo]:
     folder = tmp_path_factory.mktemp("demo")
     home = folder if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
     ports = _free_ports(5)
-    demo = _start(home, folder, ports)
+    spans: list[Span] = []
+    with collector(spans) as collector_url:
+        yield from _running(_start(home, folder, ports, collector_url), folder, ports, spans)
+
+
+def _running(
+    demo: ShortDemo, folder: Path, ports: list[int], spans: list[Span]
+) -> Iterator[ShortDemo]:
+    home, demo.spans = demo.home, spans
     try:
         running = home / "demo" / "running.json"
         _eventually(demo, running.exists, "the platform's start")
@@ -92,7 +109,7 @@ def short_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShortDemo]:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _start(home: Path, folder: Path, ports: list[int]) -> ShortDemo:
+def _start(home: Path, folder: Path, ports: list[int], collector_url: str) -> ShortDemo:
     api, operator, *workers = ports
     report, figures, output = folder / "report.html", folder / "figures.json", folder / "out.txt"
     options = ["--quick", "--hours", str(N_HOURS), "--workloads", str(N_WORKLOADS)]
@@ -102,6 +119,8 @@ def _start(home: Path, folder: Path, ports: list[int]) -> ShortDemo:
         "HARMONY_HOME": str(home),
         "HARMONY_OPERATOR_METRICS_PORT": str(operator),
         "HARMONY_WORKER_METRICS_PORT": str(workers[0]),
+        "HARMONY_LOG_LEVEL": "INFO",
+        "HARMONY_OTEL_ENDPOINT": collector_url,
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": "160",
     }

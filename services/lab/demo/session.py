@@ -63,7 +63,8 @@ class DemoSession:
 
 
 def demo_settings(settings: Settings, options: DemoOptions, fleet: Fleet) -> Settings:
-    """The platform's settings for a replay of `fleet`."""
+    """The platform's settings for a replay of `fleet`; a log level that was set stays."""
+    is_level_set = "log_level" in settings.model_fields_set
     return settings.model_copy(
         update={
             "clock": "replay",
@@ -74,7 +75,7 @@ def demo_settings(settings: Settings, options: DemoOptions, fleet: Fleet) -> Set
             "fit_max_steps": max(200, fleet.n_history),
             "fit_budget_s": options.fit_budget_s,
             "score_interval_s": 20.0,
-            "log_level": "WARNING",
+            "log_level": settings.log_level if is_level_set else "WARNING",
         }
     )
 
