@@ -15,6 +15,7 @@ from services.admin import (
     api_auth_routes,
     api_budgets,
     api_controls,
+    api_events,
     api_forecasts,
     api_freezes,
     api_models,
@@ -57,6 +58,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
     app.include_router(api_auth_routes.router)
     for module in (
         api_controls,
+        api_events,
         api_forecasts,
         api_freezes,
         api_approvals,

@@ -11,6 +11,7 @@ from services.kernel.clock import Clock
 from services.kernel.db.operations import (
     Claimed,
     claim_operation,
+    drop_old_events,
     finish_operation,
     load_lost,
     report_operation,
@@ -77,8 +78,9 @@ def _finish(
 
 
 def resend_lost(engine: Engine, wall: Clock, sender: JobSender | None) -> int:
-    """Send the job of every operation that lost it; returns how many."""
+    """Send the job of every operation that lost it; returns how many. Old events are dropped."""
     with unit_of_work(engine, sender) as unit:
+        drop_old_events(unit.connection)
         rows = load_lost(unit.connection, wall.now())
         for row in rows:
             unit.send_after_commit(Job(OPERATION_JOBS[row["kind"]], {"operation_id": row["id"]}))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 SILENT_AFTER = timedelta(seconds=120)
+EVENTS_KEPT = timedelta(days=1)
 MAX_ATTEMPTS = 3
 FINISHED = ("succeeded", "failed", "cancelled")
 
@@ -122,3 +123,15 @@ def load_lost(connection: Connection, now: datetime) -> list[RowMapping]:
         "OR (status = 'running' AND heartbeat_at < :silent) ORDER BY id"
     )
     return list(connection.execute(statement, {"silent": now - SILENT_AFTER}).mappings())
+
+
+def drop_old_events(connection: Connection) -> None:
+    """Drop what the event stream keeps no longer; who else does the same is not waited for."""
+    connection.execute(
+        text(
+            "DELETE FROM api_events WHERE id IN (SELECT id FROM api_events "
+            "WHERE created_at < clock_timestamp() - CAST(:kept AS interval) "
+            "ORDER BY created_at LIMIT 10000 FOR UPDATE SKIP LOCKED)"
+        ),
+        {"kept": EVENTS_KEPT},
+    )
