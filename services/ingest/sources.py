@@ -15,15 +15,17 @@ import orjson
 
 from services.ingest.samples import F64, I64, SECOND_US
 from services.kernel.errors import ConfigurationError
+from services.kernel.security_sources import SourceForbidden
 
 UNREACHABLE = "unreachable"
+FORBIDDEN = "forbidden"
 TIMEOUT = "timeout"
 BAD_STATUS = "bad_status"
 BAD_QUERY = "bad_query"
 TOO_LARGE = "too_large"
 MALFORMED = "malformed"
 SEVERAL_SERIES = "several_series"
-SERVER_REASONS = frozenset({UNREACHABLE, TIMEOUT})
+SERVER_REASONS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN})
 
 _MAX_POINTS = 10_000  # Prometheus refuses more than 11,000 points per series
 _RETRIED = frozenset({429, 502, 503, 504})
@@ -187,6 +189,8 @@ class PrometheusSource:
                 raise SourceError(
                     TIMEOUT, f"{self._url} gave no answer within {self._limits.timeout_s:g} s"
                 ) from error
+            except SourceForbidden as error:
+                raise SourceError(FORBIDDEN, f"{self._url}: {error}") from error
             except httpx.TransportError as error:
                 if is_last:
                     raise SourceError(

@@ -12,6 +12,7 @@ from services.ingest.sources import FetchLimits, PrometheusSource
 from services.kernel import jobs
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
+from services.kernel.security_sources import GuardedTransport, check_url, parse_policy
 from services.kernel.settings import Settings, get_settings
 from services.kernel.task import job_task
 from services.kernel.worker import CelerySender, get_celery
@@ -22,7 +23,9 @@ def make_deps(settings: Settings) -> IngestDeps:
     source = None
     if settings.prometheus_url:
         limits = FetchLimits(timeout_s=settings.prometheus_timeout_s)
-        source = PrometheusSource(settings.prometheus_url, limits)
+        url, policy = settings.prometheus_url, parse_policy(settings.source_allow)
+        source = PrometheusSource(url, limits, transport=GuardedTransport(policy))
+        check_url(url, policy, "HARMONY_PROMETHEUS_URL")
     return IngestDeps(
         engine=make_engine(settings.database_url),
         clock=make_clock(settings.clock, settings.redis_url),

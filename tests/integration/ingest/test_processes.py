@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import httpx
 import numpy as np
@@ -18,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 from services.ingest import main, service, tasks
 from services.ingest.deps import BestEffortSender, IngestDeps
+from services.ingest.sources import RangeQuery, SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.errors import ConfigurationError
@@ -28,6 +30,7 @@ from tests.integration.ingest.conftest import Register, stored_steps
 
 pytestmark = pytest.mark.integration
 RATE = "request_rate_rps"
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def body(workload: str, samples: list[list[float]]) -> bytes:
@@ -178,6 +181,27 @@ def test_wrong_settings_are_one_line_and_exit_2(
     error = capsys.readouterr().err
     assert words in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_source_that_may_not_be_asked_is_refused(settings: Settings) -> None:
+    for url in ("http://127.0.0.1:9090", "http://169.254.169.254"):
+        asked = settings.model_copy(update={"prometheus_url": url})
+        with pytest.raises(ConfigurationError, match=r"HARMONY_PROMETHEUS_URL.*SOURCE_ALLOW"):
+            tasks.make_deps(asked)
+    named = {"prometheus_url": "http://localhost:1", "source_allow": ""}
+    deps = tasks.make_deps(settings.model_copy(update=named))
+    assert deps.source is not None
+    with pytest.raises(SourceError, match=r"localhost.*may not be asked") as caught:
+        deps.source.fetch(RangeQuery("up", T0, T0, 60))
+    assert caught.value.reason == "forbidden"
+    deps.close()
+    listed = {"prometheus_url": "http://127.0.0.1:1", "source_allow": "127.0.0.1"}
+    deps = tasks.make_deps(settings.model_copy(update=listed))
+    assert deps.source is not None
+    with pytest.raises(SourceError) as caught:
+        deps.source.fetch(RangeQuery("up", T0, T0, 60))
+    assert caught.value.reason == "unreachable"
+    deps.close()
 
 
 def test_a_wrong_source_url_is_named(settings: Settings) -> None:
