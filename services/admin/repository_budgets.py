@@ -10,12 +10,20 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from services.kernel.domain import WorkloadSpec
 
-# A type without a row of its own goes by the row `*`, where there is one.
+# A type without a row of its own goes by the row `*`, where there is one. A workload with variants
+# is a member of each of their budgets, once for each variant.
 _MEMBERS = """
 SELECT w.id, w.namespace, w.name, w.spec -> 'sla' AS sla, b.gpu_type AS budget,
-       COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus
-FROM workloads w JOIN gpu_budgets b ON b.gpu_type = COALESCE((
-    SELECT gpu_type FROM gpu_budgets WHERE gpu_type = COALESCE(w.spec ->> 'gpu_type', :default_type)
+       COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.variant
+FROM workloads w CROSS JOIN LATERAL (
+    SELECT w.spec ->> 'gpu_type' AS gpu_type, (w.spec ->> 'gpus_per_replica')::int AS gpus,
+           NULL AS variant
+    WHERE COALESCE(jsonb_array_length(w.spec -> 'variants'), 0) = 0
+    UNION ALL
+    SELECT v ->> 'gpu_type', (v ->> 'gpus_per_replica')::int, v ->> 'name'
+    FROM jsonb_array_elements(COALESCE(w.spec -> 'variants', '[]'::jsonb)) v
+) k JOIN gpu_budgets b ON b.gpu_type = COALESCE((
+    SELECT gpu_type FROM gpu_budgets WHERE gpu_type = COALESCE(k.gpu_type, :default_type)
 ), '*')
 WHERE w.is_active AND (CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type)
 """
@@ -27,12 +35,14 @@ LATERAL (SELECT id, origin_at, decided_at, valid_until, reason, binding_constrai
 """
 
 _USAGE = f"""
-SELECT m.budget, count(*) AS n_workloads,
-       count(*) - count(r.spec_replicas) AS n_unmeasured,
-       sum(r.spec_replicas * m.gpus)::bigint AS used_gpus
+SELECT m.budget, count(DISTINCT m.id) AS n_workloads,
+       count(DISTINCT m.id) FILTER (WHERE r.spec_replicas IS NULL) AS n_unmeasured,
+       sum(m.gpus * CASE WHEN m.variant IS NULL THEN r.spec_replicas
+                         ELSE (r.variants #>> ARRAY[m.variant, 'spec'])::int END
+       )::bigint AS used_gpus
 FROM ({_MEMBERS}) m
 LEFT JOIN LATERAL (
-    SELECT spec_replicas FROM replica_states WHERE workload_id = m.id
+    SELECT spec_replicas, variants FROM replica_states WHERE workload_id = m.id
     ORDER BY observed_at DESC LIMIT 1
 ) r ON true
 GROUP BY m.budget
@@ -57,7 +67,8 @@ SELECT * FROM (
                         namespace, name
            ) AS place
     FROM (
-        SELECT m.budget, m.namespace, m.name, m.sla, m.gpus AS gpus_per_replica,
+        SELECT DISTINCT ON (m.budget, m.id)
+               m.budget, m.namespace, m.name, m.sla, m.gpus AS gpus_per_replica,
                n.id AS decision_id, n.decided_at, n.reason, n.desired_replicas AS granted_replicas,
                (d.explanation #>> '{{guard_trace,-1,before}}')::int AS wanted_replicas,
                (d.explanation #>> '{{fleet,shadow_price_usd_per_gpu_hour}}')::double precision
@@ -65,6 +76,8 @@ SELECT * FROM (
         FROM ({_MEMBERS}) m
         JOIN {_NEWEST} n ON n.valid_until > :now AND n.binding_constraint = 'gpu_budget'
         JOIN decisions d ON d.id = n.id AND d.origin_at = n.origin_at
+        WHERE m.variant IS NULL OR d.explanation #>> '{{gpu_budget,gpu_type}}' = m.budget
+        ORDER BY m.budget, m.id, m.variant
     ) c WHERE wanted_replicas > granted_replicas
         AND (CAST(:namespaces AS text[]) IS NULL OR namespace = ANY(:namespaces))
 ) ranked WHERE place <= :limit ORDER BY budget, place

@@ -209,6 +209,15 @@ class AllocationView(Out):
     pending: list[int]
 
 
+class VariantView(Out):
+    """A decision about one variant: one of several kinds of replicas behind one router."""
+
+    name: str = Field(examples=["l4"])
+    gpu_type: str = Field(examples=["L4"])
+    current: int = Field(description="Replicas before", examples=[0])
+    desired: int = Field(description="Replicas decided", examples=[6])
+
+
 class DecisionDetail(DecisionSummary):
     """A decision with everything that led to it and came of it."""
 
@@ -221,6 +230,11 @@ class DecisionDetail(DecisionSummary):
     explanation: dict[str, Any] = Field(
         description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "
         "GPU budget `gpu_budget`: who gave up what"
+    )
+    variants: list[VariantView] | None = Field(
+        None,
+        description="Counts by variant; null for a workload of one kind. With variants all other "
+        "counts are reference replicas: in units of the workload's stated capacity",
     )
     actions: list[ActionView]
     outcomes: list[OutcomeView] = Field(description="Steps that were measured under it")

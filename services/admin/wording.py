@@ -13,6 +13,7 @@ from typing import Any
 from services.admin.formats import DASH, number, percent
 from services.admin.schemas import DecisionDetail
 from services.admin.wording_budget import BudgetWords, explain_budget
+from services.admin.wording_mix import explain_mix
 
 # reason -> (short, sentence)
 REASONS: dict[str, tuple[str, str]] = {
@@ -150,6 +151,7 @@ class Explanation:
     plan: tuple[int, ...]
     is_budget_exhausted: bool
     gpu_budget: BudgetWords
+    mix: tuple[str, ...] = ()
 
 
 def explain(detail: DecisionDetail) -> Explanation:
@@ -175,6 +177,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         plan=tuple(int(n) for n in record.get("plan") or () if isinstance(n, (int, float))),
         is_budget_exhausted=risk.get("is_budget_exhausted") is True,
         gpu_budget=explain_budget(record),
+        mix=explain_mix(record),
     )
 
 

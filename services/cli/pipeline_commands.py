@@ -91,8 +91,9 @@ def explain(decision: DecisionId, as_json: AsJson = False) -> None:
     lines = "\n".join(f"{key:26} {value}" for key, value in plain.items())
     console.print(Panel(lines, title=f"decision {decision}", title_align="left"))
     _show_budget(found)
+    _show_mix(found)
     for key, value in found.items():
-        if key == "gpu_budget":
+        if key in ("gpu_budget", "mix"):
             continue
         if isinstance(value, dict) and value:
             print_table(key, [value])
@@ -108,6 +109,15 @@ def _show_budget(explanation: dict[str, Any]) -> None:
     if words.sentences:
         lines = [*words.sentences, *(f"  {line}" for line in words.gave_up)]
         console.print(Panel(Text("\n".join(lines)), title="GPU budget", title_align="left"))
+
+
+def _show_mix(explanation: dict[str, Any]) -> None:
+    """The variants' counts and prices, in words."""
+    from services.admin.wording_mix import explain_mix
+
+    lines = explain_mix(explanation)
+    if lines:
+        console.print(Panel(Text("\n".join(lines)), title="variants", title_align="left"))
 
 
 def replay(decision: DecisionId, as_json: AsJson = False) -> None:

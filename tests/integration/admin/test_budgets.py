@@ -243,3 +243,30 @@ def test_the_console_explains_the_budget_and_escapes_what_it_shows(
     assert "one GPU more would avert losses of about $3.20 per hour" in page
     assert "demo/&lt;b&gt; (gold, priority 200): 13 of 17 replicas, 4 GPUs given up" in page
     assert json.dumps(gave_up) not in page
+
+
+def test_variants_count_towards_the_budget_of_their_own_type(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    """Three H100 of two GPUs and five L4 of one workload; the budget that cut it names it."""
+    fleet.budget("H100", 10)
+    fleet.budget("L4", 20)
+    fleet.add("plain", 1, gpu_type="H100", gpus_per_replica=1)
+    kinds = [
+        {"name": "a", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 2},
+        {"name": "b", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
+    ]
+    mixed = fleet.add("mixed", 8, variants=kinds)
+    with fleet.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE replica_states SET variants = CAST(:seen AS jsonb) WHERE workload_id = :id"
+            ),
+            {"seen": json.dumps({"a": {"spec": 3}, "b": {"spec": 5}}), "id": mixed},
+        )
+    fleet.decide(mixed, 9, 8)
+    h100, l4 = one(viewer), one(viewer, "L4")
+    assert (h100["n_workloads"], h100["used_gpus"]) == (2, 7)
+    assert (l4["n_workloads"], l4["used_gpus"]) == (1, 5)
+    assert [item["workload"] for item in h100["gave_up"]] == ["mixed"]
+    assert l4["gave_up"] == []

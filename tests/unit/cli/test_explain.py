@@ -59,3 +59,10 @@ def test_without_a_budget_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch
 
 def test_json_gives_the_record_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(run(monkeypatch, RECORD, "--json")) == RECORD
+
+
+def test_the_mix_of_variants_is_printed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
+    shown = run(monkeypatch, RECORD | {"mix": {"variants": [variant], "binding": "held"}})
+    assert "l4 on L4: 0 → 6" in shown
+    assert "capacity_replicas" not in shown
