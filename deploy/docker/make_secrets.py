@@ -9,6 +9,7 @@ from pathlib import Path
 
 SECRETS = {
     "postgres-password": lambda: secrets.token_urlsafe(24),
+    "reader-password": lambda: secrets.token_urlsafe(24),
     "grafana-password": lambda: secrets.token_urlsafe(12),
     "push-token": lambda: secrets.token_urlsafe(24),
     "admin-key": lambda: f"hk_{secrets.token_hex(5)}_{secrets.token_urlsafe(32)}",

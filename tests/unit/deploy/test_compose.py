@@ -22,7 +22,7 @@ from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[3]
 SERVERS = {"postgres", "redis", "prometheus", "grafana"}
-ENDING = {"secrets", "migrate", "crds"}
+ENDING = {"secrets", "migrate", "reader", "crds"}
 """Services that do one thing and end."""
 
 
@@ -98,7 +98,7 @@ def test_secrets_are_in_files_only(services: dict[str, Any]) -> None:
     asked = set(re.findall(r"/run/harmony/([a-z-]+)", (REPO / "docker-compose.yml").read_text()))
     assert asked == drawn
     source = (REPO / "deploy/grafana/provisioning/datasources/datasources.yml").read_text()
-    assert "$__file{/run/harmony/postgres-password}" in source
+    assert "$__file{/run/harmony/reader-password}" in source
 
 
 def load_script(name: str) -> Any:
@@ -198,7 +198,7 @@ def test_every_build_target_is_in_the_dockerfile(services: dict[str, Any]) -> No
         target = service.get("build", {}).get("target")
         stage = dockerfile.split(f" AS {target}\n")[-1].split("\nFROM ")[0]
         command = json.loads(stage.split("CMD ")[1].splitlines()[0]) if target else []
-        if target and name not in {"secrets", "crds"}:
+        if target and name not in {"secrets", "reader", "crds"}:
             assert service["command"][: len(command)][:2] == command[:2], name
     for line in dockerfile.splitlines():
         if line.startswith(("RUN", "ADD")):
