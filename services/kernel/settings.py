@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.kernel.errors import ConfigurationError
+from services.kernel.security_files import secrets_in_files
 
 
 class Settings(BaseSettings):
@@ -61,7 +62,8 @@ class Settings(BaseSettings):
     # ingest
     prometheus_url: str = Field("", description="Prometheus to pull from; empty: push only")
     source_allow: str = Field(
-        "", description="Hosts and networks that may be pulled from; empty: any but this machine"
+        "",
+        description="Hosts and networks to pull from; empty: any but this machine and link-local",
     )
     prometheus_timeout_s: float = Field(10.0, gt=0, description="Time limit of one query")
     grace_s: float = Field(10.0, ge=0, description="How long a complete step waits for samples")
@@ -191,10 +193,11 @@ def get_settings() -> Settings:
     """The process's settings.
 
     Raises:
-        ConfigurationError: A variable has a value that cannot be used.
+        ConfigurationError: A variable has a value that cannot be used, or a file cannot be read.
     """
+    values: dict[str, Any] = {**secrets_in_files()}
     try:
-        return Settings()
+        return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = "HARMONY_" + "_".join(str(part) for part in first["loc"]).upper()

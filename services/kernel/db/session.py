@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,10 +28,15 @@ def sqlalchemy_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
         raise ConfigurationError(
-            f"HARMONY_DATABASE_URL={url!r} must be a Postgres URL, "
+            f"HARMONY_DATABASE_URL={shown_url(url)!r} must be a Postgres URL, "
             "e.g. postgresql://user:password@host:5432/harmony"
         )
     return f"postgresql+psycopg://{rest}"
+
+
+def shown_url(url: str) -> str:
+    """`url` as people may see it: its user and password are left out."""
+    return re.sub(r"//[^/@]*@", "//…@", url)
 
 
 @lru_cache(maxsize=8)

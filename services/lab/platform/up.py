@@ -16,9 +16,10 @@ import yaml
 from rich.console import Console
 
 from services.kernel.clock import SystemClock
-from services.kernel.db.session import make_engine
+from services.kernel.db.session import make_engine, shown_url
 from services.kernel.errors import InvalidInput
 from services.kernel.security import ensure_first_key
+from services.kernel.security_bind import check_bind
 from services.kernel.settings import Settings
 from services.lab.platform.platform import (
     Platform,
@@ -62,11 +63,14 @@ def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
 
     Raises:
         InvalidInput: The kubeconfig does not exist, or a port is taken.
+        ConfigurationError: It would be reachable from elsewhere without credentials.
         Unavailable: Something does not start, or ends by itself.
     """
     kubeconfig = options.kubeconfig
     if kubeconfig is not None and not kubeconfig.is_file():
         raise InvalidInput(f"--kubeconfig={kubeconfig}: no such file")
+    for credential in ("admin_key_file", "push_token"):
+        check_bind(settings, credential)
     if options.port is not None:
         settings = settings.model_copy(update={"port": options.port})
     if options.has_scaler:
@@ -92,7 +96,7 @@ def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
         if options.has_scaler:
             where = f"{platform.settings.host}:{platform.settings.scaler_port}"
             console.print(f"external scaler  {where} (gRPC)")
-        console.print(f"database         {platform.settings.database_url}")
+        console.print(f"database         {shown_url(platform.settings.database_url)}")
         console.print(f"kubeconfig       {kubeconfig}")
         console.print(f"logs             {platform.folder / 'logs'}")
         console.print("Ctrl-C ends.")
