@@ -13,7 +13,14 @@ from string import Template
 
 import re2  # type: ignore[import-untyped]  # brings no types
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 
 from services.ingest.translate import PushedSeriesName
 from services.kernel.errors import ConfigurationError
@@ -25,6 +32,7 @@ _MATCHER = re.compile(
 )
 _ESCAPED = re.compile(r"\\(.)")
 _LONGEST = 253
+_MOST_KNOWN = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +160,22 @@ class RemoteRules(_Model):
     rules: tuple[Rule, ...] = Field(min_length=1)
     ignore_labels: tuple[str, ...] = ("prometheus", "prometheus_replica", "replica", "__replica__")
 
+    # the series of a sender are the same ones again and again
+    _known: dict[tuple[tuple[str, str], ...], PushedSeriesName | None] = PrivateAttr(
+        default_factory=dict
+    )
+
     def name_of(self, labels: tuple[tuple[str, str], ...]) -> PushedSeriesName | None:
         """The indicator that a series is of; None: none of Harmony's."""
+        if labels in self._known:
+            return self._known[labels]
         found = dict(labels)
         names = (rule.name_of(found) for rule in self.rules)
-        return next((name for name in names if name is not None), None)
+        name = next((name for name in names if name is not None), None)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[labels] = name
+        return name
 
     def identity_of(self, labels: tuple[tuple[str, str], ...]) -> int:
         """Tells series apart, but for the labels to ignore; good within one process."""

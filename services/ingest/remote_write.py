@@ -18,12 +18,10 @@ from services.ingest.remote_protocol import Labels, Limits, RemoteWrite, Version
 from services.ingest.remote_rules import RemoteRules
 from services.ingest.samples import (
     FORBIDDEN_NAMESPACE,
-    I64,
     NOT_FINITE,
     SEVERAL_SERIES,
     STALE_MARKER,
     UNMAPPED,
-    Mask,
     Rejection,
     Rejections,
     make_samples,
@@ -114,9 +112,10 @@ def to_parsed(request: RemoteWrite, mapping: Mapping, now: datetime) -> ParsedPu
     renumber = np.full(len(request.labels), -1, dtype=np.int64)
     is_marker = request.is_stale_marker
     ends = np.searchsorted(request.series, np.arange(len(request.labels) + 1)).tolist()
+    times, markers = request.at_us.tolist(), is_marker.tolist()
     for position, labels in enumerate(request.labels):
         inside = slice(ends[position], ends[position + 1])
-        one = _Series(labels, request.at_us[inside], is_marker[inside])
+        one = _Series(labels, times[inside], markers[inside])
         name = _claimed(one, mapping, rejections, to_us(now))
         if name is not None:
             renumber[position] = numbers.setdefault(name, len(numbers))
@@ -129,12 +128,12 @@ def to_parsed(request: RemoteWrite, mapping: Mapping, now: datetime) -> ParsedPu
 @dataclass(frozen=True, slots=True)
 class _Series:
     labels: Labels
-    at_us: I64
-    is_marker: Mask
+    at_us: list[int]
+    is_marker: list[bool]
 
     @property
     def n_values(self) -> int:
-        return int((~self.is_marker).sum())
+        return self.is_marker.count(False)
 
     def __str__(self) -> str:
         return "{" + ", ".join(f"{name}={value!r}" for name, value in self.labels[:20]) + "}"
@@ -156,12 +155,13 @@ def _claimed(
     identity = mapping.rules.identity_of(one.labels)
     is_owner = False
     if n_values:
-        last_us = min(int(one.at_us.max()), now_us)
-        is_owner = mapping.owners.claim(name, identity, (int(one.at_us.min()), last_us))
+        span_us = (min(one.at_us), min(max(one.at_us), now_us))
+        is_owner = mapping.owners.claim(name, identity, span_us)
         if not is_owner:
             rule = "is a second series of it; aggregate them by a recording rule"
             rejections.add(SEVERAL_SERIES, n_values, f"{name}: {one} {rule}")
-    rejections.add(STALE_MARKER, n_samples - n_values, f"{name}: has ended")
-    if n_samples and bool(one.is_marker[-1]):
+    if n_samples > n_values:
+        rejections.add(STALE_MARKER, n_samples - n_values, f"{name}: has ended")
+    if n_samples and one.is_marker[-1]:
         mapping.owners.release(name, identity)
     return name if is_owner else None
