@@ -13,7 +13,13 @@ from services.operator.plan import Decision, PlannedAction, Result, Situation, p
 from services.operator.service_observe import View, situation_of
 from services.operator.snapshot import Replicas, Seen, count_replicas
 from services.operator.variant_members import decision_of, members_of, ratios
-from services.operator.variant_plan import Part, scale_in, waiting, whole_action
+from services.operator.variant_plan import (
+    Part,
+    scale_in,
+    waiting,
+    whole_action,
+    within_quota,
+)
 
 Patch = Callable[[Autoscaler, tuple[PlannedAction, Situation], datetime], PlannedAction | None]
 """Patches one target; None: the API server is away."""
@@ -133,6 +139,27 @@ def _parts(
     return found if is_known else None
 
 
+def _by_quota(view: View, autoscaler: Autoscaler, parts: Sequence[Part]) -> dict[str, int]:
+    """How far the namespace's quota, which is one for all variants, lets each of them rise."""
+    quota = (view.quotas or {}).get(autoscaler.namespace)
+    if quota is None:
+        return {}
+    gpus = {v.name: v.spec.gpus_per_replica for v in autoscaler.variants}
+    return within_quota(parts, gpus, quota.free)
+
+
+def _why_not(
+    view: View, autoscaler: Autoscaler, part: Part, count: int, parts: Sequence[Part]
+) -> str:
+    if part.is_fall:
+        return f"scale-in of {part.name} waits: {waiting(parts)}"
+    quota = (view.quotas or {})[autoscaler.namespace]
+    return (
+        f"ResourceQuota/{quota.name} leaves {quota.free} GPUs: {part.name} gets {count} of "
+        f"{part.wanted}"
+    )
+
+
 def _stopped(autoscaler: Autoscaler, parts: list[Part]) -> list[Part]:
     """Nothing is patched where every target was scaled to zero by hand."""
     spec = autoscaler.spec
@@ -163,13 +190,13 @@ def _carry_out(
     if any(part.action.result is Result.AWAITING_APPROVAL for part in parts):
         return list(parts), []
     done = {part.name: part for part in parts}
-    lowest = scale_in(parts)
+    reachable = scale_in(parts) | _by_quota(view, autoscaler, parts)
     held: list[str] = []
     for part in sorted((p for p in parts if p.action.is_patch), key=lambda p: not p.is_rise):
-        action, count = part.action, lowest.get(part.name, part.wanted)
-        if count > part.wanted:
-            held.append(f"scale-in of {part.name} waits: {waiting(parts)}")
-            # what is planned again after a conflict must not fall below it either
+        action, count = part.action, reachable.get(part.name, part.wanted)
+        if count != part.wanted:
+            held.append(_why_not(view, autoscaler, part, count, parts))
+            # what is planned again after a conflict must not go further either
             action = replace(
                 action, to_replicas=count, decision=replace(action.decision, desired=count)
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.domain.variants import whole_units
@@ -86,6 +86,29 @@ def scale_in(parts: Sequence[Part]) -> dict[str, int]:
         count = min(part.current, kept)
         serving -= max(0, part.ready - count) * part.ratio
         found[part.name] = count
+    return found
+
+
+def within_quota(parts: Sequence[Part], gpus: Mapping[str, int], free_gpus: int) -> dict[str, int]:
+    """How far each variant that is to gain replicas may rise under one quota for all of them.
+
+    The cheapest capacity goes first.
+
+    Args:
+        parts: Every variant.
+        gpus: GPUs of one replica of each.
+        free_gpus: What the quota leaves.
+
+    Returns:
+        Count by variant: as decided, or fewer.
+    """
+    found = {}
+    left = free_gpus
+    rises = [part for part in parts if part.is_rise]
+    for part in sorted(rises, key=lambda p: (p.unit_usd_per_hour, p.name)):
+        added = min(part.wanted - part.current, left // gpus[part.name])
+        found[part.name] = part.current + added
+        left -= added * gpus[part.name]
     return found
 
 

@@ -106,6 +106,12 @@ def advise(facts: Facts, now: datetime) -> Advice:
         facts: What is stored of the workload.
         now: Aware.
     """
+    if facts.spec.variants:
+        problem = (
+            f"{_named(facts)} has variants, whose counts no single HPA can follow: let Harmony's "
+            "operator scale them (mode Auto or Approval), or give each target a GPUAutoscaler"
+        )
+        return Advice(None, problem=problem)
     seen = facts.seen if facts.seen is not None and now < facts.seen.valid_until else None
     stopped = _stopped(facts.spec, now)
     if stopped:

@@ -285,3 +285,19 @@ def test_a_fault_while_the_mix_changes_is_made_good(ready: Bench, kind: str) -> 
     decide(ready, (2, 1), (0, 4))
     ready.reconcile()
     assert replicas(ready)[1] == 4
+
+
+def test_one_quota_holds_for_all_variants_together(ready: Bench) -> None:
+    """Five GPUs, two in use: four L4 and one H100 more would be five, three are left."""
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "5"}},
+    }  # fmt: skip
+    ready.lab.post(f"/api/v1/namespaces/{ready.lab.namespace}/resourcequotas", quota)
+    ready.step()
+    decide(ready, (2, 3), (0, 4))
+    ready.reconcile()
+    assert replicas(ready) == (2, 3)
+    said = last_action(ready)["reason"]
+    assert "ResourceQuota/team leaves 3 GPUs: l4 gets 3 of 4" in said
+    assert "h100 gets 2 of 3" in said

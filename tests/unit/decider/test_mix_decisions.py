@@ -227,7 +227,7 @@ def random_shard(seed: int) -> ShardRequest:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_budgets_and_limits_hold_and_every_decision_replays(seed: int) -> None:
     request = random_shard(seed)
     decisions = decide(request)

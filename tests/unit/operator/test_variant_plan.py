@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.operator.plan import Decision, PlannedAction, Result
-from services.operator.variant_plan import Part, scale_in, waiting, whole_action
+from services.operator.variant_plan import (
+    Part,
+    scale_in,
+    waiting,
+    whole_action,
+    within_quota,
+)
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 DECISION = Decision(
@@ -121,3 +127,15 @@ def test_nothing_to_do_is_said_so() -> None:
 def test_it_says_for_whom_a_scale_in_waits() -> None:
     assert waiting([part("a", 4, 4, 1), part("b", 2, 2, 2)]) == "1 of 4 of a are ready"
     assert waiting([part("a", 4, 4, 4)]) == "too few replicas are ready"
+
+
+def test_one_quota_for_all_goes_to_the_cheapest_capacity_first() -> None:
+    parts = [
+        part("h100", 1, 3, 1, usd=4.0),
+        part("l4", 0, 4, 0, usd=2.0),
+        part("a", 2, 1, 2, usd=1.0),
+    ]
+    gpus = {"h100": 2, "l4": 1, "a": 1}
+    assert within_quota(parts, gpus, 7) == {"l4": 4, "h100": 2}
+    assert within_quota(parts, gpus, 3) == {"l4": 3, "h100": 1}
+    assert within_quota(parts, gpus, 99) == {"l4": 4, "h100": 3}

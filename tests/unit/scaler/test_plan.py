@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.domain import ScheduleSpec
+from services.kernel.domain import ScheduleSpec, VariantSpec
 from services.operator.autoscaler import ApprovalRule, Pause
 from services.operator.plan import Decision, Result, Situation, decide_action
 from services.scaler.plan import Advice, Approved, advise, past_tolerance
@@ -49,6 +49,13 @@ def test_a_pause_holds_the_count_of_the_target(
     assert found.count == expected
     assert found.reason == ("decision 7" if expected == desired else found.reason)
     assert ("paused" in found.reason) is (expected != desired)
+
+
+def test_the_counts_of_variants_are_nothing_that_one_follower_could_follow() -> None:
+    variants = (VariantSpec(name="a", target="Deployment/a", gpu_type="H100"),)
+    found = advise(facts(9, 4, variants=variants, paused=True), NOW)
+    assert found.count is None
+    assert "has variants" in found.problem
 
 
 def window(**changes: Any) -> ScheduleSpec:
