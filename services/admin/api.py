@@ -28,6 +28,7 @@ from services.admin import (
 )
 from services.admin.api_auth import Deps
 from services.admin.api_auth_document import declare_needs
+from services.admin.api_document import install_examples
 from services.admin.service import AdminDeps
 from services.kernel import http
 from services.kernel.db.migrations import current_revision, head_revision
@@ -70,6 +71,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
     console.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     declare_needs(app)
+    install_examples(app)
     edge_security.install(app, deps)
     return app
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from services.admin import schemas, schemas_auth, service_keys
 from services.admin.api_auth import PROBLEMS, AsAdmin, AsOwnAdmin, AsReader, Deps
+from services.admin.api_lists import Times
 from services.admin.api_workloads import Cursor, Limit
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
@@ -21,11 +22,22 @@ def whoami(principal: AsReader) -> schemas_auth.WhoAmI:
 
 
 @router.get("/audit", tags=["audit"])
-def list_audit(
-    deps: Deps, principal: AsAdmin, limit: Limit = 50, cursor: Cursor = None
+def list_audit(  # noqa: PLR0913 - one argument per filter
+    deps: Deps,
+    principal: AsAdmin,
+    period: Times,
+    actor: Annotated[str | None, Query(max_length=300, description="Exactly")] = None,
+    action: Annotated[str | None, Query(max_length=100, examples=["pause.set"])] = None,
+    subject: Annotated[
+        str | None,
+        Query(alias="object", max_length=400, description="How it begins", examples=["workload/"]),
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> schemas.Page[schemas_auth.AuditView]:
     """The audit log, newest first."""
-    return service_keys.list_audit(deps, limit, cursor)
+    filters = {"actor": actor, "action": action, "object": subject, **period}
+    return service_keys.list_audit(deps, limit, cursor, filters)
 
 
 @router.get("/audit/check", tags=["audit"])

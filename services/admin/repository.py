@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 
-from services.admin.repository_lists import Conditions
+from services.admin.repository_lists import Conditions, page
 
 _FLEET = """
 SELECT w.id, w.namespace, w.name, w.step_s, w.spec, w.spec_version, w.is_active, w.updated_at,
@@ -199,14 +199,23 @@ def load_outcomes(
     return _newest(connection, _OUTCOMES, where, values | {"limit": limit})
 
 
-def load_audit(connection: Connection, before_id: int | None, limit: int) -> list[RowMapping]:
-    """Audit entries, newest first."""
-    statement = text(
+def load_audit(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:
+    """Audit entries, newest first.
+
+    Filters: `actor` and `action` (exactly), `object` (how it begins), `from_at`, `to_at`, `after`.
+    """
+    where = Conditions()
+    where.equal("actor", filters.get("actor"))
+    where.equal("action", filters.get("action"))
+    if filters.get("object") is not None:
+        where.add("starts_with(object, :object)", object=filters["object"])
+    where.between("at", filters)
+    where.after("id < :a0", filters.get("after"))
+    select = (
         "SELECT id, at, actor, action, object, before, after, encode(hash, 'hex') AS hash "
-        "FROM audit WHERE CAST(:before AS bigint) IS NULL OR id < :before "
-        "ORDER BY id DESC LIMIT :limit"
+        "FROM audit"
     )
-    return list(connection.execute(statement, {"before": before_id, "limit": limit}).mappings())
+    return page(connection, select, where, "id DESC", limit)
 
 
 def _window(

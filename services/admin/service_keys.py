@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, RowMapping
@@ -143,12 +144,12 @@ def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:
 
 
 def list_audit(
-    deps: AdminDeps, limit: int, cursor: str | None
+    deps: AdminDeps, limit: int, cursor: str | None, filters: Mapping[str, Any] | None = None
 ) -> schemas.Page[schemas_auth.AuditView]:
-    """Audit entries, newest first."""
-    before: Any = decode_cursor(cursor, (int,))[0] if cursor else None
+    """Audit entries, newest first; filters as of `repository.load_audit`."""
+    after = {"after": decode_cursor(cursor, (int,))} if cursor else {}
     with deps.engine.connect() as connection:
-        rows = repository.load_audit(connection, before, limit + 1)
+        rows = repository.load_audit(connection, {**(filters or {}), **after}, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     items = [schemas_auth.AuditView.model_validate(dict(row)) for row in rows[:limit]]
     return schemas.Page[schemas_auth.AuditView](items=items, next_cursor=following)

@@ -279,3 +279,20 @@ def test_sla_classes_show_what_is_promised_and_kept(admin: AppClient, database: 
     page = admin.get("/v1/sla-classes", params={"limit": 1}).json()
     rest = admin.get("/v1/sla-classes", params={"cursor": page["next_cursor"]}).json()
     assert [page["items"], rest["items"]] == [[gold], [silver]]
+
+
+def test_the_audit_log_is_filtered(admin: AppClient, deps: AdminDeps) -> None:
+    patch(admin, {"epsilon": 0.02}, **{"If-Match": "*"})
+    deps.wall.advance(60)  # type: ignore[attr-defined]  # a FixedClock
+    admin.request("PUT", f"{LLAMA}/pause", json={})
+    until = (NOW + timedelta(days=1)).isoformat()
+    admin.post("/v1/freezes", json={"until_at": until})
+
+    def found(**query: str) -> list[str]:
+        return [e["action"] for e in admin.get("/v1/audit", params=query).json()["items"]]
+
+    assert found() == ["freeze.create", "pause.set", "policy.update"]
+    assert found(action="pause.set") == ["pause.set"]
+    assert found(object="workload/llm-prod/") == ["pause.set", "policy.update"]
+    assert found(from_at=(NOW + timedelta(seconds=30)).isoformat()) == found()[:2]
+    assert found(actor="nobody") == []
