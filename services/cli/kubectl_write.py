@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ import typer
 from services.admin.formats import usd
 from services.cli import kubectl_approve, kubectl_pause
 from services.cli.kubectl_approve import Case
-from services.cli.kubectl_pause import PauseRequest, stamp
+from services.cli.kubectl_pause import Changes, stamp
 from services.cli.kubectl_session import (
     FAILED,
     AsJson,
@@ -43,85 +43,78 @@ DecisionOption = Annotated[
 DryRunOption = Annotated[
     DryRun, typer.Option("--dry-run", help="server: the API server checks, nothing is kept.")
 ]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", help="RFC 3339 with an offset, e.g. 2026-01-05T18:00:00Z."),
+]
+ForOption = Annotated[str | None, typer.Option("--for", help="Duration: 30m, 2h, 1d12h.")]
+ScaleInOption = Annotated[
+    bool, typer.Option("--scale-in-only", help="Hold decreases only; increases go on.")
+]
+ScaleOutOption = Annotated[
+    bool, typer.Option("--scale-out-only", help="Hold increases only; decreases go on.")
+]
 Changed = dict[str, Any]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command(short_help="Approve the decision that waits.")(approve)
-    app.command(short_help="Reject the decision that waits.")(reject)
+    approve, reject = _verdict(_approve), _verdict(_reject)
+    app.command("approve", short_help="Approve the decision that waits.", help=_APPROVE)(approve)
+    app.command("reject", short_help="Reject the decision that waits.", help=_REJECT)(reject)
     app.command(short_help="Stop scaling, for a while or until resume.")(pause)
     app.command(short_help="Take a pause away.")(resume)
 
 
-def approve(  # noqa: PLR0913 - one option each
-    context: typer.Context,
-    names: Names,
-    decision: DecisionOption = None,
-    namespace: Namespace = None,
-    kube_context: Context = None,
-    server: Server = None,
-    key_file: KeyFile = None,
-    dry_run: DryRunOption = DryRun.NONE,
-    as_json: AsJson = False,
-) -> None:
-    """Approve the decision that waits, in mode Approval; the operator applies it in seconds.
+_APPROVE = """Approve the decision that waits, in mode Approval; the operator applies it in seconds.
 
-    A decision that expired, was superseded by another count, or needs no approval is refused.
+A decision that expired, was superseded by another count, or needs no approval is refused.
 
-    \b
-    kubectl harmony approve llama -n serving
-    kubectl harmony approve llama -n serving --decision 4711
-    """  # noqa: D301 - \b keeps the lines apart in --help
-    if decision is not None:
-        only_one(names, "--decision")
-    with session(context, namespace, kube_context, server, key_file) as asked:
-        found, is_complete = each(
-            names, lambda name: _approve(asked, _case(asked, name, decision), dry_run)
-        )
-    _show(found, as_json, is_complete)
+\b
+kubectl harmony approve llama -n serving
+kubectl harmony approve llama -n serving --decision 4711
+"""
+_REJECT = """Reject the decision that waits: an approval of it is taken back, and the no is kept.
+
+The next decision may ask for the same again; `kubectl harmony pause` ends the asking.
+
+\b
+kubectl harmony reject llama -n serving
+"""
 
 
-def reject(  # noqa: PLR0913 - one option each
-    context: typer.Context,
-    names: Names,
-    decision: DecisionOption = None,
-    namespace: Namespace = None,
-    kube_context: Context = None,
-    server: Server = None,
-    key_file: KeyFile = None,
-    dry_run: DryRunOption = DryRun.NONE,
-    as_json: AsJson = False,
-) -> None:
-    """Reject the decision that waits: an approval of it is taken back, and the no is kept.
+def _verdict(give: Callable[[Session, Case, DryRun], Changed]) -> Callable[..., None]:
+    """The command that says `give` of a decision: both verdicts have the same options."""
 
-    The next decision may ask for the same again; `kubectl harmony pause` ends the asking.
+    def command(  # noqa: PLR0913 - one option each
+        context: typer.Context,
+        names: Names,
+        decision: DecisionOption = None,
+        namespace: Namespace = None,
+        kube_context: Context = None,
+        server: Server = None,
+        key_file: KeyFile = None,
+        dry_run: DryRunOption = DryRun.NONE,
+        as_json: AsJson = False,
+    ) -> None:
+        if decision is not None:
+            only_one(names, "--decision")
+        with session(context, namespace, kube_context, server, key_file) as asked:
+            found, is_complete = each(
+                names, lambda name: give(asked, _case(asked, name, decision), dry_run)
+            )
+        _show(found, as_json, is_complete)
 
-    \b
-    kubectl harmony reject llama -n serving
-    """  # noqa: D301 - \b keeps the lines apart in --help
-    if decision is not None:
-        only_one(names, "--decision")
-    with session(context, namespace, kube_context, server, key_file) as asked:
-        found, is_complete = each(
-            names, lambda name: _reject(asked, _case(asked, name, decision), dry_run)
-        )
-    _show(found, as_json, is_complete)
+    return command
 
 
 def pause(  # noqa: PLR0913 - one option each
     context: typer.Context,
     names: Names,
-    until: Annotated[
-        str | None, typer.Option(help="RFC 3339 with an offset, e.g. 2026-01-05T18:00:00Z.")
-    ] = None,
-    for_: Annotated[str | None, typer.Option("--for", help="Duration: 30m, 2h, 1d12h.")] = None,
-    is_scale_in: Annotated[
-        bool, typer.Option("--scale-in-only", help="Hold decreases only; increases go on.")
-    ] = False,
-    is_scale_out: Annotated[
-        bool, typer.Option("--scale-out-only", help="Hold increases only; decreases go on.")
-    ] = False,
+    until: UntilOption = None,
+    for_: ForOption = None,
+    is_scale_in: ScaleInOption = False,
+    is_scale_out: ScaleOutOption = False,
     namespace: Namespace = None,
     kube_context: Context = None,
     dry_run: DryRunOption = DryRun.NONE,
@@ -136,16 +129,13 @@ def pause(  # noqa: PLR0913 - one option each
     kubectl harmony pause llama embed -n serving --until 2026-01-05T18:00:00Z
     kubectl harmony pause llama -n serving --scale-in-only
     """  # noqa: D301 - \b keeps the lines apart in --help
+
+    def wanted(now: datetime) -> Changes:
+        directions = is_scale_in, is_scale_out
+        return kubectl_pause.pause_changes(kubectl_pause.to_request(until, for_, directions, now))
+
     with session(context, namespace, kube_context) as asked:
-        now = asked.clock.now()
-        request: PauseRequest = kubectl_pause.to_request(
-            until, for_, (is_scale_in, is_scale_out), now
-        )
-        changes = kubectl_pause.pause_changes(request)
-        found, is_complete = each(
-            names, lambda name: _set_pause(asked, name, changes, (dry_run, now))
-        )
-    _show(found, as_json, is_complete)
+        _change_pauses(asked, names, wanted, dry_run, as_json)
 
 
 def resume(
@@ -162,11 +152,20 @@ def resume(
     kubectl harmony resume llama -n serving
     """  # noqa: D301 - \b keeps the lines apart in --help
     with session(context, namespace, kube_context) as asked:
-        now = asked.clock.now()
-        changes = kubectl_pause.resume_changes()
-        found, is_complete = each(
-            names, lambda name: _set_pause(asked, name, changes, (dry_run, now))
-        )
+        _change_pauses(asked, names, lambda _: kubectl_pause.resume_changes(), dry_run, as_json)
+
+
+def _change_pauses(
+    asked: Session,
+    names: list[str],
+    wanted: Callable[[datetime], Changes],
+    dry_run: DryRun,
+    as_json: bool,
+) -> None:
+    """Set the pause of each to what is wanted as of now."""
+    now = asked.clock.now()
+    changes = wanted(now)
+    found, is_complete = each(names, lambda name: _set_pause(asked, name, changes, (dry_run, now)))
     _show(found, as_json, is_complete)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import redis
+import structlog
 import uvicorn
 import yaml
 from sqlalchemy import Engine
@@ -34,6 +36,14 @@ from tests.integration.operator.conftest import (  # noqa: F401 - fixtures
     cluster_url,
     lab,
 )
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """The API's log lines stay out of what the plugin prints: here both are one process."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 @dataclass(frozen=True)

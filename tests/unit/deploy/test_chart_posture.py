@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.deploy.chart import Manifest, named, of_kind, pod_specs, render
-from tests.unit.deploy.test_chart import MATRIX
+from tests.unit.deploy.chart_values import MATRIX
 
 API_USERS = {"Deployment/harmony-operator", "Job/harmony-crds"}
 
