@@ -58,7 +58,7 @@ def main() -> int:
     # proxies are trusted where HARMONY_TRUSTED_PROXIES says so, not where uvicorn would
     config = uvicorn.Config(
         app,
-        log_level=settings.log_level.lower(),
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,

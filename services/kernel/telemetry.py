@@ -146,7 +146,7 @@ http_request_duration_seconds = _histogram(
 
 
 def configure_logging(level: str, log_format: str) -> None:
-    """Structured logs on stderr.
+    """Structured logs on stderr, those of libraries too.
 
     Args:
         level: `DEBUG` … `ERROR`.
@@ -158,21 +158,36 @@ def configure_logging(level: str, log_format: str) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     numeric = logging.getLevelNamesMapping()[level]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(sys.stderr)
+    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_name_library, *shared], processors=[drop, renderer]
+        )
+    )
     # Libraries speak of every request at INFO; theirs is of interest when debugging only.
     libraries = numeric if numeric == logging.DEBUG else max(numeric, logging.WARNING)
-    logging.basicConfig(level=libraries, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=libraries, handlers=[handler])
+
+
+def _name_library(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """The library that speaks, where our own lines name a component."""
+    event["component"] = event["_record"].name
+    return event
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -10,12 +10,14 @@ from services.kernel import tracing
 from services.kernel.telemetry import get_logger
 
 _QUIET = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds, of no interest
 
 
 class TraceRequests:
     """Each request in a span of its own, which follows from the caller's where it names one.
 
-    The answer carries its `traceparent`, so that a client can find the trace it has begun.
+    The answer carries its `traceparent`, so that a client can find the trace it has begun. Probes
+    and scrapes are not traced.
     """
 
     def __init__(self, app: ASGIApp, name: str) -> None:
@@ -25,7 +27,7 @@ class TraceRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in _PROBES:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(tracing.HEADER.encode(), b"")

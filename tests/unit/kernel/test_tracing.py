@@ -118,6 +118,14 @@ def test_a_request_without_one_begins_a_trace(app: FastAPI) -> None:
     assert first.json() != second.json()
 
 
+def test_probes_and_scrapes_are_not_traced(app: FastAPI) -> None:
+    with capture_logs() as lines:
+        answer = ask(app, "GET", "/metrics", traceparent=HEADER)
+    assert answer.status_code == 200
+    assert "traceparent" not in answer.headers
+    assert lines == []
+
+
 def test_a_request_leaves_one_line(app: FastAPI) -> None:
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         ask(app, "POST", "/things", traceparent=HEADER)
