@@ -157,7 +157,7 @@ def test_what_is_missing_is_said_in_one_line(
     assert "is not in the kubeconfig" in seeded_plugin.fails("explain", "a", "--context", "other")
     (tmp_path / "wrong").write_text("hk_0123456789_" + "x" * 43)
     wrong = seeded_plugin.fails("explain", *CHAT, "--key-file", str(tmp_path / "wrong"))
-    assert "the API key is not valid" in wrong
+    assert "no valid credential" in wrong
     away = seeded_plugin.fails("explain", *CHAT, "--server", "http://127.0.0.1:9")
     assert away.startswith("http://127.0.0.1:9 cannot be reached")
     monkeypatch.delenv("HARMONY_URL")

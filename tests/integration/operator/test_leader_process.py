@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,8 @@ from services.kernel.db.session import sqlalchemy_url
 from tests.integration.operator.conftest import Bench
 from tests.integration.operator.test_process import eventually, notify
 
-pytestmark = pytest.mark.integration
+# `slow`: five processes are started, and Leases have to run out.
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DURATION_S, DEADLINE_S, RETRY_S = 4, 2.5, 0.3
 
@@ -56,9 +57,37 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@dataclass
+class Crew:
+    """Starts operators that stand for the same Lease; all end with the test."""
+
+    env: dict[str, str]
+    folder: Path
+    stack: ExitStack
+    members: list[Operator] = field(default_factory=list)
+
+    def start(self) -> Operator:
+        port, log = free_port(), self.folder / f"{len(self.members)}.log"
+        stream = self.stack.enter_context(log.open("wb"))
+        given = self.env | {"HARMONY_OPERATOR_METRICS_PORT": str(port)}
+        command = [sys.executable, "-m", "services.operator.main"]
+        self.members.append(Operator(subprocess.Popen(command, env=given, stderr=stream), port))
+        return self.members[-1]
+
+    def living(self) -> list[Operator]:
+        return [operator for operator in self.members if operator.process.poll() is None]
+
+    def end(self) -> None:
+        for operator in self.members:
+            operator.process.kill()
+            operator.process.wait(5)
+        for log in sorted(self.folder.glob("*.log")):
+            print(log.read_text()[-2000:])
+
+
 @pytest.fixture
-def operators(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[list[Operator]]:
-    """Two operators that stand for the same Lease."""
+def crew(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[Crew]:
+    """Two operators on the bench's cluster, and a place for more."""
     ReplayClock(redis.Redis.from_url(redis_url)).set(bench.clock.now())
     env = os.environ | {
         "HARMONY_DATABASE_URL": bench.deps.settings.database_url,
@@ -72,25 +101,18 @@ def operators(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[list[Ope
         "HARMONY_LEASE_RENEW_DEADLINE_S": str(DEADLINE_S),
         "HARMONY_LEASE_RETRY_S": str(RETRY_S),
     }
-    command = [sys.executable, "-m", "services.operator.main"]
     with ExitStack() as stack:
-        found = []
-        for n in range(2):
-            port = free_port()
-            log = stack.enter_context((tmp_path / f"{n}.log").open("wb"))
-            given = env | {"HARMONY_OPERATOR_METRICS_PORT": str(port)}
-            found.append(Operator(subprocess.Popen(command, env=given, stderr=log), port))
+        found = Crew(env, tmp_path, stack)
         try:
+            for _ in range(2):
+                found.start()
             yield found
         finally:
-            for operator in found:
-                operator.process.kill()
-                operator.process.wait(5)
-            for n in range(2):
-                print((tmp_path / f"{n}.log").read_text()[-2000:])
+            found.end()
 
 
-def leader_and_standby(operators: list[Operator]) -> tuple[Operator, Operator]:
+def leader_and_standby(crew: Crew) -> tuple[Operator, Operator]:
+    operators = crew.living()
     eventually(lambda: any(o.leads() for o in operators), "a leader")
     eventually(lambda: all(o.is_ready() for o in operators), "both to be ready")
     leader, standby = sorted(operators, key=lambda o: not o.leads())
@@ -98,47 +120,63 @@ def leader_and_standby(operators: list[Operator]) -> tuple[Operator, Operator]:
     return leader, standby
 
 
-def test_a_killed_leader_is_replaced_and_nothing_is_lost_or_done_twice(
-    bench: Bench, operators: list[Operator]
+def test_a_stopped_leader_hands_over_and_a_killed_one_is_replaced_and_nothing_is_done_twice(
+    bench: Bench, crew: Crew
 ) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
-    leader, standby = leader_and_standby(operators)
+    stopped, leader = leader_and_standby(crew)
     eventually(lambda: bench.rows("workloads"), "the registration")
+    standby = crew.start()
+    stopped.process.send_signal(signal.SIGTERM)
+    stopped_s = time.monotonic()
+    eventually(leader.leads, "the other to lead")
+    assert time.monotonic() - stopped_s < DURATION_S - RETRY_S, "it need not wait for the end"
+    assert stopped.process.wait(8) == 0
+
+    eventually(standby.is_ready, "the new one to stand by")
     first = bench.decide("llama", 5)
     notify(bench, "harmony_decisions")
     eventually(lambda: len(bench.results()) == 1, "the first action")
-
     second = bench.decide("llama", 7)
     leader.process.kill()
     killed_s = time.monotonic()
-    eventually(standby.leads, "the other to lead")
+    eventually(standby.leads, "the new one to lead")
     assert time.monotonic() - killed_s < DURATION_S + 3
     eventually(lambda: len(bench.results()) == 2, "the second action")
     assert bench.results() == [(first, 1, "applied"), (second, 1, "applied")]
     assert bench.lab.replicas("llama") == 7
 
 
-def test_a_stopped_leader_hands_over_at_once(bench: Bench, operators: list[Operator]) -> None:
-    leader, standby = leader_and_standby(operators)
-    leader.process.send_signal(signal.SIGTERM)
-    stopped_s = time.monotonic()
-    eventually(standby.leads, "the other to lead")
-    assert time.monotonic() - stopped_s < DURATION_S - RETRY_S, "it need not wait for the end"
-    assert leader.process.wait(8) == 0
-
-
-def test_a_leader_without_database_holds_says_so_and_recovers(
-    bench: Bench, operators: list[Operator], server_urls: tuple[str, str]
+def test_without_database_or_api_server_it_holds_says_so_and_recovers(
+    bench: Bench, crew: Crew, server_urls: tuple[str, str]
 ) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
-    leader, _ = leader_and_standby(operators)
+    leader, _ = leader_and_standby(crew)
     eventually(lambda: bench.rows("workloads"), "the registration")
     decision = bench.decide("llama", 5, decided_at=bench.clock.now())
+    n_before = without_database(bench, leader, server_urls[0])
+    eventually(lambda: bench.results() == [(decision, 1, "applied")], "the action")
+    assert (n_before, bench.lab.replicas("llama")) in ((2, 5), (5, 5))
+
+    bench.lab.fault(kind="unavailable", times=1_000_000)
+    eventually(lambda: not any(o.leads() for o in crew.members), "nobody to lead")
+    bench.clock.advance(bench.step_s)
+    later = bench.decide("llama", 6)
+    eventually(lambda: not any(o.is_ready() for o in crew.members), "nobody to be ready")
+    assert all(o.process.poll() is None for o in crew.members)
+    assert len(bench.results()) == 1
+    bench.lab.http.delete("/lab/faults")
+    eventually(lambda: bench.results()[1:] == [(later, 1, "applied")], "the action")
+    assert sum(o.leads() for o in crew.members) == 1
+
+
+def without_database(bench: Bench, leader: Operator, server_url: str) -> int:
+    """Take the database away until the leader says so; the target's replicas meanwhile."""
     name = bench.engine.url.database
     bench.engine.dispose()
-    admin = create_engine(sqlalchemy_url(server_urls[0]), isolation_level="AUTOCOMMIT")
+    admin = create_engine(sqlalchemy_url(server_url), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
         connection.execute(
@@ -149,28 +187,9 @@ def test_a_leader_without_database_holds_says_so_and_recovers(
     assert 'harmony_holding{reason="database"} 1.0' in leader.probe("/metrics")[1]
     assert leader.probe("/healthz")[0] == 200
     assert leader.leads(), "the API server is there"
-    n_before = bench.lab.replicas("llama")
+    n_replicas = bench.lab.replicas("llama")
     with admin.connect() as connection:
         connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
     admin.dispose()
     eventually(leader.is_ready, "it to recover")
-    eventually(lambda: bench.results() == [(decision, 1, "applied")], "the action")
-    assert (n_before, bench.lab.replicas("llama")) in ((2, 5), (5, 5))
-
-
-def test_without_api_server_nobody_leads_and_one_does_again(
-    bench: Bench, operators: list[Operator]
-) -> None:
-    bench.lab.deploy("llama")
-    bench.lab.autoscale("llama")
-    leader_and_standby(operators)
-    eventually(lambda: bench.rows("workloads"), "the registration")
-    bench.lab.fault(kind="unavailable", times=1_000_000)
-    eventually(lambda: not any(o.leads() for o in operators), "nobody to lead")
-    decision = bench.decide("llama", 5)
-    eventually(lambda: not any(o.is_ready() for o in operators), "nobody to be ready")
-    assert all(o.process.poll() is None for o in operators)
-    assert bench.results() == []
-    bench.lab.http.delete("/lab/faults")
-    eventually(lambda: bench.results() == [(decision, 1, "applied")], "the action")
-    assert sum(o.leads() for o in operators) == 1
+    return n_replicas
