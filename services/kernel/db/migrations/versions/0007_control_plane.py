@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 NOTE_EVENT = """
-CREATE FUNCTION note_api_event() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION note_api_event() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE ids bigint[];
 BEGIN
   SELECT array_agg(id ORDER BY id) INTO ids FROM changed;
