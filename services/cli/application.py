@@ -45,7 +45,9 @@ def main() -> None:
     """Run the command line; an error the user can act on is one line and exit status 2."""
     try:
         settings = get_settings()
-        configure_logging(settings.log_level, settings.log_format)
+        # what is done is printed; worker and beat, which print nothing, log as they are set
+        is_set = "log_level" in settings.model_fields_set
+        configure_logging(settings.log_level if is_set else "WARNING", settings.log_format)
         app(standalone_mode=True)
     except HarmonyError as error:
         print(f"harmony: {error.message}", file=sys.stderr)

@@ -119,11 +119,12 @@ def worker(
     """Run a Celery worker (queues: ingest, forecast, decide, fit)."""
     from prometheus_client import start_http_server
 
-    from services.kernel.telemetry import REGISTRY
+    from services.kernel.telemetry import REGISTRY, configure_logging
     from services.kernel.tracing_otel import configure_tracing
     from services.kernel.worker import make_celery
 
     settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
     served = queues or settings.queues
     settings = settings.model_copy(update={"queues": served})
     if settings.worker_metrics_port:
@@ -150,9 +151,11 @@ def beat() -> None:
     """Run Celery beat: the periodic sweeps, pulls, refits and clean-ups."""
     import tempfile
 
+    from services.kernel.telemetry import configure_logging
     from services.kernel.worker import make_celery
 
     settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
     with tempfile.TemporaryDirectory() as folder:
         make_celery(settings).Beat(
             loglevel=settings.log_level, schedule=str(Path(folder) / "schedule")
