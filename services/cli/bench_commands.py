@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster.errors import ForecasterError
+from services.cli.api_bench_commands import bench_api
 from services.cli.month_commands import bench_month
 from services.cli.operator_bench_commands import bench_operator
 from services.cli.output import console, print_table, write_json
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(
         no_args_is_help=True, help="Figures for the documents, each from one command."
     )
+    bench.command("api")(bench_api)
     bench.command("decide")(bench_decide)
     bench.command("decide-summary")(bench_decide_summary)
     bench.command("decide-latency")(bench_decide_latency)
@@ -208,6 +210,13 @@ def bench_forecast(  # noqa: PLR0913 - one option each
             help="Split the first 80 % alone: for choosing settings; the test part is not read.",
         ),
     ] = False,
+    has_level_changes: Annotated[
+        bool,
+        typer.Option(
+            "--level-changes",
+            help="Make up a change of level or an outage in most workloads' scored part.",
+        ),
+    ] = False,
     json_file: JsonFile = None,
     plot: Annotated[
         Path | None, typer.Option(help="Write the reliability diagram to this PNG.")
@@ -233,6 +242,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
     task = load_task(data, kind, demand=demand, max_origins=max_origins)
     if is_development:
         task = task.development()
+    if has_level_changes:
+        task = task.with_level_changes(FIRST_SEED)
     for name, reason in task.skipped.items():
         console.print(f"left out: {name}: {reason}")
     _one_thread()

@@ -19,6 +19,7 @@ from forecaster.config import ForecasterConfig, WindowConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.scaling import series_scale
 from forecaster.types import Series, series_from_rows
+from services.kernel.clock import make_rng
 from services.lab.fleet.resample import aligned, panel
 from services.lab.fleet.trace_file import TraceError, TraceFile, read_trace
 
@@ -115,6 +116,20 @@ class BenchTask:
             units=_units(series, list(ends), self.targets, self.protocol),
         )
 
+    def with_level_changes(self, seed: int) -> BenchTask:
+        """The same with a change of level made up in every workload's test part.
+
+        From a step in the first half of it on, all indicators are 0.1, 0.3, 3 or 10 times what
+        they were, for good; or a hundredth, as in an outage that ends again. A sixth of the
+        workloads have none.
+        """
+        rng = make_rng(seed, "bench", "level changes")
+        changed = tuple(
+            replace(s, values=_with_level_change(s.values, stop, rng))
+            for s, stop in zip(self.series, self.validation_ends, strict=True)
+        )
+        return replace(self, data=f"{self.data}, levels changed", series=changed)
+
     def histories(self) -> list[Series]:
         """Train and validation parts: all that fitting may read."""
         return [s.head(n) for s, n in zip(self.series, self.validation_ends, strict=True)]
@@ -143,6 +158,25 @@ class BenchTask:
         """Position of the demand among the targets, per workload (W,)."""
         demand = np.array([s.demand_index for s in self.series])
         return np.asarray(np.argmax(self.targets == demand[:, None], axis=1), dtype=np.int64)
+
+
+LEVEL_CHANGES = (0.1, 0.3, 3.0, 10.0)
+OUTAGE = 0.01
+
+
+def _with_level_change(
+    values: npt.NDArray[np.float32], first: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """A copy of (T, D) `values`; nothing before step `first` is changed."""
+    changed = values.copy()
+    n = len(values) - first
+    start = first + int(rng.uniform(0.05, 0.5) * n)
+    kind, length = int(rng.integers(0, len(LEVEL_CHANGES) + 2)), int(rng.uniform(0.1, 0.5) * n)
+    if kind < len(LEVEL_CHANGES):
+        changed[start:] *= np.float32(LEVEL_CHANGES[kind])
+    elif kind == len(LEVEL_CHANGES):
+        changed[start : start + length] *= np.float32(OUTAGE)
+    return changed
 
 
 def load_task(

@@ -96,3 +96,23 @@ def test_the_development_split_never_reads_the_test_part(path: Path) -> None:
     assert cut.test_origins().position.max() + cut.window.horizon <= 799
     assert cut.units[0, 0] != task.units[0, 0]
     assert cut.data != task.data
+
+
+def test_made_up_level_changes_touch_the_scored_part_alone_and_are_reproducible(
+    path: Path,
+) -> None:
+    task = load_task(path, Protocol.PANEL)
+    changed = [task.with_level_changes(seed) for seed in range(6)]
+    assert any(
+        not np.array_equal(one.values, other.values)
+        for found in changed
+        for one, other in zip(found.series, task.series, strict=True)
+    )
+    for found in changed:
+        assert found.data != task.data
+        for one, other, stop in zip(found.series, task.series, task.validation_ends, strict=True):
+            np.testing.assert_array_equal(one.values[:stop], other.values[:stop])
+            np.testing.assert_array_equal(one.observed, other.observed)
+    again = task.with_level_changes(3)
+    for one, other in zip(again.series, changed[3].series, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
