@@ -25,10 +25,11 @@ to write to), or the push token, goes in `Authorization: Bearer`. Rules of label
 (`HARMONY_REMOTE_WRITE_RULES`) tell which indicator a series is of; a series that none of them
 matches is left out. Native histograms and exemplars are left out too.
 
-`204`: stored, but for samples that say nothing (staleness markers, NaN) and series that are none of
-Harmony's. `400`: the request cannot be read, or samples in it were refused, of which the problem
-tells; the others are stored. `413`: too much at once. `415`: another type or encoding. `503`: send
-it again.
+`204`: stored, but for samples that say nothing (staleness markers, NaN), copies of a second replica
+and series that are none of Harmony's. `400`: the request cannot be read, or samples in it were
+refused, of which the problem tells; the others are stored. `413`: too much at once. `415`: another
+type or encoding. `429`: too many requests, or too many wrong keys, from one address. `503`: send it
+again.
 """
 _BODY = {
     "requestBody": {
@@ -52,7 +53,7 @@ def make_router(deps: IngestDeps, authority: PushAuthority) -> APIRouter:
         description=_DESCRIPTION,
         openapi_extra=_BODY,
         tags=["remote write"],
-        responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 503: {}},
+        responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 429: {}, 503: {}},
     )
     async def remote_write(
         request: Request, namespaces: frozenset[str] | None = Depends(authority.writable)

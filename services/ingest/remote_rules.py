@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
 )
 
+from services.ingest.series_owners import Identity
 from services.ingest.translate import PushedSeriesName
 from services.kernel.errors import ConfigurationError
 
@@ -153,8 +154,8 @@ class RemoteRules(_Model):
 
     Attributes:
         rules: In order; the first that matches counts.
-        ignore_labels: Labels by which copies of one series differ, such as those of the replicas
-            of a Prometheus.
+        ignore_labels: Labels that tell apart the replicas of a Prometheus, which write copies of
+            one series.
     """
 
     rules: tuple[Rule, ...] = Field(min_length=1)
@@ -177,9 +178,11 @@ class RemoteRules(_Model):
         self._known[labels] = name
         return name
 
-    def identity_of(self, labels: tuple[tuple[str, str], ...]) -> int:
-        """Tells series apart, but for the labels to ignore; good within one process."""
-        return hash(tuple(pair for pair in labels if pair[0] not in self.ignore_labels))
+    def identity_of(self, labels: tuple[tuple[str, str], ...]) -> Identity:
+        """Tells series apart, and the replicas that write one."""
+        series = tuple(pair for pair in labels if pair[0] not in self.ignore_labels)
+        replica = tuple(pair for pair in labels if pair[0] in self.ignore_labels)
+        return Identity(hash(series), hash(replica))
 
 
 DEFAULT_RULES = RemoteRules.model_validate({"rules": [{"match": "harmony:indicator"}]})

@@ -19,6 +19,7 @@ from services.ingest.remote_rules import RemoteRules
 from services.ingest.samples import (
     FORBIDDEN_NAMESPACE,
     NOT_FINITE,
+    OTHER_REPLICA,
     SEVERAL_SERIES,
     STALE_MARKER,
     UNMAPPED,
@@ -27,12 +28,13 @@ from services.ingest.samples import (
     make_samples,
     to_us,
 )
-from services.ingest.series_owners import SeriesOwners
+from services.ingest.series_owners import Claim, SeriesOwners
 from services.ingest.translate import ParsedPush, PushedSeriesName
 
 SOURCE = "remote_write"
-# What a sender does right: other series, ends of series, and NaN, which is how PromQL says nothing.
-_EXPECTED = frozenset({UNMAPPED, STALE_MARKER, NOT_FINITE})
+# What a sender does right: other series, ends of series, a second replica's copies, and NaN, which
+# is how PromQL says nothing.
+_EXPECTED = frozenset({UNMAPPED, STALE_MARKER, OTHER_REPLICA, NOT_FINITE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +155,17 @@ def _claimed(
         rejections.add(FORBIDDEN_NAMESPACE, n_samples, f"{name}: {rule}")
         return None
     identity = mapping.rules.identity_of(one.labels)
-    is_owner = False
+    claim = Claim.OTHER_SERIES
     if n_values:
         span_us = (min(one.at_us), min(max(one.at_us), now_us))
-        is_owner = mapping.owners.claim(name, identity, span_us)
-        if not is_owner:
+        claim = mapping.owners.claim(name, identity, span_us)
+        if claim is Claim.OTHER_SERIES:
             rule = "is a second series of it; aggregate them by a recording rule"
             rejections.add(SEVERAL_SERIES, n_values, f"{name}: {one} {rule}")
+        elif claim is Claim.OTHER_REPLICA:
+            rejections.add(OTHER_REPLICA, n_values, f"{name}: another replica writes it")
     if n_samples > n_values:
         rejections.add(STALE_MARKER, n_samples - n_values, f"{name}: has ended")
     if n_samples and one.is_marker[-1]:
         mapping.owners.release(name, identity)
-    return name if is_owner else None
+    return name if claim is Claim.OWNER else None

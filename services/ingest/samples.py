@@ -34,6 +34,7 @@ UNKNOWN_INDICATOR = "unknown_indicator"
 UNMAPPED = "unmapped"
 STALE_MARKER = "stale_marker"
 SEVERAL_SERIES = "several_series"
+OTHER_REPLICA = "other_replica"
 FORBIDDEN_NAMESPACE = "forbidden_namespace"
 REASONS = (
     NOT_FINITE,
@@ -49,6 +50,7 @@ REASONS = (
     UNMAPPED,
     STALE_MARKER,
     SEVERAL_SERIES,
+    OTHER_REPLICA,
     FORBIDDEN_NAMESPACE,
 )
 

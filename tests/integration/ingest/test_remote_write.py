@@ -169,11 +169,23 @@ def test_a_second_series_of_an_indicator_is_refused_until_the_first_has_ended(
     assert post(app, (one, [(at(360), 9.0)])).status_code == 204
 
 
-def test_replicas_of_a_prometheus_are_one_series(app: FastAPI, database: Engine) -> None:
-    for offset_s, replica in ((10, "a"), (12, "b"), (25, "a")):
-        series = (indicator(RATE, prometheus_replica=replica), [(at(offset_s), 1.0)])
-        assert post(app, series).status_code == 204
-    assert len(observations(database)) == 3
+def test_one_replica_of_a_prometheus_is_listened_to_and_the_other_after_a_minute(
+    app: FastAPI, database: Engine
+) -> None:
+    """Readings of a counter that take turns would look like resets."""
+    before = counted("other_replica")
+    sent = [("a", 0, 0.0), ("b", 7, -40.0), ("a", 15, 150.0), ("b", 22, 110.0), ("a", -50, 0.0)]
+    for replica, offset_s, value in sent:
+        series = indicator(TOKENS, prometheus_replica=replica)
+        answer = post(app, (series, [(at(offset_s), abs(value))]))
+        assert answer.status_code == 204
+        assert answer.headers[WRITTEN] == ("1" if replica == "a" else "0")
+    assert counted("other_replica") == before + 2
+    silent_since_s = 15
+    for offset_s, written in ((silent_since_s + 60, "0"), (silent_since_s + 61, "1")):
+        series = indicator(TOKENS, prometheus_replica="b")
+        assert post(app, (series, [(at(offset_s), 900.0)])).headers[WRITTEN] == written
+    assert [offset_s for _, offset_s, _ in observations(database)] == [-50, 0, 15, 76]
 
 
 def test_rules_map_series(app: FastAPI, deps: IngestDeps, database: Engine) -> None:

@@ -61,8 +61,11 @@ def test_without_rules_the_labels_say_it() -> None:
 def test_replicas_of_a_prometheus_write_the_same_series() -> None:
     rules = parse_rules(RULES)
     one, other = labels(__name__="x", replica="a"), labels(__name__="x", replica="b")
-    assert rules.identity_of(one) == rules.identity_of(other)
-    assert rules.identity_of(one) != rules.identity_of(labels(__name__="x", pod="a"))
+    assert rules.identity_of(one).series == rules.identity_of(other).series
+    assert rules.identity_of(one).replica != rules.identity_of(other).replica
+    another = rules.identity_of(labels(__name__="x", pod="a", replica="a"))
+    assert another.series != rules.identity_of(one).series
+    assert another.replica == rules.identity_of(one).replica
 
 
 @pytest.mark.parametrize(
