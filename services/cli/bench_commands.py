@@ -20,6 +20,7 @@ from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from services.lab.bench.decide.task import DecideTask
+    from services.lab.bench.task import BenchTask
 
 Models = Annotated[
     str,
@@ -231,15 +232,9 @@ def bench_forecast(  # noqa: PLR0913 - one option each
     from services.lab.bench.arms import chosen
     from services.lab.bench.forecast import bench_forecast as run
     from services.lab.bench.forecast_report import plot_reliability, table_rows
-    from services.lab.bench.task import Protocol, load_task
 
-    try:
-        kind = Protocol(protocol)
-    except ValueError as error:
-        known = ", ".join(Protocol)
-        raise InvalidInput(f"--protocol={protocol}: must be one of {known}") from error
     arms = chosen(models)
-    task = load_task(data, kind, demand=demand, max_origins=max_origins)
+    task = _task(data, protocol, demand, max_origins)
     if is_development:
         task = task.development()
     if has_level_changes:
@@ -251,12 +246,23 @@ def bench_forecast(  # noqa: PLR0913 - one option each
         found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), tell)
     document = found.to_json()
     print_table(
-        f"{task.data}, {kind}: {len(task.series)} workloads, {document['test_windows']} windows",
+        f"{task.data}, {protocol}: {len(task.series)} workloads, {document['test_windows']} windows",
         table_rows(document),
     )
     write_json(json_file, document)
     if plot is not None:
         plot_reliability(document, plot)
+
+
+def _task(data: Path, protocol: str, demand: str | None, max_origins: int) -> BenchTask:
+    from services.lab.bench.task import Protocol, load_task
+
+    try:
+        kind = Protocol(protocol)
+    except ValueError as error:
+        known = ", ".join(Protocol)
+        raise InvalidInput(f"--protocol={protocol}: must be one of {known}") from error
+    return load_task(data, kind, demand=demand, max_origins=max_origins)
 
 
 def bench_forecast_summary(

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from forecaster.calibration import calibrate, from_dicts
-from forecaster.config import WindowConfig
-from forecaster.ladder import LadderForecast
 from services.forecasting import repository
 from services.forecasting.measures import measure, measure_latency
 from services.forecasting.model_store import ModelStore, Serving
-from services.forecasting.repository import Span
+from services.forecasting.service_online import corrected
 from services.forecasting.translate import (
     ForecastRow,
-    Samples,
     WorkloadRow,
-    join_samples,
-    known_ahead_pairs,
     to_rows,
-    to_windows,
 )
+from services.forecasting.windows import windows_at
 from services.kernel import telemetry
 from services.kernel.clock import Clock, make_rng
 from services.kernel.db.session import unit_of_work
@@ -50,30 +44,6 @@ class Forecasting:
     clock: Clock
     sender: JobSender
     store: ModelStore
-
-
-def context_spans(origin_at: datetime, step_s: int, window: WindowConfig) -> list[Span]:
-    """Stretches of steps that a window at `origin_at` reads; apart, oldest first."""
-    step = timedelta(seconds=step_s)
-    found = [Span(origin_at - (window.context - 1) * step, origin_at)]
-    for lag_s in window.season_lags_s:
-        lag = max(round(lag_s / step_s), 1) * step
-        first = origin_at - lag - (window.season_past - 1) * step
-        found.append(Span(first, min(origin_at - lag + window.horizon * step, origin_at)))
-    found.sort(key=lambda span: span.first_at)
-    merged = found[:1]
-    for span in found[1:]:
-        if span.first_at <= merged[-1].last_at:
-            merged[-1] = Span(merged[-1].first_at, max(merged[-1].last_at, span.last_at))
-        else:
-            merged.append(span)
-    return merged
-
-
-def horizon_span(origin_at: datetime, step_s: int, window: WindowConfig) -> Span:
-    """The steps that a forecast at `origin_at` covers; read of indicators known ahead only."""
-    step = timedelta(seconds=step_s)
-    return Span(origin_at + step, origin_at + window.horizon * step)
 
 
 def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
@@ -136,49 +106,11 @@ def _forecast_group(
 ) -> list[ForecastRow]:
     """Forecast workloads on one step length."""
     window = serving.config.window
-    samples = _load_samples(connection, workloads, origin_at, window)
-    windows = to_windows(workloads, samples, int(origin_at.timestamp()), window)
+    windows = windows_at(connection, window, workloads, origin_at)
     horizon = min(app.settings.horizon_steps, window.horizon)
     result = serving.ladder.predict(windows, horizon, app.settings.n_paths, rng)
-    result = _calibrated(connection, serving, workloads, result)
+    result = corrected(connection, serving, workloads, windows, result)
     return to_rows(workloads, result, origin_at, serving.version, horizon)
-
-
-def _load_samples(
-    connection: Connection,
-    workloads: Sequence[WorkloadRow],
-    origin_at: datetime,
-    window: WindowConfig,
-) -> Samples:
-    """All that the windows of workloads on one step length read."""
-    step_s = workloads[0].step_s
-    pairs, spans = repository.indicator_pairs(workloads), context_spans(origin_at, step_s, window)
-    samples = repository.load_samples(connection, pairs, origin_at, step_s, spans)
-    schedules = known_ahead_pairs(workloads)
-    if not schedules:
-        return samples
-    spans = [horizon_span(origin_at, step_s, window)]
-    ahead = repository.load_samples(connection, schedules, origin_at, step_s, spans)
-    return join_samples(samples, ahead)
-
-
-def _calibrated(
-    connection: Connection,
-    serving: Serving,
-    workloads: Sequence[WorkloadRow],
-    result: LadderForecast,
-) -> LadderForecast:
-    if result.forecast is None:
-        return result
-    by_key = {w.key: w.id for w in workloads}
-    stored = repository.load_calibration(connection, list(by_key.values()), serving.version)
-    forecast = result.forecast
-    state = from_dicts(
-        forecast.workloads,
-        forecast.quantile_levels,
-        {key: stored[i] for key, i in by_key.items() if i in stored},
-    )
-    return replace(result, forecast=calibrate(forecast, state))
 
 
 def sweep(app: Forecasting) -> int:

@@ -1,4 +1,4 @@
-"""A new model starts with the calibration that it would have learned on the held-out steps."""
+"""A new model starts with the hedge and calibration that held-out steps would have taught it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from forecaster import hedge
 from forecaster.calibration import CalibrationState, calibrate, empty_state, observe, to_dicts
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import actuals, origins_between
 from forecaster.features import gather_windows
 from forecaster.ladder import Ladder
 from forecaster.types import Forecast, Series
+from services.forecasting.service_online import with_hedges
 
 MAX_ORIGINS = 480
 """Newest origins per workload that calibration learns from; more changes little and takes time."""
@@ -27,11 +29,13 @@ class _Track:
 
     Args:
         forecast: T rows in time order.
+        last_value: `(T, Q, H)` what the last value says, the hedge's other expert.
         actual: `(T, H)`.
         observed: `(T, H)`.
     """
 
     forecast: Forecast
+    last_value: npt.NDArray[np.float32]
     actual: npt.NDArray[np.float32]
     observed: npt.NDArray[np.bool_]
 
@@ -43,7 +47,7 @@ def warm_states(
     n_held: int,
     rng: np.random.Generator,
 ) -> dict[str, dict[str, Any]]:
-    """Calibration state per workload after living through the held-out steps.
+    """Hedge and calibration per workload, as they are stored, after the held-out steps.
 
     As in service, a forecast is corrected by what was known at its origin, and teaches once its
     horizon has passed.
@@ -85,31 +89,50 @@ def _track(
     if result.forecast is None:
         return None
     actual, observed = actuals([one], origins, windows.demand_index[:, None], window.horizon)
-    return _Track(result.forecast, actual[result.answered, 0], observed[result.answered, 0])
+    at = result.answered
+    last_value = hedge.last_value_quantiles(windows.rows(at), result.forecast, window)
+    return _Track(result.forecast, last_value, actual[at, 0], observed[at, 0])
 
 
 def _live_through(tracks: Sequence[_Track]) -> list[dict[str, Any]]:
     """Learn in time order; all tracks have the same origins."""
     first = tracks[0].forecast
     lead_s = first.horizon * first.step_s
-    state = empty_state([t.forecast.workloads[0] for t in tracks], first.quantile_levels)
+    names = [t.forecast.workloads[0] for t in tracks]
+    both = _Learned(hedge.no_hedge_yet(names), empty_state(names, first.quantile_levels))
     pending: deque[tuple[int, Forecast]] = deque()
     for at in range(len(first)):
         now_s = int(first.origin_s[at])
         while pending and int(first.origin_s[pending[0][0]]) + lead_s <= now_s:
-            state = _learn(state, tracks, *pending.popleft())
-        pending.append((at, calibrate(_at(tracks, at), state)))
+            both = both.after(tracks, *pending.popleft())
+        last_value = np.stack([track.last_value[at] for track in tracks])
+        hedged = hedge.hedge(_at(tracks, at), last_value, both.weights)
+        pending.append((at, calibrate(hedged, both.offsets)))
     while pending:
-        state = _learn(state, tracks, *pending.popleft())
-    return to_dicts(state)
+        both = both.after(tracks, *pending.popleft())
+    weights = dict(enumerate(hedge.to_dicts(both.weights)))
+    return list(with_hedges(dict(enumerate(to_dicts(both.offsets))), {}, weights).values())
 
 
-def _learn(
-    state: CalibrationState, tracks: Sequence[_Track], at: int, issued: Forecast
-) -> CalibrationState:
-    actual = np.stack([track.actual[at] for track in tracks])
-    observed = np.stack([track.observed[at] for track in tracks])
-    return observe(state, issued, actual, observed)
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What outcomes have taught so far."""
+
+    weights: hedge.HedgeState
+    offsets: CalibrationState
+
+    def after(self, tracks: Sequence[_Track], at: int, issued: Forecast) -> _Learned:
+        """Both after the outcomes of the origin `at`."""
+        actual = np.stack([track.actual[at] for track in tracks])
+        observed = np.stack([track.observed[at] for track in tracks])
+        experts = (
+            np.stack([track.forecast.quantiles[at] for track in tracks]),
+            np.stack([track.last_value[at] for track in tracks]),
+        )
+        step = int(issued.origin_s[0]) // issued.step_s
+        levels = issued.quantile_levels
+        weights = hedge.learned(self.weights, experts, actual, observed, step, levels)
+        return _Learned(weights, observe(self.offsets, issued, actual, observed))
 
 
 def _at(tracks: Sequence[_Track], at: int) -> Forecast:

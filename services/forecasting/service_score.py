@@ -1,4 +1,4 @@
-"""Score forecasts whose horizon has passed; calibration learns from them, drift is watched."""
+"""Score forecasts whose horizon has passed; hedge and calibration learn, drift is watched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from services.forecasting import repository
 from services.forecasting.repository import DueForecast, Span
 from services.forecasting.service import Forecasting
 from services.forecasting.service_drift import DriftWatch, request_refit
+from services.forecasting.service_online import Outcomes, learned_hedges, with_hedges
 from services.forecasting.translate import SAMPLE, WorkloadRow, level_key
 from services.kernel import telemetry
 from services.kernel.db.session import UnitOfWork, unit_of_work
@@ -43,7 +45,7 @@ def score_forecasts(app: Forecasting) -> int:
         workloads = {w.id: w for w in repository.load_workloads(work.connection)}
         due = [row for row in due if row.workload_id in workloads]
         due.sort(key=lambda row: (row.origin_at, row.model_version, row.step_s, row.workload_id))
-        states: dict[str, dict[int, dict[str, object]]] = {}
+        states: dict[str, dict[int, dict[str, Any]]] = {}
         watches: dict[str, DriftWatch] = {}
         ids = sorted({row.workload_id for row in due})
         for (_, version, _), rows in groupby(
@@ -54,7 +56,10 @@ def score_forecasts(app: Forecasting) -> int:
                 states[version] = repository.load_calibration(work.connection, ids, version)
                 chosen = {i: workloads[i] for i in ids}
                 watches[version] = DriftWatch(app, work.connection, version, chosen)
-            states[version] |= _score_group(work.connection, workloads, group, states[version], now)
+            before = states[version]
+            after = _score_group(work.connection, workloads, group, before, now)
+            weights = _hedges(app, work.connection, workloads, group, before)
+            states[version] = before | with_hedges(after, before, weights)
             watches[version].observe(
                 [row.workload_id for row in group.rows],
                 group.forecast,
@@ -130,9 +135,9 @@ def _score_group(
     connection: Connection,
     workloads: Mapping[int, WorkloadRow],
     group: _Group,
-    stored: dict[int, dict[str, object]],
+    stored: dict[int, dict[str, Any]],
     now: datetime,
-) -> dict[int, dict[str, object]]:
+) -> dict[int, dict[str, Any]]:
     """Score a group; returns the calibration states after it."""
     rows, forecast = group.rows, group.forecast
     actual, observed, last = group.actual, group.observed, group.last
@@ -171,6 +176,22 @@ def _score_group(
     state = observe(state, forecast, actual, observed)
     _measure(workloads, rows, state, losses.mean(axis=2), scores)
     return {row.workload_id: one for row, one in zip(rows, to_dicts(state), strict=True)}
+
+
+def _hedges(
+    app: Forecasting,
+    connection: Connection,
+    workloads: Mapping[int, WorkloadRow],
+    group: _Group,
+    before: Mapping[int, Mapping[str, Any]],
+) -> dict[int, dict[str, Any]]:
+    """What the hedge of the model that serves learned; forecasts of others are not made again."""
+    serving, first = app.store.current(connection), group.rows[0]
+    if first.model_version != serving.version:
+        return {}
+    rows = [workloads[row.workload_id] for row in group.rows]
+    happened = Outcomes(rows, first.origin_at, group.actual, group.observed)
+    return learned_hedges(connection, serving, before, happened, app.settings.seed)
 
 
 def _as_forecast(workloads: Mapping[int, WorkloadRow], rows: Sequence[DueForecast]) -> Forecast:

@@ -56,6 +56,11 @@ forecast_pinball_loss = _gauge("forecast_pinball_loss", "Mean pinball loss", (*_
 forecast_skill_vs_naive = _gauge(
     "forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value", _WORKLOAD
 )
+forecast_hedge_weight = _gauge(
+    "forecast_hedge_weight",
+    "Weight of the last value in the forecast's upper tail; high after a change of level",
+    _WORKLOAD,
+)
 forecast_drift = _gauge(
     "forecast_drift", "Drift statistic over its threshold; 1: drift", (*_WORKLOAD, "kind")
 )
