@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 
 from services.admin import service_fans
 from services.admin.api_auth import PROBLEMS, Deps, Reader
@@ -13,6 +12,7 @@ from services.admin.api_lists import Times
 from services.admin.api_workloads import Cursor, Limit, Name, Namespace
 from services.admin.schemas import Page
 from services.admin.schemas_forecasts import FansView, OriginView
+from services.admin.schemas_time import Instant
 from services.admin.service_fans import FansQuery
 
 router = APIRouter(
@@ -25,13 +25,13 @@ router = APIRouter(
 
 def fans_query(
     origin_at: Annotated[
-        list[AwareDatetime] | None,
+        list[Instant] | None,
         Query(max_length=48, description="Origins; default: `n_origins`, `every_steps` apart"),
     ] = None,
     n_origins: Annotated[int, Query(ge=1, le=48)] = 6,
     every_steps: Annotated[int, Query(ge=1, le=2016)] = 12,
     to_at: Annotated[
-        AwareDatetime | None, Query(description="No origin after it; default: the newest")
+        Instant | None, Query(description="No origin after it; default: the newest")
     ] = None,
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before")] = 48,
 ) -> FansQuery:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from services.admin.api_auth import AsReader
 from services.admin.authority import check_visible
+from services.admin.schemas_time import Instant
 from services.kernel.errors import InvalidInput
 
 MAX_LABELS = 8
@@ -58,8 +58,8 @@ def workload_filters(
 
 
 def times(
-    from_at: Annotated[AwareDatetime | None, Query(description="Start, inclusive")] = None,
-    to_at: Annotated[AwareDatetime | None, Query(description="End, inclusive")] = None,
+    from_at: Annotated[Instant | None, Query(description="Start, inclusive")] = None,
+    to_at: Annotated[Instant | None, Query(description="End, inclusive")] = None,
 ) -> dict[str, Any]:
     """The time window of a list; without it the whole history.
 

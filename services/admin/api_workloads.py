@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime
 
 from services.admin import schemas, service, service_series
 from services.admin.api_auth import PROBLEMS, Deps, Reader
 from services.admin.api_lists import WorkloadFilters
+from services.admin.schemas_time import Instant
 from services.admin.service import AdminDeps
 from services.admin.service_series import AheadQuery
 from services.kernel.errors import InvalidInput
@@ -25,9 +25,9 @@ Name = Annotated[str, Path(max_length=253, examples=["llama-70b"])]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items per page")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of a page")]
 FromAt = Annotated[
-    AwareDatetime | None, Query(description="Start, inclusive; default: a day before `to_at`")
+    Instant | None, Query(description="Start, inclusive; default: a day before `to_at`")
 ]
-ToAt = Annotated[AwareDatetime | None, Query(description="End, inclusive; default: now")]
+ToAt = Annotated[Instant | None, Query(description="End, inclusive; default: now")]
 
 
 def window(
@@ -74,7 +74,7 @@ def get_forecast(
     namespace: Namespace,
     name: Name,
     origin_at: Annotated[
-        AwareDatetime | None, Query(description="Origin of the forecast; default: the newest")
+        Instant | None, Query(description="Origin of the forecast; default: the newest")
     ] = None,
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before it")] = 48,
 ) -> schemas.ForecastView:

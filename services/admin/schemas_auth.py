@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.admin.schemas import Out
+from services.admin.schemas_time import Instant
 from services.kernel.security import Role
 
 MAX_GRACE_S = 30 * 86400.0
@@ -45,7 +46,7 @@ class KeyRequest(BaseModel):
     namespaces: Namespaces | None = Field(
         None, description="Where it has the role; null: in the whole fleet", examples=[["team-a"]]
     )
-    expires_at: AwareDatetime | None = Field(None, examples=["2027-01-01T00:00:00Z"])
+    expires_at: Instant | None = Field(None, examples=["2027-01-01T00:00:00Z"])
 
 
 class KeyRotation(BaseModel):

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.admin.schemas import DecisionSummary, Out
+from services.admin.schemas_time import Instant
 from services.kernel.domain.workload import Mode
 
 Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
@@ -83,7 +84,7 @@ class PauseRequest(In):
     """A pause to make, in place of one that was made here before."""
 
     direction: Direction = Field("Both", examples=["Both"])
-    until_at: AwareDatetime | None = Field(
+    until_at: Instant | None = Field(
         None,
         description="Ends by itself then; null: until resumed",
         examples=["2026-01-05T18:00:00Z"],
@@ -186,10 +187,10 @@ class FreezeRequest(In):
     namespace: str | None = Field(None, min_length=1, max_length=63, examples=["prod"])
     workload: str | None = Field(None, min_length=1, max_length=253, examples=["llama-70b"])
     direction: FreezeDirection = Field("Both", examples=["ScaleDown"])
-    from_at: AwareDatetime | None = Field(
+    from_at: Instant | None = Field(
         None, description="Null: now", examples=["2026-11-27T00:00:00Z"]
     )
-    until_at: AwareDatetime = Field(examples=["2026-11-30T00:00:00Z"])
+    until_at: Instant = Field(examples=["2026-11-30T00:00:00Z"])
     reason: Reason = Field("", examples=["Black Friday"])
 
     @model_validator(mode="after")

@@ -1,0 +1,25 @@
+"""Times that a request names."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime
+
+_FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def to_utc(at: datetime) -> datetime:
+    """`at` in UTC: not every offset can be stored, and not every time can be reckoned with.
+
+    Raises:
+        ValueError: It is of another age.
+    """
+    if not _FIRST <= at < _END:
+        raise ValueError("must lie in the years 1970 to 2199")
+    return at.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(to_utc)]
+"""RFC 3339 with an offset."""

@@ -1,0 +1,33 @@
+"""Times of requests: any offset in, UTC out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from services.admin.schemas_time import Instant
+
+TIMES: TypeAdapter[datetime] = TypeAdapter(Instant)
+
+
+def test_every_offset_becomes_utc() -> None:
+    at = TIMES.validate_python("2026-01-05T12:00:00+16:38")
+    assert at == datetime(2026, 1, 4, 19, 22, tzinfo=UTC)
+    assert at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00:00+01:00",
+        "1969-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+        "2026-01-05T12:00:00",
+    ],
+)
+def test_a_time_of_another_age_or_of_no_place(text: str) -> None:
+    with pytest.raises(ValidationError):
+        TIMES.validate_python(text)
