@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -57,21 +58,15 @@ WHERE workload_id = ANY(:ids) AND step_at >= :since
 GROUP BY workload_id
 """
 
-# The newest rows of each workload come from its own index; then the few that are left are merged.
-_DECISIONS = """
-SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, d.forecast_id, d.policy_version,
-       d.decided_at, d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas,
-       d.direction, d.reason, d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
-       d.cost_delta_usd_per_h, a.result AS action_result, a.reason AS action_reason, a.applied_at
-FROM (
-    SELECT d.* FROM workloads w CROSS JOIN LATERAL (
-        SELECT id, origin_at, workload_id, forecast_id, policy_version, decided_at, valid_until,
-               current_replicas, raw_replicas, desired_replicas, direction, reason,
-               binding_constraint, rung, risk_target, risk_estimated, cost_delta_usd_per_h
-        FROM decisions d WHERE d.workload_id = w.id AND {where}
-        ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit
-    ) d WHERE {workload} ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit
-) d
+_DECISION = (
+    "d.id, d.origin_at, d.workload_id, d.forecast_id, d.policy_version, d.decided_at, "
+    "d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas, d.direction, d.reason, "
+    "d.binding_constraint, d.rung, d.risk_target, d.risk_estimated, d.cost_delta_usd_per_h"
+)
+_DECISIONS = f"""
+SELECT {_DECISION}, w.namespace, w.name, a.result AS action_result, a.reason AS action_reason,
+       a.applied_at
+FROM ({{rows}}) d
 JOIN workloads w ON w.id = d.workload_id
 LEFT JOIN LATERAL (
     SELECT result, reason, applied_at FROM actions
@@ -79,21 +74,56 @@ LEFT JOIN LATERAL (
     ORDER BY attempt DESC LIMIT 1
 ) a ON true
 ORDER BY d.origin_at DESC, d.id DESC
-"""
+"""  # noqa: S608  # fixed fragments with bound values
 
-_ACTIONS = """
-SELECT a.*, w.namespace, w.name FROM workloads w CROSS JOIN LATERAL (
-    SELECT * FROM actions a WHERE a.workload_id = w.id AND {where}
-    ORDER BY a.origin_at DESC, a.id DESC LIMIT :limit
-) a WHERE {workload} ORDER BY a.origin_at DESC, a.id DESC LIMIT :limit
-"""
 
-_OUTCOMES = """
-SELECT o.*, w.namespace, w.name FROM workloads w CROSS JOIN LATERAL (
-    SELECT * FROM outcomes o WHERE o.workload_id = w.id AND {where}
-    ORDER BY o.step_at DESC LIMIT :limit
-) o WHERE {workload} ORDER BY o.step_at DESC, o.workload_id DESC LIMIT :limit
-"""
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list in order of time over the workloads: its table, columns, order, and what it joins."""
+
+    table: str
+    alias: str
+    columns: str
+    order: str
+    outer: str
+
+    def statement(self, where: str, workload: str | None) -> str:
+        """The query; `workload` narrows the workloads, None: all of them.
+
+        Of all workloads the newest rows lie side by side in the index by time. Of some, the newest
+        of each come from its own index and the few that are left are merged: others' rows, of
+        which there may be many in between, are not read.
+        """
+        t = self.alias
+        newest = (
+            f"SELECT {self.columns} FROM {self.table} {t} WHERE {{condition}} "  # noqa: S608
+            f"ORDER BY {self.order} LIMIT :limit"
+        )
+        if workload is None:
+            return self.outer.format(rows=newest.format(condition=where))
+        own = newest.format(condition=f"{t}.workload_id = w.id AND {where}")
+        rows = (
+            f"SELECT {t}.* FROM workloads w CROSS JOIN LATERAL ({own}) {t} "  # noqa: S608
+            f"WHERE {workload} ORDER BY {self.order} LIMIT :limit"
+        )
+        return self.outer.format(rows=rows)
+
+
+def _plain(alias: str, order: str) -> str:
+    return (
+        f"SELECT {alias}.*, w.namespace, w.name FROM ({{rows}}) {alias} "  # noqa: S608
+        f"JOIN workloads w ON w.id = {alias}.workload_id ORDER BY {order}"
+    )
+
+
+_BY_ORIGIN, _BY_STEP = "{0}.origin_at DESC, {0}.id DESC", "{0}.step_at DESC, {0}.workload_id DESC"
+_LIST_DECISIONS = _List("decisions", "d", _DECISION, _BY_ORIGIN.format("d"), _DECISIONS)
+_LIST_ACTIONS = _List(
+    "actions", "a", "a.*", _BY_ORIGIN.format("a"), _plain("a", _BY_ORIGIN.format("a"))
+)
+_LIST_OUTCOMES = _List(
+    "outcomes", "o", "o.*", _BY_STEP.format("o"), _plain("o", _BY_STEP.format("o"))
+)
 
 
 def load_fleet(
@@ -161,7 +191,7 @@ def load_decisions(
             values[column] = filters[column]
     if filters.get("changes"):
         where.append("d.desired_replicas <> d.current_replicas")
-    return _newest(connection, _DECISIONS, where, values | {"limit": limit})
+    return _newest(connection, _LIST_DECISIONS, where, values | {"limit": limit})
 
 
 def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
@@ -185,7 +215,7 @@ def load_actions(
         if filters.get(column) is not None:
             where.append(f"a.{column} = :{column}")
             values[column] = filters[column]
-    return _newest(connection, _ACTIONS, where, values | {"limit": limit})
+    return _newest(connection, _LIST_ACTIONS, where, values | {"limit": limit})
 
 
 def load_outcomes(
@@ -196,7 +226,7 @@ def load_outcomes(
     if filters.get("decision_id") is not None:
         where.append("o.decision_id = :decision_id")
         values["decision_id"] = filters["decision_id"]
-    return _newest(connection, _OUTCOMES, where, values | {"limit": limit})
+    return _newest(connection, _LIST_OUTCOMES, where, values | {"limit": limit})
 
 
 def load_audit(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:
@@ -239,12 +269,12 @@ def _window(
 
 
 def _newest(
-    connection: Connection, query: str, where: Sequence[str], values: Mapping[str, Any]
+    connection: Connection, found: _List, where: Sequence[str], values: Mapping[str, Any]
 ) -> list[RowMapping]:
     """Run one of the list queries; the conditions are fixed fragments with bound values."""
     one = values["workload_id"] is not None
     workload = ("w.id = :workload_id AND " if one else "") + values["of_workloads"]
-    statement = query.format(where=" AND ".join(where), workload=workload)
+    statement = found.statement(" AND ".join(where), None if workload == "true" else workload)
     unbound = {"of_workloads"} | (set() if one else {"workload_id"})
     bound = {name: value for name, value in values.items() if name not in unbound}
     return list(connection.execute(text(statement), bound).mappings())

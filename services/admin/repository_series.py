@@ -159,17 +159,28 @@ def load_state_series(
     return list(connection.execute(statement, _values(workload_id, window)).mappings())
 
 
-def load_quality(connection: Connection, workload_id: int, since: datetime) -> list[RowMapping]:
+def load_quality(
+    connection: Connection, workload_id: int, since: datetime, sample: tuple[int, int]
+) -> list[RowMapping]:
     """Scores of the scored forecasts since `since`, averaged per model version.
 
-    `coverage` and `pinball` are averaged key by key.
+    `coverage` and `pinball` are averaged key by key, over every n-th step: neighbouring forecasts
+    share most of their horizon, so a week's thousands say hardly more than some hundreds of them.
+
+    Args:
+        connection: An open transaction.
+        workload_id: The workload.
+        since: First origin.
+        sample: Length of a step in seconds, and n.
     """
     statement = text(
-        "WITH scored AS (SELECT * FROM forecast_scores WHERE workload_id = :workload_id "
+        "WITH scored AS MATERIALIZED (SELECT model_version, crps, crps_last_value, origin_at, "
+        "coverage, pinball FROM forecast_scores WHERE workload_id = :workload_id "
         "AND origin_at >= :since), keys AS ("
         "SELECT s.model_version, e.key, avg(e.value::float8) AS coverage, "
-        "avg((s.pinball->>e.key)::float8) AS pinball "
-        "FROM scored s, jsonb_each_text(s.coverage) e GROUP BY 1, 2), by_model AS ("
+        "avg((s.pinball ->> e.key)::float8) AS pinball FROM (SELECT * FROM scored "
+        "WHERE (extract(epoch FROM origin_at)::bigint / :step_s) % :every = 0) s, "
+        "jsonb_each_text(s.coverage) e GROUP BY 1, 2), by_model AS ("
         "SELECT model_version, jsonb_object_agg(key, coverage) AS coverage, "
         "jsonb_object_agg(key, pinball) AS pinball FROM keys GROUP BY 1) "
         "SELECT s.model_version, count(*) AS n_forecasts, avg(s.crps) AS crps, "
@@ -177,7 +188,12 @@ def load_quality(connection: Connection, workload_id: int, since: datetime) -> l
         "b.coverage, b.pinball FROM scored s LEFT JOIN by_model b USING (model_version) "
         "GROUP BY s.model_version, b.coverage, b.pinball ORDER BY newest_origin_at DESC"
     )
-    values = {"workload_id": workload_id, "since": since}
+    values = {
+        "workload_id": workload_id,
+        "since": since,
+        "step_s": sample[0],
+        "every": sample[1],
+    }
     return list(connection.execute(statement, values).mappings())
 
 

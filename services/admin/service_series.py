@@ -12,6 +12,8 @@ from services.admin.service import AdminDeps, Workload, find_workload
 from services.kernel.errors import InvalidInput, NotFound
 
 QUALITY_WINDOW = timedelta(days=7)
+QUALITY_SAMPLE = 400
+"""Forecasts of the window, evenly spaced, that coverage and pinball loss are averaged over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,9 @@ def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityVi
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.engine.connect() as connection:
         workload = find_workload(connection, *key)
-        rows = repository_series.load_quality(connection, workload.id, since)
+        every = max(1, int(QUALITY_WINDOW.total_seconds()) // workload.step_s // QUALITY_SAMPLE)
+        sample = (workload.step_s, every)
+        rows = repository_series.load_quality(connection, workload.id, since, sample)
     return [translate.to_quality(row) for row in rows]
 
 

@@ -1,0 +1,161 @@
+"""The measurement: fill a database, serve it from a process of its own, ask it at a steady rate."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from services.kernel.clock import SystemClock, floor_step
+from services.kernel.db.session import make_engine
+from services.kernel.errors import Unavailable
+from services.kernel.settings import Settings
+from services.lab.bench.api import repository
+from services.lab.bench.api.load import Shot, Target, fire
+from services.lab.bench.api.repository import History
+from services.lab.platform.platform import (
+    Platform,
+    answers,
+    platform_servers,
+    process_env,
+)
+from services.lab.platform.processes import ProcessSpec
+
+LIST_MS, FAN_MS = 50.0, 100.0
+_N_WARM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """What is measured."""
+
+    n_workloads: int = 1000
+    n_days: int = 7
+    step_s: int = 300
+    rate_per_s: float = 100.0
+    duration_s: float = 30.0
+    seed: int = 7
+
+
+def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measure the API; returns the document of `--json`.
+
+    A database that holds workloads already is asked as it is.
+
+    Raises:
+        Unavailable: Something does not start.
+    """
+    free = settings.model_copy(update={"port": 0, "ingest_port": 0})
+    with platform_servers(free, "bench-api") as platform:
+        engine = make_engine(platform.settings.database_url)
+        now = SystemClock().now()
+        history = History(
+            options.n_workloads, options.n_days, options.step_s, floor_step(now, options.step_s)
+        )
+        if repository.count_workloads(engine) == 0:
+            repository.fill(engine, history, tell)
+        tell("starting the API")
+        key = _serve(platform, options)
+        targets = make_targets(platform.api_url, key, history)
+        for target in targets:
+            for path in target.paths[:_N_WARM]:
+                answer = httpx.get(platform.api_url + path, headers=_bearer(key), timeout=60)
+                if answer.status_code != 200:
+                    raise Unavailable(f"{path} answers {answer.status_code}: {answer.text[:200]}")
+        tell(f"{options.rate_per_s:g} requests/s for {options.duration_s:g} s")
+        shots = fire(
+            platform.api_url, key, targets, options.rate_per_s, options.duration_s, options.seed
+        )
+    return {
+        "n_workloads": options.n_workloads,
+        "n_days": options.n_days,
+        "step_s": options.step_s,
+        "rate_per_s": options.rate_per_s,
+        "duration_s": options.duration_s,
+        "endpoints": [summary(target, shots) for target in targets],
+    }
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _serve(platform: Platform, options: ApiOptions) -> str:
+    """Start the API as an installation runs it, without limits; returns an admin's key."""
+    key = f"hk_{secrets.token_hex(5)}_{secrets.token_urlsafe(32)}"
+    key_file = Path(tempfile.mkdtemp(prefix="harmony-bench-")) / "key"
+    key_file.write_text(key)
+    changes = {
+        "admin_key_file": key_file,
+        "rate_per_s": 0.0,
+        "address_rate_per_s": 0.0,
+        "step_s": options.step_s,
+        "log_level": "WARNING",
+    }
+    settings = platform.settings.model_copy(update=changes)
+    url = f"{platform.api_url}/healthz"
+    module = [sys.executable, "-m", "services.admin.main"]
+    spec = ProcessSpec("admin", module, process_env(settings), is_ready=lambda: answers(url))
+    platform.supervisor.start_all([spec])
+    return key
+
+
+def make_targets(url: str, key: str, history: History) -> list[Target]:
+    """Lists and details as the console and the plugin ask for them, over many workloads."""
+    with httpx.Client(base_url=url, headers=_bearer(key), timeout=60) as client:
+        items = client.get("/v1/workloads", params={"limit": 100}).json()["items"]
+        decisions = client.get("/v1/decisions", params={"limit": 100}).json()["items"]
+    keys = [f"{item['namespace']}/{item['name']}" for item in items]
+    roots = [f"/v1/workloads/{key_}" for key_ in keys]
+    past = (history.end_at - timedelta(days=history.n_days / 2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def each(suffix: str) -> tuple[str, ...]:
+        return tuple(f"{root}{suffix}" for root in roots)
+
+    of = tuple(f"workload={key_}" for key_ in keys)
+    return [
+        Target("workloads, 50 of them", LIST_MS, ("/v1/workloads?limit=50",)),
+        Target("workload", LIST_MS, each("")),
+        Target("decisions of the fleet", LIST_MS, ("/v1/decisions?limit=50",)),
+        Target("decisions of a workload", LIST_MS, tuple(f"/v1/decisions?{w}" for w in of)),
+        Target("decision", LIST_MS, tuple(f"/v1/decisions/{d['id']}" for d in decisions)),
+        Target("actions of a workload", LIST_MS, tuple(f"/v1/actions?{w}" for w in of)),
+        Target("outcomes of a workload", LIST_MS, tuple(f"/v1/outcomes?{w}" for w in of)),
+        Target("policies, 50 of them", LIST_MS, ("/v1/policies?limit=50",)),
+        Target("policy", LIST_MS, each("/policy")),
+        Target("approvals inbox", LIST_MS, ("/v1/approvals",)),
+        Target("SLA classes", LIST_MS, ("/v1/sla-classes",)),
+        Target("lead times", LIST_MS, each("/lead-times")),
+        Target("quality of a week", LIST_MS, each("/quality")),
+        Target("allocation of a day", LIST_MS, each("/allocation")),
+        Target("fan chart, newest", FAN_MS, each("/forecasts")),
+        Target("fan charts, 6 origins", FAN_MS, each("/forecasts/fans")),
+        Target("fan charts in the past", FAN_MS, each(f"/forecasts/fans?to_at={past}")),
+        Target("forecasts a step ahead, a day", FAN_MS, each("/forecasts/ahead?level=0.5")),
+    ]
+
+
+def summary(target: Target, shots: Sequence[Shot]) -> dict[str, Any]:
+    """Figures of one kind of request."""
+    own = [shot for shot in shots if shot.name == target.name]
+    latency = np.array([shot.latency_ms for shot in own])
+    p50, p95, p99 = (float(np.quantile(latency, q)) for q in (0.5, 0.95, 0.99))
+    return {
+        "endpoint": target.name,
+        "n": len(own),
+        "n_errors": sum(shot.status != 200 for shot in own),
+        "kib": round(float(np.mean([shot.n_bytes for shot in own])) / 1024, 1),
+        "p50_ms": round(p50, 1),
+        "p95_ms": round(p95, 1),
+        "p99_ms": round(p99, 1),
+        "limit_ms": target.limit_ms,
+        "is_kept": p95 <= target.limit_ms,
+    }
