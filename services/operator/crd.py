@@ -75,8 +75,9 @@ class Definition:
 _AGE = Column("AGE", ".metadata.creationTimestamp", "date")
 
 
-def _condition_column(name: str, condition: str) -> Column:
-    return Column(name, f'.status.conditions[?(@.type=="{condition}")].status')
+def _condition_column(name: str, condition: str, *, is_wide: bool = False) -> Column:
+    path = f'.status.conditions[?(@.type=="{condition}")].status'
+    return Column(name, path, is_wide=is_wide)
 
 
 GPU_AUTOSCALER = Definition(
@@ -98,6 +99,8 @@ GPU_AUTOSCALER = Definition(
         Column("BUDGET", ".status.risk.budgetRemaining", "number", description="Error budget left"),
         _condition_column("FALLBACK", "Fallback"),
         _condition_column("PAUSED", "Paused"),
+        Column("WANTS", ".status.recommendedReplicas", "integer", is_wide=True),
+        _condition_column("READY", "Ready", is_wide=True),
         Column("REASON", ".status.lastDecision.reason", is_wide=True),
         _AGE,
     ),
@@ -139,6 +142,8 @@ GPU_BUDGET = Definition(
         Column("GPU", ".spec.gpuType"),
         Column("GPUS", ".spec.gpus", "integer"),
         Column("USED", ".status.usedGpus", "integer"),
+        _condition_column("READY", "Ready"),
+        Column("REASON", '.status.conditions[?(@.type=="Ready")].reason'),
         _AGE,
     ),
     list_keys=(("status.conditions", "type"),),

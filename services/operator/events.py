@@ -25,8 +25,13 @@ class Notice:
 
 
 def notices(outlook: Outlook, after: Status) -> list[Notice]:
-    """Events that what happened calls for: rescales, and conditions that changed."""
+    """Events that what happened calls for: rescales, and conditions that changed.
+
+    A failure is told once: each decision is tried again and again, and the next one too.
+    """
     found = []
+    shown = outlook.facts.autoscaler.status.get("lastDecision") or {}
+    failure = shown.get("resultReason") if shown.get("result") == Result.FAILED else None
     for action in (done.action for done in outlook.done):
         if action.result is Result.APPLIED:
             sizes = f"New size: {action.to_replicas}; was: {action.from_replicas}"
@@ -39,8 +44,11 @@ def notices(outlook: Outlook, after: Status) -> list[Notice]:
             found.append(Notice("Normal", "DecisionApproved", message))
         if action.result is Result.REJECTED:
             found.append(Notice("Normal", "DecisionRejected", action.reason))
-        if action.result is Result.FAILED:
+        if action.result is not Result.FAILED:
+            failure = None
+        elif action.reason != failure:
             found.append(Notice("Warning", "FailedRescale", action.reason))
+            failure = action.reason
     before = {c["type"]: c for c in outlook.facts.autoscaler.status.get("conditions") or ()}
     for condition in after["conditions"]:
         notice = _transition(before.get(condition["type"], {}), condition)

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
+from services.operator import service_report
 from services.operator.kube_http import KubeError
 from services.operator.lease import Alone, Fence
 from services.operator.memory import Deps
@@ -27,13 +28,7 @@ log = structlog.get_logger("operator")
 _CATCH_UP_S = 0.3
 _REASONS = ("kube", "database", "lease", "defect")
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_FIGURES = (
-    telemetry.paused,
-    telemetry.current_replicas,
-    telemetry.recommended_replicas,
-    telemetry.desired_replicas,
-    telemetry.holding,
-)
+_FIGURES = (*service_report.GAUGES, telemetry.holding)
 
 
 def libpq_url(url: str) -> str:

@@ -104,6 +104,7 @@ class Memory:
         states: Step and replicas of the newest stored snapshot of each workload.
         unwritten: Action rows whose transaction failed after the target was patched.
         details: What the status shows, with the monotonic time of reading.
+        shown: Autoscalers that the gauges show.
         reported_s: Monotonic time at which each status was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
@@ -119,6 +120,7 @@ class Memory:
     states: dict[int, State] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
+    shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
     unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
@@ -127,11 +129,11 @@ class Memory:
     def forget(self) -> None:
         """Read everything again at the next pass.
 
-        What was done and not yet told is kept, and what only time has shown.
+        What was done and not yet told is kept, what only time has shown, and what the gauges show.
         """
-        unwritten, unreported, rollouts = self.unwritten, self.unreported, self.rollouts
-        self.__init__()  # type: ignore[misc]  # a dataclass's own constructor resets all fields
-        self.unwritten, self.unreported, self.rollouts = unwritten, unreported, rollouts
+        names = ("unwritten", "unreported", "rollouts", "shown")
+        kept = {name: getattr(self, name) for name in names}
+        self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,6 +25,13 @@ from services.operator.status import Done, Outlook, Status
 log = structlog.get_logger("operator")
 
 _N_KEPT = 20
+GAUGES = (
+    telemetry.paused,
+    telemetry.current_replicas,
+    telemetry.recommended_replicas,
+    telemetry.desired_replicas,
+)
+"""Of each autoscaler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +108,13 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("status_not_written", workload=autoscaler.name, error=error.message)
+            if error.is_missing:  # it was deleted since it was listed; the others are there
+                continue
             break
         _drop_reported(deps, findings.ids.get(autoscaler.key, -1), outlook.done)
         n_written += 1
     _keep_unreported(deps, findings)
+    _forget_gone(deps, view, findings)
     return n_written, len(due) - n_written
 
 
@@ -112,8 +123,8 @@ def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[tupl
     for autoscaler in view.autoscalers:
         deps.attend()
         outlook = _outlook(deps, view, autoscaler, findings)
-        _measure(outlook, now)
         after = status.build(outlook, now)
+        _measure(outlook, after, now)
         if _is_due(deps, autoscaler, after):
             found.append((outlook, after))
     reported_s = deps.memory.reported_s
@@ -179,10 +190,30 @@ def _write(deps: Deps, outlook: Outlook, after: Status, now: datetime) -> None:
     deps.kube.patch_status(autoscaler.namespace, autoscaler.name, patch)
     deps.memory.reported_s[autoscaler.key] = time.monotonic()
     for notice in events.notices(outlook, after):
-        deps.kube.post_event(autoscaler.namespace, events.to_event(autoscaler, notice, now))
+        event = events.to_event(autoscaler, notice, now)
+        try:
+            deps.kube.post_event(autoscaler.namespace, event)
+        except KubeError as error:
+            # the status has told it already: an Event that is lost must not hold up the others
+            telemetry.reconcile_errors_total.labels("event").inc()
+            log.warning("event_not_written", workload=autoscaler.name, error=error.message)
+            return
 
 
-def _measure(outlook: Outlook, now: datetime) -> None:
+def _forget_gone(deps: Deps, view: View, findings: Findings) -> None:
+    """What was shown and remembered of autoscalers that are gone goes too."""
+    keys, ids = {a.key for a in view.autoscalers}, set(findings.ids.values())
+    memory = deps.memory
+    for key in memory.shown - keys:
+        for gauge in GAUGES:
+            with suppress(KeyError):  # not every gauge has been set of every one
+                gauge.remove(*key)
+    memory.shown = keys
+    memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
+    memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
+
+
+def _measure(outlook: Outlook, after: Status, now: datetime) -> None:
     facts = outlook.facts
     labels = facts.autoscaler.key
     telemetry.paused.labels(*labels).set(float(facts.autoscaler.pause.is_active(now)))
@@ -190,6 +221,5 @@ def _measure(outlook: Outlook, now: datetime) -> None:
         telemetry.current_replicas.labels(*labels).set(facts.situation.replicas)
     if facts.newest is not None:
         telemetry.recommended_replicas.labels(*labels).set(facts.newest.desired)
-    for done in outlook.done:
-        if done.action.result in status.SETTLED:
-            telemetry.desired_replicas.labels(*labels).set(done.action.to_replicas or 0)
+    if after.get("desiredReplicas") is not None:
+        telemetry.desired_replicas.labels(*labels).set(after["desiredReplicas"])

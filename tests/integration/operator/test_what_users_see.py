@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.kernel.telemetry import REGISTRY
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 
 pytestmark = pytest.mark.integration
@@ -96,3 +97,99 @@ def test_a_rescale_that_fails_is_an_event(bench: Bench) -> None:
     assert "409 Conflict" in failed[0]["message"]
     status = bench.lab.autoscaler("llama")["status"]
     assert status["lastDecision"]["result"] == "failed"
+
+
+def test_a_failure_that_goes_on_is_told_once(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.lab.fault(
+        kind="conflict", verb="patch", resource="deployments", subresource="scale", times=1000
+    )
+    for _ in range(3):
+        bench.step()
+        bench.decide("llama", 4)
+        for _ in range(3):
+            bench.reconcile()
+    assert [result for *_, result in bench.results()].count("failed") >= 6
+    assert [e["reason"] for e in bench.lab.events()].count("FailedRescale") == 1
+
+
+def test_events_that_cannot_be_written_hold_up_nothing_and_repeat_nothing(bench: Bench) -> None:
+    names = [f"w{n}" for n in range(4)]
+    for name in names:
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    bench.reconcile()
+    bench.lab.fault(kind="error", verb="create", resource="events", times=1000)
+    for name in names:
+        bench.decide(name, 4)
+    assert bench.reconcile().n_statuses == 4
+    for _ in range(2):
+        assert bench.reconcile().n_statuses == 0
+    for name in names:
+        history = bench.lab.autoscaler(name)["status"]["decisionHistory"]
+        assert len(history) == 1, name
+
+
+def test_the_status_of_one_that_was_just_deleted_holds_up_nothing(bench: Bench) -> None:
+    names = ["a", "b", "c"]
+    for name in names:
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    listed = bench.deps.kube.list_objects
+
+    def list_then_delete(kind: str) -> list[Any]:
+        found = listed(kind)
+        if kind == "GPUAutoscaler" and len(found) == 3:
+            bench.lab.delete_autoscaler("a")
+        return found
+
+    bench.deps.kube.list_objects = list_then_delete  # type: ignore[method-assign]
+    assert bench.reconcile().n_statuses == 2
+    for name in ("b", "c"):
+        assert bench.lab.condition(name, "TargetResolved")["status"] == "True"
+
+
+def test_the_gauges_of_a_deleted_autoscaler_go(bench: Bench) -> None:
+    def shown() -> dict[str, float | None]:
+        labels = {"namespace": bench.lab.namespace, "workload": "llama"}
+        names = ("paused", "current_replicas", "recommended_replicas", "desired_replicas")
+        return {n: REGISTRY.get_sample_value(f"harmony_{n}", labels) for n in names}
+
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 4)
+    bench.reconcile()
+    expected = {
+        "paused": 0.0,
+        "current_replicas": 2.0,
+        "recommended_replicas": 4.0,
+        "desired_replicas": 4.0,
+    }
+    assert shown() == expected
+    bench.fresh_operator()
+    bench.reconcile()
+    assert shown() == expected | {"current_replicas": 4.0}, "a new operator shows them too"
+    bench.lab.delete_autoscaler("llama")
+    bench.deps.memory.forget()  # as after a pass that failed
+    bench.reconcile()
+    assert set(shown().values()) == {None}
+
+
+def test_a_budget_says_whether_it_holds(bench: Bench) -> None:
+    path = f"{GROUP_PATH}/gpubudgets"
+    budget = {"metadata": {"name": "few"}, "spec": {"gpuType": "H100", "gpus": 1}}
+    bench.lab.post(path, budget)
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    table = bench.lab.http.get(path, headers={"Accept": TABLE}).json()
+    columns = [c["name"] for c in table["columnDefinitions"]]
+    (row,) = [row["cells"] for row in table["rows"] if row["cells"][0] == "few"]
+    assert dict(zip(columns, row, strict=True)) | {"AGE": ""} == {
+        "Name": "few", "GPU": "H100", "GPUS": 1, "USED": 2, "READY": "True",
+        "REASON": "Exceeded", "AGE": "",
+    }  # fmt: skip
+    assert bench.lab.http.delete(f"{path}/few").status_code == 200

@@ -57,8 +57,10 @@ def test_the_columns_are_those_that_users_look_for() -> None:
     names = [column["name"] for column in version["additionalPrinterColumns"]]
     assert names == [
         "TARGET", "MODE", "MIN", "MAX", "CURRENT", "DESIRED", "RISK", "BUDGET", "FALLBACK",
-        "PAUSED", "REASON", "AGE",
+        "PAUSED", "WANTS", "READY", "REASON", "AGE",
     ]  # fmt: skip
+    wide = [c["name"] for c in version["additionalPrinterColumns"] if c.get("priority")]
+    assert wide == ["WANTS", "READY", "REASON"]
     assert version["subresources"] == {"status": {}}
 
 
