@@ -246,7 +246,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
         found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), tell)
     document = found.to_json()
     print_table(
-        f"{task.data}, {protocol}: {len(task.series)} workloads, {document['test_windows']} windows",
+        f"{task.data}, {protocol}: {len(task.series)} workloads, "
+        f"{document['test_windows']} windows",
         table_rows(document),
     )
     write_json(json_file, document)
