@@ -276,6 +276,22 @@ INTERFACES = [
         unit="s",
     ),
     Panel(
+        "timeseries",
+        "Requests refused per minute",
+        "Wrong credentials by reason, and requests over a limit; 0 where there is none",
+        [
+            Prom(
+                "sum by (app, reason) (rate(harmony_auth_failures_total[5m])) * 60 or vector(0)",
+                "{{app}} {{reason}}",
+            ),
+            Prom(
+                "sum by (app, limit) (rate(harmony_rate_limited_total[5m])) * 60 or vector(0)",
+                "{{app}} over {{limit}}",
+            ),
+        ],
+        width=8,
+    ),
+    Panel(
         "table",
         "Versions",
         "Of the processes that are scraped",

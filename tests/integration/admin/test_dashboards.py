@@ -117,6 +117,18 @@ def test_every_metric_is_declared(name: str) -> None:
         assert used | recorded or "ALERTS" in expression
         assert used <= metric_names(), expression
         assert recorded <= record_names(), expression
+        known = {label for name in used for label in labels_of(name)}
+        grouped = re.findall(r"\bby \(([^)]*)\)", expression)
+        matched = re.findall(r"[{,]([a-z_]+)=", expression)
+        asked = {label.strip() for group in grouped for label in group.split(",")} | set(matched)
+        assert asked <= known or "ALERTS" in expression, (asked - known, expression)
+
+
+def labels_of(series: str) -> set[str]:
+    """Labels of a metric, with those of its buckets."""
+    name = re.sub(r"_(bucket|count|sum)$", "", series).removesuffix("_total")
+    found = [m for m in vars(telemetry).values() if getattr(m, "_name", None) == name]
+    return {*found[0]._labelnames, *(["le"] if series.endswith("_bucket") else [])}
 
 
 def record_names() -> set[str]:
