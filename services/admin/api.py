@@ -32,6 +32,7 @@ from services.admin.api_document import install_examples
 from services.admin.service import AdminDeps
 from services.kernel import http
 from services.kernel.db.migrations import current_revision, head_revision
+from services.kernel.security_audit import note_audit_head
 
 _HERE = Path(__file__).parent
 _DESCRIPTION = """\
@@ -102,6 +103,8 @@ def _add_health(app: FastAPI) -> None:
             checks["schema"] = "ok" if is_head else f"at {found}, needs {_head()}: harmony migrate"
         failed = [name for name, result in checks.items() if result != "ok"]
         if not failed:
+            with deps.engine.connect() as connection:
+                note_audit_head(connection)
             return schemas.Readiness(checks=checks)
         errors = [{"field": name, "message": checks[name]} for name in failed]
         return http.problem(503, "unavailable", f"not ready: {', '.join(failed)}", errors)

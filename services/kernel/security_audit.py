@@ -112,6 +112,11 @@ def append_audit(connection: Connection, entry: AuditEntry) -> int:
     )
 
 
+def note_audit_head(connection: Connection) -> None:
+    """Set `harmony_audit_head_id`; one that falls is an end that was cut off."""
+    telemetry.audit_head_id.set(credentials.load_audit_head(connection))
+
+
 def verify_audit(connection: Connection, anchor: Anchor | None = None) -> AuditReport:
     """Recompute the chain from its first entry.
 

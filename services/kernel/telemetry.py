@@ -143,7 +143,7 @@ auth_failures_total = _counter(
 rate_limited_total = _counter(
     "rate_limited_total", "Requests answered with 429, by limit", ("app", "limit")
 )
-audit_head_id = _gauge("audit_head_id", "Newest audit entry that this process has seen")
+audit_head_id = _gauge("audit_head_id", "Newest audit entry, at the last readiness check")
 http_requests_total = _counter("http_requests_total", "HTTP requests", ("app", "route", "status"))
 http_request_duration_seconds = _histogram(
     "http_request_duration_seconds", "HTTP request duration", ("app", "route"), _FAST

@@ -71,6 +71,12 @@ def lock_audit_tail(connection: Connection) -> RowMapping | None:
     return connection.execute(statement).mappings().first()
 
 
+def load_audit_head(connection: Connection) -> int:
+    """Id of the newest audit entry; 0: there is none."""
+    statement = select(audit.c.id).order_by(audit.c.id.desc()).limit(1)
+    return int(connection.execute(statement).scalar() or 0)
+
+
 def insert_audit(connection: Connection, values: dict[str, Any]) -> int:
     """Store an audit entry and return its id."""
     statement = insert(audit).values(values).returning(audit.c.id)

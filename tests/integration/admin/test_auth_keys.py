@@ -96,14 +96,24 @@ def test_keys_are_made_shown_once_used_and_revoked(
     answer = admin.get("/v1/audit/check", params={"anchor": "7"})
     assert answer.status_code == 422
     assert "anchor='7'" in answer.json()["detail"]
+    assert head_metric(anonymous) == revoke["id"]
     with database.begin() as connection:
         connection.execute(text("ALTER TABLE audit DISABLE TRIGGER USER"))  # as the table's owner
         connection.execute(text("DELETE FROM audit WHERE action = 'key.revoke'"))
+    assert head_metric(anonymous) == create["id"]  # it fell
     cut = admin.get("/v1/audit/check", params={"anchor": checked["head"]}).json()
     assert (cut["is_intact"], cut["is_anchored"]) == (False, False)
     with database.begin() as connection:
         connection.execute(text("UPDATE audit SET actor = 'nobody' WHERE action = 'key.create'"))
     assert admin.get("/v1/audit/check").json()["first_broken_id"] == create["id"]
+
+
+def head_metric(client: AppClient) -> int:
+    """The audit's head as Prometheus scrapes it after a readiness check."""
+    assert client.get("/readyz").status_code == 200
+    lines = client.get("/metrics").text.splitlines()
+    (value,) = [line.split()[1] for line in lines if line.startswith("harmony_audit_head_id ")]
+    return int(float(value))
 
 
 def test_a_rotated_key_goes_on_until_its_grace_ends(
