@@ -9,7 +9,7 @@ mixture then does about as well as the better of the two over a stretch of the m
 whatever the data do. What was long ago is forgotten, so that the weights can return. Body and tail
 have weights of their own: a last value knows where the demand is, not how far it may go.
 
-State is passed in and out. docs/decisions/0019 holds the measurements.
+State is passed in and out. docs/decisions/0023 holds the measurements.
 """
 
 from __future__ import annotations
