@@ -80,8 +80,8 @@ def tree_inputs(
     by_window = [
         np.stack([workload, role], axis=1).astype(np.float32),
         _level_facts(summary, observed, last, scale, unit),
-        _lags(z),
-        _rolls(z),
+        lags(z),
+        rolls(z),
         _shape(one, last, scale, window),
     ]
     ahead = np.arange(1, window.horizon + 1)
@@ -149,13 +149,15 @@ def _level_facts(summary: WindowSummary, observed: Bool, last: F32, scale: F32, 
     return np.stack(facts, axis=1).astype(np.float32)
 
 
-def _lags(z: F32) -> F32:
+def lags(z: F32) -> F32:
+    """Values at recent steps and some older ones of a context `(B, C)`, newest first."""
     n_steps = z.shape[1]
     kept = [lag for lag in (*range(1, RECENT_LAGS), *OLD_LAGS) if lag < n_steps]
     return z[:, [n_steps - 1 - lag for lag in kept]]
 
 
-def _rolls(z: F32) -> F32:
+def rolls(z: F32) -> F32:
+    """Mean, spread and ends of the newest stretches of a context `(B, C)`, and mean steps."""
     parts = []
     for width in ROLLS:
         part = z[:, -width:]

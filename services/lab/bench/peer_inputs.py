@@ -14,6 +14,7 @@ from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.features import calendar, gather_windows
 from forecaster.quantiles import masked_quantiles
 from forecaster.scaling import forward_fill, window_scale
+from forecaster.tree_features import SHAPE_LEVELS, lags, rolls
 from forecaster.types import Windows
 from services.kernel.errors import InvalidInput
 from services.lab.bench.arm import F32Array
@@ -24,14 +25,10 @@ FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 4096
 """Pairs of origin and target whose windows are held at once."""
-RECENT_LAGS = 24
-OLD_LAGS = (30, 36, 48, 72, 96, 120, 143)
-ROLLS = (3, 6, 12, 36, 144)
 MIN_SCALE_SHARE = np.float32(0.05)
 """Smallest scale of a window as a share of the task's unit: a still window stays comparable."""
 MAX_WEIGHT = np.float32(20)
 """Largest weight of a window: a constant that suddenly moves must not be all that is learned."""
-SHAPE_LEVELS = np.array([0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98])
 SHAPE_STEPS = (36, 144)
 
 
@@ -177,8 +174,8 @@ class FeatureTable:
         parts = [
             np.stack([origins.which, target], axis=1).astype(np.float32),
             _level_facts(observed, last, median[:, 0], scale, unit),
-            _lags(z),
-            _rolls(z),
+            lags(z),
+            rolls(z),
             _shape(values, observed, last, scale),
         ]
         if self.has_others:
@@ -268,21 +265,6 @@ def _level_facts(
         observed.mean(axis=1),
     ]
     return np.stack(facts, axis=1).astype(np.float32)
-
-
-def _lags(z: F32Array) -> F32Array:
-    n_steps = z.shape[1]
-    kept = [*range(1, RECENT_LAGS), *(lag for lag in OLD_LAGS if lag < n_steps)]
-    return z[:, [n_steps - 1 - lag for lag in kept]]
-
-
-def _rolls(z: F32Array) -> F32Array:
-    parts = []
-    for width in ROLLS:
-        part = z[:, -width:]
-        parts += [part.mean(axis=1), part.std(axis=1), part.min(axis=1), part.max(axis=1)]
-    parts += [np.abs(np.diff(z[:, -width:], axis=1)).mean(axis=1) for width in (12, 144)]
-    return np.stack(parts, axis=1)
 
 
 def _shape(
