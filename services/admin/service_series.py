@@ -13,7 +13,7 @@ from services.kernel.errors import InvalidInput, NotFound
 
 QUALITY_WINDOW = timedelta(days=7)
 QUALITY_SAMPLE = 400
-"""Forecasts of the window, evenly spaced, that coverage and pinball loss are averaged over."""
+"""About as many forecasts of the window, evenly spaced, are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def get_allocation(
 
 
 def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityView]:
-    """Forecast scores of the last week, per model.
+    """Forecast scores of the last week, per model, over a sample of `QUALITY_SAMPLE` forecasts.
 
     Raises:
         NotFound: No such workload.

@@ -352,6 +352,12 @@ outcomes = Table(
     _at("computed_at"),
     Index(None, "decision_id"),
     Index(None, "step_at", "workload_id"),
+    Index(
+        "ix_outcomes_measured",
+        "workload_id",
+        "step_at",
+        postgresql_include=["violation_ratio", "gpu_hours", "cost_usd"],
+    ),
     postgresql_partition_by=_partition_by("outcomes"),
 )
 

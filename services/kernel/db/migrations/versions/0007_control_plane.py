@@ -132,6 +132,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_api_events_xact_id"), "api_events", ["xact", "id"])
     op.create_index(op.f("ix_api_events_created_at"), "api_events", ["created_at"])
+    # a workload's outcomes lie far apart: what is summed up over a day is read from the index
+    op.create_index(
+        op.f("ix_outcomes_measured"),
+        "outcomes",
+        ["workload_id", "step_at"],
+        postgresql_include=["violation_ratio", "gpu_hours", "cost_usd"],
+    )
     op.execute(NOTE_EVENT)
     for table, when, kind in TRIGGERS:
         op.execute(
@@ -145,6 +152,7 @@ def downgrade() -> None:
     for table, when, _ in reversed(TRIGGERS):
         op.execute(f"DROP TRIGGER {table}_{when.lower()}_event ON {table}")
     op.execute("DROP FUNCTION note_api_event()")
+    op.drop_index(op.f("ix_outcomes_measured"), table_name="outcomes")
     for table in (
         "api_events",
         "idempotency_keys",
