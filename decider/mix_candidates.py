@@ -141,10 +141,22 @@ def _levels(low: int, wanted: int) -> list[int]:
     return sorted({*(int(n) for n in spread), *range(wanted - 4, wanted + 1)})
 
 
+def _reachable_levels(request: MixRequest, bounds: tuple[Bound, ...]) -> list[int]:
+    """Capacities to be served: down to the least, and below it what comes nearest to it.
+
+    Where bounds or a coarse variant keep every mix from the least, the nearest one below counts.
+    """
+    states = request.variants.states
+    reach = whole(request.variants.units([b.most for b in bounds]))
+    below = request.low - math.ceil(max(v.capacity_ratio for v in states))
+    levels = {*range(below, request.low), *_levels(request.low, request.wanted), reach}
+    return sorted(n for n in levels if 0 < n <= request.wanted)
+
+
 def _minimal(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[tuple[int, ...]]:
     """Minimal mixes of every capacity; where there are too many, those that vary two variants."""
     states = request.variants.states
-    levels = [n for n in _levels(request.low, request.wanted) if n > 0]
+    levels = _reachable_levels(request, bounds)
     kinds = tuple(
         Variant(v.gpu_type, v.gpus_per_replica, v.capacity_ratio, v.price_usd_per_gpu_hour,
                 b.least, b.most)

@@ -19,6 +19,11 @@ from decider.mix import Options
 from decider.types import BoolArray, FloatArray, IntArray
 from decider.variants import choose_options
 
+N_SEARCHED = 24
+"""Workloads up to which the choice is searched for exchanges, and all mixes are looked at."""
+_PRICES_PER_TYPE = (1, 86, 24, 10, 6, 4, 3, 2, 2)
+"""Prices of each type, by the number of types, that find the extreme mixes of a large fleet."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixClaim:
@@ -100,14 +105,17 @@ def _solved(
     """
     spread = sum(float(np.ptp(c[a])) for c, a in zip(costs, allowed, strict=True))
     penalty = 2.0 * spread + 1.0
+    is_small = len(claims) <= N_SEARCHED
     kept, rows = [], []
     for claim, cost, is_allowed in zip(claims, costs, allowed, strict=True):
         shifted = cost - cost[is_allowed].min()
         total = np.where(is_allowed, shifted, penalty)
-        index = _undominated(total, claim.use, is_allowed)
+        index = (_undominated if is_small else _extreme)(total, claim.use, is_allowed)
         kept.append(index)
         rows.append((total[index], claim.use[index]))
-    chosen, prices, fits = choose_options(_padded(rows, budgets))
+    chosen, prices, fits = choose_options(
+        _padded(rows, budgets), hopeless_usd=spread + 1e-6, is_searched=is_small
+    )
     found = tuple(int(index[at]) for index, at in zip(kept, chosen, strict=True))
     is_met = all(bool(ok[at]) for ok, at in zip(allowed, found, strict=True))
     return found, prices, fits and is_met
@@ -121,6 +129,23 @@ def _undominated(cost: FloatArray, use: IntArray, is_allowed: BoolArray) -> IntA
         if not best or not (use[best] <= use[k]).all(axis=1).any():
             best.append(k)
     return np.array([0, *(k for k in best if k != 0)], dtype=np.int64)
+
+
+def _extreme(cost: FloatArray, use: IntArray, is_allowed: BoolArray) -> IntArray:
+    """Mixes that are the best at some prices; the least of everything is first.
+
+    In a large fleet hardly any workload has another one: what the prices leave over is shared out
+    in what the extreme mixes of all of them differ by.
+    """
+    own = np.flatnonzero(np.ptp(use, axis=0))
+    if own.size == 0:
+        return np.unique([0, int(np.argmin(np.where(is_allowed, cost, np.inf)))])
+    n = _PRICES_PER_TYPE[min(own.size, len(_PRICES_PER_TYPE) - 1)]
+    steps = np.concatenate([[0.0], np.logspace(-2, 4, n - 1)]) if n > 1 else np.zeros(1)
+    grid = np.array(np.meshgrid(*[steps] * own.size)).reshape(own.size, -1)
+    priced = np.where(is_allowed, cost, np.inf)[:, None] + use[:, own].astype(float) @ grid
+    best = np.unique(np.argmin(priced, axis=0))
+    return np.array([0, *(int(k) for k in best if k != 0)], dtype=np.int64)
 
 
 def _padded(rows: Sequence[tuple[FloatArray, IntArray]], budgets: IntArray) -> Choices:

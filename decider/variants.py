@@ -141,22 +141,30 @@ def choose_mix(needs: Sequence[Need], budgets: dict[str, int]) -> Mix:
     )
 
 
-def choose_options(problem: Choices) -> tuple[IntArray, FloatArray, bool]:
+def choose_options(
+    problem: Choices, *, hopeless_usd: float = math.inf, is_searched: bool = True
+) -> tuple[IntArray, FloatArray, bool]:
     """One option for each row, within the capacities, at least cost.
 
     Args:
         problem: Option 0 of every row is the one that takes least of everything.
+        hopeless_usd: A choice that costs more is of no use: once none can cost less, the search
+            ends.
+        is_searched: Exchange options after the repair; for large problems it takes long.
 
     Returns:
-        (W,) options, (T,) shadow prices, and whether the least of everything fits; if not, that
-        is what is chosen.
+        (W,) options, (T,) shadow prices, and whether the least of everything fits and there is
+        hope; if not, the least of everything is what is chosen.
     """
     start = np.zeros(problem.cost.shape[0], dtype=np.int64)
     prices = np.zeros(problem.capacity.size)
     if bool((problem.used_by(start) > problem.capacity).any()):
         return start, prices, False
-    prices = _prices(problem)
-    return improve(problem, prices, _repaired(problem, prices)), prices, True
+    prices = _prices(problem, hopeless_usd)
+    if dual_bound(problem, prices) > hopeless_usd:
+        return start, prices, False
+    chosen = _repaired(problem, prices)
+    return (improve(problem, prices, chosen) if is_searched else chosen), prices, True
 
 
 def _mixes(need: Need) -> IntArray:
@@ -212,8 +220,9 @@ def _to_choices(
     return Choices(cost, use, np.array([budgets[name] for name in types], dtype=np.int64))
 
 
-def _prices(problem: Choices) -> FloatArray:
+def _prices(problem: Choices, hopeless_usd: float) -> FloatArray:
     """(T,) prices near the dual optimum: Polyak steps towards the best choice known."""
+    use = problem.use.astype(float)
     rows = np.arange(problem.cost.shape[0])
     best_prices = prices = np.zeros(problem.capacity.size)
     best = dual_bound(problem, prices)
@@ -221,7 +230,9 @@ def _prices(problem: Choices) -> FloatArray:
     target, scale = problem.cost_of(least), 1.0
     patience = n_halved = 0
     for _ in range(N_PRICE_STEPS):
-        reduced = problem.cost + problem.use @ prices
+        if best > hopeless_usd:
+            break
+        reduced = problem.cost + use @ prices
         chosen = np.argmin(reduced, axis=1).astype(np.int64)
         over = problem.used_by(chosen) - problem.capacity
         value = float(reduced[rows, chosen].sum() - prices @ problem.capacity)
@@ -248,9 +259,9 @@ def _repaired(problem: Choices, prices: FloatArray) -> IntArray:
 
     It ends, since at high prices everyone takes the least, which fits.
     """
-    raised = prices.copy()
+    raised, use = prices.copy(), problem.use.astype(float)
     for n in itertools.count():
-        chosen = np.argmin(problem.cost + problem.use @ raised, axis=1).astype(np.int64)
+        chosen = np.argmin(problem.cost + use @ raised, axis=1).astype(np.int64)
         is_over = problem.used_by(chosen) > problem.capacity
         if not is_over.any():
             return _filled(problem, prices, chosen)
@@ -261,17 +272,41 @@ def _repaired(problem: Choices, prices: FloatArray) -> IntArray:
 
 def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
     """Take what fits and saves most per priced GPU, until nothing does."""
-    rows = np.arange(start.size)
     chosen = start.copy()
     worth = prices + 1e-6 * (1.0 + prices.max(initial=0.0))
+    free = problem.capacity - problem.used_by(chosen)
+    every = np.arange(start.size)
+    rate, option = _savings(problem, (chosen, free), worth, every)
+    is_fresh = True
     while True:
-        free = problem.capacity - problem.used_by(chosen)
-        more = problem.use - problem.use[rows, chosen][:, None, :]
-        saved = problem.cost[rows, chosen][:, None] - problem.cost
-        fits = (more <= free).all(axis=2) & (saved > 1e-9 * (1.0 + np.abs(problem.cost)))
-        taken = np.maximum(more, 0) @ worth + 1e-9
-        rate = np.where(fits, saved / taken, 0.0)
-        best = int(np.argmax(rate))
-        if rate.flat[best] <= 0:
-            return chosen
-        chosen[best // rate.shape[1]] = best % rate.shape[1]
+        row = int(np.argmax(rate))
+        if rate[row] <= 0:
+            if is_fresh:
+                return chosen
+            # what was given back may have made room for what did not fit before
+            rate, option = _savings(problem, (chosen, free), worth, every)
+            is_fresh = True
+            continue
+        more = problem.use[row, option[row]] - problem.use[row, chosen[row]]
+        if (more <= free).all():
+            chosen[row] = option[row]
+            free = free - more
+            is_fresh = False
+        rate[row], option[row] = (
+            x[0] for x in _savings(problem, (chosen, free), worth, np.array([row]))
+        )
+
+
+def _savings(
+    problem: Choices, state: tuple[IntArray, IntArray], worth: FloatArray, rows: IntArray
+) -> tuple[FloatArray, IntArray]:
+    """Most that each of `rows` saves per priced GPU by another option that fits, and which."""
+    chosen, free = state
+    own = problem.cost[rows]
+    more = problem.use[rows] - problem.use[rows, chosen[rows]][:, None, :]
+    saved = problem.cost[rows, chosen[rows]][:, None] - own
+    fits = (more <= free).all(axis=2) & (saved > 1e-9 * (1.0 + np.abs(own)))
+    taken = np.maximum(more, 0) @ worth + 1e-9
+    rate = np.where(fits, saved / taken, 0.0)
+    best = np.argmax(rate, axis=1).astype(np.int64)
+    return rate[np.arange(rows.size), best], best

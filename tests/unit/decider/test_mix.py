@@ -264,3 +264,28 @@ def test_options_name_what_limits_them() -> None:
     assert limit(asked(9, h100(3, held="gone"), l4(held="gone"))) == "held"
     closed = frozenset({"H100", "L4"})
     assert limit(asked(9, h100(3), l4(), closed_types=closed)) == "gpu_budget"
+
+
+def fleet_claims(seed: int, n: int) -> list[MixClaim]:
+    return [claim(random_request(seed + 7 * i), TYPES[:2]) for i in range(n)]
+
+
+@pytest.mark.parametrize("share", [0.6, 0.8, 0.95])
+def test_a_larger_fleet_keeps_its_budgets_and_is_near_the_bound(share: float) -> None:
+    """Too many for a search: still within 2 % of what no choice can be below."""
+    claims = fleet_claims(11, 80)
+    free = choose_jointly(claims, np.array([10_000, 10_000]))
+    used = np.asarray(sum(c.use[k] for c, k in zip(claims, free.chosen, strict=True)))
+    budgets = np.floor(share * used).astype(np.int64)
+    choice = choose_jointly(claims, budgets)
+    assert choice.is_feasible
+    assert (sum(c.use[k] for c, k in zip(claims, choice.chosen, strict=True)) <= budgets).all()
+    is_enough, extra, cost = judged(claims, choice.chosen)
+    bound = -float(choice.prices @ budgets)
+    for c in claims:
+        own = np.where(c.options.is_enough, c.options.extra_usd_per_hour, np.inf)
+        own = own if is_enough else np.where(c.options.is_least, c.cost, np.inf)
+        bound += float((own + c.use @ choice.prices).min())
+    found = extra if is_enough else cost
+    assert bound <= found + 1e-6
+    assert found <= 1.02 * bound + 1e-6

