@@ -26,7 +26,7 @@ from tests.e2e.collector import Span, collector
 HARMONY = [sys.executable, "-m", "services.cli"]
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "harmony.yml"
 N_HOURS, N_WORKLOADS = 2, 3
-_PATIENCE_S = 240
+_PATIENCE_S = 400
 _SCRAPES = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
@@ -76,7 +76,7 @@ class ShortDemo:
         self._stack.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(20)
+            self.process.wait(60)
         return int(self.process.returncode)
 
 

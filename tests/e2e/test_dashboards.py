@@ -21,7 +21,8 @@ from services.kernel.db.session import sqlalchemy_url
 from tests.contract.ingest.prometheus_world import require_prometheus
 from tests.e2e.conftest import ShortDemo
 
-pytestmark = pytest.mark.e2e
+# whoever comes first waits for the demo
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 GRAFANA = Path(__file__).parents[2] / "deploy/grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))

@@ -53,6 +53,7 @@ def harmony(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.timeout(900)
 def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "no orphan, no duplicate" in short_demo.output.read_text()
     found = json.loads(short_demo.figures.read_text())

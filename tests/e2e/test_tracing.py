@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.collector import Span
 from tests.e2e.conftest import ShortDemo
 
-pytestmark = pytest.mark.e2e
+# whoever comes first waits for the demo
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 JOBS = ("ingest.resample_shard", "forecast.forecast_shard", "decide.decide_shard")
 PATIENCE_S = 30
 
