@@ -228,7 +228,11 @@ def test_what_admission_cannot_see_becomes_a_problem_that_names_the_field(
 
 @pytest.mark.parametrize(
     ("page", "name"),
-    [("docs/operations.md", ADVISORY), ("README.md", "gpuautoscaler.yaml")],
+    [
+        ("docs/operations.md", ADVISORY),
+        ("docs/variants.md", VARIANTS),
+        ("README.md", "gpuautoscaler.yaml"),
+    ],
 )
 def test_the_documents_show_the_examples(page: str, name: str) -> None:
     shown = (EXAMPLES.parents[1] / page).read_text().split("```yaml\n")[1].split("```")[0]
