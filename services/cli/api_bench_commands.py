@@ -22,7 +22,8 @@ def bench_api(  # noqa: PLR0913 - one option each
 ) -> None:
     """Fill a database with a fleet's rows, serve it, and ask at a steady rate.
 
-    Server, database and client share this machine. A database of HARMONY_DATABASE_URL that holds
+    Before that each endpoint is asked alone: `alone_ms` is the shortest answer, `cpu_ms` the
+    processor time of the API for one, which what else the machine does hardly changes. Server, database and client share this machine. A database of HARMONY_DATABASE_URL that holds
     workloads already is asked as it is; otherwise a thousand workloads and seven days take some
     minutes to write, and about 6 GB.
     """

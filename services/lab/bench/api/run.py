@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +15,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
 from services.kernel.clock import SystemClock, floor_step
 from services.kernel.db.session import make_engine
@@ -31,6 +34,7 @@ from services.lab.platform.processes import ProcessSpec
 
 LIST_MS, FAN_MS = 50.0, 100.0
 _N_WARM = 3
+_N_ALONE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]
                 answer = httpx.get(platform.api_url + path, headers=_bearer(key), timeout=60)
                 if answer.status_code != 200:
                     raise Unavailable(f"{path} answers {answer.status_code}: {answer.text[:200]}")
+        tell("one request at a time")
+        costs = [cost(platform, key, target) for target in targets]
         tell(f"{options.rate_per_s:g} requests/s for {options.duration_s:g} s")
         shots = fire(
             platform.api_url, key, targets, options.rate_per_s, options.duration_s, options.seed
@@ -80,7 +86,10 @@ def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]
         "step_s": options.step_s,
         "rate_per_s": options.rate_per_s,
         "duration_s": options.duration_s,
-        "endpoints": [summary(target, shots) for target in targets],
+        "mean_cpu_ms": round(sum(one["cpu_ms"] for one in costs) / len(costs), 2),
+        "endpoints": [
+            summary(target, shots) | one for target, one in zip(targets, costs, strict=True)
+        ],
     }
 
 
@@ -141,6 +150,28 @@ def make_targets(url: str, key: str, history: History) -> list[Target]:
         Target("fan charts in the past", FAN_MS, each(f"/forecasts/fans?to_at={past}")),
         Target("forecasts a step ahead, a day", FAN_MS, each("/forecasts/ahead?level=0.5")),
     ]
+
+
+def cost(platform: Platform, key: str, target: Target) -> dict[str, float]:
+    """What one request costs while no other is served.
+
+    The shortest of some is what the code and the data take; processor time of the API's process
+    says how many a second of a core can serve. Neither depends on what else the machine does.
+    """
+    process = psutil.Process(platform.supervisor.pids()[-1])
+    shortest_s = math.inf
+    with httpx.Client(base_url=platform.api_url, headers=_bearer(key), timeout=60) as client:
+        before = process.cpu_times()
+        for i in range(_N_ALONE):
+            started_s = time.perf_counter()
+            client.get(target.paths[i % len(target.paths)])
+            shortest_s = min(shortest_s, time.perf_counter() - started_s)
+        after = process.cpu_times()
+    cpu_s = after.user + after.system - before.user - before.system
+    return {
+        "alone_ms": round(1000 * shortest_s, 1),
+        "cpu_ms": round(1000 * cpu_s / _N_ALONE, 1),
+    }
 
 
 def summary(target: Target, shots: Sequence[Shot]) -> dict[str, Any]:
