@@ -22,7 +22,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
-from services.kernel.errors import HarmonyError, InvalidInput, PayloadTooLarge, TooManyRequests
+from services.kernel.errors import (
+    HarmonyError,
+    InvalidInput,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+)
 from services.kernel.tracing_http import TraceRequests
 
 _Next = Callable[[Request], Awaitable[Response]]
@@ -66,6 +72,8 @@ def headers_of(error: HarmonyError) -> dict[str, str]:
     """Headers that go with an error, on a page too."""
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="harmony"'}
     return {}
 
 

@@ -91,7 +91,9 @@ def test_what_was_wrong_is_told_to_the_log_only(edge: Edge, keys: dict[str, str]
     answers, reasons = set(), []
     for credential in (None, "wrong", keys["admin"] + "x"):
         with capture_logs() as logs:
-            answers.add(edge.post(credential).text)
+            answer = edge.post(credential)
+        assert answer.headers["www-authenticate"] == 'Bearer realm="harmony"'
+        answers.add(answer.text)
         reasons += [line["reason"] for line in logs if line["event"] == "auth_refused"]
         assert keys["admin"] not in str(logs)
     assert len(answers) == 1
