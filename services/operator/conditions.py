@@ -229,13 +229,16 @@ def _bounded(newest: Decision, situation: Situation, allowed: tuple[int, int]) -
         message = f"{newest.raw} replicas are wanted; raise maxReplicas={high} to allow them"
         return Finding("ScalingLimited", TRUE, "TooManyReplicas", message)
     if newest.desired > newest.raw and newest.desired == low:
-        message = f"{newest.raw} replicas would do; minReplicas={low} keeps more"
+        message = f"{newest.raw} replicas would do; lower minReplicas={low} to have fewer"
         return Finding("ScalingLimited", TRUE, "TooFewReplicas", message)
     if newest.desired < newest.raw and newest.binding_constraint == "schedulable":
         return _short_of_gpus(newest, situation)
     if newest.desired != newest.raw:
         reason = _camel(newest.binding_constraint or newest.reason)
-        message = f"{newest.raw} replicas are wanted, {newest.desired} decided: {newest.reason}"
+        message = (
+            f"{newest.raw} replicas are wanted, {newest.desired} decided: {newest.reason}; "
+            "`kubectl harmony explain` shows which guard changed it by how much"
+        )
         return Finding("ScalingLimited", TRUE, reason, message)
     return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
 
@@ -255,7 +258,10 @@ def _fallback(facts: Facts) -> Finding:
         return Finding("Fallback", UNKNOWN, "NoDecision")
     if facts.newest.rung in FORECAST_RUNGS:
         return Finding("Fallback", FALSE, "ForecastAnswers")
-    message = f"rung {facts.newest.rung} answers instead of the forecast; see MetricsFresh"
+    message = (
+        f"rung {facts.newest.rung} answers instead of the forecast; see MetricsFresh, and "
+        "`kubectl harmony explain` for why"
+    )
     return Finding("Fallback", TRUE, _camel(facts.newest.rung), message)
 
 
@@ -264,16 +270,26 @@ def _paused(facts: Facts, now: datetime) -> Finding:
     if pause.problem:
         message = f"nothing is applied until it can be read: {pause.problem}"
         return Finding("Paused", TRUE, "UnreadableAnnotation", message)
+    own = facts.autoscaler
+    reason, end = _PAUSED_BY.get(pause.source, _PAUSED_BY["annotation"])
+    end = end.format(namespace=own.namespace, name=own.name)
     if pause.is_active(now):
-        until = "until the annotation is taken away"
-        if pause.until is not None:
-            until = f"until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
-        return Finding("Paused", TRUE, "PausedByAnnotation", f"nothing is applied {until}")
+        until = "" if pause.until is None else f" until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
+        return Finding("Paused", TRUE, reason, f"nothing is applied{until}; {end} ends it")
     if pause.is_scale_in:
-        return Finding("Paused", TRUE, "ScaleInPaused", "replicas are added only")
+        return Finding("Paused", TRUE, "ScaleInPaused", f"replicas are added only; {end} ends it")
     if pause.is_scale_out:
-        return Finding("Paused", TRUE, "ScaleOutPaused", "replicas are removed only")
+        message = f"replicas are removed only; {end} ends it"
+        return Finding("Paused", TRUE, "ScaleOutPaused", message)
     return Finding("Paused", FALSE, "NotPaused")
+
+
+_PAUSED_BY = {
+    "annotation": ("PausedByAnnotation", "`kubectl harmony resume {name} -n {namespace}`"),
+    "the API": ("PausedByApi", "DELETE /v1/workloads/{namespace}/{name}/pause"),
+    "a freeze": ("PausedByFreeze", "lifting the freeze (GET /v1/freezes)"),
+}
+"""By the source of a pause: the reason, and how it is ended."""
 
 
 def _budget(facts: Facts) -> Finding:

@@ -106,6 +106,7 @@ class Memory:
         details: What the status shows, with the monotonic time of reading.
         shown: Autoscalers that the gauges show.
         reported_s: Monotonic time at which each status was written last.
+        written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
     """
@@ -122,6 +123,7 @@ class Memory:
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
+    written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
     budgets_read_at: datetime | None = None

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import blake2b
 
+import orjson
 import structlog
 from sqlalchemy import Connection, RowMapping
 
@@ -25,6 +27,8 @@ from services.operator.status import Done, Outlook, Status
 log = structlog.get_logger("operator")
 
 _N_KEPT = 20
+_PRUNED_S = 300.0
+"""A status of which the API server keeps only a part is written so often."""
 GAUGES = (
     telemetry.paused,
     telemetry.current_replicas,
@@ -179,6 +183,10 @@ def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:
     if not status.merge_patch(autoscaler.status, after):
         return False
     last_s = deps.memory.reported_s.get(autoscaler.key)
+    if last_s is not None and deps.memory.written.get(autoscaler.key) == _digest(after):
+        # Written already, and yet it is not what the API server has: CRDs of an older version
+        # prune what they do not know. Writing it again at each pass would change nothing.
+        return time.monotonic() - last_s >= _PRUNED_S
     is_news = status.is_urgent(autoscaler.status, after)
     wait_s = deps.pace.news_s if is_news else deps.pace.figures_s
     return last_s is None or time.monotonic() - last_s >= wait_s
@@ -187,8 +195,15 @@ def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:
 def _write(deps: Deps, outlook: Outlook, after: Status, now: datetime) -> None:
     autoscaler = outlook.facts.autoscaler
     patch = status.merge_patch(autoscaler.status, after)
+    digest = _digest(after)
+    if deps.memory.written.get(autoscaler.key) == digest:
+        telemetry.reconcile_errors_total.labels("status_pruned").inc()
+        log.warning(
+            "status_pruned", workload=autoscaler.name, next="apply the CRDs of this version"
+        )
     deps.kube.patch_status(autoscaler.namespace, autoscaler.name, patch)
     deps.memory.reported_s[autoscaler.key] = time.monotonic()
+    deps.memory.written[autoscaler.key] = digest
     for notice in events.notices(outlook, after):
         event = events.to_event(autoscaler, notice, now)
         try:
@@ -200,6 +215,10 @@ def _write(deps: Deps, outlook: Outlook, after: Status, now: datetime) -> None:
             return
 
 
+def _digest(after: Status) -> bytes:
+    return blake2b(orjson.dumps(after, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+
+
 def _forget_gone(deps: Deps, view: View, findings: Findings) -> None:
     """What was shown and remembered of autoscalers that are gone goes too."""
     keys, ids = {a.key for a in view.autoscalers}, set(findings.ids.values())
@@ -209,6 +228,7 @@ def _forget_gone(deps: Deps, view: View, findings: Findings) -> None:
             with suppress(KeyError):  # not every gauge has been set of every one
                 gauge.remove(*key)
     memory.shown = keys
+    memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
 

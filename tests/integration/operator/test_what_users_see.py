@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from services.kernel.telemetry import REGISTRY
+from services.operator.crd import GPU_AUTOSCALER, to_crd
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 
 pytestmark = pytest.mark.integration
@@ -193,3 +197,40 @@ def test_a_budget_says_whether_it_holds(bench: Bench) -> None:
         "REASON": "Exceeded", "AGE": "",
     }  # fmt: skip
     assert bench.lab.http.delete(f"{path}/few").status_code == 200
+
+
+@pytest.fixture
+def older_crd(bench: Bench) -> Iterator[None]:
+    """The CRD of a version that does not know `status.recommendedReplicas`."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gpuautoscalers."
+    path += "scaling.harmony.dev"
+
+    def put(definition: dict[str, Any]) -> None:
+        body = json.dumps({"spec": {"versions": definition["spec"]["versions"]}})
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = bench.lab.http.patch(path, content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    older = deepcopy(to_crd(GPU_AUTOSCALER))
+    schema = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["status"]["properties"]["recommendedReplicas"]
+    put(older)
+    yield
+    put(to_crd(GPU_AUTOSCALER))
+
+
+def test_a_status_that_older_crds_prune_is_not_written_again_and_again(
+    bench: Bench, older_crd: None
+) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 4)
+    assert bench.reconcile().n_statuses == 1
+    assert "recommendedReplicas" not in bench.lab.autoscaler("llama")["status"]
+    # one more at most: the target has been listed since, with what it is asked for
+    bench.reconcile()
+    assert [bench.reconcile().n_statuses for _ in range(4)] == [0, 0, 0, 0]
+    bench.step()
+    bench.decide("llama", 5)
+    assert bench.reconcile().n_statuses == 1, "news are written"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.operator import conditions
+from services.operator.autoscaler import Pause
 from services.operator.conditions import Details, Facts, Finding
 from services.operator.crd import GPU_AUTOSCALER, open_api_schema
 from services.operator.events import notices, to_event
@@ -159,6 +160,24 @@ def test_an_hpa_beside_an_advisory_one_is_said_but_no_fault() -> None:
     given_facts = facts(decision(), where=beside, mode="Advisory")
     assert finding(given_facts, "Conflict").status == "True"
     assert finding(given_facts, "Ready").status == "True"
+
+
+@pytest.mark.parametrize(
+    ("pause", "reason", "words"),
+    [
+        (Pause(is_all=True), "PausedByAnnotation", "kubectl harmony resume llama -n serving"),
+        (Pause(is_all=True, source="the API"), "PausedByApi", "DELETE /v1/workloads/serving/llama"),
+        (Pause(is_all=True, until=NOW + STEP, source="a freeze"), "PausedByFreeze", "12:01:00Z;"),
+        (Pause(is_scale_in=True, source="the API"), "ScaleInPaused", "/v1/workloads/serving/llama"),
+        (Pause(is_scale_out=True), "ScaleOutPaused", "resume llama -n serving` ends it"),
+    ],
+)
+def test_a_pause_says_who_holds_it_and_how_it_ends(pause: Pause, reason: str, words: str) -> None:
+    held = facts(decision())
+    held = replace(held, autoscaler=replace(held.autoscaler, pause=pause))
+    found = finding(held, "Paused")
+    assert (found.status, found.reason) == ("True", reason)
+    assert words in found.message
 
 
 def test_a_decision_that_expired_is_not_ready() -> None:
