@@ -14,6 +14,7 @@ from services.kernel.domain.workload import Mode
 
 Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
 FreezeDirection = Literal["ScaleDown", "Both"]
 _TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
@@ -184,8 +185,8 @@ class SchedulesView(Out):
 class FreezeRequest(In):
     """A change freeze for a workload, a namespace or, without either, the fleet."""
 
-    namespace: str | None = Field(None, min_length=1, max_length=63, examples=["prod"])
-    workload: str | None = Field(None, min_length=1, max_length=253, examples=["llama-70b"])
+    namespace: ObjectName | None = Field(None, max_length=63, examples=["prod"])
+    workload: ObjectName | None = Field(None, max_length=253, examples=["llama-70b"])
     direction: FreezeDirection = Field("Both", examples=["ScaleDown"])
     from_at: Instant | None = Field(
         None, description="Null: now", examples=["2026-11-27T00:00:00Z"]

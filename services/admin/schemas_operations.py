@@ -31,7 +31,7 @@ Policy = Literal[
     "dynamo_kalman",
     "dynamo_arima",
 ]
-WorkloadKey = Annotated[str, Field(max_length=317, pattern=r"^[^/\s]+/[^/\s]+$")]
+WorkloadKey = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
 
 

@@ -252,6 +252,8 @@ def test_a_freeze_that_makes_no_sense_is_refused(admin: AppClient) -> None:
         {"until_at": until, "from_at": until},
         {"until_at": until, "workload": "llama-70b-chat"},
         {"until_at": "2026-11-30T00:00:00"},
+        {"until_at": until, "namespace": "prod\x00"},
+        {"until_at": until, "reason": "a\x00b"},
         {},
     ]
     for body in wrong:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine, insert, text
 
+from services.admin.api import make_app
 from services.admin.service import AdminDeps
 from services.admin.service_operations import MAX_OPEN
 from services.decision import service_operations
@@ -133,6 +136,7 @@ def test_what_cannot_be_backtested_is_pointed_at(admin: AppClient, tiny: str) ->
         ({"workloads": ["tiny"]}, "/workloads/0"),
         ({"workloads": [tiny, tiny]}, "/workloads"),
         ({"workloads": [tiny, "prod/none"]}, "/workloads/1"),
+        ({"workloads": ["prod/a\x00"]}, "/workloads/0"),
         ({"workloads": [tiny], "epsilons": [1.0]}, "/epsilons/0"),
         ({"workloads": [tiny], "policies": ["magic"]}, "/policies/0"),
         ({"workloads": [tiny], "replay_hours": 1e9}, "/replay_hours"),
@@ -142,6 +146,27 @@ def test_what_cannot_be_backtested_is_pointed_at(admin: AppClient, tiny: str) ->
         assert answer.status_code == 422, body
         assert answer.json()["errors"][0]["pointer"] == pointer
     assert admin.get("/v1/operations").json()["items"] == []
+
+
+class _AwayBroker:
+    """A sender whose broker cannot be reached."""
+
+    def send(self, job: jobs.Job) -> None:
+        raise BrokerError(f"no broker for {job.name}")
+
+
+def test_a_broker_that_is_away_costs_latency_not_the_write(
+    deps: AdminDeps, tiny: str, keys: dict[Role, str]
+) -> None:
+    headers = {"Authorization": f"Bearer {keys[Role.OPERATOR]}"}
+    with AppClient(make_app(replace(deps, sender=_AwayBroker())), headers) as client:
+        asked = client.post("/v1/backtests", json={"workloads": [tiny]})
+        assert (asked.status_code, asked.json()["status"]) == (202, "queued")
+    deps.wall.advance(SILENT_AFTER.total_seconds() + 1)  # type: ignore[attr-defined]
+    sender = RecordingSender()
+    decision = DecisionDeps(deps.engine, deps.clock, deps.settings, sender=sender)
+    assert service_operations.sweep(decision, deps.wall) == 1
+    assert sender.sent[0].payload == {"operation_id": asked.json()["id"]}
 
 
 def test_the_api_knows_the_policies_of_the_laboratory(admin: AppClient) -> None:
