@@ -18,6 +18,11 @@ PAGES = [
     "/decisions/100040",
     "/workloads/llm-prod/llama-70b-chat/live",
     "/workloads/llm-prod/llama-70b-chat/timeline?changes=false",
+    "/approvals",
+    "/backtests",
+    "/frontier",
+    "/models",
+    "/limits",
 ]
 
 
