@@ -66,8 +66,10 @@ architecture: install ## Import contracts, sizes, names
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/architecture
 
-golden: install ## Regenerate golden files, gRPC stubs and the chart's copies
+golden: install ## Regenerate golden files, protobuf code, dashboards and the chart's copies
 	$(BIN)/python -m services.scaler.proto.generate
+	$(BIN)/python -m services.ingest.proto.generate
+	$(BIN)/python -m deploy.grafana.source.generate
 	HARMONY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden tests/unit/deploy
 
 image: ## Build the image with podman and smoke test it
