@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, text
@@ -165,24 +165,34 @@ def load_quality(
 ) -> list[RowMapping]:
     """Scores of scored forecasts since `since`, averaged per model version and key by key.
 
-    Of every n-th step: neighbouring forecasts share most of their horizon, so a week's thousands
-    say hardly more than some hundreds, evenly spaced, of them. A workload's rows lie far apart
-    (they were written with those of all others), so it is the rows read that cost.
+    Where there are many, of every n-th step: neighbouring forecasts share most of their horizon,
+    so a week's thousands say hardly more than some hundreds, evenly spaced, of them. A workload's
+    rows lie far apart (they were written with those of all others), so it is the rows read that
+    cost.
 
     Args:
         connection: An open transaction.
         workload_id: The workload.
         since: First origin.
-        sample: Length of a step in seconds, and n.
+        sample: Length of a step in seconds, and about how many forecasts to read.
     """
-    every_s = sample[0] * sample[1]
-    first = datetime.fromtimestamp(math.ceil(since.timestamp() / every_s) * every_s, UTC)
+    span = connection.execute(
+        text(
+            "SELECT min(origin_at), max(origin_at) FROM forecast_scores "
+            "WHERE workload_id = :workload_id AND origin_at >= :since"
+        ),
+        {"workload_id": workload_id, "since": since},
+    ).one()
+    if span[0] is None:
+        return []
+    step_s, n_most = sample
+    n_steps = int((span[1] - span[0]).total_seconds()) // step_s + 1
+    every_s = step_s * max(1, math.ceil(n_steps / n_most))
     statement = text(
         "WITH scored AS MATERIALIZED (SELECT s.model_version, s.crps, s.crps_last_value, "
         "s.origin_at, s.coverage, s.pinball FROM generate_series(CAST(:first AS timestamptz), "
-        "(SELECT max(origin_at) FROM forecast_scores WHERE workload_id = :workload_id), "
-        "make_interval(secs => :every_s)) AS o(at) JOIN forecast_scores s "
-        "ON s.workload_id = :workload_id AND s.origin_at = o.at), keys AS ("
+        "CAST(:last AS timestamptz), make_interval(secs => :every_s)) AS o(at) "
+        "JOIN forecast_scores s ON s.workload_id = :workload_id AND s.origin_at = o.at), keys AS ("
         "SELECT s.model_version, e.key, avg(e.value::float8) AS coverage, "
         "avg((s.pinball ->> e.key)::float8) AS pinball FROM scored s, "
         "jsonb_each_text(s.coverage) e GROUP BY 1, 2), by_model AS ("
@@ -193,7 +203,7 @@ def load_quality(
         "b.coverage, b.pinball FROM scored s LEFT JOIN by_model b USING (model_version) "
         "GROUP BY s.model_version, b.coverage, b.pinball ORDER BY newest_origin_at DESC"
     )
-    values = {"workload_id": workload_id, "first": first, "every_s": every_s}
+    values = {"workload_id": workload_id, "first": span[0], "last": span[1], "every_s": every_s}
     return list(connection.execute(statement, values).mappings())
 
 

@@ -137,8 +137,7 @@ def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityVi
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.engine.connect() as connection:
         workload = find_workload(connection, *key)
-        every = max(1, int(QUALITY_WINDOW.total_seconds()) // workload.step_s // QUALITY_SAMPLE)
-        sample = (workload.step_s, every)
+        sample = (workload.step_s, QUALITY_SAMPLE)
         rows = repository_series.load_quality(connection, workload.id, since, sample)
     return [translate.to_quality(row) for row in rows]
 

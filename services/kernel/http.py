@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -184,3 +185,10 @@ def _install_errors(app: FastAPI) -> None:
     async def on_database(request: Request, error: OperationalError) -> Response:
         structlog.get_logger().error("database_unreachable", error=str(error.orig))
         return problem(503, "unavailable", "the database cannot be reached; try again shortly")
+
+    @app.exception_handler(PoolTimeout)
+    async def on_busy(request: Request, error: PoolTimeout) -> Response:
+        structlog.get_logger().error("database_connections_used_up", error=str(error))
+        response = problem(503, "unavailable", "all database connections are in use; try again")
+        response.headers["Retry-After"] = "1"
+        return response

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
+
+from services.admin.api import make_app
+from services.admin.service import AdminDeps
+from services.kernel.security import Role
+from tests.integration.admin.app_client import AppClient
 
 pytestmark = pytest.mark.integration
 
@@ -239,3 +245,17 @@ def test_openapi_describes_every_answer(viewer) -> None:
             assert operation["security"], (method, path)
             assert {"401", "403", "404", "422", "503"} <= set(operation["responses"]), path
     assert "examples" in str(document["components"]["schemas"]["KeyRequest"])
+
+
+def test_used_up_connections_are_said(deps: AdminDeps, keys: dict[Role, str]) -> None:
+    """A request that finds no connection in time is told to come back, not that we failed."""
+    url = deps.engine.url
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    held = engine.connect()
+    small = replace(deps, engine=engine)
+    with AppClient(make_app(small), {"Authorization": f"Bearer {keys[Role.VIEWER]}"}) as client:
+        answer = client.get("/v1/models")
+    held.close()
+    engine.dispose()
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["Retry-After"] == "1"

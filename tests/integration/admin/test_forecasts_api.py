@@ -82,6 +82,18 @@ def test_pages_hold_still_while_rows_arrive(
 
 
 @pytest.mark.usefixtures("seeded")
+def test_many_scores_are_averaged_over_a_sample(
+    viewer: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = PATH.replace("forecasts", "quality")
+    (whole,) = viewer.get(path).json()
+    monkeypatch.setattr("services.admin.service_series.QUALITY_SAMPLE", 10)
+    (sample,) = viewer.get(path).json()
+    assert (whole["n_forecasts"], sample["n_forecasts"]) == (48, 10)
+    assert sample["coverage"] == whole["coverage"]
+
+
+@pytest.mark.usefixtures("seeded")
 def test_lists_filter_by_namespace_and_label(viewer: AppClient, database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(
