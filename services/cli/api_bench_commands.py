@@ -23,9 +23,10 @@ def bench_api(  # noqa: PLR0913 - one option each
     """Fill a database with a fleet's rows, serve it, and ask at a steady rate.
 
     Before that each endpoint is asked alone: `alone_ms` is the shortest answer, `cpu_ms` the
-    processor time of the API for one, which what else the machine does hardly changes. Server, database and client share this machine. A database of HARMONY_DATABASE_URL that holds
-    workloads already is asked as it is; otherwise a thousand workloads and seven days take some
-    minutes to write, and about 6 GB.
+    processor time of the API for one, which what else the machine does hardly changes. Server,
+    database and client share this machine. A database of HARMONY_DATABASE_URL that holds workloads
+    already is asked as it is; otherwise a thousand workloads and seven days take some minutes to
+    write, and about 8 GB.
     """
     from services.kernel.settings import get_settings
     from services.lab.bench.api.run import ApiOptions, run_api
