@@ -24,6 +24,7 @@ from tests.integration.operator.conftest import Bench
 
 pytestmark = pytest.mark.integration
 
+
 def annotations(bench: Bench, name: str = "llama") -> dict[str, str]:
     found = bench.lab.autoscaler(name)["metadata"].get("annotations") or {}
     return {str(key): str(value) for key, value in found.items()}
