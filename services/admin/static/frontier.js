@@ -34,6 +34,7 @@
     c.setLineDash([4 * dpr, 4 * dpr]);
     c.beginPath(); c.moveTo(x, top); c.lineTo(x, top + height); c.stroke();
     c.font = 11 * dpr + "px " + getComputedStyle(document.body).fontFamily;
+    c.textAlign = "left";
     c.fillText(" recommended", x + 3 * dpr, top + 11 * dpr);
     c.restore();
   }

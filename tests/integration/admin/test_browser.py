@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
+from sqlalchemy import Engine
 
 from services.admin.api import make_app
+from services.admin.service import AdminDeps
 from services.kernel.security import Role
+from services.lab.backtest.service import carry_out
+from tests.integration.admin.console_visitor import wait_for_approval
+from tests.integration.admin.seeded_fleet import Seeded
+from tests.integration.admin.seeded_rows import STEP_S
+from tests.integration.admin.seeded_workload import seed_workload
 
 pytestmark = pytest.mark.integration
 expect.set_options(timeout=20_000)
+GOLDEN = Path(__file__).parents[2] / "golden" / "console"
+MAX_GOLDEN_BYTES = 60_000
+DOCS = Path(__file__).parents[3] / "docs" / "images"
+IN_DOCS = {"workload", "backtest"}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -65,11 +81,45 @@ def page(chromium: str) -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def measured(database: Engine, seeded: Seeded) -> str:
+    """A workload with eighteen hours behind it: enough for a backtest."""
+    n = 216
+    first = seeded.now - timedelta(seconds=STEP_S * n)
+    steps = [first + timedelta(seconds=STEP_S * k) for k in range(n)]
+    with database.begin() as connection:
+        seed_workload(connection, np.random.default_rng(11), 3, steps)
+    return "vision/detector-edge"
+
+
 def log_in(page: Any, url: str, key: str) -> None:
     page.goto(url)
     page.fill("#key", key)
     page.keyboard.press("Enter")
     page.wait_for_selector("table.fleet")
+
+
+def keep(page: Any, name: str) -> None:
+    """Hold a page against its golden picture; `HARMONY_UPDATE_GOLDEN=1` writes that.
+
+    Fonts differ between machines, so only the coarse picture must be the same.
+    """
+    seen = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    path = GOLDEN / f"{name}.png"
+    if os.environ.get("HARMONY_UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seen.quantize(64, Image.Quantize.FASTOCTREE).save(path, optimize=True)
+        if name in IN_DOCS:
+            seen.quantize(128, Image.Quantize.FASTOCTREE).save(
+                DOCS / f"console-{name}.png", optimize=True
+            )
+    assert path.stat().st_size <= MAX_GOLDEN_BYTES, path
+    coarse = [
+        np.asarray(picture.convert("L").resize((32, 24)), dtype=float)
+        for picture in (seen, Image.open(path))
+    ]
+    apart = np.abs(coarse[0] - coarse[1]).mean()
+    assert apart < 12, f"{name} looks different: {apart:.1f} of 255; HARMONY_UPDATE_GOLDEN=1"
 
 
 def contrast(page: Any, selector: str) -> float:
@@ -103,6 +153,7 @@ def test_from_login_to_why(page: Any, url: str, keys: dict[Role, str]) -> None:
     with page.expect_response(lambda answer: "/fleet?search=llama" in answer.url):
         page.fill("input[type=search]", "llama")
     expect(page.locator("table.fleet tbody tr")).to_have_count(1)
+    expect(page).to_have_url(f"{url}/?search=llama")
     page.click("text=llama-70b-chat")
     page.wait_for_selector("#charts[data-drawn=true]")
     assert page.locator("canvas").count() == 2
@@ -112,7 +163,7 @@ def test_from_login_to_why(page: Any, url: str, keys: dict[Role, str]) -> None:
     )
     assert drawn > 20, "the chart is blank"
     page.wait_for_selector("article.why")
-    page.click("text=All")
+    page.locator(".segments span", has_text="All").click()
     expect(page.locator("a.entry")).to_have_count(25)
     page.locator("a.entry").nth(3).click()
     expect(page.locator("#why")).to_contain_text("decision 100044")
@@ -173,8 +224,81 @@ def test_text_is_legible(page: Any, url: str, keys: dict[Role, str], scheme: str
         ".crumbs a",
     ):
         assert contrast(page, selector) >= 4.5, (scheme, selector)
+    for path, selectors in (
+        ("/limits", ("h2", "thead th", ".tag.ok", "td.num", ".muted")),
+        ("/models", ("thead th", ".tag.ok", "td.reason")),
+        ("/approvals", (".approval p", ".approval time", ".approval .muted", ".down")),
+    ):
+        page.goto(url + path)
+        for selector in selectors:
+            assert contrast(page, selector) >= 4.5, (scheme, path, selector)
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
     page.reload()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
+
+
+def see_why_and_approve(page: Any) -> None:
+    """From the inbox to a decision's why and back, then approve it with a comment."""
+    page.click("nav >> text=Approvals")
+    page.locator(".approval >> text=Why").click()
+    expect(page.locator("article.why")).to_contain_text("From wanted to decided")
+    page.go_back()
+    page.fill(".approval input[name=reason]", "campaign")
+    keep(page, "approvals")
+    page.get_by_role("button", name="Approve sdxl-turbo").click()
+    expect(page.get_by_role("status").first).to_contain_text("The operator applies this decision")
+    expect(page.locator("main")).to_contain_text("Nothing waits for an answer")
+
+
+def pause_and_resume(page: Any) -> None:
+    """Hold scale-in of one workload for four hours, then nothing any more."""
+    page.click("nav >> text=Fleet")
+    page.click("text=llama-70b-chat")
+    page.wait_for_selector("#charts[data-drawn=true]")
+    page.wait_for_selector("article.why")
+    keep(page, "workload")
+    page.locator("details.pause > summary").click()
+    page.select_option("select[name=direction]", "ScaleIn")
+    page.select_option("select[name=lasting]", "14400")
+    page.fill("details.pause input[name=reason]", "load test")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".message.held")).to_contain_text("until 6 Jan 16:00 UTC")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".message.held")).to_have_count(0)
+
+
+def run_a_backtest(page: Any, deps: AdminDeps, workload: str) -> None:
+    """Ask for one, follow it while a worker carries it out, read its verdict and its frontier."""
+    page.click("nav >> text=Backtests")
+    page.fill("input[name=workloads]", workload)
+    page.fill("input[name=replay_hours]", "3")
+    page.uncheck("input[value=trailing_percentile]")
+    page.uncheck("input[value=static_peak]")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#progress-h")).to_be_visible()
+    carry_out(deps.engine, deps.clock, deps.wall, int(page.url.rpartition("/")[2]))
+    expect(page.locator(".verdict").first).to_be_visible()
+    page.wait_for_selector("#frontier[data-drawn=true]")
+    drawn = page.eval_on_selector(
+        "#chart-frontier canvas",
+        "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size",
+    )
+    assert drawn > 20, "the frontier is blank"
+    keep(page, "backtest")
+
+
+def test_a_day_at_the_console(
+    page: Any, url: str, keys: dict[Role, str], deps: AdminDeps, measured: str
+) -> None:
+    wait_for_approval(deps.engine)
+    log_in(page, url, keys[Role.ADMIN])
+    keep(page, "fleet")
+    see_why_and_approve(page)
+    pause_and_resume(page)
+    run_a_backtest(page, deps, measured)
+    page.click("nav >> text=Audit")
+    for action in ("backtest.submit", "pause.lift", "pause.set", "decision.approve"):
+        expect(page.locator("tbody")).to_contain_text(action)
+    assert page.complaints == []
