@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ _POLICIES = {
     "dynamo_kalman": "Dynamo, Kalman",
     "dynamo_arima": "Dynamo, ARIMA",
 }
+_NAMED = re.compile(r"\b[a-z]+_[a-z_]+\b|\bhpa\b|\bkpa\b|\bapa\b")
 
 
 def policy_name(name: str) -> str:
@@ -72,11 +74,20 @@ def runs(result: Mapping[str, Any]) -> list[Run]:
     return [
         Run(
             epsilon=float(one["epsilon"]),
-            verdict=str(one.get("verdict") or "No verdict."),
+            verdict=in_words(str(one.get("verdict") or "No verdict.")),
             policies=_policies(one.get("policies") or {}, float(one["epsilon"])),
         )
         for one in result.get("runs") or ()
     ]
+
+
+def in_words(sentence: str) -> str:
+    """A sentence with its policies as people call them."""
+
+    def words(found: re.Match[str]) -> str:
+        return _POLICIES.get(found.group(), found.group().replace("_", " "))
+
+    return _NAMED.sub(words, sentence)
 
 
 def _policies(found: Mapping[str, Mapping[str, Any]], epsilon: float) -> tuple[PolicyFigures, ...]:

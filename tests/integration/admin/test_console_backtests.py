@@ -91,7 +91,7 @@ def test_a_backtest_from_its_form_to_its_verdict(deps: AdminDeps, database: Engi
         page = human.get(path).text
         for words in (
             "At a promise of 1 %",
-            "Forecasting paid: 12.0% cheaper than hpa.",
+            "Forecasting paid: 12.0% cheaper than HPA.",
             "Recommended promise: 0.40%",
             "over the promise",
             f'data-api="/v1/frontier?backtest_id={operation}"',

@@ -44,3 +44,10 @@ def test_every_policy_that_can_be_asked_for_has_a_name() -> None:
     names = [wording_backtest.policy_name(name) for name in get_args(Policy)]
     assert len(set(names)) == len(names)
     assert all("_" not in name for name in names)
+
+
+def test_a_verdict_names_policies_as_people_do() -> None:
+    assert (
+        wording_backtest.in_words("9 % cheaper than trailing_percentile, not than hpa.")
+        == "9 % cheaper than trailing percentile, not than HPA."
+    )
