@@ -145,8 +145,8 @@ def test_a_token_without_a_role_allows_nothing(client: AppClient, issuer: Issuer
             answer = send(client, issuer.token(issuer.claims(NOW, groups=groups), "ec-1"))
         assert answer.status_code == 403, groups
         assert "sre" not in answer.text
-        refused = [line["reason"] for line in logs if line["event"] == "auth_refused"]
-        assert refused == ["no_role"]
+        reasons = [line["reason"] for line in logs if line["event"] == "auth_refused"]
+        assert reasons == ["no_role"]
 
 
 AT = int(NOW.timestamp())
