@@ -13,7 +13,7 @@ from itertools import chain
 
 import cramjam
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # brings no types
 
 from services.ingest.proto import remote_write_v1_pb2 as v1
 from services.ingest.proto import remote_write_v2_pb2 as v2

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -289,7 +289,7 @@ def _series_points(series: object, shown: str) -> Points:
                 f"query {shown!r} gives a native histogram; use histogram_quantile(...) or "
                 "histogram_sum(...)",
             )
-        values = series["values"]  # type: ignore[index]  # checked by the except clause
+        values = cast("dict[str, Any]", series)["values"]  # what it is shows in the except clause
         # Prometheus writes values as text; float() reads its NaN and +Inf
         table = np.array([(float(at_s), float(value)) for at_s, value in values], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:

@@ -23,6 +23,8 @@ from services.kernel.telemetry import get_logger
 
 Tell = Callable[[str, float], None]
 """Called with what is being done and the share done, 0..1; raises `OperationStopped`."""
+Outcome = tuple[str, str, dict[str, Any] | None]
+"""Status, what is said of it, and the result if there is one."""
 
 
 class OperationStopped(Exception):
@@ -53,15 +55,18 @@ def run_operation(
             if not report_operation(unit.connection, claimed, progress, message, wall.now()):
                 raise OperationStopped
 
+    outcome: Outcome
     try:
         outcome = ("succeeded", "done", work(claimed, tell))
     except OperationStopped:
-        outcome = ("cancelled", "cancelled", None)  # type: ignore[assignment]  # no result
+        outcome = ("cancelled", "cancelled", None)
     except HarmonyError as error:
-        outcome = ("failed", error.message, None)  # type: ignore[assignment]  # no result
-    except Exception as error:
+        outcome = ("failed", error.message, None)
+    except (
+        Exception
+    ) as error:  # any defect: whoever waits for the result is told, then it is raised
         _finish(engine, wall, claimed, ("failed", f"{type(error).__name__}: {error}", None))
-        raise  # a defect: shown to whoever asked, counted and logged by the worker
+        raise  # counted and logged by the worker
     _finish(engine, wall, claimed, outcome)
 
 
@@ -69,7 +74,7 @@ def _finish(
     engine: Engine,
     wall: Clock,
     claimed: Claimed,
-    outcome: tuple[str, str, dict[str, Any] | None],
+    outcome: Outcome,
 ) -> None:
     with unit_of_work(engine) as unit:
         is_mine = finish_operation(unit.connection, claimed, outcome, wall.now())
