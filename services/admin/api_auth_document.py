@@ -12,7 +12,18 @@ from fastapi.routing import iter_route_contexts
 from services.admin.api_auth import Need, Scope
 from services.kernel.security import Role
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/login", "/static"})
+OPEN_PATHS = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/login",
+        "/login/oidc",
+        "/login/oidc/callback",
+        "/static",
+    }
+)
 """Routes that anyone may ask; every other one declares what it needs."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from services.admin.service import AdminDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
-from services.kernel.security import NOT_VALID, Principal
+from services.kernel.security import NOT_VALID, SESSION_ENDED, Principal
 from services.kernel.security_http import limited_name
 from services.kernel.security_limits import failure_limit, principal_limit
 from services.kernel.security_oidc import OidcVerifier
+from services.kernel.security_oidc_login import Person
 from services.kernel.telemetry import get_logger
 
 LOGIN_COST = 5.0
@@ -64,10 +65,24 @@ def _identify(deps: AdminDeps, bearer: str | None, cookie: str | None, who: str)
         return _verify_key(deps, bearer, who, 1.0)
     if not cookie:
         raise Unauthorized(NOT_VALID)
-    prefix = deps.sessions.find(cookie)
-    if prefix is None:
+    found = deps.sessions.find(cookie)
+    if found is None:
         raise Unauthorized(NOT_VALID, reason="unknown_session")
-    return deps.verifier.verify_prefix(prefix, now)
+    if isinstance(found, Person):
+        return _principal_of(deps, found)
+    return deps.verifier.verify_prefix(found, now)
+
+
+def _principal_of(deps: AdminDeps, person: Person) -> Principal:
+    """The principal of a session that the issuer opened, by the roles as they are mapped now.
+
+    Raises:
+        Unauthorized: People no longer log in through this issuer, or the map gives them no role.
+    """
+    grants = deps.oidc_login.grants(person) if deps.oidc_login else ()
+    if not grants:
+        raise Unauthorized(SESSION_ENDED, reason="revoked_login")
+    return Principal(None, f"oidc:{person.subject}", person.name, grants)
 
 
 def _verify_key(deps: AdminDeps, token: str, who: str, cost: float) -> Principal:

@@ -6,13 +6,12 @@ the REST route, calls the same use case, and so is audited in the same words.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from services.admin import (
@@ -21,25 +20,16 @@ from services.admin import (
     console_backtests,
     console_fleet,
     console_limits,
+    console_login,
     console_models,
     console_workload,
-    service_keys,
 )
-from services.admin.api_auth import COOKIE, Deps, address_of, require_same_origin
-from services.admin.console_pages import (
-    Form,
-    LoginNeeded,
-    Visitor,
-    local_path,
-    render,
-    templates,
-)
-from services.admin.sessions import SESSION_S
+from services.admin.console_pages import LoginNeeded, local_path, templates
 from services.kernel import http
-from services.kernel.errors import HarmonyError, Unauthorized
+from services.kernel.errors import HarmonyError
 
-router = APIRouter(include_in_schema=False)
 _PAGES = (
+    console_login,
     console_fleet,
     console_workload,
     console_approvals,
@@ -50,58 +40,21 @@ _PAGES = (
 )
 
 
-@router.get("/login")
-def login_page(request: Request, following: Annotated[str, Query(alias="next")] = "/") -> Response:
-    """The login form."""
-    return render(request, "login.html", following=local_path(following), wrong_key="")
-
-
-@router.post("/login")
-async def log_in(request: Request, deps: Deps, form: Form) -> Response:
-    """Exchange an API key for a session cookie."""
-    require_same_origin(request)
-    key, following = form.one("key"), local_path(form.one("next", "/"))
-    try:
-        token, _ = await run_in_threadpool(service_keys.log_in, deps, key, address_of(request))
-    except Unauthorized:
-        words = "This API key is not valid."
-        response = render(request, "login.html", following=following, wrong_key=words)
-        response.status_code = 401
-        return response
-    response = RedirectResponse(following, status_code=303)
-    response.set_cookie(
-        COOKIE,
-        token,
-        max_age=SESSION_S,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    return response
-
-
-@router.post("/logout")
-def log_out(request: Request, deps: Deps, principal: Visitor) -> Response:
-    """End the session."""
-    deps.sessions.close(request.cookies.get(COOKIE, ""))
-    response = RedirectResponse("/login", status_code=303)
-    response.delete_cookie(COOKIE)
-    return response
-
-
 def install(app: FastAPI) -> None:
     """Add the console's routes; people get pages for errors, programs problem+json."""
-    app.include_router(router)
     for page in _PAGES:
         app.include_router(page.router)
 
     @app.exception_handler(LoginNeeded)
     async def on_login_needed(request: Request, error: LoginNeeded) -> Response:
         if request.headers.get("hx-request") == "true":
-            return Response(status_code=401, headers={"HX-Redirect": "/login"})
-        # a form that was sent after the session's end cannot be come back to
-        target = request.url.path if request.method == "GET" else "/"
-        return RedirectResponse(f"/login?next={quote(target, safe='/')}", status_code=303)
+            shown = urlsplit(request.headers.get("hx-current-url", ""))
+            where = {"HX-Redirect": _login_address(shown.path, shown.query)}
+            return Response(status_code=401, headers=where)
+        if request.method != "GET":  # a form that was sent after the session's end
+            return RedirectResponse(_login_address("/", ""), status_code=303)
+        target = _login_address(request.url.path, request.url.query)
+        return RedirectResponse(target, status_code=303)
 
     @app.exception_handler(HarmonyError)
     async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
@@ -126,6 +79,14 @@ def install(app: FastAPI) -> None:
         if _wants_page(request):
             return _error_page(request, error.status_code, str(error.detail))
         return http.from_http_error(error)
+
+
+def _login_address(path: str, query: str) -> str:
+    """The login that leads back to a page of the console."""
+    if not path:
+        return "/login"
+    target = local_path(f"{path}?{query}" if query else path)
+    return f"/login?next={quote(target, safe='/')}"
 
 
 def _wants_page(request: Request) -> bool:

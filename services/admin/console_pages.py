@@ -45,6 +45,7 @@ NOTICES = {
     "shadowed": "Taken out of service. The best simple forecasters answer.",
     "rolled-back": "Rolled back. The model before answers from the next forecast on.",
     "training": "Training is queued.",
+    "logged-out": "You are logged out.",
     "cancelled": "A cancellation was asked for; what runs ends at its next stage.",
 }
 

@@ -19,6 +19,7 @@ from services.kernel.security import KeyVerifier, ensure_first_key
 from services.kernel.security_bind import check_bind
 from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import make_verifier
+from services.kernel.security_oidc_login import make_login
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -47,6 +48,7 @@ def make_deps(settings: Settings) -> AdminDeps:
         sender=CelerySender(get_celery()),
         oidc=make_verifier(settings),
         limiter=Limiter.connect("admin", settings.redis_url),
+        oidc_login=make_login(settings),
     )
 
 

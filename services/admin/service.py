@@ -23,6 +23,7 @@ from services.kernel.jobs import JobSender
 from services.kernel.security import KeyVerifier
 from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import OidcVerifier
+from services.kernel.security_oidc_login import OidcLogin
 from services.kernel.settings import Settings
 
 MEASURED_WINDOW_S = 86400.0
@@ -43,6 +44,7 @@ class AdminDeps:
         sender: Where jobs go.
         oidc: Tokens of the identity provider; None: there is none.
         limiter: Counts requests; None: nobody does.
+        oidc_login: Logs people in at the identity provider; None: nobody does.
     """
 
     engine: Engine
@@ -55,6 +57,11 @@ class AdminDeps:
     sender: JobSender
     oidc: OidcVerifier | None = None
     limiter: Limiter | None = None
+    oidc_login: OidcLogin | None = None
+
+    def reading(self) -> Connection:
+        """A connection for reads: each statement by itself, none to begin or to roll back."""
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @dataclass(frozen=True, slots=True)

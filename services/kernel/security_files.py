@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.kernel.errors import ConfigurationError
 
-SECRETS = ("database_url", "redis_url", "push_token")
+SECRETS = ("database_url", "redis_url", "push_token", "oidc_client_secret")
 """Settings that may hold a secret. The admin key is read from a file only (`admin_key_file`)."""
 
 

@@ -77,6 +77,7 @@ class JwksCache:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._keys: list[dict[str, Any]] = []
+        self._document: dict[str, Any] = {}
         self._fetched_s: float | None = None
         self._tried_s: float | None = None
         self._client = httpx.Client(
@@ -93,14 +94,26 @@ class JwksCache:
         Raises:
             Unavailable: No keys could be fetched within a day.
         """
-        if self._age_s() > self._times.ttl_s:
-            self._fetch()
-        if self._age_s() > max(_MAX_STALE_S, self._times.ttl_s):
-            raise Unavailable("the identity provider cannot be reached; try again shortly")
+        self._refresh()
         found = self._match(kid, algorithm)
         if found is None and self._fetch():
             found = self._match(kid, algorithm)
         return found
+
+    def discovery(self) -> dict[str, Any]:
+        """The issuer's discovery document, fetched together with the keys.
+
+        Raises:
+            Unavailable: It could not be fetched within a day.
+        """
+        self._refresh()
+        return self._document
+
+    def _refresh(self) -> None:
+        if self._age_s() > self._times.ttl_s:
+            self._fetch()
+        if self._age_s() > max(_MAX_STALE_S, self._times.ttl_s):
+            raise Unavailable("the identity provider cannot be reached; try again shortly")
 
     def _age_s(self) -> float:
         return float("inf") if self._fetched_s is None else self._monotonic() - self._fetched_s
@@ -120,14 +133,14 @@ class JwksCache:
                 return False
             self._tried_s = now_s
             try:
-                keys = self._download()
+                document, keys = self._download()
             except (httpx.HTTPError, ValueError, TypeError) as error:
                 get_logger("oidc").warning("issuer_keys_not_fetched", error=str(error)[:300])
                 return False
-            self._keys, self._fetched_s = keys, now_s
+            self._document, self._keys, self._fetched_s = document, keys, now_s
             return True
 
-    def _download(self) -> list[dict[str, Any]]:
+    def _download(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         document = self._get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
         if document.get("issuer") != self._issuer:
             raise ValueError(f"discovery names another issuer: {document.get('issuer')!r:.200}")
@@ -137,21 +150,38 @@ class JwksCache:
         keys = self._get(url).get("keys")
         if not isinstance(keys, list):
             raise TypeError("the key set holds no list `keys`")
-        return [key for key in keys if isinstance(key, dict)]
+        return document, [key for key in keys if isinstance(key, dict)]
 
     def _get(self, url: str) -> dict[str, Any]:
-        with self._client.stream("GET", url, headers={"Accept": "application/json"}) as response:
-            body = b""
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    raise ValueError(f"{url}: more than {_MAX_BYTES} bytes")
-            if response.status_code != 200:
-                raise ValueError(f"{url}: status {response.status_code}; expected 200")
-        parsed = orjson.loads(body)
-        if not isinstance(parsed, dict):
-            raise TypeError(f"{url}: no JSON object")
+        status, parsed = ask_json(self._client, "GET", url)
+        if status != 200:
+            raise ValueError(f"{url}: status {status}; expected 200")
         return parsed
+
+
+def ask_json(
+    client: httpx.Client, method: str, url: str, **kwargs: Any
+) -> tuple[int, dict[str, Any]]:
+    """Status and JSON object of an answer that is bounded in size; an empty one is no error.
+
+    Raises:
+        httpx.HTTPError: No answer came.
+        ValueError: It is too long or no JSON.
+        TypeError: It is no object.
+    """
+    headers = {"Accept": "application/json"} | kwargs.pop("headers", {})
+    with client.stream(method, url, headers=headers, **kwargs) as response:
+        body = b""
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _MAX_BYTES:
+                raise ValueError(f"{url}: more than {_MAX_BYTES} bytes")
+    if response.status_code != 200 and not body:
+        return response.status_code, {}
+    parsed = orjson.loads(body)
+    if not isinstance(parsed, dict):
+        raise TypeError(f"{url}: no JSON object")
+    return response.status_code, parsed
 
 
 def fits(key: dict[str, Any], algorithm: str) -> bool:

@@ -5,7 +5,7 @@ Sources: RFC 7519 (JSON Web Token), RFC 8725 (its best current practices), OpenI
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,14 +101,17 @@ def check_issuer(url: str) -> None:
 
 def is_safe(url: str) -> bool:
     """Whether keys may be fetched from `url`: nobody on the way can exchange them."""
+    return is_private(url) and not urlsplit(url).query
+
+
+def is_private(url: str) -> bool:
+    """Whether what is sent to `url` and comes from there is seen by nobody on the way."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    is_private = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    return is_private and not (
-        not parts.hostname or parts.query or parts.fragment or parts.username
-    )
+    is_closed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    return is_closed and not (not parts.hostname or parts.fragment or parts.username)
 
 
 def parse_role_map(text: str) -> dict[str, tuple[Grant, ...]]:
@@ -171,19 +174,27 @@ class OidcVerifier:
             Forbidden: It is, but nothing that it claims allows anything.
             Unavailable: The issuer's keys cannot be had.
         """
+        claims = self.claims(token, now)
+        grants = grants_in(claims, self._policy)
+        if not grants:
+            raise Forbidden("this credential allows nothing here")
+        subject, shown = name_in(claims, self._policy)
+        expires_at = _time(claims["exp"])
+        assert expires_at is not None, "checked with the claims"
+        return Principal(None, f"oidc:{subject}", shown, grants, expires_at + self._policy.leeway)
+
+    def claims(self, token: str, now: datetime) -> dict[str, Any]:
+        """What a valid token claims.
+
+        Raises:
+            Unauthorized: It is not valid; only `reason` says why.
+            Unavailable: The issuer's keys cannot be had.
+        """
         claims = self._signed_claims(token)
         reason = fault_of(claims, self._policy, now)
         if reason is not None:
             raise Unauthorized(NOT_VALID, reason=reason)
-        grants = grants_in(claims, self._policy)
-        if not grants:
-            raise Forbidden("this credential allows nothing here")
-        subject = _printable(claims["sub"])
-        name = claims.get(self._policy.name_claim)
-        shown = _printable(name) if isinstance(name, str) and name else subject
-        expires_at = _time(claims["exp"])
-        assert expires_at is not None, "checked with the claims"
-        return Principal(None, f"oidc:{subject}", shown, grants, expires_at + self._policy.leeway)
+        return claims
 
     def _signed_claims(self, token: str) -> dict[str, Any]:
         if len(token) > _MAX_TOKEN_CHARS:
@@ -243,13 +254,30 @@ def fault_of(claims: Mapping[str, Any], policy: OidcPolicy, now: datetime) -> st
 
 def grants_in(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[Grant, ...]:
     """What the claims allow: the union of what each value of the roles claim does."""
-    values = _claim(claims, policy.roles_claim)
+    return grants_for(known_values(claims, policy), policy)
+
+
+def known_values(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[str, ...]:
+    """Values of the roles claim that the map knows."""
+    values = claim_at(claims, policy.roles_claim)
     named = [values] if isinstance(values, str) else values if isinstance(values, list) else []
-    found = [grant for value in named for grant in policy.grants.get(str(value), ())]
+    return tuple(str(value) for value in named if str(value) in policy.grants)
+
+
+def grants_for(values: Iterable[str], policy: OidcPolicy) -> tuple[Grant, ...]:
+    """What values of the roles claim allow together."""
+    found = [grant for value in values for grant in policy.grants.get(value, ())]
     return tuple(dict.fromkeys(found))
 
 
-def _claim(claims: Mapping[str, Any], path: str) -> object:
+def name_in(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[str, str]:
+    """The subject of valid claims and what it is called, both on one line."""
+    subject = _printable(claims["sub"])
+    name = claims.get(policy.name_claim)
+    return subject, _printable(name) if isinstance(name, str) and name else subject
+
+
+def claim_at(claims: Mapping[str, Any], path: str) -> object:
     """A claim by its name, which may hold dots, or by a path of names into objects."""
     if path in claims:
         return claims[path]

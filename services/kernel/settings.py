@@ -152,6 +152,22 @@ class Settings(BaseSettings):
     oidc_role_map: str = Field(
         "", description="JSON: value of that claim to role, role@namespace, or a list of them"
     )
+    # the console's login through it
+    oidc_client_id: str = Field(
+        "", description="The console's client at the issuer; empty: its login takes API keys only"
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Secret of that client; empty: a public client, with PKCE alone"
+    )
+    oidc_scopes: str = Field(
+        "openid profile email", description="What the login asks the issuer for"
+    )
+    oidc_session_s: float = Field(
+        28800.0, ge=60, le=86400, description="Seconds that a session opened by the issuer lasts"
+    )
+    console_url: str = Field(
+        "", description="The console's address in browsers; empty: as each request names it"
+    )
 
     # limits of the admin API, and of both APIs where it says so
     rate_per_s: float = Field(
@@ -164,6 +180,9 @@ class Settings(BaseSettings):
     address_rate_burst: int = Field(800, ge=1, description="Requests of one address at once")
     auth_failures_per_min: int = Field(
         60, ge=0, description="Wrong credentials of one address (both APIs); 0: no limit"
+    )
+    max_concurrent_requests: int = Field(
+        100, ge=1, description="Requests that are served or wait at once; more are answered 503"
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Bytes of one request's body")
     trusted_proxies: str = Field(

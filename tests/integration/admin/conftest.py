@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -80,6 +82,37 @@ def console(anonymous: AppClient, keys: dict[Role, str]) -> AppClient:
     assert answer.status_code == 303
     anonymous.headers["Accept"] = "text/html"
     return anonymous
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser; skips where absent, but not where everything must be tested."""
+    from tests.integration.admin.browser import find_chromium
+
+    path = find_chromium()
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is missing: apt-get install chromium")
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    return path
+
+
+@pytest.fixture
+def url(deps: AdminDeps, seeded: Seeded) -> Iterator[str]:
+    """Address of a console over the seeded fleet."""
+    from tests.integration.admin.browser import serve
+
+    with serve(deps) as address:
+        yield address
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator[Any]:
+    """An empty page of a real browser."""
+    from tests.integration.admin.browser import visit
+
+    with visit(chromium) as found:
+        yield found
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ FIXED = {
     "ingest_port": "8081",
     "admin_key_file": "from a Secret",
     "push_token": "from a Secret",
+    "oidc_client_secret": "from a Secret",
 }
 """Settings that the chart decides, with what it decides; all others are in `settings`."""
 

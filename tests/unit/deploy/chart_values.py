@@ -24,7 +24,12 @@ EVERYTHING: dict[str, Any] = {
         "priorityClassName": "high",
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
     },
-    "admin": {"existingSecret": "our-key", "existingSecretKey": "token"},
+    "admin": {
+        "existingSecret": "our-key",
+        "existingSecretKey": "token",
+        "oidc": {"existingSecret": "our-client"},
+    },
+    "settings": {"oidc_issuer": "https://id.example", "oidc_audience": "harmony"},
     "ingest": {"existingSecret": "our-token"},
     "scaler": {"enabled": True, "tls": {"existingSecret": "scaler-tls", "verifyClients": True}},
     "workers": {
@@ -43,6 +48,7 @@ EVERYTHING: dict[str, Any] = {
         "redis": {"to": PEERS},
         "prometheus": {"to": PEERS},
         "apiServer": {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]},
+        "issuer": {"to": PEERS},
     },
     "monitoring": {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prom"}},

@@ -129,7 +129,9 @@ def test_services_lead_to_named_ports(manifests: list[Manifest]) -> None:
 
 def test_everything_that_is_mounted_exists(manifests: list[Manifest]) -> None:
     made = {(m["kind"], m["metadata"]["name"]) for m in manifests}
-    given = {("Secret", n) for n in ("our-database", "our-redis", "our-key", "our-token")}
+    given = {
+        ("Secret", n) for n in ("our-database", "our-redis", "our-key", "our-token", "our-client")
+    }
     given.add(("Secret", "scaler-tls"))
     keys = {
         (m["kind"], m["metadata"]["name"], key) for m in manifests for key in m.get("data") or {}

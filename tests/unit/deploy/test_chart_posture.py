@@ -174,6 +174,15 @@ def test_each_component_reaches_what_it_needs_and_no_more() -> None:
     assert network.allowed("scaler", "Ingress", "grpc") == [None]
 
 
+def test_the_identity_provider_is_reached_where_there_is_one() -> None:
+    network = Network({"settings": {"oidc_issuer": "https://id.example"}})
+    assert network.allowed("admin", "Egress", 443) == [None]
+    assert network.allowed("ingest", "Egress", 443) == []
+    assert Network({}).allowed("admin", "Egress", 443) == []
+    narrowed = Network(MATRIX["everything"]).allowed("admin", "Egress", 443)
+    assert narrowed == MATRIX["everything"]["networkPolicies"]["issuer"]["to"]
+
+
 def test_who_may_ask_can_be_narrowed() -> None:
     values = MATRIX["everything"]
     network = Network(values)
