@@ -1,7 +1,7 @@
 """A worker that dies or is stopped in the middle of a task: nothing is lost, nothing done twice.
 
-Real worker processes on a real Redis-protocol server and Postgres. A task is caught in its middle by
-a lock on the table that it is about to write.
+Real worker processes on a real Redis-protocol server and Postgres. A task is caught in its middle
+by a lock on the table that it is about to write.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SPEC = {
     "indicators": [{"name": DEMAND, "level": 1}],
     "capacity": {"per_replica": 10.0},
 }
-# `harmony worker` as it is, but that a dead worker's jobs count as lost after a second, not an hour.
+# `harmony worker` as it is, but a dead worker's jobs count as lost after a second, not an hour.
 HASTY = """
 from services.kernel import worker
 make = worker.make_celery
