@@ -46,7 +46,8 @@ class Question:
 
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
-_SELF_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews")
+_SELF_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
+_EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
 
 
 class Access:
@@ -106,8 +107,13 @@ class Access:
         return any(_covers(rule, question) for rule in self._rules(user, question.namespace))
 
     def review(self, rtype: ResourceType, body: Obj, user: User) -> Obj:
-        """Answer a SubjectAccessReview or a SelfSubjectAccessReview."""
+        """Answer a review of access, of one's own rules, or of who one is."""
         spec = body.get("spec") or {}
+        if rtype.plural == "selfsubjectreviews":
+            who = {"username": user.name, "groups": list(user.groups)}
+            return _answer(rtype, body, {"userInfo": who})
+        if rtype.plural == "selfsubjectrulesreviews":
+            return _answer(rtype, body, self._own_rules(user, spec.get("namespace", "")))
         if rtype.plural != "selfsubjectaccessreviews":
             user = User(spec.get("user", ""), tuple(spec.get("groups") or ()))
             if user.name.startswith("system:serviceaccount:"):
@@ -126,13 +132,15 @@ class Access:
                 asked.get("name", ""),
             )
             allowed = self.is_allowed(user, question)
-        return {
-            "kind": rtype.kind,
-            "apiVersion": rtype.api_version,
-            "metadata": body.get("metadata") or {},
-            "spec": spec,
-            "status": {"allowed": allowed},
-        }
+        return _answer(rtype, body, {"allowed": allowed})
+
+    def _own_rules(self, user: User, namespace: str) -> Obj:
+        """What somebody may do in a namespace, as `kubectl auth can-i --list` shows it."""
+        is_admin = "system:masters" in user.groups
+        rules = [_EVERYTHING] if is_admin else list(self._rules(user, namespace))
+        of_paths = [r for r in rules if r.get("nonResourceURLs")]
+        of_resources = [r for r in rules if r.get("resources")]
+        return {"resourceRules": of_resources, "nonResourceRules": of_paths, "incomplete": False}
 
     def _rules(self, user: User, namespace: str) -> Iterator[dict[str, Any]]:
         for stored in self._store.each(CLUSTER_ROLE_BINDINGS):
@@ -149,6 +157,12 @@ class Access:
         else:
             role = self._store.get(ROLES, namespace, reference["name"])
         return (role or {}).get("rules") or []
+
+
+def _answer(rtype: ResourceType, body: Obj, status: Obj) -> Obj:
+    head = {"kind": rtype.kind, "apiVersion": rtype.api_version}
+    parts = {"metadata": body.get("metadata") or {}, "status": status}
+    return {**head, **({"spec": body["spec"]} if "spec" in body else {}), **parts}
 
 
 def account_user(namespace: str, name: str) -> User:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import yaml
 
-from services.lab.cluster import failures
+from services.lab.cluster import failures, protobuf
 from services.lab.cluster.access import User
 from services.lab.cluster.cluster import Cluster
 from services.lab.cluster.objects import APPLY, Write
@@ -39,11 +39,13 @@ class Body:
     media_type: str
 
     def json(self) -> Any:
-        """The body as JSON, or as YAML where the media type says so.
+        """The body as JSON, or as YAML or protobuf where the media type says so.
 
         Raises:
-            ApiFailure: 400 when it is neither.
+            ApiFailure: 400 when it is none of them.
         """
+        if self.media_type == protobuf.MEDIA_TYPE:
+            return protobuf.read_object(self.raw)
         try:
             if "yaml" in self.media_type:
                 return yaml.safe_load(self.raw)
@@ -91,7 +93,7 @@ class Handling:
             return self._issue_token(call)
         if call.subresource == "eviction":
             return self._evict(call, body)
-        if call.rtype.group == "authorization.k8s.io":
+        if call.rtype.group in ("authorization.k8s.io", "authentication.k8s.io"):
             review = self._cluster.access.review(call.rtype, body.object(), user)
             return Reply(orjson.dumps(review), 201)
         if call.verb == "list":

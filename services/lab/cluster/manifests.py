@@ -32,6 +32,18 @@ FAIL_ANNOTATION = "lab.harmony.dev/startup-fail-probability"
 RESTART_ANNOTATION = "lab.harmony.dev/startup-restart"
 WARM_ANNOTATION = "lab.harmony.dev/start-warm"
 
+_NODE_INFO = {
+    "kubeletVersion": "v1.33.0+harmony-lab",
+    "operatingSystem": "linux",
+    "architecture": "amd64",
+    "osImage": "simulated",
+    "kernelVersion": "none",
+    "containerRuntimeVersion": "none",
+    "machineID": "",
+    "systemUUID": "",
+    "bootID": "",
+    "kubeProxyVersion": "",
+}
 _DEFAULT_MEDIAN = "5s"
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
@@ -158,7 +170,7 @@ def node_status(obj: Obj, at: str) -> Obj:
         "lastHeartbeatTime": at,
         "lastTransitionTime": at,
     }
-    return {"conditions": [ready], **(obj.get("status") or {})}
+    return {"conditions": [ready], "nodeInfo": _NODE_INFO, **(obj.get("status") or {})}
 
 
 @dataclass(slots=True)

@@ -185,6 +185,20 @@ SELF_SUBJECT_ACCESS_REVIEWS = ResourceType(
     is_namespaced=False,
     **_REVIEW,  # type: ignore[arg-type]  # a shared set of keyword values
 )
+SELF_SUBJECT_RULES_REVIEWS = ResourceType(
+    plural="selfsubjectrulesreviews",
+    kind="SelfSubjectRulesReview",
+    is_namespaced=False,
+    **_REVIEW,  # type: ignore[arg-type]  # a shared set of keyword values
+)
+SELF_SUBJECT_REVIEWS = ResourceType(
+    "authentication.k8s.io",
+    "v1",
+    "selfsubjectreviews",
+    "SelfSubjectReview",
+    is_namespaced=False,
+    verbs=("create",),
+)
 ROLES = ResourceType(_RBAC, "v1", "roles", "Role")
 ROLE_BINDINGS = ResourceType(_RBAC, "v1", "rolebindings", "RoleBinding")
 CLUSTER_ROLES = ResourceType(_RBAC, "v1", "clusterroles", "ClusterRole", is_namespaced=False)
@@ -211,7 +225,15 @@ BUILT_IN = (
     RESOURCE_QUOTAS,
     ResourceType("", "v1", "configmaps", "ConfigMap", short_names=("cm",)),
     ResourceType("", "v1", "secrets", "Secret", field_labels=("type",)),
-    ResourceType("", "v1", "services", "Service", short_names=("svc",), has_status=True),
+    ResourceType(
+        "",
+        "v1",
+        "services",
+        "Service",
+        short_names=("svc",),
+        categories=("all",),
+        has_status=True,
+    ),
     DEPLOYMENTS,
     REPLICA_SETS,
     STATEFUL_SETS,
@@ -221,11 +243,14 @@ BUILT_IN = (
         "horizontalpodautoscalers",
         "HorizontalPodAutoscaler",
         short_names=("hpa",),
+        categories=("all",),
         has_status=True,
     ),
     CUSTOM_RESOURCE_DEFINITIONS,
     SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_RULES_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
     ROLES,
     ROLE_BINDINGS,
     CLUSTER_ROLES,

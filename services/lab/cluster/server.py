@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.lab.cluster import discovery, failures
+from services.lab.cluster import discovery, failures, openapi
 from services.lab.cluster.cluster import Cluster
 from services.lab.cluster.failures import ApiFailure
 from services.lab.cluster.faults import REQUEST_KINDS, WATCH_KINDS, Faults, failure_of
 from services.lab.cluster.handling import Body, Handling, Reply, selector_of
 from services.lab.cluster.laboratory import Laboratory
 from services.lab.cluster.routes import Call, Place, parse_call, parse_path
-from services.lab.cluster.tables import wants_table
+from services.lab.cluster.tables import table_maker, wants_table
 from services.lab.cluster.watching import DEFAULT_TIMEOUT_S, Watches, WatchOptions
 
 MAX_BODY_BYTES = 3 * 2**20
@@ -91,7 +91,7 @@ class ApiServer:
             await asyncio.sleep(fault.delay_s)
         if call.verb == "watch":
             broken = self.faults.hit(question, WATCH_KINDS)
-            options = _watch_options(call)
+            options = self._watch_options(call, request.headers.get("Accept", ""))
             return await self.watches.serve(request, options, broken.kind if broken else "")
         body = Body(await request.read(), request.content_type)
         # From here on nothing waits: a call is one transaction.
@@ -101,6 +101,24 @@ class ApiServer:
         if is_read and wants_table(request.headers.get("Accept", "")):
             reply = self._handling.as_table(call, reply)
         return _json(reply)
+
+    def _watch_options(self, call: Call, accept: str) -> WatchOptions:
+        query, cluster = call.query, self.cluster
+        try:
+            timeout_s = float(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_S)
+        except ValueError as error:
+            raise failures.bad_request(f"timeoutSeconds: {error}") from error
+        show = table_maker(cluster.store, call.rtype, cluster.now) if wants_table(accept) else None
+        return WatchOptions(
+            rtype=call.rtype,
+            selector=selector_of(call),
+            question=call.question,
+            version=query.get("resourceVersion", ""),
+            timeout_s=timeout_s,
+            has_bookmarks=call.has("allowWatchBookmarks"),
+            wants_initial=call.has("sendInitialEvents"),
+            show=show,
+        )
 
     def _discover(self, request: web.Request, place: Place | None) -> web.Response:
         if request.method != "GET":
@@ -120,26 +138,13 @@ class ApiServer:
             found = discovery.groups(registry)
         elif path.startswith("/apis/"):
             found = discovery.group(registry, path.removeprefix("/apis/"))
+        elif path == openapi.ROOT:
+            found = openapi.versions(registry)
+        elif path.startswith(f"{openapi.ROOT}/"):
+            found = openapi.document(registry, self.cluster.store, path[len(openapi.ROOT) :])
         if found is None:
             raise failures.no_such_path()
         return _json(Reply(orjson.dumps(found)))
-
-
-def _watch_options(call: Call) -> WatchOptions:
-    query = call.query
-    try:
-        timeout_s = float(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_S)
-    except ValueError as error:
-        raise failures.bad_request(f"timeoutSeconds: {error}") from error
-    return WatchOptions(
-        rtype=call.rtype,
-        selector=selector_of(call),
-        question=call.question,
-        version=query.get("resourceVersion", ""),
-        timeout_s=timeout_s,
-        has_bookmarks=call.has("allowWatchBookmarks"),
-        wants_initial=call.has("sendInitialEvents"),
-    )
 
 
 def _json(reply: Reply, headers: dict[str, str] | None = None) -> web.Response:

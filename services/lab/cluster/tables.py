@@ -1,17 +1,20 @@
-"""What `kubectl get` shows: objects as a `Table`, with the columns that a definition asks for."""
+"""What `kubectl get` shows: objects as a `Table`, with the columns of their kind."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
+from services.lab.cluster.columns import Column, built_in, has_name_first
 from services.lab.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS, Obj, ResourceType
 from services.lab.cluster.store import Store
 
 NAME_COLUMN = {"name": "Name", "type": "string", "format": "name", "priority": 0}
-AGE_COLUMN = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+_AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 _STEP = re.compile(r"\.([\w-]+)|\[\?\(@\.(\w+)==\"([^\"]*)\"\)\]|\[(\d+)\]")
 
 
@@ -21,35 +24,33 @@ def wants_table(accept: str) -> bool:
     return "as=Table" in first and "g=meta.k8s.io" in first
 
 
-def columns_of(store: Store, rtype: ResourceType) -> Sequence[Obj]:
-    """The columns that the definition of a kind asks for, or the age alone."""
-    name = f"{rtype.plural}.{rtype.group}"
-    definition = store.get(CUSTOM_RESOURCE_DEFINITIONS, "", name) if rtype.is_custom else None
-    for version in (definition or {}).get("spec", {}).get("versions", ()):
-        if version["name"] == rtype.version and version.get("additionalPrinterColumns"):
-            found: Sequence[Obj] = version["additionalPrinterColumns"]
-            return found
-    return [AGE_COLUMN]
+def columns_of(store: Store, rtype: ResourceType) -> list[Column]:
+    """The columns of a kind, the name first: those of its definition, or of the built-in kind."""
+    if not rtype.is_custom:
+        found = list(built_in(rtype))
+        return [_NAME, *found] if has_name_first(rtype) else found
+    return [_NAME, *map(_defined, _printer_columns(store, rtype))]
 
 
-def to_table(objects: Sequence[Obj], columns: Sequence[Obj], meta: Obj, now: str) -> Obj:
+def to_table(objects: Sequence[Obj], columns: Sequence[Column], meta: Obj, now: str) -> Obj:
     """The Table of some objects.
 
     Args:
         objects: Rows, in order.
-        columns: `additionalPrinterColumns`; the name is added.
+        columns: As `columns_of` gives them.
         meta: Metadata of the list.
         now: RFC 3339; ages are counted to it.
     """
-    shown = [{k: v for k, v in column.items() if k != "jsonPath"} for column in columns]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": meta,
-        "columnDefinitions": [NAME_COLUMN, *({"priority": 0, **column} for column in shown)],
+        "columnDefinitions": [
+            NAME_COLUMN if column is _NAME else _definition(column) for column in columns
+        ],
         "rows": [
             {
-                "cells": [obj["metadata"]["name"], *(_cell(obj, c, now) for c in columns)],
+                "cells": [_cell(obj, column, now) for column in columns],
                 "object": {
                     "kind": "PartialObjectMetadata",
                     "apiVersion": "meta.k8s.io/v1",
@@ -61,9 +62,50 @@ def to_table(objects: Sequence[Obj], columns: Sequence[Obj], meta: Obj, now: str
     }
 
 
-def _cell(obj: Obj, column: Obj, now: str) -> Any:
-    value = look_up(obj, column["jsonPath"])
-    if value is None or column["type"] != "date":
+def table_maker(
+    store: Store, rtype: ResourceType, now: Callable[[], str]
+) -> Callable[[bytes], bytes]:
+    """Turns an object of a watch's event into a Table of one row."""
+
+    def make(raw: bytes) -> bytes:
+        obj = orjson.loads(raw)
+        meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+        return orjson.dumps(to_table([obj], columns_of(store, rtype), meta, now()))
+
+    return make
+
+
+def _printer_columns(store: Store, rtype: ResourceType) -> Sequence[Obj]:
+    definition = store.get(CUSTOM_RESOURCE_DEFINITIONS, "", f"{rtype.plural}.{rtype.group}")
+    for version in (definition or {}).get("spec", {}).get("versions", ()):
+        if version["name"] == rtype.version and version.get("additionalPrinterColumns"):
+            found: Sequence[Obj] = version["additionalPrinterColumns"]
+            return found
+    return [_AGE]
+
+
+def _defined(column: Obj) -> Column:
+    path = column["jsonPath"]
+    return Column(
+        column["name"],
+        lambda obj: look_up(obj, path),
+        column["type"],
+        column.get("priority", 0),
+        column.get("description", ""),
+    )
+
+
+_NAME = Column("Name", lambda obj: obj["metadata"]["name"])
+
+
+def _definition(column: Column) -> Obj:
+    found = {"name": column.name, "type": column.type, "priority": column.priority}
+    return found | ({"description": column.description} if column.description else {})
+
+
+def _cell(obj: Obj, column: Column, now: str) -> Any:
+    value = column.read(obj)
+    if value is None or column.type != "date":
         return value
     return human_age(str(value), now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,11 @@ LAST_BOOKMARK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What a client asks of a watch."""
+    """What a client asks of a watch.
+
+    Attributes:
+        show: Turns an object into what the client wants to see of it; None: the object.
+    """
 
     rtype: ResourceType
     selector: Selector
@@ -32,6 +36,7 @@ class WatchOptions:
     timeout_s: float = DEFAULT_TIMEOUT_S
     has_bookmarks: bool = False
     wants_initial: bool = False
+    show: Callable[[bytes], bytes] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -98,7 +103,7 @@ class Watches:
             raise failures.bad_request(f'invalid resource version "{asked}"')
         if options.wants_initial or asked in ("", "0"):
             lines = [
-                _line("ADDED", stored.raw)
+                _line("ADDED", options.show(stored.raw) if options.show else stored.raw)
                 for stored in self._store.each(options.rtype)
                 if options.selector.matches(stored.facts)
             ]
@@ -129,7 +134,7 @@ class Watches:
                 return
             if changes:
                 position = changes[-1].version
-                if lines := b"".join(_lines(changes, options.selector)):
+                if lines := b"".join(_lines(changes, options)):
                     await response.write(lines)
                 continue
             left_s = deadline - loop.time()
@@ -182,12 +187,16 @@ def _error(message: str) -> bytes:
     return _line("ERROR", orjson.dumps(failures.expired(message).status))
 
 
-def _lines(changes: list[Change], selector: Selector) -> Iterator[bytes]:
-    """What a watcher with this selector sees of the changes."""
+def _lines(changes: list[Change], options: WatchOptions) -> Iterator[bytes]:
+    """What a watcher sees of the changes."""
+    selector, show = options.selector, options.show
     for change in changes:
         was = change.old_facts is not None and selector.matches(change.old_facts)
         is_now = change.verb != "DELETED" and selector.matches(change.facts)
         if is_now:
-            yield _line("MODIFIED" if was else "ADDED", change.raw)
+            verb = "MODIFIED" if was else "ADDED"
         elif was:
-            yield _line("DELETED", change.raw)
+            verb = "DELETED"
+        else:
+            continue
+        yield _line(verb, show(change.raw) if show else change.raw)

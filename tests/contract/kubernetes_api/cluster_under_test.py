@@ -94,8 +94,9 @@ class ClusterUnderTest:
 
     def watch(self, path: str, **options: Any) -> list[Obj]:
         """Every event of a watch until it ends by itself."""
+        headers = options.pop("headers", None)
         params = {"watch": "true", "timeoutSeconds": 1, **options}
-        with self.http.stream("GET", path, params=params, timeout=30) as response:
+        with self.http.stream("GET", path, params=params, headers=headers, timeout=90) as response:
             assert response.status_code == 200
             return [orjson.loads(line) for line in response.iter_lines() if line]
 
