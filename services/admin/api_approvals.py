@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.admin import service_approvals, service_operations
 from services.admin.api_auth import PROBLEMS, AsReader, Deps
 from services.admin.api_lists import WorkloadFilters
 from services.admin.api_records import Id
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 from services.admin.api_write import WRITE_PROBLEMS, OwnApproverWrites, ViewerWrites, respond
 from services.admin.schemas import Page
 from services.admin.schemas_controls import InboxItem, VerdictRequest, VerdictView
 from services.admin.schemas_operations import OperationDetail
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 
 
 @router.get("/approvals", tags=["approvals"])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from services.admin import authentication
 from services.admin.authority import NOT_ALLOWED
@@ -62,7 +63,12 @@ def get_deps(request: Request) -> AdminDeps:
     return deps
 
 
-Deps = Annotated[AdminDeps, Depends(get_deps)]
+async def _deps(request: Request) -> AdminDeps:
+    # in the event loop: a thread for each of a request's small parts costs more than the parts
+    return get_deps(request)
+
+
+Deps = Annotated[AdminDeps, Depends(_deps)]
 
 
 def authenticate(request: Request, bearer: str | None, cookie: str | None) -> Principal:
@@ -131,14 +137,18 @@ class Need:
 class Require(Need):
     """A dependency of REST routes: the principal, if it has the role."""
 
-    def __call__(
+    async def __call__(
         self,
         request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
         cookie: Annotated[str | None, Depends(_cookie)],
     ) -> Principal:
         """The principal of the request."""
-        principal = authenticate(request, bearer.credentials if bearer else None, cookie)
+        token = bearer.credentials if bearer else None
+        if getattr(request.state, "principal", None) is None:
+            principal = await run_in_threadpool(authenticate, request, token, cookie)
+        else:
+            principal = authenticate(request, token, cookie)
         return self.admit(request, principal)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from services.admin import schemas, schemas_auth, service_keys
 from services.admin.api_auth import PROBLEMS, AsAdmin, AsOwnAdmin, AsReader, Deps
 from services.admin.api_lists import Times
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 KeyId = Annotated[int, Path(ge=1, lt=2**31)]
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from services.admin import service_budgets
 from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 from services.admin.schemas import Page
 from services.admin.schemas_budgets import BudgetView
 
-router = APIRouter(
-    prefix="/v1/budgets", tags=["budgets"], responses=PROBLEMS, dependencies=[Reader]
-)
+router = Router(prefix="/v1/budgets", tags=["budgets"], responses=PROBLEMS, dependencies=[Reader])
 
 
 @router.get("")

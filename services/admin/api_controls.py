@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.admin import service_controls
 from services.admin.api_auth import PROBLEMS, Deps, Reader
 from services.admin.api_lists import WorkloadFilters
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit, Name, Namespace
 from services.admin.api_write import (
     ETAG_HEADER,
@@ -27,7 +28,7 @@ from services.admin.schemas_controls import (
     SchedulesView,
 )
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 _WORKLOAD = "/workloads/{namespace}/{name}"
 
 

@@ -7,11 +7,12 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from services.admin.api_auth import PROBLEMS, AsReader, Deps
+from services.admin.api_route import Router
 from services.admin.authority import check_visible
 from services.admin.service import AdminDeps
 from services.admin.service_events import (
@@ -25,7 +26,7 @@ from services.admin.service_events import (
 )
 from services.kernel.errors import InvalidInput
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 
 HEARTBEAT_S = 15.0
 _EXAMPLE = (

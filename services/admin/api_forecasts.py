@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from services.admin import service_fans
 from services.admin.api_auth import PROBLEMS, Deps, Reader
 from services.admin.api_lists import Times
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit, Name, Namespace
 from services.admin.schemas import Page
 from services.admin.schemas_forecasts import FansView, OriginView
 from services.admin.schemas_time import Instant
 from services.admin.service_fans import FansQuery
 
-router = APIRouter(
+router = Router(
     prefix="/v1/workloads/{namespace}/{name}/forecasts",
     tags=["forecasts"],
     responses=PROBLEMS,
@@ -23,7 +24,7 @@ router = APIRouter(
 )
 
 
-def fans_query(
+async def fans_query(
     origin_at: Annotated[
         list[Instant] | None,
         Query(max_length=48, description="Origins; default: `n_origins`, `every_steps` apart"),

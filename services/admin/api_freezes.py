@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from services.admin import service_classes, service_freezes
 from services.admin.api_auth import PROBLEMS, AsReader, Deps
 from services.admin.api_lists import Times, WorkloadFilters
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 from services.admin.api_write import WRITE_PROBLEMS, OwnOperatorWrites, respond
 from services.admin.schemas import Page
 from services.admin.schemas_controls import FreezeRequest, FreezeView, SlaClassView
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 FreezeId = Annotated[int, Path(ge=1, lt=2**31)]
 
 

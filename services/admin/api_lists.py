@@ -40,7 +40,7 @@ def parse_labels(given: list[str] | None) -> dict[str, str]:
     return found
 
 
-def workload_filters(
+async def workload_filters(
     principal: AsReader,
     namespace: Annotated[str | None, Query(max_length=63, examples=["prod"])] = None,
     label: Label = None,
@@ -57,7 +57,7 @@ def workload_filters(
     return {"namespaces": visible, "namespace": namespace, "label": parse_labels(label)}
 
 
-def times(
+async def times(
     from_at: Annotated[Instant | None, Query(description="Start, inclusive")] = None,
     to_at: Annotated[Instant | None, Query(description="End, inclusive")] = None,
 ) -> dict[str, Any]:

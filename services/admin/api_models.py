@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from services.admin import service_models, service_operations
 from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
 from services.admin.api_lists import Times
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 from services.admin.api_write import (
     ETAG_HEADER,
@@ -28,7 +29,7 @@ from services.admin.schemas_operations import (
     TrainRequest,
 )
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 Version = Annotated[str, Path(max_length=200, examples=["harmony-flow-3"])]
 ModelStatus = Annotated[
     str | None,

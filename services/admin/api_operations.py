@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from services.admin import service_operations
 from services.admin.api_auth import PROBLEMS, AsReader, Deps
 from services.admin.api_lists import Times
 from services.admin.api_records import Id
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 from services.admin.api_write import WRITE_PROBLEMS, OwnOperatorWrites, respond
 from services.admin.schemas import Page
@@ -22,7 +23,7 @@ from services.admin.schemas_operations import (
     Status,
 )
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 
 
 @router.get("/operations", tags=["operations"])

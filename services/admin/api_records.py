@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from services.admin import schemas, service
 from services.admin.api_auth import PROBLEMS, AsReader, Deps, Reader
 from services.admin.api_lists import Times, WorkloadFilters
+from services.admin.api_route import Router
 from services.admin.api_workloads import Cursor, Limit
 from services.admin.service import ListQuery
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = Router(prefix="/v1", responses=PROBLEMS)
 Id = Annotated[int, Path(ge=1, lt=2**63)]
 
 
-def list_query(
+async def list_query(
     of: WorkloadFilters,
     period: Times,
     workload: Annotated[

@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from services.admin import schemas, service, service_series
 from services.admin.api_auth import PROBLEMS, Deps, Reader
 from services.admin.api_lists import WorkloadFilters
+from services.admin.api_route import Router
 from services.admin.schemas_time import Instant
 from services.admin.service import AdminDeps
 from services.admin.service_series import AheadQuery
 from services.kernel.errors import InvalidInput
 
-router = APIRouter(
+router = Router(
     prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS, dependencies=[Reader]
 )
 _MAX_WINDOW_STEPS = 20_000
@@ -82,7 +83,7 @@ def get_forecast(
     return service_series.get_forecast(deps, (namespace, name), origin_at, n_context)
 
 
-def ahead_query(
+async def ahead_query(
     n_ahead: Annotated[int, Query(ge=1, le=288, description="Steps ahead")] = 1,
     level: Annotated[
         list[float] | None, Query(max_length=64, description="Quantile levels; default: all")

@@ -59,7 +59,7 @@ async def request_hash(request: Request) -> bytes:
 
 
 def _caller(need: Require) -> Any:
-    def dependency(
+    async def dependency(
         principal: Annotated[Principal, Depends(need)],
         digest: Annotated[bytes, Depends(request_hash)],
         key: IdempotencyKey = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 
@@ -32,7 +33,7 @@ def make_deps(settings: Settings) -> AdminDeps:
     Raises:
         HarmonyError: The database cannot be reached or a setting is wrong.
     """
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, n_kept=10)
     check_reachable(engine)
     if current_revision(engine) is None:
         raise ConfigurationError("the database has no schema yet; run `harmony migrate` first")
@@ -107,7 +108,21 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
         token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())
         if token is not None:
             print(f"admin API key, shown this once: {token}", flush=True)
+        settle()
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def settle() -> None:
+    """Make the interpreter fit to answer many short requests from many threads.
+
+    A full garbage collection walks every object of every imported module and stops all threads for
+    a tenth of a second: what is there now stays, and is not looked at again. A thread that computes
+    hands over to one that only has to pass an answer on after 1 ms, not after 5.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    sys.setswitchinterval(0.001)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from services.admin.repository_lists import Conditions, page
 
 _FLEET = """
-SELECT w.id, w.namespace, w.name, w.step_s, w.spec, w.spec_version, w.is_active, w.updated_at,
+SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
+       w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
        s.pending_replicas, s.schedulable_gpus,
        d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,
@@ -168,7 +169,8 @@ def load_measured(
 def load_workload_id(connection: Connection, namespace: str, name: str) -> RowMapping | None:
     """Id, step and spec of one workload."""
     statement = text(
-        "SELECT id, step_s, spec FROM workloads WHERE namespace = :namespace AND name = :name"
+        "SELECT id, step_s, spec::text AS spec_text FROM workloads "
+        "WHERE namespace = :namespace AND name = :name"
     )
     return connection.execute(statement, {"namespace": namespace, "name": name}).mappings().first()
 

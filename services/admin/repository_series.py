@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy import Connection, RowMapping, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
 
 from services.admin.repository_lists import Conditions, page
+
+Columns = dict[str, list[Any]]
 
 # Of several models' forecasts at one origin, the one that a decision was made from is shown.
 _LIVE_FIRST = (
@@ -109,17 +111,23 @@ def load_neighbour_origins(
 def load_forecasts_ahead(
     connection: Connection, workload_id: int, n_ahead: int, window: tuple[datetime, datetime]
 ) -> list[RowMapping]:
-    """For each step of the window, the quantiles forecast `n_ahead` steps before it."""
+    """For each step of the window, the quantiles forecast `n_ahead` steps before it.
+
+    Of several models' forecasts at one origin the one that a decision was made from is shown; where
+    there is one only, as nearly always, no decision is looked for.
+    """
     statement = text(
-        "WITH f AS (SELECT *, origin_at + make_interval(secs => step_s * :n_ahead) AS step_at "
+        "WITH f AS MATERIALIZED (SELECT id, origin_at, rung, quantile_levels, "
+        "origin_at + make_interval(secs => step_s * :n_ahead) AS step_at, "
+        "quantiles[:][CAST(:n_ahead AS int) : CAST(:n_ahead AS int)] AS quantiles, "
+        "count(*) OVER (PARTITION BY origin_at) > 1 AS is_doubtful "
         "FROM forecasts WHERE workload_id = :workload_id AND n_horizon >= :n_ahead "
-        "AND origin_at BETWEEN CAST(:from_at AS timestamptz) - interval '2 days' AND :to_at), "
-        "d AS (SELECT DISTINCT forecast_id FROM decisions WHERE workload_id = :workload_id "
-        "AND origin_at BETWEEN CAST(:from_at AS timestamptz) - interval '2 days' AND :to_at) "
-        "SELECT DISTINCT ON (f.origin_at) f.step_at, f.rung, f.quantile_levels, "
-        "f.quantiles[:][CAST(:n_ahead AS int) : CAST(:n_ahead AS int)] AS quantiles "
-        "FROM f LEFT JOIN d ON d.forecast_id = f.id WHERE f.step_at BETWEEN :from_at AND :to_at "
-        "ORDER BY f.origin_at, (d.forecast_id IS NOT NULL) DESC, f.id DESC"
+        "AND origin_at BETWEEN CAST(:from_at AS timestamptz) - make_interval(hours => :n_ahead) "
+        "AND :to_at) "
+        "SELECT DISTINCT ON (f.origin_at) f.step_at, f.rung, f.quantile_levels, f.quantiles "
+        "FROM f WHERE f.step_at BETWEEN :from_at AND :to_at "
+        "ORDER BY f.origin_at, (f.is_doubtful AND EXISTS (SELECT 1 FROM decisions d "
+        "WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at)) DESC, f.id DESC"
     )
     values = {"n_ahead": n_ahead, **_values(workload_id, window)}
     return list(connection.execute(statement, values).mappings())
@@ -127,37 +135,45 @@ def load_forecasts_ahead(
 
 def load_outcome_series(
     connection: Connection, workload_id: int, window: tuple[datetime, datetime]
-) -> list[RowMapping]:
-    """Demand, needed and ready replicas and violation per step."""
+) -> Columns:
+    """Needed replicas and violation per step."""
     statement = text(
-        "SELECT step_at, demand, needed_replicas, ready_mean, violation_ratio FROM outcomes "
+        "SELECT step_at, needed_replicas AS needed, violation_ratio FROM outcomes "
         "WHERE workload_id = :workload_id AND step_at BETWEEN :from_at AND :to_at ORDER BY step_at"
     )
-    return list(connection.execute(statement, _values(workload_id, window)).mappings())
+    return _columns(connection, statement, _values(workload_id, window))
 
 
 def load_decided_series(
     connection: Connection, workload_id: int, window: tuple[datetime, datetime]
-) -> list[RowMapping]:
+) -> Columns:
     """Desired replicas per origin."""
     statement = text(
-        "SELECT origin_at, desired_replicas, current_replicas FROM decisions "
+        "SELECT origin_at, desired_replicas AS desired FROM decisions "
         "WHERE workload_id = :workload_id AND origin_at BETWEEN :from_at AND :to_at "
         "ORDER BY origin_at, id"
     )
-    return list(connection.execute(statement, _values(workload_id, window)).mappings())
+    return _columns(connection, statement, _values(workload_id, window))
 
 
 def load_state_series(
     connection: Connection, workload_id: int, window: tuple[datetime, datetime]
-) -> list[RowMapping]:
+) -> Columns:
     """Replica states per snapshot."""
     statement = text(
-        "SELECT observed_at, spec_replicas, ready_replicas, starting_replicas, pending_replicas "
+        "SELECT observed_at, spec_replicas AS spec, ready_replicas AS ready, "
+        "starting_replicas AS starting, pending_replicas AS pending "
         "FROM replica_states WHERE workload_id = :workload_id "
         "AND observed_at BETWEEN :from_at AND :to_at ORDER BY observed_at"
     )
-    return list(connection.execute(statement, _values(workload_id, window)).mappings())
+    return _columns(connection, statement, _values(workload_id, window))
+
+
+def _columns(connection: Connection, statement: TextClause, values: Mapping[str, Any]) -> Columns:
+    """The result column by column: of long series that is all that is asked for."""
+    result = connection.execute(statement, values)
+    names, rows = list(result.keys()), result.all()
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 
 def load_quality(

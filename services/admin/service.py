@@ -137,7 +137,7 @@ def find_workload(connection: Connection, namespace: str, name: str) -> Workload
     row = repository.load_workload_id(connection, namespace, name)
     if row is None:
         raise NotFound(f"workload {namespace}/{name} does not exist")
-    spec = WorkloadSpec.model_validate(row["spec"])
+    spec = translate.spec_of(row["spec_text"])
     return Workload(row["id"], namespace, name, row["step_s"], spec)
 
 
@@ -149,7 +149,7 @@ def list_workloads(
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (str, str))}
     since = now - timedelta(seconds=MEASURED_WINDOW_S)
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_fleet(connection, filters, limit + 1, now)
         shown = rows[:limit]
         measured = repository.load_measured(connection, [row["id"] for row in shown], since)
@@ -178,7 +178,7 @@ def list_decisions(
     deps: AdminDeps, query: ListQuery, filters: dict[str, Any]
 ) -> schemas.Page[schemas.DecisionSummary]:
     """Decisions, newest first."""
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         found = _filters(connection, query) | filters
         rows = repository.load_decisions(connection, found, query.limit + 1)
     cursor = _next(rows, query.limit, ("origin_at", "id"))
@@ -199,7 +199,7 @@ def get_decision(
     Raises:
         NotFound: There is none, or none there.
     """
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         row = repository.load_decision(connection, decision_id)
         if row is None or (namespaces is not None and row["namespace"] not in namespaces):
             raise NotFound(f"decision {decision_id} does not exist")
@@ -217,7 +217,7 @@ def list_actions(
     deps: AdminDeps, query: ListQuery, filters: dict[str, Any]
 ) -> schemas.Page[schemas.ActionView]:
     """Actions, newest first."""
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         found = _filters(connection, query) | filters
         rows = repository.load_actions(connection, found, query.limit + 1)
     cursor = _next(rows, query.limit, ("origin_at", "id"))
@@ -227,7 +227,7 @@ def list_actions(
 
 def list_outcomes(deps: AdminDeps, query: ListQuery) -> schemas.Page[schemas.OutcomeView]:
     """Outcomes, newest first."""
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_outcomes(connection, _filters(connection, query), query.limit + 1)
     cursor = _next(rows, query.limit, ("step_at", "workload_id"))
     items = [translate.to_outcome(row) for row in rows[: query.limit]]

@@ -37,7 +37,7 @@ def list_inbox(
     """
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = controls.load_inbox(connection, filters, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     following = encode_cursor(last["origin_at"], last["id"]) if last else None
@@ -94,7 +94,7 @@ def get_verdict(
     Raises:
         NotFound: Nobody said anything, or there is no such decision to be seen.
     """
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         row = repository.load_decision(connection, decision_id)
         if row is None or (namespaces is not None and row["namespace"] not in namespaces):
             raise NotFound(f"decision {decision_id} does not exist")

@@ -56,7 +56,7 @@ def _views(
 ) -> list[BudgetView]:
     now, settings = deps.clock.now(), deps.settings
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         budgets = repository.load_budgets(connection, gpu_type)
         if not budgets:
             return []

@@ -66,7 +66,7 @@ def _load_classes(
     }
     known = {"defaults": defaults, "priorities": CLASS_PRIORITIES}
     since = deps.clock.now() - timedelta(seconds=MEASURED_WINDOW_S)
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_classes(connection, filters | known, since, limit + 1)
     following = encode_cursor(rows[limit - 1]["name"]) if len(rows) > limit else None
     items = [to_sla_class(row, MEASURED_WINDOW_S) for row in rows[:limit]]

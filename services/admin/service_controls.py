@@ -26,6 +26,7 @@ from services.admin.schemas_controls import (
 )
 from services.admin.service import AdminDeps, decode_cursor, encode_cursor
 from services.admin.service_write import Answer, Caller, Change, check_etag, perform
+from services.admin.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,
@@ -66,12 +67,12 @@ def find_controlled(row: RowMapping | None, key: Key) -> Controlled:
     """
     if row is None:
         raise NotFound(f"workload {key[0]}/{key[1]} does not exist")
-    spec = WorkloadSpec.model_validate(row["spec"])
+    spec = spec_of(row["spec_text"])
     return Controlled(row, spec, Controls.model_validate(row["body"]))
 
 
 def _read(deps: AdminDeps, key: Key) -> Controlled:
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         return find_controlled(repository.load_controlled(connection, *key), key)
 
 
@@ -231,7 +232,7 @@ def _page(
 ) -> tuple[list[Controlled], str | None]:
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (str, str))}
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
     shown = rows[:limit]
     last = shown[-1] if len(rows) > limit else None

@@ -39,7 +39,7 @@ def get_fans(deps: AdminDeps, key: tuple[str, str], query: FansQuery) -> FansVie
         NotFound: No such workload, or no forecast at any of the origins.
         InvalidInput: The origins lie too far apart.
     """
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         workload = find_workload(connection, *key)
         step = timedelta(seconds=workload.step_s)
         origins = list(query.origins)
@@ -89,7 +89,7 @@ def list_origins(
     """
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         workload = find_workload(connection, *key)
         rows = repository_series.load_origins(connection, workload.id, filters, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None

@@ -24,7 +24,7 @@ def list_freezes(
         filters["now"] = now
     if cursor is not None:
         filters["after"] = decode_cursor(cursor, (int,))
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_freezes(connection, filters, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     items = [to_freeze(row, now) for row in rows[:limit]]
@@ -38,7 +38,7 @@ def get_freeze(deps: AdminDeps, principal: Principal, freeze_id: int) -> FreezeV
         NotFound: There is none, or none that can be seen.
     """
     missing = f"freeze {freeze_id} does not exist"
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         row = repository.load_freeze(connection, freeze_id)
     if row is None:
         raise NotFound(missing)

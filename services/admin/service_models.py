@@ -26,7 +26,7 @@ def list_models(
     """Models, newest first."""
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (int,))}
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_models(connection, filters, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     items = [ModelView.model_validate(dict(row)) for row in rows[:limit]]
@@ -39,7 +39,7 @@ def get_model(deps: AdminDeps, version: str) -> tuple[ModelView, str]:
     Raises:
         NotFound: There is none.
     """
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         row = _find(connection, version)
     return ModelView.model_validate(dict(row)), etag_of(row)
 
@@ -161,7 +161,7 @@ def list_posteriors(
     """Beliefs, newest first."""
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (int,))}
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository.load_posteriors(connection, filters, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     items = [to_posterior(row) for row in rows[:limit]]
@@ -175,7 +175,7 @@ def get_posterior(deps: AdminDeps, principal: Principal, posterior_id: int) -> P
         NotFound: There is none, or none that can be seen.
     """
     missing = f"posterior {posterior_id} does not exist"
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         row = repository.load_posterior(connection, posterior_id)
     if row is None:
         raise NotFound(missing)

@@ -48,7 +48,7 @@ def list_operations(
         filters = filters | {"after": decode_cursor(cursor, (int,))}
     visible = principal.namespaces()
     filters = filters | {"namespaces": visible}
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         rows = repository_operations.load_operations(connection, filters, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     items = [to_operation(row) for row in rows[:limit]]
@@ -63,7 +63,7 @@ def get_operation(
     Raises:
         NotFound: There is none, or none that can be seen.
     """
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         row = repository_operations.load_operation(connection, operation_id, kind)
     missing = f"{kind or 'operation'} {operation_id} does not exist"
     if row is None:
@@ -191,7 +191,7 @@ def get_frontier(
         Conflict: The backtest named has no result.
     """
     missing = "no backtest has succeeded yet; POST /v1/backtests runs one"
-    with deps.engine.connect() as connection:
+    with deps.reading() as connection:
         if backtest_id is not None:
             missing = f"backtest {backtest_id} does not exist"
             row = repository_operations.load_operation(connection, backtest_id, "backtest")

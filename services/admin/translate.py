@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -24,11 +25,17 @@ def finite(value: float | None, digits: int = 7) -> float | None:
     return float(f"{value:.{digits}g}")
 
 
+@lru_cache(maxsize=2048)
+def spec_of(text: str) -> WorkloadSpec:
+    """A workload's spec from its JSON as stored; parsed once, as it seldom changes."""
+    return WorkloadSpec.model_validate_json(text)
+
+
 def to_workload(
     row: RowMapping, measured: RowMapping | None, window_s: float, now: datetime
 ) -> schemas.WorkloadView:
     """A workload with its live state."""
-    spec = WorkloadSpec.model_validate(row["spec"])
+    spec = spec_of(row["spec_text"])
     unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
     return schemas.WorkloadView(
         namespace=row["namespace"],
@@ -219,7 +226,7 @@ def fan_values(row: RowMapping) -> dict[str, Any]:
     step = timedelta(seconds=row["step_s"])
     return {
         **{name: row[name] for name in ("id", "origin_at", "model_version", "rung", "reason")},
-        "quantile_levels": [finite(level, 5) or 0.0 for level in row["quantile_levels"]],
+        "quantile_levels": list(_levels(tuple(row["quantile_levels"]))),
         "step_at": [row["origin_at"] + step * (h + 1) for h in range(row["n_horizon"])],
         "quantiles": [[finite(value) for value in level] for level in row["quantiles"]],
     }
@@ -241,16 +248,29 @@ def to_ahead_series(rows: Sequence[RowMapping], levels: Sequence[float]) -> Ahea
         rows: One per step, with `quantile_levels` and `quantiles` (Q, 1).
         levels: Levels wanted; none: those of the newest row. A row that lacks one has None there.
     """
-    stored = [[finite(level, 5) or 0.0 for level in row["quantile_levels"]] for row in rows]
-    wanted = tuple(levels) or (tuple(stored[-1]) if stored else ())
+    stored = [_levels(tuple(row["quantile_levels"])) for row in rows]
+    wanted = tuple(levels) or (stored[-1] if stored else ())
     quantiles: dict[datetime, list[float | None]] = {}
+    rungs: dict[datetime, str] = {}
     for row, own in zip(rows, stored, strict=True):
-        place = {level: q for q, level in enumerate(own)}
-        quantiles[row["step_at"]] = [
-            finite(row["quantiles"][place[level]][0]) if level in place else None
-            for level in wanted
+        step_at, values = row["step_at"], row["quantiles"]
+        rungs[step_at] = row["rung"]
+        quantiles[step_at] = [
+            None if place is None else finite(values[place][0]) for place in _places(own, wanted)
         ]
-    return AheadSeries(wanted, quantiles, {row["step_at"]: row["rung"] for row in rows})
+    return AheadSeries(wanted, quantiles, rungs)
+
+
+@lru_cache(maxsize=256)
+def _levels(stored: tuple[float, ...]) -> tuple[float, ...]:
+    """Quantile levels as they were before Postgres' REAL."""
+    return tuple(finite(level, 5) or 0.0 for level in stored)
+
+
+@lru_cache(maxsize=256)
+def _places(own: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[int | None, ...]:
+    """Where each wanted level stands among a forecast's own; None: it has none."""
+    return tuple(own.index(level) if level in own else None for level in wanted)
 
 
 def align(series: AheadSeries, observed: schemas.ObservedSeries) -> dict[str, Any]:

@@ -104,6 +104,22 @@ class TooManyRequests(HarmonyError):
         self.retry_after_s = retry_after_s
 
 
+class Overloaded(HarmonyError):
+    """Too many requests are being served; `Retry-After` says when to come back.
+
+    Args:
+        message: What is being waited for.
+        retry_after_s: Seconds until it is worth another try.
+    """
+
+    code = "overloaded"
+    http_status = 503
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class PreconditionRequired(HarmonyError):
     """An update without `If-Match`: it could overwrite what the caller has not seen."""
 

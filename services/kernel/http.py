@@ -5,9 +5,10 @@ Source of the error format: RFC 9457, "Problem Details for HTTP APIs".
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -26,13 +27,13 @@ from services.kernel import telemetry
 from services.kernel.errors import (
     HarmonyError,
     InvalidInput,
+    Overloaded,
     PayloadTooLarge,
     TooManyRequests,
     Unauthorized,
 )
 from services.kernel.tracing_http import TraceRequests
 
-_Next = Callable[[Request], Awaitable[Response]]
 _PROBLEM = "application/problem+json"
 
 
@@ -71,7 +72,7 @@ def from_error(error: HarmonyError) -> Response:
 
 def headers_of(error: HarmonyError) -> dict[str, str]:
     """Headers that go with an error, on a page too."""
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, (TooManyRequests, Overloaded)):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="harmony"'}
@@ -89,11 +90,13 @@ def from_http_error(error: HTTPException) -> Response:
 
 
 class BodyLimit:
-    """Answers 413 to a body over the limit, whether its length is declared or not."""
+    """Answers 413 to a body over the limit, declared or not, and 408 to one that comes slowly."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_s: float = 60.0) -> None:
+        """Give the bodies of `app` so many bytes, and so many seconds to arrive."""
         self._app = app
         self._max_bytes = max_bytes
+        self._max_s = max_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -105,17 +108,60 @@ class BodyLimit:
         if declared.isascii() and declared.isdigit() and int(declared) > self._max_bytes:
             await problem(413, "payload_too_large", said)(scope, receive, send)
             return
-        size = 0
+        size, is_whole = 0, False
+        ends_s = asyncio.get_running_loop().time() + self._max_s
 
         async def counted() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, is_whole
+            if is_whole:
+                return await receive()  # waits for the client to go, however long that takes
+            try:
+                async with asyncio.timeout_at(ends_s):
+                    message = await receive()
+            except TimeoutError:
+                late = f"the body did not arrive within {self._max_s:g} s"
+                raise HTTPException(408, late) from None
+            is_whole = not message.get("more_body", False)
             size += len(message.get("body", b""))
             if size > self._max_bytes:
                 raise HTTPException(413, said)  # which frameworks let through while they read
             return message
 
         await self._app(scope, counted, send)
+
+
+class Observe:
+    """Counts and times requests; refuses a URL with a NUL, which no column of text can hold.
+
+    Plain ASGI: the framework's own kind of middleware runs each request in another task.
+    """
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        """Count the requests of `app` under `name`."""
+        self._app = app
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "unmatched")
+                status = str(message["status"])
+                telemetry.http_requests_total.labels(self._name, route, status).inc()
+                elapsed_s = time.perf_counter() - started
+                telemetry.http_request_duration_seconds.labels(self._name, route).observe(elapsed_s)
+            await send(message)
+
+        if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            said = "the URL holds a NUL character; leave it out"
+            await problem(422, "invalid_input", said)(scope, receive, observed)
+        else:
+            await self._app(scope, receive, observed)
 
 
 def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
@@ -127,22 +173,9 @@ def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
         max_body_bytes: Longer bodies are refused with 413.
     """
     _install_errors(app)
-    # innermost: what it raises must not pass a middleware that reads in a task of its own
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
 
-    @app.middleware("http")
-    async def observe(request: Request, call_next: _Next) -> Response:
-        if "\x00" in request.url.path or b"%00" in request.scope.get("query_string", b""):
-            # no text column can hold it, so it can be part of nothing that is asked for
-            return problem(422, "invalid_input", "the URL holds a NUL character; leave it out")
-        started = time.perf_counter()
-        response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "unmatched")
-        telemetry.http_requests_total.labels(name, route, str(response.status_code)).inc()
-        elapsed_s = time.perf_counter() - started
-        telemetry.http_request_duration_seconds.labels(name, route).observe(elapsed_s)
-        return response
-
+    app.add_middleware(Observe, name=name)
     app.add_middleware(TraceRequests, name=name)
 
     @app.get("/metrics", include_in_schema=False)

@@ -2,8 +2,10 @@
 
 A key reads `hk_<prefix>_<secret>`: the prefix finds the row and is no secret; the secret has 256
 random bits and only its argon2 hash is stored. An unknown prefix is refused without hashing, so
-guessing costs the server nothing. Argon2 is slow by design, so a success is remembered in memory
-for a minute; that is also how long another process may go on accepting a revoked key.
+guessing costs the server nothing. Argon2 is slow by design, so a success is remembered in memory:
+for a minute it is taken as it is, which is also how long another process may go on accepting a
+revoked key; then the row is read again, and the secret is hashed again only if the stored hash has
+changed.
 """
 
 from __future__ import annotations
@@ -259,10 +261,20 @@ def _principal(row: RowMapping) -> Principal:
     return Principal(row["id"], row["prefix"], row["name"], grants, row["expires_at"])
 
 
-class KeyVerifier:
-    """Tells who a key belongs to; successes are remembered for `ttl_s`.
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A token that was verified: until when nothing is asked again, whose it is, against what."""
 
-    Safe to share between threads.
+    until_s: float
+    principal: Principal
+    stored_hash: str
+
+
+class KeyVerifier:
+    """Tells who a key belongs to; successes are remembered, and asked about again after `ttl_s`.
+
+    Safe to share between threads. One of them hashes at a time: many requests with a key that is
+    new here wait for the first of them instead of all hashing it.
     """
 
     def __init__(self, engine: Engine, ttl_s: float = 60.0, max_entries: int = 1024) -> None:
@@ -270,8 +282,9 @@ class KeyVerifier:
         self._engine = engine
         self._ttl_s = ttl_s
         self._max_entries = max_entries
-        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lock = threading.Lock()
+        self._hashing = threading.Lock()
 
     def verify(self, token: str, now: datetime) -> Principal:
         """The key's principal.
@@ -280,10 +293,7 @@ class KeyVerifier:
             Unauthorized: The key is unknown, wrong, revoked or expired; only `reason` says which.
         """
         principal = self.recall(token, now)
-        if principal is None:
-            principal = self._check(token, now)
-            self._remember(token, principal)
-        return principal
+        return self._check(token, now) if principal is None else principal
 
     def recall(self, token: str, now: datetime) -> Principal | None:
         """The principal of a key that was verified within the last `ttl_s`; no work at all.
@@ -294,10 +304,9 @@ class KeyVerifier:
         digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
             found = self._known.get(digest)
-            if found is None or found[0] < time.monotonic():
-                self._known.pop(digest, None)
-                return None
-        return _in_force(found[1], now)
+        if found is None or found.until_s < time.monotonic():
+            return None
+        return _in_force(found.principal, now)
 
     def verify_prefix(self, prefix: str, now: datetime) -> Principal:
         """The principal of a session that was opened with the key of this prefix.
@@ -316,7 +325,7 @@ class KeyVerifier:
     def forget(self, key_id: int) -> None:
         """Drop what is remembered of a key, so that a revocation holds at once here."""
         with self._lock:
-            stale = [k for k, (_, who) in self._known.items() if who.key_id == key_id]
+            stale = [k for k, one in self._known.items() if one.principal.key_id == key_id]
             for digest in stale:
                 del self._known[digest]
 
@@ -330,14 +339,29 @@ class KeyVerifier:
             raise Unauthorized(NOT_VALID, reason="unknown_key")
         if row["revoked_at"] is not None:
             raise Unauthorized(NOT_VALID, reason="revoked_key")
-        if not _is_secret(row, parts[1]):
-            raise Unauthorized(NOT_VALID, reason="wrong_secret")
+        digest = hashlib.sha256(token.encode()).digest()
+        self._check_secret(digest, row, parts[1])
         return _in_force(_principal(row), now)
 
-    def _remember(self, token: str, principal: Principal) -> None:
-        digest = hashlib.sha256(token.encode()).digest()
+    def _check_secret(self, digest: bytes, row: RowMapping, secret: str) -> None:
+        if self._is_unchanged(digest, row):
+            self._remember(digest, row)
+            return
+        with self._hashing:  # who waited here finds what the first one remembered
+            if not self._is_unchanged(digest, row) and not _is_secret(row, secret):
+                raise Unauthorized(NOT_VALID, reason="wrong_secret")
+            self._remember(digest, row)
+
+    def _is_unchanged(self, digest: bytes, row: RowMapping) -> bool:
+        """Whether this very token was verified against this very hash before."""
         with self._lock:
-            self._known[digest] = (time.monotonic() + self._ttl_s, principal)
+            found = self._known.get(digest)
+        return found is not None and found.stored_hash == row["hash"]
+
+    def _remember(self, digest: bytes, row: RowMapping) -> None:
+        until_s = time.monotonic() + self._ttl_s
+        with self._lock:
+            self._known[digest] = _Known(until_s, _principal(row), row["hash"])
             while len(self._known) > self._max_entries:
                 self._known.popitem(last=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,13 +11,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, Table, create_engine, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 
 from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.schema import PARTITIONED
 from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.jobs import Job, JobSender
+
+_MOST_CONNECTIONS = 10
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -40,15 +45,39 @@ def shown_url(url: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def make_engine(url: str) -> Engine:
-    """The process's engine for `url` (cached)."""
-    return create_engine(
+def make_engine(url: str, n_kept: int = 5) -> Engine:
+    """The process's engine for `url` (cached).
+
+    Args:
+        url: Postgres URL.
+        n_kept: Connections that stay open; up to 10 are opened at a time.
+    """
+    engine = create_engine(
         sqlalchemy_url(url),
-        pool_size=5,
-        max_overflow=5,
+        pool_size=n_kept,
+        max_overflow=_MOST_CONNECTIONS - n_kept,
         pool_pre_ping=True,
+        json_deserializer=orjson.loads,
         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
     )
+    ping = engine.dialect.do_ping
+
+    def ping_if_heard(connection: DBAPIConnection) -> bool:
+        """A server that went away has closed the socket; while it is silent, nobody need ask."""
+        return _is_silent(connection) or ping(connection)
+
+    engine.dialect.do_ping = ping_if_heard  # type: ignore[assignment]  # what pool_pre_ping asks
+    return engine
+
+
+def _is_silent(connection: DBAPIConnection) -> bool:
+    """Whether an idle connection is open and has nothing to say."""
+    driver: Any = connection
+    if driver.closed:
+        return False
+    poll = select.poll()
+    poll.register(driver.fileno(), select.POLLIN | select.POLLERR | select.POLLHUP)
+    return not poll.poll(0)
 
 
 def check_reachable(engine: Engine) -> None:

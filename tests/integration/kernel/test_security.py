@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, RowMapping, text
 from sqlalchemy.exc import ProgrammingError
 from structlog.testing import capture_logs
 
@@ -52,6 +53,29 @@ def test_memory_ends_by_itself(database: Engine) -> None:
     who = verifier.verify(token, AT)
     with database.begin() as connection:
         security.revoke_key(connection, who.key_id, AT)
+    with pytest.raises(Unauthorized):
+        verifier.verify(token, AT)
+
+
+def test_a_secret_is_hashed_once(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = make(database)
+    verifier = KeyVerifier(database, ttl_s=-1.0)  # asked about again each time
+    hashed: list[str] = []
+    hashes = security._is_secret
+
+    def counted(row: RowMapping, secret: str) -> bool:
+        hashed.append(secret)
+        return hashes(row, secret)
+
+    monkeypatch.setattr(security, "_is_secret", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: verifier.verify(token, AT), range(16)))
+    assert len(hashed) == 1
+    with pytest.raises(Unauthorized):
+        verifier.verify(token[:-1] + ("a" if token[-1] != "a" else "b"), AT)
+    assert len(hashed) == 2
+    with database.begin() as connection:
+        security.revoke_key(connection, found[0].key_id, AT)
     with pytest.raises(Unauthorized):
         verifier.verify(token, AT)
 

@@ -7,6 +7,7 @@ would not see what its users see.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +60,12 @@ def fire(
     n = round(rate_per_s * duration_s)
     order = make_rng(seed, "load").permutation(n) % len(targets)
     plan = [(targets[k], targets[k].paths[i % len(targets[k].paths)]) for i, k in enumerate(order)]
-    return asyncio.run(_fire(url, key, plan, 1.0 / rate_per_s))
+    gc.collect()
+    gc.disable()  # a pause of this process would be counted as one of the server
+    try:
+        return asyncio.run(_fire(url, key, plan, 1.0 / rate_per_s))
+    finally:
+        gc.enable()
 
 
 async def _fire(url: str, key: str, plan: Sequence[tuple[Target, str]], gap_s: float) -> list[Shot]:

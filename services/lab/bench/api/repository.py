@@ -117,9 +117,10 @@ def fill(engine: Engine, history: History, tell: Callable[[str], None]) -> None:
         for table in _TABLES:
             tell(f"day {day + 1} of {history.n_days}: {table}")
             _fill_day(engine, table, history, (first, last))
-    tell("vacuum and statistics")
+    tell("vacuum, statistics, checkpoint")  # as a server that wrote this over a week has done
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE)"))
+        connection.execute(text("CHECKPOINT"))
 
 
 def _fill_workloads(engine: Engine, history: History) -> None:
@@ -142,7 +143,8 @@ def _fill_workloads(engine: Engine, history: History) -> None:
     )
     statement = text(
         "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, updated_at) "
-        "SELECT 'team-' || (i % 20), 'service-' || i, (i - 1) / 256, :step_s, :spec, :at, :at "
+        "SELECT 'team-' || (i % 20), 'service-' || i, (i - 1) / 256, :step_s, "
+        ":spec || jsonb_build_object('target', 'Deployment/service-' || i), :at, :at "
         "FROM generate_series(1, :n) AS g(i)"
     ).bindparams(bindparam("spec", type_=JSONB))
     starts = text(
