@@ -70,6 +70,7 @@ class Definition:
     rules: tuple[Rule, ...] = ()
     columns: tuple[Column, ...] = ()
     list_keys: tuple[tuple[str, str], ...] = ()
+    description: str = ""
 
 
 _AGE = Column("AGE", ".metadata.creationTimestamp", "date")
@@ -111,6 +112,7 @@ GPU_AUTOSCALER = Definition(
         ("status.variants", "name"),
         ("status.conditions", "type"),
     ),
+    description="Scales one GPU service ahead of its demand, under a stated SLA risk.",
 )
 
 SLA_CLASS = Definition(
@@ -129,6 +131,7 @@ SLA_CLASS = Definition(
         _AGE,
     ),
     list_keys=(("status.conditions", "type"),),
+    description="A promise that several GPUAutoscalers make, and how much it weighs.",
 )
 
 GPU_BUDGET = Definition(
@@ -147,6 +150,7 @@ GPU_BUDGET = Definition(
         _AGE,
     ),
     list_keys=(("status.conditions", "type"),),
+    description="GPUs of one type that all services together may use.",
 )
 
 DEFINITIONS = (GPU_AUTOSCALER, SLA_CLASS, GPU_BUDGET)
@@ -191,6 +195,7 @@ def open_api_schema(definition: Definition) -> Schema:
     text = {"type": "string"}
     schema: Schema = {
         "type": "object",
+        "description": definition.description,
         "required": ["spec"],
         "properties": {
             "apiVersion": dict(text),
