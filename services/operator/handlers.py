@@ -16,10 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 import kopf
+import orjson
 import structlog
 
 from services.kernel import telemetry
@@ -33,6 +35,8 @@ from services.operator.schemas import GROUP, VERSION
 
 log = structlog.get_logger("operator")
 
+_PAGE = 250
+_IDLE_S = 0.1
 _RESTART_S = 5.0
 _END_S = 4.0
 _RELEASE_S = 1.0
@@ -60,12 +64,12 @@ def make_registry(deps: Deps, wake: Callable[[], None]) -> kopf.OperatorRegistry
             return kopf.ConnectionInfo(server=load_configuration(deps.settings.kube_url).host)
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
-    seen: dict[str, object] = {}
+    seen: dict[str, bytes] = {}
 
     @kopf.on.event(GROUP, VERSION, "gpuautoscalers", registry=registry)
     async def changed(type: str | None, uid: str, meta: kopf.Meta, **_: Any) -> None:
         # a status that was written is no news: it would call for the next pass, and that for more
-        gist = (meta.get("generation"), dict(meta.annotations), dict(meta.labels))
+        gist = _gist(meta)
         if type == "DELETED":
             seen.pop(uid, None)
         elif seen.get(uid) == gist:
@@ -77,6 +81,12 @@ def make_registry(deps: Deps, wake: Callable[[], None]) -> kopf.OperatorRegistry
     return registry
 
 
+def _gist(meta: kopf.Meta) -> bytes:
+    """What of an object is news when it changes, in few bytes."""
+    said = (meta.get("generation"), dict(meta.annotations), dict(meta.labels))
+    return blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Quiet, patient, and without marks on the objects."""
     settings.posting.enabled = False
@@ -85,6 +95,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.connect_timeout = 5.0
     settings.watching.server_timeout = 300.0
     settings.watching.reconnect_backoff = 1.0
+    # objects are let go soon: a page of them is in memory at the start, not the fleet
+    settings.watching.chunk_size = _PAGE
+    settings.queueing.idle_timeout = _IDLE_S
     # kopf would kill the process some time after its own end, which is not the operator's end
     settings.process.ultimate_exiting_timeout = None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from services.operator import listed
 from services.operator.autoscaler import Target
 from services.operator.kube_discovery import Discovery, ServedKind
 from services.operator.kube_http import Call, KubeError, KubeHttp
+from services.operator.listed import Reader
 from services.operator.rivals import HPA, SCALED_OBJECT, Foreign, to_foreign
 from services.operator.schemas import API_VERSION
 
@@ -42,8 +45,8 @@ class Kube(Protocol):
         """Requests sent so far."""
         ...
 
-    def list_objects(self, kind: str) -> list[Object]:
-        """All objects of a kind named in `PATHS`; none where the cluster lacks the kind."""
+    def list_objects(self, kind: str) -> list[Any]:
+        """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
         ...
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
@@ -86,29 +89,49 @@ class Collection:
     Attributes:
         is_cached: The API server may answer from its memory, a moment behind.
         is_optional: The kind may be absent.
+        read: What is kept of an object.
     """
 
     resource: str
     root: str
     is_cached: bool = True
     is_optional: bool = False
+    read: Reader = listed.read_object
+
+    def values(self, resources: Iterable[Any]) -> list[Any]:
+        """What is kept of objects."""
+        return [kept for kept in map(self.read, resources) if kept is not None]
+
+
+def _scalable(resource: str, kind: str) -> Collection:
+    return Collection(resource, "/apis/apps/v1", read=partial(listed.read_target, kind=kind))
 
 
 PATHS: dict[str, Collection] = {
-    "GPUAutoscaler": Collection("gpuautoscalers", f"/apis/{API_VERSION}", is_cached=False),
+    "GPUAutoscaler": Collection(
+        "gpuautoscalers", f"/apis/{API_VERSION}", is_cached=False, read=listed.read_autoscaler
+    ),
     "SLAClass": Collection("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
     "GPUBudget": Collection(
         "gpubudgets", f"/apis/{API_VERSION}", is_cached=False, is_optional=True
     ),
-    "Deployment": Collection("deployments", "/apis/apps/v1"),
-    "StatefulSet": Collection("statefulsets", "/apis/apps/v1"),
-    "ReplicaSet": Collection("replicasets", "/apis/apps/v1"),
-    "Pod": Collection("pods", "/api/v1"),
-    "Node": Collection("nodes", "/api/v1"),
+    "Deployment": _scalable("deployments", "Deployment"),
+    "StatefulSet": _scalable("statefulsets", "StatefulSet"),
+    "ReplicaSet": _scalable("replicasets", "ReplicaSet"),
+    "Pod": Collection("pods", "/api/v1", read=listed.read_pod),
+    "Node": Collection("nodes", "/api/v1", read=listed.read_node),
     "ResourceQuota": Collection("resourcequotas", "/api/v1"),
-    HPA: Collection("horizontalpodautoscalers", "/apis/autoscaling/v2", is_optional=True),
-    SCALED_OBJECT: Collection("scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True),
+    HPA: Collection(
+        "horizontalpodautoscalers",
+        "/apis/autoscaling/v2",
+        is_optional=True,
+        read=listed.read_rival,
+    ),
+    SCALED_OBJECT: Collection(
+        "scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True, read=listed.read_rival
+    ),
 }
+"""Kinds that are listed; of most objects only what a pass reads is kept."""
 
 
 class KubeClient:
@@ -124,8 +147,8 @@ class KubeClient:
         """Requests sent so far."""
         return self._http.n_calls
 
-    def list_objects(self, kind: str) -> list[Object]:
-        """All objects of a kind; an absent optional kind is asked for every two minutes only."""
+    def list_objects(self, kind: str) -> list[Any]:
+        """What is kept of all objects; an absent optional kind is asked for every two minutes."""
         where = PATHS[kind]
         if time.monotonic() < self._absent_until.get(kind, 0.0):
             return []
@@ -140,7 +163,7 @@ class KubeClient:
                 raise
             self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S
             return []
-        return list(answer.get("items") or ())
+        return where.values(answer.get("items") or ())
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
         """How a kind is served; None: it is not.

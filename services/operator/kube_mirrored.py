@@ -52,10 +52,10 @@ class MirroredKube:
         for kind in kinds:
             self._of(PATHS[kind])
 
-    def list_objects(self, kind: str) -> list[Object]:
-        """All objects of a kind named in `PATHS`; none where the cluster lacks the kind."""
+    def list_objects(self, kind: str) -> list[Any]:
+        """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
         try:
-            return list(self._of(PATHS[kind]).objects())
+            return self._of(PATHS[kind]).objects()
         except KubeError as error:
             if error.is_missing and kind == "GPUAutoscaler":
                 hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
@@ -63,7 +63,8 @@ class MirroredKube:
             raise
 
     def _of(self, where: Collection) -> Mirror:
-        source = Source(where.resource, f"{where.root}/{where.resource}", where.is_optional)
+        path = f"{where.root}/{where.resource}"
+        source = Source(where.resource, path, where.is_optional, where.read)
         return self._mirror(source)
 
     def _mirror(self, source: Source) -> Mirror:
@@ -79,7 +80,7 @@ class MirroredKube:
 
     def list_kind(self, kind: ServedKind) -> list[Object]:
         """All objects of a kind, in every namespace."""
-        return list(self._mirror(Source(kind.resource, f"{kind.root}/{kind.resource}")).objects())
+        return self._mirror(Source(kind.resource, f"{kind.root}/{kind.resource}")).objects()
 
     def get_scale(self, target: Target) -> Scale:
         """Replicas that the target is asked to have, asked anew."""

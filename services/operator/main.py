@@ -12,6 +12,7 @@ from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings
 from services.kernel.tracing_otel import configure_tracing
 from services.operator.handlers import run
+from services.operator.heap import bound_heap
 from services.operator.kube import Kube, KubeClient
 from services.operator.kube_http import KubeHttp, Manner, load_configuration
 from services.operator.kube_mirrored import MirroredKube
@@ -48,6 +49,7 @@ def make_deps(settings: Settings) -> tuple[Deps, Office]:
 
 def main() -> int:
     """Run until stopped."""
+    bound_heap()
     try:
         settings = get_settings()
         telemetry.configure_logging(settings.log_level, settings.log_format)

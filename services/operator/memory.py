@@ -7,7 +7,7 @@ changed only after the transaction that it mirrors has committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,11 +44,11 @@ class KnownStart:
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A translated autoscaler with what it was made from."""
+    """A translated autoscaler with what it was made from, and its spec to be stored, as JSON."""
 
     source: tuple[Any, ...]
     autoscaler: Autoscaler
-    spec: Mapping[str, Any] | None
+    spec: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ class Memory:
     """State between passes.
 
     Attributes:
-        specs: Stored spec of each workload with its version.
+        specs: Version of each workload's stored spec with the spec as JSON; None: it is one that
+            no autoscaler has now.
         starts: Pods seen and not gone; None: to be read from the database.
         links: Owners by the uid of what they own, by kind of the latter.
         scales: Scales of targets of custom kinds, by the target's uid.
@@ -112,7 +113,7 @@ class Memory:
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
-    specs: dict[int, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
+    specs: dict[int, tuple[int, bytes | None]] = field(default_factory=dict)
     starts: dict[str, KnownStart] | None = None
     links: dict[str, dict[str, Owner | None]] = field(default_factory=dict)
     scales: dict[str, KnownScale] = field(default_factory=dict)

@@ -7,7 +7,6 @@ conflict. A copy that cannot be kept fails as the LIST would have failed.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,12 +19,12 @@ import structlog
 
 from services.kernel import telemetry
 from services.operator.kube_http import Call, KubeError, KubeHttp
+from services.operator.listed import Object, Reader, read_object
 
 log = structlog.get_logger("operator")
 
-Object = dict[str, Any]
-
-_PAGE = 500
+_PAGE = 250
+"""Objects of one answer: decoded, they take many times what is kept of them."""
 _WATCH_S = 300
 _SILENCE_S = 90.0
 """Without a change there are bookmarks: about one a minute."""
@@ -35,11 +34,8 @@ _ABSENT_FOR_S = 120.0
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FORBIDDEN_FOR_S = 10.0
 """Where it may list and not watch, it lists so often; where it may not list, it asks so often."""
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_UNIQUE = {"uid", "name", "resourceVersion", "podIP"}
-_SHARED_LENGTH = 200
-_CONTAINER_KEPT = {"name", "resources"}
-_POD_STATUS_KEPT = {"phase", "conditions", "reason", "startTime"}
+_Kept = tuple[str, Any]
+"""What is kept of an object, and the version that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +45,13 @@ class Source:
     Attributes:
         path: Of the collection, in all namespaces.
         is_optional: The kind may be absent.
+        read: What is kept of an object.
     """
 
     resource: str
     path: str
     is_optional: bool = False
-
-
-def slim(found: Object) -> Object:
-    """The object without what nobody reads here and what takes most of its memory."""
-    metadata = found["metadata"]
-    metadata.pop("managedFields", None)
-    (metadata.get("annotations") or {}).pop(_LAST_APPLIED, None)
-    spec = found.get("spec")
-    if not isinstance(spec, dict):
-        return found
-    if "containers" in spec:
-        _slim_pod(spec)
-        status = found.get("status") or {}
-        found["status"] = {name: status[name] for name in _POD_STATUS_KEPT & status.keys()}
-    template = spec.get("template")
-    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-        _slim_pod(template["spec"])
-    _share(found)
-    return found
-
-
-def _share(found: Object) -> None:
-    """Let equal texts be one: thousands of objects repeat the same reasons, times and kinds."""
-    for name, value in found.items():
-        if type(value) is str:
-            if name not in _UNIQUE and len(value) <= _SHARED_LENGTH:
-                found[name] = sys.intern(value)
-        elif type(value) is dict:
-            _share(value)
-        elif type(value) is list:
-            for item in value:
-                if type(item) is dict:
-                    _share(item)
-
-
-def _slim_pod(spec: Object) -> None:
-    spec.pop("volumes", None)
-    for part in ("containers", "initContainers", "ephemeralContainers"):
-        given = spec.get(part)
-        if isinstance(given, list):
-            spec[part] = [{k: c[k] for k in _CONTAINER_KEPT & c.keys()} for c in given]
+    read: Reader = read_object
 
 
 class Mirror:
@@ -108,7 +65,7 @@ class Mirror:
         self._source = source
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._objects: dict[tuple[str, str], Object] = {}
+        self._objects: dict[tuple[str, str], _Kept] = {}
         self._version = ""
         self._problem: KubeError | None = None
         self._problem_since_s = 0.0
@@ -126,8 +83,8 @@ class Mirror:
         """End with the next line or the end of the watch; the thread is a daemon."""
         self._is_ending.set()
 
-    def objects(self) -> list[Object]:
-        """All objects; none where an optional kind is absent.
+    def objects(self) -> list[Any]:
+        """What is kept of all objects; none where an optional kind is absent.
 
         Raises:
             KubeError: They cannot be read, or have not been for too long to be relied upon.
@@ -140,18 +97,23 @@ class Mirror:
             is_old = self._monotonic() - self._problem_since_s > _GRACE_S
             if problem is not None and (is_final or is_old or not self._is_synced):
                 raise KubeError(problem.status, problem.reason, problem.message)
-            return list(self._objects.values())
+            return [value for _, value in self._objects.values()]
 
     def take(self, found: Mapping[str, Any]) -> None:
         """An object as the API server answered a write: nobody need wait for the watch."""
         with self._lock:
-            self._put(slim(dict(found)))
+            self._put(dict(found))
 
     def _put(self, found: Object) -> None:
-        key = _key(found)
+        key, version = _key(found), _version(found)
         known = self._objects.get(key)
-        if known is None or not _is_older(found, known):
-            self._objects[key] = found
+        if known is not None and _is_older(version, known[0]):
+            return
+        value = self._source.read(found)
+        if value is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = (version, value)
 
     def _run(self) -> None:
         n_failures = 0
@@ -217,15 +179,20 @@ class Mirror:
 
     def _list(self) -> None:
         """Read everything, a page at a time: the pages together would take too much memory."""
-        found: dict[tuple[str, str], Object] = {}
+        found: dict[tuple[str, str], _Kept] = {}
         after, version = "", ""
         while True:
             path = f"{self._source.path}?limit={_PAGE}"
             if after:
                 path += f"&continue={quote(after, safe='')}"
             answer = self._http.send(Call("list", self._source.resource, path))
-            for item in answer.get("items") or ():
-                found[_key(item)] = slim(item)
+            items = answer.get("items") or []
+            items.reverse()
+            while items:  # each object goes as soon as it has been read
+                item = items.pop()
+                value = self._source.read(item)
+                if value is not None:
+                    found[_key(item)] = (_version(item), value)
             version = str(answer["metadata"]["resourceVersion"])
             after = str(answer["metadata"].get("continue") or "")
             if not after:
@@ -261,7 +228,7 @@ class Mirror:
             if kind == "DELETED":
                 self._objects.pop(_key(found), None)
             elif kind in ("ADDED", "MODIFIED"):
-                self._put(slim(found))
+                self._put(found)
 
 
 def _key(found: Mapping[str, Any]) -> tuple[str, str]:
@@ -269,7 +236,10 @@ def _key(found: Mapping[str, Any]) -> tuple[str, str]:
     return str(metadata.get("namespace", "")), str(metadata["name"])
 
 
-def _is_older(found: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Whether `found` is of before `known`: versions of one resource are numbers that grow."""
-    versions = [str(o["metadata"].get("resourceVersion", "")) for o in (found, known)]
-    return all(v.isdigit() for v in versions) and int(versions[0]) < int(versions[1])
+def _version(found: Mapping[str, Any]) -> str:
+    return str(found["metadata"].get("resourceVersion", ""))
+
+
+def _is_older(version: str, known: str) -> bool:
+    """Whether a version is of before a known one: those of one resource are numbers that grow."""
+    return version.isdigit() and known.isdigit() and int(version) < int(known)

@@ -36,11 +36,6 @@ def controller_of(resource: Object) -> Owner | None:
     return None
 
 
-def to_links(resources: Iterable[Object]) -> dict[str, Owner | None]:
-    """The owner of each object by its uid; None for one that nobody owns."""
-    return {str(r["metadata"]["uid"]): controller_of(r) for r in resources}
-
-
 @dataclass(frozen=True, slots=True)
 class Links:
     """Owners of the objects between pods and what is scaled, by uid."""
@@ -55,11 +50,11 @@ class Links:
             yield owner
             owner = self.by_uid.get(owner.uid)
 
-    def unknown(self, pods: Iterable[Object], kinds: Iterable[str]) -> set[str]:
-        """Those of `kinds` of which a pod's chain meets an object that is not known."""
+    def unknown(self, owners: Iterable[Owner | None], kinds: Iterable[str]) -> set[str]:
+        """Those of `kinds` of which the chain of a pod's owner meets one that is not known."""
         wanted, found = set(kinds), set()
-        for pod in pods:
-            for owner in self.chain(controller_of(pod)):
+        for first in owners:
+            for owner in self.chain(first):
                 if owner.kind in wanted and owner.uid not in self.by_uid:
                     found.add(owner.kind)
         return found

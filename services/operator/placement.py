@@ -166,24 +166,21 @@ class NodeState:
     taints: tuple[Taint, ...] = ()
 
 
-def to_nodes(resources: Iterable[Object]) -> list[NodeState]:
-    """Nodes with GPUs that are ready and not cordoned."""
-    found = []
-    for resource in resources:
-        status, spec = resource.get("status") or {}, resource.get("spec") or {}
-        gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
-        if gpus == 0 or spec.get("unschedulable") or not _is_ready(status):
-            continue
-        metadata = resource["metadata"]
-        labels = metadata.get("labels") or {}
-        taints = tuple(
-            Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
-            for t in spec.get("taints") or ()
-            if t["effect"] in _REPELLING
-        )
-        product = str(labels.get(GPU_LABEL, ""))
-        found.append(NodeState(str(metadata["name"]), product, gpus, labels, taints))
-    return found
+def to_node(resource: Object) -> NodeState | None:
+    """A node with GPUs that is ready and not cordoned; None: it is not such a one."""
+    status, spec = resource.get("status") or {}, resource.get("spec") or {}
+    gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
+    if gpus == 0 or spec.get("unschedulable") or not _is_ready(status):
+        return None
+    metadata = resource["metadata"]
+    labels = metadata.get("labels") or {}
+    taints = tuple(
+        Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
+        for t in spec.get("taints") or ()
+        if t["effect"] in _REPELLING
+    )
+    product = str(labels.get(GPU_LABEL, ""))
+    return NodeState(str(metadata["name"]), product, gpus, labels, taints)
 
 
 def _is_ready(status: Object) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from sys import intern
 from typing import Any
 
 import structlog
@@ -76,17 +77,17 @@ def to_decision(row: RowMapping) -> Decision:
         current=row["current_replicas"],
         raw=row["raw_replicas"],
         desired=row["desired_replicas"],
-        direction=row["direction"],
-        reason=row["reason"],
-        rung=row["rung"],
+        direction=intern(row["direction"]),
+        reason=intern(row["reason"]),
+        rung=intern(row["rung"]),
         risk_target=row["risk_target"],
         risk_estimated=row["risk_estimated"],
         cost_delta_usd_per_h=row["cost_delta_usd_per_h"],
-        binding_constraint=row["binding_constraint"] or None,
+        binding_constraint=intern(row["binding_constraint"] or "") or None,
         constraints=changed,
         is_budget_exhausted=bool(row["is_budget_exhausted"]),
         n_attempts=row["n_attempts"],
-        last_result=row["last_result"],
+        last_result=intern(row["last_result"]),
         forecast_id=row["forecast_id"],
         trace=row["trace"] or "",
         variants={v["name"]: (v["current"], v["desired"]) for v in row["variants"] or ()},

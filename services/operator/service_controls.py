@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -28,7 +27,7 @@ from services.kernel.domain.controls import (
 from services.operator import repository_controls as repository
 from services.operator.autoscaler import ApprovalRule, Autoscaler, Key
 from services.operator.memory import Deps
-from services.operator.service_observe import View
+from services.operator.service_observe import View, stored_spec
 
 log = structlog.get_logger("operator")
 
@@ -67,7 +66,7 @@ def lay(deps: Deps, view: View, now: datetime) -> View:
     return replace(view, autoscalers=autoscalers, specs=specs)
 
 
-def _specs(view: View) -> Sequence[Mapping[str, Any] | None]:
+def _specs(view: View) -> Sequence[bytes | None]:
     """Stored specs by position; between two passes only some autoscalers are in the view."""
     is_whole = len(view.specs) == len(view.autoscalers)
     return view.specs if is_whole else [None] * len(view.autoscalers)
@@ -86,8 +85,8 @@ def _read(deps: Deps, now: datetime) -> Laid:
 
 
 def _over(
-    autoscaler: Autoscaler, spec: Mapping[str, Any] | None, laid: Laid, now: datetime
-) -> tuple[Autoscaler, Mapping[str, Any] | None]:
+    autoscaler: Autoscaler, spec: bytes | None, laid: Laid, now: datetime
+) -> tuple[Autoscaler, bytes | None]:
     controls = laid.controls.get(autoscaler.key, _NOTHING)
     freezes = [freeze for freeze in laid.freezes if freeze.covers(*autoscaler.key, now)]
     held = held_until(controls.pause, freezes, now)
@@ -101,8 +100,8 @@ def _over(
 
 
 def _with_policy(
-    autoscaler: Autoscaler, spec: Mapping[str, Any] | None, controls: Controls
-) -> tuple[Autoscaler, Mapping[str, Any] | None]:
+    autoscaler: Autoscaler, spec: bytes | None, controls: Controls
+) -> tuple[Autoscaler, bytes | None]:
     if autoscaler.spec is None:
         return autoscaler, spec
     try:
@@ -117,13 +116,13 @@ def _with_policy(
         return autoscaler, spec
     if changed is autoscaler.spec:
         return autoscaler, spec
-    stored = None if spec is None else changed.model_dump(mode="json")
+    stored = None if spec is None else stored_spec(changed)
     return replace(autoscaler, spec=changed), stored
 
 
 def _with_pause(
-    autoscaler: Autoscaler, spec: Mapping[str, Any] | None, held: Held, by: str
-) -> tuple[Autoscaler, Mapping[str, Any] | None]:
+    autoscaler: Autoscaler, spec: bytes | None, held: Held, by: str
+) -> tuple[Autoscaler, bytes | None]:
     own = autoscaler.pause
     ends = [until for direction, until in held if direction == "Both"]
     is_all = bool(ends) or own.is_all
@@ -141,7 +140,7 @@ def _with_pause(
         return replace(autoscaler, pause=pause), spec
     changes = pause_changes(autoscaler.spec, held)
     merged = autoscaler.spec.model_copy(update=changes)
-    stored = None if spec is None else {**spec, **changes}
+    stored = None if spec is None else stored_spec(merged)
     return replace(autoscaler, pause=pause, spec=merged), stored
 
 

@@ -24,6 +24,7 @@ from services.operator import (
 )
 from services.operator.autoscaler import Key
 from services.operator.kube_http import KubeError
+from services.operator.listed import ListedAutoscaler
 from services.operator.memory import Deps
 from services.operator.plan import PlannedAction
 from services.operator.service_observe import View, load_classes
@@ -67,13 +68,10 @@ def follow_decisions(deps: Deps, standing: Standing, now: datetime) -> list[Plan
 
 def _narrow(deps: Deps, view: View, wanted: Collection[Key]) -> View:
     """The view with a few autoscalers in it, read anew."""
-    resources = [
-        resource
-        for resource in deps.kube.list_objects("GPUAutoscaler")
-        if (resource["metadata"]["namespace"], resource["metadata"]["name"]) in wanted
-    ]
-    classes = load_classes(deps, resources)
-    autoscalers = [translate.to_autoscaler(resource, classes) for resource in resources]
+    every: list[ListedAutoscaler] = deps.kube.list_objects("GPUAutoscaler")
+    listed = [each for each in every if (each.namespace, each.name) in wanted]
+    classes = load_classes(deps, listed)
+    autoscalers = [translate.to_autoscaler(each.resource, classes) for each in listed]
     scales = deps.memory.scales
     targets = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
     deps.memory.scales = scales | deps.memory.scales

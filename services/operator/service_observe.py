@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
+import orjson
 import structlog
 
 from services.kernel import telemetry
+from services.kernel.domain import WorkloadSpec
 from services.operator import kube as cluster
-from services.operator import ownership, placement, quotas, service_targets, snapshot, translate
+from services.operator import ownership, placement, quotas, service_targets, translate
 from services.operator.autoscaler import Autoscaler, TargetKey
 from services.operator.gangs import to_gangs
 from services.operator.kube_http import KubeError
+from services.operator.listed import ListedAutoscaler, ListedPod, ListedTarget
 from services.operator.memory import Deps, Translated
 from services.operator.ownership import LINK_KINDS, Links, PodIndex
-from services.operator.placement import FreeGpus
+from services.operator.placement import FreeGpus, NodeState
 from services.operator.plan import Situation
 from services.operator.quotas import Quota
 from services.operator.rivals import Foreign
@@ -34,15 +36,16 @@ class View:
     """The cluster as it was listed.
 
     Attributes:
-        specs: `workloads.spec` of each autoscaler that can be used, by position.
+        specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
         pod_uids: Uids of all living pods.
         quotas: Tightest GPU quota by namespace; None: they could not be read.
         foreign: Who else scales what; None: could not be read.
         budgets: The `GPUBudget` objects; None: could not be listed.
+        statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
     """
 
     autoscalers: list[Autoscaler]
-    specs: list[Mapping[str, Any] | None]
+    specs: list[bytes | None]
     targets: Targets
     pods: PodIndex
     pod_uids: set[str]
@@ -51,6 +54,7 @@ class View:
     quotas: Mapping[str, Quota] | None = field(default_factory=dict)
     rivals: Mapping[str, str] = field(default_factory=dict)
     budgets: list[cluster.Object] | None = field(default_factory=list)
+    statuses: Mapping[str, bytes] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
@@ -106,14 +110,14 @@ def observe(deps: Deps) -> View:
         KubeError: The API server cannot be read.
     """
     kube = deps.kube
-    resources = kube.list_objects("GPUAutoscaler")
-    translated = _translate(deps, resources, load_classes(deps, resources))
+    listed: list[ListedAutoscaler] = kube.list_objects("GPUAutoscaler")
+    translated = _translate(deps, listed, load_classes(deps, listed))
     autoscalers = [entry.autoscaler for entry in translated]
     found = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = _pods(deps, found) if autoscalers else PodIndex()
-    nodes = placement.to_nodes(_nodes(deps)) if autoscalers else []
+    nodes = _nodes(deps) if autoscalers else []
     return View(
         autoscalers,
         [entry.spec for entry in translated],
@@ -125,10 +129,11 @@ def observe(deps: Deps) -> View:
         _quotas(deps) if autoscalers else {},
         rivals(autoscalers),
         _budgets(deps),
+        {each.uid: each.status for each in listed},
     )
 
 
-def load_classes(deps: Deps, resources: Sequence[cluster.Object]) -> Mapping[str, SLAClassSpec]:
+def load_classes(deps: Deps, listed: Sequence[ListedAutoscaler]) -> Mapping[str, SLAClassSpec]:
     """SLA classes by name, where any is named.
 
     Without the right to list them there are none: that costs those who name one, and says so.
@@ -136,7 +141,7 @@ def load_classes(deps: Deps, resources: Sequence[cluster.Object]) -> Mapping[str
     Raises:
         KubeError: They cannot be read for another reason.
     """
-    if not any((((r.get("spec") or {}).get("sla")) or {}).get("class") for r in resources):
+    if not any(each.sla_class for each in listed):
         return {}
     try:
         return translate.to_classes(deps.kube.list_objects("SLAClass"))
@@ -157,40 +162,38 @@ def _allow_forbidden(error: KubeError, reason: str) -> None:
     telemetry.reconcile_errors_total.labels(reason).inc()
 
 
-def _nodes(deps: Deps) -> list[cluster.Object]:
+def _nodes(deps: Deps) -> list[NodeState]:
     """Nodes; without the right to list them room for more replicas is not known."""
     try:
-        return deps.kube.list_objects("Node")
+        found: list[NodeState] = deps.kube.list_objects("Node")
     except KubeError as error:
         _allow_forbidden(error, "nodes_unreadable")
         return []
+    return found
 
 
 def _translate(
-    deps: Deps, resources: list[cluster.Object], classes: Mapping[str, SLAClassSpec]
+    deps: Deps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
 ) -> list[Translated]:
     """Translate what changed; a status that changed alone needs no new translation."""
     known = deps.memory.translated
     found: dict[str, Translated] = {}
-    for resource in resources:
-        metadata = resource["metadata"]
-        source = (
-            metadata.get("generation"),
-            metadata.get("annotations"),
-            metadata.get("labels"),
-            classes,
-        )
-        entry = known.get(metadata["uid"])
-        if entry is None or entry.source != source or not metadata.get("generation"):
-            autoscaler = translate.to_autoscaler(resource, classes)
-            spec = None if autoscaler.spec is None else autoscaler.spec.model_dump(mode="json")
-            entry = Translated(source, autoscaler, spec)
-        else:
-            fresh = replace(entry.autoscaler, status=resource.get("status") or {})
-            entry = replace(entry, autoscaler=fresh)
-        found[metadata["uid"]] = entry
+    for each in listed:
+        source = (each.generation, each.annotations, each.labels, classes)
+        entry = known.get(each.uid)
+        if entry is None or entry.source != source or not each.generation:
+            autoscaler = translate.to_autoscaler(each.resource, classes)
+            entry = Translated(source, autoscaler, stored_spec(autoscaler.spec))
+        found[each.uid] = entry
     deps.memory.translated = found
     return list(found.values())
+
+
+def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
+    """What `workloads.spec` is to be, as JSON that is equal for equal specs."""
+    if spec is None:
+        return None
+    return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
 def _pods(deps: Deps, found: Targets) -> PodIndex:
@@ -199,20 +202,21 @@ def _pods(deps: Deps, found: Targets) -> PodIndex:
     Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
     without their pods they would seem to have no replicas.
     """
-    resources = [pod for pod in deps.kube.list_objects("Pod") if snapshot.is_living(pod)]
+    pods: list[ListedPod] = deps.kube.list_objects("Pod")
     known = deps.memory.links
     for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
-        if not _links(deps).unknown(resources, (kind,)):
+        if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
             continue
         try:
-            known[kind] = ownership.to_links(deps.kube.list_objects(kind))
+            between: list[ListedTarget] = deps.kube.list_objects(kind)
         except KubeError as error:
             if kind == LINK_KINDS[0]:
                 raise
             _allow_forbidden(error, "target_unreadable")
             service_targets.lose_custom(found, error.message)
-    given = ((snapshot.to_pod(pod), ownership.controller_of(pod)) for pod in resources)
-    return ownership.index(given, _links(deps))
+        else:
+            known[kind] = {each.state.uid: each.owner for each in between}
+    return ownership.index(((pod.state, pod.owner) for pod in pods), _links(deps))
 
 
 def _links(deps: Deps) -> Links:

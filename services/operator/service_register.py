@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import TypeVar
 
+import orjson
 import structlog
 from sqlalchemy import Connection
 
@@ -16,6 +18,9 @@ from services.operator.repository import Registration
 from services.operator.service_observe import View
 
 log = structlog.get_logger("operator")
+
+_BATCH = 500
+_Item = TypeVar("_Item")
 
 
 def register(connection: Connection, deps: Deps, view: View, now: datetime) -> dict[Key, int]:
@@ -44,32 +49,46 @@ def register(connection: Connection, deps: Deps, view: View, now: datetime) -> d
     return {key: known[key].id for key in wanted if key in known}
 
 
-def _insert(
-    connection: Connection, deps: Deps, fresh: Mapping[Key, Mapping[str, Any]], now: datetime
-) -> None:
-    rows = [
-        {"namespace": key[0], "name": key[1], "step_s": deps.settings.step_s, "spec": spec}
-        for key, spec in fresh.items()
-    ]
-    repository.register(connection, rows, deps.settings.shard_size, now)
+def _insert(connection: Connection, deps: Deps, fresh: Mapping[Key, bytes], now: datetime) -> None:
+    for some in batches(fresh.items()):
+        rows = [
+            {
+                "namespace": key[0],
+                "name": key[1],
+                "step_s": deps.settings.step_s,
+                "spec": orjson.loads(spec),
+            }
+            for key, spec in some
+        ]
+        repository.register(connection, rows, deps.settings.shard_size, now)
 
 
 def _update(
     connection: Connection,
     deps: Deps,
-    wanted: Mapping[Key, tuple[Registration, Mapping[str, Any]]],
+    wanted: Mapping[Key, tuple[Registration, bytes]],
     now: datetime,
 ) -> None:
     """Store specs that differ from what is stored; stored ones are remembered by version."""
     cache = deps.memory.specs
     unknown = [
-        row.id
-        for row, _ in wanted.values()
+        (row, spec)
+        for row, spec in wanted.values()
         if row.id not in cache or cache[row.id][0] != row.spec_version
     ]
-    if unknown:
-        stored = repository.load_specs(connection, unknown)
-        versions = {row.id: row.spec_version for row, _ in wanted.values()}
-        cache.update({id_: (versions[id_], spec) for id_, spec in stored.items()})
-    changed = {row.id: spec for row, spec in wanted.values() if cache[row.id][1] != spec}
-    repository.change_specs(connection, changed, deps.settings.step_s, now)
+    for some in batches(unknown):
+        stored = repository.load_specs(connection, [row.id for row, _ in some])
+        for row, spec in some:
+            is_same = row.id in stored and stored[row.id] == orjson.loads(spec)
+            cache[row.id] = (row.spec_version, spec if is_same else None)
+    changed = [(row.id, spec) for row, spec in wanted.values() if cache[row.id][1] != spec]
+    for some_changed in batches(changed):
+        specs = {id_: orjson.loads(spec) for id_, spec in some_changed}
+        repository.change_specs(connection, specs, deps.settings.step_s, now)
+
+
+def batches(given: Iterable[_Item]) -> Iterator[Sequence[_Item]]:
+    """Some at a time: decoded, the specs of a fleet take much memory together."""
+    items = iter(given)
+    while some := list(islice(items, _BATCH)):
+        yield some

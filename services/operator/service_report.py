@@ -81,7 +81,11 @@ def to_details(row: RowMapping) -> Details:
         rung=row["rung"],
         origin_at=row["origin_at"],
         horizon_s=row["horizon_s"],
-        next_step=dict(zip(levels, values, strict=False)),
+        next_step={
+            level: value
+            for level, value in zip(levels, values, strict=False)
+            if status.is_shown(level)
+        },
         coverage=row["coverage"],
         measured=row["measured"],
         n_outcomes=row["n_outcomes"] or 0,
@@ -102,13 +106,13 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
     due = _due(deps, view, findings, now)
     ends_s = time.monotonic() + deps.pace.budget_s
     n_written = 0
-    for outlook, after in due:
+    for autoscaler in due:
         if n_written and time.monotonic() >= ends_s:
             break
         deps.attend()
-        autoscaler = outlook.facts.autoscaler
+        outlook = _outlook(deps, view, autoscaler, findings)
         try:
-            _write(deps, outlook, after, now)
+            _write(deps, outlook, status.build(outlook, now), now)
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("status_not_written", workload=autoscaler.name, error=error.message)
@@ -122,17 +126,21 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
     return n_written, len(due) - n_written
 
 
-def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[tuple[Outlook, Status]]:
+def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[Autoscaler]:
+    """Autoscalers whose status is to be written.
+
+    The statuses are built again then: those of a fleet would take much memory together.
+    """
     found = []
     for autoscaler in view.autoscalers:
         deps.attend()
         outlook = _outlook(deps, view, autoscaler, findings)
         after = status.build(outlook, now)
         _measure(outlook, after, now)
-        if _is_due(deps, autoscaler, after):
-            found.append((outlook, after))
+        if _is_due(deps, outlook.facts.autoscaler, after):
+            found.append(autoscaler)
     reported_s = deps.memory.reported_s
-    return sorted(found, key=lambda entry: reported_s.get(entry[0].facts.autoscaler.key, 0.0))
+    return sorted(found, key=lambda autoscaler: reported_s.get(autoscaler.key, 0.0))
 
 
 def _drop_reported(deps: Deps, workload_id: int, shown: Sequence[Done]) -> None:
@@ -158,6 +166,8 @@ def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings)
     settings, newest = deps.settings, findings.newest.get(workload_id)
     replicas = findings.replicas.get(autoscaler.key)
     done = deps.memory.unreported.get(workload_id, ())
+    shown = orjson.loads(view.statuses.get(autoscaler.uid, b"{}"))
+    autoscaler = replace(autoscaler, status=shown)
     facts = Facts(
         autoscaler,
         situation_of(view, autoscaler, replicas),

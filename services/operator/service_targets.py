@@ -13,12 +13,15 @@ from services.operator import targets
 from services.operator.autoscaler import Target, TargetKey
 from services.operator.kube_discovery import WELL_KNOWN, ServedKind
 from services.operator.kube_http import KubeError
+from services.operator.listed import ListedTarget
 from services.operator.memory import Deps, KnownRollout, KnownScale
 from services.operator.rollout import STILL_S
 from services.operator.targets import Object, Problem, TargetState
 
 log = structlog.get_logger("operator")
 
+Names = dict[tuple[str, str], Target]
+"""Targets by namespace and name."""
 _AWAY = 0
 _OWN_PODS = {(served.group, served.kind) for served in WELL_KNOWN.values()}
 
@@ -94,27 +97,46 @@ def _find_kind(
     is_well_known = (api_version, kind) in WELL_KNOWN
     found.has_custom |= not is_well_known
     try:
-        kube = deps.kube
-        resources = kube.list_objects(kind) if is_well_known else kube.list_kind(served)
+        names = {(target.namespace, target.name): target for target in group}
+        if is_well_known:
+            _find_known(deps.kube.list_objects(kind), names, found)
+        else:
+            resources = deps.kube.list_kind(served)
+            seen |= _find_custom(deps, served, resources, names, found)
     except KubeError as error:
         if is_well_known and error.status != 403:
             raise
         problem = _trouble(error, served.resource)
         return targets.forbidden(served, error.message) if error.status == 403 else problem
-    names = {(target.namespace, target.name): target for target in group}
-    for resource in resources:
-        metadata = resource["metadata"]
-        target = names.pop((str(metadata["namespace"]), str(metadata["name"])), None)
-        if target is None:
-            continue
-        if is_well_known:
-            found.states[target.key] = targets.to_target_state(resource)
-        else:
-            seen.add(str(metadata["uid"]))
-            _read_scale(deps, served, target, resource, found)
     for target in names.values():
         found.problems[target.key] = targets.missing(target)
     return None
+
+
+def _find_known(listed: Iterable[ListedTarget], names: Names, found: Targets) -> None:
+    """Targets of kinds that every cluster has; what is found leaves `names`."""
+    for each in listed:
+        target = names.pop((each.namespace, each.name), None)
+        if target is not None:
+            found.states[target.key] = each.state
+
+
+def _find_custom(
+    deps: Deps, served: ServedKind, resources: Iterable[Object], names: Names, found: Targets
+) -> set[str]:
+    """Targets of another kind; what is found leaves `names`.
+
+    Returns:
+        Their uids.
+    """
+    seen = set()
+    for resource in resources:
+        metadata = resource["metadata"]
+        target = names.pop((str(metadata["namespace"]), str(metadata["name"])), None)
+        if target is not None:
+            seen.add(str(metadata["uid"]))
+            _read_scale(deps, served, target, resource, found)
+    return seen
 
 
 def _read_scale(

@@ -18,6 +18,7 @@ from services.operator.variant_members import variant_statuses
 Status = dict[str, Any]
 SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
+_SAME_LEVEL = 1e-6
 _MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
 """Fields that change with each step; a change of these alone may wait a little."""
 
@@ -170,9 +171,14 @@ def _forecast(details: Details) -> Status:
     return {name: value for name, value in shown.items() if value is not None}
 
 
+def is_shown(level: float) -> bool:
+    """Whether the status has a forecast's quantile of a level."""
+    return any(abs(level - shown) < _SAME_LEVEL for shown in _QUANTILES.values())
+
+
 def _at_level(quantiles: Mapping[float, float], level: float) -> float | None:
     for known, value in quantiles.items():
-        if abs(known - level) < 1e-6:
+        if abs(known - level) < _SAME_LEVEL:
             return _rounded(value)
     return None
 

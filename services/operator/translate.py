@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
@@ -22,6 +23,8 @@ from services.operator.variant_specs import hardware, to_target, variant_targets
 Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
 _LARGEST_ID = 2**63 - 1
+_N_SHARED = 4096
+_Part = TypeVar("_Part", bound=BaseModel)
 
 
 def parse_time(text: str) -> datetime:
@@ -246,13 +249,15 @@ def _workload_spec(
         max_replicas=written.max_replicas,
         demand=written.demand,
         indicators=tuple(
-            domain.IndicatorSpec(**indicator.model_dump()) for indicator in written.indicators
+            _one(domain.IndicatorSpec(**indicator.model_dump())) for indicator in written.indicators
         ),
-        capacity=_capacity(written.capacity),
-        lead_time=_lead_time(written.lead_time),
-        sla=_sla(written.sla, classes),
-        behavior=domain.Behavior(
-            scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)
+        capacity=_one(_capacity(written.capacity)),
+        lead_time=_one(_lead_time(written.lead_time)),
+        sla=_one(_sla(written.sla, classes)),
+        behavior=_one(
+            domain.Behavior(
+                scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)
+            )
         ),
         schedules=tuple(_schedule(schedule) for schedule in written.schedules or ()),
         paused=pause.is_all,
@@ -262,6 +267,17 @@ def _workload_spec(
         labels={name: str(value) for name, value in labels.items()},
         **optional,
     )
+
+
+def _one(part: _Part) -> _Part:
+    """The part, or an equal one that another spec of the fleet has already."""
+    found: _Part = _shared(part)
+    return found
+
+
+@lru_cache(_N_SHARED)
+def _shared(part: Any) -> Any:
+    return part
 
 
 def first_problem(error: ValidationError) -> str:

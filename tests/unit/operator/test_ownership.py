@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.operator.ownership import Links, Owner, controller_of, index, parse_selector, to_links
+from services.operator.ownership import Links, Owner, controller_of, index, parse_selector
 from tests.unit.operator.pods import pod
 
 
@@ -23,21 +23,13 @@ def test_only_the_controller_owns() -> None:
     assert controller_of({"metadata": {}}) is None
 
 
-def test_links_know_who_has_no_owner() -> None:
-    lonely = {"metadata": {"uid": "lonely"}}
-    assert to_links([owned("Deployment", "d1", uid="rs1"), lonely]) == {
-        "rs1": Owner("Deployment", "d1"),
-        "lonely": None,
-    }
-
-
 def test_what_is_not_known_yet_is_asked_for_by_kind() -> None:
-    resource = owned("ReplicaSet", "rs1")
+    owner = Owner("ReplicaSet", "rs1")
     kinds = ("ReplicaSet", "Deployment")
-    assert Links({}).unknown([resource], kinds) == {"ReplicaSet"}
+    assert Links({}).unknown([owner], kinds) == {"ReplicaSet"}
     by_uid: dict[str, Owner | None] = {"rs1": Owner("Deployment", "d1")}
-    assert Links(by_uid).unknown([resource], kinds) == {"Deployment"}
-    assert Links(by_uid | {"d1": None}).unknown([resource], kinds) == set()
+    assert Links(by_uid).unknown([owner], kinds) == {"Deployment"}
+    assert Links(by_uid | {"d1": None}).unknown([owner], kinds) == set()
 
 
 def test_every_owner_in_the_chain_has_the_pod() -> None:

@@ -13,7 +13,7 @@ from services.operator.placement import (
     free_gpus,
     gang_size,
     is_product,
-    to_nodes,
+    to_node,
     to_pod_shape,
     to_shape,
 )
@@ -38,15 +38,14 @@ def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
 
 
 def test_free_gpus_are_whole_pods_on_nodes_that_take_pods() -> None:
-    nodes = to_nodes(
-        [
-            listed("n1", 8),
-            listed("n2", 8),
-            listed("n3", 8, is_cordoned=True),
-            listed("n4", 8, ready="False"),
-            listed("n5", 4, product="NVIDIA-L4"),
-        ]
-    )
+    given = [
+        listed("n1", 8),
+        listed("n2", 8),
+        listed("n3", 8, is_cordoned=True),
+        listed("n4", 8, ready="False"),
+        listed("n5", 4, product="NVIDIA-L4"),
+    ]
+    nodes = [node for node in map(to_node, given) if node is not None]
     held = [pod("a", gpus=5), pod("b", node="n2", gpus=3, is_leaving=True), pod("c", node="")]
     free = free_gpus(nodes, held)
     assert free.schedulable("H100", 1) == 3 + 5
@@ -58,7 +57,8 @@ def test_free_gpus_are_whole_pods_on_nodes_that_take_pods() -> None:
 
 def test_taints_that_only_prefer_keep_nobody_away() -> None:
     taints = [{"key": "a", "effect": "PreferNoSchedule"}, {"key": "b", "effect": "NoExecute"}]
-    (found,) = to_nodes([listed("n1", 8, taints=taints)])
+    found = to_node(listed("n1", 8, taints=taints))
+    assert found is not None
     assert found.taints == (Taint("b", "", "NoExecute"),)
 
 
