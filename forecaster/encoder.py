@@ -135,12 +135,20 @@ class Encoder(nn.Module):
 
     def _cascade(self, x: Tensor, levels: Tensor, readable: Tensor) -> Tensor:
         for level, block in zip(LEVELS, self.blocks[:-1], strict=True):
-            is_level = levels == level
-            if not is_level.any():
-                continue
-            keys = readable
+            is_level, keys = levels == level, readable
             if self.attention == "hierarchical":
                 keys = readable & (levels <= level)
-            mask = keys[:, None, :].expand(-1, x.shape[1], -1)
-            x = torch.where(is_level[..., None], block(x, x, mask), x)
+            # Tokens of other levels would be thrown away, and masked keys read by nobody.
+            asking, told = _columns(is_level), _columns(keys)
+            if not (asking.numel() and told.numel()):
+                continue
+            mine = x[:, asking]
+            mask = keys[:, None, told].expand(-1, asking.numel(), -1)
+            read = block(mine, x[:, told], mask)
+            x = x.index_copy(1, asking, torch.where(is_level[:, asking, None], read, mine))
         return x
+
+
+def _columns(flags: Tensor) -> Tensor:
+    """Tokens that are true in any row, from `(B, D)`."""
+    return flags.any(dim=0).nonzero()[:, 0]

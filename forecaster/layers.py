@@ -11,20 +11,18 @@ from torch import Tensor, nn
 
 def linear(n_in: int, n_out: int, generator: torch.Generator, gain: float = 1.0) -> nn.Linear:
     """A linear layer, weights uniform with variance `gain / (3 n_in)`, biases zero."""
-    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+    layer = nn.Linear(n_in, n_out, device="meta")
     bound = gain / math.sqrt(n_in)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.zero_()
+    start = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
+    layer.weight, layer.bias = nn.Parameter(start), nn.Parameter(torch.zeros(n_out))
     return layer
 
 
 def embedding(n_rows: int, width: int, generator: torch.Generator) -> nn.Embedding:
     """An embedding table, small normal start; row 0 (unknown) starts at zero."""
-    layer = nn.Embedding(n_rows, width, device="meta").to_empty(device="cpu")
-    with torch.no_grad():
-        layer.weight.normal_(0.0, 0.05, generator=generator)
-        layer.weight[0].zero_()
+    start = torch.empty(n_rows, width).normal_(0.0, 0.05, generator=generator)
+    start[0] = 0
+    layer: nn.Embedding = nn.Embedding.from_pretrained(start, freeze=False)  # type: ignore[no-untyped-call]
     return layer
 
 

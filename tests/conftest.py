@@ -16,6 +16,9 @@ from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[1]
 
+# torch with more threads than free cores is many times slower; child processes inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # How long an example takes says more of the machine's other work than of the code; pytest's own
 # time limit ends what hangs.
 hypothesis_settings.register_profile("harmony", deadline=None)

@@ -12,6 +12,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster.errors import ForecasterError
 from services.cli.api_bench_commands import bench_api
+from services.cli.console_bench_commands import bench_console
+from services.cli.joint_bench_commands import bench_joint
 from services.cli.month_commands import bench_month
 from services.cli.operator_bench_commands import bench_operator
 from services.cli.output import console, print_table, write_json
@@ -26,7 +28,7 @@ Models = Annotated[
     str,
     typer.Option(
         help="Forecasters, comma-separated; `peers`, `ablations` and `all` stand for groups. "
-        "Peers need `pip install 'harmony-gpu[bench]'`."
+        r"Peers need `pip install 'harmony-gpu\[bench]'`."
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds to train with, from 7 on.")]
@@ -39,12 +41,14 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="Figures for the documents, each from one command."
     )
     bench.command("api")(bench_api)
+    bench.command("console")(bench_console)
     bench.command("decide")(bench_decide)
     bench.command("decide-summary")(bench_decide_summary)
     bench.command("decide-latency")(bench_decide_latency)
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
+    bench.command("joint")(bench_joint)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
     app.add_typer(bench, name="bench")
