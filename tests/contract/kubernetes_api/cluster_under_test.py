@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, TypeVar
 
 import httpx
@@ -47,6 +48,20 @@ class ClusterUnderTest:
     @property
     def is_lab(self) -> bool:
         return self.lab_start is not None
+
+    def now(self) -> datetime:
+        """The cluster's time."""
+        return self._lab_now or self.lab_start or datetime.now(UTC)
+
+    @cached_property
+    def has_rules(self) -> bool:
+        """Whether the server keeps and runs CEL rules of definitions: from Kubernetes 1.25 on."""
+        body = definition()
+        body["metadata"]["name"] = f"ruled.{GROUP}"
+        body["spec"]["names"] = {"plural": "ruled", "kind": "Ruled"}
+        kept = self.do("POST", DEFINITIONS, body, dryRun="All")["spec"]["versions"][0]
+        schema = kept["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        return "x-kubernetes-validations" in schema
 
     def name(self, stem: str) -> str:
         return f"{stem}-{next(self._names)}-{uuid.uuid4().hex[:6]}"
