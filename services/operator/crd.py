@@ -90,7 +90,7 @@ GPU_AUTOSCALER = Definition(
     GPUAutoscalerStatus,
     rules=GPU_AUTOSCALER_RULES,
     columns=(
-        Column("TARGET", ".spec.scaleTargetRef.name"),
+        Column("TARGET", ".status.target", description="What is scaled, or each variant's count"),
         Column("MODE", ".spec.mode"),
         Column("MIN", ".spec.minReplicas", "integer"),
         Column("MAX", ".spec.maxReplicas", "integer"),

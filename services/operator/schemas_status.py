@@ -99,6 +99,9 @@ class GPUAutoscalerStatus(Part):
     """State of one autoscaler as the operator last saw it."""
 
     observed_generation: int | None = None
+    target: str | None = Field(
+        None, description="What is scaled; of variants each with the replicas in its target's spec"
+    )
     current_replicas: int | None = None
     ready_replicas: int | None = None
     desired_replicas: int | None = None

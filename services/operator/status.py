@@ -13,7 +13,7 @@ from services.operator.plan import Decision, PlannedAction, Result
 from services.operator.quantities import format_duration
 from services.operator.schemas_status import N_HISTORY
 from services.operator.snapshot import Replicas
-from services.operator.variant_members import variant_statuses
+from services.operator.variant_members import shown_target, variant_statuses
 
 Status = dict[str, Any]
 SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
@@ -64,6 +64,8 @@ def build(outlook: Outlook, now: datetime) -> Status:
         if before.get(name) is not None
     }
     status["observedGeneration"] = facts.autoscaler.generation
+    if target := shown_target(facts.autoscaler, facts.situation):
+        status["target"] = target
     if facts.situation.replicas is not None:
         status["currentReplicas"] = facts.situation.replicas
     if outlook.replicas is not None:
@@ -75,6 +77,8 @@ def build(outlook: Outlook, now: datetime) -> Status:
         _add_action(status, done)
     if facts.situation.variants:
         status["variants"] = variant_statuses(facts.situation, facts.newest)
+    elif before.get("variants"):
+        status["variants"] = None  # there were some
     _add_details(status, facts, before)
     status["conditions"] = conditions.to_conditions(
         conditions.find(facts, now),

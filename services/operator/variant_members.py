@@ -92,6 +92,20 @@ def decision_of(decision: Decision, name: str) -> Decision | None:
     return replace(decision, current=current, raw=desired, desired=desired, variants={})
 
 
+def shown_target(autoscaler: Autoscaler, situation: Situation) -> str:
+    """What is scaled, for people: a name, or each variant with its count; empty: nothing is named.
+
+    A variant whose target is not there has a question mark.
+    """
+    if not situation.variants:
+        return autoscaler.target.name
+    counts = (
+        f"{name}={'?' if part.replicas is None else part.replicas}"
+        for name, part in situation.variants
+    )
+    return ",".join(counts)
+
+
 def variant_statuses(situation: Situation, newest: Decision | None) -> list[dict[str, Any]]:
     """`status.variants`: what each has, and what the newest decision asks for."""
     wanted = {} if newest is None else newest.variants

@@ -89,6 +89,7 @@ def test_variants_are_registered_seen_and_told(ready: Bench) -> None:
         "schedulable_gpus": 4, "held": "",
     }  # fmt: skip
     status = ready.lab.autoscaler("llama")["status"]
+    assert status["target"] == "h100=2,l4=0"
     assert status["variants"] == [
         {"name": "h100", "currentReplicas": 2},
         {"name": "l4", "currentReplicas": 0},

@@ -43,6 +43,45 @@ def test_the_columns(bench: Bench) -> None:
     assert cells[9:11] == ["False", "False"]
 
 
+def test_each_column_says_something_of_each_shape_of_spec(bench: Bench) -> None:
+    """What is not known of a service has no value; nothing else has none."""
+    bench.lab.deploy("llama")
+    bench.lab.deploy("llama-l4", product="L4")
+    references = [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+        for name in ("llama", "llama-l4")
+    ]
+    variants = [
+        {"name": name, "scaleTargetRef": reference, "gpuType": name.upper()}
+        for name, reference in zip(("h100", "l4"), references, strict=True)
+    ]
+    one_kind = {"scaleTargetRef": references[0], "gpuType": "H100"}
+    mixed = {"scaleTargetRef": None, "gpuType": None, "cost": None, "variants": variants}
+    bench.lab.autoscale("llama")
+    for change, target in (
+        ({"mode": "Advisory"}, "llama"),
+        ({"mode": "Approval"}, "llama"),
+        ({"mode": "Auto", "minReplicas": 0, "fallback": {"staticReplicas": 1}}, "llama"),
+        (mixed, "h100=2,l4=2"),
+        ({"variants": [*variants[:1], variants[1] | {"scaleTargetRef": {
+            "apiVersion": "apps/v1", "kind": "Deployment", "name": "nowhere"}}]}, "h100=2,l4=?"),
+        ({"variants": None} | one_kind, "llama"),
+    ):  # fmt: skip
+        bench.lab.change("llama", change)
+        bench.reconcile()
+        bench.step()
+        bench.reconcile()
+        names, cells = get_gpua(bench)
+        row = dict(zip(names, cells, strict=True))
+        assert row["TARGET"] == target
+        # without a decision there is no risk, without outcomes no budget, and none was applied
+        unknown = {"RISK", "BUDGET", "DESIRED"}
+        assert [name for name, cell in row.items() if cell in (None, "")] == [
+            name for name in names if name in unknown
+        ]
+    assert "variants" not in bench.lab.autoscaler("llama")["status"], "none are left"
+
+
 def test_the_history_is_of_ten_and_the_newest_is_first(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
