@@ -81,7 +81,9 @@ def _answer(result: service.WriteResult) -> Response:
         first = result.faults[0]
         detail = f"{first.count} samples refused: {first.reason}, e.g. {first.example}"
         answer = problem(400, "bad_request", detail, found)
-    counts = {"Samples": result.n_written, "Histograms": 0, "Exemplars": 0}
+    # A sender of version 2.0 takes what is not in these for lost, and a success that shows none at
+    # all for an answer of somebody who does not know the version.
+    counts = {"Samples": result.n_done, "Histograms": 0, "Exemplars": 0}
     for name, count in counts.items():
         answer.headers[_WRITTEN.format(name)] = str(count)
     return answer

@@ -54,6 +54,12 @@ class WriteResult:
         """Of `rejected` what the sender, its rules or the workloads have wrong."""
         return tuple(found for found in self.rejected if found.reason not in _EXPECTED)
 
+    @property
+    def n_done(self) -> int:
+        """Samples that are done with: stored, or left out as they should be."""
+        left_out = sum(found.count for found in self.rejected if found.reason in _EXPECTED)
+        return self.n_written + left_out
+
 
 def remote_write(
     deps: IngestDeps, body: bytes, version: Version, namespaces: frozenset[str] | None = None

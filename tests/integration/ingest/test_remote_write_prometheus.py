@@ -1,8 +1,13 @@
-"""A real Prometheus scrapes an exporter, aggregates by rules, and writes the result to ingest."""
+"""A real Prometheus scrapes an exporter, aggregates by rules, and writes the result to ingest.
+
+Once in each version of the protocol; 2.0 where the Prometheus that is installed sends it (3.0 on).
+"""
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +19,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 from sqlalchemy import Engine, text
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
@@ -22,11 +28,12 @@ from services.kernel.clock import SystemClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.security import Role, create_key
 from services.kernel.settings import Settings
-from tests.contract.ingest.prometheus_world import running_prometheus
+from tests.contract.ingest.prometheus_world import require_prometheus, running_prometheus
 from tests.integration.ingest.conftest import Register
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 20
+TOKENS = "output_tokens_per_s"
 RULES = """
 groups:
   - name: indicators
@@ -49,27 +56,43 @@ scrape_configs:
   - {{job_name: exporter, static_configs: [{{targets: ["{exporter}"]}}]}}
 remote_write:
   - url: http://{ingest}/api/v1/write
-    authorization: {{credentials: {key}}}
+    authorization: {{credentials: {key}}}{message}
     write_relabel_configs:
       - {{source_labels: [__name__], regex: "harmony:indicator", action: keep}}
     queue_config: {{batch_send_deadline: 100ms, min_backoff: 30ms, max_backoff: 200ms}}
 """
 
 
+MESSAGES = {1: "prometheus.WriteRequest", 2: "io.prometheus.write.v2.Request"}
+WRITTEN = "x-prometheus-remote-write-{}-written"
+
+
 class Gate:
-    """Lets requests through, or answers 503 like a proxy before a server that is away."""
+    """Lets requests through, or answers 503 like a proxy before a server that is away.
+
+    Attributes:
+        answered: Headers of each request that was let through, those of its answer, its status.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.is_shut = False
         self.n_turned_away = 0
+        self.answered: list[tuple[Headers, Headers, int]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.is_shut:
             self.n_turned_away += 1
             await Response(status_code=503)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = Headers(raw=message["headers"])
+                self.answered.append((Headers(scope=scope), answer, message["status"]))
+            await send(message)
+
+        await self.app(scope, receive, noted)
 
 
 @contextmanager
@@ -132,13 +155,28 @@ def evaluations(url: str) -> list[float]:
     return [float(at_s) for at_s, _ in series["values"]]
 
 
+def message_of(version: int) -> str:
+    """The line of the configuration that asks for a version; skips where it is not known."""
+    if version == 1:
+        return ""
+    binary, _ = require_prometheus()
+    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+)", shown.stdout + shown.stderr)
+    if found is None or int(found[1]) < 3:
+        pytest.skip("the prometheus on PATH is older than 3.0 and sends version 1 only")
+    return f"\n    protobuf_message: {MESSAGES[version]}"
+
+
+@pytest.mark.parametrize("version", [1, 2])
 def test_a_real_prometheus_writes_retries_and_drops(
     database: Engine,
     settings: Settings,
     sender: RecordingSender,
     register: Register,
     tmp_path: Path,
+    version: int,
 ) -> None:
+    message = message_of(version)
     register()
     clock = SystemClock()
     with database.begin() as connection:
@@ -149,12 +187,16 @@ def test_a_real_prometheus_writes_retries_and_drops(
     rules.write_text(RULES)
     with served(exporter(pods)) as scraped, served(gate) as ingest:
         places = {"rules": rules, "exporter": scraped, "ingest": ingest, "key": key}
+        places["message"] = message
         with running_prometheus(tmp_path, CONFIGURATION.format(**places)) as url:
             _writes(database, pods)
             _drops_what_is_refused(url)
             _sends_again(url, database, gate)
+            _answers_say_what_was_written(database, gate, version)
             _tells_of_an_end(database, pods)
     assert stored(database, "not_in_the_spec") == []
+    log = (tmp_path / "prometheus.log").read_text()
+    assert "statistics indicate" not in log  # not for ends of series either
 
 
 def _writes(database: Engine, pods: dict[str, float]) -> None:
@@ -171,6 +213,21 @@ def _drops_what_is_refused(url: str) -> None:
     prefix = "prometheus_remote_storage_"
     assert sender_counts(url, prefix + failed) > 0
     assert sender_counts(url, prefix + retried) == 0
+
+
+def _answers_say_what_was_written(database: Engine, gate: Gate, version: int) -> None:
+    """A sender of version 2.0 takes an answer without these for one that does not know it."""
+    for request, answer, status in gate.answered:
+        assert MESSAGES[version] in request["content-type"] or version == 1
+        assert request["x-prometheus-remote-write-version"].startswith(("0.1", "2.0")[version - 1])
+        assert status in {204, 400}
+        assert answer[WRITTEN.format("histograms")] == answer[WRITTEN.format("exemplars")] == "0"
+
+    def is_told() -> bool:
+        n_told = sum(int(answer[WRITTEN.format("samples")]) for _, answer, _ in gate.answered)
+        return n_told == sum(len(stored(database, name)) for name in ("request_rate_rps", TOKENS))
+
+    eventually(is_told, "as many samples as the answers told")
 
 
 def _sends_again(url: str, database: Engine, gate: Gate) -> None:
