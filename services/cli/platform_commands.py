@@ -119,9 +119,11 @@ def worker(
     """Run a Celery worker (queues: ingest, forecast, decide, fit)."""
     from prometheus_client import start_http_server
 
+    from services.kernel.db.session import make_engine
     from services.kernel.telemetry import REGISTRY, configure_logging
     from services.kernel.tracing_otel import configure_tracing
     from services.kernel.worker import make_celery
+    from services.kernel.workload_series import watch_workloads
 
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -129,6 +131,7 @@ def worker(
     settings = settings.model_copy(update={"queues": served})
     if settings.worker_metrics_port:
         # The solo pool runs tasks in this process, so that their metrics are here to be scraped.
+        watch_workloads(make_engine(settings.database_url))
         start_http_server(settings.worker_metrics_port, registry=REGISTRY)
     configure_tracing(settings, f"worker-{served.replace(',', '-')}")
     app = make_celery(settings)

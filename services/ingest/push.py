@@ -288,12 +288,11 @@ def _watch_age(deps: IngestDeps, stored: list[Stored]) -> None:
         workload = found.workload
         if found.newest_at is None:
             continue
-        is_new = workload.id not in deps.newest_at
         newest_at = max(deps.newest_at.get(workload.id, found.newest_at), found.newest_at)
         deps.newest_at[workload.id] = newest_at
-        if is_new:
-            gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
-            gauge.set_function(partial(_age_s, deps, workload.id))
+        # each time: the series goes with its workload, and comes back when that does
+        gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
+        gauge.set_function(partial(_age_s, deps, workload.id))
 
 
 def _age_s(deps: IngestDeps, workload_id: int) -> float:

@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY = CollectorRegistry(auto_describe=True)
 
 _WORKLOAD = ("namespace", "workload")
+WORKLOAD_GAUGES: list[Gauge] = []
+"""Gauges with a series for each workload; what each shows must go with its workload."""
 
 
 def _counter(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
@@ -22,7 +24,10 @@ def _counter(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter
 
 
 def _gauge(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
-    return Gauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
+    gauge = Gauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
+    if labels[:2] == _WORKLOAD:
+        WORKLOAD_GAUGES.append(gauge)
+    return gauge
 
 
 def _histogram(
