@@ -1,0 +1,1 @@
+"""How soon the console's pages are seen, and what they weigh, in a real browser."""
