@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ NOW_S = 1_000_000 * STEP_S
 SEED = 7
 
 
-def workload(name: str, **changes: object) -> WorkloadInput:
+def workload(name: str, **changes: Any) -> WorkloadInput:
     given = WorkloadInput(
         name,
         ReplicaState(10, 10, schedulable_gpus=64),
@@ -53,7 +54,7 @@ def workload(name: str, **changes: object) -> WorkloadInput:
     return replace(given, **changes)
 
 
-def observed(*values: float, **more: object) -> History:
+def observed(*values: float, **more: Any) -> History:
     return History(np.array(values, dtype=float), NOW_S, **more)
 
 
@@ -131,7 +132,7 @@ def fallbacks() -> ShardRequest:
     """No forecast, an old one, one that is not trusted, nothing measured."""
     rule = TrailingRule(3, 0.9, 0.2)
     old = NOW_S - 30 * STEP_S
-    none = {"forecast_rung": "", "forecast_origin_s": 0.0}
+    none: dict[str, Any] = {"forecast_rung": "", "forecast_origin_s": 0.0}
     owners = [
         workload("no-forecast", **none),
         workload("old-forecast", forecast_origin_s=old),
