@@ -29,7 +29,11 @@ EVERYTHING: dict[str, Any] = {
         "existingSecretKey": "token",
         "oidc": {"existingSecret": "our-client"},
     },
-    "settings": {"oidc_issuer": "https://id.example", "oidc_audience": "harmony"},
+    "settings": {
+        "oidc_issuer": "https://id.example",
+        "oidc_audience": "harmony",
+        "otel_endpoint": "http://collector.tracing:4318/v1/traces",
+    },
     "ingest": {"existingSecret": "our-token"},
     "scaler": {"enabled": True, "tls": {"existingSecret": "scaler-tls", "verifyClients": True}},
     "workers": {
@@ -49,6 +53,7 @@ EVERYTHING: dict[str, Any] = {
         "prometheus": {"to": PEERS},
         "apiServer": {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]},
         "issuer": {"to": PEERS},
+        "traces": {"to": PEERS},
     },
     "monitoring": {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prom"}},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.unit.deploy.chart import Manifest, named, of_kind, pod_specs, render
@@ -103,94 +101,3 @@ def test_pods_that_are_several_are_disrupted_one_by_one() -> None:
 def test_a_single_clock_is_never_two() -> None:
     beat = named(render(), "Deployment", "harmony-beat")
     assert (beat["spec"]["replicas"], beat["spec"]["strategy"]["type"]) == (1, "Recreate")
-
-
-class Network:
-    """What the policies of a render allow, for pods of the release by component."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.policies = of_kind(render(values), "NetworkPolicy")
-
-    def allowed(self, component: str, direction: str, port: int | str) -> list[Any]:
-        """Peers that are let through; [] none, [None] anyone."""
-        found: list[Any] = []
-        for policy in self.policies:
-            if not self._selects(policy, component):
-                continue
-            for rule in policy["spec"].get(direction.lower(), []):
-                if port in {p["port"] for p in rule["ports"]}:
-                    found += rule.get("from") or rule.get("to") or [None]
-        return found
-
-    def is_denied_by_default(self, component: str) -> bool:
-        return any(
-            self._selects(p, component)
-            and p["spec"]["policyTypes"] == ["Ingress", "Egress"]
-            and "ingress" not in p["spec"]
-            and "egress" not in p["spec"]
-            for p in self.policies
-        )
-
-    def _selects(self, policy: Manifest, component: str) -> bool:
-        selector = policy["spec"]["podSelector"]
-        labels = {
-            "app.kubernetes.io/name": "harmony",
-            "app.kubernetes.io/instance": "harmony",
-            "app.kubernetes.io/component": component,
-        }
-        return selector["matchLabels"].items() <= labels.items() and all(
-            labels[e["key"]] in e["values"] for e in selector.get("matchExpressions", [])
-        )
-
-
-COMPONENTS = (
-    *("admin", "ingest", "operator", "beat", "migrate", "scaler"),
-    *("worker-ingest", "worker-forecast", "worker-decide", "worker-fit"),
-)
-
-
-def test_everything_is_refused_first() -> None:
-    network = Network({"scaler": {"enabled": True}})
-    for component in (*COMPONENTS, "postgres", "redis", "crds", "test"):
-        assert network.is_denied_by_default(component), component
-
-
-def test_each_component_reaches_what_it_needs_and_no_more() -> None:
-    network = Network({"scaler": {"enabled": True}})
-    for component in COMPONENTS:
-        assert network.allowed(component, "Egress", 53), component
-        for port in (5432, 6379):
-            (peer,) = network.allowed(component, "Egress", port)
-            assert "podSelector" in peer, component
-    asks_api = {c for c in (*COMPONENTS, "crds") if network.allowed(c, "Egress", 6443)}
-    assert asks_api == {"operator", "crds"}
-    asks_prometheus = {c for c in COMPONENTS if network.allowed(c, "Egress", 9090)}
-    assert asks_prometheus == {"worker-ingest"}
-    assert network.allowed("postgres", "Egress", 53) == []
-    for component, port in (("postgres", 5432), ("redis", 6379)):
-        (peer,) = network.allowed(component, "Ingress", port)
-        assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "harmony"
-    assert network.allowed("beat", "Ingress", 8080) == []
-    assert network.allowed("scaler", "Ingress", "grpc") == [None]
-
-
-def test_the_identity_provider_is_reached_where_there_is_one() -> None:
-    network = Network({"settings": {"oidc_issuer": "https://id.example"}})
-    assert network.allowed("admin", "Egress", 443) == [None]
-    assert network.allowed("ingest", "Egress", 443) == []
-    assert Network({}).allowed("admin", "Egress", 443) == []
-    narrowed = Network(MATRIX["everything"]).allowed("admin", "Egress", 443)
-    assert narrowed == MATRIX["everything"]["networkPolicies"]["issuer"]["to"]
-
-
-def test_who_may_ask_can_be_narrowed() -> None:
-    values = MATRIX["everything"]
-    network = Network(values)
-    wanted = values["networkPolicies"]["clients"]["from"]
-    assert network.allowed("admin", "Ingress", "http") == wanted
-    assert network.allowed("scaler", "Ingress", "grpc") == wanted
-    assert network.allowed("worker-fit", "Ingress", 8083) == wanted
-    external = Network(MATRIX["everything-external"])
-    assert external.allowed("admin", "Egress", 5432) == wanted
-    assert external.policies != []
-    assert not any(p["metadata"]["name"].endswith("-postgres") for p in external.policies)
