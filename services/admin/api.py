@@ -21,6 +21,7 @@ from services.admin import (
     api_models,
     api_operations,
     api_records,
+    api_workload_writes,
     api_workloads,
     console,
     edge_security,
@@ -66,6 +67,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
         api_approvals,
         api_models,
         api_operations,
+        api_workload_writes,
     ):
         app.include_router(module.router)
     _add_health(app)

@@ -54,12 +54,14 @@ def check_audit(
 
 
 @router.get("/keys", tags=["keys"])
-def list_keys(deps: Deps, principal: AsOwnAdmin) -> list[schemas_auth.KeyView]:
+def list_keys(
+    deps: Deps, principal: AsOwnAdmin, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.Page[schemas_auth.KeyView]:
     """API keys, newest first, revoked ones too; never their secrets.
 
     An admin of some namespaces sees the keys that hold in those only.
     """
-    return service_keys.list_keys(deps, principal)
+    return service_keys.page_keys(deps, principal, limit, cursor)
 
 
 @router.post("/keys", tags=["keys"], status_code=201)

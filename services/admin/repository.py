@@ -17,7 +17,7 @@ from services.admin.repository_lists import Conditions, page
 
 _FLEET = """
 SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
-       w.updated_at,
+       w.managed_by, w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
        s.pending_replicas, s.schedulable_gpus,
        d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,

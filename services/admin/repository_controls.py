@@ -13,7 +13,7 @@ from services.admin.repository_lists import Conditions, page
 
 _CONTROLLED = (
     "SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, "
-    "w.is_active, "
+    "w.is_active, w.managed_by, "
     "COALESCE(c.body, '{}'::jsonb) AS body, COALESCE(c.version, 0) AS version, c.updated_by, "
     "c.updated_at FROM workloads w LEFT JOIN workload_controls c ON c.workload_id = w.id "
 )

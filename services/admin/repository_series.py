@@ -216,8 +216,12 @@ def load_quality(
         "jsonb_object_agg(key, pinball) AS pinball FROM keys GROUP BY 1) "
         "SELECT s.model_version, count(*) AS n_forecasts, avg(s.crps) AS crps, "
         "avg(s.crps_last_value) AS crps_last_value, max(s.origin_at) AS newest_origin_at, "
-        "b.coverage, b.pinball FROM scored s LEFT JOIN by_model b USING (model_version) "
-        "GROUP BY s.model_version, b.coverage, b.pinball ORDER BY newest_origin_at DESC"
+        "b.coverage, b.pinball, c.state #> '{hedge,weight}' AS hedge_weight "
+        "FROM scored s LEFT JOIN by_model b USING (model_version) "
+        "LEFT JOIN calibration_states c ON c.workload_id = :workload_id "
+        "AND c.model_version = s.model_version "
+        "GROUP BY s.model_version, b.coverage, b.pinball, c.workload_id, c.model_version "
+        "ORDER BY newest_origin_at DESC"
     )
     values = {"workload_id": workload_id, "first": span[0], "last": span[1], "every_s": every_s}
     return list(connection.execute(statement, values).mappings())

@@ -139,6 +139,9 @@ class WorkloadView(Out):
     gpu_hours: float | None = Field(None, description="Over `risk.measured_window_s`")
     cost_usd: float | None = Field(None, description="Over `risk.measured_window_s`")
     spec_version: int
+    managed_by: Literal["kubernetes", "api"] = Field(
+        description="`kubernetes`: it follows its GPUAutoscaler; `api`: it was made over REST"
+    )
 
 
 class ObservedSeries(Out):
@@ -282,6 +285,17 @@ class QualityView(Out):
     skill_vs_last_value: float | None = Field(description="1 - CRPS / CRPS of the last value")
     coverage: dict[str, float] = Field(description="Quantile level -> share of outcomes below it")
     pinball: dict[str, float | None]
+    hedge_weight_body: float | None = Field(
+        None,
+        description="Weight of the last value in the forecast's quantiles below 0.95, 0 to 1; "
+        "null: nothing learned yet",
+        examples=[0.06],
+    )
+    hedge_weight_tail: float | None = Field(
+        None,
+        description="The same in its upper tail, which decides; high after a change of level",
+        examples=[0.11],
+    )
 
 
 class LeadTimeView(Out):

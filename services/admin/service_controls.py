@@ -25,6 +25,7 @@ from services.admin.schemas_controls import (
     SchedulesView,
 )
 from services.admin.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.service_workloads import KUBERNETES
 from services.admin.service_write import Answer, Caller, Change, check_etag, perform
 from services.admin.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
@@ -35,7 +36,7 @@ from services.kernel.domain.controls import (
     problem_of,
     with_policy,
 )
-from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.errors import Conflict, InvalidInput, NotFound
 
 Key = tuple[str, str]
 
@@ -127,6 +128,19 @@ def patch_policy(
 
     update = _Update(key, "policy.update", changed, if_match)
     return _change(deps, caller, update, translate.to_policy)
+
+
+def check_policy(deps: AdminDeps, key: Key, patch: PolicyPatch) -> None:
+    """Refuse a change of the policy that could not be made, without making it.
+
+    Raises:
+        NotFound: No such workload.
+        InvalidInput: The whole would be inconsistent.
+    """
+    found = _read(deps, key)
+    given = patch.model_dump(exclude_unset=True)
+    policy = PolicyControl.model_validate(found.controls.policy.model_dump() | given)
+    _check_whole(found.spec, found.controls.model_copy(update={"policy": policy}))
 
 
 def put_schedules(
@@ -269,6 +283,7 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
     def change(one: Change) -> Answer:
         row = repository.load_controlled(one.connection, *update.key, is_locked=True)
         found = find_controlled(row, update.key)
+        _check_followed(row, update.key)
         check_etag(update.if_match, found.etag, "/".join(update.key))
         after = update.changed(found.controls)
         _check_whole(found.spec, after)
@@ -298,3 +313,17 @@ def _check_whole(spec: WorkloadSpec, controls: Controls) -> None:
         place = error.errors()[0]["loc"]
         pointer = "".join(f"/{part}" for part in place)
         raise InvalidInput(problem_of(error), pointer) from error
+
+
+def _check_followed(row: RowMapping | None, key: Key) -> None:
+    """Refuse controls of a workload that no operator lays them over.
+
+    Raises:
+        Conflict: It was made over REST.
+    """
+    if row is not None and row["managed_by"] != KUBERNETES:
+        name = "/".join(key)
+        raise Conflict(
+            f"workload {name} was made over REST and its decisions are advice: there is nothing to "
+            f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{name}"
+        )

@@ -14,7 +14,7 @@ from services.kernel import security
 from services.kernel.clock import Clock
 from services.kernel.db import credentials
 from services.kernel.errors import Forbidden, NotFound
-from services.kernel.security import AuditEntry, KeyVerifier, Principal, Role
+from services.kernel.security import FLEET, AuditEntry, KeyVerifier, Principal, Role
 from services.kernel.security_audit import Anchor
 
 _PUBLIC = tuple(schemas_auth.KeyView.model_fields)
@@ -124,9 +124,27 @@ def revoke_key(deps: KeyDeps, key_id: int, principal: Principal) -> None:
 def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas_auth.KeyView]:
     """The keys that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
-        rows = credentials.load_keys(connection)
-    seen = [row for row in rows if covers(principal, Role.ADMIN, row["namespaces"])]
-    return [schemas_auth.KeyView.model_validate(_public(row)) for row in seen]
+        rows = credentials.load_keys(connection, _administers(principal))
+    return [schemas_auth.KeyView.model_validate(_public(row)) for row in rows]
+
+
+def page_keys(
+    deps: AdminDeps, principal: Principal, limit: int, cursor: str | None
+) -> schemas.Page[schemas_auth.KeyView]:
+    """A page of the keys that `principal` administers, newest first, revoked ones too."""
+    after = decode_cursor(cursor, (int,))[0] if cursor else None
+    with deps.reading() as connection:
+        rows = credentials.load_keys(connection, _administers(principal), after, limit + 1)
+    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    items = [schemas_auth.KeyView.model_validate(_public(row)) for row in rows[:limit]]
+    return schemas.Page[schemas_auth.KeyView](items=items, next_cursor=following)
+
+
+def _administers(principal: Principal) -> list[str] | None:
+    """Namespaces whose keys `principal` administers; None: all keys."""
+    if principal.may(Role.ADMIN, FLEET):
+        return None
+    return [grant.namespace for grant in principal.grants if grant.role.includes(Role.ADMIN)]
 
 
 def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:

@@ -61,6 +61,7 @@ def to_workload(
         gpu_hours=finite(measured["gpu_hours"]) if measured else None,
         cost_usd=finite(measured["cost_usd"]) if measured else None,
         spec_version=row["spec_version"],
+        managed_by=row["managed_by"],
     )
 
 
@@ -326,4 +327,6 @@ def to_quality(row: RowMapping) -> schemas.QualityView:
         skill_vs_last_value=skill,
         coverage={key: round(value, 6) for key, value in (row["coverage"] or {}).items()},
         pinball={key: finite(value) for key, value in (row["pinball"] or {}).items()},
+        hedge_weight_body=finite((row["hedge_weight"] or {}).get("body")),
+        hedge_weight_tail=finite((row["hedge_weight"] or {}).get("tail")),
     )

@@ -28,6 +28,7 @@ from services.kernel import telemetry
 from services.kernel.clock import make_rng
 
 HEDGE = "hedge"
+WEIGHT = "weight"
 States = Mapping[int, Mapping[str, Any]]
 """Workload id to what is stored of it."""
 
@@ -122,7 +123,12 @@ def learned_hedges(
         outcomes.origin_step,
         forecast.quantile_levels,
     )
-    return {w.id: one for w, one in zip(rows, hedge.to_dicts(after), strict=True)}
+    # the weights follow from the rest; they are stored for who only reads and knows no hedge
+    weights = hedge.last_value_weight(after).tolist()
+    return {
+        w.id: one | {WEIGHT: dict(zip(hedge.GROUPS, own, strict=True))}
+        for w, one, own in zip(rows, hedge.to_dicts(after), weights, strict=True)
+    }
 
 
 def with_hedges(

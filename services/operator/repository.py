@@ -32,6 +32,7 @@ class Registration:
 
     Attributes:
         spec_version: Raised at each change of the spec.
+        is_ours: It follows a GPUAutoscaler, and was not made over REST.
     """
 
     id: int
@@ -39,12 +40,16 @@ class Registration:
     name: str
     spec_version: int
     is_active: bool
+    is_ours: bool
 
 
 def load_registrations(connection: Connection) -> list[Registration]:
     """Every workload ever registered, without its spec."""
     rows = connection.execute(
-        text("SELECT id, namespace, name, spec_version, is_active FROM workloads")
+        text(
+            "SELECT id, namespace, name, spec_version, is_active, managed_by = 'kubernetes' "
+            "FROM workloads"
+        )
     )
     return [Registration(*row) for row in rows]
 
@@ -90,6 +95,16 @@ def change_specs(
     ).bindparams(bindparam("spec", type_=JSONB))
     given = [{"id": id_, "spec": s, "step_s": step_s, "now": now} for id_, s in specs.items()]
     connection.execute(statement, given)
+
+
+def adopt(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+    """Take over workloads that were made over REST; from now on they follow their autoscalers."""
+    if not ids:
+        return
+    statement = text(
+        "UPDATE workloads SET managed_by = 'kubernetes', updated_at = :now WHERE id = ANY(:ids)"
+    )
+    connection.execute(statement, {"ids": list(ids), "now": now})
 
 
 def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now: datetime) -> None:

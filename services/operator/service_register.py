@@ -28,6 +28,7 @@ def register(connection: Connection, deps: Deps, view: View, now: datetime) -> d
 
     A new one is inserted, a changed spec is stored, one that is gone becomes inactive (its history
     stays), one that came back becomes active. One that cannot be used keeps its last good spec.
+    What was made over REST is left alone until an autoscaler of its name appears, which takes over.
 
     Returns:
         Workload id of each registered autoscaler.
@@ -40,8 +41,11 @@ def register(connection: Connection, deps: Deps, view: View, now: datetime) -> d
         _insert(connection, deps, fresh, now)
         known = {(r.namespace, r.name): r for r in repository.load_registrations(connection)}
     _update(connection, deps, {key: (known[key], specs[key]) for key in specs.keys() - fresh}, now)
-    gone = [row.id for key, row in known.items() if row.is_active and key not in wanted]
+    ours = {key: row for key, row in known.items() if row.is_ours}
+    taken = [row.id for key, row in known.items() if key in specs and key not in ours]
+    gone = [row.id for key, row in ours.items() if row.is_active and key not in wanted]
     back = [row.id for key, row in known.items() if not row.is_active and key in specs]
+    repository.adopt(connection, taken, now)
     repository.set_active(connection, gone, False, now)
     repository.set_active(connection, back, True, now)
     if fresh or gone or back:

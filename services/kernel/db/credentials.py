@@ -19,9 +19,26 @@ def load_key(connection: Connection, prefix: str) -> RowMapping | None:
     return connection.execute(statement).mappings().first()
 
 
-def load_keys(connection: Connection) -> list[RowMapping]:
-    """All keys, newest first; the hash is for the verifier only."""
-    return list(connection.execute(select(api_keys).order_by(api_keys.c.id.desc())).mappings())
+def load_keys(
+    connection: Connection,
+    within: list[str] | None = None,
+    after: int | None = None,
+    limit: int | None = None,
+) -> list[RowMapping]:
+    """Keys, newest first; the hash is for the verifier only.
+
+    Args:
+        connection: An open transaction.
+        within: Only keys of nothing but these namespaces; None: all keys.
+        after: Only keys older than the one with this id; None: from the newest.
+        limit: At most this many; None: all.
+    """
+    statement = select(api_keys).order_by(api_keys.c.id.desc()).limit(limit)
+    if within is not None:
+        statement = statement.where(api_keys.c.namespaces.contained_by(within))
+    if after is not None:
+        statement = statement.where(api_keys.c.id < after)
+    return list(connection.execute(statement).mappings())
 
 
 def insert_key(connection: Connection, values: dict[str, Any]) -> int:

@@ -68,6 +68,7 @@ workloads = Table(
     Column("spec", JSONB, nullable=False),
     Column("spec_version", Integer, nullable=False, server_default=text("1")),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("managed_by", Text, nullable=False, server_default="kubernetes"),
     _at("created_at"),
     _at("updated_at"),
     UniqueConstraint("namespace", "name"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -135,7 +136,7 @@ def test_a_rotated_key_goes_on_until_its_grace_ends(
     advance(deps, timedelta(minutes=1))
     assert anonymous.get("/v1/whoami", **bearer(old["token"])).status_code == 401
     assert anonymous.get("/v1/whoami", **bearer(new["token"])).status_code == 200
-    listed = {key["id"]: key for key in admin.get("/v1/keys").json()}
+    listed = {key["id"]: key for key in admin.get("/v1/keys").json()["items"]}
     assert listed[old["id"]]["replaced_by"] == new["id"]
     actions = [entry["action"] for entry in admin.get("/v1/audit").json()["items"]]
     assert actions == ["key.create", "key.rotate", "key.create"]
@@ -163,9 +164,9 @@ def test_an_admin_of_a_namespace_administers_its_keys_only(
         assert refused.status_code == 403, namespaces
     made = anonymous.post("/v1/keys", json=body | {"namespaces": ["team-b"]}, **scoped)
     assert made.status_code == 201
-    seen = anonymous.get("/v1/keys", **scoped).json()
+    seen = anonymous.get("/v1/keys", **scoped).json()["items"]
     assert [key["namespaces"] for key in seen] == [["team-b"], ["team-a", "team-b"]]
-    every = admin.get("/v1/keys").json()
+    every = admin.get("/v1/keys").json()["items"]
     foreign = next(key["id"] for key in every if key["namespaces"] is None)
     assert anonymous.delete(f"/v1/keys/{foreign}", **scoped).status_code == 404
     assert anonymous.post(f"/v1/keys/{foreign}/rotate", json={}, **scoped).status_code == 404
@@ -177,6 +178,22 @@ def test_an_admin_of_a_namespace_administers_its_keys_only(
         {"namespace": "team-b", "role": "admin"},
     ]
     assert who["name"] == "team a"
+
+
+def test_keys_come_in_pages(admin: AppClient) -> None:
+    for i in range(5):
+        assert admin.post("/v1/keys", json={"name": f"k{i}", "role": "viewer"}).status_code == 201
+    whole = [key["id"] for key in admin.get("/v1/keys").json()["items"]]
+    assert whole == sorted(whole, reverse=True)
+    found: list[int] = []
+    page: dict[str, Any] = {"next_cursor": None}
+    while not found or page["next_cursor"]:
+        cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+        page = admin.get("/v1/keys", params={"limit": 2, **cursor}).json()
+        assert len(page["items"]) <= 2
+        found += [key["id"] for key in page["items"]]
+    assert found == whole
+    assert admin.get("/v1/keys", params={"cursor": "nonsense"}).json()["code"] == "invalid_input"
 
 
 BAD_KEYS = [
@@ -197,4 +214,4 @@ def test_a_key_that_makes_no_sense_is_refused(admin: AppClient) -> None:
         answer = admin.post("/v1/keys", json=body)
         assert answer.status_code == 422, body
         assert field in answer.json()["detail"]
-    assert len(admin.get("/v1/keys").json()) == 4
+    assert len(admin.get("/v1/keys").json()["items"]) == 4

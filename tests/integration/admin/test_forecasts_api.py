@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Engine, text
 
@@ -91,6 +92,25 @@ def test_many_scores_are_averaged_over_a_sample(
     (sample,) = viewer.get(path).json()
     assert (whole["n_forecasts"], sample["n_forecasts"]) == (48, 10)
     assert sample["coverage"] == whole["coverage"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_quality_says_how_much_the_last_value_weighs(viewer: AppClient, database: Engine) -> None:
+    path = PATH.replace("forecasts", "quality")
+    (before,) = viewer.get(path).json()
+    assert (before["hedge_weight_body"], before["hedge_weight_tail"]) == (None, None)
+    state = {"hedge": {"weight": {"body": 0.0612345678, "tail": 0.25}}}
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO calibration_states (workload_id, model_version, state, updated_at) "
+                "SELECT id, :version, :state, now() FROM workloads WHERE name = 'llama-70b-chat'"
+            ),
+            {"version": before["model_version"], "state": orjson.dumps(state).decode()},
+        )
+    (after,) = viewer.get(path).json()
+    assert (after["hedge_weight_body"], after["hedge_weight_tail"]) == (0.06123457, 0.25)
+    assert after["coverage"] == before["coverage"]
 
 
 @pytest.mark.usefixtures("seeded")

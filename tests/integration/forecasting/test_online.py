@@ -69,6 +69,8 @@ def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) ->
     stride = HedgeConfig().stride
     newest = int((START + (N_STEPS - 13) * STEP).timestamp()) // STEP_S
     assert row.state[HEDGE]["learned_step"] == newest - newest % stride
+    assert row.state[HEDGE]["weight"].keys() == {"body", "tail"}
+    assert 0 < row.state[HEDGE]["weight"]["tail"] < 1
     assert row.state["n_seen"] > 0
     hedged = _newest(app)
     assert _weight() > 0.3

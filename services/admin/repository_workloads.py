@@ -1,0 +1,64 @@
+"""SQL of workloads that are made over REST."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+_ROW = "id, namespace, name, managed_by, is_active, step_s, spec, spec_version"
+
+
+def load_managed(
+    connection: Connection, namespace: str, name: str, *, is_locked: bool = False
+) -> RowMapping | None:
+    """A workload's spec and who sets it; locked against other writers of it when asked."""
+    statement = f"SELECT {_ROW} FROM workloads WHERE namespace = :namespace AND name = :name"  # noqa: S608
+    if is_locked:
+        statement += " FOR UPDATE"
+    values = {"namespace": namespace, "name": name}
+    return connection.execute(text(statement), values).mappings().first()
+
+
+def insert_workload(
+    connection: Connection, values: Mapping[str, Any], shard_size: int
+) -> RowMapping | None:
+    """Store a workload and return it; None: there is one of this name.
+
+    Args:
+        connection: An open transaction.
+        values: namespace, name, step_s, spec, now.
+        shard_size: Workloads per shard; the shard follows from the id and never changes.
+    """
+    statement = text(
+        "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, managed_by, created_at, "  # noqa: S608
+        "updated_at) SELECT id, :namespace, :name, (id - 1) / :shard_size, :step_s, :spec, 'api', "
+        ":now, :now FROM (SELECT nextval(pg_get_serial_sequence('workloads', 'id'))::int AS id) n "
+        f"ON CONFLICT (namespace, name) DO NOTHING RETURNING {_ROW}"
+    ).bindparams(bindparam("spec", type_=JSONB))
+    found = connection.execute(statement, {**values, "shard_size": shard_size})
+    return found.mappings().first()
+
+
+def replace_spec(
+    connection: Connection, workload_id: int, spec: Mapping[str, Any], step_s: int, now: datetime
+) -> RowMapping:
+    """Store another spec and return the workload; it is active, and set over REST, from now on."""
+    statement = text(
+        "UPDATE workloads SET spec = :spec, spec_version = spec_version + 1, is_active = true, "  # noqa: S608
+        f"managed_by = 'api', step_s = :step_s, updated_at = :now WHERE id = :id RETURNING {_ROW}"
+    ).bindparams(bindparam("spec", type_=JSONB))
+    values = {"id": workload_id, "spec": spec, "step_s": step_s, "now": now}
+    return connection.execute(statement, values).mappings().one()
+
+
+def set_inactive(connection: Connection, workload_id: int, now: datetime) -> None:
+    """Nothing more is forecast or decided for it; its history stays."""
+    statement = text(
+        "UPDATE workloads SET is_active = false, spec_version = spec_version + 1, "
+        "updated_at = :now WHERE id = :id"
+    )
+    connection.execute(statement, {"id": workload_id, "now": now})
