@@ -32,7 +32,10 @@ SECTIONS = (
     ("/frontier", "Frontier", ()),
     ("/models", "Models", ()),
     ("/limits", "Budgets", ()),
+    ("/freezes", "Freezes", ()),
 )
+KEYS = ("/keys", "Keys", ())
+"""Shown to those only who administer some."""
 AUDIT = ("/audit", "Audit", ())
 """Shown to those only who may read it."""
 
@@ -45,6 +48,13 @@ NOTICES = {
     "shadowed": "Taken out of service. The best simple forecasters answer.",
     "rolled-back": "Rolled back. The model before answers from the next forecast on.",
     "training": "Training is queued.",
+    "policy": "Saved. The operator takes it over within seconds.",
+    "schedule": "Saved. The operator takes it over within seconds.",
+    "unscheduled": "Removed. The operator takes it over within seconds.",
+    "own-schedules": "The GPUAutoscaler's own schedules hold again from the next pass on.",
+    "frozen": "Frozen. The operator takes it over within seconds.",
+    "lifted": "Ended. The operator takes it over within seconds.",
+    "revoked": "Revoked. Its sessions have ended; other processes forget it within a minute.",
     "logged-out": "You are logged out.",
     "cancelled": "A cancellation was asked for; what runs ends at its next stage.",
 }
@@ -109,6 +119,7 @@ class RequirePage(Need):
 Visitor = Annotated[Principal, Depends(RequirePage(Role.VIEWER, Scope.OWN))]
 OwnOperator = Annotated[Principal, Depends(RequirePage(Role.OPERATOR, Scope.OWN))]
 OwnApprover = Annotated[Principal, Depends(RequirePage(Role.APPROVER, Scope.OWN))]
+OwnAdmin = Annotated[Principal, Depends(RequirePage(Role.ADMIN, Scope.OWN))]
 FleetOperator = Annotated[Principal, Depends(RequirePage(Role.OPERATOR, Scope.FLEET))]
 FleetAdmin = Annotated[Principal, Depends(RequirePage(Role.ADMIN, Scope.FLEET))]
 PageCursor = Annotated[str | None, Query(max_length=500)]
@@ -185,7 +196,11 @@ def sections_of(principal: Principal | None, path: str) -> list[tuple[str, str, 
     """The main navigation: address, name, and whether the page belongs there."""
     if principal is None:
         return []
-    known = [*SECTIONS, *([AUDIT] if principal.may(Role.ADMIN, FLEET) else [])]
+    known = [
+        *SECTIONS,
+        *([KEYS] if principal.may_somewhere(Role.ADMIN) else []),
+        *([AUDIT] if principal.may(Role.ADMIN, FLEET) else []),
+    ]
     return [
         (address, name, path == address or path.startswith(below) if below else path == address)
         for address, name, below in known

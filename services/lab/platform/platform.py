@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from services.kernel.db.migrations import migrate
@@ -111,8 +112,9 @@ def platform_servers(
 def process_env(settings: Settings) -> dict[str, str]:
     """The settings as environment variables for child processes."""
     shown = settings.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    if settings.push_token is not None:
-        shown["push_token"] = settings.push_token.get_secret_value()
+    for name, value in settings:
+        if isinstance(value, SecretStr):
+            shown[name] = value.get_secret_value()
     env = {f"HARMONY_{name.upper()}": str(value) for name, value in shown.items()}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**threads, "PYTHONUNBUFFERED": "1", **env}

@@ -23,6 +23,9 @@ PAGES = [
     "/frontier",
     "/models",
     "/limits",
+    "/workloads/llm-prod/llama-70b-chat/policy",
+    "/workloads/llm-prod/llama-70b-chat/schedules",
+    "/freezes",
 ]
 
 
