@@ -49,6 +49,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: _problem("No valid credential"),
     403: _problem("The credential does not allow this, or not there"),
     404: _problem("The named object does not exist"),
+    408: _problem("The body did not arrive in time"),
     409: _problem("The object's state does not allow this"),
     413: _problem("The body is over the limit"),
     422: _problem("A field cannot be used; `errors` names it"),

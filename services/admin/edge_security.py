@@ -41,6 +41,7 @@ SECURITY_HEADERS = {
 HSTS = "max-age=31536000; includeSubDomains"
 _NEVER_BUSY = frozenset({"/healthz", "/readyz", "/metrics", "/v1/events"})
 """Probes must get through, and streams are counted by themselves."""
+_ENDLESS = frozenset({"/v1/events"})
 _READ_BY_PAGES = ["ETag", "Location", "Retry-After"]
 
 
@@ -68,8 +69,30 @@ def install(app: FastAPI, deps: AdminDeps) -> None:
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
             expose_headers=_READ_BY_PAGES,
         )
+    app.add_middleware(Heads)
     app.add_middleware(AddHeaders)
     app.add_middleware(TrustedProxies, trusted=trusted)
+
+
+class Heads:
+    """Answers HEAD as GET without the body, as every resource should (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not is_head or scope["path"] in _ENDLESS:
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
 
 
 class Busy:

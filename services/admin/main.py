@@ -16,6 +16,7 @@ from services.kernel.clock import SystemClock, make_clock
 from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.http_protocol import ProblemProtocol
 from services.kernel.security import KeyVerifier, ensure_first_key
 from services.kernel.security_bind import check_bind
 from services.kernel.security_limits import Limiter
@@ -97,6 +98,7 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
     # proxies are trusted where HARMONY_TRUSTED_PROXIES says so, not where uvicorn would
     config = uvicorn.Config(
         make_app(deps),
+        http=ProblemProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

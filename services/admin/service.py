@@ -121,10 +121,12 @@ def _parse(value: object, kind: type) -> object:
         if at.tzinfo is None:
             raise ValueError("naive time")
         return at
-    if not isinstance(value, kind):
+    if type(value) is not kind:  # a bool is an int, and none of ours
         raise TypeError(f"{value!r} is no {kind.__name__}")
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("no id of ours")
+    if isinstance(value, str) and "\x00" in value:
+        raise ValueError("no name of ours")
     return value
 
 

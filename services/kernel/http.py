@@ -214,6 +214,12 @@ def _install_errors(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> Response:
         return from_http_error(error)
 
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> Response:
+        # the server logs the exception: it is raised again once this is sent
+        said = "a fault of Harmony's own; the service's log says which"
+        return problem(500, "internal_error", said)
+
     @app.exception_handler(OperationalError)
     async def on_database(request: Request, error: OperationalError) -> Response:
         structlog.get_logger().error("database_unreachable", error=str(error.orig))

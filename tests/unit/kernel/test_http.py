@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI, Request
 from starlette.types import Message
+from uvicorn.server import ServerState
 
 from services.kernel import http, telemetry
+from services.kernel.http_protocol import ProblemProtocol, unreadable
 
 
 def make_app() -> FastAPI:
@@ -56,6 +60,54 @@ def test_errors_of_the_framework_are_problems_too(method: str, path: str, code: 
     answer = ask(make_app(), method, path)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == code
+
+
+def test_a_fault_of_ours_is_a_problem_and_says_nothing_of_itself() -> None:
+    app = make_app()
+
+    @app.get("/fault")
+    def fault() -> None:
+        raise ZeroDivisionError("of a secret")
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/fault")
+
+    answer = asyncio.run(send())
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def test_bytes_that_are_no_request_are_answered_with_a_problem() -> None:
+    head, _, body = unreadable().partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 400 Bad Request"
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    assert headers["content-type"] == "application/problem+json"
+    assert (headers["connection"], headers["content-length"]) == ("close", str(len(body)))
+    assert json.loads(body)["code"] == "bad_request"
+
+
+def test_the_server_answers_junk_so() -> None:
+    async def serve() -> bytes:
+        config = uvicorn.Config(make_app(), http=ProblemProtocol, lifespan="off", log_config=None)
+        config.load()
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: ProblemProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        )
+        async with server:
+            host, port = server.sockets[0].getsockname()
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"no request at all\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+        return answer
+
+    assert asyncio.run(serve()) == unreadable()
 
 
 def test_a_body_that_never_ends_is_given_up() -> None:
