@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import orjson
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.admin import repository_classes as repository
 from services.admin.schemas import Page
@@ -22,10 +24,12 @@ from services.admin.translate_controls import to_sla_class
 from services.kernel.domain import SlaSpec
 from services.kernel.domain.workload import CLASS_PRIORITIES, DEFAULT_PRIORITY
 from services.kernel.errors import NotFound
+from services.kernel.telemetry import get_logger
 
 REMEMBERED_S = 30.0
 _MOST = 64
-_remembered: OrderedDict[str, Page[SlaClassView]] = OrderedDict()
+_remembered: OrderedDict[str, tuple[int, Page[SlaClassView]]] = OrderedDict()
+_refreshing: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -35,21 +39,44 @@ def list_classes(
     """SLA classes that some active workload carries, by name.
 
     A day's outcomes of the whole fleet are summed up; as a step's worth of them arrives at a
-    time, an answer is given again for half a minute.
+    time, an answer is given again for half a minute, and once more while a newer one is made
+    beside the requests.
     """
     slot = int(deps.clock.now().timestamp() // REMEMBERED_S)
     visible = filters.get("namespaces")
     asked = filters | {"namespaces": None if visible is None else sorted(visible)}
-    key = orjson.dumps([str(deps.engine.url), slot, asked, limit, cursor]).decode()
+    key = orjson.dumps([str(deps.engine.url), asked, limit, cursor]).decode()
+
+    def load() -> Page[SlaClassView]:
+        return _remember(key, slot, _load_classes(deps, filters, limit, cursor))
+
     with _lock:
-        known = _remembered.get(key)
-    if known is None:
-        known = _load_classes(deps, filters, limit, cursor)
+        made_in, known = _remembered.get(key, (None, None))
+        is_due = made_in == slot - 1 and key not in _refreshing
+        if is_due:
+            _refreshing.add(key)
+    if is_due:
+        threading.Thread(target=_refresh, args=(key, load), daemon=True).start()
+    is_fresh = made_in is not None and 0 <= slot - made_in <= 1
+    return known if known is not None and is_fresh else load()
+
+
+def _remember(key: str, slot: int, page: Page[SlaClassView]) -> Page[SlaClassView]:
+    with _lock:
+        _remembered[key] = slot, page
+        while len(_remembered) > _MOST:
+            _remembered.popitem(last=False)
+    return page
+
+
+def _refresh(key: str, load: Callable[[], object]) -> None:
+    try:
+        load()
+    except SQLAlchemyError as error:  # the next request that finds nothing fresh meets it itself
+        get_logger(__name__).warning("classes_not_refreshed", error=str(error)[:200])
+    finally:
         with _lock:
-            _remembered[key] = known
-            while len(_remembered) > _MOST:
-                _remembered.popitem(last=False)
-    return known
+            _refreshing.discard(key)
 
 
 def _load_classes(
