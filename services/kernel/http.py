@@ -147,21 +147,31 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        is_begun = False
+
+        def count(status: int) -> None:
+            nonlocal is_begun
+            is_begun = True
+            route = getattr(scope.get("route"), "path", "unmatched")
+            telemetry.http_requests_total.labels(self._name, route, str(status)).inc()
+            elapsed_s = time.perf_counter() - started
+            telemetry.http_request_duration_seconds.labels(self._name, route).observe(elapsed_s)
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "unmatched")
-                status = str(message["status"])
-                telemetry.http_requests_total.labels(self._name, route, status).inc()
-                elapsed_s = time.perf_counter() - started
-                telemetry.http_request_duration_seconds.labels(self._name, route).observe(elapsed_s)
+                count(message["status"])
             await send(message)
 
         if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
             said = "the URL holds a NUL character; leave it out"
             await problem(422, "invalid_input", said)(scope, receive, observed)
-        else:
+            return
+        try:
             await self._app(scope, receive, observed)
+        except Exception:  # whatever it is: counted, and raised again
+            if not is_begun:
+                count(500)
+            raise
 
 
 def install(app: FastAPI, name: str, max_body_bytes: int) -> None:

@@ -74,10 +74,13 @@ def test_a_fault_of_ours_is_a_problem_and_says_nothing_of_itself() -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.get("/fault")
 
+    counter = telemetry.http_requests_total.labels("test", "/fault", "500")
+    before = counter._value.get()
     answer = asyncio.run(send())
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
+    assert counter._value.get() == before + 1
 
 
 def test_bytes_that_are_no_request_are_answered_with_a_problem() -> None:
