@@ -92,9 +92,8 @@ def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: st
     units = counts @ ratio
     served = np.floor(units + SLACK).astype(np.int64)
     change = counts - np.array(request.variants.current, dtype=np.int64)
-    moves = request.start_ratio * np.maximum(change, 0) + request.stop_ratio * np.maximum(
-        -change, 0
-    )
+    start_ratio = request.start_ratio + np.array(request.wait_ratio or [0.0] * len(states))
+    moves = start_ratio * np.maximum(change, 0) + request.stop_ratio * np.maximum(-change, 0)
     reach = min(int(served.max()), request.wanted)
     level = np.clip(served, request.low, request.wanted)
     bought = counts @ usd

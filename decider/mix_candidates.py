@@ -34,6 +34,8 @@ class MixRequest:
         loss_usd_per_hour: (wanted - low + 1,) loss at low..wanted; it never rises.
         start_ratio: Price of a start, in hours of the replica that is started.
         stop_ratio: The same of a stop.
+        wait_ratio: By variant, what a start costs beyond that, in the same unit: the time for which
+            it is paid and does not serve while a start of the fastest variant would; empty: none.
         may_rise: Variants may be given more replicas.
         may_fall: Variants may be given fewer.
         is_fixed: Nothing may change.
@@ -49,6 +51,7 @@ class MixRequest:
     loss_usd_per_hour: FloatArray
     start_ratio: float = 0.0
     stop_ratio: float = 0.0
+    wait_ratio: tuple[float, ...] = ()
     may_rise: bool = True
     may_fall: bool = True
     is_fixed: bool = False
@@ -64,6 +67,8 @@ class MixRequest:
         n = self.wanted - self.low + 1
         shape = self.loss_usd_per_hour.shape
         require(shape == (n,), f"loss_usd_per_hour has shape {shape}, must be ({n},)")
+        size, wanted = len(self.wait_ratio), len(self.variants.states)
+        require(size in (0, wanted), f"wait_ratio has {size} entries, must have {wanted} or none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,10 @@ def _words(
     ]
     unit = ", ".join(f"{v.name} {v.unit_usd_per_hour:.2f}" for v in variants.states)
     said.append(f"USD/h per reference replica: {unit}")
+    leads = [v.lead_s for v in variants.states]
+    if None not in leads and len(set(leads)) > 1:
+        waits = ", ".join(f"{v.name} {v.lead_s:.0f} s" for v in variants.states)
+        said.append(f"a start is ready after {waits}")
     if mix.verdict is not None:
         said.append(mix.verdict.budget)
     if limit:

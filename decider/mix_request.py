@@ -12,7 +12,7 @@ from decider.guards import GuardInput, rate_edge
 from decider.mix_candidates import MixRequest
 from decider.reasons import Draft
 from decider.types import WorkloadInput
-from decider.variant_types import whole
+from decider.variant_types import VariantSet, whole
 
 
 def mix_request(shard: Sharing, row: int, now_s: float) -> MixRequest:
@@ -43,12 +43,23 @@ def mix_request(shard: Sharing, row: int, now_s: float) -> MixRequest:
         # A move is paid once, a mix runs on: over the horizon a start costs this much per hour.
         start_ratio=program.start_cost / horizon,
         stop_ratio=program.stop_cost / horizon,
+        wait_ratio=_waits(workload.variants, horizon * shard.request.step_s),
         may_rise=_may_rise(workload),
         may_fall=_may_fall(workload),
         is_fixed=_is_fixed(workload, draft),
         most_started=started,
         most_stopped=stopped,
         closed_types=frozenset(t for t, gpus in shard.request.gpu_budgets.items() if gpus is None),
+    )
+
+
+def _waits(variants: VariantSet, horizon_s: float) -> tuple[float, ...]:
+    """By variant: for how much of the horizon it starts later than the fastest one would."""
+    leads = [v.lead_s for v in variants.states if v.lead_s is not None]
+    if not leads:
+        return ()
+    return tuple(
+        0.0 if v.lead_s is None else (v.lead_s - min(leads)) / horizon_s for v in variants.states
     )
 
 

@@ -38,6 +38,8 @@ class VariantState:
         schedulable_gpus: Free GPUs that it could use; None: unknown.
         held: Why its count cannot be changed (its target is missing, somebody else scales it);
             empty where it can.
+        lead_s: Median time in seconds from asking for a replica to its being ready; None: it is
+            taken to be that of the others.
     """
 
     name: str
@@ -51,6 +53,7 @@ class VariantState:
     pending: int = 0
     schedulable_gpus: int | None = None
     held: str = ""
+    lead_s: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible variants."""
@@ -64,6 +67,9 @@ class VariantState:
             f"{where}: least={self.least}, most={self.most}: 0 <= least <= most",
         )
         _require(self.spec >= 0, f"{where}: spec={self.spec} must be >= 0")
+        lead = self.lead_s
+        is_lead = lead is None or 0 < lead < math.inf
+        _require(is_lead, f"{where}: lead_s={lead} must be > 0, finite")
 
     @property
     def usd_per_hour(self) -> float:

@@ -11,15 +11,11 @@ from sqlalchemy import RowMapping
 
 from decider import History, ReplicaState, RiskState, ShardRequest, WorkloadInput
 from decider.capacity import capacity_draws
-from decider.lead_time import LeadTimeBelief, predictive_draws, update_belief
 from decider.types import FloatArray
-from services.decision import translate
-from services.decision.variants import VariantInput, variant_input
+from services.decision import lead_times, translate
+from services.decision.lead_times import N_DRAWS
+from services.decision.variants import VariantInput, variant_input, with_lead_times
 from services.kernel.domain import WorkloadSpec
-
-N_DRAWS = 64
-PRIOR_STARTS = 20.0
-"""Starts that a stated or fitted lead time counts for against those of the last hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +79,7 @@ class Prepared:
 
 def scopes_of(members: Sequence[Member]) -> list[str]:
     """Posterior scopes that the members may use, their own and their GPU types'."""
-    own = [f"workload:{m.id}" for m in members]
-    return own + sorted({f"gpu_type:{m.spec.gpu_type}" for m in members})
+    return sorted({scope for m in members for scope in lead_times.scopes(m.id, m.spec)})
 
 
 def group_rows(rows: Sequence[RowMapping]) -> dict[int, list[RowMapping]]:
@@ -107,15 +102,16 @@ def prepare(
     prepared = []
     for (step_s, _, _), group in groups.items():
         chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
+        mixes = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
         inputs = tuple(
-            workload_input(member, forecast, rows, now)
-            for member, (forecast, _) in zip(chosen, group, strict=True)
+            workload_input((member, mix), forecast, rows, now)
+            for member, mix, (forecast, _) in zip(chosen, mixes, group, strict=True)
         )
         request = ShardRequest(
             inputs,
             np.stack([paths.paths for _, paths in group]),
             np.stack([capacity_of(m, rows) for m in chosen]),
-            np.stack([lead_time_of(m, rows, now) for m in chosen]),
+            np.stack([lead_time_of(m, rows, now, x) for m, x in zip(chosen, mixes, strict=True)]),
             float(step_s),
         )
         scales = tuple(paths.scale for _, paths in group)
@@ -155,38 +151,23 @@ def learned_capacity(member: Member, rows: ShardRows) -> FloatArray | None:
     return None
 
 
-def lead_time_of(member: Member, rows: ShardRows, now: datetime) -> FloatArray:
-    """(P,) lead time draws: the fitted or stated belief, updated with the last hours' starts.
+def lead_time_of(
+    member: Member, rows: ShardRows, now: datetime, variants: VariantInput | None = None
+) -> FloatArray:
+    """(P,) lead time draws that the total is planned with.
 
-    Starts that are still on their way count as right-censored at their present age.
+    With variants it is the slowest one's of those that may be given replicas or have some on their
+    way: which of them a start will be of is not known yet, and too few in time cost most.
     """
-    spec = member.spec
-    fitted = rows.lead_time_s.get(f"workload:{member.id}")
-    if fitted is None:
-        fitted = rows.lead_time_s.get(f"gpu_type:{spec.gpu_type}")
-    if fitted is None:
-        stated = spec.lead_time
-        belief = LeadTimeBelief.from_median(stated.median_s, stated.sigma, PRIOR_STARTS)
-    else:
-        logs = np.log(np.maximum(fitted, 1e-3))
-        belief = LeadTimeBelief(float(logs.mean()), float(logs.std()), PRIOR_STARTS, PRIOR_STARTS)
-    durations, ages = durations_of(rows.starts.get(member.id, ()), now)
-    return predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
+    known = _known(member, rows, now)
+    if not member.spec.variants:
+        return lead_times.of_workload(member.id, member.spec, known)
+    leads = lead_times.of_variants(member.id, member.spec, known)
+    return lead_times.slowest(leads, () if variants is None else variants.moving)
 
 
-def durations_of(starts: Sequence[RowMapping], now: datetime) -> tuple[FloatArray, FloatArray]:
-    """Lead times of finished starts and ages of those on their way, in seconds.
-
-    A pod that went away before it was ready is censored at the time it went.
-    """
-    durations, ages = [], []
-    for start in starts:
-        if start["ready_at"] is not None:
-            durations.append((start["ready_at"] - start["requested_at"]).total_seconds())
-        else:
-            ages.append(((start["gone_at"] or now) - start["requested_at"]).total_seconds())
-    kept_durations = np.array([d for d in durations if d > 0], dtype=float)
-    return kept_durations, np.array([a for a in ages if a > 0], dtype=float)
+def _known(member: Member, rows: ShardRows, now: datetime) -> lead_times.Known:
+    return lead_times.Known(rows.lead_time_s, rows.starts.get(member.id, ()), now)
 
 
 def _resized(draws: FloatArray) -> FloatArray:
@@ -196,11 +177,14 @@ def _resized(draws: FloatArray) -> FloatArray:
 
 
 def workload_input(
-    member: Member, forecast: RowMapping, rows: ShardRows, now: datetime
+    given: tuple[Member, VariantInput | None],
+    forecast: RowMapping,
+    rows: ShardRows,
+    now: datetime,
 ) -> WorkloadInput:
-    """Everything about one workload but its large arrays."""
+    """Everything about one workload, with what is known of its variants, but its large arrays."""
+    member, mix = given
     state, measured = replicas_of(member, rows, now)
-    mix = _variants_of(member, rows, now) if member.spec.variants else None
     if mix is not None:
         state, measured = mix.replicas, mix.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
@@ -223,10 +207,12 @@ def workload_input(
     )
 
 
-def _variants_of(member: Member, rows: ShardRows, now: datetime) -> VariantInput:
+def variants_of(member: Member, rows: ShardRows, now: datetime) -> VariantInput:
+    """What is known of the variants of a workload that has some."""
     states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
     newest, last = (found[-1] if found else None for found in (states, earlier))
-    return variant_input(member.spec, newest, last, now)
+    leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
+    return with_lead_times(variant_input(member.spec, newest, last, now), leads)
 
 
 def replicas_of(member: Member, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:

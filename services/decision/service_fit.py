@@ -17,7 +17,8 @@ from decider.model import StartData
 from decider.posterior import Diagnostics, SamplerConfig, fit_lead_time
 from decider.types import FloatArray
 from services.decision import repository, translate
-from services.decision.inputs import durations_of, group_rows
+from services.decision.inputs import group_rows
+from services.decision.lead_times import durations_of, own_scope, type_scope
 from services.decision.service import Deps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
@@ -40,10 +41,15 @@ class FitReport:
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """Starts in the model's form, with the names of its indices."""
+    """Starts in the model's form, with the names of its indices.
+
+    Attributes:
+        scopes: Of each owner, where its lead time is stored: replicas of one workload on several
+            GPU types are several owners.
+    """
 
     data: StartData
-    workload_ids: tuple[int, ...]
+    scopes: tuple[tuple[str, ...], ...]
     gpu_types: tuple[str, ...]
 
 
@@ -52,25 +58,37 @@ def collect_starts(rows: Sequence[RowMapping], now: datetime) -> Starts | None:
     seconds: list[FloatArray] = []
     censored: list[FloatArray] = []
     owners: list[FloatArray] = []
-    ids: list[int] = []
+    scopes: list[tuple[str, ...]] = []
     types: list[str] = []
     for workload_id, starts in group_rows(rows).items():
-        newest = starts[-MAX_STARTS_PER_WORKLOAD:]
-        durations, ages = durations_of(newest, now)
-        if durations.size + ages.size == 0:
-            continue
-        seconds += [durations, ages]
-        censored += [np.zeros(durations.size), np.ones(ages.size)]
-        owners.append(np.full(durations.size + ages.size, len(ids)))
-        ids.append(workload_id)
-        types.append(str(newest[-1]["gpu_type"]))
+        for gpu_type, own_scopes in _owners_of(workload_id, starts).items():
+            own = [start for start in starts if start["gpu_type"] == gpu_type]
+            durations, ages = durations_of(own[-MAX_STARTS_PER_WORKLOAD:], now)
+            if durations.size + ages.size == 0:
+                continue
+            seconds += [durations, ages]
+            censored += [np.zeros(durations.size), np.ones(ages.size)]
+            owners.append(np.full(durations.size + ages.size, len(scopes)))
+            scopes.append(own_scopes)
+            types.append(gpu_type)
     flags = np.concatenate(censored).astype(bool) if censored else np.zeros(0, dtype=bool)
     if int((~flags).sum()) < MIN_FINISHED:
         return None
     names = tuple(sorted(set(types)))
     index = np.array([names.index(name) for name in types], dtype=np.int64)
     data = StartData(np.concatenate(seconds), flags, np.concatenate(owners).astype(np.int64), index)
-    return Starts(data, tuple(ids), names)
+    return Starts(data, tuple(scopes), names)
+
+
+def _owners_of(workload_id: int, starts: Sequence[RowMapping]) -> dict[str, tuple[str, ...]]:
+    """Scopes by GPU type; the newest type's is the workload's own too."""
+    types = dict.fromkeys(str(start["gpu_type"]) for start in starts)
+    own, newest = own_scope(workload_id), str(starts[-1]["gpu_type"])
+    if len(types) == 1:
+        return {newest: (own,)}
+    return {
+        name: (own_scope(workload_id, name), *((own,) if name == newest else ())) for name in types
+    }
 
 
 def fit_lead_times(deps: Deps, sampler: SamplerConfig | None = None) -> FitReport:
@@ -86,11 +104,11 @@ def fit_lead_times(deps: Deps, sampler: SamplerConfig | None = None) -> FitRepor
     fault = posterior.diagnostics.fault()
     rng = make_rng(deps.settings.seed, "lead_time_draws", now.isoformat())
     draws: dict[str, FloatArray] = {}
-    for row, workload_id in enumerate(starts.workload_ids):
+    for row, scopes in enumerate(starts.scopes):
         kind = int(starts.data.gpu_type[row])
-        draws[f"workload:{workload_id}"] = posterior.predictive(row, kind, rng)
+        draws |= dict.fromkeys(scopes, posterior.predictive(row, kind, rng))
     for kind, name in enumerate(starts.gpu_types):
-        draws[f"gpu_type:{name}"] = posterior.predictive_new(kind, rng)
+        draws[type_scope(name)] = posterior.predictive_new(kind, rng)
     n = int(starts.data.seconds.size)
     stamp = Stamp(posterior.diagnostics, n, now)
     with unit_of_work(deps.engine) as work:

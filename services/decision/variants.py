@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import RowMapping
 
 from decider import Decision, ReplicaState, VariantSet, VariantState
+from decider.types import FloatArray
 from decider.variant_types import whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import unit_ages
@@ -30,11 +32,13 @@ class VariantInput:
         variants: Its variants.
         replicas: Their totals in reference replicas.
         is_measured: The replicas were seen; where they were not, nothing is changed.
+        moving: Variants that may be given replicas, or have some on their way.
     """
 
     variants: VariantSet
     replicas: ReplicaState
     is_measured: bool
+    moving: tuple[str, ...] = ()
 
 
 def variant_input(
@@ -63,7 +67,23 @@ def variant_input(
         return VariantInput(variants, ReplicaState(total, total), False)
     variants = VariantSet(tuple(to_state(spec, v, seen.get(v.name)) for v in spec.variants))
     age_s = max(0.0, (now - state["observed_at"]).total_seconds())
-    return VariantInput(variants, _totals(variants, seen, age_s), True)
+    moving = tuple(v.name for v in variants.states if _is_moving(v, seen.get(v.name) or {}))
+    return VariantInput(variants, _totals(variants, seen, age_s), True, moving)
+
+
+def _is_moving(variant: VariantState, seen: Mapping[str, Any]) -> bool:
+    free = variant.schedulable_gpus
+    has_room = free is None or free >= variant.gpus_per_replica
+    may_rise = not variant.held and variant.spec < variant.most and has_room
+    return may_rise or bool(seen.get("start_ages_s"))
+
+
+def with_lead_times(given: VariantInput, leads: Mapping[str, FloatArray]) -> VariantInput:
+    """The variants with the median of their own lead times."""
+    states = tuple(
+        replace(v, lead_s=float(f"{np.median(leads[v.name]):.6g}")) for v in given.variants.states
+    )
+    return replace(given, variants=replace(given.variants, states=states))
 
 
 def to_state(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -59,6 +60,22 @@ def observe(engine: Engine, workload: int, at: Any, **variants: dict[str, Any]) 
         copy_rows(connection, CopyTarget(schema.replica_states, columns, "error"), [row])
 
 
+def add_starts(engine: Engine, workload: int, **seconds: float) -> None:
+    """Forty starts on each GPU type, that took so long."""
+    requested = NOW - timedelta(hours=1)
+    rows = [
+        {
+            "pod_uid": f"{gpu_type}-{i}", "workload_id": workload, "gpu_type": gpu_type,
+            "requested_at": requested, "ready_at": requested + timedelta(seconds=lead_s),
+            "observed_at": NOW,
+        }
+        for gpu_type, lead_s in seconds.items()
+        for i in range(40)
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(schema.pod_starts.insert(), rows)
+
+
 def variants_of(row: Any) -> dict[str, int]:
     return {v["name"]: v["desired"] for v in row["variants"]}
 
@@ -93,6 +110,33 @@ def test_counts_are_decided_stored_explained_and_replayed(
     report = service.replay(deps, row["id"])
     assert report.is_identical
     assert report.record["mix"] == mix
+
+
+def test_replicas_that_start_late_are_chosen_less_and_the_choice_is_replayed(
+    deps: Deps, database: Engine
+) -> None:
+    """An L4 costs a tenth less per reference replica; once its pods take a quarter of an hour."""
+    cheap = L4 | {"price_usd_per_gpu_hour": 1.8}
+    found = add_workload(
+        database, "llama", mode="Auto", variants=[H100, cheap], max_replicas=60,
+        target="Deployment/llama-h100", price_usd_per_gpu_hour=4.0,
+    )  # fmt: skip
+    add_demand(database, found, [95.0] * 30)
+    add_forecast(database, found, 100.0)
+    observe(database, found, NOW, h100=seen(8), l4=seen(0))
+    service.decide_shard(deps, 0, ORIGIN)
+    (before,) = decisions(database)
+    assert variants_of(before)["l4"] > 0
+    add_starts(database, found, H100=60.0, L4=900.0)
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM decisions"))
+    service.decide_shard(deps, 0, ORIGIN)
+    (after,) = decisions(database)
+    assert variants_of(after)["l4"] == 0
+    assert variants_of(after)["h100"] > 8
+    said = service.explain(deps, after["id"])["mix"]["detail"]
+    assert re.search(r"a start is ready after h100 \d\d s, l4 \d\d\d s", said)
+    assert service.replay(deps, after["id"]).is_identical
 
 
 def test_a_workload_of_one_kind_has_no_variants(deps: Deps, database: Engine) -> None:

@@ -53,6 +53,18 @@ def test_what_runs_stays_where_moving_costs_more_than_it_saves() -> None:
     assert best(replace(stay, start_ratio=0.1, stop_ratio=0.1)) == (0, 6)
 
 
+def test_a_slow_start_costs_the_time_for_which_it_does_not_serve() -> None:
+    """Six L4 cost 10 % less than three H100, and are paid for a fifth of the horizon unused."""
+    request = asked(3, h100(0), l4(price=1.8))
+    assert best(request) == (0, 6)
+    assert best(replace(request, wait_ratio=(0.0, 0.05))) == (0, 6)
+    assert best(replace(request, wait_ratio=(0.0, 0.2))) == (3, 0)
+    running = asked(3, h100(0), l4(6, price=1.8), wait_ratio=(0.0, 0.2))
+    assert best(running) == (0, 6), "what runs already waits for nothing"
+    with pytest.raises(InvalidRequest, match="wait_ratio has 1 entries, must have 2 or none"):
+        replace(request, wait_ratio=(0.0,))
+
+
 @given(seed=seeds, n=st.integers(1, 3))
 @settings(max_examples=150, deadline=None)
 def test_the_cheapest_mix_is_found(seed: int, n: int) -> None:

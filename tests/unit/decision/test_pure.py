@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from decider import RiskState
 from services.decision import translate
-from services.decision.inputs import Member, ShardRows, durations_of, history_of, lead_time_of
+from services.decision.inputs import Member, ShardRows, history_of, lead_time_of
+from services.decision.lead_times import durations_of
 from services.decision.timeline import ReplicaEvent, step_intervals
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.schedules import is_in_force
