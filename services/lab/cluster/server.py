@@ -105,7 +105,7 @@ class ApiServer:
     def _watch_options(self, call: Call, accept: str) -> WatchOptions:
         query, cluster = call.query, self.cluster
         try:
-            timeout_s = float(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_S)
+            timeout_s = int(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_S)
         except ValueError as error:
             raise failures.bad_request(f"timeoutSeconds: {error}") from error
         show = table_maker(cluster.store, call.rtype, cluster.now) if wants_table(accept) else None

@@ -128,3 +128,9 @@ def test_20_a_watch_ends_by_itself(cluster: ClusterUnderTest) -> None:
     version = cluster.do("GET", path)["metadata"]["resourceVersion"]
     selector = "metadata.name=never"
     assert cluster.watch(path, resourceVersion=version, fieldSelector=selector) == []
+
+
+def test_20_the_time_of_a_watch_is_a_whole_number(cluster: ClusterUnderTest) -> None:
+    options = {"watch": "true", "timeoutSeconds": "300.0"}
+    status = cluster.refuse(400, "GET", cluster.core("configmaps"), **options)
+    assert "300.0" in status["message"]
