@@ -20,6 +20,7 @@ from services.kernel.security_limits import Limiter
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
+from services.kernel.workload_series import watch_workloads
 
 
 def make_standalone_app(deps: IngestDeps) -> FastAPI:
@@ -51,6 +52,7 @@ def main() -> int:
         deps = make_deps(settings)
         deps.limiter = Limiter.connect("ingest", settings.redis_url)
         app = make_standalone_app(deps)
+        watch_workloads(deps.engine)
         listener = listen(settings.host, settings.ingest_port)
     except HarmonyError as error:
         sys.stderr.write(f"{error.message}\n")
