@@ -6,7 +6,12 @@
 #   HARMONY_IMAGE=registry/harmony:0.1.0 deploy/podman.sh
 #   PYTHON_IMAGE=localhost/base deploy/podman.sh          another base with python3 >= 3.11
 #   PYTHON_IMAGE=debootstrap deploy/podman.sh             make the base here, from Debian (as root)
-#   PODMAN_BUILD_FLAGS="--volume /wheels:/wheels:ro" deploy/podman.sh
+#   PODMAN_BUILD_FLAGS="--build-arg TORCH=torch==2.13.0+cpu --build-arg PIP_FIND_LINKS=/wheels \
+#     --volume /wheels:/wheels:ro" deploy/podman.sh        PyTorch for the CPU, from a folder of wheels
+#
+# Compose runs on podman too: `podman system service unix:///run/podman.sock` and
+# `DOCKER_HOST=unix:///run/podman.sock docker compose up --build`. Podman's health checks are run by
+# systemd's timers, and `init` by catatonit; without systemd nothing becomes healthy by itself.
 #
 # runc is used where it is installed: Debian's crun needs cgroups v2.
 set -euo pipefail

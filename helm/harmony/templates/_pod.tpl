@@ -115,6 +115,7 @@ A Deployment. Takes a dict:
   mounts    YAML of further mounts
   strategy  Recreate where two at once do harm
   needsApi  true where the pod talks to the Kubernetes API
+  isServing true where a Service leads to the pod: it goes on answering until it is out of the endpoints
 */}}
 {{- define "harmony.deployment" -}}
 {{- $root := .root }}
@@ -194,6 +195,11 @@ spec:
             {{- end }}
           {{- end }}
           {{- .probes | nindent 10 }}
+          {{- if .isServing }}
+          lifecycle:
+            preStop:
+              exec: {command: [sleep, "5"]}
+          {{- end }}
           resources:
             {{- toYaml $pod.resources | nindent 12 }}
           securityContext:

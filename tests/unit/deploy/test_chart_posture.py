@@ -98,6 +98,24 @@ def test_pods_that_are_several_are_disrupted_one_by_one() -> None:
     assert found == several - {"harmony-admin"} | {"harmony-worker-forecast"}
 
 
+def test_a_pod_that_is_not_ready_holds_up_no_drain() -> None:
+    for budget in of_kind(render(), "PodDisruptionBudget"):
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_who_is_asked_through_a_service_answers_until_it_is_out_of_it() -> None:
+    manifests = render({"scaler": {"enabled": True}})
+    waiting = set()
+    for deployment in of_kind(manifests, "Deployment"):
+        spec = deployment["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        if "lifecycle" in container:
+            seconds = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+            assert spec["terminationGracePeriodSeconds"] >= seconds + 20 + 5
+            waiting.add(deployment["metadata"]["name"])
+    assert waiting == {"harmony-admin", "harmony-ingest", "harmony-scaler"}
+
+
 def test_a_single_clock_is_never_two() -> None:
     beat = named(render(), "Deployment", "harmony-beat")
     assert (beat["spec"]["replicas"], beat["spec"]["strategy"]["type"]) == (1, "Recreate")

@@ -72,6 +72,26 @@ def test_every_service_is_checked_or_ends(services: dict[str, Any]) -> None:
             assert needed in services
 
 
+def test_every_service_is_bounded_and_stops_in_its_time(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        if name not in {"secrets"}:
+            assert "mem_limit" in service, name
+        if name not in SERVERS | {"secrets"}:
+            assert service["stop_grace_period"] in {"30s", "11m"}, name
+            assert service["pids_limit"] == 200, name
+    assert services["postgres"]["stop_grace_period"] == "60s"
+
+
+def test_a_check_has_time_to_start_its_python(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        check = service.get("healthcheck", {})
+        if "python" in check.get("test", []):
+            assert int(check["timeout"].removesuffix("s")) >= 20, name
+            assert int(check["start_period"].removesuffix("s")) >= 60, name
+
+
 def test_no_service_waits_for_itself(services: dict[str, Any]) -> None:
     order = TopologicalSorter({n: s.get("depends_on", {}).keys() for n, s in services.items()})
     first = list(order.static_order())
