@@ -154,7 +154,7 @@ def load_fleet(
     where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
     statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name LIMIT :limit"
     values = where.values | {"limit": limit, "now": now}
-    return list(connection.execute(text(statement), values).mappings())
+    return list(connection.execute(text(statement), values).mappings().all())
 
 
 def load_measured(
@@ -279,4 +279,4 @@ def _newest(
     statement = found.statement(" AND ".join(where), None if workload == "true" else workload)
     unbound = {"of_workloads"} | (set() if one else {"workload_id"})
     bound = {name: value for name, value in values.items() if name not in unbound}
-    return list(connection.execute(text(statement), bound).mappings())
+    return list(connection.execute(text(statement), bound).mappings().all())

@@ -90,7 +90,7 @@ def load_budgets(connection: Connection, gpu_type: str | None = None) -> list[Ro
         "SELECT gpu_type, gpus, source, reason, observed_at FROM gpu_budgets "
         "WHERE CAST(:gpu_type AS text) IS NULL OR gpu_type = :gpu_type ORDER BY gpu_type"
     )
-    return list(connection.execute(statement, {"gpu_type": gpu_type}).mappings())
+    return list(connection.execute(statement, {"gpu_type": gpu_type}).mappings().all())
 
 
 def load_usage(connection: Connection, gpu_type: str | None = None) -> dict[str, RowMapping]:
@@ -124,7 +124,7 @@ def load_given_up(
     named = None if namespaces is None else sorted(namespaces)
     values = _values(gpu_type) | {"now": now, "limit": limit, "namespaces": named}
     statement = text(_GIVEN_UP).bindparams(bindparam("namespaces", type_=ARRAY(TEXT)))
-    return list(connection.execute(statement, values).mappings())
+    return list(connection.execute(statement, values).mappings().all())
 
 
 def _values(gpu_type: str | None) -> dict[str, Any]:

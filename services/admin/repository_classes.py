@@ -62,4 +62,4 @@ def load_classes(
         values |= {f"class_{i}": name, f"priority_{i}": filters["priorities"][name]}
     statement = _CLASSES.format(priorities=cases, where=inner.sql, after=outer.sql)
     values |= inner.values | outer.values | {"since": since, "limit": limit}
-    return list(connection.execute(text(statement), values).mappings())
+    return list(connection.execute(text(statement), values).mappings().all())

@@ -145,7 +145,7 @@ def load_inbox(connection: Connection, filters: Mapping[str, Any], limit: int) -
     where.after("(d.origin_at, d.id) < (:a0, :a1)", filters.get("after"))
     statement = f"{_INBOX} AND {where.sql} ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit"
     values = where.values | {"limit": limit}
-    return list(connection.execute(text(statement), values).mappings())
+    return list(connection.execute(text(statement), values).mappings().all())
 
 
 def load_verdict(connection: Connection, decision_id: int) -> RowMapping | None:

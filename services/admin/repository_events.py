@@ -49,7 +49,7 @@ def load_events(connection: Connection, after: Position, limit: int) -> list[Row
         "ORDER BY xact, id LIMIT :limit"
     )
     values = {"xact": after[0], "id": after[1], "limit": limit}
-    return list(connection.execute(statement, values).mappings())
+    return list(connection.execute(statement, values).mappings().all())
 
 
 def load_end(connection: Connection) -> Position:

@@ -62,4 +62,6 @@ def page(
 ) -> list[RowMapping]:
     """One page of `select`, which has no WHERE of its own."""
     statement = f"{select} WHERE {where.sql} ORDER BY {order} LIMIT :limit"
-    return list(connection.execute(text(statement), where.values | {"limit": limit}).mappings())
+    return list(
+        connection.execute(text(statement), where.values | {"limit": limit}).mappings().all()
+    )

@@ -34,7 +34,7 @@ def load_indicators(
         "AND step_at BETWEEN :from_at AND :to_at ORDER BY indicator, step_at"
     ).bindparams(bindparam("names", type_=ARRAY(TEXT)))
     values = {"names": list(names), **_values(workload_id, window)}
-    return list(connection.execute(statement, values).mappings())
+    return list(connection.execute(statement, values).mappings().all())
 
 
 def load_forecast(
@@ -63,7 +63,7 @@ def load_forecasts_at(
         f"ORDER BY f.origin_at, {_LIVE_FIRST}"
     ).bindparams(bindparam("origins", type_=ARRAY(TIMESTAMP(timezone=True))))
     values = {"workload_id": workload_id, "origins": list(origins)}
-    return list(connection.execute(statement, values).mappings())
+    return list(connection.execute(statement, values).mappings().all())
 
 
 def load_newest_origin(
@@ -130,7 +130,7 @@ def load_forecasts_ahead(
         "WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at)) DESC, f.id DESC"
     )
     values = {"n_ahead": n_ahead, **_values(workload_id, window)}
-    return list(connection.execute(statement, values).mappings())
+    return list(connection.execute(statement, values).mappings().all())
 
 
 def load_outcome_series(
@@ -224,7 +224,7 @@ def load_quality(
         "ORDER BY newest_origin_at DESC"
     )
     values = {"workload_id": workload_id, "first": span[0], "last": span[1], "every_s": every_s}
-    return list(connection.execute(statement, values).mappings())
+    return list(connection.execute(statement, values).mappings().all())
 
 
 def load_lead_times(connection: Connection, workload_id: int, since: datetime) -> RowMapping:

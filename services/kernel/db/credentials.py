@@ -38,7 +38,7 @@ def load_keys(
         statement = statement.where(api_keys.c.namespaces.contained_by(within))
     if after is not None:
         statement = statement.where(api_keys.c.id < after)
-    return list(connection.execute(statement).mappings())
+    return list(connection.execute(statement).mappings().all())
 
 
 def insert_key(connection: Connection, values: dict[str, Any]) -> int:
