@@ -93,7 +93,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True
     settings.networking.error_backoffs = EndlessBackoff()
     settings.networking.connect_timeout = 5.0
-    settings.watching.server_timeout = 300.0
+    settings.watching.server_timeout = 300  # a whole number: a real API server takes no other
     settings.watching.reconnect_backoff = 1.0
     # objects are let go soon: a page of them is in memory at the start, not the fleet
     settings.watching.chunk_size = _PAGE
