@@ -84,6 +84,26 @@ def test_every_service_is_bounded_and_stops_in_its_time(services: dict[str, Any]
     assert services["postgres"]["stop_grace_period"] == "60s"
 
 
+def test_no_word_of_a_check_holds_a_space(services: dict[str, Any]) -> None:
+    """Podman splits them there."""
+    for name, service in services.items():
+        check = service.get("healthcheck", {}).get("test", [])
+        assert not any(" " in word for word in check), name
+        if "/hooks/is_up.py" in check:
+            assert "./deploy/docker:/hooks:ro" in service["volumes"], name
+
+
+def test_a_check_tells_up_from_down(tmp_path: Path) -> None:
+    is_up = load_script("is_up").main
+    young = tmp_path / "schedule"
+    assert is_up(str(tmp_path / "sched*")) == 1
+    young.touch()
+    assert is_up(str(tmp_path / "sched*")) == 0
+    os.utime(young, (1.0, 1.0))
+    assert is_up(str(tmp_path / "sched*")) == 1
+    assert is_up("http://127.0.0.1:1/readyz") == 1
+
+
 def test_a_check_has_time_to_start_its_python(services: dict[str, Any]) -> None:
     for name, service in services.items():
         check = service.get("healthcheck", {})
