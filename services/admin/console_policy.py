@@ -13,6 +13,7 @@ from services.admin.console_pages import Form, FormFields, OwnOperator, Visitor,
 from services.admin.console_workload import Named, path_of
 from services.admin.schemas_controls import PolicyPatch
 from services.admin.service import AdminDeps
+from services.admin.service_workloads import KUBERNETES
 from services.admin.service_write import Caller
 from services.admin.wording_policy import LABELS
 from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
@@ -37,6 +38,7 @@ def _page(
     given: dict[str, str] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
+    view = service.get_workload(deps, *key)
     found, etag = service_controls.get_policy(deps, key)
     own = {name: _as_text(name, found.overrides.get(name)) for name in LABELS}
     return render(
@@ -44,14 +46,14 @@ def _page(
         "policy.html",
         principal,
         path=path_of(key),
-        view=service.get_workload(deps, *key),
+        view=view,
         policy=found,
         etag=etag,
         given=own if given is None else given,
         labels=LABELS,
         modes=wording_policy.MODES,
         shown=wording_policy.shown,
-        may_change=principal.may(Role.OPERATOR, key[0]),
+        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
         errors=console_forms.errors_of(problem),
         problem=problem,
     )

@@ -17,6 +17,7 @@ from services.admin.schemas_controls import (
     ScheduleView,
 )
 from services.admin.service import AdminDeps
+from services.admin.service_workloads import KUBERNETES
 from services.admin.service_write import Caller
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.security import Principal, Role
@@ -77,6 +78,7 @@ def _page(
     given: dict[str, Any] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
+    view = service.get_workload(deps, *key)
     found, etag = service_controls.get_schedules(deps, key)
     usual = dict.fromkeys(_FIELDS, "") | {"timezone": "UTC", "days": ["0", "1", "2", "3", "4"]}
     return render(
@@ -84,7 +86,7 @@ def _page(
         "schedules.html",
         principal,
         path=path_of(key),
-        view=service.get_workload(deps, *key),
+        view=view,
         found=found,
         etag=etag,
         given=usual | (given or {}),
@@ -93,7 +95,7 @@ def _page(
         zones=ZONES,
         freezes=FREEZES,
         in_words=days_in_words,
-        may_change=principal.may(Role.OPERATOR, key[0]),
+        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
         errors=console_forms.errors_of(problem),
         problem=problem,
     )

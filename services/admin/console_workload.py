@@ -24,6 +24,7 @@ from services.admin.console_pages import (
 )
 from services.admin.schemas_controls import PauseRequest
 from services.admin.service import AdminDeps, ListQuery
+from services.admin.service_workloads import KUBERNETES
 from services.admin.service_write import Caller
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security import Principal, Role
@@ -92,7 +93,7 @@ def _page(
         changes=True,
         pause=service_controls.get_pause(deps, key)[0],
         policy=service_controls.get_policy(deps, key)[0],
-        may_pause=principal.may(Role.OPERATOR, key[0]),
+        may_pause=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
         directions=PAUSE_DIRECTIONS,
         times=PAUSE_TIMES,
         problem=problem,

@@ -38,6 +38,7 @@ def serve(deps: AdminDeps) -> Iterator[str]:
     """The console's address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # so that who comes before the server has started waits for it
     server = uvicorn.Server(uvicorn.Config(make_app(deps), log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

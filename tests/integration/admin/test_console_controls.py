@@ -172,6 +172,27 @@ def test_who_may_only_look_sees_values_and_why(deps: AdminDeps) -> None:
             assert human.get(path).status_code in {403, 404}, path
 
 
+def test_a_workload_made_over_rest_is_read_only_and_says_why(
+    deps: AdminDeps, database: Engine
+) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET managed_by = 'api' WHERE name = 'llama-70b-chat'")
+        )
+    with person(deps, Role.OPERATOR) as human:
+        for path in (f"{OWN}/policy", f"{OWN}/schedules"):
+            page = human.get(path).text
+            assert "made over REST and its decisions are advice" in page, path
+            assert f"PUT /v1/workloads/{KEY}" in page, path
+            assert page.count("<form") == 1, f"{path}: only the one to log out"
+        page = human.get(OWN).text
+        assert "Made over REST" in page
+        assert f'action="{OWN}/pause"' not in page
+        refused = human.send(f"{OWN}/policy", {"max_replicas": "9", "confirmed": "true"})
+        assert (refused.status_code, "was made over REST" in refused.text) == (409, True)
+    assert audited(database) == []
+
+
 SCHEDULE = {
     "schedule": "business-hours",
     "timezone": "Europe/Berlin",

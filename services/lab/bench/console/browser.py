@@ -17,6 +17,7 @@ MAX_PAGE_BYTES = 150_000
 COOKIE = "harmony_session"
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _SPIN_S = 0.03
+_MOST_LOOKS = 600
 _PAINTED = "performance.getEntriesByName('first-contentful-paint').length > 0"
 _SEEN = """() => {
   const [page] = performance.getEntriesByType('navigation');
@@ -83,19 +84,34 @@ def visit(browser: Any, url: str, session: str) -> Load:
     """
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     try:
-        context.add_cookies([{"name": COOKIE, "value": session, "url": url}])
+        # a cookie's path is that of the address it is given with
+        origin = "/".join(url.split("/", 3)[:3])
+        context.add_cookies([{"name": COOKIE, "value": session, "url": f"{origin}/"}])
         page = context.new_page()
         page.set_default_timeout(60_000)
         before = slowdown()
         answer = page.goto(url, wait_until="load")
         if answer is None or answer.status != 200:
             raise Unavailable(f"{url} is answered {answer and answer.status}")
-        page.wait_for_function(_PAINTED)
+        _wait_for_paint(page)
         after = slowdown()
         page.wait_for_load_state("networkidle")
         return Load(**page.evaluate(_SEEN), slowdown=max(before, after))
     finally:
         context.close()
+
+
+def _wait_for_paint(page: Any) -> None:
+    """Wait until something is seen; the page's policy forbids waiting by a script inside it.
+
+    Raises:
+        Unavailable: Nothing is.
+    """
+    for _ in range(_MOST_LOOKS):
+        if page.evaluate(_PAINTED):
+            return
+        page.wait_for_timeout(50)
+    raise Unavailable(f"{page.url} paints nothing")
 
 
 def slowdown() -> float:
