@@ -22,6 +22,7 @@ from services.kernel.security_bind import check_bind
 from services.kernel.security_limits import Limiter
 from services.kernel.security_oidc import make_verifier
 from services.kernel.security_oidc_login import make_login
+from services.kernel.serving import serve_until_stopped
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -111,7 +112,7 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
         if token is not None:
             print(f"admin API key, shown this once: {token}", flush=True)
         settle()
-        uvicorn.Server(config).run(sockets=[listener])
+        serve_until_stopped(config, listener)
 
 
 def settle() -> None:

@@ -17,6 +17,7 @@ from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.security_bind import check_bind
 from services.kernel.security_http import protect
 from services.kernel.security_limits import Limiter
+from services.kernel.serving import serve_until_stopped
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -64,9 +65,10 @@ def main() -> int:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
     with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+        serve_until_stopped(config, listener)
     return 0
 
 
