@@ -147,7 +147,10 @@ class Handling:
         is_created = False
         if call.verb == "patch" and body.media_type in (APPLY, "application/apply-patch+json"):
             if not call.query.get("fieldManager"):
-                raise failures.bad_request("fieldManager is required for apply patch")
+                raise failures.unprocessable(
+                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is '
+                    "required for apply patch"
+                )
             if call.subresource == "scale":
                 raise failures.unsupported_media_type(body.media_type, [])
             obj, is_created = self._objects.apply(

@@ -71,6 +71,7 @@ def _prepared(kubeconfig: Path, start: datetime | None) -> Iterator[ClusterUnder
         finally:
             http.delete(f"/api/v1/namespaces/{under_test.namespace}")
             http.delete(f"{DEFINITIONS}/gadgets.{GROUP}")
+            under_test.without_credentials.close()
 
 
 @pytest.fixture(scope="session")

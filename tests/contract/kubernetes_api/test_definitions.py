@@ -69,6 +69,8 @@ def test_03_defaults_are_filled_in_also_inside_lists(gadgets: ClusterUnderTest) 
 def test_04_violations_answer_422_and_name_the_field(
     gadgets: ClusterUnderTest, spec: Obj, path: str, said: str
 ) -> None:
+    if path == "spec" or "[0]." in path:  # rules, and indices in paths, are of newer servers
+        gadgets.needs_rules()
     name = gadgets.name("g")
     status = gadgets.refuse(422, "POST", gadgets.gadgets(), gadgets.gadget(name, **spec))
     assert status["reason"] == "Invalid"
@@ -87,6 +89,7 @@ def test_04_a_missing_required_field_is_named(gadgets: ClusterUnderTest) -> None
 
 
 def test_04_transition_rules_see_the_old_object(gadgets: ClusterUnderTest) -> None:
+    gadgets.needs_rules()
     name = gadgets.name("g")
     gadgets.do("POST", gadgets.gadgets(), gadgets.gadget(name, label="abc"))
     patch = {"spec": {"label": None}}
@@ -95,6 +98,7 @@ def test_04_transition_rules_see_the_old_object(gadgets: ClusterUnderTest) -> No
 
 
 def test_04_unknown_fields_are_dropped_or_refused_when_strict(gadgets: ClusterUnderTest) -> None:
+    gadgets.needs_rules()
     body = gadgets.gadget(gadgets.name("g"), colour="red")
     response = gadgets.call("POST", gadgets.gadgets(), body)
     assert response.status_code == 201
@@ -106,6 +110,7 @@ def test_04_unknown_fields_are_dropped_or_refused_when_strict(gadgets: ClusterUn
 
 
 def test_04_a_definition_with_a_broken_rule_is_refused(cluster: ClusterUnderTest) -> None:
+    cluster.needs_rules()
     body = definition()
     body["metadata"]["name"] = f"broken.{GROUP}"
     body["spec"]["names"] = {"plural": "broken", "kind": "Broken"}

@@ -219,8 +219,7 @@ def test_a_wrong_autoscaler_is_refused_by_its_schema(
 def test_a_wrong_autoscaler_is_refused_by_its_rules(
     operator: Operating, spec: Obj, said: str
 ) -> None:
-    if not operator.cluster.has_rules:
-        pytest.skip("the server is older than CEL rules (Kubernetes 1.25)")
+    operator.cluster.needs_rules()
     refused = operator.cluster.call("POST", operator.path(), wrong(spec))
     assert refused.status_code == 422, refused.text
     assert said in refused.json()["message"]

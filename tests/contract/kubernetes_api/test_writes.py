@@ -167,7 +167,7 @@ def test_18_a_bad_name_is_refused(cluster: ClusterUnderTest) -> None:
 def test_23_a_stale_lease_update_answers_409(cluster: ClusterUnderTest) -> None:
     api = client.CoordinationV1Api(cluster.client)
     name = cluster.name("lease")
-    at = datetime(2026, 1, 5, tzinfo=UTC)
+    at = datetime(2026, 1, 5, microsecond=1, tzinfo=UTC)  # a server reads no lease time without
     body = client.V1Lease(
         metadata=client.V1ObjectMeta(name=name),
         spec=client.V1LeaseSpec(
