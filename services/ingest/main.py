@@ -14,6 +14,7 @@ from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
 from services.ingest.tasks import make_deps
 from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.http_protocol import ProblemProtocol
 from services.kernel.security_bind import check_bind
 from services.kernel.security_http import protect
 from services.kernel.security_limits import Limiter
@@ -65,6 +66,7 @@ def main() -> int:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=ProblemProtocol,
         timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
     with listener:
