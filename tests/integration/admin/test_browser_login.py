@@ -38,7 +38,7 @@ def test_there_and_back_between_two_sites(page: Any, deps: AdminDeps, issuer: Is
         page.goto(f"{url}/?search=llama")
         expect(page.locator("#provider")).to_be_visible()
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             for selector in ("#provider", ".or span", "button.quiet[type=submit]", ".login p"):
                 assert contrast(page, selector) >= 4.5, (scheme, selector)
         page.emulate_media(color_scheme="light")

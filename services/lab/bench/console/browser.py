@@ -18,6 +18,8 @@ COOKIE = "harmony_session"
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _SPIN_S = 0.03
 _MOST_LOOKS = 600
+_MOST_WAITS = 80
+_N_SAME = 8
 _PAINTED = "performance.getEntriesByName('first-contentful-paint').length > 0"
 _SEEN = """() => {
   const [page] = performance.getEntriesByType('navigation');
@@ -95,7 +97,7 @@ def visit(browser: Any, url: str, session: str) -> Load:
             raise Unavailable(f"{url} is answered {answer and answer.status}")
         _wait_for_paint(page)
         after = slowdown()
-        page.wait_for_load_state("networkidle")
+        _wait_for_rest(page)
         return Load(**page.evaluate(_SEEN), slowdown=max(before, after))
     finally:
         context.close()
@@ -112,6 +114,17 @@ def _wait_for_paint(page: Any) -> None:
             return
         page.wait_for_timeout(50)
     raise Unavailable(f"{page.url} paints nothing")
+
+
+def _wait_for_rest(page: Any) -> None:
+    """Wait until nothing more arrives for a while; a page that refreshes itself is never done."""
+    seen, n_same = -1, 0
+    for _ in range(_MOST_WAITS):
+        found = page.evaluate("performance.getEntriesByType('resource').length")
+        seen, n_same = found, n_same + 1 if found == seen else 0
+        if n_same == _N_SAME:
+            return
+        page.wait_for_timeout(50)
 
 
 def slowdown() -> float:
