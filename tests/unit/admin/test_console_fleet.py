@@ -23,6 +23,7 @@ def view(name: str, **changes: Any) -> WorkloadView:
         "namespace": "prod",
         "name": name,
         "mode": "Auto",
+        "managed_by": "kubernetes",
         "is_active": True,
         "is_paused": False,
         "gpu_type": "H100",
