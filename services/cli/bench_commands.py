@@ -282,6 +282,7 @@ def bench_forecast_summary(
     """Put several panels together: Harmony against the best peer of each, geometric mean."""
     from services.lab.bench.forecast_report import (
         load_documents,
+        peer_rows,
         summary_rows,
         table_rows,
     )
@@ -290,7 +291,10 @@ def bench_forecast_summary(
     if is_detailed:
         tables = {f"{d['data']}, {d['protocol']}": table_rows(d) for d in documents}
     else:
-        tables = {f"{model} against the best peer": summary_rows(documents, model)}
+        tables = {
+            f"{model} against the best peer": summary_rows(documents, model),
+            f"{model} against each peer": peer_rows(documents, model),
+        }
     for title, rows in tables.items():
         _table(title, rows, is_markdown)
     write_json(json_file, {"model": model, "tables": tables})

@@ -14,6 +14,8 @@ from services.kernel.errors import InvalidInput
 OWN = ("harmony", "model", "single")
 """Harmony's own arms: never counted among the peers."""
 REFERENCE = "best_simple"
+WORSE = 1.02
+"""From this ratio of two CRPS on, one forecaster is called worse than another."""
 
 
 def table_rows(document: Mapping[str, Any]) -> list[dict[str, object]]:
@@ -105,9 +107,39 @@ def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[
                 "sum joint/indep": f"{_ratio(own, 'path_sum_crps'):.3f}",
             }
         )
-    means = [f"{float(np.exp(np.mean(np.log(found)))):.3f}" for found in (ratios, tails)]
+    means = [f"{_geometric(found):.3f}" for found in (ratios, tails)]
     rows.append({"panel": "geometric mean", "ratio": means[0], "99 % loss ratio": means[1]})
     return [{key: row.get(key) for key in rows[0]} for row in rows]
+
+
+def peer_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, object]]:
+    """`arm` against each peer alone over the panels that have both, the nearest peer first.
+
+    The best peer of each panel is known in hindsight only; a peer chosen beforehand is one of
+    these.
+    """
+    ratios: dict[str, list[float]] = {}
+    for document in documents:
+        models = document["models"]
+        for name, figures in models.items():
+            if arm in models and not name.startswith(OWN):
+                own = float(models[arm]["crps"])
+                ratios.setdefault(name, []).append(own / float(figures["crps"]))
+    ordered = sorted(ratios.items(), key=lambda item: -_geometric(item[1]))
+    return [
+        {
+            "peer": name,
+            "panels": len(found),
+            f"{arm} / peer": f"{_geometric(found):.3f}",
+            "worst panel": f"{max(found):.3f}",
+            f"panels above {WORSE}": sum(ratio > WORSE for ratio in found),
+        }
+        for name, found in ordered
+    ]
+
+
+def _geometric(ratios: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(ratios))))
 
 
 def markdown(rows: Sequence[Mapping[str, object]]) -> str:
