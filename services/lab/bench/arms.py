@@ -44,6 +44,7 @@ GROUPS = {
         "single_nll",
         "single_last_value_skip",
         "single_undisturbed",
+        "single_undisturbed_long",
     ),
 }
 """Names that stand for several forecasters; `all` is every one on offer."""
@@ -130,6 +131,10 @@ ARMS: dict[str, ArmEntry] = {
     ),
     "single_undisturbed": ArmEntry(
         _network(SINGLE, UNDISTURBED), "no dropout, noise or made-up shifts in training"
+    ),
+    "single_undisturbed_long": ArmEntry(
+        _network(SINGLE, replace(UNDISTURBED, epochs=20, patience=6)),
+        "the same for up to 20 epochs instead of 6",
     ),
     "best_simple": ArmEntry(_simple(None), "per target the simple forecaster validation picks"),
     "lightgbm": ArmEntry(_lightgbm(has_others=False), "LightGBM quantile trees, global, own lags"),
