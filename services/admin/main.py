@@ -36,9 +36,13 @@ def make_deps(settings: Settings) -> AdminDeps:
         HarmonyError: The database cannot be reached or a setting is wrong.
     """
     engine = make_engine(settings.database_url, n_kept=10)
-    check_reachable(engine)
-    if current_revision(engine) is None:
-        raise ConfigurationError("the database has no schema yet; run `harmony migrate` first")
+    try:
+        check_reachable(engine)
+        if current_revision(engine) is None:
+            raise ConfigurationError("the database has no schema yet; run `harmony migrate` first")
+    except HarmonyError:
+        engine.dispose()
+        raise
     client = redis.Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
     return AdminDeps(
         engine=engine,
@@ -83,7 +87,11 @@ def main() -> int:
         configure_logging(settings.log_level, settings.log_format)
         configure_tracing(settings, "admin")
         check_bind(settings, "admin_key_file")
-        serve(settings, make_deps(settings))
+        deps = make_deps(settings)
+        try:
+            serve(settings, deps)
+        finally:
+            deps.engine.dispose()
     except HarmonyError as error:
         print(error.message, file=sys.stderr)
         return 2

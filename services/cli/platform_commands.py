@@ -117,37 +117,40 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="Processes of the prefork pool.")] = 1,
 ) -> None:
     """Run a Celery worker (queues: ingest, forecast, decide, fit)."""
+    from contextlib import ExitStack
+
     from prometheus_client import start_http_server
 
     from services.kernel.db.session import make_engine
     from services.kernel.telemetry import REGISTRY, configure_logging
     from services.kernel.tracing_otel import configure_tracing
     from services.kernel.worker import make_celery
-    from services.kernel.workload_series import watch_workloads
+    from services.kernel.workload_series import watched_workloads
 
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
     served = queues or settings.queues
     settings = settings.model_copy(update={"queues": served})
-    if settings.worker_metrics_port:
-        # The solo pool runs tasks in this process, so that their metrics are here to be scraped.
-        watch_workloads(make_engine(settings.database_url))
-        start_http_server(settings.worker_metrics_port, registry=REGISTRY)
-    configure_tracing(settings, f"worker-{served.replace(',', '-')}")
-    app = make_celery(settings)
-    app.set_default()
-    app.worker_main(
-        [
-            "worker",
-            f"--queues={served}",
-            f"--pool={pool}",
-            f"--concurrency={concurrency}",
-            f"--hostname={served.replace(',', '-')}@%h",
-            f"--loglevel={settings.log_level}",
-            "--without-gossip",
-            "--without-mingle",
-        ]
-    )
+    with ExitStack() as life:
+        if settings.worker_metrics_port:
+            # the solo pool runs tasks in this process: their metrics are here to be scraped
+            life.enter_context(watched_workloads(make_engine(settings.database_url)))
+            start_http_server(settings.worker_metrics_port, registry=REGISTRY)
+        configure_tracing(settings, f"worker-{served.replace(',', '-')}")
+        app = make_celery(settings)
+        app.set_default()
+        app.worker_main(
+            [
+                "worker",
+                f"--queues={served}",
+                f"--pool={pool}",
+                f"--concurrency={concurrency}",
+                f"--hostname={served.replace(',', '-')}@%h",
+                f"--loglevel={settings.log_level}",
+                "--without-gossip",
+                "--without-mingle",
+            ]
+        )
 
 
 def beat() -> None:

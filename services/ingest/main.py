@@ -22,7 +22,7 @@ from services.kernel.serving import serve_until_stopped
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
-from services.kernel.workload_series import watch_workloads
+from services.kernel.workload_series import watched_workloads
 
 
 def make_standalone_app(deps: IngestDeps) -> FastAPI:
@@ -54,7 +54,6 @@ def main() -> int:
         deps = make_deps(settings)
         deps.limiter = Limiter.connect("ingest", settings.redis_url)
         app = make_standalone_app(deps)
-        watch_workloads(deps.engine)
         listener = listen(settings.host, settings.ingest_port)
     except HarmonyError as error:
         sys.stderr.write(f"{error.message}\n")
@@ -69,7 +68,7 @@ def main() -> int:
         http=ProblemProtocol,
         timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
-    with listener:
+    with listener, watched_workloads(deps.engine):
         serve_until_stopped(config, listener)
     return 0
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge, Metric
@@ -85,6 +86,14 @@ def load_active(engine: Engine) -> list[Key]:
         return [(row[0], row[1]) for row in found]
 
 
-def watch_workloads(engine: Engine, registry: CollectorRegistry = telemetry.REGISTRY) -> None:
-    """Drop the series of workloads that are gone at the scrapes of this process."""
-    registry.register(WorkloadSeries(partial(load_active, engine), telemetry.WORKLOAD_GAUGES))
+@contextmanager
+def watched_workloads(
+    engine: Engine, registry: CollectorRegistry = telemetry.REGISTRY
+) -> Iterator[None]:
+    """Meanwhile the scrapes of this process drop the series of workloads that are gone."""
+    series = WorkloadSeries(partial(load_active, engine), telemetry.WORKLOAD_GAUGES)
+    registry.register(series)
+    try:
+        yield
+    finally:
+        registry.unregister(series)

@@ -62,7 +62,7 @@ def test_a_rejection_takes_the_approval_back(bench: Bench, plugin: Plugin) -> No
     assert answer.items[0]["did"] == f"decision {decision} rejected; its approval is taken back"
     assert annotations(bench) == {
         autoscaler.REJECTED_DECISION: str(decision),
-        autoscaler.REJECTED_BY: "harmony-lab",
+        autoscaler.REJECTED_BY: "kubernetes-admin",
     }
     bench.reconcile()
     assert bench.lab.replicas("llama") == 2
@@ -70,7 +70,7 @@ def test_a_rejection_takes_the_approval_back(bench: Bench, plugin: Plugin) -> No
     assert plugin("approve", "llama", "--decision", str(decision)).status == 0
     assert annotations(bench) == {
         autoscaler.APPROVED_DECISION: str(decision),
-        autoscaler.APPROVED_BY: "harmony-lab",
+        autoscaler.APPROVED_BY: "kubernetes-admin",
     }
     bench.reconcile()
     assert bench.lab.replicas("llama") == 4
@@ -80,14 +80,17 @@ def test_a_rejection_is_said_wherever_a_user_looks(bench: Bench, plugin: Plugin)
     decision = asked(bench)
     assert plugin("reject", "llama").status == 0
     bench.reconcile()
-    no = f"decision {decision} was rejected by harmony-lab; the next decision is awaited"
+    no = f"decision {decision} was rejected by kubernetes-admin; the next decision is awaited"
     assert bench.results()[-1] == (decision, 2, "rejected")
     active = bench.lab.condition("llama", "DecisionActive")
     assert (active["status"], active["reason"]) == ("True", "DecisionRejected")
-    assert f"decision {decision} (2 -> 4 replicas) was rejected by harmony-lab" in active["message"]
+    assert (
+        f"decision {decision} (2 -> 4 replicas) was rejected by kubernetes-admin"
+        in active["message"]
+    )
     last = bench.lab.autoscaler("llama")["status"]["lastDecision"]
     assert (last["result"], last["resultReason"]) == ("rejected", no)
-    assert last["rejectedBy"] == "harmony-lab"
+    assert last["rejectedBy"] == "kubernetes-admin"
     assert [e["message"] for e in bench.lab.events() if e["reason"] == "DecisionRejected"] == [no]
     where = f"{bench.lab.namespace}/llama"
     assert f"{where}: {no}\n" in plugin("diff", "llama").out
@@ -109,7 +112,7 @@ def test_a_rejection_is_said_wherever_a_user_looks(bench: Bench, plugin: Plugin)
     bench.reconcile()
     assert bench.lab.replicas("llama") == 4
     rescales = [e["message"] for e in bench.lab.events() if e["reason"] == "SuccessfulRescale"]
-    assert rescales[-1].endswith("; approved by: harmony-lab")
+    assert rescales[-1].endswith("; approved by: kubernetes-admin")
 
 
 def test_an_expired_decision_is_refused(bench: Bench, plugin: Plugin) -> None:

@@ -48,6 +48,7 @@ def workload(name: str = "llama", current: int | None = 8, **changes: Any) -> Wo
         replicas = ReplicaView(observed_at=NOW, spec=current, ready=current, starting=0, pending=0)
     values: dict[str, Any] = {
         "namespace": "serving", "name": name, "mode": "Approval", "is_active": True,
+        "managed_by": "kubernetes",
         "is_paused": False, "gpu_type": "H100", "gpus_per_replica": 4, "min_replicas": 1,
         "max_replicas": 40, "price_usd_per_gpu_hour": 2.5, "step_s": 60,
         "demand_indicator": "output_tokens_per_s", "demand_unit": "tokens/s",
