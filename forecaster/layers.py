@@ -22,7 +22,7 @@ def embedding(n_rows: int, width: int, generator: torch.Generator) -> nn.Embeddi
     """An embedding table, small normal start; row 0 (unknown) starts at zero."""
     start = torch.empty(n_rows, width).normal_(0.0, 0.05, generator=generator)
     start[0] = 0
-    layer: nn.Embedding = nn.Embedding.from_pretrained(start, freeze=False)  # type: ignore[no-untyped-call]
+    layer: nn.Embedding = nn.Embedding.from_pretrained(start, freeze=False)  # type: ignore[no-untyped-call]  # torch says no types
     return layer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from services.admin.schemas import Out
 from services.admin.schemas_controls import In, ObjectName, ScheduleBody
@@ -36,6 +36,9 @@ class IndicatorBody(In):
 
 class CapacityBody(In):
     """Load that one ready replica serves within its SLO."""
+
+    # made from its fields it would have a limit of latency without the indicator that it is for
+    model_config = ConfigDict(json_schema_extra={"examples": [{"per_replica": 900.0, "cv": 0.1}]})
 
     per_replica: float = Field(
         gt=0, le=_LARGEST, description="Mean, in the demand's unit", examples=[900.0]

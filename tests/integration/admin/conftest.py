@@ -18,6 +18,9 @@ from services.kernel.jobs import RecordingSender
 from services.kernel.security import KeyVerifier, Role, create_key
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import BASE_URL, AppClient
+from tests.integration.admin.console_visitor import Person
+from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
+from tests.integration.admin.oidc_visitor import CALLBACK, visitor_of
 from tests.integration.admin.seeded_fleet import NOW, Seeded, seed_fleet
 from tests.integration.admin.seeded_rows import STEP_S
 
@@ -117,3 +120,26 @@ def page(chromium: str) -> Iterator[Any]:
 
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def issuer_of_module() -> Iterator[Issuer]:
+    """A real local OIDC issuer; its keys take time to make."""
+    with serve_issuer() as found:
+        yield found
+
+
+@pytest.fixture
+def issuer(issuer_of_module: Issuer) -> Issuer:
+    """The issuer as it was at first, where it knows the console."""
+    issuer_of_module.reset()
+    issuer_of_module.pages.redirect_uris = {CALLBACK}
+    issuer_of_module.pages.now = NOW
+    return issuer_of_module
+
+
+@pytest.fixture
+def visitor(deps: AdminDeps, issuer: Issuer) -> Iterator[Person]:
+    """A browser that has not logged in, at a console that the issuer knows."""
+    with visitor_of(deps, issuer) as found:
+        yield found

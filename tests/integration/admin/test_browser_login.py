@@ -14,8 +14,8 @@ from services.admin.service import AdminDeps
 from services.kernel.security_oidc_login import make_login
 from tests.integration.admin.browser import contrast, keep, serve
 from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
+from tests.integration.admin.oidc_visitor import settings_for
 from tests.integration.admin.seeded_fleet import NOW
-from tests.integration.admin.test_oidc_login import settings_for
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,7 @@ from services.kernel.security_jwks import JwksCache, JwksTimes
 from services.kernel.security_oidc import OidcVerifier, is_safe, policy_of
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import AppClient
-from tests.integration.admin.oidc_issuer import AUDIENCE, DISCOVERY, Issuer, serve_issuer
+from tests.integration.admin.oidc_issuer import AUDIENCE, DISCOVERY, Issuer
 from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = pytest.mark.integration
@@ -43,12 +43,6 @@ class Monotonic:
 @pytest.fixture
 def monotonic() -> Monotonic:
     return Monotonic()
-
-
-@pytest.fixture(scope="module")
-def issuer_of_module() -> Iterator[Issuer]:
-    with serve_issuer() as found:
-        yield found
 
 
 @pytest.fixture

@@ -50,6 +50,23 @@ def send(client: AppClient, method: str, path: str, body: Any = None, **headers:
     return client.request(method, path, json=body, headers=headers)
 
 
+def test_what_the_document_shows_as_an_example_is_taken(admin: AppClient) -> None:
+    document = admin.get("/openapi.json").json()
+    shown = {}
+    for path, methods in document["paths"].items():
+        content = methods.get("post", {}).get("requestBody", {}).get("content", {})
+        reference = content.get("application/json", {}).get("schema", {}).get("$ref")
+        if reference and "{" not in path:
+            schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+            shown[path] = schema["examples"][0]
+    assert "/v1/workloads" in shown
+    for path, body in shown.items():
+        answer = send(admin, "POST", path, body)
+        # what it names (a workload, a namespace) need not be here
+        assert answer.status_code in {200, 201, 202, 404}, f"{path}: {answer.text}"
+    assert send(admin, "POST", "/v1/workloads", shown["/v1/workloads"]).status_code == 409
+
+
 def test_a_workload_is_made_changed_removed_and_made_again(
     admin: AppClient, database: Engine, deps: AdminDeps
 ) -> None:
