@@ -22,6 +22,13 @@ from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.jobs import Job, JobSender
 
 _MOST_CONNECTIONS = 10
+_LIVENESS = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""A server that vanished without a word is given up after a minute: nothing else would tell."""
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -58,7 +65,7 @@ def make_engine(url: str, n_kept: int = 5) -> Engine:
         max_overflow=_MOST_CONNECTIONS - n_kept,
         pool_pre_ping=True,
         json_deserializer=orjson.loads,
-        connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
+        connect_args={"connect_timeout": 5, "options": "-c timezone=UTC", **_LIVENESS},
     )
     ping = engine.dialect.do_ping
 

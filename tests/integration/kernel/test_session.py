@@ -55,3 +55,14 @@ def test_nobody_asks_a_silent_connection(database: Engine, monkeypatch: pytest.M
             assert len(asked) == 1  # it has something to say, which may be its end
     finally:
         engine.dispose()
+
+
+def test_a_server_that_vanished_without_a_word_is_given_up(database: Engine) -> None:
+    """A host that is gone answers nothing: only the system's own timers end the wait."""
+    with database.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        given = driver.info.get_parameters()
+    idle_s = int(given["keepalives_idle"])
+    probes_s = int(given["keepalives_interval"]) * int(given["keepalives_count"])
+    assert idle_s + probes_s <= 60
+    assert int(given["tcp_user_timeout"]) <= 60_000
