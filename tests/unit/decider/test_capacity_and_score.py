@@ -1,4 +1,4 @@
-"""Capacity draws, response curve, particle update; exact accounting of a step."""
+"""Capacity draws, particle update; exact accounting of a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decider.capacity import (
-    ResponseCurve,
     capacity_draws,
     needed,
     replicas_needed,
@@ -40,16 +39,6 @@ def test_a_capacity_of_zero_is_refused() -> None:
 def test_a_load_of_whole_replicas_needs_exactly_those(n: int, capacity: float) -> None:
     assert needed(n * capacity, capacity) == n
     assert replicas_needed(np.array([n * capacity]), np.array([capacity]))[0] == n
-
-
-def test_latency_rises_and_inverts() -> None:
-    curve = ResponseCurve(100.0, 0.5, 3.0)
-    rho = np.linspace(0, 0.99, 50)
-    assert (np.diff(curve.latency_ms(rho)) > 0).all()
-    assert np.isinf(curve.latency_ms(np.array(1.0)))
-    at = curve.utilisation_at(250.0)
-    assert float(curve.latency_ms(np.array(at))) == pytest.approx(250.0, rel=1e-6)
-    assert curve.utilisation_at(90.0) == 0.0
 
 
 def test_reweighting_moves_particles_to_the_evidence() -> None:
