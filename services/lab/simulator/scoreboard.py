@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from decider.policies import Hpa, HpaConfig, Solo, StaticGrid
+from decider.policies import Hpa, Solo, StaticGrid
 from services.lab.fleet import Fleet
 from services.lab.simulator.history import simulate_history
 from services.lab.simulator.ledger import PolicyRun
@@ -148,16 +147,3 @@ def run_rivals(fleet: Fleet, *, epsilon: float, seed: int) -> RivalScores:
     )
     tuned = {"hpa": hpa.setting, "trailing_percentile": trailing.setting}
     return RivalScores(scores, runs, initial, tuned)
-
-
-def run_hpa_arms(
-    fleet: Fleet, *, targets: Sequence[int], seed: int, is_clipped: bool = False
-) -> tuple[PolicyScore, ...]:
-    """HPA at given targets over the replay, for frontiers."""
-    setup = SimulationSetup(fleet, simulate_history(fleet).last_spec, seed)
-    scores = []
-    for target in targets:
-        config = HpaConfig(target_percent=target, is_clipped=is_clipped)
-        run = simulate("hpa", [Hpa(config)] * fleet.n_workloads, setup)
-        scores.append(score(run, fleet, setting=f"target {target} %"))
-    return tuple(scores)
