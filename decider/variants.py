@@ -4,7 +4,9 @@ A variant is one kind of replica (GPU type, GPUs, capacity, price). For every ca
 minimal mixes matter (taking one replica away falls below the level). One option per workload is
 chosen under one budget per GPU type: the same shadow prices that share one budget
 (`decider.fleet`), one for each type, found by projected subgradient steps on the dual; then a
-repair by raised prices and a bounded search (`decider.choice`). Shapes: W workloads, K options, T GPU types.
+repair by raised prices and a bounded search (`decider.choice`).
+
+Shapes: W workloads, K options, T GPU types.
 """
 
 from __future__ import annotations

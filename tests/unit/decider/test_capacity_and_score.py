@@ -17,8 +17,6 @@ from decider.errors import InvalidRequest
 from decider.score import (
     ReplicaInterval,
     StepPrice,
-    calibration_gap,
-    churn_per_day,
     score_step,
 )
 
@@ -84,8 +82,3 @@ def test_an_unknown_demand_is_no_violation_and_no_zero(demand: float | None) -> 
 
 def test_a_step_without_any_known_replicas_has_no_outcome() -> None:
     assert score_step(95.0, [], PRICE) is None
-
-
-def test_measures_of_a_promise() -> None:
-    assert calibration_gap(np.array([0.0, 0.04, np.nan]), 0.01) == pytest.approx(0.01)
-    assert churn_per_day(np.array([1.0, 3.0, 3.0, 2.0]), 28800.0) == pytest.approx(3.0)
