@@ -12,7 +12,6 @@ from services.lab.fleet import Fleet
 from services.lab.fleet.meters import ServiceMeters
 
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class MeasuredFleet:

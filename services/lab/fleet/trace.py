@@ -17,7 +17,6 @@ from services.lab.fleet.resample import aligned, panel, resampled
 from services.lab.fleet.trace_file import TraceError, TraceFile, TraceSeries, read_trace
 
 FloatArray = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 
 __all__ = ["DroppedWorkload", "LoadedTrace", "TraceError", "TraceOptions", "load_trace"]
 

@@ -45,7 +45,6 @@ class StepAccount:
         gpu_s: GPU-seconds held by starting and ready replicas.
         busy_gpu_s: GPU-seconds of ready capacity that demand used.
         ready_mean: Time-mean ready replicas.
-        bound_mean: Time-mean starting and ready replicas.
     """
 
     duration_s: float
@@ -55,7 +54,6 @@ class StepAccount:
     gpu_s: float
     busy_gpu_s: float
     ready_mean: float
-    bound_mean: float
 
 
 def sla_limit(ready: FloatArray | float, capacity: FloatArray | float) -> FloatArray | float:
@@ -111,5 +109,4 @@ def account_step(
         gpu_s=bound_s * gpus_per_replica,
         busy_gpu_s=served / capacity_per_replica * gpus_per_replica,
         ready_mean=ready_s / safe_s,
-        bound_mean=bound_s / safe_s,
     )

@@ -22,7 +22,6 @@ class PolicyRun:
         name: The policy.
         spec: Replicas asked for from the step's start on.
         ready_mean: Time-mean ready replicas.
-        bound_mean: Time-mean replicas that hold GPUs.
         violation_s: Time out of SLA.
         known_s: Time with known demand.
         shortage: Demand not served within the SLO, load x seconds.
@@ -34,7 +33,6 @@ class PolicyRun:
     name: str
     spec: FloatArray
     ready_mean: FloatArray
-    bound_mean: FloatArray
     violation_s: FloatArray
     known_s: FloatArray
     shortage: FloatArray

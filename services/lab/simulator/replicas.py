@@ -63,11 +63,6 @@ class Replicas:
         """(G, W) replicas asked for that do not serve yet."""
         return self.spec - self.ready
 
-    @property
-    def lands_s(self) -> FloatArray:
-        """(G, W, A) when each start on its way will serve, oldest first; infinite: none."""
-        return self._lands_s[:, : self._n_used].reshape(*self.shape, self._n_used)
-
     def start_age_s(self, now_s: float) -> FloatArray:
         """(G, W, A) ages of the starts on their way, oldest first; NaN beyond the last."""
         asked_s = self._asked_s[:, : self._n_used].reshape(*self.shape, self._n_used)
