@@ -14,7 +14,7 @@ from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.features import calendar, gather_windows
 from forecaster.quantiles import masked_quantiles
 from forecaster.scaling import forward_fill, window_scale
-from forecaster.tree_features import SHAPE_LEVELS, lags, rolls
+from forecaster.tree_features import lags, level_facts, rolls, seasons, shape
 from forecaster.types import Windows
 from services.kernel.errors import InvalidInput
 from services.lab.bench.arm import F32Array
@@ -173,18 +173,19 @@ class FeatureTable:
         z = (past - last[:, None]) / scale[:, None]
         parts = [
             np.stack([origins.which, target], axis=1).astype(np.float32),
-            _level_facts(observed, last, median[:, 0], scale, unit),
+            level_facts(observed, last, median[:, 0], scale, unit),
             lags(z),
             rolls(z),
-            _shape(values, observed, last, scale),
+            shape(values, observed, last, scale, SHAPE_STEPS),
         ]
         if self.has_others:
             parts.append(self._others(windows, origins))
+        by_season = seasons(*own.season_demand(), last, scale, ahead, task.window.season_past)
         ahead_s = (windows.origin_s[:, None] + ahead * windows.step_s).ravel()
         by_step = [
             ahead.reshape(-1, 1).astype(np.float32),
             calendar(ahead_s),
-            _seasons(own, ahead, last, scale, task.window.season_past),
+            by_season.reshape(ahead.size, -1),
         ]
         features = [np.repeat(np.concatenate(parts, axis=1), n_steps, axis=0), *by_step]
         raw, seen = actuals(task.series, origins, column[:, None], task.window.horizon)
@@ -220,65 +221,6 @@ class FeatureTable:
                 found[rows, 2 * names.index(name)] = newest[rows, d]
                 found[rows, 2 * names.index(name) + 1] = move[rows, d]
         return found
-
-
-def _nanmean(values: F32Array) -> F32Array:
-    seen = np.isfinite(values)
-    count = seen.sum(axis=1, keepdims=True)
-    mean = np.where(seen, values, 0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    return np.where(count > 0, mean, np.nan).astype(np.float32)
-
-
-def _seasons(
-    own: Windows, ahead: Int64Array, last: F32Array, scale: F32Array, past: int
-) -> F32Array:
-    """Per season the value that far before each step, its neighbours and its moves, (R * K, F)."""
-    values, seen = own.season_demand()
-    values = np.where(seen, values, np.float32(np.nan))
-    z = (values - last[:, None, None]) / scale[:, None, None]
-    row, width = np.arange(ahead.shape[0])[:, None, None], z.shape[2]
-    at = past + ahead[..., None] - 1 + np.arange(-2, 2)
-    parts = []
-    for n in range(z.shape[1]):
-        around = z[row, n, np.minimum(at, width - 1)]
-        before = np.broadcast_to(_nanmean(z[:, n, past - 6 : past])[:, None], (*ahead.shape, 1))
-        move = around[..., 2:3] - z[:, n, past - 1][:, None, None]
-        parts += [around, move, before]
-    return np.concatenate(parts, axis=2).reshape(ahead.size, -1).astype(np.float32)
-
-
-def _level_facts(
-    observed: npt.NDArray[np.bool_],
-    last: F32Array,
-    location: F32Array,
-    scale: F32Array,
-    unit: F32Array,
-) -> F32Array:
-    """Where the last value stands in its window and the window in its series, (R, 5)."""
-    n_steps = observed.shape[1]
-    stale = n_steps - np.where(observed, np.arange(1, n_steps + 1), 0).max(axis=1)
-    facts = [
-        (last - location) / scale,
-        np.arcsinh(last / scale),
-        np.log(scale / unit),
-        stale,
-        observed.mean(axis=1),
-    ]
-    return np.stack(facts, axis=1).astype(np.float32)
-
-
-def _shape(
-    values: F32Array, observed: npt.NDArray[np.bool_], last: F32Array, scale: F32Array
-) -> F32Array:
-    """Quantiles of the recent and the whole window, from the last value, NaN without data."""
-    parts = []
-    for n_steps in SHAPE_STEPS:
-        seen = observed[:, -n_steps:]
-        found = masked_quantiles(values[:, -n_steps:], seen, SHAPE_LEVELS)
-        found = (found - last[:, None]) / scale[:, None]
-        has_data = seen.any(axis=1, keepdims=True)
-        parts.append(np.where(has_data, found, np.float32(np.nan)))
-    return np.concatenate(parts, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
