@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from decider import (
     DecideConfig,
@@ -34,8 +33,7 @@ from services.lab.backtest.memory import DecisionMemory
 from services.lab.backtest.series import MeasuredFleet
 from services.lab.cluster.specs import ReplicaCounts
 from services.lab.fleet import Fleet
-
-FloatArray = npt.NDArray[np.float64]
+from services.lab.fleet.arrays import FloatArray
 
 N_DRAWS = 64
 PRIOR_STARTS = 20.0

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.lead_time import LeadTimeBelief, predictive_draws
 from decider.policies.grid import GridPolicy
@@ -29,6 +28,7 @@ from services.lab.bench.decide.rivals import rivals
 from services.lab.bench.decide.run import PRICES
 from services.lab.cluster.pod import EnginePod, draw_start
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.fleet.meters import ServiceMeters
 from services.lab.simulator import HistoryRun, deployment_spec
 from services.lab.simulator.course import Course
@@ -36,7 +36,6 @@ from services.lab.simulator.fleet_course import measured_demand
 from services.lab.simulator.grid_run import GridRun, PathsAt, simulate_grid
 from services.lab.simulator.run import ORACLE_LEAD_Z
 
-FloatArray = npt.NDArray[np.float64]
 Tell = Callable[[str], None]
 
 DEFAULT_RIVALS = ("hpa", "trailing_percentile", "static_peak")

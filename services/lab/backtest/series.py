@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.config import WindowConfig
 from forecaster.features import build_windows
 from forecaster.types import Series, Windows
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.fleet.meters import ServiceMeters
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class MeasuredFleet:

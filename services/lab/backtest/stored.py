@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping
 
@@ -24,10 +23,9 @@ from services.lab.backtest import repository
 from services.lab.backtest.run import Trained, train
 from services.lab.backtest.study import run_study
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.fleet.fleet import FleetWorkload, StartupProfile
 from services.lab.simulator import HistoryRun
-
-FloatArray = npt.NDArray[np.float64]
 
 MIN_HISTORY_STEPS = 144
 MAX_HISTORY_STEPS = 4032

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins, actuals, origins_between
@@ -17,11 +16,8 @@ from forecaster.scaling import forward_fill, window_scale
 from forecaster.tree_features import lags, level_facts, rolls, seasons, shape
 from forecaster.types import Windows
 from services.kernel.errors import InvalidInput
-from services.lab.bench.arm import F32Array
 from services.lab.bench.task import BenchTask
-
-Int64Array = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from services.lab.fleet.arrays import BoolArray, F32Array, FloatArray, IntArray
 
 CHUNK = 4096
 """Pairs of origin and target whose windows are held at once."""
@@ -106,7 +102,7 @@ class Rows:
     weight: F32Array
     actual: F32Array
 
-    def take(self, index: Int64Array) -> Rows:
+    def take(self, index: IntArray) -> Rows:
         """The rows at `index`."""
         return Rows(
             self.features[index],
@@ -143,7 +139,7 @@ class FeatureTable:
     CATEGORICAL: ClassVar[list[int]] = [0, 1]
     """Columns that are ids: workload and target."""
 
-    def rows(self, origins: Origins, target: Int64Array, ahead: Int64Array) -> Rows:
+    def rows(self, origins: Origins, target: IntArray, ahead: IntArray) -> Rows:
         """K rows per pair of origin and target, its steps ahead in the order given.
 
         Args:
@@ -157,7 +153,7 @@ class FeatureTable:
             parts.append(self._chunk(origins.take(at), target[at], ahead[at]))
         return Rows.concatenate(parts)
 
-    def _chunk(self, origins: Origins, target: Int64Array, ahead: Int64Array) -> Rows:
+    def _chunk(self, origins: Origins, target: IntArray, ahead: IntArray) -> Rows:
         task, n_steps = self.task, ahead.shape[1]
         windows = gather_windows(task.series, origins.which, origins.position, task.window)
         column = np.maximum(task.targets[origins.which, target], 0)
@@ -235,17 +231,17 @@ class NormalisedWindows:
     """
 
     z: F32Array
-    observed: npt.NDArray[np.bool_]
+    observed: BoolArray
     location: F32Array
     scale: F32Array
 
-    def take(self, index: Int64Array) -> NormalisedWindows:
+    def take(self, index: IntArray) -> NormalisedWindows:
         """The windows at `index`."""
         return NormalisedWindows(
             self.z[index], self.observed[index], self.location[index], self.scale[index]
         )
 
-    def is_learnable(self, n_ahead: int) -> npt.NDArray[np.bool_]:
+    def is_learnable(self, n_ahead: int) -> BoolArray:
         """Whether context and outcome are observed somewhere and not all the same, (R,)."""
         past, ahead = self.observed[:, :-n_ahead], self.observed[:, -n_ahead:]
         has_both = past.any(axis=1) & ahead.any(axis=1)
@@ -254,7 +250,7 @@ class NormalisedWindows:
 
 
 def normalised_windows(
-    task: BenchTask, origins: Origins, target: Int64Array, n_ahead: int
+    task: BenchTask, origins: Origins, target: IntArray, n_ahead: int
 ) -> NormalisedWindows:
     """Context and `n_ahead` steps of outcome of each pair; the outcome enters no statistic.
 

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.ingest.history import HistoryFrame, WorkloadHistory
 from services.lab.cluster.specs import Interval
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import BoolArray, FloatArray
 from services.lab.fleet.meters import ServiceMeters
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Reporter:

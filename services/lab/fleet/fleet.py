@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.policies.view import replicas_for
 from services.kernel.domain import (
@@ -23,9 +22,8 @@ from services.kernel.domain import (
     WorkloadSpec,
 )
 from services.kernel.domain.workload import Mode
+from services.lab.fleet.arrays import BoolArray, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 WorkloadKind = Literal["llm", "diffusion", "vision", "trace"]
 
 GPUS_PER_NODE = {"H100": 8, "A100": 8, "L4": 4}

@@ -7,15 +7,12 @@ generated fleet follow from the replicas that were ready.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.domain import IndicatorSpec
+from services.lab.fleet.arrays import BoolArray, FloatArray
 from services.lab.fleet.fleet import Fleet
 from services.lab.fleet.profiles import CLOSED_LOOP
 from services.lab.fleet.response import ResponseModel, request_rates
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class ServiceMeters:

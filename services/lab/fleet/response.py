@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.clock import make_rng
+from services.lab.fleet.arrays import BoolArray, FloatArray
 from services.lab.fleet.calibration import (
     DUTY_SIGMA,
     LATENCY_TAIL_RATIO,
@@ -22,9 +22,6 @@ from services.lab.fleet.calibration import (
 )
 from services.lab.fleet.fleet import Fleet
 from services.lab.fleet.profiles import PROFILES
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 SLO_UTILISATION = 0.85
 """Utilisation of a replica that runs at its SLO capacity; beyond 1 work piles up."""

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.domain import IndicatorSpec
+from services.lab.fleet.arrays import FloatArray
 from services.lab.fleet.fleet import Fleet, FleetWorkload, StartupProfile, bounds_for
 from services.lab.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 from services.lab.fleet.resample import aligned, panel, resampled
 from services.lab.fleet.trace_file import TraceError, TraceFile, TraceSeries, read_trace
-
-FloatArray = npt.NDArray[np.float64]
 
 __all__ = ["DroppedWorkload", "LoadedTrace", "TraceError", "TraceOptions", "load_trace"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from services.lab.fleet.arrays import FloatArray
 from services.lab.report.data import FanChart, ReportData, label_of
 from services.lab.report.svg import (
     Frame,
@@ -20,8 +20,6 @@ from services.lab.report.svg import (
     time_axis,
     y_axis,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 WIDE = 1040.0
 

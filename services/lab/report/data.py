@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
-import numpy.typing as npt
-
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator import PolicyScore
-
-FloatArray = npt.NDArray[np.float64]
 
 LABELS = {
     "harmony": "Harmony",

@@ -12,12 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from decider.policies.view import RELATIVE_SLACK
-
-FloatArray = npt.NDArray[np.float64]
+from services.lab.fleet.arrays import FloatArray
 
 
 class ReplicaInterval(Protocol):

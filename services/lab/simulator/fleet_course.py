@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.course import Course
-
-FloatArray = npt.NDArray[np.float64]
 
 INITIAL_UTILISATION = 0.6
 """Utilisation at which the history begins."""

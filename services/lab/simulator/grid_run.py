@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.policies.grid import GridPolicy, GridView
-from services.lab.simulator.course import BoolArray, Course, FloatArray
+from services.lab.fleet.arrays import BoolArray, F32Array, FloatArray
+from services.lab.simulator.course import Course
 from services.lab.simulator.replicas import Replicas, StepOutcome, account
 
 __all__ = ["Course", "GridRun", "PathsAt", "Replicas", "account", "simulate_grid"]
@@ -40,10 +40,10 @@ class GridRun:
 
     name: str
     labels: tuple[str, ...]
-    asked: npt.NDArray[np.float32]
-    violation_ratio: npt.NDArray[np.float32]
-    unserved: npt.NDArray[np.float32]
-    ready_mean: npt.NDArray[np.float32]
+    asked: F32Array
+    violation_ratio: F32Array
+    unserved: F32Array
+    ready_mean: F32Array
 
 
 class _Record:

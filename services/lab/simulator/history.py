@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from decider.policies.hpa import HpaGrid
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.fleet_course import history_course
 from services.lab.simulator.grid_run import simulate_grid
-
-FloatArray = npt.NDArray[np.float64]
 
 HISTORY_TARGET_PERCENT = 60
 

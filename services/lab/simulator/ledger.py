@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.accounting import ReplicaInterval, StepAccount, account_step
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

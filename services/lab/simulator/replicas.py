@@ -14,14 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.policies.view import RELATIVE_SLACK
+from services.lab.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.lab.simulator.course import Course
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Replicas:

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.policies import OracleGrid, Policy, PolicyView, Solo
 from services.lab.cluster.engine import ClusterEngine
 from services.lab.cluster.specs import DeploymentSpec, NodeSpec, StartupSpec
 from services.lab.fleet import Fleet, FleetWorkload
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.fleet_course import measured_demand
 from services.lab.simulator.ledger import Ledger, PolicyRun
-
-FloatArray = npt.NDArray[np.float64]
 
 ORACLE_LEAD_Z = 2.6
 """The oracle allows for starts up to this many log standard deviations: 99.5 % of them."""

@@ -14,7 +14,8 @@ import numpy as np
 from decider.policies import TrailingPercentileGrid
 from decider.policies.trailing_percentile import ordered_percentile
 from decider.policies.view import replicas_for
-from services.lab.simulator.course import Course, FloatArray
+from services.lab.fleet.arrays import FloatArray
+from services.lab.simulator.course import Course
 
 
 def trailing_schedules(

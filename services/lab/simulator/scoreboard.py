@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.policies import Hpa, Solo, StaticGrid
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.history import simulate_history
 from services.lab.simulator.ledger import PolicyRun
 from services.lab.simulator.run import SimulationSetup, oracles, simulate
 from services.lab.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class PolicyScoreJson(TypedDict):

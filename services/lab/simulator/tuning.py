@@ -11,18 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.policies import HpaConfig, Solo, TrailingPercentileGrid
 from decider.policies.hpa import HpaGrid
 from services.lab.fleet import Fleet
+from services.lab.fleet.arrays import FloatArray, IntArray
 from services.lab.simulator.course import Course
 from services.lab.simulator.fleet_course import history_course
 from services.lab.simulator.grid_run import GridRun, simulate_grid
 from services.lab.simulator.schedules import trailing_schedules
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 HPA_TARGETS = (*range(5, 20), *range(20, 50, 2), *range(50, 100))
 WINDOWS_S = (300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 24 * 3600.0)

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from services.lab.bench.decide.frontier import DAY_S
 from services.lab.bench.decide.task import DecideTask
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.grid_run import GridRun
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
@@ -17,9 +16,8 @@ from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, Prediction, Tell
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.shipped_arm import FittedShipped, OnlineState, ShippedArm
+from services.lab.fleet.arrays import F32Array, FloatArray
 
-F32Array = npt.NDArray[np.float32]
-FloatArray = npt.NDArray[np.float64]
 N_PATHS = 200
 
 

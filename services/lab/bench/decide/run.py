@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decider import DecideConfig
 from decider.capacity import capacity_draws
@@ -31,9 +30,8 @@ from services.lab.bench.decide.frontier import (
 )
 from services.lab.bench.decide.rivals import forecast_policies, rivals
 from services.lab.bench.decide.task import DecideTask
+from services.lab.fleet.arrays import FloatArray
 from services.lab.simulator.grid_run import GridRun, simulate_grid
-
-FloatArray = npt.NDArray[np.float64]
 
 HARMONY, ORACLE = "harmony", "oracle"
 PRICES = np.geomspace(0.2, 3e4, 48)

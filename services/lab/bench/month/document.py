@@ -13,14 +13,8 @@ from typing import Any
 import numpy as np
 
 from services.lab.bench.decide.figures import mean_known, number
-from services.lab.bench.month.source import (
-    HARMONY,
-    RIVALS,
-    FloatArray,
-    MonthOptions,
-    PolicyFigures,
-    Source,
-)
+from services.lab.bench.month.source import HARMONY, RIVALS, MonthOptions, PolicyFigures, Source
+from services.lab.fleet.arrays import FloatArray
 
 TOTAL = "total"
 BROKEN, RIVAL_BROKEN = "harmony_broke_promise", "rival_broke_promise"
