@@ -35,7 +35,7 @@ class HistoryRun:
         return self.spec[:, -1]
 
 
-def simulate_history(fleet: Fleet, target_percent: int = HISTORY_TARGET_PERCENT) -> HistoryRun:
+def simulate_history(fleet: Fleet) -> HistoryRun:
     """Run the untuned HPA over the history."""
-    run = simulate_grid(HpaGrid(float(target_percent)), history_course(fleet))
+    run = simulate_grid(HpaGrid(float(HISTORY_TARGET_PERCENT)), history_course(fleet))
     return HistoryRun(spec=run.asked[0].astype(float), ready_mean=run.ready_mean[0].astype(float))

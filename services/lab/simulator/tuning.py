@@ -7,7 +7,7 @@ never with the replayed part.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -66,11 +66,10 @@ class TunedTrailing:
     setting: TunedSetting
 
 
-def tune_hpa(fleet: Fleet, epsilon: float, config: HpaConfig | None = None) -> TunedHpa:
-    """Choose the target utilisation; every other setting is `config`'s."""
-    config = config or HpaConfig()
+def tune_hpa(fleet: Fleet, epsilon: float) -> TunedHpa:
+    """Choose the target utilisation; every other setting is the default."""
     course = history_course(fleet, _first_step(fleet))
-    run = simulate_grid(HpaGrid(np.array(HPA_TARGETS, dtype=float), config), course)
+    run = simulate_grid(HpaGrid(np.array(HPA_TARGETS, dtype=float)), course)
     violation_rate = violation_rates(run, course)
     cost_usd = (run.asked.sum(axis=2, dtype=float) * _usd_per_step(fleet)).sum(axis=1)
     best, is_met = _cheapest(violation_rate, cost_usd, epsilon)
@@ -82,7 +81,7 @@ def tune_hpa(fleet: Fleet, epsilon: float, config: HpaConfig | None = None) -> T
         is_met=is_met,
         n_tried=len(HPA_TARGETS),
     )
-    return TunedHpa(replace(config, target_percent=target), setting)
+    return TunedHpa(HpaConfig(target_percent=target), setting)
 
 
 def tune_trailing_percentile(fleet: Fleet, epsilon: float) -> TunedTrailing:
