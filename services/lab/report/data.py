@@ -23,6 +23,11 @@ def label_of(policy: str) -> str:
     return LABELS.get(policy, policy.replace("_", " ").capitalize())
 
 
+def percent(share: float) -> str:
+    """A share for people."""
+    return "unknown" if share != share else f"{share:.2%}"
+
+
 @dataclass(frozen=True, slots=True)
 class FanChart:
     """Forecasts of one workload against what came.

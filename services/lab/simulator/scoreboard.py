@@ -89,10 +89,10 @@ def score(
         name=run.name,
         gpu_hours=held_s / 3600.0,
         cost_usd=float(step_usd.sum()),
-        violation_rate=_mean_known(violation),
+        violation_rate=mean_known(violation),
         promised=promised,
         scale_ops=int((run.spec != previous).sum()),
-        unserved_ratio=_mean_known(unserved),
+        unserved_ratio=mean_known(unserved),
         utilisation=float(run.busy_gpu_s.sum()) / held_s if held_s > 0 else 0.0,
         setting=setting,
         workload_gpu_hours=run.gpu_s.sum(axis=1) / 3600.0,
@@ -102,7 +102,8 @@ def score(
     )
 
 
-def _mean_known(values: FloatArray) -> float:
+def mean_known(values: FloatArray) -> float:
+    """Mean of the values that exist; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")
 

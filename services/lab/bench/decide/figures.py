@@ -55,12 +55,6 @@ def workload_figures(task: DecideTask, run: GridRun, setting: int) -> WorkloadFi
     )
 
 
-def mean_known(values: FloatArray) -> float:
-    """Mean of the values that exist; NaN where there is none."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
 def number(value: float) -> float | None:
     """A figure for a document: six significant digits, null where it does not exist."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
