@@ -44,7 +44,7 @@ def traces() -> Path:
 @pytest.fixture(scope="session")
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(database URL, Redis URL) of servers that live for the whole run."""
-    from services.lab.platform.embedded_servers import embedded_servers
+    from services.platform.embedded_servers import embedded_servers
 
     given = Settings()
     home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
@@ -54,7 +54,7 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     if os.geteuid() == 0 and given.home is None:
         import shutil
 
-        from services.lab.platform.embedded_servers import default_home
+        from services.platform.embedded_servers import default_home
 
         shutil.rmtree(default_home() / f"tests-{os.getpid()}", ignore_errors=True)
 

@@ -9,20 +9,20 @@ import sys
 import redis
 import uvicorn
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import SystemClock, make_clock
 from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
-from services.kernel.http_protocol import ProblemProtocol
-from services.kernel.security import KeyVerifier, ensure_first_key
-from services.kernel.security_bind import check_bind
-from services.kernel.security_limits import Limiter
-from services.kernel.security_oidc import make_verifier
-from services.kernel.security_oidc_login import make_login
-from services.kernel.serving import serve_until_stopped
+from services.kernel.http.protocol import ProblemProtocol
+from services.kernel.http.serving import serve_until_stopped
+from services.kernel.security.bind import check_bind
+from services.kernel.security.keys import KeyVerifier, ensure_first_key
+from services.kernel.security.limits import Limiter
+from services.kernel.security.oidc import make_verifier
+from services.kernel.security.oidc_login import make_login
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing

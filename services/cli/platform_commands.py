@@ -102,7 +102,7 @@ def up(
 
     Postgres and Redis are embedded unless HARMONY_DATABASE_URL and HARMONY_REDIS_URL are set.
     """
-    from services.lab.platform.up import UpOptions, run_up
+    from services.platform.up import UpOptions, run_up
 
     run_up(get_settings(), UpOptions(port, kubeconfig, has_scaler), console)
 
@@ -183,7 +183,7 @@ def migrate(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """Show the fleet: replicas, promise, measured violations, rung and last reason."""
     from services.cli.connection import database_engine
-    from services.lab.platform.repository import load_status
+    from services.platform.repository import load_status
 
     rows = load_status(database_engine())
     if as_json:

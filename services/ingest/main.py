@@ -14,11 +14,11 @@ from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
 from services.ingest.tasks import make_deps
 from services.kernel.errors import ConfigurationError, HarmonyError
-from services.kernel.http_protocol import ProblemProtocol
-from services.kernel.security_bind import check_bind
-from services.kernel.security_http import protect
-from services.kernel.security_limits import Limiter
-from services.kernel.serving import serve_until_stopped
+from services.kernel.http.protocol import ProblemProtocol
+from services.kernel.http.serving import serve_until_stopped
+from services.kernel.security.bind import check_bind
+from services.kernel.security.http import protect
+from services.kernel.security.limits import Limiter
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.kernel.errors import ConfigurationError
-from services.kernel.security_files import secrets_in_files
+from services.kernel.secret_files import secrets_in_files
 
 
 class Settings(BaseSettings):

@@ -25,13 +25,13 @@ import orjson
 import structlog
 
 from services.kernel import telemetry
-from services.operator.health import Checks, serve
-from services.operator.kube_http import load_configuration
-from services.operator.kube_mirrored import EVERY_PASS, MirroredKube
+from services.operator.kube.mirrored import EVERY_PASS, MirroredKube
+from services.operator.leadership.health import Checks, serve
+from services.operator.leadership.process import Office
 from services.operator.listener import ReconcileLoop
-from services.operator.memory import Deps
-from services.operator.process import Office
-from services.operator.schemas import GROUP, VERSION
+from services.operator.reconcile.memory import Deps
+from services.operator.resource.spec import GROUP, VERSION
+from services.operator.wire.http import load_configuration
 
 log = structlog.get_logger("operator")
 

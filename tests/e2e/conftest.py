@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from services.lab.platform.embedded_servers import default_home
+from services.platform.embedded_servers import default_home
 from tests.contract.ingest.prometheus_world import running_prometheus
 from tests.e2e.collector import Span, collector
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from services.lab.platform.embedded_servers import default_home
+from services.platform.embedded_servers import default_home
 from services.scaler.api import METRIC
 from services.scaler.proto import externalscaler_pb2 as pb
 from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerStub

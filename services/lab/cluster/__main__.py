@@ -18,8 +18,8 @@ from aiohttp import web
 from services.kernel.clock import wall_seconds
 from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.cluster import Cluster, ClusterSettings
-from services.lab.cluster.engine import NodeSpec
-from services.lab.cluster.server import ApiServer
+from services.lab.cluster.wire.server import ApiServer
+from services.simulator.engine.engine import NodeSpec
 
 _POOL = re.compile(r"(?P<type>[A-Za-z0-9][-A-Za-z0-9_.]*)=(?P<nodes>\d+)x(?P<gpus>\d+)")
 

@@ -20,8 +20,14 @@ import httpx
 import numpy as np
 import pytest
 
-from services.ingest.samples import SECOND_US
-from services.ingest.sources import BAD_QUERY, SEVERAL_SERIES, Points, RangeQuery, SourceError
+from services.ingest.series.samples import SECOND_US
+from services.ingest.series.sources import (
+    BAD_QUERY,
+    SEVERAL_SERIES,
+    Points,
+    RangeQuery,
+    SourceError,
+)
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 T0_S = int(T0.timestamp())

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from services.ingest import main, service, tasks
 from services.ingest.deps import BestEffortSender, IngestDeps
-from services.ingest.sources import RangeQuery, SourceError
+from services.ingest.series.sources import RangeQuery, SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.errors import ConfigurationError

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.settings import Settings
-from services.lab.platform.embedded_servers import default_home, embedded_servers
+from services.platform.embedded_servers import default_home, embedded_servers
 
 pytestmark = pytest.mark.integration
 

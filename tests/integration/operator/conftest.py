@@ -21,11 +21,11 @@ from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
 from services.kernel.settings import Settings
-from services.operator.crd import DEFINITIONS, to_crd
-from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp
-from services.operator.memory import Deps, Pace
-from services.operator.service import PassReport, reconcile_pass
+from services.operator.kube.client import KubeClient
+from services.operator.reconcile.memory import Deps, Pace
+from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
+from services.operator.resource.definitions import DEFINITIONS, to_crd
+from services.operator.wire.http import KubeHttp
 
 EAGER = Pace(figures_s=0.0, news_s=0.0, budget_s=10.0)
 START = "2026-01-05T00:00:00Z"

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, text
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import sqlalchemy_url
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.test_process import eventually, notify
+from tests.integration.operator.leadership.test_process import eventually, notify
 
 # `slow`: five processes are started, and Leases have to run out.
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

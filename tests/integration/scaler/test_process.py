@@ -17,7 +17,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from services.kernel.clock import SystemClock
 from services.kernel.settings import Settings
-from services.lab.platform.platform import free_port
+from services.platform.platform import free_port
 from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerStub
 from services.scaler.server import SERVICE
 from tests.integration.scaler.conftest import PATIENCE_S, Caller, Rows

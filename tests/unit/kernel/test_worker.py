@@ -19,7 +19,7 @@ def test_a_worker_loads_the_tasks_of_its_queues_only() -> None:
     assert task_modules("fit") == [
         "services.decision.tasks",
         "services.forecasting.tasks",
-        "services.lab.backtest.tasks",
+        "services.backtest.tasks",
     ]
 
 

@@ -24,13 +24,8 @@ from services.kernel.settings import Settings
 from services.lab.bench.api import repository
 from services.lab.bench.api.load import Shot, Target, fire
 from services.lab.bench.api.repository import History
-from services.lab.platform.platform import (
-    Platform,
-    answers,
-    platform_servers,
-    process_env,
-)
-from services.lab.platform.processes import ProcessSpec
+from services.platform.platform import Platform, answers, platform_servers, process_env
+from services.platform.processes import ProcessSpec
 
 LIST_MS, FAN_MS = 50.0, 100.0
 _N_WARM = 3

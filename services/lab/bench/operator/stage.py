@@ -21,10 +21,10 @@ from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.operator.repository import fresh_database
-from services.lab.platform.embedded_postgres import embedded_postgres
-from services.lab.platform.embedded_servers import default_home
-from services.lab.platform.platform import free_port
-from services.lab.platform.processes import ProcessSpec, Supervisor
+from services.platform.embedded_postgres import embedded_postgres
+from services.platform.embedded_servers import default_home
+from services.platform.platform import free_port
+from services.platform.processes import ProcessSpec, Supervisor
 
 NAMESPACE = "default"
 """Where the Lease is."""
