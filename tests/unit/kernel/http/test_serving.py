@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import socket, sys, uvicorn
-from services.kernel.serving import serve_until_stopped
+from services.kernel.http.serving import serve_until_stopped
 
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
