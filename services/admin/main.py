@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import socket
 import sys
 
 import redis
@@ -18,6 +17,7 @@ from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.http.protocol import ProblemProtocol
 from services.kernel.http.serving import serve_until_stopped
+from services.kernel.listening import listen, report_address
 from services.kernel.security.bind import check_bind
 from services.kernel.security.keys import KeyVerifier, ensure_first_key
 from services.kernel.security.limits import Limiter
@@ -59,27 +59,6 @@ def make_deps(settings: Settings) -> AdminDeps:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        ConfigurationError: The address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named so that asyncio turns Nagle's delay off.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"HARMONY_PORT={port}: {host}:{port} cannot be used ({error.strerror}); "
-            "choose another port or end the process that has it"
-        ) from error
-    return listener
-
-
 def main() -> int:
     """Serve until stopped; 2 where a setting or a server is wrong."""
     try:
@@ -115,11 +94,12 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
         lifespan="off",
         timeout_graceful_shutdown=5,  # event streams do not end by themselves
     )
-    with bind(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port, "HARMONY_PORT") as listener:
         token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())
         if token is not None:
             print(f"admin API key, shown this once: {token}", flush=True)
         settle()
+        report_address("admin", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)
 
 

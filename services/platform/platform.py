@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
@@ -39,20 +38,13 @@ class Platform:
 
     @property
     def api_url(self) -> str:
-        """Address of the admin API and console."""
-        return f"http://{self.settings.host}:{self.settings.port}"
+        """URL of the admin API and console, once they are served."""
+        return self.supervisor.address("admin")
 
     @property
     def push_url(self) -> str:
-        """Address of the push API."""
-        return f"http://{self.settings.host}:{self.settings.ingest_port}"
-
-
-def free_port(host: str) -> int:
-    """A port of `host` that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        return int(listener.getsockname()[1])
+        """URL of the push API, once it is served."""
+        return self.supervisor.address("ingest")
 
 
 def check_port_free(host: str, port: int, flag: str) -> None:
@@ -86,16 +78,12 @@ def platform_servers(
         Unavailable: A server cannot be reached or started.
         InvalidInput: The port is taken.
     """
-    ports = {
-        "port": settings.port or free_port(settings.host),
-        "ingest_port": settings.ingest_port or free_port(settings.host),
-    }
-    for field, port in ports.items():
-        check_port_free(settings.host, port, f"--{field.replace('_', '-')}")
+    check_port_free(settings.host, settings.port, "--port")
+    check_port_free(settings.host, settings.ingest_port, "--ingest-port")
     folder = (settings.home or default_home()) / name
     with embedded_servers(settings, name) as urls:
         filled = settings.model_copy(
-            update={"database_url": urls.database_url, "redis_url": urls.redis_url, **ports}
+            update={"database_url": urls.database_url, "redis_url": urls.redis_url}
         )
         engine = make_engine(filled.database_url)
         check_reachable(engine)
@@ -123,17 +111,17 @@ def process_env(settings: Settings) -> dict[str, str]:
 def service_processes(settings: Settings) -> list[ProcessSpec]:
     """Workers, beat, the push API and the admin API (the operator needs an API server first)."""
     env = process_env(settings)
-    host = settings.host
     specs = [
         ProcessSpec(name, _harmony("worker", "--queues", queues), env | _metrics(settings, number))
         for number, (name, queues) in enumerate(WORKERS.items())
     ]
     specs.append(ProcessSpec("beat", _harmony("beat"), env))
-    for name, port in (("ingest", settings.ingest_port), ("admin", settings.port)):
-        module = [sys.executable, "-m", f"services.{name}.main"]
-        url = f"http://{host}:{port}/healthz"
-        specs.append(ProcessSpec(name, module, env, is_ready=lambda url=url: answers(url)))  # type: ignore[misc]  # default binds the loop's value
-    return specs
+    return [*specs, *(server_process(name, env) for name in ("ingest", "admin"))]
+
+
+def server_process(name: str, env: Mapping[str, str]) -> ProcessSpec:
+    """A service that serves under its own name."""
+    return ProcessSpec(name, [sys.executable, "-m", f"services.{name}.main"], env, server=name)
 
 
 def _metrics(settings: Settings, number: int) -> dict[str, str]:
@@ -152,27 +140,8 @@ def operator_process(settings: Settings, kubeconfig: Path | None) -> ProcessSpec
 
 def scaler_process(settings: Settings) -> ProcessSpec:
     """KEDA's external scaler."""
-    where = settings.host, settings.scaler_port
-    module = [sys.executable, "-m", "services.scaler.main"]
-    return ProcessSpec("scaler", module, process_env(settings), is_ready=lambda: listens(*where))
-
-
-def listens(host: str, port: int) -> bool:
-    """Whether somebody takes connections there."""
-    try:
-        socket.create_connection((host, port), timeout=2.0).close()
-    except OSError:
-        return False
-    return True
+    return server_process("scaler", process_env(settings))
 
 
 def _harmony(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "services.cli", *arguments]
-
-
-def answers(url: str) -> bool:
-    """Whether `url` answers with a success."""
-    try:
-        return httpx.get(url, timeout=2.0).is_success
-    except httpx.HTTPError:
-        return False

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from types import TracebackType
 import psutil
 
 from services.kernel.errors import Unavailable
+from services.kernel.listening import find_address
 
 _PR_SET_PDEATHSIG = 1
 _TERM_TIMEOUT_S = 5.0
@@ -37,14 +38,14 @@ class ProcessSpec:
         name: Short name, also of its log file.
         argv: Command line.
         env: Variables added to this process's own.
-        is_ready: Asked until true; None: ready once started.
+        server: Name under which it says where it listens, and so is ready; None: once started.
         start_timeout_s: How long it may take to be ready.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
-    is_ready: Callable[[], bool] | None = None
+    server: str | None = None
     start_timeout_s: float = 60.0
 
 
@@ -79,10 +80,12 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         """Keep the children's output in `log_dir`."""
         self._log_dir = log_dir
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._specs: dict[str, ProcessSpec] = {}
         log_dir.mkdir(parents=True, exist_ok=True)
 
     def start(self, spec: ProcessSpec) -> None:
         """Start one process without waiting for it."""
+        self._specs[spec.name] = spec
         with stop_signals_deferred(), self._log(spec.name).open("wb") as stream:
             self._children[spec.name] = subprocess.Popen(
                 list(spec.argv),
@@ -104,6 +107,17 @@ class Supervisor(AbstractContextManager["Supervisor"]):
             self.start(spec)
         for spec in specs:
             self._wait_ready(spec)
+
+    def address(self, name: str) -> str:
+        """Where the server of a child listens, as the child says itself.
+
+        Raises:
+            Unavailable: It has not said so.
+        """
+        found = self._find_address(self._specs[name]) if name in self._specs else None
+        if found is None:
+            raise Unavailable(f"process {name} has not said where it listens")
+        return found
 
     def check(self) -> None:
         """See that all children live.
@@ -161,7 +175,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
 
     def _wait_ready(self, spec: ProcessSpec) -> None:
         deadline = time.monotonic() + spec.start_timeout_s
-        while spec.is_ready is not None and not spec.is_ready():
+        while spec.server is not None and self._find_address(spec) is None:
             self.check()
             if time.monotonic() > deadline:
                 raise Unavailable(
@@ -170,6 +184,10 @@ class Supervisor(AbstractContextManager["Supervisor"]):
                 )
             time.sleep(0.05)
         self.check()
+
+    def _find_address(self, spec: ProcessSpec) -> str | None:
+        output = self._log(spec.name).read_text(errors="replace")
+        return find_address(output, spec.server) if spec.server else None
 
     def _log(self, name: str) -> Path:
         return self._log_dir / f"{name}.log"

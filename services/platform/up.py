@@ -24,9 +24,7 @@ from services.kernel.settings import Settings
 from services.operator.resource.definitions import rendered as rendered_crds
 from services.platform.platform import (
     Platform,
-    answers,
     check_port_free,
-    free_port,
     operator_process,
     platform_servers,
     scaler_process,
@@ -94,8 +92,7 @@ def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
         console.print(f"admin key        {admin_key or 'the one shown at the first start'}")
         console.print(f"push API         {platform.push_url}/v1/observations")
         if options.has_scaler:
-            where = f"{platform.settings.host}:{platform.settings.scaler_port}"
-            console.print(f"external scaler  {where} (gRPC)")
+            console.print(f"external scaler  {platform.supervisor.address('scaler')} (gRPC)")
         console.print(f"database         {shown_url(platform.settings.database_url)}")
         console.print(f"kubeconfig       {kubeconfig}")
         console.print(f"logs             {platform.folder / 'logs'}")
@@ -110,12 +107,10 @@ def start_simulated_cluster(platform: Platform, kubeconfig: Path) -> None:
         Unavailable: It does not start.
     """
     kubeconfig.unlink(missing_ok=True)
-    port = free_port("127.0.0.1")
-    url = f"http://127.0.0.1:{port}"
-    argv = [sys.executable, "-m", "services.lab.cluster", "--port", str(port), "--clock", "real"]
+    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "real"]
     argv += ["--nodes", _SIMULATED_NODES, "--kubeconfig-out", str(kubeconfig)]
-    spec = ProcessSpec("cluster", argv, is_ready=lambda: answers(f"{url}/version"))
-    platform.supervisor.start_all([spec])
+    platform.supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
+    url = platform.supervisor.address("cluster")
     for text in rendered_crds().values():
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         httpx.post(url + path, json=yaml.safe_load(text), timeout=10.0).raise_for_status()
@@ -128,8 +123,6 @@ def announced(platform: Platform) -> Iterator[None]:
     urls = {
         "database_url": platform.settings.database_url,
         "redis_url": platform.settings.redis_url,
-        "port": platform.settings.port,
-        "ingest_port": platform.settings.ingest_port,
     }
     file.write_text(json.dumps(urls))
     try:

@@ -33,13 +33,7 @@ from services.lab.demo.repository import (
     workload_ids,
 )
 from services.operator.resource.definitions import rendered as rendered_crds
-from services.platform.platform import (
-    Platform,
-    answers,
-    free_port,
-    operator_process,
-    service_processes,
-)
+from services.platform.platform import Platform, operator_process, service_processes
 from services.platform.processes import ProcessSpec
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters
@@ -135,15 +129,12 @@ def end_session(session: DemoSession) -> None:
 
 
 def _start_cluster(platform: Platform, fleet: Fleet) -> ClusterClient:
-    port = free_port("127.0.0.1")
-    url = f"http://127.0.0.1:{port}"
     start = fleet.step_at(fleet.n_history).isoformat().replace("+00:00", "Z")
-    argv = [sys.executable, "-m", "services.lab.cluster", "--port", str(port), "--clock", "lab"]
+    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "lab"]
     argv += ["--nodes", nodes_argument(fleet.node_pools()), "--start", start]
     argv += ["--seed", str(fleet.seed), "--kubeconfig-out", str(platform.folder / "kubeconfig")]
-    spec = ProcessSpec("cluster", argv, is_ready=lambda: answers(f"{url}/version"))
-    platform.supervisor.start_all([spec])
-    return ClusterClient(url)
+    platform.supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
+    return ClusterClient(platform.supervisor.address("cluster"))
 
 
 def _definitions() -> list[dict[str, Any]]:

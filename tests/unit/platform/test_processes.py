@@ -11,24 +11,20 @@ import pytest
 from services.kernel.errors import Unavailable
 from services.platform.processes import ProcessSpec, Supervisor, resident_gib, stop_signals_deferred
 
-FOREVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+UP = "print('child listens on http://127.0.0.1:4711', flush=True)"
+FOREVER = [sys.executable, "-c", f"import time; {UP}; time.sleep(600)"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    "print('up', flush=True); time.sleep(600)",
+    f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); {UP}; time.sleep(600)",
 ]
-
-
-def is_up(folder: Path, name: str) -> bool:
-    return "up" in (folder / f"{name}.log").read_text()
 
 
 def test_leaving_ends_all_children_even_stubborn_ones(tmp_path: Path) -> None:
     started = time.monotonic()
     with Supervisor(tmp_path) as supervisor:
         specs = [
-            ProcessSpec(name, argv, is_ready=lambda name=name: is_up(tmp_path, name))
+            ProcessSpec(name, argv, server="child")
             for name, argv in (("plain", FOREVER), ("stubborn", STUBBORN))
         ]
         supervisor.start_all(specs)
@@ -39,15 +35,23 @@ def test_leaving_ends_all_children_even_stubborn_ones(tmp_path: Path) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_where_a_child_listens_is_known_once_it_is_ready(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        with pytest.raises(Unavailable, match="has not said where it listens"):
+            supervisor.address("one")
+        supervisor.start_all([ProcessSpec("one", FOREVER, server="child")])
+        assert supervisor.address("one") == "http://127.0.0.1:4711"
+
+
 def test_a_child_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", "import sys; print('first'); sys.exit('the port is taken')"]
-    spec = ProcessSpec("short", argv, is_ready=lambda: False)
+    spec = ProcessSpec("short", argv, server="child")
     with Supervisor(tmp_path) as supervisor, pytest.raises(Unavailable, match="the port is taken"):
         supervisor.start_all([spec])
 
 
 def test_a_child_that_is_never_ready_is_reported(tmp_path: Path) -> None:
-    spec = ProcessSpec("slow", FOREVER, is_ready=lambda: False, start_timeout_s=0.2)
+    spec = ProcessSpec("slow", FOREVER, server="another", start_timeout_s=0.2)
     with Supervisor(tmp_path) as supervisor, pytest.raises(Unavailable, match="slow was not ready"):
         supervisor.start_all([spec])
 
