@@ -123,13 +123,13 @@ def test_a_stopped_leader_hands_over_and_a_killed_one_is_replaced_and_nothing_is
     bench.lab.autoscale("llama")
     stopped, leader = leader_and_standby(crew)
     eventually(lambda: bench.rows("workloads"), "the registration")
-    standby = crew.start()
     stopped.process.send_signal(signal.SIGTERM)
     stopped_s = time.monotonic()
     eventually(leader.leads, "the other to lead")
     assert time.monotonic() - stopped_s < DURATION_S - RETRY_S, "it need not wait for the end"
     assert stopped.process.wait(8) == 0
 
+    standby = crew.start()  # only now: it would stand for the Lease too
     eventually(standby.is_ready, "the new one to stand by")
     first = bench.decide("llama", 5)
     notify(bench, "harmony_decisions")
