@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from sqlalchemy import text
@@ -18,6 +19,7 @@ from services.kernel.clock import ReplayClock
 from services.kernel.db.session import unit_of_work
 from services.operator.resource.definitions import DEFINITIONS, to_crd
 from tests.integration.operator.conftest import Bench
+from tests.reported_port import reported_port
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +35,7 @@ def eventually(is_done: Callable[[], object], what: str, seconds: float = 15.0) 
 
 
 @pytest.fixture
-def operator(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def operator(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A running operator whose clock is the replay's."""
     ReplayClock(redis.Redis.from_url(redis_url)).set(bench.clock.now())
     env = os.environ | {
@@ -42,17 +44,22 @@ def operator(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[subproces
         "HARMONY_KUBE_URL": bench.lab.url,
         "HARMONY_CLOCK": "replay",
         "HARMONY_RECONCILE_INTERVAL_S": str(INTERVAL_S),
+        "HARMONY_OPERATOR_METRICS_PORT": "0",
     }
     log = tmp_path / "operator.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.operator.main"], env=env, stderr=stream
+            [sys.executable, "-m", "services.operator.main"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
         )
         try:
             yield process
         finally:
             process.kill()
-            process.wait(5)
+            process.communicate(timeout=5)
             print(log.read_text()[-3000:])
 
 
@@ -61,7 +68,7 @@ def notify(bench: Bench, channel: str) -> None:
         work.connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
 
 
-def test_the_whole_process(bench: Bench, operator: subprocess.Popen[bytes]) -> None:
+def test_the_whole_process(bench: Bench, operator: subprocess.Popen[str]) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
     eventually(lambda: bench.rows("workloads"), "the registration")
@@ -86,7 +93,7 @@ def test_the_whole_process(bench: Bench, operator: subprocess.Popen[bytes]) -> N
 
 
 def test_the_process_waits_for_its_custom_resource_and_for_lost_notifications(
-    bench: Bench, operator: subprocess.Popen[bytes]
+    bench: Bench, operator: subprocess.Popen[str]
 ) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
@@ -120,7 +127,7 @@ def test_a_missing_database_url_is_one_line_and_exit_2() -> None:
 
 @pytest.mark.slow
 def test_the_process_outlives_its_custom_resource_definition(
-    bench: Bench, operator: subprocess.Popen[bytes]
+    bench: Bench, operator: subprocess.Popen[str]
 ) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
@@ -129,7 +136,9 @@ def test_the_process_outlives_its_custom_resource_definition(
     (name,) = [f"{d.plural}.scaling.harmony.dev" for d in DEFINITIONS if d.kind == "GPUAutoscaler"]
     assert bench.lab.http.delete(f"{crds}/{name}").status_code == 200
     notify(bench, "harmony_tick")
-    time.sleep(1.0)
+    url = f"http://127.0.0.1:{reported_port(operator, 'operator metrics')}/metrics"
+    holding = '\nharmony_holding{reason="kube"} 1.0\n'
+    eventually(lambda: holding in httpx.get(url, timeout=30).text, "a pass that cannot read it")
     assert operator.poll() is None
     assert bench.rows("workloads")[0]["is_active"], "unreadable is not gone"
     for definition in DEFINITIONS:
