@@ -79,7 +79,7 @@ def platform_servers(
         InvalidInput: The port is taken.
     """
     check_port_free(settings.host, settings.port, "--port")
-    check_port_free(settings.host, settings.ingest_port, "--ingest-port")
+    check_port_free(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")
     folder = (settings.home or default_home()) / name
     with embedded_servers(settings, name) as urls:
         filled = settings.model_copy(
@@ -98,8 +98,11 @@ def platform_servers(
 
 
 def process_env(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables for child processes."""
-    shown = settings.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    """The settings as environment variables for child processes.
+
+    Defaults too: a child also has this process's environment, which may name another value.
+    """
+    shown = settings.model_dump(mode="json", exclude_none=True)
     for name, value in settings:
         if isinstance(value, SecretStr):
             shown[name] = value.get_secret_value()
