@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from services.ingest.history import HistoryFrame, WorkloadHistory
-from services.lab.cluster.specs import Interval
-from services.lab.fleet import Fleet
-from services.lab.fleet.arrays import BoolArray, FloatArray
-from services.lab.fleet.meters import ServiceMeters
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory
+from services.simulator.engine.specs import Interval
+from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import BoolArray, FloatArray
+from services.simulator.fleet.meters import ServiceMeters
 
 
 class Reporter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.lab.fleet.arrays import FloatArray
 from services.lab.report.data import FanChart, ReportData, label_of, percent
 from services.lab.report.svg import (
     Frame,
@@ -20,6 +19,7 @@ from services.lab.report.svg import (
     time_axis,
     y_axis,
 )
+from services.simulator.fleet.arrays import FloatArray
 
 WIDE = 1040.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.lab.fleet.arrays import FloatArray
-from services.lab.simulator import PolicyScore
+from services.simulator import PolicyScore
+from services.simulator.fleet.arrays import FloatArray
 
 LABELS = {
     "harmony": "Harmony",

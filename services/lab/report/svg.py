@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 
-from services.lab.fleet.arrays import FloatArray
+from services.simulator.fleet.arrays import FloatArray
 
 MAX_POINTS = 1_200
 

@@ -16,7 +16,7 @@ import pytest
 from kubernetes import client, config
 
 from services.lab.cluster.cluster import ClusterSettings
-from services.lab.cluster.engine import NodeSpec
+from services.simulator.engine.engine import NodeSpec
 from tests.contract.kubernetes_api.cluster_under_test import (
     DEFINITIONS,
     GROUP,

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from services.lab.cluster.cluster import ClusterSettings
-from services.lab.cluster.specs import NodeSpec
-from services.operator.crd import rendered
-from services.operator.translate import to_autoscaler
+from services.operator.resource.definitions import rendered
+from services.operator.resource.translate import to_autoscaler
+from services.simulator.engine.specs import NodeSpec
 from tests.integration.operator.conftest import autoscaler_spec
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 

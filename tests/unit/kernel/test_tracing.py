@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
-from services.kernel import http, tracing
+from services.kernel import tracing
+from services.kernel.http import application as http
 from services.kernel.jobs import Job
 from services.kernel.task import job_task
 from services.kernel.tracing import SpanContext, parse_traceparent, span

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from services.lab.bench.decide.frontier import DAY_S
 from services.lab.bench.decide.task import DecideTask
-from services.lab.fleet.arrays import FloatArray
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.fleet.arrays import FloatArray
+from services.simulator.grid_run import GridRun
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
-from forecaster.hedge import no_hedge_yet
+from forecaster.online.calibration import empty_state
+from forecaster.online.hedge import no_hedge_yet
 from services.kernel.clock import make_rng
-from services.lab.bench.arm import LEVELS, Prediction, Tell
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.shipped_arm import FittedShipped, OnlineState, ShippedArm
-from services.lab.fleet.arrays import F32Array, FloatArray
+from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
+from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState, ShippedArm
+from services.simulator.fleet.arrays import F32Array, FloatArray
 
 N_PATHS = 200
 

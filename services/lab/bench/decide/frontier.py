@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.lab.fleet.arrays import BoolArray, FloatArray, IntArray
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
+from services.simulator.grid_run import GridRun
 
 DAY_S = 86_400.0
 MIN_RATE = 1e-5

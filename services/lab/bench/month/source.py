@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.lab.fleet.arrays import FloatArray
+from services.simulator.fleet.arrays import FloatArray
 
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and their number; 0 of 0: no end is known."""

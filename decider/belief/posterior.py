@@ -1,0 +1,252 @@
+"""Sampling the models with nutpie, and the diagnostics that gate a posterior's promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import nutpie
+import pymc as pm
+
+from decider.belief.model import (
+    StartData,
+    lead_time_model,
+    response_model,
+)
+from decider.belief.response_model import ResponseData, ResponsePosterior, TypeDraws
+from decider.errors import PosteriorNotConverged
+from decider.types import FloatArray
+
+MAX_R_HAT = 1.02
+MIN_ESS = 300.0
+MAX_DIVERGENT_RATIO = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerConfig:
+    """How much to sample.
+
+    Attributes:
+        n_tune: Steps of adaptation per chain.
+        n_draws: Draws kept per chain.
+        n_chains: Chains.
+        target_accept: Acceptance that the step size aims at.
+        is_low_rank: Whether the mass matrix learns the strongest correlations.
+    """
+
+    n_tune: int = 500
+    n_draws: int = 500
+    n_chains: int = 4
+    target_accept: float = 0.95
+    is_low_rank: bool = False
+
+
+RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
+"""Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
+trajectory takes four times the steps."""
+RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """Whether the chains have mixed.
+
+    Attributes:
+        max_r_hat: Largest split rank-free R-hat of any parameter.
+        min_ess: Smallest effective sample size.
+        n_divergent: Divergent transitions after tuning.
+        n_draws: Draws in all.
+    """
+
+    max_r_hat: float
+    min_ess: float
+    n_divergent: int
+    n_draws: int
+
+    def fault(self) -> str:
+        """Why the posterior must not be used; empty when it may."""
+        if not self.max_r_hat <= MAX_R_HAT:
+            return f"R-hat {self.max_r_hat:.3f} is above {MAX_R_HAT}"
+        if not self.min_ess >= MIN_ESS:
+            return f"effective sample size {self.min_ess:.0f} is below {MIN_ESS:.0f}"
+        if self.n_divergent > MAX_DIVERGENT_RATIO * self.n_draws:
+            return f"{self.n_divergent} of {self.n_draws} transitions diverged"
+        return ""
+
+    def check(self) -> None:
+        """Refuse a posterior that has not mixed.
+
+        Raises:
+            PosteriorNotConverged: With the reason.
+        """
+        fault = self.fault()
+        if fault:
+            raise PosteriorNotConverged(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTimePosterior:
+    """Draws of the lead-time law.
+
+    Attributes:
+        mu: (P, W) location of log seconds per workload.
+        theta: (P, G) location per GPU type.
+        tau: (P,) spread of workloads within a type.
+        sigma: (P, G) scale per GPU type.
+        diagnostics: Convergence.
+    """
+
+    mu: FloatArray
+    theta: FloatArray
+    tau: FloatArray
+    sigma: FloatArray
+    diagnostics: Diagnostics
+
+    def predictive(self, row: int, gpu_type: int, rng: np.random.Generator) -> FloatArray:
+        """(P,) lead times of a further start of workload `row`, in seconds."""
+        noise = rng.standard_normal(self.mu.shape[0])
+        return np.asarray(np.exp(self.mu[:, row] + self.sigma[:, gpu_type] * noise))
+
+    def predictive_new(self, gpu_type: int, rng: np.random.Generator) -> FloatArray:
+        """(P,) lead times of a workload not seen yet on a GPU type: it borrows strength."""
+        spread, noise = rng.standard_normal((2, self.tau.size))
+        mu = self.theta[:, gpu_type] + self.tau * spread
+        return np.asarray(np.exp(mu + self.sigma[:, gpu_type] * noise))
+
+
+def fit_lead_time(data: StartData, config: SamplerConfig, seed: int) -> LeadTimePosterior:
+    """Sample the lead-time posterior. Whether it may be used is for `diagnostics` to say."""
+    draws, diagnostics = CompiledModel.of(lead_time_model(data)).sample(config, seed)
+    return LeadTimePosterior(draws["mu"], draws["theta"], draws["tau"], draws["sigma"], diagnostics)
+
+
+def fit_response(
+    data: ResponseData, config: SamplerConfig, seed: int
+) -> tuple[ResponsePosterior, Diagnostics]:
+    """Sample the response curves. Whether they may be used is for the diagnostics to say."""
+    compiled = CompiledModel.of(response_model(data), RESPONSE_START)
+    draws, diagnostics = compiled.sample(config, seed)
+    return to_response(draws, data), diagnostics
+
+
+def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> ResponsePosterior:
+    """Draws of `response_model` by name as curves."""
+    names = ("log_base", "log_queueing", "log_factor")
+    near = data.near()
+    base, queueing, factor = (near[name] + draws[f"{name}_offset"] for name in names)
+    types = [TypeDraws(draws[f"{name}_type"], draws[f"{name}_spread"]) for name in names]
+    return ResponsePosterior(
+        np.exp(base),
+        np.exp(queueing),
+        data.prior_load[None, :] * np.exp(factor),
+        draws["sharpness"],
+        draws["noise"],
+        data.gpu_type,
+        (types[0], types[1], types[2]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A model that was compiled once and may be sampled with other data of the same shapes.
+
+    Attributes:
+        compiled: nutpie's form of it.
+        parameters: Names of its free parameters.
+    """
+
+    compiled: Any
+    parameters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: pm.Model, start: Mapping[str, float] | None = None) -> CompiledModel:
+        """Compile a model.
+
+        Args:
+            model: The model.
+            start: Where all chains start, by parameter; the others start around their priors.
+        """
+        given = start or {}
+        free = {v for v in model.free_RVs if str(v.name) not in given}
+        shapes = {str(v.name): tuple(v.shape.eval()) for v in model.free_RVs}
+        points = {name: np.full(shapes[name], value) for name, value in given.items()}
+        compiled = nutpie.compile_pymc_model(model, initial_points=points, jitter_rvs=free)
+        return cls(compiled, tuple(str(v.name) for v in model.free_RVs))
+
+    def sample(
+        self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None
+    ) -> tuple[dict[str, FloatArray], Diagnostics]:
+        """Draws by parameter, chains end to end, and whether they have mixed."""
+        trace = nutpie.sample(
+            self.compiled.with_data(**data) if data else self.compiled,
+            tune=config.n_tune,
+            draws=config.n_draws,
+            chains=config.n_chains,
+            cores=1,
+            target_accept=config.target_accept,
+            low_rank_modified_mass_matrix=config.is_low_rank,
+            seed=seed,
+            progress_bar=False,
+        )
+        posterior = trace.posterior
+        chains = {n: np.asarray(posterior[n], dtype=np.float64) for n in self.parameters}
+        n_divergent = int(np.asarray(trace.sample_stats["diverging"]).sum())
+        flat = {name: c.reshape(-1, *c.shape[2:]) for name, c in chains.items()}
+        return flat, diagnose(chains, n_divergent)
+
+
+def diagnose(chains: dict[str, FloatArray], n_divergent: int) -> Diagnostics:
+    """Split R-hat and effective sample size over all parameters.
+
+    Args:
+        chains: (chains, draws, ...) per parameter.
+        n_divergent: Divergent transitions.
+    """
+    r_hats, sizes, n_draws = [1.0], [np.inf], 0
+    for values in chains.values():
+        n_draws = values.shape[0] * values.shape[1]
+        for column in values.reshape(*values.shape[:2], -1).transpose(2, 0, 1):
+            r_hats.append(split_r_hat(column))
+            sizes.append(effective_size(column))
+    return Diagnostics(max(r_hats), min(sizes), n_divergent, n_draws)
+
+
+def split_r_hat(chains: FloatArray) -> float:
+    """Split R-hat (Gelman et al., Bayesian Data Analysis, 3rd ed., section 11.4).
+
+    Args:
+        chains: (chains, draws).
+    """
+    half = chains.shape[1] // 2
+    parts = np.concatenate([chains[:, :half], chains[:, -half:]])
+    within = float(parts.var(axis=1, ddof=1).mean())
+    between = float(parts.mean(axis=1).var(ddof=1))
+    if within <= 0:
+        return 1.0 if between <= 0 else float("inf")
+    return float(np.sqrt((half - 1) / half + between / within))
+
+
+def effective_size(chains: FloatArray) -> float:
+    """Effective sample size from autocorrelations, Geyer's initial positive pairs.
+
+    Args:
+        chains: (chains, draws).
+    """
+    n_chains, n = chains.shape
+    centred = chains - chains.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centred, 2 * n, axis=1)
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :n] / n
+    within = float(covariance[:, 0].mean()) * n / (n - 1)
+    if within <= 0:
+        return float(n_chains * n)
+    between = float(chains.mean(axis=1).var(ddof=1)) if n_chains > 1 else 0.0
+    total = within * (n - 1) / n + between
+    rho = 1.0 - (within - covariance.mean(axis=0) * n / (n - 1)) / total
+    rho[0] = 1.0
+    pairs = rho[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
+    negative = np.flatnonzero(pairs <= 0)
+    kept = pairs[: negative[0]] if negative.size else pairs
+    kept = np.minimum.accumulate(kept)
+    return float(min(n_chains * n / max(2.0 * kept.sum() - 1.0, 1e-12), n_chains * n * 4.0))
