@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import arviz as az
 import numpy as np
 import nutpie
 import pymc as pm
@@ -54,7 +55,8 @@ class Diagnostics:
     """Whether the chains have mixed.
 
     Attributes:
-        max_r_hat: Largest split rank-free R-hat of any parameter.
+        max_r_hat: Largest split R-hat of any parameter (Gelman et al., Bayesian Data Analysis,
+            3rd ed., section 11.4).
         min_ess: Smallest effective sample size.
         n_divergent: Divergent transitions after tuning.
         n_draws: Draws in all.
@@ -200,53 +202,17 @@ class CompiledModel:
 def diagnose(chains: dict[str, FloatArray], n_divergent: int) -> Diagnostics:
     """Split R-hat and effective sample size over all parameters.
 
+    A parameter for which one of them is not defined makes it NaN, which is a fault.
+
     Args:
         chains: (chains, draws, ...) per parameter.
         n_divergent: Divergent transitions.
     """
-    r_hats, sizes, n_draws = [1.0], [np.inf], 0
-    for values in chains.values():
-        n_draws = values.shape[0] * values.shape[1]
-        for column in values.reshape(*values.shape[:2], -1).transpose(2, 0, 1):
-            r_hats.append(split_r_hat(column))
-            sizes.append(effective_size(column))
-    return Diagnostics(max(r_hats), min(sizes), n_divergent, n_draws)
-
-
-def split_r_hat(chains: FloatArray) -> float:
-    """Split R-hat (Gelman et al., Bayesian Data Analysis, 3rd ed., section 11.4).
-
-    Args:
-        chains: (chains, draws).
-    """
-    half = chains.shape[1] // 2
-    parts = np.concatenate([chains[:, :half], chains[:, -half:]])
-    within = float(parts.var(axis=1, ddof=1).mean())
-    between = float(parts.mean(axis=1).var(ddof=1))
-    if within <= 0:
-        return 1.0 if between <= 0 else float("inf")
-    return float(np.sqrt((half - 1) / half + between / within))
-
-
-def effective_size(chains: FloatArray) -> float:
-    """Effective sample size from autocorrelations, Geyer's initial positive pairs.
-
-    Args:
-        chains: (chains, draws).
-    """
-    n_chains, n = chains.shape
-    centred = chains - chains.mean(axis=1, keepdims=True)
-    spectrum = np.fft.rfft(centred, 2 * n, axis=1)
-    covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :n] / n
-    within = float(covariance[:, 0].mean()) * n / (n - 1)
-    if within <= 0:
-        return float(n_chains * n)
-    between = float(chains.mean(axis=1).var(ddof=1)) if n_chains > 1 else 0.0
-    total = within * (n - 1) / n + between
-    rho = 1.0 - (within - covariance.mean(axis=0) * n / (n - 1)) / total
-    rho[0] = 1.0
-    pairs = rho[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
-    negative = np.flatnonzero(pairs <= 0)
-    kept = pairs[: negative[0]] if negative.size else pairs
-    kept = np.minimum.accumulate(kept)
-    return float(min(n_chains * n / max(2.0 * kept.sum() - 1.0, 1e-12), n_chains * n * 4.0))
+    posterior = az.convert_to_dataset(chains)
+    with np.errstate(invalid="ignore"):  # a parameter that never moves
+        r_hats = az.rhat(posterior, method="split").to_array()
+        sizes = az.ess(posterior, method="mean").to_array()
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    return Diagnostics(
+        float(r_hats.max(skipna=False)), float(sizes.min(skipna=False)), n_divergent, n_draws
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # brings no types
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue  # type: ignore[import-untyped]
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from services.kernel.errors import ConfigurationError
 from services.kernel.listening import authority

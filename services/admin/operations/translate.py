@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sqlalchemy import RowMapping
 
 from services.admin.decisions.translate import finite
@@ -73,25 +73,15 @@ def to_posterior_detail(row: RowMapping) -> PosteriorDetail:
     names = QUANTITIES.get(kind, ("value",))
     if kind == "capacity" and str(row["scope"]).startswith("gpu_type:"):
         names = ("capacity_over_stated_ratio",)
-    columns = _columns(bytes(row["draws"]), len(names)) if row["draws"] else []
-    quantiles = {f"{q:g}": [_quantile(column, q) for column in columns] for q in LEVELS}
+    draws = np.frombuffer(row["draws"] or b"", dtype="<f4").reshape(-1, len(names)).astype(float)
+    found = np.quantile(draws, LEVELS, axis=0).tolist() if draws.size else []
+    quantiles = {
+        f"{q:g}": [finite(value) for value in at] for q, at in zip(LEVELS, found, strict=False)
+    }
     values = dict(row) | {
         "workload": row["name"],
-        "n_draws": len(columns[0]) if columns else None,
-        "quantiles": quantiles if columns else {},
+        "n_draws": len(draws) or None,
+        "quantiles": quantiles,
         "quantities": list(names),
     }
     return PosteriorDetail.model_validate(values)
-
-
-def _columns(blob: bytes, n_quantities: int) -> list[list[float]]:
-    values = struct.unpack(f"<{len(blob) // 4}f", blob)
-    return [sorted(values[i::n_quantities]) for i in range(n_quantities)]
-
-
-def _quantile(ordered: Sequence[float], level: float) -> float | None:
-    """Linear between the two nearest values, as numpy's default."""
-    place = level * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return finite(ordered[low] + (place - low) * (ordered[high] - ordered[low]))

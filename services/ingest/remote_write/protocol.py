@@ -13,7 +13,7 @@ from itertools import chain
 
 import cramjam
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # brings no types
+from google.protobuf.message import DecodeError
 
 from services.ingest.proto import remote_write_v1_pb2 as v1, remote_write_v2_pb2 as v2
 from services.ingest.series.samples import F64, I64, Mask

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import jwt
@@ -22,14 +22,6 @@ _MIN_RSA_BITS = 2048
 _MAX_BYTES = 1_000_000
 _MAX_STALE_S = 86_400.0
 """How old keys may become while the issuer cannot be reached."""
-
-
-class KeySource(Protocol):
-    """Finds the key that a token says it is signed with."""
-
-    def find(self, kid: object, algorithm: str) -> jwt.PyJWK | None:
-        """The key with this id that fits the algorithm; None: there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

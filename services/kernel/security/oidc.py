@@ -15,7 +15,7 @@ import jwt
 import orjson
 
 from services.kernel.errors import ConfigurationError, Forbidden, InvalidInput, Unauthorized
-from services.kernel.security.jwks import JwksCache, JwksTimes, KeySource
+from services.kernel.security.jwks import JwksCache, JwksTimes
 from services.kernel.security.keys import NOT_VALID, check_namespaces
 from services.kernel.security.principal import FLEET, Grant, Principal, Role
 from services.kernel.settings import Settings
@@ -161,7 +161,7 @@ def make_verifier(settings: Settings) -> OidcVerifier | None:
 class OidcVerifier:
     """Tells who a token speaks for. Safe to share between threads."""
 
-    def __init__(self, policy: OidcPolicy, keys: KeySource) -> None:
+    def __init__(self, policy: OidcPolicy, keys: JwksCache) -> None:
         """Accept tokens as `policy` says, signed by one of `keys`."""
         self._policy = policy
         self._keys = keys

@@ -256,15 +256,15 @@ class OidcLogin:
             "redirect_uri": attempt.redirect_uri,
             "code_verifier": attempt.verifier,
         }
-        headers: dict[str, str] = {}
+        auth = None
         if self._client.secret is not None and self._speaks_basic():
-            pair = f"{quote_plus(self._client.id)}:{quote_plus(self._client.secret)}"
-            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            pair = quote_plus(self._client.id), quote_plus(self._client.secret)  # RFC 6749, 2.3.1
+            auth = httpx.BasicAuth(*pair)
         else:
             form["client_id"] = self._client.id
             if self._client.secret is not None:
                 form["client_secret"] = self._client.secret
-        status, answer = self._ask("POST", "token_endpoint", data=form, headers=headers)
+        status, answer = self._ask("POST", "token_endpoint", data=form, auth=auth)
         if status != 200:
             said = str(answer.get("error", ""))[:_MAX_LOGGED]
             get_logger("oidc").warning("login_code_refused", status=status, error=said)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jsonpatch import InvalidJsonPatch, JsonPatch, JsonPatchException
+from jsonpointer import JsonPointerException
+
 from services.lab.cluster.storage.failures import bad_request, unprocessable
 
 MERGE_KEYS: dict[str, tuple[str, ...]] = {
@@ -47,89 +50,16 @@ def json_patch(target: Any, operations: Any) -> Any:
     Raises:
         ApiFailure: 400 for a malformed patch, 422 for one that does not fit the object.
     """
-    if not isinstance(operations, list):
-        raise bad_request("a JSON patch must be a list of operations")
-    for operation in operations:
-        if not isinstance(operation, dict) or "op" not in operation or "path" not in operation:
-            raise bad_request(f"a JSON patch operation needs op and path, got {operation!r}")
-        target = _apply_operation(target, operation)
-    return target
-
-
-def _apply_operation(target: Any, operation: dict[str, Any]) -> Any:
-    verb, path = operation["op"], _pointer(operation["path"])
-    if verb in ("add", "replace", "test") and "value" not in operation:
-        raise bad_request(f"a JSON patch {verb} operation needs a value")
-    if verb == "add":
-        return _edit(target, path, operation["value"], must_exist=False)
-    if verb == "replace":
-        return _edit(target, path, operation["value"], must_exist=True)
-    if verb == "remove":
-        return _edit(target, path, _GONE, must_exist=True)
-    if verb == "test":
-        if _look(target, path) != operation["value"]:
-            raise unprocessable(f"testing value {operation['path']} failed: test failed")
-        return target
-    if verb in ("copy", "move"):
-        source = _pointer(operation.get("from", ""))
-        value = _look(target, source)
-        if verb == "move":
-            target = _edit(target, source, _GONE, must_exist=True)
-        return _edit(target, path, value, must_exist=False)
-    raise bad_request(f"unknown JSON patch operation {verb!r}")
-
-
-_GONE = object()
-
-
-def _pointer(text: str) -> list[str]:
-    if text and not text.startswith("/"):
-        raise bad_request(f"JSON pointer {text!r} must start with /")
-    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
-
-
-def _index(values: list[Any], part: str, limit: int) -> int:
-    if not part.isdigit() or int(part) >= limit:
-        raise unprocessable(f"index {part!r} does not fit a list of {len(values)}")
-    return int(part)
-
-
-def _look(target: Any, path: list[str]) -> Any:
-    for part in path:
-        if isinstance(target, dict) and part in target:
-            target = target[part]
-        elif isinstance(target, list):
-            target = target[_index(target, part, len(target))]
-        else:
-            raise unprocessable(f"there is no {'/' + '/'.join(path)} in the object")
-    return target
-
-
-def _edit(target: Any, path: list[str], value: Any, *, must_exist: bool) -> Any:
-    """A copy of `target` with the value at `path` set, or removed when it is `_GONE`."""
-    if not path:
-        return value
-    first, rest = path[0], path[1:]
-    if isinstance(target, list):
-        copy = list(target)
-        if rest:
-            i = _index(copy, first, len(copy))
-            copy[i] = _edit(copy[i], rest, value, must_exist=must_exist)
-        elif value is _GONE:
-            del copy[_index(copy, first, len(copy))]
-        elif must_exist:
-            copy[_index(copy, first, len(copy))] = value
-        else:
-            at = len(copy) if first == "-" else _index(copy, first, len(copy) + 1)
-            copy.insert(at, value)
-        return copy
-    if not isinstance(target, dict) or ((rest or must_exist) and first not in target):
-        raise unprocessable(f"the path to {first!r} does not exist in the object")
-    if rest:
-        return {**target, first: _edit(target[first], rest, value, must_exist=must_exist)}
-    if value is _GONE:
-        return {name: each for name, each in target.items() if name != first}
-    return {**target, first: value}
+    try:
+        patch = JsonPatch(operations)
+    except (InvalidJsonPatch, JsonPointerException) as error:
+        raise bad_request(f"malformed JSON patch: {error}") from error
+    try:
+        return patch.apply(target)
+    except InvalidJsonPatch as error:
+        raise bad_request(f"malformed JSON patch: {error}") from error
+    except (JsonPatchException, JsonPointerException) as error:
+        raise unprocessable(f"the JSON patch does not fit the object: {error!s:.300}") from error
 
 
 def strategic_merge(target: Any, patch: Any) -> Any:

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.resources import Obj
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Shape = Mapping[int, tuple[str, Any]]
 """Fields of a message by number: name and what it is (below), a Shape, or a list of one Shape."""
@@ -160,7 +163,7 @@ def read_object(raw: bytes) -> Obj:
         if shape is None:
             raise _unread(f"{version} {kind}")
         found = _message(envelope.get(2, b""), shape, kind)
-    except (IndexError, TypeError, UnicodeDecodeError) as error:
+    except (DecodeError, TypeError, ValueError) as error:
         raise failures.bad_request(f"the body is no whole protobuf message: {error}") from error
     return {"apiVersion": version, "kind": kind, **found}
 
@@ -173,34 +176,8 @@ def _unread(what: str) -> failures.ApiFailure:
 
 def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
     """Numbers and values of a message, in order."""
-    at = 0
-    while at < len(raw):
-        key, at = _varint(raw, at)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, at = _varint(raw, at)
-            yield number, value
-            continue
-        if wire not in (_BYTES, _FIXED32, _FIXED64):
-            raise TypeError(f"wire type {wire} of field {number}")
-        length = {_FIXED32: 4, _FIXED64: 8}.get(wire, 0)
-        if wire == _BYTES:
-            length, at = _varint(raw, at)
-        if at + length > len(raw):
-            raise IndexError(f"field {number} is cut off")
-        yield number, raw[at : at + length]
-        at += length
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            return value, at
+    message = Empty.FromString(raw)  # a message without fields of its own: all are unknown to it
+    return ((field.field_number, field.data) for field in UnknownFieldSet(message))
 
 
 def _text(raw: Any) -> str:

@@ -16,9 +16,7 @@ with warnings.catch_warnings():
         Diagnostics,
         SamplerConfig,
         diagnose,
-        effective_size,
         fit_lead_time,
-        split_r_hat,
     )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -72,14 +70,25 @@ def test_chains_that_have_not_mixed_are_refused() -> None:
 def test_effective_size_of_independent_and_correlated_draws() -> None:
     rng = np.random.default_rng(1)
     independent = rng.standard_normal((4, 2000))
-    assert effective_size(independent) == pytest.approx(8000, rel=0.15)
+    found = diagnose({"x": independent}, 0)
+    assert found.min_ess == pytest.approx(8000, rel=0.15)
+    assert found.max_r_hat == pytest.approx(1.0, abs=0.01)
     correlated = np.empty((4, 4000))
     correlated[:, 0] = 0.0
     for t in range(1, 4000):
         correlated[:, t] = 0.9 * correlated[:, t - 1] + rng.standard_normal(4)
     # An AR(1) with coefficient 0.9 keeps (1 - 0.9) / (1 + 0.9) of its draws.
-    assert effective_size(correlated) == pytest.approx(16000 * 0.1 / 1.9, rel=0.25)
-    assert split_r_hat(independent) == pytest.approx(1.0, abs=0.01)
+    both = np.stack([rng.standard_normal((4, 4000)), correlated], axis=-1)
+    worst = diagnose({"x": both}, 0)
+    assert worst.min_ess == pytest.approx(16000 * 0.1 / 1.9, rel=0.25)
+    assert worst.n_draws == 16000
+
+
+def test_a_parameter_that_never_moves_is_refused() -> None:
+    rng = np.random.default_rng(2)
+    chains = {"x": rng.standard_normal((4, 500)), "stuck": np.ones((4, 500))}
+    with pytest.raises(PosteriorNotConverged, match="R-hat nan"):
+        diagnose(chains, 0).check()
 
 
 def test_impossible_data_are_refused() -> None:
