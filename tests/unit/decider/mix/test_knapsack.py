@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from decider.choice import Choices, dual_bound
 from hypothesis import given, settings, strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from decider.budget.choice import Choices, dual_bound
 from decider.errors import InvalidRequest
 from decider.mix.knapsack import Variant, choose_options, minimal_covers
 from decider.types import FloatArray, IntArray

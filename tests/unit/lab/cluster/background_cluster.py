@@ -9,10 +9,10 @@ from types import TracebackType
 
 import yaml
 from aiohttp import web
-from services.lab.cluster.server import ApiServer
 
 from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.cluster import Cluster, ClusterSettings
+from services.lab.cluster.wire.server import ApiServer
 
 _START_LIMIT_S = 30.0
 
