@@ -112,7 +112,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [("decider", "pymc"), ("services.cli", "torch"), ("services.kernel.worker", "torch")],
+    [("decider", "pymc"), ("services.cli", "torch"), ("services.kernel.celery_app", "torch")],
 )
 def test_importing_stays_light(module: str, heavy: str) -> None:
     code = f"import {module}, sys; sys.exit('{heavy}' in sys.modules)"
