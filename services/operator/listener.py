@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from services.kernel import telemetry
 from services.operator.leadership.lease import Alone, Fence
 from services.operator.leadership.process import Pulse
-from services.operator.reconcile import report as service_report
-from services.operator.reconcile.follow_decisions import follow_decisions
+from services.operator.reconcile import report_statuses as service_report
+from services.operator.reconcile.decision_pass import follow_decisions
 from services.operator.reconcile.memory import Deps
 from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
 from services.operator.reconcile.repository import DECISIONS_CHANNEL, TICK_CHANNEL

@@ -11,18 +11,18 @@ from datetime import datetime
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
 from services.operator.reconcile import (
-    act as service_act,
+    apply_controls as service_controls,
+    apply_decisions as service_act,
     budgets as service_budget,
-    follow_decisions as service_decisions,
+    decision_pass as service_decisions,
     observe as service_observe,
-    overlay_controls as service_controls,
     record_states as service_snapshot,
     register as service_register,
-    report as service_report,
+    report_statuses as service_report,
     repository,
 )
-from services.operator.reconcile.act import Open
-from services.operator.reconcile.follow_decisions import ACTIONS_CHANNEL, Standing
+from services.operator.reconcile.apply_decisions import Open
+from services.operator.reconcile.decision_pass import ACTIONS_CHANNEL, Standing
 from services.operator.reconcile.memory import Deps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.record_states import Snapshot

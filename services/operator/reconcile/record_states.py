@@ -15,7 +15,7 @@ from services.operator.cluster import pods as snapshot
 from services.operator.cluster.pods import PodState, Replicas, Seen
 from services.operator.plan.variant_members import members_of
 from services.operator.reconcile import repository
-from services.operator.reconcile.follow_variants import see_variants
+from services.operator.reconcile.apply_variants import see_variants
 from services.operator.reconcile.memory import Deps, KnownStart, State
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key

@@ -17,10 +17,10 @@ from services.operator.cluster.listed import ListedAutoscaler
 from services.operator.kube import client as kube
 from services.operator.plan.plan import PlannedAction
 from services.operator.reconcile import (
-    act as service_act,
+    apply_controls as service_controls,
+    apply_decisions as service_act,
     find_targets as service_targets,
-    overlay_controls as service_controls,
-    report as service_report,
+    report_statuses as service_report,
     repository,
 )
 from services.operator.reconcile.memory import Deps

@@ -25,7 +25,7 @@ from services.operator.plan.plan import (
     plan,
 )
 from services.operator.reconcile import mark_victims as service_victims, repository
-from services.operator.reconcile.follow_variants import follow
+from services.operator.reconcile.apply_variants import follow
 from services.operator.reconcile.memory import Deps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, Key, Target

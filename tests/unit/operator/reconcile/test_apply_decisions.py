@@ -13,7 +13,7 @@ from services.operator.cluster.placement import FreeGpus
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Object, Scale
 from services.operator.plan.plan import PlannedAction, Result
-from services.operator.reconcile.act import Open, _Patch, act, remember
+from services.operator.reconcile.apply_decisions import Open, _Patch, act, remember
 from services.operator.reconcile.find_targets import Targets
 from services.operator.reconcile.memory import Deps, Watermark
 from services.operator.reconcile.observe import View
