@@ -16,14 +16,14 @@ from services.operator.heap import bound_heap
 from services.operator.kube.client import Kube, KubeClient
 from services.operator.kube.mirrored import MirroredKube
 from services.operator.leadership.process import Office, make_office, pod_namespace
-from services.operator.reconcile.memory import Deps, Pace
+from services.operator.reconcile.memory import OperatorDeps, Pace
 from services.operator.wire.http import KubeHttp, Manner, load_configuration
 
 _REPORTS_S = 10.0
 """Reports of one pass; decisions are followed between two of them, so that they hold up none."""
 
 
-def make_deps(settings: Settings) -> tuple[Deps, Office]:
+def make_deps(settings: Settings) -> tuple[OperatorDeps, Office]:
     """Wire the operator.
 
     Raises:
@@ -36,7 +36,7 @@ def make_deps(settings: Settings) -> tuple[Deps, Office]:
     pace = Pace()
     if settings.clock == "system":  # a replay's time leaps: a pass must read what is by then
         kube, pace = MirroredKube(client, KubeHttp(configuration)), Pace(budget_s=_REPORTS_S)
-    deps = Deps(
+    deps = OperatorDeps(
         make_engine(settings.database_url),
         kube,
         make_clock(settings.clock, settings.redis_url),

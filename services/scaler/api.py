@@ -19,7 +19,7 @@ from services.scaler.plan import Advice, past_tolerance
 from services.scaler.proto import externalscaler_pb2 as pb
 from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerServicer
 from services.scaler.service import ScalerDeps, advise_one
-from services.scaler.translate import Question, to_question
+from services.scaler.translate import Trigger, to_question
 
 log = structlog.get_logger("scaler")
 
@@ -95,7 +95,7 @@ class ExternalScaler(ExternalScalerServicer):
             value = pb.MetricValue(metricName=METRIC, metricValue=count, metricValueFloat=count)
             return pb.GetMetricsResponse(metricValues=[value])
 
-    async def _ask(self, question: Question) -> Advice:
+    async def _ask(self, question: Trigger) -> Advice:
         """Advice of now; while the database is away, that of the board until it ends.
 
         Raises:
@@ -113,7 +113,7 @@ class ExternalScaler(ExternalScalerServicer):
                 raise
             return known
 
-    async def _read(self, question: Question) -> Advice:
+    async def _read(self, question: Trigger) -> Advice:
         loop = asyncio.get_running_loop()
         asked = loop.run_in_executor(self._executor, advise_one, self._deps, question.key)
         try:

@@ -49,7 +49,7 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedTarget:
     """The target as the operator saw it last.
 
     Attributes:
@@ -62,14 +62,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class WorkloadFacts:
     """All that decides what is advised."""
 
     namespace: str
     name: str
     spec: WorkloadSpec
     decision: Newest | None
-    seen: Seen | None
+    seen: ObservedTarget | None
     approved: Approved | None = None
 
 
@@ -96,7 +96,7 @@ class Advice:
         return self.count is None or self.count > 0
 
 
-def advise(facts: Facts, now: datetime) -> Advice:
+def advise(facts: WorkloadFacts, now: datetime) -> Advice:
     """What to advise.
 
     A pause or freeze of both directions comes first: it holds whatever the decisions say, also
@@ -193,7 +193,9 @@ def _is_asked_for(spec: WorkloadSpec, decision: Newest) -> bool:
     return spec.mode == "Approval" and not is_settled
 
 
-def _hold(facts: Facts, seen: Seen | None, why: str, decision: Newest | None) -> Advice:
+def _hold(
+    facts: WorkloadFacts, seen: ObservedTarget | None, why: str, decision: Newest | None
+) -> Advice:
     """The count that the target has, for as long as both its sight and the decision last."""
     if seen is None:
         last = facts.seen
@@ -225,11 +227,11 @@ def past_tolerance(count: int, current: int | None, tolerance: Fraction) -> int:
     return int(current * (1 + tolerance)) + 1
 
 
-def _named(facts: Facts) -> str:
+def _named(facts: WorkloadFacts) -> str:
     return f"GPUAutoscaler {facts.namespace}/{facts.name}"
 
 
-def _look(facts: Facts) -> str:
+def _look(facts: WorkloadFacts) -> str:
     return (
         f"see the conditions of `kubectl describe gpua -n {facts.namespace} {facts.name}` and that "
         f"the workers run; {_ADVICE}"

@@ -20,7 +20,7 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import Conflict, NotFound, Unavailable
 from services.kernel.settings import Settings
 from services.scaler import repository
-from services.scaler.plan import Advice, Facts, advise
+from services.scaler.plan import Advice, WorkloadFacts, advise
 from services.scaler.translate import Key, to_facts
 
 log = structlog.get_logger("scaler")
@@ -96,7 +96,7 @@ class Board:
         facts: By workload.
     """
 
-    facts: dict[Key, Facts] = field(default_factory=dict)
+    facts: dict[Key, WorkloadFacts] = field(default_factory=dict)
     _specs: dict[int, tuple[int, WorkloadSpec | None]] = field(default_factory=dict)
     _shown: dict[Gauge, set[Key]] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput
-from services.scaler.plan import Approved, Facts, Newest, Seen
+from services.scaler.plan import Approved, Newest, ObservedTarget, WorkloadFacts
 
 AUTOSCALER = "autoscaler"
 WORKLOAD = "workload"
@@ -24,7 +24,7 @@ _SHARE = re.compile(r"0(\.\d{1,6})?|1(\.0{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Trigger:
     """What a ScaledObject asks for.
 
     Attributes:
@@ -35,7 +35,7 @@ class Question:
     tolerance: Fraction = Fraction(0)
 
 
-def to_question(namespace: str, metadata: Mapping[str, str]) -> Question:
+def to_question(namespace: str, metadata: Mapping[str, str]) -> Trigger:
     """Read the metadata of a trigger.
 
     Args:
@@ -59,7 +59,7 @@ def to_question(namespace: str, metadata: Mapping[str, str]) -> Question:
         key, said = (namespace, autoscaler), f"namespace={namespace!r}, {AUTOSCALER}={autoscaler!r}"
     if not all(_NAME.fullmatch(part) for part in key):
         raise InvalidInput(f"{said} must be the namespace and the name of a GPUAutoscaler")
-    return Question(key, _tolerance(metadata.get(TOLERANCE, "0")))
+    return Trigger(key, _tolerance(metadata.get(TOLERANCE, "0")))
 
 
 def _tolerance(text: str) -> Fraction:
@@ -71,7 +71,7 @@ def _tolerance(text: str) -> Fraction:
     return Fraction(text)
 
 
-def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> Facts:
+def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> WorkloadFacts:
     """Facts from a row of the repository.
 
     Args:
@@ -81,7 +81,7 @@ def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> Facts:
     """
     good = timedelta(seconds=row["step_s"] * ttl_steps)
     names = row["namespace"], row["name"]
-    return Facts(*names, spec, _newest(row), _seen(row, good), _approved(row, good))
+    return WorkloadFacts(*names, spec, _newest(row), _seen(row, good), _approved(row, good))
 
 
 def _newest(row: RowMapping) -> Newest | None:
@@ -96,10 +96,10 @@ def _newest(row: RowMapping) -> Newest | None:
     )
 
 
-def _seen(row: RowMapping, good: timedelta) -> Seen | None:
+def _seen(row: RowMapping, good: timedelta) -> ObservedTarget | None:
     if row["observed_at"] is None:
         return None
-    return Seen(row["spec_replicas"], row["observed_at"], row["observed_at"] + good)
+    return ObservedTarget(row["spec_replicas"], row["observed_at"], row["observed_at"] + good)
 
 
 def _approved(row: RowMapping, good: timedelta) -> Approved | None:

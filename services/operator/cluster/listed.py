@@ -16,9 +16,8 @@ from typing import Any
 import orjson
 
 from services.operator.cluster import ownership, placement, pods as snapshot, targets
-from services.operator.cluster.ownership import Owner
+from services.operator.cluster.ownership import OwnedPod, Owner
 from services.operator.cluster.placement import NodeState, Shape
-from services.operator.cluster.pods import PodState
 from services.operator.cluster.targets import TargetState
 
 Object = dict[str, Any]
@@ -28,14 +27,6 @@ Reader = Callable[[Object], Any]
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _N_SHAPES = 4096
 _NONE: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ListedPod:
-    """A living pod and who controls it."""
-
-    state: PodState
-    owner: Owner | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +69,7 @@ class ListedAutoscaler:
         return {"metadata": metadata, "spec": orjson.loads(self.spec)}
 
 
-def read_pod(resource: Object) -> ListedPod | None:
+def read_pod(resource: Object) -> OwnedPod | None:
     """A pod; None: it has ended."""
     if not snapshot.is_living(resource):
         return None
@@ -89,7 +80,7 @@ def read_pod(resource: Object) -> ListedPod | None:
         node=sys.intern(state.node),
         labels=_labels(resource),
     )
-    return ListedPod(state, _owner(resource))
+    return OwnedPod(state, _owner(resource))
 
 
 def read_target(resource: Object, kind: str) -> ListedTarget:
@@ -142,6 +133,30 @@ def read_object(resource: Object) -> Object:
     metadata.pop("managedFields", None)
     (metadata.get("annotations") or {}).pop(_LAST_APPLIED, None)
     return resource
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKind:
+    """A kind that is listed in all namespaces.
+
+    Attributes:
+        resource: Plural, as in paths and roles.
+        root: Path of its API version.
+        is_cached: The API server may answer from its memory, a moment behind.
+        is_optional: The kind may be absent.
+        read: Makes what is kept of an object.
+    """
+
+    resource: str
+    root: str
+    is_cached: bool = True
+    is_optional: bool = False
+    read: Reader = read_object
+
+    @property
+    def path(self) -> str:
+        """Path of all its objects."""
+        return f"{self.root}/{self.resource}"
 
 
 def _owner(resource: Object) -> Owner | None:

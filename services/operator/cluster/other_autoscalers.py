@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.operator.resource.autoscaler import Key, Target, TargetKey
+from services.operator.resource.autoscaler import Key, ScaleTarget, TargetKey
 from services.operator.resource.spec import GROUP
 
 Object = Mapping[str, Any]
@@ -88,7 +88,7 @@ def to_foreign(
 
 def _target(resource: Object) -> TargetKey:
     reference = (resource.get("spec") or {}).get("scaleTargetRef") or {}
-    return Target(
+    return ScaleTarget(
         str(reference.get("apiVersion") or "apps/v1"),
         str(reference.get("kind") or "Deployment"),
         str(resource["metadata"]["namespace"]),

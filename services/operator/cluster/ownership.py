@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,14 @@ class Owner:
 
     kind: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedPod:
+    """A living pod and who controls it."""
+
+    state: PodState
+    owner: Owner | None
 
 
 def controller_of(resource: Object) -> Owner | None:
@@ -84,21 +92,20 @@ class PodIndex:
         return [pod for pod in self.unresolved.get(namespace, ()) if test(pod.labels)]
 
 
-def index(pods: Iterable[tuple[PodState, Owner | None]], links: Links) -> PodIndex:
+def index(pods: Sequence[OwnedPod], links: Links) -> PodIndex:
     """Sort pods by their owners.
 
     A pod that owns others (the leader of a group) is a link of its own.
     """
-    given = list(pods)
-    leaders = {pod.uid: owner for pod, owner in given}
+    leaders = {pod.state.uid: pod.owner for pod in pods}
     every = Links({**leaders, **links.by_uid})
-    found = PodIndex(every=[pod for pod, _ in given])
-    for pod, owner in given:
+    found = PodIndex(every=[pod.state for pod in pods])
+    for pod in pods:
         last: Owner | None = None
-        for last in every.chain(owner):
-            found.by_owner[last.uid].append(pod)
+        for last in every.chain(pod.owner):
+            found.by_owner[last.uid].append(pod.state)
         if last is not None and last.uid not in every.by_uid and last.kind not in LINK_KINDS:
-            found.unresolved[pod.namespace].append(pod)
+            found.unresolved[pod.state.namespace].append(pod.state)
     return found
 
 

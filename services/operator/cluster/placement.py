@@ -198,11 +198,18 @@ def is_product(product: str, gpu_type: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRoom:
+    """A node with the GPUs that no bound pod holds."""
+
+    node: NodeState
+    free_gpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class FreeGpus:
     """GPUs that no bound pod holds, per node."""
 
-    by_node: tuple[tuple[NodeState, int], ...]
-    """Each node with its free GPUs."""
+    by_node: tuple[NodeRoom, ...]
     _known: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
 
     def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape = ()) -> int | None:
@@ -217,24 +224,25 @@ class FreeGpus:
         return self._known[key]
 
     def _count(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
-        nodes = [entry for entry in self.by_node if is_product(entry[0].product, gpu_type)]
+        nodes = [room for room in self.by_node if is_product(room.node.product, gpu_type)]
         if not nodes:
             return None
         wanted = [pod for pod in shape if pod.gpus > 0]
         if not wanted:
-            free = sum(gpus // gpus_per_replica for _, gpus in nodes)
+            free = sum(room.free_gpus // gpus_per_replica for room in nodes)
         elif len(wanted) == 1:
-            free = sum(gpus // wanted[0].gpus for node, gpus in nodes if wanted[0].fits(node))
+            pod = wanted[0]
+            free = sum(room.free_gpus // pod.gpus for room in nodes if pod.fits(room.node))
         else:
             free = _count_gangs(nodes, wanted)
         return free * gpus_per_replica
 
 
-def _count_gangs(nodes: Sequence[tuple[NodeState, int]], pods: Sequence[PodShape]) -> int:
+def _count_gangs(nodes: Sequence[NodeRoom], pods: Sequence[PodShape]) -> int:
     """Whole groups that fit, first fit with the largest pods first."""
-    free = [gpus for _, gpus in nodes]
+    free = [room.free_gpus for room in nodes]
     ordered = sorted(pods, key=lambda pod: -pod.gpus)
-    may_use = {pod: [i for i, (node, _) in enumerate(nodes) if pod.fits(node)] for pod in ordered}
+    may_use = {pod: [i for i, room in enumerate(nodes) if pod.fits(room.node)] for pod in ordered}
     for n_placed in range(_MOST_REPLICAS):
         for pod in ordered:
             place = next((i for i in may_use[pod] if free[i] >= pod.gpus), None)
@@ -255,4 +263,4 @@ def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
     for pod in pods:
         if pod.node:
             held[pod.node] += pod.gpus
-    return FreeGpus(tuple((node, max(0, node.gpus - held[node.name])) for node in nodes))
+    return FreeGpus(tuple(NodeRoom(node, max(0, node.gpus - held[node.name])) for node in nodes))

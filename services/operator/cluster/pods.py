@@ -63,7 +63,7 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReplicaSnapshot:
     """A snapshot of one autoscaler.
 
     Attributes:

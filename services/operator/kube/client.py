@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from services.operator.cluster import listed
-from services.operator.cluster.listed import Reader
+from services.operator.cluster.listed import ListedKind
 from services.operator.cluster.other_autoscalers import HPA, SCALED_OBJECT, Foreign, to_foreign
-from services.operator.resource.autoscaler import Target
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.spec import API_VERSION
 from services.operator.wire.discovery import Discovery, ServedKind
 from services.operator.wire.http import Call, KubeError, KubeHttp
@@ -57,11 +57,11 @@ class Kube(Protocol):
         """All objects of a kind, in every namespace."""
         ...
 
-    def get_scale(self, target: Target) -> Scale:
+    def get_scale(self, target: ScaleTarget) -> Scale:
         """Replicas that the target is asked to have."""
         ...
 
-    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
         """Ask for `replicas`, provided that the target is still at `resource_version`."""
         ...
 
@@ -82,52 +82,31 @@ class Kube(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """Where objects of a kind are.
-
-    Attributes:
-        is_cached: The API server may answer from its memory, a moment behind.
-        is_optional: The kind may be absent.
-        read: What is kept of an object.
-    """
-
-    resource: str
-    root: str
-    is_cached: bool = True
-    is_optional: bool = False
-    read: Reader = listed.read_object
-
-    def values(self, resources: Iterable[Any]) -> list[Any]:
-        """What is kept of objects."""
-        return [kept for kept in map(self.read, resources) if kept is not None]
+def _scalable(resource: str, kind: str) -> ListedKind:
+    return ListedKind(resource, "/apis/apps/v1", read=partial(listed.read_target, kind=kind))
 
 
-def _scalable(resource: str, kind: str) -> Collection:
-    return Collection(resource, "/apis/apps/v1", read=partial(listed.read_target, kind=kind))
-
-
-PATHS: dict[str, Collection] = {
-    "GPUAutoscaler": Collection(
+PATHS: dict[str, ListedKind] = {
+    "GPUAutoscaler": ListedKind(
         "gpuautoscalers", f"/apis/{API_VERSION}", is_cached=False, read=listed.read_autoscaler
     ),
-    "SLAClass": Collection("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
-    "GPUBudget": Collection(
+    "SLAClass": ListedKind("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
+    "GPUBudget": ListedKind(
         "gpubudgets", f"/apis/{API_VERSION}", is_cached=False, is_optional=True
     ),
     "Deployment": _scalable("deployments", "Deployment"),
     "StatefulSet": _scalable("statefulsets", "StatefulSet"),
     "ReplicaSet": _scalable("replicasets", "ReplicaSet"),
-    "Pod": Collection("pods", "/api/v1", read=listed.read_pod),
-    "Node": Collection("nodes", "/api/v1", read=listed.read_node),
-    "ResourceQuota": Collection("resourcequotas", "/api/v1"),
-    HPA: Collection(
+    "Pod": ListedKind("pods", "/api/v1", read=listed.read_pod),
+    "Node": ListedKind("nodes", "/api/v1", read=listed.read_node),
+    "ResourceQuota": ListedKind("resourcequotas", "/api/v1"),
+    HPA: ListedKind(
         "horizontalpodautoscalers",
         "/apis/autoscaling/v2",
         is_optional=True,
         read=listed.read_rival,
     ),
-    SCALED_OBJECT: Collection(
+    SCALED_OBJECT: ListedKind(
         "scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True, read=listed.read_rival
     ),
 }
@@ -163,7 +142,8 @@ class KubeClient:
                 raise
             self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S
             return []
-        return where.values(answer.get("items") or ())
+        kept = map(where.read, answer.get("items") or ())
+        return [value for value in kept if value is not None]
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
         """How a kind is served; None: it is not.
@@ -183,11 +163,11 @@ class KubeClient:
         answer = self._http.send(Call("list", kind.resource, path))
         return list(answer.get("items") or ())
 
-    def get_scale(self, target: Target) -> Scale:
+    def get_scale(self, target: ScaleTarget) -> Scale:
         """Replicas that the target is asked to have."""
         return _to_scale(self._http.send(Call("get", *self._scale_path(target))))
 
-    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
         """Ask for `replicas`, provided that the target is still at `resource_version`.
 
         Raises:
@@ -197,7 +177,7 @@ class KubeClient:
         call = Call("patch", *self._scale_path(target), body, MERGE_PATCH, is_repeatable=False)
         return _to_scale(self._http.send(call))
 
-    def _scale_path(self, target: Target) -> tuple[str, str]:
+    def _scale_path(self, target: ScaleTarget) -> tuple[str, str]:
         kind = self._discovery.find(target.api_version, target.kind)
         if kind is None:
             message = f"{target.api_version} {target.kind} is not served"
@@ -219,7 +199,7 @@ class KubeClient:
         """Replace fields of a GPUBudget's status; the object as it is now."""
         return self._patch_status(PATHS["GPUBudget"], "", name, status)
 
-    def _patch_status(self, where: Collection, namespace: str, name: str, status: Object) -> Object:
+    def _patch_status(self, where: ListedKind, namespace: str, name: str, status: Object) -> Object:
         path = f"{_join(where, namespace)}/{quote(name)}/status"
         body = {"status": status}
         call = Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH)
@@ -232,7 +212,7 @@ class KubeClient:
         self._http.send(Call("create", "events", path, event, is_repeatable=False))
 
 
-def _join(where: Collection, namespace: str, query: str = "") -> str:
+def _join(where: ListedKind, namespace: str, query: str = "") -> str:
     middle = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{where.root}{middle}/{where.resource}{query}"
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ import orjson
 import structlog
 
 from services.kernel import telemetry
-from services.operator.cluster.listed import Object, Reader, read_object
+from services.operator.cluster.listed import ListedKind, Object
 from services.operator.wire.http import Call, KubeError, KubeHttp
 
 log = structlog.get_logger("operator")
@@ -38,31 +37,15 @@ _Kept = tuple[str, Any]
 """What is kept of an object, and the version that it is of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Which objects are copied.
-
-    Attributes:
-        path: Of the collection, in all namespaces.
-        is_optional: The kind may be absent.
-        read: What is kept of an object.
-    """
-
-    resource: str
-    path: str
-    is_optional: bool = False
-    read: Reader = read_object
-
-
 class Mirror:
     """The copy and the thread that keeps it."""
 
     def __init__(
-        self, http: KubeHttp, source: Source, monotonic: Callable[[], float] = time.monotonic
+        self, http: KubeHttp, kind: ListedKind, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Copy `source` over `http`; begins with `start`."""
+        """Copy all objects of `kind` over `http`; begins with `start`."""
         self._http = http
-        self._source = source
+        self._kind = kind
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], _Kept] = {}
@@ -72,7 +55,7 @@ class Mirror:
         self._is_synced = False
         self._tried = threading.Event()
         self._is_ending = threading.Event()
-        name = f"mirror-{source.resource}"
+        name = f"mirror-{kind.resource}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -90,7 +73,7 @@ class Mirror:
             KubeError: They cannot be read, or have not been for too long to be relied upon.
         """
         if not self._tried.wait(_FIRST_S):
-            raise KubeError(0, "NotReadYet", f"{self._source.path}: no answer in {_FIRST_S:.0f} s")
+            raise KubeError(0, "NotReadYet", f"{self._kind.path}: no answer in {_FIRST_S:.0f} s")
         with self._lock:
             problem = self._problem
             is_final = problem is not None and problem.status in (401, 403, 404)
@@ -109,7 +92,7 @@ class Mirror:
         known = self._objects.get(key)
         if known is not None and _is_older(version, known[0]):
             return
-        value = self._source.read(found)
+        value = self._kind.read(found)
         if value is None:
             self._objects.pop(key, None)
         else:
@@ -129,7 +112,7 @@ class Mirror:
                 n_failures += 1
                 self._is_ending.wait(pause_s)
             except Exception as error:  # a defect here must not end the copy in silence
-                log.error("mirror_defect", resource=self._source.resource, exc_info=error)
+                log.error("mirror_defect", resource=self._kind.resource, exc_info=error)
                 self._version = ""
                 pause_s = self._fail(KubeError(0, "Defect", repr(error)), n_failures)
                 n_failures += 1
@@ -140,7 +123,7 @@ class Mirror:
         if error.status == 410:
             self._version = ""
             return 0.0
-        if error.is_missing and self._source.is_optional:
+        if error.is_missing and self._kind.is_optional:
             with self._lock:
                 self._objects, self._version, self._problem = {}, "", None
                 self._is_synced = True
@@ -160,7 +143,7 @@ class Mirror:
 
     def _tell(self, error: KubeError) -> None:
         telemetry.reconcile_errors_total.labels("mirror").inc()
-        log.warning("mirror_broken", resource=self._source.resource, error=error.message[:300])
+        log.warning("mirror_broken", resource=self._kind.resource, error=error.message[:300])
 
     def _may_watch(self) -> bool:
         """Follow changes until the server ends the watch; false where it forbids it.
@@ -182,15 +165,15 @@ class Mirror:
         found: dict[tuple[str, str], _Kept] = {}
         after, version = "", ""
         while True:
-            path = f"{self._source.path}?limit={_PAGE}"
+            path = f"{self._kind.path}?limit={_PAGE}"
             if after:
                 path += f"&continue={quote(after, safe='')}"
-            answer = self._http.send(Call("list", self._source.resource, path))
+            answer = self._http.send(Call("list", self._kind.resource, path))
             items = answer.get("items") or []
             items.reverse()
             while items:  # each object goes as soon as it has been read
                 item = items.pop()
-                value = self._source.read(item)
+                value = self._kind.read(item)
                 if value is not None:
                     found[_key(item)] = (_version(item), value)
             version = str(answer["metadata"]["resourceVersion"])
@@ -208,7 +191,7 @@ class Mirror:
             f"watch=true&allowWatchBookmarks=true&timeoutSeconds={_WATCH_S}"
             f"&resourceVersion={quote(self._version)}"
         )
-        call = Call("watch", self._source.resource, f"{self._source.path}?{query}")
+        call = Call("watch", self._kind.resource, f"{self._kind.path}?{query}")
         for line in self._http.stream(call, _SILENCE_S):
             if self._is_ending.is_set():
                 return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.operator.kube.client import PATHS, Collection, KubeClient, Object, Scale
-from services.operator.kube.mirror import Mirror, Source
-from services.operator.resource.autoscaler import Target
+from services.operator.cluster.listed import ListedKind
+from services.operator.kube.client import PATHS, KubeClient, Object, Scale
+from services.operator.kube.mirror import Mirror
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.discovery import ServedKind
 from services.operator.wire.http import KubeError, KubeHttp
 
@@ -50,27 +51,22 @@ class MirroredKube:
     def warm(self, kinds: tuple[str, ...]) -> None:
         """Begin to mirror kinds that every pass asks for, all at once."""
         for kind in kinds:
-            self._of(PATHS[kind])
+            self._mirror(PATHS[kind])
 
     def list_objects(self, kind: str) -> list[Any]:
         """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
         try:
-            return self._of(PATHS[kind]).objects()
+            return self._mirror(PATHS[kind]).objects()
         except KubeError as error:
             if error.is_missing and kind == "GPUAutoscaler":
                 hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
                 raise KubeError(error.status, error.reason, f"{error.message}; {hint}") from error
             raise
 
-    def _of(self, where: Collection) -> Mirror:
-        path = f"{where.root}/{where.resource}"
-        source = Source(where.resource, path, where.is_optional, where.read)
-        return self._mirror(source)
-
-    def _mirror(self, source: Source) -> Mirror:
-        mirror = self._mirrors.get(source.path)
+    def _mirror(self, kind: ListedKind) -> Mirror:
+        mirror = self._mirrors.get(kind.path)
         if mirror is None:
-            mirror = self._mirrors[source.path] = Mirror(self._http, source)
+            mirror = self._mirrors[kind.path] = Mirror(self._http, kind)
             mirror.start()
         return mirror
 
@@ -80,13 +76,13 @@ class MirroredKube:
 
     def list_kind(self, kind: ServedKind) -> list[Object]:
         """All objects of a kind, in every namespace."""
-        return self._mirror(Source(kind.resource, f"{kind.root}/{kind.resource}")).objects()
+        return self._mirror(ListedKind(kind.resource, kind.root)).objects()
 
-    def get_scale(self, target: Target) -> Scale:
+    def get_scale(self, target: ScaleTarget) -> Scale:
         """Replicas that the target is asked to have, asked anew."""
         return self._client.get_scale(target)
 
-    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
         """Ask for `replicas`, provided that the target is still at `resource_version`."""
         return self._client.patch_scale(target, replicas, resource_version)
 
@@ -100,7 +96,7 @@ class MirroredKube:
 
     def _took(self, kind: str, answer: Any) -> Object:
         if answer and "metadata" in answer:
-            self._of(PATHS[kind]).take(answer)
+            self._mirror(PATHS[kind]).take(answer)
         found: Object = answer
         return found
 

@@ -61,7 +61,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedRecord:
     """A record as it was read.
 
     Attributes:
@@ -87,7 +87,7 @@ class Elector:
 
     identity: str
     timing: Timing
-    seen: Seen | None = None
+    seen: ObservedRecord | None = None
     is_read: bool = False
     sent_s: float | None = None
     term: int = 0
@@ -103,7 +103,9 @@ class Elector:
         is_same = self.seen is not None and self.seen.record == record
         at_s = self.seen.at_s if is_same and self.seen is not None else now_s
         sent_s = self.sent_s if record.holder == self.identity else None
-        return replace(self, seen=Seen(record, version, at_s), is_read=True, sent_s=sent_s)
+        return replace(
+            self, seen=ObservedRecord(record, version, at_s), is_read=True, sent_s=sent_s
+        )
 
     def next_record(self, stamp: str, now_s: float) -> Record | None:
         """What to write now; None: somebody else holds the lease.
@@ -133,7 +135,7 @@ class Elector:
         begins = not self.may_act(now_s)
         return replace(
             self,
-            seen=Seen(record, version, now_s),
+            seen=ObservedRecord(record, version, now_s),
             is_read=True,
             sent_s=sent_s,
             term=self.term + begins,

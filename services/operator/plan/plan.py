@@ -36,7 +36,7 @@ _ANSWERED_BY_HUMANS = (Result.AWAITING_APPROVAL, Result.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoredDecision:
     """A stored decision, as far as the operator reads it.
 
     Attributes:
@@ -123,7 +123,7 @@ class PlannedAction:
         rejected_by: Who rejected it, where somebody did.
     """
 
-    decision: Decision
+    decision: StoredDecision
     result: Result
     reason: str
     from_replicas: int | None = None
@@ -147,7 +147,10 @@ class PlannedAction:
 
 
 def plan(
-    decisions: Sequence[Decision], newest: Decision | None, situation: Situation, now: datetime
+    decisions: Sequence[StoredDecision],
+    newest: StoredDecision | None,
+    situation: Situation,
+    now: datetime,
 ) -> list[PlannedAction]:
     """Actions for the decisions of one workload that still need one.
 
@@ -174,7 +177,7 @@ def plan(
 
 
 def _plan_one(
-    decision: Decision, newest: Decision, situation: Situation, now: datetime
+    decision: StoredDecision, newest: StoredDecision, situation: Situation, now: datetime
 ) -> PlannedAction:
     is_newer_there = (newest.origin_at, newest.id) > (decision.origin_at, decision.id)
     approved = is_approved(decision, situation, now)
@@ -193,11 +196,13 @@ def _plan_one(
     return decide_action(decision, situation, now)
 
 
-def _held(decision: Decision, result: Result, reason: str, situation: Situation) -> PlannedAction:
+def _held(
+    decision: StoredDecision, result: Result, reason: str, situation: Situation
+) -> PlannedAction:
     return PlannedAction(decision, result, reason, situation.replicas, decision.desired)
 
 
-def is_approved(decision: Decision, situation: Situation, now: datetime) -> bool:
+def is_approved(decision: StoredDecision, situation: Situation, now: datetime) -> bool:
     """Whether a human approved this very decision, and not too long ago."""
     rule = situation.approval
     is_approval = situation.spec is not None and situation.spec.mode == "Approval"
@@ -205,7 +210,7 @@ def is_approved(decision: Decision, situation: Situation, now: datetime) -> bool
     return is_approval and rule.decision_id == decision.id and now < ends_at
 
 
-def is_rejected(decision: Decision, situation: Situation) -> bool:
+def is_rejected(decision: StoredDecision, situation: Situation) -> bool:
     """Whether a human rejected this very decision, and did not approve it after all.
 
     `approve` takes a rejection away and `reject` an approval, so both together were written by
@@ -215,7 +220,7 @@ def is_rejected(decision: Decision, situation: Situation) -> bool:
     return is_approval and situation.approval.rejected_id == decision.id
 
 
-def decide_action(decision: Decision, situation: Situation, now: datetime) -> PlannedAction:
+def decide_action(decision: StoredDecision, situation: Situation, now: datetime) -> PlannedAction:
     """What to do about a decision that is the one to follow.
 
     The checks stand in the order of what a user would have to change first.
@@ -243,7 +248,7 @@ def decide_action(decision: Decision, situation: Situation, now: datetime) -> Pl
     return replace(action, reason=f"{decision.reason}{note}")
 
 
-def _within_bounds(decision: Decision, spec: WorkloadSpec, now: datetime) -> tuple[int, str]:
+def _within_bounds(decision: StoredDecision, spec: WorkloadSpec, now: datetime) -> tuple[int, str]:
     low, high = bounds_at(spec, now)
     to_replicas = min(max(decision.desired, low), high)
     if to_replicas == decision.desired:

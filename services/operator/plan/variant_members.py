@@ -13,7 +13,7 @@ from typing import Any
 
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import whole_units
-from services.operator.plan.plan import Decision, Situation
+from services.operator.plan.plan import Situation, StoredDecision
 from services.operator.resource.autoscaler import Autoscaler
 
 
@@ -83,7 +83,7 @@ def combined(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
     )
 
 
-def decision_of(decision: Decision, name: str) -> Decision | None:
+def decision_of(decision: StoredDecision, name: str) -> StoredDecision | None:
     """What a decision says of one variant; None: nothing."""
     counts = decision.variants.get(name)
     if counts is None:
@@ -106,7 +106,7 @@ def shown_target(autoscaler: Autoscaler, situation: Situation) -> str:
     return ",".join(counts)
 
 
-def variant_statuses(situation: Situation, newest: Decision | None) -> list[dict[str, Any]]:
+def variant_statuses(situation: Situation, newest: StoredDecision | None) -> list[dict[str, Any]]:
     """`status.variants`: what each has, and what the newest decision asks for."""
     wanted = {} if newest is None else newest.variants
     found = []

@@ -1,8 +1,8 @@
-"""What was set through the API, laid over the autoscalers as the API server has them.
+"""Controls of the API (policies, pauses, freezes, verdicts), applied to the autoscalers.
 
-The GPUAutoscaler stays the source. What is laid over it is read anew at each pass, so taking it
-away brings the object's own value back; and an override that no longer fits the object (its bounds
-moved since) is left out and logged, while the object's own spec holds.
+The GPUAutoscaler stays the source. The controls are loaded at each pass, so removing one brings the
+object's own value back. An override that no longer fits the object, because its bounds moved since,
+is left out and logged, and the object's own spec holds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
+from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,
     Direction,
@@ -25,19 +26,19 @@ from services.kernel.domain.controls import (
     with_policy,
 )
 from services.operator.reconcile import controls_repository as repository
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, stored_spec
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key
 
 log = structlog.get_logger("operator")
 
 Held = Sequence[tuple[Direction, datetime | None]]
-_NOTHING = Controls()
+_NO_CONTROLS = Controls()
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
-    """What is set, as it was read for one pass."""
+class ApiControls:
+    """Everything that is set through the API, as it was loaded for one pass."""
 
     controls: Mapping[Key, Controls]
     freezes: Sequence[Freeze]
@@ -45,65 +46,75 @@ class Laid:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is set of anything."""
+        """True where nothing is set for any autoscaler."""
         return not (self.controls or self.freezes or self.verdicts)
 
 
-def lay(deps: Deps, view: View, now: datetime) -> View:
-    """The view with what was set through the API.
+@dataclass(frozen=True, slots=True)
+class _Controlled:
+    """An autoscaler with its `workloads.spec` as JSON; None: nothing is to be stored."""
+
+    autoscaler: Autoscaler
+    spec: bytes | None
+
+
+def apply_controls(deps: OperatorDeps, view: View, now: datetime) -> View:
+    """The view in which each autoscaler has what is set for it through the API.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database failed.
     """
-    laid = _read(deps, now)
-    if laid.is_empty:
+    api = _load(deps, now)
+    if api.is_empty:
         return view
-    autoscalers, specs = [], []
-    for autoscaler, spec in zip(view.autoscalers, _specs(view), strict=True):
-        changed, changed_spec = _over(autoscaler, spec, laid, now)
-        autoscalers.append(changed)
-        specs.append(changed_spec)
-    return replace(view, autoscalers=autoscalers, specs=specs)
-
-
-def _specs(view: View) -> Sequence[bytes | None]:
-    """Stored specs by position; between two passes only some autoscalers are in the view."""
+    # between two passes only some autoscalers are in the view, and nothing is stored
     is_whole = len(view.specs) == len(view.autoscalers)
-    return view.specs if is_whole else [None] * len(view.autoscalers)
+    specs = view.specs if is_whole else [None] * len(view.autoscalers)
+    changed = [
+        _apply(_Controlled(autoscaler, spec), api, now)
+        for autoscaler, spec in zip(view.autoscalers, specs, strict=True)
+    ]
+    return replace(
+        view, autoscalers=[c.autoscaler for c in changed], specs=[c.spec for c in changed]
+    )
 
 
-def _read(deps: Deps, now: datetime) -> Laid:
+def _load(deps: OperatorDeps, now: datetime) -> ApiControls:
     with deps.engine.connect() as connection:
         controls = repository.load_controls(connection)
         freezes = repository.load_freezes(connection, now)
         verdicts = repository.load_verdicts(connection)
-    return Laid(
+    return ApiControls(
         {(r["namespace"], r["name"]): Controls.model_validate(r["body"]) for r in controls},
         [Freeze.model_validate({k: v for k, v in r.items() if k != "id"}) for r in freezes],
         {(r["namespace"], r["name"]): r for r in verdicts},
     )
 
 
-def _over(
-    autoscaler: Autoscaler, spec: bytes | None, laid: Laid, now: datetime
-) -> tuple[Autoscaler, bytes | None]:
-    controls = laid.controls.get(autoscaler.key, _NOTHING)
-    freezes = [freeze for freeze in laid.freezes if freeze.covers(*autoscaler.key, now)]
+def _apply(given: _Controlled, api: ApiControls, now: datetime) -> _Controlled:
+    key = given.autoscaler.key
+    controls = api.controls.get(key, _NO_CONTROLS)
+    freezes = [freeze for freeze in api.freezes if freeze.covers(*key, now)]
     held = held_until(controls.pause, freezes, now)
-    autoscaler, spec = _with_policy(autoscaler, spec, controls)
+    given = _with_policy(given, controls)
     if held:
-        autoscaler, spec = _with_pause(autoscaler, spec, held, "the API" if controls.pause else "")
-    verdict = laid.verdicts.get(autoscaler.key)
-    if verdict is not None:
-        autoscaler = replace(autoscaler, approval=_with_verdict(autoscaler.approval, verdict))
-    return autoscaler, spec
+        given = _with_pause(given, held, "the API" if controls.pause else "a freeze")
+    verdict = api.verdicts.get(key)
+    if verdict is None:
+        return given
+    approval = _with_verdict(given.autoscaler.approval, verdict)
+    return replace(given, autoscaler=replace(given.autoscaler, approval=approval))
 
 
-def _with_policy(
-    autoscaler: Autoscaler, spec: bytes | None, controls: Controls
-) -> tuple[Autoscaler, bytes | None]:
+def _with_spec(given: _Controlled, spec: WorkloadSpec) -> _Controlled:
+    stored = None if given.spec is None else stored_spec(spec)
+    return _Controlled(replace(given.autoscaler, spec=spec), stored)
+
+
+def _with_policy(given: _Controlled, controls: Controls) -> _Controlled:
+    autoscaler = given.autoscaler
     if autoscaler.spec is None:
-        return autoscaler, spec
+        return given
     try:
         changed = with_policy(autoscaler.spec, controls)
     except ValidationError as error:
@@ -113,17 +124,12 @@ def _with_policy(
             workload=autoscaler.name,
             problem=problem_of(error),
         )
-        return autoscaler, spec
-    if changed is autoscaler.spec:
-        return autoscaler, spec
-    stored = None if spec is None else stored_spec(changed)
-    return replace(autoscaler, spec=changed), stored
+        return given
+    return given if changed is autoscaler.spec else _with_spec(given, changed)
 
 
-def _with_pause(
-    autoscaler: Autoscaler, spec: bytes | None, held: Held, by: str
-) -> tuple[Autoscaler, bytes | None]:
-    own = autoscaler.pause
+def _with_pause(given: _Controlled, held: Held, source: str) -> _Controlled:
+    own, spec = given.autoscaler.pause, given.autoscaler.spec
     ends = [until for direction, until in held if direction == "Both"]
     is_all = bool(ends) or own.is_all
     if own.is_all:
@@ -134,31 +140,32 @@ def _with_pause(
         until=None if None in ends or not ends else max(end for end in ends if end is not None),
         is_scale_in=own.is_scale_in or any(d == "ScaleIn" for d, _ in held),
         is_scale_out=own.is_scale_out or any(d == "ScaleOut" for d, _ in held),
-        source=own.source if own.is_all else (by or "a freeze"),
+        source=own.source if own.is_all else source,
     )
-    if autoscaler.spec is None:
-        return replace(autoscaler, pause=pause), spec
-    changes = pause_changes(autoscaler.spec, held)
-    merged = autoscaler.spec.model_copy(update=changes)
-    stored = None if spec is None else stored_spec(merged)
-    return replace(autoscaler, pause=pause, spec=merged), stored
+    paused = replace(given, autoscaler=replace(given.autoscaler, pause=pause))
+    if spec is None:
+        return paused
+    return _with_spec(paused, spec.model_copy(update=pause_changes(spec, held)))
 
 
 def _with_verdict(rule: ApprovalRule, verdict: RowMapping) -> ApprovalRule:
-    """The rule with what was said through the API; of two words the one on a later decision."""
-    named = int(verdict["decision_id"])
-    if named < max(rule.decision_id or 0, rule.rejected_id or 0):
+    """The rule with an approval or rejection of the API.
+
+    The annotations may hold a verdict as well; the one on the later decision counts.
+    """
+    decision_id = int(verdict["decision_id"])
+    if decision_id < max(rule.decision_id or 0, rule.rejected_id or 0):
         return rule
     if verdict["verdict"] == "approved":
         return replace(
             rule,
-            decision_id=named,
+            decision_id=decision_id,
             approved_by=verdict["actor"],
-            rejected_id=None if rule.rejected_id == named else rule.rejected_id,
+            rejected_id=None if rule.rejected_id == decision_id else rule.rejected_id,
         )
     return replace(
         rule,
-        rejected_id=named,
+        rejected_id=decision_id,
         rejected_by=verdict["actor"],
-        decision_id=None if rule.decision_id == named else rule.decision_id,
+        decision_id=None if rule.decision_id == decision_id else rule.decision_id,
     )

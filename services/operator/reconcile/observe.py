@@ -1,4 +1,4 @@
-"""Reading the cluster: one LIST per kind, turned into values."""
+"""Observe the cluster: one LIST per kind, turned into values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from services.kernel import telemetry
 from services.kernel.domain import WorkloadSpec
 from services.operator.cluster import ownership, placement, quotas
 from services.operator.cluster.gangs import to_gangs
-from services.operator.cluster.listed import ListedAutoscaler, ListedPod, ListedTarget
+from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
 from services.operator.cluster.other_autoscalers import Foreign
-from services.operator.cluster.ownership import LINK_KINDS, Links, PodIndex
+from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.placement import FreeGpus, NodeState
 from services.operator.cluster.pods import PodState, Replicas
-from services.operator.cluster.quotas import Quota
+from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
-from services.operator.kube import client as cluster
+from services.operator.kube.client import Object, foreign_autoscalers
 from services.operator.plan.plan import Situation
 from services.operator.plan.variant_members import combined, members_of
-from services.operator.reconcile import find_targets as service_targets
-from services.operator.reconcile.find_targets import Targets
-from services.operator.reconcile.memory import Deps, Translated
+from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
+from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Autoscaler, TargetKey
 from services.operator.resource.spec import SLAClassSpec
@@ -41,7 +40,7 @@ class View:
         specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
         pod_uids: Uids of all living pods.
         quotas: Tightest GPU quota by namespace; None: they could not be read.
-        foreign: Who else scales what; None: could not be read.
+        foreign: Other autoscalers by what they scale; None: could not be read.
         budgets: The `GPUBudget` objects; None: could not be listed.
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
     """
@@ -53,9 +52,9 @@ class View:
     pod_uids: set[str]
     free: FreeGpus
     foreign: Foreign | None
-    quotas: Mapping[str, Quota] | None = field(default_factory=dict)
+    quotas: Mapping[str, GpuQuota] | None = field(default_factory=dict)
     rivals: Mapping[str, str] = field(default_factory=dict)
-    budgets: list[cluster.Object] | None = field(default_factory=list)
+    budgets: list[Object] | None = field(default_factory=list)
     statuses: Mapping[str, bytes] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
@@ -84,7 +83,7 @@ class View:
             return owned
         return self.pods.selected(autoscaler.namespace, target.selector)
 
-    def room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
+    def gpu_room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
         """GPUs that more replicas could have, and what holds back the rest.
 
         Returns:
@@ -105,7 +104,7 @@ class View:
         return on_nodes, "nodes"
 
 
-def observe(deps: Deps) -> View:
+def observe(deps: OperatorDeps) -> View:
     """List everything.
 
     Raises:
@@ -115,7 +114,7 @@ def observe(deps: Deps) -> View:
     listed: list[ListedAutoscaler] = kube.list_objects("GPUAutoscaler")
     translated = _translate(deps, listed, load_classes(deps, listed))
     autoscalers = [entry.autoscaler for entry in translated]
-    found = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = _pods(deps, found) if autoscalers else PodIndex()
@@ -135,10 +134,12 @@ def observe(deps: Deps) -> View:
     )
 
 
-def load_classes(deps: Deps, listed: Sequence[ListedAutoscaler]) -> Mapping[str, SLAClassSpec]:
-    """SLA classes by name, where any is named.
+def load_classes(
+    deps: OperatorDeps, listed: Sequence[ListedAutoscaler]
+) -> Mapping[str, SLAClassSpec]:
+    """SLA classes by name, where an autoscaler refers to one.
 
-    Without the right to list them there are none: that costs those who name one, and says so.
+    Without the right to list them there are none: only autoscalers that refer to one suffer.
 
     Raises:
         KubeError: They cannot be read for another reason.
@@ -153,7 +154,7 @@ def load_classes(deps: Deps, listed: Sequence[ListedAutoscaler]) -> Mapping[str,
 
 
 def _allow_forbidden(error: KubeError, reason: str) -> None:
-    """Go on without what a right is missing for; it is counted and logged.
+    """Count and log a missing right, so that the pass goes on without what needs it.
 
     Raises:
         KubeError: It is another error.
@@ -164,7 +165,7 @@ def _allow_forbidden(error: KubeError, reason: str) -> None:
     telemetry.reconcile_errors_total.labels(reason).inc()
 
 
-def _nodes(deps: Deps) -> list[NodeState]:
+def _nodes(deps: OperatorDeps) -> list[NodeState]:
     """Nodes; without the right to list them room for more replicas is not known."""
     try:
         found: list[NodeState] = deps.kube.list_objects("Node")
@@ -175,7 +176,7 @@ def _nodes(deps: Deps) -> list[NodeState]:
 
 
 def _translate(
-    deps: Deps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
+    deps: OperatorDeps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
 ) -> list[Translated]:
     """Translate what changed; a status that changed alone needs no new translation."""
     known = deps.memory.translated
@@ -192,19 +193,19 @@ def _translate(
 
 
 def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
-    """What `workloads.spec` is to be, as JSON that is equal for equal specs."""
+    """`workloads.spec` as JSON that is equal for equal specs."""
     if spec is None:
         return None
     return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
-def _pods(deps: Deps, found: Targets) -> PodIndex:
+def _pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     """Living pods by owner; what stands between is listed when it is not known yet.
 
     Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
     without their pods they would seem to have no replicas.
     """
-    pods: list[ListedPod] = deps.kube.list_objects("Pod")
+    pods: list[OwnedPod] = deps.kube.list_objects("Pod")
     known = deps.memory.links
     for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
         if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
@@ -215,17 +216,17 @@ def _pods(deps: Deps, found: Targets) -> PodIndex:
             if kind == LINK_KINDS[0]:
                 raise
             _allow_forbidden(error, "target_unreadable")
-            service_targets.lose_custom(found, error.message)
+            drop_custom(found, error.message)
         else:
             known[kind] = {each.state.uid: each.owner for each in between}
-    return ownership.index(((pod.state, pod.owner) for pod in pods), _links(deps))
+    return ownership.index(pods, _links(deps))
 
 
-def _links(deps: Deps) -> Links:
+def _links(deps: OperatorDeps) -> Links:
     return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
 
 
-def _quotas(deps: Deps) -> Mapping[str, Quota] | None:
+def _quotas(deps: OperatorDeps) -> Mapping[str, GpuQuota] | None:
     try:
         return quotas.to_quotas(deps.kube.list_objects("ResourceQuota"))
     except KubeError as error:
@@ -234,7 +235,7 @@ def _quotas(deps: Deps) -> Mapping[str, Quota] | None:
         return None
 
 
-def _budgets(deps: Deps) -> list[cluster.Object] | None:
+def _budgets(deps: OperatorDeps) -> list[Object] | None:
     try:
         return deps.kube.list_objects("GPUBudget")
     except KubeError as error:
@@ -243,9 +244,9 @@ def _budgets(deps: Deps) -> list[cluster.Object] | None:
         return None
 
 
-def _foreign(deps: Deps) -> Foreign | None:
+def _foreign(deps: OperatorDeps) -> Foreign | None:
     try:
-        return cluster.foreign_autoscalers(deps.kube)
+        return foreign_autoscalers(deps.kube)
     except KubeError as error:
         log.warning("autoscalers_unreadable", error=error.message)
         telemetry.reconcile_errors_total.labels("autoscalers_unreadable").inc()
@@ -277,7 +278,7 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
     Args:
         view: The cluster.
         autoscaler: One of its autoscalers.
-        replicas: Its replicas, where they have been counted: then what limits them is told too.
+        replicas: Its replicas, where they have been counted: then `limit` is found out too.
     """
     if autoscaler.variants:
         parts = [situation_of(view, member) for member in members_of(autoscaler)]
@@ -301,5 +302,5 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         rollout="" if target is None else target.rollout,
         hung="" if target is None else target.hung,
         failure="" if target is None else target.failure,
-        limit="" if replicas is None else view.room(autoscaler, replicas)[1],
+        limit="" if replicas is None else view.gpu_room(autoscaler, replicas)[1],
     )

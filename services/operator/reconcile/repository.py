@@ -42,6 +42,11 @@ class Registration:
     is_active: bool
     is_ours: bool
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
 
 def load_registrations(connection: Connection) -> list[Registration]:
     """Every workload ever registered, without its spec."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.operator.plan.plan import Result
-from services.operator.report.status import Outlook, Status, stamp
+from services.operator.report.status import AutoscalerReport, Status, stamp
 from services.operator.resource.autoscaler import Autoscaler
 from services.operator.resource.spec import API_VERSION
 
@@ -24,7 +24,7 @@ class Notice:
     message: str
 
 
-def notices(outlook: Outlook, after: Status) -> list[Notice]:
+def notices(outlook: AutoscalerReport, after: Status) -> list[Notice]:
     """Events that what happened calls for: rescales, and conditions that changed.
 
     A failure is told once: each decision is tried again and again, and the next one too.

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from services.operator.cluster.pods import Replicas
-from services.operator.plan.plan import Decision, PlannedAction, Result
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.variant_members import shown_target, variant_statuses
 from services.operator.report import conditions
-from services.operator.report.conditions import Details, Facts
+from services.operator.report.conditions import AutoscalerFacts, Details
 from services.operator.resource.quantities import format_duration
 from services.operator.resource.status import N_HISTORY
 
@@ -37,14 +37,14 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class AutoscalerReport:
     """What is to be reported of one autoscaler.
 
     Attributes:
         done: What was done and not reported yet, oldest first.
     """
 
-    facts: Facts
+    facts: AutoscalerFacts
     replicas: Replicas | None
     done: tuple[Done, ...] = ()
 
@@ -54,7 +54,7 @@ def stamp(at: datetime | None) -> str | None:
     return None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def build(outlook: Outlook, now: datetime) -> Status:
+def build(outlook: AutoscalerReport, now: datetime) -> Status:
     """The whole status that follows; what is not known now stays as it was reported."""
     facts = outlook.facts
     before = facts.autoscaler.status
@@ -89,7 +89,9 @@ def build(outlook: Outlook, now: datetime) -> Status:
     return status
 
 
-def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, Any]) -> Status:
+def _last_decision(
+    newest: StoredDecision, done: Sequence[Done], before: Mapping[str, Any]
+) -> Status:
     entry = _decision(newest)
     for item in done:
         if item.action.decision.id == newest.id:
@@ -101,7 +103,7 @@ def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, 
     return entry
 
 
-def _decision(decision: Decision) -> Status:
+def _decision(decision: StoredDecision) -> Status:
     entry: Status = {
         "id": decision.id,
         "time": stamp(decision.decided_at),
@@ -147,7 +149,7 @@ def _add_action(status: Status, done: Done) -> None:
     status["decisionHistory"] = [entry, *history][:N_HISTORY]
 
 
-def _add_details(status: Status, facts: Facts, before: Mapping[str, Any]) -> None:
+def _add_details(status: Status, facts: AutoscalerFacts, before: Mapping[str, Any]) -> None:
     details = facts.details
     if details is None:
         for name in ("forecast", "leadTime"):
@@ -187,7 +189,7 @@ def _at_level(quantiles: Mapping[float, float], level: float) -> float | None:
     return None
 
 
-def _risk(facts: Facts, before: Mapping[str, Any]) -> Status:
+def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
     spec, newest = facts.situation.spec, facts.newest
     shown: Status = {}
     if spec is not None:

@@ -27,7 +27,7 @@ TargetKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ScaleTarget:
     """The object to scale."""
 
     api_version: str
@@ -52,7 +52,7 @@ class VariantTarget:
     """One of the kinds of replicas of an autoscaler that has several."""
 
     name: str
-    target: Target
+    target: ScaleTarget
     spec: VariantSpec
 
 
@@ -129,7 +129,7 @@ class Autoscaler:
     uid: str
     generation: int
     created_at: datetime
-    target: Target
+    target: ScaleTarget
     spec: WorkloadSpec | None
     problem: str = ""
     missing_class: str = ""
@@ -139,7 +139,7 @@ class Autoscaler:
     variants: tuple[VariantTarget, ...] = ()
 
     @property
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[ScaleTarget, ...]:
         """Everything that it scales."""
         return tuple(variant.target for variant in self.variants) or (self.target,)
 

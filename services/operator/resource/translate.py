@@ -148,7 +148,7 @@ def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]
     )
 
 
-def _sla(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
+def _sla(sla: schemas.ServiceLevel | None, classes: Classes) -> domain.SlaSpec:
     """The promise and how much it counts: its own risk wins, the priority is the class's.
 
     A class that is not there leaves no promise, unless the autoscaler states a risk of its own:
@@ -173,12 +173,12 @@ def _sla(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
     return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **named)
 
 
-def _missing_class(sla: schemas.Sla | None, classes: Classes) -> str:
+def _missing_class(sla: schemas.ServiceLevel | None, classes: Classes) -> str:
     name = None if sla is None else sla.sla_class
     return name if name is not None and name not in classes else ""
 
 
-def _rules(rules: schemas.ScalingRules | None) -> domain.ScalingRules:
+def _rules(rules: schemas.HPAScalingRules | None) -> domain.ScalingRules:
     if rules is None:
         return domain.ScalingRules()
     policies = tuple(
@@ -237,7 +237,7 @@ def _workload_spec(
     pause: Pause,
     labels: Mapping[str, str],
 ) -> WorkloadSpec:
-    behavior = written.behavior or schemas.Behavior()
+    behavior = written.behavior or schemas.HPABehavior()
     optional: dict[str, Any] = {}
     if written.fallback is not None:
         optional["fallback_replicas"] = written.fallback.static_replicas

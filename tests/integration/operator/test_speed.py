@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from tests.integration.operator.conftest import Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -27,7 +27,7 @@ def test_a_pass_is_fast_and_asks_little(bench: Bench) -> None:
         bench.lab.autoscale(name, maxReplicas=30)
     bench.reconcile()
     deps = bench.deps
-    bench.deps = Deps(deps.engine, deps.kube, deps.clock, deps.settings)
+    bench.deps = OperatorDeps(deps.engine, deps.kube, deps.clock, deps.settings)
     bench.reconcile()
     idle = [bench.reconcile() for _ in range(20)]
     acting = []

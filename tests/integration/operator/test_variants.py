@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.operator.reconcile.decision_pass import follow_decisions
+from services.operator.reconcile.decision_pass import decision_pass
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 
 pytestmark = pytest.mark.integration
@@ -306,8 +306,8 @@ def test_one_quota_holds_for_all_variants_together(ready: Bench) -> None:
 
 
 def test_a_decision_between_two_passes_is_followed_at_once(ready: Bench) -> None:
-    standing = ready.reconcile().standing
+    fleet = ready.reconcile().fleet
     decide(ready, (2, 3), (0, 2))
-    (action,) = follow_decisions(ready.deps, standing, ready.clock.now())
+    (action,) = decision_pass(ready.deps, fleet, ready.clock.now())
     assert replicas(ready) == (3, 2)
     assert (action.from_replicas, action.to_replicas) == (2, 4)

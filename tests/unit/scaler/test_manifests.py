@@ -14,7 +14,7 @@ import yaml
 from services.kernel.settings import Settings
 from services.kernel.telemetry import REGISTRY
 from services.scaler.api import METRIC, TARGET
-from services.scaler.plan import Facts, Seen, advise, past_tolerance
+from services.scaler.plan import ObservedTarget, WorkloadFacts, advise, past_tolerance
 from services.scaler.translate import to_question
 from tests.unit.scaler.examples import NOW, STEP, facts
 from tests.unit.scaler.hpa_reference import Hpa, keda
@@ -98,15 +98,15 @@ def behaviors() -> list[Any]:
     ]
 
 
-def decided(count: int, **changes: Any) -> Facts:
+def decided(count: int, **changes: Any) -> WorkloadFacts:
     return facts(count, None, min_replicas=0, max_replicas=MOST, **changes)
 
 
-def at_count(found: Facts, current: int) -> Facts:
-    return replace(found, seen=Seen(current, NOW, NOW + STEP))
+def at_count(found: WorkloadFacts, current: int) -> WorkloadFacts:
+    return replace(found, seen=ObservedTarget(current, NOW, NOW + STEP))
 
 
-def settle(hpa: Hpa, found: Facts, current: int, tolerance: Fraction = Fraction(0)) -> int:
+def settle(hpa: Hpa, found: WorkloadFacts, current: int, tolerance: Fraction = Fraction(0)) -> int:
     """Replicas once nothing moves any longer, with KEDA in front of the HPA."""
     for _ in range(20):
         advice = advise(at_count(found, current), NOW)

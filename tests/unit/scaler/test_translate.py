@@ -7,11 +7,11 @@ from fractions import Fraction
 import pytest
 
 from services.kernel.errors import InvalidInput
-from services.scaler.translate import Question, to_question
+from services.scaler.translate import Trigger, to_question
 
 
 def test_both_ways_to_name_a_workload() -> None:
-    expected = Question(("serving", "llama"))
+    expected = Trigger(("serving", "llama"))
     assert to_question("serving", {"autoscaler": "llama", "scalerAddress": "x:1"}) == expected
     assert to_question("elsewhere", {"workload": "serving/llama"}) == expected
 

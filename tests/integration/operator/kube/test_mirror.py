@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from services.operator.cluster.listed import ListedPod
+from services.operator.cluster.ownership import OwnedPod
 from services.operator.kube import mirror
 from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
@@ -47,7 +47,7 @@ def mirrored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrored
 
 
 def values(found: list[Any]) -> dict[str, Any]:
-    return {each.state.name if isinstance(each, ListedPod) else each.name: each for each in found}
+    return {each.state.name if isinstance(each, OwnedPod) else each.name: each for each in found}
 
 
 def in_step(bench: Bench, kube: MirroredKube, kind: str) -> Callable[[], bool]:

@@ -13,7 +13,7 @@ from services.operator.kube.client import KubeClient
 from services.operator.leadership.leader import Elector, Timing
 from services.operator.leadership.lease import Fence, LeaseKeeper, LeaseStore
 from services.operator.listener import ReconcileLoop
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.rights import OWN_NAMESPACE_RIGHTS
 from services.operator.wire.http import KubeHttp, Manner
 from tests.integration.operator.conftest import EAGER, Bench
@@ -40,7 +40,7 @@ class Replica:
     keeper: LeaseKeeper
     fence: Fence
     loop: ReconcileLoop
-    deps: Deps
+    deps: OperatorDeps
     kube: KubeClient
 
     def turn(self) -> None:
@@ -83,7 +83,7 @@ def pair(bench: Bench) -> Iterator[Pair]:
         http = KubeHttp(configuration, lambda _: None, Manner(may_send=fence.is_open))
         opened.extend((lease_http, http))
         kube = KubeClient(http)
-        deps = Deps(
+        deps = OperatorDeps(
             bench.engine, kube, bench.clock, bench.deps.settings, pace=EAGER,
             may_write=fence.is_open,
         )  # fmt: skip

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.cluster.pods import Replicas
-from services.operator.plan.plan import Decision, PlannedAction, Result, Situation
+from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision
 from services.operator.report import conditions
-from services.operator.report.conditions import Details, Facts, Finding
+from services.operator.report.conditions import AutoscalerFacts, Details, Finding
 from services.operator.report.events import notices, to_event
-from services.operator.report.status import Done, Outlook, build, is_urgent, merge_patch
+from services.operator.report.status import AutoscalerReport, Done, build, is_urgent, merge_patch
 from services.operator.resource.autoscaler import Pause
 from services.operator.resource.definitions import GPU_AUTOSCALER, open_api_schema
 from services.operator.resource.status import CONDITION_TYPES, GPUAutoscalerStatus
@@ -38,19 +38,19 @@ DETAILS = Details(
 
 
 def facts(
-    newest: Decision | None = None,
+    newest: StoredDecision | None = None,
     details: Details | None = DETAILS,
     where: Situation | None = None,
     annotations: dict[str, str] | None = None,
     status: dict[str, Any] | None = None,
     **changes: Any,
-) -> Facts:
+) -> AutoscalerFacts:
     autoscaler = to_autoscaler(resource(annotations, status, **changes), {})
     found = where or situation(4, annotations, **changes)
-    return Facts(autoscaler, found, newest, details, 60, 180)
+    return AutoscalerFacts(autoscaler, found, newest, details, 60, 180)
 
 
-def finding(given_facts: Facts, kind: str, at: Any = NOW) -> Finding:
+def finding(given_facts: AutoscalerFacts, kind: str, at: Any = NOW) -> Finding:
     return next(f for f in conditions.find(given_facts, at) if f.type == kind)
 
 
@@ -148,7 +148,9 @@ def test_a_healthy_one_is_ready() -> None:
         ),
     ],
 )
-def test_conditions(given_facts: Facts, kind: str, status: str, reason: str, words: str) -> None:
+def test_conditions(
+    given_facts: AutoscalerFacts, kind: str, status: str, reason: str, words: str
+) -> None:
     found = finding(given_facts, kind)
     assert (found.status, found.reason) == (status, reason)
     assert words in found.message
@@ -192,9 +194,9 @@ def test_transition_times_move_only_when_the_status_changes() -> None:
     assert same[0]["reason"] == "B"
 
 
-def outlook(action: PlannedAction | None = None, **changes: Any) -> Outlook:
+def outlook(action: PlannedAction | None = None, **changes: Any) -> AutoscalerReport:
     done = () if action is None else (Done(action, NOW),)
-    return Outlook(facts(decision(), **changes), Replicas(ready=4), done)
+    return AutoscalerReport(facts(decision(), **changes), Replicas(ready=4), done)
 
 
 def applied() -> PlannedAction:
@@ -239,13 +241,15 @@ def test_the_history_keeps_ten() -> None:
     status: dict[str, Any] = {}
     for n in range(14):
         action = PlannedAction(decision(n), Result.APPLIED, "r", n, n + 1)
-        status = build(Outlook(facts(decision(n), status=status), None, (Done(action, NOW),)), NOW)
+        status = build(
+            AutoscalerReport(facts(decision(n), status=status), None, (Done(action, NOW),)), NOW
+        )
     assert [entry["id"] for entry in status["decisionHistory"]] == list(range(13, 3, -1))
 
 
 def test_what_was_done_earlier_is_told_later_without_touching_the_listed_count() -> None:
     late = Done(applied(), NOW, is_listed=True)
-    status = build(Outlook(facts(decision(2)), None, (late,)), NOW + STEP)
+    status = build(AutoscalerReport(facts(decision(2)), None, (late,)), NOW + STEP)
     assert (status["currentReplicas"], status["desiredReplicas"]) == (4, 6)
     assert status["lastScaleTime"] == "2026-01-05T12:00:00Z"
     assert (status["lastDecision"]["id"], status["decisionHistory"][0]["id"]) == (2, 1)

@@ -14,7 +14,7 @@ from kubernetes import client
 from services.kernel import telemetry
 from services.kernel.errors import ConfigurationError
 from services.operator.kube.client import MERGE_PATCH, KubeClient, foreign_autoscalers
-from services.operator.resource.autoscaler import Target
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.http import Call, KubeError, KubeHttp, load_configuration
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -27,7 +27,7 @@ HPA_OF_KEDA = {
     },
     "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "b"}},
 }
-TARGET = Target("apps/v1", "Deployment", "serving", "llama")
+TARGET = ScaleTarget("apps/v1", "Deployment", "serving", "llama")
 
 
 class Scripted(KubeHttp):
