@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
 from services.operator.leadership.lease import Alone, Fence
-from services.operator.leadership.process import Pulse
+from services.operator.leadership.process import LoopHealth
 from services.operator.reconcile.decision_pass import decision_pass
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
@@ -87,7 +87,7 @@ class ReconcileLoop:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reconcile")
         self._tasks: list[asyncio.Task[None]] = []
         self.last: PassReport | None = None
-        self.pulse = Pulse(time.monotonic())
+        self.health = LoopHealth(time.monotonic())
 
     def wake(self) -> None:
         """Ask for a pass soon."""
@@ -146,7 +146,7 @@ class ReconcileLoop:
     def reconcile_once(self) -> None:
         """One pass where this process leads."""
         self._guarded(self._reconcile)
-        self.pulse.has_passed |= self.pulse.is_leading and not self.pulse.problem
+        self.health.has_passed |= self.health.is_leading and not self.health.problem
 
     def _reconcile(self) -> None:
         # decisions that arrive from here on are seen by the pass, or asked for again
@@ -167,17 +167,17 @@ class ReconcileLoop:
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Work in the present term; a failure is logged and counted, and a pass reads all again."""
-        pulse = self.pulse
-        pulse.turned_at_s = time.monotonic()
+        health = self.health
+        health.turned_at_s = time.monotonic()
         term = self._fence.enter()
-        pulse.is_leading = term is not None
+        health.is_leading = term is not None
         if term != self._term:
             self._change_term(term)
         if term is None:
             return
         reason, message = self._try(work)
-        pulse.turned_at_s = time.monotonic()
-        pulse.problem = f"{reason}: {message}" if reason else ""
+        health.turned_at_s = time.monotonic()
+        health.problem = f"{reason}: {message}" if reason else ""
         for known in _REASONS:
             telemetry.holding.labels(known).set(float(known == reason))
         if not reason:
@@ -195,7 +195,7 @@ class ReconcileLoop:
         self._term, self.last = term, None
         self._deps.memory.forget()
         self._deps.memory.unreported.clear()
-        self.pulse.has_passed = False
+        self.health.has_passed = False
         for gauge in _FIGURES if term is None else ():
             gauge.clear()
 

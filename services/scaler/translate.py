@@ -1,4 +1,4 @@
-"""Rows to facts, and a trigger's metadata to what is asked, pure."""
+"""Rows -> facts, and the metadata of a KEDA trigger -> `Trigger`, pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHARE = re.compile(r"0(\.\d{1,6})?|1(\.0{1,6})?")
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What a ScaledObject asks for.
+    """The trigger of a ScaledObject: the workload, and how counts are rounded for its HPA.
 
     Attributes:
         tolerance: Tolerance of its HPA; 0: every change is seen.
@@ -35,7 +35,7 @@ class Trigger:
     tolerance: Fraction = Fraction(0)
 
 
-def to_question(namespace: str, metadata: Mapping[str, str]) -> Trigger:
+def to_trigger(namespace: str, metadata: Mapping[str, str]) -> Trigger:
     """Read the metadata of a trigger.
 
     Args:
@@ -54,11 +54,14 @@ def to_question(namespace: str, metadata: Mapping[str, str]) -> Trigger:
         )
     if workload:
         place, _, name = workload.partition("/")
-        key, said = (place, name), f"metadata.{WORKLOAD}={workload!r}"
+        key, written = (place, name), f"metadata.{WORKLOAD}={workload!r}"
     else:
-        key, said = (namespace, autoscaler), f"namespace={namespace!r}, {AUTOSCALER}={autoscaler!r}"
+        key, written = (
+            (namespace, autoscaler),
+            f"namespace={namespace!r}, {AUTOSCALER}={autoscaler!r}",
+        )
     if not all(_NAME.fullmatch(part) for part in key):
-        raise InvalidInput(f"{said} must be the namespace and the name of a GPUAutoscaler")
+        raise InvalidInput(f"{written} must be the namespace and the name of a GPUAutoscaler")
     return Trigger(key, _tolerance(metadata.get(TOLERANCE, "0")))
 
 
@@ -77,7 +80,7 @@ def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> WorkloadFac
     Args:
         row: Of the workload, its newest decision, action and replica state.
         spec: Its spec.
-        ttl_steps: Steps for which a sight of the target, or an approval, is good, as a decision is.
+        ttl_steps: Steps for which an observation of the target, or an approval, is valid.
     """
     good = timedelta(seconds=row["step_s"] * ttl_steps)
     names = row["namespace"], row["name"]

@@ -1,7 +1,7 @@
-"""Who owns a pod, pure: chains of controller references, and pods by each of their owners.
+"""Owners of pods, pure: chains of controller references, and pods by each of their owners.
 
 Pods are counted by owner (pod -> ReplicaSet -> Deployment -> whatever made that), never by label
-alone, so that a pod of somebody else that happens to carry the same labels is not counted.
+alone, so that a pod of another owner with the same labels is not counted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class OwnedPod:
-    """A living pod and who controls it."""
+    """A living pod and its controlling owner."""
 
     state: PodState
     owner: Owner | None
@@ -59,7 +59,7 @@ class Links:
             owner = self.by_uid.get(owner.uid)
 
     def unknown(self, owners: Iterable[Owner | None], kinds: Iterable[str]) -> set[str]:
-        """Those of `kinds` of which the chain of a pod's owner meets one that is not known."""
+        """Those of `kinds` of which an owner in a pod's chain is not known yet."""
         wanted, found = set(kinds), set()
         for first in owners:
             for owner in self.chain(first):
@@ -119,7 +119,7 @@ _REQUIREMENT = re.compile(
 def parse_selector(text: str) -> Callable[[Mapping[str, str]], bool]:
     """Test of labels that a selector such as `app=a,tier in (x,y),!old` means.
 
-    An empty selector matches nothing: it says that the pods are not known, not that all are meant.
+    An empty selector matches nothing: it means that the pods are not known, not all pods.
     """
     tests: list[Callable[[Mapping[str, str]], bool]] = []
     at = 0

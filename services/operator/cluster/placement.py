@@ -1,4 +1,4 @@
-"""Which nodes a target's pods may use, and how many replicas fit there, pure."""
+"""Nodes that a target's pods may use, and the replicas that fit there, pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
-    """What a pod tolerates; empty parts match everything."""
+    """Taints that a pod tolerates; empty parts match everything."""
 
     key: str
     value: str
@@ -36,7 +36,7 @@ class Toleration:
     is_any_value: bool
 
     def covers(self, taint: Taint) -> bool:
-        """Whether the pod may go where the taint is."""
+        """True where the pod may go to a node with the taint."""
         return (
             self.key in ("", taint.key)
             and self.effect in ("", taint.effect)
@@ -57,7 +57,7 @@ class Requirement:
     values: tuple[str, ...]
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether a node with `labels` satisfies it; an operator that is not known does not."""
+        """True where a node with `labels` satisfies it; an unknown operator never holds."""
         has, value = self.key in labels, labels.get(self.key)
         return {
             "In": value in self.values,
@@ -69,7 +69,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class PodShape:
-    """What one pod of a replica needs of a node.
+    """Needs of one pod of a replica: GPUs and where it may be placed.
 
     Attributes:
         affinity: Required node affinity: one of the terms must hold as a whole; empty: none.
@@ -81,7 +81,7 @@ class PodShape:
     affinity: tuple[tuple[Requirement, ...], ...] = ()
 
     def fits(self, node: NodeState) -> bool:
-        """Whether the node takes such a pod, GPUs apart."""
+        """True where the node takes such a pod, GPUs apart."""
         if any(node.labels.get(name) != value for name, value in self.selector):
             return False
         if not all(any(t.covers(taint) for t in self.tolerations) for taint in node.taints):
@@ -95,7 +95,7 @@ Shape = tuple[PodShape, ...]
 
 
 def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
-    """What a pod specification asks for.
+    """Needs of a pod, from its specification.
 
     Args:
         spec: `spec` of a pod or of a pod template.
@@ -167,7 +167,7 @@ class NodeState:
 
 
 def to_node(resource: Object) -> NodeState | None:
-    """A node with GPUs that is ready and not cordoned; None: it is not such a one."""
+    """A node with GPUs that is ready and not cordoned; None: it is none of these."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
     gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
     if gpus == 0 or spec.get("unschedulable") or not _is_ready(status):
@@ -189,7 +189,7 @@ def _is_ready(status: Object) -> bool:
 
 
 def is_product(product: str, gpu_type: str) -> bool:
-    """Whether a node's `nvidia.com/gpu.product` is a GPU of `gpu_type`.
+    """True where a node's `nvidia.com/gpu.product` is a GPU of `gpu_type`.
 
     `NVIDIA-H100-80GB-HBM3` is an `H100`; `NVIDIA-L40S` is no `L4`.
     """
@@ -253,7 +253,7 @@ def _count_gangs(nodes: Sequence[NodeRoom], pods: Sequence[PodShape]) -> int:
 
 
 def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
-    """What is left on each node.
+    """GPUs that are left on each node.
 
     Args:
         nodes: Nodes that take pods.

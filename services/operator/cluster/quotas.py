@@ -1,4 +1,4 @@
-"""What ResourceQuotas leave of a namespace's GPUs, pure."""
+"""GPUs that ResourceQuotas leave to a namespace, pure."""
 
 from __future__ import annotations
 

@@ -11,7 +11,12 @@ from urllib.parse import quote
 
 from services.operator.cluster import listed
 from services.operator.cluster.listed import ListedKind
-from services.operator.cluster.other_autoscalers import HPA, SCALED_OBJECT, Foreign, to_foreign
+from services.operator.cluster.other_autoscalers import (
+    HPA,
+    SCALED_OBJECT,
+    OtherAutoscalers,
+    to_other_autoscalers,
+)
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.spec import API_VERSION
 from services.operator.wire.discovery import Discovery, ServedKind
@@ -29,7 +34,7 @@ class Scale:
     """The `/scale` subresource of a target.
 
     Attributes:
-        selector: Which pods are its replicas, as far as it says so.
+        selector: Selects the pods of its replicas; empty: not stated.
     """
 
     replicas: int
@@ -38,7 +43,7 @@ class Scale:
 
 
 class Kube(Protocol):
-    """What the operator needs of a cluster."""
+    """Calls that the operator makes to a cluster."""
 
     @property
     def n_calls(self) -> int:
@@ -46,11 +51,11 @@ class Kube(Protocol):
         ...
 
     def list_objects(self, kind: str) -> list[Any]:
-        """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
+        """The kept values of all objects of a kind of `PATHS`; none where the kind is absent."""
         ...
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
-        """How a kind is served; None: it is not."""
+        """Find a kind as it is served; None: it is not."""
         ...
 
     def list_kind(self, kind: ServedKind) -> list[Object]:
@@ -74,7 +79,7 @@ class Kube(Protocol):
         ...
 
     def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None takes one away."""
+        """Set annotations of a pod; None removes one."""
         ...
 
     def post_event(self, namespace: str, event: Object) -> None:
@@ -104,13 +109,16 @@ PATHS: dict[str, ListedKind] = {
         "horizontalpodautoscalers",
         "/apis/autoscaling/v2",
         is_optional=True,
-        read=listed.read_rival,
+        read=listed.read_other_autoscaler,
     ),
     SCALED_OBJECT: ListedKind(
-        "scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True, read=listed.read_rival
+        "scaledobjects",
+        f"/apis/{KEDA_VERSION}",
+        is_optional=True,
+        read=listed.read_other_autoscaler,
     ),
 }
-"""Kinds that are listed; of most objects only what a pass reads is kept."""
+"""Kinds that are listed; of most objects only the fields that a pass reads are kept."""
 
 
 class KubeClient:
@@ -127,7 +135,7 @@ class KubeClient:
         return self._http.n_calls
 
     def list_objects(self, kind: str) -> list[Any]:
-        """What is kept of all objects; an absent optional kind is asked for every two minutes."""
+        """The kept values of all objects; an absent optional kind is retried every two minutes."""
         where = PATHS[kind]
         if time.monotonic() < self._absent_until.get(kind, 0.0):
             return []
@@ -146,7 +154,7 @@ class KubeClient:
         return [value for value in kept if value is not None]
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
-        """How a kind is served; None: it is not.
+        """Find a kind as it is served; None: it is not.
 
         Raises:
             KubeError: It cannot be found out.
@@ -186,7 +194,7 @@ class KubeClient:
         return f"{kind.resource}/scale", f"{where}/{quote(target.name)}/scale"
 
     def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None takes one away."""
+        """Set annotations of a pod; None removes one."""
         path = f"{_join(PATHS['Pod'], namespace)}/{quote(name)}"
         body = {"metadata": {"annotations": annotations}}
         self._http.send(Call("patch", "pods", path, body, MERGE_PATCH))
@@ -225,12 +233,13 @@ def _to_scale(answer: Object) -> Scale:
     )
 
 
-def foreign_autoscalers(kube: Kube) -> Foreign:
-    """Who else scales what.
+def list_other_autoscalers(kube: Kube) -> OtherAutoscalers:
+    """List HPAs and ScaledObjects.
+
+    Without the right to list ScaledObjects their HPAs stand for them: KEDA makes one for each.
 
     Raises:
-        KubeError: They cannot be read. That ScaledObjects may not be is no such error: HPAs, of
-            which KEDA makes one for each, tell of them.
+        KubeError: They cannot be read.
     """
     unread, scaled_objects = "", None
     try:
@@ -241,4 +250,4 @@ def foreign_autoscalers(kube: Kube) -> Foreign:
         # a right that is missing hides whether the kind is there at all; discovery needs none
         if kube.find_kind(KEDA_VERSION, SCALED_OBJECT) is not None:
             unread = error.message
-    return to_foreign(scaled_objects, kube.list_objects(HPA), unread)
+    return to_other_autoscalers(scaled_objects, kube.list_objects(HPA), unread)

@@ -1,8 +1,8 @@
 """A copy of all objects of one kind, kept by LIST and WATCH: a pass reads memory, not the network.
 
-The copy follows the API server within moments. What a decision needs to be exact is not left to
-it: a scale is patched under the resourceVersion that was read, so a copy that is behind costs one
-conflict. A copy that cannot be kept fails as the LIST would have failed.
+The copy follows the API server within moments. A decision does not rely on it to be exact: a scale
+is patched under the resourceVersion that was read, so a copy that is behind costs one conflict. A
+copy that cannot be kept fails as the LIST would have failed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FORBIDDEN_FOR_S = 10.0
 """Where it may list and not watch, it lists so often; where it may not list, it asks so often."""
 _Kept = tuple[str, Any]
-"""What is kept of an object, and the version that it is of."""
+"""Version of an object, and the value that is kept of it."""
 
 
 class Mirror:
@@ -67,7 +67,7 @@ class Mirror:
         self._is_ending.set()
 
     def objects(self) -> list[Any]:
-        """What is kept of all objects; none where an optional kind is absent.
+        """The kept values of all objects; none where an optional kind is absent.
 
         Raises:
             KubeError: They cannot be read, or have not been for too long to be relied upon.
@@ -82,8 +82,8 @@ class Mirror:
                 raise KubeError(problem.status, problem.reason, problem.message)
             return [value for _, value in self._objects.values()]
 
-    def take(self, found: Mapping[str, Any]) -> None:
-        """An object as the API server answered a write: nobody need wait for the watch."""
+    def store(self, found: Mapping[str, Any]) -> None:
+        """Store an object from the answer to a write, so that nobody need wait for the watch."""
         with self._lock:
             self._put(dict(found))
 
@@ -105,7 +105,7 @@ class Mirror:
                 if not self._version:
                     self._list()
                 n_failures = 0
-                if not self._may_watch():
+                if not self._follow_changes():
                     self._is_ending.wait(_FORBIDDEN_FOR_S)
             except KubeError as error:
                 pause_s = self._fail(error, n_failures)
@@ -130,22 +130,22 @@ class Mirror:
             self._tried.set()
             return _ABSENT_FOR_S
         if error.status:
-            self._version = ""  # whatever it was, a fresh LIST tells what is so
+            self._version = ""  # after any refusal a fresh LIST gives the present objects
         with self._lock:
             if self._problem is None:
                 self._problem_since_s = self._monotonic()
             self._problem = error
         self._tried.set()
-        self._tell(error)
+        self._report(error)
         if error.status == 403:
             return _FORBIDDEN_FOR_S
         return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
 
-    def _tell(self, error: KubeError) -> None:
+    def _report(self, error: KubeError) -> None:
         telemetry.reconcile_errors_total.labels("mirror").inc()
         log.warning("mirror_broken", resource=self._kind.resource, error=error.message[:300])
 
-    def _may_watch(self) -> bool:
+    def _follow_changes(self) -> bool:
         """Follow changes until the server ends the watch; false where it forbids it.
 
         Then the copy is as old as the last LIST, which is better than none.
@@ -155,7 +155,7 @@ class Mirror:
         except KubeError as error:
             if error.status != 403:
                 raise
-            self._tell(error)
+            self._report(error)
             self._version = ""
             return False
         return True
@@ -224,5 +224,5 @@ def _version(found: Mapping[str, Any]) -> str:
 
 
 def _is_older(version: str, known: str) -> bool:
-    """Whether a version is of before a known one: those of one resource are numbers that grow."""
+    """True where a version is older than a known one: those of one resource are growing numbers."""
     return version.isdigit() and known.isdigit() and int(version) < int(known)

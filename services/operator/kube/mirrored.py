@@ -26,10 +26,10 @@ EVERY_PASS = (
 
 
 class MirroredKube:
-    """Reads from mirrors, which begin with the first question for their kind.
+    """Reads from mirrors, which start when their kind is first listed.
 
-    What is written goes through a client of its own, and what the API server answers is in the
-    mirror before the next question.
+    Writes go through a client of their own, and the API server's answer is in the mirror before
+    the next read.
     """
 
     def __init__(self, client: KubeClient, http: KubeHttp) -> None:
@@ -54,7 +54,7 @@ class MirroredKube:
             self._mirror(PATHS[kind])
 
     def list_objects(self, kind: str) -> list[Any]:
-        """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
+        """The kept values of all objects of a kind of `PATHS`; none where the kind is absent."""
         try:
             return self._mirror(PATHS[kind]).objects()
         except KubeError as error:
@@ -71,7 +71,7 @@ class MirroredKube:
         return mirror
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
-        """How a kind is served; None: it is not."""
+        """Find a kind as it is served; None: it is not."""
         return self._client.find_kind(api_version, kind)
 
     def list_kind(self, kind: ServedKind) -> list[Object]:
@@ -79,7 +79,7 @@ class MirroredKube:
         return self._mirror(ListedKind(kind.resource, kind.root)).objects()
 
     def get_scale(self, target: ScaleTarget) -> Scale:
-        """Replicas that the target is asked to have, asked anew."""
+        """Replicas that the target is asked to have, always from the API server."""
         return self._client.get_scale(target)
 
     def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
@@ -88,20 +88,20 @@ class MirroredKube:
 
     def patch_status(self, namespace: str, name: str, status: Object) -> Object:
         """Replace fields of a GPUAutoscaler's status."""
-        return self._took("GPUAutoscaler", self._client.patch_status(namespace, name, status))
+        return self._store("GPUAutoscaler", self._client.patch_status(namespace, name, status))
 
     def patch_budget_status(self, name: str, status: Object) -> Object:
         """Replace fields of a GPUBudget's status."""
-        return self._took("GPUBudget", self._client.patch_budget_status(name, status))
+        return self._store("GPUBudget", self._client.patch_budget_status(name, status))
 
-    def _took(self, kind: str, answer: Any) -> Object:
+    def _store(self, kind: str, answer: Any) -> Object:
         if answer and "metadata" in answer:
-            self._mirror(PATHS[kind]).take(answer)
+            self._mirror(PATHS[kind]).store(answer)
         found: Object = answer
         return found
 
     def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None takes one away."""
+        """Set annotations of a pod; None removes one."""
         self._client.annotate_pod(namespace, name, annotations)
 
     def post_event(self, namespace: str, event: Object) -> None:

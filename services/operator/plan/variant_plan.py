@@ -114,7 +114,7 @@ def within_quota(
     return found
 
 
-def waiting(changes: Sequence[VariantChange]) -> str:
+def describe_waiting(changes: Sequence[VariantChange]) -> str:
     """Describe the replicas that a scale-in waits for."""
     starting = [p for p in changes if p.ready < p.wanted]
     of = ", ".join(f"{p.ready} of {p.wanted} of {p.name}" for p in starting)

@@ -25,7 +25,11 @@ from services.kernel.domain.controls import (
     problem_of,
     with_policy,
 )
-from services.operator.reconcile import controls_repository as repository
+from services.operator.reconcile.controls_repository import (
+    load_controls,
+    load_freezes,
+    load_verdicts,
+)
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, stored_spec
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key
@@ -81,9 +85,9 @@ def apply_controls(deps: OperatorDeps, view: View, now: datetime) -> View:
 
 def _load(deps: OperatorDeps, now: datetime) -> ApiControls:
     with deps.engine.connect() as connection:
-        controls = repository.load_controls(connection)
-        freezes = repository.load_freezes(connection, now)
-        verdicts = repository.load_verdicts(connection)
+        controls = load_controls(connection)
+        freezes = load_freezes(connection, now)
+        verdicts = load_verdicts(connection)
     return ApiControls(
         {(r["namespace"], r["name"]): Controls.model_validate(r["body"]) for r in controls},
         [Freeze.model_validate({k: v for k, v in r.items() if k != "id"}) for r in freezes],

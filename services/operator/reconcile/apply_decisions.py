@@ -136,7 +136,7 @@ def apply_decisions(
 def _gone(action: PlannedAction) -> PlannedAction:
     if action.result in (Result.SUPERSEDED, Result.EXPIRED):
         return action
-    return action.failed(Result.TARGET_MISSING, _GONE.target_problem)
+    return action.with_result(Result.TARGET_MISSING, _GONE.target_problem)
 
 
 def _patch(
@@ -149,7 +149,7 @@ def _patch(
 ) -> PlannedAction | None:
     target = view.target_of(autoscaler)
     if target is None:
-        return action.failed(Result.TARGET_MISSING, situation.target_problem)
+        return action.with_result(Result.TARGET_MISSING, situation.target_problem)
     patch = ScalePatch(deps, autoscaler.target, situation, now)
     ids = _trace_ids(autoscaler, action)
     parent = tracing.parse_traceparent(action.decision.trace)
@@ -203,7 +203,7 @@ class ScalePatch:
             except KubeError as error:
                 failure = error
                 if error.is_missing:
-                    return action.failed(Result.TARGET_MISSING, error.message)
+                    return action.with_result(Result.TARGET_MISSING, error.message)
                 if not (error.is_conflict or error.is_ambiguous):
                     break
                 is_unknown |= error.is_ambiguous
@@ -225,7 +225,7 @@ class ScalePatch:
             action = decide_action(action.decision, moved, self.now)
             if not action.is_patch:
                 return action
-        return action.failed(Result.FAILED, str(failure) if failure else "no attempt worked")
+        return action.with_result(Result.FAILED, str(failure) if failure else "no attempt worked")
 
 
 def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tuple[Any, ...]]:

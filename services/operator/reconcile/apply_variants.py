@@ -13,8 +13,8 @@ from services.operator.plan.plan import PlannedAction, Result, Situation, Stored
 from services.operator.plan.variant_members import decision_of, members_of, ratios
 from services.operator.plan.variant_plan import (
     VariantChange,
+    describe_waiting,
     scale_in,
-    waiting,
     whole_action,
     within_quota,
 )
@@ -159,7 +159,7 @@ def _limit_reason(
     changes: Sequence[VariantChange],
 ) -> str:
     if change.is_fall:
-        return f"scale-in of {change.name} waits: {waiting(changes)}"
+        return f"scale-in of {change.name} waits: {describe_waiting(changes)}"
     quota = (view.quotas or {})[autoscaler.namespace]
     return (
         f"ResourceQuota/{quota.name} leaves {quota.free} GPUs: {change.name} gets {count} of "
@@ -175,7 +175,7 @@ def _stopped(autoscaler: Autoscaler, changes: list[VariantChange]) -> list[Varia
         return changes
     reason = "the targets were scaled to zero by hand; give one of them replicas to go on"
     return [
-        replace(p, action=p.action.failed(Result.PAUSED, reason)) if p.is_rise else p
+        replace(p, action=p.action.with_result(Result.PAUSED, reason)) if p.is_rise else p
         for p in changes
     ]
 
@@ -209,7 +209,7 @@ def _patch_changes(
                 action, to_replicas=count, decision=replace(action.decision, desired=count)
             )
         if count == change.current:
-            done[change.name] = replace(change, action=action.failed(Result.PAUSED, held[-1]))
+            done[change.name] = replace(change, action=action.with_result(Result.PAUSED, held[-1]))
             continue
         member = by_name[change.name]
         assert patch is not None, "the caller returned when something is to be patched"

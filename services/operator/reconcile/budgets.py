@@ -40,7 +40,7 @@ class Budget:
     """One `GPUBudget` as it can be read.
 
     Attributes:
-        gpus: None: the object cannot be read; `problem` says why.
+        gpus: None: the object cannot be read, for `problem`.
     """
 
     name: str

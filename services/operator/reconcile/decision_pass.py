@@ -14,7 +14,7 @@ from datetime import datetime
 
 from services.kernel.db.session import unit_of_work
 from services.operator.cluster.listed import ListedAutoscaler
-from services.operator.kube.client import foreign_autoscalers
+from services.operator.kube.client import list_other_autoscalers
 from services.operator.plan.plan import PlannedAction
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_controls import apply_controls
@@ -80,10 +80,10 @@ def _read_again(deps: OperatorDeps, view: View, wanted: Collection[Key]) -> View
     targets = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     deps.memory.scales = scales | deps.memory.scales
     try:
-        foreign = foreign_autoscalers(deps.kube)
+        others = list_other_autoscalers(deps.kube)
     except KubeError:
-        return replace(view, autoscalers=autoscalers, targets=targets, foreign=None)
-    return replace(view, autoscalers=autoscalers, targets=targets, foreign=foreign)
+        return replace(view, autoscalers=autoscalers, targets=targets, others=None)
+    return replace(view, autoscalers=autoscalers, targets=targets, others=others)
 
 
 def store_actions(deps: OperatorDeps, actions: list[PlannedAction]) -> None:

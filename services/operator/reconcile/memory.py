@@ -21,7 +21,7 @@ from services.operator.cluster.pods import Replicas
 from services.operator.kube.client import Kube, Scale
 from services.operator.plan.plan import StoredDecision
 from services.operator.report.conditions import Details
-from services.operator.report.status import Done
+from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 
 _SETTLE_S = 60.0
@@ -125,7 +125,7 @@ class Memory:
     shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
-    unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
+    unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
     budgets_read_at: datetime | None = None
 

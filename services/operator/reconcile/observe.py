@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import orjson
 import structlog
@@ -13,15 +14,15 @@ from services.kernel.domain import WorkloadSpec
 from services.operator.cluster import ownership, placement, quotas
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
-from services.operator.cluster.other_autoscalers import Foreign
+from services.operator.cluster.other_autoscalers import OtherAutoscalers
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.placement import FreeGpus, NodeState
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
-from services.operator.kube.client import Object, foreign_autoscalers
+from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.plan.plan import Situation
-from services.operator.plan.variant_members import combined, members_of
+from services.operator.plan.variant_members import combine, members_of
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
@@ -30,6 +31,8 @@ from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
+
+_Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,9 @@ class View:
         specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
         pod_uids: Uids of all living pods.
         quotas: Tightest GPU quota by namespace; None: they could not be read.
-        foreign: Other autoscalers by what they scale; None: could not be read.
+        others: HPAs and ScaledObjects; None: could not be read.
+        older_autoscalers: Label of the oldest GPUAutoscaler of a target, by the uid of each
+            younger one of it.
         budgets: The `GPUBudget` objects; None: could not be listed.
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
     """
@@ -51,9 +56,9 @@ class View:
     pods: PodIndex
     pod_uids: set[str]
     free: FreeGpus
-    foreign: Foreign | None
+    others: OtherAutoscalers | None
     quotas: Mapping[str, GpuQuota] | None = field(default_factory=dict)
-    rivals: Mapping[str, str] = field(default_factory=dict)
+    older_autoscalers: Mapping[str, str] = field(default_factory=dict)
     budgets: list[Object] | None = field(default_factory=list)
     statuses: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -72,8 +77,8 @@ class View:
     def pods_of(self, autoscaler: Autoscaler) -> list[PodState]:
         """Pods of the autoscaler's target: those that it owns.
 
-        Where it owns none that can be seen, its scale's selector tells those whose owner cannot
-        be looked up.
+        Where it owns none that can be seen, its scale's selector selects from those whose owner
+        cannot be looked up.
         """
         target = self.target_of(autoscaler)
         if target is None:
@@ -87,7 +92,7 @@ class View:
         """GPUs that more replicas could have, and what holds back the rest.
 
         Returns:
-            GPUs, None where neither nodes nor a quota tell; `nodes` or `ResourceQuota/NAME`.
+            GPUs, None where neither nodes nor a quota are known; `nodes` or `ResourceQuota/NAME`.
         """
         spec, target = autoscaler.spec, self.target_of(autoscaler)
         if spec is None:
@@ -119,6 +124,13 @@ def observe(deps: OperatorDeps) -> View:
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = _pods(deps, found) if autoscalers else PodIndex()
     nodes = _nodes(deps) if autoscalers else []
+    others: OtherAutoscalers | None = OtherAutoscalers()
+    found_quotas: dict[str, GpuQuota] | None = {}
+    if autoscalers:
+        others = _list_or_none(lambda: list_other_autoscalers(kube), "autoscalers_unreadable")
+        found_quotas = _list_or_none(
+            lambda: quotas.to_quotas(kube.list_objects("ResourceQuota")), "quotas_unreadable"
+        )
     return View(
         autoscalers,
         [entry.spec for entry in translated],
@@ -126,10 +138,10 @@ def observe(deps: OperatorDeps) -> View:
         pods,
         {pod.uid for pod in pods.every},
         placement.free_gpus(nodes, pods.every),
-        _foreign(deps) if autoscalers else Foreign(),
-        _quotas(deps) if autoscalers else {},
-        rivals(autoscalers),
-        _budgets(deps),
+        others,
+        found_quotas,
+        older_autoscalers(autoscalers),
+        _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
         {each.uid: each.status for each in listed},
     )
 
@@ -161,8 +173,7 @@ def _allow_forbidden(error: KubeError, reason: str) -> None:
     """
     if error.status != 403:
         raise error
-    log.warning(reason, error=error.message)
-    telemetry.reconcile_errors_total.labels(reason).inc()
+    _note(error, reason)
 
 
 def _nodes(deps: OperatorDeps) -> list[NodeState]:
@@ -226,34 +237,21 @@ def _links(deps: OperatorDeps) -> Links:
     return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
 
 
-def _quotas(deps: OperatorDeps) -> Mapping[str, GpuQuota] | None:
+def _list_or_none(list_: Callable[[], _Listed], reason: str) -> _Listed | None:
+    """The answer of `list_`; None where it cannot be read, which is counted and logged."""
     try:
-        return quotas.to_quotas(deps.kube.list_objects("ResourceQuota"))
+        return list_()
     except KubeError as error:
-        log.warning("quotas_unreadable", error=error.message)
-        telemetry.reconcile_errors_total.labels("quotas_unreadable").inc()
+        _note(error, reason)
         return None
 
 
-def _budgets(deps: OperatorDeps) -> list[Object] | None:
-    try:
-        return deps.kube.list_objects("GPUBudget")
-    except KubeError as error:
-        log.warning("budgets_unreadable", error=error.message)
-        telemetry.reconcile_errors_total.labels("budgets_unreadable").inc()
-        return None
+def _note(error: KubeError, reason: str) -> None:
+    log.warning(reason, error=error.message)
+    telemetry.reconcile_errors_total.labels(reason).inc()
 
 
-def _foreign(deps: OperatorDeps) -> Foreign | None:
-    try:
-        return foreign_autoscalers(deps.kube)
-    except KubeError as error:
-        log.warning("autoscalers_unreadable", error=error.message)
-        telemetry.reconcile_errors_total.labels("autoscalers_unreadable").inc()
-        return None
-
-
-def rivals(autoscalers: list[Autoscaler]) -> dict[str, str]:
+def older_autoscalers(autoscalers: list[Autoscaler]) -> dict[str, str]:
     """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
 
     Of two that are equally old, the one whose name comes first is the older; the mode does not
@@ -282,9 +280,9 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
     """
     if autoscaler.variants:
         parts = [situation_of(view, member) for member in members_of(autoscaler)]
-        return combined(autoscaler, parts)
+        return combine(autoscaler, parts)
     target, key = view.target_of(autoscaler), autoscaler.target.key
-    foreign = view.foreign or Foreign()
+    others = view.others or OtherAutoscalers()
     problem = view.targets.problems.get(key, missing(autoscaler.target))
     return Situation(
         spec=autoscaler.spec,
@@ -293,10 +291,11 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         target_problem=problem.message,
         target_reason=problem.reason,
         is_target_known=problem.is_known,
-        conflict=view.rivals.get(autoscaler.uid, "") or foreign.conflict(key, autoscaler.key),
-        is_conflict_known=view.foreign is not None,
-        follower=foreign.follower(key, autoscaler.key),
-        unread=foreign.unread,
+        conflict=view.older_autoscalers.get(autoscaler.uid, "")
+        or others.conflict(key, autoscaler.key),
+        is_conflict_known=view.others is not None,
+        follower=others.follower(key, autoscaler.key),
+        unread=others.unread,
         pause=autoscaler.pause,
         approval=autoscaler.approval,
         rollout="" if target is None else target.rollout,

@@ -21,7 +21,7 @@ from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.report import events, status
 from services.operator.report.conditions import AutoscalerFacts, Details
-from services.operator.report.status import AutoscalerReport, Done, Status
+from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 from services.operator.wire.http import KubeError
 
@@ -54,7 +54,7 @@ def note_actions(deps: OperatorDeps, actions: Sequence[PlannedAction], at: datet
     for action in actions:
         if action.result not in (Result.SUPERSEDED, Result.EXPIRED):
             before = unreported.get(action.decision.workload_id, ())
-            unreported[action.decision.workload_id] = (*before, Done(action, at))
+            unreported[action.decision.workload_id] = (*before, TakenAction(action, at))
 
 
 def refresh_details(
@@ -146,7 +146,7 @@ def _due(deps: OperatorDeps, view: View, findings: PassFindings, now: datetime) 
     return sorted(found, key=lambda autoscaler: reported_s.get(autoscaler.key, 0.0))
 
 
-def _drop_reported(deps: OperatorDeps, workload_id: int, shown: Sequence[Done]) -> None:
+def _drop_reported(deps: OperatorDeps, workload_id: int, shown: Sequence[TakenAction]) -> None:
     """Forget the actions that a status shows now; those done since it was built stay."""
     left = deps.memory.unreported.pop(workload_id, ())[len(shown) :]
     if left:
@@ -185,7 +185,9 @@ def _report_of(
     return AutoscalerReport(facts, replicas, done)
 
 
-def _last_result(newest: StoredDecision, done: Sequence[Done], autoscaler: Autoscaler) -> str:
+def _last_result(
+    newest: StoredDecision, done: Sequence[TakenAction], autoscaler: Autoscaler
+) -> str:
     """Result of the newest decision: of this pass, as its status shows, or as it was stored."""
     own = [item.action.result for item in done if item.action.decision.id == newest.id]
     if own:

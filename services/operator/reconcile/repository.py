@@ -127,7 +127,7 @@ class BudgetRow:
     """A row of `gpu_budgets`.
 
     Attributes:
-        gpus: None: could not be read; `reason` says why.
+        gpus: None: could not be read, for `reason`.
         source: Where it comes from.
     """
 
@@ -156,7 +156,7 @@ def store_budgets(
 
 
 def drop_budgets(connection: Connection, kept: Sequence[str]) -> None:
-    """Drop the budgets of all types but those named."""
+    """Drop the budgets of all types but `kept`."""
     statement = text("DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[]))")
     connection.execute(statement, {"kept": list(kept)})
 
@@ -220,7 +220,7 @@ _LAST_ACTION = (
 
 @dataclass(frozen=True, slots=True)
 class DecisionQuery:
-    """Which decisions to load.
+    """Selection of the decisions to load.
 
     Attributes:
         after_id: Decisions up to this id have been dealt with.
@@ -286,14 +286,14 @@ def store_actions(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
 
 
 def notify(connection: Connection, channel: str, payload: str) -> None:
-    """Tell the listeners of `channel` when the transaction commits."""
+    """Notify the listeners of `channel` when the transaction commits."""
     connection.execute(
         text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload}
     )
 
 
 def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> Sequence[RowMapping]:
-    """What `status` shows beside the decision: forecast, freshness, measured risk, lead times.
+    """Details of the statuses: forecast, freshness, measured risk, lead times.
 
     Args:
         connection: An open transaction.

@@ -1,4 +1,4 @@
-"""Conditions of a `GPUAutoscaler`, pure: each with a reason and a message that says what to do."""
+"""Conditions of a `GPUAutoscaler`, pure: each with a reason, and a message with what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORECAST_RUNGS = ("forecast", "last_forecast", "model")
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the database knows of a workload beside its decisions.
+    """Details of a workload from the database, without its decisions.
 
     Attributes:
         next_step: Quantiles of the demand in the step after the forecast's origin, by level.
@@ -47,7 +47,7 @@ class AutoscalerFacts:
     Attributes:
         newest: Newest decision; None: there is none.
         details: None: not read yet.
-        last_result: What became of the newest decision; empty: nothing yet.
+        last_result: Result of the newest decision; empty: none yet.
         step_s: Length of a step.
         stale_after_s: Age at which metrics are stale.
     """

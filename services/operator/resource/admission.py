@@ -1,8 +1,8 @@
-"""What admission checks beside types: CEL rules, each at the field that it is about.
+"""CEL rules that admission checks in addition to types, each at the field that it is about.
 
-They say what the services' own models would refuse later (`services.kernel.domain`), so that a
-user hears of it from `kubectl apply` and not from a condition. What needs more than the object
-itself (whether a target, a class or a time zone exists) becomes a condition.
+They refuse what the services' own models (`services.kernel.domain`) would refuse later, so that a
+user sees the problem at `kubectl apply` and not in a condition. A check that needs more than the
+object itself (whether a target, a class or a time zone exists) becomes a condition.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The custom resource definitions, made from the models of `schemas.py`.
+"""The custom resource definitions, made from the models of `spec.py` and `status.py`.
 
 `python -m services.operator.resource.definitions [FOLDER]` writes them as YAML (default
 `helm/harmony/crds`); a golden test holds the files equal to the models.

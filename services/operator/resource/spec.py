@@ -1,6 +1,7 @@
-"""What a user writes: `GPUAutoscaler`, `SLAClass` and `GPUBudget`, as Pydantic models.
+"""The specs that a user writes: `GPUAutoscaler`, `SLAClass` and `GPUBudget`, as Pydantic models.
 
-`crd.py` makes the API server's schemas from them, so that a field is described in one place.
+`definitions.py` makes the API server's schemas from them, so that a field is described once; their
+docstrings are the descriptions that `kubectl explain` shows.
 Python names carry units; the aliases are the names in YAML.
 """
 

@@ -1,4 +1,4 @@
-"""What the operator reports in `status` of a `GPUAutoscaler`, a `SLAClass` and a `GPUBudget`."""
+"""The `status` of a `GPUAutoscaler`, a `SLAClass` and a `GPUBudget`, as Pydantic models."""
 
 from __future__ import annotations
 

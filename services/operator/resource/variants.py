@@ -1,4 +1,4 @@
-"""Variants and targets as they are written -> what the platform must know of them, pure."""
+"""Variants and targets of a written spec -> those of a `WorkloadSpec`, pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def to_target(namespace: str, written: Mapping[str, Any]) -> ScaleTarget:
 def variant_targets(
     namespace: str, spec: WorkloadSpec | None, written: Mapping[str, Any]
 ) -> tuple[VariantTarget, ...]:
-    """What the variants of a spec that can be used scale."""
+    """Targets of the variants of a spec; none where it cannot be used or has no variants."""
     if spec is None or not spec.variants:
         return ()
     return tuple(

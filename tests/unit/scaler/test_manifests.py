@@ -15,7 +15,7 @@ from services.kernel.settings import Settings
 from services.kernel.telemetry import REGISTRY
 from services.scaler.api import METRIC, TARGET
 from services.scaler.plan import ObservedTarget, WorkloadFacts, advise, past_tolerance
-from services.scaler.translate import to_question
+from services.scaler.translate import to_trigger
 from tests.unit.scaler.examples import NOW, STEP, facts
 from tests.unit.scaler.hpa_reference import Hpa, keda
 
@@ -56,7 +56,7 @@ def test_both_follow_the_autoscaler_of_the_example(
     assert ours["spec"]["mode"] == "Advisory"
     (trigger,) = scaled_object["spec"]["triggers"]
     namespace = scaled_object["metadata"]["namespace"]
-    assert to_question(namespace, trigger["metadata"]).key == key
+    assert to_trigger(namespace, trigger["metadata"]).key == key
     (metric,) = plain_hpa["spec"]["metrics"]
     assert metric["external"]["metric"]["selector"]["matchLabels"] == {"workload": key[1]}
     assert plain_hpa["metadata"]["namespace"] == key[0]

@@ -13,7 +13,12 @@ from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
 from services.operator.leadership.health import Checks, serve
 from services.operator.leadership.lease import Fence
-from services.operator.leadership.process import Pulse, is_elected, make_office, pod_namespace
+from services.operator.leadership.process import (
+    LoopHealth,
+    has_election,
+    make_election,
+    pod_namespace,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,7 @@ def test_there_is_an_election_in_a_cluster_unless_it_is_set(
     election: Any, kube_url: str, namespace: str, expected: bool
 ) -> None:
     settings = Settings(leader_election=election, kube_url=kube_url)
-    assert is_elected(settings, namespace) is expected
+    assert has_election(settings, namespace) is expected
 
 
 def test_the_namespace_is_the_pods_own(tmp_path: Path) -> None:
@@ -50,7 +55,7 @@ def test_the_namespace_is_the_pods_own(tmp_path: Path) -> None:
 def test_an_election_that_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
     settings = Settings(leader_election="on", kube_url="http://127.0.0.1:1", **changes)
     with pytest.raises(ConfigurationError, match=words):
-        make_office(settings, client.Configuration(), "")
+        make_election(settings, client.Configuration(), "")
 
 
 class Terms:
@@ -80,13 +85,13 @@ def test_a_fence_is_open_in_the_term_that_was_entered_only() -> None:
 
 
 def test_a_loop_that_does_not_turn_is_not_alive() -> None:
-    pulse = Pulse(turned_at_s=100.0)
+    pulse = LoopHealth(turned_at_s=100.0)
     assert pulse.alive(now_s=405.0, interval_s=5.0) == ""
     assert "has not turned for 306 s" in pulse.alive(now_s=406.0, interval_s=5.0)
 
 
 def test_ready_is_who_has_passed_and_says_what_is_wrong_else() -> None:
-    pulse = Pulse(turned_at_s=0.0, is_leading=True)
+    pulse = LoopHealth(turned_at_s=0.0, is_leading=True)
     assert pulse.ready(0.0, None) == "no pass has been completed yet"
     pulse.has_passed = True
     assert pulse.ready(0.0, None) == ""

@@ -10,8 +10,8 @@ from hypothesis import given, settings, strategies as st
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.variant_plan import (
     VariantChange,
+    describe_waiting,
     scale_in,
-    waiting,
     whole_action,
     within_quota,
 )
@@ -126,8 +126,8 @@ def test_nothing_to_do_is_said_so() -> None:
 
 
 def test_it_says_for_whom_a_scale_in_waits() -> None:
-    assert waiting([part("a", 4, 4, 1), part("b", 2, 2, 2)]) == "1 of 4 of a are ready"
-    assert waiting([part("a", 4, 4, 4)]) == "too few replicas are ready"
+    assert describe_waiting([part("a", 4, 4, 1), part("b", 2, 2, 2)]) == "1 of 4 of a are ready"
+    assert describe_waiting([part("a", 4, 4, 4)]) == "too few replicas are ready"
 
 
 def test_one_quota_for_all_goes_to_the_cheapest_capacity_first() -> None:

@@ -14,7 +14,13 @@ from services.operator.plan.plan import PlannedAction, Result, Situation, Stored
 from services.operator.report import conditions
 from services.operator.report.conditions import AutoscalerFacts, Details, Finding
 from services.operator.report.events import notices, to_event
-from services.operator.report.status import AutoscalerReport, Done, build, is_urgent, merge_patch
+from services.operator.report.status import (
+    AutoscalerReport,
+    TakenAction,
+    build,
+    is_urgent,
+    merge_patch,
+)
 from services.operator.resource.autoscaler import Pause
 from services.operator.resource.definitions import GPU_AUTOSCALER, open_api_schema
 from services.operator.resource.status import CONDITION_TYPES, GPUAutoscalerStatus
@@ -195,7 +201,7 @@ def test_transition_times_move_only_when_the_status_changes() -> None:
 
 
 def outlook(action: PlannedAction | None = None, **changes: Any) -> AutoscalerReport:
-    done = () if action is None else (Done(action, NOW),)
+    done = () if action is None else (TakenAction(action, NOW),)
     return AutoscalerReport(facts(decision(), **changes), Replicas(ready=4), done)
 
 
@@ -242,13 +248,14 @@ def test_the_history_keeps_ten() -> None:
     for n in range(14):
         action = PlannedAction(decision(n), Result.APPLIED, "r", n, n + 1)
         status = build(
-            AutoscalerReport(facts(decision(n), status=status), None, (Done(action, NOW),)), NOW
+            AutoscalerReport(facts(decision(n), status=status), None, (TakenAction(action, NOW),)),
+            NOW,
         )
     assert [entry["id"] for entry in status["decisionHistory"]] == list(range(13, 3, -1))
 
 
 def test_what_was_done_earlier_is_told_later_without_touching_the_listed_count() -> None:
-    late = Done(applied(), NOW, is_listed=True)
+    late = TakenAction(applied(), NOW, is_listed=True)
     status = build(AutoscalerReport(facts(decision(2)), None, (late,)), NOW + STEP)
     assert (status["currentReplicas"], status["desiredReplicas"]) == (4, 6)
     assert status["lastScaleTime"] == "2026-01-05T12:00:00Z"

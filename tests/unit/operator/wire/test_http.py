@@ -13,7 +13,7 @@ from kubernetes import client
 
 from services.kernel import telemetry
 from services.kernel.errors import ConfigurationError
-from services.operator.kube.client import MERGE_PATCH, KubeClient, foreign_autoscalers
+from services.operator.kube.client import MERGE_PATCH, KubeClient, list_other_autoscalers
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.http import Call, KubeError, KubeHttp, load_configuration
 
@@ -141,21 +141,23 @@ def test_an_absent_optional_kind_is_none_and_not_asked_for_at_once_again() -> No
 def test_a_forbidden_list_is_an_error_never_an_empty_one() -> None:
     hpas_refused = [ok({"items": []}), refusal(403, "Forbidden")]
     with pytest.raises(KubeError, match="Forbidden"):
-        foreign_autoscalers(KubeClient(Scripted(hpas_refused)))
+        list_other_autoscalers(KubeClient(Scripted(hpas_refused)))
     with pytest.raises(KubeError, match="Unauthorized"):
-        foreign_autoscalers(KubeClient(Scripted([refusal(401, "Unauthorized")])))
+        list_other_autoscalers(KubeClient(Scripted([refusal(401, "Unauthorized")])))
 
 
 def test_scaled_objects_that_may_not_be_listed_are_known_by_their_hpas() -> None:
     """A right that is missing hides whether KEDA is there at all: discovery tells."""
     entry = {"name": "scaledobjects", "kind": "ScaledObject", "namespaced": True}
     forbidden, hpas = refusal(403, "Forbidden"), ok({"items": [HPA_OF_KEDA]})
-    found = foreign_autoscalers(KubeClient(Scripted([forbidden, ok({"resources": [entry]}), hpas])))
+    found = list_other_autoscalers(
+        KubeClient(Scripted([forbidden, ok({"resources": [entry]}), hpas]))
+    )
     assert "Forbidden" in found.unread
     label = "HorizontalPodAutoscaler/keda-hpa-k"
     assert found.conflict(("apps", "Deployment", "a", "b"), ("a", "b")) == label
     absent = [forbidden, refusal(404, "NotFound"), ok({"items": []})]
-    assert foreign_autoscalers(KubeClient(Scripted(absent))).unread == ""
+    assert list_other_autoscalers(KubeClient(Scripted(absent))).unread == ""
 
 
 def test_a_scale_is_patched_with_its_precondition() -> None:
