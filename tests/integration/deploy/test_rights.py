@@ -34,7 +34,7 @@ from tests.integration.deploy.guarded import (
     without,
 )
 from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
-from tests.integration.operator.leadership.test_process import eventually, notify
+from tests.integration.operator.test_main import eventually, notify
 from tests.unit.deploy.chart import render
 
 pytestmark = pytest.mark.integration
