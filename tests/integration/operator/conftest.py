@@ -20,7 +20,9 @@ from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
 from services.kernel.settings import Settings
+from services.operator.kube import mirror
 from services.operator.kube.client import KubeClient
+from services.operator.kube.mirrored import MirroredKube
 from services.operator.reconcile.memory import OperatorDeps, Pace
 from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
 from services.operator.resource.definitions import DEFINITIONS, to_crd
@@ -309,3 +311,20 @@ def bench(lab: Lab, database: Engine, settings: Settings) -> Iterator[Bench]:
     deps = OperatorDeps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()
+
+
+@pytest.fixture
+def mirrored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[MirroredKube]:
+    """The bench's operator, reading from copies."""
+    monkeypatch.setattr(mirror, "_GRACE_S", 0.3)
+    monkeypatch.setattr(mirror, "_BACKOFF_S", (0.02, 0.05))
+    monkeypatch.setattr(mirror, "_PAGE", 2)
+    configuration = client.Configuration()
+    configuration.host = bench.lab.url
+    https = [KubeHttp(configuration, sleep=lambda _: None) for _ in range(2)]
+    kube = MirroredKube(KubeClient(https[0]), https[1])
+    bench.deps = replace(bench.deps, kube=kube)
+    yield kube
+    kube.stop()
+    for http in https:
+        http.close()

@@ -17,7 +17,7 @@ from services.operator.listener import ReconcileLoop
 from services.operator.reconcile.repository import DECISIONS_CHANNEL
 from services.operator.wire.http import KubeHttp
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.kube.test_mirror import eventually, in_step
+from tests.integration.operator.mirroring import eventually, in_step
 
 pytestmark = pytest.mark.integration
 
@@ -80,7 +80,7 @@ def test_nothing_is_lost_and_nothing_done_twice(bench: Bench, moving: ReconcileL
     bench.lab.http.delete("/lab/faults")
     if isinstance(bench.deps.kube, MirroredKube):
         for kind in ("GPUAutoscaler", "Deployment", "Pod"):
-            eventually(in_step(bench, bench.deps.kube, kind), f"the copy of {kind}")
+            eventually(in_step(bench.deps.kube, kind), f"the copy of {kind}")
     for _ in range(2):
         moving.wake()
         moving.turn()

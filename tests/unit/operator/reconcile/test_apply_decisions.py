@@ -20,7 +20,7 @@ from services.operator.reconcile.apply_decisions import (
     remember_decisions,
 )
 from services.operator.reconcile.find_targets import Targets
-from services.operator.reconcile.memory import OperatorDeps, Watermark
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.translate import to_autoscaler
@@ -196,23 +196,3 @@ def test_decisions_of_a_deleted_autoscaler_are_answered() -> None:
     (action,) = apply_decisions(deps(FakeKube(4)), view(1), {}, found, NOW)
     assert action.result is Result.TARGET_MISSING
     assert "deleted" in action.reason
-
-
-def test_a_watermark_waits_a_minute_for_late_ids() -> None:
-    mark = Watermark()
-    mark.note(0.0, 10)
-    mark.note(30.0, 20)
-    assert mark.after_id == 0
-    mark.note(60.0, 20)
-    assert mark.after_id == 10
-    mark.note(95.0, 15)
-    assert mark.after_id == 20
-
-
-def test_forgetting_keeps_what_must_still_be_written() -> None:
-    ours = deps(FakeKube(4))
-    ours.memory.unwritten = [("row",)]
-    ours.memory.links = {"ReplicaSet": {"a": None}}
-    ours.memory.forget()
-    assert ours.memory.unwritten == [("row",)]
-    assert ours.memory.links == {}
