@@ -13,7 +13,7 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.tracing_otel import configure_tracing
 from services.operator.handlers import run
 from services.operator.heap import bound_heap
-from services.operator.kube.client import Kube, KubeClient
+from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
 from services.operator.leadership.process import Election, make_election, pod_namespace
 from services.operator.reconcile.memory import OperatorDeps, Pace
@@ -31,13 +31,12 @@ def make_deps(settings: Settings) -> tuple[OperatorDeps, Election]:
     """
     configuration = load_configuration(settings.kube_url)
     election = make_election(settings, configuration, pod_namespace())
-    client = KubeClient(
-        KubeHttp(configuration, request=RequestSettings(may_send=election.fence.is_open))
-    )
-    kube: Kube = client
-    pace = Pace()
-    if settings.clock == "system":  # a replay's time leaps: a pass must read what is by then
-        kube, pace = MirroredKube(client, KubeHttp(configuration)), Pace(budget_s=_REPORTS_S)
+    http = KubeHttp(configuration, request=RequestSettings(may_send=election.fence.is_open))
+    if settings.clock == "system":
+        kube: KubeClient = MirroredKube(http, KubeHttp(configuration))
+        pace = Pace(budget_s=_REPORTS_S)
+    else:  # a replay's time leaps, so a pass must read the API server and not a copy
+        kube, pace = KubeClient(http), Pace()
     deps = OperatorDeps(
         make_engine(settings.database_url),
         kube,

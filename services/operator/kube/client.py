@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from services.operator.cluster import listed
@@ -40,51 +40,6 @@ class Scale:
     replicas: int
     resource_version: str
     selector: str = ""
-
-
-class Kube(Protocol):
-    """Calls that the operator makes to a cluster."""
-
-    @property
-    def n_calls(self) -> int:
-        """Requests sent so far."""
-        ...
-
-    def list_objects(self, kind: str) -> list[Any]:
-        """The kept values of all objects of a kind of `PATHS`; none where the kind is absent."""
-        ...
-
-    def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
-        """Find a kind as it is served; None: it is not."""
-        ...
-
-    def list_kind(self, kind: ServedKind) -> list[Object]:
-        """All objects of a kind, in every namespace."""
-        ...
-
-    def get_scale(self, target: ScaleTarget) -> Scale:
-        """Replicas that the target is asked to have."""
-        ...
-
-    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
-        """Ask for `replicas`, provided that the target is still at `resource_version`."""
-        ...
-
-    def patch_status(self, namespace: str, name: str, status: Object) -> Object:
-        """Replace fields of a GPUAutoscaler's status; the object as it is now."""
-        ...
-
-    def patch_budget_status(self, name: str, status: Object) -> Object:
-        """Replace fields of a GPUBudget's status; the object as it is now."""
-        ...
-
-    def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None removes one."""
-        ...
-
-    def post_event(self, namespace: str, event: Object) -> None:
-        """Create an Event."""
-        ...
 
 
 def _scalable(resource: str, kind: str) -> ListedKind:
@@ -122,7 +77,7 @@ PATHS: dict[str, ListedKind] = {
 
 
 class KubeClient:
-    """`Kube` over HTTP."""
+    """The calls that the operator makes to a cluster, over HTTP."""
 
     def __init__(self, http: KubeHttp) -> None:
         self._http = http
@@ -143,11 +98,8 @@ class KubeClient:
         try:
             answer = self._http.send(Call("list", where.resource, _join(where, "", query)))
         except KubeError as error:
-            if error.is_missing and kind == "GPUAutoscaler":
-                hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
-                raise KubeError(error.status, error.reason, f"{error.message}; {hint}") from error
             if not (where.is_optional and error.is_missing):
-                raise
+                raise with_hint(error, kind) from None
             self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S
             return []
         kept = map(where.read, answer.get("items") or ())
@@ -220,6 +172,14 @@ class KubeClient:
         self._http.send(Call("create", "events", path, event, is_repeatable=False))
 
 
+def with_hint(error: KubeError, kind: str) -> KubeError:
+    """The error of a LIST, with what to do where the kind is not installed."""
+    if not error.is_missing or kind != "GPUAutoscaler":
+        return error
+    hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
+    return KubeError(error.status, error.reason, f"{error.message}; {hint}")
+
+
 def _join(where: ListedKind, namespace: str, query: str = "") -> str:
     middle = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{where.root}{middle}/{where.resource}{query}"
@@ -233,7 +193,7 @@ def _to_scale(answer: Object) -> Scale:
     )
 
 
-def list_other_autoscalers(kube: Kube) -> OtherAutoscalers:
+def list_other_autoscalers(kube: KubeClient) -> OtherAutoscalers:
     """List HPAs and ScaledObjects.
 
     Without the right to list ScaledObjects their HPAs stand for them: KEDA makes one for each.

@@ -18,7 +18,7 @@ from services.kernel.clock import Clock
 from services.kernel.settings import Settings
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
-from services.operator.kube.client import Kube, Scale
+from services.operator.kube.client import KubeClient, Scale
 from services.operator.plan.plan import StoredDecision
 from services.operator.report.conditions import Details
 from services.operator.report.status import TakenAction
@@ -168,7 +168,7 @@ class OperatorDeps:
     """
 
     engine: Engine
-    kube: Kube
+    kube: KubeClient
     clock: Clock
     settings: Settings
     memory: Memory = field(default_factory=Memory)

@@ -322,7 +322,7 @@ def mirrored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrored
     configuration = client.Configuration()
     configuration.host = bench.lab.url
     https = [KubeHttp(configuration, sleep=lambda _: None) for _ in range(2)]
-    kube = MirroredKube(KubeClient(https[0]), https[1])
+    kube = MirroredKube(https[0], https[1])
     bench.deps = replace(bench.deps, kube=kube)
     yield kube
     kube.stop()

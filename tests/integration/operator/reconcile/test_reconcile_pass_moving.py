@@ -11,7 +11,6 @@ from kubernetes import client
 
 from services.kernel.clock import make_rng
 from services.operator.kube import mirror
-from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
 from services.operator.listener import ReconcileLoop
 from services.operator.reconcile.repository import DECISIONS_CHANNEL
@@ -50,7 +49,7 @@ def moving(
     configuration = client.Configuration()
     configuration.host = bench.lab.url
     https = [KubeHttp(configuration, sleep=lambda _: None) for _ in range(2)]
-    kube = MirroredKube(KubeClient(https[0]), https[1])
+    kube = MirroredKube(https[0], https[1])
     bench.deps = replace(bench.deps, kube=kube)
     yield ReconcileLoop(bench.deps, is_quick=True)
     kube.stop()

@@ -78,7 +78,7 @@ def become(
     def act(rights: Iterable[Right]) -> None:
         http = act_as(bench, rights)
         if request.param == "copied":
-            made.append(MirroredKube(KubeClient(http), http))
+            made.append(MirroredKube(http, http))
             bench.deps = replace(bench.deps, kube=made[0])
 
     yield act
