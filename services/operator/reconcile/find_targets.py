@@ -111,8 +111,7 @@ def _find_kind(
     except KubeError as error:
         if is_well_known and error.status != 403:
             raise
-        problem = _unreadable(error, served.resource)
-        return targets.forbidden(served, error.message) if error.status == 403 else problem
+        return _unreadable(error, served.resource, served)
     for target in names.values():
         found.problems[target.key] = targets.missing(target)
     return None
@@ -159,12 +158,8 @@ def _read_scale(
         try:
             scale = deps.kube.get_scale(target)
         except KubeError as error:
-            problem = _unreadable(error, f"{served.resource}/scale")
-            if error.status == 403:
-                problem = targets.forbidden(served, error.message)
-            elif error.is_missing:
-                problem = targets.missing(target)
-            found.problems[target.key] = problem
+            problem = _unreadable(error, f"{served.resource}/scale", served)
+            found.problems[target.key] = targets.missing(target) if error.is_missing else problem
             return
         known = KnownScale(version, scale)
         deps.memory.scales[uid] = known
@@ -173,9 +168,16 @@ def _read_scale(
     )
 
 
-def _unreadable(error: KubeError, what: str) -> TargetProblem:
+def _unreadable(error: KubeError, what: str, served: ServedKind | None = None) -> TargetProblem:
+    """Count and log an error; the problem of the targets of the kind `served`.
+
+    Raises:
+        KubeError: The API server is away.
+    """
     if error.status == _UNREACHABLE:
         raise error
     telemetry.reconcile_errors_total.labels("target_unreadable").inc()
     log.warning("target_unreadable", what=what, error=error.message)
+    if served is not None and error.status == 403:
+        return targets.forbidden(served, error.message)
     return targets.unreadable(error.message)
