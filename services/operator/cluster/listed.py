@@ -165,8 +165,8 @@ def _owner(resource: Object) -> Owner | None:
 
 
 def _labels(resource: Object) -> Mapping[str, str]:
-    given = resource["metadata"].get("labels")
-    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in given.items()} if given else _NONE
+    labels = resource["metadata"].get("labels")
+    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in labels.items()} if labels else _NONE
 
 
 @lru_cache(_N_SHAPES)

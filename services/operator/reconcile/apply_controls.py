@@ -95,30 +95,30 @@ def _load(deps: OperatorDeps, now: datetime) -> ApiControls:
     )
 
 
-def _apply(given: _Controlled, api: ApiControls, now: datetime) -> _Controlled:
-    key = given.autoscaler.key
+def _apply(subject: _Controlled, api: ApiControls, now: datetime) -> _Controlled:
+    key = subject.autoscaler.key
     controls = api.controls.get(key, _NO_CONTROLS)
     freezes = [freeze for freeze in api.freezes if freeze.covers(*key, now)]
     held = held_until(controls.pause, freezes, now)
-    given = _with_policy(given, controls)
+    subject = _with_policy(subject, controls)
     if held:
-        given = _with_pause(given, held, "the API" if controls.pause else "a freeze")
+        subject = _with_pause(subject, held, "the API" if controls.pause else "a freeze")
     verdict = api.verdicts.get(key)
     if verdict is None:
-        return given
-    approval = _with_verdict(given.autoscaler.approval, verdict)
-    return replace(given, autoscaler=replace(given.autoscaler, approval=approval))
+        return subject
+    approval = _with_verdict(subject.autoscaler.approval, verdict)
+    return replace(subject, autoscaler=replace(subject.autoscaler, approval=approval))
 
 
-def _with_spec(given: _Controlled, spec: WorkloadSpec) -> _Controlled:
-    stored = None if given.spec is None else stored_spec(spec)
-    return _Controlled(replace(given.autoscaler, spec=spec), stored)
+def _with_spec(subject: _Controlled, spec: WorkloadSpec) -> _Controlled:
+    stored = None if subject.spec is None else stored_spec(spec)
+    return _Controlled(replace(subject.autoscaler, spec=spec), stored)
 
 
-def _with_policy(given: _Controlled, controls: Controls) -> _Controlled:
-    autoscaler = given.autoscaler
+def _with_policy(subject: _Controlled, controls: Controls) -> _Controlled:
+    autoscaler = subject.autoscaler
     if autoscaler.spec is None:
-        return given
+        return subject
     try:
         changed = with_policy(autoscaler.spec, controls)
     except ValidationError as error:
@@ -128,12 +128,12 @@ def _with_policy(given: _Controlled, controls: Controls) -> _Controlled:
             workload=autoscaler.name,
             problem=problem_of(error),
         )
-        return given
-    return given if changed is autoscaler.spec else _with_spec(given, changed)
+        return subject
+    return subject if changed is autoscaler.spec else _with_spec(subject, changed)
 
 
-def _with_pause(given: _Controlled, held: Held, source: str) -> _Controlled:
-    own, spec = given.autoscaler.pause, given.autoscaler.spec
+def _with_pause(subject: _Controlled, held: Held, source: str) -> _Controlled:
+    own, spec = subject.autoscaler.pause, subject.autoscaler.spec
     ends = [until for direction, until in held if direction == "Both"]
     is_all = bool(ends) or own.is_all
     if own.is_all:
@@ -146,7 +146,7 @@ def _with_pause(given: _Controlled, held: Held, source: str) -> _Controlled:
         is_scale_out=own.is_scale_out or any(d == "ScaleOut" for d, _ in held),
         source=own.source if own.is_all else source,
     )
-    paused = replace(given, autoscaler=replace(given.autoscaler, pause=pause))
+    paused = replace(subject, autoscaler=replace(subject.autoscaler, pause=pause))
     if spec is None:
         return paused
     return _with_spec(paused, spec.model_copy(update=pause_changes(spec, held)))

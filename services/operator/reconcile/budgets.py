@@ -66,10 +66,10 @@ def to_rows(budgets: Sequence[Budget]) -> list[BudgetRow]:
     for budget in budgets:
         by_type.setdefault(budget.gpu_type, []).append(budget)
     rows = []
-    for gpu_type, given in sorted(by_type.items()):
-        known = [b.gpus for b in given if b.gpus is not None]
-        problem = next((b.problem for b in given if b.gpus is None), "")
-        source = ", ".join(sorted(f"GPUBudget/{b.name}" for b in given))
+    for gpu_type, of_type in sorted(by_type.items()):
+        known = [b.gpus for b in of_type if b.gpus is not None]
+        problem = next((b.problem for b in of_type if b.gpus is None), "")
+        source = ", ".join(sorted(f"GPUBudget/{b.name}" for b in of_type))
         rows.append(BudgetRow(gpu_type, None if problem else min(known), source, problem))
     return rows
 

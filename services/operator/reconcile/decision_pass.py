@@ -62,7 +62,7 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
     wanted = {key: id_ for key, id_ in fleet.ids.items() if id_ in found.decisions}
     view = apply_controls(deps, _read_again(deps, fleet.view, wanted), now)
     known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
-    decisions = {id_: given for id_, given in found.decisions.items() if id_ in known}
+    decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in known}
     actions = apply_decisions(deps, view, fleet.ids, replace(found, decisions=decisions), now)
     note_actions(deps, actions, now)
     store_actions(deps, actions)

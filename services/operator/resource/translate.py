@@ -216,8 +216,8 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
 
 
 def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
-    given = lead_time or schemas.LeadTime()
-    values = {"median_s": given.median_s, "sigma": given.sigma}
+    written = lead_time or schemas.LeadTime()
+    values = {"median_s": written.median_s, "sigma": written.sigma}
     return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
 
 
