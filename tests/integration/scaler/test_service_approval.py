@@ -16,7 +16,7 @@ from tests.integration.operator.conftest import (  # noqa: F401 - fixtures
     cluster_url,
     lab,
 )
-from tests.integration.operator.test_conflicts import FOLLOW, KEDA
+from tests.integration.operator.reconcile.test_observe_conflicts import FOLLOW, KEDA
 from tests.integration.scaler.conftest import Caller, Server
 
 pytestmark = pytest.mark.integration

@@ -43,3 +43,31 @@ def test_it_is_left_alone_until_an_autoscaler_takes_it_over(bench: Bench) -> Non
     bench.lab.delete_autoscaler("chat")
     bench.reconcile()
     assert chat() == ("kubernetes", False, "Auto")
+
+
+def test_a_spec_that_cannot_be_used_keeps_the_last_good_one(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    schedule = {"name": "night", "timezone": "Mars/Base", "startTime": "22:00", "endTime": "06:00"}
+    bench.lab.change("llama", {"schedules": [{**schedule, "freeze": "Both"}]})
+    decision = bench.decide("llama", 5)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "failed")]
+    (workload,) = bench.rows("workloads")
+    assert (workload["is_active"], workload["spec_version"]) == (True, 1)
+    ready = bench.lab.condition("llama", "Ready")
+    assert ready["reason"] == "InvalidSpec"
+    assert "schedules[night].timezone" in ready["message"]
+    assert bench.lab.replicas("llama") == 2
+
+
+def test_a_changed_spec_gets_a_new_version(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.lab.change("llama", {"maxReplicas": 15})
+    bench.reconcile()
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert (workload["spec"]["max_replicas"], workload["spec_version"]) == (15, 2)

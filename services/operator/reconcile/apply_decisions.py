@@ -1,4 +1,4 @@
-"""Decisions to the cluster: load what is open, plan, patch, write one action each."""
+"""Apply open decisions: load them, plan, patch the targets, and give one action for each."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from sqlalchemy import Connection, RowMapping
 from services.kernel import telemetry, tracing
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.plan import (
-    Decision,
     PlannedAction,
     Result,
     Situation,
+    StoredDecision,
     decide_action,
     plan,
 )
-from services.operator.reconcile import mark_victims as service_victims, repository
-from services.operator.reconcile.follow_variants import follow
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile import repository
+from services.operator.reconcile.apply_variants import apply_variants
+from services.operator.reconcile.mark_victims import mark_victims
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
-from services.operator.resource.autoscaler import Autoscaler, Key, Target
+from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -39,43 +40,43 @@ _UNREACHABLE = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenDecisions:
     """Decisions that need an action, and the newest decision of each workload."""
 
-    decisions: dict[int, list[Decision]]
-    newest: dict[int, Decision]
+    decisions: dict[int, list[StoredDecision]]
+    newest: dict[int, StoredDecision]
     max_id: int
 
 
-def load_open(
-    connection: Connection, deps: Deps, view: View, ids: Mapping[Key, int], now: datetime
-) -> Open:
+def load_open_decisions(
+    connection: Connection, deps: OperatorDeps, view: View, ids: Mapping[Key, int], now: datetime
+) -> OpenDecisions:
     """Decisions without a final action, by workload id."""
     memory, version = deps.memory, deps.settings.policy_version
     rules = [autoscaler.approval for autoscaler in view.autoscalers]
-    named = [id_ for rule in rules for id_ in (rule.decision_id, rule.rejected_id) if id_]
-    query = repository.DecisionQuery(version, memory.watermark.after_id, named, now)
+    judged = [id_ for rule in rules for id_ in (rule.decision_id, rule.rejected_id) if id_]
+    query = repository.DecisionQuery(version, memory.watermark.after_id, judged, now)
     found = [to_decision(row) for row in repository.load_open_decisions(connection, query)]
     newest = dict(memory.newest or {})
     unknown = [id_ for id_ in ids.values() if id_ not in newest]
     if unknown:
         for row in repository.load_newest_decisions(connection, unknown, version):
             newest[int(row["workload_id"])] = to_decision(row)
-    decisions: dict[int, list[Decision]] = defaultdict(list)
+    decisions: dict[int, list[StoredDecision]] = defaultdict(list)
     for decision in found:
         decisions[decision.workload_id].append(decision)
         last = newest.get(decision.workload_id)
         if last is None or (decision.origin_at, decision.id) > (last.origin_at, last.id):
             newest[decision.workload_id] = decision
     seen = [decision.id for decision in (*found, *newest.values())]
-    return Open(decisions, newest, max(seen, default=0))
+    return OpenDecisions(decisions, newest, max(seen, default=0))
 
 
-def to_decision(row: RowMapping) -> Decision:
+def to_decision(row: RowMapping) -> StoredDecision:
     """A decision from its row."""
     trace = row["guard_trace"] or ()
     changed = tuple(str(s["guard"]) for s in trace if s.get("before") != s.get("after"))
-    return Decision(
+    return StoredDecision(
         id=row["id"],
         workload_id=row["workload_id"],
         origin_at=row["origin_at"],
@@ -101,10 +102,10 @@ def to_decision(row: RowMapping) -> Decision:
     )
 
 
-def act(
-    deps: Deps, view: View, ids: Mapping[Key, int], found: Open, now: datetime
+def apply_decisions(
+    deps: OperatorDeps, view: View, ids: Mapping[Key, int], found: OpenDecisions, now: datetime
 ) -> list[PlannedAction]:
-    """Plan and patch; one action per open decision, with what became of it.
+    """Plan and patch; one action with its result per open decision.
 
     When the API server cannot be reached any longer, the decisions that were to be applied stay
     open for the next pass.
@@ -117,7 +118,7 @@ def act(
         if autoscaler is not None and autoscaler.variants:
             newest = found.newest.get(workload_id)
             patch = partial(_patch, deps, view) if is_reachable else None
-            mixed = follow(view, autoscaler, (decisions, newest), patch, now)
+            mixed = apply_variants(view, autoscaler, decisions, newest, patch, now)
             is_reachable &= mixed is not None
             done += mixed or []
             continue
@@ -126,7 +127,7 @@ def act(
             if not action.is_patch or autoscaler is None:
                 done.append(_gone(action) if autoscaler is None else action)
             elif is_reachable:
-                tried = _patch(deps, view, autoscaler, (action, situation), now)
+                tried = _patch(deps, view, autoscaler, action, situation, now)
                 is_reachable = tried is not None
                 done += [] if tried is None else [tried]
     return done
@@ -135,26 +136,26 @@ def act(
 def _gone(action: PlannedAction) -> PlannedAction:
     if action.result in (Result.SUPERSEDED, Result.EXPIRED):
         return action
-    return action.failed(Result.TARGET_MISSING, _GONE.target_problem)
+    return action.with_result(Result.TARGET_MISSING, _GONE.target_problem)
 
 
 def _patch(
-    deps: Deps,
+    deps: OperatorDeps,
     view: View,
     autoscaler: Autoscaler,
-    planned: tuple[PlannedAction, Situation],
+    action: PlannedAction,
+    situation: Situation,
     now: datetime,
 ) -> PlannedAction | None:
     target = view.target_of(autoscaler)
-    action, situation = planned
     if target is None:
-        return action.failed(Result.TARGET_MISSING, situation.target_problem)
-    patch = _Patch(deps, autoscaler.target, situation, now)
-    ids = _ids(autoscaler, action)
+        return action.with_result(Result.TARGET_MISSING, situation.target_problem)
+    patch = ScalePatch(deps, autoscaler.target, situation, now)
+    ids = _trace_ids(autoscaler, action)
     parent = tracing.parse_traceparent(action.decision.trace)
     with tracing.span("operator.patch_scale", parent, ids):
-        service_victims.mark(deps, view, autoscaler, action)
-        done = patch.carry_out(action, target)
+        mark_victims(deps, view, autoscaler, action)
+        done = patch.send(action, target)
         if done is not None:
             log.info(
                 "action",
@@ -167,8 +168,8 @@ def _patch(
     return done
 
 
-def _ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
-    """What the patch is found by, in logs and traces."""
+def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
+    """Ids by which the patch is found in logs and traces."""
     return {
         "namespace": autoscaler.namespace,
         "workload": autoscaler.name,
@@ -179,19 +180,19 @@ def _ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Patch:
+class ScalePatch:
     """One patch of `/scale` with everything needed to try it again."""
 
-    deps: Deps
-    target: Target
+    deps: OperatorDeps
+    target: ScaleTarget
     situation: Situation
     now: datetime
 
-    def carry_out(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
+    def send(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
         """Patch; None when the API server is away and nothing is known to have happened.
 
         A conflict means that the target changed since it was listed: it is read again, and the
-        decision planned again against what it says now. The version makes a second application
+        decision planned again against its present count. The version makes a second application
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
         """
         version, is_unknown = state.resource_version, False
@@ -202,7 +203,7 @@ class _Patch:
             except KubeError as error:
                 failure = error
                 if error.is_missing:
-                    return action.failed(Result.TARGET_MISSING, error.message)
+                    return action.with_result(Result.TARGET_MISSING, error.message)
                 if not (error.is_conflict or error.is_ambiguous):
                     break
                 is_unknown |= error.is_ambiguous
@@ -224,7 +225,7 @@ class _Patch:
             action = decide_action(action.decision, moved, self.now)
             if not action.is_patch:
                 return action
-        return action.failed(Result.FAILED, str(failure) if failure else "no attempt worked")
+        return action.with_result(Result.FAILED, str(failure) if failure else "no attempt worked")
 
 
 def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tuple[Any, ...]]:
@@ -245,8 +246,10 @@ def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tupl
     ]
 
 
-def remember(deps: Deps, found: Open, actions: Sequence[PlannedAction]) -> None:
-    """Take over which decisions have been seen, once their actions are written.
+def remember_decisions(
+    deps: OperatorDeps, found: OpenDecisions, actions: Sequence[PlannedAction]
+) -> None:
+    """Note which decisions have been seen, once their actions are written.
 
     A decision that was left without an action holds the watermark back.
     """
@@ -261,7 +264,7 @@ def remember(deps: Deps, found: Open, actions: Sequence[PlannedAction]) -> None:
     deps.memory.watermark.note(time.monotonic(), min([found.max_id, *(id_ - 1 for id_ in left)]))
 
 
-def count(actions: Sequence[PlannedAction]) -> None:
+def count_actions(actions: Sequence[PlannedAction]) -> None:
     """Count the actions by result."""
     for action in actions:
         telemetry.actions_total.labels(str(action.result)).inc()

@@ -12,7 +12,7 @@ from services.kernel.clock import FixedClock
 from services.kernel.db.session import unit_of_work
 from services.kernel.errors import NotFound, Unavailable
 from services.kernel.settings import Settings
-from services.scaler.service import Board, ScalerDeps
+from services.scaler.service import FleetFacts, ScalerDeps
 from tests.integration.scaler.conftest import Rows
 
 pytestmark = pytest.mark.integration
@@ -27,8 +27,8 @@ def deps(database: Engine, settings: Settings, clock: FixedClock) -> ScalerDeps:
 
 
 @pytest.fixture
-def board(clock: FixedClock) -> Iterator[Board]:
-    board = Board()
+def board(clock: FixedClock) -> Iterator[FleetFacts]:
+    board = FleetFacts()
     yield board
     board.facts = {}
     board.publish(clock.now())
@@ -45,7 +45,7 @@ def series(name: str) -> dict[str, float]:
 
 
 def test_a_count_ends_with_its_decision_also_without_a_database(
-    deps: ScalerDeps, board: Board, rows: Rows
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
 ) -> None:
     rows.decide(rows.register("llama"), 7)
     rows.register("undecided")
@@ -67,7 +67,7 @@ def test_a_count_ends_with_its_decision_also_without_a_database(
     assert series(ENDS) == {"llama": ends_s}, "a rule can tell how stale it is"
 
 
-def test_what_is_gone_leaves_no_series(deps: ScalerDeps, board: Board, rows: Rows) -> None:
+def test_what_is_gone_leaves_no_series(deps: ScalerDeps, board: FleetFacts, rows: Rows) -> None:
     rows.decide(rows.register("llama"), 7)
     rows.decide(rows.register("mistral"), 0)
     board.refresh(deps)
@@ -83,7 +83,7 @@ def test_what_is_gone_leaves_no_series(deps: ScalerDeps, board: Board, rows: Row
 
 
 def test_a_changed_spec_counts_and_an_unreadable_one_is_left_out(
-    deps: ScalerDeps, board: Board, rows: Rows
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
 ) -> None:
     rows.decide(rows.register("llama", max_replicas=9), 12)
     rows.decide(rows.register("mistral"), 3)
@@ -98,7 +98,7 @@ def test_a_changed_spec_counts_and_an_unreadable_one_is_left_out(
 
 
 def test_two_queries_at_first_then_one(
-    deps: ScalerDeps, board: Board, rows: Rows, n_queries: list[str]
+    deps: ScalerDeps, board: FleetFacts, rows: Rows, n_queries: list[str]
 ) -> None:
     for name in ("a", "b", "c"):
         rows.register(name)

@@ -13,7 +13,13 @@ from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from tests.integration.operator.conftest import GROUP_PATH, Bench
-from tests.integration.operator.test_variants import H100, L4, autoscale, deploy, replicas
+from tests.integration.operator.reconcile.test_apply_variants import (
+    H100,
+    L4,
+    autoscale,
+    deploy,
+    replicas,
+)
 
 pytestmark = pytest.mark.integration
 

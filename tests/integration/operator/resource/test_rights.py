@@ -15,9 +15,9 @@ from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
 from services.operator.resource.rights import FURTHER_RIGHTS, RIGHTS, Right
 from services.operator.wire.http import KubeHttp
-from tests.integration.operator.cluster.test_targets import LWS, groups, reference
 from tests.integration.operator.conftest import GROUP_PATH, Bench
-from tests.integration.operator.test_conflicts import (
+from tests.integration.operator.reconcile.test_find_targets import LWS, groups, reference
+from tests.integration.operator.reconcile.test_observe_conflicts import (
     DEPLOYMENT,
     add_rival,
     rival_path,
@@ -78,7 +78,7 @@ def become(
     def act(rights: Iterable[Right]) -> None:
         http = act_as(bench, rights)
         if request.param == "copied":
-            made.append(MirroredKube(KubeClient(http), http))
+            made.append(MirroredKube(http, http))
             bench.deps = replace(bench.deps, kube=made[0])
 
     yield act

@@ -1,6 +1,6 @@
 """A pass over 24 autoscalers and 288 pods: how long, and how many calls.
 
-`python -m pytest -s tests/integration/operator/test_speed.py` prints the figures.
+`python -m pytest -s -k what_a_pass tests/integration/operator/reconcile` prints the figures.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from tests.integration.operator.conftest import Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -27,7 +27,7 @@ def test_a_pass_is_fast_and_asks_little(bench: Bench) -> None:
         bench.lab.autoscale(name, maxReplicas=30)
     bench.reconcile()
     deps = bench.deps
-    bench.deps = Deps(deps.engine, deps.kube, deps.clock, deps.settings)
+    bench.deps = OperatorDeps(deps.engine, deps.kube, deps.clock, deps.settings)
     bench.reconcile()
     idle = [bench.reconcile() for _ in range(20)]
     acting = []

@@ -1,4 +1,4 @@
-"""Reporting: status, Events and gauges of each autoscaler, written only when they changed."""
+"""Report the status, Events and gauges of each autoscaler, written only when they changed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sqlalchemy import Connection, RowMapping
 
 from services.kernel import telemetry
 from services.operator.cluster.pods import Replicas
-from services.operator.plan.plan import Decision, PlannedAction, Result
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.reconcile import repository
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.report import events, status
-from services.operator.report.conditions import Details, Facts
-from services.operator.report.status import Done, Outlook, Status
+from services.operator.report.conditions import AutoscalerFacts, Details
+from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 from services.operator.wire.http import KubeError
 
@@ -29,38 +29,38 @@ log = structlog.get_logger("operator")
 
 _N_KEPT = 20
 _PRUNED_S = 300.0
-"""A status of which the API server keeps only a part is written so often."""
+"""Time between two writes of a status of which the API server keeps only a part."""
 GAUGES = (
     telemetry.paused,
     telemetry.current_replicas,
     telemetry.recommended_replicas,
     telemetry.desired_replicas,
 )
-"""Of each autoscaler."""
+"""Gauges that have a series for each autoscaler."""
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What a pass found and did."""
+class PassFindings:
+    """Ids, replicas and newest decisions of the workloads of a pass."""
 
     ids: Mapping[Key, int]
     replicas: Mapping[Key, Replicas]
-    newest: Mapping[int, Decision]
+    newest: Mapping[int, StoredDecision]
 
 
-def note_done(deps: Deps, actions: Sequence[PlannedAction], at: datetime) -> None:
-    """Keep what was done until the statuses show it; what merely ran out is no news."""
+def note_actions(deps: OperatorDeps, actions: Sequence[PlannedAction], at: datetime) -> None:
+    """Keep actions until the statuses show them; decisions that merely ran out are not shown."""
     unreported = deps.memory.unreported
     for action in actions:
         if action.result not in (Result.SUPERSEDED, Result.EXPIRED):
             before = unreported.get(action.decision.workload_id, ())
-            unreported[action.decision.workload_id] = (*before, Done(action, at))
+            unreported[action.decision.workload_id] = (*before, TakenAction(action, at))
 
 
 def refresh_details(
-    connection: Connection, deps: Deps, ids: Mapping[Key, int], now: datetime
+    connection: Connection, deps: OperatorDeps, ids: Mapping[Key, int], now: datetime
 ) -> None:
-    """Read what the status shows beside the decision, where it is due."""
+    """Load the details of the statuses (forecast, risk, lead times), where they are due."""
     at_s = time.monotonic()
     known = deps.memory.details
     due = [
@@ -96,13 +96,15 @@ def to_details(row: RowMapping) -> Details:
     )
 
 
-def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[int, int]:
+def report_statuses(
+    deps: OperatorDeps, view: View, findings: PassFindings, now: datetime
+) -> tuple[int, int]:
     """Write the statuses and Events that are due, those that waited longest first.
 
     A status that cannot be written is logged and comes later; scaling does not depend on it.
 
     Returns:
-        Statuses written, and statuses with news that wait for the next pass.
+        Statuses written, and changed statuses that wait for the next pass.
     """
     due = _due(deps, view, findings, now)
     ends_s = time.monotonic() + deps.pace.budget_s
@@ -110,49 +112,49 @@ def report(deps: Deps, view: View, findings: Findings, now: datetime) -> tuple[i
     for autoscaler in due:
         if n_written and time.monotonic() >= ends_s:
             break
-        deps.attend()
-        outlook = _outlook(deps, view, autoscaler, findings)
+        deps.apply_waiting()
+        report = _report_of(deps, view, autoscaler, findings)
         try:
-            _write(deps, outlook, status.build(outlook, now), now)
+            _write(deps, report, status.build(report, now), now)
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("status_not_written", workload=autoscaler.name, error=error.message)
             if error.is_missing:  # it was deleted since it was listed; the others are there
                 continue
             break
-        _drop_reported(deps, findings.ids.get(autoscaler.key, -1), outlook.done)
+        _drop_reported(deps, findings.ids.get(autoscaler.key, -1), report.done)
         n_written += 1
     _keep_unreported(deps, findings)
     _forget_gone(deps, view, findings)
     return n_written, len(due) - n_written
 
 
-def _due(deps: Deps, view: View, findings: Findings, now: datetime) -> list[Autoscaler]:
+def _due(deps: OperatorDeps, view: View, findings: PassFindings, now: datetime) -> list[Autoscaler]:
     """Autoscalers whose status is to be written.
 
     The statuses are built again then: those of a fleet would take much memory together.
     """
     found = []
     for autoscaler in view.autoscalers:
-        deps.attend()
-        outlook = _outlook(deps, view, autoscaler, findings)
-        after = status.build(outlook, now)
-        _measure(outlook, after, now)
-        if _is_due(deps, outlook.facts.autoscaler, after):
+        deps.apply_waiting()
+        report = _report_of(deps, view, autoscaler, findings)
+        after = status.build(report, now)
+        _set_gauges(report, after, now)
+        if _is_due(deps, report.facts.autoscaler, after):
             found.append(autoscaler)
     reported_s = deps.memory.reported_s
     return sorted(found, key=lambda autoscaler: reported_s.get(autoscaler.key, 0.0))
 
 
-def _drop_reported(deps: Deps, workload_id: int, shown: Sequence[Done]) -> None:
-    """Forget what a status shows now; what was done since it was built is not among it."""
+def _drop_reported(deps: OperatorDeps, workload_id: int, shown: Sequence[TakenAction]) -> None:
+    """Forget the actions that a status shows now; those done since it was built stay."""
     left = deps.memory.unreported.pop(workload_id, ())[len(shown) :]
     if left:
         deps.memory.unreported[workload_id] = left
 
 
-def _keep_unreported(deps: Deps, findings: Findings) -> None:
-    """Later passes list the targets again; actions of deleted autoscalers are dropped."""
+def _keep_unreported(deps: OperatorDeps, findings: PassFindings) -> None:
+    """Mark the actions as listed, since later passes list the targets again; drop deleted ones."""
     ids = set(findings.ids.values())
     deps.memory.unreported = {
         id_: tuple(replace(item, is_listed=True) for item in done[-_N_KEPT:])
@@ -161,7 +163,9 @@ def _keep_unreported(deps: Deps, findings: Findings) -> None:
     }
 
 
-def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings) -> Outlook:
+def _report_of(
+    deps: OperatorDeps, view: View, autoscaler: Autoscaler, findings: PassFindings
+) -> AutoscalerReport:
     workload_id = findings.ids.get(autoscaler.key, -1)
     details = deps.memory.details.get(workload_id)
     settings, newest = deps.settings, findings.newest.get(workload_id)
@@ -169,7 +173,7 @@ def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings)
     done = deps.memory.unreported.get(workload_id, ())
     shown = orjson.loads(view.statuses.get(autoscaler.uid, b"{}"))
     autoscaler = replace(autoscaler, status=shown)
-    facts = Facts(
+    facts = AutoscalerFacts(
         autoscaler,
         situation_of(view, autoscaler, replicas),
         newest,
@@ -178,11 +182,13 @@ def _outlook(deps: Deps, view: View, autoscaler: Autoscaler, findings: Findings)
         settings.step_s * settings.stale_after_steps,
         "" if newest is None else _last_result(newest, done, autoscaler),
     )
-    return Outlook(facts, replicas, done)
+    return AutoscalerReport(facts, replicas, done)
 
 
-def _last_result(newest: Decision, done: Sequence[Done], autoscaler: Autoscaler) -> str:
-    """What became of the newest decision: now, as its status shows, or as it was stored."""
+def _last_result(
+    newest: StoredDecision, done: Sequence[TakenAction], autoscaler: Autoscaler
+) -> str:
+    """Result of the newest decision: of this pass, as its status shows, or as it was stored."""
     own = [item.action.result for item in done if item.action.decision.id == newest.id]
     if own:
         return str(own[-1])
@@ -190,7 +196,7 @@ def _last_result(newest: Decision, done: Sequence[Done], autoscaler: Autoscaler)
     return str(shown.get("result", "")) if shown.get("id") == newest.id else newest.last_result
 
 
-def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:
+def _is_due(deps: OperatorDeps, autoscaler: Autoscaler, after: Status) -> bool:
     if not status.merge_patch(autoscaler.status, after):
         return False
     last_s = deps.memory.reported_s.get(autoscaler.key)
@@ -198,13 +204,13 @@ def _is_due(deps: Deps, autoscaler: Autoscaler, after: Status) -> bool:
         # Written already, and yet it is not what the API server has: CRDs of an older version
         # prune what they do not know. Writing it again at each pass would change nothing.
         return time.monotonic() - last_s >= _PRUNED_S
-    is_news = status.is_urgent(autoscaler.status, after)
-    wait_s = deps.pace.news_s if is_news else deps.pace.figures_s
+    is_urgent = status.is_urgent(autoscaler.status, after)
+    wait_s = deps.pace.change_s if is_urgent else deps.pace.figures_s
     return last_s is None or time.monotonic() - last_s >= wait_s
 
 
-def _write(deps: Deps, outlook: Outlook, after: Status, now: datetime) -> None:
-    autoscaler = outlook.facts.autoscaler
+def _write(deps: OperatorDeps, report: AutoscalerReport, after: Status, now: datetime) -> None:
+    autoscaler = report.facts.autoscaler
     patch = status.merge_patch(autoscaler.status, after)
     digest = _digest(after)
     if deps.memory.written.get(autoscaler.key) == digest:
@@ -215,12 +221,12 @@ def _write(deps: Deps, outlook: Outlook, after: Status, now: datetime) -> None:
     deps.kube.patch_status(autoscaler.namespace, autoscaler.name, patch)
     deps.memory.reported_s[autoscaler.key] = time.monotonic()
     deps.memory.written[autoscaler.key] = digest
-    for notice in events.notices(outlook, after):
+    for notice in events.notices(report, after):
         event = events.to_event(autoscaler, notice, now)
         try:
             deps.kube.post_event(autoscaler.namespace, event)
         except KubeError as error:
-            # the status has told it already: an Event that is lost must not hold up the others
+            # the status shows it already: an Event that is lost must not hold up the others
             telemetry.reconcile_errors_total.labels("event").inc()
             log.warning("event_not_written", workload=autoscaler.name, error=error.message)
             return
@@ -230,8 +236,8 @@ def _digest(after: Status) -> bytes:
     return blake2b(orjson.dumps(after, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
 
 
-def _forget_gone(deps: Deps, view: View, findings: Findings) -> None:
-    """What was shown and remembered of autoscalers that are gone goes too."""
+def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None:
+    """Drop the gauges and the memory of autoscalers that are gone."""
     keys, ids = {a.key for a in view.autoscalers}, set(findings.ids.values())
     memory = deps.memory
     for key in memory.shown - keys:
@@ -244,8 +250,8 @@ def _forget_gone(deps: Deps, view: View, findings: Findings) -> None:
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
 
 
-def _measure(outlook: Outlook, after: Status, now: datetime) -> None:
-    facts = outlook.facts
+def _set_gauges(report: AutoscalerReport, after: Status, now: datetime) -> None:
+    facts = report.facts
     labels = facts.autoscaler.key
     telemetry.paused.labels(*labels).set(float(facts.autoscaler.pause.is_active(now)))
     if facts.situation.replicas is not None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.kernel.db.session import unit_of_work
-from services.scaler.service import Board, ScalerDeps
+from services.scaler.service import FleetFacts, ScalerDeps
 from tests.integration.scaler.conftest import NAMESPACE, Caller, Rows, Server, spec
 
 pytestmark = pytest.mark.integration
@@ -50,7 +50,7 @@ def test_a_thousand_workloads(
         assert caller.count(autoscaler=f"w{number}") == 1 + number % 90
         took_ms.append(1e3 * (time.perf_counter() - began))
     assert len(n_queries) == N_CALLS
-    board, began = Board(), time.perf_counter()
+    board, began = FleetFacts(), time.perf_counter()
     board.refresh(ScalerDeps(rows.engine, rows.clock, server.settings))
     first_ms = 1e3 * (time.perf_counter() - began)
     began = time.perf_counter()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from services.operator.reconcile.follow_decisions import follow_decisions
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 
 pytestmark = pytest.mark.integration
@@ -303,11 +302,3 @@ def test_one_quota_holds_for_all_variants_together(ready: Bench) -> None:
     said = last_action(ready)["reason"]
     assert "ResourceQuota/team leaves 3 GPUs: l4 gets 3 of 4" in said
     assert "h100 gets 2 of 3" in said
-
-
-def test_a_decision_between_two_passes_is_followed_at_once(ready: Bench) -> None:
-    standing = ready.reconcile().standing
-    decide(ready, (2, 3), (0, 2))
-    (action,) = follow_decisions(ready.deps, standing, ready.clock.now())
-    assert replicas(ready) == (3, 2)
-    assert (action.from_replicas, action.to_replicas) == (2, 4)

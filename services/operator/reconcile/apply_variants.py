@@ -1,4 +1,4 @@
-"""Autoscalers with variants: what is seen of them, and how their decisions are followed."""
+"""Apply decisions to autoscalers with variants, and count the replicas of these."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from datetime import datetime
 from typing import Any
 
 from services.kernel.domain.variants import unit_ages, whole_units
-from services.operator.cluster.pods import Replicas, Seen, count_replicas
-from services.operator.plan.plan import Decision, PlannedAction, Result, Situation, plan
+from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
+from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
 from services.operator.plan.variant_members import decision_of, members_of, ratios
-from services.operator.plan.variant_plan import Part, scale_in, waiting, whole_action, within_quota
+from services.operator.plan.variant_plan import (
+    VariantChange,
+    describe_waiting,
+    scale_in,
+    whole_action,
+    within_quota,
+)
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler
 
-Patch = Callable[[Autoscaler, tuple[PlannedAction, Situation], datetime], PlannedAction | None]
+Patch = Callable[[Autoscaler, PlannedAction, Situation, datetime], PlannedAction | None]
 """Patches one target; None: the API server is away."""
 
 
-def see_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | None:
+def count_variants(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
     """Replicas of each variant and of all together; None where no target is there."""
     figures: dict[str, dict[str, Any]] = {}
     spec = ready = 0.0
@@ -31,7 +37,7 @@ def see_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | No
         if target is None:
             continue
         replicas = count_replicas(view.replicas_of(member), now)
-        room, _ = view.room(member, replicas)
+        room, _ = view.gpu_room(member, replicas)
         figures[variant.name] = {
             "spec": target.replicas,
             "ready": replicas.ready,
@@ -39,7 +45,7 @@ def see_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | No
             "pending": replicas.pending,
             "start_ages_s": [round(age, 3) for age in replicas.start_ages_s],
             "schedulable_gpus": room,
-            "held": _held(situation_of(view, member)),
+            "held": _held_by(situation_of(view, member)),
         }
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
@@ -50,10 +56,10 @@ def see_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | No
     starting, total = unit_ages(bound, ready)
     pending, _ = unit_ages(waiting_for_node, total)
     counts = Replicas(whole_units(ready), len(starting), len(pending), (*starting, *pending))
-    return Seen(whole_units(spec), counts, None, figures)
+    return ReplicaSnapshot(whole_units(spec), counts, None, figures)
 
 
-def _held(situation: Situation) -> str:
+def _held_by(situation: Situation) -> str:
     """Why a variant's count cannot be changed; advice is given as if it could."""
     if situation.spec is None or situation.spec.mode == "Advisory":
         return ""
@@ -61,10 +67,11 @@ def _held(situation: Situation) -> str:
     return f"{other} scales it" if other else ""
 
 
-def follow(
+def apply_variants(
     view: View,
     autoscaler: Autoscaler,
-    given: tuple[Sequence[Decision], Decision | None],
+    decisions: Sequence[StoredDecision],
+    newest: StoredDecision | None,
     patch: Patch | None,
     now: datetime,
 ) -> list[PlannedAction] | None:
@@ -73,18 +80,18 @@ def follow(
     Args:
         view: The cluster.
         autoscaler: It has variants.
-        given: Its open decisions, and its newest one.
+        decisions: Its open decisions.
+        newest: Its newest decision.
         patch: None: the API server is away, so what needs a patch is left to the next pass.
         now: Aware.
 
     Returns:
-        The actions; None when the API server went away before anything could be told.
+        The actions; None when the API server went away before anything was done.
     """
-    decisions, newest = given
     done: list[PlannedAction] = []
     for decision in decisions:
-        parts = _parts(view, autoscaler, (decision, newest), now)
-        if parts is None:
+        changes = _plan_changes(view, autoscaler, decision, newest, now)
+        if changes is None:
             reason = "it was made before these variants were; the next one knows them"
             situation = situation_of(view, autoscaler)
             action = PlannedAction(
@@ -92,27 +99,27 @@ def follow(
             )
             done += [action] if decision.last_result != Result.EXPIRED else []
             continue
-        if not parts:
+        if not changes:
             continue
-        parts = _stopped(autoscaler, parts)
-        if patch is None and any(part.action.is_patch for part in parts):
+        changes = _stopped(autoscaler, changes)
+        if patch is None and any(change.action.is_patch for change in changes):
             return done or None
-        carried = _carry_out(view, autoscaler, parts, patch, now)
-        if carried is None:
+        applied = _patch_changes(view, autoscaler, changes, patch, now)
+        if applied is None:
             return done or None
-        done.append(whole_action(decision, *carried))
+        done.append(whole_action(decision, *applied))
     return done
 
 
-def _parts(
+def _plan_changes(
     view: View,
     autoscaler: Autoscaler,
-    given: tuple[Decision, Decision | None],
+    decision: StoredDecision,
+    newest: StoredDecision | None,
     now: datetime,
-) -> list[Part] | None:
-    """Every variant with what is to be done; empty: no news; None: the decision knows none."""
-    decision, newest = given
-    found: list[Part] = []
+) -> list[VariantChange] | None:
+    """The change of every variant; empty: nothing new to do; None: no variant is known."""
+    found: list[VariantChange] = []
     is_known = False
     members = zip(autoscaler.variants, members_of(autoscaler), ratios(autoscaler), strict=True)
     for variant, member, ratio in members:
@@ -129,50 +136,57 @@ def _parts(
             continue
         usd = variant.spec.gpus_per_replica * variant.spec.price_usd_per_gpu_hour / ratio
         ready = count_replicas(view.replicas_of(member), now).ready
-        found.append(Part(variant.name, ratio, ready, usd, actions[-1]))
+        found.append(VariantChange(variant.name, ratio, ready, usd, actions[-1]))
     return found if is_known else None
 
 
-def _by_quota(view: View, autoscaler: Autoscaler, parts: Sequence[Part]) -> dict[str, int]:
-    """How far the namespace's quota, which is one for all variants, lets each of them rise."""
+def _by_quota(
+    view: View, autoscaler: Autoscaler, changes: Sequence[VariantChange]
+) -> dict[str, int]:
+    """Counts up to which each variant may rise under the namespace's quota, shared by all."""
     quota = (view.quotas or {}).get(autoscaler.namespace)
     if quota is None:
         return {}
     gpus = {v.name: v.spec.gpus_per_replica for v in autoscaler.variants}
-    return within_quota(parts, gpus, quota.free)
+    return within_quota(changes, gpus, quota.free)
 
 
-def _why_not(
-    view: View, autoscaler: Autoscaler, part: Part, count: int, parts: Sequence[Part]
+def _limit_reason(
+    view: View,
+    autoscaler: Autoscaler,
+    change: VariantChange,
+    count: int,
+    changes: Sequence[VariantChange],
 ) -> str:
-    if part.is_fall:
-        return f"scale-in of {part.name} waits: {waiting(parts)}"
+    if change.is_fall:
+        return f"scale-in of {change.name} waits: {describe_waiting(changes)}"
     quota = (view.quotas or {})[autoscaler.namespace]
     return (
-        f"ResourceQuota/{quota.name} leaves {quota.free} GPUs: {part.name} gets {count} of "
-        f"{part.wanted}"
+        f"ResourceQuota/{quota.name} leaves {quota.free} GPUs: {change.name} gets {count} of "
+        f"{change.wanted}"
     )
 
 
-def _stopped(autoscaler: Autoscaler, parts: list[Part]) -> list[Part]:
+def _stopped(autoscaler: Autoscaler, changes: list[VariantChange]) -> list[VariantChange]:
     """Nothing is patched where every target was scaled to zero by hand."""
     spec = autoscaler.spec
-    is_stopped = spec is not None and spec.min_replicas > 0 and not any(p.current for p in parts)
+    is_stopped = spec is not None and spec.min_replicas > 0 and not any(p.current for p in changes)
     if not is_stopped:
-        return parts
+        return changes
     reason = "the targets were scaled to zero by hand; give one of them replicas to go on"
     return [
-        replace(p, action=p.action.failed(Result.PAUSED, reason)) if p.is_rise else p for p in parts
+        replace(p, action=p.action.with_result(Result.PAUSED, reason)) if p.is_rise else p
+        for p in changes
     ]
 
 
-def _carry_out(
+def _patch_changes(
     view: View,
     autoscaler: Autoscaler,
-    parts: Sequence[Part],
+    changes: Sequence[VariantChange],
     patch: Patch | None,
     now: datetime,
-) -> tuple[list[Part], list[str]] | None:
+) -> tuple[list[VariantChange], list[str]] | None:
     """Patch what is to be patched, first what rises.
 
     Returns:
@@ -181,26 +195,26 @@ def _carry_out(
     """
     names = [variant.name for variant in autoscaler.variants]
     by_name = dict(zip(names, members_of(autoscaler), strict=True))
-    if any(part.action.result is Result.AWAITING_APPROVAL for part in parts):
-        return list(parts), []
-    done = {part.name: part for part in parts}
-    reachable = scale_in(parts) | _by_quota(view, autoscaler, parts)
+    if any(change.action.result is Result.AWAITING_APPROVAL for change in changes):
+        return list(changes), []
+    done = {change.name: change for change in changes}
+    reachable = scale_in(changes) | _by_quota(view, autoscaler, changes)
     held: list[str] = []
-    for part in sorted((p for p in parts if p.action.is_patch), key=lambda p: not p.is_rise):
-        action, count = part.action, reachable.get(part.name, part.wanted)
-        if count != part.wanted:
-            held.append(_why_not(view, autoscaler, part, count, parts))
+    for change in sorted((p for p in changes if p.action.is_patch), key=lambda p: not p.is_rise):
+        action, count = change.action, reachable.get(change.name, change.wanted)
+        if count != change.wanted:
+            held.append(_limit_reason(view, autoscaler, change, count, changes))
             # what is planned again after a conflict must not go further either
             action = replace(
                 action, to_replicas=count, decision=replace(action.decision, desired=count)
             )
-        if count == part.current:
-            done[part.name] = replace(part, action=action.failed(Result.PAUSED, held[-1]))
+        if count == change.current:
+            done[change.name] = replace(change, action=action.with_result(Result.PAUSED, held[-1]))
             continue
-        member = by_name[part.name]
+        member = by_name[change.name]
         assert patch is not None, "the caller returned when something is to be patched"
-        tried = patch(member, (action, situation_of(view, member)), now)
+        tried = patch(member, action, situation_of(view, member), now)
         if tried is None:
             return None
-        done[part.name] = replace(part, action=tried)
-    return [done[part.name] for part in parts], held
+        done[change.name] = replace(change, action=tried)
+    return [done[change.name] for change in changes], held

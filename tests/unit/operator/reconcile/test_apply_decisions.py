@@ -13,11 +13,16 @@ from services.operator.cluster.placement import FreeGpus
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Object, Scale
 from services.operator.plan.plan import PlannedAction, Result
-from services.operator.reconcile.act import Open, _Patch, act, remember
+from services.operator.reconcile.apply_decisions import (
+    OpenDecisions,
+    ScalePatch,
+    apply_decisions,
+    remember_decisions,
+)
 from services.operator.reconcile.find_targets import Targets
-from services.operator.reconcile.memory import Deps, Watermark
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
-from services.operator.resource.autoscaler import Target
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.translate import to_autoscaler
 from services.operator.wire.http import KubeError
 from tests.unit.operator.examples import NOW, decision, resource, situation
@@ -46,12 +51,12 @@ class FakeKube:
     def list_objects(self, kind: str) -> list[Object]:
         return []
 
-    def get_scale(self, target: Target) -> Scale:
+    def get_scale(self, target: ScaleTarget) -> Scale:
         if self.is_away:
             raise AWAY
         return Scale(self.replicas, str(self.version))
 
-    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
         if self.troubles:
             trouble = self.troubles.pop(0)
             if isinstance(trouble, tuple):
@@ -74,15 +79,15 @@ class FakeKube:
     def post_event(self, namespace: str, event: Object) -> None: ...
 
 
-def deps(kube: FakeKube) -> Deps:
-    return Deps(None, kube, FixedClock(NOW), Settings())  # type: ignore[arg-type]
+def deps(kube: FakeKube) -> OperatorDeps:
+    return OperatorDeps(None, kube, FixedClock(NOW), Settings())  # type: ignore[arg-type]
 
 
-def carry_out(kube: FakeKube, desired: int = 6, **changes: Any) -> PlannedAction | None:
+def send(kube: FakeKube, desired: int = 6, **changes: Any) -> PlannedAction | None:
     where = situation(4, **changes)
     action = PlannedAction(decision(desired=desired), Result.APPLIED, "why", 4, desired)
-    target = Target("apps/v1", "Deployment", "serving", "llama")
-    return _Patch(deps(kube), target, where, NOW).carry_out(action, TargetState("d", "1", 4))
+    target = ScaleTarget("apps/v1", "Deployment", "serving", "llama")
+    return ScalePatch(deps(kube), target, where, NOW).send(action, TargetState("d", "1", 4))
 
 
 def result_of(action: PlannedAction | None) -> Result:
@@ -92,38 +97,38 @@ def result_of(action: PlannedAction | None) -> Result:
 
 def test_a_patch() -> None:
     kube = FakeKube(4)
-    assert result_of(carry_out(kube)) is Result.APPLIED
+    assert result_of(send(kube)) is Result.APPLIED
     assert kube.replicas == 6
 
 
 def test_a_conflict_of_another_field_is_tried_again() -> None:
     kube = FakeKube(4, [(CONFLICT, 4), (CONFLICT, 4)])
-    assert result_of(carry_out(kube)) is Result.APPLIED
+    assert result_of(send(kube)) is Result.APPLIED
     assert (kube.replicas, kube.n_applied) == (6, 1)
 
 
 def test_conflicts_without_end_fail() -> None:
     kube = FakeKube(4, [(CONFLICT, 4)] * 9)
-    assert result_of(carry_out(kube)) is Result.FAILED
+    assert result_of(send(kube)) is Result.FAILED
     assert len(kube.troubles) == 5
 
 
 def test_another_hand_is_seen_and_planned_against() -> None:
     kube = FakeKube(4, [(CONFLICT, 9)])
-    action = carry_out(kube)
+    action = send(kube)
     assert result_of(action) is Result.APPLIED
     assert action is not None
     assert (action.from_replicas, action.to_replicas) == (9, 6)
     kube = FakeKube(4, [(CONFLICT, 6)])
-    assert result_of(carry_out(kube)) is Result.UNCHANGED
+    assert result_of(send(kube)) is Result.UNCHANGED
     kube = FakeKube(4, [(CONFLICT, 0)])
-    assert result_of(carry_out(kube)) is Result.PAUSED
+    assert result_of(send(kube)) is Result.PAUSED
     assert kube.replicas == 0
 
 
 def test_a_broken_answer_after_success_is_not_applied_twice() -> None:
     kube = FakeKube(4, [(BROKEN, 6)])
-    action = carry_out(kube)
+    action = send(kube)
     assert result_of(action) is Result.APPLIED
     assert action is not None
     assert action.reason.endswith("confirmed after a broken answer")
@@ -132,20 +137,20 @@ def test_a_broken_answer_after_success_is_not_applied_twice() -> None:
 
 def test_a_broken_answer_without_success_is_tried_again() -> None:
     kube = FakeKube(4, [BROKEN])
-    assert result_of(carry_out(kube)) is Result.APPLIED
+    assert result_of(send(kube)) is Result.APPLIED
     assert kube.n_applied == 1
 
 
 def test_refusals() -> None:
-    action = carry_out(FakeKube(4, [FORBIDDEN]))
+    action = send(FakeKube(4, [FORBIDDEN]))
     assert result_of(action) is Result.FAILED
     assert action is not None
     assert action.reason == "not allowed"
-    assert result_of(carry_out(FakeKube(4, [MISSING]))) is Result.TARGET_MISSING
+    assert result_of(send(FakeKube(4, [MISSING]))) is Result.TARGET_MISSING
 
 
 def test_a_server_that_is_away_leaves_the_decision_open() -> None:
-    assert carry_out(FakeKube(4, [AWAY])) is None
+    assert send(FakeKube(4, [AWAY])) is None
 
 
 troubles = st.lists(
@@ -156,7 +161,7 @@ troubles = st.lists(
 @given(troubles)
 def test_whatever_happens_it_is_written_at_most_once(found: list[Any]) -> None:
     kube = FakeKube(4, found)
-    action = carry_out(kube)
+    action = send(kube)
     assert kube.n_applied <= 1
     if result_of(action) in (Result.APPLIED, Result.UNCHANGED):
         assert kube.replicas == 6
@@ -177,37 +182,17 @@ def view(n: int) -> View:
 def test_once_the_server_is_away_the_rest_is_left_open_too() -> None:
     kube = FakeKube(4, [AWAY])
     decisions = {i: [decision(i + 1, workload_id=i)] for i in range(3)}
-    found = Open(decisions, {i: d[0] for i, d in decisions.items()}, 3)
+    found = OpenDecisions(decisions, {i: d[0] for i, d in decisions.items()}, 3)
     ids = {("serving", f"w{i}"): i for i in range(3)}
     ours = deps(kube)
-    assert act(ours, view(3), ids, found, NOW) == []
-    remember(ours, found, [])
+    assert apply_decisions(ours, view(3), ids, found, NOW) == []
+    remember_decisions(ours, found, [])
     assert ours.memory.watermark.after_id == 0
     assert list(ours.memory.watermark._seen) == []
 
 
 def test_decisions_of_a_deleted_autoscaler_are_answered() -> None:
-    found = Open({7: [decision(1, workload_id=7)]}, {}, 1)
-    (action,) = act(deps(FakeKube(4)), view(1), {}, found, NOW)
+    found = OpenDecisions({7: [decision(1, workload_id=7)]}, {}, 1)
+    (action,) = apply_decisions(deps(FakeKube(4)), view(1), {}, found, NOW)
     assert action.result is Result.TARGET_MISSING
     assert "deleted" in action.reason
-
-
-def test_a_watermark_waits_a_minute_for_late_ids() -> None:
-    mark = Watermark()
-    mark.note(0.0, 10)
-    mark.note(30.0, 20)
-    assert mark.after_id == 0
-    mark.note(60.0, 20)
-    assert mark.after_id == 10
-    mark.note(95.0, 15)
-    assert mark.after_id == 20
-
-
-def test_forgetting_keeps_what_must_still_be_written() -> None:
-    ours = deps(FakeKube(4))
-    ours.memory.unwritten = [("row",)]
-    ours.memory.links = {"ReplicaSet": {"a": None}}
-    ours.memory.forget()
-    assert ours.memory.unwritten == [("row",)]
-    assert ours.memory.links == {}

@@ -14,8 +14,8 @@ import yaml
 from services.kernel.settings import Settings
 from services.kernel.telemetry import REGISTRY
 from services.scaler.api import METRIC, TARGET
-from services.scaler.plan import Facts, Seen, advise, past_tolerance
-from services.scaler.translate import to_question
+from services.scaler.plan import ObservedTarget, WorkloadFacts, advise, past_tolerance
+from services.scaler.translate import to_trigger
 from tests.unit.scaler.examples import NOW, STEP, facts
 from tests.unit.scaler.hpa_reference import Hpa, keda
 
@@ -56,7 +56,7 @@ def test_both_follow_the_autoscaler_of_the_example(
     assert ours["spec"]["mode"] == "Advisory"
     (trigger,) = scaled_object["spec"]["triggers"]
     namespace = scaled_object["metadata"]["namespace"]
-    assert to_question(namespace, trigger["metadata"]).key == key
+    assert to_trigger(namespace, trigger["metadata"]).key == key
     (metric,) = plain_hpa["spec"]["metrics"]
     assert metric["external"]["metric"]["selector"]["matchLabels"] == {"workload": key[1]}
     assert plain_hpa["metadata"]["namespace"] == key[0]
@@ -98,15 +98,15 @@ def behaviors() -> list[Any]:
     ]
 
 
-def decided(count: int, **changes: Any) -> Facts:
+def decided(count: int, **changes: Any) -> WorkloadFacts:
     return facts(count, None, min_replicas=0, max_replicas=MOST, **changes)
 
 
-def at_count(found: Facts, current: int) -> Facts:
-    return replace(found, seen=Seen(current, NOW, NOW + STEP))
+def at_count(found: WorkloadFacts, current: int) -> WorkloadFacts:
+    return replace(found, seen=ObservedTarget(current, NOW, NOW + STEP))
 
 
-def settle(hpa: Hpa, found: Facts, current: int, tolerance: Fraction = Fraction(0)) -> int:
+def settle(hpa: Hpa, found: WorkloadFacts, current: int, tolerance: Fraction = Fraction(0)) -> int:
     """Replicas once nothing moves any longer, with KEDA in front of the HPA."""
     for _ in range(20):
         advice = advise(at_count(found, current), NOW)

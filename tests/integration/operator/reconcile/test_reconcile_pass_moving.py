@@ -11,13 +11,12 @@ from kubernetes import client
 
 from services.kernel.clock import make_rng
 from services.operator.kube import mirror
-from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
 from services.operator.listener import ReconcileLoop
 from services.operator.reconcile.repository import DECISIONS_CHANNEL
 from services.operator.wire.http import KubeHttp
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.kube.test_mirror import eventually, in_step
+from tests.integration.operator.mirroring import eventually, in_step
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +49,7 @@ def moving(
     configuration = client.Configuration()
     configuration.host = bench.lab.url
     https = [KubeHttp(configuration, sleep=lambda _: None) for _ in range(2)]
-    kube = MirroredKube(KubeClient(https[0]), https[1])
+    kube = MirroredKube(https[0], https[1])
     bench.deps = replace(bench.deps, kube=kube)
     yield ReconcileLoop(bench.deps, is_quick=True)
     kube.stop()
@@ -80,7 +79,7 @@ def test_nothing_is_lost_and_nothing_done_twice(bench: Bench, moving: ReconcileL
     bench.lab.http.delete("/lab/faults")
     if isinstance(bench.deps.kube, MirroredKube):
         for kind in ("GPUAutoscaler", "Deployment", "Pod"):
-            eventually(in_step(bench, bench.deps.kube, kind), f"the copy of {kind}")
+            eventually(in_step(bench.deps.kube, kind), f"the copy of {kind}")
     for _ in range(2):
         moving.wake()
         moving.turn()

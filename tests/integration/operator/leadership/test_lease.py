@@ -13,9 +13,9 @@ from services.operator.kube.client import KubeClient
 from services.operator.leadership.leader import Elector, Timing
 from services.operator.leadership.lease import Fence, LeaseKeeper, LeaseStore
 from services.operator.listener import ReconcileLoop
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.rights import OWN_NAMESPACE_RIGHTS
-from services.operator.wire.http import KubeHttp, Manner
+from services.operator.wire.http import KubeHttp, RequestSettings
 from tests.integration.operator.conftest import EAGER, Bench
 
 pytestmark = pytest.mark.integration
@@ -40,7 +40,7 @@ class Replica:
     keeper: LeaseKeeper
     fence: Fence
     loop: ReconcileLoop
-    deps: Deps
+    deps: OperatorDeps
     kube: KubeClient
 
     def turn(self) -> None:
@@ -76,14 +76,14 @@ def pair(bench: Bench) -> Iterator[Pair]:
     def make(identity: str) -> Replica:
         configuration = client.Configuration()
         configuration.host = bench.lab.url
-        lease_http = KubeHttp(configuration, lambda _: None, Manner(pauses_s=()))
+        lease_http = KubeHttp(configuration, lambda _: None, RequestSettings(pauses_s=()))
         store = LeaseStore(lease_http, bench.lab.namespace, "harmony-operator")
         keeper = LeaseKeeper(store, Elector(identity, TIMING), monotonic=time)
         fence = Fence(keeper)
-        http = KubeHttp(configuration, lambda _: None, Manner(may_send=fence.is_open))
+        http = KubeHttp(configuration, lambda _: None, RequestSettings(may_send=fence.is_open))
         opened.extend((lease_http, http))
         kube = KubeClient(http)
-        deps = Deps(
+        deps = OperatorDeps(
             bench.engine, kube, bench.clock, bench.deps.settings, pace=EAGER,
             may_write=fence.is_open,
         )  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_pass_ends_before_its_next_write_when_leadership_ends(bench: Bench, pa
     assert bench.lab.replicas("llama") == 2
     assert bench.results() == []
     assert len(bench.rows("replica_states")) == n_states
-    assert "does not lead" in pair.a.loop.pulse.problem
+    assert "does not lead" in pair.a.loop.health.problem
     pair.a.turn()
     assert pair.a.keeper.term() == 2, "nobody else took it"
     assert bench.results() == [(decision, 1, "applied")]

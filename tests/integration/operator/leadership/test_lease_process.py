@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, text
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import sqlalchemy_url
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.leadership.test_process import eventually, notify
+from tests.integration.operator.test_main import eventually, notify
 from tests.reported_port import reported_port
 
 # `slow`: five processes are started, and Leases have to run out.
