@@ -21,7 +21,6 @@ from services.backtest.forecasts import ForecastStream
 from services.backtest.run import Trained
 from services.backtest.series import MeasuredFleet
 from services.kernel.errors import InvalidInput
-from services.lab.bench.decide.run import PRICES
 from services.simulator import HistoryRun, deployment_spec
 from services.simulator.course import Course
 from services.simulator.engine.pod import EnginePod, draw_start
@@ -33,7 +32,7 @@ from services.simulator.grid_run import GridRun, PathsAt, simulate_grid
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.planned import PlannedGrid
-from services.simulator.policies.rivals import rivals
+from services.simulator.policies.rivals import PRICES, rivals
 from services.simulator.run import ORACLE_LEAD_Z
 
 Tell = Callable[[str], None]

@@ -17,8 +17,8 @@ from forecaster.training.fit import FitProgress, fit
 from services.backtest.controller import ControllerOptions, HarmonyController
 from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng
-from services.lab.demo.measure import mean_ready
 from services.simulator import HistoryRun, Ledger, PolicyRun, deployment_spec, node_specs
+from services.simulator.accounting import mean_ready
 from services.simulator.engine.engine import ClusterEngine
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters

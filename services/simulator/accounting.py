@@ -8,7 +8,7 @@ Demand is constant within a step, replicas are piecewise constant, so all integr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,3 +106,11 @@ def account_step(
         busy_gpu_s=served / capacity_per_replica * gpus_per_replica,
         ready_mean=ready_s / safe_s,
     )
+
+
+def mean_ready(intervals: Sequence[ReplicaInterval]) -> float:
+    """Time-mean of the ready replicas over contiguous intervals; 0 where they take no time."""
+    total_s = sum(piece.end_s - piece.start_s for piece in intervals)
+    if total_s <= 0:
+        return 0.0
+    return sum(piece.ready * (piece.end_s - piece.start_s) for piece in intervals) / total_s

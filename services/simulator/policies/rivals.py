@@ -31,6 +31,10 @@ from services.simulator.policies.reactive.saturation import Saturation
 from services.simulator.policies.static_peak import StaticGrid
 from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
 
+HARMONY, ORACLE = "harmony", "oracle"
+"""Names of what the rivals are compared with: Harmony itself, and who knows the future."""
+PRICES = np.geomspace(0.2, 3e4, 48)
+"""Harmony's grid: prices of a step out of SLA, in steps of the workload's mean replicas."""
 DAY_S = 86_400.0
 N_SETTINGS = 48
 TARGETS = np.array([*range(2, 21), *range(22, 52, 2), 53, 56, *range(60, 104, 4), 110], dtype=float)

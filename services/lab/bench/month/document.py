@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from services.lab.bench.decide.figures import number
-from services.lab.bench.month.source import HARMONY, RIVALS, MonthOptions, PolicyFigures, Source
+from services.lab.bench.month.source import RIVALS, MonthOptions, PolicyFigures, Source
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.policies.rivals import HARMONY
 from services.simulator.scoreboard import mean_known
 
 TOTAL = "total"

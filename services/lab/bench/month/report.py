@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.lab.bench.month.document import RIVAL_BROKEN, SERVED_WORSE, TOTAL
-from services.lab.bench.month.source import HARMONY, ORACLE
+from services.simulator.policies.rivals import HARMONY, ORACLE
 
 Part = Mapping[str, Any]
 Row = dict[str, object]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.policies.rivals import ORACLE
 
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and their number; 0 of 0: no end is known."""
 
-HARMONY, ORACLE = "harmony", "oracle"
 RIVALS = ("static_peak", "hpa", "trailing_percentile", ORACLE)
 """In the order of the tables; the oracle knows the future and is no rival to beat."""
 HISTORY_DAYS = 14

@@ -16,8 +16,6 @@ from services.lab.bench.decide.frontier import DAY_S
 from services.lab.bench.decide.run import choose, lead_draws, oracle_run
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS, TRAIN_RATIO, DecideTask
 from services.lab.bench.month.source import (
-    HARMONY,
-    ORACLE,
     RIVALS,
     MonthOptions,
     PolicyFigures,
@@ -26,7 +24,7 @@ from services.lab.bench.month.source import (
 )
 from services.simulator.grid_run import GridRun, simulate_grid
 from services.simulator.policies.grid import GridPolicy
-from services.simulator.policies.rivals import rivals
+from services.simulator.policies.rivals import HARMONY, ORACLE, rivals
 
 
 def trace_source(task: DecideTask, options: MonthOptions, watch: Watch) -> Source:
