@@ -45,7 +45,7 @@ STEPS_AFTER_LEAD = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frontier:
+class PolicyFrontier:
     """A policy's settings on the replay.
 
     Attributes:
@@ -94,7 +94,7 @@ def frontiers(
     trained: Trained,
     names: Sequence[str] = DEFAULT_RIVALS,
     tell: Tell = lambda _: None,
-) -> tuple[Frontier, ...]:
+) -> tuple[PolicyFrontier, ...]:
     """Frontiers of Harmony, of the named rivals and of the oracle (one point).
 
     Args:
@@ -196,18 +196,18 @@ def _slowest_s(fleet: Fleet) -> float:
 
 def _run(
     fleet: Fleet, policy: GridPolicy[Any], course: Course, paths_at: PathsAt | None = None
-) -> Frontier:
+) -> PolicyFrontier:
     return score_grid(fleet, simulate_grid(policy, course, paths_at))
 
 
-def score_grid(fleet: Fleet, run: GridRun) -> Frontier:
+def score_grid(fleet: Fleet, run: GridRun) -> PolicyFrontier:
     """Rates and costs of a grid over the replay; a workload without known demand has no rate."""
     known = np.isfinite(fleet.demand[:, fleet.n_history :])
     n_known = known.sum(axis=1)
     out = (run.violation_ratio * known).sum(axis=2)
     rows = n_known > 0
     usd_per_step = fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour * fleet.step_s / 3600.0
-    return Frontier(
+    return PolicyFrontier(
         run.name,
         run.labels,
         np.asarray((out[:, rows] / n_known[rows]).mean(axis=1), dtype=float),

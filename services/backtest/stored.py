@@ -57,9 +57,9 @@ class _Grid:
     n: int
 
     @property
-    def window(self) -> tuple[datetime, datetime]:
-        """First and last step."""
-        return self.start_at, self.start_at + timedelta(seconds=self.step_s) * (self.n - 1)
+    def end_at(self) -> datetime:
+        """The last step."""
+        return self.start_at + timedelta(seconds=self.step_s) * (self.n - 1)
 
 
 def run_backtest(
@@ -151,7 +151,9 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
 
 def _demand(connection: Connection, row: RowMapping, spec: WorkloadSpec, grid: _Grid) -> FloatArray:
     values = np.full(grid.n, np.nan)
-    for found in repository.load_demand(connection, row["id"], spec.demand, grid.window):
+    for found in repository.load_demand(
+        connection, row["id"], spec.demand, grid.start_at, grid.end_at
+    ):
         value = found["value"]
         if value is not None and math.isfinite(value) and value >= 0:
             offset = (found["step_at"] - grid.start_at).total_seconds()

@@ -56,7 +56,7 @@ class ClusterSettings:
     watch_log: int = 4_000
 
 
-class Cluster:
+class SimulatedCluster:
     """A Kubernetes cluster in one process."""
 
     def __init__(self, settings: ClusterSettings) -> None:

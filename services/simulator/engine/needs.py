@@ -10,7 +10,7 @@ _REPELLING = ("NoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True, slots=True)
-class Taint:
+class NodeTaint:
     """A taint that keeps pods away."""
 
     key: str
@@ -24,7 +24,7 @@ class Taint:
 
 
 @dataclass(frozen=True, slots=True)
-class Toleration:
+class PodToleration:
     """What a pod tolerates; empty parts match everything."""
 
     key: str = ""
@@ -32,7 +32,7 @@ class Toleration:
     effect: str = ""
     is_any_value: bool = False
 
-    def covers(self, taint: Taint) -> bool:
+    def covers(self, taint: NodeTaint) -> bool:
         """Whether the pod may go where the taint is."""
         return (
             self.key in ("", taint.key)
@@ -46,13 +46,13 @@ class Needs:
     """What the pods of one template need."""
 
     labels: Pairs = ()
-    tolerations: tuple[Toleration, ...] = ()
+    tolerations: tuple[PodToleration, ...] = ()
 
     def is_selected(self, labels: Pairs) -> bool:
         """Whether a node with these labels is one of those asked for."""
         return not self.labels or set(self.labels) <= set(labels)
 
-    def repelled_by(self, taints: tuple[Taint, ...]) -> Taint | None:
+    def repelled_by(self, taints: tuple[NodeTaint, ...]) -> NodeTaint | None:
         """The first taint that keeps the pods away."""
         return next((t for t in taints if not any(o.covers(t) for o in self.tolerations)), None)
 
@@ -66,7 +66,7 @@ def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
     return Needs(
         tuple(sorted((k, str(v)) for k, v in selector.items() if k != but)),
         tuple(
-            Toleration(
+            PodToleration(
                 each.get("key") or "",
                 each.get("value") or "",
                 each.get("effect") or "",
@@ -77,10 +77,10 @@ def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
     )
 
 
-def to_taints(node_spec: dict[str, Any]) -> tuple[Taint, ...]:
+def to_taints(node_spec: dict[str, Any]) -> tuple[NodeTaint, ...]:
     """The taints of a node specification that keep pods away."""
     return tuple(
-        Taint(each["key"], each.get("value") or "", each["effect"])
+        NodeTaint(each["key"], each.get("value") or "", each["effect"])
         for each in node_spec.get("taints") or ()
         if each["effect"] in _REPELLING
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.simulator.engine.needs import NO_NEEDS, Needs, Pairs, Taint
+from services.simulator.engine.needs import NO_NEEDS, Needs, NodeTaint, Pairs
 
 ANY_GPU_TYPE = ""
 """A deployment with this `gpu_type` is placed on any node."""
@@ -25,7 +25,7 @@ class NodeSpec:
     gpu_type: str
     gpus: int
     labels: Pairs = ()
-    taints: tuple[Taint, ...] = ()
+    taints: tuple[NodeTaint, ...] = ()
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "name", self.name, "a non-empty node name")

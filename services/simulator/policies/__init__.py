@@ -5,14 +5,14 @@ from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.reactive.hpa import Hpa, HpaConfig
 from services.simulator.policies.static_peak import StaticGrid
 from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
-from services.simulator.policies.view import Policy, PolicyView
+from services.simulator.policies.view import Policy, PolicyInput
 
 __all__ = [
     "Hpa",
     "HpaConfig",
     "OracleGrid",
     "Policy",
-    "PolicyView",
+    "PolicyInput",
     "Solo",
     "StaticGrid",
     "TrailingPercentileGrid",

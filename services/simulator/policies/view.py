@@ -23,7 +23,7 @@ StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyView:
+class PolicyInput:
     """One workload at a step boundary.
 
     Attributes:
@@ -89,7 +89,7 @@ class Policy(Protocol[StateT]):
         """Memory before the first decision."""
         ...
 
-    def decide(self, view: PolicyView, state: StateT) -> tuple[int, StateT]:
+    def decide(self, view: PolicyInput, state: StateT) -> tuple[int, StateT]:
         """Replicas wanted from `view.now_s` on, and the memory for the next step."""
         ...
 

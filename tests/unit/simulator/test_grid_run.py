@@ -11,13 +11,13 @@ from hypothesis import given, settings, strategies as st
 from services.simulator import SimulationSetup, simulate
 from services.simulator.engine.engine import ClusterEngine
 from services.simulator.engine.specs import DeploymentSpec, StartupSpec
-from services.simulator.grid_run import Replicas, simulate_grid
+from services.simulator.grid_run import simulate_grid
 from services.simulator.policies.grid import Solo
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.reactive.hpa import HpaGrid
 from services.simulator.policies.reactive.kpa import Kpa
 from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
-from services.simulator.replicas import account
+from services.simulator.replicas import GridReplicas, account
 from tests.unit.simulator.courses import ROOMY, Scripted, Spy, course_of, engine_leads, make_course
 from tests.unit.simulator.fleets import make_fleet
 
@@ -112,7 +112,7 @@ def test_the_replicas_are_the_engine_s_at_any_time(seed, median_s, sigma, at):
     course = make_course(np.ones(30), lead_s=engine_leads(fleet, seed, 200), initial=3)
     # the fleet's restart takes 20 s, the engine's default 10 s: take the fleet's
     engine.update(replace(engine.spec("t/w0"), startup=replace(startup, restart_s=20.0)))
-    ours = Replicas(course, 1)
+    ours = GridReplicas(course, 1)
     for t in range(20):
         now_s = 60.0 * t
         ours.land(now_s)
@@ -124,7 +124,7 @@ def test_the_replicas_are_the_engine_s_at_any_time(seed, median_s, sigma, at):
         engine.scale("t/w0", asked)
         ours.scale(np.array([[asked]]), now_s)
         engine.advance(now_s + at)
-        width_s, serving = ours.pieces(np.array([0]), (now_s, now_s + at))
+        width_s, serving = ours.pieces(np.array([0]), now_s, now_s + at)
         exact = engine.timeline("t/w0", now_s, now_s + at)
         assert (width_s * serving).sum() == pytest.approx(
             sum((i.end_s - i.start_s) * i.ready for i in exact), abs=1e-6
@@ -308,14 +308,13 @@ def test_the_shares_of_a_step_never_round_to_more_than_the_whole():
     course = replace(
         make_course(np.full((40, 2), 1e6)), lead_s=rng.lognormal(np.log(60.0), 0.5, (40, 512))
     )
-    replicas = Replicas(course, 25)
+    replicas = GridReplicas(course, 25)
     largest = 0.0
     for step in range(60):
         now_s = course.start_s + step * course.step_s
         replicas.land(now_s)
         asked = np.minimum(replicas.spec + rng.integers(-1, 4, replicas.spec.shape), 90)
         replicas.scale(np.maximum(asked, 1), now_s)
-        span = (now_s, now_s + course.step_s)
-        found = account(replicas, np.full(40, 1e6), course.capacity, span)
+        found = account(replicas, np.full(40, 1e6), course.capacity, now_s, now_s + course.step_s)
         largest = max(largest, float(found.violation_ratio.max()))
     assert largest == 1.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.simulator import (
-    Ledger,
+    RunLedger,
     SimulationSetup,
     run_rivals,
     score,
@@ -151,7 +151,7 @@ class TestScoreboard:
 
     def test_a_ledger_with_holes_is_refused(self, fleet):
         with pytest.raises(ValueError, match="never recorded"):
-            Ledger(fleet, "x", np.zeros(3)).run()
+            RunLedger(fleet, "x", np.zeros(3)).run()
 
 
 def test_history_is_scaled_by_somebody(fleet):

@@ -84,7 +84,7 @@ def bench_joint(task: BenchTask, options: JointOptions, tell: Tell) -> dict[str,
     train = _thinned(train_origins(task), MAX_FIT_WINDOWS, rng)
     held = _thinned(task.validation_origins(), MAX_FIT_WINDOWS // 4, rng)
     test = _thinned(task.test_origins(), MAX_TEST_WINDOWS, rng)
-    bench = _Bench(task, model, names, options.seed)
+    bench = _JointBench(task, model, names, options.seed)
     parts = bench.scores(train), bench.scores(held)
     found = {}
     for kind in DEPENDENCES:
@@ -156,7 +156,7 @@ def _thinned(origins: Origins, n_most: int, rng: np.random.Generator) -> Origins
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
+class _JointBench:
     """What all dependences share."""
 
     task: BenchTask

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from services.lab.bench.decide.figures import number
-from services.lab.bench.month.source import RIVALS, MonthOptions, PolicyFigures, Source
+from services.lab.bench.month.source import RIVALS, MonthFigures, MonthOptions, MonthSource
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies.rivals import HARMONY
 from services.simulator.scoreboard import mean_known
@@ -25,7 +25,7 @@ PER_GPUS = 1000.0
 Json = dict[str, Any]
 
 
-def to_document(sources: Sequence[Source], options: MonthOptions) -> Json:
+def to_document(sources: Sequence[MonthSource], options: MonthOptions) -> Json:
     """The whole document; the total is over all sources, its rates over all their workloads."""
     return {
         "days": options.days,
@@ -45,7 +45,7 @@ def to_document(sources: Sequence[Source], options: MonthOptions) -> Json:
     }
 
 
-def _source(one: Source, options: MonthOptions) -> Json:
+def _source(one: MonthSource, options: MonthOptions) -> Json:
     return {
         "data": one.data,
         "kind": one.kind,
@@ -77,7 +77,7 @@ class _Scaled:
         return mean_known(self.rates)
 
 
-def _part(sources: Sequence[Source], options: MonthOptions) -> Json:
+def _part(sources: Sequence[MonthSource], options: MonthOptions) -> Json:
     """Figures and savings over some sources together."""
     mean_gpus = sum(one.mean_demand_gpus for one in sources)
     scaled = {name: _scaled(sources, name, options) for name in (HARMONY, *RIVALS)}
@@ -101,7 +101,7 @@ def _part(sources: Sequence[Source], options: MonthOptions) -> Json:
     }
 
 
-def _scaled(sources: Sequence[Source], name: str, options: MonthOptions) -> _Scaled:
+def _scaled(sources: Sequence[MonthSource], name: str, options: MonthOptions) -> _Scaled:
     parts = [(one.policies[name], _scale(one, options)) for one in sources]
     rates = np.concatenate([figures.violation_rate for figures, _ in parts])
     return _Scaled(
@@ -124,7 +124,7 @@ def _policy(one: _Scaled, epsilon: float) -> Json:
     }
 
 
-def _setting(figures: PolicyFigures) -> Json:
+def _setting(figures: MonthFigures) -> Json:
     return {
         "setting": figures.setting,
         "kept_where_chosen": figures.kept_where_chosen,
@@ -158,5 +158,5 @@ def _remarks(own: float, rival: float, epsilon: float) -> list[str]:
     return [name for name, holds in found.items() if holds]
 
 
-def _scale(one: Source, options: MonthOptions) -> float:
+def _scale(one: MonthSource, options: MonthOptions) -> float:
     return options.days / one.days_measured

@@ -39,7 +39,7 @@ class MonthOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PolicyFigures:
+class MonthFigures:
     """One policy over the measured days.
 
     Attributes:
@@ -59,7 +59,7 @@ class PolicyFigures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class MonthSource:
     """One source of demand under every policy.
 
     Attributes:
@@ -79,5 +79,5 @@ class Source:
     step_s: float
     days_measured: float
     mean_demand_gpus: float
-    policies: Mapping[str, PolicyFigures]
+    policies: Mapping[str, MonthFigures]
     assumptions: Mapping[str, Any]

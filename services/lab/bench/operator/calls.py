@@ -43,7 +43,7 @@ class Calls:
         return {f"{verb} {what}": n for (verb, what), n in sorted(self.counts.items())}
 
 
-class Ledger:
+class CallObserver:
     """The cluster's own count of calls, and a watch on the replicas of Deployments.
 
     The watch is opened before counting begins, so that it does not count.

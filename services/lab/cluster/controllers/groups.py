@@ -40,7 +40,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Workload:
+class SimulatedWorkload:
     """A Deployment, StatefulSet or ReplicaSet of its own with its groups, oldest revision first."""
 
     rtype: ResourceType

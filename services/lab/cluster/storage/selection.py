@@ -9,7 +9,7 @@ from typing import Any
 
 from services.lab.cluster.storage.failures import bad_request
 from services.lab.cluster.storage.resources import ResourceType
-from services.lab.cluster.storage.store import Facts
+from services.lab.cluster.storage.store import Selectable
 
 Test = Callable[[dict[str, str]], bool]
 
@@ -27,7 +27,7 @@ class Selector:
     labels: tuple[Test, ...] = ()
     fields: tuple[Test, ...] = field(default=())
 
-    def matches(self, facts: Facts) -> bool:
+    def matches(self, facts: Selectable) -> bool:
         """Whether an object is selected."""
         return (
             (not self.namespace or facts.namespace == self.namespace)

@@ -14,7 +14,7 @@ from services.lab.cluster.admission.access import Question
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.resources import ResourceType
 from services.lab.cluster.storage.selection import Selector
-from services.lab.cluster.storage.store import Change, Store
+from services.lab.cluster.storage.store import ObjectChange, Store
 from services.lab.cluster.wire.faults import Fault
 
 DEFAULT_TIMEOUT_S = 1_800.0
@@ -187,7 +187,7 @@ def _error(message: str) -> bytes:
     return _line("ERROR", orjson.dumps(failures.expired(message).status))
 
 
-def _lines(changes: list[Change], options: WatchOptions) -> Iterator[bytes]:
+def _lines(changes: list[ObjectChange], options: WatchOptions) -> Iterator[bytes]:
     """What a watcher sees of the changes."""
     selector, show = options.selector, options.show
     for change in changes:

@@ -157,7 +157,7 @@ class TestSignals:
 
     def test_ou_noise_keeps_variance_and_correlation_at_any_step(self):
         for step_s in (60.0, 300.0):
-            x = ou_noise(np.random.default_rng(1), (40, 4000), step_s, 3600.0)
+            x = ou_noise(np.random.default_rng(1), 40, 4000, step_s, 3600.0)
             assert 0.85 < x.var() < 1.15
             lag = round(3600 / step_s)
             pairs = np.corrcoef(x[:, :-lag].ravel(), x[:, lag:].ravel())[0, 1]

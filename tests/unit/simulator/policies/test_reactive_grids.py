@@ -19,7 +19,7 @@ from services.simulator.policies.reactive.hpa import HpaConfig, HpaGrid
 from services.simulator.policies.reactive.kpa import Kpa
 from services.simulator.policies.reactive.ray_serve import RayServe
 from services.simulator.policies.reactive.saturation import Saturation
-from services.simulator.policies.view import PolicyView
+from services.simulator.policies.view import PolicyInput
 
 RATIOS = np.array([0.3, 0.6, 0.95])
 PERCENTS = np.array([30, 60, 95])
@@ -126,7 +126,7 @@ def test_runs_as_the_policy_of_one_workload(drive, policy):
     single = next(singles(policy))
     solo, state, replicas = Solo(single), single.initial_state(), 10
     for t, expected in enumerate(drive(single, loads)[:, 0, 0]):
-        view = PolicyView(60.0 * t, 60.0, loads[: t + 1], replicas, 0, 0, replicas, 1.0, 1, 100)
+        view = PolicyInput(60.0 * t, 60.0, loads[: t + 1], replicas, 0, 0, replicas, 1.0, 1, 100)
         replicas, state = solo.decide(view, state)
         assert replicas == expected
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.simulator.policies import PolicyView, Solo
+from services.simulator.policies import PolicyInput, Solo
 from services.simulator.policies.grid import GridView
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.aws_predictive import AwsPredictive
@@ -148,7 +148,7 @@ class TestOracleGrid:
 )
 def test_single_policies_are_grids_of_one(demand, knobs):
     window_s, percentile, margin = knobs
-    view = PolicyView(DAY_S, 60.0, demand, 3, 0, 0, 3, 2.0, 1, 50, future=demand)
+    view = PolicyInput(DAY_S, 60.0, demand, 3, 0, 0, 3, 2.0, 1, 50, future=demand)
     grids = [
         TrailingPercentileGrid(*knobs),
         StaticGrid(percentile, margin),

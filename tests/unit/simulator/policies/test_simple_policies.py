@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from services.simulator.policies import (
     OracleGrid,
-    PolicyView,
+    PolicyInput,
     Solo,
     StaticGrid,
     TrailingPercentileGrid,
@@ -20,7 +20,7 @@ NAN = float("nan")
 
 
 def see(demand, *, future=None, replicas=3, low=1, high=50, step_s=60.0, capacity=2.0):
-    return PolicyView(
+    return PolicyInput(
         now_s=0.0,
         step_s=step_s,
         demand=np.asarray(demand, dtype=float),

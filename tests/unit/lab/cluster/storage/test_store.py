@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from services.lab.cluster.cluster import Cluster, ClusterSettings
+from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
 from services.lab.cluster.storage.objects import Write
 from services.lab.cluster.storage.resources import BUILT_IN, DEPLOYMENTS, PODS, STATEFUL_SETS
 from services.lab.cluster.storage.store import FIRST_VERSION, Store
@@ -75,16 +75,16 @@ def workload(name: str, kind: str = "Deployment", replicas: int = 2, **annotatio
     }
 
 
-def cluster() -> Cluster:
+def cluster() -> SimulatedCluster:
     nodes = [NodeSpec("n0", "H100", 4)]
-    return Cluster(ClusterSettings(nodes, seed=5, start_s=START_S))
+    return SimulatedCluster(ClusterSettings(nodes, seed=5, start_s=START_S))
 
 
-def write(a: Cluster) -> Write:
+def write(a: SimulatedCluster) -> Write:
     return Write("test", a.now())
 
 
-def scale(a: Cluster, rtype: Any, name: str, replicas: int) -> None:
+def scale(a: SimulatedCluster, rtype: Any, name: str, replicas: int) -> None:
     patch = {"spec": {"replicas": replicas}}
     old = a.objects.require(rtype, "default", name)
     a.objects.patch(rtype, old, "application/merge-patch+json", patch, write(a))

@@ -24,14 +24,19 @@ from services.simulator.policies.predictive.phpa import (
     PhpaLinear,
     PhpaRules,
 )
-from services.simulator.policies.reactive.hpa import HpaConfig, HpaGrid, RatePolicy, ScalingRules
+from services.simulator.policies.reactive.hpa import (
+    HpaConfig,
+    HpaGrid,
+    HpaScalingPolicy,
+    HpaScalingRules,
+)
 
 NAN = float("nan")
 # ten replicas of capacity 1 at a target of 100 % and no tolerance: the proposal is the load
 FREE = HpaConfig(
     tolerance=0.0,
-    up=ScalingRules((RatePolicy("Pods", 1000, 15.0),), 0.0),
-    down=ScalingRules((RatePolicy("Pods", 1000, 15.0),), 0.0),
+    up=HpaScalingRules((HpaScalingPolicy("Pods", 1000, 15.0),), 0.0),
+    down=HpaScalingRules((HpaScalingPolicy("Pods", 1000, 15.0),), 0.0),
 )
 RULES = PhpaRules(config=FREE)
 
@@ -283,7 +288,7 @@ class TestPhpaHoltWinters:
 )
 def test_line_agrees_with_numpy(values, gaps, ahead_s):
     times_s = 1.7e9 + 60.0 * np.cumsum(gaps[: len(values)])
-    points = RecentPoints.empty(20, (1, 1))
+    points = RecentPoints.empty(20, 1, 1)
     for at_s, value in zip(times_s, values, strict=True):
         points = points.with_point(float(at_s), np.array([[float(value)]]))
     got = extrapolated(points, np.array([[20.0]]), np.array([[times_s[-1] + ahead_s]]))

@@ -65,7 +65,7 @@ class Replayed:
     peak_gib: float
 
 
-def write_outcome(
+def write_results(
     session: DemoSession, fleet: Fleet, options: DemoOptions, replayed: Replayed, console: Console
 ) -> dict[str, Any]:
     """Print the scoreboard, write the report and the JSON.
