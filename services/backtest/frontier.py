@@ -1,4 +1,4 @@
-"""What each violation rate costs on the replayed trace, and the promise to ask for.
+"""Cost of each violation rate on the replayed trace, for Harmony and its rivals.
 
 Every setting of every policy is run over the same replay with the same start-up luck as the
 comparison as deployed, with enough GPUs for all.

@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What one panel shows.
+    """Curves and marks of one panel.
 
     Attributes:
         title: Above it.

@@ -1,4 +1,4 @@
-"""Which promise to ask for, read off Harmony's frontier on the replay."""
+"""Recommendation of a promise, read off Harmony's frontier on the replay."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ FAIL_PROBABILITY = 0.004
 
 
 class BacktestParams(BaseModel):
-    """What is to be run; the API has checked it when it stored it."""
+    """Parameters of a backtest; the API has checked them when it stored them."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -209,7 +209,7 @@ def _simple(fleet: Fleet, history: HistoryRun) -> Trained:
 
 
 def _model(fleet: Fleet, history: HistoryRun, tell: Tell) -> Trained:
-    """Train on the history; every epoch tells, so that a cancellation is heard."""
+    """Train on the history; every epoch reports, so that a cancellation is noticed."""
 
     def epoch(line: Any) -> bool:
         tell(f"training: {line.stage} {line.epoch}/{line.n_epochs}", 0.1)

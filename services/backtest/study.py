@@ -39,7 +39,7 @@ class PromiseResult:
         return next(s for s in self.scores if s.name == name)
 
     def verdict(self) -> str:
-        """Whether forecasting paid, in a sentence.
+        """Say in a sentence if forecasting paid.
 
         A rival that kept the promise at a lower cost beats Harmony; one that broke it by more
         than Harmony did is no rival at this promise. Where Harmony broke it, a lower cost is no

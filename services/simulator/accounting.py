@@ -18,7 +18,7 @@ from services.simulator.policies.view import RELATIVE_SLACK
 
 @dataclass(frozen=True, slots=True)
 class StepAccount:
-    """What one workload did in one step.
+    """Account of one workload in one step.
 
     Attributes:
         duration_s: Time covered by the intervals.

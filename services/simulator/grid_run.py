@@ -25,7 +25,7 @@ PathsAt = Callable[[int], FloatArray | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridRun:
-    """What G settings did; arrays (G, W, T), zero where the workload does not exist.
+    """Run of G settings; arrays (G, W, T), zero where the workload does not exist.
 
     Attributes:
         name: The policy.

@@ -1,4 +1,4 @@
-"""Collects the steps of a run, whoever drove it, into arrays."""
+"""Collects the steps of a run into arrays."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class GridReplicas:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridAccount:
-    """What one step was like; arrays (G, W).
+    """Account of one step; arrays (G, W).
 
     Attributes:
         violation_ratio: Share of the step out of SLA.

@@ -53,7 +53,7 @@ def oracles(fleet: Fleet) -> list[Solo[None]]:
 
 @dataclass(frozen=True, slots=True)
 class SimulationSetup:
-    """What every policy shares: a fair comparison changes nothing but the policy.
+    """Setup that every policy shares: a fair comparison changes nothing but the policy.
 
     Attributes:
         fleet: Demand and workloads.

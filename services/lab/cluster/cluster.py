@@ -39,7 +39,7 @@ from services.simulator.engine.engine import ClusterEngine, NodeSpec
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """What a cluster is started with.
+    """Settings that a cluster is started with.
 
     Attributes:
         start_s: Engine time at the start, epoch seconds.
@@ -85,7 +85,7 @@ class SimulatedCluster:
 
     @property
     def is_real_time(self) -> bool:
-        """Whether time passes by itself."""
+        """Check whether time passes by itself."""
         return self._settings.real_now_s is not None
 
     def now(self) -> str:

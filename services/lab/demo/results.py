@@ -1,4 +1,4 @@
-"""What the demo leaves: terminal table, HTML report, JSON."""
+"""Results of the demo: terminal table, HTML report, JSON."""
 
 from __future__ import annotations
 

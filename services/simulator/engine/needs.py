@@ -1,4 +1,4 @@
-"""What a pod needs of a node beside GPUs: labels it must have, taints it may have."""
+"""Demands of a pod on a node beyond GPUs: labels it must have, taints it may have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NodeTaint:
 
 @dataclass(frozen=True, slots=True)
 class PodToleration:
-    """What a pod tolerates; empty parts match everything."""
+    """Toleration of a pod; empty parts match everything."""
 
     key: str = ""
     value: str = ""
@@ -33,7 +33,7 @@ class PodToleration:
     is_any_value: bool = False
 
     def covers(self, taint: NodeTaint) -> bool:
-        """Whether the pod may go where the taint is."""
+        """Check whether the pod may go where the taint is."""
         return (
             self.key in ("", taint.key)
             and self.effect in ("", taint.effect)
@@ -43,13 +43,13 @@ class PodToleration:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the pods of one template need."""
+    """Needs of the pods of one template."""
 
     labels: Pairs = ()
     tolerations: tuple[PodToleration, ...] = ()
 
     def is_selected(self, labels: Pairs) -> bool:
-        """Whether a node with these labels is one of those asked for."""
+        """Check whether a node with these labels is one of those asked for."""
         return not self.labels or set(self.labels) <= set(labels)
 
     def repelled_by(self, taints: tuple[NodeTaint, ...]) -> NodeTaint | None:
@@ -61,7 +61,7 @@ NO_NEEDS = Needs()
 
 
 def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
-    """What a pod specification needs; the label `but` is somebody else's to follow."""
+    """Read the needs of a pod specification, all but the label `but`, which the caller reads."""
     selector = pod_spec.get("nodeSelector") or {}
     return Needs(
         tuple(sorted((k, str(v)) for k, v in selector.items() if k != but)),

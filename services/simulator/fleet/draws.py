@@ -29,7 +29,7 @@ NAMES: dict[WorkloadKind, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
-    """What to generate.
+    """Options of a generated fleet.
 
     Attributes:
         seed: Same seed, same bytes.

@@ -26,7 +26,7 @@ MIN_KNOWN_REPLAY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """How to replay a trace.
+    """Options of a replayed trace.
 
     Attributes:
         demand: Demand column; default: the one that the metadata mark.

@@ -1,4 +1,4 @@
-"""Rival scaling policies behind one signature, each written from its description."""
+"""Rivals: rules of other autoscalers behind one signature, each written from its description."""
 
 from services.simulator.policies.grid import Solo
 from services.simulator.policies.oracle import OracleGrid

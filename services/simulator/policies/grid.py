@@ -25,7 +25,7 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridView:
-    """What G settings of a policy see of W workloads.
+    """View of W workloads at a step boundary, for G settings of a policy.
 
     Attributes:
         now_s: Epoch seconds of the boundary.

@@ -1,4 +1,4 @@
-"""Every policy of the comparison as a grid of at most 48 settings around its headroom knob.
+"""The rivals: each other autoscaler's rule as a grid of at most 48 settings of its headroom knob.
 
 All grids are of one size and were laid out once, from very safe to lean, the same for every trace.
 Windows are in steps, because the lead time is.
@@ -147,7 +147,7 @@ def _autopilot_h() -> AutopilotH:
 
 
 def forecast_policies() -> dict[str, GridPolicy[Any]]:
-    """What a forecast is worth to simpler deciders: they read the same paths as Harmony."""
+    """Simpler deciders that read the same paths as Harmony: what a forecast alone is worth."""
     margins = np.concatenate([[-0.1, -0.05], np.linspace(0, 1, 26), np.geomspace(1.1, 9, 20)])
     level, above = _grid(
         (0.5, 0.8, 0.9, 0.95, 0.98, 0.995), (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.4)

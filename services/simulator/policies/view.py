@@ -1,4 +1,4 @@
-"""What a scaling policy sees, and the one signature that every policy has.
+"""Input of a scaling policy, and the one signature that every policy has.
 
 A policy is a pure function with its memory passed in and out. It acts once per step, at the step
 boundary, and knows the demand of completed steps only.

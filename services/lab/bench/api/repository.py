@@ -30,7 +30,7 @@ HORIZON = 12
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """What is written: workloads, and the steps of each until `end_at`."""
+    """Size of the history to store: workloads, and the steps of each until `end_at`."""
 
     n_workloads: int
     n_days: int

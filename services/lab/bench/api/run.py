@@ -34,7 +34,7 @@ _N_ALONE = 50
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """What is measured."""
+    """Options of the measurement."""
 
     n_workloads: int = 1000
     n_days: int = 7
@@ -152,7 +152,7 @@ def make_endpoints(url: str, key: str, history: StoredHistory) -> list[Endpoint]
 
 
 def cost(platform: Platform, key: str, endpoint: Endpoint) -> dict[str, float]:
-    """What one request costs while no other is served.
+    """Cost of one request while no other is served.
 
     The shortest of some is what the code and the data take; processor time of the API's process
     says how many a second of a core can serve. Neither depends on what else the machine does.

@@ -26,7 +26,7 @@ _N_OF_EACH = 20
 
 @dataclass(frozen=True, slots=True)
 class ConsoleOptions:
-    """What is measured."""
+    """Options of the measurement."""
 
     n_workloads: int = 1000
     n_days: int = 1

@@ -1,4 +1,4 @@
-"""What one flow over several indicators and all steps ahead is worth, on the test part of a trace.
+"""Worth of one flow over several indicators and all steps ahead, on the test part of a trace.
 
 The same marginals under four dependences: none; a Gaussian copula of each indicator's steps alone;
 one Gaussian copula of everything; the conditional flow. Only the dependence differs, so differences
@@ -43,7 +43,7 @@ DEPENDENCES = ("independent", "Gaussian, own steps", "Gaussian", "flow")
 
 @dataclass(frozen=True, slots=True)
 class JointOptions:
-    """What to measure.
+    """Options of the measurement.
 
     Attributes:
         indicators: G names that are forecast together; none: all that move in every workload.
@@ -138,7 +138,7 @@ def _indicators(task: BenchTask, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def _moves(task: BenchTask, name: str) -> bool:
-    """Whether every workload has an indicator and it changes in the training part."""
+    """Check whether every workload has an indicator and it changes in the training part."""
     for series, end in zip(task.series, task.train_ends, strict=True):
         if name not in series.indicators:
             return False
@@ -157,7 +157,7 @@ def _thinned(origins: Origins, n_most: int, rng: np.random.Generator) -> Origins
 
 @dataclass(frozen=True, slots=True)
 class _JointBench:
-    """What all dependences share."""
+    """Inputs that all dependences share."""
 
     task: BenchTask
     model: TrainedModel

@@ -1,4 +1,4 @@
-"""What `harmony bench month --json` writes: scaled figures, savings, and where the promise broke.
+"""Document of `harmony bench month --json`: scaled figures, savings, and where the promise broke.
 
 A figure that does not exist is null. A saving always carries the remarks that say what it rests on:
 GPUs saved by breaking the promise, or by serving worse than the rival, are no saving.
@@ -133,7 +133,7 @@ def _setting(figures: MonthFigures) -> Json:
 
 
 def _saving(own: _Scaled, rival: _Scaled, mean_gpus: float, epsilon: float) -> Json:
-    """What Harmony saved against a rival; negative where it cost more."""
+    """Savings of Harmony against a rival; negative where it cost more."""
     hours, usd = rival.gpu_hours - own.gpu_hours, rival.cost_usd - own.cost_usd
     per = PER_GPUS / mean_gpus if mean_gpus > 0 else float("nan")
     return {
@@ -147,7 +147,7 @@ def _saving(own: _Scaled, rival: _Scaled, mean_gpus: float, epsilon: float) -> J
 
 
 def _remarks(own: float, rival: float, epsilon: float) -> list[str]:
-    """What a reader must know of a saving before believing it."""
+    """Remarks that a reader must know of a saving before believing it."""
     if not np.isfinite(own + rival):
         return [UNKNOWN]
     found = {

@@ -1,4 +1,4 @@
-"""What a month cost under each policy, beside the share of time out of SLA that it bought."""
+"""Plot of a month's cost under each policy, next to the share of time out of SLA."""
 
 from __future__ import annotations
 

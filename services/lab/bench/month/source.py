@@ -1,4 +1,4 @@
-"""What one source of demand showed: the policies' figures as measured, before any scaling."""
+"""Figures of the policies on one source of demand, as measured, before any scaling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HISTORY_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class MonthOptions:
-    """What is replayed.
+    """Options of the replay.
 
     Attributes:
         n_workloads: Workloads of the generated fleet; 0: none is replayed.

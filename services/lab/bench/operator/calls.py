@@ -1,4 +1,4 @@
-"""What the operator asked of the cluster, as the cluster counted it; and when scales moved."""
+"""Calls of the operator as the cluster counted them, and the times when replicas changed."""
 
 from __future__ import annotations
 

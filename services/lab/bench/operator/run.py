@@ -28,7 +28,7 @@ _LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class OperatorOptions:
-    """What is measured.
+    """Options of the measurement.
 
     Attributes:
         idle_s: How long the idle fleet is watched.

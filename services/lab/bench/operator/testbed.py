@@ -1,4 +1,4 @@
-"""What a measurement stands on: Postgres, the simulated cluster and the operator, as processes."""
+"""Testbed of a measurement: Postgres, the simulated cluster and the operator, as processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMESPACE = "default"
 
 @dataclass(frozen=True, slots=True)
 class Testbed:
-    """Where everything is."""
+    """Addresses and processes of a running testbed."""
 
     url: str
     database_url: str
@@ -109,7 +109,7 @@ class OperatorProcess:
         self._http.close()
 
     def is_ready(self) -> bool:
-        """Whether it leads and its first pass is complete.
+        """Check whether it leads and its first pass is complete.
 
         Raises:
             Unavailable: It has ended.

@@ -174,7 +174,7 @@ class Publisher:
             group.ordinals.pop(life.name, None)
 
     def _why_pending(self, group: Group) -> str:
-        """What the scheduler says of a pod that waits, node by node."""
+        """Message of the scheduler about a pod that waits, node by node."""
         spec, nodes = self.engine.spec(group.engine_key), self.engine.nodes.all()
         reasons = Counter(_why_not(spec.gpu_type, spec.needs, node) for node in nodes)
         parts = [f"{n} {reason}" for reason, n in sorted(reasons.items())]

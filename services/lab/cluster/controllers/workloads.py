@@ -346,6 +346,6 @@ class Workloads:
 
 
 def _is_own_set(rtype: ResourceType, obj: Obj | None) -> bool:
-    """Whether an object is a ReplicaSet that no Deployment made."""
+    """Check whether an object is a ReplicaSet that no Deployment made."""
     references = (obj or {}).get("metadata", {}).get("ownerReferences") or ()
     return rtype is REPLICA_SETS and not any(o["kind"] == "Deployment" for o in references)

@@ -1,4 +1,4 @@
-"""What a Kubernetes API server answers when it refuses: `Status` objects as exceptions."""
+"""Refusals of a Kubernetes API server: `Status` objects as exceptions."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ def invalid(rtype: ResourceType, name: str, causes: Sequence[Cause]) -> ApiFailu
     """422: the object breaks its schema or a rule."""
     kind = f"{rtype.kind}.{rtype.group}" if rtype.group else rtype.kind
     texts = [cause.text for cause in causes]
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    reasons = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     details = _details(rtype, name, kind=rtype.kind) | {
         "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
     }
-    return ApiFailure(422, "Invalid", f'{kind} "{name}" is invalid: {said}', details)
+    return ApiFailure(422, "Invalid", f'{kind} "{name}" is invalid: {reasons}', details)
 
 
 def unprocessable(message: str) -> ApiFailure:

@@ -1,4 +1,4 @@
-"""Which manager owns which field: `metadata.managedFields` and server-side apply.
+"""Ownership of fields by managers: `metadata.managedFields` and server-side apply.
 
 A field is a path of elements in the `FieldsV1` notation: `f:name` for a field, `k:{...}` for the
 entry of a keyed list.
@@ -41,7 +41,7 @@ _UNTRACKED = {("f:apiVersion",), ("f:kind",)} | {
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Who writes, and how."""
+    """Manager that writes, and its way of writing."""
 
     manager: str
     api_version: str

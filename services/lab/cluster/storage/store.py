@@ -12,7 +12,7 @@ import orjson
 from services.lab.cluster.storage.resources import Obj, ResourceType, dig
 
 FIRST_VERSION = 1_000
-"""Versions below this one are older than the server: a watch from them is told 410."""
+"""Versions below this one are older than the server: a watch from them is answered 410."""
 
 Name = tuple[str, str]
 """(namespace, name); the namespace is empty for cluster-scoped objects."""
@@ -20,7 +20,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Selectable:
-    """What selectors look at."""
+    """Part of an object that selectors look at."""
 
     namespace: str
     labels: dict[str, str]
@@ -77,7 +77,7 @@ class Store:
     """The state of the API server.
 
     Args:
-        log_limit: Changes kept for each resource; a watch from an older version is told 410.
+        log_limit: Changes kept for each resource; a watch from an older version is answered 410.
     """
 
     def __init__(self, log_limit: int = 4_000) -> None:

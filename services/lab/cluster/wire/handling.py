@@ -65,7 +65,7 @@ class Body:
 
 
 def selector_of(call: Call) -> Selector:
-    """Which objects a LIST, WATCH or collection DELETE means."""
+    """Selection of a LIST, WATCH or collection DELETE."""
     query = call.query
     return make_selector(
         call.rtype,
@@ -88,7 +88,7 @@ class Handling:
         """Do what a call asks; WATCH is not for here.
 
         Raises:
-            ApiFailure: What the client is told when it cannot be done.
+            ApiFailure: The answer when it cannot be done.
         """
         if call.subresource == "token":
             return self._issue_token(call)

@@ -14,7 +14,7 @@ from services.lab.cluster.wire.watching import Watches
 
 
 class Laboratory:
-    """What a laboratory may do with a cluster beside the Kubernetes API."""
+    """Routes of the laboratory, next to the Kubernetes API."""
 
     def __init__(self, cluster: SimulatedCluster, faults: Faults, watches: Watches) -> None:
         self._cluster = cluster

@@ -23,7 +23,7 @@ LAST_BOOKMARK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What a client asks of a watch.
+    """Options of a watch.
 
     Attributes:
         show: Turns an object into what the client wants to see of it; None: the object.
@@ -188,7 +188,7 @@ def _error(message: str) -> bytes:
 
 
 def _lines(changes: list[ObjectChange], options: WatchOptions) -> Iterator[bytes]:
-    """What a watcher sees of the changes."""
+    """Lines that a watcher reads of the changes."""
     selector, show = options.selector, options.show
     for change in changes:
         was = change.old_facts is not None and selector.matches(change.old_facts)

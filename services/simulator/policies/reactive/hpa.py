@@ -84,7 +84,7 @@ class HpaConfig:
 
 @dataclass(frozen=True, slots=True)
 class HpaObservation:
-    """What the controller reads at one sync; arrays of one broadcastable shape.
+    """Readings of the controller at one sync; arrays of one broadcastable shape.
 
     Attributes:
         now_s: Time of the sync.
@@ -284,7 +284,7 @@ def hpa_step(
 
 
 def observed(view: GridView, target_percent: Knob) -> HpaObservation:
-    """What the controller reads of a grid, each part broadcastable to (G, W)."""
+    """Read a grid as the controller does, each part broadcastable to (G, W)."""
     return HpaObservation(
         now_s=view.now_s,
         load=view.last_demand(),
