@@ -19,7 +19,7 @@ class Course:
         demand: (W, T) demand; NaN where unknown.
         is_live: (W, T) whether the workload exists in the step; others cost and count nothing.
         capacity: (W,) load of one replica as policies know it.
-        capacity_factor: (W, T) true capacity over the one that policies know; all ones: policies know it.
+        capacity_factor: (W, T) true capacity over the one that policies know.
         min_replicas: (W,) lower bounds.
         max_replicas: (W,) upper bounds.
         initial: (W,) replicas before the first step, all ready.
