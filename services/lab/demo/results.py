@@ -1,4 +1,4 @@
-"""What the demo leaves: terminal table, HTML report, JSON."""
+"""Results of the demo: terminal table, HTML report, JSON."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Replayed:
     peak_gib: float
 
 
-def write_outcome(
+def write_results(
     session: DemoSession, fleet: Fleet, options: DemoOptions, replayed: Replayed, console: Console
 ) -> dict[str, Any]:
     """Print the scoreboard, write the report and the JSON.

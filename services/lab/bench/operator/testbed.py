@@ -1,4 +1,4 @@
-"""What a measurement stands on: Postgres, the simulated cluster and the operator, as processes."""
+"""Testbed of a measurement: Postgres, the simulated cluster and the operator, as processes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where everything is."""
+class Testbed:
+    """Addresses and processes of a running testbed."""
 
     url: str
     database_url: str
@@ -41,7 +41,9 @@ class Stage:
 
 
 @contextmanager
-def staged(settings: Settings, nodes: str, folder: Path | None = None) -> Iterator[Stage]:
+def running_testbed(
+    settings: Settings, nodes: str, folder: Path | None = None
+) -> Iterator[Testbed]:
     """A migrated, empty database and a cluster with `nodes`; both are gone afterwards.
 
     Raises:
@@ -59,7 +61,7 @@ def staged(settings: Settings, nodes: str, folder: Path | None = None) -> Iterat
                 options = ["--clock", "real", "--nodes", nodes, "--seed", str(settings.seed)]
                 url = start_cluster(supervisor, *options, "--watch-log", "50000")
                 try:
-                    yield Stage(url, database_url, engine, supervisor)
+                    yield Testbed(url, database_url, engine, supervisor)
                 finally:
                     engine.dispose()
 
@@ -76,36 +78,38 @@ def _server(settings: Settings, place: Path) -> Iterator[str]:
 class OperatorProcess:
     """The operator under measurement, seen through its probes, metrics and the kernel."""
 
-    def __init__(self, stage: Stage, interval_s: float) -> None:
+    def __init__(self, testbed: Testbed, interval_s: float) -> None:
         """Start it and wait for its probes; `interval_s` is the time between passes."""
         env = {
-            "HARMONY_DATABASE_URL": stage.database_url,
-            "HARMONY_KUBE_URL": stage.url,
+            "HARMONY_DATABASE_URL": testbed.database_url,
+            "HARMONY_KUBE_URL": testbed.url,
             "HARMONY_OPERATOR_METRICS_PORT": "0",
             "HARMONY_RECONCILE_INTERVAL_S": str(interval_s),
             "HARMONY_LEADER_ELECTION": "on",
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
             "PYTHONUNBUFFERED": "1",
         }
-        before = set(stage.supervisor.pids())
+        before = set(testbed.supervisor.pids())
         argv = [sys.executable, "-m", "services.operator.main"]
-        stage.supervisor.start_all([ProcessSpec("operator", argv, env, server="operator metrics")])
-        (pid,) = set(stage.supervisor.pids()) - before
+        testbed.supervisor.start_all(
+            [ProcessSpec("operator", argv, env, server="operator metrics")]
+        )
+        (pid,) = set(testbed.supervisor.pids()) - before
         self._process = psutil.Process(pid)
-        self._http = httpx.Client(base_url=stage.supervisor.address("operator"), timeout=30)
-        self._stage = stage
+        self._http = httpx.Client(base_url=testbed.supervisor.address("operator"), timeout=30)
+        self._testbed = testbed
 
     def close(self) -> None:
         """Close the connection; the supervisor ends the process."""
         self._http.close()
 
     def is_ready(self) -> bool:
-        """Whether it leads and its first pass is complete.
+        """Check whether it leads and its first pass is complete.
 
         Raises:
             Unavailable: It has ended.
         """
-        self._stage.supervisor.check()
+        self._testbed.supervisor.check()
         try:
             return self._http.get("/readyz").status_code == 200 and self.n_passes() > 0
         except httpx.TransportError:
