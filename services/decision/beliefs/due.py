@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.decision.beliefs import repository as repository_fit
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.telemetry import get_logger
 
 
@@ -26,7 +26,7 @@ class DueFits:
     fresh_types: frozenset[str] = frozenset()
 
 
-def due_fits(deps: Deps) -> DueFits:
+def due_fits(deps: DecisionDeps) -> DueFits:
     """What has not been fitted for the interval.
 
     Lead times are stored in one transaction, capacities in one for each GPU type: a fit that was
@@ -41,7 +41,7 @@ def due_fits(deps: Deps) -> DueFits:
         )
 
 
-def fit_posteriors(deps: Deps, is_scheduled: bool) -> None:
+def fit_posteriors(deps: DecisionDeps, is_scheduled: bool) -> None:
     """Fit lead times and capacities, unless another process is at it.
 
     Args:
@@ -66,7 +66,7 @@ def fit_posteriors(deps: Deps, is_scheduled: bool) -> None:
             log.info("capacities_fitted", scopes=found.promoted, refused=dict(found.refused))
 
 
-def due_types(deps: Deps, due: DueFits) -> set[str]:
+def due_types(deps: DecisionDeps, due: DueFits) -> set[str]:
     """GPU types of the workloads that learn a capacity, without the fresh ones."""
     with deps.engine.connect() as connection:
         rows = repository_fit.load_learning_types(connection)

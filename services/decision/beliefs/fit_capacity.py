@@ -27,9 +27,9 @@ from services.decision.beliefs.capacity_data import (
     spread_flaw,
 )
 from services.decision.beliefs.fit_lead_time import N_STORED, Stamp, quantiles_of
-from services.decision.decide.service import Deps
 from services.decision.rows import repository
 from services.decision.rows.inputs import Member
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 from services.kernel.domain import WorkloadSpec
@@ -70,7 +70,7 @@ class _Learned:
 
 
 def fit_capacities(
-    deps: Deps, sampler: SamplerConfig = RESPONSE_SAMPLER, but_types: Collection[str] = ()
+    deps: DecisionDeps, sampler: SamplerConfig = RESPONSE_SAMPLER, but_types: Collection[str] = ()
 ) -> CapacityFitReport:
     """Refit the capacity of every workload that states a latency objective.
 
@@ -118,7 +118,7 @@ def _load(
 
 
 def _fit_type(
-    deps: Deps,
+    deps: DecisionDeps,
     gpu_type: str,
     members: Sequence[Member],
     given: tuple[Mapping[int, LatencySteps], SamplerConfig, datetime],

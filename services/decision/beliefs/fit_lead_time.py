@@ -16,10 +16,10 @@ from sqlalchemy import RowMapping
 from decider.belief.model import StartData
 from decider.belief.posterior import Diagnostics, SamplerConfig, fit_lead_time
 from decider.types import FloatArray
-from services.decision.decide.service import Deps
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import group_rows
 from services.decision.rows.lead_times import durations_of, own_scope, type_scope
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 
@@ -91,7 +91,7 @@ def _owners_of(workload_id: int, starts: Sequence[RowMapping]) -> dict[str, tupl
     }
 
 
-def fit_lead_times(deps: Deps, sampler: SamplerConfig | None = None) -> FitReport:
+def fit_lead_times(deps: DecisionDeps, sampler: SamplerConfig | None = None) -> FitReport:
     """Refit the lead time. A posterior that has not mixed is stored, never promoted."""
     now = deps.clock.now()
     with deps.engine.connect() as connection:

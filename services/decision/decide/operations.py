@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.decision.decide.service import Deps, replay
+from services.decision.decide.service import replay
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.db.operations import Claimed
 from services.kernel.operation import Tell, resend_lost, run_operation
@@ -12,7 +13,7 @@ from services.kernel.operation import Tell, resend_lost, run_operation
 _WALL = SystemClock()
 
 
-def replay_as_asked(deps: Deps, operation_id: int, wall: Clock = _WALL) -> None:
+def replay_as_asked(deps: DecisionDeps, operation_id: int, wall: Clock = _WALL) -> None:
     """Make a decision again from its stored inputs and store what came of it."""
 
     def work(claimed: Claimed, tell: Tell) -> dict[str, Any]:
@@ -28,6 +29,6 @@ def replay_as_asked(deps: Deps, operation_id: int, wall: Clock = _WALL) -> None:
     run_operation(deps.engine, wall, operation_id, work)
 
 
-def sweep(deps: Deps, wall: Clock = _WALL) -> int:
+def sweep(deps: DecisionDeps, wall: Clock = _WALL) -> int:
     """Send every operation again whose job was lost or whose worker died; how many."""
     return resend_lost(deps.engine, wall, deps.sender)

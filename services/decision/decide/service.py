@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, RowMapping
 
 import decider
-from decider import DecideConfig, Decision, RiskState
+from decider import Decision, RiskState
 from decider.explain import to_dict
 from decider.replay import decision_bytes, replay as replay_inputs
 from services.decision.beliefs.capacity import believed_capacity
@@ -44,26 +44,14 @@ from services.decision.rows.inputs import (
 from services.decision.rows.record import Stamp, decision_row
 from services.decision.rows.translate import TrustInForce
 from services.decision.trust import repository as repository_trust
+from services.decision.wiring import DecisionDeps
 from services.kernel import tracing
-from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.errors import Conflict, NotFound
-from services.kernel.jobs import DECIDE_SHARD, JobSender, shard_job
-from services.kernel.settings import Settings
+from services.kernel.jobs import DECIDE_SHARD, shard_job
 
 HISTORY = timedelta(hours=1)
 """How far back scalings and recommendations matter (HPA's longest windows)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deps:
-    """What the use cases need."""
-
-    engine: Engine
-    clock: Clock
-    settings: Settings
-    config: DecideConfig = field(default_factory=DecideConfig)
-    sender: JobSender | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +62,7 @@ class ShardReport:
     n_outcomes: int
 
 
-def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
+def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardReport:
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
     Harmless when run twice: what is decided stays decided.
@@ -106,7 +94,7 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
 
 def _load_rows(
     connection: Connection,
-    deps: Deps,
+    deps: DecisionDeps,
     members: Mapping[int, Member],
     times: tuple[datetime, datetime],
 ) -> ShardRows:
@@ -138,7 +126,9 @@ def _load_rows(
     )
 
 
-def _trust(connection: Connection, deps: Deps, ids: Sequence[int]) -> dict[int, TrustInForce]:
+def _trust(
+    connection: Connection, deps: DecisionDeps, ids: Sequence[int]
+) -> dict[int, TrustInForce]:
     """Verdicts in force; none where the gate is off."""
     if deps.settings.trust_interval_s <= 0:
         return {}
@@ -153,7 +143,7 @@ def _draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str
 
 def _settle(
     connection: Connection,
-    deps: Deps,
+    deps: DecisionDeps,
     members: Mapping[int, Member],
     rows: ShardRows,
     times: tuple[datetime, datetime],
@@ -190,7 +180,7 @@ def _remember(
 
 def _decide(
     work: UnitOfWork,
-    deps: Deps,
+    deps: DecisionDeps,
     members: Mapping[int, Member],
     forecasts: Sequence[RowMapping],
     given: tuple[ShardRows, datetime],
@@ -231,7 +221,7 @@ def _decide(
     return decided, names, ledger
 
 
-def sweep(deps: Deps) -> int:
+def sweep(deps: DecisionDeps) -> int:
     """Send the decision job again for every shard and origin with an undecided forecast."""
     with unit_of_work(deps.engine, deps.sender) as work:
         newest = repository.load_newest_origin(work.connection)
@@ -246,7 +236,7 @@ def sweep(deps: Deps) -> int:
     return len(orphans)
 
 
-def explain(deps: Deps, decision_id: int) -> dict[str, Any]:
+def explain(deps: DecisionDeps, decision_id: int) -> dict[str, Any]:
     """A decision's stored explanation, with its keys.
 
     Raises:
@@ -284,7 +274,7 @@ class ReplayReport:
     record: dict[str, object]
 
 
-def replay(deps: Deps, decision_id: int) -> ReplayReport:
+def replay(deps: DecisionDeps, decision_id: int) -> ReplayReport:
     """Make a stored decision again and compare the bytes.
 
     Raises:

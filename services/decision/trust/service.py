@@ -16,7 +16,6 @@ from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_mode
 from decider.trust.score import TrustCase
 from decider.types import FloatArray
 from services.decision.beliefs.capacity import believed_capacity
-from services.decision.decide.service import Deps
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
     Member,
@@ -28,6 +27,7 @@ from services.decision.rows.inputs import (
     to_member,
 )
 from services.decision.trust import repository as repository_trust
+from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.jobs import DECIDE_TRUST, Job
 from services.kernel.telemetry import get_logger
@@ -64,7 +64,7 @@ class _Past:
     states: Mapping[int, TrustState] = field(default_factory=dict)
 
 
-def send_due(deps: Deps, is_scheduled: bool) -> list[int]:
+def send_due(deps: DecisionDeps, is_scheduled: bool) -> list[int]:
     """Send a look for every shard that has a workload whose last one is old enough.
 
     Args:
@@ -82,7 +82,7 @@ def send_due(deps: Deps, is_scheduled: bool) -> list[int]:
 
 
 def judge_shard(
-    deps: Deps, shard: int, is_scheduled: bool, config: TrustConfig | None = None
+    deps: DecisionDeps, shard: int, is_scheduled: bool, config: TrustConfig | None = None
 ) -> TrustReport:
     """Look at the models of a shard's workloads and store the verdicts.
 
@@ -123,7 +123,7 @@ def judge_shard(
 
 
 def _judge(
-    deps: Deps, members: Mapping[int, Member], past: _Past, config: TrustConfig
+    deps: DecisionDeps, members: Mapping[int, Member], past: _Past, config: TrustConfig
 ) -> dict[int, TrustVerdict]:
     """Verdicts of the workloads with a finished step."""
     rules = trailing_grid(deps.settings.context_steps)
@@ -138,7 +138,7 @@ def _judge(
 
 def _load_past(
     work: UnitOfWork,
-    deps: Deps,
+    deps: DecisionDeps,
     members: Mapping[int, Member],
     verdicts: Mapping[int, RowMapping],
     now: datetime,

@@ -15,8 +15,8 @@ from decider.belief.response_model import CurveDraws
 from decider.replay import from_bytes
 from decider.types import FloatArray
 from services.decision.decide import service
-from services.decision.decide.service import Deps
 from services.decision.rows import translate
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
@@ -112,7 +112,7 @@ def posteriors(engine: Engine, **where: str) -> list[Any]:
     return [row for row in rows if all(row[k] == v for k, v in where.items())]
 
 
-def used_capacity(deps: Deps, workload: int) -> tuple[FloatArray, int]:
+def used_capacity(deps: DecisionDeps, workload: int) -> tuple[FloatArray, int]:
     """(P,) capacity draws that the workload's decision stored, and the decision's id."""
     with deps.engine.connect() as connection:
         row = connection.execute(
@@ -146,7 +146,7 @@ def store(engine: Engine, workload: int, kappa: FloatArray, **summary: Any) -> N
 
 
 @pytest.mark.slow
-def test_capacities_are_learned_gated_and_used(deps: Deps) -> None:
+def test_capacities_are_learned_gated_and_used(deps: DecisionDeps) -> None:
     from services.decision.beliefs.fit_capacity import fit_capacities
 
     rng = np.random.default_rng(0)
@@ -192,7 +192,9 @@ def test_capacities_are_learned_gated_and_used(deps: Deps) -> None:
 
 
 @pytest.mark.slow
-def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(deps: Deps) -> None:
+def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(
+    deps: DecisionDeps,
+) -> None:
     from decider.belief.posterior import SamplerConfig
     from services.decision.beliefs.fit_capacity import fit_capacities
 
@@ -216,7 +218,7 @@ def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(deps
     assert used.min() > true_curve(10.9).capacity(SLO_MS)[0]
 
 
-def test_what_lacks_is_told_and_nothing_is_stored(deps: Deps) -> None:
+def test_what_lacks_is_told_and_nothing_is_stored(deps: DecisionDeps) -> None:
     from services.decision.beliefs.fit_capacity import fit_capacities
 
     flat, low, moving = (add_workload(deps.engine, name) for name in ("flat", "low", "moving"))
@@ -235,7 +237,7 @@ def test_what_lacks_is_told_and_nothing_is_stored(deps: Deps) -> None:
     assert posteriors(deps.engine) == []
 
 
-def test_steps_after_the_fit_move_the_draws_and_replay_keeps_its_bytes(deps: Deps) -> None:
+def test_steps_after_the_fit_move_the_draws_and_replay_keeps_its_bytes(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w")
     store(deps.engine, workload, np.linspace(9.5, 11.5, 256))
     add_steps(deps.engine, workload, 10.0, np.random.default_rng(2).uniform(5.0, 8.0, 20))
@@ -254,7 +256,7 @@ def test_steps_after_the_fit_move_the_draws_and_replay_keeps_its_bytes(deps: Dep
     assert service.replay(deps, decision).is_identical
 
 
-def test_a_fit_that_steps_contradict_is_kept_and_asks_for_a_refit(deps: Deps) -> None:
+def test_a_fit_that_steps_contradict_is_kept_and_asks_for_a_refit(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w")
     store(deps.engine, workload, np.linspace(14.0, 15.0, 256))
     add_steps(deps.engine, workload, 9.0, np.random.default_rng(3).uniform(5.0, 8.5, 60))
@@ -272,7 +274,7 @@ def test_a_fit_that_steps_contradict_is_kept_and_asks_for_a_refit(deps: Deps) ->
 
 
 @pytest.mark.parametrize("changed", [{"per_replica": 12.0}, {"slo_latency_ms": 300.0}])
-def test_a_fit_for_another_spec_is_not_used(deps: Deps, changed: dict[str, float]) -> None:
+def test_a_fit_for_another_spec_is_not_used(deps: DecisionDeps, changed: dict[str, float]) -> None:
     workload = add_workload(deps.engine, "w", **changed)
     store(deps.engine, workload, np.linspace(20.0, 21.0, 64))
     add_forecast(deps.engine, workload, 1)
@@ -281,7 +283,7 @@ def test_a_fit_for_another_spec_is_not_used(deps: Deps, changed: dict[str, float
     np.testing.assert_array_equal(used, np.full(used.size, changed.get("per_replica", STATED)))
 
 
-def test_a_finished_step_is_scored_by_the_capacity_that_decides(deps: Deps) -> None:
+def test_a_finished_step_is_scored_by_the_capacity_that_decides(deps: DecisionDeps) -> None:
     """10 replicas of the stated 10 would hold a demand of 90; of the learned they do not."""
     workload = add_workload(deps.engine, "w")
     store(deps.engine, workload, np.full(256, 9.0))

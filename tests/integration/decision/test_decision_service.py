@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel import telemetry
 from services.kernel.db import schema
 from services.kernel.errors import Conflict, NotFound
@@ -30,7 +30,7 @@ from tests.integration.decision.stored_rows import (
 pytestmark = pytest.mark.integration
 
 
-def test_a_forecast_becomes_one_decision_with_its_reason(deps: Deps) -> None:
+def test_a_forecast_becomes_one_decision_with_its_reason(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine)
 
     report = service.decide_shard(deps, 0, ORIGIN)
@@ -49,7 +49,7 @@ def test_a_forecast_becomes_one_decision_with_its_reason(deps: Deps) -> None:
     assert row["explanation"]["forecast"]["model_version"] == "best-simple"
 
 
-def test_a_second_run_changes_nothing(deps: Deps) -> None:
+def test_a_second_run_changes_nothing(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     before = decisions(deps.engine)
@@ -60,7 +60,7 @@ def test_a_second_run_changes_nothing(deps: Deps) -> None:
     assert decisions(deps.engine) == before
 
 
-def test_how_fresh_decisions_are_is_measured_once_for_each(deps: Deps) -> None:
+def test_how_fresh_decisions_are_is_measured_once_for_each(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     name = "harmony_decision_freshness_seconds"
 
@@ -76,7 +76,7 @@ def test_how_fresh_decisions_are_is_measured_once_for_each(deps: Deps) -> None:
     assert (count - before[0], total - before[1]) == (1, pytest.approx(late_s))
 
 
-def test_the_operator_is_told_in_the_same_transaction(deps: Deps) -> None:
+def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     with deps.engine.connect() as listener:
         driver: Any = listener.connection.driver_connection
@@ -87,7 +87,7 @@ def test_the_operator_is_told_in_the_same_transaction(deps: Deps) -> None:
     assert note.payload == "0"
 
 
-def test_a_stored_decision_replays_to_the_same_bytes(deps: Deps) -> None:
+def test_a_stored_decision_replays_to_the_same_bytes(deps: DecisionDeps) -> None:
     one_workload(deps.engine, ready=9)
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(deps.engine)
@@ -99,7 +99,7 @@ def test_a_stored_decision_replays_to_the_same_bytes(deps: Deps) -> None:
     assert len(row["inputs"]) < 8000
 
 
-def test_a_tampered_decision_does_not_replay(deps: Deps) -> None:
+def test_a_tampered_decision_does_not_replay(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     with deps.engine.begin() as connection:
@@ -109,7 +109,7 @@ def test_a_tampered_decision_does_not_replay(deps: Deps) -> None:
     assert not service.replay(deps, decisions(deps.engine)[0]["id"]).is_identical
 
 
-def test_unknown_and_emptied_decisions_are_named_errors(deps: Deps) -> None:
+def test_unknown_and_emptied_decisions_are_named_errors(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     with deps.engine.begin() as connection:
@@ -120,7 +120,7 @@ def test_unknown_and_emptied_decisions_are_named_errors(deps: Deps) -> None:
         service.replay(deps, decisions(deps.engine)[0]["id"])
 
 
-def test_explain_gives_guards_quantiles_and_counterfactuals(deps: Deps) -> None:
+def test_explain_gives_guards_quantiles_and_counterfactuals(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     record = service.explain(deps, decisions(deps.engine)[0]["id"])
@@ -132,7 +132,7 @@ def test_explain_gives_guards_quantiles_and_counterfactuals(deps: Deps) -> None:
     assert json.dumps(record)
 
 
-def test_a_row_without_a_forecast_falls_to_the_ladder(deps: Deps) -> None:
+def test_a_row_without_a_forecast_falls_to_the_ladder(deps: DecisionDeps) -> None:
     one_workload(deps.engine, level=None, ready=4)
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(deps.engine)
@@ -141,7 +141,7 @@ def test_a_row_without_a_forecast_falls_to_the_ladder(deps: Deps) -> None:
     assert row["risk_estimated"] is None
 
 
-def test_without_demand_or_forecast_the_count_is_held(deps: Deps) -> None:
+def test_without_demand_or_forecast_the_count_is_held(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w")
     add_state(deps.engine, workload, 7)
     add_forecast(deps.engine, workload, None)
@@ -150,7 +150,7 @@ def test_without_demand_or_forecast_the_count_is_held(deps: Deps) -> None:
     assert (row["desired_replicas"], row["reason"]) == (7, "hold_stale_forecast")
 
 
-def test_without_a_replica_state_nothing_is_changed(deps: Deps) -> None:
+def test_without_a_replica_state_nothing_is_changed(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w", min_replicas=3)
     add_demand(deps.engine, workload, [95.0] * 30)
     add_forecast(deps.engine, workload, 100.0)
@@ -159,7 +159,7 @@ def test_without_a_replica_state_nothing_is_changed(deps: Deps) -> None:
     assert (row["desired_replicas"], row["reason"]) == (3, "hold_unknown_replicas")
 
 
-def test_a_shadow_models_forecast_is_never_decided_on(deps: Deps) -> None:
+def test_a_shadow_models_forecast_is_never_decided_on(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine)
     with deps.engine.begin() as connection:
         connection.execute(
@@ -172,7 +172,7 @@ def test_a_shadow_models_forecast_is_never_decided_on(deps: Deps) -> None:
     assert [row["forecast_id"] for row in decisions(deps.engine)] == [1]
 
 
-def test_paths_dropped_by_retention_are_made_from_quantiles(deps: Deps) -> None:
+def test_paths_dropped_by_retention_are_made_from_quantiles(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     with deps.engine.begin() as connection:
         connection.execute(text("UPDATE forecasts SET paths = NULL, n_paths = 0"))
@@ -182,7 +182,7 @@ def test_paths_dropped_by_retention_are_made_from_quantiles(deps: Deps) -> None:
     assert 10 <= row["desired_replicas"] <= 13
 
 
-def test_sweep_resends_exactly_what_is_undecided(deps: Deps) -> None:
+def test_sweep_resends_exactly_what_is_undecided(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     assert service.sweep(deps) == 1
     sender = deps.sender
@@ -192,5 +192,5 @@ def test_sweep_resends_exactly_what_is_undecided(deps: Deps) -> None:
     assert service.sweep(deps) == 0
 
 
-def test_sweep_of_an_empty_database_sends_nothing(deps: Deps) -> None:
+def test_sweep_of_an_empty_database_sends_nothing(deps: DecisionDeps) -> None:
     assert service.sweep(deps) == 0

@@ -6,14 +6,14 @@ import pytest
 from sqlalchemy import text
 
 from services.decision.decide import operations as service_operations, service
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.db.operations import insert_operation
 from tests.integration.decision.stored_rows import NOW, ORIGIN, decisions, one_workload
 
 pytestmark = pytest.mark.integration
 
 
-def test_a_replay_stores_whether_the_bytes_are_the_same(deps: Deps) -> None:
+def test_a_replay_stores_whether_the_bytes_are_the_same(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(deps.engine)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.decision.budget_fleet import Fleet
@@ -92,7 +92,7 @@ def workload(database: Engine) -> int:
 
 
 def test_counts_are_decided_stored_explained_and_replayed(
-    deps: Deps, database: Engine, workload: int
+    deps: DecisionDeps, database: Engine, workload: int
 ) -> None:
     """L4 costs 5 USD/h per reference replica against 4: all stays on H100, and grows there."""
     observe(database, workload, NOW, h100=seen(8), l4=seen(0))
@@ -113,7 +113,7 @@ def test_counts_are_decided_stored_explained_and_replayed(
 
 
 def test_replicas_that_start_late_are_chosen_less_and_the_choice_is_replayed(
-    deps: Deps, database: Engine
+    deps: DecisionDeps, database: Engine
 ) -> None:
     """An L4 costs a tenth less per reference replica; once its pods take a quarter of an hour."""
     cheap = L4 | {"price_usd_per_gpu_hour": 1.8}
@@ -139,7 +139,7 @@ def test_replicas_that_start_late_are_chosen_less_and_the_choice_is_replayed(
     assert service.replay(deps, after["id"]).is_identical
 
 
-def test_a_workload_of_one_kind_has_no_variants(deps: Deps, database: Engine) -> None:
+def test_a_workload_of_one_kind_has_no_variants(deps: DecisionDeps, database: Engine) -> None:
     found = add_workload(database, "plain")
     add_demand(database, found, [95.0] * 30)
     add_forecast(database, found, 100.0)
@@ -149,7 +149,9 @@ def test_a_workload_of_one_kind_has_no_variants(deps: Deps, database: Engine) ->
     assert "mix" not in row["explanation"]
 
 
-def test_what_was_never_seen_is_left_as_it_is(deps: Deps, database: Engine, workload: int) -> None:
+def test_what_was_never_seen_is_left_as_it_is(
+    deps: DecisionDeps, database: Engine, workload: int
+) -> None:
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(database)
     assert row["reason"] == "hold_unknown_replicas"
@@ -157,7 +159,7 @@ def test_what_was_never_seen_is_left_as_it_is(deps: Deps, database: Engine, work
 
 
 def test_a_variant_whose_target_was_not_seen_gets_nothing(
-    deps: Deps, database: Engine, workload: int
+    deps: DecisionDeps, database: Engine, workload: int
 ) -> None:
     observe(database, workload, NOW, h100=seen(8, schedulable_gpus=0))
     service.decide_shard(deps, 0, ORIGIN)
@@ -168,7 +170,7 @@ def test_a_variant_whose_target_was_not_seen_gets_nothing(
 
 
 def test_starts_on_their_way_count_in_reference_replicas(
-    deps: Deps, database: Engine, workload: int
+    deps: DecisionDeps, database: Engine, workload: int
 ) -> None:
     """Six ready H100 and twelve L4, of which half serve: nine ready of twelve."""
     observe(database, workload, NOW, h100=seen(6), l4=seen(12, 6))
@@ -178,7 +180,9 @@ def test_starts_on_their_way_count_in_reference_replicas(
     assert row["desired_replicas"] >= 11
 
 
-def test_outcomes_charge_what_the_mix_holds(deps: Deps, database: Engine, workload: int) -> None:
+def test_outcomes_charge_what_the_mix_holds(
+    deps: DecisionDeps, database: Engine, workload: int
+) -> None:
     """Two H100 and eight L4 are ten GPUs at 28 USD/h, worth six reference replicas."""
     observe(database, workload, ORIGIN, h100=seen(2), l4=seen(8))
     service.decide_shard(deps, 0, ORIGIN)
@@ -277,7 +281,7 @@ def test_a_budget_that_cannot_be_read_allows_no_increase(mixed_fleet: MixedFleet
 
 
 def test_a_snapshot_without_variants_is_no_measurement(
-    deps: Deps, database: Engine, workload: int
+    deps: DecisionDeps, database: Engine, workload: int
 ) -> None:
     """Rows that were written before the workload had variants."""
     columns = (
