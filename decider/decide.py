@@ -15,6 +15,7 @@ import numpy as np
 from decider.budget.budget import Sharing, share_budgets
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
+from decider.errors import require
 from decider.explain import counterfactuals, demand_quantiles
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
@@ -23,7 +24,7 @@ from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.risk import next_multiplier, reactive_floor
 from decider.result import Decision, Direction, GuardStep
-from decider.types import IntArray, ShardRequest, WorkloadInput, require
+from decider.types import IntArray, ShardRequest, WorkloadInput
 
 
 def decide_shard(

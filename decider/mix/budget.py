@@ -1,9 +1,9 @@
-"""Variants under the GPU budgets: which mix each workload gets, and what others get beside it.
+"""Mixes under the GPU budgets, shared with the workloads that have no variants.
 
 A budget holds for one GPU type, a mix takes from several. The price of each type is found with the
 others held, in turns; at these prices every workload says what it would take of each type, and the
-shard's part of each budget follows as for workloads of one kind (`decider.budget.budget`). Within
-these parts the mixes and the counts of all workloads that share a type are chosen together
+shard's part of each budget follows as for workloads without variants (`decider.budget.budget`).
+Within these parts the mixes and the counts of all workloads that share a type are chosen together
 (`decider.mix.choice`). Shapes: T GPU types, Q prices, N other shards.
 """
 
@@ -18,7 +18,7 @@ from decider.budget.budget import Sharing, claims_of, grant_of, quota_of, share_
 from decider.budget.fleet import PRICES, Allocation
 from decider.budget.reasons import UNREADABLE, Grant
 from decider.mix.choice import JointChoice, MixClaim, choose_jointly, demand_of
-from decider.mix.mix import Options, make_options
+from decider.mix.options import MixOptions, make_options
 from decider.mix.request import mix_request
 from decider.types import Elsewhere, FloatArray, IntArray, WorkloadInput
 from decider.variant_types import MixVerdict, VariantState, whole
@@ -29,12 +29,12 @@ N_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class MixGrant:
-    """What the budgets left of one workload's mix.
+    """One workload's mix after the budgets.
 
     Attributes:
         counts: Replicas of each variant.
         limit: What keeps every mix below what was asked for, budgets apart; empty: nothing.
-        verdict: What the budgets had to say; None where none concerns the workload.
+        verdict: The budgets' part in it; None where none concerns the workload.
         demand: By GPU type with a budget, GPUs that would be taken at
             `decider.budget.fleet.PRICES`.
     """
@@ -87,7 +87,7 @@ def share_mixes(shard: Sharing, now_s: float) -> tuple[list[Grant], dict[int, Mi
     return grants, mixes
 
 
-def _alone(shard: Sharing, row: int, options: Options) -> MixGrant:
+def _alone(shard: Sharing, row: int, options: MixOptions) -> MixGrant:
     """The cheapest mix of a workload that shares no budget, or none that can be read."""
     best = _plain(options.counts[options.best()])
     unread = _unreadable(shard, row)
@@ -97,7 +97,7 @@ def _alone(shard: Sharing, row: int, options: Options) -> MixGrant:
 
 
 def _unreadable(shard: Sharing, row: int) -> str:
-    """Which of a workload's budgets cannot be read, in words."""
+    """Names of a workload's budgets that cannot be read, in words."""
     budgets = shard.request.gpu_budgets
     names = {v.gpu_type for v in _states(shard.request.workloads[row])}
     closed = sorted(name for name in names if budgets.get(name, 0) is None)
@@ -106,11 +106,11 @@ def _unreadable(shard: Sharing, row: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What rows are shared out from."""
+    """Options of the rows that share GPU types."""
 
     shard: Sharing
     types: tuple[str, ...]
-    options: dict[int, Options]
+    options: dict[int, MixOptions]
 
     def claims(self, rows: Sequence[int]) -> list[MixClaim]:
         return [MixClaim(self.options[row], self._use(row), self.held((row,))) for row in rows]
@@ -122,10 +122,10 @@ class _Table:
     def gpus(self, row: int) -> IntArray:
         """(V, T) GPUs of one replica of each variant, by type."""
         workload = self.shard.request.workloads[row]
-        kinds = [(workload.hardware.gpu_type, workload.hardware.gpus_per_replica)]
+        gpus = [(workload.hardware.gpu_type, workload.hardware.gpus_per_replica)]
         if workload.variants is not None:
-            kinds = [(v.gpu_type, v.gpus_per_replica) for v in _states(workload)]
-        found = [[n * (own == name) for name in self.types] for own, n in kinds]
+            gpus = [(v.gpu_type, v.gpus_per_replica) for v in _states(workload)]
+        found = [[n * (own == name) for name in self.types] for own, n in gpus]
         return np.array(found, dtype=np.int64)
 
     def held(self, rows: Sequence[int]) -> IntArray:
@@ -152,15 +152,15 @@ def _plain(counts: IntArray) -> tuple[int, ...]:
     return tuple(int(n) for n in counts)
 
 
-def _counts_of(shard: Sharing, row: int) -> Options:
-    """The counts of a workload of one kind as options: losses alone tell them apart."""
+def _counts_of(shard: Sharing, row: int) -> MixOptions:
+    """The counts of a workload without variants as options: losses alone tell them apart."""
     claims = claims_of(shard, [row])
     low, wanted = int(claims.low[0]), int(claims.wanted[0])
     counts = np.arange(low, wanted + 1, dtype=np.int64)
     nothing = np.zeros(counts.size)
     loss = claims.loss[0, : counts.size]
     is_all = counts == wanted
-    return Options(
+    return MixOptions(
         counts[:, None], counts.astype(float), nothing, nothing, nothing, loss - loss.min(),
         is_all, np.ones(counts.size, dtype=bool),
     )  # fmt: skip
@@ -256,7 +256,7 @@ def _single(
     limits: tuple[IntArray, IntArray],
     taken: dict[str, tuple[int, ...]],
 ) -> Grant:
-    """A workload of one kind that shares a type with mixes."""
+    """A workload without variants that shares a type with mixes."""
     choice, at = given
     hardware = table.shard.request.workloads[row].hardware
     t = table.types.index(hardware.gpu_type)

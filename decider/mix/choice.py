@@ -16,7 +16,7 @@ import numpy as np
 from decider.budget.choice import Choices
 from decider.budget.fleet import PRICES
 from decider.mix.knapsack import choose_options
-from decider.mix.mix import Options
+from decider.mix.options import MixOptions
 from decider.types import BoolArray, FloatArray, IntArray
 
 N_SEARCHED = 24
@@ -35,7 +35,7 @@ class MixClaim:
         held: (T,) GPUs that it holds.
     """
 
-    options: Options
+    options: MixOptions
     use: IntArray
     held: IntArray
 

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from decider.config import RiskControlConfig
-from decider.types import RiskState, Sla, require
+from decider.errors import require
+from decider.types import RiskState, Sla
 
 MAX_POOLED_ERROR = 10.0
 FULL_POOL = 20

@@ -26,8 +26,16 @@ import math
 from dataclasses import dataclass, field, replace
 
 from decider.config import FallbackConfig
-from decider.trust.score import ArmScore, BackTest, BlockConfig, BlockScore, TrustCase, back_test
-from decider.types import TrailingRule, require
+from decider.errors import require
+from decider.trust.score import (
+    ArmComparison,
+    ArmScore,
+    BlockConfig,
+    BlockScore,
+    TrustCase,
+    compare_arms,
+)
+from decider.types import TrailingRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,7 @@ def judge_model(
         fallback: Settings of the ladder that the trailing percentile stands on.
         config: Settings of the gate.
     """
-    found = back_test(case, rules, fallback, config.blocks)
+    found = compare_arms(case, rules, fallback, config.blocks)
     seen = replace(state, n_looks=state.n_looks + 1)
     for block in found.blocks:
         if block.end_s > state.until_s + 1e-6:
@@ -214,7 +222,7 @@ def _t_statistic(differences: list[float]) -> float:
     return mean / math.sqrt(variance / n)
 
 
-def _scores(found: BackTest, state: TrustState) -> TrustScores | None:
+def _scores(found: ArmComparison, state: TrustState) -> TrustScores | None:
     n_steps = sum(b.n_steps for b in found.blocks)
     if n_steps == 0:
         return None
@@ -260,7 +268,7 @@ def _standing_words(state: TrustState, config: TrustConfig) -> str:
     return "not clearly worse" if state.is_trusted else "still not clearly as good"
 
 
-def _too_early(found: BackTest, state: TrustState, config: TrustConfig) -> str:
+def _too_early(found: ArmComparison, state: TrustState, config: TrustConfig) -> str:
     needed = config.blocks.n_first + config.min_blocks
     kept = "trusted until then" if state.is_trusted else "still not trusted"
     return f"{found.n_usable} of {needed} blocks with enough known steps to compare, {kept}"

@@ -12,13 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from decider.belief.capacity_update import latency_log_likelihood, update_capacity
-from decider.belief.response_model import CurveDraws
-from decider.types import FloatArray
+from decider import CurveDraws, FloatArray, latency_log_likelihood, update_capacity
 from services.decision.beliefs import repository as repository_fit
 from services.decision.beliefs.capacity_data import LatencySteps, fingerprint
 from services.decision.rows import repository, translate
-from services.decision.rows.inputs import Member
+from services.decision.rows.inputs import ShardMember
 from services.kernel.db.session import UnitOfWork
 from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
@@ -30,7 +28,7 @@ EVIDENCE = timedelta(days=2)
 
 
 def believed_capacity(
-    work: UnitOfWork, settings: Settings, members: Mapping[int, Member], origin_at: datetime
+    work: UnitOfWork, settings: Settings, members: Mapping[int, ShardMember], origin_at: datetime
 ) -> dict[str, FloatArray]:
     """Draws by scope: capacities of workloads, and of GPU types relative to the stated ones.
 
@@ -66,7 +64,7 @@ def believed_capacity(
 
 
 def _own_posteriors(
-    connection: Connection, learning: Mapping[int, Member]
+    connection: Connection, learning: Mapping[int, ShardMember]
 ) -> dict[int, tuple[RowMapping, RowMapping]]:
     """Promoted capacity and curve by workload, where they were learned for the spec as it is."""
     scopes = [f"workload:{key}" for key in learning]
@@ -86,7 +84,7 @@ def _own_posteriors(
 
 def _steps_since(
     connection: Connection,
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     own: Mapping[int, tuple[RowMapping, Any]],
     origin_at: datetime,
 ) -> dict[int, LatencySteps]:
@@ -101,13 +99,13 @@ def _steps_since(
     return {key: steps.where(steps.steps_s > until_s[key]) for key, steps in found.items()}
 
 
-def _of_types(connection: Connection, learning: Mapping[int, Member]) -> dict[str, FloatArray]:
+def _of_types(connection: Connection, learning: Mapping[int, ShardMember]) -> dict[str, FloatArray]:
     scopes = sorted({f"gpu_type:{m.spec.gpu_type}" for m in learning.values()})
     rows = repository.load_posteriors(connection, CAPACITY, scopes)
     return {str(row["scope"]): translate.to_draws(row["draws"]) for row in rows}
 
 
-def _longest_step_s(members: Mapping[int, Member]) -> int:
+def _longest_step_s(members: Mapping[int, ShardMember]) -> int:
     return max(m.step_s for m in members.values())
 
 

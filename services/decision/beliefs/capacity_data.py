@@ -10,9 +10,8 @@ import numpy as np
 from scipy.special import ndtri
 from sqlalchemy import RowMapping
 
-from decider.belief.response_model import ResponseData
-from decider.types import FloatArray
-from services.decision.rows.inputs import Member
+from decider import FloatArray, ResponseData
+from services.decision.rows.inputs import ShardMember
 
 MIN_STEPS = 48
 MIN_SPREAD = 1.5
@@ -86,7 +85,9 @@ def thinned(steps: LatencySteps) -> LatencySteps:
     return steps.where(np.sort(np.concatenate(kept)))
 
 
-def response_data(members: Sequence[Member], steps: Mapping[int, LatencySteps]) -> ResponseData:
+def response_data(
+    members: Sequence[ShardMember], steps: Mapping[int, LatencySteps]
+) -> ResponseData:
     """The model's data for workloads of one GPU type."""
     chosen = [thinned(steps[m.id]) for m in members]
     sizes = [c.load.size for c in chosen]
@@ -131,7 +132,7 @@ def spread_flaw(draws: FloatArray) -> str:
     )
 
 
-def fingerprint(member: Member) -> dict[str, Any]:
+def fingerprint(member: ShardMember) -> dict[str, Any]:
     """What a learned capacity was learned for: once the spec says otherwise, it is not used."""
     spec = member.spec
     return {

@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from decider.belief.posterior import RESPONSE_SAMPLER, SamplerConfig, fit_response
-from decider.belief.response_model import CurveDraws, ResponsePosterior, relative_capacity_new
-from decider.types import FloatArray
+from decider import (
+    RESPONSE_SAMPLER,
+    CurveDraws,
+    FloatArray,
+    ResponsePosterior,
+    SamplerConfig,
+    fit_response,
+    relative_capacity_new,
+)
 from services.decision.beliefs import repository as repository_fit
 from services.decision.beliefs.capacity import CAPACITY, RESPONSE
 from services.decision.beliefs.capacity_data import (
@@ -26,9 +32,9 @@ from services.decision.beliefs.capacity_data import (
     response_data,
     spread_flaw,
 )
-from services.decision.beliefs.fit_lead_time import N_STORED, Stamp, quantiles_of
+from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
 from services.decision.rows import repository
-from services.decision.rows.inputs import Member
+from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
@@ -59,7 +65,7 @@ class CapacityFitReport:
 class _Learned:
     """A workload's draws: (N_STORED,) capacities and the curves they follow from, row by row."""
 
-    member: Member
+    member: ShardMember
     capacity: FloatArray
     curve: CurveDraws
     fault: str
@@ -89,7 +95,7 @@ def fit_capacities(
     reasons = {m.id: lack(steps.get(m.id), m.spec.capacity.per_replica) for m in members}
     refused = {f"workload:{key}": reason for key, reason in reasons.items() if reason}
     promoted: list[str] = []
-    by_type: dict[str, list[Member]] = {}
+    by_type: dict[str, list[ShardMember]] = {}
     for member in members:
         if not reasons[member.id]:
             by_type.setdefault(member.spec.gpu_type, []).append(member)
@@ -102,9 +108,9 @@ def fit_capacities(
 
 def _load(
     connection: Connection, but_types: Collection[str], now: datetime
-) -> tuple[list[Member], dict[int, LatencySteps]]:
+) -> tuple[list[ShardMember], dict[int, LatencySteps]]:
     found = [
-        Member(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
+        ShardMember(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
         for r in repository_fit.load_learning_workloads(connection)
         for spec in (WorkloadSpec.model_validate(r["spec"]),)
     ]
@@ -120,19 +126,19 @@ def _load(
 def _fit_type(
     deps: DecisionDeps,
     gpu_type: str,
-    members: Sequence[Member],
+    members: Sequence[ShardMember],
     given: tuple[Mapping[int, LatencySteps], SamplerConfig, datetime],
 ) -> CapacityFitReport:
     """Fit the workloads of one GPU type, as many at a time as one fit can hold, and store all."""
     steps, sampler, now = given
     n_batches = -(-len(members) // MAX_WORKLOADS)
-    fitted: list[tuple[_Learned, Stamp]] = []
+    fitted: list[tuple[_Learned, FitStamp]] = []
     for batch in range(n_batches):
         chosen = members[batch::n_batches]
         data = response_data(chosen, steps)
         rng = make_rng(deps.settings.seed, f"capacity/{gpu_type}/{batch}", now.isoformat())
         posterior, diagnostics = fit_response(data, sampler, int(rng.integers(2**31)))
-        stamp = Stamp(diagnostics, data.load.size, now)
+        stamp = FitStamp(diagnostics, data.load.size, now)
         fitted += [(_learned(m, posterior, row, stamp), stamp) for row, m in enumerate(chosen)]
     kept = [one for one, _ in fitted if not one.fault]
     rng = make_rng(deps.settings.seed, f"capacity_of/{gpu_type}", now.isoformat())
@@ -147,7 +153,9 @@ def _fit_type(
     return CapacityFitReport(tuple(promoted), refused | ({scope: reason} if reason else {}))
 
 
-def _learned(member: Member, posterior: ResponsePosterior, row: int, stamp: Stamp) -> _Learned:
+def _learned(
+    member: ShardMember, posterior: ResponsePosterior, row: int, stamp: FitStamp
+) -> _Learned:
     """Every so many-th draw of a workload's curve, as it is stored, and its capacity."""
     full = posterior.curve(row).to_array()
     at = np.linspace(0, full.shape[0] - 1, N_STORED).round().astype(np.int64)
@@ -158,7 +166,7 @@ def _learned(member: Member, posterior: ResponsePosterior, row: int, stamp: Stam
     return _Learned(member, capacity, curve, fault)
 
 
-def _rows(one: _Learned, stamp: Stamp, until_s: float) -> list[dict[str, Any]]:
+def _rows(one: _Learned, stamp: FitStamp, until_s: float) -> list[dict[str, Any]]:
     """Rows of a workload's capacity and of the curve that later steps are held against."""
     about = {"learned_for": fingerprint(one.member), "data_until_s": until_s}
     capacity = quantiles_of(one.capacity, _QUANTILES) | about
@@ -175,7 +183,7 @@ def _store_type(
     connection: Connection,
     gpu_type: str,
     kept: Sequence[_Learned],
-    given: tuple[Stamp, np.random.Generator],
+    given: tuple[FitStamp, np.random.Generator],
 ) -> str:
     """Store how capacities of the type relate to the stated ones; the reason if they may not."""
     if len(kept) < MIN_TYPE_WORKLOADS:

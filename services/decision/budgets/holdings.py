@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.budget.fleet import PRICES
-from decider.types import IntArray
+from decider import PRICES, IntArray
 
 
 @dataclass(frozen=True, slots=True)

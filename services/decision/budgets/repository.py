@@ -24,7 +24,7 @@ def load_variant_holdings(
     if not gpu_types:
         return []
     statement = text(
-        "SELECT w.id, w.shard, w.step_s, w.spec -> 'variants' AS kinds, "
+        "SELECT w.id, w.shard, w.step_s, w.spec -> 'variants' AS spec_variants, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, r.variants AS seen, "
         "d.variants AS decided, d.valid_until, c.claims "
         "FROM workloads w "

@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from decider import RiskState
-from decider.config import RiskControlConfig
-from decider.planning.risk import pooled_error, update_risk
-from decider.score import StepOutcome, StepPrice, score_step
+from decider import (
+    RiskControlConfig,
+    RiskState,
+    StepOutcome,
+    StepPrice,
+    pooled_error,
+    score_step,
+    update_risk,
+)
 from services.decision.rows import translate
-from services.decision.rows.inputs import Member, ShardRows, scored_capacity
+from services.decision.rows.inputs import ShardMember, ShardRows, scored_capacity
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.decision.rows.variants import mix_price
 
@@ -32,7 +37,7 @@ class WorkloadOutcomes:
     outcomes: Mapping[float, StepOutcome]
 
 
-def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
+def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
     """Everything that told or changed the replicas."""
     events = [
         ReplicaEvent(
@@ -58,7 +63,7 @@ def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
 
 
 def finished_outcomes(
-    member: Member,
+    member: ShardMember,
     rows: ShardRows,
     done: set[float],
     times: tuple[datetime, datetime],
@@ -102,7 +107,7 @@ def finished_outcomes(
     return WorkloadOutcomes(tuple(made), outcomes)
 
 
-def _priced(member: Member, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
+def _priced(member: ShardMember, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
     """What a replica holds and costs: with variants, by the mix that ran when the step ended."""
     if not member.spec.variants:
         return price
@@ -117,7 +122,7 @@ def _priced(member: Member, rows: ShardRows, price: StepPrice, end_s: float) -> 
 
 
 def learn(
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     results: Mapping[int, WorkloadOutcomes],
     rows: ShardRows,
     config: RiskControlConfig,

@@ -10,17 +10,17 @@ from prometheus_client import Gauge
 from decider import Decision, RiskState
 from services.decision.budgets.budgets import Ledger
 from services.decision.decide.outcomes import WorkloadOutcomes
-from services.decision.rows.inputs import Member
+from services.decision.rows.inputs import ShardMember
 from services.decision.rows.translate import TrustInForce
 from services.kernel import telemetry
 from services.kernel.telemetry import get_logger
 
 
 def publish(
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     results: Mapping[int, WorkloadOutcomes],
     memory: Mapping[int, RiskState],
-    decided: Sequence[tuple[Member, Decision]],
+    decided: Sequence[tuple[ShardMember, Decision]],
 ) -> None:
     """Set gauges and counters of a shard's run."""
     for key, result in results.items():
@@ -38,7 +38,7 @@ def publish(
 
 
 def publish_freshness(
-    decided: Sequence[tuple[Member, Decision]], origin_at: datetime, stored_at: datetime
+    decided: Sequence[tuple[ShardMember, Decision]], origin_at: datetime, stored_at: datetime
 ) -> None:
     """How long after the end of their step decisions were stored at `stored_at`."""
     for member, _ in decided:
@@ -47,7 +47,7 @@ def publish_freshness(
         telemetry.decision_freshness_seconds.observe(max(0.0, freshness_s))
 
 
-def publish_trust(members: Mapping[int, Member], trust: Mapping[int, TrustInForce]) -> None:
+def publish_trust(members: Mapping[int, ShardMember], trust: Mapping[int, TrustInForce]) -> None:
     """Set the gauge of each workload's verdict; one that has none is trusted."""
     for key, member in members.items():
         is_trusted = trust.get(key, TrustInForce()).is_trusted
@@ -69,7 +69,7 @@ def _set(gauge: Gauge, gpu_type: str, value: float | None) -> None:
         series.set(value)
 
 
-def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState) -> None:
+def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes, risk: RiskState) -> None:
     labels = (member.namespace, member.name)
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
@@ -83,7 +83,7 @@ def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState)
     telemetry.sla_budget_remaining_ratio.labels(*labels).set(left)
 
 
-def say(decided: Sequence[tuple[Member, Decision]], names: Sequence[tuple[int, int]]) -> None:
+def say(decided: Sequence[tuple[ShardMember, Decision]], names: Sequence[tuple[int, int]]) -> None:
     """A line for each decision; those that change nothing are of interest when debugging only.
 
     Args:

@@ -13,9 +13,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping
 
 import decider
-from decider import Decision, RiskState
-from decider.explain import to_dict
-from decider.replay import decision_bytes, replay as replay_inputs
+from decider import Decision, RiskState, decision_bytes, decision_to_dict, replay_decision
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.budgets import budgets, repository as repository_variants
 from services.decision.budgets.variant_budgets import binding_type, gpu_types_of
@@ -34,14 +32,14 @@ from services.decision.decide.report import (
 )
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
-    Member,
+    ShardMember,
     ShardRows,
     group_rows,
     prepare,
     scopes_of,
     to_member,
 )
-from services.decision.rows.record import Stamp, decision_row
+from services.decision.rows.record import DecisionStamp, decision_row
 from services.decision.rows.translate import TrustInForce
 from services.decision.trust import repository as repository_trust
 from services.decision.wiring import DecisionDeps
@@ -95,7 +93,7 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
 def _load_rows(
     connection: Connection,
     deps: DecisionDeps,
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     times: tuple[datetime, datetime],
 ) -> ShardRows:
     """One query for each kind of row."""
@@ -144,7 +142,7 @@ def _draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str
 def _settle(
     connection: Connection,
     deps: DecisionDeps,
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     rows: ShardRows,
     times: tuple[datetime, datetime],
 ) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
@@ -166,7 +164,7 @@ def _settle(
 def _remember(
     connection: Connection,
     rows: ShardRows,
-    decided: Sequence[tuple[Member, Decision]],
+    decided: Sequence[tuple[ShardMember, Decision]],
     now: datetime,
 ) -> None:
     """Store the risk control's memory after the outcomes and the decisions."""
@@ -181,10 +179,10 @@ def _remember(
 def _decide(
     work: UnitOfWork,
     deps: DecisionDeps,
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     forecasts: Sequence[RowMapping],
     given: tuple[ShardRows, datetime],
-) -> tuple[list[tuple[Member, Decision]], list[tuple[int, int]], budgets.Ledger]:
+) -> tuple[list[tuple[ShardMember, Decision]], list[tuple[int, int]], budgets.Ledger]:
     """Decide and store.
 
     Returns:
@@ -192,7 +190,7 @@ def _decide(
         after them.
     """
     rows, now = given
-    decided: list[tuple[Member, Decision]] = []
+    decided: list[tuple[ShardMember, Decision]] = []
     stored: list[tuple[Any, ...]] = []
     names: list[tuple[int, int]] = []
     ledger = budgets.open_ledger(work.connection, deps.settings, members.values(), now)
@@ -209,7 +207,7 @@ def _decide(
         for row, decision in enumerate(decisions):
             member = prepared.members[row]
             gpu_budget = cuts.get(binding_type(member, decision, sorted(cuts)))
-            stamp = Stamp(
+            stamp = DecisionStamp(
                 ids[row], now, deps.settings.policy_version, deps.config, gpu_budget, trace
             )
             stored.append(decision_row(prepared, row, decision, stamp))
@@ -287,7 +285,7 @@ def replay(deps: DecisionDeps, decision_id: int) -> ReplayReport:
         raise NotFound(f"decision {decision_id} does not exist")
     if row["inputs"] is None:
         raise Conflict(f"decision {decision_id}: its inputs were not kept")
-    again = replay_inputs(bytes(row["inputs"]))
+    again = replay_decision(bytes(row["inputs"]))
     digest = hashlib.sha256(decision_bytes(again)).hexdigest()
     stored = str(row["explanation"].get("sha256", ""))
-    return ReplayReport(digest == stored, stored, digest, to_dict(again))
+    return ReplayReport(digest == stored, stored, digest, decision_to_dict(again))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from decider.score import ReplicaInterval
+from decider import ReplicaInterval
 
 
 @dataclass(frozen=True, slots=True)

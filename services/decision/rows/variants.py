@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision, ReplicaState, VariantSet, VariantState
-from decider.types import FloatArray
-from decider.variant_types import whole
+from decider import Decision, FloatArray, ReplicaState, VariantSet, VariantState, whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import unit_ages
 

@@ -11,14 +11,19 @@ import numpy as np
 import orjson
 from sqlalchemy import RowMapping
 
-from decider.trust.arms import trailing_grid
-from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
-from decider.trust.score import TrustCase
-from decider.types import FloatArray
+from decider import (
+    FloatArray,
+    TrustCase,
+    TrustConfig,
+    TrustState,
+    TrustVerdict,
+    judge_model,
+    trailing_grid,
+)
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
-    Member,
+    ShardMember,
     ShardRows,
     group_rows,
     lead_time_of,
@@ -123,7 +128,7 @@ def judge_shard(
 
 
 def _judge(
-    deps: DecisionDeps, members: Mapping[int, Member], past: _Past, config: TrustConfig
+    deps: DecisionDeps, members: Mapping[int, ShardMember], past: _Past, config: TrustConfig
 ) -> dict[int, TrustVerdict]:
     """Verdicts of the workloads with a finished step."""
     rules = trailing_grid(deps.settings.context_steps)
@@ -139,7 +144,7 @@ def _judge(
 def _load_past(
     work: UnitOfWork,
     deps: DecisionDeps,
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     verdicts: Mapping[int, RowMapping],
     now: datetime,
 ) -> _Past:
@@ -168,7 +173,7 @@ def _load_past(
     )
 
 
-def _case(member: Member, past: _Past) -> TrustCase | None:
+def _case(member: ShardMember, past: _Past) -> TrustCase | None:
     """The workload's past on its grid; None without a finished step."""
     measured, asked = past.demand.get(member.id), past.counts.get(member.id)
     if measured is None:
@@ -224,7 +229,7 @@ def _unseen_row(workload_id: int, state: TrustState, now: datetime) -> tuple[Any
 
 
 def _report(
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     before: Mapping[int, TrustState],
     judged: Mapping[int, TrustVerdict],
 ) -> TrustReport:

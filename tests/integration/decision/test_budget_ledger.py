@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from decider.budget.fleet import PRICES
+from decider import PRICES
 from services.decision.budgets import budgets
 from services.decision.decide import service
 from services.decision.rows import repository

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from decider.belief.response_model import CurveDraws
-from decider.replay import from_bytes
-from decider.types import FloatArray
+from decider import CurveDraws, FloatArray
+from decider.replay import inputs_from_bytes
 from services.decision.decide import service
 from services.decision.rows import translate
 from services.decision.wiring import DecisionDeps
@@ -118,7 +117,7 @@ def used_capacity(deps: DecisionDeps, workload: int) -> tuple[FloatArray, int]:
         row = connection.execute(
             text("SELECT id, inputs FROM decisions WHERE workload_id = :id"), {"id": workload}
         ).one()
-    return from_bytes(bytes(row.inputs))[0].capacity_draws[0], int(row.id)
+    return inputs_from_bytes(bytes(row.inputs))[0].capacity_draws[0], int(row.id)
 
 
 def store(engine: Engine, workload: int, kappa: FloatArray, **summary: Any) -> None:
@@ -195,7 +194,7 @@ def test_capacities_are_learned_gated_and_used(deps: DecisionDeps) -> None:
 def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(
     deps: DecisionDeps,
 ) -> None:
-    from decider.belief.posterior import SamplerConfig
+    from decider import SamplerConfig
     from services.decision.beliefs.fit_capacity import fit_capacities
 
     workload = add_workload(deps.engine, "w")

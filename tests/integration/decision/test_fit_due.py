@@ -78,9 +78,9 @@ class Bench:
         self.made.append("lead_time")
         self.on_fit("lead_time")
         self.store("lead_time")
-        from services.decision.beliefs.fit_lead_time import FitReport
+        from services.decision.beliefs.fit_lead_time import LeadTimeFitReport
 
-        return FitReport(1, (), True, "")
+        return LeadTimeFitReport(1, (), True, "")
 
     def capacities(self, deps: DecisionDeps, but_types: frozenset[str]) -> Any:
         with deps.engine.connect() as connection:

@@ -42,7 +42,7 @@ def add_starts(engine: Engine, workload: int, seconds: list[float | None]) -> No
 @pytest.mark.slow
 @quiet_pymc
 def test_fitted_lead_times_reach_the_next_decision(deps: DecisionDeps) -> None:
-    from decider.belief.posterior import SamplerConfig
+    from decider import SamplerConfig
     from services.decision.beliefs.fit_lead_time import fit_lead_times
 
     workload = one_workload(deps.engine)

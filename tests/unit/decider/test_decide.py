@@ -24,7 +24,7 @@ from decider import (
     decide_shard,
 )
 from decider.errors import InvalidConfig, InvalidRequest
-from decider.explain import summary, to_dict
+from decider.explain import decision_summary, decision_to_dict
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
 
 CONFIG = DecideConfig()
@@ -273,10 +273,10 @@ def test_counterfactuals_order_and_stay_within_bounds() -> None:
 
 def test_the_record_is_json_and_the_summary_reads() -> None:
     decision = decide_one(noisy(150.0))
-    record = json.loads(json.dumps(to_dict(decision)))
+    record = json.loads(json.dumps(decision_to_dict(decision)))
     assert record["risk"]["target"] == 0.01
     assert record["guard_trace"][0]["guard"] == "stale_input"
-    line = summary(decision)
+    line = decision_summary(decision)
     assert "w: 10 ->" in line
     assert "scale_up_risk" in line
     assert "promised" in line

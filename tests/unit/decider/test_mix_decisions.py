@@ -12,17 +12,17 @@ from decider import (
     Control,
     DecideConfig,
     Decision,
+    DirectionRules,
     Hardware,
     Limits,
     ReplicaState,
-    ScalingRules,
     VariantSet,
     VariantState,
     decide_shard,
 )
 from decider.budget.fleet import PRICES
-from decider.explain import summary, to_dict
-from decider.replay import decision_bytes, replay, to_bytes
+from decider.explain import decision_summary, decision_to_dict
+from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.types import Elsewhere, RatePolicy, ShardRequest, WorkloadInput
 from decider.variant_types import whole
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
@@ -52,10 +52,10 @@ def test_the_cheaper_variant_takes_over_and_the_record_says_why() -> None:
     assert mix.units >= decision.final >= 9
     assert decision.cost_delta_usd_per_hour == mix.usd_per_hour - 40.0 < 0
     assert [step.guard for step in decision.guard_trace[-2:]] == ["mix", "fleet"]
-    record = to_dict(decision)["mix"]
+    record = decision_to_dict(decision)["mix"]
     assert isinstance(record, dict)
     assert record["variants"][1]["usd_per_hour_per_reference_replica"] == 2.0
-    assert "h100 10 -> 0" in summary(decision)
+    assert "h100 10 -> 0" in decision_summary(decision)
     assert "USD/h per reference replica: h100 4.00, l4 2.00" in record["detail"]
 
 
@@ -82,7 +82,7 @@ def test_workloads_of_one_kind_do_not_notice_the_others() -> None:
     for row in range(2):
         assert decision_bytes(alone[row]) == decision_bytes(beside[row])
     request = shard(paths[:1], plain[:1])
-    assert b'"variants"' not in to_bytes(request, 0, alone[0], CONFIG, NOW_S)
+    assert b'"variants"' not in inputs_to_bytes(request, 0, alone[0], CONFIG, NOW_S)
 
 
 def test_a_pure_change_of_the_mix_has_its_own_reason() -> None:
@@ -119,7 +119,7 @@ def test_one_way_modes_hold_for_each_variant() -> None:
 
 def test_rate_limits_of_the_total_slow_a_change_of_the_mix() -> None:
     """Two reference replicas may be started per minute: five L4 at most, not twenty."""
-    slow = ScalingRules(policies=(RatePolicy("Pods", 2, 60.0),))
+    slow = DirectionRules(policies=(RatePolicy("Pods", 2, 60.0),))
     decision = one(mixed("m", h100(10), l4(), limits=Limits(1, 60, scale_up=slow)))
     assert 0 < counts(decision)["l4"] <= 5
     assert whole(1.0 * counts(decision)["h100"] + 0.5 * counts(decision)["l4"]) >= 8
@@ -258,8 +258,8 @@ def test_budgets_and_limits_hold_and_every_decision_replays(seed: int) -> None:
         elif not is_told:
             assert used[gpu_type] <= max(budget, floor[gpu_type])
     for row, d in enumerate(decisions):
-        blob = to_bytes(request, row, d, CONFIG, NOW_S)
-        assert decision_bytes(replay(blob)) == decision_bytes(d)
+        blob = inputs_to_bytes(request, row, d, CONFIG, NOW_S)
+        assert decision_bytes(replay_decision(blob)) == decision_bytes(d)
 
 
 def test_the_decision_does_not_depend_on_its_company_without_budgets() -> None:

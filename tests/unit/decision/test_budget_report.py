@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from decider.budget.fleet import PRICES
+from decider import PRICES
 from services.decision.budgets.budgets import Ledger
 from services.decision.budgets.holdings import Holding
 from services.decision.decide.report import publish_budgets

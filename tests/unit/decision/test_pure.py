@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from decider import RiskState
 from services.decision.rows import translate
-from services.decision.rows.inputs import Member, ShardRows, history_of, lead_time_of
+from services.decision.rows.inputs import ShardMember, ShardRows, history_of, lead_time_of
 from services.decision.rows.lead_times import durations_of
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
@@ -181,7 +181,7 @@ def test_pending_and_lost_starts_are_censored() -> None:
 
 
 def test_recent_starts_move_the_stated_lead_time() -> None:
-    member = Member(1, "demo", "w", 300, make_spec())
+    member = ShardMember(1, "demo", "w", 300, make_spec())
     stated = lead_time_of(member, ShardRows(), NOW)
     assert np.median(stated) == pytest.approx(60.0, rel=0.03)
     slow = ShardRows(starts={1: [start(240.0)] * 40})
@@ -191,7 +191,7 @@ def test_recent_starts_move_the_stated_lead_time() -> None:
 
 
 def test_history_keeps_gaps_as_unknown() -> None:
-    member = Member(1, "demo", "w", 300, make_spec())
+    member = ShardMember(1, "demo", "w", 300, make_spec())
     origin = NOW - timedelta(seconds=300)
     steps = np.array([origin.timestamp() - 900, origin.timestamp() - 300, origin.timestamp()])
     rows = ShardRows(demand={1: (steps, np.array([1.0, 2.0, 3.0]))})

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from decider.errors import InvalidRequest
 from decider.mix.candidates import MixRequest, bounds_of
 from decider.mix.choice import JointChoice, MixClaim, choose_jointly, demand_of
-from decider.mix.mix import Options, make_options
+from decider.mix.options import MixOptions, make_options
 from decider.variant_types import VariantSet, VariantState, whole
 from tests.unit.decider.variant_sets import TYPES, h100, l4, random_request
 
@@ -266,7 +266,7 @@ def test_impossible_requests_are_refused(make, match: str) -> None:
 
 def test_options_name_what_limits_them() -> None:
     def limit(request: MixRequest) -> str:
-        found: Options = make_options(request)
+        found: MixOptions = make_options(request)
         return found.limit
 
     assert limit(asked(3, h100(3), l4())) == ""
