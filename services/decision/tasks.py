@@ -37,7 +37,7 @@ def decide_shard(shard: int, at: str) -> None:
 
 @job_task(jobs.DECIDE_SWEEP)
 def sweep() -> None:
-    """Send again what was lost."""
+    """Send the decision jobs that were lost again."""
     n = service.sweep(worker_deps())
     telemetry.jobs_resent_total.labels(jobs.DECIDE_SHARD).inc(n)
 
@@ -60,7 +60,7 @@ def judge_models(shard: int | None = None, is_scheduled: bool = False) -> None:
 @job_task(jobs.REPLAY_DECISION)
 def replay_decision(operation_id: int) -> None:
     """Make a decision again from its stored inputs."""
-    operations.replay_as_asked(worker_deps(), operation_id)
+    operations.run_replay(worker_deps(), operation_id)
 
 
 @job_task(jobs.OPERATIONS_SWEEP)

@@ -1,4 +1,4 @@
-"""What capacities are learned from, and whether it suffices; pure."""
+"""Data that capacities are learned from, and checks that it suffices; pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LatencySteps:
 
     @classmethod
     def of(cls, row: RowMapping) -> LatencySteps:
-        """From a row of `repository_fit.load_latency_steps`."""
+        """From a row of `repository.load_latency_steps`."""
         columns = (row["steps_s"], row["load"], row["latency_ms"])
         return cls(*(np.asarray(c, dtype=np.float64) for c in columns))
 
@@ -49,7 +49,7 @@ class LatencySteps:
 
 
 def lack(steps: LatencySteps | None, per_replica: float) -> str:
-    """What is missing for a curve to be learned; empty when nothing is.
+    """Find what is missing for a curve to be learned; empty when nothing is.
 
     Args:
         steps: The workload's steps; None where there are none.
@@ -133,7 +133,7 @@ def spread_flaw(draws: FloatArray) -> str:
 
 
 def fingerprint(member: ShardMember) -> dict[str, Any]:
-    """What a learned capacity was learned for: once the spec says otherwise, it is not used."""
+    """The parts of a spec that a capacity is learned for; of another spec, it is not used."""
     spec = member.spec
     return {
         "demand": spec.demand,

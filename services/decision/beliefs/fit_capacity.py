@@ -22,7 +22,7 @@ from decider import (
     fit_response,
     relative_capacity_new,
 )
-from services.decision.beliefs import repository as repository_fit
+from services.decision.beliefs import repository
 from services.decision.beliefs.capacity import CAPACITY, RESPONSE
 from services.decision.beliefs.capacity_data import (
     LatencySteps,
@@ -33,7 +33,6 @@ from services.decision.beliefs.capacity_data import (
     spread_flaw,
 )
 from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
-from services.decision.rows import repository
 from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
@@ -50,7 +49,7 @@ _QUANTILES = ("p10", "p50", "p90", "p99")
 
 @dataclass(frozen=True, slots=True)
 class CapacityFitReport:
-    """What a refit brought.
+    """Result of a refit.
 
     Attributes:
         promoted: Scopes with a new posterior in use.
@@ -81,8 +80,8 @@ def fit_capacities(
     """Refit the capacity of every workload that states a latency objective.
 
     A workload with too few steps, or whose loads hardly differ, is not fitted; a posterior that
-    has not mixed, or that says too little, is stored as rejected. In each case the reason is told
-    and what was in use stays.
+    has not mixed, or that says too little, is stored as rejected. In each case the
+    reason is reported and what was in use stays.
 
     Args:
         deps: What the use case needs.
@@ -100,7 +99,7 @@ def fit_capacities(
         if not reasons[member.id]:
             by_type.setdefault(member.spec.gpu_type, []).append(member)
     for name, usable in sorted(by_type.items()):
-        report = _fit_type(deps, name, usable, (steps, sampler, now))
+        report = _fit_type(deps, name, usable, steps, sampler, now)
         promoted += report.promoted
         refused |= report.refused
     return CapacityFitReport(tuple(promoted), refused)
@@ -111,7 +110,7 @@ def _load(
 ) -> tuple[list[ShardMember], dict[int, LatencySteps]]:
     found = [
         ShardMember(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
-        for r in repository_fit.load_learning_workloads(connection)
+        for r in repository.load_learning_workloads(connection)
         for spec in (WorkloadSpec.model_validate(r["spec"]),)
     ]
     members = [member for member in found if member.spec.gpu_type not in but_types]
@@ -119,7 +118,7 @@ def _load(
         return [], {}
     names = [m.spec.capacity.latency_indicator for m in members]
     ids = [m.id for m in members]
-    rows = repository_fit.load_latency_steps(connection, ids, names, (now - SINCE, now))
+    rows = repository.load_latency_steps(connection, ids, names, now - SINCE, now)
     return members, {int(row["workload_id"]): LatencySteps.of(row) for row in rows}
 
 
@@ -127,10 +126,11 @@ def _fit_type(
     deps: DecisionDeps,
     gpu_type: str,
     members: Sequence[ShardMember],
-    given: tuple[Mapping[int, LatencySteps], SamplerConfig, datetime],
+    steps: Mapping[int, LatencySteps],
+    sampler: SamplerConfig,
+    now: datetime,
 ) -> CapacityFitReport:
     """Fit the workloads of one GPU type, as many at a time as one fit can hold, and store all."""
-    steps, sampler, now = given
     n_batches = -(-len(members) // MAX_WORKLOADS)
     fitted: list[tuple[_Learned, FitStamp]] = []
     for batch in range(n_batches):
@@ -146,7 +146,7 @@ def _fit_type(
         for one, stamp in fitted:
             for row in _rows(one, stamp, float(steps[one.member.id].steps_s[-1])):
                 repository.store_posterior(work.connection, row)
-        reason = _store_type(work.connection, gpu_type, kept, (fitted[0][1], rng))
+        reason = _store_type(work.connection, gpu_type, kept, fitted[0][1], rng)
     scope = f"gpu_type:{gpu_type}"
     promoted = [one.scope for one in kept] + ([] if reason else [scope])
     refused = {one.scope: one.fault for one, _ in fitted if one.fault}
@@ -183,17 +183,17 @@ def _store_type(
     connection: Connection,
     gpu_type: str,
     kept: Sequence[_Learned],
-    given: tuple[FitStamp, np.random.Generator],
+    stamp: FitStamp,
+    rng: np.random.Generator,
 ) -> str:
     """Store how capacities of the type relate to the stated ones; the reason if they may not."""
     if len(kept) < MIN_TYPE_WORKLOADS:
         return f"{len(kept)} workloads with a learned capacity; {MIN_TYPE_WORKLOADS} are needed"
     stated = np.array([one.member.spec.capacity.per_replica for one in kept])
-    relative = relative_capacity_new(np.stack([o.capacity for o in kept], axis=1), stated, given[1])
+    relative = relative_capacity_new(np.stack([o.capacity for o in kept], axis=1), stated, rng)
     at = (np.arange(N_STORED) + 0.5) / N_STORED
     fault = spread_flaw(relative)
     summary = quantiles_of(relative, _QUANTILES) | {"n_workloads": len(kept)}
-    stamp = given[0]
     row = stamp.row(CAPACITY, f"gpu_type:{gpu_type}", np.quantile(relative, at), summary, fault)
     repository.store_posterior(connection, row)
     return fault

@@ -14,7 +14,8 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 from decider import Diagnostics, FloatArray, SamplerConfig, StartData, fit_lead_time
-from services.decision.rows import repository, translate
+from services.decision.beliefs import repository
+from services.decision.rows import translate
 from services.decision.rows.inputs import group_rows
 from services.decision.rows.lead_times import durations_of, own_scope, type_scope
 from services.decision.wiring import DecisionDeps
@@ -29,7 +30,7 @@ N_STORED = 256
 
 @dataclass(frozen=True, slots=True)
 class LeadTimeFitReport:
-    """What a refit brought: the scopes stored, and why it was or was not promoted."""
+    """Result of a refit: the scopes stored, and why it was or was not promoted."""
 
     n_observations: int
     scopes: tuple[str, ...]
@@ -118,7 +119,7 @@ def fit_lead_times(deps: DecisionDeps, sampler: SamplerConfig | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class FitStamp:
-    """What all posteriors of one fit are stored with."""
+    """Values that all posteriors of one fit are stored with."""
 
     diagnostics: Diagnostics
     n_observations: int

@@ -1,4 +1,4 @@
-"""GPU budgets while a shard decides: what they are, and what the rest of the fleet holds.
+"""GPU budgets while a shard decides, and what the rest of the fleet holds of them.
 
 The budgets hold over all shards, so the transaction that decides holds a lock per GPU type from
 the moment it reads what the others hold until its own decisions are committed.
@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, RowMapping
 
 from decider import PRICES, Decision, Elsewhere, IntArray
-from services.decision.budgets import repository as repository_variants
+from services.decision.budgets import repository
 from services.decision.budgets.holdings import Holding, presumed
 from services.decision.budgets.variant_budgets import (
     VariantHoldings,
@@ -26,7 +26,6 @@ from services.decision.budgets.variant_budgets import (
     lost_gpus,
     variant_holdings,
 )
-from services.decision.rows import repository
 from services.decision.rows.inputs import Prepared, ShardMember
 from services.kernel.settings import Settings
 
@@ -114,9 +113,7 @@ def open_ledger(
     rows = repository.load_holdings(connection, known, settings.policy_version, now)
     holdings = {int(r["id"]): to_holding(r, settings, now) for r in rows}
     by_variant: VariantHoldings = {}
-    for row in repository_variants.load_variant_holdings(
-        connection, known, settings.policy_version, now
-    ):
+    for row in repository.load_variant_holdings(connection, known, settings.policy_version, now):
         by_variant |= variant_holdings(row, known, settings, now)
     return Ledger(budgets, holdings, by_variant)
 
@@ -137,7 +134,7 @@ def to_budgets(
 
 
 def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
-    """What a workload holds: its measured target or, where more, what was granted to it last.
+    """Holding of a workload: its measured target or, where more, what was granted to it last.
 
     A workload that was never measured holds what was decided last, or else its minimum.
     """

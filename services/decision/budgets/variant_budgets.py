@@ -52,16 +52,15 @@ def variant_holdings(
                 count = max(count, decided) if is_in_force and decided is not None else count
             held += count * variant.gpus_per_replica
             least += variant.min_replicas * variant.gpus_per_replica
-        demand = _demand(row, gpu_type, (held, least), settings, now)
+        demand = _demand(row, gpu_type, held, least, settings, now)
         found[int(row["id"]), gpu_type] = Holding(int(row["shard"]), gpu_type, 1, held, demand)
     return found
 
 
 def _demand(
-    row: RowMapping, gpu_type: str, given: tuple[int, int], settings: Settings, now: datetime
+    row: RowMapping, gpu_type: str, held: int, least: int, settings: Settings, now: datetime
 ) -> IntArray | None:
     """GPUs that it would take at each price; None: it stays as it is."""
-    held, least = given
     claim = (row["claims"] or {}).get(gpu_type)
     if row["mode"] != "Auto":
         return None
@@ -74,7 +73,7 @@ def _demand(
 
 
 def granted_holdings(
-    holdings: Mapping[tuple[int, str], Holding],
+    holdings: VariantHoldings,
     member: ShardMember,
     decision: Decision,
     now: datetime,

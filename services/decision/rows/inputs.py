@@ -111,16 +111,18 @@ def prepare(
     prepared = []
     for (step_s, _, _), group in groups.items():
         chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
-        mixes = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
+        variants = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
         inputs = tuple(
-            workload_input((member, mix), forecast, rows, now)
-            for member, mix, (forecast, _) in zip(chosen, mixes, group, strict=True)
+            workload_input(member, known, forecast, rows, now)
+            for member, known, (forecast, _) in zip(chosen, variants, group, strict=True)
         )
         request = ShardRequest(
             inputs,
             np.stack([paths.paths for _, paths in group]),
             np.stack([capacity_of(m, rows) for m in chosen]),
-            np.stack([lead_time_of(m, rows, now, x) for m, x in zip(chosen, mixes, strict=True)]),
+            np.stack(
+                [lead_time_of(m, rows, now, x) for m, x in zip(chosen, variants, strict=True)]
+            ),
             float(step_s),
         )
         scales = tuple(paths.scale for _, paths in group)
@@ -186,16 +188,16 @@ def _resized(draws: FloatArray) -> FloatArray:
 
 
 def workload_input(
-    given: tuple[ShardMember, VariantInput | None],
+    member: ShardMember,
+    variants: VariantInput | None,
     forecast: RowMapping,
     rows: ShardRows,
     now: datetime,
 ) -> WorkloadInput:
     """Everything about one workload, with what is known of its variants, but its large arrays."""
-    member, mix = given
     state, measured = replicas_of(member, rows, now)
-    if mix is not None:
-        state, measured = mix.replicas, mix.is_measured
+    if variants is not None:
+        state, measured = variants.replicas, variants.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
     return WorkloadInput(
         workload=member.key,
@@ -212,7 +214,7 @@ def workload_input(
         is_model_trusted=trust.is_trusted,
         trust_reason=trust.reason,
         trailing_rule=trust.rule,
-        variants=None if mix is None else mix.variants,
+        variants=None if variants is None else variants.variants,
     )
 
 

@@ -1,7 +1,7 @@
 """Lead times of a workload, and of each of its variants; pure.
 
 What is believed is the fitted posterior, else what the spec states, updated with the starts of the
-last hours. Pods tell their GPU type: variants of one type share a lead time.
+last hours. A pod has one GPU type: variants of one type share a lead time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRIOR_STARTS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What lead times are learned from.
+    """Evidence that lead times are learned from.
 
     Attributes:
         fitted: Draws of the fitted lead times by scope.

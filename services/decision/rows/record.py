@@ -24,7 +24,7 @@ from services.decision.rows.variants import to_column
 
 @dataclass(frozen=True, slots=True)
 class DecisionStamp:
-    """What a decision is stored with.
+    """Values that a decision is stored with.
 
     Attributes:
         decision_id: Fresh id.

@@ -138,7 +138,7 @@ def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
 
 @dataclass(frozen=True, slots=True)
 class TrustInForce:
-    """What the trust gate says of a workload's model.
+    """Verdict of the trust gate on a workload's model.
 
     Attributes:
         is_trusted: The forecast may answer.

@@ -46,7 +46,7 @@ def step_rows(demand: float, ready: int, **capacity: Any) -> ShardRows:
 
 
 def scored(one: ShardMember, rows: ShardRows) -> WorkloadOutcomes:
-    return finished_outcomes(one, rows, set(), (ORIGIN, NOW))
+    return finished_outcomes(one, rows, set(), ORIGIN, NOW)
 
 
 def test_a_learned_capacity_of_half_the_stated_scores_the_step() -> None:

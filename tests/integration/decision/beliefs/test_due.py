@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, text
 
-from services.decision.beliefs import due, repository as repository_fit
+from services.decision.beliefs import due, repository
 from services.decision.beliefs.due import DueFits, due_fits, fit_posteriors
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
@@ -84,7 +84,7 @@ class Bench:
 
     def capacities(self, deps: DecisionDeps, but_types: frozenset[str]) -> Any:
         with deps.engine.connect() as connection:
-            types = repository_fit.load_learning_types(connection)
+            types = repository.load_learning_types(connection)
         for name in sorted(types - but_types):
             self.made.append(name)
             self.on_fit(name)

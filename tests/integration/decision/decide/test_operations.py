@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from services.decision.decide import operations as service_operations, service
+from services.decision.decide import operations, service
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.operations import insert_operation
 from tests.integration.decision.stored_rows import NOW, ORIGIN, decisions, one_workload
@@ -23,7 +23,7 @@ def test_a_replay_stores_whether_the_bytes_are_the_same(deps: DecisionDeps) -> N
             for id_ in (row["id"], row["id"] + 1)
         )
     for operation in (asked, hopeless):
-        service_operations.replay_as_asked(deps, operation, deps.clock)
+        operations.run_replay(deps, operation, deps.clock)
     with deps.engine.connect() as connection:
         query = text("SELECT status, message, result, progress FROM operations ORDER BY id")
         done, failed = connection.execute(query).all()
