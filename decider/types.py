@@ -1,4 +1,4 @@
-"""What a decision is made from: frozen values, checked when they are made.
+"""Inputs of a decision: frozen values, checked when they are made.
 
 Shapes: W workloads, S sample paths, H horizon, P posterior draws, C context steps.
 """
@@ -108,7 +108,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What people have set: pauses, freezes, schedules.
+    """Controls that people have set: pauses, freezes, schedules.
 
     Attributes:
         is_paused: Nothing may change.
@@ -198,7 +198,7 @@ class RiskState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """What happened before, newest last.
+    """Demand, scalings and recommendations so far, newest last.
 
     Attributes:
         demand: (C,) demand of completed steps on the grid; NaN where it was not observed.
@@ -226,7 +226,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class FleetVerdict:
-    """What a GPU budget left of one workload's count.
+    """One workload's count after a GPU budget.
 
     Attributes:
         cap: Count allowed.
@@ -309,7 +309,7 @@ class Elsewhere:
     Attributes:
         held_gpus: (N,) GPUs that each part holds or was granted.
         demand_gpus: (N, Q) GPUs that each part would take at `decider.budget.fleet.PRICES`; a part
-            of which that is not known says what it holds at every price.
+            of which that is not known has what it holds at every price.
     """
 
     held_gpus: IntArray

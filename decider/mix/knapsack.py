@@ -106,7 +106,7 @@ def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
     worth = prices + 1e-6 * (1.0 + prices.max(initial=0.0))
     free = problem.capacity - problem.used_by(chosen)
     every = np.arange(start.size)
-    rate, option = _savings(problem, (chosen, free), worth, every)
+    rate, option = _savings(problem, chosen, free, worth, every)
     is_fresh = True
     while True:
         row = int(np.argmax(rate))
@@ -114,7 +114,7 @@ def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
             if is_fresh:
                 return chosen
             # what was given back may have made room for what did not fit before
-            rate, option = _savings(problem, (chosen, free), worth, every)
+            rate, option = _savings(problem, chosen, free, worth, every)
             is_fresh = True
             continue
         more = problem.use[row, option[row]] - problem.use[row, chosen[row]]
@@ -123,15 +123,14 @@ def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
             free = free - more
             is_fresh = False
         rate[row], option[row] = (
-            x[0] for x in _savings(problem, (chosen, free), worth, np.array([row]))
+            x[0] for x in _savings(problem, chosen, free, worth, np.array([row]))
         )
 
 
 def _savings(
-    problem: Choices, state: tuple[IntArray, IntArray], worth: FloatArray, rows: IntArray
+    problem: Choices, chosen: IntArray, free: IntArray, worth: FloatArray, rows: IntArray
 ) -> tuple[FloatArray, IntArray]:
     """Most that each of `rows` saves per priced GPU by another option that fits, and which."""
-    chosen, free = state
     own = problem.cost[rows]
     more = problem.use[rows] - problem.use[rows, chosen[rows]][:, None, :]
     saved = problem.cost[rows, chosen[rows]][:, None] - own

@@ -21,7 +21,7 @@ from decider.types import DirectionRules, WorkloadInput
 
 @dataclass(frozen=True, slots=True)
 class GuardInput:
-    """What the guards look at.
+    """Input of the guards.
 
     Attributes:
         workload: The workload.

@@ -1,7 +1,8 @@
 """The trust gate: a model must earn its place against the trailing percentile, in money.
 
-Each look back-tests both arms (`trust_score`) and takes in the blocks that are new since the last
-one. Two things must hold before the verdict changes, with at least `min_blocks` since it last did.
+Each look compares both arms (`decider.trust.score`) and takes in the blocks that are new since the
+last one. Two things must hold before the verdict changes, with at least `min_blocks` since it last
+did.
 
 * Evidence: an e-process by betting on the blocks' differences, with restarts so that a good past
   does not hide a bad present. With `x` the difference less what is tolerated, stakes
@@ -129,7 +130,7 @@ class TrustScores:
 
 @dataclass(frozen=True, slots=True)
 class TrustVerdict:
-    """What a look brought.
+    """Result of a look.
 
     Attributes:
         is_trusted: The forecast answers.
@@ -173,7 +174,7 @@ def judge_model(
             seen.is_trusted, _too_early(found, seen, config), None, found.rule, seen
         )
     if not is_clear(seen, config):
-        reason = _reason(scores, found.rule, _standing_words(seen, config))
+        reason = _reason(scores, found.rule, _unchanged_words(seen, config))
         return TrustVerdict(seen.is_trusted, reason, scores, found.rule, seen)
     changed = replace(seen, is_trusted=not seen.is_trusted, n_blocks=0, stakes=(), recent=())
     words = "no longer clearly worse, trusted again" if changed.is_trusted else "clearly worse"
@@ -200,7 +201,7 @@ def take_in(state: TrustState, block: BlockScore, config: TrustConfig) -> TrustS
 
 
 def is_clear(state: TrustState, config: TrustConfig) -> bool:
-    """Whether the evidence against the verdict in force suffices to change it."""
+    """The evidence against the verdict in force suffices to change it."""
     if state.n_blocks < config.min_blocks:
         return False
     error = config.demote_error if state.is_trusted else config.return_error
@@ -262,7 +263,7 @@ def _reason(scores: TrustScores, rule: TrailingRule | None, words: str) -> str:
     )
 
 
-def _standing_words(state: TrustState, config: TrustConfig) -> str:
+def _unchanged_words(state: TrustState, config: TrustConfig) -> str:
     if state.n_blocks < config.min_blocks:
         return f"{state.n_blocks} of {config.min_blocks} blocks since the last change, as before"
     return "not clearly worse" if state.is_trusted else "still not clearly as good"

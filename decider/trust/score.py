@@ -1,4 +1,4 @@
-"""What the model's counts and a trailing percentile's would have cost and violated, by blocks.
+"""Cost and violations of the model's counts and of a trailing percentile's, by blocks of steps.
 
 Costs are compared at matched violation: the loss of a step is
 
@@ -39,7 +39,7 @@ MAX_PRICE_FACTOR = 10.0
 
 @dataclass(frozen=True, slots=True)
 class BlockConfig:
-    """How past steps are cut into blocks.
+    """Blocks that past steps are cut into.
 
     Attributes:
         block_s: Length of a block: a day, so that the time of day does not tell blocks apart.

@@ -1,4 +1,4 @@
-"""What the use cases of the decision service need; a process makes it once."""
+"""Dependencies of the decision service; a process makes them once."""
 
 from __future__ import annotations
 

@@ -57,14 +57,14 @@ HISTORY = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What one run did."""
+    """Counts of what one run stored."""
 
     n_decisions: int
     n_outcomes: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _ShardRun:
     """One run over a shard, within its transaction.
 
     Attributes:
@@ -104,7 +104,7 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         members = {int(row["id"]): to_member(row) for row in found}
         if not members:
             return ShardReport(0, 0)
-        run = _Run(work, deps, members, origin_at, now)
+        run = _ShardRun(work, deps, members, origin_at, now)
         capacity = believed_capacity(work, deps.settings, members, origin_at)
         results, rows = _store_outcomes(run, replace(_load_rows(run), capacity=capacity))
         forecasts = repository.load_undecided(
@@ -121,7 +121,7 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
-def _load_rows(run: _Run) -> ShardRows:
+def _load_rows(run: _ShardRun) -> ShardRows:
     """One query for each kind of row."""
     connection, now, ids = run.connection, run.now, list(run.members)
     members = list(run.members.values())
@@ -148,7 +148,7 @@ def _load_rows(run: _Run) -> ShardRows:
     )
 
 
-def _trust(run: _Run) -> dict[int, TrustInForce]:
+def _trust(run: _ShardRun) -> dict[int, TrustInForce]:
     """Verdicts in force; none where the gate is off."""
     if run.deps.settings.trust_interval_s <= 0:
         return {}
@@ -156,7 +156,9 @@ def _trust(run: _Run) -> dict[int, TrustInForce]:
     return {int(r["workload_id"]): translate.to_trust(r) for r in rows}
 
 
-def _store_outcomes(run: _Run, rows: ShardRows) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
+def _store_outcomes(
+    run: _ShardRun, rows: ShardRows
+) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
     """Store outcomes; returns them and the rows with the risk control's memory after them."""
     done: dict[int, set[float]] = {}
     first = run.origin_at - run.longest_step * LOOKBACK_STEPS
@@ -171,7 +173,7 @@ def _store_outcomes(run: _Run, rows: ShardRows) -> tuple[dict[int, WorkloadOutco
     return results, replace(rows, risk={**rows.risk, **memory})
 
 
-def _store_memory(run: _Run, rows: ShardRows, decided: Sequence[DecidedWorkload]) -> None:
+def _store_memory(run: _ShardRun, rows: ShardRows, decided: Sequence[DecidedWorkload]) -> None:
     """Store the risk control's memory after the outcomes and the decisions."""
     memory = dict(rows.risk)
     for each in decided:
@@ -186,7 +188,7 @@ def _store_memory(run: _Run, rows: ShardRows, decided: Sequence[DecidedWorkload]
 
 
 def _decide(
-    run: _Run, forecasts: Sequence[RowMapping], rows: ShardRows
+    run: _ShardRun, forecasts: Sequence[RowMapping], rows: ShardRows
 ) -> tuple[list[DecidedWorkload], budgets.Ledger]:
     """Decide and store; returns the decisions, and the holdings of the GPU budgets after them."""
     deps, now = run.deps, run.now

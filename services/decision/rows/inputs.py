@@ -219,7 +219,7 @@ def workload_input(
 
 
 def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantInput:
-    """What is known of the variants of a workload that has some."""
+    """Variants and lead times of a workload that has variants."""
     states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
     newest, last = (found[-1] if found else None for found in (states, earlier))
     leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
