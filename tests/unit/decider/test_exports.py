@@ -36,6 +36,9 @@ def test_what_is_exported_is_what_is_imported() -> None:
     assert sorted(decider.__all__) == sorted({*at_once, *late})
 
 
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
+)
 @pytest.mark.parametrize("name", sorted(LAZY))
 def test_a_name_that_needs_pymc_is_loaded_when_asked_for(name: str) -> None:
     value = getattr(decider, name)

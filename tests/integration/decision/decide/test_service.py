@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,15 +10,11 @@ from sqlalchemy import text
 
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
-from services.kernel import telemetry
-from services.kernel.db import schema
 from services.kernel.errors import Conflict, NotFound
-from services.kernel.jobs import DECIDE_SHARD, RecordingSender
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
     STEP,
-    add_demand,
     add_forecast,
     add_state,
     add_workload,
@@ -60,22 +55,6 @@ def test_a_second_run_changes_nothing(deps: DecisionDeps) -> None:
     assert decisions(deps.engine) == before
 
 
-def test_how_fresh_decisions_are_is_measured_once_for_each(deps: DecisionDeps) -> None:
-    one_workload(deps.engine)
-    name = "harmony_decision_freshness_seconds"
-
-    def measured() -> tuple[float, float]:
-        found = [telemetry.REGISTRY.get_sample_value(f"{name}_{end}") for end in ("count", "sum")]
-        return found[0] or 0.0, found[1] or 0.0
-
-    before = measured()
-    service.decide_shard(deps, 0, ORIGIN)
-    service.decide_shard(deps, 0, ORIGIN)
-    count, total = measured()
-    late_s = (NOW - ORIGIN - STEP).total_seconds()
-    assert (count - before[0], total - before[1]) == (1, pytest.approx(late_s))
-
-
 def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     with deps.engine.connect() as listener:
@@ -85,28 +64,6 @@ def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> Non
         service.decide_shard(deps, 0, ORIGIN)
         (note,) = list(driver.notifies(timeout=5, stop_after=1))
     assert note.payload == "0"
-
-
-def test_a_stored_decision_replays_to_the_same_bytes(deps: DecisionDeps) -> None:
-    one_workload(deps.engine, ready=9)
-    service.decide_shard(deps, 0, ORIGIN)
-    (row,) = decisions(deps.engine)
-
-    report = service.replay(deps, row["id"])
-
-    assert report.is_identical
-    assert report.record["final"] == row["desired_replicas"]
-    assert len(row["inputs"]) < 8000
-
-
-def test_a_tampered_decision_does_not_replay(deps: DecisionDeps) -> None:
-    one_workload(deps.engine)
-    service.decide_shard(deps, 0, ORIGIN)
-    with deps.engine.begin() as connection:
-        connection.execute(
-            text('UPDATE decisions SET explanation = explanation || \'{"sha256": "0"}\'')
-        )
-    assert not service.replay(deps, decisions(deps.engine)[0]["id"]).is_identical
 
 
 def test_unknown_and_emptied_decisions_are_named_errors(deps: DecisionDeps) -> None:
@@ -150,28 +107,6 @@ def test_without_demand_or_forecast_the_count_is_held(deps: DecisionDeps) -> Non
     assert (row["desired_replicas"], row["reason"]) == (7, "hold_stale_forecast")
 
 
-def test_without_a_replica_state_nothing_is_changed(deps: DecisionDeps) -> None:
-    workload = add_workload(deps.engine, "w", min_replicas=3)
-    add_demand(deps.engine, workload, [95.0] * 30)
-    add_forecast(deps.engine, workload, 100.0)
-    service.decide_shard(deps, 0, ORIGIN)
-    (row,) = decisions(deps.engine)
-    assert (row["desired_replicas"], row["reason"]) == (3, "hold_unknown_replicas")
-
-
-def test_a_shadow_models_forecast_is_never_decided_on(deps: DecisionDeps) -> None:
-    workload = one_workload(deps.engine)
-    with deps.engine.begin() as connection:
-        connection.execute(
-            schema.models.insert().values(
-                version="m2", kind="flow", status="shadow", config={}, metrics={}, created_at=NOW
-            )
-        )
-    add_forecast(deps.engine, workload, 300.0, forecast_id=2, version="m2")
-    service.decide_shard(deps, 0, ORIGIN)
-    assert [row["forecast_id"] for row in decisions(deps.engine)] == [1]
-
-
 def test_paths_dropped_by_retention_are_made_from_quantiles(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     with deps.engine.begin() as connection:
@@ -180,16 +115,6 @@ def test_paths_dropped_by_retention_are_made_from_quantiles(deps: DecisionDeps) 
     (row,) = decisions(deps.engine)
     assert row["rung"] == "model"
     assert 10 <= row["desired_replicas"] <= 13
-
-
-def test_sweep_resends_exactly_what_is_undecided(deps: DecisionDeps) -> None:
-    one_workload(deps.engine)
-    assert service.sweep(deps) == 1
-    sender = deps.sender
-    assert isinstance(sender, RecordingSender)
-    assert [(j.name, j.payload["shard"]) for j in sender.sent] == [(DECIDE_SHARD, 0)]
-    service.decide_shard(deps, 0, datetime.fromisoformat(str(sender.sent[0].payload["at"])))
-    assert service.sweep(deps) == 0
 
 
 def test_sweep_of_an_empty_database_sends_nothing(deps: DecisionDeps) -> None:
