@@ -1,6 +1,6 @@
 """Variants of a workload between rows and the decider's values; pure.
 
-A snapshot of a workload with variants tells each variant's replicas. Its totals are counted in
+A snapshot of a workload with variants holds each variant's replicas. Its totals are counted in
 reference replicas: as many as the mix is worth in full.
 """
 
@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision, ReplicaState, VariantSet, VariantState
-from decider.types import FloatArray
-from decider.variant_types import whole
+from decider import Decision, FloatArray, ReplicaState, VariantSet, VariantState, whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import unit_ages
 
@@ -26,7 +24,7 @@ NOT_FOUND = "its target was not seen"
 
 @dataclass(frozen=True, slots=True)
 class VariantInput:
-    """What a request says of the variants of one workload.
+    """Variants of one workload and their replicas, for a request.
 
     Attributes:
         variants: Its variants.
@@ -134,7 +132,7 @@ def desired_counts(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str
 
 
 def to_column(decision: Decision) -> list[dict[str, object]] | None:
-    """What is stored in `decisions.variants`."""
+    """The value of the column `decisions.variants`."""
     if decision.mix is None:
         return None
     return [
@@ -152,7 +150,7 @@ class MixPrice:
 
 
 def mix_price(spec: WorkloadSpec, state: RowMapping | None) -> MixPrice | None:
-    """What a reference replica of the mix in a snapshot holds and costs; None: it is not known."""
+    """GPUs and price of a reference replica of the mix in a snapshot; None: it is not known."""
     seen = None if state is None else state["variants"]
     if state is None or not seen:
         return None

@@ -16,7 +16,7 @@ from services.admin.decisions.service import AdminDeps
 from services.admin.operations.service import MAX_OPEN
 from services.backtest.service import carry_out
 from services.decision.decide import operations as service_operations
-from services.decision.decide.service import Deps as DecisionDeps
+from services.decision.wiring import DecisionDeps
 from services.kernel import jobs
 from services.kernel.db import schema
 from services.kernel.db.operations import SILENT_AFTER, claim_operation

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from decider.result import Reason
+from decider import Reason
 from services.admin.decisions import wording
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.decisions.service import decode_cursor, encode_cursor

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
-from services.kernel import telemetry
-from services.kernel.db import schema
+from services.decision.wiring import DecisionDeps
 from services.kernel.errors import Conflict, NotFound
-from services.kernel.jobs import DECIDE_SHARD, RecordingSender
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
     STEP,
-    add_demand,
     add_forecast,
     add_state,
     add_workload,
@@ -30,7 +25,7 @@ from tests.integration.decision.stored_rows import (
 pytestmark = pytest.mark.integration
 
 
-def test_a_forecast_becomes_one_decision_with_its_reason(deps: Deps) -> None:
+def test_a_forecast_becomes_one_decision_with_its_reason(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine)
 
     report = service.decide_shard(deps, 0, ORIGIN)
@@ -49,7 +44,7 @@ def test_a_forecast_becomes_one_decision_with_its_reason(deps: Deps) -> None:
     assert row["explanation"]["forecast"]["model_version"] == "best-simple"
 
 
-def test_a_second_run_changes_nothing(deps: Deps) -> None:
+def test_a_second_run_changes_nothing(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     before = decisions(deps.engine)
@@ -60,23 +55,7 @@ def test_a_second_run_changes_nothing(deps: Deps) -> None:
     assert decisions(deps.engine) == before
 
 
-def test_how_fresh_decisions_are_is_measured_once_for_each(deps: Deps) -> None:
-    one_workload(deps.engine)
-    name = "harmony_decision_freshness_seconds"
-
-    def measured() -> tuple[float, float]:
-        found = [telemetry.REGISTRY.get_sample_value(f"{name}_{end}") for end in ("count", "sum")]
-        return found[0] or 0.0, found[1] or 0.0
-
-    before = measured()
-    service.decide_shard(deps, 0, ORIGIN)
-    service.decide_shard(deps, 0, ORIGIN)
-    count, total = measured()
-    late_s = (NOW - ORIGIN - STEP).total_seconds()
-    assert (count - before[0], total - before[1]) == (1, pytest.approx(late_s))
-
-
-def test_the_operator_is_told_in_the_same_transaction(deps: Deps) -> None:
+def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     with deps.engine.connect() as listener:
         driver: Any = listener.connection.driver_connection
@@ -87,29 +66,7 @@ def test_the_operator_is_told_in_the_same_transaction(deps: Deps) -> None:
     assert note.payload == "0"
 
 
-def test_a_stored_decision_replays_to_the_same_bytes(deps: Deps) -> None:
-    one_workload(deps.engine, ready=9)
-    service.decide_shard(deps, 0, ORIGIN)
-    (row,) = decisions(deps.engine)
-
-    report = service.replay(deps, row["id"])
-
-    assert report.is_identical
-    assert report.record["final"] == row["desired_replicas"]
-    assert len(row["inputs"]) < 8000
-
-
-def test_a_tampered_decision_does_not_replay(deps: Deps) -> None:
-    one_workload(deps.engine)
-    service.decide_shard(deps, 0, ORIGIN)
-    with deps.engine.begin() as connection:
-        connection.execute(
-            text('UPDATE decisions SET explanation = explanation || \'{"sha256": "0"}\'')
-        )
-    assert not service.replay(deps, decisions(deps.engine)[0]["id"]).is_identical
-
-
-def test_unknown_and_emptied_decisions_are_named_errors(deps: Deps) -> None:
+def test_unknown_and_emptied_decisions_are_named_errors(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     with deps.engine.begin() as connection:
@@ -120,7 +77,7 @@ def test_unknown_and_emptied_decisions_are_named_errors(deps: Deps) -> None:
         service.replay(deps, decisions(deps.engine)[0]["id"])
 
 
-def test_explain_gives_guards_quantiles_and_counterfactuals(deps: Deps) -> None:
+def test_explain_gives_guards_quantiles_and_counterfactuals(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     record = service.explain(deps, decisions(deps.engine)[0]["id"])
@@ -132,7 +89,7 @@ def test_explain_gives_guards_quantiles_and_counterfactuals(deps: Deps) -> None:
     assert json.dumps(record)
 
 
-def test_a_row_without_a_forecast_falls_to_the_ladder(deps: Deps) -> None:
+def test_a_row_without_a_forecast_falls_to_the_ladder(deps: DecisionDeps) -> None:
     one_workload(deps.engine, level=None, ready=4)
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(deps.engine)
@@ -141,7 +98,7 @@ def test_a_row_without_a_forecast_falls_to_the_ladder(deps: Deps) -> None:
     assert row["risk_estimated"] is None
 
 
-def test_without_demand_or_forecast_the_count_is_held(deps: Deps) -> None:
+def test_without_demand_or_forecast_the_count_is_held(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w")
     add_state(deps.engine, workload, 7)
     add_forecast(deps.engine, workload, None)
@@ -150,29 +107,7 @@ def test_without_demand_or_forecast_the_count_is_held(deps: Deps) -> None:
     assert (row["desired_replicas"], row["reason"]) == (7, "hold_stale_forecast")
 
 
-def test_without_a_replica_state_nothing_is_changed(deps: Deps) -> None:
-    workload = add_workload(deps.engine, "w", min_replicas=3)
-    add_demand(deps.engine, workload, [95.0] * 30)
-    add_forecast(deps.engine, workload, 100.0)
-    service.decide_shard(deps, 0, ORIGIN)
-    (row,) = decisions(deps.engine)
-    assert (row["desired_replicas"], row["reason"]) == (3, "hold_unknown_replicas")
-
-
-def test_a_shadow_models_forecast_is_never_decided_on(deps: Deps) -> None:
-    workload = one_workload(deps.engine)
-    with deps.engine.begin() as connection:
-        connection.execute(
-            schema.models.insert().values(
-                version="m2", kind="flow", status="shadow", config={}, metrics={}, created_at=NOW
-            )
-        )
-    add_forecast(deps.engine, workload, 300.0, forecast_id=2, version="m2")
-    service.decide_shard(deps, 0, ORIGIN)
-    assert [row["forecast_id"] for row in decisions(deps.engine)] == [1]
-
-
-def test_paths_dropped_by_retention_are_made_from_quantiles(deps: Deps) -> None:
+def test_paths_dropped_by_retention_are_made_from_quantiles(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     with deps.engine.begin() as connection:
         connection.execute(text("UPDATE forecasts SET paths = NULL, n_paths = 0"))
@@ -182,15 +117,5 @@ def test_paths_dropped_by_retention_are_made_from_quantiles(deps: Deps) -> None:
     assert 10 <= row["desired_replicas"] <= 13
 
 
-def test_sweep_resends_exactly_what_is_undecided(deps: Deps) -> None:
-    one_workload(deps.engine)
-    assert service.sweep(deps) == 1
-    sender = deps.sender
-    assert isinstance(sender, RecordingSender)
-    assert [(j.name, j.payload["shard"]) for j in sender.sent] == [(DECIDE_SHARD, 0)]
-    service.decide_shard(deps, 0, datetime.fromisoformat(str(sender.sent[0].payload["at"])))
-    assert service.sweep(deps) == 0
-
-
-def test_sweep_of_an_empty_database_sends_nothing(deps: Deps) -> None:
+def test_sweep_of_an_empty_database_sends_nothing(deps: DecisionDeps) -> None:
     assert service.sweep(deps) == 0

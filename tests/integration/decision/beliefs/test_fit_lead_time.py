@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from tests.integration.decision.stored_rows import (
     NOW,
@@ -41,8 +41,8 @@ def add_starts(engine: Engine, workload: int, seconds: list[float | None]) -> No
 
 @pytest.mark.slow
 @quiet_pymc
-def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
-    from decider.belief.posterior import SamplerConfig
+def test_fitted_lead_times_reach_the_next_decision(deps: DecisionDeps) -> None:
+    from decider import SamplerConfig
     from services.decision.beliefs.fit_lead_time import fit_lead_times
 
     workload = one_workload(deps.engine)
@@ -68,7 +68,7 @@ def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
 
 
 @quiet_pymc
-def test_too_few_starts_fit_nothing(deps: Deps) -> None:
+def test_too_few_starts_fit_nothing(deps: DecisionDeps) -> None:
     from services.decision.beliefs.fit_lead_time import fit_lead_times
 
     add_starts(deps.engine, add_workload(deps.engine, "w"), [60.0] * 3)

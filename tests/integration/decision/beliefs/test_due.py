@@ -11,9 +11,9 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, text
 
-from services.decision.beliefs import due as service_fit_due, repository as repository_fit
+from services.decision.beliefs import due, repository
 from services.decision.beliefs.due import DueFits, due_fits, fit_posteriors
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.jobs import DECIDE_FIT
@@ -36,7 +36,7 @@ class Bench:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.clock = FixedClock(NOW)
         settings = settings.model_copy(update={"fit_interval_s": INTERVAL_S})
-        self.deps = Deps(engine, self.clock, settings)
+        self.deps = DecisionDeps(engine, self.clock, settings)
         self.made: list[str] = []
         self.on_fit: Callable[[str], None] = lambda _name: None
 
@@ -74,17 +74,17 @@ class Bench:
                 )
             )  # fmt: skip
 
-    def lead_times(self, deps: Deps) -> Any:
+    def lead_times(self, deps: DecisionDeps) -> Any:
         self.made.append("lead_time")
         self.on_fit("lead_time")
         self.store("lead_time")
-        from services.decision.beliefs.fit_lead_time import FitReport
+        from services.decision.beliefs.fit_lead_time import LeadTimeFitReport
 
-        return FitReport(1, (), True, "")
+        return LeadTimeFitReport(1, (), True, "")
 
-    def capacities(self, deps: Deps, but_types: frozenset[str]) -> Any:
+    def capacities(self, deps: DecisionDeps, but_types: frozenset[str]) -> Any:
         with deps.engine.connect() as connection:
-            types = repository_fit.load_learning_types(connection)
+            types = repository.load_learning_types(connection)
         for name in sorted(types - but_types):
             self.made.append(name)
             self.on_fit(name)
@@ -193,12 +193,12 @@ def test_the_capacity_fit_leaves_the_fresh_types_alone(
 def test_the_job_passes_on_whether_it_is_scheduled(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.decision import deps, tasks
+    from services.decision import tasks
 
     asked: list[bool] = []
-    monkeypatch.setattr(deps, "get_deps", lambda: bench.deps)
+    monkeypatch.setattr(tasks, "worker_deps", lambda: bench.deps)
     monkeypatch.setattr(
-        service_fit_due, "fit_posteriors", lambda _deps, is_scheduled: asked.append(is_scheduled)
+        due, "fit_posteriors", lambda _deps, is_scheduled: asked.append(is_scheduled)
     )
     celery = Celery("test", include=[tasks.__name__])
     celery.loader.import_default_modules()

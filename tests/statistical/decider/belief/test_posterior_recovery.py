@@ -3,7 +3,7 @@
 Another processor samples other draws: bounds on what was sampled stand ten Monte Carlo standard
 errors (MCSE) or more away from what is found. A mean's is its posterior's standard deviation over
 the root of the effective sample size n, a standard deviation's that over the root of 2 n.
-`pytest tests/statistical/decider/test_belief_recovery.py -s` prints the figures.
+`pytest tests/statistical/decider/belief/test_posterior_recovery.py -s` prints the figures.
 
 The time is CPU time of the whole fit, compilation included, so that a busy machine changes nothing.
 """

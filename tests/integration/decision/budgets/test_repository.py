@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from decider.budget.fleet import PRICES
-from services.decision.budgets import budgets
+from decider import PRICES
+from services.decision.budgets import budgets, repository
 from services.decision.decide import service
-from services.decision.rows import repository
 from services.decision.rows.inputs import to_member
+from services.decision.rows.repository import DECISION_COLUMNS, load_workloads, store_decisions
 from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.stored_rows import NOW, STEP
 
@@ -98,7 +98,7 @@ def _wait_for_a_lock(engine: Engine) -> None:
 
 
 def _grant(connection: Any, key: tuple[Any, ...], now: datetime, replicas: int) -> None:
-    columns = repository.DECISION_COLUMNS
+    columns = DECISION_COLUMNS
     row = dict.fromkeys(columns)
     names = ("id", "origin_at", "workload_id", "forecast_id", "policy_version")
     row |= dict(zip(names, key, strict=True))
@@ -108,7 +108,7 @@ def _grant(connection: Any, key: tuple[Any, ...], now: datetime, replicas: int) 
         "reason": "scale_up_risk", "rung": "model", "risk_target": 0.01,
         "cost_delta_usd_per_h": 0.0, "explanation": "{}",
     }  # fmt: skip
-    repository.store_decisions(connection, [tuple(row.values())])
+    store_decisions(connection, [tuple(row.values())])
 
 
 def test_a_decision_that_has_expired_or_is_not_applied_grants_nothing(fleet: Fleet) -> None:
@@ -136,7 +136,7 @@ def test_deciding_twice_changes_nothing(fleet: Fleet) -> None:
 def test_a_ledger_without_budgets_reads_nothing_more(fleet: Fleet) -> None:
     fleet.add("a", 0, 10, 150.0)
     with fleet.engine.connect() as connection:
-        member = to_member(repository.load_workloads(connection, 0)[0])
+        member = to_member(load_workloads(connection, 0)[0])
         empty = budgets.open_ledger(connection, fleet.deps.settings, [member], NOW)
         assert (empty.budgets, empty.holdings) == ({}, {})
     fleet.budget(12)

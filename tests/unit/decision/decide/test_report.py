@@ -1,14 +1,12 @@
-"""Shadow price of a budget over the fleet, and what Prometheus is told of budgets."""
+"""Gauges of the GPU budgets follow the budgets."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-import pytest
-from hypothesis import given, strategies as st
 
-from decider.budget.fleet import PRICES
+from decider import PRICES
 from services.decision.budgets.budgets import Ledger
 from services.decision.budgets.holdings import Holding
 from services.decision.decide.report import publish_budgets
@@ -29,33 +27,6 @@ def ledger(budget: int | None) -> Ledger:
         4: Holding(1, "L4", 8, 100, None),
     }
     return Ledger({"H100": budget}, holdings)
-
-
-@pytest.mark.parametrize(
-    ("budget", "price"),
-    [
-        (30, 0.0),
-        (23, 0.0),
-        (22, PRICES[1]),
-        (19, PRICES[1]),
-        (18, PRICES[2]),
-        (10, PRICES[2]),
-        (9, math.inf),
-    ],
-)
-def test_the_price_is_the_least_at_which_the_fleet_fits(budget: int, price: float) -> None:
-    assert ledger(budget).price("H100") == price
-
-
-def test_without_a_readable_budget_there_is_no_price() -> None:
-    assert ledger(None).price("H100") is None
-    assert ledger(10).price("L4") is None
-
-
-@given(st.lists(st.integers(0, 60), min_size=2, max_size=8))
-def test_a_larger_budget_is_never_dearer(budgets: list[int]) -> None:
-    prices = [ledger(budget).price("H100") for budget in sorted(budgets)]
-    assert prices == sorted(prices, reverse=True)  # type: ignore[type-var]
 
 
 def gauge(name: str, gpu_type: str = "H100") -> float | None:

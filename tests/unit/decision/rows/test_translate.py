@@ -1,20 +1,15 @@
-"""The decision service's pure parts: timelines, translation, lead-time inputs."""
+"""Rows become the decider's values."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 
 from decider import RiskState
 from services.decision.rows import translate
-from services.decision.rows.inputs import Member, ShardRows, history_of, lead_time_of
-from services.decision.rows.lead_times import durations_of
-from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.schedules import is_in_force
 
@@ -30,63 +25,6 @@ def make_spec(**changes: Any) -> WorkloadSpec:
         "lead_time": {"median_s": 60.0, "sigma": 0.3},
     }
     return WorkloadSpec.model_validate(base | changes)
-
-
-def pieces(events: list[ReplicaEvent]) -> list[tuple[float, float, int, int]]:
-    return [(i.start_s, i.end_s, i.ready, i.bound) for i in step_intervals(events, 100.0, 200.0)]
-
-
-def test_a_snapshot_before_the_step_holds_through_it() -> None:
-    assert pieces([ReplicaEvent(50.0, "snapshot", 3, 4)]) == [(100.0, 200.0, 3, 4)]
-
-
-def test_nothing_is_known_before_the_first_snapshot() -> None:
-    assert pieces([ReplicaEvent(150.0, "snapshot", 3, 4)]) == [(150.0, 200.0, 3, 4)]
-    assert pieces([ReplicaEvent(150.0, "ready"), ReplicaEvent(160.0, "scale", 9)]) == []
-    assert pieces([ReplicaEvent(200.0, "snapshot", 3, 4)]) == []
-
-
-def test_a_scale_up_binds_at_once_and_serves_when_pods_turn_ready() -> None:
-    events = [
-        ReplicaEvent(100.0, "snapshot", 3, 3),
-        ReplicaEvent(100.0, "scale", 5),
-        ReplicaEvent(140.0, "ready"),
-        ReplicaEvent(170.0, "ready"),
-    ]
-    assert pieces(events) == [
-        (100.0, 140.0, 3, 5),
-        (140.0, 170.0, 4, 5),
-        (170.0, 200.0, 5, 5),
-    ]
-
-
-def test_a_scale_down_acts_at_once() -> None:
-    events = [ReplicaEvent(90.0, "snapshot", 6, 8), ReplicaEvent(100.0, "scale", 4)]
-    assert pieces(events) == [(100.0, 200.0, 4, 4)]
-
-
-def test_a_pod_never_serves_beyond_what_is_bound() -> None:
-    events = [ReplicaEvent(90.0, "snapshot", 4, 4), ReplicaEvent(120.0, "ready")]
-    assert pieces(events)[-1] == (120.0, 200.0, 4, 4)
-
-
-event = st.builds(
-    ReplicaEvent,
-    st.floats(0, 250),
-    st.sampled_from(["snapshot", "scale", "ready"]),
-    st.integers(0, 9),
-    st.integers(9, 12),
-)
-
-
-@given(st.lists(event, max_size=12))
-def test_intervals_tile_the_known_part_of_the_step(events: list[ReplicaEvent]) -> None:
-    found = pieces(events)
-    for a, b in pairwise(found):
-        assert a[1] == b[0]
-    if found:
-        assert found[-1][1] == 200.0
-        assert all(100.0 <= s < e and 0 <= ready <= bound for s, e, ready, bound in found)
 
 
 def in_force(start: str, end: str, days: tuple[int, ...], now: datetime, zone: str = "UTC") -> bool:
@@ -172,32 +110,6 @@ def start(ready_after_s: float | None, gone_after_s: float | None = None) -> Any
         for name, s in (("ready_at", ready_after_s), ("gone_at", gone_after_s))
     }
     return {"requested_at": requested, **after}
-
-
-def test_pending_and_lost_starts_are_censored() -> None:
-    durations, ages = durations_of([start(90.0), start(None), start(None, 200.0), start(0.0)], NOW)
-    assert durations.tolist() == [90.0]
-    assert sorted(ages.tolist()) == [200.0, 600.0]
-
-
-def test_recent_starts_move_the_stated_lead_time() -> None:
-    member = Member(1, "demo", "w", 300, make_spec())
-    stated = lead_time_of(member, ShardRows(), NOW)
-    assert np.median(stated) == pytest.approx(60.0, rel=0.03)
-    slow = ShardRows(starts={1: [start(240.0)] * 40})
-    assert np.median(lead_time_of(member, slow, NOW)) > 120.0
-    fitted = ShardRows(lead_time_s={"gpu_type:H100": np.full(64, 500.0)})
-    assert np.median(lead_time_of(member, fitted, NOW)) == pytest.approx(500.0, rel=0.05)
-
-
-def test_history_keeps_gaps_as_unknown() -> None:
-    member = Member(1, "demo", "w", 300, make_spec())
-    origin = NOW - timedelta(seconds=300)
-    steps = np.array([origin.timestamp() - 900, origin.timestamp() - 300, origin.timestamp()])
-    rows = ShardRows(demand={1: (steps, np.array([1.0, 2.0, 3.0]))})
-    history = history_of(member, {"origin_at": origin}, rows)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(history.demand, [1.0, np.nan, 2.0, 3.0])
-    assert history.demand_until_s == NOW.timestamp()
 
 
 def test_paths_from_quantiles_follow_them() -> None:

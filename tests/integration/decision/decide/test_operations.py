@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from services.decision.decide import operations as service_operations, service
-from services.decision.decide.service import Deps
+from services.decision.decide import operations, service
+from services.decision.wiring import DecisionDeps
 from services.kernel.db.operations import insert_operation
 from tests.integration.decision.stored_rows import NOW, ORIGIN, decisions, one_workload
 
 pytestmark = pytest.mark.integration
 
 
-def test_a_replay_stores_whether_the_bytes_are_the_same(deps: Deps) -> None:
+def test_a_replay_stores_whether_the_bytes_are_the_same(deps: DecisionDeps) -> None:
     one_workload(deps.engine)
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(deps.engine)
@@ -23,7 +23,7 @@ def test_a_replay_stores_whether_the_bytes_are_the_same(deps: Deps) -> None:
             for id_ in (row["id"], row["id"] + 1)
         )
     for operation in (asked, hopeless):
-        service_operations.replay_as_asked(deps, operation, deps.clock)
+        operations.run_replay(deps, operation, deps.clock)
     with deps.engine.connect() as connection:
         query = text("SELECT status, message, result, progress FROM operations ORDER BY id")
         done, failed = connection.execute(query).all()

@@ -14,8 +14,8 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 
 from decider import DecideConfig, Limits, Reason, RiskState, TrailingRule, decide_shard
 from decider.errors import InvalidRequest
-from decider.explain import to_dict
-from decider.replay import decision_bytes, from_bytes, replay, to_bytes
+from decider.explain import decision_to_dict
+from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
 
 CONFIG = DecideConfig()
@@ -46,8 +46,8 @@ def test_what_the_model_asked_for_is_what_it_would_have_been_given() -> None:
     assert trusted.model_replicas is None
     shadow = decide(distrusted())
     assert shadow.model_replicas == trusted.raw > 15
-    assert to_dict(shadow)["model_replicas"] == trusted.raw
-    assert "model_replicas" not in to_dict(trusted)
+    assert decision_to_dict(shadow)["model_replicas"] == trusted.raw
+    assert "model_replicas" not in decision_to_dict(trusted)
 
 
 def test_the_floor_is_part_of_what_the_model_asked_for() -> None:
@@ -124,24 +124,24 @@ def test_decisions_of_distrusted_models_replay_to_the_same_bytes(
     paths = np.stack([noisy(float(rng.uniform(1, 300)), seed + i) for i in range(3)])
     request = shard(paths, owners, budgets={"H100": budget})
     for row, decision in enumerate(decide_shard(request, CONFIG, NOW_S)):
-        blob = to_bytes(request, row, decision, CONFIG, NOW_S)
-        (back,) = from_bytes(blob)[0].workloads
+        blob = inputs_to_bytes(request, row, decision, CONFIG, NOW_S)
+        (back,) = inputs_from_bytes(blob)[0].workloads
         assert back.is_model_trusted is (row == 2)
         assert (back.trust_reason, back.trailing_rule) == (WHY, rule)
-        assert decision_bytes(replay(blob)) == decision_bytes(decision)
+        assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
 
 
 def test_inputs_from_before_there_was_a_gate_are_trusted() -> None:
     request = shard(noisy(150.0), [workload(history=DEMAND)])
     (decision,) = decide_shard(request, CONFIG, NOW_S)
-    blob = to_bytes(request, 0, decision, CONFIG, NOW_S)
+    blob = inputs_to_bytes(request, 0, decision, CONFIG, NOW_S)
     raw = zlib.decompress(blob)
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["header"])
     for name in ("is_model_trusted", "trust_reason", "trailing_rule"):
         del header["workload"][name]
     old = zlib.compress(save_tensors(load_tensors(raw), metadata={"header": json.dumps(header)}))
-    assert decision_bytes(replay(old)) == decision_bytes(decision)
+    assert decision_bytes(replay_decision(old)) == decision_bytes(decision)
 
 
 @pytest.mark.parametrize("rule", [(0, 0.9, 0.0), (12, 1.1, 0.0), (12, 0.9, -0.1)])

@@ -15,7 +15,7 @@ from decider.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Options:
+class MixOptions:
     """The mixes of one workload. The first one takes the least of everything.
 
     Attributes:
@@ -51,7 +51,7 @@ class Options:
         return int(np.argmin(np.round(cost, 9)))
 
 
-def make_options(request: MixRequest) -> Options:
+def make_options(request: MixRequest) -> MixOptions:
     """Every mix worth a look, those nearest to what runs first among equals."""
     bounds = bounds_of(request)
     ratio = np.array([v.capacity_ratio for v in request.variants.states])
@@ -86,7 +86,7 @@ def _allowed(
     return np.asarray(is_first | (within & is_slow))
 
 
-def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: str) -> Options:
+def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: str) -> MixOptions:
     states = request.variants.states
     usd = np.array([v.usd_per_hour for v in states])
     units = counts @ ratio
@@ -102,7 +102,7 @@ def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: st
         [bought[level >= n].min() for n in range(request.low, int(level.max()) + 1)]
     )
     premium = bought - cheapest[level - request.low]
-    return Options(
+    return MixOptions(
         counts,
         units,
         bought,

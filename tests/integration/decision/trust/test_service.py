@@ -13,10 +13,9 @@ from celery import Celery
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
 from services.decision.rows.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
-from services.decision.trust import service as service_trust
 from services.decision.trust.service import TrustReport, judge_shard, send_due
+from services.decision.wiring import DecisionDeps
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
@@ -40,7 +39,7 @@ class Bench:
         self.clock = FixedClock(START)
         self.sender = RecordingSender()
         settings = settings.model_copy(update={"step_s": STEP_S})
-        self.deps = Deps(engine, self.clock, settings, sender=self.sender)
+        self.deps = DecisionDeps(engine, self.clock, settings, sender=self.sender)
         self.n_forecasts = 0
 
     def workload(self, name: str, shard: int = 0) -> int:
@@ -278,12 +277,12 @@ def test_a_gate_that_is_off_distrusts_nobody(bench: Bench) -> None:
 def test_the_job_judges_a_shard_or_sends_itself(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.decision import deps, tasks
+    from services.decision import tasks
 
     asked: list[Any] = []
-    monkeypatch.setattr(deps, "get_deps", lambda: bench.deps)
-    monkeypatch.setattr(service_trust, "send_due", lambda _, due: asked.append(("all", due)))
-    monkeypatch.setattr(service_trust, "judge_shard", lambda _, n, due: asked.append((n, due)))
+    monkeypatch.setattr(tasks, "worker_deps", lambda: bench.deps)
+    monkeypatch.setattr(tasks, "send_due", lambda _, due: asked.append(("all", due)))
+    monkeypatch.setattr(tasks, "judge_shard", lambda _, n, due: asked.append((n, due)))
     celery = Celery("test", include=[tasks.__name__])
     celery.loader.import_default_modules()
     celery.tasks[DECIDE_TRUST](is_scheduled=True)
