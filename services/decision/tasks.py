@@ -10,11 +10,11 @@ from services.decision.decide import operations, service
 from services.decision.trust.service import judge_shard, send_due
 from services.decision.wiring import DecisionDeps
 from services.kernel import jobs, telemetry
+from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.settings import get_settings
 from services.kernel.task import job_task
-from services.kernel.worker import CelerySender, get_celery
 
 
 @lru_cache(maxsize=1)

@@ -118,11 +118,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.forecasting.training": ROOM,
     "services.decision": (
         "tasks",
-        "deps",
         "decide",
         "trust",
         "beliefs budgets",
-        "rows",
+        "rows wiring",
     ),
     "services.decision.beliefs": ROOM,
     "services.decision.budgets": ROOM,
