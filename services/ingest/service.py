@@ -1,4 +1,4 @@
-"""Use cases of ingest: resampling, the sweep, retention; push, pull and back-fill are beside."""
+"""Use cases of ingest as a whole: resampling, the sweep, retention, readiness."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.pull.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
-from services.ingest.pull.service import PullResult, pull_shard
-from services.ingest.push.service import PushResult, push
-from services.ingest.remote_write.service import WriteResult, remote_write
 from services.ingest.series import repository
 from services.ingest.series.catalog import IndicatorRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
@@ -27,27 +23,6 @@ from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
-
-__all__ = [
-    "BackfillResult",
-    "HistoryFrame",
-    "IngestDeps",
-    "PullResult",
-    "PushResult",
-    "ResampleResult",
-    "SweepResult",
-    "WorkloadHistory",
-    "WriteResult",
-    "backfill",
-    "check_ready",
-    "drop_expired",
-    "pull_shard",
-    "push",
-    "remote_write",
-    "resample_shard",
-    "sweep",
-]
-
 
 DueSeries = tuple[DueRange, IndicatorRef]
 

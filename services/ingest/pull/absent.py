@@ -16,7 +16,7 @@ from services.ingest.push.service import SeriesRef
 from services.ingest.series import repository
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.samples import SECOND_US, Samples, make_samples, to_us
-from services.ingest.series.sources import RangeQuery
+from services.ingest.series.source import RangeQuery
 
 Asked = tuple[int, SeriesRef, RangeQuery]
 """Number of a series among those that were asked for, the series, and the query that answered."""

@@ -28,7 +28,7 @@ from services.ingest.series.samples import (
     sort_unique,
     to_us,
 )
-from services.ingest.series.sources import SERVER_REASONS, Points, RangeQuery, Source, SourceError
+from services.ingest.series.source import SERVER_REASONS, Points, RangeQuery, Source, SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import floor_step
 from services.kernel.db.session import unit_of_work

@@ -19,7 +19,8 @@ from kombu.exceptions import OperationalError
 
 from services.ingest import main, service, tasks
 from services.ingest.deps import BestEffortSender, IngestDeps
-from services.ingest.series.sources import RangeQuery, SourceError
+from services.ingest.push.service import push
+from services.ingest.series.source import RangeQuery, SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.celery_app import make_celery
 from services.kernel.clock import FixedClock
@@ -58,7 +59,7 @@ def test_writers_and_resampling_at_once_lose_nothing(
         if task is None:
             service.resample_shard(deps, 0, clock.now())
         else:
-            service.push(deps, task)
+            push(deps, task)
 
     interleaved = [item for found in bodies for item in (found, None)]
     with ThreadPoolExecutor(6) as pool:
@@ -98,7 +99,7 @@ def test_every_ingest_job_has_its_task(
     app.loader.import_module("services.ingest.tasks")
     register()
     clock.advance(60)
-    service.push(in_worker, body("w0", [[clock.now().timestamp() - 30, 5.0]]))
+    push(in_worker, body("w0", [[clock.now().timestamp() - 30, 5.0]]))
     (job,) = sender.sent
     app.tasks[job.name](**job.payload)
     assert sender.sent[-1].name == jobs.FORECAST_SHARD

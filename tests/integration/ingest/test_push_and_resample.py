@@ -11,6 +11,8 @@ from sqlalchemy import Engine, text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
+from services.ingest.push.service import push
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
@@ -40,7 +42,7 @@ def at_s(offset_s: float) -> float:
 
 def push_rate(deps: IngestDeps, *points: tuple[float, float], workload: str = "w0") -> None:
     samples = [[at_s(offset_s), value] for offset_s, value in points]
-    result = service.push(deps, body((workload, RATE, samples)))
+    result = push(deps, body((workload, RATE, samples)))
     assert result.n_accepted == len(points)
 
 
@@ -61,7 +63,7 @@ def test_a_step_flows_to_a_forecast(
     samples = [[at_s(15 * n), 10.0 + n] for n in range(4)]
     counter = [[at_s(15 * n), 600.0 * n] for n in range(1, 5)]
     clock.advance(60)
-    result = service.push(deps, body(("w0", RATE, samples), ("w0", TOKENS, counter)))
+    result = push(deps, body(("w0", RATE, samples), ("w0", TOKENS, counter)))
     assert (result.n_accepted, result.rejected) == (8, ())
     assert [job.name for job in sender.sent] == [jobs.INGEST_RESAMPLE]
     done = resample(deps)
@@ -122,7 +124,7 @@ def test_a_sample_later_than_late_s_is_refused(
     clock.advance(60 + late_s)
     push_rate(deps, (0, 1.0))  # its step ended late_s ago
     clock.advance(1)
-    result = service.push(deps, body(("w0", RATE, [[at_s(59), 1.0]])))
+    result = push(deps, body(("w0", RATE, [[at_s(59), 1.0]])))
     assert [rejection.reason for rejection in result.rejected] == ["ancient"]
 
 
@@ -190,7 +192,7 @@ def test_refused_samples_are_counted_and_the_others_kept(
     )
     clock.advance(60)
     samples = [[at_s(1), 1.0], [at_s(2), -1], [at_s(3), "NaN"], [at_s(9999), 1], ["never", 1]]
-    result = service.push(
+    result = push(
         deps,
         body(
             ("w0", RATE, samples),
@@ -216,7 +218,7 @@ def test_refused_samples_are_counted_and_the_others_kept(
     assert "must be one of request_rate_rps" in examples["unknown_indicator"]
     counted = {key: n for key, n in counts.items() if key != "unknown_workload"}
     assert cursor(deps.engine, workload_id)["n_rejected"] == counted
-    service.push(deps, body(("w0", RATE, [[at_s(4), -1.0]])))
+    push(deps, body(("w0", RATE, [[at_s(4), -1.0]])))
     assert cursor(deps.engine, workload_id)["n_rejected"] == {**counted, "negative": 2}
     after = telemetry.REGISTRY.get_sample_value(
         "harmony_samples_rejected_total", {"source": "push", "reason": "negative"}
@@ -253,10 +255,10 @@ def test_any_split_and_order_of_pushes_gives_the_same_steps(
         for name, values in series.items()
         for offset, value in zip(offsets.tolist(), values.tolist(), strict=True)
     ]
-    service.push(deps, body(*[("w0", name, [row]) for name, row in rows]))
+    push(deps, body(*[("w0", name, [row]) for name, row in rows]))
     rng.shuffle(rows)  # type: ignore[arg-type]  # a list
     for start in range(0, len(rows), 20):
-        service.push(deps, body(*[("w1", name, [row]) for name, row in rows[start : start + 20]]))
+        push(deps, body(*[("w1", name, [row]) for name, row in rows[start : start + 20]]))
         resample(deps)
     for name in series:
         expected = stored_steps(deps.engine, whole, name)[-5:]
@@ -270,8 +272,8 @@ def test_a_value_is_never_replaced_by_a_gap(
     """History was loaded without raw samples; a late one opens its step for all indicators."""
     (workload_id,) = register()
     clock.advance(120)
-    history = service.WorkloadHistory((RATE, HEAT), np.full((2, 2), 5.0), np.ones((2, 2), bool))
-    service.backfill(deps.engine, [workload_id], service.HistoryFrame(T0, 60, (history,)))
+    history = WorkloadHistory((RATE, HEAT), np.full((2, 2), 5.0), np.ones((2, 2), bool))
+    backfill(deps.engine, [workload_id], HistoryFrame(T0, 60, (history,)))
     push_rate(deps, (70, 9.0))
     resample(deps)
     assert stored_steps(deps.engine, workload_id, RATE) == [(T0, 5.0), (T0 + STEP, 9.0)]
@@ -304,7 +306,7 @@ def test_an_inactive_workload_holds_nobody_up(
     clock.advance(60)
     push_rate(deps, (10, 1.0))
     assert resample(deps).origins == (T0,)
-    refused = service.push(deps, body(("w1", RATE, [[at_s(10), 1.0]]))).rejected
+    refused = push(deps, body(("w1", RATE, [[at_s(10), 1.0]]))).rejected
     assert [rejection.reason for rejection in refused] == ["unknown_workload"]
 
 
@@ -313,7 +315,7 @@ def test_a_changed_spec_counts_at_once(
 ) -> None:
     (workload_id,) = register()
     clock.advance(60)
-    assert service.push(deps, body(("w0", "new_ratio", [[at_s(1), 1.0]]))).n_accepted == 0
+    assert push(deps, body(("w0", "new_ratio", [[at_s(1), 1.0]]))).n_accepted == 0
     with deps.engine.begin() as connection:
         connection.execute(
             text(
@@ -322,7 +324,7 @@ def test_a_changed_spec_counts_at_once(
             ),
             {"id": workload_id},
         )
-    assert service.push(deps, body(("w0", "new_ratio", [[at_s(1), 1.0]]))).n_accepted == 1
+    assert push(deps, body(("w0", "new_ratio", [[at_s(1), 1.0]]))).n_accepted == 1
 
 
 def test_a_long_backlog_is_done_in_runs(
