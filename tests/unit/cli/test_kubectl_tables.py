@@ -19,11 +19,9 @@ from services.admin.decisions.schemas import (
     RiskView,
     WorkloadView,
 )
-from services.cli.kubectl import (
-    diff as kubectl_diff,
-    explain as kubectl_explain,
-    history as kubectl_history,
-)
+from services.cli.kubectl.diff import render_diff, to_diff_row
+from services.cli.kubectl.explain import render_decision
+from services.cli.kubectl.history import render_history, to_history_rows
 
 NOW = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
 LONG = "a-service-with-a-name-that-is-much-longer-than-any-column"
@@ -89,7 +87,7 @@ def decision(**changes: Any) -> DecisionDetail:
 
 
 def test_explain_reads_from_the_headline_down() -> None:
-    lines = shown(kubectl_explain.render(decision(), workload(), NOW))
+    lines = shown(render_decision(decision(), workload(), NOW))
     assert (
         lines[0] == "serving/llama: 8 → 10 replicas, +8 GPUs, +$20.00 per hour  [not acted on yet]"
     )
@@ -108,13 +106,13 @@ def test_explain_says_which_rung_answered_instead_of_the_forecast() -> None:
     detail = decision(
         rung="trailing_percentile", forecast_reason="demand is stale", model_version=None
     )
-    text = "\n".join(shown(kubectl_explain.render(detail, workload(), NOW)))
+    text = "\n".join(shown(render_decision(detail, workload(), NOW)))
     assert "fallback rung trailing percentile answered: demand is stale" in text
 
 
 def test_diff_keeps_every_figure_at_80_columns() -> None:
-    rows = [kubectl_diff.to_row(workload(LONG), NOW), kubectl_diff.to_row(workload("small"), NOW)]
-    lines = shown(kubectl_diff.render(rows, True, NOW))
+    rows = [to_diff_row(workload(LONG), NOW), to_diff_row(workload("small"), NOW)]
+    lines = shown(render_diff(rows, True, NOW))
     assert lines[0].split() == ["WORKLOAD", "NOW", "WANTS", "GPUS", "USD/H", "RISK", "MODE", "AGE"]
     (first,) = [line for line in lines if " +8 " in line and not line.startswith("serving/small")]
     assert first.split()[1:] == ["8", "10", "+8", "+20.00", "0.42", "%", "Approval", "3", "min"]
@@ -129,11 +127,11 @@ def test_diff_keeps_every_figure_at_80_columns() -> None:
     ],
 )
 def test_diff_says_why_nothing_can_be_said(changes: dict[str, Any], problem: str) -> None:
-    row = kubectl_diff.to_row(workload(**changes), NOW)
+    row = to_diff_row(workload(**changes), NOW)
     assert problem in row.problem
     assert (row.delta_gpus, row.delta_usd_per_h, row.is_different) == (None, None, False)
     assert row.to_json()["is_different"] is None
-    assert shown(kubectl_diff.render([row], False, NOW))[-1] == ("0 of 1 run as Harmony recommends")
+    assert shown(render_diff([row], False, NOW))[-1] == ("0 of 1 run as Harmony recommends")
 
 
 def test_history_keeps_every_figure_at_80_columns() -> None:
@@ -148,17 +146,17 @@ def test_history_keeps_every_figure_at_80_columns() -> None:
     summary = DecisionSummary.model_validate(
         decision(action_result="awaiting_approval").model_dump()
     )
-    (row,) = kubectl_history.to_rows([summary], outcomes)
+    (row,) = to_history_rows([summary], outcomes)
     assert (row.measured, row.n_steps, row.gpu_hours) == (pytest.approx(0.03), 2, 1.5)
-    lines = shown(kubectl_history.render("serving/llama", [row]))
+    lines = shown(render_history("serving/llama", [row]))
     assert lines[2].split()[:9] == ["4711", "6", "Jan", "12:00", "8", "→", "10", "waiting", "0.42"]
     assert "3 %" in lines[2]
 
 
 def test_what_was_not_measured_is_a_dash() -> None:
-    (row,) = kubectl_history.to_rows([decision()], [])
+    (row,) = to_history_rows([decision()], [])
     assert (row.measured, row.n_steps, row.gpu_hours) == (None, 0, None)
-    assert shown(kubectl_history.render("serving/llama", [row]))[2].split()[7] == "–"
+    assert shown(render_history("serving/llama", [row]))[2].split()[7] == "–"
 
 
 def test_the_operations_page_shows_what_is_printed() -> None:
@@ -172,8 +170,8 @@ def test_the_operations_page_shows_what_is_printed() -> None:
         workload="chat", cost_delta_usd_per_h=5.0, action_result="advisory", actions=[action]
     )
     page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
-    row = kubectl_diff.to_row(chat, NOW)
-    why = shown(kubectl_explain.render(made, chat, NOW + timedelta(minutes=2)))
-    for lines in (shown(kubectl_diff.render([row], False, NOW)), why):
+    row = to_diff_row(chat, NOW)
+    why = shown(render_decision(made, chat, NOW + timedelta(minutes=2)))
+    for lines in (shown(render_diff([row], False, NOW)), why):
         printed = "\n".join(lines).strip()
         assert f"```\n{printed}\n```" in page, printed
