@@ -40,7 +40,7 @@ _BODY = {
 
 
 class Lifespan(Protocol):
-    """What FastAPI calls around the life of the application."""
+    """Function that FastAPI calls around the life of the application."""
 
     def __call__(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
         """Start, and stop on exit."""

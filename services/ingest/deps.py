@@ -1,4 +1,4 @@
-"""What the use cases of ingest need, made once per process."""
+"""Dependencies of the use cases of ingest, made once per process."""
 
 from __future__ import annotations
 
