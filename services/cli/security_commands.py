@@ -18,7 +18,7 @@ from services.cli.connection import database_engine
 from services.cli.output import console, print_json, print_table
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
-from services.kernel.security.keys import FLEET, Grant, KeyVerifier, Principal, Role
+from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role, RoleGrant
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -165,7 +165,7 @@ def _deps() -> DatabaseDeps:
 
 
 def _caller() -> Principal:
-    return Principal(None, "command line", getpass.getuser(), (Grant(FLEET, Role.ADMIN),))
+    return Principal(None, "command line", getpass.getuser(), (RoleGrant(FLEET, Role.ADMIN),))
 
 
 def _print_key(made: KeyCreated, as_json: bool) -> None:

@@ -21,7 +21,7 @@ from services.kernel.errors import (
 )
 from services.kernel.security import keys as security
 from services.kernel.security.audit import Anchor
-from services.kernel.security.keys import AuditEntry, Grant, KeyVerifier, Role
+from services.kernel.security.keys import AuditEntry, KeyVerifier, Role, RoleGrant
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 pytestmark = pytest.mark.integration
@@ -237,7 +237,10 @@ def test_a_rotated_key_is_valid_for_the_grace_only(database: Engine) -> None:
     with pytest.raises(Unauthorized):
         verifier.verify(old.token, after)
     who = verifier.verify(new.token, after)
-    assert (who.name, who.grants) == ("ci", (Grant("a", Role.OPERATOR), Grant("b", Role.OPERATOR)))
+    assert (who.name, who.grants) == (
+        "ci",
+        (RoleGrant("a", Role.OPERATOR), RoleGrant("b", Role.OPERATOR)),
+    )
     assert who.expires_at == AT + timedelta(days=31)
     with database.begin() as connection:  # the grace never lengthens a life
         newest = security.rotate_key(connection, new.key_id, later, 10 * 86400.0)

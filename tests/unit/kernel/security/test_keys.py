@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from services.kernel.errors import InvalidInput
 from services.kernel.security.audit import Anchor
-from services.kernel.security.keys import FLEET, Grant, Principal, Role, chain_hash, split_key
+from services.kernel.security.keys import FLEET, Principal, Role, RoleGrant, chain_hash, split_key
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ def test_roles_include_those_below() -> None:
 
 
 def who(*grants: tuple[str, Role]) -> Principal:
-    return Principal(1, "p", "n", tuple(Grant(*grant) for grant in grants))
+    return Principal(1, "p", "n", tuple(RoleGrant(*grant) for grant in grants))
 
 
 def test_a_grant_holds_where_it_was_given() -> None:
