@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from services.kernel.db.partitions import (
     drop_expired,
@@ -19,7 +19,6 @@ from services.kernel.jobs import RecordingSender
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 COLUMNS = ("workload_id", "indicator", "step_at", "value", "is_observed")
-KEY = ("workload_id", "indicator", "step_at")
 pytestmark = pytest.mark.integration
 
 
@@ -31,22 +30,6 @@ def write_then_fail(
     with unit_of_work(database, sender) as work:
         write(work)
         raise RuntimeError("stop")
-
-
-def test_copy_makes_partitions_and_keeps_or_overwrites(database: Engine) -> None:
-    rows = [(1, "load_rps", AT + timedelta(days=9 * n), float(n), True) for n in range(3)]
-    keep = CopyTarget(indicators, COLUMNS)
-    overwrite = CopyTarget(indicators, COLUMNS, on_conflict="update", key=KEY)
-    with unit_of_work(database) as work:
-        assert copy_rows(work.connection, keep, rows) == 3
-    changed = [(*row[:3], 99.0, True) for row in rows]
-    with unit_of_work(database) as work:
-        assert copy_rows(work.connection, keep, changed) == 0
-        values = work.connection.execute(select(indicators.c.value)).scalars().all()
-        assert sorted(values) == [0.0, 1.0, 2.0]
-        copy_rows(work.connection, overwrite, changed)
-        assert set(work.connection.execute(select(indicators.c.value)).scalars()) == {99.0}
-        assert len(list_partitions(work.connection, "indicators")) == 4
 
 
 def test_rolled_back_partition_is_made_again(database: Engine) -> None:
