@@ -18,11 +18,11 @@ from services.operator.resource.autoscaler import (
     REJECTED_DECISION,
     ApprovalRule,
     Autoscaler,
-    Target,
+    ScaleTarget,
 )
 from tests.unit.cli.kubectl.views import NOW, decision
 
-TARGET = Target("apps/v1", "Deployment", "serving", "llama")
+TARGET = ScaleTarget("apps/v1", "Deployment", "serving", "llama")
 AUTOSCALER = Autoscaler("serving", "llama", "uid", 1, NOW, TARGET, None)
 
 
