@@ -120,9 +120,9 @@ def _decide_documents(
         name = task.forecast.data
         for workload, reason in task.forecast.skipped.items():
             console.print(f"left out: {name}, {workload}: {reason}")
-        with _progress(name) as tell:
+        with _progress(name) as report:
             try:
-                result = run(task, epsilons, seed, tell, has_ablations=has_ablations)
+                result = run(task, epsilons, seed, report, has_ablations=has_ablations)
             except ForecasterError as error:
                 raise InvalidInput(f"{name}: the forecaster cannot be trained: {error}") from error
         # A run's arrays are large: only its figures are kept.
@@ -246,8 +246,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
     for name, reason in task.skipped.items():
         console.print(f"left out: {name}: {reason}")
     _one_thread()
-    with _progress() as tell:
-        found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), tell)
+    with _progress() as report:
+        found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), report)
     document = found.to_json()
     print_table(
         f"{task.data}, {protocol}: {len(task.series)} workloads, "

@@ -31,7 +31,9 @@ RESULTS = {
 }
 
 
-def render(detail: DecisionDetail, workload: WorkloadView, now: datetime) -> RenderableType:
+def render_decision(
+    detail: DecisionDetail, workload: WorkloadView, now: datetime
+) -> RenderableType:
     """Everything about one decision, the important first.
 
     Args:

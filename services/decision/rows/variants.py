@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping
 
 from decider import Decision, FloatArray, ReplicaState, VariantSet, VariantState, whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
-from services.kernel.domain.variants import unit_ages
+from services.kernel.domain.variants import VariantStart, unit_ages
 
 NOT_FOUND = "its target was not seen"
 
@@ -111,15 +111,16 @@ def to_state(
 def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> ReplicaState:
     """Reference replicas that run, serve, and are on their way, each start with its age."""
     ready = 0.0
-    starting: list[tuple[float, float]] = []
-    pending: list[tuple[float, float]] = []
+    starting: list[VariantStart] = []
+    pending: list[VariantStart] = []
     for variant in variants.states:
         found = seen.get(variant.name) or {}
         ready += int(found.get("ready", 0)) * variant.capacity_ratio
         ages = [max(0.0, float(age)) + age_s for age in found.get("start_ages_s") or ()]
         n_bound = max(0, len(ages) - int(found.get("pending", 0)))
-        starting += [(age, variant.capacity_ratio) for age in ages[:n_bound]]
-        pending += [(age, variant.capacity_ratio) for age in ages[n_bound:]]
+        starts = [VariantStart(age, variant.capacity_ratio) for age in ages]
+        starting += starts[:n_bound]
+        pending += starts[n_bound:]
     bound, total = unit_ages(starting, ready)
     waiting, _ = unit_ages(pending, total)
     spec = whole(variants.units(variants.current))

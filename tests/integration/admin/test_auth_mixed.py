@@ -9,13 +9,13 @@ from sqlalchemy import Engine, text
 
 from services.admin.decisions.service import AdminDeps
 from services.admin.identity import authentication
-from services.kernel.security.keys import Grant, Principal, Role
+from services.kernel.security.keys import Principal, Role, RoleGrant
 from tests.integration.admin.app_client import AppClient
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 OWN, NAME = "llm-prod", "llama-70b-chat"
 MIXED = Principal(
-    None, "oidc:mixed", "mixed", (Grant(OWN, Role.VIEWER), Grant("elsewhere", Role.ADMIN))
+    None, "oidc:mixed", "mixed", (RoleGrant(OWN, Role.VIEWER), RoleGrant("elsewhere", Role.ADMIN))
 )
 UNTIL = "2026-02-01T00:00:00Z"
 FREEZE = {"namespace": OWN, "until_at": UNTIL, "reason": "audit week"}
@@ -102,7 +102,7 @@ def test_what_is_made_here_is_not_seen_elsewhere(
     for path in lists:
         if path in document:
             assert admin.get(path).status_code == 200, path
-    foreign = Principal(None, "f", "f", (Grant("elsewhere", Role.ADMIN),))
+    foreign = Principal(None, "f", "f", (RoleGrant("elsewhere", Role.ADMIN),))
     monkeypatch.setattr(authentication, "identify", lambda *_: foreign)
     for path in lists:
         answer = mixed.get(path)

@@ -21,6 +21,7 @@ from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.training import histories as service_histories
 from services.ingest import service as ingest
 from services.ingest.deps import IngestDeps
+from services.ingest.push import service as pushes
 from services.kernel import jobs
 from services.kernel.clock import FixedClock
 from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
@@ -75,11 +76,11 @@ def workload_id(database: Engine) -> int:
         return int(connection.execute(statement, values).scalar_one())
 
 
-def push(deps: IngestDeps, name: str, *points: tuple[float, float]) -> ingest.PushResult:
+def push(deps: IngestDeps, name: str, *points: tuple[float, float]) -> pushes.PushResult:
     """Push (step from T0, value) pairs."""
     samples = [[T0.timestamp() + step * STEP_S, value] for step, value in points]
     entry = {"namespace": "shop", "workload": "w0", "indicator": name, "samples": samples}
-    return ingest.push(deps, orjson.dumps({"observations": [entry]}))
+    return pushes.push(deps, orjson.dumps({"observations": [entry]}))
 
 
 def stored(database: Engine, name: str) -> dict[int, float | None]:

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 import numpy as np
 import orjson
 import pytest
-from sqlalchemy import Engine, text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.kernel import jobs, telemetry
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
+from services.ingest.push.service import push
+from services.kernel import jobs
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
@@ -40,18 +41,12 @@ def at_s(offset_s: float) -> float:
 
 def push_rate(deps: IngestDeps, *points: tuple[float, float], workload: str = "w0") -> None:
     samples = [[at_s(offset_s), value] for offset_s, value in points]
-    result = service.push(deps, body((workload, RATE, samples)))
+    result = push(deps, body((workload, RATE, samples)))
     assert result.n_accepted == len(points)
 
 
 def resample(deps: IngestDeps) -> service.ResampleResult:
     return service.resample_shard(deps, 0, deps.clock.now())
-
-
-def cursor(database: Engine, workload_id: int) -> dict[str, object]:
-    statement = text("SELECT * FROM ingest_cursors WHERE workload_id = :id")
-    with database.connect() as connection:
-        return dict(connection.execute(statement, {"id": workload_id}).mappings().one())
 
 
 def test_a_step_flows_to_a_forecast(
@@ -61,7 +56,7 @@ def test_a_step_flows_to_a_forecast(
     samples = [[at_s(15 * n), 10.0 + n] for n in range(4)]
     counter = [[at_s(15 * n), 600.0 * n] for n in range(1, 5)]
     clock.advance(60)
-    result = service.push(deps, body(("w0", RATE, samples), ("w0", TOKENS, counter)))
+    result = push(deps, body(("w0", RATE, samples), ("w0", TOKENS, counter)))
     assert (result.n_accepted, result.rejected) == (8, ())
     assert [job.name for job in sender.sent] == [jobs.INGEST_RESAMPLE]
     done = resample(deps)
@@ -112,18 +107,6 @@ def test_a_late_sample_opens_its_step_again_but_no_forecast(
     assert resample(deps).origins == ()
     assert [value for _, value in stored_steps(deps.engine, workload_id, RATE)] == [2.0, 1.0, 1.0]
     assert [job.name for job in sender.sent] == [jobs.INGEST_RESAMPLE]
-
-
-def test_a_sample_later_than_late_s_is_refused(
-    deps: IngestDeps, clock: FixedClock, register: Register
-) -> None:
-    register()
-    late_s = deps.settings.late_s
-    clock.advance(60 + late_s)
-    push_rate(deps, (0, 1.0))  # its step ended late_s ago
-    clock.advance(1)
-    result = service.push(deps, body(("w0", RATE, [[at_s(59), 1.0]])))
-    assert [rejection.reason for rejection in result.rejected] == ["ancient"]
 
 
 def test_a_gap_stays_a_gap(deps: IngestDeps, clock: FixedClock, register: Register) -> None:
@@ -181,61 +164,6 @@ def test_a_workload_that_never_sent_anything_gets_gaps(
     assert stored_steps(deps.engine, workload_id, RATE) == [(T0, None)]
 
 
-def test_refused_samples_are_counted_and_the_others_kept(
-    deps: IngestDeps, clock: FixedClock, register: Register
-) -> None:
-    (workload_id,) = register()
-    before = telemetry.REGISTRY.get_sample_value(
-        "harmony_samples_rejected_total", {"source": "push", "reason": "negative"}
-    )
-    clock.advance(60)
-    samples = [[at_s(1), 1.0], [at_s(2), -1], [at_s(3), "NaN"], [at_s(9999), 1], ["never", 1]]
-    result = service.push(
-        deps,
-        body(
-            ("w0", RATE, samples),
-            ("w0", HEAT, [[at_s(1), -4.0]]),
-            ("w0", "no_such", [[at_s(1), 1.0]]),
-            ("stranger", RATE, [[at_s(1), 1.0], [at_s(2), 1.0]]),
-        ),
-    )
-    assert result.n_accepted == 2  # a temperature may be negative
-    counts = {rejection.reason: rejection.count for rejection in result.rejected}
-    assert counts == {
-        "bad_time": 1,
-        "unknown_indicator": 1,
-        "unknown_workload": 2,
-        "not_finite": 1,
-        "negative": 1,
-        "future": 1,
-    }
-    examples = {rejection.reason: rejection.example for rejection in result.rejected}
-    assert examples["negative"].startswith(
-        "shop/w0 request_rate_rps at 2026-01-05T00:00:02+00:00: -1"
-    )
-    assert "must be one of request_rate_rps" in examples["unknown_indicator"]
-    counted = {key: n for key, n in counts.items() if key != "unknown_workload"}
-    assert cursor(deps.engine, workload_id)["n_rejected"] == counted
-    service.push(deps, body(("w0", RATE, [[at_s(4), -1.0]])))
-    assert cursor(deps.engine, workload_id)["n_rejected"] == {**counted, "negative": 2}
-    after = telemetry.REGISTRY.get_sample_value(
-        "harmony_samples_rejected_total", {"source": "push", "reason": "negative"}
-    )
-    assert after == (before or 0) + 2
-
-
-def test_age_of_metrics_grows_while_nothing_arrives(
-    deps: IngestDeps, clock: FixedClock, register: Register
-) -> None:
-    register(prefix="aging")
-    clock.advance(60)
-    push_rate(deps, (50, 1.0), workload="aging0")
-    labels = {"namespace": "shop", "workload": "aging0"}
-    assert telemetry.REGISTRY.get_sample_value("harmony_metrics_age_seconds", labels) == 10
-    clock.advance(100)
-    assert telemetry.REGISTRY.get_sample_value("harmony_metrics_age_seconds", labels) == 110
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_any_split_and_order_of_pushes_gives_the_same_steps(
     deps: IngestDeps, clock: FixedClock, register: Register, seed: int
@@ -253,10 +181,10 @@ def test_any_split_and_order_of_pushes_gives_the_same_steps(
         for name, values in series.items()
         for offset, value in zip(offsets.tolist(), values.tolist(), strict=True)
     ]
-    service.push(deps, body(*[("w0", name, [row]) for name, row in rows]))
+    push(deps, body(*[("w0", name, [row]) for name, row in rows]))
     rng.shuffle(rows)  # type: ignore[arg-type]  # a list
     for start in range(0, len(rows), 20):
-        service.push(deps, body(*[("w1", name, [row]) for name, row in rows[start : start + 20]]))
+        push(deps, body(*[("w1", name, [row]) for name, row in rows[start : start + 20]]))
         resample(deps)
     for name in series:
         expected = stored_steps(deps.engine, whole, name)[-5:]
@@ -270,8 +198,8 @@ def test_a_value_is_never_replaced_by_a_gap(
     """History was loaded without raw samples; a late one opens its step for all indicators."""
     (workload_id,) = register()
     clock.advance(120)
-    history = service.WorkloadHistory((RATE, HEAT), np.full((2, 2), 5.0), np.ones((2, 2), bool))
-    service.backfill(deps.engine, [workload_id], service.HistoryFrame(T0, 60, (history,)))
+    history = WorkloadHistory((RATE, HEAT), np.full((2, 2), 5.0), np.ones((2, 2), bool))
+    backfill(deps.engine, [workload_id], HistoryFrame(T0, 60, (history,)))
     push_rate(deps, (70, 9.0))
     resample(deps)
     assert stored_steps(deps.engine, workload_id, RATE) == [(T0, 5.0), (T0 + STEP, 9.0)]
@@ -293,36 +221,6 @@ def test_shards_and_step_lengths_do_not_mix(
     assert stored_steps(deps.engine, minute, RATE) == [(T0, 1.0)]
     forecasts = [job for job in sender.sent if job.name == jobs.FORECAST_SHARD]
     assert {job.payload["shard"] for job in forecasts} == {0}
-
-
-def test_an_inactive_workload_holds_nobody_up(
-    deps: IngestDeps, clock: FixedClock, register: Register
-) -> None:
-    register(2)
-    with deps.engine.begin() as connection:
-        connection.execute(text("UPDATE workloads SET is_active = false WHERE name = 'w1'"))
-    clock.advance(60)
-    push_rate(deps, (10, 1.0))
-    assert resample(deps).origins == (T0,)
-    refused = service.push(deps, body(("w1", RATE, [[at_s(10), 1.0]]))).rejected
-    assert [rejection.reason for rejection in refused] == ["unknown_workload"]
-
-
-def test_a_changed_spec_counts_at_once(
-    deps: IngestDeps, clock: FixedClock, register: Register
-) -> None:
-    (workload_id,) = register()
-    clock.advance(60)
-    assert service.push(deps, body(("w0", "new_ratio", [[at_s(1), 1.0]]))).n_accepted == 0
-    with deps.engine.begin() as connection:
-        connection.execute(
-            text(
-                "UPDATE workloads SET spec_version = 2, spec = jsonb_set(spec, '{indicators}', "
-                'spec->\'indicators\' || \'[{"name": "new_ratio", "level": 2}]\') WHERE id = :id'
-            ),
-            {"id": workload_id},
-        )
-    assert service.push(deps, body(("w0", "new_ratio", [[at_s(1), 1.0]]))).n_accepted == 1
 
 
 def test_a_long_backlog_is_done_in_runs(

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.variants import VariantSpec, unit_ages, whole_units
+from services.kernel.domain.variants import VariantSpec, VariantStart, unit_ages, whole_units
 
 
 def variant(name: str, **changes: Any) -> dict[str, Any]:
@@ -54,8 +54,8 @@ def test_what_cannot_be_is_refused(variants: list[dict[str, Any]], said: str) ->
 
 def test_starts_complete_reference_replicas() -> None:
     """Half replicas of ages 9, 7 and 5 beside 1.5 that serve: the first and the third complete."""
-    assert unit_ages([(5.0, 0.5), (9.0, 0.5), (7.0, 0.5)], 1.5) == ((9.0, 5.0), 3.0)
-    assert unit_ages([(4.0, 3.0)], 0.0) == ((4.0, 4.0, 4.0), 3.0)
+    assert unit_ages([VariantStart(age, 0.5) for age in (5.0, 9.0, 7.0)], 1.5) == ((9.0, 5.0), 3.0)
+    assert unit_ages([VariantStart(4.0, 3.0)], 0.0) == ((4.0, 4.0, 4.0), 3.0)
 
 
 @given(

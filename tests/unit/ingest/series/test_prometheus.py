@@ -9,14 +9,8 @@ import httpx
 import orjson
 import pytest
 
-from services.ingest.series.sources import (
-    FetchLimits,
-    Points,
-    PrometheusSource,
-    RangeQuery,
-    SourceError,
-    check_url,
-)
+from services.ingest.series.prometheus import FetchLimits, PrometheusSource, check_url
+from services.ingest.series.source import Points, RangeQuery, SourceError
 from services.kernel.errors import ConfigurationError
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
