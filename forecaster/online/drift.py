@@ -72,7 +72,7 @@ class DriftVerdict:
         return self.statistic / self.threshold
 
 
-def worst(verdicts: Sequence[DriftVerdict]) -> DriftVerdict | None:
+def worst_drift(verdicts: Sequence[DriftVerdict]) -> DriftVerdict | None:
     """The most severe drift; None when no verdict says drift."""
     return max((v for v in verdicts if v.is_drifted), key=lambda v: v.severity, default=None)
 

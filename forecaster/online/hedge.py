@@ -30,7 +30,7 @@ from forecaster.types import F32, F64, I64, Forecast, Windows
 EXPERTS = ("forecast", "last_value")
 """The experts, in the order of the weights."""
 LAST_VALUE = 1
-GROUPS = ("body", "tail")
+HEDGE_GROUPS = ("body", "tail")
 TAIL_FROM = 0.95
 """Levels from here on have the weights of the tail."""
 TINY = 1e-300
@@ -38,7 +38,7 @@ TINY = 1e-300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HedgeState(LearnerState):
-    """State of W workloads, per group of levels and expert (`GROUPS`, `EXPERTS`).
+    """State of W workloads, per group of levels and expert (`HEDGE_GROUPS`, `EXPERTS`).
 
     Args:
         workloads: W names.
@@ -56,7 +56,7 @@ class HedgeState(LearnerState):
 
     def __post_init__(self) -> None:
         """Check shapes."""
-        shape = (len(self.workloads), len(GROUPS), len(EXPERTS))
+        shape = (len(self.workloads), len(HEDGE_GROUPS), len(EXPERTS))
         for name in ("regret", "square", "largest"):
             if getattr(self, name).shape != shape:
                 raise ShapeError(f"{name} has shape {getattr(self, name).shape}; {shape} is right")
@@ -123,7 +123,7 @@ class Hedge:
 
     def empty_state(self, workloads: Sequence[str]) -> HedgeState:
         """The state before any outcome: weights are the prior's."""
-        zeros = np.zeros((len(workloads), len(GROUPS), len(EXPERTS)))
+        zeros = np.zeros((len(workloads), len(HEDGE_GROUPS), len(EXPERTS)))
         first = np.full(len(workloads), -1, dtype=np.int64)
         return HedgeState(tuple(workloads), zeros, zeros.copy(), zeros.copy(), first)
 

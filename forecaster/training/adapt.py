@@ -104,7 +104,7 @@ class _Parts:
     held: Origins
 
 
-def update(
+def update_model(
     model: TrainedModel, series: Sequence[Series], config: AdaptConfig, seed: int
 ) -> AdaptResult:
     """Update a model on the newest windows, if that helps on windows newer still.

@@ -24,9 +24,7 @@ from decider import (
 )
 from decider.belief.capacity import capacity_draws
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws
-from forecaster.choice.ladder import Ladder
-from forecaster.config import WindowConfig
-from forecaster.types import Forecast
+from forecaster import Forecast, Ladder, WindowConfig
 from services.backtest.forecasts import ForecastStream
 from services.backtest.memory import DecisionMemory
 from services.backtest.series import MeasuredFleet

@@ -6,11 +6,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
-from forecaster.errors import CheckpointError
-from forecaster.training.checkpoint import from_bytes
+from forecaster import BestSimple, CheckpointError, ForecasterConfig, Ladder, model_from_bytes
 from services.forecasting.registry import repository as registry
 from services.kernel.telemetry import get_logger
 
@@ -69,7 +65,7 @@ class ModelStore:
         if promoted is None:
             return Serving(SIMPLE_VERSION, self._config, ladder)
         try:
-            model = from_bytes(registry.load_artifact(connection, promoted.id))
+            model = model_from_bytes(registry.load_artifact(connection, promoted.id))
         except CheckpointError as error:
             get_logger(__name__).error(
                 "model_unreadable", version=promoted.version, reason=str(error)

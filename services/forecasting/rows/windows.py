@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from forecaster.config import WindowConfig
-from forecaster.types import Windows
+from forecaster import WindowConfig, Windows
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import Span
 from services.forecasting.rows.translate import (

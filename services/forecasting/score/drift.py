@@ -6,30 +6,23 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection
 
-from forecaster.config import DAY_S
-from forecaster.errors import HistoryTooShort
-from forecaster.online import drift
-from forecaster.online.drift import (
-    DriftConfig,
+from forecaster import (
+    DAY_S,
+    REFIT_KINDS,
+    DriftTest,
     DriftVerdict,
-    observe_pits,
-    pit_values,
-    pit_verdicts,
-)
-from forecaster.online.drift_input import (
-    LEVEL,
-    SHAPE,
-    SPREAD,
+    Forecast,
+    HistoryTooShort,
     InputDriftConfig,
     InputReference,
+    Outcome,
+    Series,
+    input_reference,
     input_verdicts,
-    reference,
+    worst_drift,
 )
-from forecaster.types import Forecast, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online import repository as repository_drift
 from services.forecasting.online.repository import DriftCount, DriftRow
@@ -47,8 +40,6 @@ from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
-REFIT_KINDS = (drift.PIT, LEVEL, SPREAD, SHAPE)
-"""Drift that a fit may mend; a gap or a stuck sensor is shown, but must not be learned."""
 MAX_NEW_REFERENCES = 256
 """Histories described in one run; the others follow in the next ones."""
 WINDOWS_PER_HISTORY = 7
@@ -71,29 +62,19 @@ class DriftWatch:
         self.states: dict[int, dict[str, Any]] = {i: dict(stored.get(i, {})) for i in workloads}
         self.verdicts: dict[int, list[DriftVerdict]] = {}
 
-    def observe(
-        self,
-        workload_ids: Sequence[int],
-        forecast: Forecast,
-        actual: npt.NDArray[np.float32],
-        observed: npt.NDArray[np.bool_],
-    ) -> None:
+    def observe(self, workload_ids: Sequence[int], forecast: Forecast, outcome: Outcome) -> None:
         """Test the forecasts of one origin, oldest origin first."""
-        config = DriftConfig(ahead=min(DriftConfig().ahead, forecast.horizon))
-        origin_s = int(forecast.origin_s[0])
-        rng = make_rng(self.app.settings.seed, "pit", self.version, origin_s)
-        pits = pit_values(forecast, actual, config.ahead, rng.random(len(workload_ids)))
-        keys = forecast.workloads
+        test = DriftTest(ahead=min(DriftTest().ahead, forecast.horizon))
+        rng = make_rng(self.app.settings.seed, "pit", self.version, int(forecast.origin_s[0]))
         stored = {
             key: self.states[i]["pit"]
-            for key, i in zip(keys, workload_ids, strict=True)
+            for key, i in zip(forecast.workloads, workload_ids, strict=True)
             if "pit" in self.states[i]
         }
-        state = drift.from_dicts(keys, stored)
-        seen = observed[:, config.ahead - 1]
-        state = observe_pits(state, pits, seen, forecast.origin_s, forecast.step_s, config)
-        rows = zip(workload_ids, drift.to_dicts(state), pit_verdicts(state, config), strict=True)
-        for i, raw, verdict in rows:
+        before = test.from_dicts(forecast.workloads, stored)
+        state = test.observe(before, forecast, outcome, rng.random(len(workload_ids)))
+        verdicts = test.apply(state, forecast)
+        for i, raw, verdict in zip(workload_ids, state.to_dicts(), verdicts, strict=True):
             self.states[i]["pit"] = raw
             self.verdicts[i] = [verdict]
 
@@ -126,7 +107,7 @@ class DriftWatch:
             chunk = missing[start : start + LOAD_CHUNK]
             for one, workload in zip(self._series(chunk, until, n_steps), chunk, strict=True):
                 try:
-                    found = reference(one, config).to_dict()
+                    found = input_reference(one, config).to_dict()
                 except HistoryTooShort:
                     found = None  # of this version's inputs nothing can be said: no verdicts
                 self.states[workload.id]["reference"] = found
@@ -170,7 +151,7 @@ class DriftWatch:
 
 
 def _row(workload_id: int, state: dict[str, Any], verdicts: Sequence[DriftVerdict]) -> DriftRow:
-    found = drift.worst(verdicts)
+    found = worst_drift(verdicts)
     if found is None or found.since_s is None:
         return DriftRow(workload_id, state, None, None, None, "")
     since = datetime.fromtimestamp(found.since_s, UTC)

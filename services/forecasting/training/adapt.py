@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forecaster.choice.backtest import MODEL, Gate, backtest
-from forecaster.choice.baselines import POOLS, Baseline
-from forecaster.config import DAY_S
-from forecaster.errors import ForecasterError
-from forecaster.predict import TrainedModel
-from forecaster.training.adapt import AdaptConfig, AdaptResult, update
-from forecaster.training.checkpoint import to_bytes
-from forecaster.types import Predictor, Series
+from forecaster import (
+    DAY_S,
+    MODEL,
+    POOLS,
+    AdaptConfig,
+    AdaptResult,
+    Baseline,
+    ForecasterError,
+    Gate,
+    Predictor,
+    Series,
+    TrainedModel,
+    backtest,
+    model_to_bytes,
+    update_model,
+)
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online import repository as repository_drift
 from services.forecasting.online.repository import ADAPTED_FROM
@@ -91,7 +99,7 @@ def _judged(
     n_held = HELD_HORIZONS * model.config.window.horizon
     heads = [s.head(max(s.n_steps - n_held, 0)) for s in series]
     config = adapt_config(app.settings, series[0].step_s if series else app.settings.step_s)
-    result = update(model, heads, config, app.settings.seed)
+    result = update_model(model, heads, config, app.settings.seed)
     if not result.is_updated:
         return AdaptOutcome("", UNCHANGED, result.reason)
     new, old = (_gate(app, series, one, n_held) for one in (result.model, model))
@@ -153,7 +161,7 @@ def _registered(
         reason,
         model.config.to_dict(),
         json_safe(metrics),
-        to_bytes(model),
+        model_to_bytes(model),
     )
     with unit_of_work(app.engine) as work:
         model_id = registry.insert_model(work.connection, row, now)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forecaster.online.calibration_stream import calibrate_stream
 
 from forecaster.config import QUANTILE_LEVELS
 from forecaster.errors import ShapeError
 from forecaster.online.calibration import CalibrationConfig, corrected, empty_state, learned
-from forecaster.online.calibration_stream import calibrate_stream
 
 LEVELS = np.array(QUANTILE_LEVELS)
 HORIZON = 3

@@ -24,7 +24,7 @@ from forecaster.online.drift import (
     pit_values,
     pit_verdicts,
     to_dicts,
-    worst,
+    worst_drift,
 )
 from forecaster.types import Forecast
 
@@ -234,8 +234,8 @@ def test_two_halves_equal_the_whole() -> None:
 def test_the_worst_verdict_is_the_most_severe() -> None:
     calm = DriftVerdict("w", "pit", 9.0, 4.0, None)
     mild, bad = DriftVerdict("w", "level", 1.0, 0.5, 60), DriftVerdict("w", "shape", 3.0, 0.5, 0)
-    assert worst([calm]) is None
-    assert worst([calm, mild, bad]) is bad
+    assert worst_drift([calm]) is None
+    assert worst_drift([calm, mild, bad]) is bad
     assert bad.severity == 6.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forecaster.online.hedge_stream import hedge_stream
 from hypothesis import given, strategies as st
 
 from forecaster.config import QUANTILE_LEVELS
@@ -18,7 +19,6 @@ from forecaster.online.hedge import (
     no_hedge_yet,
     to_dicts,
 )
-from forecaster.online.hedge_stream import hedge_stream
 
 LEVELS = np.array(QUANTILE_LEVELS)
 H = 4

@@ -16,7 +16,7 @@ from forecaster.dataset import split_origins
 from forecaster.errors import CheckpointError, ConfigError
 from forecaster.features import build_windows
 from forecaster.quantiles import crps_weights
-from forecaster.training.checkpoint import TREES, from_bytes, to_bytes
+from forecaster.training.checkpoint import TREES, model_from_bytes, model_to_bytes
 from forecaster.training.fit import FitProgress, FitResult, fit
 from forecaster.training.tree_fit import SHARES, best_share, share_losses, with_trees
 from forecaster.trees.trees import (
@@ -130,7 +130,7 @@ def test_trees_can_be_left_out(fleet: list[Series]) -> None:
     config = replace(small_config(epochs=1), trees=TreeConfig(is_used=False))
     result = fit(fleet, config, seed=3)
     assert result.model.trees is None
-    assert from_bytes(to_bytes(result.model)).trees is None
+    assert model_from_bytes(model_to_bytes(result.model)).trees is None
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +161,9 @@ def test_the_model_is_the_average_of_network_and_trees(
 
 
 def test_a_checkpoint_brings_the_trees_back(mixed: FitResult, fleet: list[Series]) -> None:
-    raw = to_bytes(mixed.model)
-    loaded = from_bytes(raw)
-    assert to_bytes(loaded) == raw
+    raw = model_to_bytes(mixed.model)
+    loaded = model_from_bytes(raw)
+    assert model_to_bytes(loaded) == raw
     windows = build_windows(fleet, mixed.model.config.window)
     before, after = (
         model.predict(windows, 4, 10, np.random.default_rng(2)) for model in (mixed.model, loaded)
@@ -173,11 +173,11 @@ def test_a_checkpoint_brings_the_trees_back(mixed: FitResult, fleet: list[Series
 
 
 def test_damaged_trees_are_refused_before_they_are_read(mixed: FitResult) -> None:
-    raw = to_bytes(mixed.model)
+    raw = model_to_bytes(mixed.model)
     at = raw.rfind(b"leaf_value=")
     damaged = raw[: at + 11] + b"9" + raw[at + 12 :]
     with pytest.raises(CheckpointError, match="digests differ"):
-        from_bytes(damaged)
+        model_from_bytes(damaged)
     tensors = safetensors.torch.load(raw)
     assert tensors[f"{TREES}.0"].dtype == torch.uint8
 
