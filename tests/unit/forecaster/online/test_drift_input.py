@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forecaster.errors import ConfigError, HistoryTooShort
-from forecaster.online.drift import worst
+from forecaster.online.drift import worst_drift
 from forecaster.online.drift_input import (
     KINDS,
     LEVEL,
@@ -92,7 +92,7 @@ def test_verdicts_speak_and_keep_their_beginning() -> None:
     assert by_kind[SPREAD].since_s == late.last_s
     assert "differs by a factor of" in by_kind[LEVEL].reason
     assert by_kind[MISSING].since_s is None
-    found = worst(list(by_kind.values()))
+    found = worst_drift(list(by_kind.values()))
     assert found is not None
     assert found.severity > 1
     # What has ended is not remembered.
