@@ -51,7 +51,7 @@ def crps_weights(levels: F64) -> F64:
 
 
 def tail_rates(levels: F64) -> tuple[int, float, int, float]:
-    """Which inner quantiles set the exponential tails, and the factor to their rate.
+    """Inner quantiles that set the exponential tails, and the factor to their rate.
 
     Returns:
         `(low, low_factor, high, high_factor)`: the lower tail has scale
@@ -136,7 +136,7 @@ def with_quantiles(forecast: Forecast, quantiles: F32) -> Forecast:
 
 
 def pit_and_log_density(quantiles: F32, levels: F64, actual: F32) -> tuple[F64, F64]:
-    """Where `actual` falls in each distribution, and the log density there.
+    """Place of `actual` in each distribution, and the log density there.
 
     Args:
         quantiles: `(B, Q, H)`, strictly increasing along Q.

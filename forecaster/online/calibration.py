@@ -195,7 +195,9 @@ class Calibration:
         Objects without a running error (of earlier versions) count offsets in the forecast's
         spread.
         """
-        usable = {name: raw for name, raw in stored.items() if _is_same(raw["levels"], self.levels)}
+        usable = {
+            k: raw for k, raw in stored.items() if _is_same(raw.get("levels", ()), self.levels)
+        }
         return self.empty_state(workloads).with_stored(usable)
 
     def _shared(self, miss: F64, n_seen: F64) -> F64:
@@ -293,7 +295,7 @@ def _spread(quantiles: npt.NDArray[np.floating[Any]], levels: F64) -> F64:
 
 
 def _unit(quantiles: F64, state: CalibrationState, groups: I64) -> F64:
-    """What an offset of one is worth, `(B, Q, H)`: the running error at the demand now forecast.
+    """Worth of an offset of one, `(B, Q, H)`: the running error at the demand now forecast.
 
     Short of the extremes it is held near the forecast's spread where that is much smaller: after
     rare jumps, steps in the running error would be coarse for the centre.

@@ -43,7 +43,7 @@ CAP = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DriftVerdict:
-    """What one test says about one workload.
+    """Result of one test of one workload.
 
     Args:
         workload: Name of the workload.
@@ -63,7 +63,7 @@ class DriftVerdict:
 
     @property
     def is_drifted(self) -> bool:
-        """Whether the test found drift."""
+        """True when the test found drift."""
         return self.since_s is not None
 
     @property

@@ -63,7 +63,7 @@ class InputDriftConfig:
 
 @dataclass(frozen=True, slots=True)
 class InputReference:
-    """What a history's demand looks like.
+    """Description of a history's demand.
 
     Args:
         window: Steps of the windows it was made with.

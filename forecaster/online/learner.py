@@ -44,7 +44,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnerState:
-    """What was learned about W workloads; every array of a subclass has one row for each.
+    """Knowledge of W workloads; every array of a subclass has one row for each.
 
     Args:
         workloads: W names.
@@ -116,7 +116,7 @@ AnswerT = TypeVar("AnswerT", covariant=True)
 
 
 class Learner(Protocol[StateT, GivenT, AnswerT]):
-    """What is learned from outcomes while a model serves.
+    """Learning from outcomes while a model serves.
 
     `GivenT` is a forecast, or what goes with one; `AnswerT` is a better forecast, or a verdict on
     each workload.

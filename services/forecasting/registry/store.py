@@ -15,7 +15,7 @@ SIMPLE_VERSION = "best-simple"
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What answers forecasts now.
+    """The ladder that answers now, with its version.
 
     Attributes:
         version: Stored with each forecast; the promoted model's, or `best-simple`.
@@ -44,7 +44,7 @@ class ModelStore:
         self._serving: Serving | None = None
 
     def current(self, connection: Connection) -> Serving:
-        """What serves now; one small query when nothing has changed."""
+        """Load what serves now; one small query when nothing has changed."""
         promoted = registry.load_promoted(connection)
         newest = promoted or registry.load_newest(connection)
         key = (promoted.id if promoted else 0, newest.id if newest else 0)
@@ -56,8 +56,8 @@ class ModelStore:
     def _load(
         self,
         connection: Connection,
-        promoted: registry.ModelRow | None,
-        newest: registry.ModelRow | None,
+        promoted: registry.RegisteredModel | None,
+        newest: registry.RegisteredModel | None,
     ) -> Serving:
         picks = dict(newest.metrics.get("picks", {})) if newest else {}
         simple = BestSimple(picks, self._config.window)

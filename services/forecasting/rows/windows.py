@@ -25,7 +25,7 @@ def windows_at(
     workloads: Sequence[WorkloadRow],
     origin_at: datetime,
 ) -> Windows:
-    """What the predictors read at `origin_at`, of workloads on one step length, in their order."""
+    """Windows that the predictors read at `origin_at`, of workloads on one step length, in their order."""
     samples = _load_samples(connection, workloads, origin_at, window)
     return to_windows(workloads, samples, int(origin_at.timestamp()), window)
 

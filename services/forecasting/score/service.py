@@ -178,7 +178,7 @@ def _hedges(
     group: _Group,
     before: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, dict[str, Any]]:
-    """What the hedge of the model that serves learned; forecasts of others are not made again."""
+    """Hedge states of the model that serves; forecasts of others are not made again."""
     serving, first = app.store.current(connection), group.rows[0]
     if first.model_version != serving.version:
         return {}

@@ -24,10 +24,10 @@ from forecaster import (
     update_model,
 )
 from services.forecasting.forecast.service import Forecasting
-from services.forecasting.online import repository as repository_drift
+from services.forecasting.online import repository as drift_rows
 from services.forecasting.online.repository import ADAPTED_FROM
 from services.forecasting.registry import repository as registry
-from services.forecasting.registry.repository import ModelRow, NewModel
+from services.forecasting.registry.repository import NewModel, RegisteredModel
 from services.forecasting.rows.translate import json_safe
 from services.forecasting.training.histories import load_histories
 from services.forecasting.training.memory import release_memory
@@ -93,7 +93,11 @@ def _adapted(app: Forecasting) -> AdaptOutcome:
 
 
 def _judged(
-    app: Forecasting, parent: ModelRow, model: TrainedModel, series: Sequence[Series], now: datetime
+    app: Forecasting,
+    parent: RegisteredModel,
+    model: TrainedModel,
+    series: Sequence[Series],
+    now: datetime,
 ) -> AdaptOutcome:
     """Update on all but the newest steps, and compare both models on those."""
     n_held = HELD_HORIZONS * model.config.window.horizon
@@ -109,7 +113,8 @@ def _judged(
         f"newest {n_held} steps, {parent.version} has {old.skill:+.3f}"
     )
     status = registry.PROMOTED if is_better else registry.SHADOW
-    return _registered(app, parent, result, _metrics(parent, result, new), (status, reason), now)
+    verdict = AdaptOutcome(result.model.version, status, reason)
+    return _registered(app, parent, result, verdict, _metrics(parent, result, new), now)
 
 
 def adapt_config(settings: Settings, step_s: int) -> AdaptConfig:
@@ -125,7 +130,7 @@ def _gate(app: Forecasting, series: Sequence[Series], model: TrainedModel, n_las
     return backtest(series, {MODEL: model, **simple}, model.config, rng, n_last=n_last)
 
 
-def _metrics(parent: ModelRow, result: AdaptResult, gate: Gate) -> dict[str, Any]:
+def _metrics(parent: RegisteredModel, result: AdaptResult, gate: Gate) -> dict[str, Any]:
     """The parent's verdicts per workload stay: a few newest steps are too few to overrule them."""
     before: Mapping[str, Any] = parent.metrics
     return {
@@ -146,15 +151,14 @@ def _metrics(parent: ModelRow, result: AdaptResult, gate: Gate) -> dict[str, Any
 
 def _registered(
     app: Forecasting,
-    parent: ModelRow,
+    parent: RegisteredModel,
     result: AdaptResult,
+    verdict: AdaptOutcome,
     metrics: dict[str, Any],
-    verdict: tuple[str, str],
     now: datetime,
 ) -> AdaptOutcome:
     """Store the update; it serves if its parent still does."""
-    status, reason = verdict
-    model = result.model
+    model, status, reason = result.model, verdict.status, verdict.reason
     row = NewModel(
         model.version,
         registry.SHADOW,
@@ -167,7 +171,7 @@ def _registered(
         model_id = registry.insert_model(work.connection, row, now)
         if model_id is None:
             return AdaptOutcome(model.version, UNCHANGED, f"{model.version} is registered already")
-        repository_drift.inherit_states(work.connection, parent.version, model.version, now)
+        drift_rows.inherit_states(work.connection, parent.version, model.version, now)
         serving = registry.load_promoted(work.connection)
         if status == registry.PROMOTED and (serving is None or serving.id != parent.id):
             status, reason = registry.SHADOW, f"{reason}; {parent.version} serves no longer"

@@ -50,7 +50,7 @@ class Attempt:
 
     @property
     def is_last(self) -> bool:
-        """Whether the fit is given up instead of being tried once more."""
+        """True when the fit is given up instead of being tried once more."""
         return self.number > MAX_ATTEMPTS
 
 

@@ -60,7 +60,7 @@ class FitOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """What goes into the registry: verdict, checkpoint and the calibration to start with."""
+    """Contents of a registry row: verdict, checkpoint and the calibration to start with."""
 
     outcome: FitOutcome
     artifact: bytes | None = None

@@ -1,4 +1,4 @@
-"""Whether a fitted model is better than what serves, and where."""
+"""Verdict on a fitted model: is it better than what serves, and where."""
 
 from __future__ import annotations
 

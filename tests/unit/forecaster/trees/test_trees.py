@@ -138,7 +138,7 @@ def mixed(fitted: FitResult, fleet: list[Series]) -> FitResult:
     """The fitted model, with trees that weigh something whatever validation said."""
     origins = split_origins(fleet, fitted.model.config)
     bare = replace(fitted.model, trees=None, tree_share=TreeShare())
-    model, _ = with_trees(bare, fleet, origins, seed=3)
+    model, _ = with_trees(bare, fleet, *origins, seed=3)
     trees = model.trees or fitted.model.trees
     assert trees is not None
     return FitResult(replace(bare, trees=trees, tree_share=TreeShare(0.4, 0.4)), fitted.report)
@@ -188,7 +188,7 @@ def test_the_weight_is_the_one_of_least_validation_loss(
     config = mixed.model.config
     origins = split_origins(fleet, config)
     bare = replace(mixed.model, trees=None, tree_share=TreeShare())
-    model, report = with_trees(bare, fleet, origins, seed=3)
+    model, report = with_trees(bare, fleet, *origins, seed=3)
     assert report is not None
     assert {report.share.body, report.share.tail} <= set(SHARES)
     assert model.tree_share == report.share
