@@ -109,7 +109,7 @@ class TrainedModel:
         return np.concatenate(parts)
 
     def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
-        """Inputs that the network read, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
+        """Inputs of the network, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
 
         The average of quantile functions is one (Vincentization). Where its weights differ between
         levels it could fall, and is held to the network's least increment.

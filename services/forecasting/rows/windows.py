@@ -25,7 +25,7 @@ def windows_at(
     workloads: Sequence[WorkloadRow],
     origin_at: datetime,
 ) -> Windows:
-    """Windows that the predictors read at `origin_at`, of workloads on one step length, in their order."""
+    """Load windows up to `origin_at` of workloads on one step length, in their order."""
     samples = _load_samples(connection, workloads, origin_at, window)
     return to_windows(workloads, samples, int(origin_at.timestamp()), window)
 

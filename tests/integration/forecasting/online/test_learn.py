@@ -18,7 +18,7 @@ from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
-from tests.integration.forecasting.test_forecasting_service import (
+from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
     START,
     STEP,
