@@ -109,7 +109,7 @@ class TrainedModel:
         return np.concatenate(parts)
 
     def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
-        """What the network read, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
+        """Inputs of the network, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
 
         The average of quantile functions is one (Vincentization). Where its weights differ between
         levels it could fall, and is held to the network's least increment.
@@ -129,9 +129,9 @@ class TrainedModel:
         mixed = []
         for g in range(targets.shape[1]):
             own = normalised[:, g].transpose(1, 2).numpy()
-            unit = (inputs.location[:, g].numpy(), inputs.scale[:, g].numpy())
+            location, scale = inputs.location[:, g].numpy(), inputs.scale[:, g].numpy()
             read = tree_inputs(windows, targets[:, g], self.vocabulary, self.config.window)
-            known = self.trees.quantiles(read, unit)
+            known = self.trees.quantiles(read, location, scale)
             theirs = in_between(known, self.trees.levels, own, levels)
             both = np.maximum.accumulate(own + share * (theirs - own) - climb, axis=1) + climb
             mixed.append(torch.from_numpy(both).transpose(1, 2))
@@ -176,7 +176,7 @@ def normal_scores(u: F64) -> torch.Tensor:
 def base_noise(
     n_rows: int, n_paths: int, n_dimensions: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the flow samples from: normals `(B, S, D)` and uniforms `(B, S)`.
+    """Randomness that the flow samples from: normals `(B, S, D)` and uniforms `(B, S)`.
 
     The uniforms of a row fall one into each of S equal strata, in random order, so that the share
     of paths per scale is that of the flow.

@@ -29,7 +29,7 @@ SHARED_ROW = 0
 
 @dataclass(frozen=True, slots=True)
 class AdaptConfig:
-    """How a model is updated.
+    """Settings of a model's update.
 
     Args:
         recent_steps: Newest steps of every series that are learned from.
@@ -104,7 +104,7 @@ class _Parts:
     held: Origins
 
 
-def update(
+def update_model(
     model: TrainedModel, series: Sequence[Series], config: AdaptConfig, seed: int
 ) -> AdaptResult:
     """Update a model on the newest windows, if that helps on windows newer still.
@@ -224,7 +224,7 @@ def _learn(
 
 
 def _is_free(name: str) -> bool:
-    """Whether an update may change the parameter of this name."""
+    """True when an update may change the parameter of this name."""
     return HEAD in name.split(".") or name.endswith(WORKLOAD_ROWS)
 
 

@@ -25,9 +25,7 @@ from decider import (
     decide_shard,
     predictive_draws,
 )
-from forecaster.choice.ladder import Ladder
-from forecaster.config import WindowConfig
-from forecaster.types import Forecast
+from forecaster import Forecast, Ladder, WindowConfig
 from services.backtest.forecasts import ForecastStream
 from services.backtest.memory import DecisionMemory
 from services.backtest.series import MeasuredFleet

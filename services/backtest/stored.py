@@ -12,9 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping
 
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
+from forecaster import BestSimple, ForecasterConfig, Ladder
 from services.backtest import repository
 from services.backtest.run import Trained, train
 from services.backtest.study import run_study

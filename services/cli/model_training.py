@@ -13,11 +13,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from forecaster.config import ForecasterConfig
-from forecaster.errors import CheckpointError, ForecasterError
-from forecaster.training.checkpoint import to_bytes
-from forecaster.training.fit import FitProgress, FitResult, fit
-from forecaster.types import Series
+from forecaster import (
+    CheckpointError,
+    FitProgress,
+    FitResult,
+    ForecasterConfig,
+    ForecasterError,
+    Series,
+    fit,
+    model_to_bytes,
+)
 from services.forecasting.deps import make_forecasting
 from services.forecasting.registry import repository as registry
 from services.forecasting.rows.translate import forecaster_config, json_safe
@@ -105,7 +110,7 @@ def train_on_file(
             raise InvalidInput(f"--resume: {state_file}: {error}") from error
         except ForecasterError as error:
             raise InvalidInput(f"{data.name}: {error}") from error
-    raw = to_bytes(result.model)
+    raw = model_to_bytes(result.model)
     _write(out, raw)
     state_file.unlink(missing_ok=True)
     return {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from forecaster.errors import ForecasterError
+from forecaster import ForecasterError
 from services.cli.bench.api import bench_api
 from services.cli.bench.console import bench_console
 from services.cli.bench.joint import bench_joint

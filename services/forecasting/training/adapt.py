@@ -7,19 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forecaster.choice.backtest import MODEL, Gate, backtest
-from forecaster.choice.baselines import POOLS, Baseline
-from forecaster.config import DAY_S
-from forecaster.errors import ForecasterError
-from forecaster.predict import TrainedModel
-from forecaster.training.adapt import AdaptConfig, AdaptResult, update
-from forecaster.training.checkpoint import to_bytes
-from forecaster.types import Predictor, Series
+from forecaster import (
+    DAY_S,
+    MODEL,
+    POOLS,
+    AdaptConfig,
+    AdaptResult,
+    Baseline,
+    ForecasterError,
+    Gate,
+    Predictor,
+    Series,
+    TrainedModel,
+    backtest,
+    model_to_bytes,
+    update_model,
+)
 from services.forecasting.forecast.service import Forecasting
-from services.forecasting.online import repository as repository_drift
+from services.forecasting.online import repository as drift_rows
 from services.forecasting.online.repository import ADAPTED_FROM
 from services.forecasting.registry import repository as registry
-from services.forecasting.registry.repository import ModelRow, NewModel
+from services.forecasting.registry.repository import NewModel, RegisteredModel
 from services.forecasting.rows.translate import json_safe
 from services.forecasting.training.histories import load_histories
 from services.forecasting.training.memory import release_memory
@@ -85,13 +93,17 @@ def _adapted(app: Forecasting) -> AdaptOutcome:
 
 
 def _judged(
-    app: Forecasting, parent: ModelRow, model: TrainedModel, series: Sequence[Series], now: datetime
+    app: Forecasting,
+    parent: RegisteredModel,
+    model: TrainedModel,
+    series: Sequence[Series],
+    now: datetime,
 ) -> AdaptOutcome:
     """Update on all but the newest steps, and compare both models on those."""
     n_held = HELD_HORIZONS * model.config.window.horizon
     heads = [s.head(max(s.n_steps - n_held, 0)) for s in series]
     config = adapt_config(app.settings, series[0].step_s if series else app.settings.step_s)
-    result = update(model, heads, config, app.settings.seed)
+    result = update_model(model, heads, config, app.settings.seed)
     if not result.is_updated:
         return AdaptOutcome("", UNCHANGED, result.reason)
     new, old = (_gate(app, series, one, n_held) for one in (result.model, model))
@@ -101,7 +113,8 @@ def _judged(
         f"newest {n_held} steps, {parent.version} has {old.skill:+.3f}"
     )
     status = registry.PROMOTED if is_better else registry.SHADOW
-    return _registered(app, parent, result, _metrics(parent, result, new), (status, reason), now)
+    verdict = AdaptOutcome(result.model.version, status, reason)
+    return _registered(app, parent, result, verdict, _metrics(parent, result, new), now)
 
 
 def adapt_config(settings: Settings, step_s: int) -> AdaptConfig:
@@ -117,7 +130,7 @@ def _gate(app: Forecasting, series: Sequence[Series], model: TrainedModel, n_las
     return backtest(series, {MODEL: model, **simple}, model.config, rng, n_last=n_last)
 
 
-def _metrics(parent: ModelRow, result: AdaptResult, gate: Gate) -> dict[str, Any]:
+def _metrics(parent: RegisteredModel, result: AdaptResult, gate: Gate) -> dict[str, Any]:
     """The parent's verdicts per workload stay: a few newest steps are too few to overrule them."""
     before: Mapping[str, Any] = parent.metrics
     return {
@@ -138,28 +151,27 @@ def _metrics(parent: ModelRow, result: AdaptResult, gate: Gate) -> dict[str, Any
 
 def _registered(
     app: Forecasting,
-    parent: ModelRow,
+    parent: RegisteredModel,
     result: AdaptResult,
+    verdict: AdaptOutcome,
     metrics: dict[str, Any],
-    verdict: tuple[str, str],
     now: datetime,
 ) -> AdaptOutcome:
     """Store the update; it serves if its parent still does."""
-    status, reason = verdict
-    model = result.model
+    model, status, reason = result.model, verdict.status, verdict.reason
     row = NewModel(
         model.version,
         registry.SHADOW,
         reason,
         model.config.to_dict(),
         json_safe(metrics),
-        to_bytes(model),
+        model_to_bytes(model),
     )
     with unit_of_work(app.engine) as work:
         model_id = registry.insert_model(work.connection, row, now)
         if model_id is None:
             return AdaptOutcome(model.version, UNCHANGED, f"{model.version} is registered already")
-        repository_drift.inherit_states(work.connection, parent.version, model.version, now)
+        drift_rows.inherit_states(work.connection, parent.version, model.version, now)
         serving = registry.load_promoted(work.connection)
         if status == registry.PROMOTED and (serving is None or serving.id != parent.id):
             status, reason = registry.SHADOW, f"{reason}; {parent.version} serves no longer"

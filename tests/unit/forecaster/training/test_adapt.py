@@ -10,8 +10,8 @@ import torch
 
 from forecaster.errors import ConfigError, IrregularSteps
 from forecaster.features import build_windows
-from forecaster.training.adapt import AdaptConfig, AdaptResult, update
-from forecaster.training.checkpoint import from_bytes, to_bytes
+from forecaster.training.adapt import AdaptConfig, AdaptResult, update_model
+from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
 from forecaster.training.fit import FitResult
 from forecaster.types import Series
 
@@ -47,7 +47,8 @@ def _known(name: str, tensors: dict[str, torch.Tensor], n_rows: int) -> torch.Te
 @pytest.fixture(scope="module")
 def updated(fitted: FitResult, shifted: list[Series]) -> AdaptResult:
     """An update on the fleet and one workload more."""
-    return update(fitted.model, [*shifted, replace(shifted[0], workload="new")], CONFIG, seed=1)
+    fleet = [*shifted, replace(shifted[0], workload="new")]
+    return update_model(fitted.model, fleet, CONFIG, seed=1)
 
 
 def parameters(model: object) -> dict[str, torch.Tensor]:
@@ -78,20 +79,20 @@ def test_an_update_that_helps_is_kept_and_moves_head_and_embeddings_only(
 def test_the_same_seed_gives_the_same_bytes_and_the_given_model_stays(
     fitted: FitResult, shifted: list[Series]
 ) -> None:
-    given = to_bytes(fitted.model)
+    given = model_to_bytes(fitted.model)
     short = replace(CONFIG, epochs=1)
     first, second, other = (
-        to_bytes(update(fitted.model, shifted, short, seed).model) for seed in (4, 4, 5)
+        model_to_bytes(update_model(fitted.model, shifted, short, seed).model) for seed in (4, 4, 5)
     )
     assert first == second
     assert first not in (other, given)
-    assert to_bytes(from_bytes(first)) == first
-    assert to_bytes(fitted.model) == given
+    assert model_to_bytes(model_from_bytes(first)) == first
+    assert model_to_bytes(fitted.model) == given
 
 
 def test_an_update_that_does_not_help_is_not_kept(fitted: FitResult, fleet: list[Series]) -> None:
     strict = replace(CONFIG, min_gain=0.5, epochs=1)
-    result = update(fitted.model, fleet, strict, seed=1)
+    result = update_model(fitted.model, fleet, strict, seed=1)
     assert result.model is fitted.model
     assert not result.is_updated
     assert "kept as it was" in result.reason
@@ -106,8 +107,8 @@ def test_replay_remembers_what_was_before(fitted: FitResult, shifted: list[Serie
 
     def old_loss(replay_ratio: float) -> float:
         setting = replace(CONFIG, replay_ratio=replay_ratio, min_gain=0.0)
-        model = update(fitted.model, shifted, setting, seed=2).model
-        return update(model, olds, no_change, seed=0).loss_before
+        model = update_model(fitted.model, shifted, setting, seed=2).model
+        return update_model(model, olds, no_change, seed=0).loss_before
 
     assert old_loss(0.6) < old_loss(0.0)
 
@@ -127,14 +128,15 @@ def test_a_new_workload_starts_at_the_shared_embedding(
     window = build_windows([replace(shifted[0], workload="new")], result.model.config.window)
     rng = np.random.default_rng(0)
     assert np.isfinite(result.model.predict(window, 4, 8, rng).quantiles).all()
-    assert to_bytes(from_bytes(to_bytes(result.model))) == to_bytes(result.model)
+    raw = model_to_bytes(result.model)
+    assert model_to_bytes(model_from_bytes(raw)) == raw
 
 
 def test_the_row_of_a_workload_without_windows_stays(
     fitted: FitResult, shifted: list[Series]
 ) -> None:
     known = fitted.model.vocabulary.workloads
-    result = update(fitted.model, shifted[:1], CONFIG, seed=1)
+    result = update_model(fitted.model, shifted[:1], CONFIG, seed=1)
     assert result.is_updated
     for name, old in parameters(fitted.model).items():
         if name.endswith("encoder.workload.weight"):
@@ -153,7 +155,7 @@ def test_without_recent_windows_the_model_stays(
         "short": [fleet[0].head(20)],
         "silent": [replace(fleet[0], observed=silent)],
     }[kind]
-    result = update(fitted.model, given, CONFIG, seed=1)
+    result = update_model(fitted.model, given, CONFIG, seed=1)
     assert result.model is fitted.model
     assert "no recent windows" in result.reason
     assert np.isnan(result.loss_before)
@@ -161,7 +163,7 @@ def test_without_recent_windows_the_model_stays(
 
 def test_mixed_steps_are_refused(fitted: FitResult, fleet: list[Series]) -> None:
     with pytest.raises(IrregularSteps, match="step_s"):
-        update(fitted.model, [fleet[0], replace(fleet[1], step_s=1800)], CONFIG, seed=1)
+        update_model(fitted.model, [fleet[0], replace(fleet[1], step_s=1800)], CONFIG, seed=1)
 
 
 @pytest.mark.parametrize(

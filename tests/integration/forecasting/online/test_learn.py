@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from forecaster.online.hedge import HedgeConfig
+from forecaster import Hedge
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
@@ -18,7 +18,7 @@ from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
-from tests.integration.forecasting.test_forecasting_service import (
+from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
     START,
     STEP,
@@ -67,7 +67,7 @@ def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) ->
     _change(app)
     _live_until(app, N_STEPS - 12)
     (row,) = rows_of(app.engine, "SELECT state FROM calibration_states")
-    stride = HedgeConfig().stride
+    stride = Hedge().stride
     newest = int((START + (N_STEPS - 13) * STEP).timestamp()) // STEP_S
     assert row.state[HEDGE]["learned_step"] == newest - newest % stride
     assert row.state[HEDGE]["weight"].keys() == {"body", "tail"}
@@ -80,7 +80,7 @@ def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) ->
         connection.execute(text(f"UPDATE calibration_states SET state = state - '{HEDGE}'"))
         connection.execute(text("DELETE FROM forecasts"))
     unhedged = _newest(app)
-    assert _weight() == pytest.approx(HedgeConfig().prior)
+    assert _weight() == pytest.approx(Hedge().prior)
     tail = -1
     assert (hedged[tail] < unhedged[tail]).all()
 
@@ -91,7 +91,7 @@ def test_a_hedge_is_kept_by_origins_that_it_does_not_learn_from(app: Forecasting
     query = "SELECT state FROM calibration_states"
     (before,) = rows_of(app.engine, query)
     step = int((START + (N_STEPS - 11) * STEP).timestamp()) // STEP_S
-    assert step % HedgeConfig().stride != 0
+    assert step % Hedge().stride != 0
     service.forecast_shard(app, 0, START + (N_STEPS - 11) * STEP)
     late = FixedClock(START + (N_STEPS + 2) * STEP)
     assert service_score.score_forecasts(replace(app, clock=late)) == 1

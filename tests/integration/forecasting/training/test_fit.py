@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
-from forecaster.online.calibration import from_dicts
+from forecaster.online.calibration import Calibration
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
@@ -43,7 +43,7 @@ SPEC = {
     "capacity": {"per_replica": 10.0},
 }
 END = datetime(2026, 1, 9, tzinfo=UTC)
-REPO = Path(__file__).parents[3]
+REPO = Path(__file__).parents[4]
 SMALL_MODEL = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, members=1)
 SMALL = TrainConfig(max_windows=500, max_validation_windows=200, epochs=3, flow_epochs=1)
 
@@ -256,7 +256,7 @@ def test_a_new_model_starts_with_the_calibration_of_its_back_test(app: Forecasti
     (levels,) = rows_of(
         app.engine, "SELECT quantile_levels FROM forecasts ORDER BY workload_id LIMIT 1"
     )[0]
-    read = from_dicts(["w"], np.array(levels), {"w": rows[0].state})
+    read = Calibration(np.array(levels)).from_dicts(["w"], {"w": rows[0].state})
     assert read.n_seen[0] > 0
 
 

@@ -15,7 +15,6 @@ from forecaster.config import ForecasterConfig
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.score import drift as service_drift, service as service_score
-from services.forecasting.training import fit as service_fit
 from services.forecasting.training.fit import FitOutcome
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
@@ -129,7 +128,7 @@ def test_a_drifted_fleet_asks_for_one_fit_and_says_why(
 
     # The fit that answers says so.
     outcome = FitOutcome(version, "shadow", "fit", {})
-    monkeypatch.setattr(service_fit, "fit_models", lambda _app: outcome)
+    monkeypatch.setattr(service_drift, "fit_models", lambda _app: outcome)
     service_drift.fit_as_requested(app, request.id)
     service_drift.fit_as_requested(app, None)
     service_drift.fit_as_requested(app, 999)

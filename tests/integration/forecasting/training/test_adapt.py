@@ -120,14 +120,14 @@ def test_an_update_whose_parent_was_replaced_stays_in_the_shadow(
 ) -> None:
     parent = promote(app, trained)
     changed_fleet(app)
-    plain = service_adapt.update
+    plain = service_adapt.update_model
 
     def replaced_meanwhile(*args: object) -> object:
         with app.engine.begin() as connection:
             connection.execute(text("UPDATE models SET status = 'retired', retired_at = now()"))
         return plain(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(service_adapt, "update", replaced_meanwhile)
+    monkeypatch.setattr(service_adapt, "update_model", replaced_meanwhile)
     outcome = service_adapt.adapt_model(app)
     assert outcome.status == "shadow"
     assert f"{parent} serves no longer" in outcome.reason
