@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from services.kernel.clock import FixedClock
-from services.lab.cluster.background import make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
+from services.lab.cluster.kubeconfig import make_kubeconfig
 from services.operator.resource import autoscaler
 from services.operator.resource.definitions import GPU_AUTOSCALER, to_crd
 from tests.integration.cli.conftest import Plugin
