@@ -15,8 +15,8 @@ from services.admin.access import api as api_auth_routes
 from services.admin.approvals import api as api_approvals
 from services.admin.budgets import api as api_budgets
 from services.admin.controls import api as api_controls
-from services.admin.decisions import api as api_records, schemas
-from services.admin.decisions.service import AdminDeps
+from services.admin.decisions import api as api_records
+from services.admin.deps import AdminDeps
 from services.admin.events import api as api_events
 from services.admin.freezes import api as api_freezes
 from services.admin.identity.auth import Deps
@@ -24,7 +24,7 @@ from services.admin.identity.needs import declare_needs
 from services.admin.models import api as api_models
 from services.admin.operations import api as api_operations
 from services.admin.registration import api as api_workload_writes
-from services.admin.rest import edge as edge_security
+from services.admin.rest import edge as edge_security, schemas
 from services.admin.rest.examples import install_examples
 from services.admin.series import fans_api as api_forecasts
 from services.admin.workloads import api as api_workloads

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 
 from services.admin.access import schemas as schemas_auth, service as service_keys
-from services.admin.decisions import schemas
-from services.admin.identity.auth import PROBLEMS, AsAdmin, AsOwnAdmin, AsReader, Deps
+from services.admin.identity.auth import AsAdmin, AsOwnAdmin, AsReader, Deps
+from services.admin.rest import schemas
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.workloads.api import Cursor, Limit
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 KeyId = Annotated[int, Path(ge=1, lt=2**31)]

@@ -12,7 +12,7 @@ from services.admin.access.api import KeyId
 from services.admin.access.schemas import KeyCreated, KeyRequest, KeyRotation, KeyView
 from services.admin.console import forms as console_forms
 from services.admin.console.page import Form, FormFields, OwnAdmin, render, submit
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError, InvalidInput

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.kernel.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from services.kernel.security import keys as security

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from services.admin.access import login as service_login, service as service_keys
 from services.admin.access.login import Return
 from services.admin.console.page import Form, Visitor, local_path, render
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import COOKIE, Deps, address_of, require_same_origin
 from services.admin.sessions import ATTEMPT_S, SESSION_S
 from services.kernel.errors import HarmonyError, Unauthorized

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.admin.decisions.schemas import Out
+from services.admin.rest.schemas import Out
 from services.admin.rest.times import Instant
 from services.kernel.security.keys import Role
 

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, RowMapping
 
 from services.admin.access import schemas as schemas_auth
-from services.admin.decisions import repository, schemas
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.decisions import repository
+from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.admin.identity.authority import NOT_ALLOWED, covers
+from services.admin.rest import schemas
+from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.kernel.clock import Clock
 from services.kernel.db import credentials
 from services.kernel.errors import Forbidden, NotFound

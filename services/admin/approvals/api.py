@@ -6,15 +6,15 @@ from fastapi import Response
 
 from services.admin.approvals import service as service_approvals
 from services.admin.controls.schemas import InboxItem, VerdictRequest, VerdictView
-from services.admin.decisions.api import Id
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps
+from services.admin.identity.auth import AsReader, Deps
 from services.admin.operations import service as service_operations
 from services.admin.operations.schemas import OperationDetail
 from services.admin.rest.filters import WorkloadFilters
+from services.admin.rest.params import Cursor, Id, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import WRITE_PROBLEMS, OwnApproverWrites, ViewerWrites, respond
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
+from services.admin.rest.write import OwnApproverWrites, ViewerWrites, respond
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 

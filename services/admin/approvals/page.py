@@ -20,12 +20,12 @@ from services.admin.console.page import (
 )
 from services.admin.controls.schemas import VerdictRequest
 from services.admin.decisions import service, wording
-from services.admin.decisions.api import Id
 from services.admin.decisions.schemas import DecisionDetail
-from services.admin.decisions.service import AdminDeps
 from services.admin.decisions.wording import Explanation
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
+from services.admin.rest.params import Id
 from services.kernel.errors import HarmonyError, NotFound
 from services.kernel.security.keys import Principal, Role
 

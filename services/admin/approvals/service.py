@@ -11,8 +11,7 @@ from services.admin.controls import repository as controls
 from services.admin.controls.schemas import InboxItem, VerdictView
 from services.admin.controls.translate import to_inbox
 from services.admin.decisions import repository
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.deps import AdminDeps
 from services.admin.rest.change import (
     DECISIONS_CHANNEL,
     OPERATOR_CHANNEL,
@@ -21,6 +20,8 @@ from services.admin.rest.change import (
     Change,
     perform,
 )
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Role
 

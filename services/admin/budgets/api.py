@@ -8,10 +8,11 @@ from fastapi import Path
 
 from services.admin.budgets import service as service_budgets
 from services.admin.budgets.schemas import BudgetView
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.identity.auth import AsReader, Deps, Reader
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
 
 router = Router(prefix="/v1/budgets", tags=["budgets"], responses=PROBLEMS, dependencies=[Reader])
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from services.admin.decisions.schemas import Out
+from services.admin.rest.schemas import Out
 
 
 class GivenUpView(Out):

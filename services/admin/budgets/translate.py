@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.admin.budgets.schemas import BudgetView, GivenUpView
-from services.admin.decisions.translate import finite
+from services.admin.rest.translate import finite
 from services.kernel.domain import SlaSpec
 
 

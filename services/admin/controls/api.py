@@ -13,20 +13,13 @@ from services.admin.controls.schemas import (
     SchedulesRequest,
     SchedulesView,
 )
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.filters import WorkloadFilters
+from services.admin.rest.params import Cursor, Limit, Name, Namespace
+from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import (
-    ETAG_HEADER,
-    UPDATE_PROBLEMS,
-    WRITE_PROBLEMS,
-    IfMatch,
-    OperatorWrites,
-    respond,
-    tagged,
-)
-from services.admin.workloads.api import Cursor, Limit, Name, Namespace
+from services.admin.rest.schemas import Page
+from services.admin.rest.write import ETAG_HEADER, IfMatch, OperatorWrites, respond, tagged
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 _WORKLOAD = "/workloads/{namespace}/{name}"

@@ -13,11 +13,11 @@ from services.admin.controls import service as service_controls, wording as word
 from services.admin.controls.schemas import PolicyPatch
 from services.admin.controls.wording import LABELS
 from services.admin.decisions import service
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.fleet.workload_page import Named, path_of
 from services.admin.identity.auth import Deps
-from services.admin.registration.service import KUBERNETES
 from services.admin.rest.change import Caller
+from services.admin.rest.service import KUBERNETES
 from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 

@@ -16,11 +16,11 @@ from services.admin.controls.schemas import (
     ScheduleView,
 )
 from services.admin.decisions import service
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.fleet.workload_page import Named, path_of
 from services.admin.identity.auth import Deps
-from services.admin.registration.service import KUBERNETES
 from services.admin.rest.change import Caller
+from services.admin.rest.service import KUBERNETES
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 

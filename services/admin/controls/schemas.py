@@ -6,24 +6,16 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from services.admin.decisions.schemas import DecisionSummary, Out
+from services.admin.decisions.schemas import DecisionSummary
+from services.admin.rest.schemas import FreezeDirection, In, ObjectName, Out, Reason
 from services.admin.rest.times import Instant
 from services.kernel.domain.workload import Mode
 
-Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
-ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
-FreezeDirection = Literal["ScaleDown", "Both"]
 _TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
-
-
-class In(BaseModel):
-    """What the API takes; unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _zone(name: str) -> str:

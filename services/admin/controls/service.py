@@ -22,11 +22,12 @@ from services.admin.controls.schemas import (
     SchedulesRequest,
     SchedulesView,
 )
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
-from services.admin.decisions.translate import spec_of
-from services.admin.registration.service import KUBERNETES
+from services.admin.deps import AdminDeps
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import KUBERNETES
+from services.admin.rest.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,

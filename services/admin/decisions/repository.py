@@ -166,15 +166,6 @@ def load_measured(
     return {row["workload_id"]: row for row in rows.mappings()}
 
 
-def load_workload_id(connection: Connection, namespace: str, name: str) -> RowMapping | None:
-    """Id, step and spec of one workload."""
-    statement = text(
-        "SELECT id, step_s, spec::text AS spec_text FROM workloads "
-        "WHERE namespace = :namespace AND name = :name"
-    )
-    return connection.execute(statement, {"namespace": namespace, "name": name}).mappings().first()
-
-
 def load_decisions(
     connection: Connection, filters: Mapping[str, Any], limit: int
 ) -> list[RowMapping]:

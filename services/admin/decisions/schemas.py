@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Item = TypeVar("Item")
+from services.admin.rest.schemas import Out
+
 Direction = Literal["up", "down", "hold"]
 
 _AT = "2026-01-05T12:00:00Z"
-
-
-class Out(BaseModel):
-    """What the API returns."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-
-
-class Problem(Out):
-    """An error (RFC 9457). `code` is stable; the codes are listed in docs/errors.md."""
-
-    type: str = Field(examples=["https://harmony.dev/problems/not_found"])
-    title: str = Field(examples=["Not Found"])
-    status: int = Field(examples=[404])
-    code: str = Field(examples=["not_found"])
-    detail: str = Field(examples=["workload prod/llama does not exist"])
-    errors: list[dict[str, str]] | None = None
-
-
-class Page(Out, Generic[Item]):
-    """One page of a list; `next_cursor` is null on the last one."""
-
-    items: list[Item]
-    next_cursor: str | None = Field(None, description="Give it back as `cursor` for the next page")
 
 
 class ReplicaView(Out):
@@ -327,19 +304,6 @@ class ModelView(Out):
     created_at: datetime
     promoted_at: datetime | None
     retired_at: datetime | None
-
-
-class Health(Out):
-    """The process answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Readiness(Out):
-    """What the service needs is there."""
-
-    status: Literal["ready"] = "ready"
-    checks: dict[str, str] = Field(examples=[{"database": "ok", "redis": "ok", "schema": "0001"}])
 
 
 DecisionDetail.model_rebuild()

@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import DBAPIError
 
-from services.admin.decisions.schemas import Out
 from services.admin.decisions.translate import to_action, to_decision
 from services.admin.events import repository
 from services.admin.events.repository import Position
 from services.admin.operations.service import namespaces_of
 from services.admin.operations.translate import to_operation
+from services.admin.rest.schemas import Out
 from services.kernel.errors import InvalidInput, TooManyRequests
 from services.kernel.security.keys import FLEET
 from services.kernel.telemetry import get_logger

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from services.admin.approvals import service as service_approvals
 from services.admin.console.page import Visitor, query_text, render, templates
 from services.admin.decisions import schemas, service, wording
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
+from services.admin.rest.schemas import Page
 from services.kernel.security.keys import Principal
 
 router = APIRouter(include_in_schema=False)
@@ -161,7 +162,7 @@ def _waiting(deps: AdminDeps, principal: Principal) -> str:
 
 def load(
     deps: AdminDeps, principal: Principal, query: FleetQuery
-) -> tuple[schemas.Page[schemas.WorkloadView], str]:
+) -> tuple[Page[schemas.WorkloadView], str]:
     """A page of workloads, and what is to be said of those left out."""
     filters = {"search": query.search, "namespaces": principal.namespaces()}
     if not query.is_live:
@@ -180,7 +181,7 @@ def load(
         note = f"Only the first {len(items)} workloads by name were looked through. "
     if len(found) > _PAGE_SIZE:
         note += f"The first {_PAGE_SIZE} of {len(found)} are shown; narrow the list."
-    return schemas.Page[schemas.WorkloadView](items=found[:_PAGE_SIZE]), note
+    return Page[schemas.WorkloadView](items=found[:_PAGE_SIZE]), note
 
 
 def arrange(items: list[schemas.WorkloadView], query: FleetQuery) -> list[schemas.WorkloadView]:

@@ -22,11 +22,13 @@ from services.admin.console.page import (
 from services.admin.controls import service as service_controls
 from services.admin.controls.schemas import PauseRequest
 from services.admin.decisions import schemas, service, wording
-from services.admin.decisions.api import Id
-from services.admin.decisions.service import AdminDeps, ListQuery
+from services.admin.decisions.service import ListQuery
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
-from services.admin.registration.service import KUBERNETES
 from services.admin.rest.change import Caller
+from services.admin.rest.params import Id
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import KUBERNETES
 from services.admin.series import service as service_series
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import Principal, Role
@@ -176,7 +178,7 @@ def timeline(
 
 def _decisions(
     deps: AdminDeps, key: tuple[str, str], cursor: str | None, changes: bool
-) -> schemas.Page[schemas.DecisionSummary]:
+) -> Page[schemas.DecisionSummary]:
     query = ListQuery("/".join(key), cursor=cursor, limit=25)
     return service.list_decisions(deps, query, {"changes": changes})
 

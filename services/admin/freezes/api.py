@@ -8,13 +8,14 @@ from fastapi import Path, Query, Response
 
 from services.admin.classes import service as service_classes
 from services.admin.controls.schemas import FreezeRequest, FreezeView, SlaClassView
-from services.admin.decisions.schemas import Page
 from services.admin.freezes import service as service_freezes
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps
+from services.admin.identity.auth import AsReader, Deps
 from services.admin.rest.filters import Times, WorkloadFilters
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import WRITE_PROBLEMS, OwnOperatorWrites, respond
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
+from services.admin.rest.write import OwnOperatorWrites, respond
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 FreezeId = Annotated[int, Path(ge=1, lt=2**31)]

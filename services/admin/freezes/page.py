@@ -17,7 +17,7 @@ from services.admin.console.page import (
     submit,
 )
 from services.admin.controls.schemas import FreezeRequest
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.freezes import service as service_freezes
 from services.admin.freezes.api import FreezeId
 from services.admin.identity.auth import Deps

@@ -7,10 +7,12 @@ from typing import Any
 from services.admin.controls import repository
 from services.admin.controls.schemas import FreezeRequest, FreezeView
 from services.admin.controls.translate import to_freeze
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor, find_workload
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import NOT_ALLOWED, check_object
 from services.admin.rest.change import Answer, Caller, Change, perform
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import find_workload
 from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 

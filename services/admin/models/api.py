@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.decisions.schemas import ModelView, Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.decisions.schemas import ModelView
+from services.admin.identity.auth import AsReader, Deps, Reader
 from services.admin.models import service as service_models
 from services.admin.operations import service as service_operations
 from services.admin.operations.schemas import (
@@ -18,17 +18,18 @@ from services.admin.operations.schemas import (
     TrainRequest,
 )
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.schemas import Page
 from services.admin.rest.write import (
     ETAG_HEADER,
-    WRITE_PROBLEMS,
     AdminWrites,
     IfMatch,
     OperatorWrites,
     respond,
     tagged,
 )
-from services.admin.workloads.api import Cursor, Limit
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 Version = Annotated[str, Path(max_length=200, examples=["harmony-flow-3"])]

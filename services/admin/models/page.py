@@ -18,7 +18,7 @@ from services.admin.console.page import (
     submit,
 )
 from services.admin.decisions.schemas import ModelView
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.models import service as service_models
 from services.admin.operations import service as service_operations

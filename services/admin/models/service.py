@@ -7,13 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from services.admin.decisions.schemas import ModelView, Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.decisions.schemas import ModelView
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.models import repository
 from services.admin.operations.schemas import PosteriorDetail, PosteriorView
 from services.admin.operations.translate import to_posterior, to_posterior_detail
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Principal, Role
 

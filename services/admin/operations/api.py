@@ -6,9 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from services.admin.decisions.api import Id
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps
+from services.admin.identity.auth import AsReader, Deps
 from services.admin.operations import service as service_operations
 from services.admin.operations.schemas import (
     BacktestRequest,
@@ -19,9 +17,11 @@ from services.admin.operations.schemas import (
     Status,
 )
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Id, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import WRITE_PROBLEMS, OwnOperatorWrites, respond
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
+from services.admin.rest.write import OwnOperatorWrites, respond
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 

@@ -17,12 +17,12 @@ from services.admin.console.page import (
     submit,
 )
 from services.admin.decisions import service
-from services.admin.decisions.api import Id
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.operations import service as service_operations, wording as wording_backtest
 from services.admin.operations.schemas import BacktestRequest, FrontierView, OperationDetail, Policy
 from services.admin.rest.change import Caller
+from services.admin.rest.params import Id
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 

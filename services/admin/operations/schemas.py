@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from services.admin.controls.schemas import In, Reason
-from services.admin.decisions.schemas import Out
+from services.admin.rest.schemas import In, Out, Reason
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Kind = Literal["backtest", "train_model", "replay_decision"]

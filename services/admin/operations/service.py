@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.admin.decisions import repository
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.operations import repository as repository_operations
 from services.admin.operations.schemas import (
@@ -24,6 +23,9 @@ from services.admin.operations.schemas import (
 )
 from services.admin.operations.translate import to_frontier, to_operation, to_operation_detail
 from services.admin.rest.change import Answer, Caller, Change, perform
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.repository import load_workload_id
+from services.admin.rest.schemas import Page
 from services.kernel.db.operations import insert_operation
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import OPERATION_JOBS, Job
@@ -95,7 +97,7 @@ def submit_backtest(deps: AdminDeps, caller: Caller, body: BacktestRequest) -> A
             namespace, _, name = key.partition("/")
             missing = f"workload {key} does not exist"
             one.require(Role.OPERATOR, namespace, missing)
-            if repository.load_workload_id(one.connection, namespace, name) is None:
+            if load_workload_id(one.connection, namespace, name) is None:
                 raise InvalidInput(f"workloads[{i}]={key!r}: {missing}", f"/workloads/{i}")
         return submit(one, "backtest", body.model_dump(mode="json"))
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from services.admin.decisions.translate import finite
 from services.admin.operations.schemas import (
     FrontierCurve,
     FrontierPoint,
@@ -19,6 +18,7 @@ from services.admin.operations.schemas import (
     PosteriorView,
     RecommendedPromise,
 )
+from services.admin.rest.translate import finite
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 QUANTITIES = {

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.identity.auth import Deps, Reader
 from services.admin.registration import service as service_workloads
 from services.admin.registration.schemas import WorkloadRequest, WorkloadSpecView, WorkloadUpdate
+from services.admin.rest.params import Name, Namespace
+from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
 from services.admin.rest.write import (
     ETAG_HEADER,
-    UPDATE_PROBLEMS,
-    WRITE_PROBLEMS,
     IfMatch,
     OperatorWrites,
     OwnOperatorWrites,
     respond,
     tagged,
 )
-from services.admin.workloads.api import Name, Namespace
 
 router = Router(prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS)
 

@@ -12,16 +12,16 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.registration import repository
 from services.admin.registration.schemas import WorkloadBody, WorkloadRequest, WorkloadSpecView
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.admin.rest.service import KUBERNETES
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.security.keys import Role
 
 Key = tuple[str, str]
-KUBERNETES = "kubernetes"
 
 
 def get_spec(deps: AdminDeps, key: Key) -> tuple[WorkloadSpecView, str]:

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.rest import repository
 from services.kernel.db.session import UnitOfWork, unit_of_work

@@ -8,19 +8,10 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from services.admin.decisions.schemas import Problem
-from services.admin.identity.auth import PROBLEMS, Require, Scope, require
+from services.admin.identity.auth import Require, Scope, require
 from services.admin.rest.change import Answer, Caller
 from services.kernel.security.keys import Principal, Role
 
-_PROBLEM_CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-
-WRITE_PROBLEMS: dict[int | str, dict[str, Any]] = PROBLEMS | {
-    412: {"description": "`If-Match` names another version", "content": _PROBLEM_CONTENT},
-}
-UPDATE_PROBLEMS: dict[int | str, dict[str, Any]] = WRITE_PROBLEMS | {
-    428: {"description": "`If-Match` is missing", "content": _PROBLEM_CONTENT},
-}
 ETAG_HEADER: dict[str, Any] = {
     "headers": {
         "ETag": {"description": "Send it as `If-Match`", "schema": {"type": "string"}},

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.admin.decisions import translate
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor, find_workload
+from services.admin.deps import AdminDeps
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import find_workload
 from services.admin.series import repository as repository_series
 from services.admin.series.fans_schemas import FansView, FanView, OriginView
 from services.kernel.errors import InvalidInput, NotFound

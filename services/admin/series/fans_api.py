@@ -6,15 +6,16 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Limit, Name, Namespace
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.schemas import Page
 from services.admin.rest.times import Instant
 from services.admin.series import fans as service_fans
 from services.admin.series.fans import FansQuery
 from services.admin.series.fans_schemas import FansView, OriginView
-from services.admin.workloads.api import Cursor, Limit, Name, Namespace
 
 router = Router(
     prefix="/v1/workloads/{namespace}/{name}/forecasts",

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from services.admin.decisions.schemas import ObservedSeries, Out
+from services.admin.decisions.schemas import ObservedSeries
+from services.admin.rest.schemas import Out
 
 
 class OriginView(Out):

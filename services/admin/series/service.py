@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from services.admin.decisions import schemas, translate
-from services.admin.decisions.service import AdminDeps, Workload, find_workload
+from services.admin.deps import AdminDeps
+from services.admin.rest.service import Workload, find_workload
+from services.admin.rest.translate import finite
 from services.admin.series import repository as repository_series
 from services.kernel.errors import InvalidInput, NotFound
 
@@ -117,8 +119,7 @@ def get_allocation(
     return schemas.AllocationView(
         step_s=workload.step_s,
         gpus_per_replica=workload.spec.gpus_per_replica,
-        **outcomes
-        | {"violation_ratio": [translate.finite(v) for v in outcomes["violation_ratio"]]},
+        **outcomes | {"violation_ratio": [finite(v) for v in outcomes["violation_ratio"]]},
         **decided,
         **states,
     )
@@ -153,8 +154,5 @@ def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeVie
         window_s=QUALITY_WINDOW.total_seconds(),
         prior_median_s=prior.median_s,
         prior_sigma=prior.sigma,
-        **{
-            name: translate.finite(value) if name.endswith("_s") else value
-            for name, value in row.items()
-        },
+        **{name: finite(value) if name.endswith("_s") else value for name, value in row.items()},
     )

@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Query
 
 from services.admin.decisions import schemas, service
-from services.admin.decisions.service import AdminDeps
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.filters import WorkloadFilters
+from services.admin.rest.params import Cursor, FromAt, Limit, Name, Namespace, ToAt, window
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.schemas import Page
 from services.admin.rest.times import Instant
 from services.admin.series import service as service_series
 from services.admin.series.service import AheadQuery
-from services.kernel.errors import InvalidInput
 
 router = Router(
     prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS, dependencies=[Reader]
 )
-_MAX_WINDOW_STEPS = 20_000
-
-Namespace = Annotated[str, Path(max_length=63, examples=["prod"])]
-Name = Annotated[str, Path(max_length=253, examples=["llama-70b"])]
-Limit = Annotated[int, Query(ge=1, le=500, description="Items per page")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of a page")]
-FromAt = Annotated[
-    Instant | None, Query(description="Start, inclusive; default: a day before `to_at`")
-]
-ToAt = Annotated[Instant | None, Query(description="End, inclusive; default: now")]
-
-
-def window(
-    deps: AdminDeps, from_at: datetime | None, to_at: datetime | None, step_s: int
-) -> tuple[datetime, datetime]:
-    """The window asked for, by default the last day.
-
-    Raises:
-        InvalidInput: It is empty or holds too many steps.
-    """
-    end = to_at or deps.clock.now()
-    start = from_at or end - timedelta(days=1)
-    if start > end:
-        raise InvalidInput(f"from_at={start.isoformat()} must not be after {end.isoformat()}")
-    if (end - start).total_seconds() > _MAX_WINDOW_STEPS * step_s:
-        raise InvalidInput(
-            f"from_at={start.isoformat()}: the window holds more than {_MAX_WINDOW_STEPS} steps "
-            f"of {step_s} s; ask for less at once"
-        )
-    return start, end
 
 
 @router.get("")
@@ -59,7 +29,7 @@ def list_workloads(
     search: Annotated[str | None, Query(max_length=200, description="Part of ns/name")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> schemas.Page[schemas.WorkloadView]:
+) -> Page[schemas.WorkloadView]:
     """Active workloads, each with its live state."""
     return service.list_workloads(deps, filters | {"search": search}, limit, cursor)
 

@@ -11,7 +11,7 @@ import redis
 from sqlalchemy import Engine
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender

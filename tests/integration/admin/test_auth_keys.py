@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.clock import FixedClock
 from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from sqlalchemy import Engine
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.needs import OPEN_PATHS, declare_needs, needs_by_route
 from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.kernel.security.keys import Grant, Principal, Role
 from tests.integration.admin.app_client import AppClient

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.admin.classes import service as service_classes
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.clock import FixedClock
 from tests.integration.admin.app_client import AppClient
 

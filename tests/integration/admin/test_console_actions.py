@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from services.admin.approvals.page import EXPIRE_AFTER
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
 from services.operator.resource.spec import Approval
 from tests.integration.admin.console_visitor import OWN, audited, person, wait_for_approval

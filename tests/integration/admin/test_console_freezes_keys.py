@@ -7,7 +7,7 @@ import re
 import pytest
 from sqlalchemy import Engine
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
 from tests.integration.admin.app_client import BASE_URL
 from tests.integration.admin.console_forms import beside

@@ -16,7 +16,7 @@ import uvicorn
 from sqlalchemy import Engine, insert, text
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.events import api as api_events
 from services.kernel.db import schema
 from services.kernel.db.operations import insert_operation

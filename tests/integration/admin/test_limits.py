@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.rest.edge import parse_origins
 from services.kernel.errors import ConfigurationError
 from services.kernel.security.keys import KeyVerifier, Role

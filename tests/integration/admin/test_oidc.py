@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.errors import Unavailable
 from services.kernel.security.jwks import JwksCache, JwksTimes
 from services.kernel.security.oidc import OidcVerifier, is_safe, policy_of

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import ATTEMPT_S
 from services.kernel.security.oidc_login import challenge_of
 from tests.integration.admin.app_client import BASE_URL

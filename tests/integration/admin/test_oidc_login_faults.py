@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.errors import ConfigurationError
 from services.kernel.security.oidc_login import OidcLogin, make_login
 from tests.integration.admin.console_visitor import Person

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine, insert, text
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.operations.service import MAX_OPEN
 from services.backtest.service import carry_out
 from services.decision.decide import operations as service_operations

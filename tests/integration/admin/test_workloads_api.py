@@ -8,7 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import push

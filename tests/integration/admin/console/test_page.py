@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, insert, update
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.db import schema
 from services.kernel.security.keys import Role
 from tests.integration.admin.app_client import BASE_URL
