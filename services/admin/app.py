@@ -26,7 +26,7 @@ from services.admin.operations import api as api_operations
 from services.admin.registration import api as api_workload_writes
 from services.admin.rest import edge as edge_security, schemas
 from services.admin.rest.examples import install_examples
-from services.admin.series import fans_api as api_forecasts
+from services.admin.series import api as api_series, fans_api as api_forecasts
 from services.admin.workloads import api as api_workloads
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.http import application as http
@@ -53,6 +53,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
     app.state.deps = deps
     http.install(app, "admin", deps.settings.max_body_bytes)
     app.include_router(api_workloads.router)
+    app.include_router(api_series.router)
     app.include_router(api_records.router)
     app.include_router(api_budgets.router)
     app.include_router(api_auth_routes.router)

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from services.admin.access import schemas as schemas_auth
-from services.admin.decisions import repository
+from services.admin.access import repository, schemas as schemas_auth
 from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.admin.identity.authority import NOT_ALLOWED, covers

@@ -14,10 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.admin.classes import repository
 from services.admin.controls.schemas import SlaClassView
 from services.admin.controls.translate import to_sla_class
-from services.admin.decisions.service import MEASURED_WINDOW_S
 from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
+from services.admin.workloads.service import MEASURED_WINDOW_S
 from services.kernel.domain import SlaSpec
 from services.kernel.domain.workload import CLASS_PRIORITIES, DEFAULT_PRIORITY
 from services.kernel.errors import NotFound

@@ -12,12 +12,12 @@ from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, 
 from services.admin.controls import service as service_controls, wording as wording_policy
 from services.admin.controls.schemas import PolicyPatch
 from services.admin.controls.wording import LABELS
-from services.admin.decisions import service
 from services.admin.deps import AdminDeps
 from services.admin.fleet.workload_page import Named, path_of
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.rest.service import KUBERNETES
+from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 

@@ -15,12 +15,12 @@ from services.admin.controls.schemas import (
     SchedulesView,
     ScheduleView,
 )
-from services.admin.decisions import service
 from services.admin.deps import AdminDeps
 from services.admin.fleet.workload_page import Named, path_of
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.rest.service import KUBERNETES
+from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 

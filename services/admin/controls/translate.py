@@ -18,8 +18,9 @@ from services.admin.controls.schemas import (
     ScheduleView,
     SlaClassView,
 )
-from services.admin.decisions.translate import decision_values, is_paused
+from services.admin.decisions.translate import decision_values
 from services.admin.rest.translate import finite
+from services.admin.workloads.translate import is_paused
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.controls import Controls, with_policy
 from services.kernel.domain.schedules import is_in_force

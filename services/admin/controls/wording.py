@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.admin.controls.schemas import PolicyView
-from services.admin.decisions.schemas import WorkloadView
 from services.admin.rest import formats
+from services.admin.workloads.schemas import WorkloadView
 
 OWN = "the GPUAutoscaler's own"
 LABELS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping
@@ -16,8 +16,6 @@ from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import find_workload
 from services.kernel.errors import InvalidInput, NotFound
-
-MEASURED_WINDOW_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +34,6 @@ class ListQuery:
     limit: int = 50
     namespaces: frozenset[str] | None = None
     of: Mapping[str, Any] = field(default_factory=dict)
-
-
-def list_workloads(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
-) -> Page[schemas.WorkloadView]:
-    """Active workloads in order of namespace and name, each with its live state."""
-    now = deps.clock.now()
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (str, str))}
-    since = now - timedelta(seconds=MEASURED_WINDOW_S)
-    with deps.reading() as connection:
-        rows = repository.load_fleet(connection, filters, limit + 1, now)
-        shown = rows[:limit]
-        measured = repository.load_measured(connection, [row["id"] for row in shown], since)
-    items = [
-        translate.to_workload(row, measured.get(row["id"]), MEASURED_WINDOW_S, now) for row in shown
-    ]
-    more = len(rows) > limit
-    last = shown[-1] if shown else None
-    following = encode_cursor(last["namespace"], last["name"]) if more and last else None
-    return Page[schemas.WorkloadView](items=items, next_cursor=following)
-
-
-def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
-    """One workload, active or not.
-
-    Raises:
-        NotFound: There is none.
-    """
-    page = list_workloads(deps, {"namespace": namespace, "name": name}, 1)
-    if not page.items:
-        raise NotFound(f"workload {namespace}/{name} does not exist")
-    return page.items[0]
 
 
 def list_decisions(

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.admin.approvals import service as service_approvals
 from services.admin.console.page import Visitor, query_text, render, templates
-from services.admin.decisions import schemas, service, wording
+from services.admin.decisions import wording
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.schemas import Page
+from services.admin.workloads import schemas, service
 from services.kernel.security.keys import Principal
 
 router = APIRouter(include_in_schema=False)

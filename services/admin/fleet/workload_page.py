@@ -30,6 +30,7 @@ from services.admin.rest.params import Id
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import KUBERNETES
 from services.admin.series import service as service_series
+from services.admin.workloads.service import get_workload
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import Principal, Role
 
@@ -78,7 +79,7 @@ def _page(
     key: tuple[str, str],
     problem: HarmonyError | None = None,
 ) -> Response:
-    view = service.get_workload(deps, *key)
+    view = get_workload(deps, *key)
     lead = service_series.get_lead_times(deps, key)
     is_measured = lead.n_measured >= _MIN_MEASURED and lead.p90_s
     lead_s = (lead.p90_s if is_measured else None) or lead.prior_median_s
@@ -155,7 +156,7 @@ def resume(request: Request, deps: Deps, principal: OwnOperator, key: Named) -> 
 @router.get("/workloads/{namespace}/{name}/live")
 def workload_live(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
     """The live state of one workload, refreshed by htmx."""
-    view = service.get_workload(deps, *key)
+    view = get_workload(deps, *key)
     return render(request, "_live.html", principal, view=view)
 
 
@@ -169,7 +170,7 @@ def timeline(
     changes: bool = False,
 ) -> Response:
     """A page of the decision timeline."""
-    view = service.get_workload(deps, *key)
+    view = get_workload(deps, *key)
     page = _decisions(deps, key, cursor, changes)
     is_part = request.headers.get("hx-request") == "true"
     template = "_timeline.html" if is_part else "timeline.html"

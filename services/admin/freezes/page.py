@@ -21,8 +21,8 @@ from services.admin.deps import AdminDeps
 from services.admin.freezes import service as service_freezes
 from services.admin.freezes.api import FreezeId
 from services.admin.identity.auth import Deps
-from services.admin.operations.backtests_page import workload_names
 from services.admin.rest.change import Caller
+from services.admin.workloads.service import workload_names
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import FLEET, Principal, Role
 

@@ -6,17 +6,11 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.decisions.schemas import ModelView
 from services.admin.identity.auth import AsReader, Deps, Reader
 from services.admin.models import service as service_models
+from services.admin.models.schemas import ModelChange, ModelView, PosteriorDetail, PosteriorView
 from services.admin.operations import service as service_operations
-from services.admin.operations.schemas import (
-    ModelChange,
-    OperationDetail,
-    PosteriorDetail,
-    PosteriorView,
-    TrainRequest,
-)
+from services.admin.operations.schemas import OperationDetail, TrainRequest
 from services.admin.rest.filters import Times
 from services.admin.rest.params import Cursor, Limit
 from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS

@@ -17,12 +17,12 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.decisions.schemas import ModelView
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.models import service as service_models
+from services.admin.models.schemas import ModelChange, ModelView
 from services.admin.operations import service as service_operations
-from services.admin.operations.schemas import ModelChange, TrainRequest
+from services.admin.operations.schemas import TrainRequest
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError
 from services.kernel.security.keys import FLEET, Principal, Role

@@ -7,12 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from services.admin.decisions.schemas import ModelView
 from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.models import repository
-from services.admin.operations.schemas import PosteriorDetail, PosteriorView
-from services.admin.operations.translate import to_posterior, to_posterior_detail
+from services.admin.models.schemas import ModelView, PosteriorDetail, PosteriorView
+from services.admin.models.translate import to_posterior, to_posterior_detail
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page

@@ -16,20 +16,18 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.decisions import service
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.operations import service as service_operations, wording as wording_backtest
 from services.admin.operations.schemas import BacktestRequest, FrontierView, OperationDetail, Policy
 from services.admin.rest.change import Caller
 from services.admin.rest.params import Id
+from services.admin.workloads.service import workload_names
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 
 router = APIRouter(include_in_schema=False)
 _PAGE_SIZE = 20
-_MAX_NAMED = 500
-"""Workloads that the form proposes."""
 EPSILONS = ("0.001", "0.005", "0.01", "0.02", "0.05")
 POLICIES: tuple[str, ...] = get_args(Policy)
 DEFAULT_POLICIES = ("hpa", "trailing_percentile", "static_peak")
@@ -79,13 +77,6 @@ def _list(
         policies=POLICIES,
         problem=problem,
     )
-
-
-def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[str]:
-    """Workloads of which the visitor has the role, as `namespace/name`."""
-    filters = {"namespaces": principal.namespaces(role)}
-    page = service.list_workloads(deps, filters, _MAX_NAMED)
-    return [f"{item.namespace}/{item.name}" for item in page.items]
 
 
 @router.post("/backtests")

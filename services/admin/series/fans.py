@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.admin.decisions import translate
 from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import find_workload
-from services.admin.series import repository as repository_series
+from services.admin.series import repository as repository_series, translate
 from services.admin.series.fans_schemas import FansView, FanView, OriginView
 from services.kernel.errors import InvalidInput, NotFound
 

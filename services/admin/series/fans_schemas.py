@@ -6,8 +6,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from services.admin.decisions.schemas import ObservedSeries
 from services.admin.rest.schemas import Out
+from services.admin.series.schemas import ObservedSeries
 
 
 class OriginView(Out):

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from services.admin.decisions import schemas, translate
 from services.admin.deps import AdminDeps
 from services.admin.rest.service import Workload, find_workload
 from services.admin.rest.translate import finite
-from services.admin.series import repository as repository_series
+from services.admin.series import repository as repository_series, schemas, translate
 from services.kernel.errors import InvalidInput, NotFound
 
 QUALITY_WINDOW = timedelta(days=7)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from services.admin.decisions.schemas import DecisionDetail, WorkloadView
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl import (
     diff as kubectl_diff,
     explain as kubectl_explain,

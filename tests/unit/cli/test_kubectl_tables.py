@@ -13,12 +13,9 @@ from services.admin.decisions.schemas import (
     ActionView,
     DecisionDetail,
     DecisionSummary,
-    LastDecision,
     OutcomeView,
-    ReplicaView,
-    RiskView,
-    WorkloadView,
 )
+from services.admin.workloads.schemas import LastDecision, ReplicaView, RiskView, WorkloadView
 from services.cli.kubectl import (
     diff as kubectl_diff,
     explain as kubectl_explain,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from services.admin.access.audit_page import Difference, differences
-from services.admin.decisions.schemas import RiskView, WorkloadView
 from services.admin.fleet.page import FleetQuery, arrange
+from services.admin.workloads.schemas import RiskView, WorkloadView
 
 
 def view(name: str, **changes: Any) -> WorkloadView:

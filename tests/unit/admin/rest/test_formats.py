@@ -11,10 +11,10 @@ from hypothesis import given, strategies as st
 from decider.result import Reason
 from services.admin.decisions import wording
 from services.admin.decisions.schemas import DecisionDetail
-from services.admin.decisions.translate import budget_remaining, is_paused
 from services.admin.rest import formats
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.translate import finite
+from services.admin.workloads.translate import budget_remaining, is_paused
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput
 
