@@ -14,6 +14,7 @@ from services.admin import pages as console
 from services.admin.access import api as api_auth_routes
 from services.admin.approvals import api as api_approvals
 from services.admin.budgets import api as api_budgets
+from services.admin.classes import api as api_classes
 from services.admin.controls import api as api_controls
 from services.admin.decisions import api as api_records
 from services.admin.deps import AdminDeps
@@ -62,6 +63,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
         api_events,
         api_forecasts,
         api_freezes,
+        api_classes,
         api_approvals,
         api_models,
         api_operations,

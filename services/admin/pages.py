@@ -21,15 +21,20 @@ from services.admin.access import (
 )
 from services.admin.approvals import page as console_approvals
 from services.admin.budgets import page as console_limits
-from services.admin.console.page import LoginNeeded, local_path, templates
+from services.admin.console.page import LoginNeeded, templates
+from services.admin.console.paths import local_path
 from services.admin.controls import (
     policy_page as console_policy,
     schedules_page as console_schedules,
 )
+from services.admin.decisions import wording
 from services.admin.fleet import page as console_fleet, workload_page as console_workload
 from services.admin.freezes import page as console_freezes
 from services.admin.models import page as console_models
-from services.admin.operations import backtests_page as console_backtests
+from services.admin.operations import (
+    backtests_page as console_backtests,
+    wording as wording_backtest,
+)
 from services.kernel.errors import HarmonyError
 from services.kernel.http import application as http
 
@@ -47,6 +52,13 @@ _PAGES = (
     console_limits,
     console_audit,
 )
+
+templates.env.filters.update(
+    plain=wording.plain,
+    policy=wording_backtest.policy_name,
+    short_reason=wording.short_reason,
+)
+templates.env.globals.update(best_rungs=wording.BEST_RUNGS)
 
 
 def install(app: FastAPI) -> None:

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from services.admin.access import login as service_login, service as service_keys
-from services.admin.access.login import Return
-from services.admin.console.page import Form, Visitor, local_path, render
+from services.admin.access import login_service as service_login, service as service_keys
+from services.admin.access.login_service import Return
+from services.admin.console.page import Form, Visitor, render
+from services.admin.console.paths import local_path
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import COOKIE, Deps, address_of, require_same_origin
 from services.admin.sessions import ATTEMPT_S, SESSION_S

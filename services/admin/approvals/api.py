@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Response
 
 from services.admin.approvals import service as service_approvals
-from services.admin.controls.schemas import InboxItem, VerdictRequest, VerdictView
+from services.admin.approvals.schemas import InboxItem, VerdictRequest, VerdictView
 from services.admin.identity.auth import AsReader, Deps
 from services.admin.operations import service as service_operations
 from services.admin.operations.schemas import OperationDetail

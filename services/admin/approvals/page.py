@@ -9,6 +9,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 
 from services.admin.approvals import service as service_approvals
+from services.admin.approvals.schemas import VerdictRequest
 from services.admin.console.page import (
     Form,
     OwnApprover,
@@ -18,7 +19,6 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.controls.schemas import VerdictRequest
 from services.admin.decisions import service, wording
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.decisions.wording import Explanation

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping
 
-from services.admin.controls import repository as controls
-from services.admin.controls.schemas import InboxItem, VerdictView
-from services.admin.controls.translate import to_inbox
+from services.admin.approvals import repository as approvals_repository
+from services.admin.approvals.schemas import InboxItem, VerdictView
+from services.admin.approvals.translate import to_inbox
 from services.admin.decisions import repository
 from services.admin.deps import AdminDeps
 from services.admin.rest.change import (
@@ -39,7 +39,7 @@ def list_inbox(
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
     with deps.reading() as connection:
-        rows = controls.load_inbox(connection, filters, limit + 1)
+        rows = approvals_repository.load_inbox(connection, filters, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     following = encode_cursor(last["origin_at"], last["id"]) if last else None
     return Page[InboxItem](items=[to_inbox(row) for row in rows[:limit]], next_cursor=following)
@@ -62,8 +62,8 @@ def judge(
         if row is None:
             raise NotFound(missing)
         one.require(Role.APPROVER, row["namespace"], missing)
-        controls.lock_workload(one.connection, row["workload_id"])
-        before = controls.load_verdict(one.connection, decision_id)
+        approvals_repository.lock_workload(one.connection, row["workload_id"])
+        before = approvals_repository.load_verdict(one.connection, decision_id)
         _check_open(one.connection, row, verdict)
         values = {
             "decision_id": decision_id,
@@ -74,7 +74,7 @@ def judge(
             "actor": one.actor,
             "decided_at": one.at,
         }
-        controls.save_verdict(one.connection, values)
+        approvals_repository.save_verdict(one.connection, values)
         view = VerdictView.model_validate(values)
         name = f"decision/{decision_id} of workload/{row['namespace']}/{row['name']}"
         was = None if before is None else {"verdict": before["verdict"], "by": before["actor"]}
@@ -99,7 +99,7 @@ def get_verdict(
         row = repository.load_decision(connection, decision_id)
         if row is None or (namespaces is not None and row["namespace"] not in namespaces):
             raise NotFound(f"decision {decision_id} does not exist")
-        found = controls.load_verdict(connection, decision_id)
+        found = approvals_repository.load_verdict(connection, decision_id)
     if found is None:
         raise NotFound(f"decision {decision_id} has no verdict")
     return VerdictView.model_validate(dict(found))

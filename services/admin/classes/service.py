@@ -12,8 +12,8 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.admin.classes import repository
-from services.admin.controls.schemas import SlaClassView
-from services.admin.controls.translate import to_sla_class
+from services.admin.classes.schemas import SlaClassView
+from services.admin.classes.translate import to_sla_class
 from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page

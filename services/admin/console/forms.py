@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.admin.controls.schemas import PolicyView
-from services.admin.rest import formats
-from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
+from services.kernel.errors import HarmonyError, InvalidInput
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_SHOWN = 60
@@ -92,14 +90,3 @@ def time_of(text: str, name: str) -> datetime | None:
         rule = "must be a time in UTC, e.g. 2026-01-05T18:00"
         raise FieldErrors({name: words_for(text, rule)}) from error
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-
-
-def stale(policy: PolicyView, now: datetime) -> PreconditionFailed:
-    """What is said to somebody who changes what was changed since they looked."""
-    who = policy.updated_by or "somebody"
-    when = f", {formats.ago(policy.updated_at, now)}" if policy.updated_at else ""
-    return PreconditionFailed(
-        f"Somebody else has changed what is set for {policy.namespace}/{policy.workload} since "
-        f"you opened this page ({who}{when}). What stands now is shown; what you entered is kept "
-        "in the form. Look at both and save again."
-    )

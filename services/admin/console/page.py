@@ -14,9 +14,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, ValidationError
 
-from services.admin.decisions import wording
 from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, get_deps
-from services.admin.operations import wording as wording_backtest
 from services.admin.rest import formats
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError, InvalidInput, Unauthorized
@@ -85,14 +83,10 @@ templates.env.filters.update(
     duration=formats.duration,
     clock_time=formats.clock_time,
     iso=formats.iso,
-    plain=wording.plain,
-    policy=wording_backtest.policy_name,
-    short_reason=wording.short_reason,
 )
 templates.env.globals.update(
     ago=formats.ago,
     asset_version=asset_version,
-    best_rungs=wording.BEST_RUNGS,
     query_text=query_text,
 )
 
@@ -226,9 +220,3 @@ def submit(
     except HarmonyError as error:
         return again(error)
     return RedirectResponse(target, status_code=303)
-
-
-def local_path(path: str) -> str:
-    """`path` if it stays on this site, else the fleet: no open redirect."""
-    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if is_local else "/"

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from services.admin.console import forms as console_forms
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
+from services.admin.console.paths import Named, path_of
 from services.admin.controls import service as service_controls, wording as wording_policy
 from services.admin.controls.schemas import PolicyPatch
-from services.admin.controls.wording import LABELS
+from services.admin.controls.wording import LABELS, stale
 from services.admin.deps import AdminDeps
-from services.admin.fleet.workload_page import Named, path_of
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.rest.service import KUBERNETES
@@ -76,7 +76,7 @@ def change(
 
     def again(error: HarmonyError | None) -> Response:
         if isinstance(error, PreconditionFailed):
-            error = console_forms.stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
+            error = stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
         if isinstance(error, InvalidInput):
             error = console_forms.beside(error, list(LABELS))
         return _page(request, deps, principal, key, given, error)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.admin.console import forms as console_forms
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
+from services.admin.console.paths import Named, path_of
 from services.admin.controls import service as service_controls
 from services.admin.controls.schemas import (
     ScheduleBody,
@@ -15,8 +16,8 @@ from services.admin.controls.schemas import (
     SchedulesView,
     ScheduleView,
 )
+from services.admin.controls.wording import stale
 from services.admin.deps import AdminDeps
-from services.admin.fleet.workload_page import Named, path_of
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.rest.service import KUBERNETES
@@ -141,7 +142,7 @@ def save(request: Request, deps: Deps, principal: OwnOperator, key: Named, form:
 
 def _told(deps: AdminDeps, key: Key, error: HarmonyError) -> HarmonyError:
     if isinstance(error, PreconditionFailed):
-        return console_forms.stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
+        return stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
     return error
 
 

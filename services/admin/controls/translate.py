@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import RowMapping
 
 from services.admin.controls.schemas import (
     Direction,
-    FreezeView,
-    InboxItem,
     PauseView,
     PolicyValues,
     PolicyView,
     SchedulesView,
     ScheduleView,
-    SlaClassView,
 )
-from services.admin.decisions.translate import decision_values
-from services.admin.rest.translate import finite
 from services.admin.workloads.translate import is_paused
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.controls import Controls, with_policy
@@ -120,21 +115,3 @@ def to_schedules(
         is_in_force=schedules == spec.schedules,
         version=row["version"],
     )
-
-
-def to_freeze(row: RowMapping, now: datetime) -> FreezeView:
-    """A change freeze."""
-    values: dict[str, Any] = dict(row)
-    is_standing = row["lifted_at"] is None and row["from_at"] <= now < row["until_at"]
-    return FreezeView.model_validate(values | {"workload": row["name"], "is_in_force": is_standing})
-
-
-def to_inbox(row: RowMapping) -> InboxItem:
-    """A decision that waits for a human."""
-    return InboxItem.model_validate(decision_values(row))
-
-
-def to_sla_class(row: RowMapping, window_s: float) -> SlaClassView:
-    """An SLA class as the workloads carry it."""
-    numbers = {name: finite(row[name]) for name in ("violation_ratio", "gpu_hours", "cost_usd")}
-    return SlaClassView.model_validate(dict(row) | numbers | {"measured_window_s": window_s})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
-from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from services.admin.console.page import (
     Form,
@@ -19,6 +17,7 @@ from services.admin.console.page import (
     render,
     submit,
 )
+from services.admin.console.paths import Named, path_of
 from services.admin.controls import service as service_controls
 from services.admin.controls.schemas import PauseRequest
 from services.admin.decisions import schemas, service, wording
@@ -51,19 +50,6 @@ PAUSE_TIMES = (
     ("until", "until the time given"),
     ("", "until resumed"),
 )
-
-
-def named(namespace: str, name: str) -> tuple[str, str]:
-    """Namespace and name of the workload in the path."""
-    return namespace, name
-
-
-Named = Annotated[tuple[str, str], Depends(named)]
-
-
-def path_of(key: tuple[str, str]) -> str:
-    """Address of a workload's page."""
-    return f"/workloads/{quote(key[0], safe='')}/{quote(key[1], safe='')}"
 
 
 @router.get("/workloads/{namespace}/{name}")

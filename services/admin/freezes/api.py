@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.classes import service as service_classes
-from services.admin.controls.schemas import FreezeRequest, FreezeView, SlaClassView
 from services.admin.freezes import service as service_freezes
+from services.admin.freezes.schemas import FreezeRequest, FreezeView
 from services.admin.identity.auth import AsReader, Deps
 from services.admin.rest.filters import Times, WorkloadFilters
 from services.admin.rest.params import Cursor, Limit
@@ -63,21 +62,3 @@ def create_freeze(deps: Deps, caller: OwnOperatorWrites, body: FreezeRequest) ->
 def lift_freeze(deps: Deps, caller: OwnOperatorWrites, freeze_id: FreezeId) -> Response:
     """End a freeze early; it stays in the list."""
     return respond(service_freezes.lift_freeze(deps, caller, freeze_id))
-
-
-@router.get("/sla-classes", tags=["sla classes"])
-def list_classes(
-    deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
-) -> Page[SlaClassView]:
-    """SLA classes that active workloads carry: what they promise, and what was kept."""
-    return service_classes.list_classes(deps, filters, limit, cursor)
-
-
-@router.get("/sla-classes/{class_name}", tags=["sla classes"])
-def get_class(
-    deps: Deps,
-    principal: AsReader,
-    class_name: Annotated[str, Path(max_length=253, examples=["gold"])],
-) -> SlaClassView:
-    """One SLA class."""
-    return service_classes.get_class(deps, class_name, principal.namespaces())

@@ -16,10 +16,10 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.controls.schemas import FreezeRequest
 from services.admin.deps import AdminDeps
 from services.admin.freezes import service as service_freezes
 from services.admin.freezes.api import FreezeId
+from services.admin.freezes.schemas import FreezeRequest
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.workloads.service import workload_names

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin.controls import repository
-from services.admin.controls.schemas import FreezeRequest, FreezeView
-from services.admin.controls.translate import to_freeze
 from services.admin.deps import AdminDeps
+from services.admin.freezes import repository
+from services.admin.freezes.schemas import FreezeRequest, FreezeView
+from services.admin.freezes.translate import to_freeze
 from services.admin.identity.authority import NOT_ALLOWED, check_object
 from services.admin.rest.change import Answer, Caller, Change, perform
 from services.admin.rest.cursors import decode_cursor, encode_cursor

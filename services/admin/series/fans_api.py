@@ -13,9 +13,9 @@ from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
 from services.admin.rest.schemas import Page
 from services.admin.rest.times import Instant
-from services.admin.series import fans as service_fans
-from services.admin.series.fans import FansQuery
+from services.admin.series import fans_service as service_fans
 from services.admin.series.fans_schemas import FansView, OriginView
+from services.admin.series.fans_service import FansQuery
 
 router = Router(
     prefix="/v1/workloads/{namespace}/{name}/forecasts",
