@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from services.admin.access import login_service as service_login, service as service_keys
+from services.admin.access import login_service, service
 from services.admin.access.login_service import Return
 from services.admin.console.page import Form, Visitor, render
 from services.admin.console.paths import local_path
@@ -61,7 +61,7 @@ async def log_in(request: Request, deps: Deps, form: Form) -> Response:
     require_same_origin(request)
     key, following = form.one("key"), local_path(form.one("next", "/"))
     try:
-        token, _ = await run_in_threadpool(service_keys.log_in, deps, key, address_of(request))
+        token, _ = await run_in_threadpool(service.log_in, deps, key, address_of(request))
     except Unauthorized:
         response = await run_in_threadpool(
             _form, request, deps, following, "This API key is not valid."
@@ -92,7 +92,7 @@ def begin(
     target = local_path(following)
     redirect_uri = _base(request, deps) + CALLBACK
     try:
-        url, state, token = service_login.begin(deps, redirect_uri, target, address_of(request))
+        url, state, token = login_service.begin(deps, redirect_uri, target, address_of(request))
     except HarmonyError as error:
         return _again(request, deps, error, target)
     response = RedirectResponse(url, status_code=303)
@@ -123,7 +123,7 @@ def come_back(  # noqa: PLR0913 - one argument per parameter of the answer
     name = _cookie_of(state)
     answer = Return(state, code, iss, error, error_description)
     try:
-        token, following = service_login.finish(
+        token, following = login_service.finish(
             deps, request.cookies.get(name, ""), answer, address_of(request)
         )
     except HarmonyError as problem:

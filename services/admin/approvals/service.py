@@ -7,7 +7,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping
 
-from services.admin.approvals import repository as approvals_repository
+from services.admin.approvals.repository import (
+    load_inbox,
+    load_verdict,
+    lock_workload,
+    save_verdict,
+)
 from services.admin.approvals.schemas import InboxItem, VerdictView
 from services.admin.approvals.translate import to_inbox
 from services.admin.decisions import repository
@@ -39,7 +44,7 @@ def list_inbox(
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
     with deps.reading() as connection:
-        rows = approvals_repository.load_inbox(connection, filters, limit + 1)
+        rows = load_inbox(connection, filters, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     following = encode_cursor(last["origin_at"], last["id"]) if last else None
     return Page[InboxItem](items=[to_inbox(row) for row in rows[:limit]], next_cursor=following)
@@ -62,8 +67,8 @@ def judge(
         if row is None:
             raise NotFound(missing)
         one.require(Role.APPROVER, row["namespace"], missing)
-        approvals_repository.lock_workload(one.connection, row["workload_id"])
-        before = approvals_repository.load_verdict(one.connection, decision_id)
+        lock_workload(one.connection, row["workload_id"])
+        before = load_verdict(one.connection, decision_id)
         _check_open(one.connection, row, verdict)
         values = {
             "decision_id": decision_id,
@@ -74,7 +79,7 @@ def judge(
             "actor": one.actor,
             "decided_at": one.at,
         }
-        approvals_repository.save_verdict(one.connection, values)
+        save_verdict(one.connection, values)
         view = VerdictView.model_validate(values)
         name = f"decision/{decision_id} of workload/{row['namespace']}/{row['name']}"
         was = None if before is None else {"verdict": before["verdict"], "by": before["actor"]}
@@ -99,7 +104,7 @@ def get_verdict(
         row = repository.load_decision(connection, decision_id)
         if row is None or (namespaces is not None and row["namespace"] not in namespaces):
             raise NotFound(f"decision {decision_id} does not exist")
-        found = approvals_repository.load_verdict(connection, decision_id)
+        found = load_verdict(connection, decision_id)
     if found is None:
         raise NotFound(f"decision {decision_id} has no verdict")
     return VerdictView.model_validate(dict(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from services.admin.classes import service as service_classes
+from services.admin.classes import service
 from services.admin.classes.schemas import SlaClassView
 from services.admin.identity.auth import AsReader, Deps
 from services.admin.rest.filters import WorkloadFilters
@@ -23,7 +23,7 @@ def list_classes(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SlaClassView]:
     """SLA classes that active workloads carry: what they promise, and what was kept."""
-    return service_classes.list_classes(deps, filters, limit, cursor)
+    return service.list_classes(deps, filters, limit, cursor)
 
 
 @router.get("/sla-classes/{class_name}", tags=["sla classes"])
@@ -33,4 +33,4 @@ def get_class(
     class_name: Annotated[str, Path(max_length=253, examples=["gold"])],
 ) -> SlaClassView:
     """One SLA class."""
-    return service_classes.get_class(deps, class_name, principal.namespaces())
+    return service.get_class(deps, class_name, principal.namespaces())

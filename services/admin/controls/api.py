@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from services.admin.controls import service as service_controls
+from services.admin.controls import service
 from services.admin.controls.schemas import (
     PauseRequest,
     PauseView,
@@ -30,7 +30,7 @@ def list_policies(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[PolicyView]:
     """Policies of the active workloads, in order of namespace and name."""
-    return service_controls.list_policies(deps, filters, limit, cursor)
+    return service.list_policies(deps, filters, limit, cursor)
 
 
 @router.get(
@@ -38,7 +38,7 @@ def list_policies(
 )
 def get_policy(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PolicyView:
     """The policy in force, and what was set of it through the API."""
-    found: PolicyView = tagged(response, service_controls.get_policy(deps, (namespace, name)))
+    found: PolicyView = tagged(response, service.get_policy(deps, (namespace, name)))
     return found
 
 
@@ -61,7 +61,7 @@ def patch_policy(
     It holds from the operator's next pass on (`is_in_force`).
     """
     key = (namespace, name)
-    return respond(service_controls.patch_policy(deps, caller, key, body, if_match))
+    return respond(service.patch_policy(deps, caller, key, body, if_match))
 
 
 @router.get("/pauses", tags=["pauses"])
@@ -69,7 +69,7 @@ def list_pauses(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[PauseView]:
     """Workloads of which something is held, in order of namespace and name."""
-    return service_controls.list_pauses(deps, filters, limit, cursor)
+    return service.list_pauses(deps, filters, limit, cursor)
 
 
 @router.get(
@@ -77,7 +77,7 @@ def list_pauses(
 )
 def get_pause(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PauseView:
     """What is held of a workload."""
-    found: PauseView = tagged(response, service_controls.get_pause(deps, (namespace, name)))
+    found: PauseView = tagged(response, service.get_pause(deps, (namespace, name)))
     return found
 
 
@@ -97,7 +97,7 @@ def put_pause(
 ) -> Response:
     """Pause a workload, in place of an earlier pause of the API; `If-Match` may be left out."""
     key = (namespace, name)
-    return respond(service_controls.put_pause(deps, caller, key, body, if_match or "*"))
+    return respond(service.put_pause(deps, caller, key, body, if_match or "*"))
 
 
 @router.delete(
@@ -111,7 +111,7 @@ def delete_pause(
 ) -> Response:
     """Resume: take the API's pause back; what annotations or freezes hold stays held."""
     key = (namespace, name)
-    return respond(service_controls.delete_pause(deps, caller, key, if_match or "*"))
+    return respond(service.delete_pause(deps, caller, key, if_match or "*"))
 
 
 @router.get("/schedules", tags=["schedules"])
@@ -119,7 +119,7 @@ def list_schedules(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SchedulesView]:
     """Workloads with schedules, in order of namespace and name."""
-    return service_controls.list_schedules(deps, filters, limit, cursor)
+    return service.list_schedules(deps, filters, limit, cursor)
 
 
 @router.get(
@@ -133,7 +133,7 @@ def get_schedules(
 ) -> SchedulesView:
     """The schedules of a workload."""
     key = (namespace, name)
-    found: SchedulesView = tagged(response, service_controls.get_schedules(deps, key))
+    found: SchedulesView = tagged(response, service.get_schedules(deps, key))
     return found
 
 
@@ -153,7 +153,7 @@ def put_schedules(
 ) -> Response:
     """Replace the schedules, in place of the GPUAutoscaler's own."""
     key = (namespace, name)
-    return respond(service_controls.put_schedules(deps, caller, key, body, if_match))
+    return respond(service.put_schedules(deps, caller, key, body, if_match))
 
 
 @router.delete(
@@ -167,4 +167,4 @@ def reset_schedules(
 ) -> Response:
     """Take the schedules back to those of the GPUAutoscaler."""
     key = (namespace, name)
-    return respond(service_controls.reset_schedules(deps, caller, key, if_match))
+    return respond(service.reset_schedules(deps, caller, key, if_match))

@@ -6,15 +6,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.admin.console import forms as console_forms
+from services.admin.console.forms import FieldErrors, beside, check, errors_of
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
 from services.admin.console.paths import Named, path_of
-from services.admin.controls import service as service_controls
 from services.admin.controls.schemas import (
     ScheduleBody,
     SchedulesRequest,
     SchedulesView,
     ScheduleView,
+)
+from services.admin.controls.service import (
+    get_policy,
+    get_schedules,
+    put_schedules,
+    reset_schedules,
 )
 from services.admin.controls.wording import stale
 from services.admin.deps import AdminDeps
@@ -68,7 +73,7 @@ def schedules(
     edit: Annotated[str, Query(max_length=63)] = "",
 ) -> Response:
     """The schedules of a workload; `edit` names the one in the form."""
-    found, _ = service_controls.get_schedules(deps, key)
+    found, _ = get_schedules(deps, key)
     one = next((item for item in found.schedules if item.name == edit), None)
     return _page(request, deps, principal, key, None if one is None else _given(one))
 
@@ -82,7 +87,7 @@ def _page(
     problem: HarmonyError | None = None,
 ) -> Response:
     view = service.get_workload(deps, *key)
-    found, etag = service_controls.get_schedules(deps, key)
+    found, etag = get_schedules(deps, key)
     usual = dict.fromkeys(_FIELDS, "") | {"timezone": "UTC", "days": ["0", "1", "2", "3", "4"]}
     return render(
         request,
@@ -99,7 +104,7 @@ def _page(
         freezes=FREEZES,
         in_words=days_in_words,
         may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
-        errors=console_forms.errors_of(problem),
+        errors=errors_of(problem),
         problem=problem,
     )
 
@@ -124,12 +129,12 @@ def save(request: Request, deps: Deps, principal: OwnOperator, key: Named, form:
 
     def write(caller: Caller) -> str:
         made = _body(form)
-        found, _ = service_controls.get_schedules(deps, key)
+        found, _ = get_schedules(deps, key)
         place = form.one("replaces")
         rest = [_as_body(one) for one in found.schedules if one.name != place]
         if any(one.name == made.name for one in rest):
             rule = "is the name of another schedule of this workload"
-            raise console_forms.FieldErrors({"schedule": f"{made.name}: {rule}"})
+            raise FieldErrors({"schedule": f"{made.name}: {rule}"})
         _replace(deps, caller, key, [*rest, made], form)
         return f"{path_of(key)}/schedules?done=schedule"
 
@@ -142,7 +147,7 @@ def save(request: Request, deps: Deps, principal: OwnOperator, key: Named, form:
 
 def _told(deps: AdminDeps, key: Key, error: HarmonyError) -> HarmonyError:
     if isinstance(error, PreconditionFailed):
-        return stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
+        return stale(get_policy(deps, key)[0], deps.wall.now())
     return error
 
 
@@ -157,11 +162,11 @@ def _body(form: FormFields) -> ScheduleBody:
     values["name"] = values.pop("schedule", "")
     values["days_of_week"] = form.all("days")
     try:
-        return console_forms.check(ScheduleBody, values)
-    except console_forms.FieldErrors as error:
+        return check(ScheduleBody, values)
+    except FieldErrors as error:
         named = {"name": "schedule", "days_of_week": "days"}
         fields = {named.get(name, name): words for name, words in error.fields.items()}
-        raise console_forms.FieldErrors(fields) from error
+        raise FieldErrors(fields) from error
 
 
 def _as_body(one: ScheduleView) -> ScheduleBody:
@@ -171,11 +176,11 @@ def _as_body(one: ScheduleView) -> ScheduleBody:
 def _replace(
     deps: AdminDeps, caller: Caller, key: Key, wanted: list[ScheduleBody], form: FormFields
 ) -> None:
-    body = console_forms.check(SchedulesRequest, {"schedules": wanted})
+    body = check(SchedulesRequest, {"schedules": wanted})
     try:
-        service_controls.put_schedules(deps, caller, key, body, form.one("if_match") or None)
+        put_schedules(deps, caller, key, body, form.one("if_match") or None)
     except InvalidInput as error:
-        raise console_forms.beside(error, list(_FIELDS)) from error
+        raise beside(error, list(_FIELDS)) from error
 
 
 @router.post(f"{_PATH}/remove")
@@ -185,7 +190,7 @@ def remove(
     """Remove one schedule."""
 
     def write(caller: Caller) -> str:
-        found, _ = service_controls.get_schedules(deps, key)
+        found, _ = get_schedules(deps, key)
         rest = _without(found, form.one("schedule"))
         _replace(deps, caller, key, rest, form)
         return f"{path_of(key)}/schedules?done=unscheduled"
@@ -209,7 +214,7 @@ def reset(request: Request, deps: Deps, principal: OwnOperator, key: Named, form
     """Take the schedules back to those of the GPUAutoscaler."""
 
     def write(caller: Caller) -> str:
-        service_controls.reset_schedules(deps, caller, key, form.one("if_match") or None)
+        reset_schedules(deps, caller, key, form.one("if_match") or None)
         return f"{path_of(key)}/schedules?done=own-schedules"
 
     return submit(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from services.admin.approvals import service as service_approvals
+from services.admin.approvals.service import list_inbox
 from services.admin.console.page import Visitor, query_text, render, templates
 from services.admin.decisions import wording
 from services.admin.deps import AdminDeps
@@ -157,7 +157,7 @@ def fleet(
 
 def _waiting(deps: AdminDeps, principal: Principal) -> str:
     filters = {"namespaces": principal.namespaces()}
-    found = service_approvals.list_inbox(deps, filters, _MAX_WAITING, None)
+    found = list_inbox(deps, filters, _MAX_WAITING, None)
     return f"{len(found.items)}{'+' if found.next_cursor else ''}"
 
 

@@ -18,8 +18,8 @@ from services.admin.console.page import (
     submit,
 )
 from services.admin.console.paths import Named, path_of
-from services.admin.controls import service as service_controls
 from services.admin.controls.schemas import PauseRequest
+from services.admin.controls.service import delete_pause, get_pause, get_policy, put_pause
 from services.admin.decisions import schemas, service, wording
 from services.admin.decisions.service import ListQuery
 from services.admin.deps import AdminDeps
@@ -28,7 +28,7 @@ from services.admin.rest.change import Caller
 from services.admin.rest.params import Id
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import KUBERNETES
-from services.admin.series import service as service_series
+from services.admin.series.service import get_allocation, get_lead_times, get_quality
 from services.admin.workloads.service import get_workload
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import Principal, Role
@@ -66,7 +66,7 @@ def _page(
     problem: HarmonyError | None = None,
 ) -> Response:
     view = get_workload(deps, *key)
-    lead = service_series.get_lead_times(deps, key)
+    lead = get_lead_times(deps, key)
     is_measured = lead.n_measured >= _MIN_MEASURED and lead.p90_s
     lead_s = (lead.p90_s if is_measured else None) or lead.prior_median_s
     now = deps.clock.now()
@@ -76,14 +76,14 @@ def _page(
         "workload.html",
         principal,
         view=view,
-        quality=service_series.get_quality(deps, key),
+        quality=get_quality(deps, key),
         lead=lead,
         n_ahead=max(1, math.ceil(lead_s / view.step_s)),
-        allocation=service_series.get_allocation(deps, key, (shown_from, now)),
+        allocation=get_allocation(deps, key, (shown_from, now)),
         decisions=_decisions(deps, key, None, True),
         changes=True,
-        pause=service_controls.get_pause(deps, key)[0],
-        policy=service_controls.get_policy(deps, key)[0],
+        pause=get_pause(deps, key)[0],
+        policy=get_policy(deps, key)[0],
         may_pause=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
         directions=PAUSE_DIRECTIONS,
         times=PAUSE_TIMES,
@@ -101,7 +101,7 @@ def pause(request: Request, deps: Deps, principal: OwnOperator, key: Named, form
             "until_at": _until(form, deps.clock.now()),
             "reason": form.one("reason"),
         }
-        service_controls.put_pause(deps, caller, key, parse(PauseRequest, values))
+        put_pause(deps, caller, key, parse(PauseRequest, values))
         return f"{path_of(key)}?done=paused"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, key, error))
@@ -133,7 +133,7 @@ def resume(request: Request, deps: Deps, principal: OwnOperator, key: Named) -> 
     """Take back the pause that was made here; what annotations hold stays held."""
 
     def write(caller: Caller) -> str:
-        service_controls.delete_pause(deps, caller, key)
+        delete_pause(deps, caller, key)
         return f"{path_of(key)}?done=resumed"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, key, error))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.freezes import service as service_freezes
+from services.admin.freezes import service
 from services.admin.freezes.schemas import FreezeRequest, FreezeView
 from services.admin.identity.auth import AsReader, Deps
 from services.admin.rest.filters import Times, WorkloadFilters
@@ -31,13 +31,13 @@ def list_freezes(
 ) -> Page[FreezeView]:
     """Change freezes, newest first, by the time that they hold; those of the fleet too."""
     given = filters | period | {"is_standing": standing}
-    return service_freezes.list_freezes(deps, given, limit, cursor)
+    return service.list_freezes(deps, given, limit, cursor)
 
 
 @router.get("/freezes/{freeze_id}", tags=["freezes"])
 def get_freeze(deps: Deps, principal: AsReader, freeze_id: FreezeId) -> FreezeView:
     """One change freeze."""
-    return service_freezes.get_freeze(deps, principal, freeze_id)
+    return service.get_freeze(deps, principal, freeze_id)
 
 
 @router.post(
@@ -49,7 +49,7 @@ def get_freeze(deps: Deps, principal: AsReader, freeze_id: FreezeId) -> FreezeVi
 )
 def create_freeze(deps: Deps, caller: OwnOperatorWrites, body: FreezeRequest) -> Response:
     """Freeze scaling between two times: of a workload, a namespace, or the fleet."""
-    return respond(service_freezes.create_freeze(deps, caller, body))
+    return respond(service.create_freeze(deps, caller, body))
 
 
 @router.delete(
@@ -61,4 +61,4 @@ def create_freeze(deps: Deps, caller: OwnOperatorWrites, body: FreezeRequest) ->
 )
 def lift_freeze(deps: Deps, caller: OwnOperatorWrites, freeze_id: FreezeId) -> Response:
     """End a freeze early; it stays in the list."""
-    return respond(service_freezes.lift_freeze(deps, caller, freeze_id))
+    return respond(service.lift_freeze(deps, caller, freeze_id))

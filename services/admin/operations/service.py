@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.admin.decisions import repository
+from services.admin.decisions.repository import load_decision
 from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
-from services.admin.operations import repository as repository_operations
+from services.admin.operations import repository
 from services.admin.operations.schemas import (
     BacktestRequest,
     FrontierView,
@@ -52,7 +52,7 @@ def list_operations(
     visible = principal.namespaces()
     filters = filters | {"namespaces": visible}
     with deps.reading() as connection:
-        rows = repository_operations.load_operations(connection, filters, limit + 1)
+        rows = repository.load_operations(connection, filters, limit + 1)
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
     items = [to_operation(row) for row in rows[:limit]]
     return Page[OperationView](items=items, next_cursor=following)
@@ -67,7 +67,7 @@ def get_operation(
         NotFound: There is none, or none that can be seen.
     """
     with deps.reading() as connection:
-        row = repository_operations.load_operation(connection, operation_id, kind)
+        row = repository.load_operation(connection, operation_id, kind)
     missing = f"{kind or 'operation'} {operation_id} does not exist"
     if row is None:
         raise NotFound(missing)
@@ -127,7 +127,7 @@ def submit_replay(deps: AdminDeps, caller: Caller, decision_id: int) -> Answer:
 
     def change(one: Change) -> Answer:
         missing = f"decision {decision_id} does not exist"
-        row = repository.load_decision(one.connection, decision_id)
+        row = load_decision(one.connection, decision_id)
         if row is None:
             raise NotFound(missing)
         one.require(Role.VIEWER, row["namespace"], missing)
@@ -145,7 +145,7 @@ def submit(one: Change, kind: str, params: dict[str, Any]) -> Answer:
     Raises:
         Conflict: As many of its kind wait or run as may.
     """
-    n_open = repository_operations.count_open(one.connection, kind)
+    n_open = repository.count_open(one.connection, kind)
     if n_open >= MAX_OPEN[kind]:
         raise Conflict(
             f"{n_open} operations of kind {kind} wait or run already, at most {MAX_OPEN[kind]} "
@@ -154,7 +154,7 @@ def submit(one: Change, kind: str, params: dict[str, Any]) -> Answer:
     operation_id = insert_operation(one.connection, kind, params, one.actor, one.at)
     one.audit(f"{kind}.submit", f"operation/{operation_id}", after=params)
     one.send(Job(OPERATION_JOBS[kind], {"operation_id": operation_id}))
-    row = repository_operations.load_operation(one.connection, operation_id)
+    row = repository.load_operation(one.connection, operation_id)
     assert row is not None, "written in this transaction"
     return Answer(202, to_operation_detail(row), {"Location": f"/v1/operations/{operation_id}"})
 
@@ -170,12 +170,12 @@ def cancel(deps: AdminDeps, caller: Caller, operation_id: int, kind: str | None 
 
     def change(one: Change) -> Answer:
         missing = f"{kind or 'operation'} {operation_id} does not exist"
-        row = repository_operations.load_operation(one.connection, operation_id, kind)
+        row = repository.load_operation(one.connection, operation_id, kind)
         if row is None:
             raise NotFound(missing)
         for namespace in namespaces_of(row):
             one.require(Role.OPERATOR, namespace, missing)
-        ended = repository_operations.request_cancel(one.connection, operation_id, one.at)
+        ended = repository.request_cancel(one.connection, operation_id, one.at)
         if ended is None:
             raise Conflict(f"operation {operation_id} has ended as {row['status']}")
         one.audit(f"{row['kind']}.cancel", f"operation/{operation_id}")
@@ -197,11 +197,9 @@ def get_frontier(
     with deps.reading() as connection:
         if backtest_id is not None:
             missing = f"backtest {backtest_id} does not exist"
-            row = repository_operations.load_operation(connection, backtest_id, "backtest")
+            row = repository.load_operation(connection, backtest_id, "backtest")
         else:
-            row = repository_operations.load_newest_frontier(
-                connection, workload, principal.namespaces()
-            )
+            row = repository.load_newest_frontier(connection, workload, principal.namespaces())
     if row is None:
         raise NotFound(missing)
     for namespace in namespaces_of(row):

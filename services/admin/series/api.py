@@ -11,7 +11,7 @@ from services.admin.rest.params import FromAt, Name, Namespace, ToAt, window
 from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
 from services.admin.rest.times import Instant
-from services.admin.series import schemas, service as service_series
+from services.admin.series import schemas, service
 from services.admin.series.service import AheadQuery
 
 router = Router(
@@ -30,7 +30,7 @@ def get_forecast(
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before it")] = 48,
 ) -> schemas.ForecastView:
     """Fan-chart data: the forecast made at one origin and the demand observed around it."""
-    return service_series.get_forecast(deps, (namespace, name), origin_at, n_context)
+    return service.get_forecast(deps, (namespace, name), origin_at, n_context)
 
 
 async def ahead_query(
@@ -54,7 +54,7 @@ def get_forecast_ahead(
 ) -> schemas.ForecastAheadView:
     """For each step, what had been forecast `n_ahead` steps before it, beside what came."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service_series.get_forecast_ahead(deps, (namespace, name), query, period)
+    return service.get_forecast_ahead(deps, (namespace, name), query, period)
 
 
 @router.get("/{namespace}/{name}/indicators")
@@ -70,7 +70,7 @@ def get_indicators(
 ) -> list[schemas.IndicatorSeries]:
     """Indicators on the step grid."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service_series.get_indicators(deps, (namespace, name), indicator or [], period)
+    return service.get_indicators(deps, (namespace, name), indicator or [], period)
 
 
 @router.get("/{namespace}/{name}/allocation")
@@ -79,16 +79,16 @@ def get_allocation(
 ) -> schemas.AllocationView:
     """Replicas over time: needed, decided, present."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service_series.get_allocation(deps, (namespace, name), period)
+    return service.get_allocation(deps, (namespace, name), period)
 
 
 @router.get("/{namespace}/{name}/quality")
 def get_quality(deps: Deps, namespace: Namespace, name: Name) -> list[schemas.QualityView]:
     """Scores of the last week's forecasts, per model."""
-    return service_series.get_quality(deps, (namespace, name))
+    return service.get_quality(deps, (namespace, name))
 
 
 @router.get("/{namespace}/{name}/lead-times")
 def get_lead_times(deps: Deps, namespace: Namespace, name: Name) -> schemas.LeadTimeView:
     """Measured lead times of the last week."""
-    return service_series.get_lead_times(deps, (namespace, name))
+    return service.get_lead_times(deps, (namespace, name))

@@ -13,7 +13,7 @@ from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
 from services.admin.rest.schemas import Page
 from services.admin.rest.times import Instant
-from services.admin.series import fans_service as service_fans
+from services.admin.series import fans_service
 from services.admin.series.fans_schemas import FansView, OriginView
 from services.admin.series.fans_service import FansQuery
 
@@ -46,7 +46,7 @@ def get_fans(
     deps: Deps, namespace: Namespace, name: Name, query: Annotated[FansQuery, Depends(fans_query)]
 ) -> FansView:
     """Fan-chart data at several origins, and the demand before, between and after them."""
-    return service_fans.get_fans(deps, (namespace, name), query)
+    return fans_service.get_fans(deps, (namespace, name), query)
 
 
 @router.get("/origins")
@@ -59,4 +59,4 @@ def list_origins(
     cursor: Cursor = None,
 ) -> Page[OriginView]:
     """Forecasts of a workload without their quantiles, newest first, by origin."""
-    return service_fans.list_origins(deps, (namespace, name), period, limit, cursor)
+    return fans_service.list_origins(deps, (namespace, name), period, limit, cursor)

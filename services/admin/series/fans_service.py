@@ -11,7 +11,7 @@ from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import find_workload
-from services.admin.series import repository as repository_series, translate
+from services.admin.series import repository, translate
 from services.admin.series.fans_schemas import FansView, FanView, OriginView
 from services.kernel.errors import InvalidInput, NotFound
 
@@ -47,18 +47,18 @@ def get_fans(deps: AdminDeps, key: tuple[str, str], query: FansQuery) -> FansVie
         origins = list(query.origins)
         if not origins:
             until = query.until or deps.clock.now()
-            newest = repository_series.load_newest_origin(connection, workload.id, until)
+            newest = repository.load_newest_origin(connection, workload.id, until)
             if newest is None:
                 raise NotFound(f"workload {'/'.join(key)} has no forecast up to {until}")
             origins = [newest - step * query.every * i for i in range(query.n)]
         _check_span(origins, step)
-        rows = repository_series.load_forecasts_at(connection, workload.id, origins)
+        rows = repository.load_forecasts_at(connection, workload.id, origins)
         if not rows:
             raise NotFound(f"workload {'/'.join(key)} has no forecast at {origins[0].isoformat()}")
         end = max(row["origin_at"] + step * row["n_horizon"] for row in rows)
         window = (rows[0]["origin_at"] - step * (query.n_context - 1), end)
         names = [workload.spec.demand]
-        demand = repository_series.load_indicators(connection, workload.id, names, window)
+        demand = repository.load_indicators(connection, workload.id, names, window)
     return FansView(
         step_s=workload.step_s,
         unit=translate.demand_unit(workload.spec),
@@ -93,7 +93,7 @@ def list_origins(
         filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
     with deps.reading() as connection:
         workload = find_workload(connection, *key)
-        rows = repository_series.load_origins(connection, workload.id, filters, limit + 1)
+        rows = repository.load_origins(connection, workload.id, filters, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     following = encode_cursor(last["origin_at"], last["id"]) if last else None
     items = [OriginView.model_validate(dict(row)) for row in rows[:limit]]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from services.admin.deps import AdminDeps
 from services.admin.rest.service import Workload, find_workload
 from services.admin.rest.translate import finite
-from services.admin.series import repository as repository_series, schemas, translate
+from services.admin.series import repository, schemas, translate
 from services.kernel.errors import InvalidInput, NotFound
 
 QUALITY_WINDOW = timedelta(days=7)
@@ -37,7 +37,7 @@ def get_forecast(
     """
     with deps.reading() as connection:
         workload = find_workload(connection, *key)
-        row = repository_series.load_forecast(connection, workload.id, origin_at)
+        row = repository.load_forecast(connection, workload.id, origin_at)
         if row is None:
             at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
             raise NotFound(f"workload {'/'.join(key)} has no forecast{at}")
@@ -45,7 +45,7 @@ def get_forecast(
         step = timedelta(seconds=row["step_s"])
         window = (origin - step * (n_context - 1), origin + step * row["n_horizon"])
         observed = _demand(connection, workload, window)
-        neighbours = repository_series.load_neighbour_origins(connection, workload.id, origin)
+        neighbours = repository.load_neighbour_origins(connection, workload.id, origin)
     return translate.to_forecast(row, workload.spec, observed, neighbours)
 
 
@@ -59,9 +59,7 @@ def get_forecast_ahead(
     """
     with deps.reading() as connection:
         workload = find_workload(connection, *key)
-        rows = repository_series.load_forecasts_ahead(
-            connection, workload.id, query.n_ahead, window
-        )
+        rows = repository.load_forecasts_ahead(connection, workload.id, query.n_ahead, window)
         observed = _demand(connection, workload, window)
     series = translate.to_ahead_series(rows, query.levels)
     return schemas.ForecastAheadView(
@@ -77,7 +75,7 @@ def _demand(
     connection: Connection, workload: Workload, window: tuple[datetime, datetime]
 ) -> schemas.ObservedSeries:
     names = [workload.spec.demand]
-    rows = repository_series.load_indicators(connection, workload.id, names, window)
+    rows = repository.load_indicators(connection, workload.id, names, window)
     return translate.to_observed(rows)
 
 
@@ -97,7 +95,7 @@ def get_indicators(
         if unknown:
             raise InvalidInput(f"indicator={unknown[0]!r} must be one of {known}")
         wanted = names or known
-        rows = repository_series.load_indicators(connection, workload.id, wanted, window)
+        rows = repository.load_indicators(connection, workload.id, wanted, window)
     found = translate.to_indicators(rows, workload.spec)
     return [series for series in found if series.name in wanted]
 
@@ -112,9 +110,9 @@ def get_allocation(
     """
     with deps.reading() as connection:
         workload = find_workload(connection, *key)
-        outcomes = repository_series.load_outcome_series(connection, workload.id, window)
-        decided = repository_series.load_decided_series(connection, workload.id, window)
-        states = repository_series.load_state_series(connection, workload.id, window)
+        outcomes = repository.load_outcome_series(connection, workload.id, window)
+        decided = repository.load_decided_series(connection, workload.id, window)
+        states = repository.load_state_series(connection, workload.id, window)
     return schemas.AllocationView(
         step_s=workload.step_s,
         gpus_per_replica=workload.spec.gpus_per_replica,
@@ -134,7 +132,7 @@ def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityVi
     with deps.reading() as connection:
         workload = find_workload(connection, *key)
         sample = (workload.step_s, QUALITY_SAMPLE)
-        rows = repository_series.load_quality(connection, workload.id, since, sample)
+        rows = repository.load_quality(connection, workload.id, since, sample)
     return [translate.to_quality(row) for row in rows]
 
 
@@ -147,7 +145,7 @@ def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeVie
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.reading() as connection:
         workload = find_workload(connection, *key)
-        row = repository_series.load_lead_times(connection, workload.id, since)
+        row = repository.load_lead_times(connection, workload.id, since)
     prior = workload.spec.lead_time
     return schemas.LeadTimeView(
         window_s=QUALITY_WINDOW.total_seconds(),

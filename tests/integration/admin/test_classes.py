@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.classes import service as service_classes
+from services.admin.classes import service
 from services.admin.deps import AdminDeps
 from services.kernel.clock import FixedClock
 from tests.integration.admin.app_client import AppClient
@@ -24,7 +24,7 @@ def advance(deps: AdminDeps, seconds: float) -> None:
 
 def wait_for_refresh() -> None:
     deadline = time.monotonic() + 30
-    while service_classes._refreshing:
+    while service._refreshing:
         assert time.monotonic() < deadline, "the refresh never ended"
         time.sleep(0.01)  # another thread's query cannot be awaited otherwise
 
@@ -47,7 +47,7 @@ def test_an_answer_is_given_again_and_renewed_beside_the_requests(
             )
         )
     assert names(viewer) == first  # remembered
-    advance(deps, service_classes.REMEMBERED_S)
+    advance(deps, service.REMEMBERED_S)
     assert names(viewer) == first  # given once more, while the next one is made
     wait_for_refresh()
     assert "platinum" in names(viewer)
@@ -57,6 +57,6 @@ def test_what_is_older_is_not_given(viewer: AppClient, deps: AdminDeps, database
     first = names(viewer)
     with database.begin() as connection:
         connection.execute(text("UPDATE workloads SET is_active = false"))
-    advance(deps, timedelta(seconds=2 * service_classes.REMEMBERED_S).total_seconds())
+    advance(deps, timedelta(seconds=2 * service.REMEMBERED_S).total_seconds())
     assert first
     assert names(viewer) == []

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, insert, text
 
 from services.admin.app import make_app
 from services.admin.deps import AdminDeps
-from services.admin.events import api as api_events
+from services.admin.events import api
 from services.kernel.db import schema
 from services.kernel.db.operations import insert_operation
 from services.kernel.db.partitions import ensure_partitions
@@ -173,8 +173,8 @@ def test_progress_of_one_operation_and_only_what_may_be_seen(
 def test_a_silent_stream_beats_and_ends_in_time(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_events, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(api_events, "LIFE_S", 0.3)
+    monkeypatch.setattr(api, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(api, "LIFE_S", 0.3)
     with client.stream("GET", "/v1/events") as response:
         lines = [line for line in response.iter_lines() if line]
     assert lines[0] == "retry: 3000"
