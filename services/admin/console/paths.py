@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from fastapi import Depends
 
+from services.admin.rest.service import WorkloadKey
+
 
 def local_path(path: str) -> str:
     """`path` if it stays on this site, else the fleet: no open redirect."""
@@ -14,14 +16,14 @@ def local_path(path: str) -> str:
     return path if is_local else "/"
 
 
-def named(namespace: str, name: str) -> tuple[str, str]:
-    """Namespace and name of the workload in the path."""
-    return namespace, name
+def key_of(namespace: str, name: str) -> WorkloadKey:
+    """The workload in the path."""
+    return WorkloadKey(namespace, name)
 
 
-Named = Annotated[tuple[str, str], Depends(named)]
+Key = Annotated[WorkloadKey, Depends(key_of)]
 
 
-def path_of(key: tuple[str, str]) -> str:
+def path_of(key: WorkloadKey) -> str:
     """Address of a workload's page."""
-    return f"/workloads/{quote(key[0], safe='')}/{quote(key[1], safe='')}"
+    return f"/workloads/{quote(key.namespace, safe='')}/{quote(key.name, safe='')}"

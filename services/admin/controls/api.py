@@ -19,6 +19,7 @@ from services.admin.rest.params import Cursor, Limit, Name, Namespace
 from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
 from services.admin.rest.schemas import Page
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.write import ETAG_HEADER, IfMatch, OperatorWrites, respond, tagged
 
 router = Router(prefix="/v1", responses=PROBLEMS)
@@ -38,7 +39,7 @@ def list_policies(
 )
 def get_policy(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PolicyView:
     """The policy in force, and what was set of it through the API."""
-    found: PolicyView = tagged(response, service.get_policy(deps, (namespace, name)))
+    found: PolicyView = tagged(response, service.get_policy(deps, WorkloadKey(namespace, name)))
     return found
 
 
@@ -60,7 +61,7 @@ def patch_policy(
 
     It holds from the operator's next pass on (`is_in_force`).
     """
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     return respond(service.patch_policy(deps, caller, key, body, if_match))
 
 
@@ -77,7 +78,7 @@ def list_pauses(
 )
 def get_pause(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PauseView:
     """What is held of a workload."""
-    found: PauseView = tagged(response, service.get_pause(deps, (namespace, name)))
+    found: PauseView = tagged(response, service.get_pause(deps, WorkloadKey(namespace, name)))
     return found
 
 
@@ -96,7 +97,7 @@ def put_pause(
     if_match: IfMatch = None,
 ) -> Response:
     """Pause a workload, in place of an earlier pause of the API; `If-Match` may be left out."""
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     return respond(service.put_pause(deps, caller, key, body, if_match or "*"))
 
 
@@ -110,7 +111,7 @@ def delete_pause(
     deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
 ) -> Response:
     """Resume: take the API's pause back; what annotations or freezes hold stays held."""
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     return respond(service.delete_pause(deps, caller, key, if_match or "*"))
 
 
@@ -132,7 +133,7 @@ def get_schedules(
     deps: Deps, response: Response, namespace: Namespace, name: Name
 ) -> SchedulesView:
     """The schedules of a workload."""
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     found: SchedulesView = tagged(response, service.get_schedules(deps, key))
     return found
 
@@ -152,7 +153,7 @@ def put_schedules(
     if_match: IfMatch = None,
 ) -> Response:
     """Replace the schedules, in place of the GPUAutoscaler's own."""
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     return respond(service.put_schedules(deps, caller, key, body, if_match))
 
 
@@ -166,5 +167,5 @@ def reset_schedules(
     deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
 ) -> Response:
     """Take the schedules back to those of the GPUAutoscaler."""
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     return respond(service.reset_schedules(deps, caller, key, if_match))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.admin.console.forms import FieldErrors, beside, check, errors_of
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
-from services.admin.console.paths import Named, path_of
+from services.admin.console.paths import Key, path_of
 from services.admin.controls import wording
 from services.admin.controls.schemas import PolicyPatch
 from services.admin.controls.service import check_policy, get_policy, patch_policy
@@ -17,18 +17,17 @@ from services.admin.controls.wording import LABELS, stale
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
-from services.admin.rest.service import KUBERNETES
+from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 
 router = APIRouter(include_in_schema=False)
 _PATH = "/workloads/{namespace}/{name}/policy"
-Key = tuple[str, str]
 
 
 @router.get(_PATH)
-def policy(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+def policy(request: Request, deps: Deps, principal: Visitor, key: Key) -> Response:
     """The policy of a workload, with the form that changes it."""
     return _page(request, deps, principal, key)
 
@@ -37,7 +36,7 @@ def _page(
     request: Request,
     deps: AdminDeps,
     principal: Principal,
-    key: Key,
+    key: WorkloadKey,
     given: dict[str, str] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
@@ -56,7 +55,7 @@ def _page(
         labels=LABELS,
         modes=wording.MODES,
         shown=wording.shown,
-        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
+        may_change=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
         errors=errors_of(problem),
         problem=problem,
     )
@@ -69,9 +68,7 @@ def _as_text(name: str, value: Any) -> str:
 
 
 @router.post(_PATH)
-def change(
-    request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form
-) -> Response:
+def change(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Show what a change would mean; once that is confirmed, make it."""
     given = {name: form.one(name) for name in LABELS}
 
@@ -98,7 +95,7 @@ def change(
 
 
 def _confirm(
-    request: Request, deps: AdminDeps, principal: Principal, key: Key, form: FormFields
+    request: Request, deps: AdminDeps, principal: Principal, key: WorkloadKey, form: FormFields
 ) -> Response:
     """The page that says what a change would mean.
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.admin.console.forms import FieldErrors, beside, check, errors_of
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
-from services.admin.console.paths import Named, path_of
+from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import (
     ScheduleBody,
     SchedulesRequest,
@@ -25,7 +25,7 @@ from services.admin.controls.wording import stale
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
-from services.admin.rest.service import KUBERNETES
+from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
@@ -50,7 +50,6 @@ _FIELDS = (
     "freeze",
     "replaces",
 )
-Key = tuple[str, str]
 
 
 def days_in_words(days: list[int]) -> str:
@@ -69,7 +68,7 @@ def schedules(
     request: Request,
     deps: Deps,
     principal: Visitor,
-    key: Named,
+    key: Key,
     edit: Annotated[str, Query(max_length=63)] = "",
 ) -> Response:
     """The schedules of a workload; `edit` names the one in the form."""
@@ -82,7 +81,7 @@ def _page(
     request: Request,
     deps: AdminDeps,
     principal: Principal,
-    key: Key,
+    key: WorkloadKey,
     given: dict[str, Any] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
@@ -103,7 +102,7 @@ def _page(
         zones=ZONES,
         freezes=FREEZES,
         in_words=days_in_words,
-        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
+        may_change=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
         errors=errors_of(problem),
         problem=problem,
     )
@@ -124,7 +123,7 @@ def _given(one: ScheduleView) -> dict[str, Any]:
 
 
 @router.post(_PATH)
-def save(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+def save(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Add a schedule, or put it in the place of the one that `replaces` names."""
 
     def write(caller: Caller) -> str:
@@ -145,7 +144,7 @@ def save(request: Request, deps: Deps, principal: OwnOperator, key: Named, form:
     return submit(write, principal, again)
 
 
-def _told(deps: AdminDeps, key: Key, error: HarmonyError) -> HarmonyError:
+def _told(deps: AdminDeps, key: WorkloadKey, error: HarmonyError) -> HarmonyError:
     if isinstance(error, PreconditionFailed):
         return stale(get_policy(deps, key)[0], deps.wall.now())
     return error
@@ -174,7 +173,7 @@ def _as_body(one: ScheduleView) -> ScheduleBody:
 
 
 def _replace(
-    deps: AdminDeps, caller: Caller, key: Key, wanted: list[ScheduleBody], form: FormFields
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, wanted: list[ScheduleBody], form: FormFields
 ) -> None:
     body = check(SchedulesRequest, {"schedules": wanted})
     try:
@@ -184,9 +183,7 @@ def _replace(
 
 
 @router.post(f"{_PATH}/remove")
-def remove(
-    request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form
-) -> Response:
+def remove(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Remove one schedule."""
 
     def write(caller: Caller) -> str:
@@ -210,7 +207,7 @@ def _without(found: SchedulesView, name: str) -> list[ScheduleBody]:
 
 
 @router.post(f"{_PATH}/reset")
-def reset(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+def reset(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Take the schedules back to those of the GPUAutoscaler."""
 
     def write(caller: Caller) -> str:

@@ -26,7 +26,7 @@ from services.admin.deps import AdminDeps
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
-from services.admin.rest.service import KUBERNETES
+from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.admin.rest.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.controls import (
@@ -37,8 +37,6 @@ from services.kernel.domain.controls import (
     with_policy,
 )
 from services.kernel.errors import Conflict, InvalidInput, NotFound
-
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +58,24 @@ def etag_of(version: int) -> str:
     return f'"{version}"'
 
 
-def find_controlled(row: RowMapping | None, key: Key) -> Controlled:
+def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
     """A workload with its controls.
 
     Raises:
         NotFound: There is none.
     """
     if row is None:
-        raise NotFound(f"workload {key[0]}/{key[1]} does not exist")
+        raise NotFound(f"workload {key} does not exist")
     spec = spec_of(row["spec_text"])
     return Controlled(row, spec, Controls.model_validate(row["body"]))
 
 
-def _read(deps: AdminDeps, key: Key) -> Controlled:
+def _read(deps: AdminDeps, key: WorkloadKey) -> Controlled:
     with deps.reading() as connection:
         return find_controlled(repository.load_controlled(connection, *key), key)
 
 
-def get_policy(deps: AdminDeps, key: Key) -> tuple[PolicyView, str]:
+def get_policy(deps: AdminDeps, key: WorkloadKey) -> tuple[PolicyView, str]:
     """The policy of a workload, and its ETag.
 
     Raises:
@@ -87,7 +85,7 @@ def get_policy(deps: AdminDeps, key: Key) -> tuple[PolicyView, str]:
     return translate.to_policy(found.row, found.spec, found.controls), found.etag
 
 
-def get_pause(deps: AdminDeps, key: Key) -> tuple[PauseView, str]:
+def get_pause(deps: AdminDeps, key: WorkloadKey) -> tuple[PauseView, str]:
     """What is held of a workload, and the ETag.
 
     Raises:
@@ -98,7 +96,7 @@ def get_pause(deps: AdminDeps, key: Key) -> tuple[PauseView, str]:
     return translate.to_pause(found.row, found.spec, found.controls, now), found.etag
 
 
-def get_schedules(deps: AdminDeps, key: Key) -> tuple[SchedulesView, str]:
+def get_schedules(deps: AdminDeps, key: WorkloadKey) -> tuple[SchedulesView, str]:
     """The schedules of a workload, and their ETag.
 
     Raises:
@@ -110,7 +108,7 @@ def get_schedules(deps: AdminDeps, key: Key) -> tuple[SchedulesView, str]:
 
 
 def patch_policy(
-    deps: AdminDeps, caller: Caller, key: Key, patch: PolicyPatch, if_match: str | None
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, patch: PolicyPatch, if_match: str | None
 ) -> Answer:
     """Set or take back fields of the policy.
 
@@ -130,7 +128,7 @@ def patch_policy(
     return _change(deps, caller, update, translate.to_policy)
 
 
-def check_policy(deps: AdminDeps, key: Key, patch: PolicyPatch) -> None:
+def check_policy(deps: AdminDeps, key: WorkloadKey, patch: PolicyPatch) -> None:
     """Refuse a change of the policy that could not be made, without making it.
 
     Raises:
@@ -144,7 +142,7 @@ def check_policy(deps: AdminDeps, key: Key, patch: PolicyPatch) -> None:
 
 
 def put_schedules(
-    deps: AdminDeps, caller: Caller, key: Key, body: SchedulesRequest, if_match: str | None
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, body: SchedulesRequest, if_match: str | None
 ) -> Answer:
     """Replace a workload's schedules.
 
@@ -159,7 +157,9 @@ def put_schedules(
     return _change(deps, caller, update, _schedules_view(deps))
 
 
-def reset_schedules(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None) -> Answer:
+def reset_schedules(
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, if_match: str | None
+) -> Answer:
     """Take the schedules back to those of the GPUAutoscaler.
 
     Raises: as `patch_policy`.
@@ -173,7 +173,11 @@ def reset_schedules(deps: AdminDeps, caller: Caller, key: Key, if_match: str | N
 
 
 def put_pause(
-    deps: AdminDeps, caller: Caller, key: Key, body: PauseRequest, if_match: str | None = "*"
+    deps: AdminDeps,
+    caller: Caller,
+    key: WorkloadKey,
+    body: PauseRequest,
+    if_match: str | None = "*",
 ) -> Answer:
     """Pause a workload; in an emergency nobody reads an ETag first, so none is needed.
 
@@ -197,7 +201,9 @@ def put_pause(
     return _change(deps, caller, update, _pause_view(deps))
 
 
-def delete_pause(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None = "*") -> Answer:
+def delete_pause(
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, if_match: str | None = "*"
+) -> Answer:
     """Take back the pause that was made here; what annotations hold stays held.
 
     Raises:
@@ -251,14 +257,16 @@ def _page(
     shown = rows[:limit]
     last = shown[-1] if len(rows) > limit else None
     following = encode_cursor(last["namespace"], last["name"]) if last else None
-    return [find_controlled(row, (row["namespace"], row["name"])) for row in shown], following
+    return [
+        find_controlled(row, WorkloadKey(row["namespace"], row["name"])) for row in shown
+    ], following
 
 
 @dataclass(frozen=True, slots=True)
 class _Update:
     """A change of controls: of which workload, its name in the audit log, what it does."""
 
-    key: Key
+    key: WorkloadKey
     action: str
     changed: Callable[[Controls], Controls]
     if_match: str | None
@@ -284,14 +292,14 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
         row = repository.load_controlled(one.connection, *update.key, is_locked=True)
         found = find_controlled(row, update.key)
         _check_followed(row, update.key)
-        check_etag(update.if_match, found.etag, "/".join(update.key))
+        check_etag(update.if_match, found.etag, str(update.key))
         after = update.changed(found.controls)
         _check_whole(found.spec, after)
         body = after.model_dump(mode="json")
         values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
         version = repository.save_controls(one.connection, found.row["id"], values)
         before = found.controls.model_dump(mode="json")
-        one.audit(update.action, f"workload/{'/'.join(update.key)}", before, body)
+        one.audit(update.action, f"workload/{update.key}", before, body)
         one.wake_operator()
         stored = repository.load_controlled(one.connection, *update.key)
         answer = find_controlled(stored, update.key)
@@ -315,15 +323,14 @@ def _check_whole(spec: WorkloadSpec, controls: Controls) -> None:
         raise InvalidInput(problem_of(error), pointer) from error
 
 
-def _check_followed(row: RowMapping | None, key: Key) -> None:
+def _check_followed(row: RowMapping | None, key: WorkloadKey) -> None:
     """Refuse controls of a workload that no operator lays them over.
 
     Raises:
         Conflict: It was made over REST.
     """
     if row is not None and row["managed_by"] != KUBERNETES:
-        name = "/".join(key)
         raise Conflict(
-            f"workload {name} was made over REST and its decisions are advice: there is nothing to "
-            f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{name}"
+            f"workload {key} was made over REST and its decisions are advice: there is nothing to "
+            f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{key}"
         )

@@ -14,7 +14,7 @@ from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_visible
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
-from services.admin.rest.service import find_workload
+from services.admin.rest.service import WorkloadKey, find_workload
 from services.kernel.errors import InvalidInput, NotFound
 
 
@@ -104,7 +104,7 @@ def _filters(connection: Connection, query: ListQuery) -> dict[str, Any]:
         if not slash:
             raise InvalidInput(f"workload={query.workload!r} must read namespace/name")
         check_visible(query.namespaces, namespace)
-        filters["workload_id"] = find_workload(connection, namespace, name).id
+        filters["workload_id"] = find_workload(connection, WorkloadKey(namespace, name)).id
     if query.cursor is not None:
         filters["after"] = decode_cursor(query.cursor, (datetime, int))
     return filters

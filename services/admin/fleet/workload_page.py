@@ -17,7 +17,7 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.console.paths import Named, path_of
+from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import PauseRequest
 from services.admin.controls.service import delete_pause, get_pause, get_policy, put_pause
 from services.admin.decisions import schemas, service, wording
@@ -27,7 +27,8 @@ from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.rest.params import Id
 from services.admin.rest.schemas import Page
-from services.admin.rest.service import KUBERNETES
+from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.rest.times import Window
 from services.admin.series.service import get_allocation, get_lead_times, get_quality
 from services.admin.workloads.service import get_workload
 from services.kernel.errors import HarmonyError, InvalidInput
@@ -53,7 +54,7 @@ PAUSE_TIMES = (
 
 
 @router.get("/workloads/{namespace}/{name}")
-def workload(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+def workload(request: Request, deps: Deps, principal: Visitor, key: Key) -> Response:
     """One workload: charts, decisions, forecast quality, lead times."""
     return _page(request, deps, principal, key)
 
@@ -62,7 +63,7 @@ def _page(
     request: Request,
     deps: AdminDeps,
     principal: Principal,
-    key: tuple[str, str],
+    key: WorkloadKey,
     problem: HarmonyError | None = None,
 ) -> Response:
     view = get_workload(deps, *key)
@@ -79,12 +80,12 @@ def _page(
         quality=get_quality(deps, key),
         lead=lead,
         n_ahead=max(1, math.ceil(lead_s / view.step_s)),
-        allocation=get_allocation(deps, key, (shown_from, now)),
+        allocation=get_allocation(deps, key, Window(shown_from, now)),
         decisions=_decisions(deps, key, None, True),
         changes=True,
         pause=get_pause(deps, key)[0],
         policy=get_policy(deps, key)[0],
-        may_pause=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
+        may_pause=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
         directions=PAUSE_DIRECTIONS,
         times=PAUSE_TIMES,
         problem=problem,
@@ -92,7 +93,7 @@ def _page(
 
 
 @router.post("/workloads/{namespace}/{name}/pause")
-def pause(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+def pause(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Hold scaling, in one direction or both, until a time or until resumed."""
 
     def write(caller: Caller) -> str:
@@ -129,7 +130,7 @@ def _until(form: FormFields, now: datetime) -> datetime | None:
 
 
 @router.post("/workloads/{namespace}/{name}/resume")
-def resume(request: Request, deps: Deps, principal: OwnOperator, key: Named) -> Response:
+def resume(request: Request, deps: Deps, principal: OwnOperator, key: Key) -> Response:
     """Take back the pause that was made here; what annotations hold stays held."""
 
     def write(caller: Caller) -> str:
@@ -140,7 +141,7 @@ def resume(request: Request, deps: Deps, principal: OwnOperator, key: Named) -> 
 
 
 @router.get("/workloads/{namespace}/{name}/live")
-def workload_live(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+def workload_live(request: Request, deps: Deps, principal: Visitor, key: Key) -> Response:
     """The live state of one workload, refreshed by htmx."""
     view = get_workload(deps, *key)
     return render(request, "_live.html", principal, view=view)
@@ -151,7 +152,7 @@ def timeline(
     request: Request,
     deps: Deps,
     principal: Visitor,
-    key: Named,
+    key: Key,
     cursor: PageCursor = None,
     changes: bool = False,
 ) -> Response:
@@ -164,9 +165,9 @@ def timeline(
 
 
 def _decisions(
-    deps: AdminDeps, key: tuple[str, str], cursor: str | None, changes: bool
+    deps: AdminDeps, key: WorkloadKey, cursor: str | None, changes: bool
 ) -> Page[schemas.DecisionSummary]:
-    query = ListQuery("/".join(key), cursor=cursor, limit=25)
+    query = ListQuery(str(key), cursor=cursor, limit=25)
     return service.list_decisions(deps, query, {"changes": changes})
 
 

@@ -12,7 +12,7 @@ from services.admin.identity.authority import NOT_ALLOWED, check_object
 from services.admin.rest.change import Answer, Caller, Change, perform
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
-from services.admin.rest.service import find_workload
+from services.admin.rest.service import WorkloadKey, find_workload
 from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -67,7 +67,7 @@ def create_freeze(deps: AdminDeps, caller: Caller, body: FreezeRequest) -> Answe
     def change(one: Change) -> Answer:
         _require(one, body.namespace, f"namespace {body.namespace} does not exist")
         if body.workload is not None and body.namespace is not None:
-            find_workload(one.connection, body.namespace, body.workload)
+            find_workload(one.connection, WorkloadKey(body.namespace, body.workload))
         values: dict[str, Any] = body.model_dump(exclude={"workload"}) | {
             "name": body.workload,
             "from_at": body.from_at or now,

@@ -83,7 +83,7 @@ def _page(
 ) -> Response:
     page = service.list_models(deps, {}, _PAGE_SIZE, cursor)
     serving = service.list_models(deps, {"status": "promoted"}, 1, None).items
-    work = list_operations(deps, principal, {"kind": "train_model"}, (3, None))
+    work = list_operations(deps, principal, {"kind": "train_model"}, 3)
     return render(
         request,
         "models.html",

@@ -79,7 +79,7 @@ def promote(
         at = deps.clock.now()
         repository.set_promoted(one.connection, row["id"], reason or "promoted by hand", at)
 
-    return _change(deps, caller, ("model.promote", lambda _: version, if_match), act)
+    return _change(deps, caller, "model.promote", act, lambda _: version, if_match)
 
 
 def shadow(
@@ -102,7 +102,7 @@ def shadow(
             )
         repository.set_shadow(one.connection, row["id"], reason or "taken out of service by hand")
 
-    return _change(deps, caller, ("model.shadow", lambda _: version, if_match), act)
+    return _change(deps, caller, "model.shadow", act, lambda _: version, if_match)
 
 
 def roll_back(deps: AdminDeps, caller: Caller, reason: str) -> Answer:
@@ -122,21 +122,22 @@ def roll_back(deps: AdminDeps, caller: Caller, reason: str) -> Answer:
         words = f"rolled back: {reason or 'by hand'}"
         repository.set_promoted(one.connection, row["id"], words, deps.clock.now())
 
-    return _change(deps, caller, ("model.roll_back", previous, "*"), act)
+    return _change(deps, caller, "model.roll_back", act, previous, "*")
 
 
 def _change(
     deps: AdminDeps,
     caller: Caller,
-    what: tuple[str, Callable[[Connection], str], str | None],
+    action: str,
     act: Callable[[Change, RowMapping], None],
+    version_of: Callable[[Connection], str],
+    if_match: str | None,
 ) -> Answer:
     """Change one model under the registry's lock, audited with what served before and after."""
-    action, named, if_match = what
 
     def change(one: Change) -> Answer:
         repository.lock_registry(one.connection)
-        version = named(one.connection)
+        version = version_of(one.connection)
         row = _find(one.connection, version)
         check_etag(if_match, etag_of(row), f"model {version!r}")
         serving = repository.load_promoted(one.connection)

@@ -38,7 +38,7 @@ def list_operations(  # noqa: PLR0913 - one argument per filter
 ) -> Page[OperationView]:
     """Long work that was asked for, newest first, by time of the request."""
     filters = period | {"kind": kind, "status": status}
-    return service.list_operations(deps, principal, filters, (limit, cursor))
+    return service.list_operations(deps, principal, filters, limit, cursor)
 
 
 @router.get("/operations/{operation_id}", tags=["operations"])
@@ -85,7 +85,7 @@ def list_backtests(
 ) -> Page[OperationView]:
     """Backtests, newest first, by time of the request."""
     filters = period | {"kind": "backtest", "status": status}
-    return service.list_operations(deps, principal, filters, (limit, cursor))
+    return service.list_operations(deps, principal, filters, limit, cursor)
 
 
 @router.get("/backtests/{operation_id}", tags=["backtests"])

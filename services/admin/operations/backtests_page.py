@@ -54,7 +54,7 @@ def _list(
     cursor: str | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
-    page = service.list_operations(deps, principal, {"kind": "backtest"}, (_PAGE_SIZE, cursor))
+    page = service.list_operations(deps, principal, {"kind": "backtest"}, _PAGE_SIZE, cursor)
     may_submit = principal.may_somewhere(Role.OPERATOR)
     usual = {
         "workloads": "",

@@ -30,7 +30,7 @@ Policy = Literal[
     "dynamo_kalman",
     "dynamo_arima",
 ]
-WorkloadKey = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
+NamespacedName = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -64,7 +64,7 @@ class OperationDetail(OperationView):
 class BacktestRequest(In):
     """Which workloads to replay, how long, at which promises, against whom."""
 
-    workloads: list[WorkloadKey] = Field(
+    workloads: list[NamespacedName] = Field(
         min_length=1,
         max_length=50,
         examples=[["prod/llama-70b"]],

@@ -36,7 +36,11 @@ MAX_OPEN = {"backtest": 8, "train_model": 1, "replay_decision": 100}
 
 
 def list_operations(
-    deps: AdminDeps, principal: Principal, filters: dict[str, Any], page: tuple[int, str | None]
+    deps: AdminDeps,
+    principal: Principal,
+    filters: dict[str, Any],
+    limit: int,
+    cursor: str | None = None,
 ) -> Page[OperationView]:
     """Operations, newest first; of those over workloads only what the principal may see.
 
@@ -44,9 +48,9 @@ def list_operations(
         deps: Dependencies.
         principal: Who asks.
         filters: `kind`, `status`, `from_at`, `to_at`.
-        page: Items at most, and the cursor.
+        limit: Items at most.
+        cursor: Of an earlier page.
     """
-    limit, cursor = page
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (int,))}
     visible = principal.namespaces()

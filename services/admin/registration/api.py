@@ -10,6 +10,7 @@ from services.admin.registration.schemas import WorkloadRequest, WorkloadSpecVie
 from services.admin.rest.params import Name, Namespace
 from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.write import (
     ETAG_HEADER,
     IfMatch,
@@ -40,7 +41,7 @@ def create_workload(deps: Deps, caller: OwnOperatorWrites, body: WorkloadRequest
 @router.get("/{namespace}/{name}/spec", dependencies=[Reader], responses={200: ETAG_HEADER})
 def get_spec(deps: Deps, response: Response, namespace: Namespace, name: Name) -> WorkloadSpecView:
     """A workload's spec as it stands, and who sets it."""
-    found: WorkloadSpecView = tagged(response, service.get_spec(deps, (namespace, name)))
+    found: WorkloadSpecView = tagged(response, service.get_spec(deps, WorkloadKey(namespace, name)))
     return found
 
 
@@ -58,7 +59,7 @@ def replace_workload(
     if_match: IfMatch = None,
 ) -> Response:
     """Replace the spec of a workload that was made here; one of the operator's is refused (409)."""
-    key = (namespace, name)
+    key = WorkloadKey(namespace, name)
     return respond(service.replace(deps, caller, key, body.spec, if_match))
 
 
@@ -69,4 +70,4 @@ def remove_workload(
     deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
 ) -> Response:
     """Remove a workload that was made here; its history stays until retention drops it."""
-    return respond(service.remove(deps, caller, (namespace, name), if_match))
+    return respond(service.remove(deps, caller, WorkloadKey(namespace, name), if_match))

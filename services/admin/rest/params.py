@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Path, Query
 
 from services.admin.deps import AdminDeps
-from services.admin.rest.times import Instant
+from services.admin.rest.times import Instant, Window
 from services.kernel.errors import InvalidInput
 
 Id = Annotated[int, Path(ge=1, lt=2**63)]
@@ -25,7 +25,7 @@ ToAt = Annotated[Instant | None, Query(description="End, inclusive; default: now
 
 def window(
     deps: AdminDeps, from_at: datetime | None, to_at: datetime | None, step_s: int
-) -> tuple[datetime, datetime]:
+) -> Window:
     """The window asked for, by default the last day.
 
     Raises:
@@ -40,4 +40,4 @@ def window(
             f"from_at={start.isoformat()}: the window holds more than {_MAX_WINDOW_STEPS} steps "
             f"of {step_s} s; ask for less at once"
         )
-    return start, end
+    return Window(start, end)

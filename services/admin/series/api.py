@@ -10,6 +10,7 @@ from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.params import FromAt, Name, Namespace, ToAt, window
 from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.times import Instant
 from services.admin.series import schemas, service
 from services.admin.series.service import AheadQuery
@@ -30,7 +31,7 @@ def get_forecast(
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before it")] = 48,
 ) -> schemas.ForecastView:
     """Fan-chart data: the forecast made at one origin and the demand observed around it."""
-    return service.get_forecast(deps, (namespace, name), origin_at, n_context)
+    return service.get_forecast(deps, WorkloadKey(namespace, name), origin_at, n_context)
 
 
 async def ahead_query(
@@ -54,7 +55,7 @@ def get_forecast_ahead(
 ) -> schemas.ForecastAheadView:
     """For each step, what had been forecast `n_ahead` steps before it, beside what came."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service.get_forecast_ahead(deps, (namespace, name), query, period)
+    return service.get_forecast_ahead(deps, WorkloadKey(namespace, name), query, period)
 
 
 @router.get("/{namespace}/{name}/indicators")
@@ -70,7 +71,7 @@ def get_indicators(
 ) -> list[schemas.IndicatorSeries]:
     """Indicators on the step grid."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service.get_indicators(deps, (namespace, name), indicator or [], period)
+    return service.get_indicators(deps, WorkloadKey(namespace, name), indicator or [], period)
 
 
 @router.get("/{namespace}/{name}/allocation")
@@ -79,16 +80,16 @@ def get_allocation(
 ) -> schemas.AllocationView:
     """Replicas over time: needed, decided, present."""
     period = window(deps, from_at, to_at, deps.settings.step_s)
-    return service.get_allocation(deps, (namespace, name), period)
+    return service.get_allocation(deps, WorkloadKey(namespace, name), period)
 
 
 @router.get("/{namespace}/{name}/quality")
 def get_quality(deps: Deps, namespace: Namespace, name: Name) -> list[schemas.QualityView]:
     """Scores of the last week's forecasts, per model."""
-    return service.get_quality(deps, (namespace, name))
+    return service.get_quality(deps, WorkloadKey(namespace, name))
 
 
 @router.get("/{namespace}/{name}/lead-times")
 def get_lead_times(deps: Deps, namespace: Namespace, name: Name) -> schemas.LeadTimeView:
     """Measured lead times of the last week."""
-    return service.get_lead_times(deps, (namespace, name))
+    return service.get_lead_times(deps, WorkloadKey(namespace, name))

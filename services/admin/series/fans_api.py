@@ -12,6 +12,7 @@ from services.admin.rest.params import Cursor, Limit, Name, Namespace
 from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
 from services.admin.rest.schemas import Page
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.times import Instant
 from services.admin.series import fans_service
 from services.admin.series.fans_schemas import FansView, OriginView
@@ -46,7 +47,7 @@ def get_fans(
     deps: Deps, namespace: Namespace, name: Name, query: Annotated[FansQuery, Depends(fans_query)]
 ) -> FansView:
     """Fan-chart data at several origins, and the demand before, between and after them."""
-    return fans_service.get_fans(deps, (namespace, name), query)
+    return fans_service.get_fans(deps, WorkloadKey(namespace, name), query)
 
 
 @router.get("/origins")
@@ -59,4 +60,4 @@ def list_origins(
     cursor: Cursor = None,
 ) -> Page[OriginView]:
     """Forecasts of a workload without their quantiles, newest first, by origin."""
-    return fans_service.list_origins(deps, (namespace, name), period, limit, cursor)
+    return fans_service.list_origins(deps, WorkloadKey(namespace, name), period, limit, cursor)

@@ -10,7 +10,8 @@ from typing import Any
 from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
-from services.admin.rest.service import find_workload
+from services.admin.rest.service import WorkloadKey, find_workload
+from services.admin.rest.times import Window
 from services.admin.series import repository, translate
 from services.admin.series.fans_schemas import FansView, FanView, OriginView
 from services.kernel.errors import InvalidInput, NotFound
@@ -34,7 +35,7 @@ class FansQuery:
     n_context: int = 48
 
 
-def get_fans(deps: AdminDeps, key: tuple[str, str], query: FansQuery) -> FansView:
+def get_fans(deps: AdminDeps, key: WorkloadKey, query: FansQuery) -> FansView:
     """Fans at several origins, with the demand before, between and after them.
 
     Raises:
@@ -42,21 +43,21 @@ def get_fans(deps: AdminDeps, key: tuple[str, str], query: FansQuery) -> FansVie
         InvalidInput: The origins lie too far apart.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         step = timedelta(seconds=workload.step_s)
         origins = list(query.origins)
         if not origins:
             until = query.until or deps.clock.now()
             newest = repository.load_newest_origin(connection, workload.id, until)
             if newest is None:
-                raise NotFound(f"workload {'/'.join(key)} has no forecast up to {until}")
+                raise NotFound(f"workload {key} has no forecast up to {until}")
             origins = [newest - step * query.every * i for i in range(query.n)]
         _check_span(origins, step)
         rows = repository.load_forecasts_at(connection, workload.id, origins)
         if not rows:
-            raise NotFound(f"workload {'/'.join(key)} has no forecast at {origins[0].isoformat()}")
+            raise NotFound(f"workload {key} has no forecast at {origins[0].isoformat()}")
         end = max(row["origin_at"] + step * row["n_horizon"] for row in rows)
-        window = (rows[0]["origin_at"] - step * (query.n_context - 1), end)
+        window = Window(rows[0]["origin_at"] - step * (query.n_context - 1), end)
         names = [workload.spec.demand]
         demand = repository.load_indicators(connection, workload.id, names, window)
     return FansView(
@@ -79,7 +80,7 @@ def _check_span(origins: Sequence[datetime], step: timedelta) -> None:
 
 def list_origins(
     deps: AdminDeps,
-    key: tuple[str, str],
+    key: WorkloadKey,
     filters: dict[str, Any],
     limit: int,
     cursor: str | None,
@@ -92,7 +93,7 @@ def list_origins(
     if cursor is not None:
         filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         rows = repository.load_origins(connection, workload.id, filters, limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     following = encode_cursor(last["origin_at"], last["id"]) if last else None

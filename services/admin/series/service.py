@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from services.admin.deps import AdminDeps
-from services.admin.rest.service import Workload, find_workload
+from services.admin.rest.service import Workload, WorkloadKey, find_workload
+from services.admin.rest.times import Window
 from services.admin.rest.translate import finite
 from services.admin.series import repository, schemas, translate
 from services.kernel.errors import InvalidInput, NotFound
@@ -28,7 +29,7 @@ class AheadQuery:
 
 
 def get_forecast(
-    deps: AdminDeps, key: tuple[str, str], origin_at: datetime | None, n_context: int
+    deps: AdminDeps, key: WorkloadKey, origin_at: datetime | None, n_context: int
 ) -> schemas.ForecastView:
     """The fan chart at an origin (None: the newest) with `n_context` steps of demand before it.
 
@@ -36,21 +37,21 @@ def get_forecast(
         NotFound: No such workload, or no forecast at this origin.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         row = repository.load_forecast(connection, workload.id, origin_at)
         if row is None:
             at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
-            raise NotFound(f"workload {'/'.join(key)} has no forecast{at}")
+            raise NotFound(f"workload {key} has no forecast{at}")
         origin = row["origin_at"]
         step = timedelta(seconds=row["step_s"])
-        window = (origin - step * (n_context - 1), origin + step * row["n_horizon"])
+        window = Window(origin - step * (n_context - 1), origin + step * row["n_horizon"])
         observed = _demand(connection, workload, window)
-        neighbours = repository.load_neighbour_origins(connection, workload.id, origin)
-    return translate.to_forecast(row, workload.spec, observed, neighbours)
+        previous, following = repository.load_neighbour_origins(connection, workload.id, origin)
+    return translate.to_forecast(row, workload.spec, observed, previous, following)
 
 
 def get_forecast_ahead(
-    deps: AdminDeps, key: tuple[str, str], query: AheadQuery, window: tuple[datetime, datetime]
+    deps: AdminDeps, key: WorkloadKey, query: AheadQuery, window: Window
 ) -> schemas.ForecastAheadView:
     """What had been forecast some steps before each step of the window, and what came.
 
@@ -58,7 +59,7 @@ def get_forecast_ahead(
         NotFound: No such workload.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         rows = repository.load_forecasts_ahead(connection, workload.id, query.n_ahead, window)
         observed = _demand(connection, workload, window)
     series = translate.to_ahead_series(rows, query.levels)
@@ -71,16 +72,14 @@ def get_forecast_ahead(
     )
 
 
-def _demand(
-    connection: Connection, workload: Workload, window: tuple[datetime, datetime]
-) -> schemas.ObservedSeries:
+def _demand(connection: Connection, workload: Workload, window: Window) -> schemas.ObservedSeries:
     names = [workload.spec.demand]
     rows = repository.load_indicators(connection, workload.id, names, window)
     return translate.to_observed(rows)
 
 
 def get_indicators(
-    deps: AdminDeps, key: tuple[str, str], names: list[str], window: tuple[datetime, datetime]
+    deps: AdminDeps, key: WorkloadKey, names: list[str], window: Window
 ) -> list[schemas.IndicatorSeries]:
     """Indicators on the step grid; no names: all of the workload's.
 
@@ -89,7 +88,7 @@ def get_indicators(
         InvalidInput: A name is not one of its indicators.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         known = [item.name for item in workload.spec.indicators]
         unknown = [name for name in names if name not in known]
         if unknown:
@@ -100,16 +99,14 @@ def get_indicators(
     return [series for series in found if series.name in wanted]
 
 
-def get_allocation(
-    deps: AdminDeps, key: tuple[str, str], window: tuple[datetime, datetime]
-) -> schemas.AllocationView:
+def get_allocation(deps: AdminDeps, key: WorkloadKey, window: Window) -> schemas.AllocationView:
     """Replicas over time: needed, decided, present.
 
     Raises:
         NotFound: No such workload.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         outcomes = repository.load_outcome_series(connection, workload.id, window)
         decided = repository.load_decided_series(connection, workload.id, window)
         states = repository.load_state_series(connection, workload.id, window)
@@ -122,7 +119,7 @@ def get_allocation(
     )
 
 
-def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityView]:
+def get_quality(deps: AdminDeps, key: WorkloadKey) -> list[schemas.QualityView]:
     """Forecast scores of the last week, per model, over a sample of `QUALITY_SAMPLE` forecasts.
 
     Raises:
@@ -130,13 +127,14 @@ def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityVi
     """
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
-        sample = (workload.step_s, QUALITY_SAMPLE)
-        rows = repository.load_quality(connection, workload.id, since, sample)
+        workload = find_workload(connection, key)
+        rows = repository.load_quality(
+            connection, workload.id, since, workload.step_s, QUALITY_SAMPLE
+        )
     return [translate.to_quality(row) for row in rows]
 
 
-def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeView:
+def get_lead_times(deps: AdminDeps, key: WorkloadKey) -> schemas.LeadTimeView:
     """Measured lead times of the last week.
 
     Raises:
@@ -144,7 +142,7 @@ def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeVie
     """
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         row = repository.load_lead_times(connection, workload.id, since)
     prior = workload.spec.lead_time
     return schemas.LeadTimeView(

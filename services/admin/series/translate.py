@@ -28,7 +28,8 @@ def to_forecast(
     row: RowMapping,
     spec: WorkloadSpec,
     observed: schemas.ObservedSeries,
-    neighbours: tuple[datetime | None, datetime | None],
+    previous: datetime | None,
+    following: datetime | None,
 ) -> schemas.ForecastView:
     """A fan chart."""
     return schemas.ForecastView(
@@ -37,8 +38,8 @@ def to_forecast(
         unit=demand_unit(spec),
         capacity_per_replica=spec.capacity.per_replica,
         observed=observed,
-        previous_origin_at=neighbours[0],
-        next_origin_at=neighbours[1],
+        previous_origin_at=previous,
+        next_origin_at=following,
         **fan_values(row),
     )
 
