@@ -19,7 +19,7 @@ from services.kernel.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class AdminDeps:
-    """What the service works with.
+    """Servers, clocks and settings that the service works with.
 
     Attributes:
         engine: Database.

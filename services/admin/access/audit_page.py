@@ -33,7 +33,7 @@ class Difference:
 def differences(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> list[Difference]:
-    """What an entry says has changed, field by field; what stayed is left out."""
+    """Differences between an entry's before and after, field by field."""
     old, new = _flat(before or {}), _flat(after or {})
     return [
         Difference(name, old.get(name), new.get(name))

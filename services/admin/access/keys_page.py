@@ -31,7 +31,7 @@ ROLES = (
 
 
 def state_of(key: KeyView, now: datetime) -> str:
-    """Whether a key is accepted, in one word."""
+    """State of a key in one word."""
     if key.revoked_at is not None:
         return "revoked"
     if key.expires_at is not None and key.expires_at <= now:
@@ -80,7 +80,7 @@ def create(request: Request, deps: Deps, principal: OwnAdmin, form: Form) -> Res
         made = service.create_key(deps, _body(form), principal)
     except HarmonyError as error:
         given = {name: form.one(name) for name in _FIELDS}
-        return _page(request, deps, principal, given, _beside(error))
+        return _page(request, deps, principal, given, _at_form_field(error))
     return _page(request, deps, principal, made=made)
 
 
@@ -95,10 +95,10 @@ def _body(form: FormFields) -> KeyRequest:
     return forms.check(KeyRequest, values)
 
 
-def _beside(error: HarmonyError) -> HarmonyError:
-    """What is wrong beside its field; `name` is `key_name` in the form."""
+def _at_form_field(error: HarmonyError) -> HarmonyError:
+    """An error by the form's field names: `name` is `key_name` there."""
     if isinstance(error, InvalidInput):
-        error = forms.beside(error, list(_FIELDS))
+        error = forms.at_field(error, list(_FIELDS))
     if isinstance(error, forms.FieldErrors):
         fields = {("key_name" if n == "name" else n): words for n, words in error.fields.items()}
         return forms.FieldErrors(fields)

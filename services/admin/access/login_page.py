@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from services.admin.access import login_service, service
-from services.admin.access.login_service import Return
+from services.admin.access.login_service import LoginReturn
 from services.admin.console.page import Form, Visitor, render
 from services.admin.console.paths import local_path
 from services.admin.deps import AdminDeps
@@ -121,7 +121,7 @@ def come_back(  # noqa: PLR0913 - one argument per parameter of the answer
 ) -> Response:
     """Where the identity provider sends the browser back to."""
     name = _cookie_of(state)
-    answer = Return(state, code, iss, error, error_description)
+    answer = LoginReturn(state, code, iss, error, error_description)
     try:
         token, following = login_service.finish(
             deps, request.cookies.get(name, ""), answer, address_of(request)

@@ -17,8 +17,8 @@ _MAX_SAID = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
-    """What the identity provider sends the browser back with; every part may be missing.
+class LoginReturn:
+    """Parameters with which the identity provider sends the browser back; each may be missing.
 
     Attributes:
         issuer: `iss` (RFC 9207).
@@ -59,7 +59,7 @@ def begin(deps: AdminDeps, redirect_uri: str, following: str, address: str) -> t
     return url, attempt.state, deps.sessions.begin(attempt)
 
 
-def finish(deps: AdminDeps, cookie: str, answer: Return, address: str) -> tuple[str, str]:
+def finish(deps: AdminDeps, cookie: str, answer: LoginReturn, address: str) -> tuple[str, str]:
     """Open the session of who came back; returns its token, and the page to show.
 
     Raises:
@@ -75,7 +75,7 @@ def finish(deps: AdminDeps, cookie: str, answer: Return, address: str) -> tuple[
         raise
 
 
-def _finish(deps: AdminDeps, cookie: str, answer: Return, address: str) -> tuple[str, str]:
+def _finish(deps: AdminDeps, cookie: str, answer: LoginReturn, address: str) -> tuple[str, str]:
     login = find_login(deps)
     attempt = deps.sessions.take(cookie) if cookie else None
     # the cookie is named after the state, and holds what only this browser was given
@@ -86,10 +86,10 @@ def _finish(deps: AdminDeps, cookie: str, answer: Return, address: str) -> tuple
             "finished already. Start again."
         )
     if answer.error or not answer.code:
-        said = " ".join(part for part in (answer.error, answer.description) if part)
+        reasons = " ".join(part for part in (answer.error, answer.description) if part)
         authentication.note_refusal("login_refused", address)
         raise BadRequest(
-            f"The identity provider did not log you in: {_printable(said) or 'it gave no code'}."
+            f"The identity provider did not log you in: {_printable(reasons) or 'it gave no code'}."
         )
     now = deps.wall.now()
     person = login.finish(attempt, answer.code, answer.issuer, now)

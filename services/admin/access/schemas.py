@@ -1,4 +1,4 @@
-"""What the API takes and returns about callers, their keys, and the audit log."""
+"""Callers, their keys and the audit log, as the API takes and returns them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _AUDITED = ("name", "role", "namespaces", "expires_at", "revoked_at", "replaced_
 
 
 class KeyDeps(Protocol):
-    """What the use cases of keys and audit need; `AdminDeps` has it."""
+    """Dependencies of keys and audit; `AdminDeps` has them all."""
 
     @property
     def engine(self) -> Engine:
@@ -44,7 +44,7 @@ class KeyDeps(Protocol):
 
 
 def describe(principal: Principal) -> schemas.WhoAmI:
-    """Who a credential belongs to, and what it allows."""
+    """Owner of a credential, and the roles it gives."""
     grants = [
         schemas.GrantView(namespace=grant.namespace, role=grant.role) for grant in principal.grants
     ]
@@ -216,7 +216,7 @@ def _created(row: RowMapping, token: str) -> schemas.KeyCreated:
 
 
 def _audited(row: RowMapping) -> dict[str, Any]:
-    """What the log says of a key; times as text."""
+    """Fields of a key that the audit log holds; times as text."""
     found = {name: row[name] for name in _AUDITED if row[name] is not None}
     return {
         name: value.isoformat() if name.endswith("_at") else value for name, value in found.items()

@@ -58,7 +58,7 @@ def inbox(request: Request, deps: Deps, principal: Visitor, cursor: PageCursor =
 
 
 @router.get("/approvals/news")
-def news(request: Request, deps: Deps, principal: Visitor, seen: str = "") -> Response:
+def refresh(request: Request, deps: Deps, principal: Visitor, seen: str = "") -> Response:
     """Whether the inbox has changed since it was shown; a part that refreshes."""
     filters = {"namespaces": principal.namespaces()}
     page = list_inbox(deps, filters, _PAGE_SIZE, None)

@@ -43,7 +43,7 @@ def load_inbox(connection: Connection, filters: Mapping[str, Any], limit: int) -
 
 
 def load_verdict(connection: Connection, decision_id: int) -> RowMapping | None:
-    """What a human said of a decision."""
+    """The verdict of a person on a decision; None: nobody gave one."""
     statement = text(
         "SELECT decision_id, verdict, reason, actor, decided_at FROM approvals "
         "WHERE decision_id = :id"

@@ -1,4 +1,4 @@
-"""Use cases of approvals: what waits for a human, and what the human said."""
+"""Use cases of approvals: decisions that wait for a person, and verdicts."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def judge(
 def get_verdict(
     deps: AdminDeps, decision_id: int, namespaces: frozenset[str] | None
 ) -> VerdictView:
-    """What a human said of a decision through the API.
+    """The verdict that a person gave on a decision through the API.
 
     Raises:
-        NotFound: Nobody said anything, or there is no such decision to be seen.
+        NotFound: There is no verdict, or no such decision to be seen.
     """
     with deps.reading() as connection:
         row = repository.load_decision(connection, decision_id)

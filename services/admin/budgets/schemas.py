@@ -1,4 +1,4 @@
-"""What the REST API says of GPU budgets."""
+"""GPU budgets, as the API returns them."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def to_budget(rows: BudgetRows, oldest: datetime) -> BudgetView:
 
 
 def to_given_up(row: RowMapping) -> GivenUpView:
-    """What one workload gave up."""
+    """Replicas that one workload gave up."""
     sla = SlaSpec.model_validate(row["sla"] or {})
     return GivenUpView(
         decision_id=row["decision_id"],

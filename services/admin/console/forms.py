@@ -1,4 +1,4 @@
-"""Forms of the console: what is wrong stands beside its field; who was faster is said."""
+"""Forms of the console: values checked by the REST API's models, errors by field."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FieldErrors(InvalidInput):
 
 
 def check(model: type[_Model], values: Mapping[str, Any]) -> _Model:
-    """What a form asks for, under the rules of the REST API.
+    """A form's values as a model of the REST API, under its rules.
 
     Raises:
         FieldErrors: Fields cannot be used.
@@ -47,11 +47,11 @@ def check(model: type[_Model], values: Mapping[str, Any]) -> _Model:
                 whole = whole or rule
         if found:
             raise FieldErrors(found) from error
-        raise beside(InvalidInput(whole), list(model.model_fields)) from error
+        raise at_field(InvalidInput(whole), list(model.model_fields)) from error
 
 
 def words_for(given: object, rule: str) -> str:
-    """What was given and why that cannot be used."""
+    """A value that was given, and the rule that it breaks."""
     if given is None or isinstance(given, dict):
         return rule
     shown = str(given)[:_MAX_SHOWN] or "nothing"
@@ -59,8 +59,8 @@ def words_for(given: object, rule: str) -> str:
     return f"{shown}: {rule}"
 
 
-def beside(error: InvalidInput, names: list[str]) -> InvalidInput:
-    """The error beside the field that it begins with or points to, if it is one of `names`."""
+def at_field(error: InvalidInput, names: list[str]) -> InvalidInput:
+    """The error of the field that it begins with or points to, if it is one of `names`."""
     if isinstance(error, FieldErrors):
         return error
     pointed = error.pointer.strip("/").rpartition("/")[2]
@@ -72,7 +72,7 @@ def beside(error: InvalidInput, names: list[str]) -> InvalidInput:
 
 
 def errors_of(problem: HarmonyError | None) -> dict[str, str]:
-    """What is wrong, by field."""
+    """Errors by field; none where the problem is not one of fields."""
     return problem.fields if isinstance(problem, FieldErrors) else {}
 
 

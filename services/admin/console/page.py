@@ -1,4 +1,4 @@
-"""What the console's pages share: who may see them, how they are rendered, how forms are read."""
+"""Rights, rendering and forms of all pages of the console."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ PageCursor = Annotated[str | None, Query(max_length=500)]
 
 
 class FormFields:
-    """What a form sent; a field that is empty counts as not sent."""
+    """Fields that a form sent; an empty one counts as not sent."""
 
     def __init__(self, values: Mapping[str, list[str]]) -> None:
         """Of the fields by name."""
@@ -154,7 +154,7 @@ Form = Annotated[FormFields, Depends(read_form)]
 
 
 def parse(model: type[_Model], values: Mapping[str, Any]) -> _Model:
-    """What a form asks for, under the rules of the REST API.
+    """A form's values as a model of the REST API, under its rules.
 
     Raises:
         InvalidInput: A field cannot be used; the message names it.

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.console.forms import FieldErrors, beside, check, errors_of
+from services.admin.console.forms import FieldErrors, at_field, check, errors_of
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
 from services.admin.console.paths import Key, path_of
 from services.admin.controls import wording
@@ -76,7 +76,7 @@ def change(request: Request, deps: Deps, principal: OwnOperator, key: Key, form:
         if isinstance(error, PreconditionFailed):
             error = stale(get_policy(deps, key)[0], deps.wall.now())
         if isinstance(error, InvalidInput):
-            error = beside(error, list(LABELS))
+            error = at_field(error, list(LABELS))
         return _page(request, deps, principal, key, given, error)
 
     def write(caller: Caller) -> str:

@@ -1,4 +1,4 @@
-"""SQL of what is set of a workload: controls, freezes, approvals; and of the approvals inbox."""
+"""SQL of the controls that are set over a workload."""
 
 from __future__ import annotations
 

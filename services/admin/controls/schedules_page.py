@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.admin.console.forms import FieldErrors, beside, check, errors_of
+from services.admin.console.forms import FieldErrors, at_field, check, errors_of
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
 from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import (
@@ -139,12 +139,12 @@ def save(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: F
 
     def again(error: HarmonyError) -> Response:
         given = {name: form.one(name) for name in _FIELDS} | {"days": form.all("days")}
-        return _page(request, deps, principal, key, given, _told(deps, key, error))
+        return _page(request, deps, principal, key, given, _explained(deps, key, error))
 
     return submit(write, principal, again)
 
 
-def _told(deps: AdminDeps, key: WorkloadKey, error: HarmonyError) -> HarmonyError:
+def _explained(deps: AdminDeps, key: WorkloadKey, error: HarmonyError) -> HarmonyError:
     if isinstance(error, PreconditionFailed):
         return stale(get_policy(deps, key)[0], deps.wall.now())
     return error
@@ -179,7 +179,7 @@ def _replace(
     try:
         put_schedules(deps, caller, key, body, form.one("if_match") or None)
     except InvalidInput as error:
-        raise beside(error, list(_FIELDS)) from error
+        raise at_field(error, list(_FIELDS)) from error
 
 
 @router.post(f"{_PATH}/remove")
@@ -195,7 +195,7 @@ def remove(request: Request, deps: Deps, principal: OwnOperator, key: Key, form:
     return submit(
         write,
         principal,
-        lambda error: _page(request, deps, principal, key, None, _told(deps, key, error)),
+        lambda error: _page(request, deps, principal, key, None, _explained(deps, key, error)),
     )
 
 
@@ -217,5 +217,5 @@ def reset(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: 
     return submit(
         write,
         principal,
-        lambda error: _page(request, deps, principal, key, None, _told(deps, key, error)),
+        lambda error: _page(request, deps, principal, key, None, _explained(deps, key, error)),
     )

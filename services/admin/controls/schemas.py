@@ -1,4 +1,4 @@
-"""What the REST API takes and returns about policies, pauses, schedules, freezes, approvals."""
+"""Policies, pauses and schedules, as the API takes and returns them."""
 
 from __future__ import annotations
 

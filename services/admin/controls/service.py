@@ -86,7 +86,7 @@ def get_policy(deps: AdminDeps, key: WorkloadKey) -> tuple[PolicyView, str]:
 
 
 def get_pause(deps: AdminDeps, key: WorkloadKey) -> tuple[PauseView, str]:
-    """What is held of a workload, and the ETag.
+    """The pause of a workload, and its ETag.
 
     Raises:
         NotFound: No such workload.

@@ -1,4 +1,4 @@
-"""Rows of controls, freezes and approvals to what the API returns; pure."""
+"""Rows of controls to what the API returns; pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> Policy
         workload=row["name"],
         in_force=_values(spec),
         overrides=overrides,
-        is_in_force=_values(_laid(spec, controls)) == _values(spec),
+        is_in_force=_values(_effective(spec, controls)) == _values(spec),
         sla_class=spec.sla.sla_class,
         risk_kind=spec.sla.kind,
         risk_window_s=spec.sla.window_s,
@@ -41,7 +41,7 @@ def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> Policy
     )
 
 
-def _laid(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
+def _effective(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
     try:
         return with_policy(spec, controls)
     except ValueError:
@@ -61,7 +61,7 @@ def _values(spec: WorkloadSpec) -> PolicyValues:
 
 
 def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datetime) -> PauseView:
-    """What is held of a workload, by the API or by the GPUAutoscaler."""
+    """The pause of a workload, made through the API or by the GPUAutoscaler."""
     asked = controls.pause if controls.pause and controls.pause.is_active(now) else None
     held = held_direction(spec, now)
     direction = asked.direction if asked else held
@@ -83,7 +83,7 @@ def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datet
 
 
 def held_direction(spec: WorkloadSpec, now: datetime) -> Direction | None:
-    """What the spec holds at `now`."""
+    """The direction of scaling that the spec holds at `now`; None: neither."""
     if is_paused(spec, now) or (spec.scale_in_only and spec.scale_out_only):
         return "Both"
     if spec.scale_out_only:

@@ -1,4 +1,4 @@
-"""What a change of a policy means, in words."""
+"""Changes of a policy in words, with what follows from each."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def shown(name: str, value: Any) -> str:
 def changes(
     policy: PolicyView, wanted: Mapping[str, Any], view: WorkloadView
 ) -> list[PolicyChange]:
-    """What would change, field by field.
+    """Changes of a policy, field by field.
 
     Args:
         policy: As it stands.
@@ -101,7 +101,7 @@ def _bound_means(name: str, bound: int, current: int) -> str:
 
 
 def stale(policy: PolicyView, now: datetime) -> PreconditionFailed:
-    """What is said to somebody who changes what was changed since they looked."""
+    """Refusal of a change to a policy that somebody else has changed since it was shown."""
     who = policy.updated_by or "somebody"
     when = f", {formats.ago(policy.updated_at, now)}" if policy.updated_at else ""
     return PreconditionFailed(

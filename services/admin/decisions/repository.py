@@ -1,7 +1,4 @@
-"""SQL of the admin service: the fleet, decisions, actions, outcomes, models, audit.
-
-`repository_series` holds the time series of one workload.
-"""
+"""SQL of decisions, actions and outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the REST API takes and returns. Times are RFC 3339 in UTC; names carry their units."""
+"""Decisions, actions and outcomes, as the API returns them."""
 
 from __future__ import annotations
 

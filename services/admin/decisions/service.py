@@ -1,4 +1,4 @@
-"""Use cases of the admin service: one transaction each, rows in, API values out."""
+"""Use cases of decisions, actions and outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to what the API returns; pure."""
+"""Rows of decisions, actions and outcomes to what the API returns; pure."""
 
 from __future__ import annotations
 

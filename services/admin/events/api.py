@@ -109,7 +109,7 @@ def _kinds(given: list[str] | None) -> frozenset[str]:
 async def _lines(
     hub: EventHub, subscription: Subscription, missed: list[Event]
 ) -> AsyncIterator[str]:
-    """What was missed, then what comes, with heartbeats; ends when closed or old."""
+    """Lines of a stream: events missed, then new ones, with heartbeats; ends when closed or old."""
     loop = asyncio.get_running_loop()
     ends_s = loop.time() + LIFE_S
     try:

@@ -36,7 +36,7 @@ STATES = (
 
 
 def is_on_fallback(item: schemas.WorkloadView) -> bool:
-    """Whether a rung below the best one answered last."""
+    """True where a rung below the best one answered last."""
     last = item.last_decision
     if last is None:
         return False
@@ -45,7 +45,7 @@ def is_on_fallback(item: schemas.WorkloadView) -> bool:
 
 
 def is_over(item: schemas.WorkloadView) -> bool:
-    """Whether more time was out of SLA than promised."""
+    """True where more time was out of SLA than promised."""
     return item.risk.measured is not None and item.risk.measured > item.risk.target
 
 
@@ -73,7 +73,7 @@ _LEAST_FIRST = {"budget"}
 
 @dataclass(frozen=True, slots=True)
 class FleetQuery:
-    """Which workloads are shown, in which order.
+    """Filter and order of the workloads shown.
 
     Attributes:
         is_reversed: The other way round than usual for `sort`.
@@ -88,7 +88,7 @@ class FleetQuery:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is about live state, which the database's order does not know."""
+        """True where it is about live state, by which the database cannot order."""
         return bool(self.mode or self.state) or self.sort != "name" or self.is_reversed
 
     def address(self, **changes: object) -> str:
@@ -124,7 +124,7 @@ def fleet_query(
     reverse: bool = False,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> FleetQuery:
-    """What the address asks for."""
+    """The query that the address holds."""
     return FleetQuery(search, mode, state, sort, reverse, cursor)
 
 
@@ -164,7 +164,7 @@ def _waiting(deps: AdminDeps, principal: Principal) -> str:
 def load(
     deps: AdminDeps, principal: Principal, query: FleetQuery
 ) -> tuple[Page[schemas.WorkloadView], str]:
-    """A page of workloads, and what is to be said of those left out."""
+    """A page of workloads, and a note on those left out."""
     filters = {"search": query.search, "namespaces": principal.namespaces()}
     if not query.is_live:
         return service.list_workloads(deps, filters, _PAGE_SIZE, query.cursor), ""

@@ -1,4 +1,4 @@
-"""Routes of change freezes and of SLA classes."""
+"""Routes of change freezes."""
 
 from __future__ import annotations
 

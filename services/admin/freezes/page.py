@@ -82,7 +82,7 @@ def create(request: Request, deps: Deps, principal: OwnOperator, form: Form) -> 
         try:
             service.create_freeze(deps, caller, body)
         except InvalidInput as error:
-            raise forms.beside(error, list(_FIELDS)) from error
+            raise forms.at_field(error, list(_FIELDS)) from error
         return "/freezes?done=frozen"
 
     def again(error: HarmonyError) -> Response:
@@ -117,7 +117,7 @@ def _values(form: FormFields) -> dict[str, Any]:
 
 
 def _scoped(error: HarmonyError) -> HarmonyError:
-    """What is wrong with a namespace or a workload stands beside the field that holds both."""
+    """An error by the form's field names: `scope` holds namespace and workload."""
     if isinstance(error, forms.FieldErrors):
         named = {"namespace": "scope", "workload": "scope"}
         return forms.FieldErrors(

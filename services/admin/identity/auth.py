@@ -1,4 +1,4 @@
-"""Who is asking, and what a route needs: every route declares a role, and where it must hold.
+"""Callers and what a route needs of them: every route declares a role, and where it must hold.
 
 A route with `{namespace}` in its path needs the role there. Any other route needs it in the whole
 fleet, unless it declares `Scope.OWN`: then it admits whoever has the role in some namespace, and
@@ -32,7 +32,7 @@ _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by the co
 
 
 class Scope(StrEnum):
-    """Where a route needs its role, if its path names no namespace."""
+    """Scope in which a route needs its role, if its path names no namespace."""
 
     FLEET = "fleet"
     OWN = "own"
@@ -91,7 +91,7 @@ def require_same_origin(request: Request) -> None:
 
 
 class Need:
-    """What a route needs of its caller."""
+    """Role and scope that a route needs of its caller."""
 
     def __init__(self, role: Role, scope: Scope) -> None:
         self.role = role

@@ -45,7 +45,7 @@ class ModelRow:
 
     @property
     def may_serve(self) -> bool:
-        """Whether it could be promoted."""
+        """True where it could be promoted."""
         return self.model.status in _USABLE and self.model.n_bytes is not None
 
 

@@ -62,7 +62,7 @@ def _find(connection: Connection, version: str) -> RowMapping:
 def promote(
     deps: AdminDeps, caller: Caller, version: str, reason: str, if_match: str | None = "*"
 ) -> Answer:
-    """Let a stored model serve, whatever its back-test said.
+    """Let a stored model serve, whatever its back-test found.
 
     Raises:
         NotFound: There is none.

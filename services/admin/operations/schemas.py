@@ -1,4 +1,4 @@
-"""What the REST API takes and returns about long work, frontiers, models and beliefs."""
+"""Long work and frontiers, as the API takes and returns them."""
 
 from __future__ import annotations
 

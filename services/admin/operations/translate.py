@@ -1,4 +1,4 @@
-"""Rows of operations and posteriors to what the API returns; pure."""
+"""Rows of operations and frontiers to what the API returns; pure."""
 
 from __future__ import annotations
 

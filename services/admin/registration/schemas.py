@@ -1,4 +1,4 @@
-"""What the REST API takes and returns about workloads that are made over it."""
+"""Workloads that are made over REST, as the API takes and returns them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before the admin application: headers, limits, proxies, other sites' pages."""
+"""Layers before the admin application: headers, limits, proxies, other sites' pages."""
 
 from __future__ import annotations
 

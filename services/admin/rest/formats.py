@@ -1,4 +1,4 @@
-"""How the console writes numbers and times. An unknown reads as a dash, never as zero."""
+"""Numbers and times as the console writes them. An unknown reads as a dash, never as zero."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _pair(seconds: int, large: tuple[int, str], small: tuple[int, str]) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """How long before `now`, in the largest unit: `3 min ago`."""
+    """Time that has passed until `now`, in the largest unit: `3 min ago`."""
     if at is None:
         return DASH
     seconds = (now - at).total_seconds()

@@ -12,7 +12,7 @@ FreezeDirection = Literal["ScaleDown", "Both"]
 
 
 class In(BaseModel):
-    """What the API takes; unknown fields are refused."""
+    """A value that the API takes; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 
 class Out(BaseModel):
-    """What the API returns."""
+    """A value that the API returns."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 

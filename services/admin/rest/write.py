@@ -1,4 +1,4 @@
-"""What routes that write share: who writes, how a repetition is known, and how it is answered."""
+"""Parts of routes that write: the caller, the headers that tell a repetition, the answer."""
 
 # Annotations are values here, not text: those of `_caller` name its argument.
 import hashlib
@@ -41,7 +41,7 @@ IfMatch = Annotated[
 
 
 async def request_hash(request: Request) -> bytes:
-    """What tells one request from another: method, path, query and body."""
+    """Hash by which requests are told apart: of method, path, query and body."""
     digest = hashlib.sha256()
     for part in (request.method, request.url.path, request.url.query):
         digest.update(part.encode() + b"\n")

@@ -40,7 +40,7 @@ async def ahead_query(
         list[float] | None, Query(max_length=64, description="Quantile levels; default: all")
     ] = None,
 ) -> AheadQuery:
-    """Which of the earlier forecasts to give."""
+    """Steps ahead and quantile levels of the forecasts asked for."""
     return AheadQuery(n_ahead, tuple(level or ()))
 
 

@@ -38,7 +38,7 @@ async def fans_query(
     ] = None,
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before")] = 48,
 ) -> FansQuery:
-    """Which origins."""
+    """Origins asked for."""
     return FansQuery(origin_at or (), n_origins, every_steps, to_at, n_context)
 
 

@@ -1,4 +1,4 @@
-"""What the REST API says of forecasts at several origins."""
+"""Forecasts at several origins, as the API returns them."""
 
 from __future__ import annotations
 

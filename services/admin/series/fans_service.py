@@ -21,7 +21,7 @@ MAX_SPAN_STEPS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class FansQuery:
-    """Which origins: those named, or `n` of them `every` steps apart up to `until`.
+    """Origins asked for: those in `origins`, or `n` of them `every` steps apart up to `until`.
 
     Attributes:
         until: None: the newest.

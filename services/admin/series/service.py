@@ -53,7 +53,7 @@ def get_forecast(
 def get_forecast_ahead(
     deps: AdminDeps, key: WorkloadKey, query: AheadQuery, window: Window
 ) -> schemas.ForecastAheadView:
-    """What had been forecast some steps before each step of the window, and what came.
+    """Forecasts made some steps before each step of the window, and the demand that came.
 
     Raises:
         NotFound: No such workload.

@@ -45,7 +45,7 @@ def to_forecast(
 
 
 def fan_values(row: RowMapping) -> dict[str, Any]:
-    """What a forecast says, as fields of a fan."""
+    """A forecast as fields of a fan."""
     step = timedelta(seconds=row["step_s"])
     return {
         **{name: row[name] for name in ("id", "origin_at", "model_version", "rung", "reason")},
@@ -92,7 +92,7 @@ def _levels(stored: tuple[float, ...]) -> tuple[float, ...]:
 
 @lru_cache(maxsize=256)
 def _places(own: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[int | None, ...]:
-    """Where each wanted level stands among a forecast's own; None: it has none."""
+    """Place of each wanted level among a forecast's own; None: it has none."""
     return tuple(own.index(level) if level in own else None for level in wanted)
 
 

@@ -1,4 +1,4 @@
-"""Routes of workloads and their time series."""
+"""Routes of workloads."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def to_workload(
 
 
 def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
-    """Whether nothing may be applied at `now`."""
+    """True where nothing may be applied at `now`."""
     if spec.paused_until:
         try:
             until = datetime.fromisoformat(spec.paused_until)

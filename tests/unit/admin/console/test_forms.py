@@ -30,9 +30,9 @@ def test_a_rule_of_the_whole_form_goes_to_the_field_that_it_names() -> None:
 
 def test_an_error_of_no_field_stays_one_of_the_form() -> None:
     error = InvalidInput("nothing fits")
-    assert forms.beside(error, ["reason"]) is error
+    assert forms.at_field(error, ["reason"]) is error
     assert forms.errors_of(error) == {}
-    pointed = forms.beside(InvalidInput("too late", "/until_at"), ["until_at"])
+    pointed = forms.at_field(InvalidInput("too late", "/until_at"), ["until_at"])
     assert forms.errors_of(pointed) == {"until_at": "too late"}
 
 
