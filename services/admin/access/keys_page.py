@@ -99,10 +99,7 @@ def _at_form_field(error: HarmonyError) -> HarmonyError:
     """An error by the form's field names: `name` is `key_name` there."""
     if isinstance(error, InvalidInput):
         error = forms.at_field(error, list(_FIELDS))
-    if isinstance(error, forms.FieldErrors):
-        fields = {("key_name" if n == "name" else n): words for n, words in error.fields.items()}
-        return forms.FieldErrors(fields)
-    return error
+    return forms.renamed(error, {"name": "key_name"})
 
 
 @router.post("/keys/{key_id}/rotate")

@@ -11,7 +11,7 @@ from services.admin.access import repository, schemas
 from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.admin.identity.authority import NOT_ALLOWED, covers
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import decode_cursor, page_of, position
 from services.admin.rest.schemas import Page
 from services.kernel.clock import Clock
 from services.kernel.db import credentials
@@ -127,7 +127,7 @@ def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas.KeyView]:
     """The keys that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
         rows = credentials.load_keys(connection, _administers(principal))
-    return [schemas.KeyView.model_validate(_public(row)) for row in rows]
+    return [_key_view(row) for row in rows]
 
 
 def page_keys(
@@ -137,9 +137,7 @@ def page_keys(
     after = decode_cursor(cursor, (int,))[0] if cursor else None
     with deps.reading() as connection:
         rows = credentials.load_keys(connection, _administers(principal), after, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [schemas.KeyView.model_validate(_public(row)) for row in rows[:limit]]
-    return Page[schemas.KeyView](items=items, next_cursor=following)
+    return page_of(Page[schemas.KeyView], rows, limit, ("id",), _key_view)
 
 
 def _administers(principal: Principal) -> list[str] | None:
@@ -167,12 +165,11 @@ def list_audit(
     deps: AdminDeps, limit: int, cursor: str | None, filters: Mapping[str, Any] | None = None
 ) -> Page[schemas.AuditView]:
     """Audit entries, newest first; filters as of `repository.load_audit`."""
-    after = {"after": decode_cursor(cursor, (int,))} if cursor else {}
+    wanted = {**(filters or {}), **position(cursor or None, (int,))}
     with deps.engine.connect() as connection:
-        rows = repository.load_audit(connection, {**(filters or {}), **after}, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [schemas.AuditView.model_validate(dict(row)) for row in rows[:limit]]
-    return Page[schemas.AuditView](items=items, next_cursor=following)
+        rows = repository.load_audit(connection, wanted, limit + 1)
+    view = schemas.AuditView.model_validate
+    return page_of(Page[schemas.AuditView], rows, limit, ("id",), lambda row: view(dict(row)))
 
 
 def check_audit(deps: KeyDeps, anchor: str | None = None) -> schemas.AuditCheck:
@@ -209,6 +206,10 @@ def _load(connection: Connection, key_id: int) -> RowMapping:
 
 def _public(row: RowMapping) -> dict[str, Any]:
     return {name: row[name] for name in _PUBLIC}
+
+
+def _key_view(row: RowMapping) -> schemas.KeyView:
+    return schemas.KeyView.model_validate(_public(row))
 
 
 def _created(row: RowMapping, token: str) -> schemas.KeyCreated:

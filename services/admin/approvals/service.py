@@ -25,7 +25,7 @@ from services.admin.rest.change import (
     Change,
     perform,
 )
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Role
@@ -41,13 +41,10 @@ def list_inbox(
 
     An older decision of the same workload waits for nobody: the newest has taken its place.
     """
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
+    filters = filters | position(cursor, (datetime, int))
     with deps.reading() as connection:
         rows = load_inbox(connection, filters, limit + 1)
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = encode_cursor(last["origin_at"], last["id"]) if last else None
-    return Page[InboxItem](items=[to_inbox(row) for row in rows[:limit]], next_cursor=following)
+    return page_of(Page[InboxItem], rows, limit, ("origin_at", "id"), to_inbox)
 
 
 def judge(

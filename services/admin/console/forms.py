@@ -76,6 +76,13 @@ def errors_of(problem: HarmonyError | None) -> dict[str, str]:
     return problem.fields if isinstance(problem, FieldErrors) else {}
 
 
+def renamed(error: HarmonyError, names: Mapping[str, str]) -> HarmonyError:
+    """An error of fields by the form's own `names` of them; any other as it is."""
+    if not isinstance(error, FieldErrors):
+        return error
+    return FieldErrors({names.get(name, name): words for name, words in error.fields.items()})
+
+
 def time_of(text: str, name: str) -> datetime | None:
     """A time of a form, in UTC; None: it is empty.
 

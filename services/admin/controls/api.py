@@ -39,8 +39,7 @@ def list_policies(
 )
 def get_policy(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PolicyView:
     """The policy in force, and what was set of it through the API."""
-    found: PolicyView = tagged(response, service.get_policy(deps, WorkloadKey(namespace, name)))
-    return found
+    return tagged(response, *service.get_policy(deps, WorkloadKey(namespace, name)))
 
 
 @router.patch(
@@ -78,8 +77,7 @@ def list_pauses(
 )
 def get_pause(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PauseView:
     """What is held of a workload."""
-    found: PauseView = tagged(response, service.get_pause(deps, WorkloadKey(namespace, name)))
-    return found
+    return tagged(response, *service.get_pause(deps, WorkloadKey(namespace, name)))
 
 
 @router.put(
@@ -134,8 +132,7 @@ def get_schedules(
 ) -> SchedulesView:
     """The schedules of a workload."""
     key = WorkloadKey(namespace, name)
-    found: SchedulesView = tagged(response, service.get_schedules(deps, key))
-    return found
+    return tagged(response, *service.get_schedules(deps, key))
 
 
 @router.put(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.admin.console.forms import FieldErrors, at_field, check, errors_of
+from services.admin.console.forms import FieldErrors, at_field, check, errors_of, renamed
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
 from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import (
@@ -163,9 +163,7 @@ def _body(form: FormFields) -> ScheduleBody:
     try:
         return check(ScheduleBody, values)
     except FieldErrors as error:
-        named = {"name": "schedule", "days_of_week": "days"}
-        fields = {named.get(name, name): words for name, words in error.fields.items()}
-        raise FieldErrors(fields) from error
+        raise renamed(error, {"name": "schedule", "days_of_week": "days"}) from error
 
 
 def _as_body(one: ScheduleView) -> ScheduleBody:

@@ -24,8 +24,8 @@ from services.admin.controls.schemas import (
 )
 from services.admin.deps import AdminDeps
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
-from services.admin.rest.cursors import decode_cursor, encode_cursor
-from services.admin.rest.schemas import Page
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Item, Page
 from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.admin.rest.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
@@ -222,44 +222,38 @@ def list_policies(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PolicyView]:
     """Policies of the active workloads."""
-    rows, following = _page(deps, filters | {"what": "policy"}, limit, cursor)
-    items = [translate.to_policy(f.row, f.spec, f.controls) for f in rows]
-    return Page[PolicyView](items=items, next_cursor=following)
+    found = filters | {"what": "policy"} | position(cursor, (str, str))
+    return _page(deps, Page[PolicyView], found, limit, translate.to_policy)
 
 
 def list_pauses(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PauseView]:
     """Workloads of which something is held, or was to be held through the API."""
-    now = deps.clock.now()
-    rows, following = _page(deps, filters | {"what": "pause"}, limit, cursor)
-    items = [translate.to_pause(f.row, f.spec, f.controls, now) for f in rows]
-    return Page[PauseView](items=items, next_cursor=following)
+    found = filters | {"what": "pause"} | position(cursor, (str, str))
+    return _page(deps, Page[PauseView], found, limit, _pause_view(deps))
 
 
 def list_schedules(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[SchedulesView]:
     """Workloads with schedules."""
-    now = deps.clock.now()
-    rows, following = _page(deps, filters | {"what": "schedules"}, limit, cursor)
-    items = [translate.to_schedules(f.row, f.spec, f.controls, now) for f in rows]
-    return Page[SchedulesView](items=items, next_cursor=following)
+    found = filters | {"what": "schedules"} | position(cursor, (str, str))
+    return _page(deps, Page[SchedulesView], found, limit, _schedules_view(deps))
 
 
 def _page(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
-) -> tuple[list[Controlled], str | None]:
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (str, str))}
+    deps: AdminDeps, kind: type[Page[Item]], filters: dict[str, Any], limit: int, view: _View
+) -> Page[Item]:
     with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
-    shown = rows[:limit]
-    last = shown[-1] if len(rows) > limit else None
-    following = encode_cursor(last["namespace"], last["name"]) if last else None
-    return [
-        find_controlled(row, WorkloadKey(row["namespace"], row["name"])) for row in shown
-    ], following
+
+    def shown(row: RowMapping) -> Item:
+        found = find_controlled(row, WorkloadKey(row["namespace"], row["name"]))
+        item: Item = view(found.row, found.spec, found.controls)
+        return item
+
+    return page_of(kind, rows, limit, ("namespace", "name"), shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from services.admin.decisions import repository, schemas, translate
 from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_visible
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import WorkloadKey, find_workload
 from services.kernel.errors import InvalidInput, NotFound
@@ -43,9 +43,8 @@ def list_decisions(
     with deps.reading() as connection:
         found = _filters(connection, query) | filters
         rows = repository.load_decisions(connection, found, query.limit + 1)
-    cursor = _next(rows, query.limit, ("origin_at", "id"))
-    items = [translate.to_decision(row) for row in rows[: query.limit]]
-    return Page[schemas.DecisionSummary](items=items, next_cursor=cursor)
+    page = Page[schemas.DecisionSummary]
+    return page_of(page, rows, query.limit, ("origin_at", "id"), translate.to_decision)
 
 
 def get_decision(
@@ -82,18 +81,16 @@ def list_actions(
     with deps.reading() as connection:
         found = _filters(connection, query) | filters
         rows = repository.load_actions(connection, found, query.limit + 1)
-    cursor = _next(rows, query.limit, ("origin_at", "id"))
-    items = [translate.to_action(row) for row in rows[: query.limit]]
-    return Page[schemas.ActionView](items=items, next_cursor=cursor)
+    page = Page[schemas.ActionView]
+    return page_of(page, rows, query.limit, ("origin_at", "id"), translate.to_action)
 
 
 def list_outcomes(deps: AdminDeps, query: ListQuery) -> Page[schemas.OutcomeView]:
     """Outcomes, newest first."""
     with deps.reading() as connection:
         rows = repository.load_outcomes(connection, _filters(connection, query), query.limit + 1)
-    cursor = _next(rows, query.limit, ("step_at", "workload_id"))
-    items = [translate.to_outcome(row) for row in rows[: query.limit]]
-    return Page[schemas.OutcomeView](items=items, next_cursor=cursor)
+    by = ("step_at", "workload_id")
+    return page_of(Page[schemas.OutcomeView], rows, query.limit, by, translate.to_outcome)
 
 
 def _filters(connection: Connection, query: ListQuery) -> dict[str, Any]:
@@ -105,12 +102,4 @@ def _filters(connection: Connection, query: ListQuery) -> dict[str, Any]:
             raise InvalidInput(f"workload={query.workload!r} must read namespace/name")
         check_visible(query.namespaces, namespace)
         filters["workload_id"] = find_workload(connection, WorkloadKey(namespace, name)).id
-    if query.cursor is not None:
-        filters["after"] = decode_cursor(query.cursor, (datetime, int))
-    return filters
-
-
-def _next(rows: Sequence[RowMapping], limit: int, names: tuple[str, str]) -> str | None:
-    if len(rows) <= limit:
-        return None
-    return encode_cursor(*(rows[limit - 1][name] for name in names))
+    return filters | position(query.cursor, (datetime, int))

@@ -87,7 +87,8 @@ def create(request: Request, deps: Deps, principal: OwnOperator, form: Form) -> 
 
     def again(error: HarmonyError) -> Response:
         given = {name: form.one(name) for name in _FIELDS}
-        return _page(request, deps, principal, given, _scoped(error))
+        error = forms.renamed(error, {"namespace": "scope", "workload": "scope"})
+        return _page(request, deps, principal, given, error)
 
     return submit(write, principal, again)
 
@@ -114,16 +115,6 @@ def _values(form: FormFields) -> dict[str, Any]:
         "until_at": until,
         "reason": form.one("reason"),
     }
-
-
-def _scoped(error: HarmonyError) -> HarmonyError:
-    """An error by the form's field names: `scope` holds namespace and workload."""
-    if isinstance(error, forms.FieldErrors):
-        named = {"namespace": "scope", "workload": "scope"}
-        return forms.FieldErrors(
-            {named.get(name, name): words for name, words in error.fields.items()}
-        )
-    return error
 
 
 @router.post("/freezes/{freeze_id}/lift")

@@ -10,7 +10,7 @@ from services.admin.freezes.schemas import FreezeRequest, FreezeView
 from services.admin.freezes.translate import to_freeze
 from services.admin.identity.authority import NOT_ALLOWED, check_object
 from services.admin.rest.change import Answer, Caller, Change, perform
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import WorkloadKey, find_workload
 from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -24,13 +24,10 @@ def list_freezes(
     now = deps.clock.now()
     if filters.pop("is_standing", False):
         filters["now"] = now
-    if cursor is not None:
-        filters["after"] = decode_cursor(cursor, (int,))
+    filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_freezes(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [to_freeze(row, now) for row in rows[:limit]]
-    return Page[FreezeView](items=items, next_cursor=following)
+    return page_of(Page[FreezeView], rows, limit, ("id",), lambda row: to_freeze(row, now))
 
 
 def get_freeze(deps: AdminDeps, principal: Principal, freeze_id: int) -> FreezeView:

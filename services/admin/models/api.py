@@ -50,8 +50,7 @@ def list_models(
 )
 def get_model(deps: Deps, response: Response, version: Version) -> ModelView:
     """One model with the figures of its back-test."""
-    found: ModelView = tagged(response, service.get_model(deps, version))
-    return found
+    return tagged(response, *service.get_model(deps, version))
 
 
 @router.post(

@@ -11,9 +11,9 @@ from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.models import repository
 from services.admin.models.schemas import ModelView, PosteriorDetail, PosteriorView
-from services.admin.models.translate import to_posterior, to_posterior_detail
+from services.admin.models.translate import to_model, to_posterior, to_posterior_detail
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Principal, Role
@@ -25,13 +25,10 @@ def list_models(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[ModelView]:
     """Models, newest first."""
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_models(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [ModelView.model_validate(dict(row)) for row in rows[:limit]]
-    return Page[ModelView](items=items, next_cursor=following)
+    return page_of(Page[ModelView], rows, limit, ("id",), to_model)
 
 
 def get_model(deps: AdminDeps, version: str) -> tuple[ModelView, str]:
@@ -42,7 +39,7 @@ def get_model(deps: AdminDeps, version: str) -> tuple[ModelView, str]:
     """
     with deps.reading() as connection:
         row = _find(connection, version)
-    return ModelView.model_validate(dict(row)), etag_of(row)
+    return to_model(row), etag_of(row)
 
 
 def etag_of(row: RowMapping) -> str:
@@ -151,7 +148,7 @@ def _change(
             "reason": stored["reason"],
         }
         one.audit(action, f"model/{version}", before, after)
-        view = ModelView.model_validate(dict(stored))
+        view = to_model(stored)
         return Answer(200, view, {"ETag": etag_of(stored)})
 
     return perform(deps, caller, change)
@@ -161,13 +158,10 @@ def list_posteriors(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PosteriorView]:
     """Beliefs, newest first."""
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_posteriors(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [to_posterior(row) for row in rows[:limit]]
-    return Page[PosteriorView](items=items, next_cursor=following)
+    return page_of(Page[PosteriorView], rows, limit, ("id",), to_posterior)
 
 
 def get_posterior(deps: AdminDeps, principal: Principal, posterior_id: int) -> PosteriorDetail:

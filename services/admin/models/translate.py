@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import RowMapping
 
-from services.admin.models.schemas import PosteriorDetail, PosteriorView
+from services.admin.models.schemas import ModelView, PosteriorDetail, PosteriorView
 from services.admin.rest.translate import finite
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -20,6 +20,11 @@ QUANTITIES = {
         "log_latency_sd",
     ),
 }
+
+
+def to_model(row: RowMapping) -> ModelView:
+    """A model of the registry."""
+    return ModelView.model_validate(dict(row))
 
 
 def to_posterior(row: RowMapping) -> PosteriorView:

@@ -23,7 +23,7 @@ from services.admin.operations.schemas import (
 )
 from services.admin.operations.translate import to_frontier, to_operation, to_operation_detail
 from services.admin.rest.change import Answer, Caller, Change, perform
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.repository import load_workload_id
 from services.admin.rest.schemas import Page
 from services.kernel.db.operations import insert_operation
@@ -51,15 +51,12 @@ def list_operations(
         limit: Items at most.
         cursor: Of an earlier page.
     """
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    filters = filters | position(cursor, (int,))
     visible = principal.namespaces()
     filters = filters | {"namespaces": visible}
     with deps.reading() as connection:
         rows = repository.load_operations(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [to_operation(row) for row in rows[:limit]]
-    return Page[OperationView](items=items, next_cursor=following)
+    return page_of(Page[OperationView], rows, limit, ("id",), to_operation)
 
 
 def get_operation(

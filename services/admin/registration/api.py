@@ -41,8 +41,7 @@ def create_workload(deps: Deps, caller: OwnOperatorWrites, body: WorkloadRequest
 @router.get("/{namespace}/{name}/spec", dependencies=[Reader], responses={200: ETAG_HEADER})
 def get_spec(deps: Deps, response: Response, namespace: Namespace, name: Name) -> WorkloadSpecView:
     """A workload's spec as it stands, and who sets it."""
-    found: WorkloadSpecView = tagged(response, service.get_spec(deps, WorkloadKey(namespace, name)))
-    return found
+    return tagged(response, *service.get_spec(deps, WorkloadKey(namespace, name)))
 
 
 @router.put(

@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
+from sqlalchemy import RowMapping
 
+from services.admin.rest.schemas import Item, Page
 from services.kernel.errors import InvalidInput
+
+
+def page_of(
+    kind: type[Page[Item]],
+    rows: Sequence[RowMapping],
+    limit: int,
+    by: Sequence[str],
+    view: Callable[[RowMapping], Item],
+) -> Page[Item]:
+    """The first `limit` of `rows` as a page; one row more says that another page follows.
+
+    Args:
+        kind: The page's type, with that of its items.
+        rows: At most `limit` + 1, in the list's order.
+        limit: Items per page.
+        by: Columns of the key that the cursor holds.
+        view: Makes an item of a row.
+    """
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = None if last is None else encode_cursor(*(last[name] for name in by))
+    return kind(items=[view(row) for row in rows[:limit]], next_cursor=following)
+
+
+def position(cursor: str | None, kinds: Sequence[type]) -> dict[str, Any]:
+    """The filter `after` of a cursor, with values of `kinds`; nothing without a cursor.
+
+    Raises:
+        InvalidInput: The cursor is not one of ours.
+    """
+    return {} if cursor is None else {"after": decode_cursor(cursor, kinds)}
 
 
 def encode_cursor(*values: object) -> str:

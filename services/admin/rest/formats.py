@@ -50,16 +50,16 @@ def duration(seconds: float | None) -> str:
     if whole < 2 * _MINUTE:
         return f"{whole} s"
     if whole < 2 * _HOUR:
-        return _pair(whole, (_MINUTE, "min"), (1, "s"))
+        return _pair(whole, _MINUTE, "min", 1, "s")
     if whole < 2 * _DAY:
-        return _pair(whole, (_HOUR, "h"), (_MINUTE, "min"))
-    return _pair(whole, (_DAY, "d"), (_HOUR, "h"))
+        return _pair(whole, _HOUR, "h", _MINUTE, "min")
+    return _pair(whole, _DAY, "d", _HOUR, "h")
 
 
-def _pair(seconds: int, large: tuple[int, str], small: tuple[int, str]) -> str:
-    first, rest = divmod(seconds, large[0])
-    second = rest // small[0]
-    return f"{first} {large[1]}" + (f" {second} {small[1]}" if second else "")
+def _pair(seconds: int, large_s: int, large: str, small_s: int, small: str) -> str:
+    first, rest = divmod(seconds, large_s)
+    second = rest // small_s
+    return f"{first} {large}" + (f" {second} {small}" if second else "")
 
 
 def ago(at: datetime | None, now: datetime) -> str:

@@ -2,7 +2,7 @@
 
 # Annotations are values here, not text: those of `_caller` name its argument.
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
@@ -12,6 +12,7 @@ from services.admin.identity.auth import Require, Scope, require
 from services.admin.rest.change import Answer, Caller
 from services.kernel.security.keys import Principal, Role
 
+_Value = TypeVar("_Value")
 ETAG_HEADER: dict[str, Any] = {
     "headers": {
         "ETag": {"description": "Send it as `If-Match`", "schema": {"type": "string"}},
@@ -77,8 +78,7 @@ def respond(answer: Answer) -> Response:
     return JSONResponse(content, answer.status, headers)
 
 
-def tagged(response: Response, found: tuple[Any, str]) -> Any:
-    """The value of a read, with its ETag in the response's header."""
-    value, etag = found
+def tagged(response: Response, value: _Value, etag: str) -> _Value:
+    """The value of a read; its ETag goes into the response's header."""
     response.headers["ETag"] = etag
     return value

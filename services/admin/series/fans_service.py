@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.admin.deps import AdminDeps
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import WorkloadKey, find_workload
 from services.admin.rest.times import Window
@@ -90,12 +90,9 @@ def list_origins(
     Raises:
         NotFound: No such workload.
     """
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
+    filters = filters | position(cursor, (datetime, int))
     with deps.reading() as connection:
         workload = find_workload(connection, key)
         rows = repository.load_origins(connection, workload.id, filters, limit + 1)
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = encode_cursor(last["origin_at"], last["id"]) if last else None
-    items = [OriginView.model_validate(dict(row)) for row in rows[:limit]]
-    return Page[OriginView](items=items, next_cursor=following)
+    by = ("origin_at", "id")
+    return page_of(Page[OriginView], rows, limit, by, translate.to_origin)

@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping
 
 from services.admin.rest.translate import finite
 from services.admin.series import schemas
+from services.admin.series.fans_schemas import OriginView
 from services.kernel.domain import WorkloadSpec
 
 
@@ -152,3 +153,8 @@ def to_quality(row: RowMapping) -> schemas.QualityView:
         hedge_weight_body=finite((row["hedge_weight"] or {}).get("body")),
         hedge_weight_tail=finite((row["hedge_weight"] or {}).get("tail")),
     )
+
+
+def to_origin(row: RowMapping) -> OriginView:
+    """A forecast without its quantiles."""
+    return OriginView.model_validate(dict(row))

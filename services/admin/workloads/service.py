@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from services.admin.deps import AdminDeps
-from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.workloads import repository, schemas, translate
 from services.kernel.errors import NotFound
@@ -20,20 +22,17 @@ def list_workloads(
 ) -> Page[schemas.WorkloadView]:
     """Active workloads in order of namespace and name, each with its live state."""
     now = deps.clock.now()
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (str, str))}
+    filters = filters | position(cursor, (str, str))
     since = now - timedelta(seconds=MEASURED_WINDOW_S)
     with deps.reading() as connection:
         rows = repository.load_fleet(connection, filters, limit + 1, now)
         shown = rows[:limit]
         measured = repository.load_measured(connection, [row["id"] for row in shown], since)
-    items = [
-        translate.to_workload(row, measured.get(row["id"]), MEASURED_WINDOW_S, now) for row in shown
-    ]
-    more = len(rows) > limit
-    last = shown[-1] if shown else None
-    following = encode_cursor(last["namespace"], last["name"]) if more and last else None
-    return Page[schemas.WorkloadView](items=items, next_cursor=following)
+
+    def view(row: RowMapping) -> schemas.WorkloadView:
+        return translate.to_workload(row, measured.get(row["id"]), MEASURED_WINDOW_S, now)
+
+    return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name"), view)
 
 
 def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
