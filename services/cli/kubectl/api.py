@@ -11,12 +11,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from services.admin.decisions.schemas import (
-    DecisionDetail,
-    DecisionSummary,
-    OutcomeView,
-    WorkloadView,
-)
+from services.admin.decisions.schemas import DecisionDetail, DecisionSummary, OutcomeView
+from services.admin.workloads.schemas import WorkloadView
 from services.kernel.errors import (
     ConfigurationError,
     Conflict,

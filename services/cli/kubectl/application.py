@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from services.admin.decisions.schemas import DecisionDetail, WorkloadView
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.diff import render_diff, to_diff_row
 from services.cli.kubectl.explain import render_decision
 from services.cli.kubectl.history import HistoryRow, render_history, to_history_rows

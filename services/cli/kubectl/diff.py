@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.admin.decisions.schemas import WorkloadView
 from services.admin.rest.formats import DASH, ago, percent, usd
+from services.admin.workloads.schemas import WorkloadView
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import yaml
 from sqlalchemy import Engine
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.cli.kubectl import application as kubectl
 from services.kernel.clock import Clock, FixedClock

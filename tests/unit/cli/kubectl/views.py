@@ -7,13 +7,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from services.admin.decisions.schemas import (
-    DecisionDetail,
-    LastDecision,
-    ReplicaView,
-    RiskView,
-    WorkloadView,
-)
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.workloads.schemas import LastDecision, ReplicaView, RiskView, WorkloadView
 
 NOW = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
 LONG = "a-service-with-a-name-that-is-much-longer-than-any-column"
