@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster.errors import ForecasterError
+from services.cli.ablate_commands import bench_ablate
 from services.cli.api_bench_commands import bench_api
 from services.cli.console_bench_commands import bench_console
 from services.cli.joint_bench_commands import bench_joint
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(
         no_args_is_help=True, help="Figures for the documents, each from one command."
     )
+    bench.command("ablate")(bench_ablate)
     bench.command("api")(bench_api)
     bench.command("console")(bench_console)
     bench.command("decide")(bench_decide)

@@ -14,9 +14,10 @@ from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
 from forecaster.hedge import no_hedge_yet
 from services.kernel.clock import make_rng
-from services.lab.bench.arm import LEVELS, Prediction, Tell
+from services.lab.bench.arm import LEVELS, Tell
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.shipped_arm import FittedShipped, OnlineState, ShippedArm
+from services.lab.bench.task import BenchTask
 
 F32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
@@ -72,20 +73,20 @@ def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     names = [str(cell) for cell in range(task.forecast.targets.size)]
     online = OnlineState(no_hedge_yet(names), empty_state(names, LEVELS))
     fitted = replace(fitted, online=online)
-    origins = _origins(task)
+    origins = replayed_origins(task)
     tell(f"forecasting {origins.which.size} windows")
     answer = fitted.predict(task.forecast, origins, N_PATHS, make_rng(seed, "bench", "decide"))
-    return _on_course(task, origins, answer)
+    assert answer.paths is not None
+    return on_course(task, origins, answer.paths)
 
 
-def _origins(task: DecideTask) -> Origins:
+def replayed_origins(task: DecideTask) -> Origins:
     """Origins of the second half of validation and of the counted part."""
     bench = task.forecast
     stops = np.array(bench.validation_ends)
-    middle = (np.array(bench.train_ends) + stops) // 2
     n_counted = task.course.n_steps - task.n_prelude
     held, test = bench.validation_origins(), bench.test_origins()
-    late = held.take(np.flatnonzero(held.position + 1 >= middle[held.which]))
+    late = held.take(np.flatnonzero(is_late(bench, held)))
     inside = test.take(np.flatnonzero(test.position + 1 < stops[test.which] + n_counted))
     return Origins(
         np.concatenate([late.which, inside.which]),
@@ -93,12 +94,22 @@ def _origins(task: DecideTask) -> Origins:
     )
 
 
-def _on_course(task: DecideTask, origins: Origins, answer: Prediction) -> Forecasts:
+def is_late(task: BenchTask, origins: Origins) -> npt.NDArray[np.bool_]:
+    """Which origins lie in the second half of validation or after it."""
+    middle = (np.array(task.train_ends) + np.array(task.validation_ends)) // 2
+    return np.asarray(origins.position + 1 >= middle[origins.which], dtype=bool)
+
+
+def on_course(task: DecideTask, origins: Origins, paths: F32Array) -> Forecasts:
     """Paths placed at the steps that they are for; a step without a forecast keeps the last.
 
     A workload without any forecast has NaN paths, and policies hold it.
+
+    Args:
+        task: The benchmark.
+        origins: B origins.
+        paths: (B, S, H) in units of the trace.
     """
-    assert answer.paths is not None
     stops = np.array(task.forecast.validation_ends)
     step = origins.position + 1 - stops[origins.which] + task.n_prelude
     W, T = task.course.demand.shape
@@ -107,14 +118,14 @@ def _on_course(task: DecideTask, origins: Origins, answer: Prediction) -> Foreca
     shape = (
         T - first,
         W,
-        answer.paths.shape[1],
-        min(task.options.n_steps_ahead, answer.paths.shape[2]),
+        paths.shape[1],
+        min(task.options.n_steps_ahead, paths.shape[2]),
     )
-    paths = np.full(shape, np.nan, dtype=np.float32)
+    found = np.full(shape, np.nan, dtype=np.float32)
     inside = (step >= first) & (step < T)
-    scaled = answer.paths[:, :, : shape[3]] * task.gpus_per_unit[origins.which, None, None]
-    paths[step[inside] - first, origins.which[inside]] = scaled[inside]
-    for row in range(1, paths.shape[0]):
-        is_missing = ~np.isfinite(paths[row, :, 0, 0])
-        paths[row, is_missing] = paths[row - 1, is_missing]
-    return Forecasts(first, paths)
+    scaled = paths[:, :, : shape[3]] * task.gpus_per_unit[origins.which, None, None]
+    found[step[inside] - first, origins.which[inside]] = scaled[inside]
+    for row in range(1, found.shape[0]):
+        is_missing = ~np.isfinite(found[row, :, 0, 0])
+        found[row, is_missing] = found[row - 1, is_missing]
+    return Forecasts(first, found)

@@ -1,0 +1,204 @@
+"""The shipped forecaster with one part left out: trained once, every arm made of the same parts.
+
+Arms differ in which learners are averaged, what the quality gate may choose, and which online
+correction runs. Quantiles of every learner are made once; dependence between steps is always that
+of the shipped flow.
+
+Shapes: B windows, G = 1 target, Q levels, H steps, S paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from forecaster.calibration import empty_state
+from forecaster.dataset import Origins
+from forecaster.features import gather_windows
+from forecaster.hedge import no_hedge_yet
+from forecaster.model import raw_quantiles
+from forecaster.predict import TrainedModel, averaged, base_noise, paths_by_rank, stratified
+from forecaster.quantiles import shift_paths
+from forecaster.tree_features import tree_inputs
+from forecaster.trees import NETWORK_ALONE, TreeShare
+from forecaster.types import Windows
+from services.kernel.clock import make_rng
+from services.lab.bench.arm import LEVELS, F32Array, Tell
+from services.lab.bench.decide.forecasts import N_PATHS, is_late, replayed_origins
+from services.lab.bench.decide.task import DecideTask
+from services.lab.bench.own_arms import CHUNK, FittedModel
+from services.lab.bench.shipped_arm import (
+    FittedShipped,
+    GateChoice,
+    OnlineState,
+    chosen_by_gate,
+    simple_quantiles,
+)
+from services.lab.bench.task import BenchTask
+
+MAX_STEPS_KEPT = 7
+"""Steps of every path that decisions read, at most."""
+TREES_ALONE = TreeShare(1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastArm:
+    """One arm.
+
+    Attributes:
+        about: What is left out, for tables.
+        learner: Which average of learners stands for the model.
+        gate: What the quality gate may choose besides the model.
+        is_hedged: Whether the last value is mixed in online.
+        is_calibrated: Whether quantiles are corrected online.
+    """
+
+    about: str
+    learner: str = "model"
+    gate: GateChoice = GateChoice.ALL
+    is_hedged: bool = True
+    is_calibrated: bool = True
+
+
+HARMONY = ForecastArm("nothing")
+FORECAST_ARMS: Mapping[str, ForecastArm] = {
+    "uncalibrated": ForecastArm("online calibration", is_calibrated=False),
+    "unhedged": ForecastArm("the hedge by the last value", is_hedged=False),
+    "not_online": ForecastArm("calibration and hedge", is_calibrated=False, is_hedged=False),
+    "ungated": ForecastArm("the quality gate with all it chooses from", gate=GateChoice.MODEL),
+    "no_ensemble": ForecastArm("the gate's ensemble with simple ones", gate=GateChoice.SIMPLE),
+    "no_simple": ForecastArm("the gate's simple forecasters", gate=GateChoice.ENSEMBLE),
+    "no_trees": ForecastArm("the trees", learner="networks"),
+    "no_networks": ForecastArm("the networks, but for paths", learner="trees"),
+    "one_network": ForecastArm("the second network", learner="one_network"),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Everything that the arms are made of.
+
+    Attributes:
+        origins: B origins: all of validation, then of the counted part.
+        validation: (B,) which of them are validation's.
+        replayed: (B,) which of them are forecast in the course of the benchmark.
+        learners: Name to (B, 1, Q, H) quantiles.
+        simple: The simple forecasters' quantiles, likewise.
+        paths: (R, S, K) paths of the shipped model at the replayed origins, K steps of each.
+    """
+
+    origins: Origins
+    validation: np.ndarray
+    replayed: np.ndarray
+    learners: dict[str, F32Array]
+    simple: list[F32Array]
+    paths: F32Array
+
+
+def make_parts(task: DecideTask, model: TrainedModel, seed: int, tell: Tell) -> Parts:
+    """Forecast every origin with every learner."""
+    bench = task.forecast
+    held = bench.validation_origins()
+    inside = replayed_origins(task)
+    stops = np.array(bench.validation_ends)
+    counted = inside.take(np.flatnonzero(inside.position + 1 >= stops[inside.which]))
+    origins = Origins(
+        np.concatenate([held.which, counted.which]),
+        np.concatenate([held.position, counted.position]),
+    )
+    validation = np.arange(origins.which.size) < held.which.size
+    replayed = ~validation | is_late(bench, origins)
+    rng = make_rng(seed, "bench", "ablate")
+    found: dict[str, list[F32Array]] = {}
+    paths = []
+    for start in range(0, origins.which.size, CHUNK):
+        if start % (8 * CHUNK) == 0:
+            tell(f"forecasting window {start} of {origins.which.size}")
+        at = np.arange(start, min(start + CHUNK, origins.which.size))
+        own = origins.take(at)
+        windows = gather_windows(bench.series, own.which, own.position, bench.window)
+        learners, encoding = learner_quantiles(model, windows)
+        for name, quantiles in learners.items():
+            found.setdefault(name, []).append(quantiles[:, None])
+        rows = np.flatnonzero(replayed[at])
+        if rows.size:
+            paths.append(_paths(model, learners["model"][rows], encoding[rows], rng))
+    tell("simple forecasters")
+    return Parts(
+        origins,
+        validation,
+        replayed,
+        {name: np.concatenate(parts) for name, parts in found.items()},
+        simple_quantiles(bench, origins, rng),
+        np.concatenate(paths),
+    )
+
+
+def learner_quantiles(
+    model: TrainedModel, windows: Windows
+) -> tuple[dict[str, F32Array], torch.Tensor]:
+    """(B, Q, H) quantiles of the demand by learner, and the encodings (B, E) for paths."""
+    levels = np.array(model.config.window.quantile_levels)
+    inputs, networks, encoding = replace(model, tree_share=NETWORK_ALONE).marginals(
+        windows, windows.demand_index[:, None]
+    )
+    with torch.inference_mode():
+        first = model.net.members[0](inputs)[0]
+    own = {
+        "networks": networks[:, 0].transpose(1, 2).numpy(),
+        "one_network": first[:, 0].transpose(1, 2).numpy(),
+    }
+    mixed = {"model": own["networks"], "trees": own["networks"], **own}
+    if model.trees is not None:
+        target = windows.demand_index
+        unit = (inputs.location[:, 0].numpy(), inputs.scale[:, 0].numpy())
+        read = tree_inputs(windows, target, model.vocabulary, model.config.window)
+        known = (model.trees.quantiles(read, unit), model.trees.levels)
+        mixed["model"] = averaged(own["networks"], *known, model.tree_share, levels)
+        mixed["one_network"] = averaged(own["one_network"], *known, model.tree_share, levels)
+        mixed["trees"] = averaged(own["networks"], *known, TREES_ALONE, levels)
+    found = {}
+    for name, quantiles in mixed.items():
+        by_level = torch.from_numpy(quantiles).transpose(1, 2)[:, None]
+        found[name] = np.maximum(raw_quantiles(by_level, inputs)[:, 0], np.float32(0))
+    return found, encoding[:, 0]
+
+
+def _paths(
+    model: TrainedModel, quantiles: F32Array, encoding: torch.Tensor, rng: np.random.Generator
+) -> F32Array:
+    """(R, S, K) joint paths as the shipped model draws them."""
+    horizon = model.config.window.horizon
+    noise, u = base_noise(len(quantiles), N_PATHS, horizon, rng)
+    with torch.inference_mode():
+        scores = model.net.flow.sample(noise, u, encoding).numpy()
+    points = stratified(N_PATHS, horizon, rng)
+    levels = np.array(model.config.window.quantile_levels)
+    return paths_by_rank(quantiles, levels, scores, points)[:, :, :MAX_STEPS_KEPT]
+
+
+def issued(task: BenchTask, parts: Parts, arm: ForecastArm, model: TrainedModel) -> F32Array:
+    """(R, Q, H) quantiles of an arm at the replayed origins, as they would have been issued."""
+    members = [parts.learners[arm.learner], *parts.simple]
+    held = parts.origins.take(np.flatnonzero(parts.validation))
+    weights, choice = chosen_by_gate(task, held, [m[parts.validation] for m in members], arm.gate)
+    names = [str(cell) for cell in range(task.targets.size)]
+    online = OnlineState(
+        no_hedge_yet(names) if arm.is_hedged else None,
+        empty_state(names, LEVELS) if arm.is_calibrated else None,
+    )
+    fitted = FittedShipped(FittedModel(model, 0), weights, choice, online)
+    replayed = parts.origins.take(np.flatnonzero(parts.replayed))
+    quantiles, _ = fitted.issued(task, replayed, [m[parts.replayed] for m in members])
+    return np.ascontiguousarray(quantiles[:, 0])
+
+
+def shifted_paths(parts: Parts, quantiles: F32Array) -> F32Array:
+    """(R, S, K) paths of an arm with these quantiles; they keep the ranks of the shipped ones."""
+    n_kept = parts.paths.shape[2]
+    base = parts.learners["model"][parts.replayed][:, 0]
+    moved = shift_paths(parts.paths, base[..., :n_kept], quantiles[..., :n_kept])
+    return np.maximum(moved, np.float32(0))
