@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, write_json
+from services.cli.output import console, print_rows, write_json
 from services.cli.study_commands import DataOption, Demand, Risk, Seed, promises
 
 if TYPE_CHECKING:
@@ -70,3 +70,30 @@ def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> Train
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(to_bytes(model))
     return model
+
+
+def bench_ablate_summary(
+    files: Annotated[list[Path], typer.Argument(help="Documents of `bench ablate --json`.")],
+    arm: Annotated[str, typer.Option(help="One arm on every data set instead.")] = "",
+    is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
+) -> None:
+    """Which correctors earn their place, over all data sets, by the rule of decision 0027.
+
+    Every arm is compared with Harmony as deployed on the same days and workloads. Cost at its
+    rate: over what Harmony costs when it is asked for a promise that brings the arm's rate. In
+    brackets 95 % intervals over all sets (99 % for one set) of a paired bootstrap; after them the
+    data sets on which the arm is clearly worse, and clearly better.
+    """
+    from services.lab.bench.ablate import report
+
+    documents = report.load_documents(files)
+    for epsilon in report.promises(documents):
+        title = f"as deployed, promise {100 * epsilon:g} %"
+        if arm:
+            rows = report.set_rows(documents, epsilon, arm)
+        else:
+            rows = report.decision_rows(documents, epsilon)
+        print_rows(f"{arm} {title}".strip(), rows, is_markdown)
+    if not arm:
+        print_rows("forecasts", report.forecast_rows(documents), is_markdown)
+        print_rows("what earns its place", report.verdict_rows(documents), is_markdown)

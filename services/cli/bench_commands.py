@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +11,13 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster.errors import ForecasterError
-from services.cli.ablate_commands import bench_ablate
+from services.cli.ablate_commands import bench_ablate, bench_ablate_summary
 from services.cli.api_bench_commands import bench_api
 from services.cli.console_bench_commands import bench_console
 from services.cli.joint_bench_commands import bench_joint
 from services.cli.month_commands import bench_month
 from services.cli.operator_bench_commands import bench_operator
-from services.cli.output import console, print_table, write_json
+from services.cli.output import console, print_rows, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
 
@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="Figures for the documents, each from one command."
     )
     bench.command("ablate")(bench_ablate)
+    bench.command("ablate-summary")(bench_ablate_summary)
     bench.command("api")(bench_api)
     bench.command("console")(bench_console)
     bench.command("decide")(bench_decide)
@@ -165,18 +166,18 @@ def _report_decide(
     if is_detailed:
         for dataset in document["datasets"]:
             name = dataset["data"]
-            _table(f"{name}: matched", report.matched_rows(dataset), is_markdown)
+            print_rows(f"{name}: matched", report.matched_rows(dataset), is_markdown)
             for key in dataset["deployed"]:
                 title = f"{name}: as deployed, promise {report.percent(key)}"
-                _table(title, report.deployed_rows(dataset, key), is_markdown)
+                print_rows(title, report.deployed_rows(dataset, key), is_markdown)
     if len(document["datasets"]) > 1:
-        _table("all policies, matched", report.overall_rows(document), is_markdown)
+        print_rows("all policies, matched", report.overall_rows(document), is_markdown)
     for key in keys:
         title = f"arms of Harmony as deployed, promise {report.percent(key)}"
-        _table(title, report.ablation_rows(document, key), is_markdown)
+        print_rows(title, report.ablation_rows(document, key), is_markdown)
     for key in keys:
         title = f"cost over the oracle's, matched at {report.percent(key)}"
-        _table(title, report.summary_rows(document, key), is_markdown)
+        print_rows(title, report.summary_rows(document, key), is_markdown)
         console.print(report.verdict(document, key), soft_wrap=True, markup=False)
     write_json(json_file, document)
     if plot is not None:
@@ -298,7 +299,7 @@ def bench_forecast_summary(
             f"{model} against each peer": peer_rows(documents, model),
         }
     for title, rows in tables.items():
-        _table(title, rows, is_markdown)
+        print_rows(title, rows, is_markdown)
     write_json(json_file, {"model": model, "tables": tables})
 
 
@@ -326,15 +327,6 @@ def _progress(prefix: str = "") -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         line = progress.add_task(f"{before}reading")
         yield lambda text: progress.update(line, description=before + text)
-
-
-def _table(title: str, rows: Sequence[Mapping[str, object]], is_markdown: bool) -> None:
-    from services.lab.bench.forecast_report import markdown
-
-    if is_markdown and rows:
-        console.print(f"\n{title}\n\n{markdown(rows)}\n", soft_wrap=True, markup=False)
-    else:
-        print_table(title, rows)
 
 
 def _one_thread() -> None:

@@ -68,7 +68,8 @@ def forecast_sums(task: DecideTask, parts: Parts, quantiles: F32Array) -> dict[s
 
     def total(by_step: npt.NDArray[Any]) -> list[list[float]]:
         by_row = np.where(seen, by_step, 0).sum(axis=1, dtype=np.float64)
-        return _plain(np.bincount(cell, by_row, minlength=shape[0] * shape[1]).reshape(shape))
+        sums = np.bincount(cell, by_row, minlength=shape[0] * shape[1]).astype(float)
+        return _plain(sums.reshape(shape))
 
     return {"n": total(seen), **{name: total(value) for name, value in values.items()}}
 
