@@ -23,7 +23,7 @@ def bench_ablate(  # noqa: PLR0913 - one option each
     seed: Seed = 7,
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
-    ] = 2016,
+    ] = 1008,
     models: Annotated[
         Path | None,
         typer.Option(help="Folder of trained forecasters: taken from there, kept there."),
@@ -31,9 +31,9 @@ def bench_ablate(  # noqa: PLR0913 - one option each
 ) -> None:
     """Leave out every corrector of the decider and of the forecaster in turn.
 
-    Split, prelude and counted part are those of `bench decide`, and Harmony runs as deployed: it
-    is told the promise and nothing is tuned. The forecaster is trained once; arms of it are made
-    of its parts. `bench ablate-summary` reads the documents.
+    The split is that of `bench decide`, the prelude half as long as the counted part, and Harmony
+    runs as deployed: it is told the promise and nothing is tuned. The forecaster is trained once;
+    arms of it are made of its parts. `bench ablate-summary` reads the documents.
     """
     import torch
 
@@ -41,7 +41,7 @@ def bench_ablate(  # noqa: PLR0913 - one option each
     from services.lab.bench.decide.task import DecideOptions, load_decide_task
 
     epsilons = promises(risk)
-    options = DecideOptions(max_test_steps=max_test_steps, seed=seed)
+    options = DecideOptions(max_test_steps, max_prelude_steps=max_test_steps // 2, seed=seed)
     task = load_decide_task(data, demand=demand, options=options)
     torch.set_num_threads(1)
     run = Ablation(task, tuple(epsilons), seed)

@@ -43,9 +43,6 @@ DECIDER_ARMS: Mapping[str, DeciderArm] = {
     "risk_per_step": DeciderArm(
         replace(BASE, sharing="step"), "sharing of risk: every step keeps its own level"
     ),
-    "risk_per_horizon": DeciderArm(
-        replace(BASE, sharing="horizon"), "the carried price of risk: one per decision"
-    ),
     "no_first_limit": DeciderArm(
         replace(BASE, first_step_ratio=UNBOUNDED), "the limit on the risk of one decision"
     ),
@@ -56,11 +53,9 @@ DECIDER_ARMS: Mapping[str, DeciderArm] = {
         replace(BASE, start_cost_steps=0.0, stop_cost_steps=0.0), "the costs of starts and stops"
     ),
     "no_floor": DeciderArm(replace(BASE, reactive_floor_ratio=0.0), "the reactive floor"),
-    "no_consolidation": DeciderArm(
-        replace(BASE, consolidation_ratio=0.0), "the guard that a smaller set holds the last demand"
-    ),
     "no_floor_no_guard": DeciderArm(
-        replace(BASE, reactive_floor_ratio=0.0, consolidation_ratio=0.0), "both"
+        replace(BASE, reactive_floor_ratio=0.0, consolidation_ratio=0.0),
+        "the floor, and the guard that a smaller set holds the last demand",
     ),
 }
 """Forecasts are the shipped ones for all of these."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from services.kernel.clock import make_rng
 from services.lab.bench.ablate.resample import Draws, Point, cost_at, draws, point
+from services.lab.bench.ablate.run import OTHER_PROMISE
 
 FloatArray = npt.NDArray[np.float64]
 Document = Mapping[str, Any]
@@ -124,9 +125,10 @@ class _DecideSet:
         yard = document["yard"]
         drawn = draws(np.shape(yard["held"]), N_REPLICATES, make_rng(7, "bench", "ablate"))
         index = document["epsilons"].index(epsilon)
-        around = document["decide"][f"promises_around_{epsilon:g}"]
         own = point(drawn, document["decide"][OWN][index], yard)
-        trade = tuple(point(drawn, sums, yard) for sums in around)
+        names = [name for name in document["decide"] if name.startswith(OTHER_PROMISE)]
+        others = (point(drawn, document["decide"][name][index], yard) for name in names)
+        trade = (own, *others)
         return cls(document, index, drawn, own, trade)
 
     def arm(self, name: str) -> Point:
@@ -196,6 +198,6 @@ def _names(documents: Iterable[Document], part: str) -> list[str]:
     """Arms that every document has, Harmony and its other promises aside."""
     found: list[str] | None = None
     for document in documents:
-        own = [n for n in document[part] if n != OWN and not n.startswith("promises_around")]
+        own = [n for n in document[part] if n != OWN and not n.startswith(OTHER_PROMISE)]
         found = own if found is None else [name for name in found if name in own]
     return found or []

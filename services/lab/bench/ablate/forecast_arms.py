@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from forecaster.backtest import thin
 from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
 from forecaster.features import gather_windows
@@ -27,7 +28,7 @@ from forecaster.trees import NETWORK_ALONE, TreeShare
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
 from services.lab.bench.arm import LEVELS, F32Array, Tell
-from services.lab.bench.decide.forecasts import N_PATHS, is_late, replayed_origins
+from services.lab.bench.decide.forecasts import N_PATHS, replayed_origins
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.own_arms import CHUNK, FittedModel
 from services.lab.bench.shipped_arm import (
@@ -39,6 +40,8 @@ from services.lab.bench.shipped_arm import (
 )
 from services.lab.bench.task import BenchTask
 
+MAX_JUDGED = 500
+"""Origins per workload that the gate judges on."""
 MAX_STEPS_KEPT = 7
 """Steps of every path that decisions read, at most."""
 TREES_ALONE = TreeShare(1.0, 1.0)
@@ -54,6 +57,7 @@ class ForecastArm:
         gate: What the quality gate may choose besides the model.
         is_hedged: Whether the last value is mixed in online.
         is_calibrated: Whether quantiles are corrected online.
+        decides: Whether its forecasts are decided with too.
     """
 
     about: str
@@ -61,6 +65,7 @@ class ForecastArm:
     gate: GateChoice = GateChoice.ALL
     is_hedged: bool = True
     is_calibrated: bool = True
+    decides: bool = True
 
 
 HARMONY = ForecastArm("nothing")
@@ -72,7 +77,7 @@ FORECAST_ARMS: Mapping[str, ForecastArm] = {
     "no_ensemble": ForecastArm("the gate's ensemble with simple ones", gate=GateChoice.SIMPLE),
     "no_simple": ForecastArm("the gate's simple forecasters", gate=GateChoice.ENSEMBLE),
     "no_trees": ForecastArm("the trees", learner="networks"),
-    "no_networks": ForecastArm("the networks, but for paths", learner="trees"),
+    "no_networks": ForecastArm("the networks, but for paths", learner="trees", decides=False),
     "one_network": ForecastArm("the second network", learner="one_network"),
 }
 
@@ -82,17 +87,15 @@ class Parts:
     """Everything that the arms are made of.
 
     Attributes:
-        origins: B origins: all of validation, then of the counted part.
-        validation: (B,) which of them are validation's.
-        replayed: (B,) which of them are forecast in the course of the benchmark.
-        learners: Name to (B, 1, Q, H) quantiles.
+        judged: J origins of validation, evenly spread, that the gate judges on.
+        replayed: R origins that follow each other, from late in validation to the counted end.
+        learners: Name to (J + R, 1, Q, H) quantiles.
         simple: The simple forecasters' quantiles, likewise.
         paths: (R, S, K) paths of the shipped model at the replayed origins, K steps of each.
     """
 
-    origins: Origins
-    validation: np.ndarray
-    replayed: np.ndarray
+    judged: Origins
+    replayed: Origins
     learners: dict[str, F32Array]
     simple: list[F32Array]
     paths: F32Array
@@ -101,16 +104,12 @@ class Parts:
 def make_parts(task: DecideTask, model: TrainedModel, seed: int, tell: Tell) -> Parts:
     """Forecast every origin with every learner."""
     bench = task.forecast
-    held = bench.validation_origins()
-    inside = replayed_origins(task)
-    stops = np.array(bench.validation_ends)
-    counted = inside.take(np.flatnonzero(inside.position + 1 >= stops[inside.which]))
+    judged, replayed = thin(bench.validation_origins(), MAX_JUDGED), _replayed(task)
     origins = Origins(
-        np.concatenate([held.which, counted.which]),
-        np.concatenate([held.position, counted.position]),
+        np.concatenate([judged.which, replayed.which]),
+        np.concatenate([judged.position, replayed.position]),
     )
-    validation = np.arange(origins.which.size) < held.which.size
-    replayed = ~validation | is_late(bench, origins)
+    n_judged = judged.which.size
     rng = make_rng(seed, "bench", "ablate")
     found: dict[str, list[F32Array]] = {}
     paths = []
@@ -123,18 +122,24 @@ def make_parts(task: DecideTask, model: TrainedModel, seed: int, tell: Tell) -> 
         learners, encoding = learner_quantiles(model, windows)
         for name, quantiles in learners.items():
             found.setdefault(name, []).append(quantiles[:, None])
-        rows = np.flatnonzero(replayed[at])
+        rows = np.flatnonzero(at >= n_judged)
         if rows.size:
             paths.append(_paths(model, learners["model"][rows], encoding[rows], rng))
     tell("simple forecasters")
     return Parts(
-        origins,
-        validation,
+        judged,
         replayed,
         {name: np.concatenate(parts) for name, parts in found.items()},
         simple_quantiles(bench, origins, rng),
         np.concatenate(paths),
     )
+
+
+def _replayed(task: DecideTask) -> Origins:
+    """Origins of late validation, as far as the prelude reaches back, and of the counted part."""
+    found = replayed_origins(task)
+    first = np.array(task.forecast.validation_ends) - task.n_prelude
+    return found.take(np.flatnonzero(found.position + 1 >= first[found.which]))
 
 
 def learner_quantiles(
@@ -183,22 +188,21 @@ def _paths(
 def issued(task: BenchTask, parts: Parts, arm: ForecastArm, model: TrainedModel) -> F32Array:
     """(R, Q, H) quantiles of an arm at the replayed origins, as they would have been issued."""
     members = [parts.learners[arm.learner], *parts.simple]
-    held = parts.origins.take(np.flatnonzero(parts.validation))
-    weights, choice = chosen_by_gate(task, held, [m[parts.validation] for m in members], arm.gate)
+    n_judged = parts.judged.which.size
+    weights, choice = chosen_by_gate(task, parts.judged, [m[:n_judged] for m in members], arm.gate)
     names = [str(cell) for cell in range(task.targets.size)]
     online = OnlineState(
         no_hedge_yet(names) if arm.is_hedged else None,
         empty_state(names, LEVELS) if arm.is_calibrated else None,
     )
     fitted = FittedShipped(FittedModel(model, 0), weights, choice, online)
-    replayed = parts.origins.take(np.flatnonzero(parts.replayed))
-    quantiles, _ = fitted.issued(task, replayed, [m[parts.replayed] for m in members])
+    quantiles, _ = fitted.issued(task, parts.replayed, [m[n_judged:] for m in members])
     return np.ascontiguousarray(quantiles[:, 0])
 
 
 def shifted_paths(parts: Parts, quantiles: F32Array) -> F32Array:
     """(R, S, K) paths of an arm with these quantiles; they keep the ranks of the shipped ones."""
     n_kept = parts.paths.shape[2]
-    base = parts.learners["model"][parts.replayed][:, 0]
+    base = parts.learners["model"][parts.judged.which.size :, 0]
     moved = shift_paths(parts.paths, base[..., :n_kept], quantiles[..., :n_kept])
     return np.maximum(moved, np.float32(0))

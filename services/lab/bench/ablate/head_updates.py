@@ -25,7 +25,7 @@ from services.lab.bench.arm import F32Array, Tell
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.own_arms import CHUNK
 
-MAX_UPDATES = 12
+MAX_UPDATES = 8
 """Most updates tried on a trace: where six hours make more of them, they come less often."""
 
 
@@ -39,7 +39,8 @@ def updated_quantiles(
     every = max(round(settings.adapt_interval_s / step_s), -(-n_counted // MAX_UPDATES))
     config = adapt_config(settings, step_s)
     stops = np.array(bench.validation_ends)
-    step = parts.origins.position + 1 - stops[parts.origins.which]
+    step = parts.replayed.position + 1 - stops[parts.replayed.which]
+    n_judged = parts.judged.which.size
     learner = parts.learners[HARMONY.learner].copy()
     now, n_tried, n_kept = model, 0, 0
     for start in range(every, n_counted, every):
@@ -55,20 +56,13 @@ def updated_quantiles(
             now, n_kept = after, n_kept + 1
         if now is model:
             continue
-        rows = np.flatnonzero((step >= start) & (step < start + every) & ~parts.validation)
+        rows = np.flatnonzero((step >= start) & (step < start + every))
         for first in range(0, rows.size, CHUNK):
             at = rows[first : first + CHUNK]
-            own = parts.origins.take(at)
+            own = parts.replayed.take(at)
             windows = gather_windows(bench.series, own.which, own.position, bench.window)
-            learner[at] = learner_quantiles(now, windows)[0][HARMONY.learner][:, None]
-    changed = Parts(
-        parts.origins,
-        parts.validation,
-        parts.replayed,
-        {**parts.learners, HARMONY.learner: learner},
-        parts.simple,
-        parts.paths,
-    )
+            learner[n_judged + at] = learner_quantiles(now, windows)[0][HARMONY.learner][:, None]
+    changed = replace(parts, learners={**parts.learners, HARMONY.learner: learner})
     figures = {"every_steps": every, "tried": n_tried, "kept": n_kept}
     return issued(bench, changed, HARMONY, model), figures
 

@@ -43,7 +43,7 @@ def forecast_sums(task: DecideTask, parts: Parts, quantiles: F32Array) -> dict[s
         quantiles: (R, Q, H).
     """
     bench = task.forecast
-    origins = parts.origins.take(np.flatnonzero(parts.replayed))
+    origins = parts.replayed
     step = origins.position + 1 - np.array(bench.validation_ends)[origins.which]
     rows = np.flatnonzero(step >= 0)
     own, found = origins.take(rows), quantiles[rows]

@@ -36,8 +36,9 @@ from services.lab.bench.decide.run import capacity_beliefs, lead_draws, oracle_r
 from services.lab.bench.decide.task import DecideTask
 from services.lab.simulator.grid_run import simulate_grid
 
-OTHER_PROMISES = (0.4, 0.65, 1.0, 1.6, 2.6, 4.0)
+OTHER_PROMISES = (0.4, 2.5)
 """Promises asked of Harmony beside each promise, as multiples: its own trade of cost for risk."""
+OTHER_PROMISE = "promise_x"
 Document = dict[str, Any]
 Keep = Callable[[Document], None]
 
@@ -125,15 +126,16 @@ def _decisions(
 ) -> Iterator[tuple[str, DecideConfig, Forecasts, Sequence[float]]]:
     """Name, settings, forecasts and promises of every arm that decides."""
     yield "harmony", BASE, forecasts, run.epsilons
-    for epsilon in run.epsilons:
-        asked = [epsilon * ratio for ratio in OTHER_PROMISES]
-        yield f"promises_around_{epsilon:g}", BASE, forecasts, asked
+    for ratio in OTHER_PROMISES:
+        asked = [epsilon * ratio for epsilon in run.epsilons]
+        yield f"{OTHER_PROMISE}{ratio:g}", BASE, forecasts, asked
     for name, arm in DECIDER_ARMS.items():
         yield name, arm.config, forecasts, run.epsilons
-    yield "independent_steps", BASE, forecasts.independent(run.seed), run.epsilons
     for name, own in FORECAST_ARMS.items():
         quantiles = issued(run.task.forecast, parts, own, model)
         document["forecast"][name] = forecast_sums(run.task, parts, quantiles)
+        if not own.decides:
+            continue
         if np.array_equal(quantiles, shipped):
             document["decide"][name] = document["decide"]["harmony"]
             continue
@@ -141,8 +143,7 @@ def _decisions(
 
 
 def _on_course(task: DecideTask, parts: Parts, quantiles: F32Array) -> Forecasts:
-    origins = parts.origins.take(np.flatnonzero(parts.replayed))
-    return on_course(task, origins, shifted_paths(parts, quantiles))
+    return on_course(task, parts.replayed, shifted_paths(parts, quantiles))
 
 
 def _decide(
