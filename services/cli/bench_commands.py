@@ -74,9 +74,6 @@ def bench_decide(  # noqa: PLR0913 - one option each
         float,
         typer.Option(min=0.0, help="Variation of the true capacity, which no policy is told."),
     ] = 0.0,
-    has_ablations: Annotated[
-        bool, typer.Option("--ablations/--no-ablations", help="Harmony with one thing left out.")
-    ] = True,
     json_file: JsonFile = None,
     plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
 ) -> None:
@@ -106,12 +103,12 @@ def bench_decide(  # noqa: PLR0913 - one option each
     names = [task.forecast.data for task in tasks]
     if len(set(names)) < len(names):
         raise InvalidInput(f"--data {', '.join(names)}: each data set once, by its file's name")
-    document = _decide_documents(tasks, epsilons, seed, has_ablations)
+    document = _decide_documents(tasks, epsilons, seed)
     _report_decide(document, json_file, plot)
 
 
 def _decide_documents(
-    tasks: Sequence[DecideTask], epsilons: list[float], seed: int, has_ablations: bool
+    tasks: Sequence[DecideTask], epsilons: list[float], seed: int
 ) -> dict[str, Any]:
     """Run one data set after the other, then put them together."""
     from services.lab.bench.decide.document import merge_documents, to_document
@@ -125,7 +122,7 @@ def _decide_documents(
             console.print(f"left out: {name}, {workload}: {reason}")
         with _progress(name) as tell:
             try:
-                result = run(task, epsilons, seed, tell, has_ablations=has_ablations)
+                result = run(task, epsilons, seed, tell)
             except ForecasterError as error:
                 raise InvalidInput(f"{name}: the forecaster cannot be trained: {error}") from error
         # A run's arrays are large: only its figures are kept.

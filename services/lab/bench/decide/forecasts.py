@@ -41,15 +41,6 @@ class Forecasts:
         row = step - self.first_step
         return self.paths[row].astype(np.float64) if row >= 0 else None
 
-    def independent(self, seed: int) -> Forecasts:
-        """The same marginals without dependence between steps."""
-        rng = make_rng(seed, "bench", "independent")
-        return Forecasts(self.first_step, rng.permuted(self.paths, axis=2))
-
-    def medians(self) -> Forecasts:
-        """A point forecast: one path, the medians."""
-        return Forecasts(self.first_step, np.median(self.paths, axis=2, keepdims=True))
-
 
 def perfect(task: DecideTask) -> Forecasts:
     """The future as it came, as one path: what the planner would do with a perfect forecast."""
