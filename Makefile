@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+EXAMPLES ?= 1000
 PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
   fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-cluster bench-forecast bench-decide lint types architecture golden image clean
+.PHONY: help install demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +34,10 @@ test: install ## Run the whole test suite
 
 test-fast: install ## Run the suite without the slow statistical tests
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
+	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \
+	  --timeout=3600 $(or $(ARGS),tests/unit)
 
 test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
 	$(BIN)/python -m pytest tests/contract/kubernetes_api $(ARGS)

@@ -12,17 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from decider.budget import Sharing, share_budgets
+from decider.budget.budget import Sharing, share_budgets
+from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
 from decider.explain import counterfactuals, demand_quantiles
-from decider.fallback import Standing, last_known_demand, stand
-from decider.guards import GuardInput, apply_guards
-from decider.mix_budget import MixGrant, share_mixes
-from decider.mix_record import with_mix
-from decider.outlook import Outlook, look_ahead
-from decider.reasons import Draft, Grant, name_reason
+from decider.mix.budget import MixGrant, share_mixes
+from decider.mix.record import with_mix
+from decider.planning.fallback import Standing, last_known_demand, stand
+from decider.planning.guards import GuardInput, apply_guards
+from decider.planning.outlook import Outlook, look_ahead
+from decider.planning.risk import next_multiplier, reactive_floor
 from decider.result import Decision, Direction, GuardStep
-from decider.risk import next_multiplier, reactive_floor
 from decider.types import IntArray, ShardRequest, WorkloadInput, require
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from decider.candidates import effective_bounds, smallest_allowed
-from decider.capacity import replicas_needed
+from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
-from decider.mix_record import changes, mix_to_dict
-from decider.outlook import Outlook
-from decider.plan import solve, within
+from decider.mix.record import changes, mix_to_dict
+from decider.planning.candidates import effective_bounds, smallest_allowed
+from decider.planning.outlook import Outlook
+from decider.planning.plan import solve, within
 from decider.result import Decision
 from decider.types import IntArray, ShardRequest
 

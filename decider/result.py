@@ -96,8 +96,8 @@ class Decision:
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
         valid_until_s: After this the decision must not be applied.
-        budget_demand: (Q,) counts that would be taken at `decider.fleet.PRICES`, for the rest of
-            the fleet; empty without a GPU budget.
+        budget_demand: (Q,) counts that would be taken at `decider.budget.fleet.PRICES`, for the
+            rest of the fleet; empty without a GPU budget.
         model_replicas: Count that the forecast asked for where its model is not trusted and a rung
             below answered; None elsewhere, where `raw` is that count or there is no forecast.
         mix: Counts of its variants, whose capacity `final` tells; None: it has none.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.capacity import needed
+from decider.belief.capacity import needed
 from decider.types import FloatArray, require
 
 

@@ -283,8 +283,8 @@ class WorkloadInput:
         forecast_origin_s: Start of the last step that the forecast has seen.
         verdict: What the fleet's budget left of the count; set for replays only.
         has_replica_state: The replicas were measured; where they were not, nothing is changed.
-        is_model_trusted: The forecast has earned its place (`decider.trust`); one that has not is
-            planned with, but a rung below answers.
+        is_model_trusted: The forecast has earned its place (`decider.trust.gate`); one that has
+            not is planned with, but a rung below answers.
         trust_reason: Why, in words.
         trailing_rule: Setting of the trailing rung; None: the ladder's own.
         variants: The kinds of replicas that it runs on; None: one kind, which `hardware` tells.
@@ -314,8 +314,8 @@ class Elsewhere:
 
     Attributes:
         held_gpus: (N,) GPUs that each part holds or was granted.
-        demand_gpus: (N, Q) GPUs that each part would take at `decider.fleet.PRICES`; a part of
-            which that is not known says what it holds at every price.
+        demand_gpus: (N, Q) GPUs that each part would take at `decider.budget.fleet.PRICES`; a part
+            of which that is not known says what it holds at every price.
     """
 
     held_gpus: IntArray

@@ -163,7 +163,7 @@ class MixRecord:
         verdict: What the budgets had to say; None where no budget concerns the workload.
         detail: Why this mix, in words.
         budget_demand: By GPU type with a budget: GPUs that would be taken at
-            `decider.fleet.PRICES`, for the rest of the fleet.
+            `decider.budget.fleet.PRICES`, for the rest of the fleet.
     """
 
     counts: tuple[VariantCount, ...]

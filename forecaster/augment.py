@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from forecaster.config import TrainConfig
-from forecaster.model import NetInputs
+from forecaster.network.model import NetInputs
 from forecaster.types import F32, Windows
 
 COLD_SHARE = 0.05

@@ -13,7 +13,7 @@ from forecaster.augment import hide_older, shift_level
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
-from forecaster.model import NetInputs, Vocabulary, net_inputs
+from forecaster.network.model import NetInputs, Vocabulary, net_inputs
 from forecaster.scaling import series_scale
 from forecaster.types import F32, I64, Bool, Series, Windows
 

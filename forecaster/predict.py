@@ -11,7 +11,7 @@ from torch import Tensor
 
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HorizonError, NoObservations
-from forecaster.model import (
+from forecaster.network.model import (
     MIN_INCREMENT,
     ForecastNet,
     NetInputs,
@@ -20,8 +20,8 @@ from forecaster.model import (
     raw_quantiles,
 )
 from forecaster.quantiles import interpolation_matrix, pit_and_log_density
-from forecaster.tree_features import tree_inputs
-from forecaster.trees import NETWORK_ALONE, Trees, TreeShare, in_between
+from forecaster.trees.features import tree_inputs
+from forecaster.trees.trees import NETWORK_ALONE, Trees, TreeShare, in_between
 from forecaster.types import F32, F64, I64, Forecast, Windows
 
 CHUNK = 256

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings as hypothesis_settings
 from sqlalchemy import Engine, text
 
 from services.kernel.clock import FixedClock
@@ -19,10 +19,26 @@ REPO = Path(__file__).parents[1]
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes says more of the machine's other work than of the code; pytest's own
-# time limit ends what hangs.
-hypothesis_settings.register_profile("harmony", deadline=None)
+# The same examples in every run, so that a run differs from the last one by the code alone.
+# `make test-random` draws new ones and prints how to reproduce what it finds. How long an example
+# takes depends on the machine's other work: pytest's own time limit ends what hangs.
+N_RANDOM_EXAMPLES = int(os.environ.get("HARMONY_EXAMPLES", "1000"))
+TIMELESS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+hypothesis_settings.register_profile("harmony", derandomize=True, **TIMELESS)
+hypothesis_settings.register_profile("random", derandomize=False, print_blob=True, **TIMELESS)
 hypothesis_settings.load_profile("harmony")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give every property as many examples as a random run asks for, its own number or not."""
+    if hypothesis_settings.get_current_profile_name() != "random":
+        return
+    test = getattr(item, "function", None)
+    if is_hypothesis_test(test):
+        own = test._hypothesis_internal_use_settings
+        test._hypothesis_internal_use_settings = hypothesis_settings(
+            own, max_examples=N_RANDOM_EXAMPLES
+        )
 
 
 def data_dir() -> Path | None:
@@ -44,7 +60,7 @@ def traces() -> Path:
 @pytest.fixture(scope="session")
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(database URL, Redis URL) of servers that live for the whole run."""
-    from services.lab.platform.embedded_servers import embedded_servers
+    from services.platform.embedded_servers import embedded_servers
 
     given = Settings()
     home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
@@ -54,7 +70,7 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     if os.geteuid() == 0 and given.home is None:
         import shutil
 
-        from services.lab.platform.embedded_servers import default_home
+        from services.platform.embedded_servers import default_home
 
         shutil.rmtree(default_home() / f"tests-{os.getpid()}", ignore_errors=True)
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import gc
-import socket
 import sys
 
 import redis
 import uvicorn
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import SystemClock, make_clock
 from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
-from services.kernel.http_protocol import ProblemProtocol
-from services.kernel.security import KeyVerifier, ensure_first_key
-from services.kernel.security_bind import check_bind
-from services.kernel.security_limits import Limiter
-from services.kernel.security_oidc import make_verifier
-from services.kernel.security_oidc_login import make_login
-from services.kernel.serving import serve_until_stopped
+from services.kernel.http.protocol import ProblemProtocol
+from services.kernel.http.serving import serve_until_stopped
+from services.kernel.listening import listen, report_address
+from services.kernel.security.bind import check_bind
+from services.kernel.security.keys import KeyVerifier, ensure_first_key
+from services.kernel.security.limits import Limiter
+from services.kernel.security.oidc import make_verifier
+from services.kernel.security.oidc_login import make_login
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -57,27 +57,6 @@ def make_deps(settings: Settings) -> AdminDeps:
         limiter=Limiter.connect("admin", settings.redis_url),
         oidc_login=make_login(settings),
     )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        ConfigurationError: The address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named so that asyncio turns Nagle's delay off.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"HARMONY_PORT={port}: {host}:{port} cannot be used ({error.strerror}); "
-            "choose another port or end the process that has it"
-        ) from error
-    return listener
 
 
 def main() -> int:
@@ -115,11 +94,12 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
         lifespan="off",
         timeout_graceful_shutdown=5,  # event streams do not end by themselves
     )
-    with bind(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port, "HARMONY_PORT") as listener:
         token = ensure_first_key(deps.engine, settings.admin_key_file, deps.wall.now())
         if token is not None:
             print(f"admin API key, shown this once: {token}", flush=True)
         settle()
+        report_address("admin", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)
 
 

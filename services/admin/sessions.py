@@ -13,7 +13,7 @@ from dataclasses import asdict
 import orjson
 import redis
 
-from services.kernel.security_oidc_login import LoginAttempt, Person
+from services.kernel.security.oidc_login import LoginAttempt, Person
 
 SESSION_S = 12 * 3600
 """How long a session that a key opened lasts."""

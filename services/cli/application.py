@@ -7,13 +7,13 @@ import sys
 import typer
 
 from services.cli import (
-    bench_commands,
     model_commands,
     pipeline_commands,
     platform_commands,
     security_commands,
     study_commands,
 )
+from services.cli.bench import commands as bench_commands
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings, get_settings
-from services.lab.platform.embedded_servers import default_home
+from services.platform.embedded_servers import default_home
 
 RUNNING_FILE = "running.json"
 

@@ -16,7 +16,7 @@ from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from services.forecasting.service import Forecasting
+    from services.forecasting.forecast.service import Forecasting
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Version = Annotated[str, typer.Argument(help="Version of the model, as `models list` shows it.")]
@@ -112,7 +112,7 @@ def train(  # noqa: PLR0913 - one option each
 
 def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJson = False) -> None:
     """Let a stored model serve, whatever its back-test said."""
-    from services.forecasting import service_fit
+    from services.forecasting.training import fit as service_fit
 
     service_fit.promote(_service(), version, reason)
     _say({"version": version, "status": "promoted", "reason": reason}, as_json)
@@ -120,7 +120,7 @@ def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJs
 
 def roll_back(reason: Reason = "rolled back by hand", as_json: AsJson = False) -> None:
     """Let the model before the present one serve again."""
-    from services.forecasting import service_fit
+    from services.forecasting.training import fit as service_fit
 
     version = service_fit.roll_back(_service(), reason)
     _say({"version": version, "status": "promoted", "reason": reason}, as_json)
@@ -143,7 +143,7 @@ def _say(found: dict[str, str], as_json: bool) -> None:
 
 
 def _load(n_most: int, version: str | None = None) -> list[dict[str, Any]]:
-    from services.forecasting.repository_models import load_models
+    from services.forecasting.registry.repository import load_models
 
     with database_engine().connect() as connection:
         return load_models(connection, n_most, version)

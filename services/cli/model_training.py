@@ -13,24 +13,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from forecaster.checkpoint import to_bytes
 from forecaster.config import ForecasterConfig
 from forecaster.errors import CheckpointError, ForecasterError
-from forecaster.fit import FitProgress, FitResult, fit
+from forecaster.training.checkpoint import to_bytes
+from forecaster.training.fit import FitProgress, FitResult, fit
 from forecaster.types import Series
-from services.forecasting import repository_models as registry
-from services.forecasting import service_fit
 from services.forecasting.deps import make_forecasting
-from services.forecasting.device import choose_device
-from services.forecasting.service_histories import held_out_steps
-from services.forecasting.service_verdict import judge_fit
-from services.forecasting.translate import forecaster_config, json_safe
+from services.forecasting.registry import repository as registry
+from services.forecasting.rows.translate import forecaster_config, json_safe
+from services.forecasting.training import fit as service_fit
+from services.forecasting.training.device import choose_device
+from services.forecasting.training.histories import held_out_steps
+from services.forecasting.training.verdict import judge_fit
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings, get_settings
-from services.lab.bench.task import Protocol, load_task
-from services.lab.platform.up import ending_on_signals
+from services.lab.bench.forecast.task import Protocol, load_task
+from services.platform.up import ending_on_signals
 
 STATE_SUFFIX = ".state"
 Tell = Callable[[str, float], None]

@@ -55,7 +55,7 @@ def _encode(value: object) -> object:
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]], is_markdown: bool) -> None:
     """A table for the terminal, or one for a document."""
-    from services.lab.bench.forecast_report import markdown
+    from services.lab.bench.forecast.report import markdown
 
     if is_markdown and rows:
         console.print(f"\n{title}\n\n{markdown(rows)}\n", soft_wrap=True, markup=False)

@@ -39,7 +39,7 @@ def ingest(
 
     To feed a running platform, push to `POST /v1/observations` or set HARMONY_PROMETHEUS_URL.
     """
-    from services.lab.platform.stages import ingest_trace
+    from services.platform.stages import ingest_trace
 
     report = ingest_trace(connected_settings(), file, demand, SystemClock().now())
     if as_json:
@@ -61,7 +61,7 @@ def ingest(
 
 def forecast(at: At = None, as_json: AsJson = False) -> None:
     """Forecast every workload at an origin and show the next step's quantiles."""
-    from services.lab.platform.stages import forecast_now, origin_of
+    from services.platform.stages import forecast_now, origin_of
 
     settings = connected_settings()
     origin_at = origin_of(settings, _aware(at))
@@ -71,7 +71,7 @@ def forecast(at: At = None, as_json: AsJson = False) -> None:
 
 def decide(at: At = None, as_json: AsJson = False) -> None:
     """Decide for every workload that has been forecast at an origin, and show the decisions."""
-    from services.lab.platform.stages import decide_now, origin_of
+    from services.platform.stages import decide_now, origin_of
 
     settings = connected_settings()
     origin_at = origin_of(settings, _aware(at))
@@ -81,7 +81,7 @@ def decide(at: At = None, as_json: AsJson = False) -> None:
 
 def explain(decision: DecisionId, as_json: AsJson = False) -> None:
     """Say why a decision was made: constraint, guards, risk, cost, counterfactuals."""
-    from services.lab.platform.stages import explain_decision
+    from services.platform.stages import explain_decision
 
     found = explain_decision(connected_settings(), decision)
     if as_json:
@@ -103,7 +103,7 @@ def explain(decision: DecisionId, as_json: AsJson = False) -> None:
 
 def _show_budget(explanation: dict[str, Any]) -> None:
     """The GPU budget that the decision was made under, in words."""
-    from services.admin.wording_budget import explain_budget
+    from services.admin.decisions.budget_wording import explain_budget
 
     words = explain_budget(explanation)
     if words.sentences:
@@ -113,7 +113,7 @@ def _show_budget(explanation: dict[str, Any]) -> None:
 
 def _show_mix(explanation: dict[str, Any]) -> None:
     """The variants' counts and prices, in words."""
-    from services.admin.wording_mix import explain_mix
+    from services.admin.decisions.mix_wording import explain_mix
 
     lines = explain_mix(explanation)
     if lines:
@@ -122,7 +122,7 @@ def _show_mix(explanation: dict[str, Any]) -> None:
 
 def replay(decision: DecisionId, as_json: AsJson = False) -> None:
     """Make a stored decision again from its inputs; the bytes must be the same."""
-    from services.lab.platform.stages import replay_decision
+    from services.platform.stages import replay_decision
 
     found = replay_decision(connected_settings(), decision)
     if as_json:

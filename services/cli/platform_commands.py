@@ -102,7 +102,7 @@ def up(
 
     Postgres and Redis are embedded unless HARMONY_DATABASE_URL and HARMONY_REDIS_URL are set.
     """
-    from services.lab.platform.up import UpOptions, run_up
+    from services.platform.up import UpOptions, run_up
 
     run_up(get_settings(), UpOptions(port, kubeconfig, has_scaler), console)
 
@@ -122,6 +122,7 @@ def worker(
     from prometheus_client import start_http_server
 
     from services.kernel.db.session import make_engine
+    from services.kernel.listening import report_address
     from services.kernel.telemetry import REGISTRY, configure_logging
     from services.kernel.tracing_otel import configure_tracing
     from services.kernel.worker import make_celery
@@ -132,10 +133,11 @@ def worker(
     served = queues or settings.queues
     settings = settings.model_copy(update={"queues": served})
     with ExitStack() as life:
-        if settings.worker_metrics_port:
+        if settings.worker_metrics_port is not None:
             # the solo pool runs tasks in this process: their metrics are here to be scraped
             life.enter_context(watched_workloads(make_engine(settings.database_url)))
-            start_http_server(settings.worker_metrics_port, registry=REGISTRY)
+            server, _ = start_http_server(settings.worker_metrics_port, registry=REGISTRY)
+            report_address("worker metrics", str(server.server_address[0]), server.server_port)
         configure_tracing(settings, f"worker-{served.replace(',', '-')}")
         app = make_celery(settings)
         app.set_default()
@@ -183,7 +185,7 @@ def migrate(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """Show the fleet: replicas, promise, measured violations, rung and last reason."""
     from services.cli.connection import database_engine
-    from services.lab.platform.repository import load_status
+    from services.platform.repository import load_status
 
     rows = load_status(database_engine())
     if as_json:

@@ -18,12 +18,12 @@ from services.cli.connection import database_engine
 from services.cli.output import console, print_json, print_table
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
-from services.kernel.security import FLEET, Grant, KeyVerifier, Principal, Role
+from services.kernel.security.keys import FLEET, Grant, KeyVerifier, Principal, Role
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from services.admin.schemas_auth import AuditCheck, KeyCreated
+    from services.admin.access.schemas import AuditCheck, KeyCreated
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 KeyId = Annotated[int, typer.Argument(min=1, help="Id of the key, as `keys list` shows it.")]
@@ -58,7 +58,7 @@ def _group() -> None:
 
 def list_keys(as_json: AsJson = False) -> None:
     """Show the API keys, newest first; never their secrets."""
-    from services.admin import service_keys
+    from services.admin.access import service as service_keys
 
     found = [key.model_dump(mode="json") for key in service_keys.list_keys(_deps(), _caller())]
     if as_json:
@@ -81,8 +81,8 @@ def create(
     """Make an API key; it is printed this once."""
     from pydantic import ValidationError
 
-    from services.admin import service_keys
-    from services.admin.schemas_auth import KeyRequest
+    from services.admin.access import service as service_keys
+    from services.admin.access.schemas import KeyRequest
 
     values = {"name": name, "role": role, "namespaces": namespace or None}
     try:
@@ -102,14 +102,14 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a key that takes another's place; it is printed this once."""
-    from services.admin import service_keys
+    from services.admin.access import service as service_keys
 
     _say(service_keys.rotate_key(_deps(), key_id, grace * 3600, _caller()), as_json)
 
 
 def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     """Revoke an API key; running processes forget it within a minute."""
-    from services.admin import service_keys
+    from services.admin.access import service as service_keys
 
     service_keys.revoke_key(_deps(), key_id, _caller())
     if as_json:
@@ -133,7 +133,7 @@ def check(
     An end that was cut off shows only against an anchor that was kept elsewhere: run it daily with
     --anchor-file on another machine.
     """
-    from services.admin import service_keys
+    from services.admin.access import service as service_keys
 
     if anchor_file is not None and anchor is not None:
         raise InvalidInput("--anchor and --anchor-file: give one of them")

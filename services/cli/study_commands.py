@@ -11,7 +11,7 @@ from services.cli.output import console, print_table, write_json
 from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from services.lab.backtest.study import Study
+    from services.backtest.study import Study
 
 Data = Annotated[Path, typer.Argument(help="Trace: a parquet as docs/traces.md describes.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Trace: a parquet (docs/traces.md).")]
@@ -61,9 +61,9 @@ def backtest(  # noqa: PLR0913 - one option each
     is the one at which GPUs and hours out of SLA together cost least. `harmony bench decide`
     compares every policy.
     """
-    from services.lab.backtest.plot import plot_study
-    from services.lab.backtest.study import run_study
-    from services.lab.fleet import TraceOptions, load_trace
+    from services.backtest.plot import plot_study
+    from services.backtest.study import run_study
+    from services.simulator.fleet import TraceOptions, load_trace
 
     options = TraceOptions(demand=demand, step_s=step, replay_hours=hours, seed=seed)
     loaded = load_trace(file, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from services.decision.service import Deps
+from services.decision.decide.service import Deps
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.settings import get_settings

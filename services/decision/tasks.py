@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.decision import service, service_fit_due, service_operations, service_trust
+from services.decision.beliefs import due as service_fit_due
+from services.decision.decide import operations as service_operations, service
+from services.decision.trust import service as service_trust
 from services.kernel import jobs, telemetry
 from services.kernel.task import job_task
 

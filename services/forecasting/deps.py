@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import torch
 
-from services.forecasting.model_store import ModelStore
-from services.forecasting.service import Forecasting
-from services.forecasting.translate import forecaster_config
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry.store import ModelStore
+from services.forecasting.rows.translate import forecaster_config
 from services.kernel.clock import Clock, make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.jobs import JobSender

@@ -15,7 +15,8 @@ from services.kernel.task import job_task
 @job_task(jobs.FORECAST_SHARD)
 def forecast_shard(shard: int, at: str) -> None:
     """Forecast one shard at one origin."""
-    from services.forecasting import deps, service
+    from services.forecasting import deps
+    from services.forecasting.forecast import service
 
     service.forecast_shard(deps.get_forecasting(), shard, datetime.fromisoformat(at))
 
@@ -23,7 +24,8 @@ def forecast_shard(shard: int, at: str) -> None:
 @job_task(jobs.FORECAST_SCORE)
 def score() -> None:
     """Score forecasts whose horizon has passed."""
-    from services.forecasting import deps, service_score
+    from services.forecasting import deps
+    from services.forecasting.score import service as service_score
 
     service_score.score_forecasts(deps.get_forecasting())
 
@@ -31,7 +33,8 @@ def score() -> None:
 @job_task(jobs.FORECAST_SWEEP)
 def sweep() -> None:
     """Send lost jobs again."""
-    from services.forecasting import deps, service
+    from services.forecasting import deps
+    from services.forecasting.forecast import service
 
     service.sweep(deps.get_forecasting())
 
@@ -39,7 +42,8 @@ def sweep() -> None:
 @job_task(jobs.FORECAST_FIT)
 def fit_forecaster(request_id: int | None = None, is_scheduled: bool = False) -> None:
     """Train, back-test, register; a scheduled call only when the last fit is old enough."""
-    from services.forecasting import deps, service_drift
+    from services.forecasting import deps
+    from services.forecasting.score import drift as service_drift
 
     app = deps.get_forecasting()
     if not is_scheduled or service_drift.is_fit_due(app):
@@ -49,7 +53,8 @@ def fit_forecaster(request_id: int | None = None, is_scheduled: bool = False) ->
 @job_task(jobs.FORECAST_ADAPT)
 def adapt_forecaster() -> None:
     """Update the promoted model on the newest steps."""
-    from services.forecasting import deps, service_adapt
+    from services.forecasting import deps
+    from services.forecasting.training import adapt as service_adapt
 
     service_adapt.adapt_model(deps.get_forecasting())
 
@@ -57,6 +62,7 @@ def adapt_forecaster() -> None:
 @job_task(jobs.TRAIN_MODEL)
 def train_model(operation_id: int) -> None:
     """Train as somebody asked through the API."""
-    from services.forecasting import deps, service_operations
+    from services.forecasting import deps
+    from services.forecasting.training import operations as service_operations
 
     service_operations.train_as_asked(deps.get_forecasting(), operation_id)

@@ -9,13 +9,14 @@ import orjson
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from services.ingest import api_remote_write, service
+from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.ingest.push_auth import PushAuthority
-from services.ingest.request_body import read_body
-from services.ingest.schemas import PushAnswer, PushRequest
-from services.kernel import http
+from services.ingest.push.auth import PushAuthority
+from services.ingest.push.body import read_body
+from services.ingest.push.schemas import PushAnswer, PushRequest
+from services.ingest.remote_write import api as api_remote_write
 from services.kernel.errors import InvalidInput
+from services.kernel.http import application as http
 
 _DESCRIPTION = """
 Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that

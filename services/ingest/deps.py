@@ -8,15 +8,15 @@ from datetime import datetime
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 
-from services.ingest.catalog import WorkloadCatalog
-from services.ingest.due import DueRules
-from services.ingest.remote_rules import DEFAULT_RULES, RemoteRules
-from services.ingest.series_owners import SeriesOwners
-from services.ingest.sources import Source
+from services.ingest.series.catalog import WorkloadCatalog
+from services.ingest.series.due import DueRules
+from services.ingest.series.owners import SeriesOwners
+from services.ingest.series.rules import DEFAULT_RULES, RemoteRules
+from services.ingest.series.sources import Source
 from services.kernel import telemetry
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.jobs import Job, JobSender
-from services.kernel.security_limits import Limiter
+from services.kernel.security.limits import Limiter
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +13,12 @@ from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
 from services.ingest.tasks import make_deps
 from services.kernel.errors import ConfigurationError, HarmonyError
-from services.kernel.http_protocol import ProblemProtocol
-from services.kernel.security_bind import check_bind
-from services.kernel.security_http import protect
-from services.kernel.security_limits import Limiter
-from services.kernel.serving import serve_until_stopped
+from services.kernel.http.protocol import ProblemProtocol
+from services.kernel.http.serving import serve_until_stopped
+from services.kernel.listening import listen, report_address
+from services.kernel.security.bind import check_bind
+from services.kernel.security.http import protect
+from services.kernel.security.limits import Limiter
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -54,7 +54,7 @@ def main() -> int:
         deps = make_deps(settings)
         deps.limiter = Limiter.connect("ingest", settings.redis_url)
         app = make_standalone_app(deps)
-        listener = listen(settings.host, settings.ingest_port)
+        listener = listen(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")
     except HarmonyError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2
@@ -69,24 +69,9 @@ def main() -> int:
         timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
     with listener, watched_workloads(deps.engine):
+        report_address("ingest", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)
     return 0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        ConfigurationError: The address cannot be bound.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(
-            f"HARMONY_HOST={host!r} HARMONY_INGEST_PORT={port}: cannot listen there ({error}); "
-            "end the process that uses it, or choose another"
-        ) from error
 
 
 if __name__ == "__main__":

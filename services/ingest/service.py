@@ -10,18 +10,18 @@ from itertools import groupby
 import numpy as np
 from sqlalchemy import Connection
 
-from services.ingest import repository
-from services.ingest.catalog import IndicatorRef
-from services.ingest.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.deps import IngestDeps
-from services.ingest.due import CursorRow, DueRange, DueRules, due_ranges
-from services.ingest.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
-from services.ingest.pull import PullResult, pull_shard
-from services.ingest.push import PushResult, push
-from services.ingest.remote_write import WriteResult, remote_write
-from services.ingest.repository import SeriesRange
-from services.ingest.resample import Resampled, StepGrid, resample
-from services.ingest.samples import SECOND_US, from_us
+from services.ingest.pull.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
+from services.ingest.pull.service import PullResult, pull_shard
+from services.ingest.push.service import PushResult, push
+from services.ingest.remote_write.service import WriteResult, remote_write
+from services.ingest.series import repository
+from services.ingest.series.catalog import IndicatorRef
+from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
+from services.ingest.series.due import CursorRow, DueRange, DueRules, due_ranges
+from services.ingest.series.repository import SeriesRange
+from services.ingest.series.resample import Resampled, StepGrid, resample
+from services.ingest.series.samples import SECOND_US, from_us
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work

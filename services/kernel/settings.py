@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.kernel.errors import ConfigurationError
-from services.kernel.security_files import secrets_in_files
+from services.kernel.secret_files import secrets_in_files
 
 
 class Settings(BaseSettings):
@@ -89,11 +89,15 @@ class Settings(BaseSettings):
     # operator
     reconcile_interval_s: float = Field(5.0, gt=0, description="Seconds between reconcile passes")
     kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
-    worker_metrics_port: int = Field(0, ge=0, le=65535, description="A worker's metrics; 0: none")
+    worker_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of a worker's metrics; empty: none"
+    )
     operator_deletion_cost: bool = Field(
         True, description="Mark the pods to lose before a Deployment is scaled in"
     )
-    operator_metrics_port: int = Field(0, ge=0, le=65535, description="Metrics port; 0: none")
+    operator_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
+    )
     leader_election: Literal["auto", "on", "off"] = Field(
         "auto", description="One operator of several acts; auto: in a cluster only"
     )
@@ -107,7 +111,9 @@ class Settings(BaseSettings):
 
     # external scaler
     scaler_port: int = Field(8084, ge=0, le=65535, description="Port of KEDA's external scaler")
-    scaler_metrics_port: int = Field(0, ge=0, le=65535, description="Its metrics; 0: none")
+    scaler_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of its metrics; empty: none"
+    )
     scaler_refresh_s: float = Field(
         5.0, gt=0, description="Seconds between its looks that no notification asks for"
     )

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from celery import current_task, shared_task
+from opentelemetry.context import Context
 from structlog.contextvars import bound_contextvars
 
 from services.kernel import telemetry, tracing
@@ -52,8 +53,8 @@ def _run(job: str, run: Callable[[], None]) -> None:
     log.info("job_done", duration_s=round(time.perf_counter() - started, 4))
 
 
-def _sender_span() -> tracing.SpanContext | None:
-    """The span that sent the task that runs now."""
+def _sender_span() -> Context:
+    """The span that sent the task that runs now, if it was sent in one."""
     request = getattr(current_task, "request", None)
     # a worker shows a message's headers as attributes, a task that is applied here as `headers`
     found = getattr(request, tracing.HEADER, None)

@@ -1,125 +1,92 @@
 """One trace from a client's request, over the jobs that follow from it, to the patch it leads to.
 
 The context travels as W3C Trace Context says: in the header `traceparent` of requests and of jobs,
-and with a decision in its explanation. It is there with and without OpenTelemetry, since the log
-lines carry its ids; where a backend is given, spans are recorded and exported too.
+and with a decision in its explanation. Contexts, ids and the header are those of OpenTelemetry's
+API. They are there without its SDK too, since the log lines carry the ids; where a tracer of the
+SDK is given, spans are recorded and exported.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Protocol
+from contextlib import contextmanager
+from typing import Any
 
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    NoOpTracer,
+    Span,
+    SpanContext,
+    TraceFlags,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.contextvars import bound_contextvars
 
 HEADER = "traceparent"
-Attributes = Mapping[str, str | int | float]
 
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_INVALID_VERSION = "ff"
-_SAMPLED = 1
+_W3C = TraceContextTextMapPropagator()
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
-@dataclass(frozen=True, slots=True)
-class SpanContext:
-    """Which span of which trace.
+class OnlyIds(NoOpTracer):
+    """Makes ids and records nothing: the tracer where no SDK is loaded."""
 
-    Attributes:
-        trace_id: 32 hexadecimal digits.
-        span_id: 16 hexadecimal digits.
-        is_sampled: Whether its spans are to be recorded, where anybody records spans.
-    """
-
-    trace_id: str
-    span_id: str
-    is_sampled: bool = True
-
-    def to_header(self) -> str:
-        """As a `traceparent`."""
-        return f"00-{self.trace_id}-{self.span_id}-{int(self.is_sampled):02x}"
+    def start_span(
+        self, name: str, context: Context | None = None, *args: Any, **kwargs: Any
+    ) -> Span:
+        """A span that nobody hears of; without a parent it begins a trace."""
+        parent = get_current_span(context).get_span_context()
+        trace_id = parent.trace_id if parent.is_valid else secrets.randbits(128)
+        flags = parent.trace_flags if parent.is_valid else _SAMPLED
+        return NonRecordingSpan(SpanContext(trace_id, secrets.randbits(64), False, flags))
 
 
-def parse_traceparent(text: object) -> SpanContext | None:
-    """The context of a `traceparent`; None where it is not one, as if there were none."""
-    found = _TRACEPARENT.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        return None
-    version, trace_id, span_id, flags, rest = found.groups()
-    is_known = version != _INVALID_VERSION and not (version == "00" and rest)
-    if not is_known or not int(trace_id, 16) or not int(span_id, 16):
-        return None
-    return SpanContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
+_tracer: Tracer = OnlyIds()
 
 
-class Backend(Protocol):
-    """Records spans."""
-
-    def span(
-        self, name: str, parent: SpanContext | None, attributes: Attributes
-    ) -> AbstractContextManager[SpanContext]:
-        """A span that lasts as long as the block; an exception that leaves it is noted."""
-        ...
-
-
-class OnlyIds:
-    """Makes ids and records nothing."""
-
-    @contextmanager
-    def span(
-        self, name: str, parent: SpanContext | None, attributes: Attributes
-    ) -> Iterator[SpanContext]:
-        """A span that nobody hears of."""
-        span_id = secrets.token_hex(8)
-        if parent is None:
-            yield SpanContext(secrets.token_hex(16), span_id)
-        else:
-            yield SpanContext(parent.trace_id, span_id, parent.is_sampled)
-
-
-_current: ContextVar[SpanContext | None] = ContextVar("harmony_span", default=None)
-_backend: Backend = OnlyIds()
-
-
-def use_backend(backend: Backend) -> Backend:
-    """Record spans of this process with `backend`; returns the one before."""
-    global _backend
-    before, _backend = _backend, backend
+def use_tracer(tracer: Tracer) -> Tracer:
+    """Record spans of this process with `tracer`; returns the one before."""
+    global _tracer
+    before, _tracer = _tracer, tracer
     return before
 
 
-def current() -> SpanContext | None:
-    """The span that the caller is in."""
-    return _current.get()
+def parse_traceparent(text: object) -> Context:
+    """The context of a `traceparent`; an empty one where it is not one, as if there were none."""
+    return _W3C.extract({HEADER: text} if isinstance(text, str) else {}, Context())
 
 
 def to_headers() -> dict[str, str]:
     """Headers that carry the caller's span on; none where it is in none."""
-    found = current()
-    return {} if found is None else {HEADER: found.to_header()}
+    headers: dict[str, str] = {}
+    _W3C.inject(headers)
+    return headers
 
 
 @contextmanager
 def span(
-    name: str, parent: SpanContext | None = None, attributes: Attributes | None = None
+    name: str,
+    parent: Context | None = None,
+    attributes: Mapping[str, str | int | float] | None = None,
 ) -> Iterator[SpanContext]:
     """A span of the trace of `parent`, else of the caller's, else of a new one.
 
-    Log lines of the block carry its `trace_id` and `span_id`.
+    Log lines of the block carry its `trace_id` and `span_id`; an exception that leaves it is noted.
 
     Args:
         name: What is done, one of few words.
-        parent: A span of another process that this one follows from.
+        parent: With a span of another process that this one follows from.
         attributes: With what.
     """
-    with _backend.span(name, parent or current(), attributes or {}) as context:
-        token = _current.set(context)
-        try:
-            with bound_contextvars(trace_id=context.trace_id, span_id=context.span_id):
-                yield context
-        finally:
-            _current.reset(token)
+    given = {f"harmony.{key}": value for key, value in (attributes or {}).items()}
+    with _tracer.start_as_current_span(name, context=parent or None, attributes=given) as made:
+        context = made.get_span_context()
+        trace_id, span_id = format_trace_id(context.trace_id), format_span_id(context.span_id)
+        with bound_contextvars(trace_id=trace_id, span_id=span_id):
+            yield context

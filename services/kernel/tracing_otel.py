@@ -5,50 +5,14 @@ The SDK and its exporter are an extra, `harmony-gpu[otel]`, and are imported onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
-from services.kernel.tracing import Attributes, SpanContext, use_backend
+from services.kernel.tracing import use_tracer
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-
-
-class OtelBackend:
-    """Spans of OpenTelemetry."""
-
-    def __init__(self, provider: TracerProvider) -> None:
-        """Record with `provider`."""
-        self._tracer = provider.get_tracer("harmony")
-
-    @contextmanager
-    def span(
-        self, name: str, parent: SpanContext | None, attributes: Attributes
-    ) -> Iterator[SpanContext]:
-        """A span that is exported once it has ended."""
-        context = _to_context(parent)
-        given = {f"harmony.{key}": value for key, value in attributes.items()}
-        with self._tracer.start_as_current_span(name, context=context, attributes=given) as made:
-            found = made.get_span_context()
-            yield SpanContext(
-                format(found.trace_id, "032x"),
-                format(found.span_id, "016x"),
-                bool(found.trace_flags.sampled),
-            )
-
-
-def _to_context(parent: SpanContext | None) -> Any:
-    from opentelemetry import trace
-    from opentelemetry.context import Context
-
-    if parent is None:
-        return Context()
-    flags = trace.TraceFlags(int(parent.is_sampled))
-    remote = trace.SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, flags)
-    return trace.set_span_in_context(trace.NonRecordingSpan(remote), Context())
 
 
 def make_provider(settings: Settings, component: str) -> TracerProvider:
@@ -97,5 +61,5 @@ def configure_tracing(settings: Settings, component: str) -> TracerProvider | No
 
     exporter = OTLPSpanExporter(endpoint=settings.otel_endpoint)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    use_backend(OtelBackend(provider))
+    use_tracer(provider.get_tracer("harmony"))
     return provider

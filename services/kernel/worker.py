@@ -19,7 +19,7 @@ TASK_MODULES = {
     "fit": (
         "services.forecasting.tasks",
         "services.decision.tasks",
-        "services.lab.backtest.tasks",
+        "services.backtest.tasks",
     ),
 }
 

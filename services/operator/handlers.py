@@ -25,13 +25,14 @@ import orjson
 import structlog
 
 from services.kernel import telemetry
-from services.operator.health import Checks, serve
-from services.operator.kube_http import load_configuration
-from services.operator.kube_mirrored import EVERY_PASS, MirroredKube
+from services.kernel.listening import report_address
+from services.operator.kube.mirrored import EVERY_PASS, MirroredKube
+from services.operator.leadership.health import Checks, serve
+from services.operator.leadership.process import Office
 from services.operator.listener import ReconcileLoop
-from services.operator.memory import Deps
-from services.operator.process import Office
-from services.operator.schemas import GROUP, VERSION
+from services.operator.reconcile.memory import Deps
+from services.operator.resource.spec import GROUP, VERSION
+from services.operator.wire.http import load_configuration
 
 log = structlog.get_logger("operator")
 
@@ -154,13 +155,15 @@ class Watcher:
 def serve_health(deps: Deps, office: Office, loop: ReconcileLoop) -> WSGIServer | None:
     """Probes and metrics, where they have a port."""
     settings = deps.settings
-    if not settings.operator_metrics_port:
+    if settings.operator_metrics_port is None:
         return None
     checks = Checks(
         alive=lambda: loop.pulse.alive(time.monotonic(), settings.reconcile_interval_s),
         ready=lambda: loop.pulse.ready(time.monotonic(), office.keeper),
     )
-    return serve(settings.operator_metrics_port, checks)
+    server = serve(settings.operator_metrics_port, checks)
+    report_address("operator metrics", str(server.server_address[0]), server.server_port)
+    return server
 
 
 async def run(deps: Deps, office: Office) -> None:

@@ -14,14 +14,14 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
-from services.operator import service_report
-from services.operator.kube_http import KubeError
-from services.operator.lease import Alone, Fence
-from services.operator.memory import Deps
-from services.operator.process import Pulse
-from services.operator.repository import DECISIONS_CHANNEL, TICK_CHANNEL
-from services.operator.service import PassReport, reconcile_pass
-from services.operator.service_decisions import follow_decisions
+from services.operator.leadership.lease import Alone, Fence
+from services.operator.leadership.process import Pulse
+from services.operator.reconcile import report as service_report
+from services.operator.reconcile.follow_decisions import follow_decisions
+from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
+from services.operator.reconcile.repository import DECISIONS_CHANNEL, TICK_CHANNEL
+from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 

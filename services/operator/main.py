@@ -13,11 +13,11 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.tracing_otel import configure_tracing
 from services.operator.handlers import run
 from services.operator.heap import bound_heap
-from services.operator.kube import Kube, KubeClient
-from services.operator.kube_http import KubeHttp, Manner, load_configuration
-from services.operator.kube_mirrored import MirroredKube
-from services.operator.memory import Deps, Pace
-from services.operator.process import Office, make_office, pod_namespace
+from services.operator.kube.client import Kube, KubeClient
+from services.operator.kube.mirrored import MirroredKube
+from services.operator.leadership.process import Office, make_office, pod_namespace
+from services.operator.reconcile.memory import Deps, Pace
+from services.operator.wire.http import KubeHttp, Manner, load_configuration
 
 _REPORTS_S = 10.0
 """Reports of one pass; decisions are followed between two of them, so that they hold up none."""

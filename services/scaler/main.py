@@ -8,20 +8,18 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import structlog
 from prometheus_client import start_http_server
 
 from services.kernel import telemetry
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.listening import report_address
 from services.kernel.settings import Settings, get_settings
 from services.scaler.api import ExternalScaler
 from services.scaler.listener import Watch
 from services.scaler.server import make_server
 from services.scaler.service import ScalerDeps
-
-log = structlog.get_logger("scaler")
 
 _N_THREADS = 8
 _GRACE_S = 3.0
@@ -66,17 +64,18 @@ async def _serve_until_signal(deps: ScalerDeps) -> None:
     for word in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(word, stopped.set)
     host = deps.settings.host
-    await serve(deps, stopped, lambda port: log.info("serving", host=host, port=port))
+    await serve(deps, stopped, lambda port: report_address("scaler", host, port, ""))
 
 
 def _serve_metrics(port: int) -> None:
     try:
-        start_http_server(port, registry=telemetry.REGISTRY)
+        server, _ = start_http_server(port, registry=telemetry.REGISTRY)
     except OSError as error:
         raise ConfigurationError(
             f"HARMONY_SCALER_METRICS_PORT={port}: cannot listen there ({error.strerror}); end the "
             "process that uses it, or choose another"
         ) from error
+    report_address("scaler metrics", str(server.server_address[0]), server.server_port)
 
 
 def main() -> int:
@@ -85,7 +84,7 @@ def main() -> int:
         settings = get_settings()
         telemetry.configure_logging(settings.log_level, settings.log_format)
         deps = make_deps(settings)
-        if settings.scaler_metrics_port:
+        if settings.scaler_metrics_port is not None:
             _serve_metrics(settings.scaler_metrics_port)
         asyncio.run(_serve_until_signal(deps))
     except HarmonyError as error:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # brings no types
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue  # type: ignore[import-untyped]
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from services.kernel.errors import ConfigurationError
+from services.kernel.listening import authority
 from services.kernel.settings import Settings
 from services.scaler.api import ExternalScaler
 from services.scaler.listener import Watch
@@ -38,8 +39,7 @@ def make_server(settings: Settings, scaler: ExternalScaler, watch: Watch) -> tup
     server = grpc.aio.server(options=_OPTIONS)
     add_ExternalScalerServicer_to_server(scaler, server)  # type: ignore[no-untyped-call]  # generated
     server.add_generic_rpc_handlers((_health(watch),))
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{host}:{settings.scaler_port}"
+    address = authority(settings.host, settings.scaler_port)
     credentials = make_credentials(settings)
     try:
         if credentials is None:

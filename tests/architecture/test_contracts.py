@@ -35,12 +35,23 @@ def plant(folder: Path, module: str, line: str) -> Path:
     ):
         (folder / package).mkdir(parents=True)
         (folder / package / "__init__.py").write_text("")
-    for name in ("forecaster/flow.py", "decider/model.py", "decider/posterior.py"):
-        (folder / name).write_text("")
+    for name in (
+        "forecaster/network/flow.py",
+        "decider/belief/model.py",
+        "decider/belief/posterior.py",
+    ):
+        write_module(folder / name, "")
     config = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]
     (folder / "pyproject.toml").write_text(_contracts_toml(config))
-    (folder / module).write_text(line + "\n")
+    write_module(folder / module, line + "\n")
     return folder
+
+
+def write_module(path: Path, text: str) -> None:
+    """A module, and the package around it where that is new."""
+    path.parent.mkdir(exist_ok=True)
+    (path.parent / "__init__.py").touch()
+    path.write_text(text)
 
 
 def _contracts_toml(config: dict) -> str:
@@ -71,10 +82,10 @@ def _contracts_toml(config: dict) -> str:
         ("services/scaler/service.py", "import decider"),
         ("services/kernel/jobs.py", "import services.admin"),
         ("services/kernel/jobs.py", "import decider"),
-        ("services/decision/service.py", "import services.lab"),
-        ("forecaster/model.py", "import nflows"),
+        ("services/decision/decide/service.py", "import services.lab"),
+        ("forecaster/network/model.py", "import nflows"),
         ("forecaster/predict.py", "import lightgbm"),
-        ("services/decision/service.py", "import pymc"),
+        ("services/decision/decide/service.py", "import pymc"),
     ],
 )
 def test_contracts_bite(tmp_path: Path, module: str, line: str) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,10 +15,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from services.lab.platform.embedded_servers import default_home
+from services.kernel.listening import find_address
+from services.platform.embedded_servers import default_home
+from services.platform.platform import WORKERS
 from tests.contract.ingest.prometheus_world import running_prometheus
 from tests.e2e.collector import Span, collector
 
@@ -27,6 +29,13 @@ HARMONY = [sys.executable, "-m", "services.cli"]
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "harmony.yml"
 N_HOURS, N_WORKLOADS = 2, 3
 _PATIENCE_S = 400
+_SERVERS = {
+    "admin": "admin",
+    "ingest": "ingest",
+    "operator": "operator metrics",
+    **dict.fromkeys(WORKERS, "worker metrics"),
+}
+"""Processes of the demo that serve metrics, and under which name."""
 _SCRAPES = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
@@ -66,6 +75,13 @@ class ShortDemo:
         found: str = json.loads((self.home / "demo" / "running.json").read_text())["database_url"]
         return found
 
+    def urls(self) -> list[str]:
+        """Where its processes with metrics listen: those that have started."""
+        logs = self.home / "demo" / "logs"
+        files = [(logs / f"{process}.log", server) for process, server in _SERVERS.items()]
+        found = [find_address(f.read_text(), server) for f, server in files if f.exists()]
+        return [url for url in found if url is not None]
+
     def log_lines(self, process: str) -> list[dict[str, Any]]:
         """Structured lines that a process has logged so far."""
         text = (self.home / "demo" / "logs" / f"{process}.log").read_text()
@@ -85,22 +101,19 @@ def short_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShortDemo]:
     """Two hours of three services, replayed; started once for all tests."""
     folder = tmp_path_factory.mktemp("demo")
     home = folder if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
-    ports = _free_ports(5)
     spans: list[Span] = []
     with collector(spans) as collector_url:
-        yield from _running(_start(home, folder, ports, collector_url), folder, ports, spans)
+        yield from _running(_start(home, folder, collector_url), folder, spans)
 
 
-def _running(
-    demo: ShortDemo, folder: Path, ports: list[int], spans: list[Span]
-) -> Iterator[ShortDemo]:
+def _running(demo: ShortDemo, folder: Path, spans: list[Span]) -> Iterator[ShortDemo]:
     home, demo.spans = demo.home, spans
     try:
         running = home / "demo" / "running.json"
         _eventually(demo, running.exists, "the platform's start")
         if shutil.which("prometheus") or os.environ.get("CI") == "true":
-            targets = [*ports, json.loads(running.read_text())["ingest_port"]]
-            demo.prometheus_url = demo._stack.enter_context(_scraping(folder, targets))
+            _eventually(demo, lambda: len(demo.urls()) == len(_SERVERS), "every server's start")
+            demo.prometheus_url = demo._stack.enter_context(_scraping(folder, demo.urls()))
         _eventually(demo, lambda: "Ctrl-C ends" in demo.output.read_text(), "the end of the replay")
         yield demo
     finally:
@@ -109,16 +122,15 @@ def _running(
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _start(home: Path, folder: Path, ports: list[int], collector_url: str) -> ShortDemo:
-    api, operator, *workers = ports
+def _start(home: Path, folder: Path, collector_url: str) -> ShortDemo:
     report, figures, output = folder / "report.html", folder / "figures.json", folder / "out.txt"
     options = ["--quick", "--hours", str(N_HOURS), "--workloads", str(N_WORKLOADS)]
-    options += ["--port", str(api), "--report", str(report), "--json", str(figures)]
+    options += ["--port", "0", "--report", str(report), "--json", str(figures)]
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
     given = {
         "HARMONY_HOME": str(home),
-        "HARMONY_OPERATOR_METRICS_PORT": str(operator),
-        "HARMONY_WORKER_METRICS_PORT": str(workers[0]),
+        "HARMONY_OPERATOR_METRICS_PORT": "0",
+        "HARMONY_WORKER_METRICS_PORT": "0",
         "HARMONY_LOG_LEVEL": "INFO",
         "HARMONY_OTEL_ENDPOINT": collector_url,
         "PYTHONUNBUFFERED": "1",
@@ -131,8 +143,8 @@ def _start(home: Path, folder: Path, ports: list[int], collector_url: str) -> Sh
     return ShortDemo(home, process, output, report, figures)
 
 
-def _scraping(folder: Path, ports: list[int]):  # type: ignore[no-untyped-def]  # a context manager
-    targets = [f"127.0.0.1:{port}" for port in ports]
+def _scraping(folder: Path, urls: list[str]):  # type: ignore[no-untyped-def]  # a context manager
+    targets = [f"127.0.0.1:{urlsplit(url).port}" for url in urls]
     return running_prometheus(folder, _SCRAPES.format(rules=RULES, targets=json.dumps(targets)))
 
 
@@ -142,23 +154,3 @@ def _eventually(demo: ShortDemo, ask: Callable[[], bool], what: str) -> None:
         assert demo.process.poll() is None, demo.output.read_text()
         assert time.monotonic() < deadline, f"never saw {what}: {demo.output.read_text()}"
         time.sleep(0.2)  # another process's work cannot be awaited otherwise
-
-
-def _free_ports(n: int) -> list[int]:
-    """Two free ports, and `n - 2` neighbouring ones for the workers."""
-    for _ in range(50):
-        with ExitStack() as stack:
-            probes = [stack.enter_context(socket.socket()) for _ in range(3)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            first, *others = sorted(probe.getsockname()[1] for probe in probes)
-            neighbours = list(range(first + 1, first + 1 + n - 2))
-            if set(neighbours) & set(others) or not all(map(_is_free, neighbours)):
-                continue
-            return [*others, *neighbours]
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

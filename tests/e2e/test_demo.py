@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.lab.platform.embedded_servers import default_home
+from services.platform.embedded_servers import default_home
 from tests.e2e.conftest import ShortDemo
 
 pytestmark = pytest.mark.e2e

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ import httpx
 import pytest
 import yaml
 
-from services.lab.platform.embedded_servers import default_home
+from services.platform.embedded_servers import default_home
 from services.scaler.api import METRIC
 from services.scaler.proto import externalscaler_pb2 as pb
 from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerStub
@@ -36,12 +35,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def eventually(ask, what: str):
     """The first true answer within a minute."""
     deadline = time.monotonic() + 60
@@ -51,13 +44,19 @@ def eventually(ask, what: str):
     return found
 
 
+def shown(log: Path, pattern: str) -> str:
+    """Part of what `up` has printed."""
+    found = re.search(pattern, log.read_text())
+    assert found, log.read_text()
+    return found[1]
+
+
 def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_path: Path) -> None:
-    port, push_port, scaler_port = free_port(), free_port(), free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
-    env = {**kept, "HARMONY_HOME": str(home), "HARMONY_INGEST_PORT": str(push_port)}
-    env["HARMONY_SCALER_PORT"] = str(scaler_port)
+    env = {**kept, "HARMONY_HOME": str(home), "HARMONY_INGEST_PORT": "0"}
+    env["HARMONY_SCALER_PORT"] = "0"
     log = tmp_path / "up.log"
-    command = [sys.executable, "-m", "services.cli", "up", "--port", str(port), "--scaler"]
+    command = [sys.executable, "-m", "services.cli", "up", "--port", "0", "--scaler"]
     with log.open("wb") as stream:
         up = subprocess.Popen(
             command, env={**env, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}, stdout=stream
@@ -65,8 +64,8 @@ def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_p
     try:
         eventually(lambda: up.poll() is not None or "Ctrl-C ends." in log.read_text(), "a start")
         assert up.poll() is None, log.read_text()
-        key = re.search(r"admin key\s+(hk_\S+)", log.read_text())
-        assert key, log.read_text()
+        key, api_url = shown(log, r"admin key\s+(hk_\S+)"), shown(log, r"console\s+(http\S+)")
+        scaler = shown(log, r"external scaler\s+(\S+) \(gRPC\)")
         kubeconfig = yaml.safe_load((home / "up" / "kubeconfig").read_text())
         server = kubeconfig["clusters"][0]["cluster"]["server"]
         manifest = yaml.safe_load((REPO / "deploy/examples/gpuautoscaler.yaml").read_text())
@@ -74,19 +73,19 @@ def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_p
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
         httpx.post(f"{server}/api/v1/namespaces", json=namespace).raise_for_status()
         httpx.post(server + path, json=manifest).raise_for_status()
-        headers = {"Authorization": f"Bearer {key[1]}"}
-        url = f"http://127.0.0.1:{port}/v1/workloads"
+        headers = {"Authorization": f"Bearer {key}"}
+        url = f"{api_url}/v1/workloads"
 
         def registered() -> bool:
             return "llama" in httpx.get(url, headers=headers).text
 
         assert eventually(registered, "the workload in the API")
         status = [sys.executable, "-m", "services.cli", "status", "--json"]
-        shown = subprocess.run(status, env=env, capture_output=True, text=True, check=True)
-        assert '"serving/llama"' in shown.stdout
+        listed = subprocess.run(status, env=env, capture_output=True, text=True, check=True)
+        assert '"serving/llama"' in listed.stdout
         asked = pb.ScaledObjectRef(namespace="serving", scalerMetadata={"autoscaler": "llama"})
         request = pb.GetMetricsRequest(scaledObjectRef=asked, metricName=METRIC)
-        channel = grpc.insecure_channel(f"127.0.0.1:{scaler_port}")
+        channel = grpc.insecure_channel(scaler)
         with channel, pytest.raises(grpc.RpcError) as refused:
             ExternalScalerStub(channel).GetMetrics(request, timeout=10)
         assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.crd import main, rendered
+from services.operator.resource.definitions import main, rendered
 
 FOLDER = Path(__file__).parents[2] / "helm" / "harmony" / "crds"
 
@@ -21,4 +21,4 @@ def test_every_file_is_of_a_definition() -> None:
 @pytest.mark.parametrize("name", sorted(rendered()))
 def test_the_file_is_what_the_models_say(name: str) -> None:
     stored = (FOLDER / name).read_text()
-    assert stored == rendered()[name], "run `python -m services.operator.crd`"
+    assert stored == rendered()[name], "run `python -m services.operator.resource.definitions`"

@@ -12,8 +12,8 @@ import sys
 import yaml
 
 from services.kernel.errors import HarmonyError
-from services.operator.crd import rendered
-from services.operator.kube_http import Call, KubeError, KubeHttp, load_configuration
+from services.operator.resource.definitions import rendered
+from services.operator.wire.http import Call, KubeError, KubeHttp, load_configuration
 
 PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}?{query}"
 QUERY = "fieldManager=harmony-crds&force=true"

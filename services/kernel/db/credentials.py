@@ -1,4 +1,4 @@
-"""SQL of API keys and of the audit chain, used by `services.kernel.security` only."""
+"""SQL of API keys and of the audit chain, used by `services.kernel.security.keys` only."""
 
 from __future__ import annotations
 

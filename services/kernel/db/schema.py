@@ -29,8 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 import services.kernel.db.schema_control  # noqa: F401  # its tables belong to the metadata
-from services.kernel.db.metadata import at as _at
-from services.kernel.db.metadata import metadata as metadata
+from services.kernel.db.metadata import at as _at, metadata as metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from services.kernel.db.metadata import at as _at
-from services.kernel.db.metadata import metadata
+from services.kernel.db.metadata import at as _at, metadata
 
 operations = Table(
     "operations",

@@ -16,10 +16,11 @@ import yaml
 from aiohttp import web
 
 from services.kernel.clock import wall_seconds
+from services.kernel.listening import authority, report_address
 from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.cluster import Cluster, ClusterSettings
-from services.lab.cluster.engine import NodeSpec
-from services.lab.cluster.server import ApiServer
+from services.lab.cluster.wire.server import ApiServer
+from services.simulator.engine.engine import NodeSpec
 
 _POOL = re.compile(r"(?P<type>[A-Za-z0-9][-A-Za-z0-9_.]*)=(?P<nodes>\d+)x(?P<gpus>\d+)")
 
@@ -96,7 +97,7 @@ async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
     site = web.TCPSite(runner, options.host, options.port)
     await site.start()
     port = runner.addresses[0][1]
-    url = f"http://{options.host}:{port}"
+    url = f"http://{authority(options.host, port)}"
     if options.kubeconfig_out:
         token = options.admin_token or DEFAULT_TOKEN
         write_whole(options.kubeconfig_out, yaml.safe_dump(make_kubeconfig(url, token)))
@@ -104,7 +105,7 @@ async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
         write_whole(options.port_file, f"{port}\n")
     # What has been loaded stays: the collector need not look at it again.
     gc.freeze()
-    print(f"simulated cluster on {url}", flush=True)
+    report_address("cluster", options.host, port)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

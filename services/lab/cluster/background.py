@@ -11,7 +11,7 @@ import yaml
 from aiohttp import web
 
 from services.lab.cluster.cluster import Cluster, ClusterSettings
-from services.lab.cluster.server import ApiServer
+from services.lab.cluster.wire.server import ApiServer
 
 DEFAULT_TOKEN = "harmony-lab"  # noqa: S105  # only loopback clients of a simulation show it
 _START_LIMIT_S = 30.0

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.lab.cluster.access import Access
-from services.lab.cluster.admissions import (
+from services.lab.cluster.admission.access import Access
+from services.lab.cluster.admission.admissions import (
     BuiltInAdmission,
     NodeAdmission,
     PodAdmission,
     WorkloadAdmission,
 )
-from services.lab.cluster.collection import Collector
-from services.lab.cluster.custom_workloads import CustomWorkloads
-from services.lab.cluster.definitions import Definitions
-from services.lab.cluster.disruption import check_budgets
-from services.lab.cluster.engine import ClusterEngine, NodeSpec
-from services.lab.cluster.leader_worker_sets import LeaderWorkerSets
-from services.lab.cluster.manifests import node_body, rfc3339
-from services.lab.cluster.objects import Objects, Write
-from services.lab.cluster.resources import (
+from services.lab.cluster.admission.collection import Collector
+from services.lab.cluster.admission.definitions import Definitions
+from services.lab.cluster.controllers.custom_workloads import CustomWorkloads
+from services.lab.cluster.controllers.disruption import check_budgets
+from services.lab.cluster.controllers.leader_worker_sets import LeaderWorkerSets
+from services.lab.cluster.controllers.manifests import node_body, rfc3339
+from services.lab.cluster.controllers.workloads import Workloads
+from services.lab.cluster.storage.objects import Objects, Write
+from services.lab.cluster.storage.resources import (
     BUILT_IN,
     DEPLOYMENTS,
     NODES,
@@ -33,8 +33,8 @@ from services.lab.cluster.resources import (
     Obj,
     Registry,
 )
-from services.lab.cluster.store import Store
-from services.lab.cluster.workloads import Workloads
+from services.lab.cluster.storage.store import Store
+from services.simulator.engine.engine import ClusterEngine, NodeSpec
 
 
 @dataclass(frozen=True, slots=True)

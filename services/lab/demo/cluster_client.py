@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from services.kernel.errors import Unavailable
-from services.lab.cluster.specs import Interval
+from services.simulator.engine.specs import Interval
 
 _PLURALS = {
     "Namespace": "namespaces",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.kernel.domain import IndicatorSpec
-from services.lab.fleet.fleet import Fleet, FleetWorkload, NodePool
+from services.simulator.fleet.fleet import Fleet, FleetWorkload, NodePool
 
 GROUP = "scaling.harmony.dev"
 Manifest = dict[str, Any]

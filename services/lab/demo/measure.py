@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.ingest.history import HistoryFrame, WorkloadHistory
-from services.lab.cluster.specs import Interval
-from services.lab.fleet import Fleet
-from services.lab.fleet.meters import ServiceMeters
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory
+from services.simulator.engine.specs import Interval
+from services.simulator.fleet import Fleet
+from services.simulator.fleet.meters import ServiceMeters
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

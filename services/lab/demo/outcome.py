@@ -24,7 +24,6 @@ from services.lab.demo.repository import (
 )
 from services.lab.demo.session import DemoSession
 from services.lab.demo.training import TrainingResult
-from services.lab.fleet import Fleet
 from services.lab.report import (
     FanChart,
     ReportData,
@@ -32,7 +31,8 @@ from services.lab.report import (
     scoreboard_table,
     summary_json,
 )
-from services.lab.simulator import PolicyRun, PolicyScore, needed_gpus
+from services.simulator import PolicyRun, PolicyScore, needed_gpus
+from services.simulator.fleet import Fleet
 
 _N_FANS = 4
 MUST_BE_ZERO = (

@@ -19,10 +19,10 @@ from sqlalchemy import Engine
 
 from services.kernel.clock import ReplayClock
 from services.kernel.errors import Unavailable
-from services.lab.cluster.specs import Interval
 from services.lab.demo.cluster_client import ClusterClient
 from services.lab.demo.repository import Doorbell, n_settled, n_states_at, stage_counts
-from services.lab.fleet.fleet import Fleet
+from services.simulator.engine.specs import Interval
+from services.simulator.fleet.fleet import Fleet
 
 _STEP_TIMEOUT_S = 60.0
 CHANNELS = ("harmony_states", "harmony_actions")

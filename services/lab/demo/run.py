@@ -37,12 +37,12 @@ from services.lab.demo.session import (
     start_session,
 )
 from services.lab.demo.training import TrainingResult, start_training, wait_for_training
-from services.lab.fleet import Fleet
-from services.lab.fleet.meters import ServiceMeters
-from services.lab.platform.platform import platform_servers
-from services.lab.platform.processes import resident_gib
-from services.lab.platform.up import announced, ending_on_signals, wait_until_stopped
-from services.lab.simulator import Ledger, RivalScores, run_rivals, score, simulate_history
+from services.platform.platform import platform_servers
+from services.platform.processes import resident_gib
+from services.platform.up import announced, ending_on_signals, wait_until_stopped
+from services.simulator import Ledger, RivalScores, run_rivals, score, simulate_history
+from services.simulator.fleet import Fleet
+from services.simulator.fleet.meters import ServiceMeters
 
 _MEMORY_SAMPLE_S = 3.0
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from services.kernel.errors import InvalidInput
 from services.lab.demo.options import DemoOptions
-from services.lab.fleet import (
+from services.simulator.fleet import (
     Fleet,
     FleetOptions,
     TraceError,

@@ -14,11 +14,11 @@ import redis
 import yaml
 from sqlalchemy import Engine
 
-from services.ingest.history import backfill
+from services.ingest.pull.history import backfill
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import InvalidInput, Unavailable
-from services.kernel.security import ensure_first_key
+from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
 from services.lab.demo.cluster_client import ClusterClient
 from services.lab.demo.manifests import fleet_manifests, nodes_argument
@@ -32,17 +32,11 @@ from services.lab.demo.repository import (
     mark_as_demo,
     workload_ids,
 )
-from services.lab.fleet import Fleet
-from services.lab.fleet.meters import ServiceMeters
-from services.lab.platform.platform import (
-    Platform,
-    answers,
-    free_port,
-    operator_process,
-    service_processes,
-)
-from services.lab.platform.processes import ProcessSpec
-from services.operator.crd import rendered as rendered_crds
+from services.operator.resource.definitions import rendered as rendered_crds
+from services.platform.platform import Platform, operator_process, service_processes
+from services.platform.processes import ProcessSpec
+from services.simulator.fleet import Fleet
+from services.simulator.fleet.meters import ServiceMeters
 
 REGISTER_TIMEOUT_S = 60.0
 
@@ -135,15 +129,12 @@ def end_session(session: DemoSession) -> None:
 
 
 def _start_cluster(platform: Platform, fleet: Fleet) -> ClusterClient:
-    port = free_port("127.0.0.1")
-    url = f"http://127.0.0.1:{port}"
     start = fleet.step_at(fleet.n_history).isoformat().replace("+00:00", "Z")
-    argv = [sys.executable, "-m", "services.lab.cluster", "--port", str(port), "--clock", "lab"]
+    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "lab"]
     argv += ["--nodes", nodes_argument(fleet.node_pools()), "--start", start]
     argv += ["--seed", str(fleet.seed), "--kubeconfig-out", str(platform.folder / "kubeconfig")]
-    spec = ProcessSpec("cluster", argv, is_ready=lambda: answers(f"{url}/version"))
-    platform.supervisor.start_all([spec])
-    return ClusterClient(url)
+    platform.supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
+    return ClusterClient(platform.supervisor.address("cluster"))
 
 
 def _definitions() -> list[dict[str, Any]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services.lab.fleet import (
+from services.lab.report import ReportData, render_report, scoreboard_table
+from services.simulator import needed_gpus, run_rivals
+from services.simulator.fleet import (
     Fleet,
     FleetOptions,
     TraceError,
@@ -17,8 +19,6 @@ from services.lab.fleet import (
     generate_fleet,
     load_trace,
 )
-from services.lab.report import ReportData, render_report, scoreboard_table
-from services.lab.simulator import needed_gpus, run_rivals
 
 
 def _options() -> argparse.Namespace:

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from services.lab.simulator import PolicyScore
+from services.simulator import PolicyScore
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from services.lab.report.charts import (
     workload_rows,
 )
 from services.lab.report.data import LABELS, ReportData, label_of
-from services.lab.simulator import PolicyScore
+from services.simulator import PolicyScore
 
 STANDING_NOTES = (
     "The cluster, its start-up times and the services' capacity are simulated.",

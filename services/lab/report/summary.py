@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from services.lab.report.data import ReportData
-from services.lab.simulator.scoreboard import PolicyScoreJson
+from services.simulator.scoreboard import PolicyScoreJson
 
 
 class SummaryJson(TypedDict):

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.lab.report.data import ReportData, label_of
-from services.lab.simulator import PolicyScore
+from services.simulator import PolicyScore
 
 
 def scoreboard_table(data: ReportData) -> Table:

@@ -7,8 +7,8 @@ after; none from 30 to 50 minutes after.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,13 +20,20 @@ import httpx
 import numpy as np
 import pytest
 
-from services.ingest.samples import SECOND_US
-from services.ingest.sources import BAD_QUERY, SEVERAL_SERIES, Points, RangeQuery, SourceError
+from services.ingest.series.samples import SECOND_US
+from services.ingest.series.sources import (
+    BAD_QUERY,
+    SEVERAL_SERIES,
+    Points,
+    RangeQuery,
+    SourceError,
+)
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 T0_S = int(T0.timestamp())
 SCRAPE_S = 15
 LOOKBACK_S = 300
+_LISTENING = re.compile(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)\n')
 SCRAPES = tuple(
     at_s
     for at_s in range(T0_S - 7200 + 5, T0_S + 4 * 3600, SCRAPE_S)
@@ -128,32 +135,29 @@ def running_prometheus(folder: Path, configuration: str) -> Iterator[str]:
     server, _ = require_prometheus()
     config = folder / "prometheus.yml"
     config.write_text(configuration)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = [
         server,
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=100y",
-        f"--web.listen-address={address}",
+        "--web.listen-address=127.0.0.1:0",
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        _wait_until_ready(f"http://{address}/-/ready", process, folder / "prometheus.log")
-        yield f"http://{address}"
+        yield _url_once_ready(process, folder / "prometheus.log")
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
+def _url_once_ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait until it has logged the port that it took, and until it answers there."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+        if found := _LISTENING.search(log.read_text()):
+            url = f"http://{found[1]}"
+            if httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200:
+                return url
         time.sleep(0.05)  # another process's start cannot be awaited otherwise
     raise AssertionError(f"prometheus did not start: {log.read_text()[-2000:]}")

@@ -17,7 +17,7 @@ from kubernetes import client, config
 
 from services.lab.cluster.background import BackgroundCluster
 from services.lab.cluster.cluster import ClusterSettings
-from services.lab.cluster.engine import NodeSpec
+from services.simulator.engine.engine import NodeSpec
 from tests.contract.kubernetes_api.cluster_under_test import (
     DEFINITIONS,
     GROUP,

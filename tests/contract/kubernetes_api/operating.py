@@ -12,12 +12,11 @@ import kubernetes
 from kubernetes import client
 
 from services.kernel.settings import Settings
-from services.operator.crd import DEFINITIONS as CUSTOM
-from services.operator.crd import to_crd
-from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp
-from services.operator.memory import Deps, Pace
-from services.operator.rbac import FURTHER_RIGHTS, OWN_NAMESPACE_RIGHTS, RIGHTS
+from services.operator.kube.client import KubeClient
+from services.operator.reconcile.memory import Deps, Pace
+from services.operator.resource.definitions import DEFINITIONS as CUSTOM, to_crd
+from services.operator.resource.rights import FURTHER_RIGHTS, OWN_NAMESPACE_RIGHTS, RIGHTS
+from services.operator.wire.http import KubeHttp
 from tests.contract.kubernetes_api.cluster_under_test import (
     DEFINITIONS,
     MERGE,

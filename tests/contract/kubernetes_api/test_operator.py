@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from services.kernel.settings import Settings
-from services.operator.kube import Scale
-from services.operator.kube_http import KubeHttp
+from services.operator.kube.client import Scale
+from services.operator.wire.http import KubeHttp
 from tests.contract.kubernetes_api.cluster_under_test import MERGE, ClusterUnderTest, Obj
 from tests.contract.kubernetes_api.operating import (
     Operating,

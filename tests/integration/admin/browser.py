@@ -17,8 +17,8 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 
 expect.set_options(timeout=60_000)
 GOLDEN = Path(__file__).parents[2] / "golden" / "console"

@@ -10,12 +10,12 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
-from services.kernel.security import KeyVerifier, Role, create_key
+from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import BASE_URL, AppClient
 from tests.integration.admin.console_visitor import Person

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 from structlog.testing import capture_logs
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
-from services.kernel.security_oidc_login import make_login
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.oidc_login import make_login
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import BASE_URL
 from tests.integration.admin.console_visitor import Person

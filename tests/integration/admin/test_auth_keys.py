@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
-from services.admin.service import AdminDeps
+from services.admin.decisions.service import AdminDeps
 from services.kernel.clock import FixedClock
-from services.kernel.security import Role, create_key
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.seeded_fleet import NOW
 

@@ -9,10 +9,10 @@ import pytest
 from fastapi import APIRouter
 from sqlalchemy import Engine
 
-from services.admin.api import make_app
-from services.admin.api_auth_document import OPEN_PATHS, declare_needs, needs_by_route
-from services.admin.service import AdminDeps
-from services.kernel.security import Role, create_key
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
+from services.admin.identity.needs import OPEN_PATHS, declare_needs, needs_by_route
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.seeded_fleet import NOW
 

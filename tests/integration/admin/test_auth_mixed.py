@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin import authentication
-from services.admin.service import AdminDeps
-from services.kernel.security import Grant, Principal, Role
+from services.admin.decisions.service import AdminDeps
+from services.admin.identity import authentication
+from services.kernel.security.keys import Grant, Principal, Role
 from tests.integration.admin.app_client import AppClient
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import expect
 from sqlalchemy import Engine
 
-from services.admin.service import AdminDeps
-from services.kernel.security import Role
-from services.lab.backtest.service import carry_out
+from services.admin.decisions.service import AdminDeps
+from services.backtest.service import carry_out
+from services.kernel.security.keys import Role
 from tests.integration.admin.browser import contrast, keep, log_in
 from tests.integration.admin.console_visitor import wait_for_approval
 from tests.integration.admin.seeded_fleet import Seeded

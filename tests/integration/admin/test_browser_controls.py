@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from services.kernel.security import Role
+from services.kernel.security.keys import Role
 from tests.integration.admin.browser import contrast, keep, log_in
 from tests.integration.admin.console_visitor import OWN
 

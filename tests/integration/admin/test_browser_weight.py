@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from services.admin.service import AdminDeps
-from services.kernel.security import Role
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.keys import Role
 from services.lab.bench.api import repository as fleet
 from services.lab.bench.api.repository import History
 from services.lab.bench.console import repository
@@ -19,10 +19,10 @@ from services.lab.bench.console.browser import (
     MAX_PAGE_BYTES,
     MAX_PAINT_MS,
     Load,
+    chromium as start_chromium,
     row_of,
     visit,
 )
-from services.lab.bench.console.browser import chromium as start_chromium
 from services.lab.bench.console.run import pages_of
 from tests.integration.admin.browser import serve
 from tests.integration.admin.seeded_fleet import NOW

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin import service_classes
-from services.admin.service import AdminDeps
+from services.admin.classes import service as service_classes
+from services.admin.decisions.service import AdminDeps
 from services.kernel.clock import FixedClock
 from tests.integration.admin.app_client import AppClient
 

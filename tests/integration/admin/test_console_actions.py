@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from services.admin.console_approvals import EXPIRE_AFTER
-from services.admin.service import AdminDeps
-from services.kernel.security import Role
-from services.operator.schemas import Approval
+from services.admin.approvals.page import EXPIRE_AFTER
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.keys import Role
+from services.operator.resource.spec import Approval
 from tests.integration.admin.console_visitor import OWN, audited, person, wait_for_approval
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]

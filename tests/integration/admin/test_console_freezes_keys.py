@@ -7,8 +7,8 @@ import re
 import pytest
 from sqlalchemy import Engine
 
-from services.admin.service import AdminDeps
-from services.kernel.security import Role
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.keys import Role
 from tests.integration.admin.app_client import BASE_URL
 from tests.integration.admin.console_forms import beside
 from tests.integration.admin.console_visitor import audited, person

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.service import AdminDeps
-from services.kernel.security import Role, create_key
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.seeded_fleet import NOW
 

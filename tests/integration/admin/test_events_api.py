@@ -15,13 +15,13 @@ import pytest
 import uvicorn
 from sqlalchemy import Engine, insert, text
 
-from services.admin import api_events
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
+from services.admin.events import api as api_events
 from services.kernel.db import schema
 from services.kernel.db.operations import insert_operation
 from services.kernel.db.partitions import ensure_partitions
-from services.kernel.security import Role, create_key
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -185,7 +185,7 @@ def test_a_silent_stream_beats_and_ends_in_time(
 def test_streams_are_bounded_and_their_places_come_back(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.admin.service_events.MAX_STREAMS_PER_CALLER", 1)
+    monkeypatch.setattr("services.admin.events.service.MAX_STREAMS_PER_CALLER", 1)
     with client.stream("GET", "/v1/events") as response:
         held = Stream(response)  # a stream that nobody holds is closed
         held.block()

@@ -88,7 +88,7 @@ def test_many_scores_are_averaged_over_a_sample(
 ) -> None:
     path = PATH.replace("forecasts", "quality")
     (whole,) = viewer.get(path).json()
-    monkeypatch.setattr("services.admin.service_series.QUALITY_SAMPLE", 10)
+    monkeypatch.setattr("services.admin.series.service.QUALITY_SAMPLE", 10)
     (sample,) = viewer.get(path).json()
     assert (whole["n_forecasts"], sample["n_forecasts"]) == (48, 10)
     assert sample["coverage"] == whole["coverage"]

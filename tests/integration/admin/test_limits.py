@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from services.admin.api import make_app
-from services.admin.edge_security import parse_origins
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
+from services.admin.rest.edge import parse_origins
 from services.kernel.errors import ConfigurationError
-from services.kernel.security import KeyVerifier, Role
-from services.kernel.security_limits import Limiter
+from services.kernel.security.keys import KeyVerifier, Role
+from services.kernel.security.limits import Limiter
 from tests.integration.admin.app_client import BASE_URL, AppClient
 
 pytestmark = pytest.mark.integration

@@ -15,16 +15,17 @@ from sqlalchemy import Engine, text
 
 from services.admin.main import main
 from services.kernel.settings import get_settings
+from tests.reported_port import reported_port
 
 REPO = Path(__file__).parents[3]
 pytestmark = pytest.mark.integration
 
 
-def start(database_url: str, redis_url: str, port: int) -> subprocess.Popen[str]:
+def start(database_url: str, redis_url: str) -> subprocess.Popen[str]:
     environment = os.environ | {
         "HARMONY_DATABASE_URL": database_url,
         "HARMONY_REDIS_URL": redis_url,
-        "HARMONY_PORT": str(port),
+        "HARMONY_PORT": "0",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "services.admin.main"],
@@ -36,21 +37,14 @@ def start(database_url: str, redis_url: str, port: int) -> subprocess.Popen[str]
     )
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def test_it_serves_with_the_key_that_it_prints_and_ends(database_url: str, redis_url: str) -> None:
-    port = free_port()
-    process = start(database_url, redis_url, port)
+    process = start(database_url, redis_url)
     assert process.stdout is not None
     line = process.stdout.readline()
     token = line.strip().rpartition(" ")[2]
     assert line.startswith("admin API key, shown this once: hk_")
-    transport = httpx.HTTPTransport(retries=20)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport) as client:
+    url = f"http://127.0.0.1:{reported_port(process, 'admin')}"
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         assert client.get("/readyz").status_code == 200
         answer = client.get("/v1/workloads", headers={"Authorization": f"Bearer {token}"})
         assert answer.json() == {"items": [], "next_cursor": None}
@@ -87,7 +81,7 @@ def test_what_is_wrong_is_said_in_one_line(
         public = fails_with(HARMONY_DATABASE_URL=database_url, HARMONY_HOST="0.0.0.0")
         assert "HARMONY_ADMIN_KEY_FILE is not set" in public
         monkeypatch.delenv("HARMONY_HOST")
-        proxies = fails_with(HARMONY_TRUSTED_PROXIES="everyone", HARMONY_PORT=str(free_port()))
+        proxies = fails_with(HARMONY_TRUSTED_PROXIES="everyone", HARMONY_PORT="0")
         assert "HARMONY_TRUSTED_PROXIES='everyone'" in proxies
         monkeypatch.delenv("HARMONY_TRUSTED_PROXIES")
         away = "postgresql://u@127.0.0.1:1/x"
@@ -100,6 +94,6 @@ def test_what_is_wrong_is_said_in_one_line(
             assert "HARMONY_PORT" in error
         with database.begin() as connection:
             connection.execute(text("DROP TABLE alembic_version"))
-        assert "harmony migrate" in fails_with(HARMONY_PORT=str(free_port()))
+        assert "harmony migrate" in fails_with(HARMONY_PORT="0")
     finally:
         get_settings.cache_clear()

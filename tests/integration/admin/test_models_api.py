@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from services.admin.service import AdminDeps
+from services.admin.decisions.service import AdminDeps
 from services.kernel import jobs
 from services.kernel.db import schema
 from tests.integration.admin.app_client import AppClient

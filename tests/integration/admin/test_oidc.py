@@ -14,11 +14,11 @@ import jwt
 import pytest
 from structlog.testing import capture_logs
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 from services.kernel.errors import Unavailable
-from services.kernel.security_jwks import JwksCache, JwksTimes
-from services.kernel.security_oidc import OidcVerifier, is_safe, policy_of
+from services.kernel.security.jwks import JwksCache, JwksTimes
+from services.kernel.security.oidc import OidcVerifier, is_safe, policy_of
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.oidc_issuer import AUDIENCE, DISCOVERY, Issuer

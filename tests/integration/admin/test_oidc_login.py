@@ -10,10 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 from services.admin.sessions import ATTEMPT_S
-from services.kernel.security_oidc_login import challenge_of
+from services.kernel.security.oidc_login import challenge_of
 from tests.integration.admin.app_client import BASE_URL
 from tests.integration.admin.console_visitor import OWN, Person, audited
 from tests.integration.admin.oidc_issuer import (

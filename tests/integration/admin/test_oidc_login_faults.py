@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.admin.service import AdminDeps
+from services.admin.decisions.service import AdminDeps
 from services.kernel.errors import ConfigurationError
-from services.kernel.security_oidc_login import OidcLogin, make_login
+from services.kernel.security.oidc_login import OidcLogin, make_login
 from tests.integration.admin.console_visitor import Person
 from tests.integration.admin.oidc_issuer import (
     AUDIENCE,

@@ -11,19 +11,19 @@ import pytest
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine, insert, text
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
-from services.admin.service_operations import MAX_OPEN
-from services.decision import service_operations
-from services.decision.service import Deps as DecisionDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
+from services.admin.operations.service import MAX_OPEN
+from services.backtest.service import carry_out
+from services.decision.decide import operations as service_operations
+from services.decision.decide.service import Deps as DecisionDeps
 from services.kernel import jobs
 from services.kernel.db import schema
 from services.kernel.db.operations import SILENT_AFTER, claim_operation
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
-from services.kernel.security import Role, create_key
-from services.lab.backtest.service import carry_out
-from services.lab.bench.decide.rivals import rivals
+from services.kernel.security.keys import Role, create_key
+from services.simulator.policies.rivals import rivals
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.seeded_fleet import NOW
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, seed
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, Phase, given, seed, settings as hypothesis_settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -26,9 +25,9 @@ from schemathesis.specs.openapi.checks import (
 )
 from structlog.testing import capture_logs
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
-from services.kernel.security import Role
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.keys import Role
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CHECKS = [

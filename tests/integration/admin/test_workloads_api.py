@@ -8,15 +8,15 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.service import AdminDeps
+from services.admin.decisions.service import AdminDeps
 from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.ingest.push import push
+from services.ingest.push.service import push
 from services.kernel import jobs
 from services.kernel.clock import FixedClock
 from services.kernel.domain import WorkloadSpec
 from services.kernel.jobs import RecordingSender
-from services.kernel.security import Role, create_key
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.seeded_fleet import NOW
 

@@ -19,13 +19,13 @@ import uvicorn
 import yaml
 from sqlalchemy import Engine
 
-from services.admin.api import make_app
-from services.admin.service import AdminDeps
+from services.admin.app import make_app
+from services.admin.decisions.service import AdminDeps
 from services.admin.sessions import SessionStore
-from services.cli import kubectl
+from services.cli.kubectl import application as kubectl
 from services.kernel.clock import Clock, FixedClock
 from services.kernel.jobs import RecordingSender
-from services.kernel.security import KeyVerifier, Role, create_key
+from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.settings import Settings
 from services.lab.cluster.background import make_kubeconfig
 from tests.integration.admin.seeded_fleet import NOW, seed_fleet

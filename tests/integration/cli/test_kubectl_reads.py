@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from services.cli import kubectl_api
+from services.cli.kubectl import api as kubectl_api
 from tests.integration.cli.conftest import Plugin
 
 pytestmark = pytest.mark.integration

@@ -17,8 +17,8 @@ import yaml
 from services.kernel.clock import FixedClock
 from services.lab.cluster.background import BackgroundCluster, make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
-from services.operator import autoscaler
-from services.operator.crd import GPU_AUTOSCALER, to_crd
+from services.operator.resource import autoscaler
+from services.operator.resource.definitions import GPU_AUTOSCALER, to_crd
 from tests.integration.cli.conftest import Plugin
 from tests.integration.operator.conftest import Bench
 
@@ -256,7 +256,14 @@ def test_without_the_right_to_it_nothing_is_changed(
 
 def test_as_a_process_with_the_users_environment(bench: Bench, plugin: Plugin) -> None:
     decision = asked(bench)
-    command = [sys.executable, "-m", "services.cli.kubectl", "explain", "llama", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "services.cli.kubectl",
+        "explain",
+        "llama",
+        "--json",
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, env=dict(os.environ), check=False
     )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from services.cli.application import app
 from services.kernel.clock import SystemClock
 from services.kernel.errors import InvalidInput, NotFound
-from services.kernel.security import Grant, KeyVerifier, Role
+from services.kernel.security.keys import Grant, KeyVerifier, Role
 from services.kernel.settings import get_settings
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,7 @@ class Harmony:
 @pytest.fixture
 def harmony(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harmony]:
     monkeypatch.setenv("HARMONY_DATABASE_URL", database_url)
-    monkeypatch.setattr("services.kernel.security_audit.telemetry.get_logger", quiet)
+    monkeypatch.setattr("services.kernel.security.audit.telemetry.get_logger", quiet)
     get_settings.cache_clear()
     yield Harmony()
     get_settings.cache_clear()

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, text
 
-from services.decision import service
-from services.decision.service import Deps
+from services.decision.decide import service
+from services.decision.decide.service import Deps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
-from tests.integration.decision.rows import LEVELS, NOW, ORIGIN, STEP, STEP_S
+from tests.integration.decision.stored_rows import LEVELS, NOW, ORIGIN, STEP, STEP_S
 
 
 class Fleet:

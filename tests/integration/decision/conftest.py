@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from services.decision.service import Deps
+from services.decision.decide.service import Deps
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.decision.budget_fleet import Fleet
-from tests.integration.decision.rows import NOW, STEP_S
+from tests.integration.decision.stored_rows import NOW, STEP_S
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from decider.fleet import PRICES
-from services.decision import budgets, repository, service
-from services.decision.inputs import to_member
+from decider.budget.fleet import PRICES
+from services.decision.budgets import budgets
+from services.decision.decide import service
+from services.decision.rows import repository
+from services.decision.rows.inputs import to_member
 from tests.integration.decision.budget_fleet import Fleet
-from tests.integration.decision.rows import NOW, STEP
+from tests.integration.decision.stored_rows import NOW, STEP
 
 pytestmark = pytest.mark.integration
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
+from decider.belief.response_model import CurveDraws
 from decider.replay import from_bytes
-from decider.response_model import CurveDraws
 from decider.types import FloatArray
-from services.decision import service, translate
-from services.decision.service import Deps
+from services.decision.decide import service
+from services.decision.decide.service import Deps
+from services.decision.rows import translate
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
@@ -146,7 +147,7 @@ def store(engine: Engine, workload: int, kappa: FloatArray, **summary: Any) -> N
 
 @pytest.mark.slow
 def test_capacities_are_learned_gated_and_used(deps: Deps) -> None:
-    from services.decision.service_fit_capacity import fit_capacities
+    from services.decision.beliefs.fit_capacity import fit_capacities
 
     rng = np.random.default_rng(0)
     factors = (0.9, 1.0, 1.1, 1.2)
@@ -192,8 +193,8 @@ def test_capacities_are_learned_gated_and_used(deps: Deps) -> None:
 
 @pytest.mark.slow
 def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(deps: Deps) -> None:
-    from decider.posterior import SamplerConfig
-    from services.decision.service_fit_capacity import fit_capacities
+    from decider.belief.posterior import SamplerConfig
+    from services.decision.beliefs.fit_capacity import fit_capacities
 
     workload = add_workload(deps.engine, "w")
     kappa = np.linspace(11.0, 12.0, 64)
@@ -216,7 +217,7 @@ def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(deps
 
 
 def test_what_lacks_is_told_and_nothing_is_stored(deps: Deps) -> None:
-    from services.decision.service_fit_capacity import fit_capacities
+    from services.decision.beliefs.fit_capacity import fit_capacities
 
     flat, low, moving = (add_workload(deps.engine, name) for name in ("flat", "low", "moving"))
     add_steps(deps.engine, flat, 12.0, np.full(80, 6.0))

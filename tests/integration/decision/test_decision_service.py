@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.decision import service
-from services.decision.service import Deps
+from services.decision.decide import service
+from services.decision.decide.service import Deps
 from services.kernel import telemetry
 from services.kernel.db import schema
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, RecordingSender
-from tests.integration.decision.rows import (
+from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
     STEP,

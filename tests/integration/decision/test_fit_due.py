@@ -11,9 +11,9 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, text
 
-from services.decision import repository_fit, service_fit_due
-from services.decision.service import Deps
-from services.decision.service_fit_due import DueFits, due_fits, fit_posteriors
+from services.decision.beliefs import due as service_fit_due, repository as repository_fit
+from services.decision.beliefs.due import DueFits, due_fits, fit_posteriors
+from services.decision.decide.service import Deps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.jobs import DECIDE_FIT
@@ -78,7 +78,7 @@ class Bench:
         self.made.append("lead_time")
         self.on_fit("lead_time")
         self.store("lead_time")
-        from services.decision.service_fit import FitReport
+        from services.decision.beliefs.fit_lead_time import FitReport
 
         return FitReport(1, (), True, "")
 
@@ -89,7 +89,7 @@ class Bench:
             self.made.append(name)
             self.on_fit(name)
             self.store("response", gpu_type=name)
-        from services.decision.service_fit_capacity import CapacityFitReport
+        from services.decision.beliefs.fit_capacity import CapacityFitReport
 
         return CapacityFitReport((), {})
 
@@ -101,7 +101,10 @@ class Bench:
 
 @pytest.fixture
 def bench(database: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    from services.decision import service_fit, service_fit_capacity
+    from services.decision.beliefs import (
+        fit_capacity as service_fit_capacity,
+        fit_lead_time as service_fit,
+    )
 
     made = Bench(database, settings)
     monkeypatch.setattr(service_fit, "fit_lead_times", made.lead_times)
@@ -175,7 +178,7 @@ def test_only_one_process_fits_at_a_time(bench: Bench) -> None:
 def test_the_capacity_fit_leaves_the_fresh_types_alone(
     database: Engine, settings: Settings
 ) -> None:
-    from services.decision.service_fit_capacity import fit_capacities
+    from services.decision.beliefs.fit_capacity import fit_capacities
 
     bench = Bench(database, settings)
     bench.learns("a", "H100")

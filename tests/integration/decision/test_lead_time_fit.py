@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from services.decision import service
-from services.decision.service import Deps
+from services.decision.decide import service
+from services.decision.decide.service import Deps
 from services.kernel.db import schema
-from tests.integration.decision.rows import NOW, ORIGIN, add_workload, decisions, one_workload
+from tests.integration.decision.stored_rows import (
+    NOW,
+    ORIGIN,
+    add_workload,
+    decisions,
+    one_workload,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -36,8 +42,8 @@ def add_starts(engine: Engine, workload: int, seconds: list[float | None]) -> No
 @pytest.mark.slow
 @quiet_pymc
 def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
-    from decider.posterior import SamplerConfig
-    from services.decision.service_fit import fit_lead_times
+    from decider.belief.posterior import SamplerConfig
+    from services.decision.beliefs.fit_lead_time import fit_lead_times
 
     workload = one_workload(deps.engine)
     other = add_workload(deps.engine, "other")
@@ -63,7 +69,7 @@ def test_fitted_lead_times_reach_the_next_decision(deps: Deps) -> None:
 
 @quiet_pymc
 def test_too_few_starts_fit_nothing(deps: Deps) -> None:
-    from services.decision.service_fit import fit_lead_times
+    from services.decision.beliefs.fit_lead_time import fit_lead_times
 
     add_starts(deps.engine, add_workload(deps.engine, "w"), [60.0] * 3)
     report = fit_lead_times(deps)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from services.decision import service, service_operations
-from services.decision.service import Deps
+from services.decision.decide import operations as service_operations, service
+from services.decision.decide.service import Deps
 from services.kernel.db.operations import insert_operation
-from tests.integration.decision.rows import NOW, ORIGIN, decisions, one_workload
+from tests.integration.decision.stored_rows import NOW, ORIGIN, decisions, one_workload
 
 pytestmark = pytest.mark.integration
 

@@ -12,10 +12,11 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, text
 
-from services.decision import service, service_trust
-from services.decision.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
-from services.decision.service import Deps
-from services.decision.service_trust import TrustReport, judge_shard, send_due
+from services.decision.decide import service
+from services.decision.decide.service import Deps
+from services.decision.rows.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
+from services.decision.trust import service as service_trust
+from services.decision.trust.service import TrustReport, judge_shard, send_due
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema

@@ -17,12 +17,14 @@ from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from services.lab.cluster.background import BackgroundCluster, make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
-from services.lab.cluster.leader_worker_sets import definition as leader_worker_set_definition
-from services.lab.cluster.specs import NodeSpec
-from services.operator.crd import DEFINITIONS, to_crd
-from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp
-from services.operator.memory import Deps
+from services.lab.cluster.controllers.leader_worker_sets import (
+    definition as leader_worker_set_definition,
+)
+from services.operator.kube.client import KubeClient
+from services.operator.reconcile.memory import Deps
+from services.operator.resource.definitions import DEFINITIONS, to_crd
+from services.operator.wire.http import KubeHttp
+from services.simulator.engine.specs import NodeSpec
 from tests.integration.deploy.guarded import Guard
 from tests.integration.operator.conftest import EAGER, Bench, Lab
 

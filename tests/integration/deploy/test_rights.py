@@ -16,15 +16,14 @@ import redis
 from sqlalchemy.exc import NoResultFound
 
 from services.kernel.clock import ReplayClock
-from services.operator.crd import DEFINITIONS as CRDS
-from services.operator.crd import to_crd
 from services.operator.handlers import Watcher
-from services.operator.kube import PATHS, KubeClient
-from services.operator.kube_http import KubeError
-from services.operator.kube_mirrored import MirroredKube
-from services.operator.leader import Record
-from services.operator.lease import LeaseStore
-from services.operator.rbac import OWN_NAMESPACE_RIGHTS, RIGHTS
+from services.operator.kube.client import PATHS, KubeClient
+from services.operator.kube.mirrored import MirroredKube
+from services.operator.leadership.leader import Record
+from services.operator.leadership.lease import LeaseStore
+from services.operator.resource.definitions import DEFINITIONS as CRDS, to_crd
+from services.operator.resource.rights import OWN_NAMESPACE_RIGHTS, RIGHTS
+from services.operator.wire.http import KubeError
 from tests.integration.deploy.guarded import (
     NAMESPACE,
     OPERATOR,
@@ -35,7 +34,7 @@ from tests.integration.deploy.guarded import (
     without,
 )
 from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
-from tests.integration.operator.test_process import eventually, notify
+from tests.integration.operator.leadership.test_process import eventually, notify
 from tests.unit.deploy.chart import render
 
 pytestmark = pytest.mark.integration

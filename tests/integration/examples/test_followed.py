@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.lab.cluster.leader_worker_sets import definition as leader_worker_set_definition
+from services.lab.cluster.controllers.leader_worker_sets import (
+    definition as leader_worker_set_definition,
+)
 from tests.integration.examples.test_manifests import OURS, SERVICES
 from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
 

@@ -17,9 +17,9 @@ import yaml
 from services.kernel.clock import FixedClock
 from services.lab.cluster.background import BackgroundCluster
 from services.lab.cluster.cluster import ClusterSettings
-from services.operator.crd import DEFINITIONS, to_crd
-from services.operator.schemas import API_VERSION, GPUBudgetSpec
-from services.operator.translate import to_autoscaler, to_classes
+from services.operator.resource.definitions import DEFINITIONS, to_crd
+from services.operator.resource.spec import API_VERSION, GPUBudgetSpec
+from services.operator.resource.translate import to_autoscaler, to_classes
 
 pytestmark = pytest.mark.integration
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from forecaster.checkpoint import to_bytes
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
-from forecaster.fit import fit
+from forecaster.training.checkpoint import to_bytes
+from forecaster.training.fit import fit
 from forecaster.types import Series
 from services.forecasting.deps import make_forecasting
-from services.forecasting.service import Forecasting
-from services.forecasting.translate import forecaster_config
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.rows.translate import forecaster_config
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings

@@ -9,8 +9,8 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from forecaster.config import ForecasterConfig
-from services.forecasting import repository_models as registry
-from services.forecasting.service import Forecasting
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry import repository as registry
 from services.kernel.db.schema import indicators
 from services.kernel.db.session import CopyTarget, copy_rows, unit_of_work
 from services.kernel.settings import Settings

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from forecaster.config import ForecasterConfig
-from services.forecasting import repository_models as registry
-from services.forecasting import service, service_adapt, service_drift, service_fit
-from services.forecasting.service import Forecasting
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry import repository as registry
+from services.forecasting.score import drift as service_drift
+from services.forecasting.training import adapt as service_adapt, fit as service_fit
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import FORECAST_ADAPT, FORECAST_FIT
 from tests.integration.forecasting.fitted_fleet import (

@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy import text
 
 from forecaster.config import ForecasterConfig
-from services.forecasting import service, service_drift, service_fit, service_score
-from services.forecasting.service import Forecasting
-from services.forecasting.service_fit import FitOutcome
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.score import drift as service_drift, service as service_score
+from services.forecasting.training import fit as service_fit
+from services.forecasting.training.fit import FitOutcome
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db.session import unit_of_work

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from services.forecasting import repository, service, service_fit, service_score
 from services.forecasting.deps import make_forecasting
-from services.forecasting.service import Forecasting
-from services.forecasting.translate import unpack_paths
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.rows import repository
+from services.forecasting.rows.translate import unpack_paths
+from services.forecasting.score import service as service_score
+from services.forecasting.training import fit as service_fit
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db.schema import indicators

@@ -11,13 +11,14 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
-from forecaster.ladder import LadderForecast
+from forecaster.choice.ladder import LadderForecast
 from forecaster.types import Windows
-from services.forecasting import service, service_histories
 from services.forecasting.deps import make_forecasting
-from services.forecasting.model_store import Serving
-from services.forecasting.service import Forecasting
-from services.forecasting.translate import forecaster_config
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry.store import Serving
+from services.forecasting.rows.translate import forecaster_config
+from services.forecasting.training import histories as service_histories
 from services.ingest import service as ingest
 from services.ingest.deps import IngestDeps
 from services.kernel import jobs

@@ -17,12 +17,12 @@ import pytest
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from forecaster.checkpoint import from_bytes
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
+from forecaster.training.checkpoint import from_bytes
 from services.cli import application, model_commands, model_training
-from services.forecasting import repository_models as registry
-from services.forecasting.repository_models import NewModel
-from services.forecasting.translate import forecaster_config
+from services.forecasting.registry import repository as registry
+from services.forecasting.registry.repository import NewModel
+from services.forecasting.rows.translate import forecaster_config
 from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[3]

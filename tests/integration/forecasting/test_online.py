@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from forecaster.hedge import HedgeConfig
-from services.forecasting import service, service_score
+from forecaster.online.hedge import HedgeConfig
 from services.forecasting.deps import make_forecasting
-from services.forecasting.service import Forecasting
-from services.forecasting.service_online import HEDGE
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online.learn import HEDGE
+from services.forecasting.score import service as service_score
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender

@@ -18,13 +18,14 @@ import psutil
 import pytest
 from sqlalchemy import Engine, text
 
-from forecaster.calibration import from_dicts
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
-from services.forecasting import repository_models as registry
-from services.forecasting import service, service_fit
+from forecaster.online.calibration import from_dicts
 from services.forecasting.deps import make_forecasting
-from services.forecasting.service import Forecasting
-from services.forecasting.translate import forecaster_config
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry import repository as registry
+from services.forecasting.rows.translate import forecaster_config
+from services.forecasting.training import fit as service_fit
 from services.kernel.clock import FixedClock, floor_step
 from services.kernel.db.schema import indicators
 from services.kernel.db.session import CopyTarget, copy_rows

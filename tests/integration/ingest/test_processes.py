@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from services.ingest import main, service, tasks
 from services.ingest.deps import BestEffortSender, IngestDeps
-from services.ingest.sources import RangeQuery, SourceError
+from services.ingest.series.sources import RangeQuery, SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.errors import ConfigurationError
@@ -27,6 +27,7 @@ from services.kernel.jobs import Job, RecordingSender
 from services.kernel.settings import Settings, get_settings
 from services.kernel.worker import make_celery
 from tests.integration.ingest.conftest import Register, stored_steps
+from tests.reported_port import reported_port
 
 pytestmark = pytest.mark.integration
 RATE = "request_rate_rps"
@@ -124,18 +125,10 @@ def test_the_server_serves_until_it_is_stopped(
     database_url: str, redis_url: str, register: Register
 ) -> None:
     register()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = run_main(environment(database_url, redis_url, HARMONY_INGEST_PORT=str(port)))
-    url = f"http://127.0.0.1:{port}"
+    process = run_main(environment(database_url, redis_url, HARMONY_INGEST_PORT="0"))
     try:
-        deadline = time.monotonic() + 40
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                ready = httpx.get(f"{url}/readyz", trust_env=False)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)  # another process's start cannot be awaited otherwise
+        url = f"http://127.0.0.1:{reported_port(process, 'ingest')}"
+        ready = httpx.get(f"{url}/readyz", trust_env=False, timeout=60)
         assert ready.json() == {"status": "ready"}
         samples = [[time.time(), 1.0]]
         answer = httpx.post(f"{url}/v1/observations", content=body("w0", samples), trust_env=False)

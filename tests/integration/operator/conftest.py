@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,11 +20,12 @@ from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
 from services.kernel.settings import Settings
-from services.operator.crd import DEFINITIONS, to_crd
-from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp
-from services.operator.memory import Deps, Pace
-from services.operator.service import PassReport, reconcile_pass
+from services.operator.kube.client import KubeClient
+from services.operator.reconcile.memory import Deps, Pace
+from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
+from services.operator.resource.definitions import DEFINITIONS, to_crd
+from services.operator.wire.http import KubeHttp
+from tests.reported_port import reported_port
 
 EAGER = Pace(figures_s=0.0, news_s=0.0, budget_s=10.0)
 START = "2026-01-05T00:00:00Z"
@@ -185,25 +185,20 @@ def autoscaler_spec(name: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster_url() -> Iterator[str]:
     """A simulated cluster with two nodes of eight H100 and one of four L4."""
-    port_file = tmp_path_factory.mktemp("cluster") / "port"
     command = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "lab"]
     command += ["--nodes", "H100=2x8,L4=1x4", "--start", START, "--seed", "7"]
-    process = subprocess.Popen([*command, "--port-file", str(port_file)])
-    deadline = time.monotonic() + 20
-    while not (port_file.exists() and port_file.read_text().strip()):
-        assert process.poll() is None, "the cluster did not start"
-        assert time.monotonic() < deadline, "the cluster did not start in time"
-        time.sleep(0.02)
-    url = f"http://127.0.0.1:{port_file.read_text().strip()}"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    url = f"http://127.0.0.1:{reported_port(process, 'cluster')}"
     with httpx.Client(base_url=url, timeout=10) as http:
         for definition in DEFINITIONS:
             crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             assert http.post(crds, json=to_crd(definition)).status_code == 201
         yield url
     process.terminate()
-    assert process.wait(5) == 0
+    process.communicate(timeout=5)
+    assert process.returncode == 0
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import yaml
 
 from services.lab.cluster.background import BackgroundCluster
 from services.lab.cluster.cluster import ClusterSettings
-from services.lab.cluster.specs import NodeSpec
-from services.operator.crd import rendered
-from services.operator.translate import to_autoscaler
+from services.operator.resource.definitions import rendered
+from services.operator.resource.translate import to_autoscaler
+from services.simulator.engine.specs import NodeSpec
 from tests.integration.operator.conftest import autoscaler_spec
 
 pytestmark = pytest.mark.integration

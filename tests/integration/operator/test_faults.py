@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from services.operator.kube_http import KubeError
 from services.operator.listener import ReconcileLoop
-from services.operator.rbac import RIGHTS
+from services.operator.resource.rights import RIGHTS
+from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import Bench
 
 pytestmark = pytest.mark.integration

@@ -10,14 +10,14 @@ import pytest
 from kubernetes import client
 
 from services.kernel.clock import make_rng
-from services.operator import mirror
-from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp
-from services.operator.kube_mirrored import MirroredKube
+from services.operator.kube import mirror
+from services.operator.kube.client import KubeClient
+from services.operator.kube.mirrored import MirroredKube
 from services.operator.listener import ReconcileLoop
-from services.operator.repository import DECISIONS_CHANNEL
+from services.operator.reconcile.repository import DECISIONS_CHANNEL
+from services.operator.wire.http import KubeHttp
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.test_mirror import eventually, in_step
+from tests.integration.operator.kube.test_mirror import eventually, in_step
 
 pytestmark = pytest.mark.integration
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.operator.kube_http import KubeError
-from services.operator.service_budget import to_budget, to_rows
+from services.operator.reconcile.budgets import to_budget, to_rows
+from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 
 pytestmark = pytest.mark.integration

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +20,8 @@ from sqlalchemy import create_engine, text
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import sqlalchemy_url
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.test_process import eventually, notify
+from tests.integration.operator.leadership.test_process import eventually, notify
+from tests.reported_port import reported_port
 
 # `slow`: five processes are started, and Leases have to run out.
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -33,7 +33,7 @@ DURATION_S, DEADLINE_S, RETRY_S = 4, 2.5, 0.3
 class Operator:
     """A running operator with its metrics port."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
     port: int
 
     def probe(self, path: str) -> tuple[int, str]:
@@ -51,12 +51,6 @@ class Operator:
         return self.probe("/readyz")[0] == 200
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @dataclass
 class Crew:
     """Starts operators that stand for the same Lease; all end with the test."""
@@ -67,20 +61,21 @@ class Crew:
     members: list[Operator] = field(default_factory=list)
 
     def start(self) -> Operator:
-        port, log = free_port(), self.folder / f"{len(self.members)}.log"
-        stream = self.stack.enter_context(log.open("wb"))
-        given = self.env | {"HARMONY_OPERATOR_METRICS_PORT": str(port)}
+        stream = self.stack.enter_context((self.folder / f"{len(self.members)}.log").open("wb"))
         command = [sys.executable, "-m", "services.operator.main"]
-        self.members.append(Operator(subprocess.Popen(command, env=given, stderr=stream), port))
+        process = subprocess.Popen(
+            command, env=self.env, stdout=subprocess.PIPE, stderr=stream, text=True
+        )
+        self.stack.callback(process.communicate)  # reads its last words once it is killed
+        self.stack.callback(process.kill)
+        self.members.append(Operator(process, reported_port(process, "operator metrics")))
         return self.members[-1]
 
     def living(self) -> list[Operator]:
         return [operator for operator in self.members if operator.process.poll() is None]
 
     def end(self) -> None:
-        for operator in self.members:
-            operator.process.kill()
-            operator.process.wait(5)
+        self.stack.close()
         for log in sorted(self.folder.glob("*.log")):
             print(log.read_text()[-2000:])
 
@@ -95,6 +90,7 @@ def crew(bench: Bench, redis_url: str, tmp_path: Path) -> Iterator[Crew]:
         "HARMONY_KUBE_URL": bench.lab.url,
         "HARMONY_CLOCK": "replay",
         "HARMONY_RECONCILE_INTERVAL_S": "1",
+        "HARMONY_OPERATOR_METRICS_PORT": "0",
         "HARMONY_LEADER_ELECTION": "on",
         "HARMONY_LEASE_NAMESPACE": bench.lab.namespace,
         "HARMONY_LEASE_DURATION_S": str(DURATION_S),
@@ -127,13 +123,13 @@ def test_a_stopped_leader_hands_over_and_a_killed_one_is_replaced_and_nothing_is
     bench.lab.autoscale("llama")
     stopped, leader = leader_and_standby(crew)
     eventually(lambda: bench.rows("workloads"), "the registration")
-    standby = crew.start()
     stopped.process.send_signal(signal.SIGTERM)
     stopped_s = time.monotonic()
     eventually(leader.leads, "the other to lead")
     assert time.monotonic() - stopped_s < DURATION_S - RETRY_S, "it need not wait for the end"
     assert stopped.process.wait(8) == 0
 
+    standby = crew.start()  # only now: it would stand for the Lease too
     eventually(standby.is_ready, "the new one to stand by")
     first = bench.decide("llama", 5)
     notify(bench, "harmony_decisions")

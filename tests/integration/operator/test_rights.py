@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from services.operator import mirror
-from services.operator.kube import KubeClient
-from services.operator.kube_http import KubeHttp
-from services.operator.kube_mirrored import MirroredKube
-from services.operator.rbac import FURTHER_RIGHTS, RIGHTS, Right
+from services.operator.kube import mirror
+from services.operator.kube.client import KubeClient
+from services.operator.kube.mirrored import MirroredKube
+from services.operator.resource.rights import FURTHER_RIGHTS, RIGHTS, Right
+from services.operator.wire.http import KubeHttp
+from tests.integration.operator.cluster.test_targets import LWS, groups, reference
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.test_conflicts import (
     DEPLOYMENT,
@@ -22,7 +23,6 @@ from tests.integration.operator.test_conflicts import (
     rival_path,
     without_keda,
 )
-from tests.integration.operator.test_targets import LWS, groups, reference
 
 __all__ = ["without_keda"]  # a fixture of every test here
 

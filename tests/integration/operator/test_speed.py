@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from services.operator.memory import Deps
+from services.operator.reconcile.memory import Deps
 from tests.integration.operator.conftest import Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

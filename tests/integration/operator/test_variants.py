@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.operator.service_decisions import follow_decisions
+from services.operator.reconcile.follow_decisions import follow_decisions
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 
 pytestmark = pytest.mark.integration

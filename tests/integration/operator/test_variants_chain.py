@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.decision import service
+from services.decision.decide import service
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender

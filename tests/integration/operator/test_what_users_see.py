@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.kernel.telemetry import REGISTRY
-from services.operator.crd import GPU_AUTOSCALER, to_crd
+from services.operator.resource.definitions import GPU_AUTOSCALER, to_crd
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 
 pytestmark = pytest.mark.integration

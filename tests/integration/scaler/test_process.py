@@ -17,10 +17,10 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from services.kernel.clock import SystemClock
 from services.kernel.settings import Settings
-from services.lab.platform.platform import free_port
 from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerStub
 from services.scaler.server import SERVICE
 from tests.integration.scaler.conftest import PATIENCE_S, Caller, Rows
+from tests.reported_port import reported_port
 
 pytestmark = pytest.mark.integration
 
@@ -44,23 +44,25 @@ class Started:
     """A process with its ports and its log."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
-        self.port, self.metrics_port = free_port("127.0.0.1"), free_port("127.0.0.1")
-        env = environment(
-            settings,
-            HARMONY_SCALER_PORT=str(self.port),
-            HARMONY_SCALER_METRICS_PORT=str(self.metrics_port),
-        )
+        env = environment(settings, HARMONY_SCALER_PORT="0", HARMONY_SCALER_METRICS_PORT="0")
         self.log = log
         with log.open("wb") as stream:
-            self.process = subprocess.Popen(COMMAND, env=env, stderr=stream)
+            self.process = subprocess.Popen(
+                COMMAND, env=env, stdout=subprocess.PIPE, stderr=stream, text=True
+            )
+        self.metrics_port = reported_port(self.process, "scaler metrics")
+        self.port = reported_port(self.process, "scaler")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=5)
 
 
 @pytest.fixture
 def started(settings: Settings, tmp_path: Path) -> Iterator[Started]:
     started = Started(settings, tmp_path / "scaler.log")
     yield started
-    started.process.kill()
-    started.process.wait(5)
+    started.end()
     print(started.log.read_text()[-3000:])
 
 
@@ -115,5 +117,4 @@ def test_without_a_database_it_serves_and_says_so(settings: Settings, tmp_path: 
         assert started.process.wait(PATIENCE_S) == 0
         assert "Connection refused" in started.log.read_text()
     finally:
-        started.process.kill()
-        started.process.wait(5)
+        started.end()

@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from decider.capacity import congestion, utilisation_within
-from decider.response_model import ResponseData
+from decider.belief.capacity import congestion, utilisation_within
+from decider.belief.response_model import ResponseData
 from decider.types import FloatArray
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
-    from decider.model import (
+    from decider.belief.model import (
         StartData,
         lead_time_inputs,
         lead_time_model,
         response_inputs,
         response_model,
     )
-    from decider.posterior import RESPONSE_START, CompiledModel, SamplerConfig, to_response
+    from decider.belief.posterior import RESPONSE_START, CompiledModel, SamplerConfig, to_response
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from decider.capacity import congestion
-from decider.response_model import CurveDraws, ResponseData, ResponsePosterior
+from decider.belief.capacity import congestion
+from decider.belief.response_model import CurveDraws, ResponseData, ResponsePosterior
 from decider.types import FloatArray
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
-    from decider.model import StartData
-    from decider.posterior import (
+    from decider.belief.model import StartData
+    from decider.belief.posterior import (
         RESPONSE_SAMPLER,
         Diagnostics,
         SamplerConfig,

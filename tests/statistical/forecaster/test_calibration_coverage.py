@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forecaster.calibration import calibrate, empty_state, observe
-from forecaster.calibration_stream import calibrate_stream
 from forecaster.config import QUANTILE_LEVELS
 from forecaster.metrics import crps_of_quantiles, pinball
+from forecaster.online.calibration import calibrate, empty_state, observe
+from forecaster.online.calibration_stream import calibrate_stream
 from forecaster.types import Forecast
 from services.kernel.clock import make_rng
-from services.lab.bench.own_arms import SimpleArm
-from services.lab.bench.task import BenchTask, Protocol, load_task
+from services.lab.bench.forecast.own_arms import SimpleArm
+from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
 
 pytestmark = pytest.mark.slow
 

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from forecaster.backtest import MODEL, ScoreTable, score_table, thin
-from forecaster.baselines import POOLS, Baseline
-from forecaster.calibration import calibrate, empty_state, observe
+from forecaster.choice.backtest import MODEL, ScoreTable, score_table, thin
+from forecaster.choice.baselines import POOLS, Baseline
 from forecaster.config import ForecasterConfig, TrainConfig
 from forecaster.dataset import origins_between
 from forecaster.features import build_windows, gather_windows
-from forecaster.fit import FitResult, fit
 from forecaster.metrics import crps_of_samples
+from forecaster.online.calibration import calibrate, empty_state, observe
 from forecaster.predict import paths_by_rank
+from forecaster.training.fit import FitResult, fit
 from forecaster.types import Series, series_from_rows
 
 pytestmark = pytest.mark.slow

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import get_args
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from services.admin import wording_backtest
-from services.admin.schemas_operations import FrontierPoint, Policy
+from services.admin.operations import wording as wording_backtest
+from services.admin.operations.schemas import FrontierPoint, Policy
 
 _VALUE = st.none() | st.floats(0.0, 1.0)
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.admin.service import decode_cursor, encode_cursor
+from services.admin.decisions.service import decode_cursor, encode_cursor
 from services.kernel.errors import InvalidInput
 
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from services.admin.edge_security import Busy, Heads
+from services.admin.rest.edge import Busy, Heads
 
 
 class Held:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from services.admin.schemas_time import Instant
+from services.admin.rest.times import Instant
 
 TIMES: TypeAdapter[datetime] = TypeAdapter(Instant)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.admin import wording
-from tests.unit.admin.test_formats import detail
+from services.admin.decisions import wording
+from tests.unit.admin.rest.test_formats import detail
 
 
 @pytest.mark.parametrize(

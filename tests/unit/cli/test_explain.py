@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from services.cli import pipeline_commands
 from services.cli.application import app
-from services.lab.platform import stages
+from services.platform import stages
 
 RECORD: dict[str, Any] = {
     "id": 7,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from services.cli import application, kubectl
+from services.cli import application
+from services.cli.kubectl import application as kubectl
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = ("operations.md", "kubectl.md")

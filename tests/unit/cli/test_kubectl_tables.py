@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from services.admin.schemas import (
+from services.admin.decisions.schemas import (
     ActionView,
     DecisionDetail,
     DecisionSummary,
@@ -19,7 +19,11 @@ from services.admin.schemas import (
     RiskView,
     WorkloadView,
 )
-from services.cli import kubectl_diff, kubectl_explain, kubectl_history
+from services.cli.kubectl import (
+    diff as kubectl_diff,
+    explain as kubectl_explain,
+    history as kubectl_history,
+)
 
 NOW = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
 LONG = "a-service-with-a-name-that-is-much-longer-than-any-column"

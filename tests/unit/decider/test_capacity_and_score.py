@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from decider.capacity import (
-    ResponseCurve,
-    capacity_draws,
-    needed,
-    replicas_needed,
-    reweight,
-)
+from decider.belief.capacity import ResponseCurve, capacity_draws, needed, replicas_needed, reweight
 from decider.errors import InvalidRequest
 from decider.score import (
     ReplicaInterval,

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+from hypothesis import given, settings, strategies as st
+from safetensors.numpy import load as load_tensors, save as save_tensors
 
 from decider import DecideConfig, Limits, Reason, RiskState, TrailingRule, decide_shard
 from decider.errors import InvalidRequest

@@ -1,6 +1,7 @@
 """The robust reactive floor against whatever is forecast, under the one rule of lead times.
 
-What is checked is what `decider.risk.reactive_floor` states. Counts are played on the laboratory's
+What is checked is what `decider.planning.risk.reactive_floor` states. Counts are played on the
+laboratory's
 replicas with one fixed lead time; at the start of step t the demand of step t - 1 is the newest.
 """
 
@@ -12,14 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from decider import DecideConfig, History, Limits, ReplicaState, Sla, decide_shard
-from decider.risk import reactive_floor
-from services.lab.simulator.replicas import Replicas, account
+from decider.planning.risk import reactive_floor
+from services.simulator.replicas import Replicas, account
 from tests.unit.decider.shards import NOW_S, STEP_S, shard, workload
-from tests.unit.lab.simulator.courses import make_course
+from tests.unit.simulator.courses import make_course
 
 CAPACITY, HORIZON, MOST = 10.0, 5, 60  # few enough for a grid of every count
 FREE = DecideConfig(start_cost_steps=0.0, stop_cost_steps=0.0)

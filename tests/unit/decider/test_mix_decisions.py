@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from decider import (
     Control,
@@ -21,8 +20,8 @@ from decider import (
     VariantState,
     decide_shard,
 )
+from decider.budget.fleet import PRICES
 from decider.explain import summary, to_dict
-from decider.fleet import PRICES
 from decider.replay import decision_bytes, replay, to_bytes
 from decider.types import Elsewhere, RatePolicy, ShardRequest, WorkloadInput
 from decider.variant_types import whole

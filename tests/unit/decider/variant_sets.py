@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from decider import Hardware, ReplicaState, WorkloadInput
-from decider.mix_candidates import MixRequest
+from decider.mix.candidates import MixRequest
 from decider.variant_types import VariantSet, VariantState, whole
 from tests.unit.decider.shards import workload
 

@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from decider.fleet import PRICES
-from services.decision.budgets import Ledger
-from services.decision.holdings import Holding
-from services.decision.report import publish_budgets
+from decider.budget.fleet import PRICES
+from services.decision.budgets.budgets import Ledger
+from services.decision.budgets.holdings import Holding
+from services.decision.decide.report import publish_budgets
 from services.kernel.telemetry import REGISTRY
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from decider import RiskState
-from services.decision import translate
-from services.decision.inputs import Member, ShardRows, history_of, lead_time_of
-from services.decision.lead_times import durations_of
-from services.decision.timeline import ReplicaEvent, step_intervals
+from services.decision.rows import translate
+from services.decision.rows.inputs import Member, ShardRows, history_of, lead_time_of
+from services.decision.rows.lead_times import durations_of
+from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.schedules import is_in_force
 

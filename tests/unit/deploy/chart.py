@@ -16,7 +16,7 @@ import helm_python
 import yaml
 
 from services.kernel.settings import Settings
-from services.operator.rbac import RIGHTS
+from services.operator.resource.rights import RIGHTS
 
 REPO = Path(__file__).parents[3]
 CHART = REPO / "helm" / "harmony"
@@ -82,7 +82,7 @@ def settings_schema() -> dict[str, Any]:
 
 def operator_rights() -> str:
     """files/operator-rights.yaml: the operator's rights but for its Lease, which has a Role."""
-    header = "# Made from services/operator/rbac.py; see templates/rbac.yaml.\n"
+    header = "# Made from services/operator/resource/rights.py; see templates/rbac.yaml.\n"
     rules = [r.to_manifest() for r in RIGHTS if r.api_group != "coordination.k8s.io"]
     return header + yaml.safe_dump({"rules": rules}, sort_keys=False)
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from services.kernel.jobs import QUEUES
-from services.kernel.security import split_key
+from services.kernel.security.keys import split_key
 from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[3]

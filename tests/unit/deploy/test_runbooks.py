@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from decider import fallback
-from services.admin.wording import GUARDS
-from services.operator import conditions, events, service_budget, targets
-from services.operator.schemas_status import CONDITION_TYPES
+from decider.planning import fallback
+from services.admin.decisions.wording import GUARDS
+from services.operator.cluster import targets
+from services.operator.reconcile import budgets as service_budget
+from services.operator.report import conditions, events
+from services.operator.resource.status import CONDITION_TYPES
 
 REPO = Path(__file__).parents[3]
 RUNBOOK = REPO / "docs" / "operations.md"

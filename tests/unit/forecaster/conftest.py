@@ -13,7 +13,7 @@ from forecaster.config import (
     TreeConfig,
     WindowConfig,
 )
-from forecaster.fit import FitResult, fit
+from forecaster.training.fit import FitResult, fit
 from forecaster.types import Series
 
 STEP_S = 3600

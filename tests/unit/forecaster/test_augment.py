@@ -8,8 +8,8 @@ from forecaster.augment import MAX_LOG_SHIFT, disturb, hide_older, shift_level
 from forecaster.config import TrainConfig, WindowConfig
 from forecaster.dataset import make_examples, split_origins
 from forecaster.features import build_windows
-from forecaster.fit import FitResult
-from forecaster.model import net_inputs
+from forecaster.network.model import net_inputs
+from forecaster.training.fit import FitResult
 from forecaster.types import Series, Windows
 
 WINDOW = WindowConfig(context=48, horizon=4, recent=24, season_past=6)

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from forecaster.augment import hide_older, shift_level
 from forecaster.config import WindowConfig
@@ -25,8 +24,8 @@ from forecaster.features import (
     token_features,
     window_offsets,
 )
-from forecaster.fit import fit
 from forecaster.metrics import crps_of_quantiles
+from forecaster.training.fit import fit
 from forecaster.types import F32, Series, Windows
 from tests.unit.forecaster.conftest import STEP_S, small_config
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from forecaster.config import QUANTILE_LEVELS
 from forecaster.features import build_windows
-from forecaster.fit import FitResult
 from forecaster.predict import base_noise, paths_by_rank, stratified
 from forecaster.quantiles import interpolation_matrix, mean_of
+from forecaster.training.fit import FitResult
 from forecaster.types import Series
 
 LEVELS = np.array(QUANTILE_LEVELS)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecaster.anchors import build_anchors, change_knots, knot_weights
 from forecaster.config import WindowConfig
 from forecaster.dataset import min_origin, origins_between, split_origins, validation_start
 from forecaster.errors import IrregularSteps
 from forecaster.features import build_windows, gather_windows, summarise, window_offsets
+from forecaster.network.anchors import build_anchors, change_knots, knot_weights
 from forecaster.types import Series
 from tests.unit.forecaster.conftest import STEP_S, make_series, small_config
 

@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from services.ingest.sources import (
+from services.ingest.series.sources import (
     FetchLimits,
     Points,
     PrometheusSource,

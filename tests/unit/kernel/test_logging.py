@@ -22,7 +22,7 @@ with span("work") as found:
         1 / 0
     except ZeroDivisionError:
         logging.getLogger("some.library").exception("lost %s", "it")
-print(found.trace_id)
+print(format(found.trace_id, '032x'))
 """
 
 

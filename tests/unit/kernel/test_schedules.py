@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.kernel.domain import ScheduleSpec
 from services.kernel.domain.schedules import bounds_at, freeze_at, is_in_force
-from services.operator.translate import to_autoscaler
+from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import resource
 
 SPRING = datetime(2026, 3, 29, tzinfo=UTC)  # 02:00 becomes 03:00 in Berlin, at 01:00 UTC

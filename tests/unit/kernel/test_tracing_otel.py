@@ -11,8 +11,8 @@ import pytest
 from services.kernel import tracing
 from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
-from services.kernel.tracing import SpanContext, span
-from services.kernel.tracing_otel import OtelBackend, configure_tracing, make_provider
+from services.kernel.tracing import parse_traceparent, span
+from services.kernel.tracing_otel import configure_tracing, make_provider
 
 pytest.importorskip("opentelemetry.sdk")
 
@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+HEADER = f"00-{TRACE}-{SPAN}-01"
 
 
 def settings(**given: object) -> Settings:
@@ -31,23 +32,23 @@ def exported(request: pytest.FixtureRequest) -> Iterator[InMemorySpanExporter]:
     provider = make_provider(settings(otel_sample_ratio=getattr(request, "param", 1.0)), "test")
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    before = tracing.use_backend(OtelBackend(provider))
+    before = tracing.use_tracer(provider.get_tracer("harmony"))
     yield exporter
-    tracing.use_backend(before)
+    tracing.use_tracer(before)
     provider.shutdown()
 
 
 def test_spans_are_recorded_with_their_parents(exported: InMemorySpanExporter) -> None:
-    with span("outer", SpanContext(TRACE, SPAN), {"shard": 3}), span("inner") as inner:
+    with span("outer", parse_traceparent(HEADER), {"shard": 3}), span("inner") as inner:
         pass
     below, above = exported.get_finished_spans()
     assert [below.name, above.name] == ["inner", "outer"]
-    assert format(above.context.trace_id, "032x") == inner.trace_id == TRACE
+    assert above.context.trace_id == inner.trace_id == int(TRACE, 16)
     assert above.parent is not None
     assert format(above.parent.span_id, "016x") == SPAN
     assert below.parent is not None
     assert below.parent.span_id == above.context.span_id
-    assert format(below.context.span_id, "016x") == inner.span_id
+    assert below.context.span_id == inner.span_id
     assert dict(above.attributes or {}) == {"harmony.shard": 3}
     assert above.resource.attributes["service.name"] == "harmony-test"
 
@@ -65,17 +66,17 @@ def test_an_error_is_noted_and_goes_on(exported: InMemorySpanExporter) -> None:
 
 
 def test_a_trace_that_is_not_sampled_keeps_its_ids(exported: InMemorySpanExporter) -> None:
-    with span("outer", SpanContext(TRACE, SPAN, is_sampled=False)), span("inner") as inner:
-        assert (inner.trace_id, inner.is_sampled) == (TRACE, False)
+    with span("outer", parse_traceparent(HEADER[:-2] + "00")), span("inner") as inner:
+        assert (inner.trace_id, inner.trace_flags.sampled) == (int(TRACE, 16), False)
     assert exported.get_finished_spans() == ()
 
 
 @pytest.mark.parametrize("exported", [0.0], indirect=True)
 def test_the_share_holds_for_traces_that_begin_here(exported: InMemorySpanExporter) -> None:
     with span("begun here") as own:
-        assert own.is_sampled is False
-    with span("begun elsewhere", SpanContext(TRACE, SPAN)) as other:
-        assert other.is_sampled is True
+        assert own.trace_flags.sampled is False
+    with span("begun elsewhere", parse_traceparent(HEADER)) as other:
+        assert other.trace_flags.sampled is True
     assert [found.name for found in exported.get_finished_spans()] == ["begun elsewhere"]
 
 

@@ -17,9 +17,9 @@ def test_the_schedule_follows_the_settings() -> None:
 def test_a_worker_loads_the_tasks_of_its_queues_only() -> None:
     assert task_modules("ingest, decide") == ["services.decision.tasks", "services.ingest.tasks"]
     assert task_modules("fit") == [
+        "services.backtest.tasks",
         "services.decision.tasks",
         "services.forecasting.tasks",
-        "services.lab.backtest.tasks",
     ]
 
 

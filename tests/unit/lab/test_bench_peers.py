@@ -13,9 +13,13 @@ import torch
 
 from forecaster.dataset import Origins
 from forecaster.types import Series
-from services.lab.bench import peers_lightgbm, peers_neuralforecast, peers_statsforecast
-from services.lab.bench.arm import LEVELS, Arm, Prediction
-from services.lab.bench.peer_inputs import (
+from services.lab.bench.forecast.arm import LEVELS, Arm, Prediction
+from services.lab.bench.forecast.peers import (
+    lightgbm as peers_lightgbm,
+    neuralforecast as peers_neuralforecast,
+    statsforecast as peers_statsforecast,
+)
+from services.lab.bench.forecast.peers.inputs import (
     FeatureTable,
     MissingLibrary,
     floors,
@@ -23,16 +27,16 @@ from services.lab.bench.peer_inputs import (
     normalised_windows,
     train_origins,
 )
-from services.lab.bench.peers_lightgbm import LightGbmArm, TreeSettings
-from services.lab.bench.peers_neuralforecast import (
+from services.lab.bench.forecast.peers.lightgbm import LightGbmArm, TreeSettings
+from services.lab.bench.forecast.peers.neuralforecast import (
     DEEPAR,
     NHITS,
     PATCHTST,
     NetSettings,
     NeuralForecastArm,
 )
-from services.lab.bench.peers_statsforecast import AutoEtsArm
-from services.lab.bench.task import BenchTask, Protocol
+from services.lab.bench.forecast.peers.statsforecast import AutoEtsArm
+from services.lab.bench.forecast.task import BenchTask, Protocol
 
 N_STEPS = 600
 STEP_S = 3600

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.lab.bench.peers_statsforecast import (
+from services.lab.bench.forecast.peers.statsforecast import (
     EtsModel,
     _stratified_normals,
     filtered_states,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.operator.plan import Decision, Situation
-from services.operator.translate import to_autoscaler
+from services.operator.plan.plan import Decision, Situation
+from services.operator.resource.translate import to_autoscaler
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 STEP = timedelta(seconds=60)

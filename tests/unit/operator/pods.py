@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.operator.placement import NodeState
-from services.operator.snapshot import PodState
+from services.operator.cluster.placement import NodeState
+from services.operator.cluster.pods import PodState
 from tests.unit.operator.examples import NOW
 
 

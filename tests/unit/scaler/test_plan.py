@@ -8,12 +8,11 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from services.kernel.domain import ScheduleSpec, VariantSpec
-from services.operator.autoscaler import ApprovalRule, Pause
-from services.operator.plan import Decision, Result, Situation, decide_action
+from services.operator.plan.plan import Decision, Result, Situation, decide_action
+from services.operator.resource.autoscaler import ApprovalRule, Pause
 from services.scaler.plan import Advice, Approved, advise, past_tolerance
 from tests.unit.scaler.examples import NOW, STEP, facts, spec, unseen_since
 

@@ -15,30 +15,30 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from forecaster.backtest import thin
-from forecaster.calibration import empty_state
+from forecaster.choice.backtest import thin
 from forecaster.dataset import Origins
 from forecaster.features import gather_windows
-from forecaster.hedge import no_hedge_yet
-from forecaster.model import raw_quantiles
+from forecaster.network.model import raw_quantiles
+from forecaster.online.calibration import empty_state
+from forecaster.online.hedge import no_hedge_yet
 from forecaster.predict import TrainedModel, averaged, base_noise, paths_by_rank, stratified
 from forecaster.quantiles import shift_paths
-from forecaster.tree_features import tree_inputs
-from forecaster.trees import NETWORK_ALONE, TreeShare
+from forecaster.trees.features import tree_inputs
+from forecaster.trees.trees import NETWORK_ALONE, TreeShare
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
-from services.lab.bench.arm import LEVELS, F32Array, Tell
 from services.lab.bench.decide.forecasts import N_PATHS, replayed_origins
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.own_arms import CHUNK, FittedModel
-from services.lab.bench.shipped_arm import (
+from services.lab.bench.forecast.arm import LEVELS, F32Array, Tell
+from services.lab.bench.forecast.own_arms import CHUNK, FittedModel
+from services.lab.bench.forecast.shipped_arm import (
     FittedShipped,
     GateChoice,
     OnlineState,
     chosen_by_gate,
     simple_quantiles,
 )
-from services.lab.bench.task import BenchTask
+from services.lab.bench.forecast.task import BenchTask
 
 MAX_JUDGED = 500
 """Origins per workload that the gate judges on."""

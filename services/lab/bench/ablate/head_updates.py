@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.adapt import AdaptConfig, update
-from forecaster.backtest import MODEL, Gate, backtest
-from forecaster.baselines import POOLS, Baseline
+from forecaster.choice.backtest import MODEL, Gate, backtest
+from forecaster.choice.baselines import POOLS, Baseline
 from forecaster.features import gather_windows
 from forecaster.predict import TrainedModel
+from forecaster.training.adapt import AdaptConfig, update
 from forecaster.types import Predictor, Series
-from services.forecasting.service_adapt import HELD_HORIZONS, adapt_config
+from services.forecasting.training.adapt import HELD_HORIZONS, adapt_config
 from services.kernel.clock import make_rng
 from services.kernel.settings import Settings
 from services.lab.bench.ablate.forecast_arms import HARMONY, Parts, issued, learner_quantiles
-from services.lab.bench.arm import F32Array, Tell
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.own_arms import CHUNK
+from services.lab.bench.forecast.arm import F32Array, Tell
+from services.lab.bench.forecast.own_arms import CHUNK
 
 MAX_UPDATES = 8
 """Most updates tried on a trace: where six hours make more of them, they come less often."""

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from forecaster.metrics import crps_of_quantiles, pinball
 from forecaster.quantiles import interpolation_matrix
 from services.lab.bench.ablate.forecast_arms import Parts
-from services.lab.bench.arm import LEVELS, F32Array
 from services.lab.bench.decide.frontier import block_sums, blocks_of
 from services.lab.bench.decide.run import task_block
 from services.lab.bench.decide.task import DecideTask
-from services.lab.simulator.grid_run import GridRun
+from services.lab.bench.forecast.arm import LEVELS, F32Array
+from services.simulator.grid_run import GridRun
 
 TAIL_LEVEL = 0.99
 INTERVALS = (0.8, 0.95, 0.99)

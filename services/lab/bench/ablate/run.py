@@ -29,12 +29,12 @@ from services.lab.bench.ablate.forecast_arms import (
 )
 from services.lab.bench.ablate.head_updates import updated_quantiles
 from services.lab.bench.ablate.record import decision_sums, forecast_sums
-from services.lab.bench.arm import F32Array, Tell
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.forecasts import Forecasts, on_course
 from services.lab.bench.decide.run import capacity_beliefs, lead_draws, oracle_run, task_block
 from services.lab.bench.decide.task import DecideTask
-from services.lab.simulator.grid_run import simulate_grid
+from services.lab.bench.forecast.arm import F32Array, Tell
+from services.simulator.grid_run import simulate_grid
 
 OTHER_PROMISES = (0.4, 2.5)
 """Promises asked of Harmony beside each promise, as multiples: its own trade of cost for risk."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +23,7 @@ from services.kernel.settings import Settings
 from services.lab.bench.api import repository
 from services.lab.bench.api.load import Shot, Target, fire
 from services.lab.bench.api.repository import History
-from services.lab.platform.platform import (
-    Platform,
-    answers,
-    platform_servers,
-    process_env,
-)
-from services.lab.platform.processes import ProcessSpec
+from services.platform.platform import Platform, platform_servers, process_env, server_process
 
 LIST_MS, FAN_MS = 50.0, 100.0
 _N_WARM = 3
@@ -118,10 +111,7 @@ def serve_alone(platform: Platform, step_s: int) -> str:
         "log_level": "WARNING",
     }
     settings = platform.settings.model_copy(update=changes)
-    url = f"{platform.api_url}/healthz"
-    module = [sys.executable, "-m", "services.admin.main"]
-    spec = ProcessSpec("admin", module, process_env(settings), is_ready=lambda: answers(url))
-    platform.supervisor.start_all([spec])
+    platform.supervisor.start_all([server_process("admin", process_env(settings))])
     return key
 
 

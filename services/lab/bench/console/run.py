@@ -9,17 +9,17 @@ from typing import Any
 
 import httpx
 
+from services.backtest.service import carry_out
 from services.kernel.clock import SystemClock, floor_step
 from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
-from services.lab.backtest.service import carry_out
 from services.lab.bench.api import repository as fleet
 from services.lab.bench.api.repository import History
 from services.lab.bench.api.run import serve_alone
 from services.lab.bench.console import repository
 from services.lab.bench.console.browser import COOKIE, chromium, row_of, visit
-from services.lab.platform.platform import platform_servers
+from services.platform.platform import platform_servers
 
 _N_OF_EACH = 20
 """Approvals and models: as many as a page shows."""

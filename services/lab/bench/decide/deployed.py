@@ -22,8 +22,8 @@ from decider import (
     WorkloadInput,
     decide_shard,
 )
-from decider.policies.grid import FloatArray, GridView
-from services.lab.backtest.memory import DecisionMemory
+from services.backtest.memory import DecisionMemory
+from services.simulator.policies.grid import FloatArray, GridView
 
 N_HISTORY = 144
 

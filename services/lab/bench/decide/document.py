@@ -35,8 +35,8 @@ from services.lab.bench.decide.run import (
 )
 from services.lab.bench.decide.summary import summarise
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS
-from services.lab.fleet.profiles import PRICE_USD_PER_GPU_HOUR
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
+from services.simulator.grid_run import GridRun
 
 GPU_TYPE = "H100"
 USD_PER_GPU_HOUR = PRICE_USD_PER_GPU_HOUR[GPU_TYPE]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from services.lab.bench.decide.frontier import DAY_S
 from services.lab.bench.decide.task import DecideTask
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.grid_run import GridRun
 
 FloatArray = npt.NDArray[np.float64]
 

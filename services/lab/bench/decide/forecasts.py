@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
-from forecaster.hedge import no_hedge_yet
+from forecaster.online.calibration import empty_state
+from forecaster.online.hedge import no_hedge_yet
 from services.kernel.clock import make_rng
-from services.lab.bench.arm import LEVELS, Tell
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.shipped_arm import FittedShipped, OnlineState, ShippedArm
-from services.lab.bench.task import BenchTask
+from services.lab.bench.forecast.arm import LEVELS, Tell
+from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState, ShippedArm
+from services.lab.bench.forecast.task import BenchTask
 
 F32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]

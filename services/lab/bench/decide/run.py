@@ -11,12 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decider import DecideConfig
-from decider.capacity import capacity_draws
-from decider.policies.grid import GridPolicy
-from decider.policies.oracle import OracleGrid
-from decider.policies.planned import PlannedGrid
+from decider.belief.capacity import capacity_draws
 from services.kernel.clock import make_rng
-from services.lab.bench.arm import Tell
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
 from services.lab.bench.decide.frontier import (
@@ -29,9 +25,13 @@ from services.lab.bench.decide.frontier import (
     curve,
     resamples,
 )
-from services.lab.bench.decide.rivals import forecast_policies, rivals
 from services.lab.bench.decide.task import DecideTask
-from services.lab.simulator.grid_run import GridRun, simulate_grid
+from services.lab.bench.forecast.arm import Tell
+from services.simulator.grid_run import GridRun, simulate_grid
+from services.simulator.policies.grid import GridPolicy
+from services.simulator.policies.oracle import OracleGrid
+from services.simulator.policies.predictive.planned import PlannedGrid
+from services.simulator.policies.rivals import forecast_policies, rivals
 
 FloatArray = npt.NDArray[np.float64]
 

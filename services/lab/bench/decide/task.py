@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from forecaster.types import Series
 from services.kernel.clock import make_rng
-from services.lab.bench.task import BenchTask, Protocol, load_task
-from services.lab.simulator.grid_run import Course
+from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
+from services.simulator.grid_run import Course
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from decider import DecideConfig, Sla
-from forecaster.fit import FitProgress
-from services.lab.backtest.controller import PRIOR_STARTS, ControllerOptions
-from services.lab.backtest.run import Trained, run_harmony, train
+from forecaster.training.fit import FitProgress
+from services.backtest.controller import PRIOR_STARTS, ControllerOptions
+from services.backtest.run import Trained, run_harmony, train
 from services.lab.bench.month.source import (
     HISTORY_DAYS,
     MonthOptions,
@@ -23,8 +23,7 @@ from services.lab.bench.month.source import (
     Source,
     Watch,
 )
-from services.lab.fleet import Fleet, FleetOptions, generate_fleet
-from services.lab.simulator import (
+from services.simulator import (
     HistoryRun,
     PolicyRun,
     PolicyScore,
@@ -33,6 +32,7 @@ from services.lab.simulator import (
     score,
     simulate_history,
 )
+from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
 
 DAY_S = 86_400
 

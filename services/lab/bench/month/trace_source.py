@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from decider import DecideConfig
-from decider.policies.grid import GridPolicy
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.document import GPU_TYPE, USD_PER_GPU_HOUR
 from services.lab.bench.decide.figures import workload_figures
 from services.lab.bench.decide.forecasts import learned
 from services.lab.bench.decide.frontier import DAY_S
-from services.lab.bench.decide.rivals import rivals
 from services.lab.bench.decide.run import choose, lead_draws, oracle_run
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS, TRAIN_RATIO, DecideTask
 from services.lab.bench.month.source import (
@@ -26,7 +24,9 @@ from services.lab.bench.month.source import (
     Source,
     Watch,
 )
-from services.lab.simulator.grid_run import GridRun, simulate_grid
+from services.simulator.grid_run import GridRun, simulate_grid
+from services.simulator.policies.grid import GridPolicy
+from services.simulator.policies.rivals import rivals
 
 
 def trace_source(task: DecideTask, options: MonthOptions, watch: Watch) -> Source:

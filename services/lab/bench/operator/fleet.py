@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from services.operator.crd import DEFINITIONS, to_crd
+from services.operator.resource.definitions import DEFINITIONS, to_crd
 
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
 N_PODS_EACH = 2

@@ -21,10 +21,9 @@ from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.operator.repository import fresh_database
-from services.lab.platform.embedded_postgres import embedded_postgres
-from services.lab.platform.embedded_servers import default_home
-from services.lab.platform.platform import free_port
-from services.lab.platform.processes import ProcessSpec, Supervisor
+from services.platform.embedded_postgres import embedded_postgres
+from services.platform.embedded_servers import default_home
+from services.platform.processes import ProcessSpec, Supervisor
 
 NAMESPACE = "default"
 """Where the Lease is."""
@@ -73,34 +72,21 @@ def _server(settings: Settings, place: Path) -> Iterator[str]:
 
 
 def _start_cluster(supervisor: Supervisor, nodes: str, seed: int) -> str:
-    port = free_port("127.0.0.1")
-    url = f"http://127.0.0.1:{port}"
-    argv = [sys.executable, "-m", "services.lab.cluster", "--port", str(port), "--clock", "real"]
+    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "real"]
     argv += ["--nodes", nodes, "--seed", str(seed), "--watch-log", "50000"]
-    supervisor.start_all(
-        [ProcessSpec("cluster", argv, is_ready=lambda: _answers(f"{url}/version"))]
-    )
-    return url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
+    return supervisor.address("cluster")
 
 
 class OperatorProcess:
     """The operator under measurement, seen through its probes, metrics and the kernel."""
 
     def __init__(self, stage: Stage, interval_s: float) -> None:
-        """Start it; `interval_s` is the time between passes."""
-        self._port = free_port("127.0.0.1")
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+        """Start it and wait for its probes; `interval_s` is the time between passes."""
         env = {
             "HARMONY_DATABASE_URL": stage.database_url,
             "HARMONY_KUBE_URL": stage.url,
-            "HARMONY_OPERATOR_METRICS_PORT": str(self._port),
+            "HARMONY_OPERATOR_METRICS_PORT": "0",
             "HARMONY_RECONCILE_INTERVAL_S": str(interval_s),
             "HARMONY_LEADER_ELECTION": "on",
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
@@ -108,9 +94,10 @@ class OperatorProcess:
         }
         before = set(stage.supervisor.pids())
         argv = [sys.executable, "-m", "services.operator.main"]
-        stage.supervisor.start(ProcessSpec("operator", argv, env))
+        stage.supervisor.start_all([ProcessSpec("operator", argv, env, server="operator metrics")])
         (pid,) = set(stage.supervisor.pids()) - before
         self._process = psutil.Process(pid)
+        self._http = httpx.Client(base_url=stage.supervisor.address("operator"), timeout=30)
         self._stage = stage
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.lab.bench.task import BenchTask, Protocol, load_task
+from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
 
 N_STEPS = 1000
 STEP_S = 600

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from services.lab.cluster.cluster import Cluster, ClusterSettings
-from services.lab.cluster.objects import Write
-from services.lab.cluster.resources import (
+from services.lab.cluster.storage.objects import Write
+from services.lab.cluster.storage.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     EVENTS,
     PODS,
@@ -14,7 +14,7 @@ from services.lab.cluster.resources import (
     ResourceType,
     with_value,
 )
-from services.lab.cluster.specs import NodeSpec
+from services.simulator.engine.specs import NodeSpec
 
 START_S = 1_767_571_200.0
 NAMESPACE = "default"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.lab.cluster.custom_workloads import CONTROLLER_ANNOTATION
-from services.lab.cluster.leader_worker_sets import GROUP_LABEL, WORKER_LABEL, definition
-from services.lab.cluster.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
+from services.lab.cluster.controllers.custom_workloads import CONTROLLER_ANNOTATION
+from services.lab.cluster.controllers.leader_worker_sets import (
+    GROUP_LABEL,
+    WORKER_LABEL,
+    definition,
+)
+from services.lab.cluster.storage.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
 from tests.unit.lab.cluster.running_cluster import (
     RunningCluster,
     condition,

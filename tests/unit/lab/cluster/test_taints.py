@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lab.cluster.resources import DEPLOYMENTS, NODES
-from services.lab.cluster.specs import NodeSpec
+from services.lab.cluster.storage.resources import DEPLOYMENTS, NODES
+from services.simulator.engine.specs import NodeSpec
 from tests.unit.lab.cluster.running_cluster import RunningCluster, condition, workload
 
 TAINT = {"key": "dedicated", "value": "train", "effect": "NoSchedule"}

@@ -20,7 +20,7 @@ from services.lab.report import (
     summary_json,
 )
 from services.lab.report.svg import band_path, line_path, nice_ticks, nice_top, step_path, thinned
-from services.lab.simulator import PolicyScore
+from services.simulator import PolicyScore
 
 R = 48
 VOID = {"meta", "line", "rect", "path", "br"}

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
-from services.lab.bench import own_arms
 from services.lab.bench.ablate.decider_arms import DECIDER_ARMS
 from services.lab.bench.ablate.forecast_arms import FORECAST_ARMS
-from services.lab.bench.own_arms import ModelArm
+from services.lab.bench.forecast import own_arms
+from services.lab.bench.forecast.own_arms import ModelArm
 
 SMALL = ForecasterConfig(
     model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),

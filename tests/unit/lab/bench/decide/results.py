@@ -10,7 +10,7 @@ import numpy as np
 from services.lab.bench.decide.frontier import Yardstick, blocks_of, curve
 from services.lab.bench.decide.run import DecideResult, PolicyResult, task_block
 from services.lab.bench.decide.task import DecideTask
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.grid_run import GridRun
 from tests.unit.lab.bench.decide.tasks import decide_task
 
 EPSILONS = (0.01, 0.05)

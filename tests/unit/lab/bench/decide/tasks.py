@@ -8,7 +8,7 @@ import numpy as np
 
 from forecaster.types import series_from_rows
 from services.lab.bench.decide.task import DecideOptions, DecideTask, make_decide_task
-from services.lab.bench.task import BenchTask, Protocol
+from services.lab.bench.forecast.task import BenchTask, Protocol
 
 STEP_S = 600
 START_S = 1_704_067_200

@@ -16,8 +16,8 @@ from services.cli import main
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide import forecasts
-from services.lab.bench.decide.rivals import forecast_policies, rivals
-from services.lab.bench.shipped_arm import ShippedArm
+from services.lab.bench.forecast.shipped_arm import ShippedArm
+from services.simulator.policies.rivals import forecast_policies, rivals
 
 SMALL = ForecasterConfig(
     model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),

@@ -9,7 +9,7 @@ import pytest
 
 from services.lab.bench.decide.run import best_rival, choose
 from services.lab.bench.decide.task import DecideTask
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.grid_run import GridRun
 from tests.unit.lab.bench.decide.results import make_result
 from tests.unit.lab.bench.decide.tasks import decide_task, wave
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from decider.policies.grid import GridView
 from services.lab.bench.decide.deployed import Deployed
+from services.simulator.policies.grid import GridView
 
 STEP_S = 600.0
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from forecaster.calibration import empty_state
 from forecaster.dataset import Origins
-from services.lab.bench.arm import LEVELS, Prediction, Tell
+from forecaster.online.calibration import empty_state
 from services.lab.bench.decide import forecasts
 from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.shipped_arm import FittedShipped
-from services.lab.bench.task import BenchTask
+from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
+from services.lab.bench.forecast.shipped_arm import FittedShipped
+from services.lab.bench.forecast.task import BenchTask
 from tests.unit.lab.bench.decide.tasks import decide_task, wave
 
 HORIZON = 12

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from services.lab.bench.decide.frontier import (
     Blocks,
@@ -18,7 +17,7 @@ from services.lab.bench.decide.frontier import (
     curve,
     resamples,
 )
-from services.lab.simulator.grid_run import GridRun
+from services.simulator.grid_run import GridRun
 
 
 def make_curve(*points: tuple[float, float]) -> Curve:

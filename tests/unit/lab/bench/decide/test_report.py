@@ -16,7 +16,7 @@ from services.lab.bench.decide.report import (
     summary_rows,
     verdict,
 )
-from services.lab.bench.forecast_report import markdown
+from services.lab.bench.forecast.report import markdown
 from tests.unit.lab.bench.decide.results import make_result
 
 

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from forecaster.baselines import BestSimple
+from forecaster.choice.baselines import BestSimple
+from forecaster.choice.ladder import Ladder
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from forecaster.errors import HistoryTooShort
-from forecaster.ladder import Ladder
+from services.backtest.run import Trained
 from services.cli import main
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
-from services.lab.backtest.run import Trained
 from services.lab.bench.decide import forecasts
+from services.lab.bench.forecast.shipped_arm import ShippedArm
 from services.lab.bench.month import fleet_source, run
-from services.lab.bench.shipped_arm import ShippedArm
 
 SMALL = ForecasterConfig(
     model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),

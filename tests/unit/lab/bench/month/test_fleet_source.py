@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from decider import Sla
-from forecaster.baselines import BestSimple
+from forecaster.choice.baselines import BestSimple
+from forecaster.choice.ladder import Ladder
 from forecaster.config import ForecasterConfig
-from forecaster.ladder import Ladder
-from services.lab.backtest.controller import ControllerOptions
-from services.lab.backtest.run import Trained, run_harmony
+from services.backtest.controller import ControllerOptions
+from services.backtest.run import Trained, run_harmony
 from services.lab.bench.month import fleet_source as module
 from services.lab.bench.month.fleet_source import (
     fleet_source,
@@ -21,8 +21,8 @@ from services.lab.bench.month.fleet_source import (
     replay_harmony,
 )
 from services.lab.bench.month.source import RIVALS, MonthOptions, Source
-from services.lab.fleet import Fleet
-from services.lab.simulator import PolicyRun, score, simulate_history
+from services.simulator import PolicyRun, score, simulate_history
+from services.simulator.fleet import Fleet
 
 OPTIONS = MonthOptions(n_workloads=2, days=2, seed=3, step_s=600)
 Seen = list[tuple[str, int, int]]

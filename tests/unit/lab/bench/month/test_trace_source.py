@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decider.policies.hpa import HpaGrid
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.figures import workload_figures
 from services.lab.bench.decide.forecasts import Forecasts
-from services.lab.bench.decide.rivals import rivals
 from services.lab.bench.decide.run import choose, lead_draws
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.month import trace_source as module
 from services.lab.bench.month.source import RIVALS, MonthOptions, Source
 from services.lab.bench.month.trace_source import mean_demand_gpus, trace_source
-from services.lab.simulator.grid_run import simulate_grid
+from services.simulator.grid_run import simulate_grid
+from services.simulator.policies.reactive.hpa import HpaGrid
+from services.simulator.policies.rivals import rivals
 from tests.unit.lab.bench.decide.tasks import STEP_S, decide_task, wave
 
 OPTIONS = MonthOptions(n_workloads=0, epsilon=0.05)

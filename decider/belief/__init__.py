@@ -1,0 +1,1 @@
+"""Beliefs about capacity and lead time, and their posteriors."""

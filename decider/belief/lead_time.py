@@ -1,0 +1,152 @@
+"""Lead time: scaling to Ready, with starts still on their way as right-censored data.
+
+The fast path is a lognormal with a conjugate normal-inverse-gamma prior, fitted by
+expectation-maximisation over the censored starts. The slow, partially pooled path is in
+`decider.belief.model`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr, ndtri, stdtrit
+
+from decider.errors import InvalidRequest
+from decider.types import FloatArray
+
+MIN_SIGMA = 0.02
+_TAIL = 1e-12
+_STUCK_Z = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTimeBelief:
+    """Normal-inverse-gamma belief about the logarithm of a lead time in seconds.
+
+    Attributes:
+        mu: Location of the mean of log(lead time).
+        sigma: Scale: square root of the expected variance.
+        n_mean: Observations that the location is worth.
+        n_scale: Observations that the scale is worth.
+    """
+
+    mu: float
+    sigma: float
+    n_mean: float = 4.0
+    n_scale: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible beliefs."""
+        if not (math.isfinite(self.mu) and self.sigma >= 0):
+            raise InvalidRequest(f"mu={self.mu}, sigma={self.sigma}: need finite mu, sigma >= 0")
+        if self.n_mean <= 0 or self.n_scale <= 0:
+            raise InvalidRequest("n_mean and n_scale must be > 0")
+
+    @property
+    def median_s(self) -> float:
+        """Median in seconds."""
+        return math.exp(self.mu)
+
+    @classmethod
+    def from_median(cls, median_s: float, sigma: float, n: float = 4.0) -> LeadTimeBelief:
+        """A belief worth `n` observations from a stated median and log standard deviation."""
+        if median_s <= 0:
+            raise InvalidRequest(f"median_s={median_s} must be > 0")
+        return cls(math.log(median_s), max(sigma, MIN_SIGMA), n, n)
+
+
+def truncated_moments(bound: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """First two moments of a standard normal given that it exceeds `bound`."""
+    hazard = np.exp(-0.5 * bound**2 - 0.5 * math.log(2 * math.pi) - log_ndtr(-bound))
+    return hazard, 1.0 + bound * hazard
+
+
+def update_belief(
+    prior: LeadTimeBelief,
+    durations_s: FloatArray,
+    censored_ages_s: FloatArray,
+    *,
+    n_iterations: int = 40,
+) -> LeadTimeBelief:
+    """Update a belief with finished starts and with starts that are still on their way.
+
+    Args:
+        prior: Belief before.
+        durations_s: (N,) lead times of starts that became ready.
+        censored_ages_s: (M,) ages of starts that have not: their lead time exceeds the age.
+        n_iterations: EM iterations.
+
+    Returns:
+        The belief after; its weights grow by N plus the observed share of M.
+    """
+    done = np.log(np.maximum(np.asarray(durations_s, dtype=float), 1e-3))
+    ages = np.log(np.maximum(np.asarray(censored_ages_s, dtype=float), 1e-3))
+    n = done.size + ages.size
+    if n == 0:
+        return prior
+    sigma0 = max(prior.sigma, MIN_SIGMA)
+    mu, sigma = prior.mu, sigma0
+    weight = prior.n_mean + n
+    for _ in range(n_iterations):
+        first, second = truncated_moments((ages - mu) / sigma)
+        total = done.sum() + (mu + sigma * first).sum()
+        squares = (done**2).sum()
+        squares += (mu**2 + 2 * mu * sigma * first + sigma**2 * second).sum()
+        mu = (prior.n_mean * prior.mu + total) / weight
+        spread = squares - 2 * mu * total + n * mu**2 + prior.n_mean * (mu - prior.mu) ** 2
+        sigma = math.sqrt(max(prior.n_scale * sigma0**2 + spread, 0.0) / (prior.n_scale + n))
+        sigma = max(sigma, MIN_SIGMA)
+    # A start that has only just begun says little: count it by the share of its law it has lived.
+    seen = done.size + float(ndtr((ages - mu) / sigma).sum())
+    return LeadTimeBelief(mu, sigma, prior.n_mean + seen, prior.n_scale + seen)
+
+
+def predictive_draws(belief: LeadTimeBelief, n_draws: int) -> FloatArray:
+    """(P,) stratified draws of the posterior predictive (a log Student t), ascending."""
+    levels = (np.arange(n_draws) + 0.5) / n_draws
+    scale = belief.sigma * math.sqrt(1.0 + 1.0 / belief.n_mean)
+    draws: FloatArray = np.exp(belief.mu + scale * stdtrit(belief.n_scale, levels))
+    return draws
+
+
+def latin_levels(n_draws: int, n_columns: int) -> FloatArray:
+    """(P, M) Latin hypercube of levels in (0, 1): each column a fixed shuffle of the midpoints.
+
+    The shuffles come from an integer hash (splitmix64), so they need no generator and are the
+    same everywhere.
+    """
+    with np.errstate(over="ignore"):
+        key = np.arange(n_draws, dtype=np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
+        key = key + np.arange(1, n_columns + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        key ^= key >> np.uint64(31)
+    ranks = np.argsort(np.argsort(key, axis=0, kind="stable"), axis=0, kind="stable")
+    return (ranks + 0.5) / n_draws
+
+
+def residual_draws(draws_s: FloatArray, ages_s: FloatArray) -> FloatArray:
+    """Remaining time of starts given their ages: a start's clock never restarts.
+
+    The draws are summarised by a lognormal, whose conditional law beyond the age is sampled at
+    stratified levels, shuffled from start to start so that starts are nearly independent.
+
+    Args:
+        draws_s: (P,) unconditional draws of the lead time.
+        ages_s: (M,) ages.
+
+    Returns:
+        (P, M) remaining seconds, > 0.
+    """
+    n_draws, n_starts = draws_s.size, ages_s.size
+    logs = np.log(np.maximum(draws_s, 1e-3))
+    mu, sigma = float(logs.mean()), max(float(logs.std()), MIN_SIGMA)
+    levels = latin_levels(n_draws, n_starts)
+    z = (np.log(np.maximum(ages_s, 1e-9)) - mu) / sigma
+    survival = np.maximum(ndtr(-z), _TAIL)[None, :] * (1.0 - levels)
+    total = np.exp(mu - sigma * ndtri(np.maximum(survival, _TAIL * 1e-3)))
+    # A start far older than its law knows is stuck: what it has waited is what it may yet wait.
+    stuck = ages_s[None, :] * levels / (1.0 - levels)
+    return np.maximum(np.where(z > _STUCK_Z, stuck, total - ages_s[None, :]), 1e-3)

@@ -1,0 +1,185 @@
+"""Bayesian models of lead time and capacity, partially pooled (PyMC).
+
+Lead time of start i of workload w on GPU type g(w):
+
+    log L_i ~ Normal(mu_w, sigma_g),   mu_w ~ Normal(theta_g, tau),   theta_g ~ Normal(m, 1)
+
+A start that is still on its way at age a contributes P(L > a): right-censored, never dropped.
+
+Capacity of one replica of workload w, measured as a load at which its SLO was just held:
+
+    log y_i ~ Normal(kappa_w, s),      kappa_w ~ Normal(kappa_g, omega)
+
+Response curve of workload w: what latency a step had at its load per ready replica x_i:
+
+    log y_i ~ Normal(log(base_w * (1 + a_w * congestion(rho_i, b))), noise_g)
+    rho_i = x_i / kappa_w,             kappa_w = stated capacity_w * factor_w
+
+with log base_w, log a_w and log factor_w normal around a location of their GPU type.
+
+Only this file and `decider.belief.posterior` import PyMC; the decision path never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from decider.belief.capacity import SATURATION
+from decider.belief.response_model import ResponseData
+from decider.errors import InvalidRequest
+from decider.types import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class StartData:
+    """Observed starts.
+
+    Attributes:
+        seconds: (N,) lead time, or age where censored; > 0.
+        is_censored: (N,) still on its way at that age.
+        workload: (N,) index of the workload.
+        gpu_type: (W,) index of each workload's GPU type.
+    """
+
+    seconds: FloatArray
+    is_censored: BoolArray
+    workload: IntArray
+    gpu_type: IntArray
+
+    def __post_init__(self) -> None:
+        """Refuse data that no model could use."""
+        n = self.seconds.size
+        if n == 0 or self.is_censored.size != n or self.workload.size != n:
+            raise InvalidRequest("seconds, is_censored and workload must be (N,) with N >= 1")
+        if not (np.isfinite(self.seconds).all() and (self.seconds > 0).all()):
+            raise InvalidRequest("seconds must be finite and > 0")
+        if self.workload.min() < 0 or self.workload.max() >= self.gpu_type.size:
+            raise InvalidRequest("workload must index gpu_type")
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityData:
+    """Loads per replica at which the SLO was just held.
+
+    Attributes:
+        load: (N,) load per ready replica; > 0.
+        workload: (N,) index of the workload.
+        prior_load: (W,) stated capacity per workload, the location of its prior.
+    """
+
+    load: FloatArray
+    workload: IntArray
+    prior_load: FloatArray
+
+    def __post_init__(self) -> None:
+        """Refuse data that no model could use."""
+        if self.load.size == 0 or self.workload.size != self.load.size:
+            raise InvalidRequest("load and workload must be (N,) with N >= 1")
+        if not ((self.load > 0).all() and (self.prior_load > 0).all()):
+            raise InvalidRequest("load and prior_load must be > 0")
+
+
+def lead_time_inputs(data: StartData) -> dict[str, FloatArray]:
+    """What `lead_time_model` is given by data: log seconds, and their bound where censored."""
+    log_seconds = np.log(data.seconds)
+    upper = np.where(data.is_censored, log_seconds, np.inf)
+    return {"observed_log_s": log_seconds, "upper_log_s": upper}
+
+
+def lead_time_model(data: StartData) -> pm.Model:
+    """The lead-time model with its data.
+
+    The location's prior spans start-up times from ten seconds to half an hour (90 s times or over
+    exp(1.5) each way, twice), whatever the data.
+    """
+    n_types = int(data.gpu_type.max()) + 1
+    with pm.Model() as model:
+        given = {name: pm.Data(name, v) for name, v in lead_time_inputs(data).items()}
+        theta = pm.Normal("theta", np.log(90.0), 1.5, shape=n_types)
+        # A spread that may be exactly zero makes a funnel that no sampler leaves: the log-normal
+        # priors say "small, not none", and with starts per workload the centred form mixes best.
+        tau = pm.LogNormal("tau", np.log(0.2), 0.5)
+        mu = pm.Normal("mu", theta[data.gpu_type], tau, shape=data.gpu_type.size)
+        sigma = pm.LogNormal("sigma", np.log(0.4), 0.6, shape=n_types)
+        law = pm.Normal.dist(mu[data.workload], sigma[data.gpu_type[data.workload]])
+        pm.Censored(
+            "log_seconds",
+            law,
+            lower=None,
+            upper=given["upper_log_s"],
+            observed=given["observed_log_s"],
+        )
+    return model
+
+
+def capacity_model(data: CapacityData) -> pm.Model:
+    """The capacity model with its data: deviations from the stated capacity are pooled."""
+    residual = np.log(data.load) - np.log(data.prior_load)[data.workload]
+    with pm.Model() as model:
+        bias = pm.Normal("bias", 0.0, 0.3)
+        omega = pm.LogNormal("omega", np.log(0.1), 0.5)
+        deviation = pm.Normal("deviation", bias, omega, shape=data.prior_load.size)
+        noise = pm.LogNormal("noise", np.log(0.1), 0.7)
+        pm.Normal("residual", deviation[data.workload], noise, observed=residual)
+    return model
+
+
+def response_inputs(data: ResponseData) -> dict[str, FloatArray]:
+    """What `response_model` is given by data: log load over the stated capacity, log latency.
+
+    The `near_` arrays are where a chain starts: see `ResponseData.near`.
+    """
+    stated = np.log(data.prior_load)[data.workload]
+    seen = {"log_load": np.log(data.load) - stated, "log_latency": np.log(data.latency_ms)}
+    return seen | {f"near_{name}": value for name, value in data.near().items()}
+
+
+def response_model(data: ResponseData) -> pm.Model:
+    """The response-curve model with its data."""
+    of_workload, types = data.gpu_type, (data.n_types, data.gpu_type)
+    with pm.Model() as model:
+        given = {name: pm.Data(name, v) for name, v in response_inputs(data).items()}
+        base = _pooled("log_base", (np.log(300.0), 2.0, 0.5), types, given)
+        queueing = _pooled("log_queueing", (np.log(0.5), 1.0, 0.3), types, given)
+        factor = _pooled("log_factor", (np.log(1.25), 0.3, 0.15), types, given)
+        sharpness = pm.LogNormal("sharpness", np.log(2.0), 0.3)
+        noise = pm.LogNormal("noise", np.log(0.15), 0.6, shape=data.n_types)
+        log_rho = given["log_load"] - factor[data.workload]
+        rho = pt.exp(log_rho)
+        below = 1.0 / (1.0 - pt.minimum(rho, SATURATION))
+        beyond = pt.maximum(rho - SATURATION, 0.0) / (1.0 - SATURATION) ** 2
+        waiting = pt.exp(queueing[data.workload] + sharpness * log_rho) * (below + beyond)
+        location = base[data.workload] + pt.log1p(waiting)
+        spread = noise[of_workload[data.workload]]
+        pm.Normal("observed_log_latency", location, spread, observed=given["log_latency"])
+    return model
+
+
+def _pooled(
+    name: str,
+    prior: tuple[float, float, float],
+    types: tuple[int, IntArray],
+    given: Mapping[str, Any],
+) -> Any:
+    """(W,) normal parameter pooled within GPU types: its location, its spread, its offset.
+
+    What is sampled is the offset from `near`, so that 0 is a good start whatever the data.
+
+    Args:
+        name: Name of the parameter.
+        prior: Mean and standard deviation of a type's location; median of the spread of workloads
+            within a type.
+        types: Number of types, and (W,) index of each workload's.
+        given: The model's data by name.
+    """
+    location = pm.Normal(f"{name}_type", prior[0], prior[1], shape=types[0])
+    spread = pm.LogNormal(f"{name}_spread", np.log(prior[2]), 0.5)
+    near = given[f"near_{name}"]
+    offset = pm.Normal(f"{name}_offset", location[types[1]] - near, spread, shape=types[1].size)
+    return near + offset

@@ -1,0 +1,240 @@
+"""Sampling the models with nutpie, and the diagnostics that gate a posterior's promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import arviz as az
+import numpy as np
+import nutpie
+import pymc as pm
+
+from decider.belief.model import (
+    CapacityData,
+    StartData,
+    capacity_model,
+    lead_time_model,
+    response_model,
+)
+from decider.belief.response_model import ResponseData, ResponsePosterior, TypeDraws
+from decider.errors import PosteriorNotConverged
+from decider.types import FloatArray
+
+MAX_R_HAT = 1.02
+MIN_ESS = 300.0
+MAX_DIVERGENT_RATIO = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerConfig:
+    """How much to sample.
+
+    Attributes:
+        n_tune: Steps of adaptation per chain.
+        n_draws: Draws kept per chain.
+        n_chains: Chains.
+        target_accept: Acceptance that the step size aims at.
+        is_low_rank: Whether the mass matrix learns the strongest correlations.
+    """
+
+    n_tune: int = 500
+    n_draws: int = 500
+    n_chains: int = 4
+    target_accept: float = 0.95
+    is_low_rank: bool = False
+
+
+RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
+"""Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
+trajectory takes four times the steps."""
+RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """Whether the chains have mixed.
+
+    Attributes:
+        max_r_hat: Largest split R-hat of any parameter (Gelman et al., Bayesian Data Analysis,
+            3rd ed., section 11.4).
+        min_ess: Smallest effective sample size.
+        n_divergent: Divergent transitions after tuning.
+        n_draws: Draws in all.
+    """
+
+    max_r_hat: float
+    min_ess: float
+    n_divergent: int
+    n_draws: int
+
+    def fault(self) -> str:
+        """Why the posterior must not be used; empty when it may."""
+        if not self.max_r_hat <= MAX_R_HAT:
+            return f"R-hat {self.max_r_hat:.3f} is above {MAX_R_HAT}"
+        if not self.min_ess >= MIN_ESS:
+            return f"effective sample size {self.min_ess:.0f} is below {MIN_ESS:.0f}"
+        if self.n_divergent > MAX_DIVERGENT_RATIO * self.n_draws:
+            return f"{self.n_divergent} of {self.n_draws} transitions diverged"
+        return ""
+
+    def check(self) -> None:
+        """Refuse a posterior that has not mixed.
+
+        Raises:
+            PosteriorNotConverged: With the reason.
+        """
+        fault = self.fault()
+        if fault:
+            raise PosteriorNotConverged(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTimePosterior:
+    """Draws of the lead-time law.
+
+    Attributes:
+        mu: (P, W) location of log seconds per workload.
+        theta: (P, G) location per GPU type.
+        tau: (P,) spread of workloads within a type.
+        sigma: (P, G) scale per GPU type.
+        diagnostics: Convergence.
+    """
+
+    mu: FloatArray
+    theta: FloatArray
+    tau: FloatArray
+    sigma: FloatArray
+    diagnostics: Diagnostics
+
+    def predictive(self, row: int, gpu_type: int, rng: np.random.Generator) -> FloatArray:
+        """(P,) lead times of a further start of workload `row`, in seconds."""
+        noise = rng.standard_normal(self.mu.shape[0])
+        return np.asarray(np.exp(self.mu[:, row] + self.sigma[:, gpu_type] * noise))
+
+    def predictive_new(self, gpu_type: int, rng: np.random.Generator) -> FloatArray:
+        """(P,) lead times of a workload not seen yet on a GPU type: it borrows strength."""
+        spread, noise = rng.standard_normal((2, self.tau.size))
+        mu = self.theta[:, gpu_type] + self.tau * spread
+        return np.asarray(np.exp(mu + self.sigma[:, gpu_type] * noise))
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityPosterior:
+    """Draws of capacity.
+
+    Attributes:
+        capacity: (P, W) load that one replica serves within the SLO.
+        diagnostics: Convergence.
+    """
+
+    capacity: FloatArray
+    diagnostics: Diagnostics
+
+
+def fit_lead_time(data: StartData, config: SamplerConfig, seed: int) -> LeadTimePosterior:
+    """Sample the lead-time posterior. Whether it may be used is for `diagnostics` to say."""
+    draws, diagnostics = CompiledModel.of(lead_time_model(data)).sample(config, seed)
+    return LeadTimePosterior(draws["mu"], draws["theta"], draws["tau"], draws["sigma"], diagnostics)
+
+
+def fit_capacity(data: CapacityData, config: SamplerConfig, seed: int) -> CapacityPosterior:
+    """Sample the capacity posterior. Whether it may be used is for `diagnostics` to say."""
+    draws, diagnostics = CompiledModel.of(capacity_model(data)).sample(config, seed)
+    capacity = data.prior_load[None, :] * np.exp(draws["deviation"])
+    return CapacityPosterior(capacity, diagnostics)
+
+
+def fit_response(
+    data: ResponseData, config: SamplerConfig, seed: int
+) -> tuple[ResponsePosterior, Diagnostics]:
+    """Sample the response curves. Whether they may be used is for the diagnostics to say."""
+    compiled = CompiledModel.of(response_model(data), RESPONSE_START)
+    draws, diagnostics = compiled.sample(config, seed)
+    return to_response(draws, data), diagnostics
+
+
+def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> ResponsePosterior:
+    """Draws of `response_model` by name as curves."""
+    names = ("log_base", "log_queueing", "log_factor")
+    near = data.near()
+    base, queueing, factor = (near[name] + draws[f"{name}_offset"] for name in names)
+    types = [TypeDraws(draws[f"{name}_type"], draws[f"{name}_spread"]) for name in names]
+    return ResponsePosterior(
+        np.exp(base),
+        np.exp(queueing),
+        data.prior_load[None, :] * np.exp(factor),
+        draws["sharpness"],
+        draws["noise"],
+        data.gpu_type,
+        (types[0], types[1], types[2]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A model that was compiled once and may be sampled with other data of the same shapes.
+
+    Attributes:
+        compiled: nutpie's form of it.
+        parameters: Names of its free parameters.
+    """
+
+    compiled: Any
+    parameters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: pm.Model, start: Mapping[str, float] | None = None) -> CompiledModel:
+        """Compile a model.
+
+        Args:
+            model: The model.
+            start: Where all chains start, by parameter; the others start around their priors.
+        """
+        given = start or {}
+        free = {v for v in model.free_RVs if str(v.name) not in given}
+        shapes = {str(v.name): tuple(v.shape.eval()) for v in model.free_RVs}
+        points = {name: np.full(shapes[name], value) for name, value in given.items()}
+        compiled = nutpie.compile_pymc_model(model, initial_points=points, jitter_rvs=free)
+        return cls(compiled, tuple(str(v.name) for v in model.free_RVs))
+
+    def sample(
+        self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None
+    ) -> tuple[dict[str, FloatArray], Diagnostics]:
+        """Draws by parameter, chains end to end, and whether they have mixed."""
+        trace = nutpie.sample(
+            self.compiled.with_data(**data) if data else self.compiled,
+            tune=config.n_tune,
+            draws=config.n_draws,
+            chains=config.n_chains,
+            cores=1,
+            target_accept=config.target_accept,
+            low_rank_modified_mass_matrix=config.is_low_rank,
+            seed=seed,
+            progress_bar=False,
+        )
+        posterior = trace.posterior
+        chains = {n: np.asarray(posterior[n], dtype=np.float64) for n in self.parameters}
+        n_divergent = int(np.asarray(trace.sample_stats["diverging"]).sum())
+        flat = {name: c.reshape(-1, *c.shape[2:]) for name, c in chains.items()}
+        return flat, diagnose(chains, n_divergent)
+
+
+def diagnose(chains: dict[str, FloatArray], n_divergent: int) -> Diagnostics:
+    """Split R-hat and effective sample size over all parameters.
+
+    A parameter for which one of them is not defined makes it NaN, which is a fault.
+
+    Args:
+        chains: (chains, draws, ...) per parameter.
+        n_divergent: Divergent transitions.
+    """
+    posterior = az.convert_to_dataset(chains)
+    with np.errstate(invalid="ignore"):  # a parameter that never moves
+        r_hats = az.rhat(posterior, method="split").to_array()
+        sizes = az.ess(posterior, method="mean").to_array()
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    return Diagnostics(
+        float(r_hats.max(skipna=False)), float(sizes.min(skipna=False)), n_divergent, n_draws
+    )

@@ -1,0 +1,1 @@
+"""One GPU budget for many workloads."""

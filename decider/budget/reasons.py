@@ -1,0 +1,131 @@
+"""Which reason and which binding constraint a decision is recorded with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from decider.planning import fallback
+from decider.planning.candidates import effective_bounds
+from decider.result import GuardStep, Reason
+from decider.types import WorkloadInput
+
+UNREADABLE = "the budget cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A workload's count on its way to a decision.
+
+    Attributes:
+        raw: Count before the guards.
+        cause: What `raw` rests on: `risk`, `price`, `reactive_floor`, or a ladder rung.
+        guarded: Count after the guards.
+        trace: The guards' trace.
+        is_feasible: Some allowed count keeps the risk level.
+        model: Count that a forecast asked for that is not trusted; None elsewhere.
+    """
+
+    raw: int
+    cause: str
+    guarded: int
+    trace: tuple[GuardStep, ...]
+    is_feasible: bool = True
+    model: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the fleet's budget left of a count.
+
+    Attributes:
+        final: Count granted.
+        cap: The same where the budget cut the count; None where it did not matter.
+        price: Shadow price in USD per GPU-hour.
+        detail: In words.
+        demand: (Q,) counts that would be taken at `decider.budget.fleet.PRICES`; empty without a
+            budget.
+    """
+
+    final: int
+    cap: int | None = None
+    price: float = 0.0
+    detail: str = ""
+    demand: tuple[int, ...] = ()
+
+
+_HOLDS = {
+    "one_way": Reason.HOLD_SCALE_IN_ONLY,
+    "schedule": Reason.HOLD_FREEZE,
+    "bounds": Reason.HOLD_BOUNDS,
+    "consolidation": Reason.HOLD_CONSOLIDATION,
+    "schedulable": Reason.HOLD_NOT_SCHEDULABLE,
+    "rate_limit": Reason.HOLD_RATE_LIMIT,
+    "tolerance": Reason.HOLD_TOLERANCE,
+    "stabilisation": Reason.HOLD_STABILISATION,
+}
+
+
+def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Reason, str]:
+    """The reason and the binding constraint of a drafted and granted count."""
+    current = workload.replicas.spec
+    moved = [s for s in draft.trace if s.detail and s.before != s.after]
+    last = moved[-1].guard if moved else ""
+    if not workload.has_replica_state:
+        return Reason.HOLD_UNKNOWN_REPLICAS, "replicas_known"
+    stopped = next((s for s in draft.trace if s.guard == "paused" and s.detail), None)
+    if stopped is not None:
+        timed = stopped.detail.startswith("paused for")
+        return (Reason.HOLD_PAUSED_UNTIL if timed else Reason.HOLD_PAUSED), "paused"
+    if grant.final < draft.guarded:
+        return _budget_reason(current, draft, grant), "gpu_budget"
+    if grant.final == current:
+        return _hold_reason(workload, draft, last)
+    is_up = grant.final > current
+    low, high = effective_bounds(workload)
+    if current < low == grant.final:
+        return Reason.SCALE_UP_BOUNDS, "min_replicas"
+    if current > high == grant.final:
+        return Reason.SCALE_DOWN_BOUNDS, "max_replicas"
+    binding = last or _edge(draft, grant.final, (low, high)) or draft.cause
+    if is_up:
+        return _rise(draft), binding
+    if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
+        return Reason.SCALE_DOWN_FALLBACK, binding
+    return Reason.SCALE_DOWN_RISK_ALLOWS, binding
+
+
+def _rise(draft: Draft) -> Reason:
+    """Why a count rises, by what it rests on."""
+    if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
+        return Reason.SCALE_UP_FALLBACK
+    floor = draft.cause == "reactive_floor"
+    return Reason.SCALE_UP_REACTIVE_FLOOR if floor else Reason.SCALE_UP_RISK
+
+
+def _edge(draft: Draft, final: int, bounds: tuple[int, int]) -> str:
+    """The bound that kept the planner from going further; empty if none did."""
+    if final == bounds[1] and not draft.is_feasible:
+        return "max_replicas"
+    return "min_replicas" if final == bounds[0] and draft.is_feasible else ""
+
+
+def _budget_reason(current: int, draft: Draft, grant: Grant) -> Reason:
+    if grant.detail == UNREADABLE:
+        return Reason.HOLD_BUDGET_UNREADABLE
+    if grant.final < current:
+        return Reason.SCALE_DOWN_GPU_BUDGET
+    return Reason.HOLD_GPU_BUDGET if grant.final == current else _rise(draft)
+
+
+def _hold_reason(workload: WorkloadInput, draft: Draft, last: str) -> tuple[Reason, str]:
+    if last and draft.raw != workload.replicas.spec:
+        if last == "one_way" and workload.control.scale_out_only:
+            return Reason.HOLD_SCALE_OUT_ONLY, last
+        return _HOLDS[last], last
+    if draft.cause in (fallback.HOLD, fallback.HOLD_IF_HIGHER):
+        return Reason.HOLD_STALE_FORECAST, draft.cause
+    if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
+        return Reason.HOLD_FALLBACK, draft.cause
+    if not draft.is_feasible and draft.raw >= effective_bounds(workload)[1]:
+        return Reason.HOLD_MAX_REPLICAS, "max_replicas"
+    return Reason.HOLD_WITHIN_RISK, ""

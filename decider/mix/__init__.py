@@ -1,0 +1,1 @@
+"""Workloads that run on several GPU types."""

@@ -1,0 +1,172 @@
+"""One mix for each workload under budgets of GPUs: enough for all first, then at least cost.
+
+Where the budgets allow every workload what its plan asks for, the mixes that do so at least cost
+are taken: money never buys a broken promise. Where they do not, losses of SLA (weighted by class)
+and the price of dearer GPUs are weighed against each other, by the shadow prices of
+`decider.mix.knapsack`. Shapes: W claims, K mixes, T GPU types, Q prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.budget.choice import Choices
+from decider.budget.fleet import PRICES
+from decider.mix.knapsack import choose_options
+from decider.mix.mix import Options
+from decider.types import BoolArray, FloatArray, IntArray
+
+N_SEARCHED = 24
+"""Workloads up to which the choice is searched for exchanges, and all mixes are looked at."""
+_PRICES_PER_TYPE = (1, 86, 24, 10, 6, 4, 3, 2, 2)
+"""Prices of each type, by the number of types, that find the extreme mixes of a large fleet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MixClaim:
+    """What one workload may run, and what that takes of the budgets.
+
+    Attributes:
+        options: Its mixes.
+        use: (K, T) GPUs of each type.
+        held: (T,) GPUs that it holds.
+    """
+
+    options: Options
+    use: IntArray
+    held: IntArray
+
+    @property
+    def cost(self) -> FloatArray:
+        """(K,) cost of a mix where capacity may be given up."""
+        return self.options.extra_usd_per_hour + self.options.loss_usd_per_hour
+
+
+@dataclass(frozen=True, slots=True)
+class JointChoice:
+    """What every workload runs on.
+
+    Attributes:
+        chosen: Index of each one's mix.
+        prices: (T,) shadow prices in USD per GPU-hour.
+        is_feasible: The least capacities fit the budgets; if not, everyone has the least.
+    """
+
+    chosen: tuple[int, ...]
+    prices: FloatArray
+    is_feasible: bool
+
+
+def choose_jointly(claims: Sequence[MixClaim], budgets: IntArray) -> JointChoice:
+    """Choose one mix for each claim.
+
+    Args:
+        claims: W workloads; none is fine.
+        budgets: (T,) GPUs that they may use together.
+    """
+    if not claims or budgets.size == 0:
+        best = tuple(claim.options.best() for claim in claims)
+        return JointChoice(best, np.zeros(budgets.size), True)
+    enough = [claim.options.is_enough for claim in claims]
+    extra = [claim.options.extra_usd_per_hour for claim in claims]
+    chosen, prices, fits = _solved(claims, extra, enough, budgets)
+    if fits:
+        return JointChoice(chosen, prices, True)
+    least = [claim.options.is_least for claim in claims]
+    chosen, prices, fits = _solved(claims, [c.cost for c in claims], least, budgets)
+    if fits:
+        return JointChoice(chosen, prices, True)
+    # The least comes first: everyone has it, of what it holds already, then where it is cheapest.
+    chosen = tuple(_cheapest_least(claim, prices) for claim in claims)
+    return JointChoice(chosen, prices, False)
+
+
+def _cheapest_least(claim: MixClaim, prices: FloatArray) -> int:
+    options = claim.options
+    priced = options.usd_per_hour + options.moves_usd_per_hour + claim.use @ prices
+    more = np.maximum(claim.use - claim.held, 0).sum(axis=1)
+    ranked = np.lexsort((np.round(priced, 9), more, ~options.is_least))
+    return int(ranked[0])
+
+
+def _solved(
+    claims: Sequence[MixClaim],
+    costs: Sequence[FloatArray],
+    allowed: Sequence[BoolArray],
+    budgets: IntArray,
+) -> tuple[tuple[int, ...], FloatArray, bool]:
+    """A choice among the allowed mixes, the prices, and whether every mix is an allowed one.
+
+    What is not allowed costs more than all that the others could save; the least of everything
+    stays in the problem, so that there is always something that fits.
+    """
+    spread = sum(float(np.ptp(c[a])) for c, a in zip(costs, allowed, strict=True))
+    penalty = 2.0 * spread + 1.0
+    is_small = len(claims) <= N_SEARCHED
+    kept, rows = [], []
+    for claim, cost, is_allowed in zip(claims, costs, allowed, strict=True):
+        shifted = cost - cost[is_allowed].min()
+        total = np.where(is_allowed, shifted, penalty)
+        index = (_undominated if is_small else _extreme)(total, claim.use, is_allowed)
+        kept.append(index)
+        rows.append((total[index], claim.use[index]))
+    chosen, prices, fits = choose_options(
+        _padded(rows, budgets), hopeless_usd=spread + 1e-6, is_searched=is_small
+    )
+    found = tuple(int(index[at]) for index, at in zip(kept, chosen, strict=True))
+    is_met = all(bool(ok[at]) for ok, at in zip(allowed, found, strict=True))
+    return found, prices, fits and is_met
+
+
+def _undominated(cost: FloatArray, use: IntArray, is_allowed: BoolArray) -> IntArray:
+    """Mixes that no other one beats in cost and in every use; the least of everything is first."""
+    order = [int(k) for k in np.argsort(cost, kind="stable") if is_allowed[k]]
+    best: list[int] = []
+    for k in order:
+        if not best or not (use[best] <= use[k]).all(axis=1).any():
+            best.append(k)
+    return np.array([0, *(k for k in best if k != 0)], dtype=np.int64)
+
+
+def _extreme(cost: FloatArray, use: IntArray, is_allowed: BoolArray) -> IntArray:
+    """Mixes that are the best at some prices; the least of everything is first.
+
+    In a large fleet hardly any workload has another one: what the prices leave over is shared out
+    in what the extreme mixes of all of them differ by.
+    """
+    own = np.flatnonzero(np.ptp(use, axis=0))
+    if own.size == 0:
+        return np.unique([0, int(np.argmin(np.where(is_allowed, cost, np.inf)))])
+    n = _PRICES_PER_TYPE[min(own.size, len(_PRICES_PER_TYPE) - 1)]
+    steps = np.concatenate([[0.0], np.logspace(-2, 4, n - 1)]) if n > 1 else np.zeros(1)
+    grid = np.array(np.meshgrid(*[steps] * own.size)).reshape(own.size, -1)
+    priced = np.where(is_allowed, cost, np.inf)[:, None] + use[:, own].astype(float) @ grid
+    best = np.unique(np.argmin(priced, axis=0))
+    return np.array([0, *(int(k) for k in best if k != 0)], dtype=np.int64)
+
+
+def _padded(rows: Sequence[tuple[FloatArray, IntArray]], budgets: IntArray) -> Choices:
+    size = max(cost.size for cost, _ in rows)
+    cost = np.full((len(rows), size), np.inf)
+    use = np.zeros((len(rows), size, budgets.size), dtype=np.int64)
+    for row, (own, taken) in enumerate(rows):
+        cost[row, : own.size], use[row, : own.size] = own, taken
+    return Choices(cost, use, budgets)
+
+
+def demand_of(claim: MixClaim, prices: FloatArray, at: int) -> IntArray:
+    """(Q,) GPUs of type `at` taken at `decider.budget.fleet.PRICES`, other types at `prices` (T,).
+
+    At the highest price it is the least that any mix with the least capacity takes.
+    """
+    options = claim.options
+    others = claim.use @ np.where(np.arange(prices.size) == at, 0.0, prices)
+    cost = np.where(options.is_least, claim.cost + others, np.inf)
+    use = claim.use[:, at]
+    index = np.argmin(cost[:, None] + use[:, None] * PRICES, axis=0)
+    demand = use[index]
+    demand[-1] = use[options.is_least].min()
+    return np.minimum.accumulate(demand)

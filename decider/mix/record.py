@@ -1,0 +1,151 @@
+"""A mix in the record of a decision: counts, reason, words, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from decider.budget.reasons import Draft
+from decider.mix.budget import MixGrant
+from decider.result import Decision, GuardStep, Reason
+from decider.types import WorkloadInput
+from decider.variant_types import MixRecord, MixVerdict, VariantCount, VariantSet
+
+_LIMITS = {
+    "schedulable": "no more GPUs can be scheduled",
+    "gpu_budget": "a budget that cannot be read allows no increase",
+    "one_way": "nothing may be added",
+    "variant_limits": "the variants' own limits leave no more",
+    "rate_limit": "the rate limits leave no more for now",
+    "held": "the counts cannot be changed",
+}
+_LIMIT_HOLDS = {
+    "schedulable": Reason.HOLD_NOT_SCHEDULABLE,
+    "gpu_budget": Reason.HOLD_BUDGET_UNREADABLE,
+    "one_way": Reason.HOLD_SCALE_IN_ONLY,
+    "rate_limit": Reason.HOLD_RATE_LIMIT,
+}
+_STOPPED = (Reason.HOLD_PAUSED, Reason.HOLD_PAUSED_UNTIL, Reason.HOLD_UNKNOWN_REPLICAS)
+
+
+def with_mix(decision: Decision, workload: WorkloadInput, draft: Draft, mix: MixGrant) -> Decision:
+    """The decision with its variants' counts, and with what they cost and why they are so."""
+    variants = workload.variants
+    assert variants is not None, "only workloads with variants have a mix"
+    counts = tuple(
+        VariantCount(v.name, v.gpu_type, v.spec, n)
+        for v, n in zip(variants.states, mix.counts, strict=True)
+    )
+    before, after = (variants.usd_per_hour(n) for n in (variants.current, mix.counts))
+    verdict = mix.verdict
+    limit = mix.limit if decision.final < draft.guarded else ""
+    record = MixRecord(
+        counts,
+        round(variants.units(mix.counts), 9),
+        round(after, 9),
+        round(before, 9),
+        tuple((v.name, round(v.unit_usd_per_hour, 9)) for v in variants.states),
+        _binding(verdict, limit),
+        verdict,
+        _words(variants, mix, (draft.guarded, before, after), limit),
+        mix.demand,
+    )
+    reason, binding = _reason(decision, record, limit)
+    *guards, fleet = decision.guard_trace
+    served = draft.guarded if verdict is not None and verdict.is_cut else decision.final
+    step = GuardStep("mix", draft.guarded, served, record.detail)
+    return replace(
+        decision,
+        reason=reason,
+        binding_constraint=binding,
+        guard_trace=(*guards, step, replace(fleet, before=served)),
+        cost_delta_usd_per_hour=after - before,
+        mix=record,
+    )
+
+
+def _binding(verdict: MixVerdict | None, limit: str) -> str:
+    if verdict is not None and (verdict.is_cut or any(price > 0 for _, price in verdict.prices)):
+        return "gpu_budget"
+    return limit
+
+
+def _reason(decision: Decision, record: MixRecord, limit: str) -> tuple[Reason, str]:
+    """Why; a change of the mix alone has a reason of its own."""
+    is_hold = decision.final == decision.current
+    is_cut = record.verdict is not None and record.verdict.is_cut
+    if decision.reason in _STOPPED:
+        return decision.reason, decision.binding_constraint
+    if limit and not is_cut:
+        held = _LIMIT_HOLDS.get(limit, Reason.HOLD_BOUNDS)
+        return (held if is_hold else _moved(decision)), limit
+    if is_hold and record.is_changed:
+        return Reason.REBALANCE_VARIANTS, record.binding or "price"
+    return decision.reason, decision.binding_constraint
+
+
+def _moved(decision: Decision) -> Reason:
+    """Reason of a change that a limit of the variants, not a GPU budget, cut short."""
+    if decision.final < decision.current:
+        return Reason.SCALE_DOWN_BOUNDS
+    floor = decision.rung not in ("forecast", "last_forecast")
+    return Reason.SCALE_UP_FALLBACK if floor else Reason.SCALE_UP_RISK
+
+
+def _words(
+    variants: VariantSet, mix: MixGrant, figures: tuple[int, float, float], limit: str
+) -> str:
+    wanted, before, after = figures
+    served = variants.units(mix.counts)
+    said = [
+        f"{listed(variants, mix.counts)}: capacity {served:.4g} of {wanted} at {after:.2f} USD/h, "
+        f"{before:.2f} now"
+    ]
+    unit = ", ".join(f"{v.name} {v.unit_usd_per_hour:.2f}" for v in variants.states)
+    said.append(f"USD/h per reference replica: {unit}")
+    leads = [v.lead_s for v in variants.states]
+    if None not in leads and len(set(leads)) > 1:
+        waits = ", ".join(f"{v.name} {v.lead_s:.0f} s" for v in variants.states)
+        said.append(f"a start is ready after {waits}")
+    if mix.verdict is not None:
+        said.append(mix.verdict.budget)
+    if limit:
+        said.append(_LIMITS[limit])
+    said += [f"{v.name}: {v.held}" for v in variants.states if v.held]
+    return "; ".join(said)
+
+
+def listed(variants: VariantSet, counts: Sequence[int]) -> str:
+    """`2 h100 + 6 l4`."""
+    return " + ".join(f"{n} {v.name}" for n, v in zip(counts, variants.states, strict=True))
+
+
+def changes(mix: MixRecord) -> str:
+    """`h100 4 -> 2, l4 0 -> 6`; what stays is told by its count alone."""
+    return ", ".join(
+        f"{c.name} {c.current}" + (f" -> {c.desired}" if c.desired != c.current else "")
+        for c in mix.counts
+    )
+
+
+def mix_to_dict(mix: MixRecord) -> dict[str, object]:
+    """The JSON-able form of a mix."""
+    verdict = mix.verdict
+    return {
+        "variants": [
+            {
+                "name": c.name,
+                "gpu_type": c.gpu_type,
+                "current": c.current,
+                "desired": c.desired,
+                "usd_per_hour_per_reference_replica": unit,
+            }
+            for c, (_, unit) in zip(mix.counts, mix.unit_usd_per_hour, strict=True)
+        ],
+        "capacity_replicas": mix.units,
+        "usd_per_hour": mix.usd_per_hour,
+        "usd_per_hour_before": mix.usd_before,
+        "binding": mix.binding,
+        "prices_usd_per_gpu_hour": {} if verdict is None else dict(verdict.prices),
+        "detail": mix.detail,
+    }

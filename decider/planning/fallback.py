@@ -1,0 +1,144 @@
+"""The fallback ladder: what answers when the forecast cannot. An error is never a zero.
+
+fresh forecast -> last good forecast, shifted -> trailing percentile of what was measured ->
+reactive rule -> hold if higher than the static count -> static count -> hold.
+
+A forecast whose model is not trusted (`decider.trust.gate`) is planned with, so that it can earn
+its place again, but a rung below answers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.belief.capacity import needed
+from decider.config import FallbackConfig
+from decider.types import FloatArray, TrailingRule, WorkloadInput
+
+FORECAST, LAST_FORECAST = "forecast", "last_forecast"
+TRAILING, REACTIVE = "trailing_percentile", "reactive"
+HOLD_IF_HIGHER, STATIC, HOLD = "hold_if_higher", "static", "hold"
+DISTRUSTED = "the model is not trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a workload stands on the ladder.
+
+    Attributes:
+        rung: Rung in use.
+        detail: Why not a higher rung; empty on the first.
+        age_steps: Whole steps that the forecast must be shifted by.
+        elapsed_ratio: Share of the present step that has passed.
+        replicas: Count of the rung; None on the forecast rungs, where the planner decides.
+        is_shadowed: The forecast could be used, but its model is not trusted.
+    """
+
+    rung: str
+    detail: str
+    age_steps: int
+    elapsed_ratio: float
+    replicas: int | None
+    is_shadowed: bool = False
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the planner runs on the forecast, be it for the record only."""
+        return self.replicas is None or self.is_shadowed
+
+
+def forecast_fault(workload: WorkloadInput, paths: FloatArray) -> str:
+    """What makes the paths (S, H) unusable; empty if nothing does."""
+    if not workload.forecast_rung:
+        return "there is no forecast"
+    if not np.isfinite(paths).all():
+        return "the forecast holds NaN or infinite values"
+    if (paths < 0).any():
+        return "the forecast holds negative demand"
+    return ""
+
+
+def last_known_demand(
+    workload: WorkloadInput, now_s: float, step_s: float, config: FallbackConfig
+) -> float | None:
+    """Newest observed demand, unless it is stale."""
+    last = workload.history.last_demand()
+    if last is None:
+        return None
+    demand, age_steps = last
+    age_s = now_s - workload.history.demand_until_s + age_steps * step_s
+    return demand if age_s <= max(config.stale_after_s, step_s) else None
+
+
+def stand(
+    workload: WorkloadInput,
+    paths: FloatArray,
+    timing: tuple[float, float],
+    capacity: float,
+    config: FallbackConfig,
+) -> Standing:
+    """Find the highest rung that holds.
+
+    Args:
+        workload: The workload.
+        paths: (S, H) its forecast.
+        timing: (now_s, step_s).
+        capacity: Load of one replica, for the rungs below the forecast.
+        config: Settings.
+    """
+    now_s, step_s = timing
+    since = (now_s - workload.forecast_origin_s) / step_s - 1.0
+    age_steps = math.floor(since + 1e-9)
+    elapsed = max(0.0, since - age_steps)
+    fault = forecast_fault(workload, paths)
+    if not fault and age_steps < 0:
+        fault = f"the forecast is from the future: its origin is {-since:.1f} steps ahead"
+    if not fault and age_steps > min(config.forecast_max_age_steps, paths.shape[1] - 1):
+        fault = f"the forecast is stale: {age_steps} steps old"
+    if not fault and workload.is_model_trusted:
+        rung, detail = (FORECAST, "") if age_steps == 0 else (LAST_FORECAST, "no newer forecast")
+        return Standing(rung, detail, age_steps, elapsed, None)
+    rung, detail, replicas = _below(workload, timing, capacity, config)
+    if not fault:
+        why = _joined(_joined(DISTRUSTED, workload.trust_reason, ": "), detail)
+        return Standing(rung, why, age_steps, elapsed, replicas, is_shadowed=True)
+    return Standing(rung, _joined(fault, detail), 0, 0.0, replicas)
+
+
+def _joined(first: str, second: str, by: str = "; ") -> str:
+    return f"{first}{by}{second}" if second else first
+
+
+def _below(
+    workload: WorkloadInput,
+    timing: tuple[float, float],
+    capacity: float,
+    config: FallbackConfig,
+) -> tuple[str, str, int]:
+    """Rung, detail and count below the forecast rungs."""
+    now_s, step_s = timing
+    current, static = workload.replicas.spec, workload.limits.static_replicas
+    last = last_known_demand(workload, now_s, step_s, config)
+    rule = workload.trailing_rule
+    if rule is None:
+        rule = TrailingRule(
+            max(1, workload.history.demand.size), config.percentile, config.margin_ratio
+        )
+    margin = 1.0 + rule.margin_ratio
+    if last is not None:
+        observed = workload.history.demand[-rule.window_steps :]
+        observed = observed[np.isfinite(observed) & (observed >= 0)]
+        reactive = needed(last * margin, capacity)
+        if observed.size >= config.min_observed:
+            level = float(np.quantile(observed, rule.percentile))
+            return TRAILING, "", max(needed(level * margin, capacity), reactive)
+        return REACTIVE, f"only {observed.size} observed steps", reactive
+    detail = "demand is unknown or stale"
+    if static is None:
+        return HOLD, detail, current
+    if current >= static:
+        return HOLD_IF_HIGHER, detail, current
+    return STATIC, detail, static

@@ -1,0 +1,191 @@
+"""A shard's outlook: the tables, the risk levels and the plan, before any guard.
+
+Shapes: W workloads, S paths, H horizon, K candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.config import DecideConfig
+from decider.planning.candidates import CandidateGrid, make_grid
+from decider.planning.fallback import Standing
+from decider.planning.landing import LandingWeights, landing_weights
+from decider.planning.plan import Plan, Program, first_charge, solve
+from decider.planning.risk import RiskLevel, risk_level
+from decider.planning.scenarios import (
+    Scenarios,
+    StepTables,
+    make_scenarios,
+    stage_tables,
+    step_tables,
+)
+from decider.planning.utility import (
+    SearchConfig,
+    plan_risk,
+    search_multiplier,
+    step_risk,
+    trace_frontier,
+)
+from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Everything known about a shard before the guards.
+
+    Attributes:
+        scenarios: Demand and capacity.
+        grid: Candidates.
+        weights: Landing weights.
+        steps: Step tables.
+        program: The planning problem.
+        plan: Its solution.
+        levels: Risk level per workload; None where prices alone decide.
+        level: (W,) the same as numbers; infinite where prices alone decide.
+        charge: (W, K) risk that each first action answers for.
+        multiplier: (W,) price of risk in use; 0 where there is none.
+        is_feasible: (W,) whether some allowed count keeps the level.
+        limits: (W,) bounds on the risk of the first and of each later decision.
+    """
+
+    scenarios: Scenarios
+    grid: CandidateGrid
+    weights: LandingWeights
+    steps: StepTables
+    program: Program
+    plan: Plan
+    levels: tuple[RiskLevel | None, ...]
+    level: FloatArray
+    charge: FloatArray
+    multiplier: FloatArray
+    is_feasible: BoolArray
+    limits: tuple[FloatArray, FloatArray]
+
+    def first(self) -> IntArray:
+        """(W,) planned first counts."""
+        rows = np.arange(self.plan.index.shape[0])
+        return np.asarray(self.grid.counts[rows, self.plan.index[:, 0]])
+
+    def risk_at(self, replicas: IntArray) -> FloatArray:
+        """(W,) risk that choosing `replicas` now answers for."""
+        index = self.grid.index_of(replicas)
+        return np.take_along_axis(self.charge, index[:, None], axis=1)[:, 0]
+
+
+def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray:
+    """(W, S, H) paths shifted by their age; zero where they cannot be planned with."""
+    paths = np.asarray(request.paths, dtype=float)
+    if all(s.is_planned and s.age_steps == 0 for s in standings):
+        return paths
+    paths = paths.copy()
+    for row, standing in enumerate(standings):
+        if not standing.is_planned:
+            paths[row] = 0.0
+        elif standing.age_steps:
+            kept = paths[row, :, standing.age_steps :]
+            padding = np.repeat(kept[:, -1:], standing.age_steps, axis=1)
+            paths[row] = np.concatenate([kept, padding], axis=1)
+    return paths
+
+
+def make_program(
+    request: ShardRequest, paths: FloatArray, elapsed: FloatArray, config: DecideConfig
+) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
+    """Build the scenario tables and the planning problem."""
+    scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma)
+    is_dear = config.shortage_price_ratio > 1.0
+    grid = make_grid(
+        request.workloads, scenarios.need, config.max_candidates, is_unserved_dear=is_dear
+    )
+    weights = landing_weights(request, elapsed)
+    steps = step_tables(scenarios, grid)
+    stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
+    current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
+    program = Program(
+        grid,
+        stages,
+        current,
+        config.shortage_price_ratio,
+        config.start_cost_steps,
+        config.stop_cost_steps,
+    )
+    return scenarios, weights, steps, program
+
+
+def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideConfig) -> Outlook:
+    """Plan a shard.
+
+    Args:
+        request: The shard.
+        standings: Where each workload stands on the fallback ladder.
+        config: Settings.
+    """
+    paths = usable_paths(request, standings)
+    elapsed = np.array([s.elapsed_ratio for s in standings])
+    scenarios, weights, steps, program = make_program(request, paths, elapsed, config)
+    levels = tuple(
+        risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
+    )
+    level = np.array([np.inf if x is None else x.level for x in levels])
+    plan, multiplier, limits = _solve(request, program, (scenarios, level), config)
+    charge = first_charge(program)
+    least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
+    return Outlook(
+        scenarios,
+        program.grid,
+        weights,
+        steps,
+        program,
+        plan,
+        levels,
+        level,
+        charge,
+        multiplier,
+        np.asarray(least <= level + 1e-12),
+        limits,
+    )
+
+
+def _solve(
+    request: ShardRequest,
+    program: Program,
+    given: tuple[Scenarios, FloatArray],
+    config: DecideConfig,
+) -> tuple[Plan, FloatArray, tuple[FloatArray, FloatArray]]:
+    """Solve with the sharing mode's multipliers and limits, which are returned too."""
+    scenarios, level = given
+    priced = np.isinf(level)
+    is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
+    carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
+    carried &= ~priced & ~is_any & (config.sharing == "long_run")
+    stepwise = ~priced & ~is_any & (config.sharing == "step")
+    shares = ~priced & ~carried & ~stepwise
+    held = np.array([w.risk.log_multiplier or 0.0 for w in request.workloads])
+    multiplier = np.where(carried, np.exp(held), 0.0)
+    first_limit = np.where(stepwise, level, np.inf)
+    later_limit = first_limit.copy()
+    if shares.any():
+        lead = lead_steps(request)
+        search = SearchConfig(
+            config.n_multipliers,
+            config.n_bisections,
+            config.max_multiplier,
+            config.first_step_ratio,
+        )
+        risk_of = plan_risk(request, program, scenarios, lead)
+        frontier = trace_frontier(program, risk_of, search)
+        found, _ = search_multiplier(program, risk_of, level, frontier, search)
+        multiplier = np.where(shares, found, multiplier)
+    most = np.minimum(config.first_step_ratio * level, 1.0)
+    first_limit = np.where((shares & ~is_any) | carried, most, first_limit)
+    plan = solve(program, multiplier, first_limit, later_limit)
+    return plan, multiplier, (first_limit, later_limit)
+
+
+def lead_steps(request: ShardRequest) -> IntArray:
+    """(W,) whole steps until a start has landed, by its median lead time."""
+    median = np.median(request.lead_time_draws_s, axis=1) / request.step_s
+    return np.asarray(np.floor(median), dtype=np.int64)

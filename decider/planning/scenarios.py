@@ -1,0 +1,223 @@
+"""Scenario tables: what each candidate count risks in each step.
+
+Shapes: W workloads, S scenarios, H horizon, K candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from decider.belief.capacity import replicas_needed
+from decider.planning.candidates import CandidateGrid
+from decider.planning.landing import LandingWeights
+from decider.types import FloatArray, IntArray, ShardRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """Demand paths paired with capacity draws.
+
+    Attributes:
+        demand: (W, S, H).
+        capacity: (W, S, 1).
+        need: (W, S, H) replicas needed.
+    """
+
+    demand: FloatArray
+    capacity: FloatArray
+    need: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class StepTables:
+    """Exact Monte Carlo sums per step when `counts` replicas are ready throughout.
+
+    Attributes:
+        violation: (W, H, K) V, probability that the step is out of SLA.
+        unmet: (W, H, K) share of the horizon's mean step demand that arrives while out of SLA.
+        shortage: (W, H, K) U, expected unserved load in replicas.
+    """
+
+    violation: FloatArray
+    unmet: FloatArray
+    shortage: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class StageTables:
+    """What a decision at boundary j answers for, in step units.
+
+    Attributes:
+        own_risk: (W, H, K) risk in the time that decision j owns, by count.
+        drop_risk: (W, H, K) risk in the time before, were capacity only `count`; a drop from a to
+            b at j adds `drop[b] - drop[a]`.
+        own_shortage: (W, H, K) as `own_risk`, for the shortage.
+        drop_shortage: (W, H, K) as `drop_risk`, for the shortage.
+        held_risk: (W,) risk in the time before what the first decision owns, if nothing drops.
+        held_shortage: (W,) the same for the shortage.
+    """
+
+    own_risk: FloatArray
+    drop_risk: FloatArray
+    own_shortage: FloatArray
+    drop_shortage: FloatArray
+    held_risk: FloatArray
+    held_shortage: FloatArray
+
+
+def make_scenarios(
+    request: ShardRequest, paths: FloatArray, n_pairs: int = 1, spread_sigma: float = 0.0
+) -> Scenarios:
+    """Pair every path with `n_pairs` capacity draws and spread factors (a fixed assignment).
+
+    A few hundred paths know little of what lies beyond the largest of them, and at small risks that
+    is where the decision lies. Each path is therefore taken `n_pairs` times, with its distance from
+    the mean of its step scaled by stratified lognormal factors of mean one: a scale mixture, which
+    smooths the tail in proportion to the forecast's own spread, keeps the mean, and leaves a
+    certain forecast certain.
+
+    Args:
+        request: The shard.
+        paths: (W, S, H) usable paths.
+        n_pairs: Scenarios per path.
+        spread_sigma: Standard deviation of the logarithm of the factors; 0: none.
+    """
+    n_draws = request.capacity_draws.shape[1]
+    demand = _spread(paths, n_pairs, spread_sigma)
+    total = demand.shape[1]
+    # Golden-ratio order spreads the draws over the paths without any randomness.
+    order = np.argsort(np.modf(np.arange(total) * 0.6180339887498949)[0], kind="stable")
+    picked = (order * n_draws) // total
+    capacity = request.capacity_draws[:, picked][:, :, None]
+    return Scenarios(demand, capacity, replicas_needed(demand, capacity))
+
+
+def _spread(paths: FloatArray, n_pairs: int, sigma: float) -> FloatArray:
+    """(W, S * n_pairs, H) paths with their distance from the mean scaled."""
+    if n_pairs == 1:
+        return paths
+    if sigma <= 0:
+        return np.repeat(paths, n_pairs, axis=1)
+    factors = np.exp(sigma * ndtri((np.arange(n_pairs) + 0.5) / n_pairs))
+    factors /= factors.mean()
+    middle = paths.mean(axis=1, keepdims=True)
+    away = (paths - middle)[:, :, None, :] * factors[:, None]
+    away += middle[:, :, None, :]
+    n, n_paths, horizon = paths.shape
+    np.maximum(away, 0.0, out=away)
+    return np.asarray(away.reshape(n, n_paths * n_pairs, horizon))
+
+
+def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
+    """V, the unmet share and U for every step and candidate: O(S H + H K) per workload."""
+    n, n_scenarios, horizon = scenarios.need.shape
+    size = grid.counts.shape[1]
+    low, stride = grid.low[:, None, None], grid.stride[:, None, None]
+    # need > low + stride * i  <=>  ceil((need - low) / stride) > i
+    bins = np.clip(np.ceil((scenarios.need - low) / stride), 0, size).astype(np.int64)
+    row = np.arange(n)[:, None, None] * horizon + np.arange(horizon)
+    flat = (row * (size + 1) + bins).ravel()
+
+    def above(weights: FloatArray | None) -> FloatArray:
+        length = n * horizon * (size + 1)
+        flat_weights = None if weights is None else np.ascontiguousarray(weights).ravel()
+        sums = np.bincount(flat, flat_weights, minlength=length).reshape(n, horizon, size + 1)
+        # From the top down, so that where nothing lies above the sum is exactly zero.
+        return np.cumsum(sums[:, :, :0:-1], axis=2)[:, :, ::-1].astype(float)
+
+    broad = np.broadcast_to(scenarios.capacity, scenarios.need.shape)
+    mean_capacity = scenarios.capacity.mean(axis=1)[:, :, None]
+    demand_above = above(scenarios.demand)
+    shortage = demand_above - grid.counts[:, None, :] * above(broad)
+    step_demand = np.ascontiguousarray(scenarios.demand.mean(axis=1)).mean(axis=1)
+    scale = np.maximum(step_demand, 1e-300)[:, None, None] * n_scenarios
+    return StepTables(
+        above(None) / n_scenarios,
+        demand_above / scale,
+        np.maximum(shortage, 0.0) / (n_scenarios * mean_capacity),
+    )
+
+
+def _ready_index(
+    request: ShardRequest, grid: CandidateGrid, weights: LandingWeights, *, is_drop: bool
+) -> IntArray:
+    """(W, G+1, K) table index of what is ready in landing state g when k are asked for.
+
+    Asking for fewer removes what is not ready first: `min(k, ready + landed)`. Asking for more
+    adds starts that have landed in the time that the decision owns.
+    """
+    spec = np.array([w.replicas.spec for w in request.workloads])[:, None, None]
+    ready = np.array([min(w.replicas.ready, w.replicas.spec) for w in request.workloads])
+    available = ready[:, None, None] + weights.landed[:, :, None]
+    counts = grid.counts[:, None, :]
+    kept = np.minimum(counts, available)
+    if not is_drop:
+        kept = np.where(counts > spec, available + counts - spec, kept)
+    return grid.index_of(kept)
+
+
+def _mix(table: FloatArray, index: IntArray, weights: FloatArray) -> FloatArray:
+    """Sum over landing states: (W, H, K) of `weights[h, g] * table[h, index[g, k]]`."""
+    total = np.zeros((table.shape[0], table.shape[1], index.shape[2]))
+    for g in range(index.shape[1]):
+        picked = np.take_along_axis(table, index[:, None, g, :], axis=2)
+        total += weights[:, :, g, None] * picked
+    return total
+
+
+def _later(table: FloatArray, weights: FloatArray) -> FloatArray:
+    """(W, H, K) sum over d of `weights[d] * table[min(j + d, H - 1)]` for every boundary j."""
+    horizon = table.shape[1]
+    total = np.zeros_like(table)
+    for d in range(horizon):
+        if not weights[:, d].any():
+            continue
+        step = np.minimum(np.arange(horizon) + d, horizon - 1)
+        total += weights[:, d, None, None] * table[:, step]
+    return total
+
+
+def stage_tables(
+    request: ShardRequest,
+    grid: CandidateGrid,
+    weights: LandingWeights,
+    risk: FloatArray,
+    shortage: FloatArray,
+) -> StageTables:
+    """Turn step tables into what each decision answers for.
+
+    Args:
+        request: The shard.
+        grid: Candidates.
+        weights: Landing weights.
+        risk: (W, H, K) step risk of the workload's kind.
+        shortage: (W, H, K) step shortage.
+    """
+    asked = _ready_index(request, grid, weights, is_drop=False)
+    kept = _ready_index(request, grid, weights, is_drop=True)
+    spec = np.array([[w.replicas.spec] for w in request.workloads])
+    ready = np.array([[min(w.replicas.ready, w.replicas.spec)] for w in request.workloads])
+    held = grid.index_of(np.minimum(spec, ready + weights.landed))[:, :, None]
+
+    def build(table: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        usual = _mix(table, asked, weights.arrival)
+        own, drop = _later(usual, weights.own_later), _later(usual, weights.drop_later)
+        own[:, 0] = _total(_mix(table, asked, weights.own_first))
+        drop[:, 0] = _total(_mix(table, kept, weights.drop_first))
+        before = _total(_mix(table, held, weights.drop_first))[:, 0]
+        return own, drop, before
+
+    own_risk, drop_risk, held_risk = build(risk)
+    own_shortage, drop_shortage, held_shortage = build(shortage)
+    return StageTables(own_risk, drop_risk, own_shortage, drop_shortage, held_risk, held_shortage)
+
+
+def _total(table: FloatArray) -> FloatArray:
+    """Sum over steps, one after the other, so that a row's sum does not depend on its shard."""
+    total = np.zeros((table.shape[0], table.shape[2]))
+    for h in range(table.shape[1]):
+        total += table[:, h]
+    return total

@@ -1,0 +1,134 @@
+"""The price of risk: from a risk level to the multiplier that makes the plan keep it.
+
+Shapes: W workloads, S scenarios, H horizon, L multipliers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.planning.plan import Plan, Program, solve
+from decider.planning.scenarios import Scenarios, StepTables
+from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
+
+RiskOf = Callable[[Plan], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Plans over a grid of multipliers, dearest risk last.
+
+    Attributes:
+        multiplier: (L,).
+        risk: (L, W) risk of the plan under each.
+    """
+
+    multiplier: FloatArray
+    risk: FloatArray
+
+
+def step_risk(request: ShardRequest, tables: StepTables) -> FloatArray:
+    """(W, H, K) the step risk of each workload's own kind.
+
+    `AnyInWindow` uses the violation probability too: the sum of a union's terms prices the
+    plan, and the joint paths judge it (`any_in_window`).
+    """
+    is_demand = np.array([w.sla.kind == "DemandFraction" for w in request.workloads])
+    if not is_demand.any():
+        return tables.violation
+    return np.where(is_demand[:, None, None], tables.unmet, tables.violation)
+
+
+def any_in_window(scenarios: Scenarios, counts: IntArray, lead_steps: IntArray) -> FloatArray:
+    """(W,) probability that a plan has any violation in the horizon, over joint paths.
+
+    A step's capacity is the least of the counts that were planned within a lead time before it;
+    steps before the first landing are not the plan's to answer for.
+
+    Args:
+        scenarios: Demand and capacity.
+        counts: (W, H) planned counts.
+        lead_steps: (W,) whole steps until a start lands.
+    """
+    horizon = counts.shape[1]
+    step = np.arange(horizon)
+    served = counts.copy()
+    for lag in range(1, int(lead_steps.max(initial=0)) + 1):
+        earlier = counts[:, np.maximum(step - lag, 0)]
+        served = np.where(lag <= lead_steps[:, None], np.minimum(served, earlier), served)
+    answers = step[None, :] >= np.minimum(lead_steps, horizon - 1)[:, None]
+    out = (scenarios.need > served[:, None, :]) & answers[:, None, :]
+    return np.asarray(out.any(axis=2).mean(axis=1))
+
+
+def plan_risk(
+    request: ShardRequest, program: Program, scenarios: Scenarios, lead_steps: IntArray
+) -> RiskOf:
+    """How a plan's risk is judged: mean over its decisions, or jointly for `AnyInWindow`."""
+    is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
+
+    def risk_of(plan: Plan) -> FloatArray:
+        if not is_any.any():
+            return plan.mean_risk
+        counts = np.take_along_axis(program.grid.counts, plan.index, axis=1)
+        joint = any_in_window(scenarios, counts, lead_steps)
+        return np.where(is_any, joint, plan.mean_risk)
+
+    return risk_of
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """Grid and bisection of the multiplier search."""
+
+    n_multipliers: int
+    n_bisections: int
+    max_multiplier: float
+    first_step_ratio: float
+
+
+def trace_frontier(program: Program, risk_of: RiskOf, search: SearchConfig) -> Frontier:
+    """Solve the programme on a logarithmic grid of multipliers."""
+    n = program.current.size
+    grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers)
+    risks = []
+    for value in grid:
+        plan = solve(program, np.full(n, value))
+        risks.append(np.maximum(risk_of(plan), 0.0))
+    return Frontier(grid, np.stack(risks))
+
+
+def search_multiplier(
+    program: Program,
+    risk_of: RiskOf,
+    level: FloatArray,
+    frontier: Frontier,
+    search: SearchConfig,
+) -> tuple[FloatArray, BoolArray]:
+    """Smallest multiplier whose plan keeps the level: bisection on the logarithm.
+
+    Args:
+        program: The problem.
+        risk_of: Judge of plans.
+        level: (W,) risk level; infinite where prices alone decide.
+        frontier: Grid plans, the bisection's starting brackets.
+        search: Settings.
+
+    Returns:
+        (W,) multiplier, and (W,) whether any multiplier keeps the level.
+    """
+    keeps = frontier.risk <= level[None, :] + 1e-12
+    feasible = np.asarray(keeps.any(axis=0))
+    last = len(frontier.multiplier) - 1
+    at = np.where(feasible, np.argmax(keeps, axis=0), last)
+    high = np.log(frontier.multiplier[at])
+    low = np.where(at > 0, np.log(frontier.multiplier[np.maximum(at - 1, 0)]), high - 1.0)
+    for _ in range(search.n_bisections):
+        middle = 0.5 * (low + high)
+        kept = risk_of(solve(program, np.exp(middle))) <= level + 1e-12
+        high = np.where(feasible & kept, middle, high)
+        low = np.where(feasible & ~kept, middle, low)
+    return np.exp(high), feasible

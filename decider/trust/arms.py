@@ -1,0 +1,123 @@
+"""The two arms of the shadow back-test on past demand, under the one rule of lead times.
+
+Shapes: T steps, R settings of the trailing percentile. A count is asked for at the start of a step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from decider.belief.capacity import replicas_needed
+from decider.config import FallbackConfig
+from decider.types import FloatArray, TrailingRule
+
+WINDOWS_STEPS = (12, 36, 144)
+PERCENTILES = (0.9, 0.98, 1.0)
+MARGINS = (0.0, 0.1, 0.25, 0.5)
+
+
+def trailing_grid(longest_steps: int) -> tuple[TrailingRule, ...]:
+    """R settings whose window is at most `longest_steps`; the shortest window is always there."""
+    windows = [w for w in WINDOWS_STEPS if w <= longest_steps] or [min(WINDOWS_STEPS)]
+    return tuple(TrailingRule(w, q, m) for w in windows for q in PERCENTILES for m in MARGINS)
+
+
+def trailing_counts(
+    demand: FloatArray,
+    capacity: float,
+    rules: tuple[TrailingRule, ...],
+    step_s: float,
+    config: FallbackConfig,
+) -> FloatArray:
+    """Counts that the ladder's trailing rung would have asked for at the start of each step.
+
+    As `decider.planning.fallback`: the percentile of what was observed in the window, and at least
+    the last
+    observed demand, both with the margin; the last one alone where too little was observed.
+
+    Args:
+        demand: (T,) demand of the steps; NaN where it was not observed.
+        capacity: Load of one replica.
+        rules: R settings.
+        step_s: Step length.
+        config: What the ladder calls stale, and how many steps it needs.
+
+    Returns:
+        (R, T) counts; NaN where the last observed demand is unknown or stale.
+    """
+    known = np.where(np.isfinite(demand) & (demand >= 0), demand, np.nan)
+    last = _last_known(known, math.floor(max(config.stale_after_s, step_s) / step_s + 1e-9))
+    counts = np.empty((len(rules), known.size))
+    for window in sorted({rule.window_steps for rule in rules}):
+        chosen = [i for i, rule in enumerate(rules) if rule.window_steps == window]
+        ordered, n_known = _sorted_windows(known, window)
+        for i in chosen:
+            level = _quantile(ordered, n_known, rules[i].percentile)
+            level = np.where(n_known >= config.min_observed, np.fmax(level, last), last)
+            load = np.where(np.isfinite(last), level, np.nan) * (1.0 + rules[i].margin_ratio)
+            counts[i] = np.maximum(replicas_needed(load, np.asarray(capacity)), 0.0)
+    return counts
+
+
+def _last_known(known: FloatArray, most_steps: int) -> FloatArray:
+    """(T,) newest value before each step, at most `most_steps` steps older than the one before."""
+    at = np.where(np.isfinite(known), np.arange(known.size), -1)
+    newest = np.concatenate([[-1], np.maximum.accumulate(at)[:-1]]) if at.size else at
+    age = np.arange(known.size) - 1 - newest
+    return np.where((newest >= 0) & (age <= most_steps), known[newest], np.nan)
+
+
+def _sorted_windows(known: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:
+    """(T, window) values before each step in rising order, unknown ones last, and (T,) how many."""
+    padded = np.concatenate([np.full(window, np.nan), known[:-1]])
+    ordered = np.sort(sliding_window_view(padded, window), axis=1)
+    return ordered, np.isfinite(ordered).sum(axis=1).astype(float)
+
+
+def _quantile(ordered: FloatArray, n_known: FloatArray, level: float) -> FloatArray:
+    """(T,) quantiles of the first `n_known` of each row, linear between order statistics."""
+    place = np.maximum(n_known - 1.0, 0.0) * level
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(n_known - 1.0, 0.0).astype(np.int64))
+    rows = np.arange(ordered.shape[0])
+    below, above = ordered[rows, low], ordered[rows, high]
+    return np.asarray(below + (place - low) * (above - below))
+
+
+def violation_ratio(asked: FloatArray, need: FloatArray, lead_steps: float) -> FloatArray:
+    """Share of each step out of SLA when counts are asked for at its start, lead time fixed.
+
+    A start's clock runs once, and scaling down takes what does not serve yet first, the youngest
+    first. So a replica serves if its count was asked for without a break for a whole lead time:
+    what is ready is the least count in force within the last lead time (exact for a fixed one).
+
+    Args:
+        asked: (R, T) counts in force from the start of each step on; NaN: unknown.
+        need: (T,) replicas that hold the demand; NaN: unknown.
+        lead_steps: Lead time in steps, >= 0.
+
+    Returns:
+        (R, T) shares; NaN where a count of the last lead time or the need is unknown.
+    """
+    whole = math.floor(lead_steps + 1e-9)
+    part = max(0.0, lead_steps - whole)
+    part = part if part > 1e-9 else 0.0
+    # Until `part` of the step has passed, the count of one boundary more is still within the lead.
+    late = _out(_least(asked, whole), need)
+    if part == 0.0:
+        return late
+    return part * _out(_least(asked, whole + 1), need) + (1.0 - part) * late
+
+
+def _least(asked: FloatArray, n_before: int) -> FloatArray:
+    """(R, T) least of each count and the `n_before` before it; NaN where one is unknown."""
+    padded = np.concatenate([np.full((asked.shape[0], n_before), np.nan), asked], axis=1)
+    return np.asarray(sliding_window_view(padded, n_before + 1, axis=1).min(axis=2))
+
+
+def _out(ready: FloatArray, need: FloatArray) -> FloatArray:
+    is_known = np.isfinite(ready) & np.isfinite(need)
+    return np.where(is_known, (need > ready).astype(float), np.nan)

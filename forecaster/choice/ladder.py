@@ -1,0 +1,175 @@
+"""The fallback ladder: every workload is answered by the best rung that its data allow.
+
+model or ensemble -> the simple forecaster that validation or the quality gate picked -> trailing
+percentile (stale input) -> short history -> refused with a reason when there is nothing to forecast
+from. A fallback is never silent and an unknown is never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecaster.choice.backtest import LEARNED
+from forecaster.choice.baselines import POOLS, BestSimple
+from forecaster.choice.ensemble import ENSEMBLE, Weights, blended
+from forecaster.errors import ShapeError
+from forecaster.predict import TrainedModel
+from forecaster.types import F32, F64, I64, Forecast, Windows
+
+MODEL_RUNG = "model"
+STALE_RUNG = "trailing_percentile"
+MIN_OBSERVED = 24
+"""Observed steps of demand below which the model is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class LadderForecast:
+    """What a ladder answered.
+
+    Args:
+        forecast: One row per answered workload, or None when there is none.
+        answered: Rows of the windows that were answered, in the forecast's order.
+        refused: Row to reason, for the others.
+    """
+
+    forecast: Forecast | None
+    answered: I64
+    refused: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Predictors in order of preference.
+
+    Args:
+        model: The trained model; None until there is one.
+        simple: The simple forecasters with the pick per workload.
+        rungs: Workload to the rung that the quality gate chose; others try the model.
+        reasons: Workload to the gate's reason.
+        weights: Weights of the ensembles, for workloads whose rung is `ensemble`.
+        stale_after_steps: Steps without demand after which input is stale.
+    """
+
+    model: TrainedModel | None
+    simple: BestSimple
+    rungs: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    weights: Weights = field(default_factory=dict)
+    stale_after_steps: int = 3
+
+    def predict(
+        self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
+    ) -> LadderForecast:
+        """Forecast every row that can be, from the highest rung possible.
+
+        Args:
+            windows: B windows.
+            horizon: Steps ahead.
+            n_paths: Sample paths.
+            rng: Source of all randomness.
+        """
+        choice = [self._choose(windows, row) for row in range(len(windows))]
+        refused = {row: reason for row, (rung, reason) in enumerate(choice) if rung == ""}
+        answered = np.array([row for row in range(len(windows)) if row not in refused], dtype=int)
+        if answered.size == 0:
+            return LadderForecast(None, answered, refused)
+        rows = windows.rows(answered)
+        rungs = np.array([choice[row][0] for row in answered])
+        reasons = [choice[row][1] for row in answered]
+        at_model = np.flatnonzero(np.isin(rungs, LEARNED))
+        parts: list[tuple[I64, Forecast]] = []
+        if self.model is not None and at_model.size:
+            forecast = self._try_model(rows.rows(at_model), rungs[at_model], horizon, n_paths, rng)
+            if forecast is None:
+                rungs[at_model] = ""
+                reasons = [
+                    r or "the model's output was not finite" if i in at_model else r
+                    for i, r in enumerate(reasons)
+                ]
+            else:
+                parts.append((at_model, forecast))
+        at_simple = np.flatnonzero(~np.isin(rungs, LEARNED))
+        if at_simple.size:
+            picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple if str(rungs[i]) in POOLS}
+            simple = replace(self.simple, picks={**self.simple.picks, **picks})
+            parts.append((at_simple, simple.predict(rows.rows(at_simple), horizon, n_paths, rng)))
+        return LadderForecast(_merge(rows, parts, reasons), answered, refused)
+
+    def _try_model(
+        self,
+        windows: Windows,
+        rungs: NDArray[np.str_],
+        horizon: int,
+        n_paths: int,
+        rng: np.random.Generator,
+    ) -> Forecast | None:
+        """The model's forecast, mixed where that is the rung; None when it cannot be used."""
+        assert self.model is not None
+        try:
+            forecast = self.model.predict(windows, horizon, n_paths, rng)
+        except ShapeError:
+            return None
+        at = np.flatnonzero(rungs == ENSEMBLE)
+        if at.size == 0:
+            return forecast
+        at_ensemble = {windows.workloads[i] for i in at}
+        own = {name: weight for name, weight in self.weights.items() if name in at_ensemble}
+        mixed = blended(forecast, windows, own, self.model.config.window)
+        return replace(mixed, rung=tuple(str(r) for r in rungs))
+
+    def _choose(self, windows: Windows, row: int) -> tuple[str, str]:
+        """Rung and reason of one row; an empty rung refuses."""
+        seen = np.flatnonzero(windows.observed[row, :, windows.demand_index[row]])
+        n_steps = windows.observed.shape[1]
+        workload = windows.workloads[row]
+        if seen.size == 0:
+            return "", f"no observed demand in the last {n_steps} steps"
+        n_stale = n_steps - 1 - int(seen[-1])
+        if n_stale > self.stale_after_steps:
+            return STALE_RUNG, f"demand is stale: last observed {n_stale} steps before the origin"
+        simple = self.simple.picks.get(workload, self.simple.default)
+        if self.model is None:
+            return simple, "no promoted model"
+        if seen.size < MIN_OBSERVED:
+            return (
+                simple,
+                f"short history: {seen.size} observed steps, the model needs {MIN_OBSERVED}",
+            )
+        rung = self.rungs.get(workload, MODEL_RUNG)
+        return rung, "" if rung == MODEL_RUNG else self.reasons.get(workload, "quality gate")
+
+
+def _merge(windows: Windows, parts: list[tuple[I64, Forecast]], reasons: list[str]) -> Forecast:
+    """Put the rows of several forecasts back in the windows' order."""
+    first = parts[0][1]
+    n_rows = len(windows)
+    quantiles = np.empty((n_rows, *first.quantiles.shape[1:]), dtype=np.float32)
+    paths = np.empty((n_rows, *first.paths.shape[1:]), dtype=np.float32)
+    rung, why = [""] * n_rows, list(reasons)
+    levels: F64 = first.quantile_levels
+    for at, forecast in parts:
+        quantiles[at], paths[at] = _at_levels(forecast, levels), forecast.paths
+        for i, row in enumerate(at):
+            rung[row] = forecast.rung[i]
+            why[row] = "; ".join(text for text in (why[row], forecast.reasons[i]) if text)
+    return Forecast(
+        windows.workloads,
+        windows.origin_s,
+        windows.step_s,
+        levels,
+        quantiles,
+        paths,
+        " + ".join(forecast.model for _, forecast in parts),
+        tuple(rung),
+        tuple(why),
+    )
+
+
+def _at_levels(forecast: Forecast, levels: F64) -> F32:
+    if not np.array_equal(forecast.quantile_levels, levels):
+        raise ShapeError("all rungs of a ladder must use the same quantile levels")
+    return forecast.quantiles

@@ -1,0 +1,1 @@
+"""The network: windows to quantiles by tokens with attention, and the flow over joint paths."""

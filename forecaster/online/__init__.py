@@ -1,0 +1,1 @@
+"""What is learned between fits: calibration, the hedge by the last value, drift."""

@@ -1,0 +1,136 @@
+"""Trees beside a trained network: training them, and how much they weigh in the average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from forecaster.dataset import Origins, actuals
+from forecaster.features import gather_windows
+from forecaster.metrics import pinball
+from forecaster.predict import TrainedModel
+from forecaster.quantiles import crps_weights
+from forecaster.training.tree_dataset import draw_pairs, target_scales, tree_rows
+from forecaster.trees.trees import BODY_TO_TAIL, TreeProgress, TreeShare, fit_trees
+from forecaster.types import F32, F64, I64, Bool, Series
+
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""Weights of the trees that validation chooses from. Never all of it: trees cannot extrapolate,
+and what a validation part has not shown is the network's to answer."""
+MAX_SHARE_PAIRS = 3_000
+"""Validation windows, of one target each, that the weight is chosen on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeReport:
+    """What the trees brought.
+
+    Args:
+        share: Their weight in the average with the network.
+        losses: `(K, Q)` validation pinball loss at each of `SHARES` and each level, in the series'
+            scale, mean over workloads.
+    """
+
+    share: TreeShare
+    losses: F64 = field(repr=False, compare=False)
+
+
+def with_trees(
+    model: TrainedModel,
+    series: Sequence[Series],
+    origins: tuple[Origins, Origins],
+    seed: int,
+    on_level: Callable[[TreeProgress], bool] | None = None,
+) -> tuple[TrainedModel, TreeReport | None]:
+    """Train trees on the histories of a network and weigh them on validation.
+
+    Args:
+        model: The trained network.
+        series: W histories.
+        origins: Those of training and of validation.
+        seed: Fixes rows and trees.
+        on_level: Called after each level; False ends the training, and there are no trees.
+
+    Returns:
+        The model with trees, or the one given where they do not lower the validation loss.
+    """
+    config = model.config
+    generator = torch.Generator().manual_seed(2 * seed)
+    train, held = (
+        tree_rows(series, part, config, model.vocabulary, generator, is_training=is_training)
+        for part, is_training in zip(origins, (True, False), strict=True)
+    )
+    if not train.actual.size or not held.actual.size:
+        return model, None
+    trees = fit_trees(train, held, config.trees, seed, on_level)
+    if trees is None:
+        return model, None
+    both = replace(model, trees=trees)
+    losses = share_losses(both, series, origins[1], generator)
+    share = best_share(losses, np.array(config.window.quantile_levels))
+    chosen = model if share.is_none else replace(both, tree_share=share)
+    return chosen, TreeReport(share, losses)
+
+
+def best_share(losses: F64, levels: F64) -> TreeShare:
+    """The weights of least validation loss: of the CRPS, and of the upper tail's levels alone.
+
+    Args:
+        losses: `(K, Q)` pinball loss at each of `SHARES`.
+        levels: `(Q,)`.
+    """
+    is_tail = levels >= BODY_TO_TAIL[0]
+    body = int((losses @ crps_weights(levels)).argmin())
+    of_network = np.maximum(losses[0, is_tail], np.finfo(np.float64).tiny)
+    tail = int((losses[:, is_tail] / of_network).sum(axis=1).argmin())
+    return TreeShare(SHARES[body], SHARES[tail])
+
+
+def share_losses(
+    model: TrainedModel, series: Sequence[Series], origins: Origins, generator: torch.Generator
+) -> F64:
+    """Validation pinball loss at each of `SHARES` and each level, `(K, Q)`.
+
+    Means over steps are taken per workload first, in its own scale.
+
+    Args:
+        model: Network and trees; its own share is not read.
+        series: W histories.
+        origins: Validation origins.
+        generator: Source of the windows that are looked at.
+    """
+    drawn, targets = draw_pairs(series, origins, model.config, MAX_SHARE_PAIRS, generator)
+    scales = target_scales(series, model.config)
+    means = []
+    for i in np.unique(drawn.which):
+        at = np.flatnonzero(drawn.which == i)
+        losses, observed = _losses(model, series, drawn.take(at), targets[at])
+        weight = observed / scales[i, targets[at], None]
+        if observed.any():
+            total = np.einsum("kbqh,bh->kq", losses, weight, dtype=np.float64)
+            means.append(total / observed.sum())
+    n_levels = len(model.config.window.quantile_levels)
+    return np.asarray(np.mean(means, axis=0)) if means else np.zeros((len(SHARES), n_levels))
+
+
+def _losses(
+    model: TrainedModel, series: Sequence[Series], origins: Origins, targets: I64
+) -> tuple[F32, Bool]:
+    """Losses `(K, B, Q, H)` at the shares, raw unit, and what was observed `(B, H)`."""
+    window, levels = model.config.window, np.array(model.config.window.quantile_levels)
+    windows = gather_windows(series, origins.which, origins.position, window)
+    target = targets[:, None]
+    actual, observed = actuals(series, origins, target, window.horizon)
+    network, trees = (
+        replace(model, tree_share=TreeShare(share, share)).quantiles_of(windows, target)[:, 0]
+        for share in (0.0, 1.0)
+    )
+    has_data = np.take_along_axis(windows.observed.any(axis=1), target, axis=1)
+    losses = [
+        pinball(network + np.float32(share) * (trees - network), levels, actual[:, 0])
+        for share in SHARES
+    ]
+    return np.stack(losses), observed[:, 0] & has_data

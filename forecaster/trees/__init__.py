@@ -1,0 +1,1 @@
+"""Quantile trees beside the network, and the features that they read."""

@@ -1,0 +1,129 @@
+"""The keys' page: make, rotate and revoke API keys; a new one is shown once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from services.admin.access import service as service_keys
+from services.admin.access.api import KeyId
+from services.admin.access.schemas import KeyCreated, KeyRequest, KeyRotation, KeyView
+from services.admin.console import forms as console_forms
+from services.admin.console.page import Form, FormFields, OwnAdmin, render, submit
+from services.admin.decisions.service import AdminDeps
+from services.admin.identity.auth import Deps
+from services.admin.rest.change import Caller
+from services.kernel.errors import HarmonyError, InvalidInput
+from services.kernel.security.keys import FLEET, Principal, Role
+
+router = APIRouter(include_in_schema=False)
+_FIELDS = ("key_name", "role", "namespaces", "expires_at")
+GRACES = (("86400", "1 day"), ("0", "not any more"), ("3600", "1 hour"), ("604800", "7 days"))
+"""For how long a key that was replaced is still accepted; the first is the usual one."""
+ROLES = (
+    ("viewer", "viewer: reads"),
+    ("operator", "operator: sets policies, pauses, schedules, freezes; runs backtests"),
+    ("approver", "approver: approves and rejects decisions as well"),
+    ("admin", "admin: keys, models and the audit log as well"),
+)
+
+
+def state_of(key: KeyView, now: datetime) -> str:
+    """Whether a key is accepted, in one word."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "replaced" if key.replaced_by is not None else "expired"
+    return "replaced" if key.replaced_by is not None else "in force"
+
+
+@router.get("/keys")
+def keys(request: Request, deps: Deps, principal: OwnAdmin) -> Response:
+    """The keys that the visitor administers, newest first."""
+    return _page(request, deps, principal)
+
+
+def _page(
+    request: Request,
+    deps: AdminDeps,
+    principal: Principal,
+    given: dict[str, str] | None = None,
+    problem: HarmonyError | None = None,
+    made: KeyCreated | None = None,
+) -> Response:
+    now = deps.wall.now()
+    found = service_keys.list_keys(deps, principal)
+    return render(
+        request,
+        "keys.html",
+        principal,
+        rows=[(key, state_of(key, now)) for key in found],
+        wall_now=now,
+        given=dict.fromkeys(_FIELDS, "") | {"role": "viewer"} | (given or {}),
+        is_open=given is not None or problem is not None,
+        may_all=principal.may(Role.ADMIN, FLEET),
+        own_id=principal.key_id,
+        roles=ROLES,
+        graces=GRACES,
+        made=made,
+        errors=console_forms.errors_of(problem),
+        problem=problem,
+    )
+
+
+@router.post("/keys")
+def create(request: Request, deps: Deps, principal: OwnAdmin, form: Form) -> Response:
+    """Make a key; the answer shows it and is kept by nobody, so it is no redirect."""
+    try:
+        made = service_keys.create_key(deps, _body(form), principal)
+    except HarmonyError as error:
+        given = {name: form.one(name) for name in _FIELDS}
+        return _page(request, deps, principal, given, _beside(error))
+    return _page(request, deps, principal, made=made)
+
+
+def _body(form: FormFields) -> KeyRequest:
+    named = [part.strip() for part in form.one("namespaces").split(",") if part.strip()]
+    values: dict[str, Any] = {
+        "name": form.one("key_name"),
+        "role": form.one("role"),
+        "namespaces": named or None,
+        "expires_at": console_forms.time_of(form.one("expires_at"), "expires_at"),
+    }
+    return console_forms.check(KeyRequest, values)
+
+
+def _beside(error: HarmonyError) -> HarmonyError:
+    """What is wrong beside its field; `name` is `key_name` in the form."""
+    if isinstance(error, InvalidInput):
+        error = console_forms.beside(error, list(_FIELDS))
+    if isinstance(error, console_forms.FieldErrors):
+        fields = {("key_name" if n == "name" else n): words for n, words in error.fields.items()}
+        return console_forms.FieldErrors(fields)
+    return error
+
+
+@router.post("/keys/{key_id}/rotate")
+def rotate(
+    request: Request, deps: Deps, principal: OwnAdmin, key_id: KeyId, form: Form
+) -> Response:
+    """Make a key that takes another's place, and show it."""
+    try:
+        grace = console_forms.check(KeyRotation, {"grace_s": form.one("grace_s", GRACES[0][0])})
+        made = service_keys.rotate_key(deps, key_id, grace.grace_s, principal)
+    except HarmonyError as error:
+        return _page(request, deps, principal, None, error)
+    return _page(request, deps, principal, made=made)
+
+
+@router.post("/keys/{key_id}/revoke")
+def revoke(request: Request, deps: Deps, principal: OwnAdmin, key_id: KeyId) -> Response:
+    """Revoke a key."""
+
+    def write(caller: Caller) -> str:
+        service_keys.revoke_key(deps, key_id, caller.principal)
+        return "/keys?done=revoked"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, None, error))

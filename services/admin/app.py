@@ -1,0 +1,124 @@
+"""The admin application: REST under `/v1`, the console, health, security headers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import redis
+from fastapi import FastAPI, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.staticfiles import StaticFiles
+
+from services.admin import pages as console
+from services.admin.access import api as api_auth_routes
+from services.admin.approvals import api as api_approvals
+from services.admin.budgets import api as api_budgets
+from services.admin.controls import api as api_controls
+from services.admin.decisions import api as api_records, schemas
+from services.admin.decisions.service import AdminDeps
+from services.admin.events import api as api_events
+from services.admin.freezes import api as api_freezes
+from services.admin.identity.auth import Deps
+from services.admin.identity.needs import declare_needs
+from services.admin.models import api as api_models
+from services.admin.operations import api as api_operations
+from services.admin.registration import api as api_workload_writes
+from services.admin.rest import edge as edge_security
+from services.admin.rest.examples import install_examples
+from services.admin.series import fans_api as api_forecasts
+from services.admin.workloads import api as api_workloads
+from services.kernel.db.migrations import current_revision, head_revision
+from services.kernel.http import application as http
+from services.kernel.security.audit import note_audit_head
+
+_HERE = Path(__file__).parent
+_DESCRIPTION = """\
+Scales GPU services on Kubernetes ahead of demand, under a stated risk.
+
+Times are RFC 3339 in UTC. Names carry their units. Lists are newest first and paged by cursor.
+Errors are problem+json (RFC 9457) with a stable `code`.
+"""
+
+
+def make_app(deps: AdminDeps) -> FastAPI:
+    """The application on the given dependencies."""
+    app = FastAPI(
+        title="Harmony admin API",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.deps = deps
+    http.install(app, "admin", deps.settings.max_body_bytes)
+    app.include_router(api_workloads.router)
+    app.include_router(api_records.router)
+    app.include_router(api_budgets.router)
+    app.include_router(api_auth_routes.router)
+    for module in (
+        api_controls,
+        api_events,
+        api_forecasts,
+        api_freezes,
+        api_approvals,
+        api_models,
+        api_operations,
+        api_workload_writes,
+    ):
+        app.include_router(module.router)
+    _add_health(app)
+    console.install(app)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    declare_needs(app)
+    install_examples(app)
+    edge_security.install(app, deps)
+    return app
+
+
+@lru_cache(maxsize=1)
+def _head() -> str:
+    return head_revision()
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["health"])
+    def healthz() -> schemas.Health:
+        """The process answers."""
+        return schemas.Health()
+
+    @app.get(
+        "/readyz",
+        tags=["health"],
+        responses={503: {"description": "A check failed"}},
+        response_model=schemas.Readiness,
+    )
+    def readyz(deps: Deps) -> schemas.Readiness | Response:
+        """Database, Redis and schema are as the service needs them."""
+        checks = {"database": _check_database(deps), "redis": _check_redis(deps)}
+        if checks["database"] == "ok":
+            found = current_revision(deps.engine)
+            is_head = found == _head()
+            checks["schema"] = "ok" if is_head else f"at {found}, needs {_head()}: harmony migrate"
+        failed = [name for name, result in checks.items() if result != "ok"]
+        if not failed:
+            with deps.engine.connect() as connection:
+                note_audit_head(connection)
+            return schemas.Readiness(checks=checks)
+        errors = [{"field": name, "message": checks[name]} for name in failed]
+        return http.problem(503, "unavailable", f"not ready: {', '.join(failed)}", errors)
+
+
+def _check_database(deps: AdminDeps) -> str:
+    try:
+        with deps.engine.connect():
+            return "ok"
+    except SQLAlchemyError:
+        return "cannot be reached"
+
+
+def _check_redis(deps: AdminDeps) -> str:
+    try:
+        return "ok" if deps.redis.ping() else "does not answer"
+    except redis.RedisError:
+        return "cannot be reached"

@@ -1,0 +1,125 @@
+"""The approvals inbox: what would change, why, what it costs, until when; approve or reject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+
+from services.admin.approvals import service as service_approvals
+from services.admin.console.page import (
+    Form,
+    OwnApprover,
+    PageCursor,
+    Visitor,
+    parse,
+    render,
+    submit,
+)
+from services.admin.controls.schemas import VerdictRequest
+from services.admin.decisions import service, wording
+from services.admin.decisions.api import Id
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.decisions.service import AdminDeps
+from services.admin.decisions.wording import Explanation
+from services.admin.identity.auth import Deps
+from services.admin.rest.change import Caller
+from services.kernel.errors import HarmonyError, NotFound
+from services.kernel.security.keys import Principal, Role
+
+router = APIRouter(include_in_schema=False)
+_PAGE_SIZE = 20
+EXPIRE_AFTER = timedelta(minutes=15)
+"""Default of a GPUAutoscaler's `approval.expireAfter`."""
+Answered = Literal["approve", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A decision that waits, with its why.
+
+    Attributes:
+        expires_at: An approval after this is not followed, unless the GPUAutoscaler sets another
+            time.
+    """
+
+    detail: DecisionDetail
+    why: Explanation
+    expires_at: datetime
+    may_answer: bool
+
+
+@router.get("/approvals")
+def inbox(request: Request, deps: Deps, principal: Visitor, cursor: PageCursor = None) -> Response:
+    """What waits for a human, newest first."""
+    return _inbox(request, deps, principal, cursor)
+
+
+@router.get("/approvals/news")
+def news(request: Request, deps: Deps, principal: Visitor, seen: str = "") -> Response:
+    """Whether the inbox has changed since it was shown; a part that refreshes."""
+    filters = {"namespaces": principal.namespaces()}
+    page = service_approvals.list_inbox(deps, filters, _PAGE_SIZE, None)
+    ids = ",".join(str(item.id) for item in page.items)
+    return render(request, "_news.html", principal, seen=seen[:500], is_changed=ids != seen)
+
+
+@router.post("/approvals/{decision_id}/{answered}")
+def answer(
+    request: Request,
+    deps: Deps,
+    principal: OwnApprover,
+    decision_id: Id,
+    answered: Answered,
+    form: Form,
+) -> Response:
+    """Approve or reject one decision."""
+
+    def write(caller: Caller) -> str:
+        reason = parse(VerdictRequest, {"reason": form.one("reason")}).reason
+        verdict: service_approvals.Verdict = "approved" if answered == "approve" else "rejected"
+        service_approvals.judge(deps, caller, decision_id, verdict, reason)
+        return f"/approvals?done={verdict}"
+
+    return submit(write, principal, lambda error: _inbox(request, deps, principal, None, error))
+
+
+def _inbox(
+    request: Request,
+    deps: AdminDeps,
+    principal: Principal,
+    cursor: str | None,
+    problem: HarmonyError | None = None,
+) -> Response:
+    visible = principal.namespaces()
+    page = service_approvals.list_inbox(deps, {"namespaces": visible}, _PAGE_SIZE, cursor)
+    items = [
+        waiting
+        for item in page.items
+        if (waiting := _waiting(deps, principal, item.id)) is not None
+    ]
+    return render(
+        request,
+        "approvals.html",
+        principal,
+        items=items,
+        seen=",".join(str(item.id) for item in page.items),
+        next_cursor=page.next_cursor,
+        cursor=cursor,
+        problem=problem,
+    )
+
+
+def _waiting(deps: AdminDeps, principal: Principal, decision_id: int) -> Waiting | None:
+    try:
+        detail = service.get_decision(deps, decision_id, principal.namespaces())
+    except NotFound:  # dropped by the retention since the list was read
+        return None
+    return Waiting(
+        detail=detail,
+        why=wording.explain(detail),
+        expires_at=detail.decided_at + EXPIRE_AFTER,
+        may_answer=principal.may(Role.APPROVER, detail.namespace),
+    )

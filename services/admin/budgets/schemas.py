@@ -1,0 +1,61 @@
+"""What the REST API says of GPU budgets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from services.admin.decisions.schemas import Out
+
+
+class GivenUpView(Out):
+    """What a budget took from one workload at its newest decision."""
+
+    decision_id: int
+    decided_at: datetime
+    namespace: str
+    workload: str
+    sla_class: str = Field(examples=["silver"])
+    priority: int = Field(description="How much a loss counts, in proportion", examples=[100])
+    wanted_replicas: int = Field(description="Decided but for the budget", examples=[17])
+    granted_replicas: int = Field(examples=[13])
+    gpus: int = Field(description="GPUs given up", examples=[4])
+    reason: str = Field(examples=["scale_up_risk"])
+    price_usd_per_gpu_hour: float | None = Field(
+        description="Shadow price among the workloads decided on with it"
+    )
+
+
+class BudgetView(Out):
+    """A GPU budget: what is allowed, used, and given up."""
+
+    gpu_type: str = Field(
+        description="`*`: every type without a budget of its own, while budgets cannot be listed",
+        examples=["H100"],
+    )
+    gpus: int | None = Field(
+        description="GPUs that all workloads of the type may use together; null: cannot be read, "
+        "nothing is added",
+        examples=[64],
+    )
+    source: str = Field(description="Objects that it comes from", examples=["GPUBudget/hopper"])
+    reason: str = Field(description="Why it cannot be read; empty when it can")
+    observed_at: datetime = Field(description="When it was last confirmed")
+    is_stale: bool = Field(description="Not confirmed for too long: nothing is added")
+    n_workloads: int
+    n_unmeasured: int = Field(description="Workloads of which no replicas have been seen yet")
+    used_gpus: int | None = Field(
+        description="GPUs that the targets ask for; null: not known of all workloads"
+    )
+    free_gpus: int | None = Field(description="Below 0: exceeded; null: not known")
+    price_usd_per_gpu_hour: float | None = Field(
+        description="Shadow price over the whole fleet at the newest decision: losses averted by "
+        "one more GPU; 0: the budget is not scarce; null: there is none"
+    )
+    is_feasible: bool | None = Field(
+        description="False: minimum replicas alone exceed the budget; null: not known"
+    )
+    decided_at: datetime | None = Field(description="Time of the newest decision that is valid")
+    n_cut: int = Field(description="Workloads whose newest decision it cut")
+    gave_up: list[GivenUpView] = Field(description="Those that gave up most, most GPUs first")

@@ -1,0 +1,72 @@
+"""Use cases about GPU budgets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.admin.budgets import repository
+from services.admin.budgets.schemas import BudgetView
+from services.admin.budgets.translate import BudgetRows, to_budget
+from services.admin.decisions.schemas import Page
+from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.kernel.errors import NotFound
+
+N_NAMED, N_NAMED_OF_ONE = 10, 500
+"""Workloads that are named at most, in the list and for one budget."""
+
+
+Visible = frozenset[str] | None
+"""Namespaces whose workloads are named; None: all."""
+
+
+def list_budgets(deps: AdminDeps, visible: Visible = None) -> list[BudgetView]:
+    """All budgets, by GPU type."""
+    return _views(deps, None, N_NAMED, visible)
+
+
+def page_budgets(
+    deps: AdminDeps, visible: Visible, limit: int, cursor: str | None
+) -> Page[BudgetView]:
+    """Budgets by GPU type, page by page; there are as many as GPU types, so all are loaded."""
+    after = decode_cursor(cursor, (str,))[0] if cursor else ""
+    rest = sorted(
+        (view for view in list_budgets(deps, visible) if view.gpu_type > after),
+        key=lambda view: view.gpu_type,
+    )
+    following = encode_cursor(rest[limit - 1].gpu_type) if len(rest) > limit else None
+    return Page[BudgetView](items=rest[:limit], next_cursor=following)
+
+
+def get_budget(deps: AdminDeps, gpu_type: str, visible: Visible = None) -> BudgetView:
+    """One budget.
+
+    Raises:
+        NotFound: The type has no budget of its own.
+    """
+    found = _views(deps, gpu_type, N_NAMED_OF_ONE, visible)
+    if not found:
+        raise NotFound(
+            f"GPU type {gpu_type!r} has no budget; GET /v1/budgets lists those there are"
+        )
+    return found[0]
+
+
+def _views(
+    deps: AdminDeps, gpu_type: str | None, n_named: int, visible: Visible
+) -> list[BudgetView]:
+    now, settings = deps.clock.now(), deps.settings
+    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+    with deps.reading() as connection:
+        budgets = repository.load_budgets(connection, gpu_type)
+        if not budgets:
+            return []
+        usage = repository.load_usage(connection, gpu_type)
+        prices = repository.load_prices(connection, now, gpu_type)
+        given_up = repository.load_given_up(connection, now, n_named, gpu_type, visible)
+    views = []
+    for budget in budgets:
+        name = budget["gpu_type"]
+        cut = [row for row in given_up if row["budget"] == name]
+        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut)
+        views.append(to_budget(rows, oldest))
+    return views

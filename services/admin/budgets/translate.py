@@ -1,0 +1,75 @@
+"""Rows of GPU budgets to what the API returns; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.admin.budgets.schemas import BudgetView, GivenUpView
+from services.admin.decisions.translate import finite
+from services.kernel.domain import SlaSpec
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRows:
+    """Rows about one budget.
+
+    Attributes:
+        budget: Its row.
+        usage: What its workloads use; None: it has none.
+        price: What the newest valid decision says of it; None: there is no such decision.
+        given_up: Decisions that it cut, those that lost most first.
+    """
+
+    budget: RowMapping
+    usage: RowMapping | None
+    price: RowMapping | None
+    given_up: Sequence[RowMapping]
+
+
+def to_budget(rows: BudgetRows, oldest: datetime) -> BudgetView:
+    """A budget; one confirmed before `oldest` is stale."""
+    budget, usage = rows.budget, rows.usage
+    n_workloads, n_unmeasured = (usage["n_workloads"], usage["n_unmeasured"]) if usage else (0, 0)
+    used = None if n_unmeasured else int(usage["used_gpus"]) if usage else 0
+    free = None if used is None or budget["gpus"] is None else budget["gpus"] - used
+    stored: dict[str, Any] = (rows.price["gpu_budget"] if rows.price else None) or {}
+    return BudgetView(
+        gpu_type=budget["gpu_type"],
+        gpus=budget["gpus"],
+        source=budget["source"],
+        reason=budget["reason"],
+        observed_at=budget["observed_at"],
+        is_stale=budget["observed_at"] < oldest,
+        n_workloads=n_workloads,
+        n_unmeasured=n_unmeasured,
+        used_gpus=used,
+        free_gpus=free,
+        price_usd_per_gpu_hour=finite(stored.get("price_usd_per_gpu_hour")),
+        is_feasible=stored.get("is_feasible"),
+        decided_at=rows.price["decided_at"] if rows.price else None,
+        n_cut=rows.given_up[0]["n_cut"] if rows.given_up else 0,
+        gave_up=[to_given_up(row) for row in rows.given_up],
+    )
+
+
+def to_given_up(row: RowMapping) -> GivenUpView:
+    """What one workload gave up."""
+    sla = SlaSpec.model_validate(row["sla"] or {})
+    return GivenUpView(
+        decision_id=row["decision_id"],
+        decided_at=row["decided_at"],
+        namespace=row["namespace"],
+        workload=row["name"],
+        sla_class=sla.sla_class,
+        priority=sla.priority_in_force,
+        wanted_replicas=row["wanted_replicas"],
+        granted_replicas=row["granted_replicas"],
+        gpus=row["gpus"],
+        reason=row["reason"],
+        price_usd_per_gpu_hour=finite(row["price_usd_per_gpu_hour"]),
+    )

@@ -1,0 +1,65 @@
+"""SQL of SLA classes: what the workloads that carry them promise and keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from services.admin.rest.lists_repository import Conditions
+
+_CLASSES = """
+SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
+       min(c.epsilon) AS epsilon_min, max(c.epsilon) AS epsilon_max,
+       array_agg(DISTINCT c.kind) AS kinds,
+       sum(o.violation) / nullif(sum(o.n_steps), 0) AS violation_ratio,
+       COALESCE(sum(o.n_steps), 0)::bigint AS n_measured_steps,
+       count(*) FILTER (WHERE o.n_steps > 0 AND o.violation / o.n_steps > c.epsilon)
+           AS n_over_promise,
+       sum(o.gpu_hours) AS gpu_hours, sum(o.cost_usd) AS cost_usd
+FROM (
+    SELECT w.id, COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) AS name,
+           COALESCE((w.spec #>> '{{sla,priority}}')::int, CASE
+               COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) {priorities}
+               ELSE :default_priority END) AS priority,
+           COALESCE((w.spec #>> '{{sla,epsilon}}')::float8, :default_epsilon) AS epsilon,
+           COALESCE(w.spec #>> '{{sla,kind}}', :default_kind) AS kind
+    FROM workloads w WHERE w.is_active AND {where}
+) c LEFT JOIN LATERAL (
+    SELECT sum(violation_ratio) AS violation, count(violation_ratio) AS n_steps,
+           sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+    FROM outcomes WHERE workload_id = c.id AND step_at >= :since
+) o ON true
+WHERE {after} GROUP BY c.name ORDER BY c.name LIMIT :limit
+"""
+
+
+def load_classes(
+    connection: Connection,
+    filters: Mapping[str, Any],
+    since: datetime,
+    limit: int,
+) -> list[RowMapping]:
+    """SLA classes in use, by name, with what was measured since `since`.
+
+    Args:
+        connection: An open transaction.
+        filters: `defaults` (name, priority, epsilon, kind), `priorities` by name, `name`,
+            `namespaces`, `label`, `after`.
+        since: Start of what is measured.
+        limit: At most this many.
+    """
+    inner, outer = Conditions(), Conditions()
+    inner.of_workloads(filters)
+    outer.equal("c.name", filters.get("name"))
+    outer.after("c.name > :a0", filters.get("after"))
+    names = list(filters["priorities"])
+    cases = " ".join(f"WHEN :class_{i} THEN :priority_{i}" for i in range(len(names)))
+    values: dict[str, Any] = {f"default_{k}": v for k, v in filters["defaults"].items()}
+    for i, name in enumerate(names):
+        values |= {f"class_{i}": name, f"priority_{i}": filters["priorities"][name]}
+    statement = _CLASSES.format(priorities=cases, where=inner.sql, after=outer.sql)
+    values |= inner.values | outer.values | {"since": since, "limit": limit}
+    return list(connection.execute(text(statement), values).mappings().all())

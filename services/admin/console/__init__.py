@@ -1,0 +1,1 @@
+"""What all console pages share: layout and forms."""

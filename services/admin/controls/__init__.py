@@ -1,0 +1,1 @@
+"""Policies, schedules and pauses of a workload."""

@@ -1,0 +1,151 @@
+"""The policy's page: what holds and where it comes from; a change is shown before it is made."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from services.admin.console import forms as console_forms
+from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
+from services.admin.controls import service as service_controls, wording as wording_policy
+from services.admin.controls.schemas import PolicyPatch
+from services.admin.controls.wording import LABELS
+from services.admin.decisions import service
+from services.admin.decisions.service import AdminDeps
+from services.admin.fleet.workload_page import Named, path_of
+from services.admin.identity.auth import Deps
+from services.admin.registration.service import KUBERNETES
+from services.admin.rest.change import Caller
+from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
+from services.kernel.security.keys import Principal, Role
+
+router = APIRouter(include_in_schema=False)
+_PATH = "/workloads/{namespace}/{name}/policy"
+Key = tuple[str, str]
+
+
+@router.get(_PATH)
+def policy(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+    """The policy of a workload, with the form that changes it."""
+    return _page(request, deps, principal, key)
+
+
+def _page(
+    request: Request,
+    deps: AdminDeps,
+    principal: Principal,
+    key: Key,
+    given: dict[str, str] | None = None,
+    problem: HarmonyError | None = None,
+) -> Response:
+    view = service.get_workload(deps, *key)
+    found, etag = service_controls.get_policy(deps, key)
+    own = {name: _as_text(name, found.overrides.get(name)) for name in LABELS}
+    return render(
+        request,
+        "policy.html",
+        principal,
+        path=path_of(key),
+        view=view,
+        policy=found,
+        etag=etag,
+        given=own if given is None else given,
+        labels=LABELS,
+        modes=wording_policy.MODES,
+        shown=wording_policy.shown,
+        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
+        errors=console_forms.errors_of(problem),
+        problem=problem,
+    )
+
+
+def _as_text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{Decimal(str(value)) * 100:f}" if name == "epsilon" else str(value)
+
+
+@router.post(_PATH)
+def change(
+    request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form
+) -> Response:
+    """Show what a change would mean; once that is confirmed, make it."""
+    given = {name: form.one(name) for name in LABELS}
+
+    def again(error: HarmonyError | None) -> Response:
+        if isinstance(error, PreconditionFailed):
+            error = console_forms.stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
+        if isinstance(error, InvalidInput):
+            error = console_forms.beside(error, list(LABELS))
+        return _page(request, deps, principal, key, given, error)
+
+    def write(caller: Caller) -> str:
+        patch = console_forms.check(PolicyPatch, _values(form))
+        service_controls.patch_policy(deps, caller, key, patch, form.one("if_match") or None)
+        return f"{path_of(key)}/policy?done=policy"
+
+    if form.one("again"):
+        return again(None)
+    if form.one("confirmed"):
+        return submit(write, principal, again)
+    try:
+        return _confirm(request, deps, principal, key, form)
+    except HarmonyError as error:
+        return again(error)
+
+
+def _confirm(
+    request: Request, deps: AdminDeps, principal: Principal, key: Key, form: FormFields
+) -> Response:
+    """The page that says what a change would mean.
+
+    Raises:
+        InvalidInput: It cannot be made.
+        PreconditionFailed: Somebody else was faster.
+    """
+    patch = console_forms.check(PolicyPatch, _values(form))
+    found, etag = service_controls.get_policy(deps, key)
+    if form.one("if_match") != etag:
+        raise PreconditionFailed("the policy has changed")
+    wanted = patch.model_dump()
+    view = service.get_workload(deps, *key)
+    changes = wording_policy.changes(found, wanted, view)
+    if not changes:
+        raise InvalidInput("Nothing would change: every field is as it stands.")
+    service_controls.check_policy(deps, key, patch)
+    return render(
+        request,
+        "policy_confirm.html",
+        principal,
+        path=path_of(key),
+        view=view,
+        changes=changes,
+        etag=etag,
+        given={name: form.one(name) for name in LABELS},
+    )
+
+
+def _values(form: FormFields) -> dict[str, Any]:
+    """Every field as the REST API names it; one that is empty goes back to the object's own."""
+    values: dict[str, Any] = {name: form.one(name) or None for name in LABELS}
+    if values["epsilon"] is not None:
+        values["epsilon"] = _share(values["epsilon"])
+    return values
+
+
+def _share(text: str) -> float:
+    """A percentage as a share.
+
+    Raises:
+        FieldErrors: It is none, or no promise.
+    """
+    rule = "must be a percentage over 0 and under 100, e.g. 1 or 0.5"
+    try:
+        share = float(Decimal(text.replace(",", ".")) / 100)
+    except InvalidOperation as error:
+        raise console_forms.FieldErrors({"epsilon": f"{text[:60]}: {rule}"}) from error
+    if not 0 < share < 1:
+        raise console_forms.FieldErrors({"epsilon": f"{text[:60]} %: {rule}"})
+    return share

@@ -1,0 +1,328 @@
+"""Use cases of policies, pauses and schedules: layers over a GPUAutoscaler that the operator lays.
+
+What is set here holds from the operator's next pass on; `is_in_force` says whether it does yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import RowMapping
+
+from services.admin.controls import repository, translate
+from services.admin.controls.schemas import (
+    PauseRequest,
+    PauseView,
+    PolicyPatch,
+    PolicyView,
+    SchedulesRequest,
+    SchedulesView,
+)
+from services.admin.decisions.schemas import Page
+from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.decisions.translate import spec_of
+from services.admin.registration.service import KUBERNETES
+from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.kernel.domain import ScheduleSpec, WorkloadSpec
+from services.kernel.domain.controls import (
+    Controls,
+    PauseControl,
+    PolicyControl,
+    problem_of,
+    with_policy,
+)
+from services.kernel.errors import Conflict, InvalidInput, NotFound
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Controlled:
+    """A workload with what is set of it."""
+
+    row: RowMapping
+    spec: WorkloadSpec
+    controls: Controls
+
+    @property
+    def etag(self) -> str:
+        """Version of what can be changed here."""
+        return etag_of(self.row["version"])
+
+
+def etag_of(version: int) -> str:
+    """The ETag of a version."""
+    return f'"{version}"'
+
+
+def find_controlled(row: RowMapping | None, key: Key) -> Controlled:
+    """A workload with its controls.
+
+    Raises:
+        NotFound: There is none.
+    """
+    if row is None:
+        raise NotFound(f"workload {key[0]}/{key[1]} does not exist")
+    spec = spec_of(row["spec_text"])
+    return Controlled(row, spec, Controls.model_validate(row["body"]))
+
+
+def _read(deps: AdminDeps, key: Key) -> Controlled:
+    with deps.reading() as connection:
+        return find_controlled(repository.load_controlled(connection, *key), key)
+
+
+def get_policy(deps: AdminDeps, key: Key) -> tuple[PolicyView, str]:
+    """The policy of a workload, and its ETag.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    found = _read(deps, key)
+    return translate.to_policy(found.row, found.spec, found.controls), found.etag
+
+
+def get_pause(deps: AdminDeps, key: Key) -> tuple[PauseView, str]:
+    """What is held of a workload, and the ETag.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    found = _read(deps, key)
+    now = deps.clock.now()
+    return translate.to_pause(found.row, found.spec, found.controls, now), found.etag
+
+
+def get_schedules(deps: AdminDeps, key: Key) -> tuple[SchedulesView, str]:
+    """The schedules of a workload, and their ETag.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    found = _read(deps, key)
+    now = deps.clock.now()
+    return translate.to_schedules(found.row, found.spec, found.controls, now), found.etag
+
+
+def patch_policy(
+    deps: AdminDeps, caller: Caller, key: Key, patch: PolicyPatch, if_match: str | None
+) -> Answer:
+    """Set or take back fields of the policy.
+
+    Raises:
+        NotFound: No such workload.
+        InvalidInput: The whole would be inconsistent.
+        PreconditionRequired: No ETag was sent.
+        PreconditionFailed: The controls have changed since they were read.
+    """
+    given = patch.model_dump(exclude_unset=True)
+
+    def changed(controls: Controls) -> Controls:
+        policy = PolicyControl.model_validate(controls.policy.model_dump() | given)
+        return controls.model_copy(update={"policy": policy})
+
+    update = _Update(key, "policy.update", changed, if_match)
+    return _change(deps, caller, update, translate.to_policy)
+
+
+def check_policy(deps: AdminDeps, key: Key, patch: PolicyPatch) -> None:
+    """Refuse a change of the policy that could not be made, without making it.
+
+    Raises:
+        NotFound: No such workload.
+        InvalidInput: The whole would be inconsistent.
+    """
+    found = _read(deps, key)
+    given = patch.model_dump(exclude_unset=True)
+    policy = PolicyControl.model_validate(found.controls.policy.model_dump() | given)
+    _check_whole(found.spec, found.controls.model_copy(update={"policy": policy}))
+
+
+def put_schedules(
+    deps: AdminDeps, caller: Caller, key: Key, body: SchedulesRequest, if_match: str | None
+) -> Answer:
+    """Replace a workload's schedules.
+
+    Raises: as `patch_policy`.
+    """
+    schedules = tuple(ScheduleSpec.model_validate(one.model_dump()) for one in body.schedules)
+
+    def changed(controls: Controls) -> Controls:
+        return controls.model_copy(update={"schedules": schedules})
+
+    update = _Update(key, "schedules.replace", changed, if_match)
+    return _change(deps, caller, update, _schedules_view(deps))
+
+
+def reset_schedules(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None) -> Answer:
+    """Take the schedules back to those of the GPUAutoscaler.
+
+    Raises: as `patch_policy`.
+    """
+
+    def changed(controls: Controls) -> Controls:
+        return controls.model_copy(update={"schedules": None})
+
+    update = _Update(key, "schedules.reset", changed, if_match)
+    return _change(deps, caller, update, _schedules_view(deps))
+
+
+def put_pause(
+    deps: AdminDeps, caller: Caller, key: Key, body: PauseRequest, if_match: str | None = "*"
+) -> Answer:
+    """Pause a workload; in an emergency nobody reads an ETag first, so none is needed.
+
+    Raises:
+        NotFound: No such workload.
+        InvalidInput: The end lies in the past.
+        PreconditionFailed: An ETag was sent and is stale.
+    """
+    now = deps.clock.now()
+    if body.until_at is not None and body.until_at <= now:
+        raise InvalidInput(
+            f"until_at={body.until_at.isoformat()} must be after now ({now.isoformat()})",
+            "/until_at",
+        )
+    pause = PauseControl.model_validate(body.model_dump())
+
+    def changed(controls: Controls) -> Controls:
+        return controls.model_copy(update={"pause": pause})
+
+    update = _Update(key, "pause.set", changed, if_match)
+    return _change(deps, caller, update, _pause_view(deps))
+
+
+def delete_pause(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None = "*") -> Answer:
+    """Take back the pause that was made here; what annotations hold stays held.
+
+    Raises:
+        NotFound: No such workload.
+        PreconditionFailed: An ETag was sent and is stale.
+    """
+
+    def changed(controls: Controls) -> Controls:
+        return controls.model_copy(update={"pause": None})
+
+    update = _Update(key, "pause.lift", changed, if_match)
+    return _change(deps, caller, update, _pause_view(deps))
+
+
+def list_policies(
+    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
+) -> Page[PolicyView]:
+    """Policies of the active workloads."""
+    rows, following = _page(deps, filters | {"what": "policy"}, limit, cursor)
+    items = [translate.to_policy(f.row, f.spec, f.controls) for f in rows]
+    return Page[PolicyView](items=items, next_cursor=following)
+
+
+def list_pauses(
+    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
+) -> Page[PauseView]:
+    """Workloads of which something is held, or was to be held through the API."""
+    now = deps.clock.now()
+    rows, following = _page(deps, filters | {"what": "pause"}, limit, cursor)
+    items = [translate.to_pause(f.row, f.spec, f.controls, now) for f in rows]
+    return Page[PauseView](items=items, next_cursor=following)
+
+
+def list_schedules(
+    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
+) -> Page[SchedulesView]:
+    """Workloads with schedules."""
+    now = deps.clock.now()
+    rows, following = _page(deps, filters | {"what": "schedules"}, limit, cursor)
+    items = [translate.to_schedules(f.row, f.spec, f.controls, now) for f in rows]
+    return Page[SchedulesView](items=items, next_cursor=following)
+
+
+def _page(
+    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
+) -> tuple[list[Controlled], str | None]:
+    if cursor is not None:
+        filters = filters | {"after": decode_cursor(cursor, (str, str))}
+    with deps.reading() as connection:
+        rows = repository.load_page_controlled(connection, filters, limit + 1)
+    shown = rows[:limit]
+    last = shown[-1] if len(rows) > limit else None
+    following = encode_cursor(last["namespace"], last["name"]) if last else None
+    return [find_controlled(row, (row["namespace"], row["name"])) for row in shown], following
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """A change of controls: of which workload, its name in the audit log, what it does."""
+
+    key: Key
+    action: str
+    changed: Callable[[Controls], Controls]
+    if_match: str | None
+
+
+_View = Callable[[RowMapping, WorkloadSpec, Controls], Any]
+
+
+def _pause_view(deps: AdminDeps) -> _View:
+    now = deps.clock.now()
+    return lambda row, spec, controls: translate.to_pause(row, spec, controls, now)
+
+
+def _schedules_view(deps: AdminDeps) -> _View:
+    now: datetime = deps.clock.now()
+    return lambda row, spec, controls: translate.to_schedules(row, spec, controls, now)
+
+
+def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> Answer:
+    """Change the controls of a workload, audited, and ask the operator for a pass."""
+
+    def change(one: Change) -> Answer:
+        row = repository.load_controlled(one.connection, *update.key, is_locked=True)
+        found = find_controlled(row, update.key)
+        _check_followed(row, update.key)
+        check_etag(update.if_match, found.etag, "/".join(update.key))
+        after = update.changed(found.controls)
+        _check_whole(found.spec, after)
+        body = after.model_dump(mode="json")
+        values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
+        version = repository.save_controls(one.connection, found.row["id"], values)
+        before = found.controls.model_dump(mode="json")
+        one.audit(update.action, f"workload/{'/'.join(update.key)}", before, body)
+        one.wake_operator()
+        stored = repository.load_controlled(one.connection, *update.key)
+        answer = find_controlled(stored, update.key)
+        shown = view(answer.row, answer.spec, answer.controls)
+        return Answer(200, shown, {"ETag": etag_of(version)})
+
+    return perform(deps, caller, change)
+
+
+def _check_whole(spec: WorkloadSpec, controls: Controls) -> None:
+    """Refuse what would be inconsistent with the rest of the spec.
+
+    Raises:
+        InvalidInput: It would.
+    """
+    try:
+        with_policy(spec, controls)
+    except ValidationError as error:
+        place = error.errors()[0]["loc"]
+        pointer = "".join(f"/{part}" for part in place)
+        raise InvalidInput(problem_of(error), pointer) from error
+
+
+def _check_followed(row: RowMapping | None, key: Key) -> None:
+    """Refuse controls of a workload that no operator lays them over.
+
+    Raises:
+        Conflict: It was made over REST.
+    """
+    if row is not None and row["managed_by"] != KUBERNETES:
+        name = "/".join(key)
+        raise Conflict(
+            f"workload {name} was made over REST and its decisions are advice: there is nothing to "
+            f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{name}"
+        )

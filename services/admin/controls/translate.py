@@ -1,0 +1,138 @@
+"""Rows of controls, freezes and approvals to what the API returns; pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import RowMapping
+
+from services.admin.controls.schemas import (
+    Direction,
+    FreezeView,
+    InboxItem,
+    PauseView,
+    PolicyValues,
+    PolicyView,
+    SchedulesView,
+    ScheduleView,
+    SlaClassView,
+)
+from services.admin.decisions.translate import decision_values, finite, is_paused
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.controls import Controls, with_policy
+from services.kernel.domain.schedules import is_in_force
+
+
+def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> PolicyView:
+    """A policy: what holds and what was set."""
+    overrides = controls.policy.model_dump(mode="json", exclude_none=True)
+    return PolicyView(
+        namespace=row["namespace"],
+        workload=row["name"],
+        in_force=_values(spec),
+        overrides=overrides,
+        is_in_force=_values(_laid(spec, controls)) == _values(spec),
+        sla_class=spec.sla.sla_class,
+        risk_kind=spec.sla.kind,
+        risk_window_s=spec.sla.window_s,
+        behavior=spec.behavior.model_dump(mode="json"),
+        spec_version=row["spec_version"],
+        version=row["version"],
+        updated_by=row["updated_by"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _laid(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
+    try:
+        return with_policy(spec, controls)
+    except ValueError:
+        # The GPUAutoscaler has changed since: what was set no longer fits and is left out.
+        return spec
+
+
+def _values(spec: WorkloadSpec) -> PolicyValues:
+    return PolicyValues(
+        mode=spec.mode,
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        epsilon=spec.sla.epsilon,
+        price_usd_per_gpu_hour=spec.price_usd_per_gpu_hour,
+        fallback_replicas=spec.fallback_replicas,
+    )
+
+
+def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datetime) -> PauseView:
+    """What is held of a workload, by the API or by the GPUAutoscaler."""
+    asked = controls.pause if controls.pause and controls.pause.is_active(now) else None
+    held = held_direction(spec, now)
+    direction = asked.direction if asked else held
+    until = asked.until_at if asked else _until(spec) if held == "Both" else None
+    source: Literal["api", "kubernetes"] | None = "api" if asked else "kubernetes" if held else None
+    return PauseView(
+        namespace=row["namespace"],
+        workload=row["name"],
+        is_paused=direction is not None,
+        direction=direction,
+        until_at=until,
+        source=source,
+        reason=asked.reason if asked else "",
+        is_in_force=asked is None or held in (asked.direction, "Both"),
+        version=row["version"],
+        updated_by=row["updated_by"] if asked else None,
+        updated_at=row["updated_at"] if asked else None,
+    )
+
+
+def held_direction(spec: WorkloadSpec, now: datetime) -> Direction | None:
+    """What the spec holds at `now`."""
+    if is_paused(spec, now) or (spec.scale_in_only and spec.scale_out_only):
+        return "Both"
+    if spec.scale_out_only:
+        return "ScaleIn"
+    return "ScaleOut" if spec.scale_in_only else None
+
+
+def _until(spec: WorkloadSpec) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(spec.paused_until or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
+
+
+def to_schedules(
+    row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datetime
+) -> SchedulesView:
+    """The schedules of a workload."""
+    schedules = spec.schedules if controls.schedules is None else controls.schedules
+    return SchedulesView(
+        namespace=row["namespace"],
+        workload=row["name"],
+        source="kubernetes" if controls.schedules is None else "api",
+        schedules=[
+            ScheduleView.model_validate(one.model_dump() | {"is_in_force": is_in_force(one, now)})
+            for one in schedules
+        ],
+        is_in_force=schedules == spec.schedules,
+        version=row["version"],
+    )
+
+
+def to_freeze(row: RowMapping, now: datetime) -> FreezeView:
+    """A change freeze."""
+    values: dict[str, Any] = dict(row)
+    is_standing = row["lifted_at"] is None and row["from_at"] <= now < row["until_at"]
+    return FreezeView.model_validate(values | {"workload": row["name"], "is_in_force": is_standing})
+
+
+def to_inbox(row: RowMapping) -> InboxItem:
+    """A decision that waits for a human."""
+    return InboxItem.model_validate(decision_values(row))
+
+
+def to_sla_class(row: RowMapping, window_s: float) -> SlaClassView:
+    """An SLA class as the workloads carry it."""
+    numbers = {name: finite(row[name]) for name in ("violation_ratio", "gpu_hours", "cost_usd")}
+    return SlaClassView.model_validate(dict(row) | numbers | {"measured_window_s": window_s})

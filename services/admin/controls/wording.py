@@ -1,0 +1,98 @@
+"""What a change of a policy means, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.admin.controls.schemas import PolicyView
+from services.admin.decisions.schemas import WorkloadView
+from services.admin.rest import formats
+
+OWN = "the GPUAutoscaler's own"
+LABELS = {
+    "mode": "Mode",
+    "min_replicas": "At least, replicas",
+    "max_replicas": "At most, replicas",
+    "epsilon": "Promise: time out of SLA at most",
+    "price_usd_per_gpu_hour": "Price of a GPU-hour",
+    "fallback_replicas": "Replicas while nothing is known",
+}
+MODES = {
+    "Advisory": "Harmony computes and shows, and changes nothing",
+    "Approval": "a change waits until somebody approves it",
+    "Auto": "Harmony applies its decisions by itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """One field of a policy that would change; `means`: what follows from it, or nothing."""
+
+    label: str
+    before: str
+    after: str
+    means: str
+
+
+def shown(name: str, value: Any) -> str:
+    """A value of a policy as people read it."""
+    if value is None:
+        return "–"
+    if name == "epsilon":
+        return formats.percent(value)
+    if name == "price_usd_per_gpu_hour":
+        return formats.usd(value)
+    return str(value)
+
+
+def changes(
+    policy: PolicyView, wanted: Mapping[str, Any], view: WorkloadView
+) -> list[PolicyChange]:
+    """What would change, field by field.
+
+    Args:
+        policy: As it stands.
+        wanted: Field to value; None: as the GPUAutoscaler says.
+        view: The workload's live state.
+    """
+    found = []
+    for name, label in LABELS.items():
+        old, new = policy.overrides.get(name), wanted.get(name)
+        if old == new:
+            continue
+        before = getattr(policy.in_force, name)
+        after = OWN if new is None else shown(name, new)
+        found.append(
+            PolicyChange(label, shown(name, before), after, _means(name, before, new, view))
+        )
+    return found
+
+
+def _means(name: str, before: Any, new: Any, view: WorkloadView) -> str:
+    if new is None:
+        return "What the object says holds again; a later change of it counts."
+    if name == "mode":
+        return f"{MODES[new][:1].upper()}{MODES[new][1:]}, from the operator's next pass on."
+    if name == "epsilon" and new != before:
+        return (
+            "Stricter: more replicas are kept."
+            if new < before
+            else "Looser: fewer replicas are kept."
+        )
+    if name in {"min_replicas", "max_replicas"} and view.replicas is not None:
+        return _bound_means(name, new, view.replicas.spec)
+    if name == "price_usd_per_gpu_hour":
+        return "Costs are reckoned with it from the next decision on."
+    return ""
+
+
+def _bound_means(name: str, bound: int, current: int) -> str:
+    if name == "min_replicas" and current < bound:
+        return f"There are {current} now: the next decision asks for {bound} at least."
+    if name == "max_replicas" and current > bound:
+        return f"There are {current} now: the next decision goes down towards {bound}."
+    if name == "min_replicas" and bound == 0:
+        return "It may go down to none: the first request then waits for a start."
+    return ""

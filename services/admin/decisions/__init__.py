@@ -1,0 +1,1 @@
+"""Decisions, actions and outcomes, and the words for them."""

@@ -1,0 +1,49 @@
+"""Which mix of variants a decision chose, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.admin.rest.formats import usd
+
+_BINDING = {
+    "gpu_budget": "A GPU budget shapes it.",
+    "schedulable": "It is all that can be scheduled at present.",
+    "variant_limits": "The limits of the variants leave no more.",
+    "rate_limit": "The rate limits leave no more for now.",
+    "one_way": "Nothing may be added at present.",
+    "held": "Its counts cannot be changed at present.",
+}
+
+
+def explain_mix(explanation: Mapping[str, Any]) -> tuple[str, ...]:
+    """The mix of a decision, a line for each variant first; nothing where there are no variants.
+
+    Args:
+        explanation: The decision's stored explanation; parts that are absent are left out.
+    """
+    record = explanation.get("mix")
+    if not isinstance(record, dict):
+        return ()
+    lines = [_line(v) for v in record.get("variants") or () if isinstance(v, dict)]
+    after, before = record.get("usd_per_hour"), record.get("usd_per_hour_before")
+    if isinstance(after, (int, float)) and isinstance(before, (int, float)):
+        lines.append(f"{usd(after)} per hour together, {usd(before)} as it runs now.")
+    prices = record.get("prices_usd_per_gpu_hour")
+    for gpu_type, price in sorted((prices if isinstance(prices, dict) else {}).items()):
+        if isinstance(price, (int, float)) and price > 0:
+            lines.append(
+                f"{gpu_type} is scarce: one GPU more would be worth {usd(price)} per hour."
+            )
+    binding = _BINDING.get(str(record.get("binding") or ""))
+    return (*lines, binding) if binding else tuple(lines)
+
+
+def _line(variant: Mapping[str, Any]) -> str:
+    current, desired = variant.get("current"), variant.get("desired")
+    change = f"{desired}" if current == desired else f"{current} → {desired}"
+    unit = variant.get("usd_per_hour_per_reference_replica")
+    price = "" if not isinstance(unit, (int, float)) else f", {usd(unit)} per hour"
+    worth = f"{price} for the capacity of a reference replica" if price else ""
+    return f"{variant.get('name')} on {variant.get('gpu_type')}: {change}{worth}"

@@ -1,0 +1,282 @@
+"""SQL of the admin service: the fleet, decisions, actions, outcomes, models, audit.
+
+`repository_series` holds the time series of one workload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+
+from services.admin.rest.lists_repository import Conditions, page
+
+_FLEET = """
+SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
+       w.managed_by, w.updated_at,
+       s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
+       s.pending_replicas, s.schedulable_gpus,
+       d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,
+       d.raw_replicas, d.current_replicas AS decided_from_replicas, d.direction, d.reason,
+       d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
+       a.result AS action_result, a.reason AS action_reason, a.applied_at,
+       f.rung AS forecast_rung, f.reason AS forecast_reason, f.model_version,
+       i.value AS demand, i.step_at AS demand_at, r.state AS risk_state,
+       t.is_trusted, t.reason AS trust_reason, t.n_looks AS n_trust_looks,
+       t.decided_at AS trust_decided_at
+FROM workloads w
+LEFT JOIN LATERAL (
+    SELECT * FROM replica_states WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM decisions WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1
+) d ON true
+LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
+LEFT JOIN LATERAL (
+    SELECT * FROM actions
+    WHERE workload_id = w.id AND decision_id = d.id AND origin_at = d.origin_at
+    ORDER BY attempt DESC LIMIT 1
+) a ON true
+LEFT JOIN LATERAL (
+    SELECT value, step_at FROM indicators
+    WHERE workload_id = w.id AND indicator = w.spec->>'demand' AND is_observed
+      AND step_at >= CAST(:now AS timestamptz) - interval '1 day'
+    ORDER BY step_at DESC LIMIT 1
+) i ON true
+LEFT JOIN risk_states r ON r.workload_id = w.id
+LEFT JOIN trust_verdicts t ON t.workload_id = w.id
+"""
+
+_MEASURED = """
+SELECT workload_id, avg(violation_ratio) AS violation_ratio, count(violation_ratio) AS n_steps,
+       sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+FROM outcomes
+WHERE workload_id = ANY(:ids) AND step_at >= :since
+GROUP BY workload_id
+"""
+
+_DECISION = (
+    "d.id, d.origin_at, d.workload_id, d.forecast_id, d.policy_version, d.decided_at, "
+    "d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas, d.direction, d.reason, "
+    "d.binding_constraint, d.rung, d.risk_target, d.risk_estimated, d.cost_delta_usd_per_h"
+)
+_DECISIONS = f"""
+SELECT {_DECISION}, w.namespace, w.name, a.result AS action_result, a.reason AS action_reason,
+       a.applied_at
+FROM ({{rows}}) d
+JOIN workloads w ON w.id = d.workload_id
+LEFT JOIN LATERAL (
+    SELECT result, reason, applied_at FROM actions
+    WHERE workload_id = d.workload_id AND decision_id = d.id AND origin_at = d.origin_at
+    ORDER BY attempt DESC LIMIT 1
+) a ON true
+ORDER BY d.origin_at DESC, d.id DESC
+"""  # noqa: S608  # fixed fragments with bound values
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list in order of time over the workloads: its table, columns, order, and what it joins."""
+
+    table: str
+    alias: str
+    columns: str
+    order: str
+    outer: str
+
+    def statement(self, where: str, workload: str | None) -> str:
+        """The query; `workload` narrows the workloads, None: all of them.
+
+        Of all workloads the newest rows lie side by side in the index by time. Of some, the newest
+        of each come from its own index and the few that are left are merged: others' rows, of
+        which there may be many in between, are not read.
+        """
+        t = self.alias
+        newest = (
+            f"SELECT {self.columns} FROM {self.table} {t} WHERE {{condition}} "  # noqa: S608
+            f"ORDER BY {self.order} LIMIT :limit"
+        )
+        if workload is None:
+            return self.outer.format(rows=newest.format(condition=where))
+        own = newest.format(condition=f"{t}.workload_id = w.id AND {where}")
+        rows = (
+            f"SELECT {t}.* FROM workloads w CROSS JOIN LATERAL ({own}) {t} "  # noqa: S608
+            f"WHERE {workload} ORDER BY {self.order} LIMIT :limit"
+        )
+        return self.outer.format(rows=rows)
+
+
+def _plain(alias: str, order: str) -> str:
+    return (
+        f"SELECT {alias}.*, w.namespace, w.name FROM ({{rows}}) {alias} "  # noqa: S608
+        f"JOIN workloads w ON w.id = {alias}.workload_id ORDER BY {order}"
+    )
+
+
+_BY_ORIGIN, _BY_STEP = "{0}.origin_at DESC, {0}.id DESC", "{0}.step_at DESC, {0}.workload_id DESC"
+_LIST_DECISIONS = _List("decisions", "d", _DECISION, _BY_ORIGIN.format("d"), _DECISIONS)
+_LIST_ACTIONS = _List(
+    "actions", "a", "a.*", _BY_ORIGIN.format("a"), _plain("a", _BY_ORIGIN.format("a"))
+)
+_LIST_OUTCOMES = _List(
+    "outcomes", "o", "o.*", _BY_STEP.format("o"), _plain("o", _BY_STEP.format("o"))
+)
+
+
+def load_fleet(
+    connection: Connection, filters: Mapping[str, Any], limit: int, now: datetime
+) -> list[RowMapping]:
+    """Workloads in order of namespace and name, each with its newest state, decision and action.
+
+    Args:
+        connection: An open transaction.
+        filters: Any of `namespace`, `name`, `search` (part of `namespace/name`), `after`
+            (namespace, name), `namespaces` (those that may be seen), `label`; only active
+            workloads unless `name` is given.
+        limit: At most this many.
+        now: Demand older than a day before this is not shown as current.
+    """
+    where = Conditions()
+    where.of_workloads(filters)
+    if filters.get("name") is not None:
+        where.add("w.name = :name", name=filters["name"])
+    else:
+        where.add("w.is_active")
+    if filters.get("search"):
+        where.add(
+            "position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0",
+            search=filters["search"],
+        )
+    where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
+    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name LIMIT :limit"
+    values = where.values | {"limit": limit, "now": now}
+    return list(connection.execute(text(statement), values).mappings().all())
+
+
+def load_measured(
+    connection: Connection, workload_ids: Sequence[int], since: datetime
+) -> dict[int, RowMapping]:
+    """Measured share out of SLA, GPU-hours and cost since `since`, by workload."""
+    statement = text(_MEASURED).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+    rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
+    return {row["workload_id"]: row for row in rows.mappings()}
+
+
+def load_workload_id(connection: Connection, namespace: str, name: str) -> RowMapping | None:
+    """Id, step and spec of one workload."""
+    statement = text(
+        "SELECT id, step_s, spec::text AS spec_text FROM workloads "
+        "WHERE namespace = :namespace AND name = :name"
+    )
+    return connection.execute(statement, {"namespace": namespace, "name": name}).mappings().first()
+
+
+def load_decisions(
+    connection: Connection, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Decisions, newest first.
+
+    Args:
+        connection: An open transaction.
+        filters: Any of `workload_id`, `from_at`, `to_at` (of the origin, inclusive),
+            `direction`, `reason`, `changes` (drop holds), `after` (origin_at, id).
+        limit: At most this many.
+    """
+    where, values = _window("d.origin_at", "d.id", filters)
+    for column in ("direction", "reason"):
+        if filters.get(column) is not None:
+            where.append(f"d.{column} = :{column}")
+            values[column] = filters[column]
+    if filters.get("changes"):
+        where.append("d.desired_replicas <> d.current_replicas")
+    return _newest(connection, _LIST_DECISIONS, where, values | {"limit": limit})
+
+
+def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
+    """One decision with its explanation and the forecast that it was made from."""
+    statement = text(
+        "SELECT d.*, w.namespace, w.name, w.step_s, w.spec, f.model_version, "
+        "f.rung AS forecast_rung, f.reason AS forecast_reason "
+        "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
+        "LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at "
+        "WHERE d.id = :id"
+    )
+    return connection.execute(statement, {"id": decision_id}).mappings().first()
+
+
+def load_actions(
+    connection: Connection, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Actions, newest first; filters as for decisions, plus `decision_id` and `result`."""
+    where, values = _window("a.origin_at", "a.id", filters)
+    for column in ("decision_id", "result"):
+        if filters.get(column) is not None:
+            where.append(f"a.{column} = :{column}")
+            values[column] = filters[column]
+    return _newest(connection, _LIST_ACTIONS, where, values | {"limit": limit})
+
+
+def load_outcomes(
+    connection: Connection, filters: Mapping[str, Any], limit: int
+) -> list[RowMapping]:
+    """Outcomes, newest first; filters `workload_id`, `from_at`, `to_at`, `decision_id`, `after`."""
+    where, values = _window("o.step_at", "o.workload_id", filters)
+    if filters.get("decision_id") is not None:
+        where.append("o.decision_id = :decision_id")
+        values["decision_id"] = filters["decision_id"]
+    return _newest(connection, _LIST_OUTCOMES, where, values | {"limit": limit})
+
+
+def load_audit(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:
+    """Audit entries, newest first.
+
+    Filters: `actor` and `action` (exactly), `object` (how it begins), `from_at`, `to_at`, `after`.
+    """
+    where = Conditions()
+    where.equal("actor", filters.get("actor"))
+    where.equal("action", filters.get("action"))
+    if filters.get("object") is not None:
+        where.add("starts_with(object, :object)", object=filters["object"])
+    where.between("at", filters)
+    where.after("id < :a0", filters.get("after"))
+    select = (
+        "SELECT id, at, actor, action, object, before, after, encode(hash, 'hex') AS hash "
+        "FROM audit"
+    )
+    return page(connection, select, where, "id DESC", limit)
+
+
+def _window(
+    time_column: str, id_column: str, filters: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Conditions of the time window, of the cursor, and their values."""
+    where, values = ["true"], {"workload_id": filters.get("workload_id")}
+    if filters.get("from_at") is not None:
+        where.append(f"{time_column} >= :from_at")
+        values["from_at"] = filters["from_at"]
+    if filters.get("to_at") is not None:
+        where.append(f"{time_column} <= :to_at")
+        values["to_at"] = filters["to_at"]
+    of = Conditions()
+    of.of_workloads(filters)
+    values |= of.values | {"of_workloads": of.sql}
+    if filters.get("after"):
+        where.append(f"({time_column}, {id_column}) < (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = filters["after"]
+    return where, values
+
+
+def _newest(
+    connection: Connection, found: _List, where: Sequence[str], values: Mapping[str, Any]
+) -> list[RowMapping]:
+    """Run one of the list queries; the conditions are fixed fragments with bound values."""
+    one = values["workload_id"] is not None
+    workload = ("w.id = :workload_id AND " if one else "") + values["of_workloads"]
+    statement = found.statement(" AND ".join(where), None if workload == "true" else workload)
+    unbound = {"of_workloads"} | (set() if one else {"workload_id"})
+    bound = {name: value for name, value in values.items() if name not in unbound}
+    return list(connection.execute(text(statement), bound).mappings().all())

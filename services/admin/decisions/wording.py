@@ -1,0 +1,239 @@
+"""Reasons, guards and counterfactuals in plain words, for people on call.
+
+A word that is not listed here is shown as it is, so a new reason never breaks the console.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.admin.decisions.budget_wording import BudgetWords, explain_budget
+from services.admin.decisions.mix_wording import explain_mix
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.rest.formats import DASH, number, percent
+
+# reason -> (short, sentence)
+REASONS: dict[str, tuple[str, str]] = {
+    "scale_up_risk": (
+        "Load may outgrow the replicas",
+        "Staying at {current} would put more time out of SLA than promised, so the count rises "
+        "before the load does.",
+    ),
+    "scale_up_reactive_floor": (
+        "Present load needs more",
+        "The load observed last does not fit into {current}, whatever the forecast says.",
+    ),
+    "scale_up_fallback": (
+        "More, by a fallback",
+        "No usable forecast: a fallback rung asked for more replicas.",
+    ),
+    "scale_up_bounds": ("Below the minimum", "{current} lies below the lower bound."),
+    "scale_down_risk_allows": (
+        "Fewer keep the promise",
+        "{final} are expected to keep the promise at less cost.",
+    ),
+    "scale_down_fallback": (
+        "Fewer, by a fallback",
+        "No usable forecast: a fallback rung is content with fewer replicas.",
+    ),
+    "scale_down_bounds": ("Above the maximum", "{current} lies above the upper bound."),
+    "scale_down_gpu_budget": ("GPU budget", "The GPU budget does not allow {current}."),
+    "hold_within_risk": (
+        "Within the promise",
+        "{current} are expected to keep the promise, and fewer would not.",
+    ),
+    "hold_fallback": ("Held: fallback", "No usable forecast: the count stays as it is."),
+    "hold_stale_forecast": ("Held: stale forecast", "The forecast is too old to act upon."),
+    "hold_paused": ("Held: paused", "Scaling is paused."),
+    "hold_paused_until": ("Held: paused", "Scaling is paused until a set time."),
+    "hold_scale_in_only": ("Held: only decreases", "Only decreases are allowed at present."),
+    "hold_scale_out_only": ("Held: only increases", "Only increases are allowed at present."),
+    "hold_freeze": ("Held: freeze", "A freeze is in force."),
+    "hold_bounds": ("Held at a bound", "The bounds leave no other count."),
+    "hold_max_replicas": (
+        "Held at the maximum",
+        "More would be needed to keep the promise, but {current} is the upper bound.",
+    ),
+    "hold_consolidation": (
+        "Held: load would not fit",
+        "Fewer replicas could not absorb the load observed last.",
+    ),
+    "hold_not_schedulable": ("Held: no free GPUs", "No more GPUs can be scheduled at present."),
+    "hold_rate_limit": ("Held: rate limit", "The rate limit of `behavior` is used up."),
+    "hold_tolerance": ("Held: within tolerance", "The change is too small to be worth a move."),
+    "hold_stabilisation": (
+        "Held: stabilisation",
+        "An earlier recommendation within the stabilisation window differs.",
+    ),
+    "hold_gpu_budget": ("Held: GPU budget", "The GPU budget is used up."),
+    "hold_unknown_replicas": (
+        "Held: replicas unknown",
+        "The cluster has not been seen, so the present count is not known.",
+    ),
+    "hold_budget_unreadable": (
+        "Held: budget unreadable",
+        "The GPU budget cannot be read, so nothing may be added.",
+    ),
+    "rebalance_variants": (
+        "Another mix of GPU types",
+        "The capacity stays; other variants serve it at less cost or within the GPU budgets.",
+    ),
+}
+# The same where the rung below answers because the forecast's model does not pay.
+_DISTRUSTED = {
+    "scale_up_fallback": "The forecast's model costs more than it saves here: the trailing "
+    "percentile answers, and asked for more replicas.",
+    "scale_down_fallback": "The forecast's model costs more than it saves here: the trailing "
+    "percentile answers, and is content with fewer replicas.",
+    "hold_fallback": "The forecast's model costs more than it saves here: the trailing percentile "
+    "answers, and the count stays as it is.",
+}
+GUARDS = {
+    "stale_input": "Is the input fresh?",
+    "replicas_known": "Are the replicas known?",
+    "paused": "Paused?",
+    "one_way": "Only one direction allowed?",
+    "schedule": "Schedule or freeze in force?",
+    "bounds": "Minimum and maximum",
+    "consolidation": "Does the present load fit?",
+    "schedulable": "Free GPUs",
+    "rate_limit": "Rate limit",
+    "tolerance": "Worth a move?",
+    "stabilisation": "Stabilisation window",
+    "fleet": "GPU budget of the fleet",
+    "mix": "mix of variants",
+}
+BEST_RUNGS = {"model", "forecast"}
+_COUNTERFACTUALS = {
+    "median_forecast": "if only the median forecast counted",
+    "zero_lead_time": "if replicas started at once",
+    "model_trusted": "if the forecast's model were trusted",
+}
+
+
+def short_reason(reason: str) -> str:
+    """A reason for a table cell."""
+    return REASONS.get(reason, (plain(reason), ""))[0]
+
+
+def plain(word: str) -> str:
+    """`some_word` as `Some word`."""
+    return word.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRow:
+    """One guard of the trace: its name in words, the counts, what it saw."""
+
+    label: str
+    before: int
+    after: int
+    detail: str
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the guard changed the count."""
+        return self.before != self.after
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision's why, ready for the page."""
+
+    sentence: str
+    guards: tuple[GuardRow, ...]
+    counterfactuals: tuple[tuple[str, int, int], ...]
+    quantiles: tuple[tuple[str, str], ...]
+    risk: tuple[tuple[str, str], ...]
+    plan: tuple[int, ...]
+    is_budget_exhausted: bool
+    gpu_budget: BudgetWords
+    mix: tuple[str, ...] = ()
+
+
+def explain(detail: DecisionDetail) -> Explanation:
+    """The stored explanation in words; parts that are absent are left out."""
+    record = detail.explanation
+    sentence = REASONS.get(detail.reason, ("", plain(detail.reason) + "."))[1]
+    if "model_replicas" in record:  # stored where a forecast was there, and not trusted
+        sentence = _DISTRUSTED.get(detail.reason, sentence)
+    risk = _mapping(record.get("risk"))
+    return Explanation(
+        sentence=sentence.format(current=detail.current_replicas, final=detail.desired_replicas),
+        guards=tuple(_guard(item) for item in record.get("guard_trace") or () if _is_guard(item)),
+        counterfactuals=tuple(
+            (counterfactual(name), int(count), int(count) - detail.raw_replicas)
+            for name, count in sorted(_what_if(record).items(), key=_rank)
+            if isinstance(count, (int, float))
+        ),
+        quantiles=tuple(
+            (name, number(value) if isinstance(value, (int, float)) else DASH)
+            for name, value in _mapping(record.get("quantiles")).items()
+        ),
+        risk=_risk_rows(risk, detail),
+        plan=tuple(int(n) for n in record.get("plan") or () if isinstance(n, (int, float))),
+        is_budget_exhausted=risk.get("is_budget_exhausted") is True,
+        gpu_budget=explain_budget(record),
+        mix=explain_mix(record),
+    )
+
+
+def _what_if(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Counterfactuals, and what a forecast that is not trusted asked for."""
+    shadow = record.get("model_replicas")
+    return _mapping(record.get("counterfactuals")) | (
+        {} if shadow is None else {"model_trusted": shadow}
+    )
+
+
+def counterfactual(name: str) -> str:
+    """`epsilon_0.001` as `at a promise of 0.1 %`."""
+    level = _epsilon(name)
+    if level is not None:
+        return f"at a promise of {percent(level)}"
+    return _COUNTERFACTUALS.get(name, plain(name))
+
+
+def _epsilon(name: str) -> float | None:
+    if not name.startswith("epsilon_"):
+        return None
+    try:
+        return float(name.removeprefix("epsilon_"))
+    except ValueError:
+        return None
+
+
+def _rank(item: tuple[str, object]) -> tuple[float, str]:
+    """Risk levels in rising order, then the others by name: JSONB keeps no order of its own."""
+    level = _epsilon(item[0])
+    return (math.inf if level is None else level), item[0]
+
+
+def _risk_rows(risk: Mapping[str, Any], detail: DecisionDetail) -> tuple[tuple[str, str], ...]:
+    after = risk.get("after", detail.risk_estimated)
+    rows = [
+        ("Promised", risk.get("target", detail.risk_target)),
+        ("In use after pacing and feedback", risk.get("level")),
+        (f"Estimated if kept at {detail.current_replicas}", risk.get("before")),
+        (f"Estimated with {detail.desired_replicas}", after),
+    ]
+    return tuple((label, percent(v)) for label, v in rows if isinstance(v, (int, float)))
+
+
+def _is_guard(item: object) -> bool:
+    return isinstance(item, dict) and all(
+        isinstance(item.get(name), int) for name in ("before", "after")
+    )
+
+
+def _guard(item: Mapping[str, Any]) -> GuardRow:
+    name = str(item.get("guard", ""))
+    label = GUARDS.get(name, plain(name))
+    return GuardRow(label, item["before"], item["after"], str(item.get("detail") or ""))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

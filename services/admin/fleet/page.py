@@ -1,0 +1,227 @@
+"""The fleet's page: all workloads with their live state, filtered and sorted by the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from services.admin.approvals import service as service_approvals
+from services.admin.console.page import Visitor, query_text, render, templates
+from services.admin.decisions import schemas, service, wording
+from services.admin.decisions.service import AdminDeps
+from services.admin.identity.auth import Deps
+from services.kernel.security.keys import Principal
+
+router = APIRouter(include_in_schema=False)
+_PAGE_SIZE = 200
+_CHUNK = 500
+MAX_SORTED = 2_000
+"""Workloads that are read to sort or filter by live state; of more, the first by name."""
+_MAX_WAITING = 50
+
+Sort = Literal["name", "demand", "desired", "measured", "budget", "cost", "decided"]
+State = Literal["", "paused", "fallback", "over"]
+Mode = Literal["", "Auto", "Approval", "Advisory"]
+STATES = (
+    ("", "Any state"),
+    ("over", "Over their promise"),
+    ("fallback", "On a fallback"),
+    ("paused", "Paused"),
+)
+
+
+def is_on_fallback(item: schemas.WorkloadView) -> bool:
+    """Whether a rung below the best one answered last."""
+    last = item.last_decision
+    if last is None:
+        return False
+    rungs = {last.rung} | ({last.forecast_rung} if last.forecast_rung else set())
+    return not rungs <= wording.BEST_RUNGS
+
+
+def is_over(item: schemas.WorkloadView) -> bool:
+    """Whether more time was out of SLA than promised."""
+    return item.risk.measured is not None and item.risk.measured > item.risk.target
+
+
+templates.env.globals.update(is_on_fallback=is_on_fallback)
+
+_IS: dict[str, Callable[[schemas.WorkloadView], bool]] = {
+    "paused": lambda item: item.is_paused,
+    "fallback": is_on_fallback,
+    "over": is_over,
+}
+# what is sorted by, largest first; None, the unknown, always comes last
+_KEYS: dict[str, Callable[[schemas.WorkloadView], float | None]] = {
+    "demand": lambda item: item.demand,
+    "desired": lambda item: item.last_decision.desired_replicas if item.last_decision else None,
+    "measured": lambda item: item.risk.measured,
+    "budget": lambda item: item.risk.budget_remaining,
+    "cost": lambda item: item.cost_usd,
+    "decided": lambda item: (
+        item.last_decision.decided_at.timestamp() if item.last_decision else None
+    ),
+}
+_LEAST_FIRST = {"budget"}
+"""Sorted so that what needs a look comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetQuery:
+    """Which workloads are shown, in which order.
+
+    Attributes:
+        is_reversed: The other way round than usual for `sort`.
+    """
+
+    search: str = ""
+    mode: Mode = ""
+    state: State = ""
+    sort: Sort = "name"
+    is_reversed: bool = False
+    cursor: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is about live state, which the database's order does not know."""
+        return bool(self.mode or self.state) or self.sort != "name" or self.is_reversed
+
+    def address(self, **changes: object) -> str:
+        """The query string of this list, with changes; without a cursor it is its first page."""
+        values: dict[str, object] = {
+            "search": self.search,
+            "mode": self.mode,
+            "state": self.state,
+            "sort": "" if self.sort == "name" else self.sort,
+            "reverse": self.is_reversed,
+        }
+        return query_text(**(values | changes))
+
+    def sorted_by(self, name: str) -> str:
+        """The query string that sorts by a column; once more: the other way round."""
+        is_same = name == self.sort
+        sort = "" if name == "name" else name
+        return self.address(sort=sort, reverse=is_same and not self.is_reversed)
+
+    def direction(self, name: str) -> str | None:
+        """`aria-sort` of a column; None: the list is not sorted by it."""
+        if name != self.sort:
+            return None
+        is_ascending = (name in _LEAST_FIRST or name == "name") != self.is_reversed
+        return "ascending" if is_ascending else "descending"
+
+
+def fleet_query(
+    search: Annotated[str, Query(max_length=200)] = "",
+    mode: Mode = "",
+    state: State = "",
+    sort: Sort = "name",
+    reverse: bool = False,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+) -> FleetQuery:
+    """What the address asks for."""
+    return FleetQuery(search, mode, state, sort, reverse, cursor)
+
+
+@router.get("/")
+@router.get("/fleet")
+def fleet(
+    request: Request,
+    deps: Deps,
+    principal: Visitor,
+    query: Annotated[FleetQuery, Depends(fleet_query)],
+) -> Response:
+    """The fleet with its live state; `/fleet` is the part that refreshes."""
+    page, note = load(deps, principal, query)
+    is_part = request.url.path == "/fleet"
+    response = render(
+        request,
+        "_fleet.html" if is_part else "fleet.html",
+        principal,
+        page=page,
+        note=note,
+        totals=fleet_totals(page.items),
+        waiting=_waiting(deps, principal),
+        query=query,
+        states=STATES,
+    )
+    if is_part:  # so that a link to what is shown can be copied
+        response.headers["HX-Replace-Url"] = "/" + query.address(cursor=query.cursor)
+    return response
+
+
+def _waiting(deps: AdminDeps, principal: Principal) -> str:
+    filters = {"namespaces": principal.namespaces()}
+    found = service_approvals.list_inbox(deps, filters, _MAX_WAITING, None)
+    return f"{len(found.items)}{'+' if found.next_cursor else ''}"
+
+
+def load(
+    deps: AdminDeps, principal: Principal, query: FleetQuery
+) -> tuple[schemas.Page[schemas.WorkloadView], str]:
+    """A page of workloads, and what is to be said of those left out."""
+    filters = {"search": query.search, "namespaces": principal.namespaces()}
+    if not query.is_live:
+        return service.list_workloads(deps, filters, _PAGE_SIZE, query.cursor), ""
+    items: list[schemas.WorkloadView] = []
+    cursor: str | None = None
+    while True:
+        page = service.list_workloads(deps, filters, _CHUNK, cursor)
+        items += page.items
+        cursor = page.next_cursor
+        if cursor is None or len(items) >= MAX_SORTED:
+            break
+    found = arrange(items, query)
+    note = ""
+    if cursor is not None:
+        note = f"Only the first {len(items)} workloads by name were looked through. "
+    if len(found) > _PAGE_SIZE:
+        note += f"The first {_PAGE_SIZE} of {len(found)} are shown; narrow the list."
+    return schemas.Page[schemas.WorkloadView](items=found[:_PAGE_SIZE]), note
+
+
+def arrange(items: list[schemas.WorkloadView], query: FleetQuery) -> list[schemas.WorkloadView]:
+    """The workloads asked for, in the order asked for; what is unknown comes last."""
+    kept = [
+        item
+        for item in items
+        if query.mode in ("", item.mode) and (not query.state or _IS[query.state](item))
+    ]
+    if query.sort == "name":
+        return kept[::-1] if query.is_reversed else kept
+    key = _KEYS[query.sort]
+    known = [(value, item) for item in kept if (value := key(item)) is not None]
+    unknown = [item for item in kept if key(item) is None]
+    is_falling = (query.sort in _LEAST_FIRST) == query.is_reversed
+    known.sort(key=lambda pair: pair[0], reverse=is_falling)
+    return [item for _, item in known] + unknown
+
+
+def fleet_totals(items: list[schemas.WorkloadView]) -> dict[str, Any]:
+    """Sums over the workloads shown; what no workload knows stays unknown."""
+    gpus: dict[str, int] = {}
+    for item in items:
+        if item.replicas:
+            bound = (item.replicas.ready + item.replicas.starting) * item.gpus_per_replica
+            gpus[item.gpu_type] = gpus.get(item.gpu_type, 0) + bound
+    measured = [
+        (item.risk.measured * item.risk.n_measured_steps, item.risk.n_measured_steps)
+        for item in items
+        if item.risk.measured is not None
+    ]
+    n_steps = sum(n for _, n in measured)
+    costs = [item.cost_usd for item in items if item.cost_usd is not None]
+    return {
+        "n_workloads": len(items),
+        "gpus": gpus,
+        "n_gpus": sum(gpus.values()),
+        "measured": sum(v for v, _ in measured) / n_steps if n_steps else None,
+        "promised": max((item.risk.target for item in items), default=None),
+        "cost_usd": sum(costs) if costs else None,
+        "n_over": sum(1 for item in items if is_over(item)),
+        "n_fallback": sum(1 for item in items if is_on_fallback(item)),
+        "n_paused": sum(1 for item in items if item.is_paused),
+    }

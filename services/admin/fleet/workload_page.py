@@ -1,0 +1,190 @@
+"""One workload's page: charts, decisions and their why, forecast quality, pause and resume."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.admin.console.page import (
+    Form,
+    FormFields,
+    OwnOperator,
+    PageCursor,
+    Visitor,
+    parse,
+    render,
+    submit,
+)
+from services.admin.controls import service as service_controls
+from services.admin.controls.schemas import PauseRequest
+from services.admin.decisions import schemas, service, wording
+from services.admin.decisions.api import Id
+from services.admin.decisions.service import AdminDeps, ListQuery
+from services.admin.identity.auth import Deps
+from services.admin.registration.service import KUBERNETES
+from services.admin.rest.change import Caller
+from services.admin.series import service as service_series
+from services.kernel.errors import HarmonyError, InvalidInput
+from services.kernel.security.keys import Principal, Role
+
+router = APIRouter(include_in_schema=False)
+_MIN_MEASURED = 5
+"""Starts after which the measured lead time is taken for the page instead of the prior."""
+_MAX_PAUSE_S = 366 * 86_400
+
+PAUSE_DIRECTIONS = (
+    ("Both", "Everything: the count stays"),
+    ("ScaleIn", "Scale-in only: it may grow, not shrink"),
+    ("ScaleOut", "Scale-out only: it may shrink, not grow"),
+)
+PAUSE_TIMES = (
+    ("3600", "1 hour"),
+    ("14400", "4 hours"),
+    ("86400", "1 day"),
+    ("until", "until the time given"),
+    ("", "until resumed"),
+)
+
+
+def named(namespace: str, name: str) -> tuple[str, str]:
+    """Namespace and name of the workload in the path."""
+    return namespace, name
+
+
+Named = Annotated[tuple[str, str], Depends(named)]
+
+
+def path_of(key: tuple[str, str]) -> str:
+    """Address of a workload's page."""
+    return f"/workloads/{quote(key[0], safe='')}/{quote(key[1], safe='')}"
+
+
+@router.get("/workloads/{namespace}/{name}")
+def workload(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+    """One workload: charts, decisions, forecast quality, lead times."""
+    return _page(request, deps, principal, key)
+
+
+def _page(
+    request: Request,
+    deps: AdminDeps,
+    principal: Principal,
+    key: tuple[str, str],
+    problem: HarmonyError | None = None,
+) -> Response:
+    view = service.get_workload(deps, *key)
+    lead = service_series.get_lead_times(deps, key)
+    is_measured = lead.n_measured >= _MIN_MEASURED and lead.p90_s
+    lead_s = (lead.p90_s if is_measured else None) or lead.prior_median_s
+    now = deps.clock.now()
+    shown_from = now - timedelta(hours=12)
+    return render(
+        request,
+        "workload.html",
+        principal,
+        view=view,
+        quality=service_series.get_quality(deps, key),
+        lead=lead,
+        n_ahead=max(1, math.ceil(lead_s / view.step_s)),
+        allocation=service_series.get_allocation(deps, key, (shown_from, now)),
+        decisions=_decisions(deps, key, None, True),
+        changes=True,
+        pause=service_controls.get_pause(deps, key)[0],
+        policy=service_controls.get_policy(deps, key)[0],
+        may_pause=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
+        directions=PAUSE_DIRECTIONS,
+        times=PAUSE_TIMES,
+        problem=problem,
+    )
+
+
+@router.post("/workloads/{namespace}/{name}/pause")
+def pause(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+    """Hold scaling, in one direction or both, until a time or until resumed."""
+
+    def write(caller: Caller) -> str:
+        values = {
+            "direction": form.one("direction", "Both"),
+            "until_at": _until(form, deps.clock.now()),
+            "reason": form.one("reason"),
+        }
+        service_controls.put_pause(deps, caller, key, parse(PauseRequest, values))
+        return f"{path_of(key)}?done=paused"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, key, error))
+
+
+def _until(form: FormFields, now: datetime) -> datetime | None:
+    """When the pause ends; times of forms are UTC.
+
+    Raises:
+        InvalidInput: A time cannot be read.
+    """
+    lasting, until = form.one("lasting"), form.one("until_at")
+    if lasting == "until":
+        try:
+            return datetime.fromisoformat(until).replace(tzinfo=UTC)
+        except ValueError as error:
+            raise InvalidInput(
+                f"until_at={until[:40]!r} must be a time in UTC, e.g. 2026-01-05T18:00"
+            ) from error
+    if not lasting:
+        return None
+    if not (lasting.isascii() and lasting.isdigit() and 0 < int(lasting[:12]) <= _MAX_PAUSE_S):
+        raise InvalidInput(f"lasting={lasting[:40]!r} must be a number of seconds up to a year")
+    return now + timedelta(seconds=int(lasting))
+
+
+@router.post("/workloads/{namespace}/{name}/resume")
+def resume(request: Request, deps: Deps, principal: OwnOperator, key: Named) -> Response:
+    """Take back the pause that was made here; what annotations hold stays held."""
+
+    def write(caller: Caller) -> str:
+        service_controls.delete_pause(deps, caller, key)
+        return f"{path_of(key)}?done=resumed"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, key, error))
+
+
+@router.get("/workloads/{namespace}/{name}/live")
+def workload_live(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+    """The live state of one workload, refreshed by htmx."""
+    view = service.get_workload(deps, *key)
+    return render(request, "_live.html", principal, view=view)
+
+
+@router.get("/workloads/{namespace}/{name}/timeline")
+def timeline(
+    request: Request,
+    deps: Deps,
+    principal: Visitor,
+    key: Named,
+    cursor: PageCursor = None,
+    changes: bool = False,
+) -> Response:
+    """A page of the decision timeline."""
+    view = service.get_workload(deps, *key)
+    page = _decisions(deps, key, cursor, changes)
+    is_part = request.headers.get("hx-request") == "true"
+    template = "_timeline.html" if is_part else "timeline.html"
+    return render(request, template, principal, view=view, decisions=page, changes=changes)
+
+
+def _decisions(
+    deps: AdminDeps, key: tuple[str, str], cursor: str | None, changes: bool
+) -> schemas.Page[schemas.DecisionSummary]:
+    query = ListQuery("/".join(key), cursor=cursor, limit=25)
+    return service.list_decisions(deps, query, {"changes": changes})
+
+
+@router.get("/decisions/{decision_id}")
+def decision(request: Request, deps: Deps, principal: Visitor, decision_id: Id) -> Response:
+    """Why a decision was made: a part of the workload's page, or a page of its own."""
+    detail = service.get_decision(deps, decision_id, principal.namespaces())
+    is_part = request.headers.get("hx-request") == "true"
+    template = "_decision.html" if is_part else "decision.html"
+    return render(request, template, principal, detail=detail, why=wording.explain(detail))

@@ -1,0 +1,137 @@
+"""The freezes' page: times in which scaling holds still, for a workload, a namespace, the fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from services.admin.console import forms as console_forms
+from services.admin.console.page import (
+    Form,
+    FormFields,
+    OwnOperator,
+    PageCursor,
+    Visitor,
+    render,
+    submit,
+)
+from services.admin.controls.schemas import FreezeRequest
+from services.admin.decisions.service import AdminDeps
+from services.admin.freezes import service as service_freezes
+from services.admin.freezes.api import FreezeId
+from services.admin.identity.auth import Deps
+from services.admin.operations.backtests_page import workload_names
+from services.admin.rest.change import Caller
+from services.kernel.errors import HarmonyError, InvalidInput
+from services.kernel.security.keys import FLEET, Principal, Role
+
+router = APIRouter(include_in_schema=False)
+_PAGE_SIZE = 50
+_FIELDS = ("scope", "direction", "from_at", "until_at", "reason")
+
+
+@router.get("/freezes")
+def freezes(
+    request: Request, deps: Deps, principal: Visitor, cursor: PageCursor = None
+) -> Response:
+    """Freezes, newest first, those that have ended too."""
+    return _page(request, deps, principal, cursor=cursor)
+
+
+def _page(
+    request: Request,
+    deps: AdminDeps,
+    principal: Principal,
+    given: dict[str, str] | None = None,
+    problem: HarmonyError | None = None,
+    cursor: str | None = None,
+) -> Response:
+    filters: dict[str, Any] = {"namespaces": principal.namespaces(), "namespace": None}
+    page = service_freezes.list_freezes(deps, filters, _PAGE_SIZE, cursor)
+    may_freeze = principal.may_somewhere(Role.OPERATOR)
+    known = workload_names(deps, principal, Role.OPERATOR) if may_freeze else []
+    spaces = sorted({name.partition("/")[0] for name in known})
+    return render(
+        request,
+        "freezes.html",
+        principal,
+        freezes=page.items,
+        next_cursor=page.next_cursor,
+        given=dict.fromkeys(_FIELDS, "") | {"direction": "Both"} | (given or {}),
+        is_open=given is not None or problem is not None or not page.items,
+        may_freeze=may_freeze,
+        may_freeze_all=principal.may(Role.OPERATOR, FLEET),
+        may_lift={
+            freeze.id
+            for freeze in page.items
+            if principal.may(Role.OPERATOR, freeze.namespace or FLEET)
+        },
+        scopes=[*(f"{space}/" for space in spaces), *known],
+        errors=console_forms.errors_of(problem),
+        problem=problem,
+    )
+
+
+@router.post("/freezes")
+def create(request: Request, deps: Deps, principal: OwnOperator, form: Form) -> Response:
+    """Freeze scaling between two times."""
+
+    def write(caller: Caller) -> str:
+        body = console_forms.check(FreezeRequest, _values(form))
+        try:
+            service_freezes.create_freeze(deps, caller, body)
+        except InvalidInput as error:
+            raise console_forms.beside(error, list(_FIELDS)) from error
+        return "/freezes?done=frozen"
+
+    def again(error: HarmonyError) -> Response:
+        given = {name: form.one(name) for name in _FIELDS}
+        return _page(request, deps, principal, given, _scoped(error))
+
+    return submit(write, principal, again)
+
+
+def _values(form: FormFields) -> dict[str, Any]:
+    """The fields as the REST API names them; `scope` is `*`, `namespace/` or `namespace/name`.
+
+    Raises:
+        FieldErrors: A time cannot be read, or nothing says what is frozen.
+    """
+    scope = form.one("scope")
+    if not scope:
+        rule = "must be a workload as namespace/name, a namespace as namespace/, or * for the fleet"
+        raise console_forms.FieldErrors({"scope": rule})
+    namespace, _, name = scope.partition("/")
+    until = console_forms.time_of(form.one("until_at"), "until_at")
+    if until is None:
+        raise console_forms.FieldErrors({"until_at": "must be a time in UTC at which it ends"})
+    return {
+        "namespace": None if scope == FLEET else namespace,
+        "workload": name or None,
+        "direction": form.one("direction", "Both"),
+        "from_at": console_forms.time_of(form.one("from_at"), "from_at"),
+        "until_at": until,
+        "reason": form.one("reason"),
+    }
+
+
+def _scoped(error: HarmonyError) -> HarmonyError:
+    """What is wrong with a namespace or a workload stands beside the field that holds both."""
+    if isinstance(error, console_forms.FieldErrors):
+        named = {"namespace": "scope", "workload": "scope"}
+        return console_forms.FieldErrors(
+            {named.get(name, name): words for name, words in error.fields.items()}
+        )
+    return error
+
+
+@router.post("/freezes/{freeze_id}/lift")
+def lift(request: Request, deps: Deps, principal: OwnOperator, freeze_id: FreezeId) -> Response:
+    """End a freeze early."""
+
+    def write(caller: Caller) -> str:
+        service_freezes.lift_freeze(deps, caller, freeze_id)
+        return "/freezes?done=lifted"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, None, error))

@@ -1,0 +1,139 @@
+"""Routes of the model registry and of the decider's beliefs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query, Response
+
+from services.admin.decisions.schemas import ModelView, Page
+from services.admin.identity.auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.models import service as service_models
+from services.admin.operations import service as service_operations
+from services.admin.operations.schemas import (
+    ModelChange,
+    OperationDetail,
+    PosteriorDetail,
+    PosteriorView,
+    TrainRequest,
+)
+from services.admin.rest.filters import Times
+from services.admin.rest.route import Router
+from services.admin.rest.write import (
+    ETAG_HEADER,
+    WRITE_PROBLEMS,
+    AdminWrites,
+    IfMatch,
+    OperatorWrites,
+    respond,
+    tagged,
+)
+from services.admin.workloads.api import Cursor, Limit
+
+router = Router(prefix="/v1", responses=PROBLEMS)
+Version = Annotated[str, Path(max_length=200, examples=["harmony-flow-3"])]
+ModelStatus = Annotated[
+    str | None,
+    Query(pattern="^(training|shadow|promoted|retired|failed)$", examples=["promoted"]),
+]
+
+
+@router.get("/models", tags=["models"], dependencies=[Reader])
+def list_models(
+    deps: Deps,
+    period: Times,
+    status: ModelStatus = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ModelView]:
+    """The model registry, newest first, by time of creation."""
+    return service_models.list_models(deps, period | {"status": status}, limit, cursor)
+
+
+@router.get(
+    "/models/{version}", tags=["models"], dependencies=[Reader], responses={200: ETAG_HEADER}
+)
+def get_model(deps: Deps, response: Response, version: Version) -> ModelView:
+    """One model with the figures of its back-test."""
+    found: ModelView = tagged(response, service_models.get_model(deps, version))
+    return found
+
+
+@router.post(
+    "/models/train",
+    tags=["models"],
+    status_code=202,
+    response_model=OperationDetail,
+    responses=WRITE_PROBLEMS,
+)
+def train(deps: Deps, caller: OperatorWrites, body: TrainRequest) -> Response:
+    """Train on the active workloads, back-test, and promote if better; answers an operation."""
+    return respond(service_operations.submit_training(deps, caller, body))
+
+
+@router.post(
+    "/models/roll-back", tags=["models"], response_model=ModelView, responses=WRITE_PROBLEMS
+)
+def roll_back(deps: Deps, caller: AdminWrites, body: ModelChange) -> Response:
+    """Let the model before the present one serve again; answers the one that serves now."""
+    return respond(service_models.roll_back(deps, caller, body.reason))
+
+
+@router.post(
+    "/models/{version}/promote",
+    tags=["models"],
+    response_model=ModelView,
+    responses=WRITE_PROBLEMS | {200: ETAG_HEADER},
+)
+def promote(
+    deps: Deps, caller: AdminWrites, version: Version, body: ModelChange, if_match: IfMatch = None
+) -> Response:
+    """Let a stored model serve, whatever its back-test said; the one before it is retired."""
+    answer = service_models.promote(deps, caller, version, body.reason, if_match or "*")
+    return respond(answer)
+
+
+@router.post(
+    "/models/{version}/shadow",
+    tags=["models"],
+    response_model=ModelView,
+    responses=WRITE_PROBLEMS | {200: ETAG_HEADER},
+)
+def shadow(
+    deps: Deps, caller: AdminWrites, version: Version, body: ModelChange, if_match: IfMatch = None
+) -> Response:
+    """Take a model out of service, or a retired one back among the candidates.
+
+    Where it served, the best simple forecasters answer until another one is promoted.
+    """
+    answer = service_models.shadow(deps, caller, version, body.reason, if_match or "*")
+    return respond(answer)
+
+
+@router.get("/posteriors", tags=["posteriors"])
+def list_posteriors(  # noqa: PLR0913 - one argument per filter
+    deps: Deps,
+    principal: AsReader,
+    period: Times,
+    kind: Annotated[str | None, Query(max_length=40, examples=["lead_time"])] = None,
+    scope: Annotated[str | None, Query(max_length=100, examples=["gpu_type:H100"])] = None,
+    status: Annotated[str | None, Query(max_length=40, examples=["promoted"])] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[PosteriorView]:
+    """Beliefs about lead times, capacities and latencies, newest first, by time of the fit."""
+    filters = period | {
+        "kind": kind,
+        "scope": scope,
+        "status": status,
+        "namespaces": principal.namespaces(),
+    }
+    return service_models.list_posteriors(deps, filters, limit, cursor)
+
+
+@router.get("/posteriors/{posterior_id}", tags=["posteriors"])
+def get_posterior(
+    deps: Deps, principal: AsReader, posterior_id: Annotated[int, Path(ge=1, lt=2**31)]
+) -> PosteriorDetail:
+    """One belief with quantiles of its draws."""
+    return service_models.get_posterior(deps, principal, posterior_id)

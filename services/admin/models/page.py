@@ -1,0 +1,146 @@
+"""The models' page: what serves, what waits, their back-tests; promote and roll back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+
+from services.admin.console.page import (
+    FleetAdmin,
+    FleetOperator,
+    Form,
+    PageCursor,
+    Visitor,
+    parse,
+    render,
+    submit,
+)
+from services.admin.decisions.schemas import ModelView
+from services.admin.decisions.service import AdminDeps
+from services.admin.identity.auth import Deps
+from services.admin.models import service as service_models
+from services.admin.operations import service as service_operations
+from services.admin.operations.schemas import ModelChange, TrainRequest
+from services.admin.rest.change import Caller
+from services.kernel.errors import HarmonyError
+from services.kernel.security.keys import FLEET, Principal, Role
+
+router = APIRouter(include_in_schema=False)
+_PAGE_SIZE = 20
+_USABLE = {"shadow", "retired"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model with its back-test; None: the figure is not kept of it."""
+
+    model: ModelView
+    crps: float | None
+    crps_simple: float | None
+    skill: float | None
+    n_models: int | None
+    n_simple: int | None
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether it could be promoted."""
+        return self.model.status in _USABLE and self.model.n_bytes is not None
+
+
+def to_row(model: ModelView) -> ModelRow:
+    """A model with the figures of its back-test."""
+    metrics = model.metrics
+    rungs = metrics.get("rungs")
+    names = list(rungs.values()) if isinstance(rungs, dict) else None
+    return ModelRow(
+        model=model,
+        crps=_figure(metrics.get("backtest_crps", metrics.get("crps"))),
+        crps_simple=_figure(metrics.get("backtest_crps_best_simple")),
+        skill=_figure(metrics.get("backtest_skill")),
+        n_models=None if names is None else sum(name == "model" for name in names),
+        n_simple=None if names is None else sum(name != "model" for name in names),
+    )
+
+
+def _figure(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+@router.get("/models")
+def models(request: Request, deps: Deps, principal: Visitor, cursor: PageCursor = None) -> Response:
+    """The registry, newest first."""
+    return _page(request, deps, principal, cursor)
+
+
+def _page(
+    request: Request,
+    deps: AdminDeps,
+    principal: Principal,
+    cursor: str | None = None,
+    problem: HarmonyError | None = None,
+) -> Response:
+    page = service_models.list_models(deps, {}, _PAGE_SIZE, cursor)
+    serving = service_models.list_models(deps, {"status": "promoted"}, 1, None).items
+    work = service_operations.list_operations(deps, principal, {"kind": "train_model"}, (3, None))
+    return render(
+        request,
+        "models.html",
+        principal,
+        rows=[to_row(model) for model in page.items],
+        serving=serving[0] if serving else None,
+        trainings=work.items,
+        next_cursor=page.next_cursor,
+        may_change=principal.may(Role.ADMIN, FLEET),
+        may_train=principal.may(Role.OPERATOR, FLEET),
+        problem=problem,
+    )
+
+
+@router.post("/models/train")
+def train(request: Request, deps: Deps, principal: FleetOperator, form: Form) -> Response:
+    """Queue a fit."""
+
+    def write(caller: Caller) -> str:
+        service_operations.submit_training(deps, caller, TrainRequest(is_fresh=False))
+        return "/models?done=training"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, None, error))
+
+
+@router.post("/models/roll-back")
+def roll_back(request: Request, deps: Deps, principal: FleetAdmin, form: Form) -> Response:
+    """Let the model before serve again."""
+
+    def write(caller: Caller) -> str:
+        service_models.roll_back(deps, caller, _reason(form.one("reason")))
+        return "/models?done=rolled-back"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, None, error))
+
+
+@router.post("/models/{version}/{change}")
+def change_status(
+    request: Request,
+    deps: Deps,
+    principal: FleetAdmin,
+    version: str,
+    change: Literal["promote", "shadow"],
+    form: Form,
+) -> Response:
+    """Let a model serve, or take it out of service."""
+
+    def write(caller: Caller) -> str:
+        reason = _reason(form.one("reason"))
+        if change == "promote":
+            service_models.promote(deps, caller, version, reason)
+            return "/models?done=promoted"
+        service_models.shadow(deps, caller, version, reason)
+        return "/models?done=shadowed"
+
+    return submit(write, principal, lambda error: _page(request, deps, principal, None, error))
+
+
+def _reason(text: str) -> str:
+    return parse(ModelChange, {"reason": text}).reason

@@ -1,0 +1,1 @@
+"""Long operations: fits, replays, back-tests."""

@@ -1,0 +1,185 @@
+"""What the REST API takes and returns about long work, frontiers, models and beliefs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from services.admin.controls.schemas import In, Reason
+from services.admin.decisions.schemas import Out
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Kind = Literal["backtest", "train_model", "replay_decision"]
+Policy = Literal[
+    "static_peak",
+    "trailing_percentile",
+    "hpa",
+    "hpa_clipped",
+    "kpa",
+    "apa",
+    "ray_serve",
+    "saturation",
+    "phpa_linear",
+    "phpa_holt_winters",
+    "autopilot_mw",
+    "autopilot_h",
+    "autopilot_ml",
+    "aws_predictive",
+    "dynamo_constant",
+    "dynamo_kalman",
+    "dynamo_arima",
+]
+WorkloadKey = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
+Epsilon = Annotated[float, Field(gt=0, lt=1)]
+
+
+class OperationView(Out):
+    """Long work that was asked for: how far it is, and what came of it."""
+
+    id: int = Field(examples=[42])
+    kind: Kind = Field(examples=["backtest"])
+    status: Status = Field(examples=["running"])
+    progress: float = Field(description="Share done, 0 to 1", examples=[0.35])
+    message: str = Field(
+        description="What is being done, or why it failed", examples=["frontier of hpa"]
+    )
+    params: dict[str, Any] = Field(examples=[{"workloads": ["prod/llama-70b"]}])
+    is_cancel_requested: bool
+    n_attempts: int = Field(description="Workers that began it", examples=[1])
+    created_by: str = Field(examples=["ops (0123456789)"])
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class OperationDetail(OperationView):
+    """Long work with its result."""
+
+    result: dict[str, Any] | None = Field(
+        None, description="Null until it has succeeded", examples=[{"version": "flow-20260105"}]
+    )
+
+
+class BacktestRequest(In):
+    """Which workloads to replay, how long, at which promises, against whom."""
+
+    workloads: list[WorkloadKey] = Field(
+        min_length=1,
+        max_length=50,
+        examples=[["prod/llama-70b"]],
+        description="namespace/name; all of them on steps of one length",
+    )
+    replay_hours: float = Field(24.0, gt=0, le=168, examples=[24])
+    epsilons: list[Epsilon] = Field(
+        [0.01], min_length=1, max_length=5, description="Promises", examples=[[0.01, 0.05]]
+    )
+    policies: list[Policy] = Field(
+        ["hpa", "trailing_percentile", "static_peak"],
+        max_length=8,
+        description="Rivals whose frontiers are drawn",
+        examples=[["hpa", "static_peak"]],
+    )
+    forecaster: Literal["simple", "model"] = Field(
+        "simple", description="`model` trains one on the history first, which takes minutes"
+    )
+    shortage_usd_per_h: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        examples=[200.0],
+        description="Price of a workload's hour out of SLA, for the recommended promise",
+    )
+    seed: int = Field(7, ge=0, lt=2**31, examples=[7])
+
+    @field_validator("workloads", "epsilons", "policies")
+    @classmethod
+    def _each_once(cls, values: list[Any]) -> list[Any]:
+        twice = [value for i, value in enumerate(values) if value in values[:i]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is given twice")
+        return values
+
+
+class FrontierPoint(Out):
+    """One setting of a policy on the replay."""
+
+    setting: str = Field(examples=["target 60 %"])
+    violation_rate: float | None = Field(
+        description="Share of known time out of SLA", examples=[0.0042]
+    )
+    cost_usd: float | None = Field(description="Of the whole replay", examples=[812.5])
+    hours_out_of_sla: float | None = Field(description="Workload-hours", examples=[0.1])
+
+
+class FrontierCurve(Out):
+    """What each share of time out of SLA costs under one policy."""
+
+    policy: str = Field(examples=["harmony"])
+    points: list[FrontierPoint]
+
+
+class RecommendedPromise(Out):
+    """The promise to ask for."""
+
+    epsilon: float = Field(examples=[0.01])
+    cost_usd: float | None = Field(None, examples=[812.5])
+    rule: str = Field("", examples=["knee of the frontier"])
+
+
+class FrontierView(Out):
+    """Risk against cost, of the newest backtest that answers."""
+
+    backtest_id: int = Field(examples=[42])
+    workloads: list[str] = Field(examples=[["prod/llama-70b"]])
+    replay_hours: float = Field(examples=[24.0])
+    finished_at: datetime
+    curves: list[FrontierCurve]
+    recommended: RecommendedPromise | None = Field(
+        None, description="Null: too few settings are useful"
+    )
+    advice: str = Field(examples=["Recommended promise: 1.00% of time out of SLA (knee): …"])
+
+
+class TrainRequest(In):
+    """A fit to make now."""
+
+    is_fresh: bool = Field(
+        False, description="Begin anew even where an interrupted fit could be gone on with"
+    )
+
+
+class ModelChange(In):
+    """Why a model is promoted, taken out of service or rolled back."""
+
+    reason: Reason = Field("", examples=["better on the new tenant"])
+
+
+class PosteriorView(Out):
+    """A belief that the decider holds: about lead times, capacities, latencies."""
+
+    id: int = Field(examples=[9])
+    kind: str = Field(examples=["lead_time"])
+    scope: str = Field(examples=["workload:12"])
+    namespace: str | None = Field(None, description="Null: of no single workload")
+    workload: str | None = Field(None, examples=["llama-70b"])
+    status: str = Field(description="`rejected`: the one before stays in use")
+    reason: str = Field(examples=[""])
+    n_observations: int = Field(examples=[37])
+    summary: dict[str, Any] = Field(examples=[{"median_s": 74.2}])
+    diagnostics: dict[str, Any] = Field(examples=[{"rhat": 1.002}])
+    fitted_at: datetime
+
+
+class PosteriorDetail(PosteriorView):
+    """A belief with quantiles of its draws."""
+
+    n_draws: int | None = Field(description="Null: no draws are kept", examples=[1000])
+    quantiles: dict[str, list[float | None]] = Field(
+        description="Quantile level to one value per quantity of `quantities`",
+        examples=[{"0.5": [74.2], "0.9": [131.0]}],
+    )
+    quantities: list[str] = Field(
+        description="What a draw holds, with its unit", examples=[["lead_time_s"]]
+    )

@@ -1,0 +1,209 @@
+"""Use cases of long work: backtests, training, replays; and of the frontiers they leave.
+
+A worker does the work; here a row is written and read. Of each kind only a few may wait or run at
+once, so that nobody can fill the queue that everyone's fits run on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.admin.decisions import repository
+from services.admin.decisions.schemas import Page
+from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.identity.authority import check_object
+from services.admin.operations import repository as repository_operations
+from services.admin.operations.schemas import (
+    BacktestRequest,
+    FrontierView,
+    OperationDetail,
+    OperationView,
+    TrainRequest,
+)
+from services.admin.operations.translate import to_frontier, to_operation, to_operation_detail
+from services.admin.rest.change import Answer, Caller, Change, perform
+from services.kernel.db.operations import insert_operation
+from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.jobs import OPERATION_JOBS, Job
+from services.kernel.security.keys import FLEET, Principal, Role
+
+MAX_OPEN = {"backtest": 8, "train_model": 1, "replay_decision": 100}
+"""Operations of a kind that may be queued or running at once."""
+
+
+def list_operations(
+    deps: AdminDeps, principal: Principal, filters: dict[str, Any], page: tuple[int, str | None]
+) -> Page[OperationView]:
+    """Operations, newest first; of those over workloads only what the principal may see.
+
+    Args:
+        deps: Dependencies.
+        principal: Who asks.
+        filters: `kind`, `status`, `from_at`, `to_at`.
+        page: Items at most, and the cursor.
+    """
+    limit, cursor = page
+    if cursor is not None:
+        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    visible = principal.namespaces()
+    filters = filters | {"namespaces": visible}
+    with deps.reading() as connection:
+        rows = repository_operations.load_operations(connection, filters, limit + 1)
+    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    items = [to_operation(row) for row in rows[:limit]]
+    return Page[OperationView](items=items, next_cursor=following)
+
+
+def get_operation(
+    deps: AdminDeps, principal: Principal, operation_id: int, kind: str | None = None
+) -> OperationDetail:
+    """One operation with its result.
+
+    Raises:
+        NotFound: There is none, or none that can be seen.
+    """
+    with deps.reading() as connection:
+        row = repository_operations.load_operation(connection, operation_id, kind)
+    missing = f"{kind or 'operation'} {operation_id} does not exist"
+    if row is None:
+        raise NotFound(missing)
+    for namespace in namespaces_of(row):
+        check_object(principal, Role.VIEWER, namespace, missing)
+    return to_operation_detail(row)
+
+
+def namespaces_of(row: RowMapping) -> set[str]:
+    """Namespaces of the workloads that an operation is about; the fleet where it names none."""
+    named = {str(key).partition("/")[0] for key in row["params"].get("workloads", ())}
+    return named or {FLEET}
+
+
+def submit_backtest(deps: AdminDeps, caller: Caller, body: BacktestRequest) -> Answer:
+    """Queue a backtest of some workloads.
+
+    Raises:
+        NotFound: A workload does not exist, or cannot be seen.
+        Forbidden: The caller is no operator of all of them.
+        InvalidInput: A policy is unknown.
+        Conflict: Too many wait already.
+    """
+
+    def change(one: Change) -> Answer:
+        for i, key in enumerate(body.workloads):
+            namespace, _, name = key.partition("/")
+            missing = f"workload {key} does not exist"
+            one.require(Role.OPERATOR, namespace, missing)
+            if repository.load_workload_id(one.connection, namespace, name) is None:
+                raise InvalidInput(f"workloads[{i}]={key!r}: {missing}", f"/workloads/{i}")
+        return submit(one, "backtest", body.model_dump(mode="json"))
+
+    return perform(deps, caller, change)
+
+
+def submit_training(deps: AdminDeps, caller: Caller, body: TrainRequest) -> Answer:
+    """Queue a fit of the forecaster.
+
+    Raises:
+        Conflict: One waits or runs already.
+    """
+
+    def change(one: Change) -> Answer:
+        return submit(one, "train_model", body.model_dump(mode="json"))
+
+    return perform(deps, caller, change)
+
+
+def submit_replay(deps: AdminDeps, caller: Caller, decision_id: int) -> Answer:
+    """Queue a replay of a decision from its stored inputs.
+
+    Raises:
+        NotFound: There is no such decision, or none that can be seen.
+        Conflict: Its inputs were not kept, or too many replays wait.
+    """
+
+    def change(one: Change) -> Answer:
+        missing = f"decision {decision_id} does not exist"
+        row = repository.load_decision(one.connection, decision_id)
+        if row is None:
+            raise NotFound(missing)
+        one.require(Role.VIEWER, row["namespace"], missing)
+        if row["inputs"] is None:
+            raise Conflict(f"decision {decision_id}: its inputs were not kept")
+        key = f"{row['namespace']}/{row['name']}"
+        return submit(one, "replay_decision", {"decision_id": decision_id, "workloads": [key]})
+
+    return perform(deps, caller, change)
+
+
+def submit(one: Change, kind: str, params: dict[str, Any]) -> Answer:
+    """Store a queued operation and send its job after the commit.
+
+    Raises:
+        Conflict: As many of its kind wait or run as may.
+    """
+    n_open = repository_operations.count_open(one.connection, kind)
+    if n_open >= MAX_OPEN[kind]:
+        raise Conflict(
+            f"{n_open} operations of kind {kind} wait or run already, at most {MAX_OPEN[kind]} "
+            "may; wait, or cancel one"
+        )
+    operation_id = insert_operation(one.connection, kind, params, one.actor, one.at)
+    one.audit(f"{kind}.submit", f"operation/{operation_id}", after=params)
+    one.send(Job(OPERATION_JOBS[kind], {"operation_id": operation_id}))
+    row = repository_operations.load_operation(one.connection, operation_id)
+    assert row is not None, "written in this transaction"
+    return Answer(202, to_operation_detail(row), {"Location": f"/v1/operations/{operation_id}"})
+
+
+def cancel(deps: AdminDeps, caller: Caller, operation_id: int, kind: str | None = None) -> Answer:
+    """Ask an operation to end; a running one does at its next stage.
+
+    Raises:
+        NotFound: There is none, or none that can be seen.
+        Forbidden: The caller is no operator of all that it is about.
+        Conflict: It has ended already.
+    """
+
+    def change(one: Change) -> Answer:
+        missing = f"{kind or 'operation'} {operation_id} does not exist"
+        row = repository_operations.load_operation(one.connection, operation_id, kind)
+        if row is None:
+            raise NotFound(missing)
+        for namespace in namespaces_of(row):
+            one.require(Role.OPERATOR, namespace, missing)
+        ended = repository_operations.request_cancel(one.connection, operation_id, one.at)
+        if ended is None:
+            raise Conflict(f"operation {operation_id} has ended as {row['status']}")
+        one.audit(f"{row['kind']}.cancel", f"operation/{operation_id}")
+        return Answer(202, to_operation_detail(ended))
+
+    return perform(deps, caller, change)
+
+
+def get_frontier(
+    deps: AdminDeps, principal: Principal, workload: str | None, backtest_id: int | None
+) -> FrontierView:
+    """Risk against cost: of one backtest, or of the newest one over a workload, or of the newest.
+
+    Raises:
+        NotFound: No backtest that can be seen has succeeded.
+        Conflict: The backtest named has no result.
+    """
+    missing = "no backtest has succeeded yet; POST /v1/backtests runs one"
+    with deps.reading() as connection:
+        if backtest_id is not None:
+            missing = f"backtest {backtest_id} does not exist"
+            row = repository_operations.load_operation(connection, backtest_id, "backtest")
+        else:
+            row = repository_operations.load_newest_frontier(
+                connection, workload, principal.namespaces()
+            )
+    if row is None:
+        raise NotFound(missing)
+    for namespace in namespaces_of(row):
+        check_object(principal, Role.VIEWER, namespace, missing)
+    if row["result"] is None:
+        raise Conflict(f"backtest {row['id']} is {row['status']} and has no result")
+    return to_frontier(row)

@@ -1,0 +1,108 @@
+"""The web console: server-rendered pages, refreshed in parts by htmx; charts fetch `/v1`.
+
+Everything that is read works without JavaScript. What writes is a plain form that needs the role of
+the REST route, calls the same use case, and so is audited in the same words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from services.admin.access import (
+    audit_page as console_audit,
+    keys_page as console_keys,
+    login_page as console_login,
+)
+from services.admin.approvals import page as console_approvals
+from services.admin.budgets import page as console_limits
+from services.admin.console.page import LoginNeeded, local_path, templates
+from services.admin.controls import (
+    policy_page as console_policy,
+    schedules_page as console_schedules,
+)
+from services.admin.fleet import page as console_fleet, workload_page as console_workload
+from services.admin.freezes import page as console_freezes
+from services.admin.models import page as console_models
+from services.admin.operations import backtests_page as console_backtests
+from services.kernel.errors import HarmonyError
+from services.kernel.http import application as http
+
+_PAGES = (
+    console_login,
+    console_fleet,
+    console_workload,
+    console_policy,
+    console_schedules,
+    console_freezes,
+    console_keys,
+    console_approvals,
+    console_backtests,
+    console_models,
+    console_limits,
+    console_audit,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Add the console's routes; people get pages for errors, programs problem+json."""
+    for page in _PAGES:
+        app.include_router(page.router)
+
+    @app.exception_handler(LoginNeeded)
+    async def on_login_needed(request: Request, error: LoginNeeded) -> Response:
+        if request.headers.get("hx-request") == "true":
+            shown = urlsplit(request.headers.get("hx-current-url", ""))
+            where = {"HX-Redirect": _login_address(shown.path, shown.query)}
+            return Response(status_code=401, headers=where)
+        if request.method != "GET":  # a form that was sent after the session's end
+            return RedirectResponse(_login_address("/", ""), status_code=303)
+        target = _login_address(request.url.path, request.url.query)
+        return RedirectResponse(target, status_code=303)
+
+    @app.exception_handler(HarmonyError)
+    async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
+        if _wants_page(request):
+            page = _error_page(request, error.http_status, error.message)
+            page.headers.update(http.headers_of(error))
+            return page
+        return http.from_error(error)
+
+    answer_programs: Any = app.exception_handlers[RequestValidationError]
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+        if _wants_page(request):
+            first = error.errors()[0]
+            return _error_page(request, 422, f"{first['loc'][-1]}: {first['msg']}")
+        answer: Response = await answer_programs(request, error)
+        return answer
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        if _wants_page(request):
+            return _error_page(request, error.status_code, str(error.detail))
+        return http.from_http_error(error)
+
+
+def _login_address(path: str, query: str) -> str:
+    """The login that leads back to a page of the console."""
+    if not path:
+        return "/login"
+    target = local_path(f"{path}?{query}" if query else path)
+    return f"/login?next={quote(target, safe='/')}"
+
+
+def _wants_page(request: Request) -> bool:
+    is_api = request.url.path.startswith(("/v1", "/static", "/metrics", "/healthz", "/readyz"))
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def _error_page(request: Request, status: int, message: str) -> Response:
+    values = {"status": status, "message": message, "principal": None, "sections": []}
+    return templates.TemplateResponse(request, "error.html", values, status_code=status)

@@ -1,0 +1,1 @@
+"""Workloads made and changed over REST."""

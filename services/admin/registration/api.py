@@ -1,0 +1,73 @@
+"""Routes that make, change and remove workloads where no operator does."""
+
+from __future__ import annotations
+
+from fastapi import Response
+
+from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.registration import service as service_workloads
+from services.admin.registration.schemas import WorkloadRequest, WorkloadSpecView, WorkloadUpdate
+from services.admin.rest.route import Router
+from services.admin.rest.write import (
+    ETAG_HEADER,
+    UPDATE_PROBLEMS,
+    WRITE_PROBLEMS,
+    IfMatch,
+    OperatorWrites,
+    OwnOperatorWrites,
+    respond,
+    tagged,
+)
+from services.admin.workloads.api import Name, Namespace
+
+router = Router(prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=WorkloadSpecView,
+    responses=WRITE_PROBLEMS | {201: ETAG_HEADER},
+)
+def create_workload(deps: Deps, caller: OwnOperatorWrites, body: WorkloadRequest) -> Response:
+    """Make a workload whose decisions are advice: nothing of the cluster is touched.
+
+    Needs the role operator in its namespace. One that was removed comes back with its history. A
+    GPUAutoscaler of the same name, made later, takes the workload over.
+    """
+    return respond(service_workloads.create(deps, caller, body))
+
+
+@router.get("/{namespace}/{name}/spec", dependencies=[Reader], responses={200: ETAG_HEADER})
+def get_spec(deps: Deps, response: Response, namespace: Namespace, name: Name) -> WorkloadSpecView:
+    """A workload's spec as it stands, and who sets it."""
+    found: WorkloadSpecView = tagged(response, service_workloads.get_spec(deps, (namespace, name)))
+    return found
+
+
+@router.put(
+    "/{namespace}/{name}",
+    response_model=WorkloadSpecView,
+    responses=UPDATE_PROBLEMS | {200: ETAG_HEADER},
+)
+def replace_workload(
+    deps: Deps,
+    caller: OperatorWrites,
+    namespace: Namespace,
+    name: Name,
+    body: WorkloadUpdate,
+    if_match: IfMatch = None,
+) -> Response:
+    """Replace the spec of a workload that was made here; one of the operator's is refused (409)."""
+    key = (namespace, name)
+    return respond(service_workloads.replace(deps, caller, key, body.spec, if_match))
+
+
+@router.delete(
+    "/{namespace}/{name}", status_code=204, response_class=Response, responses=UPDATE_PROBLEMS
+)
+def remove_workload(
+    deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
+) -> Response:
+    """Remove a workload that was made here; its history stays until retention drops it."""
+    return respond(service_workloads.remove(deps, caller, (namespace, name), if_match))

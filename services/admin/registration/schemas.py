@@ -1,0 +1,115 @@
+"""What the REST API takes and returns about workloads that are made over it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from services.admin.controls.schemas import In, ObjectName, ScheduleBody
+from services.admin.decisions.schemas import Out
+from services.kernel.domain.workload import Mode, RiskKind
+
+Word = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+Unit = Annotated[str, Field(max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$")]
+PromQL = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+_LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=r"^[A-Za-z0-9./_-]+$")]
+_LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9._-]*$")]
+_MOST = 100_000
+_LARGEST = 1e15
+
+
+class IndicatorBody(In):
+    """One indicator."""
+
+    name: IndicatorName = Field(description="Carries its unit", examples=["output_tokens_per_s"])
+    level: Literal[1, 2, 3] = Field(description="1 service, 2 container, 3 hardware", examples=[1])
+    unit: Unit = Field("", examples=["tokens/s"])
+    query: PromQL = Field("", description="PromQL to pull it; empty: it is pushed", examples=[""])
+    kind: Literal["gauge", "counter"] = Field("gauge", examples=["gauge"])
+    is_known_ahead: bool = Field(False, description="Pushed for steps to come; never the demand")
+    gap: Literal["Unknown", "Zero"] = Field(
+        "Unknown", description="What a step is of which the source has nothing"
+    )
+
+
+class CapacityBody(In):
+    """Load that one ready replica serves within its SLO."""
+
+    # made from its fields it would have a limit of latency without the indicator that it is for
+    model_config = ConfigDict(json_schema_extra={"examples": [{"per_replica": 900.0, "cv": 0.1}]})
+
+    per_replica: float = Field(
+        gt=0, le=_LARGEST, description="Mean, in the demand's unit", examples=[900.0]
+    )
+    cv: float = Field(0.0, ge=0, le=1, description="Coefficient of variation")
+    latency_indicator: IndicatorName | Literal[""] = Field(
+        "", description="Indicator, in ms, from which the capacity is learned; empty: it is not"
+    )
+    slo_latency_ms: float | None = Field(None, gt=0, le=_LARGEST)
+
+
+class LeadTimeBody(In):
+    """Prior of the lead time until starts were measured."""
+
+    median_s: float = Field(90.0, gt=0, le=7200)
+    sigma: float = Field(0.5, ge=0, le=3, description="Standard deviation of its logarithm")
+
+
+class SlaBody(In):
+    """The promise."""
+
+    epsilon: float = Field(0.01, gt=0, lt=1, description="Largest share out of SLA")
+    kind: RiskKind = Field("TimeFraction", examples=["TimeFraction"])
+    window_s: float = Field(28 * 86400.0, ge=60, le=366 * 86400)
+    sla_class: Word = Field("silver", examples=["gold"])
+    priority: int | None = Field(None, ge=1, le=1000, description="Null: that of the class's name")
+
+
+class WorkloadBody(In):
+    """A workload whose decisions somebody else applies: its mode is `Advisory`."""
+
+    gpu_type: Word = Field("H100", examples=["H100"])
+    gpus_per_replica: int = Field(1, ge=1, le=64)
+    min_replicas: int = Field(1, ge=0, le=_MOST)
+    max_replicas: int = Field(10, ge=1, le=_MOST, examples=[24])
+    demand: IndicatorName = Field(
+        description="Name of the indicator that is forecast", examples=["output_tokens_per_s"]
+    )
+    indicators: list[IndicatorBody] = Field(min_length=1, max_length=64)
+    capacity: CapacityBody
+    lead_time: LeadTimeBody = LeadTimeBody()
+    sla: SlaBody = SlaBody()
+    schedules: list[ScheduleBody] = Field([], max_length=50)
+    price_usd_per_gpu_hour: float = Field(2.5, ge=0, le=1e6)
+    labels: dict[_LabelKey, _LabelValue] = Field({}, max_length=64, examples=[{"team": "chat"}])
+
+
+class WorkloadRequest(In):
+    """A workload to make."""
+
+    namespace: ObjectName = Field(max_length=63, examples=["prod"])
+    name: ObjectName = Field(max_length=253, examples=["llama-70b"])
+    spec: WorkloadBody
+
+
+class WorkloadUpdate(In):
+    """A workload's spec, in place of the one that stands."""
+
+    spec: WorkloadBody
+
+
+class WorkloadSpecView(Out):
+    """A workload's spec, and who sets it."""
+
+    namespace: str = Field(examples=["prod"])
+    name: str = Field(examples=["llama-70b"])
+    managed_by: Literal["kubernetes", "api"] = Field(
+        description="`kubernetes`: its GPUAutoscaler; change it there", examples=["api"]
+    )
+    is_active: bool = Field(examples=[True])
+    mode: Mode = Field(examples=["Advisory"])
+    step_s: int = Field(examples=[60])
+    spec_version: int = Field(description="The ETag, without its quotes", examples=[1])
+    spec: dict[str, Any] = Field(examples=[{"demand": "output_tokens_per_s"}])

@@ -1,0 +1,1 @@
+"""What all routes share: routing, lists, writes, documents, errors."""

@@ -1,0 +1,195 @@
+"""What stands before the admin application: headers, limits, proxies, other sites' pages."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.admin.decisions.service import AdminDeps
+from services.kernel import telemetry
+from services.kernel.errors import ConfigurationError, Overloaded
+from services.kernel.http.application import from_error
+from services.kernel.security.http import AddressLimits, TrustedProxies, parse_networks
+from services.kernel.security.limits import address_limit
+
+_CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+HSTS = "max-age=31536000; includeSubDomains"
+_NEVER_BUSY = frozenset({"/healthz", "/readyz", "/metrics", "/v1/events"})
+"""Probes must get through, and streams are counted by themselves."""
+_ENDLESS = frozenset({"/v1/events"})
+_READ_BY_PAGES = ["ETag", "Location", "Retry-After"]
+
+
+def install(app: FastAPI, deps: AdminDeps) -> None:
+    """Put it before `app`; the last one added is the first that a request meets.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+    """
+    settings = deps.settings
+    trusted = parse_networks(settings.trusted_proxies, "HARMONY_TRUSTED_PROXIES")
+    origins = parse_origins(settings.cors_origins)
+    # its default level takes ten times as long for a tenth less
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=2)
+    if deps.limiter is not None:
+        limiter, limit = deps.limiter, address_limit(settings)
+        app.add_middleware(AddressLimits, take=lambda address: limiter.take(limit, address))
+    app.add_middleware(Busy, most=settings.max_concurrent_requests)
+    if origins:
+        # no cookies: another site's page needs a key or a token of its own
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
+            expose_headers=_READ_BY_PAGES,
+        )
+    app.add_middleware(Heads)
+    app.add_middleware(AddHeaders)
+    app.add_middleware(TrustedProxies, trusted=trusted)
+
+
+class Heads:
+    """Answers HEAD as GET without the body, as every resource should (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not is_head or scope["path"] in _ENDLESS:
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
+class Busy:
+    """Answers 503 to a request that would wait behind too many others.
+
+    A request counts from when its body is here: who sends one slowly takes nobody's place.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        """Let `most` requests in at a time."""
+        self._app = app
+        self._most = most
+        self._n = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] in _NEVER_BUSY:
+            await self._app(scope, receive, send)
+            return
+        if self._n >= self._most:
+            telemetry.rate_limited_total.labels("admin", "concurrency").inc()
+            busy = Overloaded(f"{self._most} requests are being served; try again shortly")
+            await from_error(busy)(scope, receive, send)
+            return
+        is_counted = False
+
+        def count() -> None:
+            nonlocal is_counted
+            if not is_counted:
+                is_counted = True
+                self._n += 1
+
+        async def counting() -> Message:
+            message = await receive()
+            if not message.get("more_body", False):
+                count()
+            return message
+
+        headers = Headers(scope=scope)
+        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+            count()
+        try:
+            await self._app(scope, counting, send)
+        finally:
+            self._n -= is_counted
+
+
+def parse_origins(text: str) -> list[str]:
+    """Origins, separated by commas.
+
+    Raises:
+        ConfigurationError: One of them is none; `*` is none.
+    """
+    origins = [part.strip() for part in text.split(",") if part.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        is_origin = parts.scheme in {"http", "https"} and parts.netloc
+        if not is_origin or origin != f"{parts.scheme}://{parts.netloc}" or parts.username:
+            raise ConfigurationError(
+                f"HARMONY_CORS_ORIGINS={text!r}: {origin!r} must be an origin, e.g. "
+                "https://portal.example.org, without a path"
+            )
+    return origins
+
+
+class AddHeaders:
+    """Gives every answer the headers of security, where it has none of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(scope, message)
+            await send(message)
+
+        await self._app(scope, receive, headed)
+
+
+def _add_headers(scope: Scope, message: Message) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    if scope["scheme"] == "https":
+        headers.setdefault("Strict-Transport-Security", HSTS)
+    if scope["path"].startswith("/static/"):
+        is_versioned = "v" in QueryParams(scope["query_string"])
+        headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if is_versioned else "no-cache"
+        )
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+    if message["status"] == 401:
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="harmony"')

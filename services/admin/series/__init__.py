@@ -1,0 +1,1 @@
+"""Indicators, forecasts, allocation, quality and lead times over time."""

@@ -1,0 +1,160 @@
+"""Use cases around one workload's time series: forecasts, demand, allocation, scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from services.admin.decisions import schemas, translate
+from services.admin.decisions.service import AdminDeps, Workload, find_workload
+from services.admin.series import repository as repository_series
+from services.kernel.errors import InvalidInput, NotFound
+
+QUALITY_WINDOW = timedelta(days=7)
+QUALITY_SAMPLE = 200
+"""About as many forecasts of the window, evenly spaced, are averaged: of a week on steps of 300 s
+each tenth, so that their horizons of 12 steps still cover every step."""
+
+
+@dataclass(frozen=True, slots=True)
+class AheadQuery:
+    """Forecasts `n_ahead` steps ahead at the quantile levels named; none: at all of them."""
+
+    n_ahead: int = 1
+    levels: tuple[float, ...] = ()
+
+
+def get_forecast(
+    deps: AdminDeps, key: tuple[str, str], origin_at: datetime | None, n_context: int
+) -> schemas.ForecastView:
+    """The fan chart at an origin (None: the newest) with `n_context` steps of demand before it.
+
+    Raises:
+        NotFound: No such workload, or no forecast at this origin.
+    """
+    with deps.reading() as connection:
+        workload = find_workload(connection, *key)
+        row = repository_series.load_forecast(connection, workload.id, origin_at)
+        if row is None:
+            at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
+            raise NotFound(f"workload {'/'.join(key)} has no forecast{at}")
+        origin = row["origin_at"]
+        step = timedelta(seconds=row["step_s"])
+        window = (origin - step * (n_context - 1), origin + step * row["n_horizon"])
+        observed = _demand(connection, workload, window)
+        neighbours = repository_series.load_neighbour_origins(connection, workload.id, origin)
+    return translate.to_forecast(row, workload.spec, observed, neighbours)
+
+
+def get_forecast_ahead(
+    deps: AdminDeps, key: tuple[str, str], query: AheadQuery, window: tuple[datetime, datetime]
+) -> schemas.ForecastAheadView:
+    """What had been forecast some steps before each step of the window, and what came.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    with deps.reading() as connection:
+        workload = find_workload(connection, *key)
+        rows = repository_series.load_forecasts_ahead(
+            connection, workload.id, query.n_ahead, window
+        )
+        observed = _demand(connection, workload, window)
+    series = translate.to_ahead_series(rows, query.levels)
+    return schemas.ForecastAheadView(
+        n_ahead=query.n_ahead,
+        step_s=workload.step_s,
+        unit=translate.demand_unit(workload.spec),
+        capacity_per_replica=workload.spec.capacity.per_replica,
+        **translate.align(series, observed),
+    )
+
+
+def _demand(
+    connection: Connection, workload: Workload, window: tuple[datetime, datetime]
+) -> schemas.ObservedSeries:
+    names = [workload.spec.demand]
+    rows = repository_series.load_indicators(connection, workload.id, names, window)
+    return translate.to_observed(rows)
+
+
+def get_indicators(
+    deps: AdminDeps, key: tuple[str, str], names: list[str], window: tuple[datetime, datetime]
+) -> list[schemas.IndicatorSeries]:
+    """Indicators on the step grid; no names: all of the workload's.
+
+    Raises:
+        NotFound: No such workload.
+        InvalidInput: A name is not one of its indicators.
+    """
+    with deps.reading() as connection:
+        workload = find_workload(connection, *key)
+        known = [item.name for item in workload.spec.indicators]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InvalidInput(f"indicator={unknown[0]!r} must be one of {known}")
+        wanted = names or known
+        rows = repository_series.load_indicators(connection, workload.id, wanted, window)
+    found = translate.to_indicators(rows, workload.spec)
+    return [series for series in found if series.name in wanted]
+
+
+def get_allocation(
+    deps: AdminDeps, key: tuple[str, str], window: tuple[datetime, datetime]
+) -> schemas.AllocationView:
+    """Replicas over time: needed, decided, present.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    with deps.reading() as connection:
+        workload = find_workload(connection, *key)
+        outcomes = repository_series.load_outcome_series(connection, workload.id, window)
+        decided = repository_series.load_decided_series(connection, workload.id, window)
+        states = repository_series.load_state_series(connection, workload.id, window)
+    return schemas.AllocationView(
+        step_s=workload.step_s,
+        gpus_per_replica=workload.spec.gpus_per_replica,
+        **outcomes
+        | {"violation_ratio": [translate.finite(v) for v in outcomes["violation_ratio"]]},
+        **decided,
+        **states,
+    )
+
+
+def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityView]:
+    """Forecast scores of the last week, per model, over a sample of `QUALITY_SAMPLE` forecasts.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    since = deps.clock.now() - QUALITY_WINDOW
+    with deps.reading() as connection:
+        workload = find_workload(connection, *key)
+        sample = (workload.step_s, QUALITY_SAMPLE)
+        rows = repository_series.load_quality(connection, workload.id, since, sample)
+    return [translate.to_quality(row) for row in rows]
+
+
+def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeView:
+    """Measured lead times of the last week.
+
+    Raises:
+        NotFound: No such workload.
+    """
+    since = deps.clock.now() - QUALITY_WINDOW
+    with deps.reading() as connection:
+        workload = find_workload(connection, *key)
+        row = repository_series.load_lead_times(connection, workload.id, since)
+    prior = workload.spec.lead_time
+    return schemas.LeadTimeView(
+        window_s=QUALITY_WINDOW.total_seconds(),
+        prior_median_s=prior.median_s,
+        prior_sigma=prior.sigma,
+        **{
+            name: translate.finite(value) if name.endswith("_s") else value
+            for name, value in row.items()
+        },
+    )

@@ -1,0 +1,1 @@
+"""Workloads, listed and one by one."""

@@ -1,0 +1,218 @@
+"""What each violation rate costs on the replayed trace, and the promise to ask for.
+
+Every setting of every policy is run over the same replay with the same start-up luck as the
+comparison as deployed, with enough GPUs for all.
+
+Shapes: G settings, W workloads, R replayed steps, S sample paths, H horizon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from decider.belief.lead_time import LeadTimeBelief, predictive_draws
+from services.backtest.controller import N_DRAWS, PRIOR_STARTS, ControllerOptions
+from services.backtest.forecasts import ForecastStream
+from services.backtest.run import Trained
+from services.backtest.series import MeasuredFleet
+from services.kernel.errors import InvalidInput
+from services.lab.bench.decide.run import PRICES
+from services.simulator import HistoryRun, deployment_spec
+from services.simulator.course import Course
+from services.simulator.engine.pod import EnginePod, draw_start
+from services.simulator.fleet import Fleet
+from services.simulator.fleet.meters import ServiceMeters
+from services.simulator.fleet_course import measured_demand
+from services.simulator.grid_run import GridRun, PathsAt, simulate_grid
+from services.simulator.policies.grid import GridPolicy
+from services.simulator.policies.oracle import OracleGrid
+from services.simulator.policies.predictive.planned import PlannedGrid
+from services.simulator.policies.rivals import rivals
+from services.simulator.run import ORACLE_LEAD_Z
+
+FloatArray = npt.NDArray[np.float64]
+Tell = Callable[[str], None]
+
+DEFAULT_RIVALS = ("hpa", "trailing_percentile", "static_peak")
+N_STARTS = 512
+"""Start-up times drawn per workload; later starts use them again."""
+STEPS_AFTER_LEAD = 3
+"""Steps planned beyond nearly the slowest start."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frontier:
+    """A policy's settings on the replay.
+
+    Attributes:
+        name: The policy.
+        labels: G settings in words.
+        rate: (G,) share of known time out of SLA, mean over workloads.
+        cost_usd: (G,) cost of the whole replay.
+        hours_out: (G,) workload-hours out of SLA.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    rate: FloatArray
+    cost_usd: FloatArray
+    hours_out: FloatArray
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object per setting."""
+        rows = zip(self.labels, self.rate, self.cost_usd, self.hours_out, strict=True)
+        return [
+            {
+                "setting": label,
+                "violation_rate": round(float(rate), 6),
+                "cost_usd": round(float(cost), 2),
+                "hours_out_of_sla": round(float(hours), 4),
+            }
+            for label, rate, cost, hours in rows
+        ]
+
+
+def check_policies(names: Sequence[str]) -> None:
+    """Refuse unknown rivals.
+
+    Raises:
+        InvalidInput: A name is none of `services.simulator.policies.rivals`.
+    """
+    known = rivals(60.0)
+    for name in names:
+        if name not in known:
+            raise InvalidInput(f"policy {name!r} is unknown; known: {', '.join(known)}")
+
+
+def frontiers(
+    fleet: Fleet,
+    history: HistoryRun,
+    trained: Trained,
+    names: Sequence[str] = DEFAULT_RIVALS,
+    tell: Tell = lambda _: None,
+) -> tuple[Frontier, ...]:
+    """Frontiers of Harmony, of the named rivals and of the oracle (one point).
+
+    Args:
+        fleet: A replayed trace: its indicators do not depend on the allocation.
+        history: Where every policy starts from.
+        trained: Predictors; those that would serve.
+        names: Rivals, see `check_policies`.
+        tell: Called with what is being done.
+
+    Raises:
+        ValueError: The fleet is no trace.
+        InvalidInput: A rival is unknown.
+    """
+    if fleet.has_closed_loop:
+        raise ValueError("frontiers need a trace: here the indicators follow from the allocation")
+    check_policies(names)
+    course = replay_course(fleet, history)
+    known = rivals(float(fleet.step_s))
+    found = []
+    tell("frontier of harmony: forecasting the replay")
+    paths = replay_paths(fleet, history, trained)
+    tell("frontier of harmony")
+    found.append(_run(fleet, planner(fleet, paths.shape[3]), course, lambda t: paths[t]))
+    for name in names:
+        tell(f"frontier of {name}")
+        found.append(_run(fleet, known[name], course))
+    lead_s = _slowest_s(fleet)
+    n_future = 2 + math.ceil(lead_s / fleet.step_s)
+    oracle = simulate_grid(OracleGrid(lead_s), course, n_future=n_future)
+    return (*found, score_grid(fleet, oracle))
+
+
+def replay_course(fleet: Fleet, history: HistoryRun) -> Course:
+    """The replay as the grid simulator runs it: the engine's own start-up luck."""
+    seen, n = measured_demand(fleet), fleet.n_history
+    demand = fleet.demand[:, n:]
+    return Course(
+        history=seen[:, :n],
+        demand=demand,
+        is_live=np.ones(demand.shape, dtype=bool),
+        capacity=fleet.capacity,
+        capacity_factor=np.ones(demand.shape),
+        min_replicas=np.array([float(w.min_replicas) for w in fleet.workloads]),
+        max_replicas=np.array([float(w.max_replicas) for w in fleet.workloads]),
+        initial=np.asarray(history.last_spec, dtype=float),
+        lead_s=_leads(fleet),
+        start_s=float(fleet.replay_start_s),
+        step_s=float(fleet.step_s),
+        seen=seen[:, n:],
+    )
+
+
+def _leads(fleet: Fleet) -> FloatArray:
+    """(W, N) start-up times, crashed first starts included, as the engine draws them."""
+    leads = np.empty((fleet.n_workloads, N_STARTS))
+    for row, owner in enumerate(fleet.workloads):
+        spec = deployment_spec(owner, 0)
+        for n in range(N_STARTS):
+            pod = EnginePod(spec.key, n, spec.gpu_type, spec.gpus_per_pod, spec.startup, 0.0)
+            first_s, second_s = draw_start(fleet.seed, pod)
+            again_s = 0.0 if second_s is None else spec.startup.restart_s + second_s
+            leads[row, n] = first_s + again_s
+    return leads
+
+
+def replay_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> FloatArray:
+    """(R, W, S, H) calibrated sample paths for every decision of the replay."""
+    measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
+    options = ControllerOptions(0.5)
+    stream = ForecastStream(
+        measured,
+        trained.ladder,
+        trained.config.window,
+        n_paths=options.n_paths,
+        seed=options.seed,
+    )
+    found = []
+    for step in range(fleet.n_history, fleet.n_steps):
+        found.append(stream.at(step).paths)
+        measured.read(step, history.last_spec)
+    return np.asarray(np.stack(found), dtype=float)
+
+
+def planner(fleet: Fleet, n_ahead: int) -> PlannedGrid:
+    """Harmony's planner at a grid of prices of risk; it plans beyond nearly the slowest start."""
+    beliefs = [
+        LeadTimeBelief.from_median(w.startup.median_s, w.startup.sigma, PRIOR_STARTS)
+        for w in fleet.workloads
+    ]
+    lead_time_s = np.stack([predictive_draws(belief, N_DRAWS) for belief in beliefs])
+    n_lead = math.ceil(_slowest_s(fleet) / fleet.step_s)
+    return PlannedGrid(PRICES, lead_time_s, horizon=min(n_ahead, n_lead + STEPS_AFTER_LEAD))
+
+
+def _slowest_s(fleet: Fleet) -> float:
+    """Nearly the slowest start of any workload."""
+    return max(w.startup.quantile_s(ORACLE_LEAD_Z) for w in fleet.workloads)
+
+
+def _run(
+    fleet: Fleet, policy: GridPolicy[Any], course: Course, paths_at: PathsAt | None = None
+) -> Frontier:
+    return score_grid(fleet, simulate_grid(policy, course, paths_at))
+
+
+def score_grid(fleet: Fleet, run: GridRun) -> Frontier:
+    """Rates and costs of a grid over the replay; a workload without known demand has no rate."""
+    known = np.isfinite(fleet.demand[:, fleet.n_history :])
+    n_known = known.sum(axis=1)
+    out = (run.violation_ratio * known).sum(axis=2)
+    rows = n_known > 0
+    usd_per_step = fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour * fleet.step_s / 3600.0
+    return Frontier(
+        run.name,
+        run.labels,
+        np.asarray((out[:, rows] / n_known[rows]).mean(axis=1), dtype=float),
+        np.asarray(run.asked.sum(axis=2) @ usd_per_step, dtype=float),
+        np.asarray(out.sum(axis=1) * fleet.step_s / 3600.0, dtype=float),
+    )

@@ -1,0 +1,139 @@
+"""Trains on a fleet's history, then runs Harmony over its replay in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forecaster.choice.backtest import LEARNED, Gate, backtest
+from forecaster.choice.baselines import BestSimple
+from forecaster.choice.ensemble import contenders
+from forecaster.choice.ladder import Ladder
+from forecaster.config import ForecasterConfig
+from forecaster.errors import ForecasterError
+from forecaster.training.fit import FitProgress, fit
+from services.backtest.controller import ControllerOptions, HarmonyController
+from services.backtest.series import MeasuredFleet
+from services.kernel.clock import make_rng
+from services.lab.demo.measure import mean_ready
+from services.simulator import HistoryRun, Ledger, PolicyRun, deployment_spec, node_specs
+from services.simulator.engine.engine import ClusterEngine
+from services.simulator.fleet import Fleet
+from services.simulator.fleet.meters import ServiceMeters
+
+HELD_OUT_RATIO = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Predictors ready to serve, and the verdict on them.
+
+    Attributes:
+        ladder: The predictors.
+        config: Their configuration.
+        gate: Back-test of the model; None when there is no model.
+        reason: In words.
+    """
+
+    ladder: Ladder
+    config: ForecasterConfig
+    gate: Gate | None
+    reason: str
+
+
+def train(
+    fleet: Fleet,
+    history: HistoryRun,
+    *,
+    seed: int,
+    config: ForecasterConfig | None = None,
+    on_progress: Callable[[FitProgress], bool] | None = None,
+) -> Trained:
+    """Train on the history but for its end, judge on its end.
+
+    Args:
+        fleet: Only its history is read.
+        history: Allocation in the history (closed-loop indicators follow from it).
+        seed: Seed of weights and batches.
+        config: Configuration; default: the service's.
+        on_progress: Called per epoch; false stops the training.
+    """
+    config = config or ForecasterConfig()
+    measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
+    series = measured.series(fleet.n_history)
+    n_held = max(round(HELD_OUT_RATIO * fleet.n_history), 2 * config.window.horizon)
+    rng = make_rng(seed, "judge")
+    try:
+        result = fit(
+            [s.head(s.n_steps - n_held) for s in series], config, seed, on_progress=on_progress
+        )
+    except ForecasterError as error:
+        ladder = Ladder(None, BestSimple({}, config.window))
+        return Trained(ladder, config, None, f"no model: {error}")
+    weights = result.report.weights
+    gate = backtest(series, contenders(result.model, weights), config, rng, n_last=n_held)
+    picks = {w: _best(gate, w, pick) for w, pick in result.report.picks.items()}
+    ladder = Ladder(
+        result.model if gate.skill > 0 else None,
+        BestSimple(picks, config.window),
+        rungs=gate.rungs,
+        reasons=gate.reasons,
+        weights=weights,
+    )
+    reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
+    return Trained(ladder, config, gate, reason)
+
+
+def _best(gate: Gate, workload: str, pick: str) -> str:
+    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name not in LEARNED}
+    return min(row, key=lambda name: row[name].gate) if row else pick
+
+
+def run_harmony(
+    fleet: Fleet,
+    history: HistoryRun,
+    trained: Trained,
+    options: ControllerOptions,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> PolicyRun:
+    """Replay the fleet under Harmony on the simulated cluster's engine.
+
+    Args:
+        fleet: What is replayed.
+        history: Allocation before the replay.
+        trained: Predictors.
+        options: How Harmony is run.
+        on_step: Called before each step with the steps done and all steps.
+    """
+    measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
+    controller = HarmonyController(fleet, measured, trained.ladder, trained.config.window, options)
+    engine = ClusterEngine(node_specs(fleet), seed=fleet.seed, now_s=float(fleet.replay_start_s))
+    for workload, n in zip(fleet.workloads, history.last_spec, strict=True):
+        engine.add_deployment(deployment_spec(workload, int(n)))
+    ledger = Ledger(fleet, "harmony", history.last_spec)
+    for step in range(fleet.n_history, fleet.n_steps):
+        on_step(step - fleet.n_history, fleet.n_replay)
+        now_s = float(fleet.start_s + step * fleet.step_s)
+        counts = [engine.counts(w.key) for w in fleet.workloads]
+        decisions = controller.decide(step, counts)
+        for decision in sorted(decisions, key=lambda d: d.final > d.current):  # free GPUs first
+            if decision.final != decision.current:
+                engine.scale(decision.workload, decision.final)
+        engine.advance(now_s + fleet.step_s)
+        pieces = [engine.timeline(w.key, now_s, now_s + fleet.step_s) for w in fleet.workloads]
+        ready = np.array([mean_ready(intervals) for intervals in pieces])
+        measured.read(step, ready)
+        ratio = np.empty(fleet.n_workloads)
+        for i, intervals in enumerate(pieces):
+            account = ledger.record(i, step - fleet.n_history, decisions[i].final, intervals)
+            ratio[i] = account.violation_s / account.known_s if account.known_s > 0 else np.nan
+        controller.learn(ratio)
+    return ledger.run()
+
+
+def without_model(trained: Trained) -> Trained:
+    """The same with the best simple forecaster alone."""
+    ladder = replace(trained.ladder, model=None)
+    return replace(trained, ladder=ladder, gate=None, reason="best simple forecaster")

@@ -1,0 +1,42 @@
+"""Carries out a backtest operation: loads its demand, runs the study, stores the result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from services.backtest.stored import BacktestParams, run_backtest
+from services.kernel.clock import Clock, SystemClock, make_clock
+from services.kernel.db.operations import Claimed
+from services.kernel.db.session import make_engine
+from services.kernel.operation import Tell, run_operation
+from services.kernel.settings import get_settings
+
+
+def run_stored(operation_id: int) -> None:
+    """Carry out one backtest with the process's settings."""
+    import torch
+
+    settings = get_settings()
+    torch.set_num_threads(settings.torch_threads)
+    clock = make_clock(settings.clock, settings.redis_url)
+    carry_out(make_engine(settings.database_url), clock, SystemClock(), operation_id)
+
+
+def carry_out(engine: Engine, clock: Clock, wall: Clock, operation_id: int) -> None:
+    """Carry out one backtest.
+
+    Args:
+        engine: Database.
+        clock: Time of the data, at which the replay ends.
+        wall: Wall clock, for the heartbeat.
+        operation_id: The operation.
+    """
+
+    def work(claimed: Claimed, tell: Tell) -> dict[str, Any]:
+        params = BacktestParams.model_validate(claimed.params)
+        with engine.connect() as connection:
+            return run_backtest(connection, params, clock.now(), tell)
+
+    run_operation(engine, wall, operation_id, work)

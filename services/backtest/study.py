@@ -1,0 +1,180 @@
+"""Harmony against its rivals on one trace, at one or more promises, with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from services.backtest.controller import ControllerOptions
+from services.backtest.frontier import DEFAULT_RIVALS, Frontier, check_policies, frontiers
+from services.backtest.recommend import Recommendation, check_price, recommend
+from services.backtest.run import Trained, run_harmony, train, without_model
+from services.simulator import HistoryRun, PolicyScore, run_rivals, score, simulate_history
+from services.simulator.fleet import Fleet
+
+Trainer = Callable[[Fleet, HistoryRun], Trained]
+
+SIMPLE = "harmony_best_simple"
+MODEL = "harmony"
+_BASELINES = ("hpa", "trailing_percentile", "static_peak")
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseResult:
+    """Scores at one promise.
+
+    Attributes:
+        epsilon: Promised largest share of time out of SLA.
+        scores: Harmony with the model, with the best simple forecaster, and the rivals.
+    """
+
+    epsilon: float
+    scores: tuple[PolicyScore, ...]
+
+    def score(self, name: str) -> PolicyScore:
+        """One policy's score."""
+        return next(s for s in self.scores if s.name == name)
+
+    def verdict(self) -> str:
+        """Whether forecasting paid, in a sentence.
+
+        A rival that kept the promise at a lower cost beats Harmony; one that broke it by more
+        than Harmony did is no rival at this promise. Where Harmony broke it, a lower cost is no
+        gain: the sentence says what it was bought with.
+        """
+        own = self.score(MODEL)
+        kept = max(self.epsilon, own.violation_rate)
+        rivals = [s for s in self.scores if s.name in _BASELINES and s.violation_rate <= kept]
+        is_broken = own.violation_rate > self.epsilon
+        broken = f"Harmony broke its promise of {self.epsilon:.2%}: {own.violation_rate:.2%}"
+        if not rivals:
+            words = "No rival kept as low a violation rate as Harmony."
+            return f"{words} {broken}." if is_broken else words
+        best = min(rivals, key=lambda s: s.cost_usd)
+        change = own.cost_usd / best.cost_usd - 1.0
+        if change >= 0:
+            words = f"Forecasting did not pay here: {change:.1%} dearer than {best.name}."
+            return f"{words} {broken}." if is_broken else words
+        if is_broken:
+            return (
+                f"No gain at this promise: {broken}, {-change:.1%} cheaper than {best.name} at "
+                f"{best.violation_rate:.2%}. The frontier tells what its rate costs."
+            )
+        return f"Forecasting paid: {-change:.1%} cheaper than {best.name}."
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A whole backtest.
+
+    Attributes:
+        fleet: What was replayed.
+        trained: The predictors.
+        results: One per promise.
+        frontiers: What each violation rate costs, Harmony first.
+        recommended: The promise to ask for; None where the frontier has too few useful points.
+    """
+
+    fleet: Fleet
+    trained: Trained
+    results: tuple[PromiseResult, ...]
+    frontiers: tuple[Frontier, ...]
+    recommended: Recommendation | None
+
+    def advice(self) -> str:
+        """The recommended promise in a sentence, with how much it rests on."""
+        n_known = _n_known(self.fleet)
+        found = self.recommended
+        if found is None:
+            return "No promise is recommended: too few settings keep the replay within 10 %."
+        return (
+            f"Recommended promise: {found.epsilon:.2%} of time out of SLA ({found.rule}): "
+            f"{found.cost_usd:,.0f} USD and {found.hours_out:,.1f} workload-hours out of SLA in "
+            f"{self.fleet.replay_hours:g} h. Read off {n_known:,} workload-steps of this replay."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--json` writes."""
+        return {
+            "data": self.fleet.label,
+            "seed": self.fleet.seed,
+            "step_s": self.fleet.step_s,
+            "simulated_hours": self.fleet.replay_hours,
+            "workloads": self.fleet.n_workloads,
+            "forecaster": self.trained.reason,
+            "runs": [
+                {
+                    "epsilon": result.epsilon,
+                    "policies": {s.name: _policy_json(s) for s in result.scores},
+                    "verdict": result.verdict(),
+                }
+                for result in self.results
+            ],
+            "frontiers": {one.name: one.to_json() for one in self.frontiers},
+            "recommended": self.recommended and self.recommended.to_json(),
+        }
+
+
+def _policy_json(one: PolicyScore) -> dict[str, Any]:
+    return {**one.to_json(), "unserved": round(one.unserved_ratio, 6), "setting": one.setting}
+
+
+def run_study(
+    fleet: Fleet,
+    epsilons: Sequence[float],
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    policies: Sequence[str] = DEFAULT_RIVALS,
+    shortage_usd: float | None = None,
+    trainer: Trainer | None = None,
+) -> Study:
+    """Train on the history, then replay the rest under every policy.
+
+    Args:
+        fleet: History to train and tune on, and the part to replay, scored once.
+        epsilons: Promises.
+        tell: Called with what is being done.
+        policies: Rivals whose frontiers are drawn.
+        shortage_usd: Price of a workload's hour out of SLA, for the recommended promise.
+        trainer: Makes the predictors; None: trains a model.
+
+    Raises:
+        InvalidInput: A policy is unknown, or the price is not positive.
+    """
+    check_policies(policies)
+    check_price(shortage_usd)
+    tell("simulating the history")
+    history = simulate_history(fleet)
+    tell("training the forecaster on the history")
+    trained = trainer(fleet, history) if trainer else train(fleet, history, seed=fleet.seed)
+    results = []
+    for epsilon in epsilons:
+        tell(f"promise {epsilon:.2%}: tuning and running the rivals")
+        rivals = run_rivals(fleet, epsilon=epsilon, seed=fleet.seed)
+        found = []
+        arms = [(SIMPLE, without_model(trained))]
+        if trained.ladder.model is not None:
+            arms.insert(0, (MODEL, trained))
+        for name, predictors in arms:
+            tell(f"promise {epsilon:.2%}: running {name}")
+            run = run_harmony(fleet, history, predictors, ControllerOptions(epsilon))
+            found.append((name, run))
+        if trained.ladder.model is None:  # the gate demoted the model: this is what would serve
+            found.insert(0, (MODEL, found[0][1]))
+        own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]
+        results.append(PromiseResult(epsilon, (*own, *rivals.scores)))
+    found_frontiers = frontiers(fleet, history, trained, policies, tell)
+    recommended = recommend(found_frontiers[0], _n_known(fleet), shortage_usd)
+    return Study(fleet, trained, tuple(results), found_frontiers, recommended)
+
+
+def _n_known(fleet: Fleet) -> int:
+    """Workload-steps of the replay whose demand is known."""
+    return int(np.isfinite(fleet.demand[:, fleet.n_history :]).sum())
+
+
+def _named(one: PolicyScore, name: str) -> PolicyScore:
+    return replace(one, name=name, setting="not tuned")

@@ -1,0 +1,1 @@
+"""`harmony bench`: the benchmarks."""

@@ -1,0 +1,158 @@
+"""The Kubernetes API as the kubectl plugin calls it: a GPUAutoscaler's annotations, no more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from services.kernel.errors import (
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    HarmonyError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
+from services.operator.resource.spec import GROUP, VERSION
+
+FIELD_MANAGER = "kubectl-harmony"
+DEFAULT_NAMESPACE = "default"
+_PLURAL = "gpuautoscalers"
+_TIMEOUT_S = (5.0, 30.0)
+_NO_KIND = "could not find the requested resource"
+_ERRORS: dict[int, type[HarmonyError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+}
+Object = Mapping[str, Any]
+
+
+def namespace_of_context(context: str | None) -> str:
+    """Namespace of a context of the kubeconfig (None: the current one), as kubectl takes it.
+
+    Without a kubeconfig it is `default`: reading needs only the admin API.
+
+    Raises:
+        ConfigurationError: The context named does not exist.
+    """
+    return str(_context(context).get("namespace") or DEFAULT_NAMESPACE)
+
+
+def _context(name: str | None) -> Object:
+    try:
+        contexts, current = config.list_kube_config_contexts(_files())  # type: ignore[no-untyped-call]  # the client has no types here
+    except config.ConfigException:
+        contexts, current = [], None
+    found = current
+    if name is not None:
+        found = next((item for item in contexts if item["name"] == name), None)
+        if found is None:
+            raise ConfigurationError(f"--context {name!r} is not in the kubeconfig")
+    return dict((found or {}).get("context") or {})
+
+
+def _files() -> str | None:
+    """KUBECONFIG as it is now; None: the default place."""
+    return os.environ.get("KUBECONFIG") or None
+
+
+class Cluster:
+    """GPUAutoscalers of one cluster, with the user's own credentials."""
+
+    def __init__(self, context: str | None) -> None:
+        """Use the kubeconfig's context `context`; None: the current one.
+
+        Raises:
+            ConfigurationError: There is no usable kubeconfig.
+        """
+        settings = client.Configuration()
+        try:
+            config.load_kube_config(_files(), context, settings)  # type: ignore[no-untyped-call]  # as above
+        except config.ConfigException as error:
+            raise ConfigurationError(
+                f"the kubeconfig cannot be used: {error}; set KUBECONFIG or --context"
+            ) from error
+        settings.retries = False
+        self._host = settings.host
+        self._context = _context(context)
+        self._client = client.ApiClient(settings)
+        self._api = client.CustomObjectsApi(self._client)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.rest_client.close()
+
+    def user(self) -> str:
+        """Who asks, as the API server knows them; where it does not tell, as the kubeconfig does.
+
+        Kubernetes before 1.28 has no SelfSubjectReview.
+        """
+        api = client.AuthenticationV1Api(self._client)
+        try:
+            status = api.create_self_subject_review(client.V1SelfSubjectReview()).status
+        except (ApiException, urllib3.exceptions.HTTPError, OSError):
+            status = None
+        info = status.user_info if status else None
+        return str((info and info.username) or self._context.get("user") or "")
+
+    def autoscaler(self, namespace: str, name: str) -> Object:
+        """A GPUAutoscaler.
+
+        Raises:
+            HarmonyError: The API server refuses or cannot be reached.
+        """
+        return self._call(self._api.get_namespaced_custom_object, namespace, name)
+
+    def annotate(
+        self, namespace: str, name: str, changes: Mapping[str, str | None], is_dry_run: bool
+    ) -> Object:
+        """Change annotations of a GPUAutoscaler; None takes one away.
+
+        Only the annotations named are sent, so nothing else that somebody changed is undone.
+
+        Raises:
+            HarmonyError: The API server refuses or cannot be reached.
+        """
+        return self._call(
+            self._api.patch_namespaced_custom_object,
+            namespace,
+            name,
+            body={"metadata": {"annotations": dict(changes)}},
+            field_manager=FIELD_MANAGER,
+            _content_type="application/merge-patch+json",
+            **({"dry_run": "All"} if is_dry_run else {}),
+        )
+
+    def _call(self, method: Any, namespace: str, name: str, **options: Any) -> Object:
+        where = {"group": GROUP, "version": VERSION, "plural": _PLURAL}
+        try:
+            answer = method(
+                **where, namespace=namespace, name=name, _request_timeout=_TIMEOUT_S, **options
+            )
+        except ApiException as error:
+            raise _refusal(error, f"{namespace}/{name}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unavailable(f"the API server {self._host} cannot be reached: {error}") from error
+        return dict(answer)
+
+
+def _refusal(error: ApiException, what: str) -> HarmonyError:
+    try:
+        answer = orjson.loads(error.body or b"")
+    except orjson.JSONDecodeError:
+        answer = None
+    told = answer.get("message") if isinstance(answer, dict) else None
+    message = str(told or error.reason or f"HTTP {error.status}")
+    if _NO_KIND in message:
+        message += "; are Harmony's CRDs installed in this cluster?"
+    kind = _ERRORS.get(int(error.status or 0), HarmonyError)
+    return kind(f"GPUAutoscaler {what}: {message}")

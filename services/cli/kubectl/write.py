@@ -1,0 +1,254 @@
+"""`kubectl harmony approve|reject|pause|resume`: annotations of a GPUAutoscaler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from services.admin.rest.formats import usd
+from services.cli.kubectl import approve as kubectl_approve, pause as kubectl_pause
+from services.cli.kubectl.approve import Case
+from services.cli.kubectl.pause import Changes, stamp
+from services.cli.kubectl.session import (
+    FAILED,
+    AsJson,
+    Context,
+    KeyFile,
+    Names,
+    Namespace,
+    Server,
+    Session,
+    each,
+    only_one,
+    session,
+)
+from services.cli.output import console, print_json
+from services.operator.resource.translate import to_autoscaler
+
+
+class DryRun(StrEnum):
+    """Whether a change is kept."""
+
+    NONE = "none"
+    SERVER = "server"
+
+
+DecisionOption = Annotated[
+    int | None, typer.Option("--decision", min=1, help="Id of the decision; default: the newest.")
+]
+DryRunOption = Annotated[
+    DryRun, typer.Option("--dry-run", help="server: the API server checks, nothing is kept.")
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", help="RFC 3339 with an offset, e.g. 2026-01-05T18:00:00Z."),
+]
+ForOption = Annotated[str | None, typer.Option("--for", help="Duration: 30m, 2h, 1d12h.")]
+ScaleInOption = Annotated[
+    bool, typer.Option("--scale-in-only", help="Hold decreases only; increases go on.")
+]
+ScaleOutOption = Annotated[
+    bool, typer.Option("--scale-out-only", help="Hold increases only; decreases go on.")
+]
+Changed = dict[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    approve, reject = _verdict(_approve), _verdict(_reject)
+    app.command("approve", short_help="Approve the decision that waits.", help=_APPROVE)(approve)
+    app.command("reject", short_help="Reject the decision that waits.", help=_REJECT)(reject)
+    app.command(short_help="Stop scaling, for a while or until resume.")(pause)
+    app.command(short_help="Take a pause away.")(resume)
+
+
+_APPROVE = """Approve the decision that waits, in mode Approval; the operator applies it in seconds.
+
+A decision that expired, was superseded by another count, or needs no approval is refused.
+
+\b
+kubectl harmony approve llama -n serving
+kubectl harmony approve llama -n serving --decision 4711
+"""
+_REJECT = """Reject the decision that waits: an approval of it is taken back, and the no is kept.
+
+The next decision may ask for the same again; `kubectl harmony pause` ends the asking.
+
+\b
+kubectl harmony reject llama -n serving
+"""
+
+
+def _verdict(give: Callable[[Session, Case, DryRun], Changed]) -> Callable[..., None]:
+    """The command that says `give` of a decision: both verdicts have the same options."""
+
+    def command(  # noqa: PLR0913 - one option each
+        context: typer.Context,
+        names: Names,
+        decision: DecisionOption = None,
+        namespace: Namespace = None,
+        kube_context: Context = None,
+        server: Server = None,
+        key_file: KeyFile = None,
+        dry_run: DryRunOption = DryRun.NONE,
+        as_json: AsJson = False,
+    ) -> None:
+        if decision is not None:
+            only_one(names, "--decision")
+        with session(context, namespace, kube_context, server, key_file) as asked:
+            found, is_complete = each(
+                names, lambda name: give(asked, _case(asked, name, decision), dry_run)
+            )
+        _show(found, as_json, is_complete)
+
+    return command
+
+
+def pause(  # noqa: PLR0913 - one option each
+    context: typer.Context,
+    names: Names,
+    until: UntilOption = None,
+    for_: ForOption = None,
+    is_scale_in: ScaleInOption = False,
+    is_scale_out: ScaleOutOption = False,
+    namespace: Namespace = None,
+    kube_context: Context = None,
+    dry_run: DryRunOption = DryRun.NONE,
+    as_json: AsJson = False,
+) -> None:
+    """Stop Harmony from scaling, for a while or until `resume`; it goes on deciding and showing.
+
+    The pause becomes exactly what is asked for, whatever was paused before.
+
+    \b
+    kubectl harmony pause llama -n serving --for 2h
+    kubectl harmony pause llama embed -n serving --until 2026-01-05T18:00:00Z
+    kubectl harmony pause llama -n serving --scale-in-only
+    """  # noqa: D301 - \b keeps the lines apart in --help
+
+    def wanted(now: datetime) -> Changes:
+        directions = is_scale_in, is_scale_out
+        return kubectl_pause.pause_changes(kubectl_pause.to_request(until, for_, directions, now))
+
+    with session(context, namespace, kube_context) as asked:
+        _change_pauses(asked, names, wanted, dry_run, as_json)
+
+
+def resume(
+    context: typer.Context,
+    names: Names,
+    namespace: Namespace = None,
+    kube_context: Context = None,
+    dry_run: DryRunOption = DryRun.NONE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a pause away, whichever it is. A freeze of spec.schedules is not a pause and stays.
+
+    \b
+    kubectl harmony resume llama -n serving
+    """  # noqa: D301 - \b keeps the lines apart in --help
+    with session(context, namespace, kube_context) as asked:
+        _change_pauses(asked, names, lambda _: kubectl_pause.resume_changes(), dry_run, as_json)
+
+
+def _change_pauses(
+    asked: Session,
+    names: list[str],
+    wanted: Callable[[datetime], Changes],
+    dry_run: DryRun,
+    as_json: bool,
+) -> None:
+    """Set the pause of each to what is wanted as of now."""
+    now = asked.clock.now()
+    changes = wanted(now)
+    found, is_complete = each(names, lambda name: _set_pause(asked, name, changes, (dry_run, now)))
+    _show(found, as_json, is_complete)
+
+
+def _case(asked: Session, name: str, decision_id: int | None) -> Case:
+    resource = asked.cluster.autoscaler(asked.namespace, name)
+    newest = asked.api.newest_decision(asked.namespace, name)
+    return Case(
+        mode=str((resource.get("spec") or {}).get("mode", "Advisory")),
+        autoscaler=to_autoscaler(resource, {}),
+        decision=asked.api.decision(decision_id or newest.id),
+        newest=newest,
+        is_named=decision_id is not None,
+        user=asked.cluster.user(),
+    )
+
+
+def _approve(asked: Session, case: Case, dry_run: DryRun) -> Changed:
+    changes = kubectl_approve.approve_changes(case, asked.clock.now())
+    decision = case.decision
+    money = usd(decision.cost_delta_usd_per_h, is_signed=True)
+    did = (
+        f"{'already approved' if case.is_approved else 'approved'}: {decision.current_replicas} → "
+        f"{decision.desired_replicas} replicas, {money} per hour; counts until "
+        f"{stamp(case.ends_at)}"
+    )
+    return _annotate(asked, case, changes, (dry_run, did))
+
+
+def _reject(asked: Session, case: Case, dry_run: DryRun) -> Changed:
+    changes = kubectl_approve.reject_changes(case)
+    taken_back = "; its approval is taken back" if case.is_approved else ""
+    return _annotate(asked, case, changes, (dry_run, f"rejected{taken_back}"))
+
+
+def _annotate(
+    asked: Session, case: Case, changes: Mapping[str, str | None], how: tuple[DryRun, str]
+) -> Changed:
+    dry_run, did = how
+    namespace, name = case.autoscaler.key
+    asked.cluster.annotate(namespace, name, changes, dry_run is DryRun.SERVER)
+    return {
+        "workload": f"{namespace}/{name}",
+        "decision_id": case.decision.id,
+        "did": f"decision {case.decision.id} {did}",
+        "annotations": dict(changes),
+        "is_dry_run": dry_run is DryRun.SERVER,
+    }
+
+
+def _set_pause(
+    asked: Session,
+    name: str,
+    changes: Mapping[str, str | None],
+    how: tuple[DryRun, datetime],
+) -> Changed:
+    dry_run, now = how
+    namespace = asked.namespace
+    before = _annotations(asked.cluster.autoscaler(namespace, name))
+    after = {k: v for k, v in {**kubectl_pause.kept(before), **changes}.items() if v is not None}
+    is_news = after != kubectl_pause.kept(before)
+    if is_news:
+        answer = asked.cluster.annotate(namespace, name, changes, dry_run is DryRun.SERVER)
+        after = kubectl_pause.kept(_annotations(answer))
+    was = kubectl_pause.describe(before, now)
+    did = f"{kubectl_pause.describe(after, now)} (was: {was})" if is_news else f"{was} already"
+    return {
+        "workload": f"{namespace}/{name}",
+        "did": did,
+        "before": kubectl_pause.kept(before),
+        "after": after,
+        "is_dry_run": dry_run is DryRun.SERVER,
+    }
+
+
+def _annotations(resource: Mapping[str, Any]) -> dict[str, str]:
+    return dict((resource.get("metadata") or {}).get("annotations") or {})
+
+
+def _show(found: list[Changed], as_json: bool, is_complete: bool) -> None:
+    if as_json:
+        print_json({"items": found})
+    for change in () if as_json else found:
+        dry = " (dry run: nothing was kept)" if change["is_dry_run"] else ""
+        console.print(f"{change['workload']}: {change['did']}{dry}", soft_wrap=True, markup=False)
+    if not is_complete:
+        raise typer.Exit(FAILED)

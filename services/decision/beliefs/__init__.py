@@ -1,0 +1,1 @@
+"""Posteriors of lead times and capacities: data, fits, updates."""

@@ -1,0 +1,124 @@
+"""Capacities believed at a decision: the fitted draws, reweighted by the steps since the fit.
+
+The same rows give the same draws, and a decision stores the draws that it used: a replay needs
+none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping
+
+from decider.belief.capacity_update import latency_log_likelihood, update_capacity
+from decider.belief.response_model import CurveDraws
+from decider.types import FloatArray
+from services.decision.beliefs import repository as repository_fit
+from services.decision.beliefs.capacity_data import LatencySteps, fingerprint
+from services.decision.rows import repository, translate
+from services.decision.rows.inputs import Member
+from services.kernel.db.session import UnitOfWork
+from services.kernel.jobs import DECIDE_FIT, Job
+from services.kernel.settings import Settings
+from services.kernel.telemetry import get_logger
+
+CAPACITY, RESPONSE = "capacity", "response"
+EVIDENCE = timedelta(days=2)
+"""How far back steps count against a fit that is older still."""
+
+
+def believed_capacity(
+    work: UnitOfWork, settings: Settings, members: Mapping[int, Member], origin_at: datetime
+) -> dict[str, FloatArray]:
+    """Draws by scope: capacities of workloads, and of GPU types relative to the stated ones.
+
+    Asks for a refit, at most once per `refit_min_interval_s` and shard, when too few of a fit's
+    draws agree with the steps since.
+
+    Args:
+        work: The transaction.
+        settings: Settings.
+        members: The shard's workloads; those without a latency indicator have no say in it.
+        origin_at: The origin that is decided for.
+    """
+    learning = {key: m for key, m in members.items() if m.spec.capacity.latency_indicator}
+    if not learning:
+        return {}
+    own = _own_posteriors(work.connection, learning)
+    steps = _steps_since(work.connection, {key: learning[key] for key in own}, own, origin_at)
+    draws: dict[str, FloatArray] = {}
+    outdated: list[str] = []
+    for key, (capacity, curve) in own.items():
+        values = translate.to_draws(capacity["draws"])
+        seen = steps.get(key)
+        if seen is not None and seen.load.size:
+            curves = CurveDraws.from_array(translate.to_draws(curve["draws"]).reshape(-1, 5))
+            evidence = latency_log_likelihood(curves, seen.load, seen.latency_ms)
+            update = update_capacity(values, evidence)
+            values = update.draws
+            outdated += [learning[key].key] if update.needs_refit else []
+        draws[f"workload:{key}"] = values
+    if outdated:
+        _ask_for_refit(work, settings, outdated, (origin_at, _longest_step_s(members)))
+    return draws | _of_types(work.connection, learning)
+
+
+def _own_posteriors(
+    connection: Connection, learning: Mapping[int, Member]
+) -> dict[int, tuple[RowMapping, RowMapping]]:
+    """Promoted capacity and curve by workload, where they were learned for the spec as it is."""
+    scopes = [f"workload:{key}" for key in learning]
+    capacities, curves = (
+        {row["scope"]: row for row in repository.load_posteriors(connection, kind, scopes)}
+        for kind in (CAPACITY, RESPONSE)
+    )
+    found = {}
+    for key, member in learning.items():
+        capacity, curve = (rows.get(f"workload:{key}") for rows in (capacities, curves))
+        if capacity is None or curve is None or capacity["fitted_at"] != curve["fitted_at"]:
+            continue
+        if capacity["summary"].get("learned_for") == fingerprint(member):
+            found[key] = (capacity, curve)
+    return found
+
+
+def _steps_since(
+    connection: Connection,
+    members: Mapping[int, Member],
+    own: Mapping[int, tuple[RowMapping, Any]],
+    origin_at: datetime,
+) -> dict[int, LatencySteps]:
+    """Steps after those that each fit has seen, before the origin."""
+    if not members:
+        return {}
+    until_s = {key: float(own[key][0]["summary"]["data_until_s"]) for key in members}
+    first = max(datetime.fromtimestamp(min(until_s.values()), UTC), origin_at - EVIDENCE)
+    names = [m.spec.capacity.latency_indicator for m in members.values()]
+    rows = repository_fit.load_latency_steps(connection, list(members), names, (first, origin_at))
+    found = {int(row["workload_id"]): LatencySteps.of(row) for row in rows}
+    return {key: steps.where(steps.steps_s > until_s[key]) for key, steps in found.items()}
+
+
+def _of_types(connection: Connection, learning: Mapping[int, Member]) -> dict[str, FloatArray]:
+    scopes = sorted({f"gpu_type:{m.spec.gpu_type}" for m in learning.values()})
+    rows = repository.load_posteriors(connection, CAPACITY, scopes)
+    return {str(row["scope"]): translate.to_draws(row["draws"]) for row in rows}
+
+
+def _longest_step_s(members: Mapping[int, Member]) -> int:
+    return max(m.step_s for m in members.values())
+
+
+def _ask_for_refit(
+    work: UnitOfWork, settings: Settings, workloads: list[str], at: tuple[datetime, int]
+) -> None:
+    """Send the fit job when the origin is the first of its interval: no state, no flood."""
+    origin_at, step_s = at
+    width = settings.refit_min_interval_s
+    origin_s = origin_at.timestamp()
+    is_first = origin_s // width != (origin_s - step_s) // width
+    if is_first:
+        work.send_after_commit(Job(DECIDE_FIT))
+    get_logger(__name__).warning("capacity_needs_refit", workloads=workloads, is_asked=is_first)

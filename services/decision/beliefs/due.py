@@ -1,0 +1,73 @@
+"""Which posteriors are due to be fitted, by the age of what is stored.
+
+The fits import PyMC, which is loaded when one of them is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.decision.beliefs import repository as repository_fit
+from services.decision.decide.service import Deps
+from services.kernel.telemetry import get_logger
+
+
+@dataclass(frozen=True, slots=True)
+class DueFits:
+    """What a call of the fit job should do.
+
+    Attributes:
+        lead_times: Lead times are due.
+        fresh_types: GPU types whose capacities are not.
+    """
+
+    lead_times: bool = True
+    fresh_types: frozenset[str] = frozenset()
+
+
+def due_fits(deps: Deps) -> DueFits:
+    """What has not been fitted for the interval.
+
+    Lead times are stored in one transaction, capacities in one for each GPU type: a fit that was
+    killed between two of them is due for the rest. A fit that was rejected was made nevertheless;
+    one that lacked data was not, and is tried again at the next check.
+    """
+    after = deps.clock.now() - timedelta(seconds=deps.settings.fit_interval_s)
+    with deps.engine.connect() as connection:
+        return DueFits(
+            not repository_fit.has_lead_time_fit(connection, after),
+            frozenset(repository_fit.load_fitted_types(connection, after)),
+        )
+
+
+def fit_posteriors(deps: Deps, is_scheduled: bool) -> None:
+    """Fit lead times and capacities, unless another process is at it.
+
+    Args:
+        deps: What the use case needs.
+        is_scheduled: Only what is due; otherwise all.
+    """
+    log = get_logger(__name__)
+    with repository_fit.fit_lock(deps.engine) as is_mine:
+        if not is_mine:
+            log.info("fit_left_to_another", is_scheduled=is_scheduled)
+            return
+        due = due_fits(deps) if is_scheduled else DueFits()
+        if due.lead_times:
+            from services.decision.beliefs.fit_lead_time import fit_lead_times
+
+            times = fit_lead_times(deps)
+            log.info("lead_times_fitted", scopes=times.scopes, refused=times.reason)
+        if due_types(deps, due):
+            from services.decision.beliefs.fit_capacity import fit_capacities
+
+            found = fit_capacities(deps, but_types=due.fresh_types)
+            log.info("capacities_fitted", scopes=found.promoted, refused=dict(found.refused))
+
+
+def due_types(deps: Deps, due: DueFits) -> set[str]:
+    """GPU types of the workloads that learn a capacity, without the fresh ones."""
+    with deps.engine.connect() as connection:
+        rows = repository_fit.load_learning_types(connection)
+    return rows - due.fresh_types

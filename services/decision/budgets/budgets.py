@@ -1,0 +1,243 @@
+"""GPU budgets while a shard decides: what they are, and what the rest of the fleet holds.
+
+The budgets hold over all shards, so the transaction that decides holds a lock per GPU type from
+the moment it reads what the others hold until its own decisions are committed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, RowMapping
+
+from decider import Decision
+from decider.budget.fleet import PRICES
+from decider.types import Elsewhere, IntArray
+from services.decision.budgets import repository as repository_variants
+from services.decision.budgets.holdings import Holding, presumed
+from services.decision.budgets.variant_budgets import (
+    MixedHoldings,
+    binding_type,
+    gpu_types_of,
+    granted_holdings,
+    lost_gpus,
+    mixed_holdings,
+)
+from services.decision.rows import repository
+from services.decision.rows.inputs import Member, Prepared
+from services.kernel.settings import Settings
+
+ANY_TYPE = "*"
+"""The row that stands for every type without one of its own."""
+N_NAMED = 10
+"""Workloads that an explanation names at most."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Budgets and holdings, kept up as the groups of a shard are decided.
+
+    Attributes:
+        budgets: GPUs by type; None: could not be read; a type that is absent has no budget.
+        holdings: Workloads of the types that have a readable budget, over all shards.
+        mixed: The same of workloads with variants, in GPUs, by workload id and type.
+        claims: Rows of `gpu_claims` of what was decided.
+        variant_claims: Rows of `variant_claims`.
+    """
+
+    budgets: Mapping[str, int | None] = field(default_factory=dict)
+    holdings: dict[int, Holding] = field(default_factory=dict)
+    mixed: MixedHoldings = field(default_factory=dict)
+    claims: list[tuple[Any, ...]] = field(default_factory=list)
+    variant_claims: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def _of_type(self, gpu_type: str) -> list[tuple[int, Holding]]:
+        """Workload ids and holdings of a type."""
+        own = [(id_, h) for id_, h in self.holdings.items() if h.gpu_type == gpu_type]
+        return own + [(id_, h) for (id_, _), h in self.mixed.items() if h.gpu_type == gpu_type]
+
+    def elsewhere(self, gpu_type: str, decided_now: Collection[int]) -> Elsewhere:
+        """Holdings of a type but for those that are decided now; one part for each shard."""
+        parts: dict[int, tuple[int, IntArray]] = {}
+        for id_, holding in self._of_type(gpu_type):
+            if id_ in decided_now:
+                continue
+            held, demand = parts.get(holding.shard, (0, np.zeros(PRICES.size, dtype=np.int64)))
+            own = holding.held_replicas if holding.demand is None else holding.demand
+            gpus = holding.gpus_per_replica
+            parts[holding.shard] = (held + gpus * holding.held_replicas, demand + gpus * own)
+        return Elsewhere(
+            np.array([held for held, _ in parts.values()], dtype=np.int64),
+            np.array([demand for _, demand in parts.values()], dtype=np.int64).reshape(
+                len(parts), PRICES.size
+            ),
+        )
+
+    def price(self, gpu_type: str) -> float | None:
+        """Shadow price of a budget over the whole fleet, in USD per GPU-hour.
+
+        The least of `PRICES` at which all that is taken fits: 0 where the budget is not scarce,
+        infinite where what nobody may take away exceeds it, None without a readable budget.
+        """
+        budget = self.budgets.get(gpu_type)
+        if budget is None:
+            return None
+        taken = np.zeros(PRICES.size, dtype=np.int64)
+        for _, holding in self._of_type(gpu_type):
+            own = holding.held_replicas if holding.demand is None else holding.demand
+            taken += holding.gpus_per_replica * own
+        fits = taken <= budget
+        return float(PRICES[int(np.argmax(fits))]) if fits.any() else math.inf
+
+
+def open_ledger(
+    connection: Connection, settings: Settings, members: Collection[Member], now: datetime
+) -> Ledger:
+    """Lock the members' budgets and read who holds what.
+
+    Args:
+        connection: The transaction that will store the decisions; the locks end with it.
+        settings: How old a budget may be.
+        members: The shard's workloads.
+        now: Aware.
+    """
+    types = sorted({name for m in members for name in gpu_types_of(m)})
+    if not repository.load_budgets(connection, [*types, ANY_TYPE]):
+        return Ledger()
+    repository.lock_budgets(connection, types)
+    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+    budgets = to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
+    known = [name for name, gpus in budgets.items() if gpus is not None]
+    rows = repository.load_holdings(connection, known, settings.policy_version, now)
+    holdings = {int(r["id"]): to_holding(r, settings, now) for r in rows}
+    mixed: MixedHoldings = {}
+    for row in repository_variants.load_variant_holdings(
+        connection, known, settings.policy_version, now
+    ):
+        mixed |= mixed_holdings(row, known, settings, now)
+    return Ledger(budgets, holdings, mixed)
+
+
+def to_budgets(
+    rows: Sequence[RowMapping], types: Sequence[str], oldest: datetime
+) -> dict[str, int | None]:
+    """Budgets by type; one that is older than `oldest` could not be read."""
+    by_type = {row["gpu_type"]: row for row in rows}
+    budgets: dict[str, int | None] = {}
+    for name in types:
+        row = by_type.get(name, by_type.get(ANY_TYPE))
+        if row is None:
+            continue
+        is_known = row["gpus"] is not None and row["observed_at"] >= oldest
+        budgets[name] = int(row["gpus"]) if is_known else None
+    return budgets
+
+
+def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
+    """What a workload holds: its measured target or, where more, what was granted to it last.
+
+    A workload that was never measured holds what was decided last, or else its minimum.
+    """
+    desired, spec = row["desired_replicas"], row["spec_replicas"]
+    is_in_force = desired is not None and row["valid_until"] > now and row["mode"] != "Advisory"
+    if spec is None:
+        held = int(row["min_replicas"] if desired is None else desired)
+    else:
+        held = max(int(spec), int(desired)) if is_in_force else int(spec)
+    demand = None
+    oldest = now - timedelta(seconds=int(row["step_s"])) * settings.stale_after_steps
+    if row["mode"] == "Auto" and row["claimed_at"] is None:
+        demand = presumed(held, min(held, int(row["min_replicas"])))
+    elif row["mode"] == "Auto" and row["claimed_at"] >= oldest:
+        demand = np.array(row["demand_replicas"], dtype=np.int64)
+    if demand is not None and demand.size != PRICES.size:
+        demand = None  # claimed by a version with other prices
+    gpus = int(row["gpus_per_replica"])
+    return Holding(int(row["shard"]), row["gpu_type"], gpus, held, demand)
+
+
+def with_budgets(prepared: Prepared, ledger: Ledger) -> Prepared:
+    """The request with the budgets of its types and what is held elsewhere."""
+    request = prepared.request
+    types = {name for member in prepared.members for name in gpu_types_of(member)}
+    budgets = {name: gpus for name, gpus in ledger.budgets.items() if name in types}
+    if not budgets:
+        return prepared
+    ids = {m.id for m in prepared.members}
+    elsewhere = {
+        name: ledger.elsewhere(name, ids) for name, gpus in budgets.items() if gpus is not None
+    }
+    return replace(prepared, request=replace(request, gpu_budgets=budgets, elsewhere=elsewhere))
+
+
+def note_decisions(
+    ledger: Ledger, prepared: Prepared, decisions: Sequence[Decision], now: datetime
+) -> None:
+    """Count what was granted, for the groups that are decided next and for other shards."""
+    for member, decision in zip(prepared.members, decisions, strict=True):
+        granted, claims = granted_holdings(ledger.mixed, member, decision, now)
+        ledger.mixed |= granted
+        ledger.variant_claims += claims
+        holding = ledger.holdings.get(member.id)
+        if holding is None:
+            continue
+        is_applied = member.spec.mode != "Advisory"
+        held = max(decision.current, decision.final) if is_applied else decision.current
+        demand = (
+            np.array(decision.budget_demand, dtype=np.int64) if decision.budget_demand else None
+        )
+        ledger.holdings[member.id] = replace(holding, held_replicas=held, demand=demand)
+        if decision.budget_demand:
+            ledger.claims.append((member.id, list(decision.budget_demand), now))
+
+
+def explanations(
+    prepared: Prepared, decisions: Sequence[Decision], ledger: Ledger
+) -> dict[str, dict[str, object]]:
+    """By GPU type: the budget and who gave up most, to be stored with each decision of the type.
+
+    Args:
+        prepared: What was decided on.
+        decisions: The decisions.
+        ledger: Holdings after them, for the price over the whole fleet.
+    """
+    found: dict[str, dict[str, object]] = {}
+    known = sorted(prepared.request.gpu_budgets)
+    for name, gpus in prepared.request.gpu_budgets.items():
+        others = prepared.request.elsewhere.get(name)
+        cut = [
+            _given_up(member, decision, name)
+            for member, decision in zip(prepared.members, decisions, strict=True)
+            if binding_type(member, decision, known) == name
+            and decision.guard_trace[-1].before > decision.final
+        ]
+        cut.sort(key=lambda item: (-int(str(item["gpus"])), str(item["workload"])))
+        price = ledger.price(name)
+        is_feasible = None if price is None else math.isfinite(price)
+        found[name] = {
+            "gpu_type": name,
+            "gpus": gpus,
+            "held_elsewhere_gpus": None if others is None else int(others.held_gpus.sum()),
+            "price_usd_per_gpu_hour": price if is_feasible else None,
+            "is_feasible": is_feasible,
+            "n_cut": len(cut),
+            "gave_up": cut[:N_NAMED],
+        }
+    return found
+
+
+def _given_up(member: Member, decision: Decision, gpu_type: str) -> dict[str, object]:
+    wanted = decision.guard_trace[-1].before
+    return {
+        "workload": member.key,
+        "class": member.spec.sla.sla_class,
+        "priority": member.spec.sla.priority_in_force,
+        "wanted": wanted,
+        "granted": decision.final,
+        "gpus": lost_gpus(member, gpu_type, wanted - decision.final),
+    }

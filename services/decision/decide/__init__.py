@@ -1,0 +1,1 @@
+"""Decisions of a shard, and the outcomes of finished steps."""

@@ -1,0 +1,169 @@
+"""Outcomes of finished steps, and the risk control's memory after them; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from decider import RiskState
+from decider.config import RiskControlConfig
+from decider.planning.risk import pooled_error, update_risk
+from decider.score import StepOutcome, StepPrice, score_step
+from services.decision.rows import translate
+from services.decision.rows.inputs import Member, ShardRows, scored_capacity
+from services.decision.rows.timeline import ReplicaEvent, step_intervals
+from services.decision.rows.variants import mix_price
+
+LOOKBACK_STEPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadOutcomes:
+    """What a workload's finished steps brought.
+
+    Attributes:
+        rows: Rows of `outcomes`.
+        outcomes: The same as values, by step start (epoch seconds).
+    """
+
+    rows: tuple[tuple[Any, ...], ...]
+    outcomes: Mapping[float, StepOutcome]
+
+
+def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
+    """Everything that told or changed the replicas."""
+    events = [
+        ReplicaEvent(
+            s["observed_at"].timestamp(),
+            "snapshot",
+            int(s["ready_replicas"]),
+            int(s["ready_replicas"]) + int(s["starting_replicas"]),
+        )
+        for s in rows.states.get(member.id, ())
+    ]
+    if member.spec.variants:
+        return events  # a change or a start of one variant is worth what the next snapshot says
+    events += [
+        ReplicaEvent(c["applied_at"].timestamp(), "scale", int(c["to_replicas"]))
+        for c in rows.changes.get(member.id, ())
+    ]
+    events += [
+        ReplicaEvent(p["ready_at"].timestamp(), "ready")
+        for p in rows.starts.get(member.id, ())
+        if p["ready_at"] is not None
+    ]
+    return events
+
+
+def finished_outcomes(
+    member: Member,
+    rows: ShardRows,
+    done: set[float],
+    times: tuple[datetime, datetime],
+) -> WorkloadOutcomes:
+    """Outcomes of the steps up to the origin that have none yet.
+
+    Violations and needed replicas go by the capacity that decides now, learned or stated: the risk
+    control must not work against what the planner believes.
+
+    Args:
+        member: The workload.
+        rows: The shard's rows, with the capacities believed.
+        done: Step starts (epoch seconds) that have an outcome.
+        times: The origin, and the time of the computation.
+    """
+    origin_at, now = times
+    step_s = float(member.step_s)
+    spec = member.spec
+    price = StepPrice(
+        scored_capacity(member, rows), spec.gpus_per_replica, spec.price_usd_per_gpu_hour
+    )
+    steps_s, values = rows.demand.get(member.id, ((), ()))
+    demand = dict(zip((float(s) for s in steps_s), (float(v) for v in values), strict=True))
+    decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
+    events = replica_events(member, rows)
+    made: list[tuple[Any, ...]] = []
+    outcomes: dict[float, StepOutcome] = {}
+    for back in range(LOOKBACK_STEPS - 1, -1, -1):
+        start_s = origin_at.timestamp() - back * step_s
+        if start_s in done:
+            continue
+        intervals = step_intervals(events, start_s, start_s + step_s)
+        outcome = score_step(
+            demand.get(start_s), intervals, _priced(member, rows, price, start_s + step_s)
+        )
+        if outcome is None:
+            continue
+        outcomes[start_s] = outcome
+        step_at = datetime.fromtimestamp(start_s, UTC)
+        made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
+    return WorkloadOutcomes(tuple(made), outcomes)
+
+
+def _priced(member: Member, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
+    """What a replica holds and costs: with variants, by the mix that ran when the step ended."""
+    if not member.spec.variants:
+        return price
+    states = rows.states.get(member.id, ())
+    newest = next((s for s in reversed(states) if s["observed_at"].timestamp() < end_s), None)
+    mix = mix_price(member.spec, newest)
+    if mix is None:
+        return price
+    return replace(
+        price, gpus_per_replica=mix.gpus_per_replica, usd_per_gpu_hour=mix.usd_per_gpu_hour
+    )
+
+
+def learn(
+    members: Mapping[int, Member],
+    results: Mapping[int, WorkloadOutcomes],
+    rows: ShardRows,
+    config: RiskControlConfig,
+) -> dict[int, RiskState]:
+    """Memory of the risk control of the workloads that have new measured outcomes.
+
+    Step by step, since each step's error over the whole shard moves every workload's level. What a
+    trailing percentile brought says nothing of a model that is not trusted: it counts against the
+    budget, but the level that the model is planned with stays as it is.
+    """
+    measured: dict[float, dict[int, float]] = {}
+    for key, result in results.items():
+        for start_s, outcome in result.outcomes.items():
+            if outcome.violation_ratio is not None:
+                ratio = min(1.0, max(0.0, outcome.violation_ratio))
+                measured.setdefault(start_s, {})[key] = ratio
+    memory: dict[int, RiskState] = {}
+    for _, ratios in sorted(measured.items()):
+        slas = [translate.to_sla(members[key].spec) for key in ratios]
+        planned = [rows.trust.get(key, translate.TrustInForce()).is_trusted for key in ratios]
+        own = [r if p else None for r, p in zip(ratios.values(), planned, strict=True)]
+        pooled = pooled_error(own, slas, config)
+        for (key, ratio), sla, is_planned in zip(ratios.items(), slas, planned, strict=True):
+            state = memory.get(key) or rows.risk.get(key, RiskState())
+            after = update_risk(state, ratio, sla, float(members[key].step_s), config, pooled)
+            memory[key] = after if is_planned else replace(after, log_level=state.log_level)
+    return memory
+
+
+def _row(
+    workload_id: int,
+    step_at: datetime,
+    decision_id: int | None,
+    outcome: StepOutcome,
+    now: datetime,
+) -> tuple[Any, ...]:
+    return (
+        workload_id,
+        step_at,
+        decision_id,
+        outcome.demand,
+        outcome.ready_mean,
+        outcome.needed_replicas,
+        outcome.violation_ratio,
+        outcome.shortage,
+        outcome.gpu_hours,
+        outcome.cost_usd,
+        now,
+    )

@@ -1,0 +1,1 @@
+"""Rows of the decision service, and the decider's values."""

@@ -1,0 +1,253 @@
+"""From a shard's rows to the decider's request; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from decider import History, ReplicaState, RiskState, ShardRequest, WorkloadInput
+from decider.belief.capacity import capacity_draws
+from decider.types import FloatArray
+from services.decision.rows import lead_times, translate
+from services.decision.rows.lead_times import N_DRAWS
+from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
+from services.kernel.domain import WorkloadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One active workload of the shard."""
+
+    id: int
+    namespace: str
+    name: str
+    step_s: int
+    spec: WorkloadSpec
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+def to_member(row: RowMapping) -> Member:
+    """A workload from its row."""
+    spec = WorkloadSpec.model_validate(row["spec"])
+    return Member(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRows:
+    """Rows of a shard by workload id.
+
+    Attributes:
+        demand: Step starts (epoch seconds) and values of the observed demand.
+        states: Replica snapshots in time order.
+        changes: Applied scalings in time order.
+        starts: Pod starts, oldest first.
+        recommendations: Earlier decisions in time order.
+        risk: Risk control's memory.
+        lead_time_s: Draws of the fitted lead time by scope.
+        capacity: Draws of the fitted capacity by scope; a GPU type's are relative to the stated.
+        trust: Verdicts on the models; a workload without one is trusted.
+    """
+
+    demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    states: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    changes: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    starts: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    recommendations: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
+    risk: Mapping[int, RiskState] = field(default_factory=dict)
+    lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
+    capacity: Mapping[str, FloatArray] = field(default_factory=dict)
+    trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request and the forecasts that its rows came from."""
+
+    request: ShardRequest
+    members: tuple[Member, ...]
+    forecasts: tuple[RowMapping, ...]
+    path_scales: tuple[float, ...]
+
+
+def scopes_of(members: Sequence[Member]) -> list[str]:
+    """Posterior scopes that the members may use, their own and their GPU types'."""
+    return sorted({scope for m in members for scope in lead_times.scopes(m.id, m.spec)})
+
+
+def group_rows(rows: Sequence[RowMapping]) -> dict[int, list[RowMapping]]:
+    """Rows by workload id, order kept."""
+    grouped: dict[int, list[RowMapping]] = {}
+    for row in rows:
+        grouped.setdefault(int(row["workload_id"]), []).append(row)
+    return grouped
+
+
+def prepare(
+    members: Mapping[int, Member], forecasts: Sequence[RowMapping], rows: ShardRows, now: datetime
+) -> list[Prepared]:
+    """Build one request per step length and forecast shape."""
+    groups: dict[tuple[int, int, int], list[tuple[RowMapping, translate.DemandPaths]]] = {}
+    for forecast in forecasts:
+        paths = translate.to_paths(forecast)
+        key = (int(forecast["step_s"]), *paths.paths.shape)
+        groups.setdefault(key, []).append((forecast, paths))
+    prepared = []
+    for (step_s, _, _), group in groups.items():
+        chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
+        mixes = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
+        inputs = tuple(
+            workload_input((member, mix), forecast, rows, now)
+            for member, mix, (forecast, _) in zip(chosen, mixes, group, strict=True)
+        )
+        request = ShardRequest(
+            inputs,
+            np.stack([paths.paths for _, paths in group]),
+            np.stack([capacity_of(m, rows) for m in chosen]),
+            np.stack([lead_time_of(m, rows, now, x) for m, x in zip(chosen, mixes, strict=True)]),
+            float(step_s),
+        )
+        scales = tuple(paths.scale for _, paths in group)
+        prepared.append(Prepared(request, chosen, tuple(f for f, _ in group), scales))
+    return prepared
+
+
+def capacity_of(member: Member, rows: ShardRows) -> FloatArray:
+    """(P,) capacity draws that decide: learned ones where there are, else stated mean and cv."""
+    learned = learned_capacity(member, rows)
+    stated = member.spec.capacity
+    return capacity_draws(stated.per_replica, stated.cv, N_DRAWS) if learned is None else learned
+
+
+def scored_capacity(member: Member, rows: ShardRows) -> float:
+    """Capacity that finished steps are scored by: the median of the learned draws that decide.
+
+    Without learned draws it is the stated mean, whatever its cv.
+    """
+    learned = learned_capacity(member, rows)
+    return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
+
+
+def learned_capacity(member: Member, rows: ShardRows) -> FloatArray | None:
+    """(P,) draws of the capacity learned from latencies; None: the stated one is in force.
+
+    A workload that states a latency objective but has no fit of its own takes its stated mean
+    times what the workloads of its GPU type that have one turned out to be relative to theirs.
+    """
+    fitted = rows.capacity.get(f"workload:{member.id}")
+    if fitted is not None:
+        return _resized(fitted)
+    stated = member.spec.capacity
+    relative = rows.capacity.get(f"gpu_type:{member.spec.gpu_type}")
+    if relative is not None and stated.latency_indicator:
+        return _resized(stated.per_replica * relative)
+    return None
+
+
+def lead_time_of(
+    member: Member, rows: ShardRows, now: datetime, variants: VariantInput | None = None
+) -> FloatArray:
+    """(P,) lead time draws that the total is planned with.
+
+    With variants it is the slowest one's of those that may be given replicas or have some on their
+    way: which of them a start will be of is not known yet, and too few in time cost most.
+    """
+    known = _known(member, rows, now)
+    if not member.spec.variants:
+        return lead_times.of_workload(member.id, member.spec, known)
+    leads = lead_times.of_variants(member.id, member.spec, known)
+    return lead_times.slowest(leads, () if variants is None else variants.moving)
+
+
+def _known(member: Member, rows: ShardRows, now: datetime) -> lead_times.Known:
+    return lead_times.Known(rows.lead_time_s, rows.starts.get(member.id, ()), now)
+
+
+def _resized(draws: FloatArray) -> FloatArray:
+    """`N_DRAWS` evenly spaced order statistics of the draws."""
+    at = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
+    return np.asarray(np.quantile(draws, at))
+
+
+def workload_input(
+    given: tuple[Member, VariantInput | None],
+    forecast: RowMapping,
+    rows: ShardRows,
+    now: datetime,
+) -> WorkloadInput:
+    """Everything about one workload, with what is known of its variants, but its large arrays."""
+    member, mix = given
+    state, measured = replicas_of(member, rows, now)
+    if mix is not None:
+        state, measured = mix.replicas, mix.is_measured
+    trust = rows.trust.get(member.id, translate.TrustInForce())
+    return WorkloadInput(
+        workload=member.key,
+        replicas=state,
+        limits=translate.to_limits(member.spec),
+        sla=translate.to_sla(member.spec),
+        hardware=translate.to_hardware(member.spec),
+        control=translate.to_control(member.spec, now),
+        history=history_of(member, forecast, rows),
+        risk=rows.risk.get(member.id, RiskState()),
+        forecast_rung=translate.forecast_rung(forecast),
+        forecast_origin_s=forecast["origin_at"].timestamp(),
+        has_replica_state=measured,
+        is_model_trusted=trust.is_trusted,
+        trust_reason=trust.reason,
+        trailing_rule=trust.rule,
+        variants=None if mix is None else mix.variants,
+    )
+
+
+def variants_of(member: Member, rows: ShardRows, now: datetime) -> VariantInput:
+    """What is known of the variants of a workload that has some."""
+    states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
+    newest, last = (found[-1] if found else None for found in (states, earlier))
+    leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
+    return with_lead_times(variant_input(member.spec, newest, last, now), leads)
+
+
+def replicas_of(member: Member, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:
+    """Newest replica state; where none was ever measured, the last decision stands in for it."""
+    states = rows.states.get(member.id, ())
+    if states:
+        newest = states[-1]
+        age_s = (now - newest["observed_at"]).total_seconds()
+        return translate.aged(translate.to_replica_state(newest), age_s), True
+    earlier = rows.recommendations.get(member.id, ())
+    count = int(earlier[-1]["desired_replicas"]) if earlier else member.spec.min_replicas
+    return ReplicaState(count, count), False
+
+
+def history_of(member: Member, forecast: RowMapping, rows: ShardRows) -> History:
+    """Demand on the grid up to the origin, and what was decided and applied before."""
+    step_s = float(member.step_s)
+    until_s = forecast["origin_at"].timestamp() + step_s
+    demand = np.zeros(0)
+    known = rows.demand.get(member.id)
+    if known is not None and known[0].size:
+        steps_s, values = known
+        first_s = float(steps_s[0])
+        demand = np.full(max(0, round((until_s - first_s) / step_s)), np.nan)
+        at = np.round((steps_s - first_s) / step_s).astype(np.int64)
+        inside = (at >= 0) & (at < demand.size)
+        demand[at[inside]] = values[inside]
+    changes = tuple(
+        (c["applied_at"].timestamp(), int(c["to_replicas"]) - int(c["from_replicas"]))
+        for c in rows.changes.get(member.id, ())
+        if c["from_replicas"] is not None
+    )
+    earlier = tuple(
+        (r["decided_at"].timestamp(), int(r["raw_replicas"]))
+        for r in rows.recommendations.get(member.id, ())
+        if r["origin_at"] < forecast["origin_at"]
+    )
+    return History(demand, until_s, changes, earlier)

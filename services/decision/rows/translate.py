@@ -1,0 +1,213 @@
+"""Rows to the decider's values and back; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from decider import (
+    Control,
+    Hardware,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+    RiskState,
+    ScalingRules,
+    Sla,
+    TrailingRule,
+)
+from decider.trust.gate import TrustState
+from decider.types import FloatArray
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.schedules import is_in_force
+from services.kernel.domain.workload import ScalingRules as SpecRules
+
+N_COMONOTONE_PATHS = 100
+PRIORITY_OF_WEIGHT_1 = 50
+"""SLA class priority at which a loss counts once; bronze's."""
+Freeze = Literal["ScaleDown", "Both"]
+
+
+@dataclass(frozen=True, slots=True)
+class DemandPaths:
+    """Demand paths of one forecast.
+
+    Attributes:
+        paths: (S, H) in units of demand.
+        scale: The paths are this many times a float16 array.
+    """
+
+    paths: FloatArray
+    scale: float
+
+
+def to_paths(row: RowMapping) -> DemandPaths:
+    """Sample paths of a forecast row; comonotone ones from its quantiles where paths are gone."""
+    n_horizon = int(row["n_horizon"])
+    if row["paths"] is not None and row["n_paths"] > 0:
+        scale = float(row["path_scale"] or 1.0)
+        stored = np.frombuffer(row["paths"], dtype=np.float16).astype(np.float64)
+        return DemandPaths(stored.reshape(int(row["n_paths"]), n_horizon) * scale, scale)
+    if not row["quantile_levels"]:
+        return DemandPaths(np.zeros((1, n_horizon)), 1.0)  # no forecast: the ladder answers
+    levels = np.asarray(row["quantile_levels"], dtype=float)
+    quantiles = np.asarray(row["quantiles"], dtype=float)
+    at = (np.arange(N_COMONOTONE_PATHS) + 0.5) / N_COMONOTONE_PATHS
+    columns = [np.interp(at, levels, quantiles[:, h]) for h in range(n_horizon)]
+    return DemandPaths(np.stack(columns, axis=1), 1.0)
+
+
+def forecast_rung(row: RowMapping) -> str:
+    """Rung of a forecast row; empty where the row only says why there is no forecast."""
+    has_numbers = row["quantile_levels"] or (row["paths"] is not None and row["n_paths"] > 0)
+    return str(row["rung"]) if has_numbers else ""
+
+
+def to_replica_state(row: RowMapping) -> ReplicaState:
+    """Replicas from a snapshot; the youngest starts are the ones without a node."""
+    ages = sorted((max(0.0, float(age)) for age in row["start_ages_s"]), reverse=True)
+    n_pending = min(int(row["pending_replicas"]), len(ages))
+    bound = len(ages) - n_pending
+    return ReplicaState(
+        spec=int(row["spec_replicas"]),
+        ready=int(row["ready_replicas"]),
+        starting_age_s=tuple(ages[:bound]),
+        pending_age_s=tuple(ages[bound:]),
+        schedulable_gpus=row["schedulable_gpus"],
+    )
+
+
+def aged(state: ReplicaState, by_s: float) -> ReplicaState:
+    """The same starts, older: their clocks run on after the snapshot."""
+    grown = max(0.0, by_s)
+    return ReplicaState(
+        state.spec,
+        state.ready,
+        tuple(age + grown for age in state.starting_age_s),
+        tuple(age + grown for age in state.pending_age_s),
+        state.schedulable_gpus,
+    )
+
+
+def _rules(rules: SpecRules) -> ScalingRules:
+    return ScalingRules(
+        stabilization_window_s=float(rules.stabilization_window_s),
+        select_policy=rules.select_policy,
+        policies=tuple(RatePolicy(p.type, p.value, float(p.period_s)) for p in rules.policies),
+        tolerance=rules.tolerance,
+    )
+
+
+def to_limits(spec: WorkloadSpec) -> Limits:
+    """Bounds and behaviour."""
+    return Limits(
+        spec.min_replicas,
+        spec.max_replicas,
+        _rules(spec.behavior.scale_up),
+        _rules(spec.behavior.scale_down),
+        spec.fallback_replicas,
+    )
+
+
+def to_sla(spec: WorkloadSpec) -> Sla:
+    """The promise."""
+    sla = spec.sla
+    return Sla(sla.epsilon, sla.kind, sla.window_s, sla.priority_in_force / PRIORITY_OF_WEIGHT_1)
+
+
+def to_hardware(spec: WorkloadSpec) -> Hardware:
+    """GPUs and price; with variants those of the first one, per reference replica."""
+    price = spec.price_usd_per_gpu_hour
+    if spec.variants:
+        price /= spec.variants[0].ratio(spec.capacity.per_replica)
+    return Hardware(spec.gpu_type, spec.gpus_per_replica, price)
+
+
+def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
+    """Memory of the risk control; fields that a later version added take their defaults."""
+    given = state or {}
+    known = {n: float(v) for n, v in given.items() if n in _RISK_FIELDS and v is not None}
+    log_multiplier = known.pop("log_multiplier", None)
+    return RiskState(**known, log_multiplier=log_multiplier)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustInForce:
+    """What the trust gate says of a workload's model.
+
+    Attributes:
+        is_trusted: The forecast may answer.
+        reason: Why; empty where there was no look yet.
+        rule: Setting of the trailing percentile that answers instead; None where it does not.
+    """
+
+    is_trusted: bool = True
+    reason: str = ""
+    rule: TrailingRule | None = None
+
+
+def to_trust(row: RowMapping) -> TrustInForce:
+    """A verdict; its trailing percentile answers only while the model is not trusted."""
+    if row["is_trusted"]:
+        return TrustInForce(True, row["reason"])
+    rule = row["scores"].get("rule")
+    return TrustInForce(False, row["reason"], TrailingRule(**rule) if rule else None)
+
+
+def to_trust_state(state: Mapping[str, Any]) -> TrustState:
+    """Memory of the trust gate; fields that a later version added take their defaults."""
+    known = {n: v for n, v in state.items() if n in TrustState.__dataclass_fields__}
+    lists = {n: tuple(float(x) for x in v) for n, v in known.items() if isinstance(v, list)}
+    return TrustState(**(known | lists))
+
+
+_RISK_FIELDS = set(RiskState.__dataclass_fields__)
+
+
+def to_control(spec: WorkloadSpec, now: datetime) -> Control:
+    """Pauses and the schedules in force at `now`; the strictest bounds win."""
+    active = [s for s in spec.schedules if is_in_force(s, now)]
+    minima = [s.min_replicas for s in active if s.min_replicas is not None]
+    maxima = [s.max_replicas for s in active if s.max_replicas is not None]
+    freezes = [s.freeze for s in active if s.freeze is not None]
+    freeze: Freeze | None = None
+    if freezes:
+        freeze = "Both" if "Both" in freezes else "ScaleDown"
+    until, unreadable = _paused_until(spec)
+    return Control(
+        is_paused=(spec.paused and until is None) or unreadable,
+        paused_until_s=until,
+        scale_in_only=spec.scale_in_only,
+        scale_out_only=spec.scale_out_only,
+        schedule=", ".join(s.name for s in active),
+        schedule_min=max(minima) if minima else None,
+        schedule_max=min(maxima) if maxima else None,
+        freeze=freeze,
+        is_automatic=spec.mode == "Auto",
+    )
+
+
+def _paused_until(spec: WorkloadSpec) -> tuple[float | None, bool]:
+    """End of a pause; an end that cannot be read is no end."""
+    if not spec.paused_until:
+        return None, False
+    try:
+        until = datetime.fromisoformat(spec.paused_until)
+    except ValueError:
+        return None, True
+    return (until.timestamp(), False) if until.tzinfo else (None, True)
+
+
+def to_draws(blob: bytes) -> FloatArray:
+    """Posterior draws from their stored float32 form."""
+    return np.frombuffer(blob, dtype=np.float32).astype(np.float64)
+
+
+def from_draws(draws: FloatArray) -> bytes:
+    """Posterior draws as float32 bytes."""
+    return np.asarray(draws, dtype=np.float32).tobytes()

@@ -1,0 +1,236 @@
+"""Looks of the trust gate on the `fit` queue: does each workload's model earn its place?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import orjson
+from sqlalchemy import RowMapping
+
+from decider.trust.arms import trailing_grid
+from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
+from decider.trust.score import TrustCase
+from decider.types import FloatArray
+from services.decision.beliefs.capacity import believed_capacity
+from services.decision.decide.service import Deps
+from services.decision.rows import repository, translate
+from services.decision.rows.inputs import (
+    Member,
+    ShardRows,
+    group_rows,
+    lead_time_of,
+    scopes_of,
+    scored_capacity,
+    to_member,
+)
+from services.decision.trust import repository as repository_trust
+from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.jobs import DECIDE_TRUST, Job
+from services.kernel.telemetry import get_logger
+
+PAST = timedelta(days=14)
+"""How far back a look reads: decisions and outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustReport:
+    """What a look at a shard brought, by `namespace/name`.
+
+    Attributes:
+        n_looks: Workloads looked at.
+        demoted: Models that are not trusted any more.
+        reinstated: Models that are trusted again.
+        left_out: Workloads without a finished step in the past that is read.
+    """
+
+    n_looks: int = 0
+    demoted: tuple[str, ...] = ()
+    reinstated: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """Rows of the past, by workload id, as they are at one time."""
+
+    at: datetime
+    demand: Mapping[int, RowMapping]
+    counts: Mapping[int, RowMapping]
+    rows: ShardRows
+    states: Mapping[int, TrustState] = field(default_factory=dict)
+
+
+def send_due(deps: Deps, is_scheduled: bool) -> list[int]:
+    """Send a look for every shard that has a workload whose last one is old enough.
+
+    Args:
+        deps: What the use case needs.
+        is_scheduled: Only what is due; otherwise every shard.
+    """
+    now = deps.clock.now()
+    before = now - timedelta(seconds=deps.settings.trust_interval_s) if is_scheduled else now
+    with unit_of_work(deps.engine, deps.sender) as work:
+        shards = repository_trust.load_due_shards(work.connection, before)
+        for shard in shards:
+            payload = {"shard": shard, "is_scheduled": is_scheduled}
+            work.send_after_commit(Job(DECIDE_TRUST, payload))
+    return shards
+
+
+def judge_shard(
+    deps: Deps, shard: int, is_scheduled: bool, config: TrustConfig | None = None
+) -> TrustReport:
+    """Look at the models of a shard's workloads and store the verdicts.
+
+    Harmless when run twice: a block of the past counts once, whatever looks see it.
+
+    Args:
+        deps: What the use case needs.
+        shard: The shard.
+        is_scheduled: Only workloads that are due; otherwise all.
+        config: Settings of the gate; None: the defaults.
+    """
+    now = deps.clock.now()
+    with unit_of_work(deps.engine, deps.sender) as work:
+        repository_trust.lock_shard(work.connection, shard)
+        found = repository.load_workloads(work.connection, shard)
+        members = {int(row["id"]): to_member(row) for row in found}
+        verdicts = {
+            int(r["workload_id"]): r
+            for r in repository_trust.load_verdicts(work.connection, list(members))
+        }
+        if is_scheduled:
+            before = now - timedelta(seconds=deps.settings.trust_interval_s)
+            fresh = {key for key, row in verdicts.items() if row["decided_at"] > before}
+            members = {key: m for key, m in members.items() if key not in fresh}
+        if not members:
+            return TrustReport()
+        past = _load_past(work, deps, members, verdicts, now)
+        judged = _judge(deps, members, past, config or TrustConfig())
+        rows = [_row(key, verdict, now) for key, verdict in sorted(judged.items())]
+        rows += [
+            _unseen_row(key, past.states.get(key, TrustState()), now)
+            for key in sorted(members.keys() - judged.keys())
+        ]
+        repository_trust.store_verdicts(work.connection, rows)
+    report = _report(members, past.states, judged)
+    get_logger(__name__).info("models_judged", shard=shard, **asdict(report))
+    return report
+
+
+def _judge(
+    deps: Deps, members: Mapping[int, Member], past: _Past, config: TrustConfig
+) -> dict[int, TrustVerdict]:
+    """Verdicts of the workloads with a finished step."""
+    rules = trailing_grid(deps.settings.context_steps)
+    judged = {}
+    for key, member in members.items():
+        case = _case(member, past)
+        if case is not None:
+            state = past.states.get(key, TrustState())
+            judged[key] = judge_model(case, state, rules, deps.config.fallback, config)
+    return judged
+
+
+def _load_past(
+    work: UnitOfWork,
+    deps: Deps,
+    members: Mapping[int, Member],
+    verdicts: Mapping[int, RowMapping],
+    now: datetime,
+) -> _Past:
+    """One query for each kind of row."""
+    connection, ids, since = work.connection, list(members), now - PAST
+    longest = timedelta(seconds=max(m.step_s for m in members.values()))
+    demand = repository_trust.load_measured_demand(connection, ids, since)
+    counts = repository_trust.load_model_counts(
+        connection, ids, since - longest, deps.settings.policy_version
+    )
+    scopes = scopes_of(list(members.values()))
+    lead_times = repository.load_posteriors(connection, "lead_time", scopes)
+    rows = ShardRows(
+        starts=group_rows(repository.load_pod_starts(connection, ids, since)),
+        lead_time_s={
+            str(r["scope"]): translate.to_draws(r["draws"]) for r in lead_times if r["draws"]
+        },
+        capacity=believed_capacity(work, deps.settings, members, now),
+    )
+    return _Past(
+        now,
+        {int(r["workload_id"]): r for r in demand},
+        {int(r["workload_id"]): r for r in counts},
+        rows,
+        {key: translate.to_trust_state(r["state"]) for key, r in verdicts.items()},
+    )
+
+
+def _case(member: Member, past: _Past) -> TrustCase | None:
+    """The workload's past on its grid; None without a finished step."""
+    measured, asked = past.demand.get(member.id), past.counts.get(member.id)
+    if measured is None:
+        return None
+    step_s = float(member.step_s)
+    start_s = float(measured["steps_s"][0])
+    n_steps = round((float(measured["steps_s"][-1]) - start_s) / step_s) + 1
+    demand = _on_grid(measured["steps_s"], measured["demand"], (start_s, step_s, n_steps))
+    # An origin is the last complete step: what was decided then stands from the next one on.
+    grid = (start_s - step_s, step_s, n_steps)
+    counts = _on_grid(asked["origins_s"], asked["replicas"], grid) if asked else demand * np.nan
+    return TrustCase(
+        start_s=start_s,
+        step_s=step_s,
+        demand=demand,
+        model_replicas=counts,
+        capacity=scored_capacity(member, past.rows),
+        lead_s=float(np.median(lead_time_of(member, past.rows, past.at))),
+        bounds=(member.spec.min_replicas, member.spec.max_replicas),
+        sla=translate.to_sla(member.spec),
+    )
+
+
+def _on_grid(at_s: Any, values: Any, grid: tuple[float, float, int]) -> FloatArray:
+    """(T,) values on a grid of (start, step, T); NaN where there is none."""
+    start_s, step_s, n_steps = grid
+    index = np.round((np.asarray(at_s, dtype=float) - start_s) / step_s).astype(np.int64)
+    inside = (index >= 0) & (index < n_steps)
+    found = np.full(n_steps, np.nan)
+    found[index[inside]] = np.array(values, dtype=float)[inside]
+    return found
+
+
+def _row(workload_id: int, verdict: TrustVerdict, now: datetime) -> tuple[Any, ...]:
+    scores = asdict(verdict.scores) if verdict.scores else {}
+    scores["rule"] = asdict(verdict.rule) if verdict.rule else None
+    return (
+        workload_id,
+        verdict.is_trusted,
+        verdict.reason,
+        orjson.dumps(scores).decode(),
+        verdict.state.n_looks,
+        orjson.dumps(asdict(verdict.state)).decode(),
+        now,
+    )
+
+
+def _unseen_row(workload_id: int, state: TrustState, now: datetime) -> tuple[Any, ...]:
+    """The verdict stays where nothing was measured."""
+    reason = f"no finished step in the last {PAST.days} days, as before"
+    kept = TrustVerdict(state.is_trusted, reason, None, None, state)
+    return _row(workload_id, kept, now)
+
+
+def _report(
+    members: Mapping[int, Member],
+    before: Mapping[int, TrustState],
+    judged: Mapping[int, TrustVerdict],
+) -> TrustReport:
+    changed: dict[bool, list[str]] = {True: [], False: []}
+    for key, verdict in judged.items():
+        if verdict.is_trusted != before.get(key, TrustState()).is_trusted:
+            changed[verdict.is_trusted].append(members[key].key)
+    left_out = tuple(m.key for key, m in members.items() if key not in judged)
+    return TrustReport(len(judged), tuple(changed[False]), tuple(changed[True]), left_out)

@@ -1,0 +1,1 @@
+"""Forecasts of a shard at an origin."""

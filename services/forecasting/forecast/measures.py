@@ -1,0 +1,88 @@
+"""Gauges of the newest forecasts of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from services.forecasting.rows.translate import (
+    NO_FORECAST_RUNG,
+    ForecastRow,
+    WorkloadRow,
+    level_key,
+)
+from services.kernel import telemetry
+
+SHOWN_LEVELS = (0.5, 0.9, 0.99)
+_KEPT_STEPS = 3
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Rungs:
+    """Which rung `harmony_fallback_active` shows of each workload: one, the newest.
+
+    Several workers share the shards, so one that has not seen a workload for some steps knows
+    nothing of it any longer, and shows nothing.
+    """
+
+    _shown: dict[_Key, tuple[str, datetime]] = field(default_factory=dict)
+
+    def show(self, key: _Key, row: ForecastRow) -> None:
+        """Show the rung that answered, and no longer the one before; an older answer is no news."""
+        rung, origin_at = self._shown.get(key, (row.rung, row.origin_at))
+        if row.origin_at < origin_at:
+            return
+        if rung != row.rung:
+            telemetry.fallback_active.remove(*key, rung)
+        self._shown[key] = (row.rung, row.origin_at)
+        is_fallback = bool(row.reason) or row.rung == NO_FORECAST_RUNG
+        telemetry.fallback_active.labels(*key, row.rung).set(is_fallback)
+
+    def forget(self, before: datetime) -> None:
+        """Show nothing of workloads whose newest forecast here is of before `before`."""
+        old = {key: rung for key, (rung, at) in self._shown.items() if at < before}
+        for key, rung in old.items():
+            del self._shown[key]
+            telemetry.fallback_active.remove(*key, rung)
+
+
+RUNGS = Rungs()
+"""Of this process, as the gauges are."""
+
+
+def measure(
+    workloads: Sequence[WorkloadRow], rows: Sequence[ForecastRow], n_new: int, rungs: Rungs = RUNGS
+) -> None:
+    """Count the forecasts of a shard and show the newest.
+
+    Args:
+        workloads: Of the shard.
+        rows: Their forecasts.
+        n_new: How many of them were stored now.
+        rungs: What is shown of the rungs.
+    """
+    by_id = {w.id: w for w in workloads}
+    for row in rows:
+        workload = by_id[row.workload_id]
+        labels = (workload.namespace, workload.name)
+        if n_new:
+            telemetry.forecasts_total.labels(row.rung).inc()
+        rungs.show(labels, row)
+        for level, quantile in zip(row.quantile_levels, row.quantiles, strict=True):
+            if any(abs(level - shown) < 1e-6 for shown in SHOWN_LEVELS):
+                key = level_key(level)
+                telemetry.forecast_quantile.labels(*labels, key).set(quantile[0])
+    if rows:
+        newest = max(rows, key=lambda row: row.origin_at)
+        longest_s = max(row.step_s for row in rows)
+        rungs.forget(newest.origin_at - timedelta(seconds=_KEPT_STEPS * longest_s))
+
+
+def measure_latency(rows: Sequence[ForecastRow], stored_at: datetime) -> None:
+    """How long after the end of their step forecasts were stored at `stored_at`."""
+    for row in rows:
+        ended_at = row.origin_at + timedelta(seconds=row.step_s)
+        latency_s = (stored_at - ended_at).total_seconds()
+        telemetry.forecast_latency_seconds.observe(max(0.0, latency_s))

@@ -1,0 +1,128 @@
+"""Forecast a shard at an origin; find what was lost and send it again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from services.forecasting.forecast.measures import measure, measure_latency
+from services.forecasting.online.learn import corrected
+from services.forecasting.registry.store import ModelStore, Serving
+from services.forecasting.rows import repository
+from services.forecasting.rows.translate import ForecastRow, WorkloadRow, to_rows
+from services.forecasting.rows.windows import windows_at
+from services.kernel import telemetry
+from services.kernel.clock import Clock, make_rng
+from services.kernel.db.session import unit_of_work
+from services.kernel.jobs import (
+    DECIDE_SHARD,
+    FORECAST_SCORE,
+    FORECAST_SHARD,
+    Job,
+    JobSender,
+    shard_job,
+)
+from services.kernel.settings import Settings
+from services.kernel.telemetry import get_logger
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasting:
+    """What the use cases of this service need."""
+
+    engine: Engine
+    settings: Settings
+    clock: Clock
+    sender: JobSender
+    store: ModelStore
+
+
+def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
+    """Forecast every active workload of a shard at one origin and pass it on to the decision.
+
+    Safe to run twice: forecasts that are there already stay, and the decision job is sent again.
+
+    Returns:
+        New forecasts.
+    """
+    rows: list[ForecastRow] = []
+    with unit_of_work(app.engine, app.sender) as work:
+        workloads = repository.load_workloads(work.connection, shard)
+        if not workloads:
+            return 0
+        serving = app.store.current(work.connection)
+        rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
+        groups: dict[int, list[WorkloadRow]] = defaultdict(list)
+        for workload in workloads:
+            groups[workload.step_s].append(workload)
+        for group in groups.values():
+            rows += _forecast_group(app, work.connection, serving, group, origin_at, rng)
+        n_new, ids = repository.insert_forecasts(work.connection, rows, app.clock.now())
+        work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+        if _is_scoring_due(shard, origin_at, workloads[0].step_s, serving.config.window.horizon):
+            work.send_after_commit(Job(FORECAST_SCORE))
+    measure(workloads, rows, n_new)
+    if n_new:
+        measure_latency(rows, app.clock.now())
+        _say(rows, ids)
+    return n_new
+
+
+def _say(rows: Sequence[ForecastRow], ids: Sequence[int]) -> None:
+    """A line for each forecast, by which its decision is found."""
+    log = get_logger("forecasting")
+    for row, forecast_id in zip(rows, ids, strict=True):
+        log.debug(
+            "forecast",
+            workload_id=row.workload_id,
+            forecast_id=forecast_id,
+            origin_at=row.origin_at.isoformat(),
+            rung=row.rung,
+            reason=row.reason,
+        )
+
+
+def _is_scoring_due(shard: int, origin_at: datetime, step_s: int, horizon: int) -> bool:
+    """Once per horizon and shard, so that calibration keeps pace with a replay at any speed."""
+    return (int(origin_at.timestamp()) // step_s - shard) % horizon == 0
+
+
+def _forecast_group(
+    app: Forecasting,
+    connection: Connection,
+    serving: Serving,
+    workloads: Sequence[WorkloadRow],
+    origin_at: datetime,
+    rng: np.random.Generator,
+) -> list[ForecastRow]:
+    """Forecast workloads on one step length."""
+    window = serving.config.window
+    windows = windows_at(connection, window, workloads, origin_at)
+    horizon = min(app.settings.horizon_steps, window.horizon)
+    result = serving.ladder.predict(windows, horizon, app.settings.n_paths, rng)
+    result = corrected(connection, serving, workloads, windows, result)
+    return to_rows(workloads, result, origin_at, serving.version, horizon)
+
+
+def sweep(app: Forecasting) -> int:
+    """Send again what a lost job left behind; returns how many jobs were sent.
+
+    Origins that have indicators but no forecast are forecast; forecasts without a decision are
+    passed on.
+    """
+    now = app.clock.now()
+    with unit_of_work(app.engine, app.sender) as work:
+        missing = repository.load_missing_forecasts(work.connection, now)
+        undecided = repository.load_undecided(work.connection, now)
+        for shard, origin_at in missing:
+            work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at))
+        for shard, origin_at in undecided:
+            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+    telemetry.jobs_resent_total.labels(FORECAST_SHARD).inc(len(missing))
+    telemetry.jobs_resent_total.labels(DECIDE_SHARD).inc(len(undecided))
+    return len(missing) + len(undecided)

@@ -1,0 +1,1 @@
+"""Models: stored, promoted, served."""

@@ -1,0 +1,86 @@
+"""The ladder that serves: the promoted model and the simple picks, kept by the worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from forecaster.choice.baselines import BestSimple
+from forecaster.choice.ladder import Ladder
+from forecaster.config import ForecasterConfig
+from forecaster.errors import CheckpointError
+from forecaster.training.checkpoint import from_bytes
+from services.forecasting.registry import repository as registry
+from services.kernel.telemetry import get_logger
+
+SIMPLE_VERSION = "best-simple"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What answers forecasts now.
+
+    Attributes:
+        version: Stored with each forecast; the promoted model's, or `best-simple`.
+        config: Window configuration to load contexts with.
+        ladder: The predictors.
+    """
+
+    version: str
+    config: ForecasterConfig
+    ladder: Ladder
+
+
+class ModelStore:
+    """Loads what serves and keeps it until the registry names something else."""
+
+    def __init__(self, config: ForecasterConfig, stale_after_steps: int) -> None:
+        """Start empty.
+
+        Args:
+            config: Configuration while no model is promoted.
+            stale_after_steps: Steps without demand after which input is stale.
+        """
+        self._config = config
+        self._stale_after_steps = stale_after_steps
+        self._key: tuple[int, int] = (-1, -1)
+        self._serving: Serving | None = None
+
+    def current(self, connection: Connection) -> Serving:
+        """What serves now; one small query when nothing has changed."""
+        promoted = registry.load_promoted(connection)
+        newest = promoted or registry.load_newest(connection)
+        key = (promoted.id if promoted else 0, newest.id if newest else 0)
+        if self._serving is None or key != self._key:
+            self._serving = self._load(connection, promoted, newest)
+            self._key = key
+        return self._serving
+
+    def _load(
+        self,
+        connection: Connection,
+        promoted: registry.ModelRow | None,
+        newest: registry.ModelRow | None,
+    ) -> Serving:
+        picks = dict(newest.metrics.get("picks", {})) if newest else {}
+        simple = BestSimple(picks, self._config.window)
+        ladder = Ladder(None, simple, stale_after_steps=self._stale_after_steps)
+        if promoted is None:
+            return Serving(SIMPLE_VERSION, self._config, ladder)
+        try:
+            model = from_bytes(registry.load_artifact(connection, promoted.id))
+        except CheckpointError as error:
+            get_logger(__name__).error(
+                "model_unreadable", version=promoted.version, reason=str(error)
+            )
+            return Serving(SIMPLE_VERSION, self._config, ladder)
+        ladder = replace(
+            ladder,
+            model=model,
+            simple=BestSimple(picks, model.config.window),
+            rungs=promoted.metrics.get("rungs", {}),
+            reasons=promoted.metrics.get("reasons", {}),
+            weights=promoted.metrics.get("weights", {}),
+        )
+        return Serving(promoted.version, model.config, ladder)

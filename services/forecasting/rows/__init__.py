@@ -1,0 +1,1 @@
+"""Rows of indicators and forecasts, and the forecaster's values."""

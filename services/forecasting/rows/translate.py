@@ -1,0 +1,234 @@
+"""Rows to the forecaster's values and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from forecaster.choice.ladder import LadderForecast
+from forecaster.config import ForecasterConfig, WindowConfig
+from forecaster.features import is_readable, window_offsets, windows_from_offsets
+from forecaster.types import Series, Windows
+from services.kernel.domain.workload import WorkloadSpec
+from services.kernel.settings import Settings
+
+SAMPLE = np.dtype([("offset", ">i4"), ("value", ">f4")])
+"""One observed step as Postgres sends it: steps from the origin, and the value."""
+NO_FORECAST_RUNG = "none"
+PATHS_TYPE = np.dtype("<f2")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRow:
+    """A workload as the forecaster sees it."""
+
+    id: int
+    namespace: str
+    name: str
+    step_s: int
+    spec: WorkloadSpec
+
+    @property
+    def key(self) -> str:
+        """Name of the workload in models and forecasts."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRow:
+    """A forecast as it is stored; see docs/data-model.md."""
+
+    workload_id: int
+    origin_at: datetime
+    model_version: str
+    rung: str
+    reason: str
+    step_s: int
+    n_horizon: int
+    quantile_levels: list[float]
+    quantiles: list[list[float]]
+    n_paths: int
+    paths: bytes | None
+    path_scale: float | None
+
+
+Samples = Mapping[tuple[int, str], bytes]
+"""(workload id, indicator) to packed `SAMPLE` records, in time order."""
+
+
+def forecaster_config(settings: Settings) -> ForecasterConfig:
+    """The forecaster's configuration under these settings."""
+    context = max(settings.context_steps, settings.horizon_steps + 1, 24)
+    window = WindowConfig(
+        context=context,
+        horizon=settings.horizon_steps,
+        recent=max(12, min(WindowConfig().recent, context)),
+    )
+    return ForecasterConfig(window=window)
+
+
+def empty_series(workload: WorkloadRow) -> Series:
+    """A series of no steps that carries the workload's names, levels and demand."""
+    names = tuple(indicator.name for indicator in workload.spec.indicators)
+    empty = np.zeros((0, len(names)), dtype=np.float32)
+    return Series(
+        workload.key,
+        empty,
+        np.zeros(empty.shape, dtype=bool),
+        names,
+        tuple(indicator.level for indicator in workload.spec.indicators),
+        names.index(workload.spec.demand),
+        0,
+        workload.step_s,
+        tuple(indicator.is_known_ahead for indicator in workload.spec.indicators),
+    )
+
+
+def known_ahead_pairs(workloads: Sequence[WorkloadRow]) -> list[tuple[int, str]]:
+    """(workload id, indicator) pairs whose steps after the origin may be read."""
+    return [
+        (workload.id, indicator.name)
+        for workload in workloads
+        for indicator in workload.spec.indicators
+        if indicator.is_known_ahead
+    ]
+
+
+def join_samples(past: Samples, ahead: Samples) -> Samples:
+    """Both in time order, of samples that lie before and after the origin."""
+    return {key: past.get(key, b"") + ahead.get(key, b"") for key in {**past, **ahead}}
+
+
+def to_windows(
+    workloads: Sequence[WorkloadRow], samples: Samples, origin_s: int, window: WindowConfig
+) -> Windows:
+    """Windows of workloads on one step length; what was not sent is unobserved.
+
+    Of steps after the origin only those of indicators known ahead are read.
+    """
+    rows = [empty_series(workload) for workload in workloads]
+    offsets = window_offsets(window, workloads[0].step_s)
+    width = max(len(series.indicators) for series in rows)
+    values = np.zeros((len(rows), offsets.size, width), dtype=np.float32)
+    observed = np.zeros(values.shape, dtype=bool)
+    for i, (workload, series) in enumerate(zip(workloads, rows, strict=True)):
+        readable = is_readable(offsets, series.known_ahead, window)
+        for d, name in enumerate(series.indicators):
+            packed = samples.get((workload.id, name))
+            if not packed:
+                continue
+            records = np.frombuffer(packed, dtype=SAMPLE)
+            steps = records["offset"].astype(np.int64)
+            found = np.minimum(np.searchsorted(steps, offsets), steps.size - 1)
+            is_there = (steps[found] == offsets) & readable[:, d]
+            value = records["value"].astype(np.float32)[found]
+            is_number = np.isfinite(value) & ((value >= 0) | (d != series.demand_index))
+            observed[i, :, d] = is_there & is_number
+            values[i, :, d] = np.where(observed[i, :, d], value, 0)
+    origins = np.full(len(rows), origin_s, dtype=np.int64)
+    return windows_from_offsets(rows, values, observed, origins, window)
+
+
+def to_series(workload: WorkloadRow, samples: Samples, origin_s: int, n_steps: int) -> Series:
+    """The last `n_steps` steps of a workload, leading steps without any value cut off."""
+    shape = empty_series(workload)
+    values = np.zeros((n_steps, len(shape.indicators)), dtype=np.float32)
+    observed = np.zeros(values.shape, dtype=bool)
+    for d, name in enumerate(shape.indicators):
+        packed = samples.get((workload.id, name))
+        if not packed:
+            continue
+        records = np.frombuffer(packed, dtype=SAMPLE)
+        at = records["offset"].astype(np.int64) + n_steps - 1
+        inside = (at >= 0) & (at < n_steps)
+        values[at[inside], d] = records["value"][inside]
+        observed[at[inside], d] = True
+    seen = np.flatnonzero(observed.any(axis=1))
+    first = int(seen[0]) if seen.size else n_steps
+    start_s = origin_s - (n_steps - 1 - first) * workload.step_s
+    return replace(shape, values=values[first:], observed=observed[first:], start_s=start_s)
+
+
+def pack_paths(paths: npt.NDArray[np.float32]) -> tuple[bytes, float]:
+    """Float16 little-endian `(S, H)` in C order, and the scale to multiply by."""
+    peak = float(paths.max(initial=0.0))
+    scale = peak if peak > 0 else 1.0
+    return (paths / np.float32(scale)).astype(PATHS_TYPE).tobytes(), scale
+
+
+def unpack_paths(raw: bytes, n_paths: int, scale: float) -> npt.NDArray[np.float32]:
+    """Inverse of `pack_paths`, `(S, H)`."""
+    halves = np.frombuffer(raw, dtype=PATHS_TYPE).reshape(n_paths, -1)
+    return halves.astype(np.float32) * np.float32(scale)
+
+
+def to_rows(
+    workloads: Sequence[WorkloadRow],
+    result: LadderForecast,
+    origin_at: datetime,
+    model_version: str,
+    horizon: int,
+) -> list[ForecastRow]:
+    """One row per workload: answered ones with numbers, refused ones with their reason."""
+    rows = []
+    forecast = result.forecast
+    for i, at in enumerate(result.answered):
+        assert forecast is not None
+        workload = workloads[int(at)]
+        packed, scale = pack_paths(forecast.paths[i])
+        rows.append(
+            ForecastRow(
+                workload.id,
+                origin_at,
+                model_version,
+                forecast.rung[i],
+                forecast.reasons[i],
+                workload.step_s,
+                horizon,
+                [round(float(v), 6) for v in forecast.quantile_levels],
+                forecast.quantiles[i].tolist(),
+                int(forecast.paths.shape[1]),
+                packed,
+                scale,
+            )
+        )
+    for at, reason in result.refused.items():
+        workload = workloads[at]
+        rows.append(
+            ForecastRow(
+                workload.id,
+                origin_at,
+                model_version,
+                NO_FORECAST_RUNG,
+                reason,
+                workload.step_s,
+                horizon,
+                [],
+                [],
+                0,
+                None,
+                None,
+            )
+        )
+    return rows
+
+
+def level_key(level: float) -> str:
+    """A quantile level as the key of JSON columns and metric labels: `0.95`."""
+    return f"{level:.4g}"
+
+
+def json_safe(value: Any) -> Any:
+    """`value` with NaN and infinities as None, which JSON has no word for."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): json_safe(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(v) for v in value]
+    return value

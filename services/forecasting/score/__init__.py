@@ -1,0 +1,1 @@
+"""Scores of forecasts whose horizon has passed, and drift."""

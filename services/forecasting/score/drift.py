@@ -1,0 +1,248 @@
+"""Watch forecasts and inputs for drift, and ask for a fit when it calls for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+from forecaster.config import DAY_S
+from forecaster.errors import HistoryTooShort
+from forecaster.online import drift
+from forecaster.online.drift import (
+    DriftConfig,
+    DriftVerdict,
+    observe_pits,
+    pit_values,
+    pit_verdicts,
+)
+from forecaster.online.drift_input import (
+    LEVEL,
+    SHAPE,
+    SPREAD,
+    InputDriftConfig,
+    InputReference,
+    input_verdicts,
+    reference,
+)
+from forecaster.types import Forecast, Series
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online import repository as repository_drift
+from services.forecasting.online.repository import DriftCount, DriftRow
+from services.forecasting.registry.store import SIMPLE_VERSION
+from services.forecasting.rows import repository
+from services.forecasting.rows.repository import Span
+from services.forecasting.rows.translate import WorkloadRow, to_series
+from services.forecasting.training import fit as service_fit
+from services.forecasting.training.fit import FitOutcome
+from services.forecasting.training.histories import LOAD_CHUNK
+from services.kernel import telemetry
+from services.kernel.clock import last_complete_step, make_rng
+from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.jobs import FORECAST_FIT, Job
+from services.kernel.settings import Settings
+from services.kernel.telemetry import get_logger
+
+REFIT_KINDS = (drift.PIT, LEVEL, SPREAD, SHAPE)
+"""Drift that a fit may mend; a gap or a stuck sensor is shown, but must not be learned."""
+MAX_NEW_REFERENCES = 256
+"""Histories described in one run; the others follow in the next ones."""
+WINDOWS_PER_HISTORY = 7
+
+
+class DriftWatch:
+    """Drift of the forecasts of one model version, during one scoring run."""
+
+    def __init__(
+        self,
+        app: Forecasting,
+        connection: Connection,
+        version: str,
+        workloads: Mapping[int, WorkloadRow],
+    ) -> None:
+        """Load the states of `workloads`, which are to be scored."""
+        self.app, self.connection, self.version = app, connection, version
+        self.workloads = workloads
+        stored = repository_drift.load_drift(connection, list(workloads), version)
+        self.states: dict[int, dict[str, Any]] = {i: dict(stored.get(i, {})) for i in workloads}
+        self.verdicts: dict[int, list[DriftVerdict]] = {}
+
+    def observe(
+        self,
+        workload_ids: Sequence[int],
+        forecast: Forecast,
+        actual: npt.NDArray[np.float32],
+        observed: npt.NDArray[np.bool_],
+    ) -> None:
+        """Test the forecasts of one origin, oldest origin first."""
+        config = DriftConfig(ahead=min(DriftConfig().ahead, forecast.horizon))
+        origin_s = int(forecast.origin_s[0])
+        rng = make_rng(self.app.settings.seed, "pit", self.version, origin_s)
+        pits = pit_values(forecast, actual, config.ahead, rng.random(len(workload_ids)))
+        keys = forecast.workloads
+        stored = {
+            key: self.states[i]["pit"]
+            for key, i in zip(keys, workload_ids, strict=True)
+            if "pit" in self.states[i]
+        }
+        state = drift.from_dicts(keys, stored)
+        seen = observed[:, config.ahead - 1]
+        state = observe_pits(state, pits, seen, forecast.origin_s, forecast.step_s, config)
+        rows = zip(workload_ids, drift.to_dicts(state), pit_verdicts(state, config), strict=True)
+        for i, raw, verdict in rows:
+            self.states[i]["pit"] = raw
+            self.verdicts[i] = [verdict]
+
+    def compare_inputs(self, now: datetime) -> None:
+        """Compare the newest demand of the workloads tested with what the model was trained on."""
+        registered_at = repository_drift.load_registered_at(self.connection, self.version)
+        if registered_at is None:
+            return
+        for step_s in sorted({w.step_s for w in self.workloads.values()}):
+            tested = [self.workloads[i] for i in self.verdicts]
+            group = [w for w in tested if w.step_s == step_s]
+            config = InputDriftConfig(window=window_steps(self.app.settings, step_s))
+            self._describe(group, registered_at, config)
+            known = [w for w in group if self.states[w.id].get("reference")]
+            for one, workload in zip(self._series(known, now, config.window), known, strict=True):
+                state = self.states[workload.id]
+                found = input_verdicts(
+                    one, InputReference.from_dict(state["reference"]), state.get("since", {})
+                )
+                self.verdicts[workload.id] += found
+
+    def _describe(
+        self, workloads: Sequence[WorkloadRow], until: datetime, config: InputDriftConfig
+    ) -> None:
+        """Describe the histories that the model has seen, once per version and workload."""
+        missing = [w for w in workloads if "reference" not in self.states[w.id]]
+        missing = missing[:MAX_NEW_REFERENCES]
+        n_steps = self.app.settings.fit_max_steps
+        for start in range(0, len(missing), LOAD_CHUNK):
+            chunk = missing[start : start + LOAD_CHUNK]
+            for one, workload in zip(self._series(chunk, until, n_steps), chunk, strict=True):
+                try:
+                    found = reference(one, config).to_dict()
+                except HistoryTooShort:
+                    found = None  # of this version's inputs nothing can be said: no verdicts
+                self.states[workload.id]["reference"] = found
+
+    def _series(
+        self, workloads: Sequence[WorkloadRow], until: datetime, n_steps: int
+    ) -> list[Series]:
+        """The demand of workloads on one step length over the steps complete at `until`."""
+        if not workloads:
+            return []
+        step_s = workloads[0].step_s
+        origin_at = last_complete_step(until, step_s)
+        spans = [Span(origin_at - timedelta(seconds=(n_steps - 1) * step_s), origin_at)]
+        pairs = [(w.id, w.spec.demand) for w in workloads]
+        samples = repository.load_samples(self.connection, pairs, origin_at, step_s, spans)
+        return [to_series(w, samples, int(origin_at.timestamp()), n_steps) for w in workloads]
+
+    def save(self, now: datetime) -> None:
+        """Store states and verdicts, and show them."""
+        rows = []
+        for i, verdicts in self.verdicts.items():
+            self._measure(self.workloads[i], verdicts)
+            since = {v.kind: v.since_s for v in verdicts if v.since_s is not None}
+            rows.append(_row(i, {**self.states[i], "since": since}, verdicts))
+        repository_drift.save_drift(self.connection, self.version, rows, now)
+
+    def _measure(self, workload: WorkloadRow, verdicts: Sequence[DriftVerdict]) -> None:
+        before = self.states[workload.id].get("since", {})
+        for verdict in verdicts:
+            labels = (workload.namespace, workload.name, verdict.kind)
+            telemetry.forecast_drift.labels(*labels).set(verdict.severity)
+            if verdict.is_drifted and verdict.kind not in before:
+                telemetry.forecast_drifts_total.labels(verdict.kind).inc()
+                get_logger(__name__).info(
+                    "drift_began",
+                    workload=workload.key,
+                    kind=verdict.kind,
+                    reason=verdict.reason,
+                    version=self.version,
+                )
+
+
+def _row(workload_id: int, state: dict[str, Any], verdicts: Sequence[DriftVerdict]) -> DriftRow:
+    found = drift.worst(verdicts)
+    if found is None or found.since_s is None:
+        return DriftRow(workload_id, state, None, None, None, "")
+    since = datetime.fromtimestamp(found.since_s, UTC)
+    return DriftRow(workload_id, state, found.kind, found.severity, since, found.reason)
+
+
+def window_steps(settings: Settings, step_s: int) -> int:
+    """Steps of the windows that inputs are compared by: a day, if the history holds a few."""
+    return max(min(DAY_S // step_s, settings.fit_max_steps // WINDOWS_PER_HISTORY), 24)
+
+
+def request_refit(app: Forecasting, work: UnitOfWork, now: datetime) -> int | None:
+    """Ask for a fit when drift calls for one; returns the id of the request.
+
+    A large drifted share asks at once. Otherwise forecasts must have begun to fail after the last
+    fit, and that fit be old enough; inputs of a few workloads that differ from training while the
+    forecasts hold ask for nothing (in calm fleets that is 2 to 3 % of the workloads at any time).
+    Either asks again only after the interval has passed. In a replay drift is shown
+    only: hours pass in seconds there, so a fit would end long after it could have helped.
+    """
+    if app.settings.clock == "replay":
+        return None
+    version = app.store.current(work.connection).version
+    if version == SIMPLE_VERSION:
+        return None  # nothing has been learned yet that could be out of date
+    last_fit_at = repository_drift.load_last_fit_at(work.connection)
+    count = repository_drift.count_drift(work.connection, version, REFIT_KINDS, last_fit_at)
+    last_request_at = repository_drift.load_last_request_at(work.connection)
+    reason = refit_reason(count, last_fit_at, last_request_at, now, app.settings)
+    if reason is None:
+        return None
+    request_id = repository_drift.insert_request(work.connection, version, count, reason, now)
+    work.send_after_commit(Job(FORECAST_FIT, {"request_id": request_id}))
+    telemetry.refits_requested_total.inc()
+    get_logger(__name__).info("refit_requested", reason=reason, version=version)
+    return request_id
+
+
+def refit_reason(
+    count: DriftCount,
+    last_fit_at: datetime | None,
+    last_request_at: datetime | None,
+    now: datetime,
+    settings: Settings,
+) -> str | None:
+    """Why a fit should be made now; None when it should not."""
+    interval = timedelta(seconds=settings.refit_min_interval_s)
+    if count.n_drifted == 0 or (last_request_at is not None and now - last_request_at < interval):
+        return None
+    found = f"{count.n_drifted} of {count.n_watched} workloads drift; worst is {count.worst}"
+    if count.n_drifted > settings.drift_refit_share * count.n_watched:
+        return f"{found}; more than {settings.drift_refit_share:.0%} of the fleet"
+    if count.n_new > 0 and (last_fit_at is None or now - last_fit_at >= interval):
+        return f"{found}; forecasts of {count.n_new} began to fail since the last fit"
+    return None
+
+
+def is_fit_due(app: Forecasting) -> bool:
+    """Whether the scheduled fit is due: none has begun for the interval."""
+    with app.engine.connect() as connection:
+        last_fit_at = repository_drift.load_last_fit_at(connection)
+    interval = timedelta(seconds=app.settings.fit_interval_s)
+    return last_fit_at is None or app.clock.now() - last_fit_at >= interval
+
+
+def fit_as_requested(app: Forecasting, request_id: int | None) -> FitOutcome:
+    """Fit; a model that drift asked for says so in its reason."""
+    outcome = service_fit.fit_models(app)
+    if request_id is not None and outcome.version:
+        with unit_of_work(app.engine) as work:
+            reason = repository_drift.load_request(work.connection, request_id)
+            if reason is not None:
+                more = f"asked for by drift: {reason}"
+                repository_drift.append_reason(work.connection, outcome.version, more)
+    return outcome

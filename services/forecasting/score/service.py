@@ -1,0 +1,257 @@
+"""Score forecasts whose horizon has passed; hedge and calibration learn, drift is watched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+from forecaster.metrics import crps_of_quantiles, pinball
+from forecaster.online.calibration import CalibrationState, from_dicts, observe, to_dicts
+from forecaster.types import Forecast
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online.learn import Outcomes, learned_hedges, with_hedges
+from services.forecasting.rows import repository
+from services.forecasting.rows.repository import DueForecast, Span
+from services.forecasting.rows.translate import SAMPLE, WorkloadRow, level_key
+from services.forecasting.score.drift import DriftWatch, request_refit
+from services.kernel import telemetry
+from services.kernel.db.session import UnitOfWork, unit_of_work
+
+MAX_DUE = 4096
+SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
+
+
+def score_forecasts(app: Forecasting) -> int:
+    """Score what is due, oldest first; returns how many forecasts were scored.
+
+    Only one scorer runs at a time; another returns 0 at once.
+    """
+    now = app.clock.now()
+    n_scored = 0
+    with unit_of_work(app.engine, app.sender) as work:
+        if not repository.try_lock_scoring(work.connection):
+            return 0
+        due = repository.load_due(work.connection, now, MAX_DUE)
+        if not due:
+            return 0
+        workloads = {w.id: w for w in repository.load_workloads(work.connection)}
+        due = [row for row in due if row.workload_id in workloads]
+        due.sort(key=lambda row: (row.origin_at, row.model_version, row.step_s, row.workload_id))
+        states: dict[str, dict[int, dict[str, Any]]] = {}
+        watches: dict[str, DriftWatch] = {}
+        ids = sorted({row.workload_id for row in due})
+        for (_, version, _), rows in groupby(
+            due, key=lambda row: (row.origin_at, row.model_version, row.step_s)
+        ):
+            group = _load_group(work.connection, workloads, list(rows))
+            if version not in states:
+                states[version] = repository.load_calibration(work.connection, ids, version)
+                chosen = {i: workloads[i] for i in ids}
+                watches[version] = DriftWatch(app, work.connection, version, chosen)
+            before = states[version]
+            after = _score_group(work.connection, workloads, group, before, now)
+            weights = _hedges(app, work.connection, workloads, group, before)
+            states[version] = before | with_hedges(after, before, weights)
+            watches[version].observe(
+                [row.workload_id for row in group.rows],
+                group.forecast,
+                group.actual,
+                group.observed,
+            )
+            n_scored += len(group.rows)
+        for version, by_id in states.items():
+            repository.save_calibration(work.connection, version, by_id, now)
+        _save_drift(app, work, watches, now)
+    return n_scored
+
+
+def _save_drift(
+    app: Forecasting, work: UnitOfWork, watches: Mapping[str, DriftWatch], now: datetime
+) -> None:
+    """Store drift; inputs are compared for the model that serves only."""
+    serving = app.store.current(work.connection).version
+    for version, watch in watches.items():
+        if version == serving:
+            watch.compare_inputs(now)
+        watch.save(now)
+    request_refit(app, work, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Forecasts of one origin, model and step, and what happened.
+
+    Attributes:
+        rows: B forecasts as they are stored.
+        forecast: The same as values.
+        actual: `(B, H)` demand, zero where unobserved.
+        observed: `(B, H)`.
+        last: `(B,)` demand last observed in the dozen steps before the origin; NaN: none.
+    """
+
+    rows: list[DueForecast]
+    forecast: Forecast
+    actual: npt.NDArray[np.float32]
+    observed: npt.NDArray[np.bool_]
+    last: npt.NDArray[np.float32]
+
+
+def _load_group(
+    connection: Connection, workloads: Mapping[int, WorkloadRow], rows: list[DueForecast]
+) -> _Group:
+    """Read what happened after the origin of `rows`."""
+    origin_at, step_s = rows[0].origin_at, rows[0].step_s
+    horizon = max(len(row.quantiles[0]) for row in rows)
+    step = timedelta(seconds=step_s)
+    span = Span(origin_at - 11 * step, origin_at + horizon * step)
+    demands = {row.workload_id: workloads[row.workload_id].spec.demand for row in rows}
+    samples = repository.load_samples(connection, list(demands.items()), origin_at, step_s, [span])
+    actual = np.zeros((len(rows), horizon), dtype=np.float32)
+    observed = np.zeros(actual.shape, dtype=bool)
+    last = np.full(len(rows), np.nan, dtype=np.float32)
+    for i, row in enumerate(rows):
+        packed = samples.get((row.workload_id, demands[row.workload_id]))
+        if not packed:
+            continue
+        records = np.frombuffer(packed, dtype=SAMPLE)
+        steps = records["offset"].astype(np.int64)
+        ahead, before = steps > 0, steps <= 0
+        actual[i, steps[ahead] - 1] = records["value"][ahead]
+        observed[i, steps[ahead] - 1] = True
+        if before.any():
+            last[i] = records["value"][before][-1]
+    return _Group(rows, _as_forecast(workloads, rows), actual, observed, last)
+
+
+def _score_group(
+    connection: Connection,
+    workloads: Mapping[int, WorkloadRow],
+    group: _Group,
+    stored: dict[int, dict[str, Any]],
+    now: datetime,
+) -> dict[int, dict[str, Any]]:
+    """Score a group; returns the calibration states after it."""
+    rows, forecast = group.rows, group.forecast
+    actual, observed, last = group.actual, group.observed, group.last
+    levels = forecast.quantile_levels
+    losses = pinball(forecast.quantiles, levels, actual)
+    crps = crps_of_quantiles(forecast.quantiles, levels, actual)
+    below = actual[:, None] <= forecast.quantiles
+    scores = []
+    for i, row in enumerate(rows):
+        seen = observed[i]
+        if not seen.any():
+            # Nothing was observed over the whole horizon: recorded as such, it teaches nothing.
+            scores.append(_score_row(row, 0, 0.0, {}, {}, 0.0, now))
+            continue
+        naive = float(np.abs(actual[i][seen] - last[i]).mean()) if np.isfinite(last[i]) else 0.0
+        keys = [level_key(v) for v in levels]
+        by_level = losses[i][:, seen].mean(axis=1)
+        covered = below[i][:, seen].mean(axis=1)
+        scores.append(
+            _score_row(
+                row,
+                int(seen.sum()),
+                float(crps[i][seen].mean()),
+                {k: round(float(v), 6) for k, v in zip(keys, by_level, strict=True)},
+                {k: round(float(v), 6) for k, v in zip(keys, covered, strict=True)},
+                naive,
+                now,
+            )
+        )
+    repository.insert_scores(connection, scores)
+    state = from_dicts(
+        forecast.workloads,
+        levels,
+        {workloads[i].key: value for i, value in stored.items() if i in workloads},
+    )
+    state = observe(state, forecast, actual, observed)
+    _measure(workloads, rows, state, losses.mean(axis=2), scores)
+    return {row.workload_id: one for row, one in zip(rows, to_dicts(state), strict=True)}
+
+
+def _hedges(
+    app: Forecasting,
+    connection: Connection,
+    workloads: Mapping[int, WorkloadRow],
+    group: _Group,
+    before: Mapping[int, Mapping[str, Any]],
+) -> dict[int, dict[str, Any]]:
+    """What the hedge of the model that serves learned; forecasts of others are not made again."""
+    serving, first = app.store.current(connection), group.rows[0]
+    if first.model_version != serving.version:
+        return {}
+    rows = [workloads[row.workload_id] for row in group.rows]
+    happened = Outcomes(rows, first.origin_at, group.actual, group.observed)
+    return learned_hedges(connection, serving, before, happened, app.settings.seed)
+
+
+def _as_forecast(workloads: Mapping[int, WorkloadRow], rows: Sequence[DueForecast]) -> Forecast:
+    quantiles = np.array([row.quantiles for row in rows], dtype=np.float32)
+    n_rows = len(rows)
+    return Forecast(
+        tuple(workloads[row.workload_id].key for row in rows),
+        np.array([int(row.origin_at.timestamp()) for row in rows], dtype=np.int64),
+        rows[0].step_s,
+        np.array(rows[0].quantile_levels, dtype=np.float64),
+        quantiles,
+        np.zeros((n_rows, 0, quantiles.shape[2]), dtype=np.float32),
+        rows[0].model_version,
+        ("",) * n_rows,
+        ("",) * n_rows,
+    )
+
+
+def _score_row(  # noqa: PLR0913 - the columns of one row
+    row: DueForecast,
+    n_steps: int,
+    crps: float,
+    by_level: dict[str, float],
+    covered: dict[str, float],
+    naive: float,
+    now: datetime,
+) -> tuple[object, ...]:
+    skill = 1 - crps / naive if naive > 0 else None
+    return (
+        row.id,
+        row.origin_at,
+        row.workload_id,
+        row.model_version,
+        n_steps,
+        crps,
+        json.dumps(by_level),
+        json.dumps(covered),
+        naive,
+        skill,
+        now,
+    )
+
+
+def _measure(
+    workloads: Mapping[int, WorkloadRow],
+    rows: Sequence[DueForecast],
+    state: CalibrationState,
+    losses: npt.NDArray[np.float32],
+    scores: Sequence[tuple[object, ...]],
+) -> None:
+    coverage = state.coverage()
+    for i, row in enumerate(rows):
+        workload = workloads[row.workload_id]
+        labels = (workload.namespace, workload.name)
+        for shown in SHOWN_LEVELS:
+            at = int(np.argmin(np.abs(state.levels - shown)))
+            key = level_key(shown)
+            if np.isfinite(coverage[i, at]):
+                telemetry.forecast_coverage_ratio.labels(*labels, key).set(coverage[i, at])
+                telemetry.forecast_pinball_loss.labels(*labels, key).set(losses[i, at])
+        skill = scores[i][9]
+        if isinstance(skill, float):
+            telemetry.forecast_skill_vs_naive.labels(*labels).set(skill)

@@ -1,0 +1,1 @@
+"""Fits and updates of models."""

@@ -1,0 +1,269 @@
+"""Train a model on what Postgres holds, and promote it only when a back-test says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from forecaster.config import ForecasterConfig
+from forecaster.errors import CheckpointError, ForecasterError
+from forecaster.predict import TrainedModel
+from forecaster.training.checkpoint import to_bytes
+from forecaster.training.fit import FitProgress, FitResult, fit
+from forecaster.training.stages import MARGINALS
+from forecaster.types import Series
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online.warm_start import warm_states
+from services.forecasting.registry import repository as registry
+from services.forecasting.registry.repository import NewModel
+from services.forecasting.rows import repository
+from services.forecasting.rows.translate import forecaster_config, json_safe
+from services.forecasting.training.attempt import (
+    MAX_ATTEMPTS,
+    Attempt,
+    begin_attempt,
+    forgive_attempt,
+    save_epoch,
+)
+from services.forecasting.training.device import AUTO, choose_device
+from services.forecasting.training.histories import held_out_steps, load_histories
+from services.forecasting.training.memory import release_memory
+from services.forecasting.training.verdict import judge_fit
+from services.kernel import telemetry
+from services.kernel.clock import make_rng
+from services.kernel.db.session import unit_of_work
+from services.kernel.errors import Conflict, NotFound
+from services.kernel.telemetry import get_logger
+
+BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class FitOutcome:
+    """Result of one fit: the registry row's version, status and reason.
+
+    The status is that of the row, or `busy`, without a version, where another fit was running.
+    """
+
+    version: str
+    status: str
+    reason: str
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What goes into the registry: verdict, checkpoint and the calibration to start with."""
+
+    outcome: FitOutcome
+    artifact: bytes | None = None
+    calibration: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+Progress = Callable[[str, float], None]
+"""Called with a line of text and the share done, 0..1."""
+
+
+def fit_models(
+    app: Forecasting,
+    on_progress: Progress | None = None,
+    *,
+    is_fresh: bool = False,
+    device: str = AUTO,
+) -> FitOutcome:
+    """Train on all active workloads, back-test on held-out steps, register, promote if better.
+
+    A fit that cannot be made (too little history, divergence) is registered as failed with its
+    reason, and whatever served before goes on serving. Only one fit runs at a time. One whose
+    process died goes on from its last epoch when this is called again.
+
+    Args:
+        app: The service.
+        on_progress: See `Progress`.
+        is_fresh: Begin anew even if there is an unfinished fit.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InvalidInput: The device does not exist.
+    """
+    chosen = choose_device(device)
+    with registry.fit_lock(app.engine) as is_mine:
+        if not is_mine:
+            reason = "another fit is running on this database; its model serves this one too"
+            return FitOutcome("", BUSY, reason, {})
+        config = forecaster_config(app.settings)
+        attempt = begin_attempt(app, config, is_fresh=is_fresh)
+        run = _Run(app, config, attempt, on_progress or (lambda _text, _share: None), chosen)
+        try:
+            fitted = run.fitted()
+            _register(app, fitted, config)
+        except (KeyboardInterrupt, SystemExit):
+            forgive_attempt(app, attempt)
+            raise
+    release_memory()
+    outcome = fitted.outcome
+    telemetry.model_promotions_total.labels(outcome.status).inc()
+    run.tell(f"{outcome.version}: {outcome.status}, {outcome.reason}", 1.0)
+    return outcome
+
+
+def progress_of(line: FitProgress) -> tuple[str, float]:
+    """A line of text for an epoch, and the share of the whole fit that is done."""
+    done = line.epoch / line.n_epochs
+    share = 0.1 + 0.6 * done if line.stage == MARGINALS else 0.7 + 0.2 * done
+    losses = f"train {line.train_loss:.4f}, validation {line.validation_loss:.4f}"
+    return f"{line.stage} {line.epoch}/{line.n_epochs}: {losses}", share
+
+
+class _Run:
+    """One attempt at a fit, from histories to a verdict."""
+
+    def __init__(
+        self,
+        app: Forecasting,
+        config: ForecasterConfig,
+        attempt: Attempt,
+        tell: Progress,
+        device: str,
+    ) -> None:
+        self.app, self.config, self.attempt = app, config, attempt
+        self.tell, self.device = tell, device
+        self.started = time.monotonic()
+        self.line: FitProgress | None = None
+
+    def fitted(self) -> _Fitted:
+        """Train and judge; a fit that cannot be made is a failed one with its reason."""
+        attempt = self.attempt
+        if attempt.is_last:
+            return self._failed(
+                f"given up: the fit was killed {MAX_ATTEMPTS} times, the last time after reaching "
+                f"{attempt.reached}; more memory for the fit worker may be right"
+            )
+        with self.app.engine.connect() as connection:
+            series = load_histories(self.app, connection, attempt.at, self.config)
+            incumbent = self.app.store.current(connection).ladder.model
+        self.tell(f"{len(series)} histories loaded", 0.05)
+        n_held = held_out_steps(series, self.config)
+        try:
+            result = self._trained([s.head(s.n_steps - n_held) for s in series])
+            return self._judged(series, result, incumbent, n_held)
+        except ForecasterError as error:
+            return self._failed(f"{type(error).__name__}: {error}")
+
+    def _trained(self, series: Sequence[Series]) -> FitResult:
+        """Go on from the attempt's state, or start over where it is of other histories."""
+        if self.attempt.state is not None:
+            self.tell(f"going on after {self.attempt.reached}", 0.1)
+            try:
+                return self._fit(series, self.attempt.state)
+            except CheckpointError as error:
+                get_logger(__name__).warning("fit_not_resumed", reason=str(error))
+        return self._fit(series, None)
+
+    def _fit(self, series: Sequence[Series], state: bytes | None) -> FitResult:
+        return fit(
+            series,
+            self.config,
+            self.app.settings.seed,
+            on_progress=self._report,
+            resume=state,
+            on_checkpoint=self._save,
+            device=self.device,
+        )
+
+    def _spent_s(self) -> float:
+        return self.attempt.spent_s + time.monotonic() - self.started
+
+    def _report(self, line: FitProgress) -> bool:
+        """Pass progress on; false once the time budget of a fit is spent."""
+        self.line = line
+        self.tell(*progress_of(line))
+        return self._spent_s() < self.app.settings.fit_budget_s
+
+    def _save(self, state: bytes) -> None:
+        assert self.line is not None  # an epoch is reported before its state is
+        save_epoch(self.app, self.attempt, self.line, state, self._spent_s())
+
+    def _judged(
+        self,
+        series: Sequence[Series],
+        result: FitResult,
+        incumbent: TrainedModel | None,
+        n_held: int,
+    ) -> _Fitted:
+        """Verdict on the fitted model, and the calibration that it starts with."""
+        settings, version = self.app.settings, result.model.version
+        self.tell("back-test", 0.9)
+        verdict = judge_fit(series, result, incumbent, n_held, settings.seed)
+        self.tell("calibration", 0.95)
+        ladder = replace(verdict.ladder, stale_after_steps=settings.stale_after_steps)
+        rng = make_rng(settings.seed, "calibration", version)
+        states = warm_states(series, ladder, self.config, n_held, rng)
+        metrics = json_safe({**verdict.metrics, **self._facts(), "device": self.device})
+        status = registry.PROMOTED if verdict.is_better else registry.SHADOW
+        outcome = FitOutcome(version, status, verdict.reason, metrics)
+        return _Fitted(outcome, to_bytes(result.model), states)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"fit_s": round(self._spent_s(), 1), "n_attempts": self.attempt.number}
+
+    def _failed(self, reason: str) -> _Fitted:
+        stamp = self.app.clock.now().strftime("%Y%m%dT%H%M%S%f")
+        outcome = FitOutcome(f"failed-{stamp}", registry.FAILED, reason, self._facts())
+        return _Fitted(outcome)
+
+
+def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> None:
+    """Put the model, or the failure, in the place of the unfinished fit."""
+    outcome, at = fitted.outcome, app.clock.now()
+    status = registry.SHADOW if outcome.status == registry.PROMOTED else outcome.status
+    model = NewModel(
+        outcome.version,
+        status,
+        outcome.reason,
+        config.to_dict(),
+        dict(outcome.metrics),
+        fitted.artifact,
+    )
+    with unit_of_work(app.engine) as work:
+        registry.delete_training(work.connection)
+        model_id = registry.insert_model(work.connection, model, at)
+        if model_id is None:
+            return
+        ids = {w.key: w.id for w in repository.load_workloads(work.connection)}
+        states = {ids[key]: one for key, one in fitted.calibration.items() if key in ids}
+        repository.save_calibration(work.connection, outcome.version, states, at)
+        if outcome.status == registry.PROMOTED:
+            registry.set_promoted(work.connection, model_id, outcome.reason, at)
+
+
+def promote(app: Forecasting, version: str, reason: str) -> None:
+    """Make a stored model serve, whatever its back-test said (an operator's choice).
+
+    Raises:
+        NotFound: No model has this version.
+        Conflict: It already serves, failed, or is still being trained.
+    """
+    with unit_of_work(app.engine) as work:
+        row = registry.load_by_version(work.connection, version)
+        if row is None:
+            raise NotFound(f"model version={version!r} does not exist")
+        if row.status in (registry.PROMOTED, registry.FAILED, registry.TRAINING):
+            raise Conflict(f"model {version!r} is {row.status}; a shadow or retired one is right")
+        registry.set_promoted(work.connection, row.id, reason, app.clock.now())
+
+
+def roll_back(app: Forecasting, reason: str) -> str:
+    """Make the model before the present one serve again; returns its version.
+
+    Raises:
+        NotFound: No model served before.
+    """
+    with unit_of_work(app.engine) as work:
+        row = registry.load_last_retired(work.connection)
+        if row is None:
+            raise NotFound("no model served before the present one; nothing to roll back to")
+        registry.set_promoted(work.connection, row.id, f"rolled back: {reason}", app.clock.now())
+        return row.version

@@ -1,0 +1,1 @@
+"""Indicators that are pulled from a source, and history loaded in bulk."""

@@ -1,0 +1,214 @@
+"""Use case: load history in bulk, straight into the indicators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+
+from services.ingest.push.service import measure
+from services.ingest.series import repository
+from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
+from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
+from services.ingest.series.samples import (
+    LARGEST_VALUE,
+    NEGATIVE,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    SECOND_US,
+    Mask,
+    Rejection,
+    Rejections,
+    to_us,
+)
+from services.kernel.db.session import unit_of_work
+from services.kernel.errors import InvalidInput, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadHistory:
+    """History of one workload on the step grid.
+
+    Attributes:
+        indicators: Names of the D columns, all in the workload's spec.
+        values: (T, D); counters already as rates.
+        observed: (T, D); a value that is not observed is not read.
+    """
+
+    indicators: tuple[str, ...]
+    values: NDArray[np.floating]
+    observed: Mask
+
+    def __post_init__(self) -> None:
+        """Check the shapes."""
+        wanted = (len(self.values), len(self.indicators))
+        if self.values.shape != wanted or self.observed.shape != wanted:
+            raise InvalidInput(
+                f"history: values {self.values.shape} and observed {self.observed.shape} must both "
+                f"be (steps, indicators) = {wanted}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFrame:
+    """History of W workloads over the same T steps.
+
+    Attributes:
+        start_at: Start of the first step, on the grid.
+        step_s: Length of a step in seconds.
+        workloads: In the order of the workload ids that are given with the frame.
+    """
+
+    start_at: datetime
+    step_s: int
+    workloads: tuple[WorkloadHistory, ...]
+
+    def __post_init__(self) -> None:
+        """Check the grid."""
+        if self.start_at.tzinfo is None or to_us(self.start_at) % (self.step_s * SECOND_US):
+            raise InvalidInput(
+                f"history: start_at={self.start_at.isoformat()} must be an aware time on the grid "
+                f"of step_s={self.step_s}"
+            )
+        lengths = {len(workload.values) for workload in self.workloads}
+        if len(lengths) != 1 or lengths == {0}:
+            raise InvalidInput(f"history: all workloads must have the same steps, got {lengths}")
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return len(self.workloads[0].values)
+
+    @property
+    def end_at(self) -> datetime:
+        """End of the last step."""
+        return self.start_at + timedelta(seconds=self.step_s * self.n_steps)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillResult:
+    """What a back-fill wrote."""
+
+    n_rows: int  # new or changed
+    n_observed: int
+    rejected: tuple[Rejection, ...]
+
+
+def backfill(
+    engine: Engine,
+    workload_ids: Sequence[int],
+    frame: HistoryFrame,
+    *,
+    now: datetime | None = None,
+    source: str = "backfill",
+) -> BackfillResult:
+    """Write history in one transaction.
+
+    Where none of the steps is there yet, all rows go in by one `COPY`; else observed values replace
+    what is there, and a gap never replaces a value. Running it again changes nothing.
+
+    Args:
+        engine: Database.
+        workload_ids: Ids of the workloads of `frame`, in its order.
+        frame: The history.
+        now: Time noted with the cursors; default: the end of the frame.
+        source: Label of the metrics.
+
+    Raises:
+        NotFound: A workload does not exist.
+        InvalidInput: An indicator is not in its workload's spec, or the step differs.
+    """
+    rejections = Rejections()
+    at = now or frame.end_at
+    with unit_of_work(engine) as work:
+        refs = repository.load_workloads(work.connection, workload_ids, WorkloadCatalog())
+        histories = _matched(refs, workload_ids, frame)
+        screened = [(ref, _screen(ref, history, rejections)) for ref, history in histories]
+        step_us = to_us(frame.start_at) + frame.step_s * SECOND_US * np.arange(frame.n_steps)
+        span_us = (int(step_us[0]), int(step_us[-1]))
+        chunks = _encode(screened, step_us)
+        n_rows = frame.n_steps * sum(len(history.indicators) for _, history in screened)
+        if repository.has_indicators(work.connection, workload_ids, span_us):
+            n_rows = repository.write_indicators(work.connection, chunks, span_us)
+        else:
+            repository.copy_new_indicators(work.connection, chunks, span_us)
+        newest_at = {ref.id: _newest_at(history, frame) for ref, history in screened}
+        repository.close_history(work.connection, newest_at, frame.end_at, at)
+    n_observed = sum(int(history.observed.sum()) for _, history in screened)
+    measure(source, n_observed, rejections)
+    return BackfillResult(n_rows, n_observed, rejections.as_tuple())
+
+
+def _matched(
+    refs: dict[int, WorkloadRef], workload_ids: Sequence[int], frame: HistoryFrame
+) -> list[tuple[WorkloadRef, WorkloadHistory]]:
+    if len(set(workload_ids)) != len(frame.workloads):
+        raise InvalidInput(
+            f"workload_ids: {len(set(workload_ids))} different ids for a history of "
+            f"{len(frame.workloads)} workloads; give one per workload"
+        )
+    for workload_id in workload_ids:
+        if workload_id not in refs:
+            raise NotFound(f"workload_id={workload_id} does not exist; register it first")
+    pairs = [
+        (refs[id_], history) for id_, history in zip(workload_ids, frame.workloads, strict=True)
+    ]
+    for ref, history in pairs:
+        where = f"history of {ref.namespace}/{ref.name}"
+        if ref.step_s != frame.step_s:
+            raise InvalidInput(f"{where}: step_s={frame.step_s} must be {ref.step_s}")
+        unknown = [name for name in history.indicators if name not in ref.indicators]
+        if unknown or len(set(history.indicators)) != len(history.indicators):
+            raise InvalidInput(
+                f"{where}: indicators {list(history.indicators)} must be different ones of "
+                f"{list(ref.indicators)}"
+            )
+    return pairs
+
+
+def _screen(ref: WorkloadRef, history: WorkloadHistory, rejections: Rejections) -> WorkloadHistory:
+    """The history with every unusable value made a gap and counted."""
+    values = history.values
+    signed = np.array([ref.indicators[name].is_signed for name in history.indicators], dtype=bool)
+    observed = history.observed.copy()
+    with np.errstate(invalid="ignore"):
+        tests = (
+            (NOT_FINITE, ~np.isfinite(values)),
+            (OUT_OF_RANGE, np.abs(values) > LARGEST_VALUE),
+            (NEGATIVE, (values < 0) & ~signed),
+        )
+    for reason, fails in tests:
+        found = fails & observed
+        if found.any():
+            step, column = (int(index[0]) for index in np.nonzero(found))
+            shown = f"{ref.namespace}/{ref.name} {history.indicators[column]} at step {step}"
+            rejections.add(reason, int(found.sum()), f"{shown}: {values[step, column]:g}")
+            observed &= ~found
+    return WorkloadHistory(history.indicators, values, observed)
+
+
+def _encode(
+    histories: Sequence[tuple[WorkloadRef, WorkloadHistory]], step_us: NDArray[np.int64]
+) -> Iterator[bytes]:
+    for ref, history in histories:  # in the order of the key, so that the index grows at its end
+        names = history.indicators
+        order = sorted(range(len(names)), key=names.__getitem__)
+        keys = [SeriesKey(ref.id, names[column]) for column in order]
+        rows = StepRows(
+            np.repeat(np.arange(len(names)), len(step_us)),
+            np.tile(step_us, len(names)),
+            history.values.T[order].astype(np.float32).ravel(),
+            history.observed.T[order].ravel(),
+        )
+        yield from encode_indicators(keys, rows)
+
+
+def _newest_at(history: WorkloadHistory, frame: HistoryFrame) -> datetime | None:
+    steps = np.flatnonzero(history.observed.any(axis=1))
+    if not len(steps):
+        return None
+    return frame.start_at + timedelta(seconds=frame.step_s * int(steps[-1]))

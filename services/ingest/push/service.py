@@ -1,0 +1,299 @@
+"""Use case: store samples that are sent, and ask for the steps that they complete or change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import numpy as np
+from sqlalchemy import Connection
+
+from services.ingest.deps import IngestDeps
+from services.ingest.push.ahead import ahead_limit, ahead_series, write_ahead
+from services.ingest.series import repository
+from services.ingest.series.catalog import IndicatorRef, WorkloadRef
+from services.ingest.series.copy_encoding import SeriesKey, encode_observations
+from services.ingest.series.samples import (
+    ANCIENT,
+    FUTURE,
+    NEGATIVE,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    SECOND_US,
+    UNKNOWN_INDICATOR,
+    UNKNOWN_WORKLOAD,
+    Bounds,
+    Rejection,
+    Rejections,
+    Samples,
+    from_us,
+    screen,
+    show_us,
+    sort_unique,
+    to_us,
+)
+from services.ingest.series.translate import ParsedPush, describe_time, parse_push
+from services.kernel import jobs, telemetry
+from services.kernel.clock import floor_step, last_complete_step
+from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What became of a push."""
+
+    n_accepted: int
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRef:
+    """A series of a known workload and indicator."""
+
+    workload: WorkloadRef
+    indicator: IndicatorRef
+
+    def __str__(self) -> str:
+        return f"{self.workload.namespace}/{self.workload.name} {self.indicator.name}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Refused samples of a request: for the answer, and per workload for its cursor."""
+
+    rejections: Rejections
+    by_workload: dict[int, dict[str, int]]
+
+    def count(self, workload_id: int, reason: str, n: int) -> None:
+        """Add to a workload's count."""
+        counts = self.by_workload.setdefault(workload_id, {})
+        counts[reason] = counts.get(reason, 0) + n
+
+
+def push(deps: IngestDeps, body: bytes) -> PushResult:
+    """Store the samples of a push request.
+
+    Raises:
+        InvalidInput: The request has not the documented shape.
+        PayloadTooLarge: It holds too many samples.
+    """
+    parsed = parse_push(body, deps.settings.push_max_samples)
+    return write(deps, parsed, "push", deps.settings)
+
+
+def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings) -> PushResult:
+    """Store samples that were sent, and ask for the steps that they complete or change.
+
+    Args:
+        deps: Dependencies.
+        parsed: The samples.
+        source: Label of the metrics.
+        settings: What may be accepted.
+    """
+    tally = Tally(parsed.rejections, {})
+    now = deps.clock.now()
+    with unit_of_work(deps.engine, deps.sender) as work:
+        names = {(name.namespace, name.workload) for name in parsed.names}
+        known = repository.find_workloads(work.connection, sorted(names), deps.catalog)
+        samples, series = _resolve(parsed, known, tally)
+        accepted = accept(samples, series, settings, now, tally)
+        stored = store(work.connection, accepted, series, now)
+        repository.add_rejections(work.connection, tally.by_workload, now)
+        _announce(deps, work, stored, now)
+    measure(source, len(accepted), tally.rejections)
+    _watch_age(deps, stored)
+    return PushResult(len(accepted), tally.rejections.as_tuple())
+
+
+def _resolve(
+    parsed: ParsedPush, known: dict[tuple[str, str], WorkloadRef], tally: Tally
+) -> tuple[Samples, list[SeriesRef]]:
+    """Keep the samples of known indicators and number their series anew."""
+    counts = np.bincount(parsed.samples.series, minlength=len(parsed.names))
+    refs: dict[int, SeriesRef] = {}
+    for number, name in enumerate(parsed.names):
+        workload = known.get((name.namespace, name.workload))
+        n_samples = int(counts[number])
+        if workload is None:
+            rule = "no active workload of this name; register it first"
+            tally.rejections.add(UNKNOWN_WORKLOAD, n_samples, f"{name}: {rule}")
+            continue
+        for reason, n in parsed.unreadable.get(number, {}).items():
+            tally.count(workload.id, reason, n)
+        indicator = workload.indicators.get(name.indicator)
+        if indicator is None:
+            rule = f"must be one of {', '.join(workload.indicators)}"
+            tally.rejections.add(UNKNOWN_INDICATOR, n_samples, f"{name}: {rule}")
+            if n_samples:
+                tally.count(workload.id, UNKNOWN_INDICATOR, n_samples)
+            continue
+        refs[number] = SeriesRef(workload, indicator)
+    # in the order of the keys, so that two pushes never wait for each other's rows in a circle
+    order = sorted(refs, key=lambda number: (refs[number].workload.id, refs[number].indicator.name))
+    renumber = np.full(len(parsed.names), -1, dtype=np.int64)
+    renumber[order] = np.arange(len(order))
+    kept = parsed.samples.where(renumber[parsed.samples.series] >= 0)
+    samples = Samples(renumber[kept.series], kept.at_us, kept.value)
+    return samples, [refs[number] for number in order]
+
+
+def accept(
+    samples: Samples, series: Sequence[SeriesRef], settings: Settings, now: datetime, tally: Tally
+) -> Samples:
+    """The usable samples, sorted, each time once per series; the refused ones go to `tally`."""
+    late = timedelta(seconds=settings.late_s)
+    ahead = [ahead_limit(ref.workload, ref.indicator, settings) for ref in series]
+    bounds = Bounds(
+        oldest_us=np.array([_oldest_us(ref, now - late) for ref in series], dtype=np.int64),
+        newest_us=np.array([to_us(now + limit) for limit in ahead], dtype=np.int64),
+        is_signed=np.array([ref.indicator.is_signed for ref in series], dtype=bool),
+    )
+    usable, refused = screen(samples, bounds)
+    for reason, positions in refused.items():
+        number, at_us = int(samples.series[positions[0]]), int(samples.at_us[positions[0]])
+        shown = f"{series[number]} at {show_us(at_us)}: {samples.value[positions[0]]:g}"
+        rule = _rule(reason, settings, at_us)
+        if reason == FUTURE and series[number].indicator.is_known_ahead:
+            rule = f"is more than {ahead[number]} ahead{describe_time(at_us)}; send it later"
+        tally.rejections.add(reason, len(positions), f"{shown} {rule}")
+        numbers, counts = np.unique(samples.series[positions], return_counts=True)
+        for number, n in zip(numbers.tolist(), counts.tolist(), strict=True):
+            tally.count(series[number].workload.id, reason, n)
+    return sort_unique(usable)
+
+
+def _oldest_us(ref: SeriesRef, late_at: datetime) -> int:
+    """Start of the oldest step that ended at `late_at` or later."""
+    step_us = ref.workload.step_s * SECOND_US
+    return -(-to_us(late_at) // step_us) * step_us - step_us
+
+
+def _rule(reason: str, settings: Settings, at_us: int) -> str:
+    return {
+        NOT_FINITE: "is not finite; leave the sample out",
+        OUT_OF_RANGE: "is larger than anything measured (an exporter's word for no value?)",
+        NEGATIVE: "is negative, and its unit cannot be; leave the sample out",
+        FUTURE: f"is more than future_s={settings.future_s:g} s ahead{describe_time(at_us)}",
+        ANCIENT: f"its step ended more than late_s={settings.late_s:g} s ago; "
+        "older history is loaded by a back-fill",
+    }[reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a write of samples touched, per workload.
+
+    Attributes:
+        workload: The workload.
+        newest_at: Time of its newest measured sample; None: only schedules.
+        reopen_at: First step that its new or changed samples belong to, at most the one that is
+            running; None: all were known.
+    """
+
+    workload: WorkloadRef
+    newest_at: datetime | None
+    reopen_at: datetime | None
+
+
+def store(
+    connection: Connection, samples: Samples, series: Sequence[SeriesRef], now: datetime
+) -> list[Stored]:
+    """Write accepted samples (sorted by series), move the cursors, write schedules ahead."""
+    if not len(samples):
+        return []
+    keys = [SeriesKey(ref.workload.id, ref.indicator.name) for ref in series]
+    chunks = encode_observations(keys, samples)
+    span_us = (int(samples.at_us.min()), int(samples.at_us.max()))
+    changed = repository.write_observations(connection, chunks, span_us)
+    refs = {(ref.workload.id, ref.indicator.name): ref for ref in series}
+    reopen_at = _reopened(refs, changed, now)
+    last_at = _last_at(series, samples)
+    newest_at = _newest_at(refs, last_at)
+    repository.note_samples(connection, reopen_at, newest_at, now)
+    workloads = {ref.workload.id: ref.workload for ref in series}
+    spans = {(id_, name): (first_at, last_at[(id_, name)]) for id_, name, first_at in changed}
+    write_ahead(connection, ahead_series(list(workloads.values()), spans, now))
+    return [Stored(workloads[id_], at, reopen_at.get(id_)) for id_, at in newest_at.items()]
+
+
+def _last_at(series: Sequence[SeriesRef], samples: Samples) -> dict[tuple[int, str], datetime]:
+    """Per series the time of its newest sample; `samples` are sorted by series and time."""
+    is_last = np.append(samples.series[1:] != samples.series[:-1], True)
+    pairs = zip(samples.series[is_last].tolist(), samples.at_us[is_last].tolist(), strict=True)
+    return {
+        (series[number].workload.id, series[number].indicator.name): from_us(at_us)
+        for number, at_us in pairs
+    }
+
+
+def _newest_at(
+    refs: Mapping[tuple[int, str], SeriesRef], last_at: Mapping[tuple[int, str], datetime]
+) -> dict[int, datetime | None]:
+    """Per workload the time of its newest sample; a schedule says nothing of what is measured."""
+    newest: dict[int, datetime | None] = {}
+    for key, at in last_at.items():
+        known = newest.setdefault(key[0], None)
+        if not refs[key].indicator.is_known_ahead:
+            newest[key[0]] = at if known is None else max(known, at)
+    return newest
+
+
+def _reopened(
+    refs: Mapping[tuple[int, str], SeriesRef],
+    changed: list[tuple[int, str, datetime]],
+    now: datetime,
+) -> dict[int, datetime]:
+    """Per workload the first step that its changed samples belong to, none after `now`."""
+    first: dict[int, datetime] = {}
+    for workload_id, indicator, at in changed:
+        ref = refs[(workload_id, indicator)]
+        if ref.indicator.is_counter:  # a reading at the very end of a step closes it
+            step_at = floor_step(at - timedelta(microseconds=1), ref.workload.step_s)
+        else:
+            step_at = floor_step(min(at, now), ref.workload.step_s)
+        first[workload_id] = min(first.get(workload_id, step_at), step_at)
+    return first
+
+
+def _announce(deps: IngestDeps, work: UnitOfWork, stored: list[Stored], now: datetime) -> None:
+    """One resampling job per shard with something to do.
+
+    That is: samples of complete steps, or a step that has ended since the last job of this process.
+    """
+    shards = set()
+    for found in stored:
+        workload = found.workload
+        origin_at = last_complete_step(now, workload.step_s)
+        has_complete = found.reopen_at is not None and found.reopen_at <= origin_at
+        if has_complete or deps.announced.get(workload.shard, origin_at) != origin_at:
+            shards.add(workload.shard)
+        deps.announced[workload.shard] = origin_at
+    for shard in sorted(shards):
+        work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, now))
+
+
+def measure(source: str, n_accepted: int, rejections: Rejections) -> None:
+    """Count what a source delivered."""
+    telemetry.samples_accepted_total.labels(source).inc(n_accepted)
+    for rejection in rejections.as_tuple():
+        telemetry.samples_rejected_total.labels(source, rejection.reason).inc(rejection.count)
+
+
+def _watch_age(deps: IngestDeps, stored: list[Stored]) -> None:
+    """Let the age of the newest sample grow while nothing arrives."""
+    for found in stored:
+        workload = found.workload
+        if found.newest_at is None:
+            continue
+        newest_at = max(deps.newest_at.get(workload.id, found.newest_at), found.newest_at)
+        deps.newest_at[workload.id] = newest_at
+        # each time: the series goes with its workload, and comes back when that does
+        gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
+        gauge.set_function(partial(_age_s, deps, workload.id))
+
+
+def _age_s(deps: IngestDeps, workload_id: int) -> float:
+    return (deps.clock.now() - deps.newest_at[workload_id]).total_seconds()

@@ -1,0 +1,1 @@
+"""From samples to stored series: parsing, catalogue, resampling, storage."""

@@ -1,0 +1,104 @@
+"""Workloads as ingest sees them; specs are parsed once per version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.ingest.series.samples import allows_negative
+from services.kernel.domain import WorkloadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class IndicatorRef:
+    """One indicator of a workload.
+
+    Attributes:
+        name: Its name.
+        is_counter: Differenced to a rate; else averaged.
+        is_signed: Values below zero are possible.
+        query: PromQL; empty when it is pushed.
+        is_known_ahead: May be pushed for steps to come.
+        is_absent_zero: A step for which its query gives nothing counts as 0.
+    """
+
+    name: str
+    is_counter: bool
+    is_signed: bool
+    query: str
+    is_known_ahead: bool = False
+    is_absent_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRef:
+    """What ingest needs to know of a workload."""
+
+    id: int
+    namespace: str
+    name: str
+    shard: int
+    step_s: int
+    indicators: Mapping[str, IndicatorRef]
+
+    @property
+    def has_query(self) -> bool:
+        """Whether any indicator is pulled from Prometheus."""
+        return any(indicator.query for indicator in self.indicators.values())
+
+    @property
+    def first_measured(self) -> str:
+        """Name of its first indicator that is not known ahead; the demand is one of these."""
+        return next(name for name, one in self.indicators.items() if not one.is_known_ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRow:
+    """Columns of one row of `workloads`."""
+
+    id: int
+    namespace: str
+    name: str
+    shard: int
+    step_s: int
+    spec_version: int
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """Changes with everything that a `WorkloadRef` is made of."""
+        return self.spec_version, self.shard, self.step_s
+
+
+@dataclass(slots=True)
+class WorkloadCatalog:
+    """Keeps what was made of each workload's spec until its version changes."""
+
+    _known: dict[int, tuple[tuple[int, int, int], WorkloadRef]] = field(default_factory=dict)
+
+    def known(self, row: WorkloadRow) -> WorkloadRef | None:
+        """The workload of `row`; None when its spec is new or has changed."""
+        version, ref = self._known.get(row.id, (None, None))
+        return ref if version == row.version else None
+
+    def learn(self, row: WorkloadRow, spec: object) -> WorkloadRef:
+        """Parse the spec of `row` and keep it."""
+        ref = to_workload_ref(row, spec)
+        self._known[row.id] = (row.version, ref)
+        return ref
+
+
+def to_workload_ref(row: WorkloadRow, raw_spec: object) -> WorkloadRef:
+    """The workload of `row` with this spec."""
+    spec = WorkloadSpec.model_validate(raw_spec)
+    indicators = {
+        indicator.name: IndicatorRef(
+            indicator.name,
+            indicator.kind == "counter",
+            indicator.kind == "gauge" and allows_negative(indicator.unit),
+            indicator.query,
+            indicator.is_known_ahead,
+            indicator.gap == "Zero",
+        )
+        for indicator in spec.indicators
+    }
+    return WorkloadRef(row.id, row.namespace, row.name, row.shard, row.step_s, indicators)

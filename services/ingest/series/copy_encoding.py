@@ -1,0 +1,117 @@
+"""Rows in PostgreSQL's binary COPY format, made by numpy a column at a time. Pure.
+
+Source of the format: PostgreSQL documentation, COPY, "Binary Format". All numbers are big-endian; a
+field is its length in bytes and its bytes, a NULL is the length -1; times are microseconds since
+2000-01-01 UTC. Rows whose indicator names are equally long have the same layout, and so become one
+structured array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.ingest.series.samples import I64, Mask, Samples
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+POSTGRES_EPOCH_US = 946_684_800_000_000
+
+_OBSERVATION = (("value_size", ">i4"), ("value", ">f8"))
+_GAP = (("flag_size", ">i4"), ("flag", "i1"), ("value_size", ">i4"))
+_SEEN = (*_GAP, ("value", ">f4"))
+_Fields = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """The columns that are the same in all rows of a series."""
+
+    workload_id: int
+    indicator: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """N rows of `indicators`, of the series given with them.
+
+    Attributes:
+        series: Number of the series, (N,).
+        step_us: Start of the step, (N,).
+        value: Value, (N,); not read where unobserved.
+        observed: (N,).
+    """
+
+    series: I64
+    step_us: I64
+    value: NDArray[np.float32]
+    observed: Mask
+
+
+def encode_observations(keys: Sequence[SeriesKey], samples: Samples) -> Iterator[bytes]:
+    """Rows (workload_id, indicator, observed_at, value)."""
+    for chosen, names in _by_name_length(keys, samples.series):
+        rows = _rows(4, keys, samples.series[chosen], names, _OBSERVATION)
+        rows["at"] = samples.at_us[chosen] - POSTGRES_EPOCH_US
+        rows["value_size"] = 8
+        rows["value"] = samples.value[chosen]
+        yield rows.tobytes()
+
+
+def encode_indicators(keys: Sequence[SeriesKey], steps: StepRows) -> Iterator[bytes]:
+    """Rows (workload_id, indicator, step_at, is_observed, value); a gap has no value."""
+    for chosen, names in _by_name_length(keys, steps.series):
+        for is_seen in (True, False):
+            part = chosen[steps.observed[chosen] == is_seen]
+            rows = _rows(5, keys, steps.series[part], names, _SEEN if is_seen else _GAP)
+            rows["at"] = steps.step_us[part] - POSTGRES_EPOCH_US
+            rows["flag_size"], rows["flag"] = 1, is_seen
+            rows["value_size"] = 4 if is_seen else -1
+            if is_seen:
+                rows["value"] = steps.value[part]
+            yield rows.tobytes()
+
+
+def _by_name_length(
+    keys: Sequence[SeriesKey], series: I64
+) -> Iterator[tuple[I64, NDArray[np.bytes_]]]:
+    """Positions of the rows whose names are equally long, and the names of all series."""
+    encoded = [key.indicator.encode() for key in keys]
+    lengths = np.array([len(name) for name in encoded], dtype=np.int64)
+    for length in np.unique(lengths[series]):
+        # names of another length are cut off here, but none of their rows is chosen
+        names = np.array(encoded, dtype=f"S{length}")
+        yield np.flatnonzero(lengths[series] == length), names
+
+
+def _rows(
+    n_fields: int,
+    keys: Sequence[SeriesKey],
+    series: I64,
+    names: NDArray[np.bytes_],
+    rest: _Fields,
+) -> NDArray[np.void]:
+    rows = np.zeros(len(series), dtype=_layout(names.dtype.itemsize, rest))
+    rows["n_fields"] = n_fields
+    rows["id_size"], rows["name_size"], rows["at_size"] = 4, names.dtype.itemsize, 8
+    rows["id"] = np.array([key.workload_id for key in keys], dtype=np.int32)[series]
+    rows["name"] = names[series]
+    return rows
+
+
+@lru_cache(maxsize=256)
+def _layout(name_length: int, rest: _Fields) -> np.dtype[np.void]:
+    head = [
+        ("n_fields", ">i2"),
+        ("id_size", ">i4"),
+        ("id", ">i4"),
+        ("name_size", ">i4"),
+        ("name", f"S{name_length}"),
+        ("at_size", ">i4"),
+        ("at", ">i8"),
+    ]
+    return np.dtype([*head, *rest])

@@ -1,0 +1,96 @@
+"""Which steps of which workloads are due to be resampled. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.ingest.series.catalog import WorkloadRef
+from services.ingest.series.samples import SECOND_US, to_us
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRow:
+    """A workload of a shard and how far it has come.
+
+    Attributes:
+        workload: The workload.
+        resampled_until: End of the last step that is done; None before the first.
+        last_sample_at: Time of its newest sample; None before the first.
+    """
+
+    workload: WorkloadRef
+    resampled_until: datetime | None
+    last_sample_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueRange:
+    """Steps of one workload to resample, `[start_us, end_us)`; empty when nothing is due."""
+
+    row: CursorRow
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueRules:
+    """When a complete step is due.
+
+    Attributes:
+        grace_s: A step without any sample waits this long after its end, so that the forecast does
+            not read a gap that a sender in the middle of its round is about to fill.
+        oldest_s: Steps older than this are given up: their raw samples are gone.
+        max_rows: Rows in one run; the rest follows in the next.
+    """
+
+    grace_s: float
+    oldest_s: float
+    max_rows: int
+
+
+def due_ranges(
+    rows: Sequence[CursorRow], now: datetime, rules: DueRules
+) -> tuple[list[DueRange], bool]:
+    """What is due at `now`, for workloads that share one step length.
+
+    A complete step is due when the workload has sent a sample of that step or a later one, or when
+    the grace has passed.
+
+    Returns:
+        One range per row, and whether more is due than one run takes.
+    """
+    ranges = [_due_range(row, to_us(now), rules) for row in rows]
+    open_ranges = [due for due in ranges if due.end_us > due.start_us]
+    if not open_ranges:
+        return ranges, False
+    # Old steps first and the same stretch for all, so that a run stays bounded after an outage.
+    step_us = rows[0].workload.step_s * SECOND_US
+    first_us = min(due.start_us for due in open_ranges)
+    n_series = sum(len(due.row.workload.indicators) for due in open_ranges)
+    cap_us = first_us + max(1, rules.max_rows // n_series) * step_us
+    capped = [
+        DueRange(due.row, due.start_us, max(due.start_us, min(due.end_us, cap_us)))
+        for due in ranges
+    ]
+    return capped, any(due.end_us > cap_us for due in open_ranges)
+
+
+def _due_range(row: CursorRow, now_us: int, rules: DueRules) -> DueRange:
+    step_us = row.workload.step_s * SECOND_US
+    complete_us = _floor(now_us, step_us)
+    end_us = _floor(now_us - round(rules.grace_s * SECOND_US), step_us)
+    if row.last_sample_at is not None:
+        end_us = max(end_us, _floor(to_us(row.last_sample_at), step_us) + step_us)
+    end_us = min(end_us, complete_us)
+    if row.resampled_until is None:
+        start_us = complete_us - step_us
+    else:
+        start_us = _floor(to_us(row.resampled_until), step_us)
+    start_us = max(start_us, _floor(now_us - round(rules.oldest_s * SECOND_US), step_us))
+    return DueRange(row, start_us, max(start_us, end_us))
+
+
+def _floor(at_us: int, step_us: int) -> int:
+    return at_us // step_us * step_us

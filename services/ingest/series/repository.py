@@ -1,0 +1,390 @@
+"""All SQL of ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, text
+
+from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef, WorkloadRow
+from services.ingest.series.copy_encoding import HEADER, TRAILER
+from services.ingest.series.due import CursorRow
+from services.ingest.series.samples import Samples, from_us, make_samples
+from services.kernel.db import partitions
+from services.kernel.db.schema import PARTITIONED
+
+_WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
+PARTITIONED_TABLES = tuple(PARTITIONED)
+OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
+INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRange:
+    """Raw samples of one series in `[since_us, until_us)`."""
+
+    workload_id: int
+    indicator: str
+    since_us: int
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardBacklog:
+    """What a sweep found in a shard."""
+
+    shard: int
+    is_resample_due: bool
+    is_pull_due: bool
+
+
+def find_workloads(
+    connection: Connection, names: Iterable[tuple[str, str]], catalog: WorkloadCatalog
+) -> dict[tuple[str, str], WorkloadRef]:
+    """The active workloads among `names`, each (namespace, name)."""
+    pairs = list(names)
+    statement = text(
+        f"SELECT {_WORKLOAD} FROM unnest(CAST(:namespaces AS text[]), CAST(:names AS text[])) "  # noqa: S608 - our columns
+        "AS s(namespace, name) JOIN workloads w USING (namespace, name) WHERE w.is_active"
+    )
+    values = {"namespaces": [pair[0] for pair in pairs], "names": [pair[1] for pair in pairs]}
+    rows = [WorkloadRow(*row) for row in connection.execute(statement, values)]
+    refs = _to_refs(connection, rows, catalog).values()
+    return {(ref.namespace, ref.name): ref for ref in refs}
+
+
+def load_workloads(
+    connection: Connection, ids: Sequence[int], catalog: WorkloadCatalog
+) -> dict[int, WorkloadRef]:
+    """Workloads by id, active or not."""
+    statement = text(f"SELECT {_WORKLOAD} FROM workloads w WHERE w.id = ANY(:ids)")  # noqa: S608 - our columns
+    rows = [WorkloadRow(*row) for row in connection.execute(statement, {"ids": list(ids)})]
+    return _to_refs(connection, rows, catalog)
+
+
+def _to_refs(
+    connection: Connection, rows: Sequence[WorkloadRow], catalog: WorkloadCatalog
+) -> dict[int, WorkloadRef]:
+    """Workloads by id; only the specs that the catalog does not know are read."""
+    refs = {row.id: catalog.known(row) for row in rows}
+    unknown = [workload_id for workload_id, ref in refs.items() if ref is None]
+    specs: dict[int, object] = {}
+    if unknown:
+        statement = text("SELECT id, spec FROM workloads WHERE id = ANY(:ids)")
+        found = connection.execute(statement, {"ids": unknown})
+        specs = {row.id: row.spec for row in found}
+    return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
+
+
+def _to_cursors(
+    connection: Connection, rows: Iterable[Any], catalog: WorkloadCatalog
+) -> list[CursorRow]:
+    pairs = [(WorkloadRow(*row[:6]), row[6:]) for row in rows]
+    refs = _to_refs(connection, [row for row, _ in pairs], catalog)
+    return [CursorRow(refs[row.id], *cursor) for row, cursor in pairs]
+
+
+def load_shard(connection: Connection, shard: int, catalog: WorkloadCatalog) -> list[CursorRow]:
+    """The active workloads of a shard with their cursors."""
+    statement = text(
+        f"SELECT {_WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
+        "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
+        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
+    )
+    rows = connection.execute(statement, {"shard": shard})
+    return _to_cursors(connection, rows, catalog)
+
+
+def lock_shard(
+    connection: Connection, shard: int, now: datetime, catalog: WorkloadCatalog
+) -> list[CursorRow]:
+    """As `load_shard`, the cursors made where missing and locked until the transaction ends.
+
+    A push that arrives meanwhile waits with its cursor, and so finds the step already closed and
+    opens it again: no sample is stored without its step being resampled after it.
+    """
+    connection.execute(
+        text(
+            "INSERT INTO ingest_cursors (workload_id, updated_at) "
+            "SELECT w.id, :now FROM workloads w WHERE w.shard = :shard AND w.is_active "
+            "AND NOT EXISTS (SELECT 1 FROM ingest_cursors c WHERE c.workload_id = w.id) "
+            "ORDER BY w.id ON CONFLICT DO NOTHING"
+        ),
+        {"shard": shard, "now": now},
+    )
+    statement = text(
+        f"SELECT {_WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
+        "JOIN ingest_cursors c ON c.workload_id = w.id "
+        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id FOR UPDATE OF c"
+    )
+    rows = connection.execute(statement, {"shard": shard})
+    return _to_cursors(connection, rows, catalog)
+
+
+def note_samples(
+    connection: Connection,
+    reopen_at: Mapping[int, datetime],
+    newest_at: Mapping[int, datetime | None],
+    now: datetime,
+) -> None:
+    """Move the cursors of workloads that sent samples.
+
+    Args:
+        connection: An open transaction.
+        reopen_at: Per workload the earliest step that its samples change; a step that
+            was done is opened again by moving `resampled_until` back.
+        newest_at: Per workload the time of its newest sample; None: only of steps to come.
+        now: Time of the change.
+    """
+    statement = text(
+        "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
+        " SELECT s.id, s.reopen_at, s.newest_at, :now FROM unnest(CAST(:ids AS int[]), "
+        "CAST(:reopen AS timestamptz[]), CAST(:newest AS timestamptz[])) "
+        "AS s(id, reopen_at, newest_at) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
+        "resampled_until = LEAST(c.resampled_until, EXCLUDED.resampled_until), "
+        "last_sample_at = GREATEST(c.last_sample_at, EXCLUDED.last_sample_at), "
+        "updated_at = EXCLUDED.updated_at"
+    )
+    ids = sorted(newest_at)
+    values = {
+        "ids": ids,
+        "reopen": [reopen_at.get(workload_id) for workload_id in ids],
+        "newest": [newest_at[workload_id] for workload_id in ids],
+        "now": now,
+    }
+    connection.execute(statement, values)
+
+
+def add_rejections(
+    connection: Connection, counts: Mapping[int, Mapping[str, int]], now: datetime
+) -> None:
+    """Add to the counts of refused samples and failed queries, per workload and reason."""
+    statement = text(
+        "INSERT INTO ingest_cursors AS c (workload_id, n_rejected, updated_at) "
+        "VALUES (:id, CAST(:counts AS jsonb), :now) ON CONFLICT (workload_id) DO UPDATE SET "
+        "updated_at = EXCLUDED.updated_at, n_rejected = (SELECT jsonb_object_agg(key, total) FROM ("
+        "SELECT key, sum(value::bigint) AS total FROM (SELECT * FROM jsonb_each_text(c.n_rejected) "
+        "UNION ALL SELECT * FROM jsonb_each_text(EXCLUDED.n_rejected)) summed GROUP BY key) merged)"
+    )
+    for workload_id in sorted(counts):
+        found = orjson.dumps(dict(counts[workload_id])).decode()
+        connection.execute(statement, {"id": workload_id, "counts": found, "now": now})
+
+
+def move_cursors(connection: Connection, until: Mapping[int, datetime], now: datetime) -> None:
+    """Set `resampled_until` of workloads whose cursors are locked."""
+    statement = text(
+        "UPDATE ingest_cursors c SET resampled_until = s.until, updated_at = :now FROM "
+        "unnest(CAST(:ids AS int[]), CAST(:until AS timestamptz[])) AS s(id, until) "
+        "WHERE c.workload_id = s.id"
+    )
+    values = {"ids": list(until), "until": list(until.values()), "now": now}
+    connection.execute(statement, values)
+
+
+def close_history(
+    connection: Connection, newest_at: Mapping[int, datetime | None], until: datetime, now: datetime
+) -> None:
+    """Move the cursors forward to the end of a back-fill, never back."""
+    statement = text(
+        "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
+        " SELECT s.id, :until, s.newest_at, :now FROM unnest(CAST(:ids AS int[]), "
+        "CAST(:newest AS timestamptz[])) AS s(id, newest_at) ORDER BY s.id "
+        "ON CONFLICT (workload_id) DO UPDATE SET "
+        "resampled_until = GREATEST(c.resampled_until, EXCLUDED.resampled_until), "
+        "last_sample_at = GREATEST(c.last_sample_at, EXCLUDED.last_sample_at), "
+        "updated_at = EXCLUDED.updated_at"
+    )
+    ids = sorted(newest_at)
+    newest = [newest_at[workload_id] for workload_id in ids]
+    connection.execute(statement, {"ids": ids, "newest": newest, "until": until, "now": now})
+
+
+def write_observations(
+    connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
+) -> list[tuple[int, str, datetime]]:
+    """Store raw samples; a sample with a known time replaces the one before.
+
+    Args:
+        connection: An open transaction.
+        chunks: Encoded rows of `OBSERVATION_COLUMNS`, no key twice.
+        span_us: Time of the oldest and of the newest sample.
+
+    Returns:
+        (workload id, indicator, time of its first sample that is new or changed).
+    """
+    _stage(connection, "observations", OBSERVATION_COLUMNS, chunks, span_us)
+    statement = text(
+        "WITH changed AS (INSERT INTO observations AS o (workload_id, indicator, observed_at, value"
+        ") SELECT workload_id, indicator, observed_at, value FROM pg_temp.ingest_observations "
+        "ON CONFLICT (workload_id, indicator, observed_at) DO UPDATE SET value = EXCLUDED.value "
+        "WHERE o.value IS DISTINCT FROM EXCLUDED.value "
+        "RETURNING o.workload_id, o.indicator, o.observed_at) "
+        "SELECT workload_id, indicator, min(observed_at) FROM changed GROUP BY 1, 2"
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+
+def load_samples(connection: Connection, ranges: Sequence[SeriesRange]) -> Samples:
+    """Raw samples; the series of a sample is the position of its range."""
+    if not ranges:
+        return make_samples([], [], [])
+    statement = text(
+        "SELECT s.n - 1, (extract(epoch FROM o.observed_at) * 1000000)::bigint, o.value "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), CAST(:since AS timestamptz[]), "
+        "CAST(:until AS timestamptz[])) WITH ORDINALITY AS s(id, name, since, until, n) "
+        "CROSS JOIN LATERAL (SELECT observed_at, value FROM observations o "
+        "WHERE o.workload_id = s.id AND o.indicator = s.name "
+        "AND o.observed_at >= s.since AND o.observed_at < s.until "
+        # the same bounds as constants, so that partitions outside are not even planned
+        "AND o.observed_at >= :first AND o.observed_at < :last OFFSET 0) o"
+    )
+    values = {
+        "ids": [series.workload_id for series in ranges],
+        "names": [series.indicator for series in ranges],
+        "since": [from_us(series.since_us) for series in ranges],
+        "until": [from_us(series.until_us) for series in ranges],
+        "first": from_us(min(series.since_us for series in ranges)),
+        "last": from_us(max(series.until_us for series in ranges)),
+    }
+    rows = connection.execute(statement, values).all()
+    return make_samples(*zip(*rows, strict=True)) if rows else make_samples([], [], [])
+
+
+def first_observed(
+    connection: Connection, keys: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], datetime]:
+    """First step at which each (workload id, indicator) was observed, if any."""
+    statement = text(
+        "SELECT s.id, s.name, i.step_at FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) "
+        "AS s(id, name) CROSS JOIN LATERAL (SELECT step_at FROM indicators WHERE workload_id = s.id"
+        " AND indicator = s.name AND is_observed ORDER BY step_at LIMIT 1) i"
+    )
+    values = {"ids": [key[0] for key in keys], "names": [key[1] for key in keys]}
+    return {(row[0], row[1]): row[2] for row in connection.execute(statement, values)}
+
+
+def write_indicators(
+    connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
+) -> int:
+    """Store steps; an observed value is replaced by another, never by a gap.
+
+    Args:
+        connection: An open transaction.
+        chunks: Encoded rows of `INDICATOR_COLUMNS`, no key twice.
+        span_us: Start of the first and of the last step.
+
+    Returns:
+        Rows that are new or were changed.
+    """
+    _stage(connection, "indicators", INDICATOR_COLUMNS, chunks, span_us)
+    names = ", ".join(INDICATOR_COLUMNS)
+    statement = text(
+        f"INSERT INTO indicators AS i ({names}) SELECT {names} FROM pg_temp.ingest_indicators "  # noqa: S608 - our columns
+        "ON CONFLICT (workload_id, indicator, step_at) DO UPDATE SET "
+        "value = EXCLUDED.value, is_observed = EXCLUDED.is_observed "
+        "WHERE (EXCLUDED.is_observed OR NOT i.is_observed) "
+        "AND (i.is_observed, i.value) IS DISTINCT FROM (EXCLUDED.is_observed, EXCLUDED.value)"
+    )
+    return connection.execute(statement).rowcount
+
+
+def copy_new_indicators(
+    connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
+) -> None:
+    """Store steps of which none is there yet, straight into the table."""
+    first, last = from_us(span_us[0]), from_us(span_us[1])
+    partitions.ensure_partitions(connection, "indicators", first, last)
+    _copy(connection, "indicators", INDICATOR_COLUMNS, chunks)
+
+
+def has_indicators(connection: Connection, ids: Sequence[int], span_us: tuple[int, int]) -> bool:
+    """Whether any step of these workloads is there, from the first to the last of `span_us`."""
+    statement = text(
+        "SELECT EXISTS (SELECT 1 FROM indicators WHERE workload_id = ANY(:ids) "
+        "AND step_at BETWEEN :first AND :last)"
+    )
+    values = {"ids": list(ids), "first": from_us(span_us[0]), "last": from_us(span_us[1])}
+    return bool(connection.execute(statement, values).scalar_one())
+
+
+def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step_us: int) -> int:
+    """How many of these workloads have rows of one step; those known ahead do not count."""
+    statement = text(
+        "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS s(id, name) "
+        "JOIN indicators i ON i.workload_id = s.id AND i.indicator = s.name AND i.step_at = :at"
+    )
+    values = {
+        "ids": [ref.id for ref in refs],
+        "names": [ref.first_measured for ref in refs],
+        "at": from_us(step_us),
+    }
+    return int(connection.execute(statement, values).scalar_one())
+
+
+def find_backlog(
+    connection: Connection, now: datetime, grace_s: float, settle: timedelta
+) -> list[ShardBacklog]:
+    """Shards with complete steps that are not resampled, or with nothing pulled for them.
+
+    Args:
+        connection: An open transaction.
+        now: Now.
+        grace_s: How long a complete step waits for samples.
+        settle: How long after the end of a step its shard is pulled in any case: samples that were
+            pushed do not show that there is nothing to pull.
+    """
+    statement = text(
+        "WITH workload AS (SELECT w.shard, c.resampled_until, c.last_sample_at, w.step_s, "
+        "jsonb_path_exists(w.spec, '$.indicators[*].query ? (@ != \"\")') AS has_query, "
+        "to_timestamp(floor(extract(epoch FROM CAST(:now AS timestamptz)) / w.step_s) * w.step_s) "
+        "AS complete_at, to_timestamp(floor((extract(epoch FROM CAST(:now AS timestamptz)) - :grace"
+        ") / w.step_s) * w.step_s) AS grace_at, to_timestamp((floor(extract(epoch FROM "
+        "c.last_sample_at) / w.step_s) + 1) * w.step_s) AS covered_at FROM workloads w "
+        "LEFT JOIN ingest_cursors c ON c.workload_id = w.id WHERE w.is_active) "
+        "SELECT shard, bool_or(resampled_until IS NULL OR resampled_until < "
+        "LEAST(complete_at, GREATEST(grace_at, covered_at))), "
+        "bool_or(has_query AND (last_sample_at IS NULL OR :now < complete_at + :settle "
+        "OR last_sample_at < complete_at - make_interval(secs => step_s))) "
+        "FROM workload GROUP BY shard ORDER BY shard"
+    )
+    rows = connection.execute(statement, {"now": now, "grace": grace_s, "settle": settle})
+    return [ShardBacklog(row[0], bool(row[1]), bool(row[2])) for row in rows]
+
+
+def drop_expired(connection: Connection, table: str, now: datetime, retain: timedelta) -> list[str]:
+    """Drop the partitions of `table` whose time has passed; gives up if writers hold it long."""
+    connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+    return partitions.drop_expired(connection, table, now, retain)
+
+
+def _stage(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    chunks: Iterable[bytes],
+    span_us: tuple[int, int],
+) -> None:
+    """Copy rows into a temporary table that lives as long as the pooled connection."""
+    partitions.ensure_partitions(connection, table, from_us(span_us[0]), from_us(span_us[1]))
+    connection.execute(
+        text(f"CREATE TEMP TABLE IF NOT EXISTS ingest_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
+    )
+    connection.execute(text(f"DELETE FROM pg_temp.ingest_{table}"))  # noqa: S608 - our tables
+    _copy(connection, f"ingest_{table}", columns, chunks)
+
+
+def _copy(
+    connection: Connection, table: str, columns: Sequence[str], chunks: Iterable[bytes]
+) -> None:
+    driver: Any = connection.connection.driver_connection
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(HEADER)
+        for chunk in chunks:
+            copy.write(chunk)
+        copy.write(TRAILER)

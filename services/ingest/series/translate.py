@@ -1,0 +1,224 @@
+"""A push request's bytes to columns. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+
+from services.ingest.series.samples import (
+    BAD_SAMPLE,
+    BAD_TIME,
+    BAD_VALUE,
+    SECOND_US,
+    Rejections,
+    Samples,
+    make_samples,
+    to_us,
+)
+from services.kernel.errors import InvalidInput, PayloadTooLarge
+
+_FAR_S = 1e11  # a plausible epoch in seconds is below; milliseconds are above
+_CLIP_S = 9e12
+_HUGE = 1e300  # NaN, infinities and longer integers are read one by one
+
+
+@dataclass(frozen=True, slots=True)
+class PushedSeriesName:
+    """Which indicator a series of a push is of."""
+
+    namespace: str
+    workload: str
+    indicator: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.workload} {self.indicator}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPush:
+    """A push request as columns.
+
+    Attributes:
+        names: Series, each name once.
+        samples: Readable samples; a series is a position in `names`.
+        unreadable: Per series number the samples that are no [time, value] pair.
+        rejections: The same, counted by reason with an example.
+    """
+
+    names: tuple[PushedSeriesName, ...]
+    samples: Samples
+    unreadable: dict[int, dict[str, int]]
+    rejections: Rejections
+
+
+def parse_push(body: bytes, max_samples: int) -> ParsedPush:
+    """Read a push request.
+
+    Raises:
+        InvalidInput: It has not the documented shape.
+        PayloadTooLarge: It holds more than `max_samples`.
+    """
+    columns = _Columns()
+    n_samples = 0
+    for position, entry in enumerate(_entries(body)):
+        name, samples = _read_entry(position, entry)
+        n_samples += len(samples)
+        if n_samples > max_samples:
+            raise PayloadTooLarge(
+                f"observations: more than {max_samples} samples in one request; send fewer at once"
+            )
+        columns.add(name, samples)
+    return columns.parsed()
+
+
+@dataclass(slots=True)
+class _Columns:
+    """A push while it is read: plain lists, made arrays once at the end."""
+
+    numbers: dict[PushedSeriesName, int] = field(default_factory=dict)
+    series: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    unreadable: dict[int, dict[str, int]] = field(default_factory=dict)
+    rejections: Rejections = field(default_factory=Rejections)
+
+    def add(self, name: PushedSeriesName, samples: list[Any]) -> None:
+        """Read the samples of one entry."""
+        number = self.numbers.setdefault(name, len(self.numbers))
+        if _are_number_pairs(samples):
+            self.seconds += [sample[0] for sample in samples]
+            self.values += [sample[1] for sample in samples]
+            self.series += [number] * len(samples)
+            return
+        for sample in samples:
+            found = _read_odd_sample(sample)
+            if isinstance(found, _Unreadable):
+                self.refuse(number, name, found)
+            else:
+                self.seconds.append(found[0])
+                self.values.append(found[1])
+                self.series.append(number)
+
+    def refuse(self, number: int, name: PushedSeriesName, found: _Unreadable) -> None:
+        """Count one sample that cannot be read."""
+        counts = self.unreadable.setdefault(number, {})
+        counts[found.reason] = counts.get(found.reason, 0) + 1
+        self.rejections.add(found.reason, 1, f"{name}: {found.example}")
+
+    def parsed(self) -> ParsedPush:
+        """The columns as arrays."""
+        seconds = np.array(self.seconds, dtype=np.float64)
+        at_us = np.rint(np.clip(seconds, -_CLIP_S, _CLIP_S) * SECOND_US).astype(np.int64)
+        samples = make_samples(self.series, at_us, self.values)
+        return ParsedPush(tuple(self.numbers), samples, self.unreadable, self.rejections)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    reason: str
+    example: str
+
+
+def _entries(body: bytes) -> Sequence[object]:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        content = _loads_lenient(body, error)
+    entries = content.get("observations") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise InvalidInput(
+            'body: must be a JSON object {"observations": [...]}, '
+            f"got {type(content).__name__}"
+            + (f" with keys {sorted(map(str, content))[:10]}" if isinstance(content, dict) else "")
+        )
+    return entries
+
+
+def _loads_lenient(body: bytes, strict: orjson.JSONDecodeError) -> object:
+    """JSON with NaN and Infinity, as many clients write it: only those samples are refused."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"body: not valid JSON ({strict}); send UTF-8 JSON") from strict
+
+
+def _read_entry(position: int, entry: object) -> tuple[PushedSeriesName, list[object]]:
+    where = f"observations[{position}]"
+    if not isinstance(entry, dict):
+        raise InvalidInput(f"{where}: must be an object, got {type(entry).__name__}")
+    words = []
+    for key in ("namespace", "workload", "indicator"):
+        word = entry.get(key)
+        if not isinstance(word, str) or not 0 < len(word) <= 253 or "\0" in word:
+            raise InvalidInput(
+                f"{where}.{key}={str(word)[:60]!r} must be a string of 1 to 253 characters"
+            )
+        words.append(word)
+    samples = entry.get("samples")
+    if not isinstance(samples, list):
+        raise InvalidInput(f"{where}.samples: must be a list of [time, value] pairs")
+    return PushedSeriesName(*words), samples
+
+
+def _are_number_pairs(samples: list[Any]) -> bool:
+    """Whether this is the usual case, two numbers each."""
+    if not samples:
+        return True
+    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:
+        return False
+    return set(map(type, chain.from_iterable(samples))) <= {int, float} and all(
+        -_CLIP_S < sample[0] < _CLIP_S and -_HUGE < sample[1] < _HUGE for sample in samples
+    )
+
+
+def _read_odd_sample(sample: object) -> tuple[float, float] | _Unreadable:
+    """(epoch seconds, value) of a sample in another form, or why it cannot be read."""
+    if not isinstance(sample, list) or len(sample) != 2:
+        return _Unreadable(BAD_SAMPLE, f"{str(sample)[:60]} must be a pair [time, value]")
+    seconds, value = _read_time(sample[0]), _read_value(sample[1])
+    if seconds is None:
+        rule = "must be epoch seconds, or RFC 3339 with an offset"
+        return _Unreadable(BAD_TIME, f"time {repr(sample[0])[:60]} {rule}")
+    if value is None:
+        return _Unreadable(BAD_VALUE, f"value {repr(sample[1])[:60]} must be a number")
+    return seconds, value
+
+
+def _read_time(raw: object) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return None
+    if isinstance(raw, str):
+        try:
+            at = datetime.fromisoformat(raw)
+        except ValueError:
+            return None
+        return None if at.tzinfo is None else to_us(at) / SECOND_US
+    if math.isnan(raw):
+        return None
+    return float(max(-_CLIP_S, min(_CLIP_S, raw)))
+
+
+def _read_value(raw: object) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return None
+    try:
+        return float(raw)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.inf
+    except ValueError:
+        return None
+
+
+def describe_time(at_us: int) -> str:
+    """A hint for a time that looks like another unit; else empty."""
+    if at_us / SECOND_US > _FAR_S:
+        return " (looks like milliseconds: send seconds)"
+    return ""

@@ -1,0 +1,242 @@
+"""What every HTTP service shares: RFC 9457 problems, size limits, metrics, health.
+
+Source of the error format: RFC 9457, "Problem Details for HTTP APIs".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import OperationalError, TimeoutError as PoolTimeout
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.kernel import telemetry
+from services.kernel.errors import (
+    HarmonyError,
+    InvalidInput,
+    Overloaded,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+)
+from services.kernel.http.tracing import TraceRequests
+
+_PROBLEM = "application/problem+json"
+
+
+def problem(
+    status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None
+) -> Response:
+    """A problem+json response.
+
+    Args:
+        status: HTTP status.
+        code: Stable code, listed in docs/errors.md.
+        detail: One line naming the field, the value and what would be right.
+        errors: Further findings, one per field.
+    """
+    body: dict[str, object] = {
+        "type": f"https://harmony.dev/problems/{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = errors
+    return JSONResponse(body, status_code=status, media_type=_PROBLEM)
+
+
+def from_error(error: HarmonyError) -> Response:
+    """The problem+json of an error; `Retry-After` where it says when to come back."""
+    found = None
+    if isinstance(error, InvalidInput) and error.pointer:
+        found = [{"pointer": error.pointer, "message": error.message}]
+    response = problem(error.http_status, error.code, error.message, found)
+    response.headers.update(headers_of(error))
+    return response
+
+
+def headers_of(error: HarmonyError) -> dict[str, str]:
+    """Headers that go with an error, on a page too."""
+    if isinstance(error, (TooManyRequests, Overloaded)):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="harmony"'}
+    return {}
+
+
+def from_http_error(error: HTTPException) -> Response:
+    """The problem+json of an error of the framework: no such route or method, a body too large."""
+    is_too_large = error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    code = PayloadTooLarge.code if is_too_large else phrase
+    response = problem(error.status_code, code, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+class BodyLimit:
+    """Answers 413 to a body over the limit, declared or not, and 408 to one that comes slowly."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_s: float = 60.0) -> None:
+        """Give the bodies of `app` so many bytes, and so many seconds to arrive."""
+        self._app = app
+        self._max_bytes = max_bytes
+        self._max_s = max_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        said = f"body is over the limit of {self._max_bytes} bytes; send less at once"
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isascii() and declared.isdigit() and int(declared) > self._max_bytes:
+            await problem(413, "payload_too_large", said)(scope, receive, send)
+            return
+        size, is_whole = 0, False
+        ends_s = asyncio.get_running_loop().time() + self._max_s
+
+        async def counted() -> Message:
+            nonlocal size, is_whole
+            if is_whole:
+                return await receive()  # waits for the client to go, however long that takes
+            try:
+                async with asyncio.timeout_at(ends_s):
+                    message = await receive()
+            except TimeoutError:
+                late = f"the body did not arrive within {self._max_s:g} s"
+                raise HTTPException(408, late) from None
+            is_whole = not message.get("more_body", False)
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
+                raise HTTPException(413, said)  # which frameworks let through while they read
+            return message
+
+        await self._app(scope, counted, send)
+
+
+class Observe:
+    """Counts and times requests; refuses a URL with a NUL, which no column of text can hold.
+
+    Plain ASGI: the framework's own kind of middleware runs each request in another task.
+    """
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        """Count the requests of `app` under `name`."""
+        self._app = app
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        is_begun = False
+
+        def count(status: int) -> None:
+            nonlocal is_begun
+            is_begun = True
+            route = getattr(scope.get("route"), "path", "unmatched")
+            telemetry.http_requests_total.labels(self._name, route, str(status)).inc()
+            elapsed_s = time.perf_counter() - started
+            telemetry.http_request_duration_seconds.labels(self._name, route).observe(elapsed_s)
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                count(message["status"])
+            await send(message)
+
+        if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            said = "the URL holds a NUL character; leave it out"
+            await problem(422, "invalid_input", said)(scope, receive, observed)
+            return
+        try:
+            await self._app(scope, receive, observed)
+        except Exception:  # whatever it is: counted, and raised again
+            if not is_begun:
+                count(500)
+            raise
+
+
+def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
+    """Give `app` the error handlers, the size limit, metrics and `/metrics`.
+
+    Args:
+        app: Application.
+        name: Value of the `app` label of the HTTP metrics.
+        max_body_bytes: Longer bodies are refused with 413.
+    """
+    _install_errors(app)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+
+    app.add_middleware(Observe, name=name)
+    app.add_middleware(TraceRequests, name=name)
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def _finding(item: Mapping[str, Any]) -> dict[str, str]:
+    """One fault of the input: where, the value, the rule; `pointer` where it is in the body."""
+    place = [str(part) for part in item["loc"]]
+    found = {
+        "field": ".".join(place),
+        "message": str(item["msg"]).removeprefix("Value error, "),
+        "rule": str(item["type"]),
+        "value": repr(item.get("input"))[:200],
+    }
+    if place[0] == "body":
+        escaped = (part.replace("~", "~0").replace("/", "~1") for part in place[1:])
+        found["pointer"] = "".join(f"/{part}" for part in escaped)
+    return found
+
+
+def _install_errors(app: FastAPI) -> None:
+    @app.exception_handler(HarmonyError)
+    async def on_harmony_error(request: Request, error: HarmonyError) -> Response:
+        return from_error(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+        found = [_finding(item) for item in error.errors()[:20]]
+        first = found[0]
+        detail = f"{first['field']}={first['value']}: {first['message']}"
+        return problem(422, "invalid_input", detail, found)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return from_http_error(error)
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> Response:
+        # the server logs the exception: it is raised again once this is sent
+        said = "a fault of Harmony's own; the service's log says which"
+        return problem(500, "internal_error", said)
+
+    @app.exception_handler(OperationalError)
+    async def on_database(request: Request, error: OperationalError) -> Response:
+        structlog.get_logger().error("database_unreachable", error=str(error.orig))
+        return problem(503, "unavailable", "the database cannot be reached; try again shortly")
+
+    @app.exception_handler(PoolTimeout)
+    async def on_busy(request: Request, error: PoolTimeout) -> Response:
+        structlog.get_logger().error("database_connections_used_up", error=str(error))
+        response = problem(503, "unavailable", "all database connections are in use; try again")
+        response.headers["Retry-After"] = "1"
+        return response

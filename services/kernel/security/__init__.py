@@ -1,0 +1,1 @@
+"""Keys, roles, logins, limits and the audit chain."""

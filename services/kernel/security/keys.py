@@ -1,0 +1,372 @@
+"""API keys with roles. Roles are in `security_principal`, the audit chain in `security_audit`.
+
+A key reads `hk_<prefix>_<secret>`: the prefix finds the row and is no secret; the secret has 256
+random bits and only its argon2 hash is stored. An unknown prefix is refused without hashing, so
+guessing costs the server nothing. Argon2 is slow by design, so a success is remembered in memory:
+for a minute it is taken as it is, which is also how long another process may go on accepting a
+revoked key; then the row is read again, and the secret is hashed again only if the stored hash has
+changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection, Engine, RowMapping
+
+from services.kernel.db import credentials
+from services.kernel.errors import (
+    ConfigurationError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+)
+from services.kernel.security.audit import (
+    AuditEntry,
+    AuditReport,
+    append_audit,
+    chain_hash,
+    verify_audit,
+)
+from services.kernel.security.principal import FLEET, Grant, Principal, Role, grants_of
+
+__all__ = [
+    "FLEET",
+    "AuditEntry",
+    "AuditReport",
+    "Grant",
+    "KeyVerifier",
+    "NewKey",
+    "Principal",
+    "Role",
+    "append_audit",
+    "chain_hash",
+    "check_namespaces",
+    "create_key",
+    "ensure_first_key",
+    "revoke_key",
+    "rotate_key",
+    "split_key",
+    "verify_audit",
+]
+
+_PREFIX_BYTES = 5
+_SECRET_BYTES = 32
+_MAX_KEY_LENGTH = 128
+NOT_VALID = "no valid credential; send Authorization: Bearer and an API key or an OIDC token"
+SESSION_ENDED = "the session has ended; log in again"
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made; `token` is shown once and stored nowhere."""
+
+    key_id: int
+    prefix: str
+    token: str
+
+
+@lru_cache(maxsize=1)
+def _hasher() -> PasswordHasher:
+    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+
+
+def split_key(token: str) -> tuple[str, str] | None:
+    """(prefix, secret) of a key; None where it does not look like one."""
+    parts = token.split("_", 2)
+    if len(token) > _MAX_KEY_LENGTH or len(parts) != 3 or parts[0] != "hk":
+        return None
+    return (parts[1], parts[2]) if parts[1].isalnum() and len(parts[2]) >= 32 else None
+
+
+def create_key(
+    connection: Connection,
+    name: str,
+    role: Role,
+    now: datetime,
+    expires_at: datetime | None = None,
+    namespaces: Sequence[str] | None = None,
+) -> NewKey:
+    """Make a key and store its hash.
+
+    Args:
+        connection: An open transaction.
+        name: What the key is for.
+        role: What it may do.
+        now: Time of making.
+        expires_at: From then on it is refused.
+        namespaces: Where it may do that; None: in the whole fleet.
+
+    Raises:
+        InvalidInput: It would have expired already, or a namespace cannot exist.
+    """
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput(f"expires_at={expires_at.isoformat()} must be later than now")
+    values = {"name": name, "role": role.value, "namespaces": check_namespaces(namespaces)}
+    return _draw(connection, values | {"created_at": now, "expires_at": expires_at})
+
+
+def check_namespaces(namespaces: Sequence[str] | None) -> list[str] | None:
+    """Namespaces in order, each once; None: the whole fleet.
+
+    Raises:
+        InvalidInput: There is none, or one cannot be a namespace's name.
+    """
+    if namespaces is None:
+        return None
+    wrong = [name for name in namespaces if not _NAMESPACE.fullmatch(name)]
+    if wrong or not namespaces:
+        raise InvalidInput(
+            f"namespaces={wrong or []!r} must name namespaces in lower case letters, digits and "
+            "dashes, e.g. ['team-a']; leave it out for the whole fleet"
+        )
+    return sorted(set(namespaces))
+
+
+def rotate_key(connection: Connection, key_id: int, now: datetime, grace_s: float) -> NewKey:
+    """Make a key that takes another's place: same name, role, namespaces and life.
+
+    Args:
+        connection: An open transaction.
+        key_id: The key to replace.
+        now: Time of rotation.
+        grace_s: For how long the old key is still accepted, in seconds; 0: not any more.
+
+    Raises:
+        NotFound: There is no such key in force.
+        Conflict: It has been replaced already.
+    """
+    old = credentials.lock_key(connection, key_id)
+    if old is None or old["revoked_at"] or (old["expires_at"] and old["expires_at"] <= now):
+        raise NotFound(f"key {key_id} does not exist, has expired or is revoked")
+    if old["replaced_by"] is not None:
+        raise Conflict(f"key {key_id} was replaced by key {old['replaced_by']}; rotate that one")
+    life = old["expires_at"] - old["created_at"] if old["expires_at"] else None
+    values = {name: old[name] for name in ("name", "role", "namespaces")}
+    expires_at = now + life if life else None
+    made = _draw(connection, values | {"created_at": now, "expires_at": expires_at})
+    until = now + timedelta(seconds=grace_s)
+    old_until = min(until, old["expires_at"]) if old["expires_at"] else until
+    credentials.set_key_replaced(connection, key_id, made.key_id, old_until)
+    return made
+
+
+def _draw(connection: Connection, values: dict[str, Any]) -> NewKey:
+    """Draw a secret and store the key."""
+    prefix = secrets.token_hex(_PREFIX_BYTES)
+    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    stored = values | {"prefix": prefix, "hash": _hasher().hash(secret)}
+    return NewKey(credentials.insert_key(connection, stored), prefix, f"hk_{prefix}_{secret}")
+
+
+def revoke_key(connection: Connection, key_id: int, now: datetime) -> Principal:
+    """Revoke a key.
+
+    Raises:
+        NotFound: There is no such key in force.
+    """
+    row = credentials.set_key_revoked(connection, key_id, now)
+    if row is None:
+        raise NotFound(f"key {key_id} does not exist or is revoked already")
+    return _principal(row)
+
+
+def ensure_first_key(engine: Engine, key_file: Path | None, now: datetime) -> str | None:
+    """Make sure that an administrator can log in.
+
+    Args:
+        engine: Database.
+        key_file: File with the key to accept (`HARMONY_ADMIN_KEY_FILE`), for installations that
+            bring their own secret; None: make one unless an admin key is in force.
+        now: Current time.
+
+    Returns:
+        A key just made, to be printed once; None where there was one or a file gave it.
+
+    Raises:
+        ConfigurationError: The file cannot be read or does not hold a key.
+    """
+    if key_file is not None:
+        _accept_file(engine, key_file, now)
+        return None
+    with engine.begin() as connection:
+        credentials.lock_audit_tail(connection)  # two starting processes make one key
+        if credentials.has_key_in_force(connection, Role.ADMIN, now):
+            return None
+        name = "first admin key"
+        made = create_key(connection, name, Role.ADMIN, now)
+        _audit_first(connection, made.prefix, name, now)
+    return made.token
+
+
+def _audit_first(connection: Connection, prefix: str, name: str, now: datetime) -> None:
+    after = {"name": name, "role": Role.ADMIN.value}
+    entry = AuditEntry(now, "start-up", "key.create", f"key/{prefix}", after=after)
+    append_audit(connection, entry)
+
+
+def _accept_file(engine: Engine, key_file: Path, now: datetime) -> None:
+    try:
+        token = key_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"HARMONY_ADMIN_KEY_FILE={str(key_file)!r} cannot be read: {error.strerror}"
+        ) from error
+    parts = split_key(token)
+    if parts is None:
+        raise ConfigurationError(
+            f"HARMONY_ADMIN_KEY_FILE={str(key_file)!r} must hold hk_<prefix>_<secret> with an "
+            "alphanumeric prefix and a secret of >= 32 characters"
+        )
+    prefix, secret = parts
+    with engine.begin() as connection:
+        credentials.lock_audit_tail(connection)
+        row = credentials.load_key(connection, prefix)
+        if row is None:
+            name = "admin key from file"
+            values = {"name": name, "prefix": prefix, "role": Role.ADMIN.value, "created_at": now}
+            credentials.insert_key(connection, values | {"hash": _hasher().hash(secret)})
+            _audit_first(connection, prefix, name, now)
+        elif not _is_secret(row, secret):
+            raise ConfigurationError(
+                f"HARMONY_ADMIN_KEY_FILE={str(key_file)!r} holds another secret than was accepted "
+                f"for the prefix {prefix!r} before; a new key needs a new prefix"
+            )
+
+
+def _is_secret(row: RowMapping, secret: str) -> bool:
+    try:
+        return _hasher().verify(row["hash"], secret)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _principal(row: RowMapping) -> Principal:
+    grants = grants_of(Role(row["role"]), row["namespaces"])
+    return Principal(row["id"], row["prefix"], row["name"], grants, row["expires_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A token that was verified: until when nothing is asked again, whose it is, against what."""
+
+    until_s: float
+    principal: Principal
+    stored_hash: str
+
+
+class KeyVerifier:
+    """Tells who a key belongs to; successes are remembered, and asked about again after `ttl_s`.
+
+    Safe to share between threads. One of them hashes at a time: many requests with a key that is
+    new here wait for the first of them instead of all hashing it.
+    """
+
+    def __init__(self, engine: Engine, ttl_s: float = 60.0, max_entries: int = 1024) -> None:
+        """Verify against `engine`."""
+        self._engine = engine
+        self._ttl_s = ttl_s
+        self._max_entries = max_entries
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._lock = threading.Lock()
+        self._hashing = threading.Lock()
+
+    def verify(self, token: str, now: datetime) -> Principal:
+        """The key's principal.
+
+        Raises:
+            Unauthorized: The key is unknown, wrong, revoked or expired; only `reason` says which.
+        """
+        principal = self.recall(token, now)
+        return self._check(token, now) if principal is None else principal
+
+    def recall(self, token: str, now: datetime) -> Principal | None:
+        """The principal of a key that was verified within the last `ttl_s`; no work at all.
+
+        Raises:
+            Unauthorized: The key has expired since.
+        """
+        digest = hashlib.sha256(token.encode()).digest()
+        with self._lock:
+            found = self._known.get(digest)
+        if found is None or found.until_s < time.monotonic():
+            return None
+        return _in_force(found.principal, now)
+
+    def verify_prefix(self, prefix: str, now: datetime) -> Principal:
+        """The principal of a session that was opened with the key of this prefix.
+
+        Nothing is remembered: a revoked or expired key ends its sessions at once.
+
+        Raises:
+            Unauthorized: The key is revoked or expired.
+        """
+        with self._engine.connect() as connection:
+            row = credentials.load_key(connection, prefix)
+        if row is None or row["revoked_at"] is not None:
+            raise Unauthorized(SESSION_ENDED, reason="revoked_key")
+        return _in_force(_principal(row), now, SESSION_ENDED)
+
+    def forget(self, key_id: int) -> None:
+        """Drop what is remembered of a key, so that a revocation holds at once here."""
+        with self._lock:
+            stale = [k for k, one in self._known.items() if one.principal.key_id == key_id]
+            for digest in stale:
+                del self._known[digest]
+
+    def _check(self, token: str, now: datetime) -> Principal:
+        parts = split_key(token)
+        if parts is None:
+            raise Unauthorized(NOT_VALID, reason="malformed_key")
+        with self._engine.connect() as connection:
+            row = credentials.load_key(connection, parts[0])
+        if row is None:
+            raise Unauthorized(NOT_VALID, reason="unknown_key")
+        if row["revoked_at"] is not None:
+            raise Unauthorized(NOT_VALID, reason="revoked_key")
+        digest = hashlib.sha256(token.encode()).digest()
+        self._check_secret(digest, row, parts[1])
+        return _in_force(_principal(row), now)
+
+    def _check_secret(self, digest: bytes, row: RowMapping, secret: str) -> None:
+        if self._is_unchanged(digest, row):
+            self._remember(digest, row)
+            return
+        with self._hashing:  # who waited here finds what the first one remembered
+            if not self._is_unchanged(digest, row) and not _is_secret(row, secret):
+                raise Unauthorized(NOT_VALID, reason="wrong_secret")
+            self._remember(digest, row)
+
+    def _is_unchanged(self, digest: bytes, row: RowMapping) -> bool:
+        """Whether this very token was verified against this very hash before."""
+        with self._lock:
+            found = self._known.get(digest)
+        return found is not None and found.stored_hash == row["hash"]
+
+    def _remember(self, digest: bytes, row: RowMapping) -> None:
+        until_s = time.monotonic() + self._ttl_s
+        with self._lock:
+            self._known[digest] = _Known(until_s, _principal(row), row["hash"])
+            while len(self._known) > self._max_entries:
+                self._known.popitem(last=False)
+
+
+def _in_force(principal: Principal, now: datetime, message: str = NOT_VALID) -> Principal:
+    if principal.expires_at is not None and principal.expires_at <= now:
+        raise Unauthorized(message, reason="expired_key")
+    return principal

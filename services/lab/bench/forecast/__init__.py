@@ -1,0 +1,1 @@
+"""Benchmark of forecasters: tasks, arms, scores, reports."""

@@ -1,0 +1,1 @@
+"""Peer forecasters from public libraries."""

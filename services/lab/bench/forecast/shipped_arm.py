@@ -1,0 +1,307 @@
+"""What the platform would have answered: model, ensemble, quality gate, hedge, calibration.
+
+The product judges on steps after its validation part. A benchmark has no such steps before the
+test, so validation is cut in two: the first half weighs the ensemble, the second holds the gate
+and starts hedge and calibration. On the test part those two learn from an outcome only once its
+whole horizon has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from forecaster.choice.backtest import block_means, gate_losses, is_clear
+from forecaster.choice.baselines import POOLS
+from forecaster.choice.ensemble import greedy_weights
+from forecaster.config import ForecasterConfig
+from forecaster.dataset import Origins
+from forecaster.online.calibration import CalibrationState, empty_state
+from forecaster.online.calibration_stream import calibrate_stream
+from forecaster.online.hedge import HedgeState, no_hedge_yet
+from forecaster.online.hedge_stream import hedge_stream
+from forecaster.quantiles import shift_paths
+from services.kernel.clock import make_rng
+from services.lab.bench.forecast.arm import LEVELS, F32Array, Prediction, Tell
+from services.lab.bench.forecast.own_arms import FittedModel, FittedSimple, ModelArm
+from services.lab.bench.forecast.task import BenchTask, Truth
+
+T = TypeVar("T", bound=np.generic)
+MODEL, ENSEMBLE = 0, 1
+"""Candidates of the gate; the simple forecasters follow."""
+LAST_VALUE = 1 + list(POOLS).index("last_value")
+"""Place of the hedge's other expert among the members: the model, then the simple forecasters."""
+
+
+class GateChoice(Enum):
+    """What the quality gate may choose for a target."""
+
+    ALL = "model, ensemble, simple forecasters"
+    MODEL = "model"
+    SIMPLE = "model, simple forecasters"
+    ENSEMBLE = "model, ensemble"
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedArm:
+    """The network with all that serves around it.
+
+    Attributes:
+        config: The network's configuration.
+        gate: What a target may be answered by besides the model.
+        is_hedged: Whether the last value is mixed in by what came of earlier forecasts.
+        is_calibrated: Whether forecasts are corrected by what came of earlier ones.
+    """
+
+    config: ForecasterConfig | None = None
+    gate: GateChoice = GateChoice.ALL
+    is_hedged: bool = True
+    is_calibrated: bool = True
+
+    def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
+        """See `Arm`."""
+        model = ModelArm(self.config).fit(task, seed, tell)
+        tell("quality gate")
+        origins = task.validation_origins()
+        rng = make_rng(seed, "bench", "gate")
+        members = [
+            model.predict(task, origins, 1, rng).quantiles,
+            *simple_quantiles(task, origins, rng),
+        ]
+        weights, choice = chosen_by_gate(task, origins, members, self.gate)
+        names = [str(cell) for cell in range(task.targets.size)]
+        online = OnlineState(
+            no_hedge_yet(names) if self.is_hedged else None,
+            empty_state(names, LEVELS) if self.is_calibrated else None,
+        )
+        fitted = FittedShipped(model, weights, choice, online)
+        is_held = ~_is_first_half(task, origins)
+        held = origins.take(np.flatnonzero(is_held))
+        _, started = fitted.issued(task, held, [m[is_held] for m in members])
+        return FittedShipped(model, weights, choice, started)
+
+
+def chosen_by_gate(
+    task: BenchTask, origins: Origins, members: Sequence[F32Array], gate: GateChoice
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Weigh the ensemble on the first half of validation, choose per cell on the second.
+
+    Args:
+        task: The benchmark.
+        origins: Those of validation.
+        members: (B, G, Q, H) quantiles of the model and of each simple forecaster there.
+        gate: What may be chosen.
+
+    Returns:
+        (W * G, M) weights of the ensemble and (W * G,) candidates.
+    """
+    n_cells = task.targets.size
+    if gate is GateChoice.MODEL:
+        weights = np.zeros((n_cells, len(members)))
+        weights[:, MODEL] = 1
+        return weights, np.full(n_cells, MODEL)
+    is_first = _is_first_half(task, origins)
+    truth = task.truth(origins)
+    weights = _weighed(task, origins, truth, members, is_first)
+    return weights, _gate(task, origins, truth, members, (weights, gate), ~is_first)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineState:
+    """What is learned from the outcomes of earlier forecasts.
+
+    Attributes:
+        hedge: Weights of the last value; None mixes nothing in.
+        calibration: Offsets of the quantiles; None leaves them as they are.
+    """
+
+    hedge: HedgeState | None
+    calibration: CalibrationState | None
+
+
+@dataclass(frozen=True, slots=True)
+class FittedShipped:
+    """See `Fitted`; a cell is a workload's target, `workload * G + target`.
+
+    Attributes:
+        model: The network.
+        weights: (W * G, M) weights of the ensemble of network and simple forecasters.
+        choice: (W * G,) the candidate that the gate chose.
+        online: Hedge and calibration at the end of validation.
+    """
+
+    model: FittedModel
+    weights: npt.NDArray[np.float64]
+    choice: npt.NDArray[np.int64]
+    online: OnlineState
+
+    @property
+    def n_parameters(self) -> int:
+        """Of the network."""
+        return self.model.n_parameters
+
+    def chosen(self, members: Sequence[F32Array], cells: npt.NDArray[np.int64]) -> F32Array:
+        """(B, G, Q, H) quantiles of each cell's candidate from those of all members."""
+        weights = self.weights[cells]
+        is_alone = self.choice[cells] != ENSEMBLE
+        alone = np.where(self.choice > ENSEMBLE, self.choice - 1, 0)
+        weights[is_alone] = np.eye(len(members))[alone[cells[is_alone]]]
+        found = np.zeros_like(members[0])
+        for k, member in enumerate(members):
+            found += weights[..., k, None, None].astype(np.float32) * member
+        ordered: F32Array = np.maximum.accumulate(found, axis=2)
+        return ordered
+
+    def issued(
+        self, task: BenchTask, origins: Origins, members: Sequence[F32Array]
+    ) -> tuple[F32Array, OnlineState]:
+        """(B, G, Q, H) quantiles as they would have been issued, and what was learned in all."""
+        quantiles = self.chosen(members, _cells(task, origins))
+        hedge, calibration = self.online.hedge, self.online.calibration
+        if hedge is not None:
+            quantiles, hedge = _hedged(task, origins, (quantiles, members[LAST_VALUE]), hedge)
+        if calibration is not None:
+            quantiles, calibration = _calibrated(task, origins, quantiles, calibration)
+        return quantiles, OnlineState(hedge, calibration)
+
+    def predict(
+        self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
+    ) -> Prediction:
+        """See `Fitted`."""
+        answer = self.model.predict(task, origins, n_paths, rng)
+        members = [answer.quantiles, *simple_quantiles(task, origins, rng)]
+        quantiles, _ = self.issued(task, origins, members)
+        row = np.arange(origins.which.size)
+        at = task.demand_target()[origins.which]
+        assert answer.paths is not None
+        paths = shift_paths(answer.paths, answer.quantiles[row, at], quantiles[row, at])
+        return Prediction(quantiles, np.maximum(paths, np.float32(0)))
+
+
+def _is_first_half(task: BenchTask, origins: Origins) -> npt.NDArray[np.bool_]:
+    middle = (np.array(task.train_ends) + np.array(task.validation_ends)) // 2
+    return np.asarray(origins.position < middle[origins.which], dtype=bool)
+
+
+def _cells(task: BenchTask, origins: Origins) -> npt.NDArray[np.int64]:
+    """(B, G) cell of each row and target."""
+    n_targets = task.targets.shape[1]
+    return np.asarray(origins.which[:, None] * n_targets + np.arange(n_targets), dtype=np.int64)
+
+
+def simple_quantiles(task: BenchTask, origins: Origins, rng: np.random.Generator) -> list[F32Array]:
+    """(B, G, Q, H) quantiles of each simple forecaster, in the order of `POOLS`."""
+    shape = task.targets.shape
+    return [
+        FittedSimple(np.full(shape, name, dtype=object)).predict(task, origins, 1, rng).quantiles
+        for name in POOLS
+    ]
+
+
+def _flat(values: npt.NDArray[T], rows: npt.NDArray[np.bool_]) -> npt.NDArray[T]:
+    """(B, G, ...) to (B * G, ...), of the rows asked for."""
+    chosen = values[rows]
+    return chosen.reshape(chosen.shape[0] * chosen.shape[1], *chosen.shape[2:])
+
+
+def _weighed(
+    task: BenchTask,
+    origins: Origins,
+    truth: Truth,
+    members: Sequence[F32Array],
+    rows: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    found = greedy_weights(
+        [_flat(m, rows) for m in members],
+        _flat(truth.actual, rows),
+        _flat(truth.observed, rows),
+        _flat(_cells(task, origins), rows),
+        LEVELS,
+    )
+    # Cells after the last one seen keep the network.
+    weights = np.zeros((task.targets.size, len(members)))
+    weights[:, MODEL] = 1
+    weights[: len(found)] = found
+    return weights
+
+
+def _gate(
+    task: BenchTask,
+    origins: Origins,
+    truth: Truth,
+    members: Sequence[F32Array],
+    offered: tuple[npt.NDArray[np.float64], GateChoice],
+    rows: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.int64]:
+    """(W * G,) candidate of each cell: the network unless another is clearly better."""
+    weights, gate = offered
+    cells = _cells(task, origins)
+    share = weights[cells].astype(np.float32)
+    ensemble = np.sum([share[..., k, None, None] * m for k, m in enumerate(members)], axis=0)
+    losses = [
+        gate_losses(_flat(m, rows), _flat(truth.actual, rows), LEVELS)
+        for m in (members[0], ensemble, *members[1:])
+    ]
+    seen, owner = _flat(truth.observed, rows), _flat(cells, rows)
+    choice = np.full(task.targets.size, MODEL)
+    for cell in np.unique(owner[seen.any(axis=1)]):
+        own = owner == cell
+        blocks = [block_means(loss[own], seen[own]) for loss in losses]
+        scores = np.array([b.mean() for b in blocks])
+        if gate is GateChoice.SIMPLE:
+            scores[ENSEMBLE] = np.inf
+        elif gate is GateChoice.ENSEMBLE:
+            scores[ENSEMBLE + 1 :] = np.inf
+        best = int(np.argmin(scores))
+        if is_clear(blocks[MODEL], blocks[best]):
+            choice[cell] = best
+    return choice
+
+
+def _clock(task: BenchTask, origins: Origins) -> npt.NDArray[np.int64]:
+    """(B * G,) origin of every row's target, in steps of the clock that all workloads share."""
+    start = np.array([s.start_s // s.step_s for s in task.series])
+    steps = np.repeat(start[origins.which] + origins.position, task.targets.shape[1])
+    return np.asarray(steps, dtype=np.int64)
+
+
+def _hedged(
+    task: BenchTask, origins: Origins, experts: tuple[F32Array, F32Array], state: HedgeState
+) -> tuple[F32Array, HedgeState]:
+    """Hedge (B, G, Q, H) quantiles with those of the last value, in time order."""
+    truth = task.truth(origins)
+    shape = experts[0].shape
+    flat = (shape[0] * shape[1], *shape[2:])
+    issued, after = hedge_stream(
+        (experts[0].reshape(flat), experts[1].reshape(flat)),
+        truth.actual.reshape(flat[0], flat[2]),
+        truth.observed.reshape(flat[0], flat[2]),
+        _cells(task, origins).ravel(),
+        _clock(task, origins),
+        LEVELS,
+        state,
+    )
+    return issued.reshape(shape), after
+
+
+def _calibrated(
+    task: BenchTask, origins: Origins, quantiles: F32Array, state: CalibrationState
+) -> tuple[F32Array, CalibrationState]:
+    """Calibrate (B, G, Q, H) quantiles in time order on the clock that all workloads share."""
+    truth = task.truth(origins)
+    n_rows, n_targets, n_levels, n_steps = quantiles.shape
+    issued, after = calibrate_stream(
+        quantiles.reshape(n_rows * n_targets, n_levels, n_steps),
+        truth.actual.reshape(n_rows * n_targets, n_steps),
+        truth.observed.reshape(n_rows * n_targets, n_steps),
+        _cells(task, origins).ravel(),
+        _clock(task, origins),
+        n_steps,
+        state,
+    )
+    return issued.reshape(quantiles.shape), after

@@ -1,0 +1,1 @@
+"""Objects of the simulated API server: kinds, storage, patches, ownership, selection."""

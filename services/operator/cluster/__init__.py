@@ -1,0 +1,1 @@
+"""What the cluster holds around a workload: pods, placement, quotas, other autoscalers."""

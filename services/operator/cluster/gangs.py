@@ -1,0 +1,44 @@
+"""Replicas that are groups of pods, pure: a LeaderWorkerSet's leader with its workers.
+
+A group counts as one replica: it is there once its leader is, ready when as many pods as it has
+are ready, and it waits for a node while one of its pods does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from services.operator.cluster.pods import PodState
+
+GROUP_LABEL = "leaderworkerset.sigs.k8s.io/group-index"
+WORKER_LABEL = "leaderworkerset.sigs.k8s.io/worker-index"
+LEADER = "0"
+
+
+def to_gangs(pods: Iterable[PodState], size: int) -> list[PodState]:
+    """One entry per group, named and dated as its leader.
+
+    Args:
+        pods: Pods of one target.
+        size: Pods of a group, where the pods themselves do not say.
+    """
+    groups: dict[str, list[PodState]] = defaultdict(list)
+    for pod in pods:
+        groups[pod.labels.get(GROUP_LABEL, pod.uid)].append(pod)
+    return [_gang(group, size) for _, group in sorted(groups.items())]
+
+
+def _gang(pods: Sequence[PodState], size: int) -> PodState:
+    first = min(pods, key=lambda p: (p.labels.get(WORKER_LABEL) != LEADER, p.created_at, p.name))
+    wanted = first.gang_size or size
+    ready = [pod.ready_at for pod in pods if pod.ready_at is not None and not pod.is_leaving]
+    is_waiting = any(not pod.node for pod in pods)
+    return replace(
+        first,
+        node="" if is_waiting else first.node,
+        gpus=sum(pod.gpus for pod in pods),
+        ready_at=max(ready) if len(ready) >= wanted else None,
+        is_leaving=any(pod.is_leaving for pod in pods),
+    )

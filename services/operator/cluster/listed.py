@@ -1,0 +1,160 @@
+"""What is kept of the objects of a kind, pure: values, made as the objects arrive.
+
+An object as the API server gives it takes several times the memory of what a pass reads of it,
+and a fleet has tens of thousands of them. Texts that many have in common are one text here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from services.operator.cluster import ownership, placement, pods as snapshot, targets
+from services.operator.cluster.ownership import Owner
+from services.operator.cluster.placement import NodeState, Shape
+from services.operator.cluster.pods import PodState
+from services.operator.cluster.targets import TargetState
+
+Object = dict[str, Any]
+Reader = Callable[[Object], Any]
+"""What is kept of an object; None: nothing, as if there were none."""
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_N_SHAPES = 4096
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPod:
+    """A living pod and who controls it."""
+
+    state: PodState
+    owner: Owner | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTarget:
+    """Something that can be scaled, and may stand between a pod and what is scaled."""
+
+    namespace: str
+    name: str
+    state: TargetState
+    owner: Owner | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAutoscaler:
+    """A `GPUAutoscaler`, its spec and status as JSON: they are read seldom, and one at a time."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created_at: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    sla_class: str
+    spec: bytes
+    status: bytes
+
+    @property
+    def resource(self) -> Object:
+        """The object, as far as it says what is wanted."""
+        metadata = {
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+            "generation": self.generation,
+            "creationTimestamp": self.created_at,
+            "labels": self.labels,
+            "annotations": self.annotations,
+        }
+        return {"metadata": metadata, "spec": orjson.loads(self.spec)}
+
+
+def read_pod(resource: Object) -> ListedPod | None:
+    """A pod; None: it has ended."""
+    if not snapshot.is_living(resource):
+        return None
+    state = snapshot.to_pod(resource)
+    state = replace(
+        state,
+        namespace=sys.intern(state.namespace),
+        node=sys.intern(state.node),
+        labels=_labels(resource),
+    )
+    return ListedPod(state, _owner(resource))
+
+
+def read_target(resource: Object, kind: str) -> ListedTarget:
+    """A Deployment, StatefulSet or ReplicaSet; items of a LIST do not say which they are."""
+    metadata = resource["metadata"]
+    state = targets.to_target_state({**resource, "kind": kind})
+    return ListedTarget(
+        sys.intern(str(metadata["namespace"])),
+        str(metadata["name"]),
+        replace(state, shape=_one(state.shape)),
+        _owner(resource),
+    )
+
+
+def read_node(resource: Object) -> NodeState | None:
+    """A node; None: it has no GPUs, or takes no pods."""
+    found = placement.to_node(resource)
+    return None if found is None else replace(found, labels=_labels(resource))
+
+
+def read_autoscaler(resource: Object) -> ListedAutoscaler:
+    """A `GPUAutoscaler`."""
+    metadata, spec = resource["metadata"], resource.get("spec") or {}
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(_LAST_APPLIED, None)
+    sla = spec.get("sla") or {}
+    return ListedAutoscaler(
+        sys.intern(str(metadata["namespace"])),
+        str(metadata["name"]),
+        str(metadata.get("uid", "")),
+        int(metadata.get("generation", 0)),
+        str(metadata["creationTimestamp"]),
+        _labels(resource),
+        annotations,
+        str(sla.get("class") or "") if isinstance(sla, dict) else "",
+        orjson.dumps(spec),
+        orjson.dumps(resource.get("status") or {}),
+    )
+
+
+def read_rival(resource: Object) -> Object:
+    """An HPA or a ScaledObject: what it says of itself in its status is not asked for."""
+    resource.pop("status", None)
+    return read_object(resource)
+
+
+def read_object(resource: Object) -> Object:
+    """An object of a kind of which there are few: all but what nobody reads here."""
+    metadata = resource["metadata"]
+    metadata.pop("managedFields", None)
+    (metadata.get("annotations") or {}).pop(_LAST_APPLIED, None)
+    return resource
+
+
+def _owner(resource: Object) -> Owner | None:
+    found = ownership.controller_of(resource)
+    return None if found is None else Owner(sys.intern(found.kind), sys.intern(found.uid))
+
+
+def _labels(resource: Object) -> Mapping[str, str]:
+    given = resource["metadata"].get("labels")
+    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in given.items()} if given else _NONE
+
+
+@lru_cache(_N_SHAPES)
+def _one(shape: Shape) -> Shape:
+    """The shape, or an equal one that is there already."""
+    return shape

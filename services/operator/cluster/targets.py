@@ -1,0 +1,132 @@
+"""What is scaled, as it was listed, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from services.operator.cluster.placement import Shape, gang_size, to_shape
+from services.operator.cluster.rollout import failure_of, overdue_of, rollout_of
+from services.operator.resource.autoscaler import Target
+from services.operator.wire.discovery import ServedKind
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """A scale target as it was listed.
+
+    Attributes:
+        selector: Which pods are its replicas, where ownership alone does not tell.
+        rollout: How far a roll-out is; empty when none is under way, or it hangs.
+        hung: How far a roll-out came that hangs, and why it is said to; empty when none does.
+        failure: Why its pods cannot be created; empty when they can.
+        gang_size: Pods of one replica.
+        shape: What they need of a node; empty: not known.
+    """
+
+    uid: str
+    resource_version: str
+    replicas: int
+    selector: str = ""
+    rollout: str = ""
+    failure: str = ""
+    gang_size: int = 1
+    shape: Shape = ()
+    hung: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a target cannot be scaled, and what to do.
+
+    Attributes:
+        is_known: False when it is not even known whether it could be.
+    """
+
+    reason: str
+    message: str
+    is_known: bool = True
+
+
+def to_target_state(
+    resource: Object, replicas: int | None = None, selector: str = ""
+) -> TargetState:
+    """One target; `replicas` and `selector` where its scale is not read off the object itself."""
+    metadata = resource["metadata"]
+    if replicas is None:
+        replicas = int((resource.get("spec") or {}).get("replicas", 1))
+    return TargetState(
+        str(metadata["uid"]),
+        str(metadata["resourceVersion"]),
+        replicas,
+        selector,
+        rollout_of(resource),
+        failure_of(resource),
+        gang_size(resource),
+        to_shape(resource),
+        overdue_of(resource),
+    )
+
+
+def as_hung(state: TargetState, since: datetime) -> TargetState:
+    """The state of a target whose roll-out has not moved since `since`."""
+    return replace(
+        state, rollout="", hung=f"{state.rollout}, as it has been since {since:%Y-%m-%dT%H:%M:%SZ}"
+    )
+
+
+def missing(target: Target) -> Problem:
+    """There is no such object."""
+    return Problem(
+        "TargetNotFound",
+        f"{target.label} does not exist in namespace {target.namespace}; "
+        "create it or correct scaleTargetRef",
+    )
+
+
+def not_served(target: Target) -> Problem:
+    """There is no such kind."""
+    return Problem(
+        "KindNotServed",
+        f"scaleTargetRef.kind={target.kind!r} of apiVersion={target.api_version!r} is not served "
+        "by this cluster; correct them or install its CRD",
+    )
+
+
+def not_scalable(kind: ServedKind) -> Problem:
+    """The kind cannot be scaled."""
+    return Problem(
+        "NoScaleSubresource",
+        f"{kind.qualified} has no scale subresource; use a kind that has one (Deployment, "
+        "StatefulSet, LeaderWorkerSet), or add subresources.scale to its CRD",
+    )
+
+
+def forbidden(kind: ServedKind, said: str) -> Problem:
+    """The operator may not read it."""
+    return Problem(
+        "TargetUnreadable",
+        f"{said}; grant the operator list and watch on {kind.qualified}, and get and patch on "
+        f"{kind.resource}/scale of group {kind.group!r}",
+        is_known=False,
+    )
+
+
+def without_pods(said: str) -> Problem:
+    """Which pods are its own cannot be found out."""
+    return Problem(
+        "TargetUnreadable",
+        f"{said}; grant the operator list and watch on it, or its replicas cannot be counted",
+        is_known=False,
+    )
+
+
+def unreadable(said: str) -> Problem:
+    """It could not be read just now."""
+    return Problem(
+        "TargetUnreadable", f"{said}; it is left as it is, and read again", is_known=False
+    )

@@ -1,0 +1,264 @@
+"""The operator's view of the API server: the few reads and writes that it makes, and no others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from services.operator.cluster import listed
+from services.operator.cluster.listed import Reader
+from services.operator.cluster.other_autoscalers import HPA, SCALED_OBJECT, Foreign, to_foreign
+from services.operator.resource.autoscaler import Target
+from services.operator.resource.spec import API_VERSION
+from services.operator.wire.discovery import Discovery, ServedKind
+from services.operator.wire.http import Call, KubeError, KubeHttp
+
+Object = Mapping[str, Any]
+
+MERGE_PATCH = "application/merge-patch+json"
+KEDA_VERSION = "keda.sh/v1alpha1"
+_ABSENT_FOR_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The `/scale` subresource of a target.
+
+    Attributes:
+        selector: Which pods are its replicas, as far as it says so.
+    """
+
+    replicas: int
+    resource_version: str
+    selector: str = ""
+
+
+class Kube(Protocol):
+    """What the operator needs of a cluster."""
+
+    @property
+    def n_calls(self) -> int:
+        """Requests sent so far."""
+        ...
+
+    def list_objects(self, kind: str) -> list[Any]:
+        """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
+        ...
+
+    def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
+        """How a kind is served; None: it is not."""
+        ...
+
+    def list_kind(self, kind: ServedKind) -> list[Object]:
+        """All objects of a kind, in every namespace."""
+        ...
+
+    def get_scale(self, target: Target) -> Scale:
+        """Replicas that the target is asked to have."""
+        ...
+
+    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+        """Ask for `replicas`, provided that the target is still at `resource_version`."""
+        ...
+
+    def patch_status(self, namespace: str, name: str, status: Object) -> Object:
+        """Replace fields of a GPUAutoscaler's status; the object as it is now."""
+        ...
+
+    def patch_budget_status(self, name: str, status: Object) -> Object:
+        """Replace fields of a GPUBudget's status; the object as it is now."""
+        ...
+
+    def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
+        """Set annotations of a pod; None takes one away."""
+        ...
+
+    def post_event(self, namespace: str, event: Object) -> None:
+        """Create an Event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Where objects of a kind are.
+
+    Attributes:
+        is_cached: The API server may answer from its memory, a moment behind.
+        is_optional: The kind may be absent.
+        read: What is kept of an object.
+    """
+
+    resource: str
+    root: str
+    is_cached: bool = True
+    is_optional: bool = False
+    read: Reader = listed.read_object
+
+    def values(self, resources: Iterable[Any]) -> list[Any]:
+        """What is kept of objects."""
+        return [kept for kept in map(self.read, resources) if kept is not None]
+
+
+def _scalable(resource: str, kind: str) -> Collection:
+    return Collection(resource, "/apis/apps/v1", read=partial(listed.read_target, kind=kind))
+
+
+PATHS: dict[str, Collection] = {
+    "GPUAutoscaler": Collection(
+        "gpuautoscalers", f"/apis/{API_VERSION}", is_cached=False, read=listed.read_autoscaler
+    ),
+    "SLAClass": Collection("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
+    "GPUBudget": Collection(
+        "gpubudgets", f"/apis/{API_VERSION}", is_cached=False, is_optional=True
+    ),
+    "Deployment": _scalable("deployments", "Deployment"),
+    "StatefulSet": _scalable("statefulsets", "StatefulSet"),
+    "ReplicaSet": _scalable("replicasets", "ReplicaSet"),
+    "Pod": Collection("pods", "/api/v1", read=listed.read_pod),
+    "Node": Collection("nodes", "/api/v1", read=listed.read_node),
+    "ResourceQuota": Collection("resourcequotas", "/api/v1"),
+    HPA: Collection(
+        "horizontalpodautoscalers",
+        "/apis/autoscaling/v2",
+        is_optional=True,
+        read=listed.read_rival,
+    ),
+    SCALED_OBJECT: Collection(
+        "scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True, read=listed.read_rival
+    ),
+}
+"""Kinds that are listed; of most objects only what a pass reads is kept."""
+
+
+class KubeClient:
+    """`Kube` over HTTP."""
+
+    def __init__(self, http: KubeHttp) -> None:
+        self._http = http
+        self._discovery = Discovery(http)
+        self._absent_until: dict[str, float] = {}
+
+    @property
+    def n_calls(self) -> int:
+        """Requests sent so far."""
+        return self._http.n_calls
+
+    def list_objects(self, kind: str) -> list[Any]:
+        """What is kept of all objects; an absent optional kind is asked for every two minutes."""
+        where = PATHS[kind]
+        if time.monotonic() < self._absent_until.get(kind, 0.0):
+            return []
+        query = "?resourceVersion=0" if where.is_cached else ""
+        try:
+            answer = self._http.send(Call("list", where.resource, _join(where, "", query)))
+        except KubeError as error:
+            if error.is_missing and kind == "GPUAutoscaler":
+                hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
+                raise KubeError(error.status, error.reason, f"{error.message}; {hint}") from error
+            if not (where.is_optional and error.is_missing):
+                raise
+            self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S
+            return []
+        return where.values(answer.get("items") or ())
+
+    def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
+        """How a kind is served; None: it is not.
+
+        Raises:
+            KubeError: It cannot be found out.
+        """
+        return self._discovery.find(api_version, kind)
+
+    def list_kind(self, kind: ServedKind) -> list[Object]:
+        """All objects of a kind, in every namespace.
+
+        Raises:
+            KubeError: They cannot be read; never because the kind is there but has none.
+        """
+        path = f"{kind.root}/{kind.resource}?resourceVersion=0"
+        answer = self._http.send(Call("list", kind.resource, path))
+        return list(answer.get("items") or ())
+
+    def get_scale(self, target: Target) -> Scale:
+        """Replicas that the target is asked to have."""
+        return _to_scale(self._http.send(Call("get", *self._scale_path(target))))
+
+    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+        """Ask for `replicas`, provided that the target is still at `resource_version`.
+
+        Raises:
+            KubeError: A conflict when it is not; not repeated here when the outcome is unknown.
+        """
+        body = {"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}}
+        call = Call("patch", *self._scale_path(target), body, MERGE_PATCH, is_repeatable=False)
+        return _to_scale(self._http.send(call))
+
+    def _scale_path(self, target: Target) -> tuple[str, str]:
+        kind = self._discovery.find(target.api_version, target.kind)
+        if kind is None:
+            message = f"{target.api_version} {target.kind} is not served"
+            raise KubeError(404, "NotFound", message)
+        where = f"{kind.root}/namespaces/{quote(target.namespace)}/{kind.resource}"
+        return f"{kind.resource}/scale", f"{where}/{quote(target.name)}/scale"
+
+    def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
+        """Set annotations of a pod; None takes one away."""
+        path = f"{_join(PATHS['Pod'], namespace)}/{quote(name)}"
+        body = {"metadata": {"annotations": annotations}}
+        self._http.send(Call("patch", "pods", path, body, MERGE_PATCH))
+
+    def patch_status(self, namespace: str, name: str, status: Object) -> Object:
+        """Replace fields of a GPUAutoscaler's status; the object as it is now."""
+        return self._patch_status(PATHS["GPUAutoscaler"], namespace, name, status)
+
+    def patch_budget_status(self, name: str, status: Object) -> Object:
+        """Replace fields of a GPUBudget's status; the object as it is now."""
+        return self._patch_status(PATHS["GPUBudget"], "", name, status)
+
+    def _patch_status(self, where: Collection, namespace: str, name: str, status: Object) -> Object:
+        path = f"{_join(where, namespace)}/{quote(name)}/status"
+        body = {"status": status}
+        call = Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH)
+        answer: Object = self._http.send(call)
+        return answer
+
+    def post_event(self, namespace: str, event: Object) -> None:
+        """Create an Event; not repeated when the outcome is unknown."""
+        path = f"/api/v1/namespaces/{quote(namespace)}/events"
+        self._http.send(Call("create", "events", path, event, is_repeatable=False))
+
+
+def _join(where: Collection, namespace: str, query: str = "") -> str:
+    middle = f"/namespaces/{quote(namespace)}" if namespace else ""
+    return f"{where.root}{middle}/{where.resource}{query}"
+
+
+def _to_scale(answer: Object) -> Scale:
+    return Scale(
+        int((answer.get("spec") or {}).get("replicas", 0)),
+        str(answer["metadata"]["resourceVersion"]),
+        str((answer.get("status") or {}).get("selector") or ""),
+    )
+
+
+def foreign_autoscalers(kube: Kube) -> Foreign:
+    """Who else scales what.
+
+    Raises:
+        KubeError: They cannot be read. That ScaledObjects may not be is no such error: HPAs, of
+            which KEDA makes one for each, tell of them.
+    """
+    unread, scaled_objects = "", None
+    try:
+        scaled_objects = kube.list_objects(SCALED_OBJECT)
+    except KubeError as error:
+        if error.status != 403:
+            raise
+        # a right that is missing hides whether the kind is there at all; discovery needs none
+        if kube.find_kind(KEDA_VERSION, SCALED_OBJECT) is not None:
+            unread = error.message
+    return to_foreign(scaled_objects, kube.list_objects(HPA), unread)

@@ -1,0 +1,245 @@
+"""A copy of all objects of one kind, kept by LIST and WATCH: a pass reads memory, not the network.
+
+The copy follows the API server within moments. What a decision needs to be exact is not left to
+it: a scale is patched under the resourceVersion that was read, so a copy that is behind costs one
+conflict. A copy that cannot be kept fails as the LIST would have failed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import structlog
+
+from services.kernel import telemetry
+from services.operator.cluster.listed import Object, Reader, read_object
+from services.operator.wire.http import Call, KubeError, KubeHttp
+
+log = structlog.get_logger("operator")
+
+_PAGE = 250
+"""Objects of one answer: decoded, they take many times what is kept of them."""
+_WATCH_S = 300
+_SILENCE_S = 90.0
+"""Without a change there are bookmarks: about one a minute."""
+_FIRST_S = 60.0
+_GRACE_S = 10.0
+_ABSENT_FOR_S = 120.0
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FORBIDDEN_FOR_S = 10.0
+"""Where it may list and not watch, it lists so often; where it may not list, it asks so often."""
+_Kept = tuple[str, Any]
+"""What is kept of an object, and the version that it is of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which objects are copied.
+
+    Attributes:
+        path: Of the collection, in all namespaces.
+        is_optional: The kind may be absent.
+        read: What is kept of an object.
+    """
+
+    resource: str
+    path: str
+    is_optional: bool = False
+    read: Reader = read_object
+
+
+class Mirror:
+    """The copy and the thread that keeps it."""
+
+    def __init__(
+        self, http: KubeHttp, source: Source, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Copy `source` over `http`; begins with `start`."""
+        self._http = http
+        self._source = source
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._objects: dict[tuple[str, str], _Kept] = {}
+        self._version = ""
+        self._problem: KubeError | None = None
+        self._problem_since_s = 0.0
+        self._is_synced = False
+        self._tried = threading.Event()
+        self._is_ending = threading.Event()
+        name = f"mirror-{source.resource}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End with the next line or the end of the watch; the thread is a daemon."""
+        self._is_ending.set()
+
+    def objects(self) -> list[Any]:
+        """What is kept of all objects; none where an optional kind is absent.
+
+        Raises:
+            KubeError: They cannot be read, or have not been for too long to be relied upon.
+        """
+        if not self._tried.wait(_FIRST_S):
+            raise KubeError(0, "NotReadYet", f"{self._source.path}: no answer in {_FIRST_S:.0f} s")
+        with self._lock:
+            problem = self._problem
+            is_final = problem is not None and problem.status in (401, 403, 404)
+            is_old = self._monotonic() - self._problem_since_s > _GRACE_S
+            if problem is not None and (is_final or is_old or not self._is_synced):
+                raise KubeError(problem.status, problem.reason, problem.message)
+            return [value for _, value in self._objects.values()]
+
+    def take(self, found: Mapping[str, Any]) -> None:
+        """An object as the API server answered a write: nobody need wait for the watch."""
+        with self._lock:
+            self._put(dict(found))
+
+    def _put(self, found: Object) -> None:
+        key, version = _key(found), _version(found)
+        known = self._objects.get(key)
+        if known is not None and _is_older(version, known[0]):
+            return
+        value = self._source.read(found)
+        if value is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = (version, value)
+
+    def _run(self) -> None:
+        n_failures = 0
+        while not self._is_ending.is_set():
+            try:
+                if not self._version:
+                    self._list()
+                n_failures = 0
+                if not self._may_watch():
+                    self._is_ending.wait(_FORBIDDEN_FOR_S)
+            except KubeError as error:
+                pause_s = self._fail(error, n_failures)
+                n_failures += 1
+                self._is_ending.wait(pause_s)
+            except Exception as error:  # a defect here must not end the copy in silence
+                log.error("mirror_defect", resource=self._source.resource, exc_info=error)
+                self._version = ""
+                pause_s = self._fail(KubeError(0, "Defect", repr(error)), n_failures)
+                n_failures += 1
+                self._is_ending.wait(pause_s)
+
+    def _fail(self, error: KubeError, n_failures: int) -> float:
+        """Note what went wrong; seconds to wait."""
+        if error.status == 410:
+            self._version = ""
+            return 0.0
+        if error.is_missing and self._source.is_optional:
+            with self._lock:
+                self._objects, self._version, self._problem = {}, "", None
+                self._is_synced = True
+            self._tried.set()
+            return _ABSENT_FOR_S
+        if error.status:
+            self._version = ""  # whatever it was, a fresh LIST tells what is so
+        with self._lock:
+            if self._problem is None:
+                self._problem_since_s = self._monotonic()
+            self._problem = error
+        self._tried.set()
+        self._tell(error)
+        if error.status == 403:
+            return _FORBIDDEN_FOR_S
+        return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
+
+    def _tell(self, error: KubeError) -> None:
+        telemetry.reconcile_errors_total.labels("mirror").inc()
+        log.warning("mirror_broken", resource=self._source.resource, error=error.message[:300])
+
+    def _may_watch(self) -> bool:
+        """Follow changes until the server ends the watch; false where it forbids it.
+
+        Then the copy is as old as the last LIST, which is better than none.
+        """
+        try:
+            self._watch()
+        except KubeError as error:
+            if error.status != 403:
+                raise
+            self._tell(error)
+            self._version = ""
+            return False
+        return True
+
+    def _list(self) -> None:
+        """Read everything, a page at a time: the pages together would take too much memory."""
+        found: dict[tuple[str, str], _Kept] = {}
+        after, version = "", ""
+        while True:
+            path = f"{self._source.path}?limit={_PAGE}"
+            if after:
+                path += f"&continue={quote(after, safe='')}"
+            answer = self._http.send(Call("list", self._source.resource, path))
+            items = answer.get("items") or []
+            items.reverse()
+            while items:  # each object goes as soon as it has been read
+                item = items.pop()
+                value = self._source.read(item)
+                if value is not None:
+                    found[_key(item)] = (_version(item), value)
+            version = str(answer["metadata"]["resourceVersion"])
+            after = str(answer["metadata"].get("continue") or "")
+            if not after:
+                break
+        with self._lock:
+            self._objects, self._version = found, version
+            self._problem, self._is_synced = None, True
+        self._tried.set()
+
+    def _watch(self) -> None:
+        """Follow changes until the server ends the watch."""
+        query = (
+            f"watch=true&allowWatchBookmarks=true&timeoutSeconds={_WATCH_S}"
+            f"&resourceVersion={quote(self._version)}"
+        )
+        call = Call("watch", self._source.resource, f"{self._source.path}?{query}")
+        for line in self._http.stream(call, _SILENCE_S):
+            if self._is_ending.is_set():
+                return
+            if not line:
+                with self._lock:
+                    self._problem = None
+                continue
+            self._follow(orjson.loads(line))
+
+    def _follow(self, event: Mapping[str, Any]) -> None:
+        kind, found = event["type"], event["object"]
+        if kind == "ERROR":
+            message = str(found.get("message") or found)
+            raise KubeError(int(found.get("code") or 500), str(found.get("reason")), message)
+        with self._lock:
+            self._version = str(found["metadata"]["resourceVersion"])
+            if kind == "DELETED":
+                self._objects.pop(_key(found), None)
+            elif kind in ("ADDED", "MODIFIED"):
+                self._put(found)
+
+
+def _key(found: Mapping[str, Any]) -> tuple[str, str]:
+    metadata = found["metadata"]
+    return str(metadata.get("namespace", "")), str(metadata["name"])
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    return str(found["metadata"].get("resourceVersion", ""))
+
+
+def _is_older(version: str, known: str) -> bool:
+    """Whether a version is of before a known one: those of one resource are numbers that grow."""
+    return version.isdigit() and known.isdigit() and int(version) < int(known)

@@ -1,0 +1,1 @@
+"""What is to be done to a workload, and to which of its pods. Pure."""

@@ -1,0 +1,91 @@
+"""Which pods a scale-in should take, pure: marks for the ReplicaSet controller.
+
+A ReplicaSet gives up pods that wait for a node first, then pods that are not ready, then those of
+the lowest `pod-deletion-cost`, then, to spread, one of several on the same node, and only then
+the youngest. On GPUs the spread costs warm caches, so the pods to lose are marked: the ones that
+have served, or been starting, for the shortest time. Costs that somebody else set are kept and
+followed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.operator.cluster.pods import PodState
+
+MAX_MARKS = 32
+"""Pods marked for one scale-in at most; the rest is left to the ReplicaSet controller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A cost to set on a pod; None: to take away."""
+
+    pod: PodState
+    cost: int | None
+
+
+def marks(pods: Sequence[PodState], replicas: int) -> list[Mark]:
+    """What to write before a target's pods go down to `replicas`; nothing when it changes nothing.
+
+    Args:
+        pods: Pods that the target owns.
+        replicas: What will be left.
+    """
+    living = [pod for pod in pods if not pod.is_leaving]
+    n_lost = len(living) - replicas if replicas > 0 else 0
+    preferred = sorted(living, key=_preference)[: max(0, n_lost)]
+    lost = {pod.uid for pod in preferred}
+    stale = [Mark(pod, None) for pod in living if pod.is_marked and pod.uid not in lost]
+    if lost == {pod.uid for pod in _expected(living, len(lost))}:
+        return stale
+    last = _stage(preferred[-1])  # pods of an earlier stage go by themselves
+    lowest = min(_own_cost(p) for p in living if p.uid not in lost and _stage(p) == last)
+    fresh = [
+        Mark(pod, lowest - 1)
+        for pod in preferred
+        if _stage(pod) == last and _own_cost(pod) >= lowest and _is_free(pod)
+    ]
+    return (stale + [mark for mark in fresh if mark.pod.deletion_cost != mark.cost])[:MAX_MARKS]
+
+
+def _stage(pod: PodState) -> int:
+    return 2 if pod.ready_at is not None else 1 if pod.node else 0
+
+
+def _is_free(pod: PodState) -> bool:
+    """Whether nobody else has set the pod's cost."""
+    return pod.is_marked or pod.deletion_cost is None
+
+
+def _own_cost(pod: PodState) -> int:
+    """The cost that the pod has without the operator's mark."""
+    return 0 if pod.is_marked else pod.deletion_cost or 0
+
+
+def _since(pod: PodState) -> datetime:
+    return pod.created_at if pod.ready_at is None else pod.ready_at
+
+
+def _preference(pod: PodState) -> tuple[int, int, float, str]:
+    """The lowest go first."""
+    return _stage(pod), _own_cost(pod), -_since(pod).timestamp(), pod.name
+
+
+def _expected(pods: Sequence[PodState], n_lost: int) -> list[PodState]:
+    """Whom the ReplicaSet controller takes if nothing is written."""
+    on_node = Counter(pod.node for pod in pods)
+
+    def rank(pod: PodState) -> tuple[int, int, int, float, str]:
+        return (
+            _stage(pod),
+            pod.deletion_cost or 0,
+            -on_node[pod.node],
+            -_since(pod).timestamp(),
+            pod.name,
+        )
+
+    return sorted(pods, key=rank)[:n_lost]

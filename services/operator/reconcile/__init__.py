@@ -1,0 +1,1 @@
+"""A pass over the workloads: observe, follow decisions, act, report."""

@@ -1,0 +1,159 @@
+"""GPU budgets: `gpu_budgets` follows the `GPUBudget` objects, their status what is used.
+
+A budget that cannot be read is stored as such: the decision service then allows no increase. Where
+the objects cannot be listed, the rows that are there go on until they are stale, and a row for
+every other type says that its budget is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from services.kernel import telemetry
+from services.operator.kube.client import Object
+from services.operator.plan.variant_members import members_of
+from services.operator.reconcile import repository
+from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.observe import View
+from services.operator.reconcile.repository import BudgetRow
+from services.operator.report.conditions import Finding, to_conditions
+from services.operator.report.status import merge_patch
+from services.operator.resource.spec import GPUBudgetSpec
+from services.operator.resource.translate import first_problem
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
+
+ANY_TYPE = "*"
+"""The row that stands for every type without one of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One `GPUBudget` as it can be read.
+
+    Attributes:
+        gpus: None: the object cannot be read; `problem` says why.
+    """
+
+    name: str
+    gpu_type: str
+    gpus: int | None
+    problem: str = ""
+
+
+def to_budget(resource: Object) -> Budget:
+    """Read one object."""
+    name, spec = str(resource["metadata"]["name"]), resource.get("spec") or {}
+    try:
+        written = GPUBudgetSpec.model_validate(spec)
+    except ValidationError as error:
+        gpu_type = str(spec.get("gpuType") or ANY_TYPE)
+        return Budget(name, gpu_type, None, f"GPUBudget/{name}: {first_problem(error)}")
+    return Budget(name, written.gpu_type, written.gpus)
+
+
+def to_rows(budgets: Sequence[Budget]) -> list[BudgetRow]:
+    """One row per type: the lowest budget holds; one that cannot be read makes the type unknown."""
+    by_type: dict[str, list[Budget]] = {}
+    for budget in budgets:
+        by_type.setdefault(budget.gpu_type, []).append(budget)
+    rows = []
+    for gpu_type, given in sorted(by_type.items()):
+        known = [b.gpus for b in given if b.gpus is not None]
+        problem = next((b.problem for b in given if b.gpus is None), "")
+        source = ", ".join(sorted(f"GPUBudget/{b.name}" for b in given))
+        rows.append(BudgetRow(gpu_type, None if problem else min(known), source, problem))
+    return rows
+
+
+def register(connection: Connection, deps: Deps, view: View, now: datetime) -> None:
+    """Make `gpu_budgets` equal to the objects; a row is confirmed twice per step."""
+    confirm_before = now - timedelta(seconds=deps.settings.step_s) / 2
+    if view.budgets is not None:
+        rows = to_rows([to_budget(resource) for resource in view.budgets])
+        repository.store_budgets(connection, rows, confirm_before, now)
+        repository.drop_budgets(connection, [row.gpu_type for row in rows])
+        deps.memory.budgets_read_at = now
+        return
+    since = deps.memory.budgets_read_at
+    if since is None or now - since > timedelta(seconds=_stale_after_s(deps)):
+        unknown = BudgetRow(ANY_TYPE, None, "operator", "the GPUBudgets cannot be listed")
+        repository.store_budgets(connection, [unknown], confirm_before, now)
+
+
+def _stale_after_s(deps: Deps) -> float:
+    return deps.settings.step_s * deps.settings.stale_after_steps
+
+
+def report(deps: Deps, view: View, now: datetime) -> int:
+    """Write the statuses that changed; the number written."""
+    n_written = 0
+    budgets = [to_budget(resource) for resource in view.budgets or ()]
+    for resource, budget in zip(view.budgets or (), budgets, strict=True):
+        before = resource.get("status") or {}
+        changed = merge_patch(before, _status(view, resource, budget, budgets, now))
+        if not changed:
+            continue
+        try:
+            deps.kube.patch_budget_status(budget.name, changed)
+        except KubeError as error:
+            telemetry.reconcile_errors_total.labels("status").inc()
+            log.warning("budget_status_not_written", budget=budget.name, error=error.message)
+            break
+        n_written += 1
+    return n_written
+
+
+def _status(
+    view: View, resource: Object, budget: Budget, budgets: Sequence[Budget], now: datetime
+) -> dict[str, Any]:
+    """What the object's status should be."""
+    used, n_users = _used(view, budget.gpu_type)
+    metadata = resource["metadata"]
+    before = (resource.get("status") or {}).get("conditions") or ()
+    finding = _finding(budget, budgets, used, n_users)
+    return {
+        "usedGpus": used,
+        "conditions": to_conditions([finding], before, int(metadata.get("generation", 0)), now),
+    }
+
+
+def _used(view: View, gpu_type: str) -> tuple[int, int]:
+    """GPUs that the targets of a type ask for, and how many autoscalers they have."""
+    used = n_users = 0
+    users = [m for a in view.autoscalers for m in members_of(a)]
+    for member in users:
+        spec, target = member.spec, view.target_of(member)
+        if spec is None or target is None or spec.gpu_type != gpu_type:
+            continue
+        n_users += 1
+        used += target.replicas * spec.gpus_per_replica
+    return used, n_users
+
+
+def _finding(budget: Budget, budgets: Sequence[Budget], used: int, n_users: int) -> Finding:
+    """Whether the budget is in force."""
+    if budget.gpus is None:
+        return Finding("Ready", "False", "Invalid", budget.problem)
+    lowest = min(
+        (b for b in budgets if b.gpu_type == budget.gpu_type and b.gpus is not None),
+        key=lambda b: (b.gpus, b.name),
+    )
+    if lowest.name != budget.name:
+        message = f"GPUBudget/{lowest.name} allows no more than {lowest.gpus} {budget.gpu_type}"
+        return Finding("Ready", "False", "LowerBudgetHolds", message)
+    if n_users == 0:
+        message = f"no GPUAutoscaler has gpuType {budget.gpu_type!r}; the spelling must be the same"
+        return Finding("Ready", "True", "Unused", message)
+    if used > budget.gpus:
+        message = f"{used} GPUs are in use, {budget.gpus} allowed: nothing is added"
+        return Finding("Ready", "True", "Exceeded", message)
+    return Finding("Ready", "True", "Holds")

@@ -1,0 +1,172 @@
+"""Finding scale targets: one LIST per kind in use, and `/scale` of what only that can tell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.kernel import telemetry
+from services.operator.cluster import targets
+from services.operator.cluster.listed import ListedTarget
+from services.operator.cluster.rollout import STILL_S
+from services.operator.cluster.targets import Object, Problem, TargetState
+from services.operator.reconcile.memory import Deps, KnownRollout, KnownScale
+from services.operator.resource.autoscaler import Target, TargetKey
+from services.operator.wire.discovery import WELL_KNOWN, ServedKind
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
+
+Names = dict[tuple[str, str], Target]
+"""Targets by namespace and name."""
+_AWAY = 0
+_OWN_PODS = {(served.group, served.kind) for served in WELL_KNOWN.values()}
+
+
+@dataclass(slots=True)
+class Targets:
+    """Targets that were found, and why the others were not.
+
+    Attributes:
+        has_custom: Some are of kinds whose pods may be several owners away.
+    """
+
+    states: dict[TargetKey, TargetState] = field(default_factory=dict)
+    problems: dict[TargetKey, Problem] = field(default_factory=dict)
+    has_custom: bool = False
+
+
+def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
+    """Look up every target.
+
+    A kind that cannot be read costs its own targets only; an API server that is away, the pass.
+
+    Raises:
+        KubeError: The API server is away, or Deployments or StatefulSets cannot be read.
+    """
+    by_kind: dict[tuple[str, str], set[Target]] = defaultdict(set)
+    for target in wanted:
+        by_kind[target.api_version, target.kind].add(target)
+    found, seen = Targets(), set[str]()
+    for (api_version, kind), group in sorted(by_kind.items()):
+        problem = _find_kind(deps, api_version, kind, group, found, seen)
+        for target in group if problem is not None else ():
+            assert problem is not None, "the loop is empty without one"
+            found.problems[target.key] = problem
+    deps.memory.scales = {uid: s for uid, s in deps.memory.scales.items() if uid in seen}
+    _bound_rollouts(deps, found)
+    return found
+
+
+def lose_custom(found: Targets, said: str) -> None:
+    """Targets of custom kinds cannot be used: whose their pods are is not known."""
+    for key in [key for key in found.states if key[:2] not in _OWN_PODS]:
+        del found.states[key]
+        found.problems[key] = targets.without_pods(said)
+
+
+def _bound_rollouts(deps: Deps, found: Targets) -> None:
+    """Tell roll-outs that hang from those that move; a new operator counts from its beginning."""
+    now, known = deps.clock.now(), deps.memory.rollouts
+    for key, state in found.states.items():
+        if not state.rollout:
+            known.pop(state.uid, None)
+            continue
+        before = known.get(state.uid)
+        if before is None or before.said != state.rollout:
+            before = known[state.uid] = KnownRollout(state.rollout, now)
+        if (now - before.since).total_seconds() >= STILL_S:
+            found.states[key] = targets.as_hung(state, before.since)
+
+
+def _find_kind(
+    deps: Deps, api_version: str, kind: str, group: set[Target], found: Targets, seen: set[str]
+) -> Problem | None:
+    """Look up the targets of one kind; what is wrong with all of them, if anything is."""
+    try:
+        served = deps.kube.find_kind(api_version, kind)
+    except KubeError as error:
+        return _trouble(error, "discovery")
+    if served is None:
+        return targets.not_served(next(iter(group)))
+    if not served.has_scale or not served.is_namespaced:
+        return targets.not_scalable(served)
+    is_well_known = (api_version, kind) in WELL_KNOWN
+    found.has_custom |= not is_well_known
+    try:
+        names = {(target.namespace, target.name): target for target in group}
+        if is_well_known:
+            _find_known(deps.kube.list_objects(kind), names, found)
+        else:
+            resources = deps.kube.list_kind(served)
+            seen |= _find_custom(deps, served, resources, names, found)
+    except KubeError as error:
+        if is_well_known and error.status != 403:
+            raise
+        problem = _trouble(error, served.resource)
+        return targets.forbidden(served, error.message) if error.status == 403 else problem
+    for target in names.values():
+        found.problems[target.key] = targets.missing(target)
+    return None
+
+
+def _find_known(listed: Iterable[ListedTarget], names: Names, found: Targets) -> None:
+    """Targets of kinds that every cluster has; what is found leaves `names`."""
+    for each in listed:
+        target = names.pop((each.namespace, each.name), None)
+        if target is not None:
+            found.states[target.key] = each.state
+
+
+def _find_custom(
+    deps: Deps, served: ServedKind, resources: Iterable[Object], names: Names, found: Targets
+) -> set[str]:
+    """Targets of another kind; what is found leaves `names`.
+
+    Returns:
+        Their uids.
+    """
+    seen = set()
+    for resource in resources:
+        metadata = resource["metadata"]
+        target = names.pop((str(metadata["namespace"]), str(metadata["name"])), None)
+        if target is not None:
+            seen.add(str(metadata["uid"]))
+            _read_scale(deps, served, target, resource, found)
+    return seen
+
+
+def _read_scale(
+    deps: Deps, served: ServedKind, target: Target, resource: Object, found: Targets
+) -> None:
+    """A target of which only `/scale` knows where the replicas are; read when it changed."""
+    metadata = resource["metadata"]
+    uid, version = str(metadata["uid"]), str(metadata["resourceVersion"])
+    known = deps.memory.scales.get(uid)
+    if known is None or known.resource_version != version:
+        try:
+            scale = deps.kube.get_scale(target)
+        except KubeError as error:
+            problem = _trouble(error, f"{served.resource}/scale")
+            if error.status == 403:
+                problem = targets.forbidden(served, error.message)
+            elif error.is_missing:
+                problem = targets.missing(target)
+            found.problems[target.key] = problem
+            return
+        known = KnownScale(version, scale)
+        deps.memory.scales[uid] = known
+    found.states[target.key] = targets.to_target_state(
+        resource, known.scale.replicas, known.scale.selector
+    )
+
+
+def _trouble(error: KubeError, what: str) -> Problem:
+    if error.status == _AWAY:
+        raise error
+    telemetry.reconcile_errors_total.labels("target_unreadable").inc()
+    log.warning("target_unreadable", what=what, error=error.message)
+    return targets.unreadable(error.message)

@@ -1,0 +1,175 @@
+"""What the operator keeps between two passes, and what it works with.
+
+Everything here can be lost: the next pass reads it again from the cluster and the database. It is
+changed only after the transaction that it mirrors has committed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from services.kernel.clock import Clock
+from services.kernel.settings import Settings
+from services.operator.cluster.ownership import Owner
+from services.operator.cluster.pods import Replicas
+from services.operator.kube.client import Kube, Scale
+from services.operator.plan.plan import Decision
+from services.operator.report.conditions import Details
+from services.operator.report.status import Done
+from services.operator.resource.autoscaler import Autoscaler, Key
+
+_SETTLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStart:
+    """A pod that has been seen.
+
+    Attributes:
+        is_stored: False for one that was ready before anyone could see it start.
+    """
+
+    workload_id: int
+    gpu_type: str
+    requested_at: datetime
+    is_ready: bool
+    is_stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A translated autoscaler with what it was made from, and its spec to be stored, as JSON."""
+
+    source: tuple[Any, ...]
+    autoscaler: Autoscaler
+    spec: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownScale:
+    """The `/scale` of a target as of a version of the target."""
+
+    resource_version: str
+    scale: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRollout:
+    """What a target last said of its roll-out, and since when it has."""
+
+    said: str
+    since: datetime
+
+
+State = tuple[datetime, Replicas, str]
+"""Step, replicas, and what else tells a stored snapshot from another one."""
+
+
+@dataclass(slots=True)
+class Watermark:
+    """Up to which id all decisions have been seen.
+
+    Ids are drawn before their transaction commits, so a smaller id may appear after a greater
+    one; an id counts as seen only a minute after a greater one was.
+    """
+
+    after_id: int = 0
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def note(self, at_s: float, max_id: int) -> None:
+        """A pass at monotonic time `at_s` saw decisions up to `max_id`."""
+        if max_id > (self._seen[-1][1] if self._seen else self.after_id):
+            self._seen.append((at_s, max_id))
+        while self._seen and self._seen[0][0] <= at_s - _SETTLE_S:
+            self.after_id = self._seen.popleft()[1]
+
+
+@dataclass(slots=True)
+class Memory:
+    """State between passes.
+
+    Attributes:
+        specs: Version of each workload's stored spec with the spec as JSON; None: it is one that
+            no autoscaler has now.
+        starts: Pods seen and not gone; None: to be read from the database.
+        links: Owners by the uid of what they own, by kind of the latter.
+        scales: Scales of targets of custom kinds, by the target's uid.
+        rollouts: Roll-outs under way, by the target's uid.
+        newest: Newest decision of each workload; None: to be read from the database.
+        states: Step and replicas of the newest stored snapshot of each workload.
+        unwritten: Action rows whose transaction failed after the target was patched.
+        details: What the status shows, with the monotonic time of reading.
+        shown: Autoscalers that the gauges show.
+        reported_s: Monotonic time at which each status was written last.
+        written: Digest of each status as it was written last.
+        unreported: Actions by workload id that its status does not show yet, oldest first.
+        budgets_read_at: When the GPUBudgets were listed last; None: never yet.
+    """
+
+    translated: dict[str, Translated] = field(default_factory=dict)
+    specs: dict[int, tuple[int, bytes | None]] = field(default_factory=dict)
+    starts: dict[str, KnownStart] | None = None
+    links: dict[str, dict[str, Owner | None]] = field(default_factory=dict)
+    scales: dict[str, KnownScale] = field(default_factory=dict)
+    rollouts: dict[str, KnownRollout] = field(default_factory=dict)
+    newest: dict[int, Decision] | None = None
+    states: dict[int, State] = field(default_factory=dict)
+    unwritten: list[tuple[Any, ...]] = field(default_factory=list)
+    details: dict[int, tuple[float, Details]] = field(default_factory=dict)
+    shown: set[Key] = field(default_factory=set)
+    reported_s: dict[Key, float] = field(default_factory=dict)
+    written: dict[Key, bytes] = field(default_factory=dict)
+    unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
+    watermark: Watermark = field(default_factory=Watermark)
+    budgets_read_at: datetime | None = None
+
+    def forget(self) -> None:
+        """Read everything again at the next pass.
+
+        What was done and not yet told is kept, what only time has shown, and what the gauges show.
+        """
+        names = ("unwritten", "unreported", "rollouts", "shown")
+        kept = {name: getattr(self, name) for name in names}
+        self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often statuses are written, in wall seconds.
+
+    Attributes:
+        figures_s: A status of which figures alone moved waits at least this long.
+        news_s: One with news (replicas, results, conditions) waits at least this long.
+        budget_s: A pass spends at most this long on statuses, then leaves the rest to the next
+            one, so that reports never hold up a scaling.
+    """
+
+    figures_s: float = 30.0
+    news_s: float = 1.0
+    budget_s: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What a pass works with.
+
+    Attributes:
+        pace: How often statuses are written.
+        may_write: Whether this process still leads.
+        attend: Called at the seams of long work, so that decisions need not wait for its end.
+    """
+
+    engine: Engine
+    kube: Kube
+    clock: Clock
+    settings: Settings
+    memory: Memory = field(default_factory=Memory)
+    pace: Pace = field(default_factory=Pace)
+    may_write: Callable[[], bool] = lambda: True
+    attend: Callable[[], None] = lambda: None

@@ -1,0 +1,305 @@
+"""Reading the cluster: one LIST per kind, turned into values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import structlog
+
+from services.kernel import telemetry
+from services.kernel.domain import WorkloadSpec
+from services.operator.cluster import ownership, placement, quotas
+from services.operator.cluster.gangs import to_gangs
+from services.operator.cluster.listed import ListedAutoscaler, ListedPod, ListedTarget
+from services.operator.cluster.other_autoscalers import Foreign
+from services.operator.cluster.ownership import LINK_KINDS, Links, PodIndex
+from services.operator.cluster.placement import FreeGpus, NodeState
+from services.operator.cluster.pods import PodState, Replicas
+from services.operator.cluster.quotas import Quota
+from services.operator.cluster.targets import TargetState, missing
+from services.operator.kube import client as cluster
+from services.operator.plan.plan import Situation
+from services.operator.plan.variant_members import combined, members_of
+from services.operator.reconcile import find_targets as service_targets
+from services.operator.reconcile.find_targets import Targets
+from services.operator.reconcile.memory import Deps, Translated
+from services.operator.resource import translate
+from services.operator.resource.autoscaler import Autoscaler, TargetKey
+from services.operator.resource.spec import SLAClassSpec
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The cluster as it was listed.
+
+    Attributes:
+        specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
+        pod_uids: Uids of all living pods.
+        quotas: Tightest GPU quota by namespace; None: they could not be read.
+        foreign: Who else scales what; None: could not be read.
+        budgets: The `GPUBudget` objects; None: could not be listed.
+        statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
+    """
+
+    autoscalers: list[Autoscaler]
+    specs: list[bytes | None]
+    targets: Targets
+    pods: PodIndex
+    pod_uids: set[str]
+    free: FreeGpus
+    foreign: Foreign | None
+    quotas: Mapping[str, Quota] | None = field(default_factory=dict)
+    rivals: Mapping[str, str] = field(default_factory=dict)
+    budgets: list[cluster.Object] | None = field(default_factory=list)
+    statuses: Mapping[str, bytes] = field(default_factory=dict)
+
+    def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
+        """The autoscaler's target, where it exists."""
+        return self.targets.states.get(autoscaler.target.key)
+
+    def replicas_of(self, autoscaler: Autoscaler) -> list[PodState]:
+        """Replicas of the autoscaler's target: its pods, or groups of them."""
+        target = self.target_of(autoscaler)
+        if target is None:
+            return []
+        pods = self.pods_of(autoscaler)
+        return pods if target.gang_size == 1 else to_gangs(pods, target.gang_size)
+
+    def pods_of(self, autoscaler: Autoscaler) -> list[PodState]:
+        """Pods of the autoscaler's target: those that it owns.
+
+        Where it owns none that can be seen, its scale's selector tells those whose owner cannot
+        be looked up.
+        """
+        target = self.target_of(autoscaler)
+        if target is None:
+            return []
+        owned = self.pods.owned_by(target.uid)
+        if owned or not target.selector:
+            return owned
+        return self.pods.selected(autoscaler.namespace, target.selector)
+
+    def room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
+        """GPUs that more replicas could have, and what holds back the rest.
+
+        Returns:
+            GPUs, None where neither nodes nor a quota tell; `nodes` or `ResourceQuota/NAME`.
+        """
+        spec, target = autoscaler.spec, self.target_of(autoscaler)
+        if spec is None:
+            return None, ""
+        shape = () if target is None else target.shape
+        on_nodes = self.free.schedulable(spec.gpu_type, spec.gpus_per_replica, shape)
+        quota = (self.quotas or {}).get(autoscaler.namespace)
+        if quota is None:
+            return on_nodes, "" if on_nodes is None else "nodes"
+        # pods that wait for a node count as used; they are served first all the same
+        by_quota = quota.free + replicas.pending * spec.gpus_per_replica
+        if on_nodes is None or by_quota < on_nodes:
+            return by_quota, f"ResourceQuota/{quota.name}"
+        return on_nodes, "nodes"
+
+
+def observe(deps: Deps) -> View:
+    """List everything.
+
+    Raises:
+        KubeError: The API server cannot be read.
+    """
+    kube = deps.kube
+    listed: list[ListedAutoscaler] = kube.list_objects("GPUAutoscaler")
+    translated = _translate(deps, listed, load_classes(deps, listed))
+    autoscalers = [entry.autoscaler for entry in translated]
+    found = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    uids = {state.uid for state in found.states.values()}
+    deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
+    pods = _pods(deps, found) if autoscalers else PodIndex()
+    nodes = _nodes(deps) if autoscalers else []
+    return View(
+        autoscalers,
+        [entry.spec for entry in translated],
+        found,
+        pods,
+        {pod.uid for pod in pods.every},
+        placement.free_gpus(nodes, pods.every),
+        _foreign(deps) if autoscalers else Foreign(),
+        _quotas(deps) if autoscalers else {},
+        rivals(autoscalers),
+        _budgets(deps),
+        {each.uid: each.status for each in listed},
+    )
+
+
+def load_classes(deps: Deps, listed: Sequence[ListedAutoscaler]) -> Mapping[str, SLAClassSpec]:
+    """SLA classes by name, where any is named.
+
+    Without the right to list them there are none: that costs those who name one, and says so.
+
+    Raises:
+        KubeError: They cannot be read for another reason.
+    """
+    if not any(each.sla_class for each in listed):
+        return {}
+    try:
+        return translate.to_classes(deps.kube.list_objects("SLAClass"))
+    except KubeError as error:
+        _allow_forbidden(error, "classes_unreadable")
+        return {}
+
+
+def _allow_forbidden(error: KubeError, reason: str) -> None:
+    """Go on without what a right is missing for; it is counted and logged.
+
+    Raises:
+        KubeError: It is another error.
+    """
+    if error.status != 403:
+        raise error
+    log.warning(reason, error=error.message)
+    telemetry.reconcile_errors_total.labels(reason).inc()
+
+
+def _nodes(deps: Deps) -> list[NodeState]:
+    """Nodes; without the right to list them room for more replicas is not known."""
+    try:
+        found: list[NodeState] = deps.kube.list_objects("Node")
+    except KubeError as error:
+        _allow_forbidden(error, "nodes_unreadable")
+        return []
+    return found
+
+
+def _translate(
+    deps: Deps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
+) -> list[Translated]:
+    """Translate what changed; a status that changed alone needs no new translation."""
+    known = deps.memory.translated
+    found: dict[str, Translated] = {}
+    for each in listed:
+        source = (each.generation, each.annotations, each.labels, classes)
+        entry = known.get(each.uid)
+        if entry is None or entry.source != source or not each.generation:
+            autoscaler = translate.to_autoscaler(each.resource, classes)
+            entry = Translated(source, autoscaler, stored_spec(autoscaler.spec))
+        found[each.uid] = entry
+    deps.memory.translated = found
+    return list(found.values())
+
+
+def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
+    """What `workloads.spec` is to be, as JSON that is equal for equal specs."""
+    if spec is None:
+        return None
+    return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+
+
+def _pods(deps: Deps, found: Targets) -> PodIndex:
+    """Living pods by owner; what stands between is listed when it is not known yet.
+
+    Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
+    without their pods they would seem to have no replicas.
+    """
+    pods: list[ListedPod] = deps.kube.list_objects("Pod")
+    known = deps.memory.links
+    for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
+        if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
+            continue
+        try:
+            between: list[ListedTarget] = deps.kube.list_objects(kind)
+        except KubeError as error:
+            if kind == LINK_KINDS[0]:
+                raise
+            _allow_forbidden(error, "target_unreadable")
+            service_targets.lose_custom(found, error.message)
+        else:
+            known[kind] = {each.state.uid: each.owner for each in between}
+    return ownership.index(((pod.state, pod.owner) for pod in pods), _links(deps))
+
+
+def _links(deps: Deps) -> Links:
+    return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
+
+
+def _quotas(deps: Deps) -> Mapping[str, Quota] | None:
+    try:
+        return quotas.to_quotas(deps.kube.list_objects("ResourceQuota"))
+    except KubeError as error:
+        log.warning("quotas_unreadable", error=error.message)
+        telemetry.reconcile_errors_total.labels("quotas_unreadable").inc()
+        return None
+
+
+def _budgets(deps: Deps) -> list[cluster.Object] | None:
+    try:
+        return deps.kube.list_objects("GPUBudget")
+    except KubeError as error:
+        log.warning("budgets_unreadable", error=error.message)
+        telemetry.reconcile_errors_total.labels("budgets_unreadable").inc()
+        return None
+
+
+def _foreign(deps: Deps) -> Foreign | None:
+    try:
+        return cluster.foreign_autoscalers(deps.kube)
+    except KubeError as error:
+        log.warning("autoscalers_unreadable", error=error.message)
+        telemetry.reconcile_errors_total.labels("autoscalers_unreadable").inc()
+        return None
+
+
+def rivals(autoscalers: list[Autoscaler]) -> dict[str, str]:
+    """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
+
+    Of two that are equally old, the one whose name comes first is the older; the mode does not
+    matter.
+    """
+    oldest: dict[TargetKey, Autoscaler] = {}
+    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
+        for target in autoscaler.targets:
+            oldest.setdefault(target.key, autoscaler)
+    found = {}
+    for autoscaler in autoscalers:
+        for target in reversed(autoscaler.targets):
+            first = oldest[target.key]
+            if first.uid != autoscaler.uid:
+                found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
+    return found
+
+
+def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None = None) -> Situation:
+    """Everything that decides what may be done for an autoscaler.
+
+    Args:
+        view: The cluster.
+        autoscaler: One of its autoscalers.
+        replicas: Its replicas, where they have been counted: then what limits them is told too.
+    """
+    if autoscaler.variants:
+        parts = [situation_of(view, member) for member in members_of(autoscaler)]
+        return combined(autoscaler, parts)
+    target, key = view.target_of(autoscaler), autoscaler.target.key
+    foreign = view.foreign or Foreign()
+    problem = view.targets.problems.get(key, missing(autoscaler.target))
+    return Situation(
+        spec=autoscaler.spec,
+        replicas=None if target is None else target.replicas,
+        problem=autoscaler.problem,
+        target_problem=problem.message,
+        target_reason=problem.reason,
+        is_target_known=problem.is_known,
+        conflict=view.rivals.get(autoscaler.uid, "") or foreign.conflict(key, autoscaler.key),
+        is_conflict_known=view.foreign is not None,
+        follower=foreign.follower(key, autoscaler.key),
+        unread=foreign.unread,
+        pause=autoscaler.pause,
+        approval=autoscaler.approval,
+        rollout="" if target is None else target.rollout,
+        hung="" if target is None else target.hung,
+        failure="" if target is None else target.failure,
+        limit="" if replicas is None else view.room(autoscaler, replicas)[1],
+    )

@@ -1,0 +1,206 @@
+"""Snapshots: what the cluster runs now, and how long its pods took to become ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from services.kernel import telemetry
+from services.kernel.clock import floor_step
+from services.operator.cluster import pods as snapshot
+from services.operator.cluster.pods import PodState, Replicas, Seen
+from services.operator.plan.variant_members import members_of
+from services.operator.reconcile import repository
+from services.operator.reconcile.follow_variants import see_variants
+from services.operator.reconcile.memory import Deps, KnownStart, State
+from services.operator.reconcile.observe import View
+from services.operator.resource.autoscaler import Autoscaler, Key
+
+_LONGEST_START_S = 7200.0
+_SHORTEST_START_S = 1.0
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Replicas of each workload and what has to be remembered once it is stored."""
+
+    replicas: dict[Key, Replicas] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
+    starts: dict[str, KnownStart] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    lead_times: list[tuple[str, float]] = field(default_factory=list)
+
+
+def take(
+    connection: Connection, deps: Deps, view: View, ids: Mapping[Key, int], now: datetime
+) -> Snapshot:
+    """Store the replica states and pod starts that are new.
+
+    A state is stored when it changed and once per step; `remember` must follow the commit.
+    """
+    found = Snapshot()
+    rows = []
+    step_at = floor_step(now, deps.settings.step_s)
+    for autoscaler in view.autoscalers:
+        workload_id = ids.get(autoscaler.key)
+        if workload_id is None or autoscaler.spec is None:
+            continue
+        seen = (
+            see_variants(view, autoscaler, now)
+            if autoscaler.variants
+            else _see(view, autoscaler, now)
+        )
+        if seen is None:
+            continue
+        found.replicas[autoscaler.key] = seen.replicas
+        before = deps.memory.states.get(workload_id)
+        if before is not None and _is_same(before, (step_at, seen.replicas, seen.identity)):
+            continue
+        found.states[workload_id] = (step_at, seen.replicas, seen.identity)
+        rows.append(_row(workload_id, now, seen))
+    repository.store_states(connection, rows)
+    _follow_starts(connection, deps, view, ids, found, now)
+    return found
+
+
+def _see(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | None:
+    """Replicas of an autoscaler of one kind; None where its target is not there."""
+    target = view.target_of(autoscaler)
+    if target is None:
+        return None
+    replicas = snapshot.count_replicas(view.replicas_of(autoscaler), now)
+    room, _ = view.room(autoscaler, replicas)
+    return Seen(target.replicas, replicas, room)
+
+
+def _is_same(before: State, after: State) -> bool:
+    counts = [(r.ready, r.starting, r.pending) for r in (before[1], after[1])]
+    return before[0] == after[0] and before[2] == after[2] and counts[0] == counts[1]
+
+
+def _row(workload_id: int, now: datetime, seen: Seen) -> tuple[Any, ...]:
+    replicas = seen.replicas
+    return (
+        workload_id,
+        now,
+        seen.spec_replicas,
+        replicas.ready,
+        replicas.starting,
+        replicas.pending,
+        list(replicas.start_ages_s),
+        seen.room,
+        seen.column,
+    )
+
+
+def _follow_starts(
+    connection: Connection,
+    deps: Deps,
+    view: View,
+    ids: Mapping[Key, int],
+    found: Snapshot,
+    now: datetime,
+) -> None:
+    known = _known_starts(connection, deps)
+    rows = []
+    for autoscaler in view.autoscalers:
+        workload_id = ids.get(autoscaler.key)
+        if workload_id is None or autoscaler.spec is None:
+            continue
+        for gpu_type, pod in _pods_of(view, autoscaler):
+            before = known.get(pod.uid)
+            after = _follow(pod, before, workload_id, gpu_type)
+            if after is None:
+                continue
+            if after == before:
+                # an unfinished start is worth more to the fit the longer it was watched
+                if not after.is_ready and workload_id in found.states:
+                    rows.append(_start_row(pod.uid, after, None, None, now))
+                continue
+            found.starts[pod.uid] = after
+            if after.is_stored:
+                ready_at = pod.ready_at if after.is_ready else None
+                rows.append(_start_row(pod.uid, after, ready_at, None, now))
+                if ready_at is not None:
+                    lead_s = (ready_at - pod.created_at).total_seconds()
+                    found.lead_times.append((after.gpu_type, lead_s))
+    for uid in known.keys() - view.pod_uids:
+        found.gone.append(uid)
+        if known[uid].is_stored:
+            rows.append(_start_row(uid, known[uid], None, now, now))
+    repository.store_starts(connection, rows)
+
+
+def _pods_of(view: View, autoscaler: Autoscaler) -> list[tuple[str, PodState]]:
+    """Replicas with the GPU type that they run on."""
+    found = []
+    for member in members_of(autoscaler):
+        gpu_type = "" if member.spec is None else member.spec.gpu_type
+        found += [(gpu_type, pod) for pod in view.replicas_of(member)]
+    return found
+
+
+def _known_starts(connection: Connection, deps: Deps) -> dict[str, KnownStart]:
+    if deps.memory.starts is None:
+        deps.memory.starts = {
+            row["pod_uid"]: KnownStart(
+                row["workload_id"],
+                row["gpu_type"],
+                row["requested_at"],
+                row["ready_at"] is not None,
+            )
+            for row in repository.load_open_starts(connection)
+        }
+    return deps.memory.starts
+
+
+def _follow(
+    pod: PodState, before: KnownStart | None, workload_id: int, gpu_type: str
+) -> KnownStart | None:
+    """What is known of a pod now; None: nothing that is worth knowing.
+
+    A pod that is ready when it is first seen counts as a measured start only when its times are
+    those of a start: a readiness probe that failed once since moves the transition time, and a pod
+    that was ready within a second was never started under anybody's eyes.
+    """
+    if before is not None:
+        is_news = not before.is_ready and pod.ready_at is not None
+        return replace(before, is_ready=True) if is_news else before
+    if pod.is_leaving:
+        return None
+    start = KnownStart(workload_id, gpu_type, pod.created_at, pod.ready_at is not None)
+    if pod.ready_at is None:
+        return start
+    lead_s = (pod.ready_at - pod.created_at).total_seconds()
+    return replace(start, is_stored=_SHORTEST_START_S <= lead_s <= _LONGEST_START_S)
+
+
+def _start_row(
+    uid: str, start: KnownStart, ready_at: datetime | None, gone_at: datetime | None, now: datetime
+) -> dict[str, Any]:
+    return {
+        "pod_uid": uid,
+        "workload_id": start.workload_id,
+        "gpu_type": start.gpu_type,
+        "requested_at": start.requested_at,
+        "ready_at": ready_at,
+        "gone_at": gone_at,
+        "observed_at": now,
+    }
+
+
+def remember(deps: Deps, found: Snapshot) -> None:
+    """Take over what has been committed."""
+    memory = deps.memory
+    memory.states.update(found.states)
+    starts = memory.starts if memory.starts is not None else {}
+    starts.update(found.starts)
+    for uid in found.gone:
+        starts.pop(uid, None)
+    memory.starts = starts
+    for gpu_type, lead_s in found.lead_times:
+        telemetry.cold_start_seconds.labels(gpu_type).observe(lead_s)

@@ -1,0 +1,1 @@
+"""Conditions, status and events of a workload. Pure."""

@@ -1,0 +1,369 @@
+"""Conditions of a `GPUAutoscaler`, pure: each with a reason and a message that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.kernel.domain.schedules import bounds_at, freeze_at
+from services.operator.cluster.other_autoscalers import FOLLOWS
+from services.operator.plan.plan import Decision, Result, Situation
+from services.operator.resource.autoscaler import APPROVED_DECISION, Autoscaler
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+FORECAST_RUNGS = ("forecast", "last_forecast", "model")
+"""Rungs on which a forecast answers; every other rung is a fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the database knows of a workload beside its decisions.
+
+    Attributes:
+        next_step: Quantiles of the demand in the step after the forecast's origin, by level.
+        measured: Measured share out of SLA over the window; None: nothing measured yet.
+    """
+
+    last_sample_at: datetime | None = None
+    model_version: str | None = None
+    rung: str | None = None
+    origin_at: datetime | None = None
+    horizon_s: float | None = None
+    next_step: Mapping[float, float] | None = None
+    coverage: float | None = None
+    measured: float | None = None
+    n_outcomes: int = 0
+    lead_p50_s: float | None = None
+    lead_p90_s: float | None = None
+    n_starts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the conditions and the status of one autoscaler follow from.
+
+    Attributes:
+        newest: Newest decision; None: there is none.
+        details: None: not read yet.
+        last_result: What became of the newest decision; empty: nothing yet.
+        step_s: Length of a step.
+        stale_after_s: Age at which metrics are stale.
+    """
+
+    autoscaler: Autoscaler
+    situation: Situation
+    newest: Decision | None
+    details: Details | None
+    step_s: float
+    stale_after_s: float
+    last_result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A condition without its history."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+
+
+def find(facts: Facts, now: datetime) -> list[Finding]:
+    """Every condition, `Ready` first."""
+    others = [
+        _target(facts),
+        _metrics(facts, now),
+        _forecast(facts),
+        _decision(facts, now),
+        _limited(facts, now),
+        _fallback(facts),
+        _paused(facts, now),
+        _budget(facts),
+        _conflict(facts),
+    ]
+    return [_ready(facts, others), *others]
+
+
+def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
+    if facts.autoscaler.problem:
+        return Finding("Ready", FALSE, "InvalidSpec", facts.autoscaler.problem)
+    found = {finding.type: finding for finding in others}
+    if found["TargetResolved"].status != TRUE:
+        target = found["TargetResolved"]
+        return Finding("Ready", FALSE, target.reason, target.message)
+    conflict = found["Conflict"]
+    spec = facts.situation.spec
+    if conflict.status != FALSE and spec is not None and spec.mode != "Advisory":
+        return Finding("Ready", FALSE, conflict.reason, conflict.message)
+    if found["DecisionActive"].status != TRUE:
+        decision = found["DecisionActive"]
+        return Finding("Ready", FALSE, decision.reason, decision.message)
+    pause = facts.autoscaler.pause
+    if pause.problem:
+        return Finding("Ready", FALSE, "InvalidAnnotation", pause.problem)
+    missing = facts.autoscaler.missing_class
+    if missing and spec is not None:
+        message = (
+            f"sla.class={missing!r} does not exist or cannot be read: its own risk is promised, "
+            f"under a GPU budget it counts as priority {spec.sla.priority_in_force}; create or "
+            "correct that SLAClass, or leave sla.class out"
+        )
+        return Finding("Ready", FALSE, "SLAClassNotFound", message)
+    return Finding("Ready", TRUE, "Reconciled", "decisions arrive and are followed")
+
+
+def _target(facts: Facts) -> Finding:
+    target, situation = facts.autoscaler.target, facts.situation
+    for name, variant in situation.variants:
+        if variant.replicas is None:
+            status = FALSE if variant.is_target_known else UNKNOWN
+            message = f"variant {name}: {variant.target_problem}; the others are scaled without it"
+            return Finding("TargetResolved", status, variant.target_reason, message)
+    if situation.replicas is None:
+        status = FALSE if situation.is_target_known else UNKNOWN
+        return Finding("TargetResolved", status, situation.target_reason, situation.target_problem)
+    if situation.hung:
+        message = (
+            f"the roll-out of {target.label} hangs ({situation.hung}), so scaling in no longer "
+            "waits for it; look at the new pods, then finish it or `kubectl rollout undo` it"
+        )
+        return Finding("TargetResolved", TRUE, "RolloutHangs", message)
+    return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
+
+
+def _metrics(facts: Facts, now: datetime) -> Finding:
+    if facts.details is None:
+        return Finding("MetricsFresh", UNKNOWN, "NotReadYet")
+    last = facts.details.last_sample_at
+    if last is None:
+        message = "no sample has arrived; push observations or set indicators[].query"
+        return Finding("MetricsFresh", FALSE, "MetricsMissing", message)
+    if now - last > timedelta(seconds=facts.stale_after_s):
+        message = f"newest sample is of {last:%Y-%m-%dT%H:%M:%SZ}; check the metric source"
+        return Finding("MetricsFresh", FALSE, "MetricsStale", message)
+    return Finding("MetricsFresh", TRUE, "MetricsFound")
+
+
+def _forecast(facts: Facts) -> Finding:
+    if facts.details is None:
+        return Finding("ForecastReady", UNKNOWN, "NotReadYet")
+    if facts.details.origin_at is None:
+        message = "there is no forecast yet; the first one needs a complete step of demand"
+        return Finding("ForecastReady", FALSE, "NoForecast", message)
+    return Finding("ForecastReady", TRUE, "ForecastFound", f"from rung {facts.details.rung}")
+
+
+def _decision(facts: Facts, now: datetime) -> Finding:
+    newest = facts.newest
+    if newest is None:
+        message = "there is no decision yet; the first one follows the first forecast"
+        return Finding("DecisionActive", FALSE, "NoDecision", message)
+    if now >= newest.valid_until:
+        message = (
+            f"the newest decision was valid until {newest.valid_until:%Y-%m-%dT%H:%M:%SZ}; "
+            "the target is left as it is; check the decision service and its queue"
+        )
+        return Finding("DecisionActive", FALSE, "DecisionExpired", message)
+    if facts.last_result == Result.REJECTED:
+        return _rejected(newest, facts)
+    if facts.last_result == Result.AWAITING_APPROVAL:
+        ends_at = newest.decided_at + timedelta(seconds=facts.situation.approval.expire_after_s)
+        if now >= ends_at:
+            message = f"nobody approved decision {newest.id} in time; the next one asks again"
+            return Finding("DecisionActive", TRUE, "ApprovalExpired", message)
+        message = (
+            f"decision {newest.id} ({facts.situation.replicas} -> {newest.desired} replicas) waits "
+            f"until {ends_at:%Y-%m-%dT%H:%M:%SZ} for `kubectl harmony approve "
+            f"{facts.autoscaler.name} -n {facts.autoscaler.namespace}`, which sets the annotation "
+            f"{APPROVED_DECISION}={newest.id}"
+        )
+        return Finding("DecisionActive", TRUE, "AwaitingApproval", message)
+    left = f"; left to {facts.situation.follower}" if facts.situation.follower else ""
+    return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}{left}")
+
+
+def _rejected(newest: Decision, facts: Facts) -> Finding:
+    shown = facts.autoscaler.status.get("lastDecision") or {}
+    rule = facts.autoscaler.approval
+    by = rule.rejected_by if rule.rejected_id == newest.id else ""
+    if not by and shown.get("id") == newest.id:
+        by = str(shown.get("rejectedBy", ""))
+    message = (
+        f"decision {newest.id} ({facts.situation.replicas} -> {newest.desired} replicas) was "
+        f"rejected by {by or 'somebody'}; the target is left as it is and the next decision, a "
+        "step later, is awaited; to end the asking, pause"
+    )
+    return Finding("DecisionActive", TRUE, "DecisionRejected", message)
+
+
+def _mode(facts: Facts) -> str:
+    return "unknown" if facts.situation.spec is None else facts.situation.spec.mode
+
+
+def _limited(facts: Facts, now: datetime) -> Finding:
+    newest, situation = facts.newest, facts.situation
+    spec = situation.spec
+    if situation.failure:
+        reason = "QuotaExceeded" if "exceeded quota" in situation.failure else "FailedCreate"
+        message = f"pods cannot be created: {situation.failure}"
+        return Finding("ScalingLimited", TRUE, reason, message)
+    if newest is None or spec is None:
+        return Finding("ScalingLimited", UNKNOWN, "NoDecision")
+    is_scale_in = situation.replicas is not None and newest.desired < situation.replicas
+    if situation.rollout and is_scale_in:
+        message = f"scaling in waits for the roll-out to end: {situation.rollout}"
+        return Finding("ScalingLimited", TRUE, "RolloutInProgress", message)
+    frozen = freeze_at(spec, now)
+    if frozen is not None and newest.desired != newest.raw:
+        message = f"schedule {frozen[1]} freezes {frozen[0]}; {newest.raw} replicas are wanted"
+        return Finding("ScalingLimited", TRUE, "FrozenBySchedule", message)
+    return _bounded(newest, situation, bounds_at(spec, now))
+
+
+def _bounded(newest: Decision, situation: Situation, allowed: tuple[int, int]) -> Finding:
+    low, high = allowed
+    if newest.desired < newest.raw and newest.desired == high:
+        message = f"{newest.raw} replicas are wanted; raise maxReplicas={high} to allow them"
+        return Finding("ScalingLimited", TRUE, "TooManyReplicas", message)
+    if newest.desired > newest.raw and newest.desired == low:
+        message = f"{newest.raw} replicas would do; lower minReplicas={low} to have fewer"
+        return Finding("ScalingLimited", TRUE, "TooFewReplicas", message)
+    if newest.desired < newest.raw and newest.binding_constraint == "schedulable":
+        return _short_of_gpus(newest, situation)
+    if newest.desired != newest.raw:
+        reason = _camel(newest.binding_constraint or newest.reason)
+        message = (
+            f"{newest.raw} replicas are wanted, {newest.desired} decided: {newest.reason}; "
+            "`kubectl harmony explain` shows which guard changed it by how much"
+        )
+        return Finding("ScalingLimited", TRUE, reason, message)
+    return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
+
+
+def _short_of_gpus(newest: Decision, situation: Situation) -> Finding:
+    wanted = f"{newest.raw} replicas are wanted, GPUs are there for {newest.desired}"
+    if situation.limit.startswith("ResourceQuota/"):
+        message = f"{wanted}: raise {situation.limit} to allow more"
+        return Finding("ScalingLimited", TRUE, "QuotaExceeded", message)
+    gpu_type = "" if situation.spec is None else f" {situation.spec.gpu_type}"
+    message = f"{wanted}: no node that takes its pods has free{gpu_type} GPUs; add nodes"
+    return Finding("ScalingLimited", TRUE, "InsufficientGPUs", message)
+
+
+def _fallback(facts: Facts) -> Finding:
+    if facts.newest is None:
+        return Finding("Fallback", UNKNOWN, "NoDecision")
+    if facts.newest.rung in FORECAST_RUNGS:
+        return Finding("Fallback", FALSE, "ForecastAnswers")
+    message = (
+        f"rung {facts.newest.rung} answers instead of the forecast; see MetricsFresh, and "
+        "`kubectl harmony explain` for why"
+    )
+    return Finding("Fallback", TRUE, _camel(facts.newest.rung), message)
+
+
+def _paused(facts: Facts, now: datetime) -> Finding:
+    pause = facts.autoscaler.pause
+    if pause.problem:
+        message = f"nothing is applied until it can be read: {pause.problem}"
+        return Finding("Paused", TRUE, "UnreadableAnnotation", message)
+    own = facts.autoscaler
+    reason, end = _PAUSED_BY.get(pause.source, _PAUSED_BY["annotation"])
+    end = end.format(namespace=own.namespace, name=own.name)
+    if pause.is_active(now):
+        until = "" if pause.until is None else f" until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
+        return Finding("Paused", TRUE, reason, f"nothing is applied{until}; {end} ends it")
+    if pause.is_scale_in:
+        return Finding("Paused", TRUE, "ScaleInPaused", f"replicas are added only; {end} ends it")
+    if pause.is_scale_out:
+        message = f"replicas are removed only; {end} ends it"
+        return Finding("Paused", TRUE, "ScaleOutPaused", message)
+    return Finding("Paused", FALSE, "NotPaused")
+
+
+_PAUSED_BY = {
+    "annotation": ("PausedByAnnotation", "`kubectl harmony resume {name} -n {namespace}`"),
+    "the API": ("PausedByApi", "DELETE /v1/workloads/{namespace}/{name}/pause"),
+    "a freeze": ("PausedByFreeze", "lifting the freeze (GET /v1/freezes)"),
+}
+"""By the source of a pause: the reason, and how it is ended."""
+
+
+def _budget(facts: Facts) -> Finding:
+    if facts.newest is None:
+        return Finding("BudgetExhausted", UNKNOWN, "NoDecision")
+    if facts.newest.is_budget_exhausted:
+        message = "the SLA window's error budget is spent; replicas are kept high until it recovers"
+        return Finding("BudgetExhausted", TRUE, "ErrorBudgetSpent", message)
+    return Finding("BudgetExhausted", FALSE, "ErrorBudgetLeft")
+
+
+def _conflict(facts: Facts) -> Finding:
+    situation = facts.situation
+    if not situation.is_conflict_known:
+        message = (
+            "other autoscalers cannot be read, so none is ruled out; grant list and watch on "
+            "horizontalpodautoscalers"
+        )
+        return Finding("Conflict", UNKNOWN, "AutoscalersUnreadable", message)
+    if situation.conflict:
+        kind = situation.conflict.partition("/")[0]
+        message = f"{situation.conflict} scales {facts.autoscaler.target.label} too"
+        if _mode(facts) != "Advisory":
+            message += (
+                "; remove one of them, or set mode: Advisory; if it follows Harmony, annotate it "
+                f"with {FOLLOWS}={facts.autoscaler.name}"
+            )
+        return Finding("Conflict", TRUE, kind, message)
+    if situation.follower:
+        message = f"{situation.follower} scales {facts.autoscaler.target.label} as this one decides"
+        if _mode(facts) != "Advisory":
+            message += "; nothing is written beside it"
+        return Finding("Conflict", FALSE, "FollowedByOther", message)
+    message = ""
+    if situation.unread:
+        message = (
+            f"{situation.unread}; ScaledObjects are seen by their HPAs only: grant list and watch "
+            "on scaledobjects"
+        )
+    return Finding("Conflict", FALSE, "NoOtherAutoscaler", message)
+
+
+def _camel(word: str) -> str:
+    return "".join(part.capitalize() for part in word.replace("-", "_").split("_")) or "Limited"
+
+
+def to_conditions(
+    findings: Iterable[Finding],
+    before: Sequence[Mapping[str, Any]],
+    generation: int,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Conditions as the status holds them; a transition time moves only when the status changes.
+
+    Args:
+        findings: What holds now.
+        before: Conditions that the status has.
+        generation: Generation of the spec that they were found for.
+        now: Aware.
+    """
+    known = {condition["type"]: condition for condition in before}
+    stamp = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    found = []
+    for finding in findings:
+        old = known.get(finding.type, {})
+        is_same = old.get("status") == finding.status
+        found.append(
+            {
+                "type": finding.type,
+                "status": finding.status,
+                "reason": finding.reason,
+                "message": finding.message,
+                "lastTransitionTime": old.get("lastTransitionTime", stamp) if is_same else stamp,
+                "observedGeneration": generation,
+            }
+        )
+    return found

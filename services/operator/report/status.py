@@ -1,0 +1,255 @@
+"""The status of a `GPUAutoscaler`, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.operator.cluster.pods import Replicas
+from services.operator.plan.plan import Decision, PlannedAction, Result
+from services.operator.plan.variant_members import shown_target, variant_statuses
+from services.operator.report import conditions
+from services.operator.report.conditions import Details, Facts
+from services.operator.resource.quantities import format_duration
+from services.operator.resource.status import N_HISTORY
+
+Status = dict[str, Any]
+SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
+_QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
+_SAME_LEVEL = 1e-6
+_MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
+"""Fields that change with each step; a change of these alone may wait a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An action that was taken.
+
+    Attributes:
+        is_listed: The target has been listed since, so its count is known better.
+    """
+
+    action: PlannedAction
+    at: datetime
+    is_listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is to be reported of one autoscaler.
+
+    Attributes:
+        done: What was done and not reported yet, oldest first.
+    """
+
+    facts: Facts
+    replicas: Replicas | None
+    done: tuple[Done, ...] = ()
+
+
+def stamp(at: datetime | None) -> str | None:
+    """A time as Kubernetes writes it, to the second."""
+    return None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def build(outlook: Outlook, now: datetime) -> Status:
+    """The whole status that follows; what is not known now stays as it was reported."""
+    facts = outlook.facts
+    before = facts.autoscaler.status
+    status: Status = {
+        name: before[name]
+        for name in ("lastScaleTime", "decisionHistory", "lastDecision", "desiredReplicas")
+        if before.get(name) is not None
+    }
+    status["observedGeneration"] = facts.autoscaler.generation
+    if target := shown_target(facts.autoscaler, facts.situation):
+        status["target"] = target
+    if facts.situation.replicas is not None:
+        status["currentReplicas"] = facts.situation.replicas
+    if outlook.replicas is not None:
+        status["readyReplicas"] = outlook.replicas.ready
+    if facts.newest is not None:
+        status["recommendedReplicas"] = facts.newest.desired
+        status["lastDecision"] = _last_decision(facts.newest, outlook.done, before)
+    for done in outlook.done:
+        _add_action(status, done)
+    if facts.situation.variants:
+        status["variants"] = variant_statuses(facts.situation, facts.newest)
+    elif before.get("variants"):
+        status["variants"] = None  # there were some
+    _add_details(status, facts, before)
+    status["conditions"] = conditions.to_conditions(
+        conditions.find(facts, now),
+        before.get("conditions") or (),
+        facts.autoscaler.generation,
+        now,
+    )
+    return status
+
+
+def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, Any]) -> Status:
+    entry = _decision(newest)
+    for item in done:
+        if item.action.decision.id == newest.id:
+            entry |= _result(item.action)
+    old = before.get("lastDecision") or {}
+    if "result" not in entry and old.get("id") == newest.id:
+        kept = ("result", "resultReason", "approvedBy", "rejectedBy")
+        entry |= {name: old[name] for name in kept if name in old}
+    return entry
+
+
+def _decision(decision: Decision) -> Status:
+    entry: Status = {
+        "id": decision.id,
+        "time": stamp(decision.decided_at),
+        "raw": decision.raw,
+        "final": decision.desired,
+        "current": decision.current,
+        "direction": decision.direction,
+        "reason": decision.reason,
+        "costDeltaPerHour": round(decision.cost_delta_usd_per_h, 4),
+    }
+    if decision.binding_constraint:
+        entry["bindingConstraint"] = decision.binding_constraint
+    if decision.constraints:
+        entry["constraintsApplied"] = list(decision.constraints)
+    return entry
+
+
+def _result(action: PlannedAction) -> Status:
+    entry = {"result": str(action.result), "resultReason": action.reason}
+    if action.approved_by:
+        entry["approvedBy"] = action.approved_by
+    if action.rejected_by:
+        entry["rejectedBy"] = action.rejected_by
+    return entry
+
+
+def _add_action(status: Status, done: Done) -> None:
+    """An applied change moves `desiredReplicas`, `lastScaleTime` and the history.
+
+    One that is left to a follower is wanted, and in the history; when it comes is the follower's.
+    """
+    action = done.action
+    if action.result in SETTLED:
+        status["desiredReplicas"] = action.to_replicas
+    if action.result not in (Result.APPLIED, Result.DELEGATED):
+        return
+    if action.result is Result.APPLIED:
+        status["lastScaleTime"] = stamp(done.at)
+        if not done.is_listed:
+            status["currentReplicas"] = action.to_replicas
+    entry = {**_decision(action.decision), **_result(action), "current": action.from_replicas}
+    history: Sequence[Status] = status.get("decisionHistory") or ()
+    status["decisionHistory"] = [entry, *history][:N_HISTORY]
+
+
+def _add_details(status: Status, facts: Facts, before: Mapping[str, Any]) -> None:
+    details = facts.details
+    if details is None:
+        for name in ("forecast", "leadTime"):
+            if before.get(name):
+                status[name] = before[name]
+    else:
+        status["forecast"] = _forecast(details)
+        status["leadTime"] = _lead_time(details)
+    status["risk"] = _risk(facts, before.get("risk") or {})
+    for name in ("forecast", "leadTime", "risk"):
+        if not status.get(name):
+            status.pop(name, None)
+
+
+def _forecast(details: Details) -> Status:
+    shown: Status = {
+        "modelVersion": details.model_version,
+        "rung": details.rung,
+        "issuedAt": stamp(details.origin_at),
+        "horizon": None if details.horizon_s is None else format_duration(details.horizon_s),
+        "coverage7d": _rounded(details.coverage),
+    }
+    for name, level in _QUANTILES.items():
+        shown[name] = _at_level(details.next_step or {}, level)
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def is_shown(level: float) -> bool:
+    """Whether the status has a forecast's quantile of a level."""
+    return any(abs(level - shown) < _SAME_LEVEL for shown in _QUANTILES.values())
+
+
+def _at_level(quantiles: Mapping[float, float], level: float) -> float | None:
+    for known, value in quantiles.items():
+        if abs(known - level) < _SAME_LEVEL:
+            return _rounded(value)
+    return None
+
+
+def _risk(facts: Facts, before: Mapping[str, Any]) -> Status:
+    spec, newest = facts.situation.spec, facts.newest
+    shown: Status = {}
+    if spec is not None:
+        shown["target"] = _rounded(spec.sla.epsilon)
+    if newest is not None:
+        shown["estimated"] = _rounded(newest.risk_estimated)
+    details = facts.details
+    if details is None:
+        shown |= {name: before.get(name) for name in ("measured", "budgetRemaining")}
+    elif details.measured is not None and spec is not None:
+        shown["measured"] = _rounded(details.measured)
+        spent_s = details.measured * details.n_outcomes * facts.step_s
+        spent = spent_s / (spec.sla.epsilon * spec.sla.window_s)
+        shown["budgetRemaining"] = _rounded(max(0.0, 1.0 - spent))
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _lead_time(details: Details) -> Status:
+    if details.n_starts == 0 or details.lead_p50_s is None or details.lead_p90_s is None:
+        return {}
+    return {
+        "measuredP50": format_duration(round(details.lead_p50_s)),
+        "measuredP90": format_duration(round(details.lead_p90_s)),
+        "samples": details.n_starts,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Status:
+    """What turns `before` into `after` as a JSON merge patch (RFC 7396): null takes a field away.
+
+    Top-level fields that `after` does not name are left alone.
+    """
+    changed: Status = {}
+    for name, value in after.items():
+        old = before.get(name)
+        if old == value:
+            continue
+        if isinstance(value, dict) and isinstance(old, Mapping):
+            changed[name] = merge_patch(old, value) | dict.fromkeys(old.keys() - value.keys())
+        else:
+            changed[name] = value
+    return changed
+
+
+def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether more changed than the figures that move with each step."""
+    for name, value in after.items():
+        if name == "conditions":
+            if _gist(before.get(name) or ()) != _gist(value):
+                return True
+        elif name == "lastDecision":
+            kept = before.get(name) or {}
+            if any(kept.get(part) != value.get(part) for part in ("result", "reason")):
+                return True
+        elif name not in _MINOR and before.get(name) != value:
+            return True
+    return False
+
+
+def _gist(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(c["type"], c["status"], c["reason"]) for c in found]

@@ -1,0 +1,1 @@
+"""The custom resources: shape, defaults, admission rules, rights."""

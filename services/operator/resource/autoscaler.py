@@ -1,0 +1,149 @@
+"""What the operator knows of one `GPUAutoscaler` after reading it: values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.kernel.domain import VariantSpec, WorkloadSpec
+from services.operator.resource.spec import GROUP
+
+PAUSED = f"{GROUP}/paused"
+PAUSED_UNTIL = f"{GROUP}/paused-until"
+PAUSED_SCALE_IN = f"{GROUP}/paused-scale-in"
+PAUSED_SCALE_OUT = f"{GROUP}/paused-scale-out"
+APPROVED_DECISION = f"{GROUP}/approved-decision"
+APPROVED_BY = f"{GROUP}/approved-by"
+REJECTED_DECISION = f"{GROUP}/rejected-decision"
+REJECTED_BY = f"{GROUP}/rejected-by"
+KIND_LABEL = f"{GROUP}/kind"
+
+Key = tuple[str, str]
+"""Namespace and name."""
+TargetKey = tuple[str, str, str, str]
+"""API group, kind, namespace and name: versions of a group hold the same objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The object to scale."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """`Kind/name`, as messages spell it."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def key(self) -> TargetKey:
+        """How it is told from others."""
+        group, slash, _ = self.api_version.rpartition("/")
+        return group if slash else "", self.kind, self.namespace, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class VariantTarget:
+    """One of the kinds of replicas of an autoscaler that has several."""
+
+    name: str
+    target: Target
+    spec: VariantSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What is held, and until when (None: until it is taken away).
+
+    Attributes:
+        problem: Why an annotation cannot be read; everything is held then.
+        source: Who holds it, in words.
+    """
+
+    is_all: bool = False
+    is_scale_in: bool = False
+    is_scale_out: bool = False
+    until: datetime | None = None
+    problem: str = ""
+    source: str = "annotation"
+
+    def holds(self, from_replicas: int, to_replicas: int, now: datetime) -> bool:
+        """Whether a change from `from_replicas` to `to_replicas` is held at `now`."""
+        if self.is_active(now):
+            return True
+        if to_replicas < from_replicas:
+            return self.is_scale_in
+        return to_replicas > from_replicas and self.is_scale_out
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether everything is held at `now`."""
+        return self.is_all and (self.until is None or now < self.until)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether one direction is held."""
+        return self.is_scale_in or self.is_scale_out
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """How mode `Approval` asks.
+
+    Attributes:
+        decision_id: Decision that a human approved by annotation.
+        expire_after_s: How long after its making an approved decision may still be applied.
+        auto_replicas: Largest change that needs no approval.
+        approved_by: Who approved it, as the annotation says; empty: it does not.
+        rejected_id: Decision that a human rejected by annotation.
+        rejected_by: Who rejected it, as the annotation says; empty: it does not.
+    """
+
+    decision_id: int | None = None
+    expire_after_s: float = 900.0
+    auto_replicas: int = 0
+    approved_by: str = ""
+    rejected_id: int | None = None
+    rejected_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """One `GPUAutoscaler`.
+
+    Attributes:
+        spec: None when `problem` says why it cannot be used.
+        problem: What is wrong with it and what would be right; empty when nothing is.
+        missing_class: Name of its SLA class where that cannot be found but its own risk stands.
+        status: Its status as the API server has it.
+        variants: The kinds of replicas that it scales, the first of which `target` is; none: there
+            is one kind.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created_at: datetime
+    target: Target
+    spec: WorkloadSpec | None
+    problem: str = ""
+    missing_class: str = ""
+    pause: Pause = Pause()
+    approval: ApprovalRule = ApprovalRule()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[VariantTarget, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Everything that it scales."""
+        return tuple(variant.target for variant in self.variants) or (self.target,)
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.namespace, self.name

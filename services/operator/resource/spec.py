@@ -1,0 +1,286 @@
+"""What a user writes: `GPUAutoscaler`, `SLAClass` and `GPUBudget`, as Pydantic models.
+
+`crd.py` makes the API server's schemas from them, so that a field is described in one place.
+Python names carry units; the aliases are the names in YAML.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from services.operator.resource.quantities import (
+    DECIMAL_PATTERN,
+    DURATION_PATTERN,
+    format_decimal,
+    format_duration,
+    parse_decimal,
+    parse_duration_s,
+)
+
+GROUP = "scaling.harmony.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration_s),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+]
+"""Seconds, spelled with a unit (`5m`)."""
+
+Decimal = Annotated[
+    float,
+    BeforeValidator(parse_decimal),
+    PlainSerializer(format_decimal),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": DECIMAL_PATTERN}),
+]
+"""A decimal: a string, or a whole number. A structural schema has no type that admits both strings
+and fractions; Kubernetes' own answer, which this follows, is to write fractions as strings."""
+
+Name = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
+DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+class Part(BaseModel):
+    """A piece of a custom resource; unknown fields are pruned, as the API server does."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The fields as they are written in YAML, without what was left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class ScaleTargetRef(Part):
+    """The object whose `/scale` is patched, in the same namespace."""
+
+    api_version: Annotated[
+        str, Field(max_length=253, pattern=r"^([a-z0-9][-a-z0-9.]*/)?v[0-9][a-z0-9]*$")
+    ] = "apps/v1"
+    kind: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Z][A-Za-z0-9]*$")]
+    name: Name
+
+
+class Risk(Part):
+    """The promise: at most `epsilon` out of SLA over the window."""
+
+    epsilon: Decimal
+    kind: Literal["TimeFraction", "DemandFraction", "AnyInWindow"] = "TimeFraction"
+    window_s: Duration = Field(28 * 86400.0, alias="window", json_schema_extra={"default": "28d"})
+
+
+class Objective(Part):
+    """The service level objective that the capacity of one replica was measured at."""
+
+    metric: Annotated[str, Field(min_length=1, max_length=63)]
+    threshold: Annotated[str, Field(min_length=1, max_length=32)]
+
+
+class Sla(Part):
+    """Service level: a class, its own risk, or both (its own risk wins)."""
+
+    sla_class: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None, alias="class", description="Name of an SLAClass"
+    )
+    objective: Objective | None = None
+    risk: Risk | None = None
+
+
+class Indicator(Part):
+    """One measured indicator of the service."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", max_length=63)]
+    level: Literal[1, 2, 3] = Field(description="1 service, 2 container, 3 hardware")
+    unit: Annotated[str, Field(max_length=63)] = ""
+    query: Annotated[str, Field(max_length=4096)] = Field(
+        "", description="PromQL giving one series; empty when the indicator is pushed"
+    )
+    kind: Literal["gauge", "counter"] = "gauge"
+    is_known_ahead: bool = Field(
+        False,
+        alias="knownAhead",
+        description="Pushed before its time, e.g. a campaign calendar; forecasts read the steps to "
+        "come. Never the demand",
+    )
+    gap: Literal["Unknown", "Zero"] = Field(
+        "Unknown",
+        description="What an empty answer to the query means. Unknown: nobody knows, the step "
+        "stays unobserved. Zero: nothing happened, for events whose series ends when they do. A "
+        "query that fails is unknown always",
+    )
+
+
+class Capacity(Part):
+    """Load that one ready replica serves within the objective, in the demand's unit."""
+
+    per_replica: Decimal
+    cv: Decimal | None = Field(None, description="Coefficient of variation of what is known of it")
+    latency_indicator: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
+        description="Name of the indicator, in ms, that the SLO is about; with sloLatency the "
+        "capacity is learned from it",
+    )
+    slo_latency_s: Duration | None = Field(
+        None, alias="sloLatency", description="Latency that the SLO allows, e.g. 500ms"
+    )
+
+
+class LeadTime(Part):
+    """Expected time from scaling to Ready, until enough starts have been measured."""
+
+    median_s: Duration | None = Field(None, alias="median")
+    sigma: Decimal | None = Field(None, description="Standard deviation of its logarithm")
+
+
+class ScalingPolicy(Part):
+    """A rate limit, as in HPA's `behavior`."""
+
+    type: Literal["Pods", "Percent"]
+    value: Annotated[int, Field(ge=1, le=1_000_000)]
+    period_seconds: Annotated[int, Field(ge=1, le=1800)]
+
+
+class ScalingRules(Part):
+    """Rules of one direction, as in HPA's `behavior`."""
+
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    select_policy: Literal["Max", "Min", "Disabled"] | None = None
+    policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=20)] | None = None
+    tolerance: Decimal | None = None
+
+
+class Behavior(Part):
+    """HPA's `behavior`, so that it can be pasted."""
+
+    scale_up: ScalingRules | None = None
+    scale_down: ScalingRules | None = None
+
+
+class Schedule(Part):
+    """A recurring window that changes the bounds or freezes scaling."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    timezone: Annotated[str, Field(max_length=63)] = Field("UTC", description="IANA name")
+    days_of_week: Annotated[tuple[DayName, ...], Field(min_length=1, max_length=7)] | None = None
+    start_time: ClockTime
+    end_time: ClockTime
+    min_replicas: Annotated[int, Field(ge=0)] | None = None
+    max_replicas: Annotated[int, Field(ge=1)] | None = None
+    freeze: Literal["ScaleDown", "Both"] | None = None
+
+
+class Fallback(Part):
+    """What is held when nothing can be known."""
+
+    static_replicas: Annotated[int, Field(ge=0)]
+
+
+class Cost(Part):
+    """Price of the GPUs."""
+
+    per_gpu_hour: Decimal
+    currency: Literal["USD"] = "USD"
+
+
+class AutoApproval(Part):
+    """Changes that need no human."""
+
+    replicas: Annotated[int, Field(ge=0)] = Field(description="Largest change without asking")
+
+
+class Approval(Part):
+    """How mode `Approval` asks."""
+
+    expire_after_s: Duration = Field(
+        900.0, alias="expireAfter", json_schema_extra={"default": "15m"}
+    )
+    auto_approve_up_to: AutoApproval | None = None
+
+
+class VariantCapacity(Part):
+    """Load that one ready replica of a variant serves, in the demand's unit."""
+
+    per_replica: Decimal
+
+
+class Variant(Part):
+    """One kind of replica among several that serve the same load behind one router."""
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    ]
+    scale_target_ref: ScaleTargetRef
+    gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
+    gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
+    capacity: VariantCapacity | None = Field(
+        None, description="Default: the capacity of the spec, that of a reference replica"
+    )
+    cost: Cost | None = None
+    min_replicas: Annotated[int, Field(ge=0)] = 0
+    max_replicas: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Default: as many as the maxReplicas of the spec are worth"
+    )
+
+
+class GPUAutoscalerSpec(Part):
+    """What is to be scaled, between which bounds, under which promise."""
+
+    scale_target_ref: ScaleTargetRef | None = Field(
+        None, description="What is scaled; with variants each of these has its own"
+    )
+    mode: Literal["Advisory", "Approval", "Auto"] = Field(
+        "Advisory", description="Advisory computes and shows, Approval asks, Auto acts"
+    )
+    min_replicas: Annotated[int, Field(ge=0)] = 1
+    max_replicas: Annotated[int, Field(ge=1)]
+    gpu_type: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
+        description="Product name or a part of it, e.g. H100 for nodes labelled "
+        "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
+    )
+    gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
+    sla: Sla | None = None
+    demand: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of the indicator that is the demand"
+    )
+    indicators: Annotated[tuple[Indicator, ...], Field(min_length=1, max_length=32)]
+    capacity: Capacity
+    lead_time: LeadTime | None = None
+    behavior: Behavior | None = None
+    schedules: Annotated[tuple[Schedule, ...], Field(max_length=32)] | None = None
+    fallback: Fallback | None = None
+    cost: Cost | None = None
+    approval: Approval | None = None
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=8)] | None = Field(
+        None,
+        description="Kinds of replicas that serve the load together, instead of scaleTargetRef, "
+        "gpuType, gpusPerReplica and cost; all other counts are in replicas of the capacity "
+        "that the spec states",
+    )
+
+
+class SLAClassSpec(Part):
+    """A named promise that many services share."""
+
+    description: Annotated[str, Field(max_length=1024)] = ""
+    risk: Risk
+    priority: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None,
+        description="How much a loss of SLA counts under a GPU budget, in proportion: at 200 twice "
+        "as much as at 100. Default: 200 for gold, 50 for bronze, 100 for every other name",
+    )
+
+
+class GPUBudgetSpec(Part):
+    """A hard limit on the GPUs of one type."""
+
+    gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
+    gpus: Annotated[int, Field(ge=0)]

@@ -1,0 +1,288 @@
+"""`GPUAutoscaler` as JSON -> `Autoscaler` and `WorkloadSpec`, pure.
+
+Whatever is wrong becomes `Autoscaler.problem`, one line that names the field and what would be
+right; nothing here raises for what a user wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ValidationError
+
+from services.kernel import domain
+from services.kernel.domain import WorkloadSpec
+from services.operator.resource import autoscaler, spec as schemas
+from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
+from services.operator.resource.variants import hardware, to_target, variant_targets
+
+Classes = Mapping[str, schemas.SLAClassSpec]
+_TRUE = {"true": True, "false": False, "": False}
+_LARGEST_ID = 2**63 - 1
+_N_SHARED = 4096
+_Part = TypeVar("_Part", bound=BaseModel)
+
+
+def parse_time(text: str) -> datetime:
+    """An aware RFC 3339 time.
+
+    Raises:
+        ValueError: It is none, or has no offset.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write e.g. 2026-01-05T18:00:00Z")
+    return at.astimezone(UTC)
+
+
+def to_classes(resources: Iterable[Mapping[str, Any]]) -> dict[str, schemas.SLAClassSpec]:
+    """`SLAClass` objects by name; one that cannot be read is left out, as if it did not exist."""
+    found = {}
+    for resource in resources:
+        try:
+            spec = schemas.SLAClassSpec.model_validate(resource.get("spec", {}))
+        except ValidationError:
+            continue
+        found[str(resource["metadata"]["name"])] = spec
+    return found
+
+
+def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
+    """Read one `GPUAutoscaler`.
+
+    Args:
+        resource: The object as the API server gives it.
+        classes: SLA classes by name.
+    """
+    metadata = resource["metadata"]
+    namespace, name = str(metadata["namespace"]), str(metadata["name"])
+    annotations = metadata.get("annotations") or {}
+    raw_spec = resource.get("spec") or {}
+    spec: WorkloadSpec | None = None
+    pause, approval, problem, missing_class = Pause(), ApprovalRule(), "", ""
+    try:
+        pause = read_pause(annotations)
+        written = schemas.GPUAutoscalerSpec.model_validate(raw_spec)
+        approval = _approval(written, annotations)
+        spec = _workload_spec(written, classes, pause, metadata.get("labels") or {})
+        missing_class = _missing_class(written.sla, classes)
+    except ValidationError as error:
+        problem = first_problem(error)
+    except ValueError as error:
+        problem = str(error)
+    variants = variant_targets(namespace, spec, raw_spec)
+    return Autoscaler(
+        namespace=namespace,
+        name=name,
+        uid=str(metadata.get("uid", "")),
+        generation=int(metadata.get("generation", 0)),
+        created_at=parse_time(metadata["creationTimestamp"]),
+        target=variants[0].target if variants else to_target(namespace, raw_spec),
+        spec=spec,
+        problem=problem,
+        missing_class=missing_class,
+        pause=pause,
+        approval=approval,
+        status=resource.get("status") or {},
+        variants=variants,
+    )
+
+
+def read_pause(annotations: Mapping[str, str]) -> Pause:
+    """What the annotations hold; one that cannot be read holds everything and says so."""
+    try:
+        return to_pause(annotations)
+    except ValueError as error:
+        return Pause(is_all=True, problem=str(error))
+
+
+def to_pause(annotations: Mapping[str, str]) -> Pause:
+    """What the annotations hold.
+
+    Raises:
+        ValueError: An annotation has a value that cannot be read.
+    """
+    until_text = annotations.get(autoscaler.PAUSED_UNTIL, "")
+    try:
+        until = parse_time(until_text) if until_text else None
+    except ValueError as error:
+        raise ValueError(f"annotation {autoscaler.PAUSED_UNTIL}: {error}") from None
+    return Pause(
+        is_all=_flag(annotations, autoscaler.PAUSED) or until is not None,
+        is_scale_in=_flag(annotations, autoscaler.PAUSED_SCALE_IN),
+        is_scale_out=_flag(annotations, autoscaler.PAUSED_SCALE_OUT),
+        until=until,
+    )
+
+
+def _flag(annotations: Mapping[str, str], name: str) -> bool:
+    text = annotations.get(name, "")
+    try:
+        return _TRUE[text.lower()]
+    except KeyError:
+        raise ValueError(f'annotation {name}={text!r} must be "true" or "false"') from None
+
+
+def _decision_id(annotations: Mapping[str, str], name: str) -> int | None:
+    text = annotations.get(name, "")
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_ID))
+    if text and not (is_number and int(text) <= _LARGEST_ID):
+        raise ValueError(f"annotation {name}={text[:60]!r} must be the id of a decision")
+    return int(text) if text else None
+
+
+def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]) -> ApprovalRule:
+    rule = written.approval or schemas.Approval()
+    automatic = rule.auto_approve_up_to
+    return ApprovalRule(
+        _decision_id(annotations, autoscaler.APPROVED_DECISION),
+        rule.expire_after_s,
+        0 if automatic is None else automatic.replicas,
+        annotations.get(autoscaler.APPROVED_BY, "")[:253],
+        _decision_id(annotations, autoscaler.REJECTED_DECISION),
+        annotations.get(autoscaler.REJECTED_BY, "")[:253],
+    )
+
+
+def _sla(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
+    """The promise and how much it counts: its own risk wins, the priority is the class's.
+
+    A class that is not there leaves no promise, unless the autoscaler states a risk of its own:
+    then the priority is that of the class's name, and the condition `Ready` says so.
+    """
+    if sla is None:
+        return domain.SlaSpec()
+    name = sla.sla_class
+    found = None if name is None else classes.get(name)
+    risk = sla.risk or (found.risk if found is not None else None)
+    if risk is None and name is None:
+        raise ValueError("sla needs a class or a risk: set sla.class or sla.risk.epsilon")
+    if risk is None:
+        raise ValueError(
+            f"sla.class={name!r} does not exist or cannot be read; create or correct that "
+            "SLAClass, or set sla.risk"
+        )
+    named: dict[str, Any] = {}
+    if name is not None:
+        stated = None if found is None else found.priority
+        named = {"sla_class": name, "priority": stated or domain.class_priority(name)}
+    return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **named)
+
+
+def _missing_class(sla: schemas.Sla | None, classes: Classes) -> str:
+    name = None if sla is None else sla.sla_class
+    return name if name is not None and name not in classes else ""
+
+
+def _rules(rules: schemas.ScalingRules | None) -> domain.ScalingRules:
+    if rules is None:
+        return domain.ScalingRules()
+    policies = tuple(
+        domain.ScalingPolicy(type=policy.type, value=policy.value, period_s=policy.period_seconds)
+        for policy in rules.policies or ()
+    )
+    return domain.ScalingRules(
+        stabilization_window_s=rules.stabilization_window_seconds or 0,
+        select_policy=rules.select_policy or "Max",
+        policies=policies,
+        tolerance=rules.tolerance or 0.0,
+    )
+
+
+def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
+    try:
+        ZoneInfo(schedule.timezone)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"schedules[{schedule.name}].timezone={schedule.timezone!r} must be an IANA name, "
+            "e.g. Europe/Berlin"
+        ) from None
+    return domain.ScheduleSpec(
+        name=schedule.name,
+        timezone=schedule.timezone,
+        days_of_week=tuple(
+            sorted(schemas.DAYS.index(day) for day in schedule.days_of_week or schemas.DAYS)
+        ),
+        start_time=schedule.start_time,
+        end_time=schedule.end_time,
+        min_replicas=schedule.min_replicas,
+        max_replicas=schedule.max_replicas,
+        freeze=schedule.freeze,
+    )
+
+
+def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
+    given = lead_time or schemas.LeadTime()
+    values = {"median_s": given.median_s, "sigma": given.sigma}
+    return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
+
+
+def _capacity(written: schemas.Capacity) -> domain.CapacitySpec:
+    slo_s = written.slo_latency_s
+    return domain.CapacitySpec(
+        per_replica=written.per_replica,
+        cv=written.cv or 0.0,
+        latency_indicator=written.latency_indicator or "",
+        slo_latency_ms=None if slo_s is None else slo_s * 1000.0,
+    )
+
+
+def _workload_spec(
+    written: schemas.GPUAutoscalerSpec,
+    classes: Classes,
+    pause: Pause,
+    labels: Mapping[str, str],
+) -> WorkloadSpec:
+    behavior = written.behavior or schemas.Behavior()
+    optional: dict[str, Any] = {}
+    if written.fallback is not None:
+        optional["fallback_replicas"] = written.fallback.static_replicas
+    return WorkloadSpec(
+        **hardware(written),
+        kind=labels.get(autoscaler.KIND_LABEL, "service"),
+        mode=written.mode,
+        min_replicas=written.min_replicas,
+        max_replicas=written.max_replicas,
+        demand=written.demand,
+        indicators=tuple(
+            _one(domain.IndicatorSpec(**indicator.model_dump())) for indicator in written.indicators
+        ),
+        capacity=_one(_capacity(written.capacity)),
+        lead_time=_one(_lead_time(written.lead_time)),
+        sla=_one(_sla(written.sla, classes)),
+        behavior=_one(
+            domain.Behavior(
+                scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)
+            )
+        ),
+        schedules=tuple(_schedule(schedule) for schedule in written.schedules or ()),
+        paused=pause.is_all,
+        paused_until=None if pause.until is None else pause.until.isoformat(),
+        scale_in_only=pause.is_scale_out,
+        scale_out_only=pause.is_scale_in,
+        labels={name: str(value) for name, value in labels.items()},
+        **optional,
+    )
+
+
+def _one(part: _Part) -> _Part:
+    """The part, or an equal one that another spec of the fleet has already."""
+    found: _Part = _shared(part)
+    return found
+
+
+@lru_cache(_N_SHARED)
+def _shared(part: Any) -> Any:
+    return part
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first of what is wrong, with the field that it is wrong in."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

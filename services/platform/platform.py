@@ -1,0 +1,150 @@
+"""The services as processes on one machine: what compose and the chart run, without containers."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from services.kernel.db.migrations import migrate
+from services.kernel.db.session import check_reachable, make_engine
+from services.kernel.errors import InvalidInput
+from services.kernel.settings import Settings
+from services.platform.embedded_servers import default_home, embedded_servers
+from services.platform.processes import ProcessSpec, Supervisor
+
+WORKERS = {"worker-pipeline": "ingest,decide", "worker-forecast": "forecast", "worker-fit": "fit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A running platform.
+
+    Attributes:
+        settings: Settings with the URLs of the servers filled in.
+        supervisor: Owner of the processes.
+        folder: Logs and small files.
+    """
+
+    settings: Settings
+    supervisor: Supervisor
+    folder: Path
+
+    @property
+    def api_url(self) -> str:
+        """URL of the admin API and console, once they are served."""
+        return self.supervisor.address("admin")
+
+    @property
+    def push_url(self) -> str:
+        """URL of the push API, once it is served."""
+        return self.supervisor.address("ingest")
+
+
+def check_port_free(host: str, port: int, flag: str) -> None:
+    """See that a server can listen there.
+
+    Raises:
+        InvalidInput: Something does already.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise InvalidInput(
+                f"{flag}={port}: {host}:{port} is not free ({error.strerror}); choose another"
+            ) from error
+
+
+@contextmanager
+def platform_servers(
+    settings: Settings, name: str, prepare: Callable[[Engine], None] | None = None
+) -> Iterator[Platform]:
+    """Servers started and migrated, no service yet.
+
+    Args:
+        settings: Settings; empty URLs mean the embedded servers.
+        name: Name of the data folder.
+        prepare: Called with the database before it is migrated.
+
+    Raises:
+        Unavailable: A server cannot be reached or started.
+        InvalidInput: The port is taken.
+    """
+    check_port_free(settings.host, settings.port, "--port")
+    check_port_free(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")
+    folder = (settings.home or default_home()) / name
+    with embedded_servers(settings, name) as urls:
+        filled = settings.model_copy(
+            update={"database_url": urls.database_url, "redis_url": urls.redis_url}
+        )
+        engine = make_engine(filled.database_url)
+        check_reachable(engine)
+        if prepare is not None:
+            prepare(engine)
+        migrate(engine)
+        with Supervisor(folder / "logs") as supervisor:
+            try:
+                yield Platform(filled, supervisor, folder)
+            finally:
+                engine.dispose()
+
+
+def process_env(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables for child processes.
+
+    Defaults too: a child also has this process's environment, which may name another value.
+    """
+    shown = settings.model_dump(mode="json", exclude_none=True)
+    for name, value in settings:
+        if isinstance(value, SecretStr):
+            shown[name] = value.get_secret_value()
+    env = {f"HARMONY_{name.upper()}": str(value) for name, value in shown.items()}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**threads, "PYTHONUNBUFFERED": "1", **env}
+
+
+def service_processes(settings: Settings) -> list[ProcessSpec]:
+    """Workers, beat, the push API and the admin API (the operator needs an API server first)."""
+    env = process_env(settings)
+    specs = [
+        ProcessSpec(name, _harmony("worker", "--queues", queues), env | _metrics(settings, number))
+        for number, (name, queues) in enumerate(WORKERS.items())
+    ]
+    specs.append(ProcessSpec("beat", _harmony("beat"), env))
+    return [*specs, *(server_process(name, env) for name in ("ingest", "admin"))]
+
+
+def server_process(name: str, env: Mapping[str, str]) -> ProcessSpec:
+    """A service that serves under its own name."""
+    return ProcessSpec(name, [sys.executable, "-m", f"services.{name}.main"], env, server=name)
+
+
+def _metrics(settings: Settings, number: int) -> dict[str, str]:
+    """Workers of one machine serve their metrics on neighbouring ports."""
+    first = settings.worker_metrics_port
+    return {"HARMONY_WORKER_METRICS_PORT": str(first + number)} if first else {}
+
+
+def operator_process(settings: Settings, kubeconfig: Path | None) -> ProcessSpec:
+    """The operator, for the cluster that `kubeconfig` (or the settings) names."""
+    env = process_env(settings)
+    if kubeconfig is not None:
+        env["KUBECONFIG"] = str(kubeconfig)
+    return ProcessSpec("operator", [sys.executable, "-m", "services.operator.main"], env)
+
+
+def scaler_process(settings: Settings) -> ProcessSpec:
+    """KEDA's external scaler."""
+    return server_process("scaler", process_env(settings))
+
+
+def _harmony(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "services.cli", *arguments]

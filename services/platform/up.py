@@ -1,0 +1,172 @@
+"""`harmony up`: the platform on this machine until stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+from rich.console import Console
+
+from services.kernel.clock import SystemClock
+from services.kernel.db.session import make_engine, shown_url
+from services.kernel.errors import InvalidInput
+from services.kernel.security.bind import check_bind
+from services.kernel.security.keys import ensure_first_key
+from services.kernel.settings import Settings
+from services.operator.resource.definitions import rendered as rendered_crds
+from services.platform.platform import (
+    Platform,
+    check_port_free,
+    operator_process,
+    platform_servers,
+    scaler_process,
+    service_processes as services_of,
+)
+from services.platform.processes import ProcessSpec
+
+RUNNING_FILE = "running.json"
+_SIMULATED_NODES = "H100=4x8,A100=4x8,L4=8x4"
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `harmony up` is asked for.
+
+    Attributes:
+        port: Port of API and console; None: as in the settings.
+        kubeconfig: Cluster to look after; None: a simulated one in real time.
+        has_scaler: KEDA's external scaler is served too, on the port of the settings.
+    """
+
+    port: int | None = None
+    kubeconfig: Path | None = None
+    has_scaler: bool = False
+
+
+def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
+    """Run until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: Settings; empty URLs mean the embedded servers.
+        options: What is asked for.
+        console: Where to talk.
+
+    Raises:
+        InvalidInput: The kubeconfig does not exist, or a port is taken.
+        ConfigurationError: It would be reachable from elsewhere without credentials.
+        Unavailable: Something does not start, or ends by itself.
+    """
+    kubeconfig = options.kubeconfig
+    if kubeconfig is not None and not kubeconfig.is_file():
+        raise InvalidInput(f"--kubeconfig={kubeconfig}: no such file")
+    for credential in ("admin_key_file", "push_token"):
+        check_bind(settings, credential)
+    if options.port is not None:
+        settings = settings.model_copy(update={"port": options.port})
+    if options.has_scaler:
+        check_port_free(settings.host, settings.scaler_port, "HARMONY_SCALER_PORT")
+    with ending_on_signals(), platform_servers(settings, "up") as platform, announced(platform):
+        admin_key = ensure_first_key(
+            make_engine(platform.settings.database_url),
+            platform.settings.admin_key_file,
+            SystemClock().now(),
+        )
+        if kubeconfig is None:
+            kubeconfig = platform.folder / "kubeconfig"
+            start_simulated_cluster(platform, kubeconfig)
+        processes = [
+            *services_of(platform.settings),
+            operator_process(platform.settings, kubeconfig),
+            *([scaler_process(platform.settings)] if options.has_scaler else []),
+        ]
+        platform.supervisor.start_all(processes)
+        console.print(f"API and console  {platform.api_url}")
+        console.print(f"admin key        {admin_key or 'the one shown at the first start'}")
+        console.print(f"push API         {platform.push_url}/v1/observations")
+        if options.has_scaler:
+            console.print(f"external scaler  {platform.supervisor.address('scaler')} (gRPC)")
+        console.print(f"database         {shown_url(platform.settings.database_url)}")
+        console.print(f"kubeconfig       {kubeconfig}")
+        console.print(f"logs             {platform.folder / 'logs'}")
+        console.print("Ctrl-C ends.")
+        wait_until_stopped(platform)
+
+
+def start_simulated_cluster(platform: Platform, kubeconfig: Path) -> None:
+    """Start the simulated GPU cluster in real time and define Harmony's resources in it.
+
+    Raises:
+        Unavailable: It does not start.
+    """
+    kubeconfig.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "real"]
+    argv += ["--nodes", _SIMULATED_NODES, "--kubeconfig-out", str(kubeconfig)]
+    platform.supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
+    url = platform.supervisor.address("cluster")
+    for text in rendered_crds().values():
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        httpx.post(url + path, json=yaml.safe_load(text), timeout=10.0).raise_for_status()
+
+
+@contextmanager
+def announced(platform: Platform) -> Iterator[None]:
+    """While it runs, other commands on this machine find the platform by this file."""
+    file = platform.folder / RUNNING_FILE
+    urls = {
+        "database_url": platform.settings.database_url,
+        "redis_url": platform.settings.redis_url,
+    }
+    file.write_text(json.dumps(urls))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block in order, so that every child is ended.
+
+    SIGINT is taken also where it was inherited as ignored, as for a script's background job:
+    whoever sends it to this process means it.
+    """
+
+    def end(*_: object) -> None:
+        raise SystemExit(143)
+
+    previous = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
+    try:
+        yield
+    finally:
+        for word, handler in previous.items():
+            signal.signal(word, handler)
+
+
+def wait_until_stopped(platform: Platform) -> None:
+    """Return on Ctrl-C or SIGTERM.
+
+    Raises:
+        Unavailable: A process ended by itself.
+    """
+    stopped = threading.Event()
+    previous = {
+        word: signal.signal(word, lambda *_: stopped.set())
+        for word in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        while not stopped.wait(1.0):
+            platform.supervisor.check()
+    finally:
+        for word, handler in previous.items():
+            signal.signal(word, handler)

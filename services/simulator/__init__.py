@@ -1,0 +1,37 @@
+"""Replays a fleet under rival policies on the simulated cluster, and keeps the score."""
+
+from services.simulator.accounting import StepAccount, account_step
+from services.simulator.history import HistoryRun, simulate_history
+from services.simulator.ledger import Ledger, PolicyRun
+from services.simulator.run import (
+    SimulationSetup,
+    deployment_spec,
+    needed_gpus,
+    node_specs,
+    oracles,
+    simulate,
+)
+from services.simulator.scoreboard import PolicyScore, RivalScores, run_rivals, score
+from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
+
+__all__ = [
+    "HistoryRun",
+    "Ledger",
+    "PolicyRun",
+    "PolicyScore",
+    "RivalScores",
+    "SimulationSetup",
+    "StepAccount",
+    "TunedSetting",
+    "account_step",
+    "deployment_spec",
+    "needed_gpus",
+    "node_specs",
+    "oracles",
+    "run_rivals",
+    "score",
+    "simulate",
+    "simulate_history",
+    "tune_hpa",
+    "tune_trailing_percentile",
+]

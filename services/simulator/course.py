@@ -1,0 +1,73 @@
+"""What happens to a fleet, whoever decides: demand, capacity, bounds, and the luck of starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.simulator.policies.view import RELATIVE_SLACK
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What happens to W workloads in T steps. C: context steps; N: start-up draws.
+
+    Attributes:
+        history: (W, C) demand before the first step; NaN where unobserved.
+        demand: (W, T) demand; NaN where unknown.
+        is_live: (W, T) whether the workload exists in the step; others cost and count nothing.
+        capacity: (W,) load of one replica that policies are told.
+        capacity_factor: (W, T) true capacity over the one told; all ones: policies know it.
+        min_replicas: (W,) lower bounds.
+        max_replicas: (W,) upper bounds.
+        initial: (W,) replicas before the first step, all ready.
+        lead_s: (W, N) lead time of the n-th start, n modulo N. The initial replicas count: the
+            first start that a policy asks for is number `initial`.
+        start_s: Epoch seconds of the first step.
+        step_s: Step length in seconds.
+        seen: (W, T) demand as measured, which is what policies are shown; NaN where unobserved.
+            None: the demand itself.
+    """
+
+    history: FloatArray
+    demand: FloatArray
+    is_live: BoolArray
+    capacity: FloatArray
+    capacity_factor: FloatArray
+    min_replicas: FloatArray
+    max_replicas: FloatArray
+    initial: FloatArray
+    lead_s: FloatArray
+    start_s: float
+    step_s: float
+    seen: FloatArray | None = None
+
+    @property
+    def n_workloads(self) -> int:
+        """W."""
+        return int(self.demand.shape[0])
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return int(self.demand.shape[1])
+
+    def true_capacity(self) -> FloatArray:
+        """(W, T) load that one replica serves within the SLO."""
+        return np.asarray(self.capacity[:, None] * self.capacity_factor)
+
+    def need(self) -> FloatArray:
+        """(W, T) replicas that hold the demand; zero where it is unknown."""
+        load = np.nan_to_num(self.demand) / self.true_capacity()
+        needed: FloatArray = np.ceil(load * (1.0 - RELATIVE_SLACK))
+        return needed
+
+    def measured(self) -> FloatArray:
+        """(W, C + T) demand that policies are shown; NaN where the workload does not exist."""
+        seen = self.demand if self.seen is None else self.seen
+        return np.concatenate([self.history, np.where(self.is_live, seen, np.nan)], axis=1)

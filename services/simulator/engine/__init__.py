@@ -1,0 +1,1 @@
+"""The simulated GPU cluster: nodes, pods, starts, in exact time."""

@@ -1,0 +1,148 @@
+"""Values that the simulated cluster takes and gives: node, start-up, deployment, counts, events."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.simulator.engine.needs import NO_NEEDS, Needs, Pairs, Taint
+
+ANY_GPU_TYPE = ""
+"""A deployment with this `gpu_type` is placed on any node."""
+
+
+def _require(is_right: bool, name: str, value: object, wanted: str) -> None:
+    if not is_right:
+        raise ValueError(f"{name}={value!r} must be {wanted}")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node and its GPUs."""
+
+    name: str
+    gpu_type: str
+    gpus: int
+    labels: Pairs = ()
+    taints: tuple[Taint, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "name", self.name, "a non-empty node name")
+        _require(self.gpus >= 0, "gpus", self.gpus, ">= 0")
+
+
+@dataclass(frozen=True, slots=True)
+class StartupSpec:
+    """How long a pod takes from being placed on a node to Ready: a lognormal, in seconds.
+
+    With `fail_probability` the first start crashes at its end; the pod starts once more after
+    `restart_s`, so a failed start is one longer start.
+    """
+
+    median_s: float
+    sigma: float = 0.0
+    min_s: float = 1.0
+    fail_probability: float = 0.0
+    restart_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("median_s", "sigma", "min_s", "restart_s"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, name, value, "finite and >= 0")
+        p = self.fail_probability
+        _require(0.0 <= p <= 1.0, "fail_probability", p, "in [0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSpec:
+    """A set of identical pods, each a gang of `gpus_per_pod` GPUs on one node.
+
+    Attributes:
+        key: `namespace/name`; with the seed and the pod's ordinal it fixes every start-up draw.
+        gpu_type: Which nodes will do; `ANY_GPU_TYPE` for all.
+        gpus_per_pod: GPUs that one pod holds from being placed until it is deleted.
+        startup: Start-up time of each pod.
+        replicas: Pods at the start.
+        is_warm: The pods of the start that find a node are ready at once.
+        needs: What the pods need of a node beside GPUs.
+    """
+
+    key: str
+    gpu_type: str
+    gpus_per_pod: int
+    startup: StartupSpec
+    replicas: int
+    is_warm: bool = True
+    needs: Needs = NO_NEEDS
+
+    def __post_init__(self) -> None:
+        _require(bool(self.key), "key", self.key, "namespace/name")
+        _require(self.gpus_per_pod >= 0, "gpus_per_pod", self.gpus_per_pod, ">= 0")
+        _require(self.replicas >= 0, "replicas", self.replicas, ">= 0")
+
+    def with_replicas(self, replicas: int) -> DeploymentSpec:
+        """The same with another number of pods."""
+        return replace(self, replicas=replicas)
+
+
+class PodEventKind(StrEnum):
+    """What happened to a pod."""
+
+    CREATED = "created"
+    UNSCHEDULABLE = "unschedulable"
+    SCHEDULED = "scheduled"
+    CRASHED = "crashed"
+    RESTARTED = "restarted"
+    READY = "ready"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class PodEvent:
+    """Something that happened to the pod `ordinal` of the deployment `key` at `at_s`.
+
+    `node` is None while the pod has no node.
+    """
+
+    at_s: float
+    kind: PodEventKind
+    key: str
+    ordinal: int
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCounts:
+    """Replicas of a deployment now.
+
+    Attributes:
+        spec: Asked for.
+        ready: Serving.
+        starting: On a node, not ready.
+        pending: Without a node.
+        start_ages_s: Seconds since creation of each starting pod, oldest first.
+        pending_ages_s: Seconds since creation of each pending pod, oldest first.
+    """
+
+    spec: int
+    ready: int
+    starting: int
+    pending: int
+    start_ages_s: tuple[float, ...] = ()
+    pending_ages_s: tuple[float, ...] = ()
+
+    @property
+    def bound(self) -> int:
+        """Pods that hold GPUs."""
+        return self.ready + self.starting
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`ready` and `bound` (ready + starting) pods from `start_s` until `end_s`."""
+
+    start_s: float
+    end_s: float
+    ready: int
+    bound: int

@@ -1,0 +1,1 @@
+"""Rivals and ablations that plan on a forecast."""

@@ -1,0 +1,186 @@
+"""Harmony's planner at G fixed prices of risk, over a grid: what a forecast allows at each price.
+
+It is the planner that `decider.decide_shard` runs, without guards, feedback and explanation (a test
+holds the counts equal). The tables of what a count risks are made once per workload and shared by
+all settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from decider.config import DecideConfig
+from decider.planning.candidates import CandidateGrid, make_grid
+from decider.planning.landing import landing_weights
+from decider.planning.plan import Program, solve
+from decider.planning.scenarios import make_scenarios, stage_tables, step_tables
+from decider.types import Hardware, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
+from services.simulator.policies.grid import FloatArray, GridView, Knob, count_settings
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGrid:
+    """The least cost at a price of risk, one price for the whole fleet.
+
+    Attributes:
+        risk_price: Price of a step out of SLA, in steps of the workload's mean replicas.
+        lead_time_s: (P,) draws of the lead time, or (W, P).
+        config: Settings of the planner.
+        horizon: Forecast steps used.
+        capacity_draws: (P,) draws of true over stated capacity, or (W, P).
+        mean_window_s: Window of the mean that the price refers to.
+        name: Name in tables.
+    """
+
+    risk_price: Knob
+    lead_time_s: FloatArray
+    config: DecideConfig = field(default_factory=DecideConfig)
+    horizon: int = 12
+    capacity_draws: FloatArray = field(default_factory=lambda: np.ones(1))
+    mean_window_s: float = 3 * DAY_S
+    name: str = "harmony"
+
+    @property
+    def n_settings(self) -> int:
+        """G."""
+        return count_settings(self.risk_price)
+
+    def label(self, setting: int) -> str:
+        """The price."""
+        return f"price of risk {np.atleast_1d(self.risk_price)[setting]:.4g}"
+
+    def initial_state(self) -> None:
+        """It has no memory."""
+        return
+
+    def decide(self, view: GridView, state: None) -> tuple[FloatArray, None]:
+        """The first count of each plan; a workload without a usable forecast holds."""
+        if view.paths is None:
+            return view.answer(np.full(view.shape, np.nan)), None
+        paths = np.asarray(view.paths[:, :, : self.horizon], dtype=float)
+        is_usable = np.asarray((np.isfinite(paths) & (paths >= 0)).all(axis=(1, 2)))
+        program = self._program(view, np.where(is_usable[:, None, None], paths, 0.0))
+        multiplier = self.multiplier(view)
+        plan = solve(program, multiplier.ravel())
+        rows = np.arange(multiplier.size)
+        counts = program.grid.counts[rows, plan.index[:, 0]].reshape(view.shape)
+        wanted = np.where(is_usable, np.fmax(counts, self._floor(view)), np.nan)
+        return view.answer(wanted), None
+
+    def multiplier(self, view: GridView) -> FloatArray:
+        """(G, W) the price of risk in replica-steps per step out of SLA."""
+        prices = np.broadcast_to(np.atleast_1d(self.risk_price), (view.shape[0],))
+        return np.asarray(prices[:, None] * np.maximum(self._mean_replicas(view), 1.0))
+
+    def _floor(self, view: GridView) -> FloatArray:
+        """(W,) replicas that hold the newest demand that is not stale; NaN: none is known."""
+        n_steps = 1 + int(max(self.config.fallback.stale_after_s, view.step_s) // view.step_s)
+        recent = view.demand[:, -n_steps:]
+        if recent.shape[1] == 0:
+            return np.full(view.shape[1], np.nan)
+        is_known = np.isfinite(recent) & (recent >= 0)
+        newest = recent.shape[1] - 1 - np.argmax(is_known[:, ::-1], axis=1)
+        last = recent[np.arange(newest.size), newest]
+        load = np.where(is_known.any(axis=1), last, np.nan) * self.config.reactive_floor_ratio
+        # `decide_shard` sizes the floor for the mean of what it believes of the capacity
+        return view.replicas_for(load / self.capacity_draws.mean(axis=-1))
+
+    def _mean_replicas(self, view: GridView) -> FloatArray:
+        """(W,) replicas that the mean demand of the last days needs."""
+        n = max(1, int(self.mean_window_s // view.step_s))
+        window = view.demand[:, -n:]
+        known = np.isfinite(window)
+        total = np.where(known, window, 0.0).sum(axis=1)
+        return np.asarray(total / np.maximum(known.sum(axis=1), 1) / view.capacity)
+
+    def _program(self, view: GridView, paths: FloatArray) -> Program:
+        """The planning problem of all settings, one row per setting and workload."""
+        config, (G, W) = self.config, view.shape
+        shared = self._request(view, self._widest(view), paths)
+        scenarios = make_scenarios(shared, paths, config.n_pairs, config.spread_sigma)
+        grid = make_grid(
+            shared.workloads,
+            scenarios.need,
+            config.max_candidates,
+            is_unserved_dear=config.shortage_price_ratio > 1.0,
+        )
+        steps = step_tables(scenarios, grid)
+        own = self._request(view, self._states(view), paths)
+        tiled = _tiled(grid, G)
+        stages = stage_tables(
+            own,
+            tiled,
+            landing_weights(own, np.zeros(G * W)),
+            np.tile(steps.violation, (G, 1, 1)),
+            np.tile(steps.shortage, (G, 1, 1)),
+        )
+        current = np.array([w.replicas.spec for w in own.workloads], dtype=np.int64)
+        return Program(
+            tiled,
+            stages,
+            current,
+            config.shortage_price_ratio,
+            config.start_cost_steps,
+            config.stop_cost_steps,
+        )
+
+    def _widest(self, view: GridView) -> list[ReplicaState]:
+        """One state per workload that spans all settings' counts."""
+        low = np.minimum(view.ready, view.replicas).min(axis=0)
+        return [
+            ReplicaState(int(top), int(bottom))
+            for top, bottom in zip(view.replicas.max(axis=0), low, strict=True)
+        ]
+
+    def _states(self, view: GridView) -> list[ReplicaState]:
+        """One state per setting and workload."""
+        G, W = view.shape
+        ages = np.zeros((G, W, 0)) if view.start_age_s is None else view.start_age_s
+        known = np.isfinite(ages)
+        return [
+            ReplicaState(
+                int(view.replicas[g, w]),
+                int(view.ready[g, w]),
+                tuple(ages[g, w, known[g, w]].tolist()) if ages.shape[2] else (),
+            )
+            for g in range(G)
+            for w in range(W)
+        ]
+
+    def _request(
+        self, view: GridView, states: list[ReplicaState], paths: FloatArray
+    ) -> ShardRequest:
+        W = view.shape[1]
+        times = len(states) // W
+        limits = [
+            Limits(int(low), int(high))
+            for low, high in zip(view.min_replicas, view.max_replicas, strict=True)
+        ]
+        inputs = tuple(
+            WorkloadInput(str(i % W), state, limits[i % W], Sla(), Hardware("any"))
+            for i, state in enumerate(states)
+        )
+        capacity = view.capacity[:, None] * self.capacity_draws
+        lead_time_s = np.broadcast_to(self.lead_time_s, (W, self.lead_time_s.shape[-1]))
+        return ShardRequest(
+            inputs,
+            # The rows of other settings are never read: the tables come from the shared request.
+            np.broadcast_to(paths[:1], (W * times, *paths.shape[1:])) if times > 1 else paths,
+            np.tile(capacity, (times, 1)),
+            np.tile(lead_time_s, (times, 1)),
+            view.step_s,
+        )
+
+
+def _tiled(grid: CandidateGrid, times: int) -> CandidateGrid:
+    return CandidateGrid(
+        np.tile(grid.counts, (times, 1)),
+        np.tile(grid.low, times),
+        np.tile(grid.stride, times),
+        np.tile(grid.last, times),
+        np.tile(grid.is_allowed, (times, 1)),
+    )

@@ -1,0 +1,1 @@
+"""Rivals that react to what was measured."""

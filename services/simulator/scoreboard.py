@@ -1,0 +1,163 @@
+"""Scores of policies on identical demand, and the runs that are always in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from services.simulator.fleet import Fleet
+from services.simulator.history import simulate_history
+from services.simulator.ledger import PolicyRun
+from services.simulator.policies import Hpa, HpaConfig, Solo, StaticGrid
+from services.simulator.run import SimulationSetup, oracles, simulate
+from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class PolicyScoreJson(TypedDict):
+    """One policy in the JSON that the demo writes."""
+
+    gpu_hours: float
+    cost_usd: float
+    violation_rate: float
+    promised: float | None
+    scale_ops: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyScore:
+    """One policy over the replay.
+
+    Attributes:
+        name: The policy.
+        gpu_hours: GPU-hours held by starting and ready replicas.
+        cost_usd: Their price.
+        violation_rate: Fraction of known time out of SLA, mean over workloads.
+        promised: The fraction it was asked to keep; None where nothing was promised.
+        scale_ops: Changes of a workload's replicas.
+        unserved_ratio: Demand beyond capacity over all demand, mean over workloads.
+        utilisation: GPU-seconds used over GPU-seconds held.
+        setting: How it was set, in words.
+        workload_gpu_hours: (W,)
+        workload_violation_rate: (W,) NaN where no demand was known.
+        step_gpus: (R,) GPUs held in each step, all workloads.
+        step_cost_usd: (R,) cost of each step, all workloads.
+    """
+
+    name: str
+    gpu_hours: float
+    cost_usd: float
+    violation_rate: float
+    promised: float | None
+    scale_ops: int
+    unserved_ratio: float
+    utilisation: float
+    setting: str
+    workload_gpu_hours: FloatArray
+    workload_violation_rate: FloatArray
+    step_gpus: FloatArray
+    step_cost_usd: FloatArray
+
+    def to_json(self) -> PolicyScoreJson:
+        """The figures of the demo's JSON."""
+        return PolicyScoreJson(
+            gpu_hours=round(self.gpu_hours, 3),
+            cost_usd=round(self.cost_usd, 2),
+            violation_rate=round(self.violation_rate, 6),
+            promised=self.promised,
+            scale_ops=self.scale_ops,
+        )
+
+
+def score(
+    run: PolicyRun, fleet: Fleet, *, promised: float | None = None, setting: str = ""
+) -> PolicyScore:
+    """Score a run over the replay, or over the first steps of it that the run covers."""
+    n_steps = run.spec.shape[1]
+    replayed = slice(fleet.n_history, fleet.n_history + n_steps)
+    known_s = run.known_s.sum(axis=1)
+    safe_s = np.where(known_s > 0, known_s, np.nan)
+    violation = run.violation_s.sum(axis=1) / safe_s
+    demanded = np.nansum(fleet.demand[:, replayed], axis=1) * fleet.step_s
+    unserved = run.shortage.sum(axis=1) / np.where(demanded > 0, demanded, np.nan)
+    step_usd = (run.gpu_s * fleet.price_usd_per_gpu_hour[:, None]).sum(axis=0) / 3600.0
+    previous = np.concatenate([run.initial[:, None], run.spec[:, :-1]], axis=1)
+    held_s = float(run.gpu_s.sum())
+    return PolicyScore(
+        name=run.name,
+        gpu_hours=held_s / 3600.0,
+        cost_usd=float(step_usd.sum()),
+        violation_rate=_mean_known(violation),
+        promised=promised,
+        scale_ops=int((run.spec != previous).sum()),
+        unserved_ratio=_mean_known(unserved),
+        utilisation=float(run.busy_gpu_s.sum()) / held_s if held_s > 0 else 0.0,
+        setting=setting,
+        workload_gpu_hours=run.gpu_s.sum(axis=1) / 3600.0,
+        workload_violation_rate=violation,
+        step_gpus=run.gpu_s.sum(axis=0) / fleet.step_s,
+        step_cost_usd=step_usd,
+    )
+
+
+def _mean_known(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class RivalScores:
+    """The rivals' scores, what they started from and how they were tuned.
+
+    Attributes:
+        scores: HPA, trailing percentile, static peak, oracle.
+        runs: The runs behind them, in the same order.
+        initial: (W,) replicas that every policy starts from.
+        tuned: Settings chosen on history, by policy name.
+    """
+
+    scores: tuple[PolicyScore, ...]
+    runs: tuple[PolicyRun, ...]
+    initial: FloatArray
+    tuned: dict[str, TunedSetting]
+
+
+def run_rivals(fleet: Fleet, *, epsilon: float, seed: int) -> RivalScores:
+    """Tune the rivals on history for `epsilon`, then run each once over the replay."""
+    initial = simulate_history(fleet).last_spec
+    setup = SimulationSetup(fleet, initial, seed)
+    hpa = tune_hpa(fleet, epsilon)
+    trailing = tune_trailing_percentile(fleet, epsilon)
+    W = fleet.n_workloads
+    runs = (
+        simulate("hpa", [Hpa(hpa.config)] * W, setup),
+        simulate("trailing_percentile", [trailing.policy] * W, setup),
+        simulate("static_peak", [Solo(StaticGrid())] * W, setup),
+        simulate("oracle", oracles(fleet), setup),
+    )
+    labels = (hpa.setting.label, trailing.setting.label, "peak of history", "knows the future")
+    promises = (epsilon, epsilon, None, None)
+    scores = tuple(
+        score(run, fleet, promised=promised, setting=label)
+        for run, promised, label in zip(runs, promises, labels, strict=True)
+    )
+    tuned = {"hpa": hpa.setting, "trailing_percentile": trailing.setting}
+    return RivalScores(scores, runs, initial, tuned)
+
+
+def run_hpa_arms(
+    fleet: Fleet, *, targets: Sequence[int], seed: int, is_clipped: bool = False
+) -> tuple[PolicyScore, ...]:
+    """HPA at given targets over the replay, for frontiers."""
+    setup = SimulationSetup(fleet, simulate_history(fleet).last_spec, seed)
+    scores = []
+    for target in targets:
+        config = HpaConfig(target_percent=target, is_clipped=is_clipped)
+        run = simulate("hpa", [Hpa(config)] * fleet.n_workloads, setup)
+        scores.append(score(run, fleet, setting=f"target {target} %"))
+    return tuple(scores)

@@ -1,0 +1,98 @@
+"""Schedules in the console: what is shown, refused, said, audited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from services.admin.decisions.service import AdminDeps
+from services.kernel.security.keys import Role
+from tests.integration.admin.console_forms import beside, open_form, stored
+from tests.integration.admin.console_visitor import OWN, audited, person
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+SCHEDULE = {
+    "schedule": "business-hours",
+    "timezone": "Europe/Berlin",
+    "start_time": "08:00",
+    "end_time": "18:00",
+    "min_replicas": "4",
+    "days": ["0", "1", "2", "3", "4"],
+}
+
+
+def test_schedules_are_added_changed_removed_and_given_back(
+    deps: AdminDeps, database: Engine
+) -> None:
+    path = f"{OWN}/schedules"
+    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+        assert "The GPUAutoscaler has none." in human.get(path).text
+        done = human.send(path, open_form(human, path, **SCHEDULE))
+        assert done.headers["location"] == f"{path}?done=schedule"
+        page = human.get(path).text
+        for words in ("Mon to Fri, 08:00 to 18:00", "Europe/Berlin", "in place of the GPUAuto"):
+            assert words in page, words
+        edit = human.get(f"{path}?edit=business-hours").text
+        assert 'name="replaces" value="business-hours"' in edit
+        assert 'name="start_time" value="08:00"' in edit
+        assert edit.count("checked") == 5
+        human.send(
+            path,
+            open_form(human, path, **SCHEDULE | {"replaces": "business-hours", "schedule": "day"}),
+        )
+        night = {"schedule": "night", "start_time": "22:00", "end_time": "06:00", "freeze": "Both"}
+        human.send(path, open_form(human, path, **night, days=["5", "6"]))
+        page = human.get(path).text
+        assert "business-hours" not in page
+        assert "Sat, Sun, 22:00 to 06:00" in page
+        assert "past midnight" in page
+        assert [one["name"] for one in stored(database)["schedules"]] == ["day", "night"]
+        gone = human.send(f"{path}/remove", open_form(human, path, schedule="day"))
+        assert gone.headers["location"] == f"{path}?done=unscheduled"
+        twice = human.send(f"{path}/remove", open_form(human, path, schedule="day"))
+        assert (twice.status_code, "does not exist any more" in twice.text) == (404, True)
+        human.send(f"{path}/reset", open_form(human, path))
+        assert "The GPUAutoscaler has none." in human.get(path).text
+    assert [action for _, action, _ in audited(database)] == [
+        *["schedules.replace"] * 4,
+        "schedules.reset",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"schedule": "a b"}, "schedule", "a b: must match"),
+        ({"schedule": ""}, "schedule", "nothing: must have at least 1"),
+        ({"timezone": "Mars/Base"}, "timezone", "Mars/Base: must be an IANA name"),
+        ({"start_time": "8"}, "start_time", "8: must match"),
+        ({"end_time": "08:00"}, "end_time", "end_time=08:00 must differ from start_time"),
+        ({"min_replicas": "9", "max_replicas": "5"}, "min_replicas", "must be <= max_replicas=5"),
+        ({"min_replicas": "few"}, "min_replicas", "few: must be a valid integer"),
+        ({"days": []}, "days", "at least 1"),
+        ({"days": ["7"]}, "days", "7: must be less than or equal to 6"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_said_beside_its_field(
+    deps: AdminDeps, database: Engine, changes: dict[str, Any], name: str, words: str
+) -> None:
+    path = f"{OWN}/schedules"
+    with person(deps, Role.OPERATOR) as human:
+        answer = human.send(path, open_form(human, path, **SCHEDULE | changes))
+        assert words in beside(answer, name)
+        none = {"min_replicas": ""}
+        answer = human.send(path, open_form(human, path, **SCHEDULE | none))
+        assert (answer.status_code, "one of min_replicas" in answer.text) == (422, True)
+    assert stored(database) == {}
+
+
+def test_two_schedules_have_two_names(deps: AdminDeps) -> None:
+    path = f"{OWN}/schedules"
+    with person(deps, Role.OPERATOR) as human:
+        human.send(path, open_form(human, path, **SCHEDULE))
+        answer = human.send(path, open_form(human, path, **SCHEDULE))
+        assert "business-hours: is the name of another" in beside(answer, "schedule")

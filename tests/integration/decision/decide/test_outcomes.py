@@ -1,0 +1,89 @@
+"""Outcomes on a real Postgres: what a step needed, lacked and cost, and the level that follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.decision.decide import service
+from services.decision.decide.service import Deps
+from services.kernel.clock import FixedClock
+from services.kernel.db import schema
+from tests.integration.decision.stored_rows import (
+    NOW,
+    ORIGIN,
+    STEP,
+    add_demand,
+    add_forecast,
+    add_state,
+    add_workload,
+    decisions,
+    one_workload,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def outcomes(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT * FROM outcomes ORDER BY step_at")).mappings())
+
+
+def test_outcomes_weigh_replicas_by_time(deps: Deps) -> None:
+    workload = add_workload(deps.engine, "w", gpus_per_replica=2)
+    add_demand(deps.engine, workload, [95.0] * 20)
+    add_state(deps.engine, workload, 8, at=ORIGIN, ages=(10.0, 10.0))
+    with deps.engine.begin() as connection:
+        for uid in "ab":
+            connection.execute(
+                schema.pod_starts.insert().values(
+                    pod_uid=uid, workload_id=workload, gpu_type="H100",
+                    requested_at=ORIGIN - timedelta(seconds=10),
+                    ready_at=ORIGIN + timedelta(seconds=60), observed_at=NOW,
+                )
+            )  # fmt: skip
+    add_state(deps.engine, workload, 10)
+    add_forecast(deps.engine, workload, 90.0)
+
+    assert service.decide_shard(deps, 0, ORIGIN).n_outcomes == 1
+
+    (row,) = outcomes(deps.engine)
+    assert row["step_at"] == ORIGIN
+    assert row["needed_replicas"] == 10
+    assert row["violation_ratio"] == pytest.approx(60 / 300)
+    assert row["shortage"] == pytest.approx(15.0 * 60 / 300)
+    assert row["ready_mean"] == pytest.approx(8 * 0.2 + 10 * 0.8)
+    assert row["gpu_hours"] == pytest.approx(10 * 2 * 300 / 3600)
+    assert row["cost_usd"] == pytest.approx(row["gpu_hours"] * 2.5)
+
+
+def test_an_unobserved_step_has_an_outcome_without_a_violation(deps: Deps) -> None:
+    workload = add_workload(deps.engine, "w")
+    add_demand(deps.engine, workload, [95.0] * 20 + [float("nan")])
+    add_state(deps.engine, workload, 8, at=ORIGIN)
+    add_forecast(deps.engine, workload, 90.0)
+    service.decide_shard(deps, 0, ORIGIN)
+    (row,) = outcomes(deps.engine)
+    assert row["violation_ratio"] is None
+    assert row["demand"] is None
+    assert row["gpu_hours"] > 0
+
+
+def test_violations_lower_the_level_of_the_next_decision(deps: Deps) -> None:
+    workload = one_workload(deps.engine, ready=5)
+    service.decide_shard(deps, 0, ORIGIN)
+    with deps.engine.connect() as connection:
+        state = connection.execute(text("SELECT state FROM risk_states")).scalar_one()
+    assert state["spent_steps"] == 1.0
+    assert state["log_level"] < 0
+    later = ORIGIN + STEP
+    add_demand(deps.engine, workload, [95.0], last=later)
+    add_state(deps.engine, workload, 12, at=later + STEP)
+    add_forecast(deps.engine, workload, 100.0, forecast_id=2, origin_at=later)
+    service.decide_shard(replace(deps, clock=FixedClock(later + STEP)), 0, later)
+    first, second = decisions(deps.engine)
+    assert second["explanation"]["risk"]["level"] < first["explanation"]["risk"]["level"]

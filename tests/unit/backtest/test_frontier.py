@@ -1,0 +1,130 @@
+"""Frontiers on a replay: the engine's own figures, no look-ahead, and the whole study."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forecaster.choice.baselines import BestSimple
+from forecaster.choice.ladder import Ladder
+from forecaster.config import ForecasterConfig
+from services.backtest import study as study_module
+from services.backtest.frontier import (
+    check_policies,
+    frontiers,
+    planner,
+    replay_course,
+    replay_paths,
+    score_grid,
+)
+from services.backtest.plot import plot_study
+from services.backtest.run import Trained
+from services.backtest.study import run_study
+from services.kernel.errors import InvalidInput
+from services.simulator import SimulationSetup, score, simulate, simulate_history
+from services.simulator.engine.specs import NodeSpec
+from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
+from services.simulator.grid_run import simulate_grid
+from services.simulator.policies import Hpa, HpaConfig
+from services.simulator.policies.reactive.hpa import HpaGrid
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    """A generated fleet taken as a trace: indicators do not follow from the allocation."""
+    options = FleetOptions(seed=3, n_workloads=3, step_s=600, n_history=432, n_replay=24)
+    return replace(generate_fleet(options), has_closed_loop=False)
+
+
+@pytest.fixture(scope="module")
+def simple() -> Trained:
+    config = ForecasterConfig()
+    return Trained(Ladder(None, BestSimple({}, config.window)), config, None, "no model")
+
+
+def test_a_grid_on_the_replay_scores_as_the_engine_does(fleet: Fleet) -> None:
+    """Where GPUs are never short: a pending pod costs the engine nothing."""
+    history = simulate_history(fleet)
+    course, targets = replay_course(fleet, history), (20, 40, 60, 80)
+    found = score_grid(fleet, simulate_grid(HpaGrid(np.array(targets, dtype=float)), course))
+    types = sorted({w.gpu_type for w in fleet.workloads})
+    nodes = tuple(NodeSpec(f"big-{one.lower()}", one, 100_000) for one in types)
+    setup = SimulationSetup(fleet, history.last_spec, fleet.seed, nodes)
+    for g, target in enumerate(targets):
+        policies = [Hpa(HpaConfig(target_percent=target))] * fleet.n_workloads
+        run = simulate("hpa", policies, setup)
+        expected = score(run, fleet)
+        assert found.rate[g] == pytest.approx(expected.violation_rate, abs=1e-6)
+        assert found.cost_usd[g] == pytest.approx(expected.cost_usd, rel=1e-6)
+        assert found.hours_out[g] == pytest.approx(run.violation_s.sum() / 3600.0, rel=1e-5)
+    assert len(set(np.round(found.rate, 6))) > 1
+
+
+def test_forecasts_of_the_replay_never_read_ahead(fleet: Fleet, simple: Trained) -> None:
+    cut = fleet.n_history + 8
+    demand, values = fleet.demand.copy(), fleet.values.copy()
+    demand[:, cut:] *= 3.0
+    values[:, cut:] *= 3.0
+    other = replace(fleet, demand=demand, values=values)
+    history = simulate_history(fleet)
+    before, after = (replay_paths(one, history, simple) for one in (fleet, other))
+    assert before.shape[:2] == (24, 3)
+    np.testing.assert_array_equal(before[:9], after[:9])
+    # the decision at the next boundary knows the first changed step
+    assert (before[9] != after[9]).any()
+
+
+def test_the_plan_reaches_beyond_nearly_the_slowest_start(fleet: Fleet) -> None:
+    slow = tuple(
+        replace(w, startup=replace(w.startup, median_s=1500.0, sigma=0.0)) for w in fleet.workloads
+    )
+    found = planner(replace(fleet, workloads=slow), 12)
+    assert found.horizon == 3 + 3  # 1,500 s are within three steps
+    assert found.lead_time_s.shape[0] == fleet.n_workloads
+    assert planner(replace(fleet, workloads=slow), 4).horizon == 4
+
+
+def test_a_fleet_whose_indicators_follow_the_allocation_is_refused(
+    fleet: Fleet, simple: Trained
+) -> None:
+    closed = replace(fleet, has_closed_loop=True)
+    with pytest.raises(ValueError, match="frontiers need a trace"):
+        frontiers(closed, simulate_history(fleet), simple)
+
+
+def test_an_unknown_policy_is_named() -> None:
+    check_policies(["kpa", "hpa"])
+    with pytest.raises(InvalidInput, match="'vpa' is unknown; known: static_peak, "):
+        check_policies(["hpa", "vpa"])
+
+
+def test_a_study_has_frontiers_a_recommendation_and_a_plot(
+    fleet: Fleet, simple: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_module, "train", lambda *_args, **_options: simple)
+    found = run_study(fleet, [0.05], policies=["hpa", "kpa"], shortage_usd=50.0)
+    assert [one.name for one in found.frontiers] == ["harmony", "hpa", "kpa", "oracle"]
+    harmony, *_, oracle = found.frontiers
+    # paying more for risk buys more GPUs and less time out of SLA
+    assert harmony.cost_usd[-1] > harmony.cost_usd[0]
+    assert harmony.rate[-1] < harmony.rate[0]
+    assert oracle.cost_usd[0] < harmony.cost_usd[-1]
+    document = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert len(document["frontiers"]["harmony"]) == harmony.rate.size
+    assert document["runs"][0]["verdict"]
+    assert found.recommended is not None
+    assert document["recommended"]["epsilon"] == found.recommended.epsilon
+    assert f"{found.recommended.epsilon:.2%}" in found.advice()
+    assert "workload-steps of this replay" in found.advice()
+    plot_study(found, tmp_path / "f.png")
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
+    found = study_module.Study(fleet, simple, (), (), None)
+    assert "No promise is recommended" in found.advice()
+    assert found.to_json()["recommended"] is None

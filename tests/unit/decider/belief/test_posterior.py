@@ -1,0 +1,111 @@
+"""The Bayesian slow path: recovery, censoring, diagnostics that gate. Slow: it samples."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from decider.errors import InvalidRequest, PosteriorNotConverged
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
+    from decider.belief.model import CapacityData, StartData
+    from decider.belief.posterior import (
+        Diagnostics,
+        SamplerConfig,
+        diagnose,
+        fit_capacity,
+        fit_lead_time,
+    )
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
+)
+
+CONFIG = SamplerConfig(n_tune=400, n_draws=300, n_chains=4)
+
+
+def starts(rng: np.random.Generator) -> tuple[StartData, np.ndarray]:
+    gpu_type = np.array([0, 0, 0, 0, 1, 1])
+    mu = np.log(np.array([60.0, 180.0]))[gpu_type] + 0.15 * rng.standard_normal(6)
+    workload = np.repeat(np.arange(6), 30)
+    seconds = np.exp(mu[workload] + 0.4 * rng.standard_normal(workload.size))
+    cut = np.exp(mu[workload] + 0.3)
+    is_censored = seconds > cut  # the slow ones are still on their way
+    return StartData(np.where(is_censored, cut, seconds), is_censored, workload, gpu_type), mu
+
+
+@pytest.mark.slow
+def test_lead_times_are_recovered_from_censored_starts() -> None:
+    rng = np.random.default_rng(5)
+    data, mu = starts(rng)
+    posterior = fit_lead_time(data, CONFIG, seed=1)
+    posterior.diagnostics.check()
+    spread = posterior.mu.std(axis=0)
+    assert (np.abs(posterior.mu.mean(axis=0) - mu) < 3.5 * spread).all()
+    assert (spread < 0.2).all()
+    naive = np.log(data.seconds[~data.is_censored & (data.workload == 0)]).mean()
+    assert naive < posterior.mu[:, 0].mean()
+    new = posterior.predictive_new(1, np.random.default_rng(0))
+    assert np.median(new) == pytest.approx(180.0, rel=0.35)
+    own = posterior.predictive(0, 0, np.random.default_rng(0))
+    assert np.log(new).std() > np.log(own).std()  # a workload not seen yet is less certain
+
+
+@pytest.mark.slow
+def test_capacity_borrows_strength_from_the_others() -> None:
+    rng = np.random.default_rng(6)
+    workload = np.repeat(np.arange(8), [1] + [40] * 7)
+    prior = np.linspace(5, 20, 8)
+    load = 0.8 * prior[workload] * np.exp(0.1 * rng.standard_normal(workload.size))
+    posterior = fit_capacity(CapacityData(load, workload, prior), CONFIG, seed=2)
+    assert posterior.capacity.mean(axis=0) == pytest.approx(0.8 * prior, rel=0.1)
+
+
+def test_chains_that_have_not_mixed_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    good = rng.standard_normal((4, 500))
+    apart = good + np.array([[0.0], [0.0], [2.0], [2.0]])
+    sticky = np.cumsum(good, axis=1)
+    diagnose({"x": good}, 0).check()
+    for chains, match in ((apart, "R-hat"), (sticky, "R-hat|effective")):
+        with pytest.raises(PosteriorNotConverged, match=match):
+            diagnose({"x": chains}, 0).check()
+    with pytest.raises(PosteriorNotConverged, match="diverged"):
+        diagnose({"x": good}, 50).check()
+    assert Diagnostics(float("nan"), 1e4, 0, 1000).fault()
+
+
+def test_effective_size_of_independent_and_correlated_draws() -> None:
+    rng = np.random.default_rng(1)
+    independent = rng.standard_normal((4, 2000))
+    found = diagnose({"x": independent}, 0)
+    assert found.min_ess == pytest.approx(8000, rel=0.15)
+    assert found.max_r_hat == pytest.approx(1.0, abs=0.01)
+    correlated = np.empty((4, 4000))
+    correlated[:, 0] = 0.0
+    for t in range(1, 4000):
+        correlated[:, t] = 0.9 * correlated[:, t - 1] + rng.standard_normal(4)
+    # An AR(1) with coefficient 0.9 keeps (1 - 0.9) / (1 + 0.9) of its draws.
+    both = np.stack([rng.standard_normal((4, 4000)), correlated], axis=-1)
+    worst = diagnose({"x": both}, 0)
+    assert worst.min_ess == pytest.approx(16000 * 0.1 / 1.9, rel=0.25)
+    assert worst.n_draws == 16000
+
+
+def test_a_parameter_that_never_moves_is_refused() -> None:
+    rng = np.random.default_rng(2)
+    chains = {"x": rng.standard_normal((4, 500)), "stuck": np.ones((4, 500))}
+    with pytest.raises(PosteriorNotConverged, match="R-hat nan"):
+        diagnose(chains, 0).check()
+
+
+def test_impossible_data_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="seconds must be finite"):
+        StartData(np.array([0.0]), np.array([False]), np.array([0]), np.array([0]))
+    with pytest.raises(InvalidRequest, match="must index gpu_type"):
+        StartData(np.array([1.0]), np.array([False]), np.array([3]), np.array([0]))
+    with pytest.raises(InvalidRequest, match="must be > 0"):
+        CapacityData(np.array([-1.0]), np.array([0]), np.array([1.0]))

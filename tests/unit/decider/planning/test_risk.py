@@ -1,0 +1,180 @@
+"""Feedback, pacing, exhaustion and the carried price of risk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from decider import RiskControlConfig, RiskState, Sla
+from decider.errors import InvalidRequest
+from decider.planning.risk import (
+    MAX_LOG_MULTIPLIER,
+    next_multiplier,
+    pooled_error,
+    reactive_floor,
+    risk_level,
+    update_risk,
+    window_steps,
+)
+
+STEP_S = 300.0
+SLA = Sla(0.01)
+CONFIG = RiskControlConfig()
+
+
+def fed(violations: list[float], sla: Sla = SLA, config: RiskControlConfig = CONFIG) -> RiskState:
+    state = RiskState()
+    for violation in violations:
+        state = update_risk(state, violation, sla, STEP_S, config)
+    return state
+
+
+def level(state: RiskState, sla: Sla = SLA, config: RiskControlConfig = CONFIG) -> float:
+    found = risk_level(state, sla, STEP_S, config)
+    assert found is not None
+    return found.level
+
+
+def test_the_first_level_is_the_aim() -> None:
+    assert level(RiskState()) == pytest.approx(CONFIG.aim_ratio * 0.01)
+
+
+def test_prices_alone_have_no_level() -> None:
+    assert risk_level(RiskState(), Sla(None), STEP_S, CONFIG) is None
+
+
+def test_violations_lower_the_level_and_calm_raises_it() -> None:
+    calm, rough = fed([0.0] * 200), fed([0.0] * 199 + [1.0])
+    assert level(calm) > level(RiskState())
+    assert level(rough) < level(calm)
+
+
+@given(st.lists(st.floats(0, 1), min_size=200, max_size=400), st.sampled_from([0.01, 0.05, 0.2]))
+@settings(max_examples=40, deadline=None)
+def test_the_stated_bound_on_the_mean_violation(violations: list[float], epsilon: float) -> None:
+    """While unclipped, the mean differs from the aim by at most e * range / (gain * T)."""
+    config = replace(CONFIG, gain=1e-4, min_level_ratio=1e-9, max_level=0.99, max_level_ratio=1e9)
+    sla = Sla(epsilon)
+    path = [RiskState()]
+    for violation in violations:
+        path.append(update_risk(path[-1], violation, sla, STEP_S, config))
+    logs = [s.log_level for s in path]
+    gap = abs(np.mean(violations) - config.aim_ratio * epsilon)
+    reach = max(logs) - min(logs)
+    assert gap <= epsilon * reach / (config.gain * len(violations)) + 1e-9
+
+
+def test_feedback_meets_the_promise_when_the_model_is_wrong() -> None:
+    """A forecaster whose stated risk is a third of the truth still keeps the promise on average."""
+    rng = np.random.default_rng(0)
+    config = replace(CONFIG, gain=0.01)
+    state, violations = RiskState(), []
+    sla = Sla(0.05)
+    for _ in range(8000):
+        truth = min(1.0, 3.0 * level(state, sla, config))
+        violations.append(float(rng.random() < truth))
+        state = update_risk(state, violations[-1], sla, STEP_S, config)
+    assert np.mean(violations) == pytest.approx(0.95 * 0.05, abs=0.006)
+
+
+def test_an_exhausted_budget_is_said_and_answered_with_the_lowest_level() -> None:
+    sla = Sla(0.01, window_s=1000 * STEP_S)  # a budget of 10 steps
+    state = fed([1.0] * 10, sla)
+    found = risk_level(state, sla, STEP_S, CONFIG)
+    assert found is not None
+    assert found.is_exhausted
+    assert found.budget_left_ratio == 0.0
+    assert found.level <= 0.01 * CONFIG.exhausted_ratio
+
+
+@pytest.mark.parametrize("n_workloads", [2, 3, 5, 24, 200])
+def test_chance_violations_at_the_promised_rate_move_nobody(n_workloads: int) -> None:
+    """The bound on an outage must not cut what chance brings: the level of a small fleet would
+    climb until violations are frequent."""
+    rate, slas = CONFIG.aim_ratio * SLA.epsilon, [SLA] * n_workloads
+    mean = sum(
+        math.comb(n_workloads, k)
+        * rate**k
+        * (1 - rate) ** (n_workloads - k)
+        * pooled_error([1.0] * k + [0.0] * (n_workloads - k), slas, CONFIG)
+        for k in range(min(n_workloads, 30) + 1)
+    )
+    assert abs(mean) < 0.01
+
+
+def test_the_mean_error_of_all_moves_everyone() -> None:
+    slas = [SLA] * 4
+    short = pooled_error([0.2, 0.0, 0.0, None], slas, CONFIG)
+    assert short < 0 < pooled_error([0.0] * 4, slas, CONFIG)
+    assert pooled_error([None, None, None, None], slas, CONFIG) == 0.0
+    assert pooled_error([0.3], [SLA], CONFIG) == 0.0  # nobody to learn from
+    outage = pooled_error([1.0] * 40, [SLA] * 40, CONFIG)
+    assert outage == -10.0  # that hits everybody does not swing the level
+    alone = update_risk(RiskState(), 0.0, SLA, STEP_S, CONFIG)
+    among = update_risk(RiskState(), 0.0, SLA, STEP_S, CONFIG, short)
+    assert among.log_level < alone.log_level
+
+
+def test_feedback_corrects_a_common_misjudgement() -> None:
+    """40 workloads whose stated risk is half of the truth: the mean is right within days."""
+    rng = np.random.default_rng(0)
+    states, late = [RiskState()] * 40, []
+    for t in range(1500):
+        levels = np.array([level(s) for s in states])
+        violations = (rng.random(40) < np.minimum(1.0, 2.0 * levels)).astype(float).tolist()
+        pooled = pooled_error(violations, [SLA] * 40, CONFIG)
+        states = [
+            update_risk(s, v, SLA, STEP_S, CONFIG, pooled)
+            for s, v in zip(states, violations, strict=True)
+        ]
+        if t >= 1000:
+            late.append(np.mean(violations))
+    assert np.mean(late) == pytest.approx(CONFIG.aim_ratio * 0.01, abs=0.001)
+
+
+def test_pacing_works_off_what_was_overspent() -> None:
+    even = RiskState(0.0, 2.88 * CONFIG.aim_ratio, 288.0)
+    over = replace(even, spent_steps=6.0)
+    under = replace(even, spent_steps=0.0)
+    assert level(over) < level(even) < level(under)
+
+
+def test_old_steps_leave_the_window() -> None:
+    sla = Sla(0.1, window_s=100 * STEP_S)
+    state = fed([1.0] * 5 + [0.0] * 400, sla)
+    assert state.observed_steps == pytest.approx(100)
+    assert state.spent_steps < 0.3
+    assert window_steps(sla, STEP_S) == 100
+
+
+@given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.001, 0.5))
+@settings(max_examples=60, deadline=None)
+def test_the_level_stays_a_usable_probability(violations: list[float], epsilon: float) -> None:
+    sla = Sla(epsilon)
+    found = level(fed(violations, sla), sla)
+    assert epsilon * CONFIG.min_level_ratio - 1e-12 <= found <= max(CONFIG.max_level, epsilon)
+
+
+def test_the_price_of_risk_follows_the_estimated_risk() -> None:
+    assert next_multiplier(3.0, 0.02, 0.01, CONFIG) > 3.0
+    assert next_multiplier(3.0, 0.001, 0.01, CONFIG) < 3.0
+    assert next_multiplier(3.0, 0.01, 0.01, CONFIG) == pytest.approx(3.0)
+    assert next_multiplier(MAX_LOG_MULTIPLIER, 1.0, 0.01, CONFIG) == MAX_LOG_MULTIPLIER
+
+
+def test_a_violation_outside_zero_and_one_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"violation_ratio=1\.5"):
+        update_risk(RiskState(), 1.5, SLA, STEP_S, CONFIG)
+
+
+@given(st.floats(1e-3, 1e6), st.floats(0.1, 1e4), st.floats(0.5, 2))
+def test_the_reactive_floor_holds_the_last_demand(
+    last: float, capacity: float, ratio: float
+) -> None:
+    floor = reactive_floor(last, capacity, ratio)
+    assert floor * capacity >= last * ratio * (1 - 1e-8)
+    assert (floor - 1) * capacity < last * ratio or floor == 0

@@ -1,0 +1,119 @@
+"""The arms of the shadow back-test: the ladder's own counts, and one rule of lead times."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from decider import FallbackConfig, History, TrailingRule
+from decider.planning.fallback import stand
+from decider.trust.arms import WINDOWS_STEPS, trailing_counts, trailing_grid, violation_ratio
+from services.simulator.replicas import Replicas, account
+from tests.unit.decider.shards import NOW_S, workload
+from tests.unit.simulator.courses import make_course
+
+FALLBACK = FallbackConfig(min_observed=4, stale_after_s=120.0)
+
+
+def counts(demand: list[float], rule: TrailingRule, config: FallbackConfig = FALLBACK):
+    return trailing_counts(np.array(demand), 10.0, (rule,), 60.0, config)[0]
+
+
+def test_the_percentile_of_the_window_and_the_last_step_both_fit() -> None:
+    demand = [40.0, 20.0, 20.0, 20.0, 30.0, 55.0, 5.0]
+    asked = counts(demand, TrailingRule(4, 0.5, 0.0))
+    # 4: median 20, last 20. 5: (20, 20, 20, 30) and 30. 6: (20, 20, 30, 55) and 55.
+    assert asked[1:].tolist() == [4, 2, 2, 2, 3, 6]
+    assert np.isnan(asked[0])
+
+
+def test_the_margin_is_on_top_of_both() -> None:
+    assert counts([20.0] * 8, TrailingRule(4, 1.0, 0.25))[-1] == 3  # 25 of 10 each
+    assert counts([20.0, 20.0], TrailingRule(4, 1.0, 0.25))[-1] == 3
+
+
+def test_an_unknown_step_is_no_zero_and_a_stale_one_is_unknown() -> None:
+    nan = float("nan")
+    asked = counts([30.0, 30.0, 30.0, 30.0, nan, nan, nan, nan, nan], TrailingRule(4, 0.0, 0.0))
+    # stale after 120 s: the value of step 3 still counts at steps 4, 5 and 6
+    assert asked[4:7].tolist() == [3, 3, 3]
+    assert np.isnan(asked[7:]).all()
+
+
+def test_windows_longer_than_the_context_are_left_out() -> None:
+    assert {r.window_steps for r in trailing_grid(144)} == set(WINDOWS_STEPS)
+    assert {r.window_steps for r in trailing_grid(40)} == {12, 36}
+    assert {r.window_steps for r in trailing_grid(5)} == {12}
+    assert len(set(trailing_grid(144))) == 36
+
+
+@given(
+    demand=st.lists(st.one_of(st.floats(0, 500), st.just(float("nan"))), min_size=1, max_size=30),
+    window=st.sampled_from([3, 12]),
+    percentile=st.sampled_from([0.5, 0.98, 1.0]),
+    margin=st.sampled_from([0.0, 0.3]),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_arm_judged_is_the_arm_that_would_answer(
+    demand: list[float], window: int, percentile: float, margin: float
+) -> None:
+    """Law: at every step the count is the one that the ladder gives a distrusted workload."""
+    rule = TrailingRule(window, percentile, margin)
+    asked = counts([*demand, 1.0], rule)[-1]
+    owner = workload(
+        history=History(np.array(demand), NOW_S),
+        forecast_origin_s=NOW_S - 60.0,
+        is_model_trusted=False,
+        trailing_rule=rule,
+    )
+    found = stand(owner, np.ones((2, 3)), (NOW_S, 60.0), 10.0, FALLBACK)
+    if np.isnan(asked):
+        assert found.rung == "hold"
+    else:
+        assert found.rung in ("trailing_percentile", "reactive")
+        assert found.replicas == asked
+
+
+def test_a_start_serves_after_its_lead_and_a_stop_at_once() -> None:
+    asked = np.array([[2.0, 4.0, 4.0, 4.0, 2.0, 4.0, 4.0]])
+    need = np.full(7, 4.0)
+    assert violation_ratio(asked, need, 0.0)[0].tolist() == [1, 0, 0, 0, 1, 0, 0]
+    one = violation_ratio(asked, need, 1.0)[0]
+    assert np.isnan(one[0])  # what was asked for before is unknown
+    assert one[1:].tolist() == [1, 0, 0, 1, 1, 0]
+    half = violation_ratio(asked, need, 0.25)[0]
+    assert half[1:].tolist() == [0.25, 0, 0, 1, 0.25, 0]
+
+
+def test_an_unknown_need_or_count_is_not_a_kept_promise() -> None:
+    asked = np.array([[2.0, np.nan, 2.0, 2.0]])
+    assert np.isnan(violation_ratio(asked, np.array([1.0, 1, 1, np.nan]), 0.0)[0][[1, 3]]).all()
+    assert np.isnan(violation_ratio(asked, np.ones(4), 1.0)[0][:3]).all()
+
+
+@given(
+    asked=st.lists(st.integers(0, 6), min_size=1, max_size=14),
+    need=st.lists(st.integers(0, 6), min_size=14, max_size=14),
+    lead_steps=st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.25]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_rule_is_the_simulators(asked: list[int], need: list[int], lead_steps: float) -> None:
+    """Law: for a fixed lead time, the least count of the last lead is what the simulator has ready.
+
+    The simulator begins with all initial replicas ready, which is a constant count before.
+    """
+    load = np.array(need[: len(asked)], dtype=float)
+    course = make_course(load, lead_s=60.0 * lead_steps, initial=asked[0])
+    replicas, seen = Replicas(course, 1), []
+    for step, count in enumerate(asked):
+        start_s = 60.0 * step
+        replicas.land(start_s)
+        replicas.scale(np.array([[count]]), start_s)
+        replicas.land(start_s)
+        outcome = account(replicas, load[[step]], np.ones(1), (start_s, start_s + 60.0))
+        seen.append(float(outcome.violation_ratio[0, 0]))
+    before = [float(asked[0])] * 5
+    counts_in_force = np.array([before + [float(n) for n in asked]])
+    found = violation_ratio(counts_in_force, np.concatenate([np.zeros(5), load]), lead_steps)[0, 5:]
+    assert found.tolist() == pytest.approx(seen)

@@ -1,0 +1,118 @@
+"""Outcomes of finished steps: scored by the capacity that decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from decider import RiskState
+from decider.config import RiskControlConfig
+from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes, learn
+from services.decision.rows.inputs import Member, ShardRows, capacity_of, scored_capacity
+from services.decision.rows.translate import TrustInForce
+from services.kernel.domain import WorkloadSpec
+
+STEP_S = 300
+ORIGIN = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
+NOW = ORIGIN + timedelta(seconds=STEP_S)
+LATENCY = {"name": "latency_p95_ms", "level": 1}
+LEARNING = {"latency_indicator": "latency_p95_ms", "slo_latency_ms": 400.0}
+
+
+def member(**capacity: Any) -> Member:
+    spec = WorkloadSpec.model_validate(
+        {
+            "target": "Deployment/w",
+            "demand": "request_rate_rps",
+            "indicators": [{"name": "request_rate_rps", "level": 1}, LATENCY],
+            "capacity": {"per_replica": 10.0} | capacity,
+        }
+    )
+    return Member(1, "demo", "w", STEP_S, spec)
+
+
+def step_rows(demand: float, ready: int, **capacity: Any) -> ShardRows:
+    """One step, the origin's, with `ready` replicas all through it."""
+    state: Any = {"observed_at": ORIGIN, "ready_replicas": ready, "starting_replicas": 0}
+    return ShardRows(
+        demand={1: (np.array([ORIGIN.timestamp()]), np.array([demand]))},
+        states={1: [state]},
+        capacity={name.replace("__", ":"): draws for name, draws in capacity.items()},
+    )
+
+
+def scored(one: Member, rows: ShardRows) -> WorkloadOutcomes:
+    return finished_outcomes(one, rows, set(), (ORIGIN, NOW))
+
+
+def test_a_learned_capacity_of_half_the_stated_scores_the_step() -> None:
+    """Demand 60, 10 replicas: 6 of the stated 10 would do, 12 of the learned 5 are needed."""
+    stated = scored(member(**LEARNING), step_rows(60.0, 10))
+    (outcome,) = stated.outcomes.values()
+    assert (outcome.needed_replicas, outcome.violation_ratio, outcome.shortage) == (6, 0.0, 0.0)
+    learned = scored(member(**LEARNING), step_rows(60.0, 10, workload__1=np.full(256, 5.0)))
+    (outcome,) = learned.outcomes.values()
+    assert (outcome.needed_replicas, outcome.violation_ratio, outcome.shortage) == (12, 1.0, 10.0)
+    row = learned.rows[0]
+    assert row[5:8] == (12, 1.0, 10.0)  # as they are stored
+
+
+def test_a_violation_by_the_learned_capacity_tightens_the_level() -> None:
+    one = member(**LEARNING)
+    memory = {}
+    for name, rows in {
+        "stated": step_rows(60.0, 10),
+        "learned": step_rows(60.0, 10, workload__1=np.full(256, 5.0)),
+    }.items():
+        memory[name] = learn({1: one}, {1: scored(one, rows)}, rows, RiskControlConfig())[1]
+    assert memory["stated"].spent_steps == 0.0
+    assert memory["learned"].spent_steps == 1.0
+    assert memory["learned"].log_level < RiskState().log_level < memory["stated"].log_level
+
+
+def test_a_trailing_percentiles_violation_is_not_the_models() -> None:
+    """It spends the budget; neither the model's level nor the others' hears of it."""
+    members = {key: replace(member(), id=key) for key in (1, 2)}
+    outcome = scored(member(), step_rows(200.0, 10))
+    kept = scored(member(), step_rows(60.0, 10))
+    start = RiskState(log_level=0.4)
+    rows = ShardRows(risk={1: start, 2: start}, trust={1: TrustInForce(is_trusted=False)})
+    config = RiskControlConfig()
+    found = learn(members, {1: outcome, 2: kept}, rows, config)
+    assert (found[1].log_level, found[1].spent_steps) == (0.4, 1.0)
+    alone = learn({2: members[2]}, {2: kept}, rows, config)
+    assert found[2] == alone[2]
+    assert found[2].log_level > 0.4
+
+
+def test_the_ratio_of_the_gpu_type_counts_only_with_a_latency_objective() -> None:
+    rows = step_rows(60.0, 10, gpu_type__H100=np.full(256, 0.5))
+    assert scored_capacity(member(**LEARNING), rows) == 5.0
+    assert scored_capacity(member(), rows) == 10.0
+    own = step_rows(60.0, 10, gpu_type__H100=np.full(256, 0.5), workload__1=np.full(256, 8.0))
+    assert scored_capacity(member(**LEARNING), own) == 8.0
+
+
+@pytest.mark.parametrize("cv", [0.0, 0.4])
+def test_without_learned_draws_the_stated_mean_scores(cv: float) -> None:
+    """A spread that is stated widens what is decided on; what happened is scored as before."""
+    rows = step_rows(95.0, 10)
+    assert scored_capacity(member(cv=cv), rows) == 10.0
+    (outcome,) = scored(member(cv=cv), rows).outcomes.values()
+    assert (outcome.needed_replicas, outcome.violation_ratio) == (10, 0.0)
+
+
+@given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=300), st.floats(0.1, 1e3))
+def test_the_scoring_capacity_is_the_median_of_the_draws_that_decide(
+    draws: list[float], stated: float
+) -> None:
+    one = member(per_replica=stated)
+    rows = ShardRows(capacity={"workload:1": np.array(draws)})
+    used = capacity_of(one, rows)
+    assert scored_capacity(one, rows) == np.median(used)
+    assert min(draws) <= scored_capacity(one, rows) <= max(draws) * (1 + 1e-12)

@@ -1,0 +1,66 @@
+"""Presets: expressions that a Prometheus accepts, filled in safely."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from services.ingest.pull.presets import PRESETS, preset_indicators
+from services.kernel.errors import InvalidInput
+
+ALL = tuple(PRESETS)
+
+
+def test_presets_are_indicators_of_one_workload() -> None:
+    found = preset_indicators(("vllm", "dcgm"), "shop", "llama-70b")
+    names = [indicator.name for indicator in found]
+    assert len(set(names)) == len(names)
+    assert {indicator.level for indicator in found} == {1, 2, 3}
+    for indicator in found:
+        assert 'namespace="shop",pod=~"llama-70b-.*"' in indicator.query
+        assert "[$step]" in indicator.query
+        assert re.findall(r"\$\w+", indicator.query.replace("$step", "")) == []
+
+
+def test_of_a_name_given_twice_the_first_counts() -> None:
+    triton, dcgm = (preset_indicators((name,), "a", "b") for name in ("triton", "dcgm"))
+    both = preset_indicators(("triton", "dcgm"), "a", "b")
+    assert both[: len(triton)] == triton
+    assert len(both) < len(triton) + len(dcgm)
+
+
+@pytest.mark.parametrize("bad", ['a"}', "A", "", "a b", "x|.*", "-a"])
+def test_a_name_that_is_none_never_reaches_promql(bad: str) -> None:
+    with pytest.raises(InvalidInput, match="must be a Kubernetes name"):
+        preset_indicators(("vllm",), "shop", bad)
+    with pytest.raises(InvalidInput, match="must be a Kubernetes name"):
+        preset_indicators(("vllm",), bad, "llama")
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(InvalidInput, match=r"preset='tgi' must be one of \['dcgm'"):
+        preset_indicators(("tgi",), "shop", "llama")
+
+
+def test_every_expression_is_valid_promql(tmp_path: Path) -> None:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("no `promtool` on PATH (Debian: apt-get install prometheus)")
+    queries = [
+        indicator.query.replace("$step", "60s")
+        for preset in ALL
+        for indicator in preset_indicators((preset,), "shop", "llama.v2")
+    ]
+    rules = [{"record": f"preset:{n}", "expr": query} for n, query in enumerate(queries)]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "presets", "rules": rules}]}))
+    result = subprocess.run(
+        [tool, "check", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{len(queries)} rules found" in result.stdout

@@ -1,0 +1,65 @@
+"""When a step is due."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.ingest.series.catalog import IndicatorRef, WorkloadRef
+from services.ingest.series.due import CursorRow, DueRules, due_ranges
+from services.ingest.series.samples import from_us
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+RULES = DueRules(grace_s=10, oldest_s=3600, max_rows=10_000)
+INDICATORS = {"load_rps": IndicatorRef("load_rps", False, False, "")}
+
+
+def row(until_s: float | None, newest_s: float | None) -> CursorRow:
+    def at(offset_s: float | None) -> datetime | None:
+        return None if offset_s is None else T0 + timedelta(seconds=offset_s)
+
+    return CursorRow(WorkloadRef(1, "shop", "w", 0, 60, INDICATORS), at(until_s), at(newest_s))
+
+
+def due(found: CursorRow, now_s: float, rules: DueRules = RULES) -> tuple[float, float]:
+    ((only,), _) = due_ranges([found], T0 + timedelta(seconds=now_s), rules)
+    start, end = from_us(only.start_us) - T0, from_us(only.end_us) - T0
+    return start.total_seconds(), end.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("until_s", "newest_s", "now_s", "expected"),
+    [
+        (0, 50, 59.9, (0, 0)),  # the step has not ended
+        (0, 50, 60, (0, 60)),  # it has ended and there is a sample of it
+        (0, 75, 61, (0, 60)),  # a sample of a later step will do
+        (0, -5, 69, (0, 0)),  # nothing of it yet: wait
+        (0, -5, 70, (0, 60)),  # until the grace is over
+        (0, None, 70, (0, 60)),
+        (60, 59, 65, (60, 60)),  # done already
+        (0, 50, 185, (0, 120)),  # the last one still has its grace
+        (None, None, 65, (0, 0)),  # a new workload without samples
+        (None, None, 70, (0, 60)),
+        (-7200, 50, 65, (-3540, 60)),  # raw samples from before are gone
+    ],
+)
+def test_due(
+    until_s: float | None, newest_s: float | None, now_s: float, expected: tuple[float, float]
+) -> None:
+    assert due(row(until_s, newest_s), now_s) == expected
+
+
+def test_without_grace_a_complete_step_is_due_at_once() -> None:
+    assert due(row(0, None), 60, DueRules(grace_s=0, oldest_s=3600, max_rows=10_000)) == (0, 60)
+
+
+def test_a_long_backlog_is_done_in_bounded_runs() -> None:
+    rows = [row(-1800, 50), row(0, 50)]
+    rules = DueRules(grace_s=10, oldest_s=3600, max_rows=20)
+    ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), rules)
+    assert is_partial
+    assert [(found.end_us - found.start_us) // 60_000_000 for found in ranges] == [10, 0]
+    ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), RULES)
+    assert not is_partial
+    assert [(found.end_us - found.start_us) // 60_000_000 for found in ranges] == [31, 1]

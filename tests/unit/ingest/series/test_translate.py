@@ -1,0 +1,123 @@
+"""Push requests: what is read, what is refused as a whole, what sample by sample."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, strategies as st
+
+from services.ingest.series.translate import ParsedPush, describe_time, parse_push
+from services.kernel.errors import InvalidInput, PayloadTooLarge
+
+WHO = {"namespace": "shop", "workload": "llama", "indicator": "load_rps"}
+
+
+def parse(samples: object, **other: object) -> ParsedPush:
+    entry = {**WHO, "samples": samples, **other}
+    return parse_push(json.dumps({"observations": [entry]}).encode(), 1000)
+
+
+def test_times_in_both_forms() -> None:
+    parsed = parse([[1767571200, 1], ["2026-01-05T00:00:00.25Z", 2], ["2026-01-05T02:00+02:00", 3]])
+    first = 1767571200 * 1_000_000
+    assert parsed.samples.at_us.tolist() == [first, first + 250_000, first]
+    assert parsed.samples.value.tolist() == [1.0, 2.0, 3.0]
+    assert parsed.rejections.n_rejected == 0
+
+
+def test_the_same_series_twice_is_one() -> None:
+    entries = [{**WHO, "samples": [[1, 1]]}, {**WHO, "samples": [[2, 2]]}]
+    parsed = parse_push(json.dumps({"observations": entries}).encode(), 10)
+    assert len(parsed.names) == 1
+    assert parsed.samples.series.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        ([1, 2, 3], "bad_sample"),
+        (7, "bad_sample"),
+        ({"t": 1}, "bad_sample"),
+        (["yesterday", 1], "bad_time"),
+        (["2026-01-05T00:00:00", 1], "bad_time"),
+        ([None, 1], "bad_time"),
+        ([True, 1], "bad_time"),
+        ([float("nan"), 1], "bad_time"),
+        ([1, None], "bad_value"),
+        ([1, False], "bad_value"),
+        ([1, "many"], "bad_value"),
+        ([1, [2]], "bad_value"),
+    ],
+)
+def test_an_unreadable_sample_is_refused_alone(sample: object, reason: str) -> None:
+    parsed = parse([[1, 10], sample, [2, 20]])
+    assert parsed.samples.value.tolist() == [10.0, 20.0]
+    (only,) = parsed.rejections.as_tuple()
+    assert (only.reason, only.count) == (reason, 1)
+    assert only.example.startswith("shop/llama load_rps: ")
+    assert parsed.unreadable == {0: {reason: 1}}
+
+
+def test_words_of_prometheus_and_bare_nan_are_read_as_values() -> None:
+    parsed = parse([[1, "NaN"], [2, "+Inf"], [3, float("inf")], [4, float("nan")], [5, 10**400]])
+    assert len(parsed.samples) == 5
+    assert parsed.rejections.n_rejected == 0  # they are refused, and counted, by the screening
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"[]", "body: must be a JSON object"),
+        (b'{"samples": []}', "samples"),
+        (b'{"observations": {}}', "observations"),
+        (b'{"observations": [3]}', r"observations\[0\]: must be an object"),
+        (b'{"observations": [{}]}', r"observations\[0\]\.namespace="),
+    ],
+)
+def test_a_malformed_request_is_refused_as_a_whole(body: bytes, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        parse_push(body, 10)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("workload", ""), ("indicator", 3), ("namespace", "x" * 300), ("workload", "a\0b")],
+)
+def test_a_bad_name_is_named(key: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=rf"observations\[0\]\.{key}="):
+        parse([[1, 1]], **{key: value})
+
+
+def test_samples_must_be_a_list() -> None:
+    with pytest.raises(InvalidInput, match=r"observations\[0\]\.samples"):
+        parse("1,2")
+
+
+def test_too_many_samples() -> None:
+    with pytest.raises(PayloadTooLarge, match="more than 1000 samples"):
+        parse([[n, 1] for n in range(1001)])
+
+
+def test_milliseconds_are_recognised() -> None:
+    assert "milliseconds" in describe_time(1767571200000 * 1_000_000)
+    assert describe_time(1767571200 * 1_000_000) == ""
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(JSON, max_size=6))
+def test_any_json_is_read_or_counted(samples: list[object]) -> None:
+    parsed = parse(samples)
+    assert len(parsed.samples) + parsed.rejections.n_rejected == len(samples)

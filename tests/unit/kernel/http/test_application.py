@@ -1,0 +1,152 @@
+"""What every HTTP application has in front: counted requests, bodies of bounded size and time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.types import Message
+from uvicorn.server import ServerState
+
+from services.kernel import telemetry
+from services.kernel.http import application as http
+from services.kernel.http.protocol import ProblemProtocol, unreadable
+
+
+def make_app() -> FastAPI:
+    app = FastAPI()
+    http.install(app, "test", 1000)
+
+    @app.post("/read")
+    async def read(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+def ask(app: FastAPI, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, content=content)
+
+    return asyncio.run(send())
+
+
+@pytest.mark.parametrize("path", ["/read?x=%00", "/%00"])
+def test_a_nul_is_refused_and_counted(path: str) -> None:
+    counter = telemetry.http_requests_total.labels("test", "unmatched", "422")
+    before = counter._value.get()
+    answer = ask(make_app(), "POST", path)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert counter._value.get() == before + 1
+
+
+def test_requests_are_counted_by_route_and_status() -> None:
+    counter = telemetry.http_requests_total.labels("test", "/read", "200")
+    before = counter._value.get()
+    assert ask(make_app(), "POST", "/read", b"abc").json() == 3
+    assert counter._value.get() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/read", "method_not_allowed"), ("GET", "/none", "not_found")],
+)
+def test_errors_of_the_framework_are_problems_too(method: str, path: str, code: str) -> None:
+    answer = ask(make_app(), method, path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+
+
+def test_a_fault_of_ours_is_a_problem_and_says_nothing_of_itself() -> None:
+    app = make_app()
+
+    @app.get("/fault")
+    def fault() -> None:
+        raise ZeroDivisionError("of a secret")
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/fault")
+
+    counter = telemetry.http_requests_total.labels("test", "/fault", "500")
+    before = counter._value.get()
+    answer = asyncio.run(send())
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert counter._value.get() == before + 1
+
+
+def test_bytes_that_are_no_request_are_answered_with_a_problem() -> None:
+    head, _, body = unreadable().partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 400 Bad Request"
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    assert headers["content-type"] == "application/problem+json"
+    assert (headers["connection"], headers["content-length"]) == ("close", str(len(body)))
+    assert json.loads(body)["code"] == "bad_request"
+
+
+def test_the_server_answers_junk_so() -> None:
+    async def serve() -> bytes:
+        config = uvicorn.Config(make_app(), http=ProblemProtocol, lifespan="off", log_config=None)
+        config.load()
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: ProblemProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        )
+        async with server:
+            host, port = server.sockets[0].getsockname()
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"no request at all\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+        return answer
+
+    assert asyncio.run(serve()) == unreadable()
+
+
+def test_a_body_that_never_ends_is_given_up() -> None:
+    app = FastAPI()
+    http._install_errors(app)
+    app.add_middleware(http.BodyLimit, max_bytes=1000, max_s=0.02)
+
+    @app.post("/read")
+    async def read(request: Request) -> int:
+        return len(await request.body())
+
+    parts = [{"type": "http.request", "body": b"slow", "more_body": True}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if parts:
+            return parts.pop()
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/read",
+        "raw_path": b"/read",
+        "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked")],
+        "scheme": "http",
+        "server": ("test", 80),
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert b"request_timeout" in sent[1]["body"]

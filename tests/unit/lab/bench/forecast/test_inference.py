@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import torch
+
+from services.lab.bench.forecast.inference import bench_inference
+
+
+def test_the_whole_fleet_is_forecast_and_timed() -> None:
+    n_threads = torch.get_num_threads()
+    try:
+        found = bench_inference(600, 10, 1, seed=7)
+    finally:
+        torch.set_num_threads(n_threads)
+    assert (found["workloads"], found["paths"], found["steps_ahead"]) == (600, 10, 12)
+    assert found["seconds"] > 0
+    assert found["peak_rss_mib"] > 100

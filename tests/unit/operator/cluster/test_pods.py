@@ -1,0 +1,85 @@
+"""Pods by what they are: ready, starting, waiting, or gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from services.operator.cluster.ownership import Links, Owner, PodIndex, controller_of, index
+from services.operator.cluster.pods import PodState, count_replicas, is_living, to_pod
+from tests.unit.operator.examples import NOW
+
+
+def stamp(seconds: float) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def pod(name: str, **given: Any) -> dict[str, Any]:
+    """A pod of the ReplicaSet rs1, bound and ready unless told otherwise."""
+    owner = {"kind": "ReplicaSet", "uid": given.get("owner", "rs1"), "controller": True}
+    metadata: dict[str, Any] = {
+        "name": name,
+        "uid": name,
+        "creationTimestamp": stamp(given.get("created_s", -100)),
+        "ownerReferences": [owner],
+    }
+    if given.get("is_leaving"):
+        metadata["deletionTimestamp"] = stamp(0)
+    ready_s = given.get("ready_s", -50)
+    ready = {"type": "Ready", "status": "True" if ready_s is not None else "False"}
+    if ready_s is not None:
+        ready["lastTransitionTime"] = stamp(ready_s)
+    limits = {"nvidia.com/gpu": str(given.get("gpus", 2))}
+    return {
+        "metadata": metadata,
+        "spec": {
+            "nodeName": given.get("node", "n1"),
+            "containers": [{"resources": {"limits": limits}}, {"name": "sidecar"}],
+        },
+        "status": {"phase": given.get("phase", "Running"), "conditions": [ready]},
+    }
+
+
+OWNERS = Links(
+    {rs: Owner("Deployment", d) for rs, d in (("rs1", "d1"), ("rs2", "d1"), ("rs9", "d9"))}
+)
+
+
+def indexed(resources: list[dict[str, Any]], links: Links = OWNERS) -> PodIndex:
+    return index(((to_pod(r), controller_of(r)) for r in resources if is_living(r)), links)
+
+
+def states(resources: list[dict[str, Any]]) -> list[PodState]:
+    return [to_pod(r) for r in resources if is_living(r)]
+
+
+def test_counts_by_owner_through_both_replica_sets_of_a_rollout() -> None:
+    resources = [
+        pod("a"),
+        pod("b", owner="rs2", ready_s=None),
+        pod("c", owner="rs2", ready_s=None, node=""),
+        pod("d", owner="rs9"),
+        pod("e", is_leaving=True),
+        pod("f", phase="Failed"),
+    ]
+    mine = indexed(resources).owned_by("d1")
+    replicas = count_replicas(mine, NOW)
+    assert (replicas.ready, replicas.starting, replicas.pending) == (1, 1, 1)
+    assert replicas.start_ages_s == (100.0, 100.0)
+
+
+def test_ages_are_starting_first_each_oldest_first() -> None:
+    resources = [
+        pod("a", ready_s=None, created_s=-10),
+        pod("b", ready_s=None, created_s=-30),
+        pod("c", ready_s=None, created_s=-90, node=""),
+        pod("d", ready_s=None, created_s=-20, node=""),
+    ]
+    replicas = count_replicas(states(resources), NOW)
+    assert replicas.start_ages_s == (30.0, 10.0, 90.0, 20.0)
+
+
+def test_what_happened_after_now_has_not_happened_yet() -> None:
+    later = [pod("a", ready_s=40), pod("b", created_s=30, ready_s=None), pod("c", ready_s=3)]
+    replicas = count_replicas(states(later), NOW)
+    assert (replicas.ready, replicas.starting, replicas.pending) == (1, 1, 0)

@@ -1,0 +1,139 @@
+"""Marks make a ReplicaSet lose the pods that are worth least, and are written only when needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given, strategies as st
+
+from services.operator.cluster.pods import PodState
+from services.operator.plan.victims import MAX_MARKS, marks
+from tests.unit.operator.pods import pod
+
+
+def controller_takes(pods: list[PodState], n_lost: int) -> set[str]:
+    """What a ReplicaSet controller deletes, from its documented order."""
+    spread = Counter(p.node for p in pods)
+
+    def rank(p: PodState) -> tuple[bool, bool, int, int, float, str]:
+        since = p.ready_at or p.created_at
+        return (
+            bool(p.node),
+            p.ready_at is not None,
+            p.deletion_cost or 0,
+            -spread[p.node],
+            -since.timestamp(),
+            p.name,
+        )
+
+    return {p.name for p in sorted(pods, key=rank)[:n_lost]}
+
+
+def after(pods: list[PodState], replicas: int) -> set[str]:
+    """Pods that are left when the marks have been written and the target is scaled in."""
+    written = {m.pod.name: m.cost for m in marks(pods, replicas)}
+    marked = [
+        replace(p, deletion_cost=written[p.name], is_marked=written[p.name] is not None)
+        if p.name in written
+        else p
+        for p in pods
+    ]
+    return {p.name for p in pods} - controller_takes(marked, len(pods) - replicas)
+
+
+def test_the_youngest_goes_though_two_others_share_a_node() -> None:
+    pods = [pod("a", ready_s=-900), pod("b", ready_s=-800), pod("c", node="n2", ready_s=-10)]
+    (mark,) = marks(pods, 2)
+    assert (mark.pod.name, mark.cost) == ("c", -1)
+    assert after(pods, 2) == {"a", "b"}
+
+
+def test_nothing_is_written_when_the_right_ones_go_anyway() -> None:
+    same_node = [pod("a", ready_s=-900), pod("b", ready_s=-10)]
+    assert marks(same_node, 1) == []
+    waiting = [pod("a"), pod("b", node="n2"), pod("c", node="", ready_s=None)]
+    assert marks(waiting, 2) == []
+
+
+def test_nothing_is_written_when_nobody_goes_or_everybody_does() -> None:
+    assert marks([pod("a"), pod("b", node="n2")], 2) == []
+    assert marks([pod("a"), pod("b", node="n2")], 0) == []
+
+
+def test_the_costs_of_others_are_followed_and_kept() -> None:
+    pods = [
+        pod("a", ready_s=-900, deletion_cost=-5),
+        pod("b", ready_s=-800),
+        pod("c", node="n2", ready_s=-10, deletion_cost=50),
+    ]
+    assert marks(pods, 2) == []
+    assert {m.pod.name for m in marks(pods, 1)} <= {"b"}
+    assert after(pods, 1) == {"c"}
+
+
+def test_a_mark_that_is_there_is_not_written_again_and_a_stale_one_goes() -> None:
+    mark = {"deletion_cost": -1, "is_marked": True}
+    pods = [pod("a", ready_s=-900), pod("b", ready_s=-800), pod("c", node="n2", **mark)]
+    assert marks(pods, 2) == []
+    grown = [*pods, pod("d", node="n3", ready_s=-1)]
+    written = {m.pod.name: m.cost for m in marks(grown, 3)}
+    assert written == {"c": None, "d": -1}
+    assert [(m.pod.name, m.cost) for m in marks(pods, 3)] == [("c", None)]
+
+
+fleets = st.lists(
+    st.builds(
+        lambda node, stage, ready, cost: (node, stage, ready, cost),
+        st.sampled_from(["n1", "n2", "n3"]),
+        st.sampled_from(["ready", "ready", "ready", "starting", "waiting"]),
+        st.integers(-900, -1),
+        st.sampled_from([None, None, None, -3, 4]),
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+def fleet(found: list[tuple[str, str, int, int | None]]) -> list[PodState]:
+    return [
+        pod(
+            f"p{i}",
+            node="" if stage == "waiting" else node,
+            ready_s=ready if stage == "ready" else None,
+            created_s=-1000 - i,
+            deletion_cost=cost,
+        )
+        for i, (node, stage, ready, cost) in enumerate(found)
+    ]
+
+
+@given(fleets, st.integers(1, 9))
+def test_what_is_left_has_never_served_shorter_than_what_went(
+    found: list[tuple[str, str, int, int | None]], replicas: int
+) -> None:
+    pods = fleet([(node, stage, ready, None) for node, stage, ready, _ in found])
+    if replicas >= len(pods):
+        return
+    left = after(pods, replicas)
+    gone = [p for p in pods if p.name not in left]
+    kept = [p for p in pods if p.name in left]
+
+    def worth(p: PodState) -> tuple[int, float]:
+        stage = 2 if p.ready_at else 1 if p.node else 0
+        return stage, -(p.ready_at or p.created_at).timestamp()
+
+    assert max(map(worth, gone)) <= min(map(worth, kept))
+
+
+@given(fleets, st.integers(1, 9))
+def test_costs_of_others_are_never_written(
+    found: list[tuple[str, str, int, int | None]], replicas: int
+) -> None:
+    for mark in marks(fleet(found), replicas):
+        assert mark.pod.deletion_cost is None or mark.pod.is_marked
+
+
+def test_a_large_scale_in_marks_a_bounded_number() -> None:
+    pods = [pod(f"p{i:03d}", node=f"n{i % 50}", ready_s=-i - 1) for i in range(200)]
+    assert len(marks(pods, 20)) <= MAX_MARKS

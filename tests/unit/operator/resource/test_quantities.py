@@ -1,0 +1,45 @@
+"""Durations and decimals read back what they write, and refuse what is ambiguous."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from services.operator.resource.quantities import (
+    format_decimal,
+    format_duration,
+    parse_decimal,
+    parse_duration_s,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("28d", 2419200), ("1.5h", 5400)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", 5, "5 m", "m", "-5m", "5w", None, "5m "])
+def test_a_duration_needs_its_unit(text: object) -> None:
+    with pytest.raises(ValueError, match="must be a duration with its unit"):
+        parse_duration_s(text)
+
+
+@given(st.integers(0, 10**10))
+def test_durations_read_back(milliseconds: int) -> None:
+    assert parse_duration_s(format_duration(milliseconds / 1000)) == pytest.approx(
+        milliseconds / 1000, abs=1e-9
+    )
+
+
+@given(st.floats(1e-9, 1e15))
+def test_decimals_read_back(value: float) -> None:
+    text = format_decimal(value)
+    assert "e" not in text
+    assert parse_decimal(text) == pytest.approx(value, rel=1e-2)
+
+
+@pytest.mark.parametrize("value", ["abc", None, True, "inf", float("nan"), []])
+def test_what_is_no_decimal(value: object) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        parse_decimal(value)

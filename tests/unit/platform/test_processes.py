@@ -1,0 +1,93 @@
+"""Children are watched, and none outlives its supervisor."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.kernel.errors import Unavailable
+from services.platform.processes import ProcessSpec, Supervisor, resident_gib, stop_signals_deferred
+
+UP = "print('child listens on http://127.0.0.1:4711', flush=True)"
+FOREVER = [sys.executable, "-c", f"import time; {UP}; time.sleep(600)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); {UP}; time.sleep(600)",
+]
+
+
+def test_leaving_ends_all_children_even_stubborn_ones(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with Supervisor(tmp_path) as supervisor:
+        specs = [
+            ProcessSpec(name, argv, server="child")
+            for name, argv in (("plain", FOREVER), ("stubborn", STUBBORN))
+        ]
+        supervisor.start_all(specs)
+        pids = supervisor.pids()
+        assert len(pids) == 2
+        assert resident_gib(pids) > 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert time.monotonic() - started < 10
+
+
+def test_where_a_child_listens_is_known_once_it_is_ready(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        with pytest.raises(Unavailable, match="has not said where it listens"):
+            supervisor.address("one")
+        supervisor.start_all([ProcessSpec("one", FOREVER, server="child")])
+        assert supervisor.address("one") == "http://127.0.0.1:4711"
+
+
+def test_a_child_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import sys; print('first'); sys.exit('the port is taken')"]
+    spec = ProcessSpec("short", argv, server="child")
+    with Supervisor(tmp_path) as supervisor, pytest.raises(Unavailable, match="the port is taken"):
+        supervisor.start_all([spec])
+
+
+def test_a_child_that_is_never_ready_is_reported(tmp_path: Path) -> None:
+    spec = ProcessSpec("slow", FOREVER, server="another", start_timeout_s=0.2)
+    with Supervisor(tmp_path) as supervisor, pytest.raises(Unavailable, match="slow was not ready"):
+        supervisor.start_all([spec])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parent-death signal is Linux only")
+def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; "
+        "from services.platform.processes import ProcessSpec, Supervisor; "
+        f"s = Supervisor(Path({str(tmp_path)!r})); s.start(ProcessSpec('child', {FOREVER!r})); "
+        "print(s.pids()[0], flush=True); time.sleep(600)"
+    )
+    parent = psutil.Popen([sys.executable, "-c", code], stdout=-1)
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    gone, alive = psutil.wait_procs([child], timeout=5)
+    assert [process.pid for process in gone] == [child.pid]
+    assert alive == []
+
+
+def test_a_stop_signal_waits_for_the_end_of_a_start() -> None:
+    done = []
+
+    def interrupted() -> None:
+        with stop_signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the start was finished and noted")
+
+    # a test run in the background inherits SIGINT as ignored
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    assert done == ["the start was finished and noted"]

@@ -1,0 +1,143 @@
+"""Tuning on history: the bounds that spare most of a grid never change the answer."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from services.simulator.fleet_course import history_course
+from services.simulator.grid_run import simulate_grid
+from services.simulator.policies.reactive.hpa import HpaGrid
+from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
+from services.simulator.schedules import trailing_schedules
+from services.simulator.tuning import (
+    BATCH,
+    MARGINS,
+    PERCENTILES,
+    WINDOWS_S,
+    search_cheapest,
+    tune_trailing_percentile,
+    violation_rates,
+)
+from tests.unit.simulator.fleets import make_fleet
+
+
+def noisy_fleet(seed, *, n_history=240, gap=0.05):
+    rng = np.random.default_rng(seed)
+    wave = 8 + 5 * np.sin(2 * np.pi * np.arange(n_history + 10) / 80)
+    demand = wave * rng.lognormal(0, 0.2, (2, n_history + 10))
+    observed = rng.random(demand.shape) >= gap
+    return make_fleet(demand, n_history=n_history, median_s=100.0, gpus=2, observed=observed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 100_000), epsilon=st.floats(0.0, 0.6), n=st.integers(1, 80))
+def test_the_search_finds_what_measuring_everything_finds(seed, epsilon, n):
+    rng = np.random.default_rng(seed)
+    # few distinct values, so that there are ties
+    violation = rng.integers(0, 12, n) / 20.0
+    least = np.maximum(violation - rng.integers(0, 3, n) / 20.0, 0.0)
+    cost = rng.integers(1, 9, n).astype(float)
+    measured = []
+
+    def measure(batch):
+        measured.extend(batch.tolist())
+        return violation[batch]
+
+    best, rate = search_cheapest(cost, least, measure, epsilon)
+    is_within = violation <= epsilon
+    if is_within.any():
+        assert best == np.argmin(np.where(is_within, cost, np.inf))
+    else:
+        assert best == np.lexsort((cost, violation))[0]
+    assert rate == violation[best]
+    assert len(measured) == len(set(measured))
+
+
+def test_the_search_measures_little_where_the_bounds_are_tight():
+    n = 400
+    violation = np.linspace(0.5, 0.0, n)
+    measured = []
+
+    def measure(batch):
+        measured.extend(batch.tolist())
+        return violation[batch]
+
+    best, _ = search_cheapest(np.arange(n) + 1.0, 0.98 * violation, measure, 0.1)
+    assert violation[best] <= 0.1 < violation[best - 1]
+    assert len(measured) <= 2 * BATCH
+
+
+def test_schedules_are_what_the_policy_asks_for():
+    course = history_course(noisy_fleet(3), 60)
+    windows, percentiles, margins = (60.0, 600.0, 3600.0), (50.0, 95.0, 100.0), (0.0, 0.3)
+    grid = np.array(list(product(windows, percentiles, margins)))
+    run = simulate_grid(TrailingPercentileGrid(*grid.T), course)
+    for w in range(course.n_workloads):
+        schedules = trailing_schedules(course, w, windows, percentiles, margins)
+        np.testing.assert_array_equal(np.concatenate(list(schedules)), run.asked[:, w])
+
+
+def test_a_trailing_percentile_is_the_best_of_the_whole_grid():
+    fleet = noisy_fleet(5, n_history=200)
+    course = history_course(fleet, 200 // 3)
+    grid = np.array(list(product(WINDOWS_S, PERCENTILES, MARGINS)))
+    run = simulate_grid(TrailingPercentileGrid(*grid.T), course)
+    violation = violation_rates(run, course)
+    # 2 GPUs at 3.6 USD per hour for steps of 60 s
+    cost = run.asked.sum(axis=(1, 2), dtype=float) * 2 * 3.6 / 60
+    for epsilon in (0.01, 0.05):
+        tuned = tune_trailing_percentile(fleet, epsilon)
+        least = cost[violation <= epsilon].min()
+        assert tuned.setting.is_met
+        assert tuned.setting.cost_usd == pytest.approx(least)
+        policy = tuned.policy.policy
+        row = np.flatnonzero(
+            (grid == (policy.window_s, policy.percentile, policy.margin)).all(axis=1)
+        )
+        assert violation[row] == tuned.setting.violation_rate
+        assert tuned.setting.n_tried == len(grid)
+
+
+def test_what_no_setting_keeps_is_missed_with_the_least_violation():
+    rng = np.random.default_rng(0)
+    demand = np.where(rng.random((1, 300)) < 0.05, 40.0, 1.0)
+    fleet = make_fleet(demand, n_history=240, max_replicas=30)
+    setting = tune_trailing_percentile(fleet, 1e-4).setting
+    course = history_course(fleet, 80)
+    grid = np.array(list(product(WINDOWS_S, PERCENTILES, MARGINS)))
+    violation = violation_rates(simulate_grid(TrailingPercentileGrid(*grid.T), course), course)
+    assert not setting.is_met
+    assert setting.violation_rate == violation.min() > 1e-4
+    assert "missed" in setting.label
+
+
+def test_a_lower_target_costs_more_and_violates_less():
+    course = history_course(noisy_fleet(9, n_history=400), 100)
+    run = simulate_grid(HpaGrid(np.array([55.0, 65.0, 75.0, 90.0])), course)
+    assert np.all(np.diff(run.asked.sum(axis=(1, 2))) < 0)
+    assert np.all(np.diff(violation_rates(run, course)) > 0)
+
+
+class TestHistoryCourse:
+    def test_it_begins_where_asked_and_keeps_what_is_before_as_context(self):
+        fleet = noisy_fleet(1, n_history=50, gap=0.0)
+        course = history_course(fleet, 20)
+        np.testing.assert_array_equal(course.history, fleet.demand[:, :20])
+        np.testing.assert_array_equal(course.demand, fleet.demand[:, 20:50])
+        assert course.start_s == 20 * 60
+        assert course.lead_s.tolist() == [[100.0], [107.0]]
+
+    def test_it_starts_at_sixty_per_cent_of_the_first_known_demand(self):
+        demand = np.full((2, 20), 6.0)
+        observed = np.ones((2, 20), dtype=bool)
+        demand[0, :3], observed[0, :3] = 50.0, False
+        observed[1] = False
+        fleet = make_fleet(demand, n_history=10, observed=observed)
+        # 6 / 0.6; nothing known: the lower bound
+        assert history_course(fleet).initial.tolist() == [10.0, 1.0]
+        assert np.isnan(history_course(fleet).measured()[0, :3]).all()
+        assert history_course(fleet).demand[0, 0] == 50.0
