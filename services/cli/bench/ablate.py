@@ -59,7 +59,7 @@ def bench_ablate(  # noqa: PLR0913 - one option each
 
 def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> TrainedModel:
     """The forecaster of the task, from the folder if it is there."""
-    from forecaster.training.loop.checkpoint import from_bytes, to_bytes
+    from forecaster.training.checkpoint import from_bytes, to_bytes
 
     from services.lab.bench.forecast.own_arms import ModelArm
 
