@@ -13,6 +13,7 @@ import numpy as np
 
 from forecaster.choice.backtest import MODEL, Gate, backtest
 from forecaster.choice.baselines import POOLS, Baseline
+from forecaster.errors import ForecasterError
 from forecaster.features import gather_windows
 from forecaster.predict import TrainedModel
 from forecaster.training.adapt import AdaptConfig, update
@@ -73,10 +74,14 @@ def _updated(
     """The model after an update that scored better on steps it has not learned from."""
     n_held = HELD_HORIZONS * model.config.window.horizon
     heads = [s.head(max(s.n_steps - n_held, 0)) for s in series]
-    result = update(model, heads, config, seed)
-    if not result.is_updated:
+    try:
+        result = update(model, heads, config, seed)
+        if not result.is_updated:
+            return model
+        new, old = (_gate(series, one, n_held, seed) for one in (result.model, model))
+    except ForecasterError:
+        # The service keeps its model too, for example where nothing was observed of late.
         return model
-    new, old = (_gate(series, one, n_held, seed) for one in (result.model, model))
     return result.model if new.skill > old.skill else model
 
 
