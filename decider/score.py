@@ -1,4 +1,4 @@
-"""What then happened: exact fluid accounting of a step, and measures of a promise.
+"""What then happened: exact accounting of a step.
 
 A moment is out of SLA when demand exceeds the capacity that is ready. Demand is constant within a
 step, replicas are piecewise constant, so the time integrals are exact.
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from decider.belief.capacity import needed
-from decider.types import FloatArray, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +94,3 @@ def score_step(
         gpu_hours,
         cost,
     )
-
-
-def calibration_gap(violation: FloatArray, epsilon: float) -> float:
-    """`|rate - epsilon|` of measured step violations (NaN: not measured)."""
-    known = violation[np.isfinite(violation)]
-    require(known.size > 0, "violation holds no measured step")
-    return abs(float(known.mean()) - epsilon)
-
-
-def churn_per_day(replicas: FloatArray, step_s: float) -> float:
-    """Replica changes per day of a series of counts."""
-    require(replicas.size >= 2, "replicas must hold at least two steps")
-    days = (replicas.size - 1) * step_s / 86400.0
-    return float(np.abs(np.diff(replicas)).sum() / days)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
@@ -35,40 +34,6 @@ def capacity_draws(mean: float, cv: float, n_draws: int) -> FloatArray:
     levels = (np.arange(n_draws) + 0.5) / n_draws
     draws: FloatArray = np.exp(math.log(mean) - 0.5 * sigma**2 + sigma * ndtri(levels))
     return draws
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseCurve:
-    """Latency against utilisation: `base_ms * (1 + a * rho**b / (1 - rho))`.
-
-    Attributes:
-        base_ms: Latency of an idle replica.
-        a: Weight of queueing.
-        b: Sharpness of the knee.
-    """
-
-    base_ms: float
-    a: float
-    b: float
-
-    def latency_ms(self, rho: FloatArray) -> FloatArray:
-        """Latency in ms at utilisation `rho` in [0, 1); infinite from 1 on."""
-        inside = np.minimum(rho, 1.0 - 1e-12)
-        value = self.base_ms * (1.0 + self.a * inside**self.b / (1.0 - inside))
-        return np.where(np.asarray(rho) >= 1.0, np.inf, value)
-
-    def utilisation_at(self, latency_ms: float) -> float:
-        """Largest utilisation whose latency stays within `latency_ms` (bisection)."""
-        low, high = 0.0, 1.0 - 1e-12
-        if latency_ms <= self.base_ms:
-            return 0.0
-        for _ in range(80):
-            middle = 0.5 * (low + high)
-            if float(self.latency_ms(np.asarray(middle))) <= latency_ms:
-                low = middle
-            else:
-                high = middle
-        return low
 
 
 SATURATION = 0.95

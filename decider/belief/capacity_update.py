@@ -1,9 +1,8 @@
 """Between refits: stored capacity draws reweighted by what steps have shown since.
 
-Each stored draw is a particle. Its likelihood is that of the steps' outcomes: a measured latency
-is lognormal around the draw's curve; where only in or out of SLO is known, that is a Bernoulli
-trial with a soft edge at the draw's capacity. When few particles carry the weight, the draws no
-longer describe the service: they are kept as they are, and a refit is asked for.
+Each stored draw is a particle. Its likelihood is that of the steps' latencies, lognormal around
+the draw's curve. When few particles carry the weight, the draws no longer describe the service:
+they are kept as they are, and a refit is asked for.
 """
 
 from __future__ import annotations
@@ -11,17 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from decider.belief.capacity import reweight
 from decider.belief.response_model import CurveDraws
 from decider.errors import InvalidRequest
-from decider.types import BoolArray, FloatArray
+from decider.types import FloatArray
 
-EDGE = 0.05
-"""Width of the soft edge: relative distance from the capacity at which the log odds move by one."""
-LAPSE = 0.02
-"""Share of steps whose outcome has nothing to do with the load, half of them out of SLO."""
 MIN_EFFECTIVE_RATIO = 0.1
 """Effective share of the particles below which they are kept and a refit is asked for."""
 
@@ -54,45 +48,15 @@ def latency_log_likelihood(
     Returns:
         (P,) log likelihood up to a constant; the same bytes in whatever order the steps come.
     """
-    _check_steps(load, latency_ms, "latency_ms")
-    if not (np.isfinite(latency_ms).all() and (latency_ms > 0).all()):
-        raise InvalidRequest("latency_ms must be finite and > 0: leave out what is unknown")
+    if load.ndim != 1 or load.shape != latency_ms.shape:
+        raise InvalidRequest(f"load {load.shape}, latency_ms {latency_ms.shape}: both must be (N,)")
+    for name, values in (("load", load), ("latency_ms", latency_ms)):
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise InvalidRequest(f"{name} must be finite and > 0: leave out what is unknown")
     order = np.lexsort((latency_ms, load))
     log_latency = np.log(latency_ms[order])
     z = (log_latency - curves.log_latency(load[order])) / curves.noise[:, None]
     return np.asarray(-0.5 * (z**2).sum(axis=1) - load.size * np.log(curves.noise))
-
-
-def attainment_log_likelihood(
-    capacity: FloatArray, load: FloatArray, is_within: BoolArray
-) -> FloatArray:
-    """Log likelihood of steps of which only in or out of SLO is known.
-
-    A step at load x is within SLO with probability
-    `LAPSE / 2 + (1 - LAPSE) / (1 + exp((log x - log capacity) / EDGE))`.
-
-    Args:
-        capacity: (P,) draws; > 0.
-        load: (N,) load per ready replica; > 0.
-        is_within: (N,) whether the step kept its SLO.
-
-    Returns:
-        (P,) log likelihood; the same bytes in whatever order the steps come.
-    """
-    _check_steps(load, is_within, "is_within")
-    if not (np.isfinite(capacity).all() and (capacity > 0).all()):
-        raise InvalidRequest("capacity must be finite and > 0")
-    order = np.lexsort((is_within, load))
-    margin = np.log(capacity)[:, None] - np.log(load[order])[None, :]
-    within = 0.5 * LAPSE + (1.0 - LAPSE) * expit(margin / EDGE)
-    return np.asarray(np.log(np.where(is_within[order], within, 1.0 - within)).sum(axis=1))
-
-
-def _check_steps(load: FloatArray, outcome: FloatArray | BoolArray, name: str) -> None:
-    if load.ndim != 1 or load.shape != outcome.shape:
-        raise InvalidRequest(f"load {load.shape} and {name} {outcome.shape} must both be (N,)")
-    if not (np.isfinite(load).all() and (load > 0).all()):
-        raise InvalidRequest("load must be finite and > 0: leave out what is unknown")
 
 
 def effective_ratio(log_likelihood: FloatArray) -> float:

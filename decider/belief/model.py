@@ -1,14 +1,10 @@
-"""Bayesian models of lead time and capacity, partially pooled (PyMC).
+"""Bayesian models of lead time and of response curves, partially pooled (PyMC).
 
 Lead time of start i of workload w on GPU type g(w):
 
     log L_i ~ Normal(mu_w, sigma_g),   mu_w ~ Normal(theta_g, tau),   theta_g ~ Normal(m, 1)
 
 A start that is still on its way at age a contributes P(L > a): right-censored, never dropped.
-
-Capacity of one replica of workload w, measured as a load at which its SLO was just held:
-
-    log y_i ~ Normal(kappa_w, s),      kappa_w ~ Normal(kappa_g, omega)
 
 Response curve of workload w: what latency a step had at its load per ready replica x_i:
 
@@ -63,28 +59,6 @@ class StartData:
             raise InvalidRequest("workload must index gpu_type")
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityData:
-    """Loads per replica at which the SLO was just held.
-
-    Attributes:
-        load: (N,) load per ready replica; > 0.
-        workload: (N,) index of the workload.
-        prior_load: (W,) stated capacity per workload, the location of its prior.
-    """
-
-    load: FloatArray
-    workload: IntArray
-    prior_load: FloatArray
-
-    def __post_init__(self) -> None:
-        """Refuse data that no model could use."""
-        if self.load.size == 0 or self.workload.size != self.load.size:
-            raise InvalidRequest("load and workload must be (N,) with N >= 1")
-        if not ((self.load > 0).all() and (self.prior_load > 0).all()):
-            raise InvalidRequest("load and prior_load must be > 0")
-
-
 def lead_time_inputs(data: StartData) -> dict[str, FloatArray]:
     """What `lead_time_model` is given by data: log seconds, and their bound where censored."""
     log_seconds = np.log(data.seconds)
@@ -115,18 +89,6 @@ def lead_time_model(data: StartData) -> pm.Model:
             upper=given["upper_log_s"],
             observed=given["observed_log_s"],
         )
-    return model
-
-
-def capacity_model(data: CapacityData) -> pm.Model:
-    """The capacity model with its data: deviations from the stated capacity are pooled."""
-    residual = np.log(data.load) - np.log(data.prior_load)[data.workload]
-    with pm.Model() as model:
-        bias = pm.Normal("bias", 0.0, 0.3)
-        omega = pm.LogNormal("omega", np.log(0.1), 0.5)
-        deviation = pm.Normal("deviation", bias, omega, shape=data.prior_load.size)
-        noise = pm.LogNormal("noise", np.log(0.1), 0.7)
-        pm.Normal("residual", deviation[data.workload], noise, observed=residual)
     return model
 
 

@@ -12,9 +12,7 @@ import nutpie
 import pymc as pm
 
 from decider.belief.model import (
-    CapacityData,
     StartData,
-    capacity_model,
     lead_time_model,
     response_model,
 )
@@ -120,30 +118,10 @@ class LeadTimePosterior:
         return np.asarray(np.exp(mu + self.sigma[:, gpu_type] * noise))
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityPosterior:
-    """Draws of capacity.
-
-    Attributes:
-        capacity: (P, W) load that one replica serves within the SLO.
-        diagnostics: Convergence.
-    """
-
-    capacity: FloatArray
-    diagnostics: Diagnostics
-
-
 def fit_lead_time(data: StartData, config: SamplerConfig, seed: int) -> LeadTimePosterior:
     """Sample the lead-time posterior. Whether it may be used is for `diagnostics` to say."""
     draws, diagnostics = CompiledModel.of(lead_time_model(data)).sample(config, seed)
     return LeadTimePosterior(draws["mu"], draws["theta"], draws["tau"], draws["sigma"], diagnostics)
-
-
-def fit_capacity(data: CapacityData, config: SamplerConfig, seed: int) -> CapacityPosterior:
-    """Sample the capacity posterior. Whether it may be used is for `diagnostics` to say."""
-    draws, diagnostics = CompiledModel.of(capacity_model(data)).sample(config, seed)
-    capacity = data.prior_load[None, :] * np.exp(draws["deviation"])
-    return CapacityPosterior(capacity, diagnostics)
 
 
 def fit_response(

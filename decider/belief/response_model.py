@@ -3,7 +3,7 @@
     latency = base * (1 + a * rho**b / (1 - rho)),   rho = load per ready replica / kappa
 
 kappa is the load at which latency diverges. The capacity within an SLO is the load at which the
-curve reaches the SLO's latency: `kappa * utilisation_at(slo)`. The model that PyMC samples is
+curve reaches the SLO's latency: `CurveDraws.capacity`. The model that PyMC samples is
 `decider.belief.model.response_model`; here are its data, its draws and what follows from them.
 """
 

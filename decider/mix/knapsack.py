@@ -1,18 +1,19 @@
 """Which GPU types a workload runs on: the mix of variants at least cost under several budgets.
 
-A workload's loss depends on its total capacity alone; a variant is one kind of replica (GPU type,
-GPUs, capacity, price). For every capacity level only minimal mixes matter (taking one replica away
-falls below the level). One option per workload is chosen under one budget per GPU type: the same
-shadow prices that share one budget (`decider.budget.fleet`), one for each type, found by projected
-subgradient steps on the dual; then a repair by raised prices and a bounded search
-(`decider.budget.choice`). Shapes: W workloads, V variants, L levels, K options, T GPU types.
+A variant is one kind of replica (GPU type, GPUs, capacity, price). For every capacity level only
+minimal mixes matter (taking one replica away falls below the level). One option per workload is
+chosen under one budget per GPU type: the same shadow prices that share one budget
+(`decider.budget.fleet`), one for each type, found by projected subgradient steps on the dual; then
+a repair by raised prices and a bounded search (`decider.budget.choice`).
+
+Shapes: W workloads, K options, T GPU types.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,6 @@ PRICE_RAISE, STEEP_RAISE = 1.02, 1.5
 """Factors by which the price of what is over its budget rises in a repair: at first, and after
 `N_GENTLE` rises, where options that are ruled out by a penalty must be reached."""
 N_GENTLE = 600
-MAX_MIXES = 20_000
-"""Mixes of one workload that are looked at; beyond, the request is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,86 +60,6 @@ class Variant:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Need:
-    """What a workload loses by its total capacity.
-
-    Attributes:
-        variants: What it may run on.
-        levels: (L,) total capacities that make a difference, rising, in the unit of demand.
-        loss_usd_per_hour: (L + 1,) loss below the first level, then from each level on; it never
-            rises. SLA risk and shortage, weighted by the class, in USD per hour.
-    """
-
-    variants: tuple[Variant, ...]
-    levels: FloatArray
-    loss_usd_per_hour: FloatArray
-
-    def __post_init__(self) -> None:
-        """Refuse what is no falling step function."""
-        require(len(self.variants) >= 1, "variants must hold at least one variant")
-        require(self.levels.ndim == 1, f"levels has shape {self.levels.shape}, must be (L,)")
-        n = self.levels.size + 1
-        shape = self.loss_usd_per_hour.shape
-        require(shape == (n,), f"loss_usd_per_hour has shape {shape}, must be (L + 1,) = ({n},)")
-        known = np.concatenate([self.levels, self.loss_usd_per_hour])
-        require(bool(np.isfinite(known).all()), "levels and loss_usd_per_hour must be finite")
-        rising = np.diff(self.levels, prepend=0.0)
-        require(bool((rising > 0).all()), "levels must be > 0 and rise")
-        falling = bool((np.diff(self.loss_usd_per_hour) <= 0).all())
-        require(falling, "loss_usd_per_hour must not rise with capacity")
-
-    def loss_at(self, capacity: float) -> float:
-        """Loss in USD per hour at a total capacity."""
-        reached = int(np.searchsorted(self.levels, capacity * (1 + 1e-12), side="right"))
-        return float(self.loss_usd_per_hour[reached])
-
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """What every workload runs on.
-
-    Attributes:
-        counts: Per workload the replicas of each of its variants.
-        cost_usd_per_hour: Price of the replicas and losses, over all workloads.
-        bound_usd_per_hour: No mix within the budgets costs less than this.
-        shadow_price_usd_per_gpu_hour: By GPU type: cost averted by one more GPU.
-        is_feasible: The least counts alone fit the budgets; if not, these are the least counts.
-    """
-
-    counts: tuple[tuple[int, ...], ...]
-    cost_usd_per_hour: float
-    bound_usd_per_hour: float
-    shadow_price_usd_per_gpu_hour: dict[str, float]
-    is_feasible: bool
-
-
-def choose_mix(needs: Sequence[Need], budgets: dict[str, int]) -> Mix:
-    """Choose replicas per variant at least cost.
-
-    Args:
-        needs: W workloads.
-        budgets: GPUs by type; a type that is not listed has no budget.
-
-    Raises:
-        InvalidRequest: There is no workload, a budget is negative, or a workload has too many
-            mixes to look at.
-    """
-    require(len(needs) >= 1, "needs must hold at least one workload")
-    require(all(b >= 0 for b in budgets.values()), f"budgets={budgets} must be >= 0")
-    types = tuple(budgets)
-    mixes = [_mixes(need) for need in needs]
-    problem = _to_choices(needs, mixes, types, budgets)
-    chosen, prices, is_feasible = choose_options(problem)
-    return Mix(
-        tuple(tuple(int(n) for n in mix[int(at)]) for mix, at in zip(mixes, chosen, strict=True)),
-        problem.cost_of(chosen),
-        dual_bound(problem, prices) if is_feasible else problem.cost_of(chosen),
-        {name: float(price) for name, price in zip(types, prices, strict=True)},
-        is_feasible,
-    )
-
-
 def choose_options(
     problem: Choices, *, hopeless_usd: float = math.inf, is_searched: bool = True
 ) -> tuple[IntArray, FloatArray, bool]:
@@ -167,23 +86,6 @@ def choose_options(
     return (improve(problem, prices, chosen) if is_searched else chosen), prices, True
 
 
-def _mixes(need: Need) -> IntArray:
-    """(K, V) minimal mixes of every level, the least counts first."""
-    found = {tuple(v.least for v in need.variants)}
-    first = next(iter(found))
-    held = sum(v.least * v.capacity for v in need.variants)
-    for level in need.levels:
-        for extra in minimal_covers(need.variants, float(level) - held):
-            found.add(tuple(a + b for a, b in zip(first, extra, strict=True)))
-            require(
-                len(found) <= MAX_MIXES,
-                f"more than {MAX_MIXES} mixes of {len(need.variants)} variants reach "
-                f"{need.levels.size} levels; give fewer levels or variants",
-            )
-    ordered = [first, *sorted(found - {first})]
-    return np.array(ordered, dtype=np.int64)
-
-
 def minimal_covers(variants: tuple[Variant, ...], level: float) -> Iterator[tuple[int, ...]]:
     """Extra replicas of each variant whose capacity reaches `level`, none to spare."""
     head, rest = variants[0], variants[1:]
@@ -196,28 +98,6 @@ def minimal_covers(variants: tuple[Variant, ...], level: float) -> Iterator[tupl
     for n in range(min(enough, room) + 1):
         for others in minimal_covers(rest, level - n * head.capacity):
             yield (n, *others)
-
-
-def _to_choices(
-    needs: Sequence[Need],
-    mixes: Sequence[IntArray],
-    types: tuple[str, ...],
-    budgets: dict[str, int],
-) -> Choices:
-    """Costs and uses of every workload's mixes; rows padded with what is not open."""
-    size = max(len(mix) for mix in mixes)
-    cost = np.full((len(needs), size), np.inf)
-    use = np.zeros((len(needs), size, len(types)), dtype=np.int64)
-    for row, (need, mix) in enumerate(zip(needs, mixes, strict=True)):
-        gpus = np.array([v.gpus_per_replica for v in need.variants])
-        usd = gpus * np.array([v.price_usd_per_gpu_hour for v in need.variants])
-        capacity = mix @ np.array([v.capacity for v in need.variants])
-        lost = np.array([need.loss_at(float(c)) for c in capacity])
-        cost[row, : len(mix)] = mix @ usd + lost
-        for at, name in enumerate(types):
-            is_type = np.array([v.gpu_type == name for v in need.variants])
-            use[row, : len(mix), at] = mix @ (gpus * is_type)
-    return Choices(cost, use, np.array([budgets[name] for name in types], dtype=np.int64))
 
 
 def _prices(problem: Choices, hopeless_usd: float) -> FloatArray:

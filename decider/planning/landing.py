@@ -18,6 +18,7 @@ from decider.belief.lead_time import residual_draws
 from decider.types import FloatArray, IntArray, ReplicaState, ShardRequest
 
 MAX_GROUPS = 16
+"""Groups that starts on their way are taken in; a group has landed when the last of it has."""
 MAX_LEAD_DRAWS = 64
 
 
@@ -53,6 +54,22 @@ def _ages(state: ReplicaState, gpus_per_replica: int) -> tuple[FloatArray, int]:
     return np.array(starting + pending[:lands], dtype=float), len(pending) - lands
 
 
+def _group_ends(age: FloatArray) -> IntArray:
+    """(G,) number of starts up to the end of each group, the oldest first.
+
+    Starts made together land at about the same time: where ages fall by more than a group's share
+    of their range, a group ends, so that starts that land soon do not wait for those made later.
+    The other ends are evenly spaced.
+    """
+    n = age.size
+    if n <= MAX_GROUPS:
+        return np.arange(1, n + 1)
+    fall = -np.diff(np.sort(age)[::-1])
+    between = np.flatnonzero(fall > np.ptp(age) / MAX_GROUPS) + 1
+    n_even = MAX_GROUPS - between.size  # at least one, since the falls sum to the range
+    return np.union1d(between, (n * np.arange(1, n_even + 1)) // n_even)
+
+
 def _arrivals(request: ShardRequest, draws_s: FloatArray) -> tuple[IntArray, FloatArray]:
     """Landing states (W, G+1) and the times at which each begins, (W, G+2, P) in steps."""
     ages = [_ages(w.replicas, w.hardware.gpus_per_replica)[0] for w in request.workloads]
@@ -64,9 +81,9 @@ def _arrivals(request: ShardRequest, draws_s: FloatArray) -> tuple[IntArray, Flo
     for row, age in enumerate(ages):
         if age.size == 0:
             continue
-        groups = min(age.size, MAX_GROUPS)
         times = np.sort(residual_draws(draws_s[row], age), axis=1) / request.step_s
-        counts = (age.size * np.arange(1, groups + 1)) // groups
+        counts = _group_ends(age)
+        groups = counts.size
         landed[row, 1 : groups + 1] = counts
         landed[row, groups + 1 :] = counts[-1]
         begins[row, 1 : groups + 1] = times[:, counts - 1].T

@@ -53,13 +53,11 @@ class Plan:
     Attributes:
         index: (W, H) planned candidate per step.
         first_value: (W, K) cost-to-go of each first action; infinite where not allowed.
-        first_risk: (W,) risk that the first action answers for.
         mean_risk: (W,) risk of the plan, mean over its decisions.
     """
 
     index: IntArray
     first_value: FloatArray
-    first_risk: FloatArray
     mean_risk: FloatArray
 
 
@@ -108,7 +106,7 @@ def solve(
         first = np.where(keeps, first, np.inf)
     index = _trace(program, multiplier, values, first)
     own, taken = _risks(program, index)
-    return Plan(index, first, own[:, 0] + taken[:, 0], _row_mean(own + taken))
+    return Plan(index, first, _row_mean(own + taken))
 
 
 def _stage_values(

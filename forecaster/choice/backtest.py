@@ -80,6 +80,11 @@ class Gate:
     crps_simple: float
     skill: float
 
+    def best_simple(self, workload: str, otherwise: str) -> str:
+        """The simple forecaster with the best score; `otherwise` for an unknown workload."""
+        row = {n: s for n, s in self.scores.get(workload, {}).items() if n not in LEARNED}
+        return min(row, key=lambda name: row[name].gate) if row else otherwise
+
 
 def score_table(
     series: Sequence[Series],

@@ -79,10 +79,10 @@ def tree_inputs(
     z = (past - last[:, None]) / scale[:, None]
     by_window = [
         np.stack([workload, role], axis=1).astype(np.float32),
-        _level_facts(summary, observed, last, scale, unit),
+        level_facts(observed, last, summary.scale.location[:, 0], scale, unit),
         lags(z),
         rolls(z),
-        _shape(one, last, scale, window),
+        shape(one.values[..., 0], observed, last, scale, (window.recent, window.context)),
     ]
     ahead = np.arange(1, window.horizon + 1)
     steps = np.broadcast_to(ahead.astype(np.float32)[:, None], (len(windows), ahead.size, 1))
@@ -90,7 +90,14 @@ def tree_inputs(
     by_step = [
         steps,
         clock.reshape(len(windows), ahead.size, -1),
-        _seasons(one, last, scale, window),
+        seasons(
+            one.season_values[..., 0],
+            one.season_observed[..., 0],
+            last,
+            scale,
+            np.tile(ahead, (len(windows), 1)),
+            window.season_past,
+        ),
         _schedules(windows, targets, window),
     ]
     return TreeInputs(
@@ -135,12 +142,20 @@ def _long_scale(one: Windows, summary: WindowSummary) -> F32:
     return np.asarray(np.maximum(spread, summary.scale.scale[:, 0]), dtype=np.float32)
 
 
-def _level_facts(summary: WindowSummary, observed: Bool, last: F32, scale: F32, unit: F32) -> F32:
-    """Where the last value stands in its context, the context among other days, `(B, 5)`."""
+def level_facts(observed: Bool, last: F32, location: F32, scale: F32, unit: F32) -> F32:
+    """Where the last value stands in its context, and the context in its series, `(B, 5)`.
+
+    Args:
+        observed: `(B, C)`.
+        last: `(B,)` the last value.
+        location: `(B,)` median of the context.
+        scale: `(B,)` unit of the features.
+        unit: `(B,)` unit of the series.
+    """
     n_steps = observed.shape[1]
     stale = n_steps - np.where(observed, np.arange(1, n_steps + 1), 0).max(axis=1)
     facts = [
-        (last - summary.scale.location[:, 0]) / scale,
+        (last - location) / scale,
         np.arcsinh(last / scale),
         np.log(scale / unit),
         stale,
@@ -166,11 +181,18 @@ def rolls(z: F32) -> F32:
     return np.stack(parts, axis=1)
 
 
-def _shape(one: Windows, last: F32, scale: F32, window: WindowConfig) -> F32:
-    """Quantiles of the recent and the whole window, from the last value, NaN without data."""
-    values, observed = one.values[..., 0], one.observed[..., 0]
+def shape(values: F32, observed: Bool, last: F32, scale: F32, stretches: tuple[int, ...]) -> F32:
+    """Quantiles of the newest stretches, measured from the last value, NaN without data.
+
+    Args:
+        values: `(B, C)`.
+        observed: `(B, C)`.
+        last: `(B,)` the last value.
+        scale: `(B,)` unit of the features.
+        stretches: Numbers of steps.
+    """
     parts = []
-    for n_steps in (window.recent, window.context):
+    for n_steps in stretches:
         seen = observed[:, -n_steps:]
         found = masked_quantiles(values[:, -n_steps:], seen, SHAPE_LEVELS)
         found = (found - last[:, None]) / scale[:, None]
@@ -178,18 +200,26 @@ def _shape(one: Windows, last: F32, scale: F32, window: WindowConfig) -> F32:
     return np.concatenate(parts, axis=1)
 
 
-def _seasons(one: Windows, last: F32, scale: F32, window: WindowConfig) -> F32:
-    """Per season the values around each step ahead, their move, that day's level, `(B, H, F)`."""
-    values = np.where(one.season_observed[..., 0], one.season_values[..., 0], MISSING)
-    z = (values - last[:, None, None]) / scale[:, None, None]
-    past, n_rows = window.season_past, z.shape[0]
-    at = np.minimum(past + np.arange(window.horizon)[:, None] + AROUND, z.shape[2] - 1)
+def seasons(values: F32, observed: Bool, last: F32, scale: F32, ahead: I64, past: int) -> F32:
+    """Per season the values around each step ahead, their move, that day's level, `(B, K, F)`.
+
+    Args:
+        values: `(B, N, T)` stretches of earlier seasons.
+        observed: `(B, N, T)`.
+        last: `(B,)` the last value.
+        scale: `(B,)` unit of the features.
+        ahead: `(B, K)` steps ahead, from 1.
+        past: Steps of a stretch up to the origin's own position.
+    """
+    z = (np.where(observed, values, MISSING) - last[:, None, None]) / scale[:, None, None]
+    row = np.arange(z.shape[0])[:, None, None]
+    at = np.minimum(past - 1 + ahead[..., None] + AROUND, z.shape[2] - 1)
     parts = []
     for n in range(z.shape[1]):
-        around = z[:, n][:, at]
+        around = z[row, n, at]
         move = around[..., 2:3] - z[:, n, past - 1][:, None, None]
         before = _nanmean(z[:, n, past - BEFORE : past])
-        level = np.broadcast_to(before[:, None, None], (n_rows, window.horizon, 1))
+        level = np.broadcast_to(before[:, None, None], (*ahead.shape, 1))
         parts += [around, move, level]
     return np.concatenate(parts, axis=2)
 

@@ -11,6 +11,7 @@ import uvicorn
 from services.admin.app import make_app
 from services.admin.decisions.service import AdminDeps
 from services.admin.sessions import SessionStore
+from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import SystemClock, make_clock
 from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
@@ -26,7 +27,6 @@ from services.kernel.security.oidc_login import make_login
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
-from services.kernel.worker import CelerySender, get_celery
 
 
 def make_deps(settings: Settings) -> AdminDeps:

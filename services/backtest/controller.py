@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from decider import (
     DecideConfig,
@@ -34,8 +33,7 @@ from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng
 from services.simulator.engine.specs import ReplicaCounts
 from services.simulator.fleet import Fleet
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 N_DRAWS = 64
 PRIOR_STARTS = 20.0

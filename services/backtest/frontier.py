@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws
 from services.backtest.controller import N_DRAWS, PRIOR_STARTS, ControllerOptions
@@ -27,6 +26,7 @@ from services.simulator import HistoryRun, deployment_spec
 from services.simulator.course import Course
 from services.simulator.engine.pod import EnginePod, draw_start
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.meters import ServiceMeters
 from services.simulator.fleet_course import measured_demand
 from services.simulator.grid_run import GridRun, PathsAt, simulate_grid
@@ -36,7 +36,6 @@ from services.simulator.policies.predictive.planned import PlannedGrid
 from services.simulator.policies.rivals import rivals
 from services.simulator.run import ORACLE_LEAD_Z
 
-FloatArray = npt.NDArray[np.float64]
 Tell = Callable[[str], None]
 
 DEFAULT_RIVALS = ("hpa", "trailing_percentile", "static_peak")

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from decider import Decision, History, RiskState, Sla
 from decider.config import RiskControlConfig
 from decider.planning.risk import pooled_error, update_risk
+from services.simulator.fleet.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Events = tuple[tuple[float, int], ...]
 
 N_REMEMBERED = 64

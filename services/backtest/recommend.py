@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.backtest.frontier import Frontier
 from services.kernel.errors import InvalidInput
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray, IntArray
 
 MAX_PROMISE = 0.1
 """Nobody promises more: dearer or not, settings that violate more are left out."""
@@ -94,7 +92,7 @@ def recommend(
     )
 
 
-def useful_front(frontier: Frontier) -> npt.NDArray[np.int64]:
+def useful_front(frontier: Frontier) -> IntArray:
     """Settings that no other beats in both rate and cost and that a promise can mean, by rate."""
     order = np.lexsort((frontier.cost_usd, frontier.rate))
     best = np.minimum.accumulate(frontier.cost_usd[order])

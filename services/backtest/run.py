@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecaster.choice.backtest import LEARNED, Gate, backtest
+from forecaster.choice.backtest import Gate, backtest
 from forecaster.choice.baselines import BestSimple
 from forecaster.choice.ensemble import contenders
 from forecaster.choice.ladder import Ladder
@@ -74,7 +74,7 @@ def train(
         return Trained(ladder, config, None, f"no model: {error}")
     weights = result.report.weights
     gate = backtest(series, contenders(result.model, weights), config, rng, n_last=n_held)
-    picks = {w: _best(gate, w, pick) for w, pick in result.report.picks.items()}
+    picks = {w: gate.best_simple(w, pick) for w, pick in result.report.picks.items()}
     ladder = Ladder(
         result.model if gate.skill > 0 else None,
         BestSimple(picks, config.window),
@@ -84,11 +84,6 @@ def train(
     )
     reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
     return Trained(ladder, config, gate, reason)
-
-
-def _best(gate: Gate, workload: str, pick: str) -> str:
-    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name not in LEARNED}
-    return min(row, key=lambda name: row[name].gate) if row else pick
 
 
 def run_harmony(

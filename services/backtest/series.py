@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.config import WindowConfig
 from forecaster.features import build_windows
 from forecaster.types import Series, Windows
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.meters import ServiceMeters
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class MeasuredFleet:

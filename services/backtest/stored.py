@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping
 
@@ -25,9 +24,8 @@ from services.kernel.errors import Conflict, NotFound
 from services.kernel.operation import Tell
 from services.simulator import HistoryRun
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.fleet import FleetWorkload, StartupProfile
-
-FloatArray = npt.NDArray[np.float64]
 
 MIN_HISTORY_STEPS = 144
 MAX_HISTORY_STEPS = 4032

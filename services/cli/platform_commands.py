@@ -102,9 +102,11 @@ def up(
 
     Postgres and Redis are embedded unless HARMONY_DATABASE_URL and HARMONY_REDIS_URL are set.
     """
+    from services.lab.cluster.start import start_cluster_with_definitions
     from services.platform.up import UpOptions, run_up
 
-    run_up(get_settings(), UpOptions(port, kubeconfig, has_scaler), console)
+    options = UpOptions(port, kubeconfig, has_scaler)
+    run_up(get_settings(), options, console, start_cluster_with_definitions)
 
 
 def worker(
@@ -117,57 +119,23 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="Processes of the prefork pool.")] = 1,
 ) -> None:
     """Run a Celery worker (queues: ingest, forecast, decide, fit)."""
-    from contextlib import ExitStack
-
-    from prometheus_client import start_http_server
-
-    from services.kernel.db.session import make_engine
-    from services.kernel.listening import report_address
-    from services.kernel.telemetry import REGISTRY, configure_logging
-    from services.kernel.tracing_otel import configure_tracing
-    from services.kernel.worker import make_celery
-    from services.kernel.workload_series import watched_workloads
+    from services.kernel.telemetry import configure_logging
+    from services.worker.run import run_worker
 
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
-    served = queues or settings.queues
-    settings = settings.model_copy(update={"queues": served})
-    with ExitStack() as life:
-        if settings.worker_metrics_port is not None:
-            # the solo pool runs tasks in this process: their metrics are here to be scraped
-            life.enter_context(watched_workloads(make_engine(settings.database_url)))
-            server, _ = start_http_server(settings.worker_metrics_port, registry=REGISTRY)
-            report_address("worker metrics", str(server.server_address[0]), server.server_port)
-        configure_tracing(settings, f"worker-{served.replace(',', '-')}")
-        app = make_celery(settings)
-        app.set_default()
-        app.worker_main(
-            [
-                "worker",
-                f"--queues={served}",
-                f"--pool={pool}",
-                f"--concurrency={concurrency}",
-                f"--hostname={served.replace(',', '-')}@%h",
-                f"--loglevel={settings.log_level}",
-                "--without-gossip",
-                "--without-mingle",
-            ]
-        )
+    served = settings.model_copy(update={"queues": queues or settings.queues})
+    run_worker(served, pool, concurrency)
 
 
 def beat() -> None:
     """Run Celery beat: the periodic sweeps, pulls, refits and clean-ups."""
-    import tempfile
-
     from services.kernel.telemetry import configure_logging
-    from services.kernel.worker import make_celery
+    from services.worker.run import run_beat
 
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
-    with tempfile.TemporaryDirectory() as folder:
-        make_celery(settings).Beat(
-            loglevel=settings.log_level, schedule=str(Path(folder) / "schedule")
-        ).run()
+    run_beat(settings)
 
 
 def migrate(as_json: AsJson = False) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from services.decision.decide.service import Deps
+from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.settings import get_settings
-from services.kernel.worker import CelerySender, get_celery
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,11 @@ import torch
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.registry.store import ModelStore
 from services.forecasting.rows.translate import forecaster_config
+from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import Clock, make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.jobs import JobSender
 from services.kernel.settings import Settings, get_settings
-from services.kernel.worker import CelerySender, get_celery
 
 
 def make_forecasting(

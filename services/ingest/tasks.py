@@ -10,12 +10,12 @@ from services.ingest.deps import BestEffortSender, IngestDeps
 from services.ingest.series.rules import parse_rules
 from services.ingest.series.sources import FetchLimits, PrometheusSource
 from services.kernel import jobs
+from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.security.sources import GuardedTransport, check_url, parse_policy
 from services.kernel.settings import Settings, get_settings
 from services.kernel.task import job_task
-from services.kernel.worker import CelerySender, get_celery
 
 
 def make_deps(settings: Settings) -> IngestDeps:

@@ -19,6 +19,11 @@ from services.kernel.settings import Settings
 from services.platform.embedded_servers import default_home, embedded_servers
 from services.platform.processes import ProcessSpec, Supervisor
 
+SERVERS = {
+    "admin": "services.admin.main",
+    "ingest": "services.ingest.main",
+    "scaler": "services.scaler.main",
+}
 WORKERS = {"worker-pipeline": "ingest,decide", "worker-forecast": "forecast", "worker-fit": "fit"}
 
 
@@ -114,17 +119,18 @@ def process_env(settings: Settings) -> dict[str, str]:
 def service_processes(settings: Settings) -> list[ProcessSpec]:
     """Workers, beat, the push API and the admin API (the operator needs an API server first)."""
     env = process_env(settings)
+    worker = [sys.executable, "-m", "services.worker"]
     specs = [
-        ProcessSpec(name, _harmony("worker", "--queues", queues), env | _metrics(settings, number))
+        ProcessSpec(name, worker, env | {"HARMONY_QUEUES": queues} | _metrics(settings, number))
         for number, (name, queues) in enumerate(WORKERS.items())
     ]
-    specs.append(ProcessSpec("beat", _harmony("beat"), env))
+    specs.append(ProcessSpec("beat", [*worker, "beat"], env))
     return [*specs, *(server_process(name, env) for name in ("ingest", "admin"))]
 
 
 def server_process(name: str, env: Mapping[str, str]) -> ProcessSpec:
     """A service that serves under its own name."""
-    return ProcessSpec(name, [sys.executable, "-m", f"services.{name}.main"], env, server=name)
+    return ProcessSpec(name, [sys.executable, "-m", SERVERS[name]], env, server=name)
 
 
 def _metrics(settings: Settings, number: int) -> dict[str, str]:
@@ -144,7 +150,3 @@ def operator_process(settings: Settings, kubeconfig: Path | None) -> ProcessSpec
 def scaler_process(settings: Settings) -> ProcessSpec:
     """KEDA's external scaler."""
     return server_process("scaler", process_env(settings))
-
-
-def _harmony(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "services.cli", *arguments]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-import yaml
 from rich.console import Console
 
 from services.kernel.clock import SystemClock
@@ -21,7 +18,6 @@ from services.kernel.errors import InvalidInput
 from services.kernel.security.bind import check_bind
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
-from services.operator.resource.definitions import rendered as rendered_crds
 from services.platform.platform import (
     Platform,
     check_port_free,
@@ -30,10 +26,8 @@ from services.platform.platform import (
     scaler_process,
     service_processes as services_of,
 )
-from services.platform.processes import ProcessSpec
 
 RUNNING_FILE = "running.json"
-_SIMULATED_NODES = "H100=4x8,A100=4x8,L4=8x4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +45,19 @@ class UpOptions:
     has_scaler: bool = False
 
 
-def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
+def run_up(
+    settings: Settings,
+    options: UpOptions,
+    console: Console,
+    start_cluster: Callable[[Platform, Path], None],
+) -> None:
     """Run until Ctrl-C or SIGTERM.
 
     Args:
         settings: Settings; empty URLs mean the embedded servers.
         options: What is asked for.
         console: Where to talk.
+        start_cluster: Starts a cluster where none was given, and writes its kubeconfig.
 
     Raises:
         InvalidInput: The kubeconfig does not exist, or a port is taken.
@@ -81,7 +81,7 @@ def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
         )
         if kubeconfig is None:
             kubeconfig = platform.folder / "kubeconfig"
-            start_simulated_cluster(platform, kubeconfig)
+            start_cluster(platform, kubeconfig)
         processes = [
             *services_of(platform.settings),
             operator_process(platform.settings, kubeconfig),
@@ -98,22 +98,6 @@ def run_up(settings: Settings, options: UpOptions, console: Console) -> None:
         console.print(f"logs             {platform.folder / 'logs'}")
         console.print("Ctrl-C ends.")
         wait_until_stopped(platform)
-
-
-def start_simulated_cluster(platform: Platform, kubeconfig: Path) -> None:
-    """Start the simulated GPU cluster in real time and define Harmony's resources in it.
-
-    Raises:
-        Unavailable: It does not start.
-    """
-    kubeconfig.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "real"]
-    argv += ["--nodes", _SIMULATED_NODES, "--kubeconfig-out", str(kubeconfig)]
-    platform.supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
-    url = platform.supervisor.address("cluster")
-    for text in rendered_crds().values():
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        httpx.post(url + path, json=yaml.safe_load(text), timeout=10.0).raise_for_status()
 
 
 @contextmanager

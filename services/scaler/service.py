@@ -94,11 +94,9 @@ class Board:
 
     Attributes:
         facts: By workload.
-        read_at: When; None: never yet.
     """
 
     facts: dict[Key, Facts] = field(default_factory=dict)
-    read_at: datetime | None = None
     _specs: dict[int, tuple[int, WorkloadSpec | None]] = field(default_factory=dict)
     _shown: dict[Gauge, set[Key]] = field(default_factory=dict)
 
@@ -129,7 +127,6 @@ class Board:
             for row in rows
             if (spec := self._specs[row["id"]][1]) is not None
         }
-        self.read_at = deps.clock.now()
 
     def _is_known(self, row: RowMapping) -> bool:
         known = self._specs.get(row["id"])

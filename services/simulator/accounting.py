@@ -12,12 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies.view import RELATIVE_SLACK
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class ReplicaInterval(Protocol):
@@ -45,7 +41,6 @@ class StepAccount:
         gpu_s: GPU-seconds held by starting and ready replicas.
         busy_gpu_s: GPU-seconds of ready capacity that demand used.
         ready_mean: Time-mean ready replicas.
-        bound_mean: Time-mean starting and ready replicas.
     """
 
     duration_s: float
@@ -55,7 +50,6 @@ class StepAccount:
     gpu_s: float
     busy_gpu_s: float
     ready_mean: float
-    bound_mean: float
 
 
 def sla_limit(ready: FloatArray | float, capacity: FloatArray | float) -> FloatArray | float:
@@ -111,5 +105,4 @@ def account_step(
         gpu_s=bound_s * gpus_per_replica,
         busy_gpu_s=served / capacity_per_replica * gpus_per_replica,
         ready_mean=ready_s / safe_s,
-        bound_mean=bound_s / safe_s,
     )

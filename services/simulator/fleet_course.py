@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from services.simulator.course import Course
 from services.simulator.fleet import Fleet
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 INITIAL_UTILISATION = 0.6
 """Utilisation at which the history begins."""

@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from services.simulator.course import BoolArray, Course, FloatArray
+from services.simulator.course import Course
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 from services.simulator.policies.grid import GridPolicy, GridView
 from services.simulator.replicas import Replicas, StepOutcome, account
 
-__all__ = ["Course", "GridRun", "PathsAt", "Replicas", "Watch", "account", "simulate_grid"]
+__all__ = ["Course", "GridRun", "PathsAt", "Replicas", "account", "simulate_grid"]
 
 PathsAt = Callable[[int], FloatArray | None]
 """Sample paths (W, S, H) for the decision at the start of a step; None: no forecast."""
-Watch = Callable[[int, Replicas], None]
-"""Called with the step's index once its counts were asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +40,10 @@ class GridRun:
 
     name: str
     labels: tuple[str, ...]
-    asked: npt.NDArray[np.float32]
-    violation_ratio: npt.NDArray[np.float32]
-    unserved: npt.NDArray[np.float32]
-    ready_mean: npt.NDArray[np.float32]
+    asked: F32Array
+    violation_ratio: F32Array
+    unserved: F32Array
+    ready_mean: F32Array
 
 
 class _Record:
@@ -70,7 +68,6 @@ def simulate_grid(
     paths_at: PathsAt | None = None,
     *,
     n_future: int = 0,
-    watch: Watch | None = None,
 ) -> GridRun:
     """Run a policy's whole grid over a course.
 
@@ -79,7 +76,6 @@ def simulate_grid(
         course: What happens.
         paths_at: Forecasts, for policies that read them.
         n_future: Steps of the true future that the policy is shown: the oracle's only.
-        watch: Sees the replicas in each step, for what must be known within steps (`queue`).
     """
     seen, n_before = course.measured(), course.history.shape[1]
     load, true_capacity = np.nan_to_num(course.demand), course.true_capacity()
@@ -106,8 +102,6 @@ def simulate_grid(
         )
         wanted, state = policy.decide(view, state)
         replicas.scale(wanted.astype(np.int64), now_s)
-        if watch is not None:
-            watch(t, replicas)
         span = (now_s, now_s + course.step_s)
         outcome = account(replicas, load[:, t], true_capacity[:, t], span)
         last = np.where(np.isfinite(seen[:, n_before + t]), outcome.violation_ratio, np.nan)

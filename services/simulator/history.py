@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet_course import history_course
 from services.simulator.grid_run import simulate_grid
 from services.simulator.policies.reactive.hpa import HpaGrid
-
-FloatArray = npt.NDArray[np.float64]
 
 HISTORY_TARGET_PERCENT = 60
 
@@ -39,7 +35,7 @@ class HistoryRun:
         return self.spec[:, -1]
 
 
-def simulate_history(fleet: Fleet, target_percent: int = HISTORY_TARGET_PERCENT) -> HistoryRun:
+def simulate_history(fleet: Fleet) -> HistoryRun:
     """Run the untuned HPA over the history."""
-    run = simulate_grid(HpaGrid(float(target_percent)), history_course(fleet))
+    run = simulate_grid(HpaGrid(float(HISTORY_TARGET_PERCENT)), history_course(fleet))
     return HistoryRun(spec=run.asked[0].astype(float), ready_mean=run.ready_mean[0].astype(float))

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from services.simulator.accounting import ReplicaInterval, StepAccount, account_step
 from services.simulator.fleet import Fleet
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,6 @@ class PolicyRun:
         name: The policy.
         spec: Replicas asked for from the step's start on.
         ready_mean: Time-mean ready replicas.
-        bound_mean: Time-mean replicas that hold GPUs.
         violation_s: Time out of SLA.
         known_s: Time with known demand.
         shortage: Demand not served within the SLO, load x seconds.
@@ -34,7 +31,6 @@ class PolicyRun:
     name: str
     spec: FloatArray
     ready_mean: FloatArray
-    bound_mean: FloatArray
     violation_s: FloatArray
     known_s: FloatArray
     shortage: FloatArray

@@ -14,14 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from services.simulator.course import Course
+from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.policies.view import RELATIVE_SLACK
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Replicas:
@@ -62,11 +58,6 @@ class Replicas:
     def starting(self) -> IntArray:
         """(G, W) replicas asked for that do not serve yet."""
         return self.spec - self.ready
-
-    @property
-    def lands_s(self) -> FloatArray:
-        """(G, W, A) when each start on its way will serve, oldest first; infinite: none."""
-        return self._lands_s[:, : self._n_used].reshape(*self.shape, self._n_used)
 
     def start_age_s(self, now_s: float) -> FloatArray:
         """(G, W, A) ages of the starts on their way, oldest first; NaN beyond the last."""

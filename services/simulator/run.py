@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.simulator.engine.engine import ClusterEngine
 from services.simulator.engine.specs import DeploymentSpec, NodeSpec, StartupSpec
 from services.simulator.fleet import Fleet, FleetWorkload
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet_course import measured_demand
 from services.simulator.ledger import Ledger, PolicyRun
 from services.simulator.policies import OracleGrid, Policy, PolicyView, Solo
-
-FloatArray = npt.NDArray[np.float64]
 
 ORACLE_LEAD_Z = 2.6
 """The oracle allows for starts up to this many log standard deviations: 99.5 % of them."""

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from services.simulator.course import Course, FloatArray
+from services.simulator.course import Course
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies import TrailingPercentileGrid
 from services.simulator.policies.trailing_percentile import ordered_percentile
 from services.simulator.policies.view import replicas_for

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.history import simulate_history
 from services.simulator.ledger import PolicyRun
-from services.simulator.policies import Hpa, HpaConfig, Solo, StaticGrid
+from services.simulator.policies import Hpa, Solo, StaticGrid
 from services.simulator.run import SimulationSetup, oracles, simulate
 from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class PolicyScoreJson(TypedDict):
@@ -92,10 +89,10 @@ def score(
         name=run.name,
         gpu_hours=held_s / 3600.0,
         cost_usd=float(step_usd.sum()),
-        violation_rate=_mean_known(violation),
+        violation_rate=mean_known(violation),
         promised=promised,
         scale_ops=int((run.spec != previous).sum()),
-        unserved_ratio=_mean_known(unserved),
+        unserved_ratio=mean_known(unserved),
         utilisation=float(run.busy_gpu_s.sum()) / held_s if held_s > 0 else 0.0,
         setting=setting,
         workload_gpu_hours=run.gpu_s.sum(axis=1) / 3600.0,
@@ -105,7 +102,8 @@ def score(
     )
 
 
-def _mean_known(values: FloatArray) -> float:
+def mean_known(values: FloatArray) -> float:
+    """Mean of the values that exist; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")
 
@@ -148,16 +146,3 @@ def run_rivals(fleet: Fleet, *, epsilon: float, seed: int) -> RivalScores:
     )
     tuned = {"hpa": hpa.setting, "trailing_percentile": trailing.setting}
     return RivalScores(scores, runs, initial, tuned)
-
-
-def run_hpa_arms(
-    fleet: Fleet, *, targets: Sequence[int], seed: int, is_clipped: bool = False
-) -> tuple[PolicyScore, ...]:
-    """HPA at given targets over the replay, for frontiers."""
-    setup = SimulationSetup(fleet, simulate_history(fleet).last_spec, seed)
-    scores = []
-    for target in targets:
-        config = HpaConfig(target_percent=target, is_clipped=is_clipped)
-        run = simulate("hpa", [Hpa(config)] * fleet.n_workloads, setup)
-        scores.append(score(run, fleet, setting=f"target {target} %"))
-    return tuple(scores)

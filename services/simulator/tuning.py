@@ -7,22 +7,19 @@ never with the replayed part.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
 from services.simulator.course import Course
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray, IntArray
 from services.simulator.fleet_course import history_course
 from services.simulator.grid_run import GridRun, simulate_grid
 from services.simulator.policies import HpaConfig, Solo, TrailingPercentileGrid
 from services.simulator.policies.reactive.hpa import HpaGrid
 from services.simulator.schedules import trailing_schedules
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 HPA_TARGETS = (*range(5, 20), *range(20, 50, 2), *range(50, 100))
 WINDOWS_S = (300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 24 * 3600.0)
@@ -69,11 +66,10 @@ class TunedTrailing:
     setting: TunedSetting
 
 
-def tune_hpa(fleet: Fleet, epsilon: float, config: HpaConfig | None = None) -> TunedHpa:
-    """Choose the target utilisation; every other setting is `config`'s."""
-    config = config or HpaConfig()
+def tune_hpa(fleet: Fleet, epsilon: float) -> TunedHpa:
+    """Choose the target utilisation; every other setting is the default."""
     course = history_course(fleet, _first_step(fleet))
-    run = simulate_grid(HpaGrid(np.array(HPA_TARGETS, dtype=float), config), course)
+    run = simulate_grid(HpaGrid(np.array(HPA_TARGETS, dtype=float)), course)
     violation_rate = violation_rates(run, course)
     cost_usd = (run.asked.sum(axis=2, dtype=float) * _usd_per_step(fleet)).sum(axis=1)
     best, is_met = _cheapest(violation_rate, cost_usd, epsilon)
@@ -85,7 +81,7 @@ def tune_hpa(fleet: Fleet, epsilon: float, config: HpaConfig | None = None) -> T
         is_met=is_met,
         n_tried=len(HPA_TARGETS),
     )
-    return TunedHpa(replace(config, target_percent=target), setting)
+    return TunedHpa(HpaConfig(target_percent=target), setting)
 
 
 def tune_trailing_percentile(fleet: Fleet, epsilon: float) -> TunedTrailing:

@@ -146,11 +146,6 @@ class EventHub:
         self._thread: threading.Thread | None = None
         self._position: Position = (0, 0)
 
-    @property
-    def n_subscribers(self) -> int:
-        """Open streams."""
-        return len(self._subscribers)
-
     def subscribe(
         self, interest: Interest, caller: str, loop: asyncio.AbstractEventLoop
     ) -> Subscription:

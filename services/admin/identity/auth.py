@@ -160,12 +160,7 @@ def require(role: Role, scope: Scope = Scope.FLEET) -> Require:
 
 _READER = require(Role.VIEWER, Scope.OWN)
 
-Viewer = Depends(require(Role.VIEWER))
 Reader = Depends(_READER)
 AsReader = Annotated[Principal, Depends(_READER)]
-AsOperator = Annotated[Principal, Depends(require(Role.OPERATOR))]
-AsApprover = Annotated[Principal, Depends(require(Role.APPROVER))]
 AsAdmin = Annotated[Principal, Depends(require(Role.ADMIN))]
-AsOwnOperator = Annotated[Principal, Depends(require(Role.OPERATOR, Scope.OWN))]
-AsOwnApprover = Annotated[Principal, Depends(require(Role.APPROVER, Scope.OWN))]
 AsOwnAdmin = Annotated[Principal, Depends(require(Role.ADMIN, Scope.OWN))]

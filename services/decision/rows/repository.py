@@ -180,18 +180,6 @@ def load_outcome_steps(
     return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
 
 
-def load_mean_violation(
-    connection: Connection, ids: Sequence[int], since: datetime
-) -> dict[int, float]:
-    """Mean measured violation per workload since a time."""
-    statement = text(
-        "SELECT workload_id, avg(violation_ratio) FROM outcomes WHERE workload_id = ANY(:ids) "
-        "AND step_at >= :since AND violation_ratio IS NOT NULL GROUP BY workload_id"
-    )
-    rows = connection.execute(statement, {"ids": list(ids), "since": since})
-    return {int(row[0]): float(row[1]) for row in rows}
-
-
 def load_budgets(connection: Connection, gpu_types: Sequence[str]) -> Sequence[RowMapping]:
     """Budgets of GPU types as the operator read them."""
     statement = text(

@@ -161,12 +161,6 @@ def pack_paths(paths: npt.NDArray[np.float32]) -> tuple[bytes, float]:
     return (paths / np.float32(scale)).astype(PATHS_TYPE).tobytes(), scale
 
 
-def unpack_paths(raw: bytes, n_paths: int, scale: float) -> npt.NDArray[np.float32]:
-    """Inverse of `pack_paths`, `(S, H)`."""
-    halves = np.frombuffer(raw, dtype=PATHS_TYPE).reshape(n_paths, -1)
-    return halves.astype(np.float32) * np.float32(scale)
-
-
 def to_rows(
     workloads: Sequence[WorkloadRow],
     result: LadderForecast,

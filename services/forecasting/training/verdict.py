@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.choice.backtest import LEARNED, MODEL, Gate, backtest
+from forecaster.choice.backtest import MODEL, Gate, backtest
 from forecaster.choice.baselines import BestSimple
 from forecaster.choice.ensemble import contenders
 from forecaster.choice.ladder import Ladder
@@ -85,17 +85,11 @@ def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
         "backtest_skill": gate.skill,
         "backtest_coverage": _coverage(gate),
         "skipped": report.skipped,
-        "picks": {w: _best_simple(gate, w, pick) for w, pick in report.picks.items()},
+        "picks": {w: gate.best_simple(w, pick) for w, pick in report.picks.items()},
         "weights": report.weights,
         "rungs": gate.rungs,
         "reasons": gate.reasons,
     }
-
-
-def _best_simple(gate: Gate, workload: str, validation_pick: str) -> str:
-    """The simple forecaster with the best back-test; the validation pick where there is none."""
-    row = {name: s for name, s in gate.scores.get(workload, {}).items() if name not in LEARNED}
-    return min(row, key=lambda name: row[name].gate) if row else validation_pick
 
 
 def _coverage(gate: Gate) -> dict[str, float]:

@@ -36,23 +36,6 @@ STALE_MARKER = "stale_marker"
 SEVERAL_SERIES = "several_series"
 OTHER_REPLICA = "other_replica"
 FORBIDDEN_NAMESPACE = "forbidden_namespace"
-REASONS = (
-    NOT_FINITE,
-    OUT_OF_RANGE,
-    NEGATIVE,
-    FUTURE,
-    ANCIENT,
-    BAD_SAMPLE,
-    BAD_TIME,
-    BAD_VALUE,
-    UNKNOWN_WORKLOAD,
-    UNKNOWN_INDICATOR,
-    UNMAPPED,
-    STALE_MARKER,
-    SEVERAL_SERIES,
-    OTHER_REPLICA,
-    FORBIDDEN_NAMESPACE,
-)
 
 # Units whose quantities may be below zero. Everything else that a GPU service reports is a count,
 # a rate, a size, a share or a duration, where a negative value is a fault of the exporter.

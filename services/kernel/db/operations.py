@@ -17,7 +17,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 SILENT_AFTER = timedelta(seconds=120)
 EVENTS_KEPT = timedelta(days=1)
 MAX_ATTEMPTS = 3
-FINISHED = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,12 +145,11 @@ class GuardedTransport(httpx.BaseTransport):
     def __init__(
         self,
         policy: SourcePolicy,
-        inner: httpx.BaseTransport | None = None,
         resolve: Resolve = resolve_name,
     ) -> None:
-        """Guard `inner`, by default a plain connection."""
+        """Guard a plain connection."""
         self._policy = policy
-        self._inner = inner or httpx.HTTPTransport(trust_env=False)
+        self._inner = httpx.HTTPTransport(trust_env=False)
         self._resolve = resolve
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory
 from services.simulator.engine.specs import Interval
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.fleet.meters import ServiceMeters
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Reporter:

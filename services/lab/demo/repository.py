@@ -138,15 +138,6 @@ def chain_counts(engine: Engine, first_origin_at: datetime) -> dict[str, int]:
     return {name: int(value) for name, value in row._mapping.items()}
 
 
-def n_applied(engine: Engine, first_origin_at: datetime) -> int:
-    """Scale operations that the operator carried out."""
-    query = select(func.count()).select_from(actions)
-    return _count(
-        engine,
-        query.where(actions.c.origin_at >= first_origin_at, actions.c.result == "applied"),
-    )
-
-
 def n_measured_starts(engine: Engine) -> int:
     """Pod starts whose lead time has been measured."""
     query = select(func.count()).select_from(pod_starts).where(pod_starts.c.ready_at.is_not(None))

@@ -21,9 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
-from services.kernel.worker import CelerySender, make_celery
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.outcome import Replayed, shown_time, write_outcome

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from services.kernel.db.session import make_engine
 from services.kernel.errors import InvalidInput, Unavailable
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
+from services.lab.cluster.start import start_cluster
 from services.lab.demo.cluster_client import ClusterClient
 from services.lab.demo.manifests import fleet_manifests, nodes_argument
 from services.lab.demo.measure import Reporter
@@ -34,7 +34,6 @@ from services.lab.demo.repository import (
 )
 from services.operator.resource.definitions import rendered as rendered_crds
 from services.platform.platform import Platform, operator_process, service_processes
-from services.platform.processes import ProcessSpec
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters
 
@@ -130,11 +129,9 @@ def end_session(session: DemoSession) -> None:
 
 def _start_cluster(platform: Platform, fleet: Fleet) -> ClusterClient:
     start = fleet.step_at(fleet.n_history).isoformat().replace("+00:00", "Z")
-    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "lab"]
-    argv += ["--nodes", nodes_argument(fleet.node_pools()), "--start", start]
-    argv += ["--seed", str(fleet.seed), "--kubeconfig-out", str(platform.folder / "kubeconfig")]
-    platform.supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
-    return ClusterClient(platform.supervisor.address("cluster"))
+    options = ["--clock", "lab", "--nodes", nodes_argument(fleet.node_pools()), "--start", start]
+    options += ["--seed", str(fleet.seed), "--kubeconfig-out", str(platform.folder / "kubeconfig")]
+    return ClusterClient(start_cluster(platform.supervisor, *options))
 
 
 def _definitions() -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
-from services.kernel.worker import CelerySender, make_celery
 from services.lab.demo.repository import newest_models
 
 _GRACE_S = 60.0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from services.lab.report.data import FanChart, ReportData, label_of
+from services.lab.report.data import FanChart, ReportData, label_of, percent
 from services.lab.report.svg import (
     Frame,
     band_path,
@@ -20,8 +19,7 @@ from services.lab.report.svg import (
     time_axis,
     y_axis,
 )
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 WIDE = 1040.0
 
@@ -116,7 +114,7 @@ def bars_chart(data: ReportData, kind: str) -> str:
         top = max(values) * 1.45 or 1.0
     else:
         values = [s.violation_rate for s in scores]
-        labels = ["unknown" if v != v else f"{v:.2%}" for v in values]
+        labels = [percent(v) for v in values]
         known = [v for v in values if v == v]
         top = max([data.epsilon * 1.2, *known]) * 1.30
     height = row * len(scores) + 34
@@ -201,7 +199,7 @@ def workload_rows(data: ReportData) -> list[dict[str, str]]:
         row = {
             "name": name,
             "gpu_hours": compact(float(ours.workload_gpu_hours[i])),
-            "violation": _percent(float(ours.workload_violation_rate[i])),
+            "violation": percent(float(ours.workload_violation_rate[i])),
         }
         for rival in ("hpa", "trailing_percentile"):
             other = data.score(rival)
@@ -210,7 +208,3 @@ def workload_rows(data: ReportData) -> list[dict[str, str]]:
             row[rival] = "–" if ratio != ratio else f"{100 * ratio:+.0f} %"
         rows.append(row)
     return rows
-
-
-def _percent(value: float) -> str:
-    return "unknown" if value != value else f"{value:.2%}"

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
-import numpy.typing as npt
-
 from services.simulator import PolicyScore
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 LABELS = {
     "harmony": "Harmony",
@@ -25,6 +21,11 @@ ORDER = tuple(LABELS)
 def label_of(policy: str) -> str:
     """A policy's name for people."""
     return LABELS.get(policy, policy.replace("_", " ").capitalize())
+
+
+def percent(share: float) -> str:
+    """A share for people."""
+    return "unknown" if share != share else f"{share:.2%}"
 
 
 @dataclass(frozen=True, slots=True)

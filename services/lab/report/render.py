@@ -12,7 +12,7 @@ from services.lab.report.charts import (
     savings_chart,
     workload_rows,
 )
-from services.lab.report.data import LABELS, ReportData, label_of
+from services.lab.report.data import LABELS, ReportData, label_of, percent
 from services.simulator import PolicyScore
 
 STANDING_NOTES = (
@@ -97,7 +97,7 @@ def _tiles(data: ReportData) -> list[dict[str, str]]:
     tiles = [
         {
             "name": "Out of SLA, measured",
-            "figure": _percent(ours.violation_rate),
+            "figure": percent(ours.violation_rate),
             "css": _verdict(ours, data),
             "more": f"promised at most {100 * data.epsilon:g} %",
         }
@@ -107,7 +107,7 @@ def _tiles(data: ReportData) -> list[dict[str, str]]:
         if other is None or other.cost_usd <= 0:
             continue
         saved_usd = other.cost_usd - ours.cost_usd
-        note = f"at {_percent(other.violation_rate)} out of SLA"
+        note = f"at {percent(other.violation_rate)} out of SLA"
         tiles.append(
             {
                 "name": f"Against {label_of(rival)}",
@@ -132,18 +132,14 @@ def _row(s: PolicyScore, data: ReportData) -> dict[str, str]:
         "gpu_hours": f"{s.gpu_hours:,.0f}",
         "cost": f"{s.cost_usd:,.0f}",
         "vs_hpa": relative,
-        "violation": _percent(s.violation_rate),
+        "violation": percent(s.violation_rate),
         "verdict": "" if s.name == "oracle" else _verdict(s, data),
         "promised": "–" if s.promised is None else f"≤ {100 * s.promised:g} %",
-        "unserved": _percent(s.unserved_ratio),
+        "unserved": percent(s.unserved_ratio),
         "used": f"{s.utilisation:.0%}",
         "scale_ops": f"{s.scale_ops:,}",
         "setting": s.setting,
     }
-
-
-def _percent(value: float) -> str:
-    return "unknown" if value != value else f"{value:.2%}"
 
 
 def _verdict(s: PolicyScore, data: ReportData) -> str:

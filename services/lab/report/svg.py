@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from html import escape
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 MAX_POINTS = 1_200
 

@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 
 def _column(path: Path, name: str) -> FloatArray:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.domain import (
     CapacitySpec,
@@ -22,10 +21,9 @@ from services.kernel.domain import (
     WorkloadSpec,
 )
 from services.kernel.domain.workload import Mode
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.policies.view import replicas_for
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 WorkloadKind = Literal["llm", "diffusion", "vision", "trace"]
 
 GPUS_PER_NODE = {"H100": 8, "A100": 8, "L4": 4}

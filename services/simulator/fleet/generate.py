@@ -7,9 +7,9 @@ some minutes, as users open sessions before their tokens are made.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.clock import make_rng
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.fleet.draws import FleetOptions, WorkloadDraws, draw_workload
 from services.simulator.fleet.fleet import Fleet, FleetWorkload, bounds_for
 from services.simulator.fleet.latent import latent_intensity
@@ -18,8 +18,6 @@ from services.simulator.fleet.signals import DAY_S, ou_noise
 
 __all__ = ["FleetOptions", "generate_fleet"]
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 LEAD_MARGIN_S = 1_200.0
 

@@ -7,9 +7,9 @@ fleet, bursts of its own and fleet-wide ones.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.clock import make_rng
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.draws import FleetOptions, WorkloadDraws, uniform
 from services.simulator.fleet.profiles import KindProfile
 from services.simulator.fleet.signals import (
@@ -22,8 +22,6 @@ from services.simulator.fleet.signals import (
     ou_noise,
     weekly_cycle,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 REGION_PEAK_H = (4.0, 13.0, 20.0)
 """UTC hour of the daily peak in Asia, Europe and America."""

@@ -7,15 +7,12 @@ generated fleet follow from the replicas that were ready.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.domain import IndicatorSpec
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.fleet.fleet import Fleet
 from services.simulator.fleet.profiles import CLOSED_LOOP
 from services.simulator.fleet.response import ResponseModel, request_rates
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class ServiceMeters:

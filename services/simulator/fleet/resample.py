@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.fleet.trace_file import TraceError, TraceFile, TraceSeries
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def aligned(trace: TraceFile, step_s: int) -> tuple[list[TraceSeries], int]:
@@ -21,9 +19,7 @@ def aligned(trace: TraceFile, step_s: int) -> tuple[list[TraceSeries], int]:
     return [TraceSeries(s.workload, s.time_s - shift_s, s.values) for s in trace.series], shift_s
 
 
-def resampled(
-    series: TraceSeries, interval_s: int, step_s: int, is_flow: npt.NDArray[np.bool_]
-) -> TraceSeries:
+def resampled(series: TraceSeries, interval_s: int, step_s: int, is_flow: BoolArray) -> TraceSeries:
     """Merge intervals into steps: flows add up, levels are averaged.
 
     A step with at least half of its intervals known is known: a level is their mean, a flow their

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.clock import make_rng
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.fleet.calibration import (
     DUTY_SIGMA,
     LATENCY_TAIL_RATIO,
@@ -21,10 +21,7 @@ from services.simulator.fleet.calibration import (
     QUEUE_WAIT_SIGMA,
 )
 from services.simulator.fleet.fleet import Fleet
-from services.simulator.fleet.profiles import CLOSED_LOOP, PROFILES
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from services.simulator.fleet.profiles import PROFILES
 
 SLO_UTILISATION = 0.85
 """Utilisation of a replica that runs at its SLO capacity; beyond 1 work piles up."""
@@ -145,31 +142,6 @@ class ResponseModel:
             0.4 * LATENCY_TAIL_SIGMA * rng.standard_normal(busy.size)
         )
         return self._service_s * slowdown * noise, np.maximum(tail, 1.05)
-
-
-def close_loop(fleet: Fleet, ready_mean: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Closed-loop indicators of the first T' steps, given what was ready in them.
-
-    Args:
-        fleet: A generated fleet.
-        ready_mean: (W, T') time-mean ready replicas.
-
-    Returns:
-        Values and observed mask, both (W, T', 7), in the order of `profiles.CLOSED_LOOP`.
-    """
-    model = ResponseModel(fleet)
-    state = model.initial_state()
-    W, T = ready_mean.shape
-    values = np.empty((W, T, len(CLOSED_LOOP)))
-    observed = np.empty(values.shape, dtype=bool)
-    requests_rps = request_rates(fleet)
-    for t in range(T):
-        response = model.respond(t, fleet.demand[:, t], requests_rps[:, t], ready_mean[:, t], state)
-        values[:, t], observed[:, t] = response.values, response.observed
-        state = response.state
-    # an outage of the scrape hides these as well as the exogenous ones
-    observed &= fleet.observed[:, :T].any(axis=2, keepdims=True)
-    return values, observed
 
 
 def request_rates(fleet: Fleet) -> FloatArray:

@@ -6,9 +6,8 @@ All take times in seconds, so that another step length gives the same kind of fl
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import FloatArray
 
 DAY_S = 86_400.0
 

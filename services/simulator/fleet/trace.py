@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.domain import IndicatorSpec
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.fleet import Fleet, FleetWorkload, StartupProfile, bounds_for
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 from services.simulator.fleet.resample import aligned, panel, resampled
 from services.simulator.fleet.trace_file import TraceError, TraceFile, TraceSeries, read_trace
-
-FloatArray = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 
 __all__ = ["DroppedWorkload", "LoadedTrace", "TraceError", "TraceOptions", "load_trace"]
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.kernel.errors import InvalidInput
-
-FloatArray = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
+from services.simulator.fleet.arrays import FloatArray, IntArray
 
 
 class TraceError(InvalidInput):
@@ -56,7 +53,7 @@ class TraceSeries:
     """
 
     workload: str
-    time_s: Int64Array
+    time_s: IntArray
     values: FloatArray
 
 
@@ -219,7 +216,7 @@ def _demand_column(
     )
 
 
-def _epoch_seconds(table: pa.Table, path: Path) -> Int64Array:
+def _epoch_seconds(table: pa.Table, path: Path) -> IntArray:
     column = table["timestamp"]
     if not pa.types.is_timestamp(column.type):
         raise TraceError(

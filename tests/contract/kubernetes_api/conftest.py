@@ -15,7 +15,6 @@ import kubernetes
 import pytest
 from kubernetes import client, config
 
-from services.lab.cluster.background import BackgroundCluster
 from services.lab.cluster.cluster import ClusterSettings
 from services.simulator.engine.engine import NodeSpec
 from tests.contract.kubernetes_api.cluster_under_test import (
@@ -26,6 +25,7 @@ from tests.contract.kubernetes_api.cluster_under_test import (
     lab_start,
     raw_client,
 )
+from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 
 def kubeconfigs() -> list[str]:

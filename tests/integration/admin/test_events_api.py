@@ -32,8 +32,8 @@ DEADLINE_S = 20.0
 @pytest.fixture
 def address(deps: AdminDeps) -> Iterator[str]:
     """The application on a socket of loopback."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    # it listens at once, so that who comes before the server has started waits for it
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(make_app(deps), log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -96,8 +96,8 @@ def serve(engine: Engine, redis_url: str, settings: Settings, clock: FixedClock)
         SessionStore(client),
         RecordingSender(),
     )
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    # it listens at once, so that who comes before the server has started waits for it
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(make_app(deps), log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

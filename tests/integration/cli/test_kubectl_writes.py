@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from services.kernel.clock import FixedClock
-from services.lab.cluster.background import BackgroundCluster, make_kubeconfig
+from services.lab.cluster.background import make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
 from services.operator.resource import autoscaler
 from services.operator.resource.definitions import GPU_AUTOSCALER, to_crd
 from tests.integration.cli.conftest import Plugin
 from tests.integration.operator.conftest import Bench
+from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
-from services.lab.cluster.background import BackgroundCluster, make_kubeconfig
+from services.lab.cluster.background import make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
 from services.lab.cluster.controllers.leader_worker_sets import (
     definition as leader_worker_set_definition,
@@ -27,6 +27,7 @@ from services.operator.wire.http import KubeHttp
 from services.simulator.engine.specs import NodeSpec
 from tests.integration.deploy.guarded import Guard
 from tests.integration.operator.conftest import EAGER, Bench, Lab
+from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 START = datetime(2026, 1, 5, tzinfo=UTC).timestamp()

@@ -13,9 +13,10 @@ import httpx
 import pytest
 import yaml
 
-from services.lab.cluster.background import BackgroundCluster, make_kubeconfig
+from services.lab.cluster.background import make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
 from tests.unit.deploy.chart import CHART, secret_of
+from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 pytestmark = pytest.mark.integration
 

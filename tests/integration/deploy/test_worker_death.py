@@ -22,12 +22,12 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
+from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import ReplayClock
 from services.kernel.db.schema import indicators
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import FORECAST_SHARD, FORECAST_SWEEP, Job, shard_job
 from services.kernel.settings import Settings
-from services.kernel.worker import CelerySender, make_celery
 
 pytestmark = pytest.mark.integration
 
@@ -43,13 +43,13 @@ SPEC = {
 }
 # `harmony worker` as it is, but a dead worker's jobs count as lost after a second, not an hour.
 HASTY = """
-from services.kernel import worker
-make = worker.make_celery
-def hasty(settings):
-    app = make(settings)
+from services.worker import run
+make = run.make_celery
+def hasty(settings, modules=()):
+    app = make(settings, modules)
     app.conf.broker_transport_options["visibility_timeout"] = 1
     return app
-worker.make_celery = hasty
+run.make_celery = hasty
 from services.cli import main
 main()
 """

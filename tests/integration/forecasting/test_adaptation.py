@@ -166,7 +166,7 @@ def test_nothing_is_updated_without_a_model_or_during_a_fit(
 
 def test_the_jobs_have_their_tasks(app: Forecasting, monkeypatch: pytest.MonkeyPatch) -> None:
     from services.forecasting import deps
-    from services.kernel.worker import make_celery
+    from services.kernel.celery_app import make_celery
 
     celery = make_celery(app.settings)
     celery.loader.import_module("services.forecasting.tasks")

@@ -13,7 +13,6 @@ from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
-from services.forecasting.rows.translate import unpack_paths
 from services.forecasting.score import service as service_score
 from services.forecasting.training import fit as service_fit
 from services.kernel import telemetry
@@ -123,7 +122,8 @@ def test_every_workload_gets_a_row_and_the_decision_is_asked_once_committed(
         assert quantiles.shape == (len(row.quantile_levels), 12)
         assert (np.diff(quantiles, axis=0) >= 0).all()
         assert (quantiles >= 0).all()
-        paths = unpack_paths(row.paths, row.n_paths, row.path_scale)
+        halves = np.frombuffer(row.paths, dtype="<f2").reshape(row.n_paths, -1)
+        paths = halves.astype(np.float32) * row.path_scale
         assert paths.shape == (40, 12)
         assert paths.mean() == pytest.approx(quantiles[9].mean(), rel=0.3)
         assert row.model_version == "best-simple"

@@ -26,12 +26,12 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.registry import repository as registry
 from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.training import fit as service_fit
+from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import FixedClock, floor_step
 from services.kernel.db.schema import indicators
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import FORECAST_FIT, Job, RecordingSender
 from services.kernel.settings import Settings
-from services.kernel.worker import CelerySender, make_celery
 
 STEP_S = 600
 N_STEPS = 600

@@ -21,11 +21,11 @@ from services.ingest import main, service, tasks
 from services.ingest.deps import BestEffortSender, IngestDeps
 from services.ingest.series.sources import RangeQuery, SourceError
 from services.kernel import jobs, telemetry
+from services.kernel.celery_app import make_celery
 from services.kernel.clock import FixedClock
 from services.kernel.errors import ConfigurationError
 from services.kernel.jobs import Job, RecordingSender
 from services.kernel.settings import Settings, get_settings
-from services.kernel.worker import make_celery
 from tests.integration.ingest.conftest import Register, stored_steps
 from tests.reported_port import reported_port
 

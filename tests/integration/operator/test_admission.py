@@ -10,12 +10,12 @@ import httpx
 import pytest
 import yaml
 
-from services.lab.cluster.background import BackgroundCluster
 from services.lab.cluster.cluster import ClusterSettings
 from services.operator.resource.definitions import rendered
 from services.operator.resource.translate import to_autoscaler
 from services.simulator.engine.specs import NodeSpec
 from tests.integration.operator.conftest import autoscaler_spec
+from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 pytestmark = pytest.mark.integration
 

@@ -107,6 +107,7 @@ def test_lead_times_are_calibrated() -> None:
         return {n: (v if v.ndim == 1 else v[:, 0]) for n, v in found.items()}, truth
 
     found = calibrate(replicate, seed=11)
+    print(f"\np-values: {found}")
     assert min(found.values()) > LEVEL, found
 
 
@@ -162,6 +163,7 @@ def test_response_curves_are_calibrated() -> None:
         }, truth
 
     found = calibrate(replicate, seed=12)
+    print(f"\np-values: {found}")
     assert min(found.values()) > LEVEL, found
 
 

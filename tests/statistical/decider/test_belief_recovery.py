@@ -1,5 +1,10 @@
 """Beliefs on simulated services: truths recovered, censoring counted, strength borrowed, in time.
 
+Another processor samples other draws: bounds on what was sampled stand ten Monte Carlo standard
+errors (MCSE) or more away from what is found. A mean's is its posterior's standard deviation over
+the root of the effective sample size n, a standard deviation's that over the root of 2 n.
+`pytest tests/statistical/decider/test_belief_recovery.py -s` prints the figures.
+
 The time is CPU time of the whole fit, compilation included, so that a busy machine changes nothing.
 """
 
@@ -7,7 +12,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -36,6 +41,8 @@ pytestmark = [
 
 SHARPNESS, NOISE = 2.2, 0.12
 MAX_FIT_CPU_S = 30.0
+LONG_RESPONSE_SAMPLER = replace(RESPONSE_SAMPLER, n_tune=500, n_draws=1000)
+"""Effective samples enough that the gate's least, 300, is far, and standard errors are small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ Fit = tuple[Fleet, ResponsePosterior, Diagnostics, float]
 
 
 def test_twenty_workloads_are_fitted_in_half_a_minute(big_fit: Fit) -> None:
+    print(f"\n{big_fit[3]:.1f} s, {big_fit[2]}")
     assert big_fit[2].fault() == ""
     assert big_fit[3] <= MAX_FIT_CPU_S
 
@@ -107,8 +115,12 @@ def test_curves_and_capacities_are_recovered_saturated_steps_included(big_fit: F
     slo_ms = 3.0 * of.base_ms
     truth, found = of.capacity(slo_ms), posterior.capacity(slo_ms)
     z = (found.mean(axis=0) - truth) / found.std(axis=0)
+    off = np.abs(found.mean(axis=0) / truth - 1.0)
+    print(f"\nlargest |z| {np.abs(z).max():.2f}, largest error of a capacity {off.max():.4f}; ")
+    print(f"sharpness {posterior.sharpness.mean():.3f} +- {posterior.sharpness.std():.3f}, noise")
+    print(posterior.noise.mean(axis=0))
     assert np.abs(z).max() < 4.0
-    assert (np.abs(found.mean(axis=0) / truth - 1.0) < 0.03).all()
+    assert off.max() < 0.03
     assert posterior.sharpness.mean() == pytest.approx(SHARPNESS, abs=4 * posterior.sharpness.std())
     assert posterior.noise.mean(axis=0) == pytest.approx(NOISE, rel=0.1)
     # The stated capacities are 15 % off each way: what was learned is far closer.
@@ -117,19 +129,32 @@ def test_curves_and_capacities_are_recovered_saturated_steps_included(big_fit: F
 
 
 def test_few_steps_are_pulled_to_the_others_of_the_type() -> None:
+    """Two workloads of four steps at low load, which say little of their kappa, one of each type.
+
+    The others of their types stand exp(0.6) above what the prior expects of kappa over the stated
+    capacity. Without pooling, the two stay near the prior (0.20 and 0.30 of the way, and R-hat
+    warns); with it they come 0.7 and 0.85 of the way, and a new workload the whole way.
+    """
     rng = np.random.default_rng(8)
-    of = fleet(rng, 8)
-    data, _ = measure(rng, of, [4, 4] + [60] * 6, [0.4] * 2 + [0.9] * 6)
-    posterior, diagnostics = fit_response(data, RESPONSE_SAMPLER, seed=2)
+    of = fleet(rng, 12)
+    of = replace(of, stated=of.stated * np.exp(-0.6))
+    data, _ = measure(rng, of, [4, 4] + [60] * 10, [0.4] * 2 + [1.05] * 10)
+    posterior, diagnostics = fit_response(data, LONG_RESPONSE_SAMPLER, seed=2)
     assert diagnostics.fault() == ""
-    spread = np.log(posterior.kappa / of.stated).std(axis=0)
-    assert spread[:2].min() > 2 * spread[2:].max()
-    new = np.log(posterior.curve_new(0, 1.0, np.random.default_rng(0)).kappa)
-    alone = np.hypot(0.3, 0.15)  # what the prior says of a workload whose type has no data
-    assert spread[:2].max() < new.std() < alone
-    assert np.median(new) == pytest.approx(np.log(1.25), abs=0.2)
-    truth = np.log(of.kappa[:2] / of.stated[:2])
-    assert (np.abs(np.log(posterior.kappa / of.stated).mean(axis=0)[:2] - truth) < 0.3).all()
+    factor = np.log(posterior.kappa / of.stated)
+    spread, prior_spread = factor.std(axis=0), np.hypot(0.3, 0.15 * np.exp(0.5**2))
+    assert spread[:2].min() > 5 * spread[2:].max()
+    for row in (0, 1):
+        others = np.log(of.kappa / of.stated)[2 + row :: 2].mean() - np.log(1.25)
+        new = np.log(posterior.curve_new(row, 1.0, np.random.default_rng(0)).kappa)
+        pulled, new_pulled = (
+            (draws.mean() - np.log(1.25)) / others for draws in (factor[:, row], new)
+        )
+        print(f"\n{pulled:.3f} and new {new_pulled:.3f} of the way; n {diagnostics.min_ess:.0f}; ")
+        print(f"sd {spread[row]:.3f} and new {new.std():.3f}, prior {prior_spread:.3f}")
+        assert 0.5 < pulled < 1.0
+        assert 0.7 < new_pulled < 1.1
+        assert max(spread[row], new.std()) < 0.85 * prior_spread
 
 
 def test_dropping_the_starts_still_on_their_way_biases_the_lead_time() -> None:
@@ -148,6 +173,10 @@ def test_dropping_the_starts_still_on_their_way_biases_the_lead_time() -> None:
         assert posterior.diagnostics.fault() == ""
     right, wrong = (p.predictive_new(0, np.random.default_rng(0)) for p in (whole, dropped))
     truth_p90 = np.exp(mu + 1.2816 * sigma)
+    shares = [float(np.quantile(p, 0.9)) / truth_p90 for p in (right, wrong)]
+    print(f"\np90 over the true one {shares}; theta - mu {whole.theta.mean() - mu:.3f}")
+    print(f"+- {whole.theta.std():.3f}, dropped {dropped.theta.mean() - mu:.3f}, ")
+    print(whole.diagnostics, dropped.diagnostics)
     assert np.quantile(right, 0.9) == pytest.approx(truth_p90, rel=0.25)
     assert np.quantile(wrong, 0.9) < 0.75 * truth_p90
     assert whole.theta.mean() == pytest.approx(mu, abs=4 * whole.theta.std())

@@ -1,8 +1,9 @@
 """Warm-started online calibration on public traces: coverage at no cost in sharpness; speed.
 
 `pytest tests/statistical/forecaster/test_calibration_coverage.py -s` prints the figures. The
-forecaster is the best simple one, so that nothing is trained; the docs' tables come from
-`harmony bench forecast`.
+forecaster is the best simple one, so that nothing is trained and nothing sampled: on another
+processor the figures differ by rounding, and the bounds need no margin for chance. The docs' tables
+come from `harmony bench forecast`.
 """
 
 from __future__ import annotations

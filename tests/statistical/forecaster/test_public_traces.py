@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from forecaster.metrics import crps_of_samples
 from forecaster.online.calibration import calibrate, empty_state, observe
 from forecaster.predict import paths_by_rank
 from forecaster.training.fit import FitResult, fit
-from forecaster.types import Series, series_from_rows
+from forecaster.types import Forecast, Series, series_from_rows
 
 pytestmark = pytest.mark.slow
 
@@ -97,9 +98,23 @@ def test_the_model_beats_the_best_simple_forecaster_where_neither_has_looked(
     assert ratios["tail"] < 0.88
 
 
+def narrowed(forecast: Forecast, ratio: float) -> Forecast:
+    """The forecast with its quantiles drawn to the median, to `ratio` of their distance."""
+    levels = np.asarray(forecast.quantile_levels)
+    middle = forecast.quantiles[:, [int(np.argmin(np.abs(levels - 0.5)))]]
+    return replace(forecast, quantiles=middle + ratio * (forecast.quantiles - middle))
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.7])
 def test_online_calibration_brings_tail_coverage_to_nominal(
-    services: list[Series], trained: FitResult
+    services: list[Series], trained: FitResult, ratio: float
 ) -> None:
+    """The model's own coverage is nominal already and stays so; a too sure model is brought there.
+
+    Another processor trains another model, whose coverage differs by chance. Bounds stand three
+    standard errors or more away from what is found, a standard error being that of a share of as
+    many independent windows as there are: 0.004, 0.003 and 0.0014 at 90, 95 and 99 %.
+    """
     horizon, delay = CONFIG.window.horizon, CONFIG.window.horizon
     levels = np.array(CONFIG.window.quantile_levels)
     rows = np.arange(len(services))
@@ -112,7 +127,8 @@ def test_online_calibration_brings_tail_coverage_to_nominal(
         windows = gather_windows(services, rows, np.full(rows.size, origin), CONFIG.window)
         has = windows.demand()[1].any(axis=1)
         assert has.all()
-        raw = trained.model.predict(windows, horizon, 1, np.random.default_rng(t))
+        own = trained.model.predict(windows, horizon, 1, np.random.default_rng(t))
+        raw = narrowed(own, ratio)
         ahead = origin + np.arange(1, horizon + 1)
         actual = np.stack([s.values[ahead, s.demand_index] for s in services])
         seen = np.stack([s.observed[ahead, s.demand_index] for s in services])
@@ -127,10 +143,16 @@ def test_online_calibration_brings_tail_coverage_to_nominal(
             n_seen += int(seen.sum())
     shown = [int(np.argmin(np.abs(levels - v))) for v in (0.9, 0.95, 0.99)]
     after, before = (share[key][shown] / n_seen for key in (True, False))
-    print(f"coverage at 90/95/99 %: {before.round(3)} -> {after.round(3)} after calibration")
     nominal = np.array([0.9, 0.95, 0.99])
-    assert np.abs(after - nominal).sum() <= np.abs(before - nominal).sum() + 0.002
-    assert np.abs(after - nominal).max() < 0.025
+    error = np.sqrt(nominal * (1 - nominal) / (n_seen / horizon))
+    print(f"coverage at 90/95/99 %: {before.round(4)} -> {after.round(4)} after calibration")
+    print(f"standard error from {n_seen // horizon} windows: {error.round(4)}")
+    off_before, off_after = np.abs(before - nominal), np.abs(after - nominal)
+    if ratio == 1.0:
+        assert off_after.max() < 0.025
+        assert off_after.sum() <= off_before.sum() + error.sum()
+    else:
+        assert off_after.sum() <= 0.6 * off_before.sum()
 
 
 def test_joint_paths_forecast_the_peak_better_than_independent_marginals(

@@ -1,4 +1,4 @@
-"""Capacity draws, response curve, particle update; exact accounting of a step."""
+"""Capacity draws, particle update; exact accounting of a step."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from decider.belief.capacity import ResponseCurve, capacity_draws, needed, replicas_needed, reweight
+from decider.belief.capacity import capacity_draws, needed, replicas_needed, reweight
 from decider.errors import InvalidRequest
 from decider.score import (
     ReplicaInterval,
     StepPrice,
-    calibration_gap,
-    churn_per_day,
     score_step,
 )
 
@@ -33,16 +31,6 @@ def test_a_capacity_of_zero_is_refused() -> None:
 def test_a_load_of_whole_replicas_needs_exactly_those(n: int, capacity: float) -> None:
     assert needed(n * capacity, capacity) == n
     assert replicas_needed(np.array([n * capacity]), np.array([capacity]))[0] == n
-
-
-def test_latency_rises_and_inverts() -> None:
-    curve = ResponseCurve(100.0, 0.5, 3.0)
-    rho = np.linspace(0, 0.99, 50)
-    assert (np.diff(curve.latency_ms(rho)) > 0).all()
-    assert np.isinf(curve.latency_ms(np.array(1.0)))
-    at = curve.utilisation_at(250.0)
-    assert float(curve.latency_ms(np.array(at))) == pytest.approx(250.0, rel=1e-6)
-    assert curve.utilisation_at(90.0) == 0.0
 
 
 def test_reweighting_moves_particles_to_the_evidence() -> None:
@@ -88,8 +76,3 @@ def test_an_unknown_demand_is_no_violation_and_no_zero(demand: float | None) -> 
 
 def test_a_step_without_any_known_replicas_has_no_outcome() -> None:
     assert score_step(95.0, [], PRICE) is None
-
-
-def test_measures_of_a_promise() -> None:
-    assert calibration_gap(np.array([0.0, 0.04, np.nan]), 0.01) == pytest.approx(0.01)
-    assert churn_per_day(np.array([1.0, 3.0, 3.0, 2.0]), 28800.0) == pytest.approx(3.0)

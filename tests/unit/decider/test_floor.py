@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from decider import DecideConfig, History, Limits, ReplicaState, Sla, decide_shard
 from decider.planning.risk import reactive_floor
@@ -209,6 +209,7 @@ def oracle(demand: list[float], lead_steps: float) -> np.ndarray:
 
 
 @given(demand=traces, ratio=ratios, lead_steps=leads)
+@example(demand=[0.0, 311.0, 0.0, 1.0, 0.0], ratio=1.0, lead_steps=2.5)
 @settings(max_examples=40, deadline=None)
 def test_consistency_a_perfect_forecast_costs_the_oracle_and_the_floors_excess(
     demand: list[float], ratio: float, lead_steps: float

@@ -9,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 
 from forecaster.config import QUANTILE_LEVELS
 from forecaster.metrics import (
-    coverage,
     crps_of_quantiles,
     crps_of_samples,
     pinball,
@@ -83,15 +82,12 @@ def test_crps_weights_sum_to_one_and_crps_matches_samples() -> None:
         assert by_quantiles == pytest.approx(crps_of_samples(samples, y[0])[0], rel=0.02)
 
 
-def test_pinball_has_no_factor_two_and_coverage_counts_only_the_observed() -> None:
+def test_pinball_has_no_factor_two() -> None:
     q = np.array([[[1.0, 1.0], [3.0, 3.0]]], dtype=np.float32)
     levels = np.array([0.1, 0.9])
     actual = np.array([[2.0, 9.0]], dtype=np.float32)
     assert pinball(q, levels, actual)[0, :, 0].tolist() == pytest.approx([0.1, 0.1])
     assert pinball(q, levels, actual)[0, :, 1].tolist() == pytest.approx([0.8, 5.4])
-    seen = np.array([[True, False]])
-    assert coverage(q, levels, actual, seen).tolist() == [0.0, 1.0]
-    assert np.isnan(coverage(q, levels, actual, ~seen & False)).all()
 
 
 def test_the_mean_is_the_mean() -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from celery.beat import Scheduler
 
+from services.kernel.celery_app import FIT_CHECKS, make_celery
 from services.kernel.jobs import FORECAST_FIT
 from services.kernel.settings import Settings
-from services.kernel.worker import FIT_CHECKS, make_celery
 
 INTERVAL_S = 600.0
 CHECK_S = INTERVAL_S / FIT_CHECKS

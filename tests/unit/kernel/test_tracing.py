@@ -15,11 +15,11 @@ from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from services.kernel import tracing
+from services.kernel.celery_app import CelerySender
 from services.kernel.http import application as http
 from services.kernel.jobs import Job
 from services.kernel.task import job_task
 from services.kernel.tracing import parse_traceparent, span
-from services.kernel.worker import CelerySender
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 HEADER = f"00-{TRACE}-{SPAN}-01"

@@ -21,7 +21,6 @@ def test_by_hand():
     assert a.gpu_s == 60 * 5 * 2
     assert a.busy_gpu_s == pytest.approx((20 * 20 + 30 * 40 + 10 * 45) / 10 * 2)
     assert a.ready_mean == pytest.approx((40 + 120 + 50) / 60)
-    assert a.bound_mean == 5
 
 
 def test_exactly_enough_is_enough():

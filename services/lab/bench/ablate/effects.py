@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.kernel.clock import make_rng
 from services.lab.bench.ablate.resample import Draws, Point, cost_at, draws, point
 from services.lab.bench.ablate.run import OTHER_PROMISE
+from services.simulator.fleet.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Document = Mapping[str, Any]
 N_REPLICATES = 1000
 OWN = "harmony"

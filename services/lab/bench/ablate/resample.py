@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.lab.bench.decide.frontier import MIN_RATE
+from services.simulator.fleet.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Sums = Mapping[str, Any]
 """Name to (W, B) sums, see `record`."""
 

@@ -26,7 +26,6 @@ from services.kernel.domain import (
 DEMAND = "output_tokens_per_s"
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 HORIZON = 12
-N_CLASSES = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]
         targets = make_targets(platform.api_url, key, history)
         for target in targets:
             for path in target.paths[:_N_WARM]:
-                answer = httpx.get(platform.api_url + path, headers=_bearer(key), timeout=60)
+                answer = httpx.get(platform.api_url + path, headers=bearer(key), timeout=60)
                 if answer.status_code != 200:
                     raise Unavailable(f"{path} answers {answer.status_code}: {answer.text[:200]}")
         tell("one request at a time")
@@ -89,7 +89,8 @@ def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]
     }
 
 
-def _bearer(key: str) -> dict[str, str]:
+def bearer(key: str) -> dict[str, str]:
+    """The header that shows an API key."""
     return {"Authorization": f"Bearer {key}"}
 
 
@@ -117,7 +118,7 @@ def serve_alone(platform: Platform, step_s: int) -> str:
 
 def make_targets(url: str, key: str, history: History) -> list[Target]:
     """Lists and details as the console and the plugin ask for them, over many workloads."""
-    with httpx.Client(base_url=url, headers=_bearer(key), timeout=60) as client:
+    with httpx.Client(base_url=url, headers=bearer(key), timeout=60) as client:
         items = client.get("/v1/workloads", params={"limit": 100}).json()["items"]
         decisions = client.get("/v1/decisions", params={"limit": 100}).json()["items"]
     keys = [f"{item['namespace']}/{item['name']}" for item in items]
@@ -158,7 +159,7 @@ def cost(platform: Platform, key: str, target: Target) -> dict[str, float]:
     """
     process = psutil.Process(platform.supervisor.pids()[-1])
     shortest_s = math.inf
-    with httpx.Client(base_url=platform.api_url, headers=_bearer(key), timeout=60) as client:
+    with httpx.Client(base_url=platform.api_url, headers=bearer(key), timeout=60) as client:
         before = process.cpu_times()
         for i in range(_N_ALONE):
             started_s = time.perf_counter()

@@ -16,7 +16,7 @@ from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.api import repository as fleet
 from services.lab.bench.api.repository import History
-from services.lab.bench.api.run import serve_alone
+from services.lab.bench.api.run import bearer, serve_alone
 from services.lab.bench.console import repository
 from services.lab.bench.console.browser import COOKIE, chromium, row_of, visit
 from services.platform.platform import platform_servers
@@ -91,14 +91,10 @@ def _log_in(client: httpx.Client, key: str) -> str:
     return answer.cookies[COOKIE]
 
 
-def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
 def _ask_for_backtest(client: httpx.Client, key: str) -> int:
-    item = client.get("/v1/workloads?limit=1", headers=_bearer(key)).json()["items"][0]
+    item = client.get("/v1/workloads?limit=1", headers=bearer(key)).json()["items"][0]
     body = {"workloads": [f"{item['namespace']}/{item['name']}"], "replay_hours": 6}
-    answer = client.post("/v1/backtests", json=body, headers=_bearer(key))
+    answer = client.post("/v1/backtests", json=body, headers=bearer(key))
     if answer.status_code != 202:
         raise Unavailable(f"no backtest can be asked for: {answer.text[:200]}")
     return int(answer.json()["id"])
@@ -106,7 +102,7 @@ def _ask_for_backtest(client: httpx.Client, key: str) -> int:
 
 def pages_of(client: httpx.Client, key: str) -> list[tuple[str, str]]:
     """Name and address of every page, of what there is."""
-    head = _bearer(key)
+    head = bearer(key)
     item = client.get("/v1/workloads?limit=1", headers=head).json()["items"][0]
     workload = f"/workloads/{item['namespace']}/{item['name']}"
     decision = client.get("/v1/decisions?limit=1", headers=head).json()["items"][0]["id"]

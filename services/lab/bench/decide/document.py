@@ -20,7 +20,6 @@ from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.figures import (
     WorkloadFigures,
     epsilon_key,
-    mean_known,
     number,
     workload_figures,
 )
@@ -37,6 +36,7 @@ from services.lab.bench.decide.summary import summarise
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 from services.simulator.grid_run import GridRun
+from services.simulator.scoreboard import mean_known
 
 GPU_TYPE = "H100"
 USD_PER_GPU_HOUR = PRICE_USD_PER_GPU_HOUR[GPU_TYPE]

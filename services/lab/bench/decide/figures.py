@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from services.lab.bench.decide.frontier import DAY_S
 from services.lab.bench.decide.task import DecideTask
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import GridRun
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,12 +53,6 @@ def workload_figures(task: DecideTask, run: GridRun, setting: int) -> WorkloadFi
         _over(short.sum(axis=1), load.sum(axis=1)),
         _over(moved[:, first:].sum(axis=1), days),
     )
-
-
-def mean_known(values: FloatArray) -> float:
-    """Mean of the values that exist; NaN where there is none."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def number(value: float) -> float | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.dataset import Origins
 from forecaster.online.calibration import empty_state
@@ -18,9 +17,8 @@ from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
 from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState, ShippedArm
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 
-F32Array = npt.NDArray[np.float32]
-FloatArray = npt.NDArray[np.float64]
 N_PATHS = 200
 
 
@@ -85,7 +83,7 @@ def replayed_origins(task: DecideTask) -> Origins:
     )
 
 
-def is_late(task: BenchTask, origins: Origins) -> npt.NDArray[np.bool_]:
+def is_late(task: BenchTask, origins: Origins) -> BoolArray:
     """Which origins lie in the second half of validation or after it."""
     middle = (np.array(task.train_ends) + np.array(task.validation_ends)) // 2
     return np.asarray(origins.position + 1 >= middle[origins.which], dtype=bool)

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.grid_run import GridRun
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 DAY_S = 86_400.0
 MIN_RATE = 1e-5
 MIN_BLOCKS = 10
@@ -97,7 +96,7 @@ def curve(
     blocks: Blocks,
     yard: Yardstick,
     days: FloatArray | None = None,
-    workloads: npt.NDArray[np.int64] | None = None,
+    workloads: IntArray | None = None,
 ) -> Curve:
     """Points of a policy, over all days and workloads or over a resample of them.
 
@@ -119,7 +118,7 @@ def curve(
 
 def resamples(
     shape: tuple[int, int], n: int, rng: np.random.Generator
-) -> list[tuple[FloatArray, npt.NDArray[np.int64]]]:
+) -> list[tuple[FloatArray, IntArray]]:
     """Paired resamples of (W, B): how often each day counts, and which workloads."""
     W, B = shape
     found = []

@@ -71,14 +71,14 @@ def panel_of(dataset: Mapping[str, Any]) -> Panel:
     return Panel(dataset["data"], curves, deployed, [float(key) for key in keys])
 
 
-def best_rivals(dataset: Mapping[str, Any], n: int = N_BEST) -> list[str]:
+def best_rivals(dataset: Mapping[str, Any]) -> list[str]:
     """The rivals with the least matched cost, over the promises; one that misses a rate is last."""
 
     def cost(name: str) -> float:
         found = [row[name] for row in dataset["matched"].values()]
         return float(np.mean([np.inf if value is None else np.log(value) for value in found]))
 
-    return sorted(dataset["rivals"], key=cost)[:n]
+    return sorted(dataset["rivals"], key=cost)[:N_BEST]
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:

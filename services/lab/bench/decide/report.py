@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.figures import mean_known
 from services.lab.bench.decide.run import HARMONY
 from services.lab.bench.decide.summary import MIN_DAYS, geometric_mean
+from services.simulator.scoreboard import mean_known
 
 Document = Mapping[str, Any]
 Row = dict[str, object]

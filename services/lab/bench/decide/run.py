@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decider import DecideConfig
 from decider.belief.capacity import capacity_draws
@@ -27,13 +26,12 @@ from services.lab.bench.decide.frontier import (
 )
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import Tell
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import GridRun, simulate_grid
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.planned import PlannedGrid
 from services.simulator.policies.rivals import forecast_policies, rivals
-
-FloatArray = npt.NDArray[np.float64]
 
 HARMONY, ORACLE = "harmony", "oracle"
 PRICES = np.geomspace(0.2, 3e4, 48)

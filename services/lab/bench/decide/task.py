@@ -15,14 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.types import Series
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.grid_run import Course
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_STEPS_AHEAD = 12
 SLOW_LEAD_Z = 2.6
@@ -96,7 +94,7 @@ class DecideTask:
         return tuple(s.workload for s in self.forecast.series)
 
     @property
-    def is_known(self) -> npt.NDArray[np.bool_]:
+    def is_known(self) -> BoolArray:
         """(W, T) steps whose demand is known."""
         return np.asarray(self.course.is_live & np.isfinite(self.course.demand))
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.config import QUANTILE_LEVELS
 from forecaster.dataset import Origins
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import F32Array
 
 LEVELS = np.array(QUANTILE_LEVELS)
 """Levels at which every forecaster answers."""
-F32Array = npt.NDArray[np.float32]
 Tell = Callable[[str], None]
 """Called with one line of progress."""
 

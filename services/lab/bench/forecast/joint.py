@@ -27,10 +27,11 @@ from forecaster.training.joint import JointModel
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
-from services.lab.bench.forecast.arm import F32Array, Tell
+from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.forecast.own_arms import bench_config
 from services.lab.bench.forecast.peers.inputs import train_origins
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import BoolArray, F32Array, IntArray
 
 MAX_FIT_WINDOWS = 6_000
 MAX_TEST_WINDOWS = 1_500
@@ -174,7 +175,7 @@ class _Bench:
         """Positions of the indicators among the task's targets."""
         return [self.task.target_names.index(name) for name in self.names]
 
-    def truth(self, origins: Origins) -> tuple[F32Array, npt.NDArray[np.bool_]]:
+    def truth(self, origins: Origins) -> tuple[F32Array, BoolArray]:
         """Outcomes `(B, G, H)` of the indicators, and which were observed."""
         whole = self.task.truth(origins)
         return whole.actual[:, self.at], whole.observed[:, self.at]
@@ -229,7 +230,7 @@ class _Bench:
         }
 
 
-def _mean(values: npt.NDArray[np.floating[Any]], which: npt.NDArray[np.int64]) -> float:
+def _mean(values: npt.NDArray[np.floating[Any]], which: IntArray) -> float:
     """Mean over windows, then over workloads."""
     own = [values[which == i].mean(dtype=np.float64) for i in np.unique(which)]
     return float(np.mean(own))

@@ -18,9 +18,10 @@ from forecaster.training.fit import FitProgress, fit
 from forecaster.trees.trees import TreeShare
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
-from services.lab.bench.forecast.arm import LEVELS, F32Array, Prediction, Tell
+from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.scores import cell_means
 from services.lab.bench.forecast.task import TRAIN_RATIO, VALIDATION_RATIO, BenchTask, Truth
+from services.simulator.fleet.arrays import F32Array, FloatArray, IntArray
 
 CHUNK = 512
 
@@ -214,7 +215,7 @@ class FittedSimple:
 
 def crps_by_cell(
     task: BenchTask, origins: Origins, truth: Truth, prediction: Prediction
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """(W, G) CRPS in the task's units; infinite where nothing was observed."""
     n_rows, n_targets, n_steps = truth.actual.shape
     crps = crps_of_quantiles(
@@ -226,6 +227,6 @@ def crps_by_cell(
     return np.where(np.isfinite(cells), cells, np.inf)
 
 
-def _chunks(origins: Origins) -> Iterator[npt.NDArray[np.int64]]:
+def _chunks(origins: Origins) -> Iterator[IntArray]:
     for start in range(0, origins.which.size, CHUNK):
         yield np.arange(start, min(start + CHUNK, origins.which.size))

@@ -11,10 +11,9 @@ from forecaster.dataset import Origins
 from forecaster.metrics import crps_of_quantiles, crps_of_samples, pinball, variogram_score
 from forecaster.predict import paths_by_rank, stratified
 from forecaster.quantiles import interpolation_matrix, mean_of
-from services.lab.bench.forecast.arm import LEVELS, F32Array, Prediction
+from services.lab.bench.forecast.arm import LEVELS, Prediction
 from services.lab.bench.forecast.task import BenchTask, Truth
-
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 
 INTERVALS = (0.5, 0.8, 0.95, 0.99)
 """Central intervals whose coverage is reported."""
@@ -107,7 +106,7 @@ def _pinball_at(
     return float(np.nanmean(cell_means(task, origins, truth, losses[:, :, _at(level)])))
 
 
-def _share(hits: npt.NDArray[np.bool_], truth: Truth) -> float:
+def _share(hits: BoolArray, truth: Truth) -> float:
     return float(hits[truth.observed].mean())
 
 

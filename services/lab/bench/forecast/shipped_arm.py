@@ -27,9 +27,10 @@ from forecaster.online.hedge import HedgeState, no_hedge_yet
 from forecaster.online.hedge_stream import hedge_stream
 from forecaster.quantiles import shift_paths
 from services.kernel.clock import make_rng
-from services.lab.bench.forecast.arm import LEVELS, F32Array, Prediction, Tell
+from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.own_arms import FittedModel, FittedSimple, ModelArm
 from services.lab.bench.forecast.task import BenchTask, Truth
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray, IntArray
 
 T = TypeVar("T", bound=np.generic)
 MODEL, ENSEMBLE = 0, 1
@@ -136,8 +137,8 @@ class FittedShipped:
     """
 
     model: FittedModel
-    weights: npt.NDArray[np.float64]
-    choice: npt.NDArray[np.int64]
+    weights: FloatArray
+    choice: IntArray
     online: OnlineState
 
     @property
@@ -145,7 +146,7 @@ class FittedShipped:
         """Of the network."""
         return self.model.n_parameters
 
-    def chosen(self, members: Sequence[F32Array], cells: npt.NDArray[np.int64]) -> F32Array:
+    def chosen(self, members: Sequence[F32Array], cells: IntArray) -> F32Array:
         """(B, G, Q, H) quantiles of each cell's candidate from those of all members."""
         weights = self.weights[cells]
         is_alone = self.choice[cells] != ENSEMBLE
@@ -183,12 +184,12 @@ class FittedShipped:
         return Prediction(quantiles, np.maximum(paths, np.float32(0)))
 
 
-def _is_first_half(task: BenchTask, origins: Origins) -> npt.NDArray[np.bool_]:
+def _is_first_half(task: BenchTask, origins: Origins) -> BoolArray:
     middle = (np.array(task.train_ends) + np.array(task.validation_ends)) // 2
     return np.asarray(origins.position < middle[origins.which], dtype=bool)
 
 
-def _cells(task: BenchTask, origins: Origins) -> npt.NDArray[np.int64]:
+def _cells(task: BenchTask, origins: Origins) -> IntArray:
     """(B, G) cell of each row and target."""
     n_targets = task.targets.shape[1]
     return np.asarray(origins.which[:, None] * n_targets + np.arange(n_targets), dtype=np.int64)
@@ -203,7 +204,7 @@ def simple_quantiles(task: BenchTask, origins: Origins, rng: np.random.Generator
     ]
 
 
-def _flat(values: npt.NDArray[T], rows: npt.NDArray[np.bool_]) -> npt.NDArray[T]:
+def _flat(values: npt.NDArray[T], rows: BoolArray) -> npt.NDArray[T]:
     """(B, G, ...) to (B * G, ...), of the rows asked for."""
     chosen = values[rows]
     return chosen.reshape(chosen.shape[0] * chosen.shape[1], *chosen.shape[2:])
@@ -214,8 +215,8 @@ def _weighed(
     origins: Origins,
     truth: Truth,
     members: Sequence[F32Array],
-    rows: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
+    rows: BoolArray,
+) -> FloatArray:
     found = greedy_weights(
         [_flat(m, rows) for m in members],
         _flat(truth.actual, rows),
@@ -235,9 +236,9 @@ def _gate(
     origins: Origins,
     truth: Truth,
     members: Sequence[F32Array],
-    offered: tuple[npt.NDArray[np.float64], GateChoice],
-    rows: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.int64]:
+    offered: tuple[FloatArray, GateChoice],
+    rows: BoolArray,
+) -> IntArray:
     """(W * G,) candidate of each cell: the network unless another is clearly better."""
     weights, gate = offered
     cells = _cells(task, origins)
@@ -263,7 +264,7 @@ def _gate(
     return choice
 
 
-def _clock(task: BenchTask, origins: Origins) -> npt.NDArray[np.int64]:
+def _clock(task: BenchTask, origins: Origins) -> IntArray:
     """(B * G,) origin of every row's target, in steps of the clock that all workloads share."""
     start = np.array([s.start_s // s.step_s for s in task.series])
     steps = np.repeat(start[origins.which] + origins.position, task.targets.shape[1])

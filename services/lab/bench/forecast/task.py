@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.choice.backtest import thin
 from forecaster.config import ForecasterConfig, WindowConfig
@@ -20,10 +19,9 @@ from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.scaling import series_scale
 from forecaster.types import Series, series_from_rows
 from services.kernel.clock import make_rng
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray, IntArray
 from services.simulator.fleet.resample import aligned, panel
 from services.simulator.fleet.trace_file import TraceError, TraceFile, read_trace
-
-FloatArray = npt.NDArray[np.float64]
 
 TRAIN_RATIO = 0.7
 VALIDATION_RATIO = 0.1
@@ -65,8 +63,8 @@ class Truth:
         observed: (B, G, H).
     """
 
-    actual: npt.NDArray[np.float32]
-    observed: npt.NDArray[np.bool_]
+    actual: F32Array
+    observed: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class BenchTask:
     series: tuple[Series, ...]
     train_ends: tuple[int, ...]
     validation_ends: tuple[int, ...]
-    targets: npt.NDArray[np.int64]
+    targets: IntArray
     target_names: tuple[str, ...]
     units: FloatArray
     max_origins: int
@@ -154,7 +152,7 @@ class BenchTask:
         actual, observed = actuals(self.series, origins, at, self.protocol.horizon)
         return Truth(actual, observed & (targets >= 0)[..., None])
 
-    def demand_target(self) -> npt.NDArray[np.int64]:
+    def demand_target(self) -> IntArray:
         """Position of the demand among the targets, per workload (W,)."""
         demand = np.array([s.demand_index for s in self.series])
         return np.asarray(np.argmax(self.targets == demand[:, None], axis=1), dtype=np.int64)
@@ -164,9 +162,7 @@ LEVEL_CHANGES = (0.1, 0.3, 3.0, 10.0)
 OUTAGE = 0.01
 
 
-def _with_level_change(
-    values: npt.NDArray[np.float32], first: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _with_level_change(values: F32Array, first: int, rng: np.random.Generator) -> F32Array:
     """A copy of (T, D) `values`; nothing before step `first` is changed."""
     changed = values.copy()
     n = len(values) - first
@@ -257,9 +253,7 @@ def _is_used(column: FloatArray, n_steps: int, *, keep_constant: bool) -> bool:
     return keep_constant or bool(seen.std() > 0)
 
 
-def _targets(
-    series: list[Series], protocol: Protocol
-) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _targets(series: list[Series], protocol: Protocol) -> tuple[IntArray, tuple[str, ...]]:
     if not protocol.has_all_targets:
         at = np.array([[s.demand_index] for s in series], dtype=np.int64)
         return at, ("demand",)
@@ -271,7 +265,7 @@ def _targets(
 def _units(
     series: list[Series],
     train_ends: list[int],
-    targets: npt.NDArray[np.int64],
+    targets: IntArray,
     protocol: Protocol,
 ) -> FloatArray:
     """Range (Fisher) or mean absolute deviation (panel) of each target in the training part."""

@@ -12,15 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.figures import mean_known, number
-from services.lab.bench.month.source import (
-    HARMONY,
-    RIVALS,
-    FloatArray,
-    MonthOptions,
-    PolicyFigures,
-    Source,
-)
+from services.lab.bench.decide.figures import number
+from services.lab.bench.month.source import HARMONY, RIVALS, MonthOptions, PolicyFigures, Source
+from services.simulator.fleet.arrays import FloatArray
+from services.simulator.scoreboard import mean_known
 
 TOTAL = "total"
 BROKEN, RIVAL_BROKEN = "harmony_broke_promise", "rival_broke_promise"

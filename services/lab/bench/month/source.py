@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+from services.simulator.fleet.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and their number; 0 of 0: no end is known."""
 

@@ -21,6 +21,7 @@ from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.operator.repository import fresh_database
+from services.lab.cluster.start import start_cluster
 from services.platform.embedded_postgres import embedded_postgres
 from services.platform.embedded_servers import default_home
 from services.platform.processes import ProcessSpec, Supervisor
@@ -55,7 +56,8 @@ def staged(settings: Settings, nodes: str, folder: Path | None = None) -> Iterat
             engine = make_engine(database_url)
             migrate(engine)
             with Supervisor(folder or Path(scratch) / "logs") as supervisor:
-                url = _start_cluster(supervisor, nodes, settings.seed)
+                options = ["--clock", "real", "--nodes", nodes, "--seed", str(settings.seed)]
+                url = start_cluster(supervisor, *options, "--watch-log", "50000")
                 try:
                     yield Stage(url, database_url, engine, supervisor)
                 finally:
@@ -69,13 +71,6 @@ def _server(settings: Settings, place: Path) -> Iterator[str]:
         return
     with embedded_postgres(place) as url:
         yield url
-
-
-def _start_cluster(supervisor: Supervisor, nodes: str, seed: int) -> str:
-    argv = [sys.executable, "-m", "services.lab.cluster", "--clock", "real"]
-    argv += ["--nodes", nodes, "--seed", str(seed), "--watch-log", "50000"]
-    supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
-    return supervisor.address("cluster")
 
 
 class OperatorProcess:

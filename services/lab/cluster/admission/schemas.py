@@ -55,13 +55,13 @@ _TYPE_NAMES = {
 }
 
 
-def prune(value: Any, schema: dict[str, Any], path: str = "") -> tuple[Any, list[str]]:
+def prune(value: Any, schema: dict[str, Any]) -> tuple[Any, list[str]]:
     """The value without fields that the schema does not know, and the paths of those.
 
     Metadata, apiVersion and kind at the top are the server's own and stay.
     """
     unknown: list[str] = []
-    return _pruned(value, schema, path, unknown), unknown
+    return _pruned(value, schema, "", unknown), unknown
 
 
 def _pruned(value: Any, schema: dict[str, Any], path: str, unknown: list[str]) -> Any:

@@ -102,8 +102,8 @@ def _node_status(obj: Obj) -> str:
     return ",".join(parts)
 
 
-def _node_info(part: str) -> Callable[[Obj], str]:
-    return lambda obj: str((_status(obj).get("nodeInfo") or {}).get(part) or "<unknown>")
+def _node_version(obj: Obj) -> str:
+    return str((_status(obj).get("nodeInfo") or {}).get("kubeletVersion") or "<unknown>")
 
 
 def _hpa_reference(obj: Obj) -> str:
@@ -201,7 +201,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Status", _node_status),
         Column("Roles", lambda _: NONE),
         _AGE,
-        Column("Version", _node_info("kubeletVersion")),
+        Column("Version", _node_version),
     ),
     "Namespace": (Column("Status", lambda obj: _status(obj).get("phase", "Active")), _AGE),
     "HorizontalPodAutoscaler": (

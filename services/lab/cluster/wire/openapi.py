@@ -21,6 +21,11 @@ from services.lab.cluster.wire.discovery import VERSION
 ROOT = "/openapi/v3"
 _GVK = "x-kubernetes-group-version-kind"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_METADATA = {
+    "description": "Name, namespace, labels and annotations.",
+    "allOf": [{"$ref": f"#/components/schemas/{_META}"}],
+    "default": {},
+}
 _OUTLINE = "The simulated cluster keeps no documentation of this part; a real cluster has it."
 _API_VERSION = {"type": "string", "description": "Version of the kind's schema."}
 _KIND = {"type": "string", "description": "Kind of the object."}
@@ -90,17 +95,9 @@ def _write_options() -> list[Obj]:
 
 def _schema(store: Store, rtype: ResourceType) -> Obj:
     found = _defined(store, rtype) if rtype.is_custom else _outline(rtype)
-    head = {"apiVersion": _API_VERSION, "kind": _KIND, "metadata": _reference(_META)}
+    head = {"apiVersion": _API_VERSION, "kind": _KIND, "metadata": _METADATA}
     properties = {**(found.get("properties") or {}), **head}
     return {**found, "properties": properties, _GVK: [_gvk(rtype)]}
-
-
-def _reference(name: str) -> Obj:
-    return {
-        "description": "Name, namespace, labels and annotations.",
-        "allOf": [{"$ref": f"#/components/schemas/{name}"}],
-        "default": {},
-    }
 
 
 def _defined(store: Store, rtype: ResourceType) -> Obj:

@@ -63,7 +63,7 @@ class ForecastQuantile:
     The newsvendor policy, with an optional margin.
 
     With `c_o` per idle and `c_u` per short replica-hour, the level of least expected cost is
-    `c_u / (c_u + c_o)`: see `newsvendor_level`. Quantiles interpolate linearly between paths, so
+    `c_u / (c_u + c_o)`. Quantiles interpolate linearly between paths, so
     that no level reaches beyond the largest path: a margin does.
 
     Attributes:
@@ -239,21 +239,6 @@ class AdaptiveConformal:
         pace = np.clip(left / (self.period_steps - state.n_elapsed), 0.0, 1.0)
         aim: FloatArray = np.where(column(self.pi_gain) > 0, pace, target)
         return aim
-
-
-def newsvendor_level(c_over: float, c_under: float) -> float:
-    """Quantile level of least expected cost, `c_under / (c_under + c_over)`.
-
-    Args:
-        c_over: Cost of an idle replica-hour, > 0.
-        c_under: Cost of a short replica-hour, > 0.
-
-    Raises:
-        ValueError: If a cost is not positive.
-    """
-    if not (c_over > 0 and c_under > 0):
-        raise ValueError(f"c_over={c_over} and c_under={c_under} must be > 0")
-    return c_under / (c_under + c_over)
 
 
 def paths_ahead(view: GridView, lead_steps: int) -> FloatArray | None:

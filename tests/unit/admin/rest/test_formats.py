@@ -165,7 +165,11 @@ def test_a_strange_record_never_breaks_the_page(record: dict[str, Any]) -> None:
     assert why.sentence
 
 
-@given(st.text(max_size=20), st.integers(-(2**62), 2**62), st.datetimes(timezones=st.just(UTC)))
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
+"""A NUL is in no name: a URL that holds one is refused (422), and so is such a cursor."""
+
+
+@given(NAMES, st.integers(-(2**63) + 1, 2**63 - 1), st.datetimes(timezones=st.just(UTC)))
 def test_cursors_come_back(name: str, number: int, at: datetime) -> None:
     cursor = encode_cursor(name, number, at)
     assert decode_cursor(cursor, (str, int, datetime)) == (name, number, at)

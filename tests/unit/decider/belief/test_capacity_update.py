@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy.special import expit
 from scipy.stats import norm
 
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import (
-    EDGE,
-    LAPSE,
-    attainment_log_likelihood,
     effective_ratio,
     latency_log_likelihood,
     update_capacity,
@@ -45,27 +41,15 @@ def test_likelihood_of_one_step_by_hand() -> None:
     assert found - found[0] == pytest.approx(by_hand - by_hand[0])
 
 
-def test_attainment_of_one_step_by_hand() -> None:
-    capacity = np.array([10.0, 10.0 * np.exp(EDGE), 1e6])
-    found = attainment_log_likelihood(capacity, np.array([10.0]), np.array([True]))
-    assert np.exp(found) == pytest.approx(
-        [0.5, LAPSE / 2 + (1 - LAPSE) * expit(1.0), 1 - LAPSE / 2]
-    )
-    out = attainment_log_likelihood(capacity, np.array([10.0]), np.array([False]))
-    assert np.exp(out) + np.exp(found) == pytest.approx(1.0)
-
-
 @given(st.permutations(range(12)))
 def test_the_order_of_steps_does_not_matter(order: list[int]) -> None:
     draws = capacity_draws(12.0, 0.2, 50)
     load, latency = steps(12.0, 12)
-    within = latency < 200.0
-    for likelihood in (
-        lambda at: latency_log_likelihood(curves(draws), load[at], latency[at]),
-        lambda at: attainment_log_likelihood(draws, load[at], within[at]),
-    ):
-        first, second = likelihood(np.arange(12)), likelihood(np.array(order))
-        assert first.tobytes() == second.tobytes()
+    first, second = (
+        latency_log_likelihood(curves(draws), load[at], latency[at])
+        for at in (np.arange(12), np.array(order))
+    )
+    assert first.tobytes() == second.tobytes()
 
 
 @given(st.integers(0, 2**31), st.integers(1, 40))
@@ -81,13 +65,9 @@ def test_draws_stay_among_those_stored(seed: int, n: int) -> None:
 def test_no_evidence_changes_nothing() -> None:
     draws = capacity_draws(12.0, 0.3, 64)
     none = np.zeros(0)
-    for evidence in (
-        attainment_log_likelihood(draws, none, none.astype(bool)),
-        latency_log_likelihood(curves(draws), none, none),
-    ):
-        update = update_capacity(draws, evidence)
-        np.testing.assert_array_equal(update.draws, draws)
-        assert update.effective_ratio == pytest.approx(1.0)
+    update = update_capacity(draws, latency_log_likelihood(curves(draws), none, none))
+    np.testing.assert_array_equal(update.draws, draws)
+    assert update.effective_ratio == pytest.approx(1.0)
 
 
 def grid_posterior(
@@ -101,8 +81,7 @@ def grid_posterior(
     return mean, float(np.sqrt((weight * (grid - mean) ** 2).sum()))
 
 
-@pytest.mark.parametrize("kind", ["latency", "attainment"])
-def test_the_update_agrees_with_a_grid_computation(kind: str) -> None:
+def test_the_update_agrees_with_a_grid_computation() -> None:
     cv, truth = 0.15, 11.0
     draws = capacity_draws(12.0, cv, N)
     sigma = np.sqrt(np.log1p(cv**2))
@@ -110,9 +89,7 @@ def test_the_update_agrees_with_a_grid_computation(kind: str) -> None:
     load, latency = steps(truth, 8, seed=4)
 
     def log_likelihood(kappa: FloatArray) -> FloatArray:
-        if kind == "latency":
-            return latency_log_likelihood(curves(kappa), load, latency)
-        return attainment_log_likelihood(kappa, load / 0.7, load / 0.7 < truth)
+        return latency_log_likelihood(curves(kappa), load, latency)
 
     update = update_capacity(draws, log_likelihood(draws))
     prior = (np.log(12.0) - sigma**2 / 2, sigma)
@@ -156,11 +133,9 @@ def test_impossible_evidence_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="latency_ms must be finite"):
         latency_log_likelihood(curves(draws), one, one * 0)
     with pytest.raises(InvalidRequest, match="load must be finite"):
-        attainment_log_likelihood(draws, one * np.nan, np.array([True]))
-    with pytest.raises(InvalidRequest, match="must both be"):
-        attainment_log_likelihood(draws, one, np.array([True, False]))
-    with pytest.raises(InvalidRequest, match="capacity must be"):
-        attainment_log_likelihood(draws * 0, one, np.array([True]))
+        latency_log_likelihood(curves(draws), one * np.nan, one)
+    with pytest.raises(InvalidRequest, match="both must be"):
+        latency_log_likelihood(curves(draws), one, np.ones(2))
     with pytest.raises(InvalidRequest, match="must be one"):
         update_capacity(draws, np.zeros(3))
     with pytest.raises(InvalidRequest, match="log_likelihood must be finite"):

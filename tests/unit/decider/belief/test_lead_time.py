@@ -140,3 +140,11 @@ def test_capacity_that_lands_part_way_leaves_the_first_part_uncovered() -> None:
     weights = landing_weights(request, np.zeros(1))
     assert weights.own_first[0, :2, 0].tolist() == pytest.approx([0.7, 0.3])
     assert weights.drop_first[0, 0, 0] == pytest.approx(0.3)
+
+
+def test_a_start_that_lands_soon_does_not_wait_for_many_made_later() -> None:
+    replicas = ReplicaState(32, 0, starting_age_s=(2 * STEP_S,) + 31 * (STEP_S,))
+    request = shard(noisy(10.0), [workload(replicas=replicas)], lead_s=2.5 * STEP_S)
+    weights = landing_weights(request, np.zeros(1))
+    landed = (weights.landed[0] * weights.arrival[0]).sum(axis=1)
+    np.testing.assert_allclose(landed[:3], [0.5, 1.0 + 31 / 2, 32.0], rtol=0.01)

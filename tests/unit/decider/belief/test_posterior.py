@@ -11,12 +11,11 @@ from decider.errors import InvalidRequest, PosteriorNotConverged
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
-    from decider.belief.model import CapacityData, StartData
+    from decider.belief.model import StartData
     from decider.belief.posterior import (
         Diagnostics,
         SamplerConfig,
         diagnose,
-        fit_capacity,
         fit_lead_time,
     )
 
@@ -52,16 +51,6 @@ def test_lead_times_are_recovered_from_censored_starts() -> None:
     assert np.median(new) == pytest.approx(180.0, rel=0.35)
     own = posterior.predictive(0, 0, np.random.default_rng(0))
     assert np.log(new).std() > np.log(own).std()  # a workload not seen yet is less certain
-
-
-@pytest.mark.slow
-def test_capacity_borrows_strength_from_the_others() -> None:
-    rng = np.random.default_rng(6)
-    workload = np.repeat(np.arange(8), [1] + [40] * 7)
-    prior = np.linspace(5, 20, 8)
-    load = 0.8 * prior[workload] * np.exp(0.1 * rng.standard_normal(workload.size))
-    posterior = fit_capacity(CapacityData(load, workload, prior), CONFIG, seed=2)
-    assert posterior.capacity.mean(axis=0) == pytest.approx(0.8 * prior, rel=0.1)
 
 
 def test_chains_that_have_not_mixed_are_refused() -> None:
@@ -107,5 +96,3 @@ def test_impossible_data_are_refused() -> None:
         StartData(np.array([0.0]), np.array([False]), np.array([0]), np.array([0]))
     with pytest.raises(InvalidRequest, match="must index gpu_type"):
         StartData(np.array([1.0]), np.array([False]), np.array([3]), np.array([0]))
-    with pytest.raises(InvalidRequest, match="must be > 0"):
-        CapacityData(np.array([-1.0]), np.array([0]), np.array([1.0]))

@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
-from decider.belief.capacity import SATURATION, ResponseCurve, congestion, utilisation_within
+from decider.belief.capacity import SATURATION, congestion, utilisation_within
 from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
@@ -54,10 +54,11 @@ def test_the_continuation_joins_without_a_kink(sharpness: float) -> None:
 
 
 @given(sharpnesses, st.floats(0.05, 5.0), st.floats(1.0, 50.0))
-def test_inversion_is_that_of_the_response_curve(b: float, a: float, times: float) -> None:
-    curve = ResponseCurve(100.0, a, b)
-    found = float(utilisation_within(np.asarray((times - 1.0) / a), np.asarray(b)))
-    assert found == pytest.approx(curve.utilisation_at(100.0 * times), abs=1e-9)
+@example(b=2.0, a=1.0, times=1.0 + 2**-52)
+def test_latency_at_the_utilisation_found_is_the_bound(b: float, a: float, times: float) -> None:
+    rho = float(utilisation_within(np.asarray((times - 1.0) / a), np.asarray(b)))
+    found = 1.0 + a * rho**b / (1.0 - rho)
+    assert found == pytest.approx(times, rel=1e-6)
 
 
 def test_capacity_is_where_the_curve_meets_the_slo() -> None:

@@ -7,21 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.features import calendar, gather_windows
 from forecaster.quantiles import masked_quantiles
 from forecaster.scaling import forward_fill, window_scale
-from forecaster.trees.features import SHAPE_LEVELS, lags, rolls
+from forecaster.trees.features import lags, level_facts, rolls, seasons, shape
 from forecaster.types import Windows
 from services.kernel.errors import InvalidInput
-from services.lab.bench.forecast.arm import F32Array
 from services.lab.bench.forecast.task import BenchTask
-
-Int64Array = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray, IntArray
 
 CHUNK = 4096
 """Pairs of origin and target whose windows are held at once."""
@@ -106,7 +102,7 @@ class Rows:
     weight: F32Array
     actual: F32Array
 
-    def take(self, index: Int64Array) -> Rows:
+    def take(self, index: IntArray) -> Rows:
         """The rows at `index`."""
         return Rows(
             self.features[index],
@@ -143,7 +139,7 @@ class FeatureTable:
     CATEGORICAL: ClassVar[list[int]] = [0, 1]
     """Columns that are ids: workload and target."""
 
-    def rows(self, origins: Origins, target: Int64Array, ahead: Int64Array) -> Rows:
+    def rows(self, origins: Origins, target: IntArray, ahead: IntArray) -> Rows:
         """K rows per pair of origin and target, its steps ahead in the order given.
 
         Args:
@@ -157,7 +153,7 @@ class FeatureTable:
             parts.append(self._chunk(origins.take(at), target[at], ahead[at]))
         return Rows.concatenate(parts)
 
-    def _chunk(self, origins: Origins, target: Int64Array, ahead: Int64Array) -> Rows:
+    def _chunk(self, origins: Origins, target: IntArray, ahead: IntArray) -> Rows:
         task, n_steps = self.task, ahead.shape[1]
         windows = gather_windows(task.series, origins.which, origins.position, task.window)
         column = np.maximum(task.targets[origins.which, target], 0)
@@ -173,18 +169,19 @@ class FeatureTable:
         z = (past - last[:, None]) / scale[:, None]
         parts = [
             np.stack([origins.which, target], axis=1).astype(np.float32),
-            _level_facts(observed, last, median[:, 0], scale, unit),
+            level_facts(observed, last, median[:, 0], scale, unit),
             lags(z),
             rolls(z),
-            _shape(values, observed, last, scale),
+            shape(values, observed, last, scale, SHAPE_STEPS),
         ]
         if self.has_others:
             parts.append(self._others(windows, origins))
+        by_season = seasons(*own.season_demand(), last, scale, ahead, task.window.season_past)
         ahead_s = (windows.origin_s[:, None] + ahead * windows.step_s).ravel()
         by_step = [
             ahead.reshape(-1, 1).astype(np.float32),
             calendar(ahead_s),
-            _seasons(own, ahead, last, scale, task.window.season_past),
+            by_season.reshape(ahead.size, -1),
         ]
         features = [np.repeat(np.concatenate(parts, axis=1), n_steps, axis=0), *by_step]
         raw, seen = actuals(task.series, origins, column[:, None], task.window.horizon)
@@ -222,65 +219,6 @@ class FeatureTable:
         return found
 
 
-def _nanmean(values: F32Array) -> F32Array:
-    seen = np.isfinite(values)
-    count = seen.sum(axis=1, keepdims=True)
-    mean = np.where(seen, values, 0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    return np.where(count > 0, mean, np.nan).astype(np.float32)
-
-
-def _seasons(
-    own: Windows, ahead: Int64Array, last: F32Array, scale: F32Array, past: int
-) -> F32Array:
-    """Per season the value that far before each step, its neighbours and its moves, (R * K, F)."""
-    values, seen = own.season_demand()
-    values = np.where(seen, values, np.float32(np.nan))
-    z = (values - last[:, None, None]) / scale[:, None, None]
-    row, width = np.arange(ahead.shape[0])[:, None, None], z.shape[2]
-    at = past + ahead[..., None] - 1 + np.arange(-2, 2)
-    parts = []
-    for n in range(z.shape[1]):
-        around = z[row, n, np.minimum(at, width - 1)]
-        before = np.broadcast_to(_nanmean(z[:, n, past - 6 : past])[:, None], (*ahead.shape, 1))
-        move = around[..., 2:3] - z[:, n, past - 1][:, None, None]
-        parts += [around, move, before]
-    return np.concatenate(parts, axis=2).reshape(ahead.size, -1).astype(np.float32)
-
-
-def _level_facts(
-    observed: npt.NDArray[np.bool_],
-    last: F32Array,
-    location: F32Array,
-    scale: F32Array,
-    unit: F32Array,
-) -> F32Array:
-    """Where the last value stands in its window and the window in its series, (R, 5)."""
-    n_steps = observed.shape[1]
-    stale = n_steps - np.where(observed, np.arange(1, n_steps + 1), 0).max(axis=1)
-    facts = [
-        (last - location) / scale,
-        np.arcsinh(last / scale),
-        np.log(scale / unit),
-        stale,
-        observed.mean(axis=1),
-    ]
-    return np.stack(facts, axis=1).astype(np.float32)
-
-
-def _shape(
-    values: F32Array, observed: npt.NDArray[np.bool_], last: F32Array, scale: F32Array
-) -> F32Array:
-    """Quantiles of the recent and the whole window, from the last value, NaN without data."""
-    parts = []
-    for n_steps in SHAPE_STEPS:
-        seen = observed[:, -n_steps:]
-        found = masked_quantiles(values[:, -n_steps:], seen, SHAPE_LEVELS)
-        found = (found - last[:, None]) / scale[:, None]
-        has_data = seen.any(axis=1, keepdims=True)
-        parts.append(np.where(has_data, found, np.float32(np.nan)))
-    return np.concatenate(parts, axis=1)
-
-
 @dataclass(frozen=True, slots=True)
 class NormalisedWindows:
     """R windows of one target each, measured from their own median in their own spread.
@@ -293,17 +231,17 @@ class NormalisedWindows:
     """
 
     z: F32Array
-    observed: npt.NDArray[np.bool_]
+    observed: BoolArray
     location: F32Array
     scale: F32Array
 
-    def take(self, index: Int64Array) -> NormalisedWindows:
+    def take(self, index: IntArray) -> NormalisedWindows:
         """The windows at `index`."""
         return NormalisedWindows(
             self.z[index], self.observed[index], self.location[index], self.scale[index]
         )
 
-    def is_learnable(self, n_ahead: int) -> npt.NDArray[np.bool_]:
+    def is_learnable(self, n_ahead: int) -> BoolArray:
         """Whether context and outcome are observed somewhere and not all the same, (R,)."""
         past, ahead = self.observed[:, :-n_ahead], self.observed[:, -n_ahead:]
         has_both = past.any(axis=1) & ahead.any(axis=1)
@@ -312,7 +250,7 @@ class NormalisedWindows:
 
 
 def normalised_windows(
-    task: BenchTask, origins: Origins, target: Int64Array, n_ahead: int
+    task: BenchTask, origins: Origins, target: IntArray, n_ahead: int
 ) -> NormalisedWindows:
     """Context and `n_ahead` steps of outcome of each pair; the outcome enters no statistic.
 

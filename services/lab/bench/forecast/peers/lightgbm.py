@@ -16,13 +16,13 @@ from services.kernel.clock import make_rng
 from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.peers.inputs import (
     FeatureTable,
-    Int64Array,
     Rows,
     floors,
     library,
     train_origins,
 )
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import IntArray
 
 MAX_ROWS = 45_000
 MAX_VALIDATION_ROWS = 15_000
@@ -201,7 +201,7 @@ def _examples(table: FeatureTable, origins: Origins, n_most: int, rng: np.random
     n_targets, horizon = table.task.targets.shape[1], table.task.window.horizon
     n_steps = min(STEPS_PER_WINDOW, horizon)
     n_pairs = origins.which.size * n_targets
-    pair: Int64Array = np.arange(n_pairs)
+    pair: IntArray = np.arange(n_pairs)
     if n_pairs > n_most // n_steps:
         pair = np.sort(rng.choice(n_pairs, n_most // n_steps, replace=False))
     ahead = rng.random((pair.size, horizon)).argsort(axis=1)[:, :n_steps] + 1

@@ -20,9 +20,8 @@ import torch
 from forecaster.dataset import Origins
 from forecaster.metrics import crps_of_quantiles
 from services.kernel.clock import make_rng, wall_seconds
-from services.lab.bench.forecast.arm import LEVELS, F32Array, Prediction, Tell
+from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.peers.inputs import (
-    Int64Array,
     NormalisedWindows,
     floors,
     library,
@@ -30,6 +29,7 @@ from services.lab.bench.forecast.peers.inputs import (
     train_origins,
 )
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import F32Array, IntArray
 
 MAX_WINDOWS = 20_000
 MAX_VALIDATION_PAIRS = 2_000
@@ -184,7 +184,7 @@ class FittedNet:
         return Prediction(found.reshape(n_rows, n_targets, LEVELS.size, horizon), paths)
 
     def answer(
-        self, task: BenchTask, origins: Origins, target: Int64Array, rng: np.random.Generator
+        self, task: BenchTask, origins: Origins, target: IntArray, rng: np.random.Generator
     ) -> tuple[F32Array, F32Array | None]:
         """Quantiles (R, Q, H) and paths (R, S, H) of R pairs of origin and target, raw unit."""
         horizon = task.window.horizon
@@ -310,7 +310,7 @@ class _Held:
 
     task: BenchTask
     origins: Origins
-    target: Int64Array
+    target: IntArray
 
     @staticmethod
     def of(task: BenchTask, rng: np.random.Generator) -> _Held:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
 from forecaster.config import DAY_S
 from forecaster.dataset import Origins
-from services.lab.bench.forecast.arm import LEVELS, F32Array, Prediction, Tell
-from services.lab.bench.forecast.peers.inputs import FloatArray, Int64Array, filled, floors, library
+from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
+from services.lab.bench.forecast.peers.inputs import filled, floors, library
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import F32Array, FloatArray, IntArray
 
 MAX_FIT_STEPS = 2000
 SEASONAL_FIT_STEPS = 30_000
@@ -115,7 +115,7 @@ class FittedEts:
         return Prediction(quantiles, paths)
 
 
-def filtered_states(model: EtsModel, values: FloatArray, positions: Int64Array) -> FloatArray:
+def filtered_states(model: EtsModel, values: FloatArray, positions: IntArray) -> FloatArray:
     """States after each origin's own step, (B, P): level, slope if any, season newest first.
 
     Args:
@@ -220,9 +220,7 @@ def _over(value: FloatArray, part: FloatArray, season: str) -> FloatArray:
     return np.divide(value, part, out=np.zeros_like(value), where=part != 0)
 
 
-def _stratified_normals(
-    n_draws: int, horizon: int, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def _stratified_normals(n_draws: int, horizon: int, rng: np.random.Generator) -> FloatArray:
     """(S, H) standard normals: each column holds the same equally likely values, shuffled."""
     order = rng.random((n_draws, horizon)).argsort(axis=0)
     found: FloatArray = ndtri((order + 0.5) / n_draws)

@@ -1,43 +1,19 @@
-"""The Celery application: queues, reliability settings and the beat schedule from settings."""
+"""The Celery application: queues, reliability settings and the beat schedule from settings.
+
+Which tasks a worker has is put together above the services, in `services.worker`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from celery import Celery
 from kombu.entity import Queue
 
 from services.kernel import jobs, tracing
-from services.kernel.errors import ConfigurationError
 from services.kernel.jobs import Job
 from services.kernel.settings import Settings, get_settings
-
-TASK_MODULES = {
-    "ingest": ("services.ingest.tasks",),
-    "forecast": ("services.forecasting.tasks",),
-    "decide": ("services.decision.tasks",),
-    "fit": (
-        "services.forecasting.tasks",
-        "services.decision.tasks",
-        "services.backtest.tasks",
-    ),
-}
-
-
-def task_modules(queues: str) -> list[str]:
-    """Modules with the tasks of `queues`; a worker loads no others.
-
-    Raises:
-        ConfigurationError: An unknown queue.
-    """
-    names = [name.strip() for name in queues.split(",") if name.strip()]
-    unknown = sorted(set(names) - set(jobs.QUEUES))
-    if unknown or not names:
-        raise ConfigurationError(
-            f"HARMONY_QUEUES={queues!r}: must be a comma-separated list of {', '.join(jobs.QUEUES)}"
-        )
-    return sorted({module for name in names for module in TASK_MODULES[name]})
-
 
 FIT_CHECKS = 24
 """How often per interval a scheduled fit asks whether it is due."""
@@ -72,13 +48,17 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
     return {str(entry["task"]): entry for entry in periodic}
 
 
-def make_celery(settings: Settings) -> Celery:
+def make_celery(settings: Settings, task_modules: Sequence[str] = ()) -> Celery:
     """Build the application.
+
+    Args:
+        settings: The broker, and what the periodic jobs are sent by.
+        task_modules: Modules whose tasks a worker can run; none for whoever only sends.
 
     A task is acknowledged after it has run (`acks_late`), and given back if its worker dies, so a
     killed worker costs latency, never a row.
     """
-    app = Celery("harmony", broker=settings.redis_url, include=task_modules(settings.queues))
+    app = Celery("harmony", broker=settings.redis_url, include=list(task_modules))
     app.conf.update(
         task_queues=[Queue(name) for name in jobs.QUEUES],  # type: ignore[no-untyped-call]  # kombu
         task_default_queue="ingest",
@@ -114,12 +94,5 @@ class CelerySender:
 
 @lru_cache(maxsize=1)
 def get_celery() -> Celery:
-    """The process's application."""
+    """The process's application, to send jobs with."""
     return make_celery(get_settings())
-
-
-def __getattr__(name: str) -> Celery:
-    """`celery -A services.kernel.worker:app` finds the application here, made on first use."""
-    if name == "app":
-        return get_celery()
-    raise AttributeError(name)

@@ -1,28 +1,21 @@
-"""Layers inside each service, and rules that import-linter cannot express."""
+"""Rules of single files and folders: where SQL lives, names, sizes, what an import loads."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).parents[2]
-SERVICES = ("ingest", "forecasting", "decision", "operator", "admin", "scaler")
-
-# main > api, tasks, handlers > service > repository, sources, model_store, kube > translate, ...
-LAYERS = (
-    {"main"},
-    {"api", "tasks", "handlers", "console", "listener"},
-    {"service"},
-    {"repository", "sources", "model_store", "kube"},
-    {"translate", "schemas", "plan", "crd", "conditions"},
-)
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager", "misc", "util", "helper"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
+MAX_FOLDER_FILES = 20
 
 
 def sources() -> list[Path]:
@@ -35,14 +28,6 @@ def sources() -> list[Path]:
     return files
 
 
-def rank(module: str) -> int | None:
-    """Layer of a module by its name; `api_workloads` counts as `api`."""
-    for position, names in enumerate(LAYERS):
-        if any(module == name or module.startswith(f"{name}_") for name in names):
-            return position
-    return None
-
-
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -52,24 +37,6 @@ def imports(path: Path) -> set[str]:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_module_imports_only_its_own_layer_or_lower(service: str) -> None:
-    folder = REPO / "services" / service
-    wrong = []
-    for path in folder.glob("*.py"):
-        own = rank(path.stem)
-        if own is None:
-            continue
-        for name in imports(path):
-            prefix = f"services.{service}."
-            if not name.startswith(prefix):
-                continue
-            other = rank(name.removeprefix(prefix).split(".")[0])
-            if other is not None and other < own:
-                wrong.append(f"{path.name} imports {name}")
-    assert wrong == []
 
 
 def test_sql_only_in_repositories_and_the_kernel() -> None:
@@ -110,9 +77,38 @@ def test_sizes() -> None:
     assert wrong == []
 
 
+def test_no_folder_is_crowded_and_none_holds_a_single_module() -> None:
+    n_files: Counter[str] = Counter()
+    for path in sources():
+        if path.stem != "__init__" and "migrations" not in path.parts:
+            n_files[path.relative_to(REPO).parent.as_posix()] += 1
+    crowded = {folder: n for folder, n in n_files.items() if n + 1 > MAX_FOLDER_FILES}
+    assert crowded == {}
+    assert [folder for folder, n in n_files.items() if n == 1] == []
+
+
+def test_a_class_name_stands_in_one_module_or_in_its_importers() -> None:
+    homes: dict[str, list[Path]] = {}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path)
+    wrong = []
+    for name, paths in homes.items():
+        for one, other in combinations(sorted(set(paths)), 2):
+            if dotted(one) not in imports(other) and dotted(other) not in imports(one):
+                wrong.append(f"{name}: {one.relative_to(REPO)}, {other.relative_to(REPO)}")
+    assert wrong == []
+
+
+def dotted(path: Path) -> str:
+    """Name under which a module is imported."""
+    return ".".join(path.relative_to(REPO).with_suffix("").parts)
+
+
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [("decider", "pymc"), ("services.cli", "torch"), ("services.kernel.worker", "torch")],
+    [("decider", "pymc"), ("services.cli", "torch"), ("services.worker.run", "torch")],
 )
 def test_importing_stays_light(module: str, heavy: str) -> None:
     code = f"import {module}, sys; sys.exit('{heavy}' in sys.modules)"

@@ -1,32 +1,16 @@
-"""Queues, the beat schedule and what a worker loads."""
+"""Queues, reliability and the beat schedule."""
 
 import pytest
 
 from services.kernel import jobs
-from services.kernel.errors import ConfigurationError
+from services.kernel.celery_app import FIT_CHECKS, beat_schedule, make_celery
 from services.kernel.settings import Settings
-from services.kernel.worker import FIT_CHECKS, beat_schedule, make_celery, task_modules
 
 
 def test_the_schedule_follows_the_settings() -> None:
     schedule = beat_schedule(Settings(sweep_interval_s=11.0))
     assert schedule[jobs.DECIDE_SWEEP]["schedule"] == 11.0
     assert {entry["options"]["queue"] for entry in schedule.values()} <= set(jobs.QUEUES)
-
-
-def test_a_worker_loads_the_tasks_of_its_queues_only() -> None:
-    assert task_modules("ingest, decide") == ["services.decision.tasks", "services.ingest.tasks"]
-    assert task_modules("fit") == [
-        "services.backtest.tasks",
-        "services.decision.tasks",
-        "services.forecasting.tasks",
-    ]
-
-
-@pytest.mark.parametrize("queues", ["", "decide,bake"])
-def test_an_unknown_queue_is_named(queues: str) -> None:
-    with pytest.raises(ConfigurationError, match="must be a comma-separated list of ingest"):
-        task_modules(queues)
 
 
 def test_a_killed_worker_gives_its_job_back() -> None:

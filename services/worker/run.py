@@ -1,0 +1,70 @@
+"""Running a worker, or beat, until told to stop."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from celery import Celery
+from prometheus_client import start_http_server
+
+from services.kernel.celery_app import make_celery
+from services.kernel.db.session import make_engine
+from services.kernel.listening import report_address
+from services.kernel.settings import Settings
+from services.kernel.telemetry import REGISTRY
+from services.kernel.tracing_otel import configure_tracing
+from services.kernel.workload_series import watched_workloads
+from services.worker.tasks import task_modules
+
+
+def worker_app(settings: Settings) -> Celery:
+    """The application of a worker for `settings.queues`.
+
+    Raises:
+        ConfigurationError: An unknown queue.
+    """
+    return make_celery(settings, task_modules(settings.queues))
+
+
+def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> None:
+    """Run the tasks of `settings.queues` until told to stop.
+
+    Args:
+        settings: Settings; a metrics port is served where one is set.
+        pool: Celery's pool: solo (one task at a time) or prefork.
+        concurrency: Processes of the prefork pool.
+
+    Raises:
+        ConfigurationError: An unknown queue.
+    """
+    queues = settings.queues
+    with ExitStack() as life:
+        if settings.worker_metrics_port is not None:
+            # the solo pool runs tasks in this process: their metrics are here to be scraped
+            life.enter_context(watched_workloads(make_engine(settings.database_url)))
+            server, _ = start_http_server(settings.worker_metrics_port, registry=REGISTRY)
+            report_address("worker metrics", str(server.server_address[0]), server.server_port)
+        configure_tracing(settings, f"worker-{queues.replace(',', '-')}")
+        app = worker_app(settings)
+        app.set_default()
+        app.worker_main(
+            [
+                "worker",
+                f"--queues={queues}",
+                f"--pool={pool}",
+                f"--concurrency={concurrency}",
+                f"--hostname={queues.replace(',', '-')}@%h",
+                f"--loglevel={settings.log_level}",
+                "--without-gossip",
+                "--without-mingle",
+            ]
+        )
+
+
+def run_beat(settings: Settings) -> None:
+    """Send the periodic jobs until told to stop: sweeps, pulls, refits and clean-ups."""
+    with tempfile.TemporaryDirectory() as folder:
+        schedule = str(Path(folder) / "schedule")
+        make_celery(settings).Beat(loglevel=settings.log_level, schedule=schedule).run()

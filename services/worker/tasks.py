@@ -1,0 +1,32 @@
+"""Which modules hold the tasks of which queue: the only place that knows the services' tasks."""
+
+from __future__ import annotations
+
+from services.kernel.errors import ConfigurationError
+from services.kernel.jobs import QUEUES
+
+TASK_MODULES = {
+    "ingest": ("services.ingest.tasks",),
+    "forecast": ("services.forecasting.tasks",),
+    "decide": ("services.decision.tasks",),
+    "fit": (
+        "services.forecasting.tasks",
+        "services.decision.tasks",
+        "services.backtest.tasks",
+    ),
+}
+
+
+def task_modules(queues: str) -> list[str]:
+    """Modules with the tasks of `queues`; a worker loads no others.
+
+    Raises:
+        ConfigurationError: An unknown queue.
+    """
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(QUEUES))
+    if unknown or not names:
+        raise ConfigurationError(
+            f"HARMONY_QUEUES={queues!r}: must be a comma-separated list of {', '.join(QUEUES)}"
+        )
+    return sorted({module for name in names for module in TASK_MODULES[name]})

@@ -1,0 +1,39 @@
+"""The application that a worker runs, and the one that Celery's own command finds."""
+
+import pytest
+
+import services.worker
+from services.kernel import jobs
+from services.kernel.errors import ConfigurationError
+from services.kernel.settings import Settings
+from services.worker.__main__ import main
+from services.worker.run import worker_app
+
+
+def settings(queues: str) -> Settings:
+    return Settings(redis_url="redis://127.0.0.1:1/0", queues=queues)
+
+
+def test_a_worker_knows_the_tasks_of_its_queues() -> None:
+    app = worker_app(settings("decide"))
+    app.loader.import_default_modules()
+    assert jobs.DECIDE_SWEEP in app.tasks
+    assert app.conf.include == ["services.decision.tasks"]
+
+
+def test_an_unknown_queue_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigurationError, match="HARMONY_QUEUES='bake'"):
+        worker_app(settings("bake"))
+    monkeypatch.setattr("services.worker.__main__.get_settings", lambda: settings("bake"))
+    monkeypatch.setattr("services.worker.__main__.configure_logging", lambda *_: None)
+    assert main([]) == 2
+    assert "HARMONY_QUEUES='bake'" in capsys.readouterr().err
+
+
+def test_celery_finds_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kernel.settings.get_settings", lambda: settings("ingest"))
+    assert services.worker.app.conf.include == ["services.ingest.tasks"]
+    with pytest.raises(AttributeError):
+        services.worker.elsewhere  # noqa: B018
