@@ -42,7 +42,7 @@ HISTORY_STEPS = 144
 
 @dataclass(frozen=True, slots=True)
 class ControllerOptions:
-    """How Harmony is run.
+    """Settings of a run of Harmony.
 
     Attributes:
         epsilon: The promise.

@@ -1,4 +1,4 @@
-"""What each violation rate costs on the replayed trace, and the promise to ask for.
+"""Cost of each violation rate on the replayed trace, for Harmony and its rivals.
 
 Every setting of every policy is run over the same replay with the same start-up luck as the
 comparison as deployed, with enough GPUs for all.
@@ -21,7 +21,6 @@ from services.backtest.forecasts import ForecastStream
 from services.backtest.run import Trained
 from services.backtest.series import MeasuredFleet
 from services.kernel.errors import InvalidInput
-from services.lab.bench.decide.run import PRICES
 from services.simulator import HistoryRun, deployment_spec
 from services.simulator.course import Course
 from services.simulator.engine.pod import EnginePod, draw_start
@@ -33,7 +32,7 @@ from services.simulator.grid_run import GridRun, PathsAt, simulate_grid
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.planned import PlannedGrid
-from services.simulator.policies.rivals import rivals
+from services.simulator.policies.rivals import PRICES, rivals
 from services.simulator.run import ORACLE_LEAD_Z
 
 Tell = Callable[[str], None]
@@ -46,7 +45,7 @@ STEPS_AFTER_LEAD = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frontier:
+class PolicyFrontier:
     """A policy's settings on the replay.
 
     Attributes:
@@ -95,7 +94,7 @@ def frontiers(
     trained: Trained,
     names: Sequence[str] = DEFAULT_RIVALS,
     tell: Tell = lambda _: None,
-) -> tuple[Frontier, ...]:
+) -> tuple[PolicyFrontier, ...]:
     """Frontiers of Harmony, of the named rivals and of the oracle (one point).
 
     Args:
@@ -197,18 +196,18 @@ def _slowest_s(fleet: Fleet) -> float:
 
 def _run(
     fleet: Fleet, policy: GridPolicy[Any], course: Course, paths_at: PathsAt | None = None
-) -> Frontier:
+) -> PolicyFrontier:
     return score_grid(fleet, simulate_grid(policy, course, paths_at))
 
 
-def score_grid(fleet: Fleet, run: GridRun) -> Frontier:
+def score_grid(fleet: Fleet, run: GridRun) -> PolicyFrontier:
     """Rates and costs of a grid over the replay; a workload without known demand has no rate."""
     known = np.isfinite(fleet.demand[:, fleet.n_history :])
     n_known = known.sum(axis=1)
     out = (run.violation_ratio * known).sum(axis=2)
     rows = n_known > 0
     usd_per_step = fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour * fleet.step_s / 3600.0
-    return Frontier(
+    return PolicyFrontier(
         run.name,
         run.labels,
         np.asarray((out[:, rows] / n_known[rows]).mean(axis=1), dtype=float),

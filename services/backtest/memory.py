@@ -1,4 +1,4 @@
-"""What Harmony remembers between decisions in one process; the service keeps the same in rows."""
+"""Memory of Harmony between decisions in one process; the service keeps the same in rows."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.backtest.frontier_plot import Panel, draw
 from services.backtest.study import Study
-from services.lab.bench.decide.plot import Panel, draw
 
 
 def plot_study(study: Study, path: Path) -> None:

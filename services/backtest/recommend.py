@@ -1,4 +1,4 @@
-"""Which promise to ask for, read off Harmony's frontier on the replay."""
+"""Recommendation of a promise, read off Harmony's frontier on the replay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from services.backtest.frontier import Frontier
+from services.backtest.frontier import PolicyFrontier
 from services.kernel.errors import InvalidInput
 from services.simulator.fleet.arrays import FloatArray, IntArray
 
@@ -53,7 +53,7 @@ def check_price(shortage_usd: float | None) -> None:
 
 
 def recommend(
-    frontier: Frontier, n_known: int, shortage_usd: float | None = None
+    frontier: PolicyFrontier, n_known: int, shortage_usd: float | None = None
 ) -> Recommendation | None:
     """The promise at the knee of a frontier, or the cheapest one at a price of being short.
 
@@ -92,7 +92,7 @@ def recommend(
     )
 
 
-def useful_front(frontier: Frontier) -> IntArray:
+def useful_front(frontier: PolicyFrontier) -> IntArray:
     """Settings that no other beats in both rate and cost and that a promise can mean, by rate."""
     order = np.lexsort((frontier.cost_usd, frontier.rate))
     best = np.minimum.accumulate(frontier.cost_usd[order])

@@ -19,9 +19,9 @@ def load_workloads(connection: Connection, keys: Sequence[str]) -> list[RowMappi
 
 
 def load_demand(
-    connection: Connection, workload_id: int, indicator: str, window: tuple[datetime, datetime]
+    connection: Connection, workload_id: int, indicator: str, from_at: datetime, to_at: datetime
 ) -> list[RowMapping]:
-    """Observed demand with `window[0] <= step_at <= window[1]`, oldest first."""
+    """Observed demand with `from_at <= step_at <= to_at`, oldest first."""
     statement = text(
         "SELECT step_at, value FROM indicators WHERE workload_id = :workload_id "
         "AND indicator = :indicator AND is_observed AND step_at BETWEEN :from_at AND :to_at "
@@ -30,7 +30,7 @@ def load_demand(
     values = {
         "workload_id": workload_id,
         "indicator": indicator,
-        "from_at": window[0],
-        "to_at": window[1],
+        "from_at": from_at,
+        "to_at": to_at,
     }
     return list(connection.execute(statement, values).mappings())

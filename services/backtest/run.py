@@ -17,8 +17,8 @@ from forecaster.training.fit import FitProgress, fit
 from services.backtest.controller import ControllerOptions, HarmonyController
 from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng
-from services.lab.demo.measure import mean_ready
-from services.simulator import HistoryRun, Ledger, PolicyRun, deployment_spec, node_specs
+from services.simulator import HistoryRun, PolicyRun, RunLedger, deployment_spec, node_specs
+from services.simulator.accounting import mean_ready
 from services.simulator.engine.engine import ClusterEngine
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters
@@ -107,7 +107,7 @@ def run_harmony(
     engine = ClusterEngine(node_specs(fleet), seed=fleet.seed, now_s=float(fleet.replay_start_s))
     for workload, n in zip(fleet.workloads, history.last_spec, strict=True):
         engine.add_deployment(deployment_spec(workload, int(n)))
-    ledger = Ledger(fleet, "harmony", history.last_spec)
+    ledger = RunLedger(fleet, "harmony", history.last_spec)
     for step in range(fleet.n_history, fleet.n_steps):
         on_step(step - fleet.n_history, fleet.n_replay)
         now_s = float(fleet.start_s + step * fleet.step_s)

@@ -13,7 +13,7 @@ from services.simulator.fleet.meters import ServiceMeters
 
 
 class MeasuredFleet:
-    """What has been measured so far.
+    """Measurements of a fleet so far.
 
     Args:
         fleet: Workloads and grid.

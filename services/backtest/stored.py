@@ -35,7 +35,7 @@ FAIL_PROBABILITY = 0.004
 
 
 class BacktestParams(BaseModel):
-    """What is to be run; the API has checked it when it stored it."""
+    """Parameters of a backtest; the API has checked them when it stored them."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -57,9 +57,9 @@ class _Grid:
     n: int
 
     @property
-    def window(self) -> tuple[datetime, datetime]:
-        """First and last step."""
-        return self.start_at, self.start_at + timedelta(seconds=self.step_s) * (self.n - 1)
+    def end_at(self) -> datetime:
+        """The last step."""
+        return self.start_at + timedelta(seconds=self.step_s) * (self.n - 1)
 
 
 def run_backtest(
@@ -151,7 +151,9 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
 
 def _demand(connection: Connection, row: RowMapping, spec: WorkloadSpec, grid: _Grid) -> FloatArray:
     values = np.full(grid.n, np.nan)
-    for found in repository.load_demand(connection, row["id"], spec.demand, grid.window):
+    for found in repository.load_demand(
+        connection, row["id"], spec.demand, grid.start_at, grid.end_at
+    ):
         value = found["value"]
         if value is not None and math.isfinite(value) and value >= 0:
             offset = (found["step_at"] - grid.start_at).total_seconds()
@@ -207,7 +209,7 @@ def _simple(fleet: Fleet, history: HistoryRun) -> Trained:
 
 
 def _model(fleet: Fleet, history: HistoryRun, tell: Tell) -> Trained:
-    """Train on the history; every epoch tells, so that a cancellation is heard."""
+    """Train on the history; every epoch reports, so that a cancellation is noticed."""
 
     def epoch(line: Any) -> bool:
         tell(f"training: {line.stage} {line.epoch}/{line.n_epochs}", 0.1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from services.backtest.controller import ControllerOptions
-from services.backtest.frontier import DEFAULT_RIVALS, Frontier, check_policies, frontiers
+from services.backtest.frontier import DEFAULT_RIVALS, PolicyFrontier, check_policies, frontiers
 from services.backtest.recommend import Recommendation, check_price, recommend
 from services.backtest.run import Trained, run_harmony, train, without_model
 from services.simulator import HistoryRun, PolicyScore, run_rivals, score, simulate_history
@@ -39,7 +39,7 @@ class PromiseResult:
         return next(s for s in self.scores if s.name == name)
 
     def verdict(self) -> str:
-        """Whether forecasting paid, in a sentence.
+        """Say in a sentence if forecasting paid.
 
         A rival that kept the promise at a lower cost beats Harmony; one that broke it by more
         than Harmony did is no rival at this promise. Where Harmony broke it, a lower cost is no
@@ -81,7 +81,7 @@ class Study:
     fleet: Fleet
     trained: Trained
     results: tuple[PromiseResult, ...]
-    frontiers: tuple[Frontier, ...]
+    frontiers: tuple[PolicyFrontier, ...]
     recommended: Recommendation | None
 
     def advice(self) -> str:

@@ -28,9 +28,9 @@ from services.kernel import telemetry
 from services.kernel.listening import report_address
 from services.operator.kube.mirrored import EVERY_PASS, MirroredKube
 from services.operator.leadership.health import Checks, serve
-from services.operator.leadership.process import Office
+from services.operator.leadership.process import Election
 from services.operator.listener import ReconcileLoop
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.spec import GROUP, VERSION
 from services.operator.wire.http import load_configuration
 
@@ -51,7 +51,7 @@ class EndlessBackoff:
         return itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
 
 
-def make_registry(deps: Deps, wake: Callable[[], None]) -> kopf.OperatorRegistry:
+def make_registry(deps: OperatorDeps, wake: Callable[[], None]) -> kopf.OperatorRegistry:
     """Handlers: quiet settings, the login, and `wake` at each change of a GPUAutoscaler."""
     registry = kopf.OperatorRegistry()
 
@@ -69,23 +69,23 @@ def make_registry(deps: Deps, wake: Callable[[], None]) -> kopf.OperatorRegistry
 
     @kopf.on.event(GROUP, VERSION, "gpuautoscalers", registry=registry)
     async def changed(type: str | None, uid: str, meta: kopf.Meta, **_: Any) -> None:
-        # a status that was written is no news: it would call for the next pass, and that for more
-        gist = _gist(meta)
+        # the operator writes statuses itself: if they woke it, each pass would call for the next
+        digest = _digest(meta)
         if type == "DELETED":
             seen.pop(uid, None)
-        elif seen.get(uid) == gist:
+        elif seen.get(uid) == digest:
             return
         else:
-            seen[uid] = gist
+            seen[uid] = digest
         wake()
 
     return registry
 
 
-def _gist(meta: kopf.Meta) -> bytes:
-    """What of an object is news when it changes, in few bytes."""
-    said = (meta.get("generation"), dict(meta.annotations), dict(meta.labels))
-    return blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+def _digest(meta: kopf.Meta) -> bytes:
+    """Digest of the fields of an object whose change calls for a pass."""
+    fields = (meta.get("generation"), dict(meta.annotations), dict(meta.labels))
+    return blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
@@ -112,7 +112,7 @@ class Watcher:
     notification.
     """
 
-    def __init__(self, deps: Deps, wake: Callable[[], None]) -> None:
+    def __init__(self, deps: OperatorDeps, wake: Callable[[], None]) -> None:
         """Call `wake` (from the thread) at each change of a GPUAutoscaler."""
         self._deps = deps
         self._wake = wake
@@ -152,22 +152,22 @@ class Watcher:
         await kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=flag)
 
 
-def serve_health(deps: Deps, office: Office, loop: ReconcileLoop) -> WSGIServer | None:
+def serve_health(deps: OperatorDeps, election: Election, loop: ReconcileLoop) -> WSGIServer | None:
     """Probes and metrics, where they have a port."""
     settings = deps.settings
     if settings.operator_metrics_port is None:
         return None
     checks = Checks(
-        alive=lambda: loop.pulse.alive(time.monotonic(), settings.reconcile_interval_s),
-        ready=lambda: loop.pulse.ready(time.monotonic(), office.keeper),
+        alive=lambda: loop.health.alive(time.monotonic(), settings.reconcile_interval_s),
+        ready=lambda: loop.health.ready(time.monotonic(), election.keeper),
     )
     server = serve(settings.operator_metrics_port, checks)
     report_address("operator metrics", str(server.server_address[0]), server.server_port)
     return server
 
 
-async def run(deps: Deps, office: Office) -> None:
-    """Reconcile until SIGTERM or SIGINT, in the terms for which `office` leads.
+async def run(deps: OperatorDeps, election: Election) -> None:
+    """Reconcile until SIGTERM or SIGINT, in the terms for which `election` leads.
 
     At the end no further write is begun, then the Lease is released, then kopf winds up.
 
@@ -177,14 +177,14 @@ async def run(deps: Deps, office: Office) -> None:
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    keeper, mirrored = office.keeper, deps.kube if isinstance(deps.kube, MirroredKube) else None
-    reconciler = ReconcileLoop(deps, office.fence, is_quick=mirrored is not None)
+    keeper, mirrored = election.keeper, deps.kube if isinstance(deps.kube, MirroredKube) else None
+    reconciler = ReconcileLoop(deps, election.fence, is_quick=mirrored is not None)
 
     def wake() -> None:
         loop.call_soon_threadsafe(reconciler.wake)
 
     watcher = Watcher(deps, wake)
-    health = serve_health(deps, office, reconciler)
+    health = serve_health(deps, election, reconciler)
     tasks = reconciler.start()
     watcher.start()
     if mirrored is not None:
@@ -196,7 +196,7 @@ async def run(deps: Deps, office: Office) -> None:
     try:
         done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        office.fence.close()
+        election.fence.close()
         await reconciler.stop(_RELEASE_S)
         if keeper is not None:
             await asyncio.to_thread(keeper.stop, _RELEASE_S)

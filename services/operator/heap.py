@@ -1,4 +1,4 @@
-"""How the C library's heap is kept: what a large answer took is given back to the system.
+"""Bounds on the C library's heap: memory of a large answer is given back to the system.
 
 The pages of a LIST are large, short-lived, and decoded by a thread for each kind. Left to itself,
 glibc gives each thread a heap of its own and learns to keep large blocks: over 60 MiB stay unused.
@@ -16,7 +16,9 @@ _MALLOPT = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux
 
 
 def bound_heap() -> bool:
-    """Few heaps, and blocks of 128 KiB and more of their own; for the begin of a process.
+    """Limit the number of heaps, and map blocks of 128 KiB and more on their own.
+
+    To be called once, when the process begins.
 
     Returns:
         Whether the C library can (glibc does).

@@ -1,4 +1,4 @@
-"""What wakes the operator: notifications of the database, and the loop that answers them."""
+"""Notifications of the database that wake the operator, and the loop that runs its passes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
 from services.operator.leadership.lease import Alone, Fence
-from services.operator.leadership.process import Pulse
-from services.operator.reconcile import report as service_report
-from services.operator.reconcile.follow_decisions import follow_decisions
-from services.operator.reconcile.memory import Deps
+from services.operator.leadership.process import LoopHealth
+from services.operator.reconcile.decision_pass import decision_pass
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
+from services.operator.reconcile.report_statuses import GAUGES
 from services.operator.reconcile.repository import DECISIONS_CHANNEL, TICK_CHANNEL
 from services.operator.wire.http import KubeError
 
@@ -28,7 +28,7 @@ log = structlog.get_logger("operator")
 _CATCH_UP_S = 0.3
 _REASONS = ("kube", "database", "lease", "defect")
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_FIGURES = (*service_report.GAUGES, telemetry.holding)
+_FIGURES = (*GAUGES, telemetry.holding)
 
 
 def libpq_url(url: str) -> str:
@@ -66,15 +66,17 @@ class ReconcileLoop:
     """Runs passes one after the other in a thread, whenever woken and at least every interval.
 
     Notifications that arrive during a pass are answered by one pass more. Where the API server is
-    mirrored, new decisions are followed without a pass, between two of them and at the seams of
-    one. An API server or a database that is away costs passes, never the loop. While this process
-    does not lead there are no passes, and one that is under way when leadership ends is cut short
-    by the fence.
+    mirrored, new decisions are applied without a pass: between two of them, and between the parts
+    of one. An API server or a database that is away costs passes, never the loop. While this
+    process does not lead there are no passes, and one that is under way when leadership ends is cut
+    short by the fence.
     """
 
-    def __init__(self, deps: Deps, fence: Fence | None = None, is_quick: bool = False) -> None:
-        """Reconcile with `deps` while `fence` lets it; `is_quick` where decisions need no pass."""
-        self._deps = replace(deps, attend=self._attend) if is_quick else deps
+    def __init__(
+        self, deps: OperatorDeps, fence: Fence | None = None, is_quick: bool = False
+    ) -> None:
+        """Reconcile with `deps` while `fence` is open; `is_quick` where decisions need no pass."""
+        self._deps = replace(deps, apply_waiting=self._apply_waiting) if is_quick else deps
         self._is_quick = is_quick
         self._has_decisions = False
         self._wants_pass = True
@@ -85,7 +87,7 @@ class ReconcileLoop:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reconcile")
         self._tasks: list[asyncio.Task[None]] = []
         self.last: PassReport | None = None
-        self.pulse = Pulse(time.monotonic())
+        self.health = LoopHealth(time.monotonic())
 
     def wake(self) -> None:
         """Ask for a pass soon."""
@@ -93,7 +95,7 @@ class ReconcileLoop:
         self._wake.set()
 
     def notified(self, channel: str) -> None:
-        """Ask for what a notification calls for."""
+        """Ask for what a notification of `channel` calls for."""
         if channel != DECISIONS_CHANNEL or not self._is_quick:
             self.wake()
             return
@@ -127,16 +129,16 @@ class ReconcileLoop:
                 await asyncio.wait_for(self._wake.wait(), max(0.0, self._due_s - time.monotonic()))
 
     def turn(self) -> None:
-        """A pass where one is due or asked for, else only what decisions there are."""
+        """Run a pass where one is due or asked for, else apply the decisions that have arrived."""
         if self._wants_pass or self.last is None or time.monotonic() >= self._due_s:
             self._wants_pass = False
             self.reconcile_once()
             self._due_s = time.monotonic() + self._pause_s()
         elif self._has_decisions:
-            self._guarded(self._follow)
+            self._guarded(self._apply_decisions)
 
     def _pause_s(self) -> float:
-        """Until the next pass that nobody asks for; short while reports wait."""
+        """Seconds until the next pass that nobody asks for; short while reports wait."""
         interval_s = self._deps.settings.reconcile_interval_s
         is_behind = self.last is not None and self.last.n_waiting > 0
         return min(interval_s, _CATCH_UP_S) if is_behind else interval_s
@@ -144,7 +146,7 @@ class ReconcileLoop:
     def reconcile_once(self) -> None:
         """One pass where this process leads."""
         self._guarded(self._reconcile)
-        self.pulse.has_passed |= self.pulse.is_leading and not self.pulse.problem
+        self.health.has_passed |= self.health.is_leading and not self.health.problem
 
     def _reconcile(self) -> None:
         # decisions that arrive from here on are seen by the pass, or asked for again
@@ -153,29 +155,29 @@ class ReconcileLoop:
         if self.last.results:
             log.debug("pass", results=dict(self.last.results), n_calls=self.last.n_calls)
 
-    def _attend(self) -> None:
-        """At a seam of a pass: follow what decisions have arrived."""
+    def _apply_waiting(self) -> None:
+        """Apply the decisions that have arrived, between two parts of a pass."""
         if self._has_decisions:
-            self._follow()
+            self._apply_decisions()
 
-    def _follow(self) -> None:
+    def _apply_decisions(self) -> None:
         self._has_decisions = False
         if self.last is not None:
-            follow_decisions(self._deps, self.last.standing, self._deps.clock.now())
+            decision_pass(self._deps, self.last.fleet, self._deps.clock.now())
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Work in the present term; what fails is said, counted, and read anew by a pass."""
-        pulse = self.pulse
-        pulse.turned_at_s = time.monotonic()
+        """Work in the present term; a failure is logged and counted, and a pass reads all again."""
+        health = self.health
+        health.turned_at_s = time.monotonic()
         term = self._fence.enter()
-        pulse.is_leading = term is not None
+        health.is_leading = term is not None
         if term != self._term:
             self._change_term(term)
         if term is None:
             return
         reason, message = self._try(work)
-        pulse.turned_at_s = time.monotonic()
-        pulse.problem = f"{reason}: {message}" if reason else ""
+        health.turned_at_s = time.monotonic()
+        health.problem = f"{reason}: {message}" if reason else ""
         for known in _REASONS:
             telemetry.holding.labels(known).set(float(known == reason))
         if not reason:
@@ -186,14 +188,14 @@ class ReconcileLoop:
         log.error("pass_failed", reason=reason, error=message, next="holding; will try again")
 
     def _change_term(self, term: int | None) -> None:
-        """What was remembered is of a time before another operator may have led.
+        """Forget what was read before another operator may have led.
 
-        A standby shows no figures: they would stand beside the leader's and grow old.
+        A standby shows no figures: scraped together with the leader's they would grow old.
         """
         self._term, self.last = term, None
         self._deps.memory.forget()
         self._deps.memory.unreported.clear()
-        self.pulse.has_passed = False
+        self.health.has_passed = False
         for gauge in _FIGURES if term is None else ():
             gauge.clear()
 

@@ -13,38 +13,39 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.tracing_otel import configure_tracing
 from services.operator.handlers import run
 from services.operator.heap import bound_heap
-from services.operator.kube.client import Kube, KubeClient
+from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
-from services.operator.leadership.process import Office, make_office, pod_namespace
-from services.operator.reconcile.memory import Deps, Pace
-from services.operator.wire.http import KubeHttp, Manner, load_configuration
+from services.operator.leadership.process import Election, make_election, pod_namespace
+from services.operator.reconcile.memory import OperatorDeps, Pace
+from services.operator.wire.http import KubeHttp, RequestSettings, load_configuration
 
 _REPORTS_S = 10.0
 """Reports of one pass; decisions are followed between two of them, so that they hold up none."""
 
 
-def make_deps(settings: Settings) -> tuple[Deps, Office]:
+def make_deps(settings: Settings) -> tuple[OperatorDeps, Election]:
     """Wire the operator.
 
     Raises:
         ConfigurationError: A setting is wrong, or no API server is configured.
     """
     configuration = load_configuration(settings.kube_url)
-    office = make_office(settings, configuration, pod_namespace())
-    client = KubeClient(KubeHttp(configuration, manner=Manner(may_send=office.fence.is_open)))
-    kube: Kube = client
-    pace = Pace()
-    if settings.clock == "system":  # a replay's time leaps: a pass must read what is by then
-        kube, pace = MirroredKube(client, KubeHttp(configuration)), Pace(budget_s=_REPORTS_S)
-    deps = Deps(
+    election = make_election(settings, configuration, pod_namespace())
+    http = KubeHttp(configuration, request=RequestSettings(may_send=election.fence.is_open))
+    if settings.clock == "system":
+        kube: KubeClient = MirroredKube(http, KubeHttp(configuration))
+        pace = Pace(budget_s=_REPORTS_S)
+    else:  # a replay's time leaps, so a pass must read the API server and not a copy
+        kube, pace = KubeClient(http), Pace()
+    deps = OperatorDeps(
         make_engine(settings.database_url),
         kube,
         make_clock(settings.clock, settings.redis_url),
         settings,
         pace=pace,
-        may_write=office.fence.is_open,
+        may_write=election.fence.is_open,
     )
-    return deps, office
+    return deps, election
 
 
 def main() -> int:
@@ -54,12 +55,12 @@ def main() -> int:
         settings = get_settings()
         telemetry.configure_logging(settings.log_level, settings.log_format)
         configure_tracing(settings, "operator")
-        deps, office = make_deps(settings)
+        deps, election = make_deps(settings)
     except HarmonyError as error:
         print(error.message, file=sys.stderr)
         return 2
-    telemetry.leader.set(float(office.keeper is None))
-    asyncio.run(run(deps, office))
+    telemetry.leader.set(float(election.keeper is None))
+    asyncio.run(run(deps, election))
     deps.engine.dispose()
     return 0
 

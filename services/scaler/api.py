@@ -1,4 +1,4 @@
-"""The four calls of KEDA's external scaler: parse, ask, answer; every error names what to do."""
+"""The four calls of KEDA's external scaler; every error message contains what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.scaler.plan import Advice, past_tolerance
 from services.scaler.proto import externalscaler_pb2 as pb
 from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerServicer
 from services.scaler.service import ScalerDeps, advise_one
-from services.scaler.translate import Question, to_question
+from services.scaler.translate import Trigger, to_trigger
 
 log = structlog.get_logger("scaler")
 
@@ -46,9 +46,9 @@ class ExternalScaler(ExternalScalerServicer):
         self._executor = executor
 
     async def IsActive(self, request: pb.ScaledObjectRef, context: Any) -> pb.IsActiveResponse:  # noqa: N802 - the protocol's
-        """Whether the target should run: false only where the count is known to be zero."""
+        """True where the target should run; false only where the count is known to be zero."""
         async with _answering("IsActive", context):
-            advice = await self._ask(to_question(request.namespace, request.scalerMetadata))
+            advice = await self._advise(to_trigger(request.namespace, request.scalerMetadata))
             return pb.IsActiveResponse(result=advice.is_active)
 
     async def StreamIsActive(  # noqa: N802 - the protocol's
@@ -56,14 +56,14 @@ class ExternalScaler(ExternalScalerServicer):
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """The same at once and at each change; ends with the server, or with the workload."""
         async with _answering("StreamIsActive", context):
-            key = to_question(request.namespace, request.scalerMetadata).key
+            key = to_trigger(request.namespace, request.scalerMetadata).key
             number = await self._watch.fresh()
-            told: bool | None = None
+            last_sent: bool | None = None
             while not self._watch.is_closing:
                 is_active = self._watch.advice(key).is_active
-                if is_active != told:
+                if is_active != last_sent:
                     yield pb.IsActiveResponse(result=is_active)
-                    told = is_active
+                    last_sent = is_active
                 number = await self._watch.after(number)
 
     async def GetMetricSpec(  # noqa: N802 - the protocol's
@@ -75,7 +75,7 @@ class ExternalScaler(ExternalScalerServicer):
         of them is away must not lose its metric.
         """
         async with _answering("GetMetricSpec", context):
-            to_question(request.namespace, request.scalerMetadata)
+            to_trigger(request.namespace, request.scalerMetadata)
             spec = pb.MetricSpec(metricName=METRIC, targetSize=TARGET, targetSizeFloat=TARGET)
             return pb.GetMetricSpecResponse(metricSpecs=[spec])
 
@@ -85,37 +85,37 @@ class ExternalScaler(ExternalScalerServicer):
         """The replicas to run; an error where they are not known, never zero."""
         async with _answering("GetMetrics", context):
             reference = request.scaledObjectRef
-            question = to_question(reference.namespace, reference.scalerMetadata)
+            trigger = to_trigger(reference.namespace, reference.scalerMetadata)
             if request.metricName != METRIC:
                 raise InvalidInput(f"metricName={request.metricName!r} must be {METRIC!r}")
-            advice = await self._ask(question)
+            advice = await self._advise(trigger)
             if advice.count is None:
                 raise Conflict(advice.problem)
-            count = past_tolerance(advice.count, advice.current, question.tolerance)
+            count = past_tolerance(advice.count, advice.current, trigger.tolerance)
             value = pb.MetricValue(metricName=METRIC, metricValue=count, metricValueFloat=count)
             return pb.GetMetricsResponse(metricValues=[value])
 
-    async def _ask(self, question: Question) -> Advice:
-        """Advice of now; while the database is away, that of the board until it ends.
+    async def _advise(self, trigger: Trigger) -> Advice:
+        """The present advice; while the database is away, that of the last refresh until it ends.
 
         Raises:
             NotFound: There is no such workload.
-            Unavailable: The database is away, and the board knows no count that is still good.
+            Unavailable: The database is away, and no count of the last refresh is still valid.
         """
         try:
-            return await self._read(question)
+            return await self._read(trigger)
         except Unavailable as away:
             try:
-                known = self._watch.advice(question.key)
+                known = self._watch.advice(trigger.key)
             except NotFound:
                 raise away from None
             if known.count is None:
                 raise
             return known
 
-    async def _read(self, question: Question) -> Advice:
+    async def _read(self, trigger: Trigger) -> Advice:
         loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._executor, advise_one, self._deps, question.key)
+        asked = loop.run_in_executor(self._executor, advise_one, self._deps, trigger.key)
         try:
             return await asyncio.wait_for(asked, ANSWER_S)
         except TimeoutError as error:
@@ -138,7 +138,7 @@ async def _answering(method: str, context: Any) -> AsyncIterator[None]:
     except (asyncio.CancelledError, GeneratorExit):
         code = grpc.StatusCode.CANCELLED
         raise
-    except Exception as error:  # a defect in one call must not say more than that to the caller
+    except Exception as error:  # the caller learns no more than that of a defect
         code = grpc.StatusCode.INTERNAL
         log.error("call_defect", method=method, exc_info=error)
         await context.abort(code, "Harmony's scaler has a defect; see its log")

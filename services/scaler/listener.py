@@ -1,4 +1,4 @@
-"""What keeps the board fresh: notifications of the database, and the loop that answers them."""
+"""Notifications of the database, and the loop that refreshes the facts of the fleet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.kernel import telemetry
 from services.kernel.errors import Unavailable
 from services.scaler.plan import Advice
 from services.scaler.repository import CHANNELS
-from services.scaler.service import Board, ScalerDeps
+from services.scaler.service import FleetFacts, ScalerDeps
 from services.scaler.translate import Key
 
 log = structlog.get_logger("scaler")
@@ -26,7 +26,7 @@ _LATE_AFTER = 3
 
 
 class Watch:
-    """Refreshes the board whenever notified and at least every interval, and tells who waits.
+    """Refreshes the facts whenever notified and at least every interval, and wakes who waits.
 
     Everything but the refresh itself runs in the event loop. Between two refreshes it rests for
     as long as the last one took, so a storm of notifications costs half a core at most.
@@ -34,12 +34,12 @@ class Watch:
 
     def __init__(self, deps: ScalerDeps) -> None:
         """Watch with `deps`, once started."""
-        self.board = Board()
+        self.fleet = FleetFacts()
         self.is_closing = False
         self._deps = deps
         self._wake = asyncio.Event()
         self._next = asyncio.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="board")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="refresh")
         self._tasks: list[asyncio.Task[None]] = []
         self._n_begun = 0
         self._n_done = 0
@@ -48,7 +48,7 @@ class Watch:
 
     @property
     def is_current(self) -> bool:
-        """Whether the board was read lately."""
+        """True where the facts were read lately."""
         if self._succeeded_s is None:
             return False
         age_s = time.monotonic() - self._succeeded_s
@@ -58,13 +58,13 @@ class Watch:
         """Begin, in the running event loop."""
         self._tasks = [
             asyncio.create_task(self._listen(), name="listen"),
-            asyncio.create_task(self._run(), name="board"),
+            asyncio.create_task(self._run(), name="refresh"),
         ]
 
     async def stop(self) -> None:
         """End those who wait, then the loop."""
         self.is_closing = True
-        self._tell()
+        self._wake_waiting()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -90,14 +90,14 @@ class Watch:
         return self._n_done
 
     def advice(self, key: Key) -> Advice:
-        """What is advised of a workload, as far as the board knows.
+        """The advice for a workload, from the last refresh.
 
         Raises:
             NotFound: The workload is not there, or not any longer.
         """
-        return self.board.advice(key, self._deps.clock.now())
+        return self.fleet.advice(key, self._deps.clock.now())
 
-    def _tell(self) -> None:
+    def _wake_waiting(self) -> None:
         waiting, self._next = self._next, asyncio.Event()
         waiting.set()
 
@@ -109,24 +109,24 @@ class Watch:
             began_s = time.monotonic()
             await loop.run_in_executor(self._executor, self.refresh_once)
             self._n_done = self._n_begun
-            self._tell()
+            self._wake_waiting()
             took_s = time.monotonic() - began_s
             await asyncio.sleep(min(max(took_s, _SHORTEST_REST_S), _LONGEST_REST_S))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._deps.settings.scaler_refresh_s)
 
     def refresh_once(self) -> None:
-        """Read the fleet and set the gauges; what fails is said and counted, and tried again."""
+        """Read the fleet and set the gauges; a failure is logged and counted, and tried again."""
         try:
             self._read()
-            self.board.publish(self._deps.clock.now())
+            self.fleet.publish(self._deps.clock.now())
         except Exception as error:  # a defect in one refresh must not end the watch
             log.error("refresh_defect", exc_info=error)
             self._note("defect", Unavailable("Harmony's scaler has a defect; see its log"))
 
     def _read(self) -> None:
         try:
-            self.board.refresh(self._deps)
+            self.fleet.refresh(self._deps)
             self._problem, self._succeeded_s = None, time.monotonic()
         except Unavailable as error:
             self._note("database", error)

@@ -61,8 +61,8 @@ async def serve(
 
 async def _serve_until_signal(deps: ScalerDeps) -> None:
     stopped = asyncio.Event()
-    for word in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(word, stopped.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     host = deps.settings.host
     await serve(deps, stopped, lambda port: report_address("scaler", host, port, ""))
 

@@ -1,7 +1,7 @@
-"""What may be advised of a workload, pure: a count with its reason, or what keeps it unknown.
+"""Advice for a workload, pure: a count with its reason, or the problem that keeps it unknown.
 
-The rule is the operator's, without its actuator: what the operator would hold is held here at the
-count that the target has. A refusal is a value; it never reads as zero.
+The rule is the operator's, without its patches: where the operator would hold, the advice is the
+count that the target has. An unknown count is a value of its own; it never reads as zero.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Approved:
 
     Attributes:
         count: Replicas that were approved.
-        valid_until: For so long it is advised in any case, so that whoever follows has seen it;
-            after that the target stays where it then is.
+        valid_until: Until then it is advised in any case, so that a follower has time to read it;
+            after that the target keeps its count.
     """
 
     decision_id: int
@@ -49,11 +49,11 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The target as the operator saw it last.
+class ObservedTarget:
+    """The target as the operator observed it last.
 
     Attributes:
-        valid_until: From then on it is too old to say anything of now.
+        valid_until: From then on it is too old to be relied on.
     """
 
     replicas: int
@@ -62,23 +62,23 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """All that decides what is advised."""
+class WorkloadFacts:
+    """Everything that the advice is made from."""
 
     namespace: str
     name: str
     spec: WorkloadSpec
     decision: Newest | None
-    seen: Seen | None
+    seen: ObservedTarget | None
     approved: Approved | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What is advised now.
+    """The advice for a workload at one time.
 
     Attributes:
-        count: Replicas; None: not known, and `problem` says why and what to do.
+        count: Replicas; None: not known, for `problem`, which contains what to do.
         reason: Why this count.
         valid_until: Until when; where unknown, when it ended, if ever there was one.
         current: Replicas of the target's spec; None: not known.
@@ -92,15 +92,15 @@ class Advice:
 
     @property
     def is_active(self) -> bool:
-        """Whether the target should run; only a count known to be zero says no."""
+        """True where the target should run; false only where the count is known to be zero."""
         return self.count is None or self.count > 0
 
 
-def advise(facts: Facts, now: datetime) -> Advice:
-    """What to advise.
+def advise(facts: WorkloadFacts, now: datetime) -> Advice:
+    """Advise a count.
 
-    A pause or freeze of both directions comes first: it holds whatever the decisions say, also
-    when there are none, or the fallback of somebody else would move what must not move.
+    A pause or freeze of both directions comes first: it holds whatever the decisions are, also
+    when there are none, or the fallback of another autoscaler would move the target.
 
     Args:
         facts: What is stored of the workload.
@@ -108,7 +108,7 @@ def advise(facts: Facts, now: datetime) -> Advice:
     """
     if facts.spec.variants:
         problem = (
-            f"{_named(facts)} has variants, whose counts no single HPA can follow: let Harmony's "
+            f"{_label(facts)} has variants, whose counts no single HPA can follow: let Harmony's "
             "operator scale them (mode Auto or Approval), or give each target a GPUAutoscaler"
         )
         return Advice(None, problem=problem)
@@ -118,11 +118,11 @@ def advise(facts: Facts, now: datetime) -> Advice:
         return _hold(facts, seen, stopped, None)
     decision = facts.decision
     if decision is None:
-        return Advice(None, problem=f"{_named(facts)} has no decision yet: {_look(facts)}")
+        return Advice(None, problem=f"{_label(facts)} has no decision yet: {_where_to_look(facts)}")
     if now >= decision.valid_until:
         problem = (
-            f"decision {decision.id} of {_named(facts)} was valid until {_stamp(decision)} only "
-            f"and none followed: {_look(facts)}"
+            f"decision {decision.id} of {_label(facts)} was valid until {_stamp(decision)} only "
+            f"and none followed: {_where_to_look(facts)}"
         )
         return Advice(None, problem=problem, valid_until=decision.valid_until)
     count, reason, ends = decision.desired, f"decision {decision.id}", decision.valid_until
@@ -134,14 +134,14 @@ def advise(facts: Facts, now: datetime) -> Advice:
     low, high = bounds_at(facts.spec, now)
     target = min(max(count, low), high)
     current = None if seen is None else seen.replicas
-    held = _one_way(facts.spec, target, current, now) or held
+    held = _one_direction_stopped(facts.spec, target, current, now) or held
     if held:
         return _hold(facts, seen, held, decision)
     return Advice(target, reason, "", ends, current)
 
 
 def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
-    """Whether everything is held at `now`; an end of a pause that cannot be read is no end."""
+    """True where everything is held at `now`; a pause whose end cannot be read has no end."""
     if not (spec.paused or spec.paused_until):
         return False
     if not spec.paused_until:
@@ -154,15 +154,17 @@ def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
 
 
 def _stopped(spec: WorkloadSpec, now: datetime) -> str:
-    """What stops both directions; empty when nothing does."""
+    """The reason that stops both directions; empty when there is none."""
     if is_paused(spec, now):
         return "paused" + (f" until {spec.paused_until}" if spec.paused_until else "")
     frozen = freeze_at(spec, now)
     return "" if frozen is None or frozen[0] != "Both" else f"schedule {frozen[1]} freezes it"
 
 
-def _one_way(spec: WorkloadSpec, target: int, current: int | None, now: datetime) -> str:
-    """What stops the direction of `target`, or might where the count is not known."""
+def _one_direction_stopped(
+    spec: WorkloadSpec, target: int, current: int | None, now: datetime
+) -> str:
+    """The reason that stops the direction of `target`, or might where the count is not known."""
     is_in_frozen = spec.scale_out_only or freeze_at(spec, now) is not None
     if is_in_frozen and (current is None or target < current):
         return "scaling in is paused"
@@ -188,18 +190,20 @@ def _not_followed(spec: WorkloadSpec, decision: Newest) -> str:
 
 
 def _is_asked_for(spec: WorkloadSpec, decision: Newest) -> bool:
-    """Whether a decision waits for a person, or has had a no."""
+    """True where a decision waits for an approval, or was rejected."""
     is_settled = decision.result in _FOLLOWED or decision.result in _HELD
     return spec.mode == "Approval" and not is_settled
 
 
-def _hold(facts: Facts, seen: Seen | None, why: str, decision: Newest | None) -> Advice:
-    """The count that the target has, for as long as both its sight and the decision last."""
+def _hold(
+    facts: WorkloadFacts, seen: ObservedTarget | None, why: str, decision: Newest | None
+) -> Advice:
+    """The count that the target has, while both its observation and the decision are valid."""
     if seen is None:
         last = facts.seen
         when = "never" if last is None else f"last at {last.observed_at:%Y-%m-%dT%H:%M:%SZ}"
         problem = (
-            f"{_named(facts)} is held ({why}), but the operator saw its target {when}, so the "
+            f"{_label(facts)} is held ({why}), but the operator saw its target {when}, so the "
             f"count to hold is not known: see that the operator runs and that the target exists; "
             f"{_ADVICE}"
         )
@@ -225,11 +229,11 @@ def past_tolerance(count: int, current: int | None, tolerance: Fraction) -> int:
     return int(current * (1 + tolerance)) + 1
 
 
-def _named(facts: Facts) -> str:
+def _label(facts: WorkloadFacts) -> str:
     return f"GPUAutoscaler {facts.namespace}/{facts.name}"
 
 
-def _look(facts: Facts) -> str:
+def _where_to_look(facts: WorkloadFacts) -> str:
     return (
         f"see the conditions of `kubectl describe gpua -n {facts.namespace} {facts.name}` and that "
         f"the workers run; {_ADVICE}"

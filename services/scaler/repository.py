@@ -41,8 +41,8 @@ def load_one(
         f"SELECT {_FACTS}, w.is_active, w.spec {_NEWEST}"
         "WHERE w.namespace = :namespace AND w.name = :name"
     )
-    given = {"namespace": namespace, "name": name, "policy_version": policy_version}
-    return connection.execute(statement, given).mappings().one_or_none()
+    parameters = {"namespace": namespace, "name": name, "policy_version": policy_version}
+    return connection.execute(statement, parameters).mappings().one_or_none()
 
 
 def load_active(connection: Connection, policy_version: str) -> Sequence[RowMapping]:

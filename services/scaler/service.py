@@ -1,4 +1,4 @@
-"""Use cases: what is advised of one workload now, and of the whole fleet."""
+"""Use cases: advise for one workload now, and for the whole fleet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import Conflict, NotFound, Unavailable
 from services.kernel.settings import Settings
 from services.scaler import repository
-from services.scaler.plan import Advice, Facts, advise
+from services.scaler.plan import Advice, WorkloadFacts, advise
 from services.scaler.translate import Key, to_facts
 
 log = structlog.get_logger("scaler")
@@ -28,7 +28,7 @@ log = structlog.get_logger("scaler")
 
 @dataclass(frozen=True, slots=True)
 class ScalerDeps:
-    """What the external scaler works with."""
+    """Dependencies of the external scaler."""
 
     engine: Engine
     clock: Clock
@@ -36,7 +36,7 @@ class ScalerDeps:
 
 
 def advise_one(deps: ScalerDeps, key: Key) -> Advice:
-    """What is advised of a workload now; one query.
+    """Advise for a workload now; one query.
 
     Raises:
         NotFound: There is no such workload, or its GPUAutoscaler was deleted.
@@ -47,16 +47,16 @@ def advise_one(deps: ScalerDeps, key: Key) -> Advice:
         with unit_of_work(deps.engine) as work:
             row = repository.load_one(work.connection, *key, settings.policy_version)
     except SQLAlchemyError as error:
-        raise _away(error) from error
+        raise _unavailable(error) from error
     if row is None:
-        raise missing(key)
+        raise not_found(key)
     if not row["is_active"]:
         raise NotFound(f"GPUAutoscaler {'/'.join(key)} was deleted; create it again")
     spec = _to_spec(key, row["spec"])
     return advise(to_facts(row, spec, settings.decision_ttl_steps), deps.clock.now())
 
 
-def missing(key: Key) -> NotFound:
+def not_found(key: Key) -> NotFound:
     """The error of a workload that is not there."""
     return NotFound(
         f"no GPUAutoscaler {'/'.join(key)} is registered: correct the trigger's metadata, or "
@@ -76,8 +76,8 @@ def _to_spec(key: Key, stored: Mapping[str, Any]) -> WorkloadSpec:
         ) from error
 
 
-def _away(error: SQLAlchemyError) -> Unavailable:
-    """What a caller may know of it; where the server is and who is refused is for the log."""
+def _unavailable(error: SQLAlchemyError) -> Unavailable:
+    """The error for the caller, without the server's address and user, which only the log has."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     log.warning("database_unreadable", error=reason)
     return Unavailable(
@@ -87,8 +87,8 @@ def _away(error: SQLAlchemyError) -> Unavailable:
 
 
 @dataclass(slots=True)
-class Board:
-    """The fleet's facts as they were read last; what they advise is worked out for each `now`.
+class FleetFacts:
+    """The facts of the fleet as they were read last; the advice is made for each `now`.
 
     So an advice ends when its time is up, also while the database cannot be read.
 
@@ -96,14 +96,14 @@ class Board:
         facts: By workload.
     """
 
-    facts: dict[Key, Facts] = field(default_factory=dict)
+    facts: dict[Key, WorkloadFacts] = field(default_factory=dict)
     _specs: dict[int, tuple[int, WorkloadSpec | None]] = field(default_factory=dict)
     _shown: dict[Gauge, set[Key]] = field(default_factory=dict)
 
     def refresh(self, deps: ScalerDeps) -> None:
         """Read the whole fleet: one query, and one more where specs changed.
 
-        A spec that cannot be read leaves its workload out, and is said once.
+        A spec that cannot be read leaves its workload out, and is logged once.
 
         Raises:
             Unavailable: The database cannot be read; the facts stay as they were.
@@ -115,7 +115,7 @@ class Board:
                 new = [row["id"] for row in rows if not self._is_known(row)]
                 loaded = repository.load_specs(work.connection, new) if new else {}
         except SQLAlchemyError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
         self._specs = {
             row["id"]: (row["spec_version"], _readable(row, loaded[row["id"]]))
             if row["id"] in loaded
@@ -133,13 +133,13 @@ class Board:
         return known is not None and known[0] == row["spec_version"]
 
     def advice(self, key: Key, now: datetime) -> Advice:
-        """What is advised of a workload, as far as the board knows.
+        """The advice for a workload, from the facts as they were read last.
 
         Raises:
-            NotFound: The board does not have it.
+            NotFound: There are no facts of it.
         """
         if key not in self.facts:
-            raise missing(key)
+            raise not_found(key)
         return advise(self.facts[key], now)
 
     def publish(self, now: datetime) -> None:

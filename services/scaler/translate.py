@@ -1,4 +1,4 @@
-"""Rows to facts, and a trigger's metadata to what is asked, pure."""
+"""Rows -> facts, and the metadata of a KEDA trigger -> `Trigger`, pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import InvalidInput
-from services.scaler.plan import Approved, Facts, Newest, Seen
+from services.scaler.plan import Approved, Newest, ObservedTarget, WorkloadFacts
 
 AUTOSCALER = "autoscaler"
 WORKLOAD = "workload"
@@ -24,8 +24,8 @@ _SHARE = re.compile(r"0(\.\d{1,6})?|1(\.0{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a ScaledObject asks for.
+class Trigger:
+    """The trigger of a ScaledObject: the workload, and how counts are rounded for its HPA.
 
     Attributes:
         tolerance: Tolerance of its HPA; 0: every change is seen.
@@ -35,7 +35,7 @@ class Question:
     tolerance: Fraction = Fraction(0)
 
 
-def to_question(namespace: str, metadata: Mapping[str, str]) -> Question:
+def to_trigger(namespace: str, metadata: Mapping[str, str]) -> Trigger:
     """Read the metadata of a trigger.
 
     Args:
@@ -54,12 +54,15 @@ def to_question(namespace: str, metadata: Mapping[str, str]) -> Question:
         )
     if workload:
         place, _, name = workload.partition("/")
-        key, said = (place, name), f"metadata.{WORKLOAD}={workload!r}"
+        key, written = (place, name), f"metadata.{WORKLOAD}={workload!r}"
     else:
-        key, said = (namespace, autoscaler), f"namespace={namespace!r}, {AUTOSCALER}={autoscaler!r}"
+        key, written = (
+            (namespace, autoscaler),
+            f"namespace={namespace!r}, {AUTOSCALER}={autoscaler!r}",
+        )
     if not all(_NAME.fullmatch(part) for part in key):
-        raise InvalidInput(f"{said} must be the namespace and the name of a GPUAutoscaler")
-    return Question(key, _tolerance(metadata.get(TOLERANCE, "0")))
+        raise InvalidInput(f"{written} must be the namespace and the name of a GPUAutoscaler")
+    return Trigger(key, _tolerance(metadata.get(TOLERANCE, "0")))
 
 
 def _tolerance(text: str) -> Fraction:
@@ -71,17 +74,17 @@ def _tolerance(text: str) -> Fraction:
     return Fraction(text)
 
 
-def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> Facts:
+def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> WorkloadFacts:
     """Facts from a row of the repository.
 
     Args:
         row: Of the workload, its newest decision, action and replica state.
         spec: Its spec.
-        ttl_steps: Steps for which a sight of the target, or an approval, is good, as a decision is.
+        ttl_steps: Steps for which an observation of the target, or an approval, is valid.
     """
     good = timedelta(seconds=row["step_s"] * ttl_steps)
     names = row["namespace"], row["name"]
-    return Facts(*names, spec, _newest(row), _seen(row, good), _approved(row, good))
+    return WorkloadFacts(*names, spec, _newest(row), _seen(row, good), _approved(row, good))
 
 
 def _newest(row: RowMapping) -> Newest | None:
@@ -96,10 +99,10 @@ def _newest(row: RowMapping) -> Newest | None:
     )
 
 
-def _seen(row: RowMapping, good: timedelta) -> Seen | None:
+def _seen(row: RowMapping, good: timedelta) -> ObservedTarget | None:
     if row["observed_at"] is None:
         return None
-    return Seen(row["spec_replicas"], row["observed_at"], row["observed_at"] + good)
+    return ObservedTarget(row["spec_replicas"], row["observed_at"], row["observed_at"] + good)
 
 
 def _approved(row: RowMapping, good: timedelta) -> Approved | None:

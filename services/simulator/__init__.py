@@ -2,7 +2,7 @@
 
 from services.simulator.accounting import StepAccount, account_step
 from services.simulator.history import HistoryRun, simulate_history
-from services.simulator.ledger import Ledger, PolicyRun
+from services.simulator.ledger import PolicyRun, RunLedger
 from services.simulator.run import (
     SimulationSetup,
     deployment_spec,
@@ -16,10 +16,10 @@ from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_perc
 
 __all__ = [
     "HistoryRun",
-    "Ledger",
     "PolicyRun",
     "PolicyScore",
     "RivalScores",
+    "RunLedger",
     "SimulationSetup",
     "StepAccount",
     "TunedSetting",

@@ -8,30 +8,17 @@ Demand is constant within a step, replicas are piecewise constant, so all integr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from services.simulator.engine.specs import Interval
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies.view import RELATIVE_SLACK
 
 
-class ReplicaInterval(Protocol):
-    """Replicas that hold from `start_s` until `end_s`."""
-
-    @property
-    def start_s(self) -> float: ...  # noqa: D102
-    @property
-    def end_s(self) -> float: ...  # noqa: D102
-    @property
-    def ready(self) -> int: ...  # noqa: D102
-    @property
-    def bound(self) -> int: ...  # noqa: D102
-
-
 @dataclass(frozen=True, slots=True)
 class StepAccount:
-    """What one workload did in one step.
+    """Account of one workload in one step.
 
     Attributes:
         duration_s: Time covered by the intervals.
@@ -62,7 +49,7 @@ def sla_limit(ready: FloatArray | float, capacity: FloatArray | float) -> FloatA
 
 
 def account_step(
-    intervals: Iterable[ReplicaInterval],
+    intervals: Iterable[Interval],
     demand: float,
     capacity_per_replica: float,
     gpus_per_replica: int,
@@ -106,3 +93,11 @@ def account_step(
         busy_gpu_s=served / capacity_per_replica * gpus_per_replica,
         ready_mean=ready_s / safe_s,
     )
+
+
+def mean_ready(intervals: Sequence[Interval]) -> float:
+    """Time-mean of the ready replicas over contiguous intervals; 0 where they take no time."""
+    total_s = sum(piece.end_s - piece.start_s for piece in intervals)
+    if total_s <= 0:
+        return 0.0
+    return sum(piece.ready * (piece.end_s - piece.start_s) for piece in intervals) / total_s

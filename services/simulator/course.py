@@ -1,4 +1,4 @@
-"""What happens to a fleet, whoever decides: demand, capacity, bounds, and the luck of starts."""
+"""Course of a fleet, the same for every policy: demand, capacity, bounds, luck of starts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from services.simulator.policies.view import RELATIVE_SLACK
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """What happens to W workloads in T steps. C: context steps; N: start-up draws.
+    """Course of W workloads over T steps. C: context steps; N: start-up draws.
 
     Attributes:
         history: (W, C) demand before the first step; NaN where unobserved.
         demand: (W, T) demand; NaN where unknown.
         is_live: (W, T) whether the workload exists in the step; others cost and count nothing.
-        capacity: (W,) load of one replica that policies are told.
-        capacity_factor: (W, T) true capacity over the one told; all ones: policies know it.
+        capacity: (W,) load of one replica as policies know it.
+        capacity_factor: (W, T) true capacity over the one that policies know.
         min_replicas: (W,) lower bounds.
         max_replicas: (W,) upper bounds.
         initial: (W,) replicas before the first step, all ready.

@@ -17,9 +17,7 @@ import numpy as np
 from services.simulator.course import Course
 from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 from services.simulator.policies.grid import GridPolicy, GridView
-from services.simulator.replicas import Replicas, StepOutcome, account
-
-__all__ = ["Course", "GridRun", "PathsAt", "Replicas", "account", "simulate_grid"]
+from services.simulator.replicas import GridAccount, GridReplicas, account
 
 PathsAt = Callable[[int], FloatArray | None]
 """Sample paths (W, S, H) for the decision at the start of a step; None: no forecast."""
@@ -27,7 +25,7 @@ PathsAt = Callable[[int], FloatArray | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridRun:
-    """What G settings did; arrays (G, W, T), zero where the workload does not exist.
+    """Run of G settings; arrays (G, W, T), zero where the workload does not exist.
 
     Attributes:
         name: The policy.
@@ -46,14 +44,14 @@ class GridRun:
     ready_mean: F32Array
 
 
-class _Record:
+class _GridRecorder:
     """Steps of a run, time first while it is written: a step is then one block of memory."""
 
-    def __init__(self, n_steps: int, shape: tuple[int, int]) -> None:
-        self._arrays = [np.zeros((n_steps, *shape), dtype=np.float32) for _ in range(4)]
+    def __init__(self, n_steps: int, replicas: GridReplicas) -> None:
+        self._arrays = [np.zeros((n_steps, *replicas.shape), dtype=np.float32) for _ in range(4)]
 
-    def add(self, t: int, wanted: FloatArray, outcome: StepOutcome, live: BoolArray) -> None:
-        values = (wanted, outcome.violation_ratio, outcome.unserved, outcome.ready_mean)
+    def add(self, t: int, wanted: FloatArray, step: GridAccount, live: BoolArray) -> None:
+        values = (wanted, step.violation_ratio, step.unserved, step.ready_mean)
         for array, value in zip(self._arrays, values, strict=True):
             np.multiply(value, live, out=array[t], casting="same_kind")
 
@@ -79,9 +77,9 @@ def simulate_grid(
     """
     seen, n_before = course.measured(), course.history.shape[1]
     load, true_capacity = np.nan_to_num(course.demand), course.true_capacity()
-    replicas = Replicas(course, policy.n_settings)
+    replicas = GridReplicas(course, policy.n_settings)
     state, last = policy.initial_state(), None
-    record = _Record(course.n_steps, replicas.shape)
+    record = _GridRecorder(course.n_steps, replicas)
     for t in range(course.n_steps):
         now_s = course.start_s + t * course.step_s
         replicas.land(now_s)
@@ -102,8 +100,7 @@ def simulate_grid(
         )
         wanted, state = policy.decide(view, state)
         replicas.scale(wanted.astype(np.int64), now_s)
-        span = (now_s, now_s + course.step_s)
-        outcome = account(replicas, load[:, t], true_capacity[:, t], span)
-        last = np.where(np.isfinite(seen[:, n_before + t]), outcome.violation_ratio, np.nan)
-        record.add(t, wanted, outcome, course.is_live[:, t])
+        step = account(replicas, load[:, t], true_capacity[:, t], now_s, now_s + course.step_s)
+        last = np.where(np.isfinite(seen[:, n_before + t]), step.violation_ratio, np.nan)
+        record.add(t, wanted, step, course.is_live[:, t])
     return record.run(policy)

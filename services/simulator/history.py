@@ -1,4 +1,4 @@
-"""The history before the replay: somebody had to scale the fleet then too.
+"""The history before the replay, in which the fleet had to be scaled too.
 
 A plain HPA with a target that nobody tuned; its allocation drives the closed-loop indicators of the
 history and gives every policy the same replicas to start from.

@@ -1,4 +1,4 @@
-"""Collects the steps of a run, whoever drove it, into arrays."""
+"""Collects the steps of a run into arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from services.simulator.accounting import ReplicaInterval, StepAccount, account_step
+from services.simulator.accounting import StepAccount, account_step
+from services.simulator.engine.specs import Interval
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.arrays import FloatArray
 
@@ -47,7 +48,7 @@ class PolicyRun:
         return PolicyRun(**arrays)
 
 
-class Ledger:
+class RunLedger:
     """Records steps of the replay as they complete.
 
     Args:
@@ -66,7 +67,7 @@ class Ledger:
         self._n_recorded = 0
 
     def record(
-        self, workload: int, replay_step: int, spec: int, intervals: Iterable[ReplicaInterval]
+        self, workload: int, replay_step: int, spec: int, intervals: Iterable[Interval]
     ) -> StepAccount:
         """Account one step of one workload, and return the account.
 

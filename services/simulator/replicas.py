@@ -20,7 +20,7 @@ from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.policies.view import RELATIVE_SLACK
 
 
-class Replicas:
+class GridReplicas:
     """Replicas, advanced step by step: `land`, `scale`, and what they do until the step's end.
 
     Rows in which nothing happens cost nothing but a comparison: work is done for the rows that
@@ -134,14 +134,14 @@ class Replicas:
         """(R,) rows, numbered `setting * W + workload`, in which a start lands before `end_s`."""
         return np.flatnonzero(self._next_s < end_s)
 
-    def pieces(self, rows: IntArray, span: tuple[float, float]) -> tuple[FloatArray, IntArray]:
+    def pieces(self, rows: IntArray, start_s: float, end_s: float) -> tuple[FloatArray, IntArray]:
         """Lengths of the pieces of a step in seconds, and the replicas ready in each; both (R, E).
 
         Args:
             rows: Which rows.
-            span: Start and end of the step, seconds; `land` has been called for the start.
+            start_s: Start of the step; `land` has been called for it.
+            end_s: End of the step.
         """
-        start_s, end_s = span
         lands_s = self._lands_s[rows, : self._n_used]
         edges = np.empty((rows.size, self._n_used + 2))
         edges[:, 0], edges[:, -1] = start_s, end_s
@@ -150,8 +150,8 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StepOutcome:
-    """What one step was like; arrays (G, W).
+class GridAccount:
+    """Account of one step; arrays (G, W).
 
     Attributes:
         violation_ratio: Share of the step out of SLA.
@@ -165,24 +165,25 @@ class StepOutcome:
 
 
 def account(
-    replicas: Replicas, load: FloatArray, capacity: FloatArray, span: tuple[float, float]
-) -> StepOutcome:
+    replicas: GridReplicas, load: FloatArray, capacity: FloatArray, start_s: float, end_s: float
+) -> GridAccount:
     """Account a step exactly.
 
     Args:
         replicas: After the step's counts were asked for.
         load: (W,) demand in the step, zero where unknown.
         capacity: (W,) true load of one replica.
-        span: Start and end of the step, seconds.
+        start_s: Start of the step.
+        end_s: End of the step.
     """
     need = np.ceil(load / capacity * (1.0 - RELATIVE_SLACK))
     ready = replicas.ready.astype(float)
     violation = (need > ready).astype(float)
     unserved = np.maximum(load - ready * capacity, 0.0) * violation
-    rows = replicas.landing_rows(span[1])
+    rows = replicas.landing_rows(end_s)
     if rows.size:
-        width_s, serving = replicas.pieces(rows, span)
-        share = width_s / (span[1] - span[0])
+        width_s, serving = replicas.pieces(rows, start_s, end_s)
+        share = width_s / (end_s - start_s)
         workload = rows % replicas.shape[1]
         is_out = need[workload, None] > serving
         short = np.maximum(load[workload, None] - serving * capacity[workload, None], 0.0)
@@ -190,4 +191,4 @@ def account(
         violation.reshape(-1)[rows] = np.minimum((share * is_out).sum(axis=1), 1.0)
         unserved.reshape(-1)[rows] = (share * short * is_out).sum(axis=1)
         ready.reshape(-1)[rows] = (share * serving).sum(axis=1)
-    return StepOutcome(violation, unserved, ready)
+    return GridAccount(violation, unserved, ready)

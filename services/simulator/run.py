@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from services.simulator.engine.specs import DeploymentSpec, NodeSpec, StartupSpe
 from services.simulator.fleet import Fleet, FleetWorkload
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet_course import measured_demand
-from services.simulator.ledger import Ledger, PolicyRun
-from services.simulator.policies import OracleGrid, Policy, PolicyView, Solo
+from services.simulator.ledger import PolicyRun, RunLedger
+from services.simulator.policies import OracleGrid, Policy, PolicyInput, Solo
 
 ORACLE_LEAD_Z = 2.6
 """The oracle allows for starts up to this many log standard deviations: 99.5 % of them."""
@@ -53,7 +53,7 @@ def oracles(fleet: Fleet) -> list[Solo[None]]:
 
 @dataclass(frozen=True, slots=True)
 class SimulationSetup:
-    """What every policy shares: a fair comparison changes nothing but the policy.
+    """Setup that every policy shares: a fair comparison changes nothing but the policy.
 
     Attributes:
         fleet: Demand and workloads.
@@ -83,15 +83,15 @@ def simulate(name: str, policies: Sequence[Policy[Any]], setup: SimulationSetup)
     if len(policies) != fleet.n_workloads:
         raise ValueError(f"{len(policies)} policies for {fleet.n_workloads} workloads")
     engine = _engine(setup)
-    ledger = Ledger(fleet, name, setup.initial)
+    ledger = RunLedger(fleet, name, setup.initial)
     states = [policy.initial_state() for policy in policies]
     seen = measured_demand(fleet)
     for step in range(fleet.n_history, fleet.n_steps):
         now_s = float(fleet.start_s + step * fleet.step_s)
-        asked = []
+        asked: dict[str, int] = {}
         for i, (owner, policy) in enumerate(zip(fleet.workloads, policies, strict=True)):
             counts = engine.counts(owner.key)
-            view = PolicyView(
+            view = PolicyInput(
                 now_s=now_s,
                 step_s=float(fleet.step_s),
                 demand=seen[i, :step],
@@ -105,10 +105,10 @@ def simulate(name: str, policies: Sequence[Policy[Any]], setup: SimulationSetup)
                 future=fleet.demand[i, step:] if _sees_future(policy) else None,
             )
             wanted, states[i] = policy.decide(view, states[i])
-            asked.append((owner.key, wanted, counts.spec))
+            asked[owner.key] = wanted
         _apply(engine, asked)
         engine.advance(now_s + fleet.step_s)
-        for i, (key, wanted, _) in enumerate(asked):
+        for i, (key, wanted) in enumerate(asked.items()):
             intervals = engine.timeline(key, now_s, now_s + fleet.step_s)
             ledger.record(i, step - fleet.n_history, wanted, intervals)
     return ledger.run()
@@ -127,12 +127,12 @@ def _engine(setup: SimulationSetup) -> ClusterEngine:
     return engine
 
 
-def _apply(engine: ClusterEngine, asked: Iterable[tuple[str, int, int]]) -> None:
+def _apply(engine: ClusterEngine, asked: Mapping[str, int]) -> None:
     """Scale down first, so that freed GPUs can be taken within the same step boundary."""
-    changes = [(key, wanted, wanted - current) for key, wanted, current in asked]
-    for key, wanted, change in sorted(changes, key=lambda c: c[2] > 0):
-        if change:
-            engine.scale(key, wanted)
+    current = {key: engine.spec(key).replicas for key in asked}
+    for key in sorted(asked, key=lambda one: asked[one] > current[one]):
+        if asked[key] != current[key]:
+            engine.scale(key, asked[key])
 
 
 def needed_gpus(fleet: Fleet) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What every setting of a trailing percentile asks for over a history, without running it.
+"""Counts that each setting of a trailing percentile asks for over a history, without running it.
 
 Its counts depend on demand only, so that their cost is known at once, and the violations that it
 has even if starts took no time at all: the bounds that spare `tuning` most of its grid.

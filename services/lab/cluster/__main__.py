@@ -18,7 +18,7 @@ from aiohttp import web
 from services.kernel.clock import wall_seconds
 from services.kernel.listening import authority, report_address
 from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
-from services.lab.cluster.cluster import Cluster, ClusterSettings
+from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
 from services.lab.cluster.wire.server import ApiServer
 from services.simulator.engine.engine import NodeSpec
 
@@ -91,7 +91,7 @@ def make_settings(options: argparse.Namespace) -> ClusterSettings:
 
 async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    server = ApiServer(Cluster(settings))
+    server = ApiServer(SimulatedCluster(settings))
     runner = web.AppRunner(server.make_app(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port)

@@ -1,4 +1,4 @@
-"""How clients reach the simulated cluster."""
+"""Network settings of the simulated cluster for its clients."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from services.simulator.engine.engine import ClusterEngine, NodeSpec
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """What a cluster is started with.
+    """Settings that a cluster is started with.
 
     Attributes:
         start_s: Engine time at the start, epoch seconds.
@@ -56,7 +56,7 @@ class ClusterSettings:
     watch_log: int = 4_000
 
 
-class Cluster:
+class SimulatedCluster:
     """A Kubernetes cluster in one process."""
 
     def __init__(self, settings: ClusterSettings) -> None:
@@ -85,7 +85,7 @@ class Cluster:
 
     @property
     def is_real_time(self) -> bool:
-        """Whether time passes by itself."""
+        """Check whether time passes by itself."""
         return self._settings.real_now_s is not None
 
     def now(self) -> str:

@@ -1,4 +1,4 @@
-"""The demo's hand on the simulated cluster: create objects, move its time, read what happened."""
+"""Client of the simulated cluster: create objects, move its time, read what happened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLURALS = {
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What an advance of the cluster's time brought.
+    """Result of an advance of the cluster's time.
 
     Attributes:
         intervals: Exact history of each workload since the advance before, by `namespace/name`.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory
+from services.simulator.accounting import mean_ready
 from services.simulator.engine.specs import Interval
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.arrays import BoolArray, FloatArray
@@ -63,11 +64,3 @@ class Reporter:
             for j, name in enumerate(self._names(i))
             if observed[i, j]
         ]
-
-
-def mean_ready(pieces: Sequence[Interval]) -> float:
-    """Time-mean ready replicas over contiguous pieces."""
-    total_s = sum(piece.end_s - piece.start_s for piece in pieces)
-    if total_s <= 0:
-        return 0.0
-    return sum(piece.ready * (piece.end_s - piece.start_s) for piece in pieces) / total_s

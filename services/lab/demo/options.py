@@ -1,4 +1,4 @@
-"""What the user asked of the demo, checked before anything starts."""
+"""Options of the demo, checked before anything starts."""
 
 from __future__ import annotations
 

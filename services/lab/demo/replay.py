@@ -43,7 +43,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplayDeps:
-    """What the replay talks to."""
+    """Connections of the replay."""
 
     engine: Engine
     clock: ReplayClock
@@ -70,7 +70,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
-    """What one step brought.
+    """Result of one step.
 
     Attributes:
         intervals: (W,) exact history of the replicas during the step.

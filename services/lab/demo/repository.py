@@ -25,7 +25,7 @@ _DEMO_MARK = "harmony demo"
 
 
 def holds_other_data(engine: Engine) -> bool:
-    """Whether the database has Harmony tables with workloads that no demo made."""
+    """Check whether the database has Harmony tables with workloads that no demo made."""
     with engine.connect() as connection:
         if connection.execute(text("SELECT to_regclass('workloads')")).scalar() is None:
             return False
@@ -158,7 +158,7 @@ def _count(engine: Engine, query: Any) -> int:
 
 
 class Doorbell:
-    """Rings when the pipeline says that it has got on, so that nobody has to poll hard."""
+    """Listener for the pipeline's notifications, so that the replay need not poll often."""
 
     def __init__(self, database_url: str, channels: Sequence[str]) -> None:
         """Listen on `channels`."""

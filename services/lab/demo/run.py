@@ -26,8 +26,8 @@ from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
-from services.lab.demo.outcome import Replayed, shown_time, write_outcome
 from services.lab.demo.replay import Latency, kick_off, replay_step
+from services.lab.demo.results import Replayed, shown_time, write_results
 from services.lab.demo.scenario import load_fleet
 from services.lab.demo.session import (
     DemoSession,
@@ -40,7 +40,7 @@ from services.lab.demo.training import TrainingResult, start_training, wait_for_
 from services.platform.platform import platform_servers
 from services.platform.processes import resident_gib
 from services.platform.up import announced, ending_on_signals, wait_until_stopped
-from services.simulator import Ledger, RivalScores, run_rivals, score, simulate_history
+from services.simulator import RivalScores, RunLedger, run_rivals, score, simulate_history
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters
 
@@ -72,7 +72,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             session = start_session(platform, fleet, initial, meters)
         try:
             training, rivals = _train_and_simulate(session, fleet, options, progress)
-            ledger = Ledger(fleet, "harmony", history.last_spec)
+            ledger = RunLedger(fleet, "harmony", history.last_spec)
             latencies = _replay(session, fleet, Reporter(fleet, meters), ledger, progress)
             run = ledger.run()
             promise = "not tuned"
@@ -81,7 +81,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             scores = (own, *rivals.scores)
             replayed = Replayed(scores, run, training, latencies, wall_s, memory.peak_gib)
             progress.stop()
-            write_outcome(session, fleet, options, replayed, console)
+            write_results(session, fleet, options, replayed, console)
             if options.serve:
                 console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
                 console.print(f"admin key:       {session.admin_key}")
@@ -143,7 +143,7 @@ def _train_and_simulate(
 
 
 def _replay(
-    session: DemoSession, fleet: Fleet, reporter: Reporter, ledger: Ledger, progress: Progress
+    session: DemoSession, fleet: Fleet, reporter: Reporter, ledger: RunLedger, progress: Progress
 ) -> list[Latency]:
     sender = CelerySender(make_celery(session.platform.settings))
     task = progress.add_task("replaying", total=fleet.n_replay)

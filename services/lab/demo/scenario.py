@@ -1,4 +1,4 @@
-"""What is replayed: a generated fleet or a real trace, with its history."""
+"""Scenario of the demo: a generated fleet or a real trace, with its history."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from services.lab.demo.repository import (
     mark_as_demo,
     workload_ids,
 )
-from services.operator.resource.definitions import rendered as rendered_crds
+from services.operator.resource import definitions
 from services.platform.platform import Platform, operator_process, service_processes
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters
@@ -135,7 +135,7 @@ def _start_cluster(platform: Platform, fleet: Fleet) -> ClusterClient:
 
 
 def _definitions() -> list[dict[str, Any]]:
-    return [yaml.safe_load(text) for text in rendered_crds().values()]
+    return [yaml.safe_load(text) for text in definitions.rendered().values()]
 
 
 def _push_headers(settings: Settings) -> dict[str, str]:

@@ -18,7 +18,7 @@ _GRACE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What the training gave.
+    """Result of the training.
 
     Attributes:
         status: `promoted`, `shadow`, `failed`, or `late` when it did not end in time.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.lab.report.data import FanChart, ReportData, label_of, percent
@@ -74,15 +76,15 @@ def savings_chart(data: ReportData) -> str:
     if low < 0:
         zero = float(frame.y(0.0))
         parts.append(line(frame.left, zero, frame.width - frame.right, zero, "axis"))
-    ends = []
     for s in rivals:
         at_s, values = thinned(edges, saved[s.name])
         parts.append(
             path(line_path(frame.x(at_s), frame.y(values)), f"series {s.name}", label_of(s.name))
         )
-        ends.append((float(frame.y(saved[s.name][-1])), s.name, saved[s.name][-1]))
-    for y, name, amount in _spread(ends, 30.0):
-        x = frame.width - frame.right + 10
+    ends = sorted((float(frame.y(values[-1])), name) for name, values in saved.items())
+    x = frame.width - frame.right + 10
+    for y, (_, name) in zip(_spread([y for y, _ in ends], 30.0), ends, strict=True):
+        amount = saved[name][-1]
         parts.append(text(x, y - 1, f"{amount:+,.0f} USD", f"value ink-{name}"))
         parts.append(text(x, y + 12, f"vs {_short(name)}", "tick"))
     parts.append(time_axis(frame))
@@ -95,12 +97,11 @@ def _short(name: str) -> str:
     )
 
 
-def _spread(ends: list[tuple[float, str, float]], gap: float) -> list[tuple[float, str, float]]:
-    """Move labels apart that would overlap."""
-    placed: list[tuple[float, str, float]] = []
-    for y, name, amount in sorted(ends):
-        at = max(y, placed[-1][0] + gap) if placed else y
-        placed.append((at, name, amount))
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move rising heights of labels apart that would overlap."""
+    placed: list[float] = []
+    for y in heights:
+        placed.append(max(y, placed[-1] + gap) if placed else y)
     return placed
 
 

@@ -1,1 +1,1 @@
-"""What the cluster holds around a workload: pods, placement, quotas, other autoscalers."""
+"""Everything around a workload in the cluster: pods, placement, quotas, other autoscalers."""

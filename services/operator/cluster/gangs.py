@@ -22,7 +22,7 @@ def to_gangs(pods: Iterable[PodState], size: int) -> list[PodState]:
 
     Args:
         pods: Pods of one target.
-        size: Pods of a group, where the pods themselves do not say.
+        size: Pods of a group, where the pods themselves do not state it.
     """
     groups: dict[str, list[PodState]] = defaultdict(list)
     for pod in pods:

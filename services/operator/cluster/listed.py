@@ -1,4 +1,4 @@
-"""What is kept of the objects of a kind, pure: values, made as the objects arrive.
+"""Values that are kept of listed objects, pure; they are made as the objects arrive.
 
 An object as the API server gives it takes several times the memory of what a pass reads of it,
 and a fleet has tens of thousands of them. Texts that many have in common are one text here.
@@ -15,27 +15,18 @@ from typing import Any
 
 import orjson
 
-from services.operator.cluster import ownership, placement, pods as snapshot, targets
-from services.operator.cluster.ownership import Owner
+from services.operator.cluster import ownership, placement, pods, targets
+from services.operator.cluster.ownership import OwnedPod, Owner
 from services.operator.cluster.placement import NodeState, Shape
-from services.operator.cluster.pods import PodState
 from services.operator.cluster.targets import TargetState
 
 Object = dict[str, Any]
 Reader = Callable[[Object], Any]
-"""What is kept of an object; None: nothing, as if there were none."""
+"""Makes the value that is kept of an object; None: the object counts as absent."""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _N_SHAPES = 4096
 _NONE: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ListedPod:
-    """A living pod and who controls it."""
-
-    state: PodState
-    owner: Owner | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,7 @@ class ListedAutoscaler:
 
     @property
     def resource(self) -> Object:
-        """The object, as far as it says what is wanted."""
+        """The object without its status."""
         metadata = {
             "namespace": self.namespace,
             "name": self.name,
@@ -78,28 +69,28 @@ class ListedAutoscaler:
         return {"metadata": metadata, "spec": orjson.loads(self.spec)}
 
 
-def read_pod(resource: Object) -> ListedPod | None:
+def read_pod(resource: Object) -> OwnedPod | None:
     """A pod; None: it has ended."""
-    if not snapshot.is_living(resource):
+    if not pods.is_living(resource):
         return None
-    state = snapshot.to_pod(resource)
+    state = pods.to_pod(resource)
     state = replace(
         state,
         namespace=sys.intern(state.namespace),
         node=sys.intern(state.node),
         labels=_labels(resource),
     )
-    return ListedPod(state, _owner(resource))
+    return OwnedPod(state, _owner(resource))
 
 
 def read_target(resource: Object, kind: str) -> ListedTarget:
-    """A Deployment, StatefulSet or ReplicaSet; items of a LIST do not say which they are."""
+    """A Deployment, StatefulSet or ReplicaSet; items of a LIST do not carry their kind."""
     metadata = resource["metadata"]
     state = targets.to_target_state({**resource, "kind": kind})
     return ListedTarget(
         sys.intern(str(metadata["namespace"])),
         str(metadata["name"]),
-        replace(state, shape=_one(state.shape)),
+        replace(state, shape=_shared(state.shape)),
         _owner(resource),
     )
 
@@ -130,18 +121,42 @@ def read_autoscaler(resource: Object) -> ListedAutoscaler:
     )
 
 
-def read_rival(resource: Object) -> Object:
-    """An HPA or a ScaledObject: what it says of itself in its status is not asked for."""
+def read_other_autoscaler(resource: Object) -> Object:
+    """An HPA or a ScaledObject, without its status."""
     resource.pop("status", None)
     return read_object(resource)
 
 
 def read_object(resource: Object) -> Object:
-    """An object of a kind of which there are few: all but what nobody reads here."""
+    """An object of a kind of which there are few, without bookkeeping that nobody reads here."""
     metadata = resource["metadata"]
     metadata.pop("managedFields", None)
     (metadata.get("annotations") or {}).pop(_LAST_APPLIED, None)
     return resource
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKind:
+    """A kind that is listed in all namespaces.
+
+    Attributes:
+        resource: Plural, as in paths and roles.
+        root: Path of its API version.
+        is_cached: The API server may answer from its memory, a moment behind.
+        is_optional: The kind may be absent.
+        read: Makes the value that is kept of an object.
+    """
+
+    resource: str
+    root: str
+    is_cached: bool = True
+    is_optional: bool = False
+    read: Reader = read_object
+
+    @property
+    def path(self) -> str:
+        """Path of all its objects."""
+        return f"{self.root}/{self.resource}"
 
 
 def _owner(resource: Object) -> Owner | None:
@@ -150,11 +165,11 @@ def _owner(resource: Object) -> Owner | None:
 
 
 def _labels(resource: Object) -> Mapping[str, str]:
-    given = resource["metadata"].get("labels")
-    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in given.items()} if given else _NONE
+    labels = resource["metadata"].get("labels")
+    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in labels.items()} if labels else _NONE
 
 
 @lru_cache(_N_SHAPES)
-def _one(shape: Shape) -> Shape:
+def _shared(shape: Shape) -> Shape:
     """The shape, or an equal one that is there already."""
     return shape

@@ -1,7 +1,7 @@
-"""Who else scales a target, and who of them does what Harmony says, pure.
+"""Other autoscalers of a target, and which of them follow Harmony, pure.
 
-An HPA or a ScaledObject that follows Harmony's decisions (docs/interop.md) is no rival of the
-autoscaler that it follows: the operator decides and asks as ever, and leaves the writing to it.
+An HPA or a ScaledObject that follows Harmony's decisions (docs/interop.md) does not conflict with
+the autoscaler that it follows: the operator decides and asks as ever, and leaves the writing to it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.operator.resource.autoscaler import Key, Target, TargetKey
+from services.operator.resource.autoscaler import Key, ScaleTarget, TargetKey
 from services.operator.resource.spec import GROUP
 
 Object = Mapping[str, Any]
@@ -26,8 +26,8 @@ _OF_KEDA = "scaledobject.keda.sh/name"
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
-    """Something else that scales a target.
+class OtherAutoscaler:
+    """An HPA or a ScaledObject that scales a target.
 
     Attributes:
         label: `Kind/name`.
@@ -39,56 +39,56 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
-    """Everything else that scales anything.
+class OtherAutoscalers:
+    """All HPAs and ScaledObjects.
 
     Attributes:
-        rivals: By what they scale.
+        by_target: They by what they scale.
         unread: Why ScaledObjects could not be listed; empty: they were. Each of them makes an
             HPA, so a target that one scales is known all the same.
     """
 
-    rivals: Mapping[TargetKey, Sequence[Rival]] = field(default_factory=dict)
+    by_target: Mapping[TargetKey, Sequence[OtherAutoscaler]] = field(default_factory=dict)
     unread: str = ""
 
     def conflict(self, target: TargetKey, own: Key) -> str:
-        """Who scales a target and does not follow the autoscaler `own`; empty when nobody does."""
-        found = self.rivals.get(target, ())
-        return next((rival.label for rival in found if own not in rival.follows), "")
+        """Label of one that scales the target and does not follow `own`; empty: there is none."""
+        found = self.by_target.get(target, ())
+        return next((other.label for other in found if own not in other.follows), "")
 
     def follower(self, target: TargetKey, own: Key) -> str:
-        """Who scales a target as the autoscaler `own` says; empty when nobody does."""
-        found = self.rivals.get(target, ())
-        return next((rival.label for rival in found if own in rival.follows), "")
+        """Label of one that scales the target and follows `own`; empty: there is none."""
+        found = self.by_target.get(target, ())
+        return next((other.label for other in found if own in other.follows), "")
 
 
-def to_foreign(
+def to_other_autoscalers(
     scaled_objects: Sequence[Object] | None, hpas: Sequence[Object], unread: str = ""
-) -> Foreign:
-    """Rivals from objects.
+) -> OtherAutoscalers:
+    """Other autoscalers from their objects.
 
-    The HPA that KEDA makes for a ScaledObject is told by what a person wrote, where that is known.
+    An HPA that KEDA made is left out where the ScaledObject that it was made for is known.
 
     Args:
         scaled_objects: None: they cannot be listed.
         hpas: HorizontalPodAutoscalers.
         unread: Why ScaledObjects cannot be listed.
     """
-    found: dict[TargetKey, list[Rival]] = {}
+    found: dict[TargetKey, list[OtherAutoscaler]] = {}
     for resource in scaled_objects or ():
-        found.setdefault(_target(resource), []).append(_rival(SCALED_OBJECT, resource))
+        found.setdefault(_target(resource), []).append(_to_other(SCALED_OBJECT, resource))
     known = {(r["metadata"]["namespace"], r["metadata"]["name"]) for r in scaled_objects or ()}
     for resource in hpas:
         metadata = resource["metadata"]
         made_for = (metadata.get("labels") or {}).get(_OF_KEDA)
         if made_for is None or (metadata["namespace"], made_for) not in known:
-            found.setdefault(_target(resource), []).append(_rival(HPA, resource))
-    return Foreign(found, unread)
+            found.setdefault(_target(resource), []).append(_to_other(HPA, resource))
+    return OtherAutoscalers(found, unread)
 
 
 def _target(resource: Object) -> TargetKey:
     reference = (resource.get("spec") or {}).get("scaleTargetRef") or {}
-    return Target(
+    return ScaleTarget(
         str(reference.get("apiVersion") or "apps/v1"),
         str(reference.get("kind") or "Deployment"),
         str(resource["metadata"]["namespace"]),
@@ -96,18 +96,20 @@ def _target(resource: Object) -> TargetKey:
     ).key
 
 
-def _rival(kind: str, resource: Object) -> Rival:
+def _to_other(kind: str, resource: Object) -> OtherAutoscaler:
     metadata, spec = resource["metadata"], resource.get("spec") or {}
     namespace = str(metadata["namespace"])
-    found = _asked(namespace, spec) if kind == SCALED_OBJECT else _read(namespace, spec)
-    names = set(found)
-    said = (metadata.get("annotations") or {}).get(FOLLOWS)
-    if said:
-        names.add((namespace, said))
-    return Rival(f"{kind}/{metadata['name']}", frozenset(names))
+    found = (
+        _from_triggers(namespace, spec) if kind == SCALED_OBJECT else _from_metrics(namespace, spec)
+    )
+    follows = set(found)
+    annotated = (metadata.get("annotations") or {}).get(FOLLOWS)
+    if annotated:
+        follows.add((namespace, annotated))
+    return OtherAutoscaler(f"{kind}/{metadata['name']}", frozenset(follows))
 
 
-def _asked(namespace: str, spec: Object) -> Iterator[Key]:
+def _from_triggers(namespace: str, spec: Object) -> Iterator[Key]:
     """Autoscalers that a ScaledObject's triggers ask for: the external scaler, or the gauge."""
     for trigger in spec.get("triggers") or ():
         metadata = trigger.get("metadata") or {}
@@ -122,10 +124,10 @@ def _asked(namespace: str, spec: Object) -> Iterator[Key]:
             yield from ((namespace, name) for name in _WORKLOAD.findall(query))
 
 
-def _read(namespace: str, spec: Object) -> Iterator[Key]:
+def _from_metrics(namespace: str, spec: Object) -> Iterator[Key]:
     """Autoscalers whose gauge an HPA reads as an external metric."""
     for metric in spec.get("metrics") or ():
-        named = (metric.get("external") or {}).get("metric") or {}
-        labels = (named.get("selector") or {}).get("matchLabels") or {}
-        if named.get("name") == ADVISED_METRIC and labels.get("workload"):
+        external = (metric.get("external") or {}).get("metric") or {}
+        labels = (external.get("selector") or {}).get("matchLabels") or {}
+        if external.get("name") == ADVISED_METRIC and labels.get("workload"):
             yield namespace, str(labels["workload"])

@@ -1,14 +1,14 @@
-"""Who owns a pod, pure: chains of controller references, and pods by each of their owners.
+"""Owners of pods, pure: chains of controller references, and pods by each of their owners.
 
 Pods are counted by owner (pod -> ReplicaSet -> Deployment -> whatever made that), never by label
-alone, so that a pod of somebody else that happens to carry the same labels is not counted.
+alone, so that a pod of another owner with the same labels is not counted.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,14 @@ class Owner:
 
     kind: str
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedPod:
+    """A living pod and its controlling owner."""
+
+    state: PodState
+    owner: Owner | None
 
 
 def controller_of(resource: Object) -> Owner | None:
@@ -51,7 +59,7 @@ class Links:
             owner = self.by_uid.get(owner.uid)
 
     def unknown(self, owners: Iterable[Owner | None], kinds: Iterable[str]) -> set[str]:
-        """Those of `kinds` of which the chain of a pod's owner meets one that is not known."""
+        """Those of `kinds` of which an owner in a pod's chain is not known yet."""
         wanted, found = set(kinds), set()
         for first in owners:
             for owner in self.chain(first):
@@ -84,21 +92,20 @@ class PodIndex:
         return [pod for pod in self.unresolved.get(namespace, ()) if test(pod.labels)]
 
 
-def index(pods: Iterable[tuple[PodState, Owner | None]], links: Links) -> PodIndex:
+def index(pods: Sequence[OwnedPod], links: Links) -> PodIndex:
     """Sort pods by their owners.
 
     A pod that owns others (the leader of a group) is a link of its own.
     """
-    given = list(pods)
-    leaders = {pod.uid: owner for pod, owner in given}
+    leaders = {pod.state.uid: pod.owner for pod in pods}
     every = Links({**leaders, **links.by_uid})
-    found = PodIndex(every=[pod for pod, _ in given])
-    for pod, owner in given:
+    found = PodIndex(every=[pod.state for pod in pods])
+    for pod in pods:
         last: Owner | None = None
-        for last in every.chain(owner):
-            found.by_owner[last.uid].append(pod)
+        for last in every.chain(pod.owner):
+            found.by_owner[last.uid].append(pod.state)
         if last is not None and last.uid not in every.by_uid and last.kind not in LINK_KINDS:
-            found.unresolved[pod.namespace].append(pod)
+            found.unresolved[pod.state.namespace].append(pod.state)
     return found
 
 
@@ -112,7 +119,7 @@ _REQUIREMENT = re.compile(
 def parse_selector(text: str) -> Callable[[Mapping[str, str]], bool]:
     """Test of labels that a selector such as `app=a,tier in (x,y),!old` means.
 
-    An empty selector matches nothing: it says that the pods are not known, not that all are meant.
+    An empty selector matches nothing: it means that the pods are not known, not all pods.
     """
     tests: list[Callable[[Mapping[str, str]], bool]] = []
     at = 0

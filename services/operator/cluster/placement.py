@@ -1,4 +1,4 @@
-"""Which nodes a target's pods may use, and how many replicas fit there, pure."""
+"""Nodes that a target's pods may use, and the replicas that fit there, pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
-    """What a pod tolerates; empty parts match everything."""
+    """Taints that a pod tolerates; empty parts match everything."""
 
     key: str
     value: str
@@ -36,7 +36,7 @@ class Toleration:
     is_any_value: bool
 
     def covers(self, taint: Taint) -> bool:
-        """Whether the pod may go where the taint is."""
+        """True where the pod may go to a node with the taint."""
         return (
             self.key in ("", taint.key)
             and self.effect in ("", taint.effect)
@@ -57,7 +57,7 @@ class Requirement:
     values: tuple[str, ...]
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether a node with `labels` satisfies it; an operator that is not known does not."""
+        """True where a node with `labels` satisfies it; an unknown operator never holds."""
         has, value = self.key in labels, labels.get(self.key)
         return {
             "In": value in self.values,
@@ -69,7 +69,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class PodShape:
-    """What one pod of a replica needs of a node.
+    """Needs of one pod of a replica: GPUs and where it may be placed.
 
     Attributes:
         affinity: Required node affinity: one of the terms must hold as a whole; empty: none.
@@ -81,7 +81,7 @@ class PodShape:
     affinity: tuple[tuple[Requirement, ...], ...] = ()
 
     def fits(self, node: NodeState) -> bool:
-        """Whether the node takes such a pod, GPUs apart."""
+        """True where the node takes such a pod, GPUs apart."""
         if any(node.labels.get(name) != value for name, value in self.selector):
             return False
         if not all(any(t.covers(taint) for t in self.tolerations) for taint in node.taints):
@@ -95,7 +95,7 @@ Shape = tuple[PodShape, ...]
 
 
 def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
-    """What a pod specification asks for.
+    """Needs of a pod, from its specification.
 
     Args:
         spec: `spec` of a pod or of a pod template.
@@ -167,7 +167,7 @@ class NodeState:
 
 
 def to_node(resource: Object) -> NodeState | None:
-    """A node with GPUs that is ready and not cordoned; None: it is not such a one."""
+    """A node with GPUs that is ready and not cordoned; None: it is none of these."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
     gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
     if gpus == 0 or spec.get("unschedulable") or not _is_ready(status):
@@ -189,7 +189,7 @@ def _is_ready(status: Object) -> bool:
 
 
 def is_product(product: str, gpu_type: str) -> bool:
-    """Whether a node's `nvidia.com/gpu.product` is a GPU of `gpu_type`.
+    """True where a node's `nvidia.com/gpu.product` is a GPU of `gpu_type`.
 
     `NVIDIA-H100-80GB-HBM3` is an `H100`; `NVIDIA-L40S` is no `L4`.
     """
@@ -198,11 +198,18 @@ def is_product(product: str, gpu_type: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRoom:
+    """A node with the GPUs that no bound pod holds."""
+
+    node: NodeState
+    free_gpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class FreeGpus:
     """GPUs that no bound pod holds, per node."""
 
-    by_node: tuple[tuple[NodeState, int], ...]
-    """Each node with its free GPUs."""
+    by_node: tuple[NodeRoom, ...]
     _known: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
 
     def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape = ()) -> int | None:
@@ -217,24 +224,25 @@ class FreeGpus:
         return self._known[key]
 
     def _count(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
-        nodes = [entry for entry in self.by_node if is_product(entry[0].product, gpu_type)]
+        nodes = [room for room in self.by_node if is_product(room.node.product, gpu_type)]
         if not nodes:
             return None
         wanted = [pod for pod in shape if pod.gpus > 0]
         if not wanted:
-            free = sum(gpus // gpus_per_replica for _, gpus in nodes)
+            free = sum(room.free_gpus // gpus_per_replica for room in nodes)
         elif len(wanted) == 1:
-            free = sum(gpus // wanted[0].gpus for node, gpus in nodes if wanted[0].fits(node))
+            pod = wanted[0]
+            free = sum(room.free_gpus // pod.gpus for room in nodes if pod.fits(room.node))
         else:
             free = _count_gangs(nodes, wanted)
         return free * gpus_per_replica
 
 
-def _count_gangs(nodes: Sequence[tuple[NodeState, int]], pods: Sequence[PodShape]) -> int:
+def _count_gangs(nodes: Sequence[NodeRoom], pods: Sequence[PodShape]) -> int:
     """Whole groups that fit, first fit with the largest pods first."""
-    free = [gpus for _, gpus in nodes]
+    free = [room.free_gpus for room in nodes]
     ordered = sorted(pods, key=lambda pod: -pod.gpus)
-    may_use = {pod: [i for i, (node, _) in enumerate(nodes) if pod.fits(node)] for pod in ordered}
+    may_use = {pod: [i for i, room in enumerate(nodes) if pod.fits(room.node)] for pod in ordered}
     for n_placed in range(_MOST_REPLICAS):
         for pod in ordered:
             place = next((i for i in may_use[pod] if free[i] >= pod.gpus), None)
@@ -245,7 +253,7 @@ def _count_gangs(nodes: Sequence[tuple[NodeState, int]], pods: Sequence[PodShape
 
 
 def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
-    """What is left on each node.
+    """GPUs that are left on each node.
 
     Args:
         nodes: Nodes that take pods.
@@ -255,4 +263,4 @@ def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
     for pod in pods:
         if pod.node:
             held[pod.node] += pod.gpus
-    return FreeGpus(tuple((node, max(0, node.gpus - held[node.name])) for node in nodes))
+    return FreeGpus(tuple(NodeRoom(node, max(0, node.gpus - held[node.name])) for node in nodes))

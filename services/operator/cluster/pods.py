@@ -13,7 +13,7 @@ Object = Mapping[str, Any]
 GPU_RESOURCE = "nvidia.com/gpu"
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 MARK_ANNOTATION = "scaling.harmony.dev/deletion-cost"
-"""Beside a cost that the operator set, with the same value."""
+"""Annotation next to a cost that the operator set, with the same value."""
 SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
 _CLOCK_SKEW = timedelta(seconds=5)
 _FINISHED = {"Succeeded", "Failed"}
@@ -28,8 +28,8 @@ class PodState:
         gpus: GPUs that it holds once bound.
         ready_at: When it became ready, as far as it is ready.
         is_leaving: Its deletion has begun: it serves no more, but holds its GPUs until it is gone.
-        gang_size: Pods of the group that it is of; 0: it does not say.
-        deletion_cost: What scaling in goes by; None: none is set.
+        gang_size: Pods of its group; 0: not stated.
+        deletion_cost: Pods of the lowest cost go first; None: none is set.
         is_marked: The operator set that cost.
     """
 
@@ -63,12 +63,12 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReplicaSnapshot:
     """A snapshot of one autoscaler.
 
     Attributes:
-        spec_replicas: Replicas in the spec; with variants what these are worth.
-        room: GPUs that more replicas could have; None: unknown, or told by variant.
+        spec_replicas: Replicas in the spec; with variants their sum in reference replicas.
+        room: GPUs that more replicas could have; None: unknown, or stated by variant.
         variants: Each variant's own figures by name; None: there is one kind of replicas.
     """
 
@@ -84,7 +84,7 @@ class Seen:
 
     @property
     def identity(self) -> str:
-        """What tells it from another one beside the counts; ages and free GPUs do not."""
+        """A text that changes with the counts, and not with ages or free GPUs."""
         names = ("spec", "ready", "starting", "pending", "held")
         own = {
             name: [seen.get(part) for part in names] for name, seen in (self.variants or {}).items()
@@ -98,7 +98,7 @@ def parse_kube_time(text: str) -> datetime:
 
 
 def is_living(resource: Object) -> bool:
-    """Whether a pod has not ended."""
+    """True where a pod has not ended."""
     return (resource.get("status") or {}).get("phase") not in _FINISHED
 
 

@@ -1,4 +1,4 @@
-"""What ResourceQuotas leave of a namespace's GPUs, pure."""
+"""GPUs that ResourceQuotas leave to a namespace, pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUOTA_KEY = f"requests.{GPU_RESOURCE}"
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class GpuQuota:
     """The tightest quota on GPUs of a namespace."""
 
     name: str
@@ -27,13 +27,13 @@ class Quota:
         return max(0, self.hard - self.used)
 
 
-def to_quotas(resources: Iterable[Object]) -> dict[str, Quota]:
+def to_quotas(resources: Iterable[Object]) -> dict[str, GpuQuota]:
     """The tightest quota by namespace.
 
     A quota with scopes is left out: whether it counts a pod depends on more than its GPUs. So is
     one whose controller has not counted yet.
     """
-    found: dict[str, Quota] = {}
+    found: dict[str, GpuQuota] = {}
     for resource in resources:
         spec, status = resource.get("spec") or {}, resource.get("status") or {}
         if spec.get("scopes") or spec.get("scopeSelector"):
@@ -42,7 +42,7 @@ def to_quotas(resources: Iterable[Object]) -> dict[str, Quota]:
         if hard is None or used is None:
             continue
         metadata = resource["metadata"]
-        quota = Quota(str(metadata["name"]), hard, used)
+        quota = GpuQuota(str(metadata["name"]), hard, used)
         namespace = str(metadata["namespace"])
         if namespace not in found or quota.free < found[namespace].free:
             found[namespace] = quota

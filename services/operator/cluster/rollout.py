@@ -1,7 +1,7 @@
-"""Whether a target is being rolled out, pure: what it says of itself in its status.
+"""Roll-outs of a target, read from its status, pure.
 
-While it is, some of its pods are of the old template and some of the new; taking replicas away
-then would take serving ones from under the roll-out, so scaling in waits. It does not wait for one
+While it is, some of its pods are of the old template and some of the new; removing replicas
+then would remove serving ones in the midst of it, so scaling in waits. It does not wait for one
 that hangs: that would keep idle GPUs until somebody notices.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 Object = Mapping[str, Any]
 
 STILL_S = 1800.0
-"""A roll-out that has said the same for this long hangs."""
+"""A roll-out whose progress has not changed for this long hangs."""
 _IN_PROGRESS = {"NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated"}
 
 
 def rollout_of(resource: Object) -> str:
-    """What is under way, in words; empty when nothing is, or it ran out of time.
+    """Describe the roll-out that is under way; empty when none is, or it ran out of time.
 
     Scaling alone is no roll-out: neither the revision nor `Progressing` moves with it.
     """
@@ -59,7 +59,7 @@ def _stateful(resource: Object, status: Object) -> str:
 
 
 def overdue_of(resource: Object) -> str:
-    """How far a roll-out came that ran out of its own time, in words; empty when none did."""
+    """Describe how far a roll-out came that ran out of its own time; empty when none did."""
     status = resource.get("status") or {}
     for condition in status.get("conditions") or ():
         is_over = condition.get("reason") == "ProgressDeadlineExceeded"

@@ -1,4 +1,4 @@
-"""What is scaled, as it was listed, pure."""
+"""Scale targets as they were listed, and the problems of those that cannot be scaled, pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from services.operator.cluster.placement import Shape, gang_size, to_shape
 from services.operator.cluster.rollout import failure_of, overdue_of, rollout_of
-from services.operator.resource.autoscaler import Target
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.discovery import ServedKind
 
 Object = Mapping[str, Any]
@@ -20,9 +20,9 @@ class TargetState:
     """A scale target as it was listed.
 
     Attributes:
-        selector: Which pods are its replicas, where ownership alone does not tell.
+        selector: Selects its pods, where ownership alone does not.
         rollout: How far a roll-out is; empty when none is under way, or it hangs.
-        hung: How far a roll-out came that hangs, and why it is said to; empty when none does.
+        hung: How far a roll-out that hangs came, and since when it has; empty when none does.
         failure: Why its pods cannot be created; empty when they can.
         gang_size: Pods of one replica.
         shape: What they need of a node; empty: not known.
@@ -40,7 +40,7 @@ class TargetState:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class TargetProblem:
     """Why a target cannot be scaled, and what to do.
 
     Attributes:
@@ -72,61 +72,61 @@ def to_target_state(
     )
 
 
-def as_hung(state: TargetState, since: datetime) -> TargetState:
-    """The state of a target whose roll-out has not moved since `since`."""
+def with_hung_rollout(state: TargetState, since: datetime) -> TargetState:
+    """The target as one whose roll-out has not moved since `since`."""
     return replace(
         state, rollout="", hung=f"{state.rollout}, as it has been since {since:%Y-%m-%dT%H:%M:%SZ}"
     )
 
 
-def missing(target: Target) -> Problem:
+def missing(target: ScaleTarget) -> TargetProblem:
     """There is no such object."""
-    return Problem(
+    return TargetProblem(
         "TargetNotFound",
         f"{target.label} does not exist in namespace {target.namespace}; "
         "create it or correct scaleTargetRef",
     )
 
 
-def not_served(target: Target) -> Problem:
+def not_served(target: ScaleTarget) -> TargetProblem:
     """There is no such kind."""
-    return Problem(
+    return TargetProblem(
         "KindNotServed",
         f"scaleTargetRef.kind={target.kind!r} of apiVersion={target.api_version!r} is not served "
         "by this cluster; correct them or install its CRD",
     )
 
 
-def not_scalable(kind: ServedKind) -> Problem:
+def not_scalable(kind: ServedKind) -> TargetProblem:
     """The kind cannot be scaled."""
-    return Problem(
+    return TargetProblem(
         "NoScaleSubresource",
         f"{kind.qualified} has no scale subresource; use a kind that has one (Deployment, "
         "StatefulSet, LeaderWorkerSet), or add subresources.scale to its CRD",
     )
 
 
-def forbidden(kind: ServedKind, said: str) -> Problem:
+def forbidden(kind: ServedKind, message: str) -> TargetProblem:
     """The operator may not read it."""
-    return Problem(
+    return TargetProblem(
         "TargetUnreadable",
-        f"{said}; grant the operator list and watch on {kind.qualified}, and get and patch on "
+        f"{message}; grant the operator list and watch on {kind.qualified}, and get and patch on "
         f"{kind.resource}/scale of group {kind.group!r}",
         is_known=False,
     )
 
 
-def without_pods(said: str) -> Problem:
-    """Which pods are its own cannot be found out."""
-    return Problem(
+def without_pods(message: str) -> TargetProblem:
+    """Its own pods cannot be found out."""
+    return TargetProblem(
         "TargetUnreadable",
-        f"{said}; grant the operator list and watch on it, or its replicas cannot be counted",
+        f"{message}; grant the operator list and watch on it, or its replicas cannot be counted",
         is_known=False,
     )
 
 
-def unreadable(said: str) -> Problem:
+def unreadable(message: str) -> TargetProblem:
     """It could not be read just now."""
-    return Problem(
-        "TargetUnreadable", f"{said}; it is left as it is, and read again", is_known=False
+    return TargetProblem(
+        "TargetUnreadable", f"{message}; it is left as it is, and read again", is_known=False
     )

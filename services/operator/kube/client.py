@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from services.operator.cluster import listed
-from services.operator.cluster.listed import Reader
-from services.operator.cluster.other_autoscalers import HPA, SCALED_OBJECT, Foreign, to_foreign
-from services.operator.resource.autoscaler import Target
+from services.operator.cluster.listed import ListedKind
+from services.operator.cluster.other_autoscalers import (
+    HPA,
+    SCALED_OBJECT,
+    OtherAutoscalers,
+    to_other_autoscalers,
+)
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.spec import API_VERSION
 from services.operator.wire.discovery import Discovery, ServedKind
 from services.operator.wire.http import Call, KubeError, KubeHttp
@@ -29,7 +34,7 @@ class Scale:
     """The `/scale` subresource of a target.
 
     Attributes:
-        selector: Which pods are its replicas, as far as it says so.
+        selector: Selects the pods of its replicas; empty: not stated.
     """
 
     replicas: int
@@ -37,105 +42,42 @@ class Scale:
     selector: str = ""
 
 
-class Kube(Protocol):
-    """What the operator needs of a cluster."""
-
-    @property
-    def n_calls(self) -> int:
-        """Requests sent so far."""
-        ...
-
-    def list_objects(self, kind: str) -> list[Any]:
-        """What is kept of all objects of a kind of `PATHS`; none where the kind is absent."""
-        ...
-
-    def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
-        """How a kind is served; None: it is not."""
-        ...
-
-    def list_kind(self, kind: ServedKind) -> list[Object]:
-        """All objects of a kind, in every namespace."""
-        ...
-
-    def get_scale(self, target: Target) -> Scale:
-        """Replicas that the target is asked to have."""
-        ...
-
-    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
-        """Ask for `replicas`, provided that the target is still at `resource_version`."""
-        ...
-
-    def patch_status(self, namespace: str, name: str, status: Object) -> Object:
-        """Replace fields of a GPUAutoscaler's status; the object as it is now."""
-        ...
-
-    def patch_budget_status(self, name: str, status: Object) -> Object:
-        """Replace fields of a GPUBudget's status; the object as it is now."""
-        ...
-
-    def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None takes one away."""
-        ...
-
-    def post_event(self, namespace: str, event: Object) -> None:
-        """Create an Event."""
-        ...
+def _scalable(resource: str, kind: str) -> ListedKind:
+    return ListedKind(resource, "/apis/apps/v1", read=partial(listed.read_target, kind=kind))
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """Where objects of a kind are.
-
-    Attributes:
-        is_cached: The API server may answer from its memory, a moment behind.
-        is_optional: The kind may be absent.
-        read: What is kept of an object.
-    """
-
-    resource: str
-    root: str
-    is_cached: bool = True
-    is_optional: bool = False
-    read: Reader = listed.read_object
-
-    def values(self, resources: Iterable[Any]) -> list[Any]:
-        """What is kept of objects."""
-        return [kept for kept in map(self.read, resources) if kept is not None]
-
-
-def _scalable(resource: str, kind: str) -> Collection:
-    return Collection(resource, "/apis/apps/v1", read=partial(listed.read_target, kind=kind))
-
-
-PATHS: dict[str, Collection] = {
-    "GPUAutoscaler": Collection(
+PATHS: dict[str, ListedKind] = {
+    "GPUAutoscaler": ListedKind(
         "gpuautoscalers", f"/apis/{API_VERSION}", is_cached=False, read=listed.read_autoscaler
     ),
-    "SLAClass": Collection("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
-    "GPUBudget": Collection(
+    "SLAClass": ListedKind("slaclasses", f"/apis/{API_VERSION}", is_optional=True),
+    "GPUBudget": ListedKind(
         "gpubudgets", f"/apis/{API_VERSION}", is_cached=False, is_optional=True
     ),
     "Deployment": _scalable("deployments", "Deployment"),
     "StatefulSet": _scalable("statefulsets", "StatefulSet"),
     "ReplicaSet": _scalable("replicasets", "ReplicaSet"),
-    "Pod": Collection("pods", "/api/v1", read=listed.read_pod),
-    "Node": Collection("nodes", "/api/v1", read=listed.read_node),
-    "ResourceQuota": Collection("resourcequotas", "/api/v1"),
-    HPA: Collection(
+    "Pod": ListedKind("pods", "/api/v1", read=listed.read_pod),
+    "Node": ListedKind("nodes", "/api/v1", read=listed.read_node),
+    "ResourceQuota": ListedKind("resourcequotas", "/api/v1"),
+    HPA: ListedKind(
         "horizontalpodautoscalers",
         "/apis/autoscaling/v2",
         is_optional=True,
-        read=listed.read_rival,
+        read=listed.read_other_autoscaler,
     ),
-    SCALED_OBJECT: Collection(
-        "scaledobjects", f"/apis/{KEDA_VERSION}", is_optional=True, read=listed.read_rival
+    SCALED_OBJECT: ListedKind(
+        "scaledobjects",
+        f"/apis/{KEDA_VERSION}",
+        is_optional=True,
+        read=listed.read_other_autoscaler,
     ),
 }
-"""Kinds that are listed; of most objects only what a pass reads is kept."""
+"""Kinds that are listed; of most objects only the fields that a pass reads are kept."""
 
 
 class KubeClient:
-    """`Kube` over HTTP."""
+    """The calls that the operator makes to a cluster, over HTTP."""
 
     def __init__(self, http: KubeHttp) -> None:
         self._http = http
@@ -148,7 +90,7 @@ class KubeClient:
         return self._http.n_calls
 
     def list_objects(self, kind: str) -> list[Any]:
-        """What is kept of all objects; an absent optional kind is asked for every two minutes."""
+        """The kept values of all objects; an absent optional kind is retried every two minutes."""
         where = PATHS[kind]
         if time.monotonic() < self._absent_until.get(kind, 0.0):
             return []
@@ -156,17 +98,15 @@ class KubeClient:
         try:
             answer = self._http.send(Call("list", where.resource, _join(where, "", query)))
         except KubeError as error:
-            if error.is_missing and kind == "GPUAutoscaler":
-                hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
-                raise KubeError(error.status, error.reason, f"{error.message}; {hint}") from error
             if not (where.is_optional and error.is_missing):
-                raise
+                raise with_hint(error, kind) from None
             self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S
             return []
-        return where.values(answer.get("items") or ())
+        kept = map(where.read, answer.get("items") or ())
+        return [value for value in kept if value is not None]
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
-        """How a kind is served; None: it is not.
+        """Find a kind as it is served; None: it is not.
 
         Raises:
             KubeError: It cannot be found out.
@@ -183,11 +123,11 @@ class KubeClient:
         answer = self._http.send(Call("list", kind.resource, path))
         return list(answer.get("items") or ())
 
-    def get_scale(self, target: Target) -> Scale:
+    def get_scale(self, target: ScaleTarget) -> Scale:
         """Replicas that the target is asked to have."""
         return _to_scale(self._http.send(Call("get", *self._scale_path(target))))
 
-    def patch_scale(self, target: Target, replicas: int, resource_version: str) -> Scale:
+    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
         """Ask for `replicas`, provided that the target is still at `resource_version`.
 
         Raises:
@@ -197,7 +137,7 @@ class KubeClient:
         call = Call("patch", *self._scale_path(target), body, MERGE_PATCH, is_repeatable=False)
         return _to_scale(self._http.send(call))
 
-    def _scale_path(self, target: Target) -> tuple[str, str]:
+    def _scale_path(self, target: ScaleTarget) -> tuple[str, str]:
         kind = self._discovery.find(target.api_version, target.kind)
         if kind is None:
             message = f"{target.api_version} {target.kind} is not served"
@@ -206,7 +146,7 @@ class KubeClient:
         return f"{kind.resource}/scale", f"{where}/{quote(target.name)}/scale"
 
     def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None takes one away."""
+        """Set annotations of a pod; None removes one."""
         path = f"{_join(PATHS['Pod'], namespace)}/{quote(name)}"
         body = {"metadata": {"annotations": annotations}}
         self._http.send(Call("patch", "pods", path, body, MERGE_PATCH))
@@ -219,7 +159,7 @@ class KubeClient:
         """Replace fields of a GPUBudget's status; the object as it is now."""
         return self._patch_status(PATHS["GPUBudget"], "", name, status)
 
-    def _patch_status(self, where: Collection, namespace: str, name: str, status: Object) -> Object:
+    def _patch_status(self, where: ListedKind, namespace: str, name: str, status: Object) -> Object:
         path = f"{_join(where, namespace)}/{quote(name)}/status"
         body = {"status": status}
         call = Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH)
@@ -232,7 +172,15 @@ class KubeClient:
         self._http.send(Call("create", "events", path, event, is_repeatable=False))
 
 
-def _join(where: Collection, namespace: str, query: str = "") -> str:
+def with_hint(error: KubeError, kind: str) -> KubeError:
+    """The error of a LIST, with what to do where the kind is not installed."""
+    if not error.is_missing or kind != "GPUAutoscaler":
+        return error
+    hint = "the CRDs are not installed; apply those of the chart (helm/harmony/crds)"
+    return KubeError(error.status, error.reason, f"{error.message}; {hint}")
+
+
+def _join(where: ListedKind, namespace: str, query: str = "") -> str:
     middle = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{where.root}{middle}/{where.resource}{query}"
 
@@ -245,12 +193,13 @@ def _to_scale(answer: Object) -> Scale:
     )
 
 
-def foreign_autoscalers(kube: Kube) -> Foreign:
-    """Who else scales what.
+def list_other_autoscalers(kube: KubeClient) -> OtherAutoscalers:
+    """List HPAs and ScaledObjects.
+
+    Without the right to list ScaledObjects their HPAs stand for them: KEDA makes one for each.
 
     Raises:
-        KubeError: They cannot be read. That ScaledObjects may not be is no such error: HPAs, of
-            which KEDA makes one for each, tell of them.
+        KubeError: They cannot be read.
     """
     unread, scaled_objects = "", None
     try:
@@ -261,4 +210,4 @@ def foreign_autoscalers(kube: Kube) -> Foreign:
         # a right that is missing hides whether the kind is there at all; discovery needs none
         if kube.find_kind(KEDA_VERSION, SCALED_OBJECT) is not None:
             unread = error.message
-    return to_foreign(scaled_objects, kube.list_objects(HPA), unread)
+    return to_other_autoscalers(scaled_objects, kube.list_objects(HPA), unread)

@@ -1,8 +1,8 @@
 """A copy of all objects of one kind, kept by LIST and WATCH: a pass reads memory, not the network.
 
-The copy follows the API server within moments. What a decision needs to be exact is not left to
-it: a scale is patched under the resourceVersion that was read, so a copy that is behind costs one
-conflict. A copy that cannot be kept fails as the LIST would have failed.
+The copy follows the API server within moments. A decision does not rely on it to be exact: a scale
+is patched under the resourceVersion that was read, so a copy that is behind costs one conflict. A
+copy that cannot be kept fails as the LIST would have failed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ import orjson
 import structlog
 
 from services.kernel import telemetry
-from services.operator.cluster.listed import Object, Reader, read_object
+from services.operator.cluster.listed import ListedKind, Object
 from services.operator.wire.http import Call, KubeError, KubeHttp
 
 log = structlog.get_logger("operator")
@@ -35,34 +34,18 @@ _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FORBIDDEN_FOR_S = 10.0
 """Where it may list and not watch, it lists so often; where it may not list, it asks so often."""
 _Kept = tuple[str, Any]
-"""What is kept of an object, and the version that it is of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Which objects are copied.
-
-    Attributes:
-        path: Of the collection, in all namespaces.
-        is_optional: The kind may be absent.
-        read: What is kept of an object.
-    """
-
-    resource: str
-    path: str
-    is_optional: bool = False
-    read: Reader = read_object
+"""Version of an object, and the value that is kept of it."""
 
 
 class Mirror:
     """The copy and the thread that keeps it."""
 
     def __init__(
-        self, http: KubeHttp, source: Source, monotonic: Callable[[], float] = time.monotonic
+        self, http: KubeHttp, kind: ListedKind, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Copy `source` over `http`; begins with `start`."""
+        """Copy all objects of `kind` over `http`; begins with `start`."""
         self._http = http
-        self._source = source
+        self._kind = kind
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], _Kept] = {}
@@ -72,7 +55,7 @@ class Mirror:
         self._is_synced = False
         self._tried = threading.Event()
         self._is_ending = threading.Event()
-        name = f"mirror-{source.resource}"
+        name = f"mirror-{kind.resource}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -84,13 +67,13 @@ class Mirror:
         self._is_ending.set()
 
     def objects(self) -> list[Any]:
-        """What is kept of all objects; none where an optional kind is absent.
+        """The kept values of all objects; none where an optional kind is absent.
 
         Raises:
             KubeError: They cannot be read, or have not been for too long to be relied upon.
         """
         if not self._tried.wait(_FIRST_S):
-            raise KubeError(0, "NotReadYet", f"{self._source.path}: no answer in {_FIRST_S:.0f} s")
+            raise KubeError(0, "NotReadYet", f"{self._kind.path}: no answer in {_FIRST_S:.0f} s")
         with self._lock:
             problem = self._problem
             is_final = problem is not None and problem.status in (401, 403, 404)
@@ -99,8 +82,8 @@ class Mirror:
                 raise KubeError(problem.status, problem.reason, problem.message)
             return [value for _, value in self._objects.values()]
 
-    def take(self, found: Mapping[str, Any]) -> None:
-        """An object as the API server answered a write: nobody need wait for the watch."""
+    def store(self, found: Mapping[str, Any]) -> None:
+        """Store an object from the answer to a write, so that nobody need wait for the watch."""
         with self._lock:
             self._put(dict(found))
 
@@ -109,7 +92,7 @@ class Mirror:
         known = self._objects.get(key)
         if known is not None and _is_older(version, known[0]):
             return
-        value = self._source.read(found)
+        value = self._kind.read(found)
         if value is None:
             self._objects.pop(key, None)
         else:
@@ -122,14 +105,14 @@ class Mirror:
                 if not self._version:
                     self._list()
                 n_failures = 0
-                if not self._may_watch():
+                if not self._follow_changes():
                     self._is_ending.wait(_FORBIDDEN_FOR_S)
             except KubeError as error:
                 pause_s = self._fail(error, n_failures)
                 n_failures += 1
                 self._is_ending.wait(pause_s)
             except Exception as error:  # a defect here must not end the copy in silence
-                log.error("mirror_defect", resource=self._source.resource, exc_info=error)
+                log.error("mirror_defect", resource=self._kind.resource, exc_info=error)
                 self._version = ""
                 pause_s = self._fail(KubeError(0, "Defect", repr(error)), n_failures)
                 n_failures += 1
@@ -140,29 +123,29 @@ class Mirror:
         if error.status == 410:
             self._version = ""
             return 0.0
-        if error.is_missing and self._source.is_optional:
+        if error.is_missing and self._kind.is_optional:
             with self._lock:
                 self._objects, self._version, self._problem = {}, "", None
                 self._is_synced = True
             self._tried.set()
             return _ABSENT_FOR_S
         if error.status:
-            self._version = ""  # whatever it was, a fresh LIST tells what is so
+            self._version = ""  # after any refusal a fresh LIST gives the present objects
         with self._lock:
             if self._problem is None:
                 self._problem_since_s = self._monotonic()
             self._problem = error
         self._tried.set()
-        self._tell(error)
+        self._report(error)
         if error.status == 403:
             return _FORBIDDEN_FOR_S
         return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
 
-    def _tell(self, error: KubeError) -> None:
+    def _report(self, error: KubeError) -> None:
         telemetry.reconcile_errors_total.labels("mirror").inc()
-        log.warning("mirror_broken", resource=self._source.resource, error=error.message[:300])
+        log.warning("mirror_broken", resource=self._kind.resource, error=error.message[:300])
 
-    def _may_watch(self) -> bool:
+    def _follow_changes(self) -> bool:
         """Follow changes until the server ends the watch; false where it forbids it.
 
         Then the copy is as old as the last LIST, which is better than none.
@@ -172,7 +155,7 @@ class Mirror:
         except KubeError as error:
             if error.status != 403:
                 raise
-            self._tell(error)
+            self._report(error)
             self._version = ""
             return False
         return True
@@ -182,15 +165,15 @@ class Mirror:
         found: dict[tuple[str, str], _Kept] = {}
         after, version = "", ""
         while True:
-            path = f"{self._source.path}?limit={_PAGE}"
+            path = f"{self._kind.path}?limit={_PAGE}"
             if after:
                 path += f"&continue={quote(after, safe='')}"
-            answer = self._http.send(Call("list", self._source.resource, path))
+            answer = self._http.send(Call("list", self._kind.resource, path))
             items = answer.get("items") or []
             items.reverse()
             while items:  # each object goes as soon as it has been read
                 item = items.pop()
-                value = self._source.read(item)
+                value = self._kind.read(item)
                 if value is not None:
                     found[_key(item)] = (_version(item), value)
             version = str(answer["metadata"]["resourceVersion"])
@@ -208,7 +191,7 @@ class Mirror:
             f"watch=true&allowWatchBookmarks=true&timeoutSeconds={_WATCH_S}"
             f"&resourceVersion={quote(self._version)}"
         )
-        call = Call("watch", self._source.resource, f"{self._source.path}?{query}")
+        call = Call("watch", self._kind.resource, f"{self._kind.path}?{query}")
         for line in self._http.stream(call, _SILENCE_S):
             if self._is_ending.is_set():
                 return
@@ -241,5 +224,5 @@ def _version(found: Mapping[str, Any]) -> str:
 
 
 def _is_older(version: str, known: str) -> bool:
-    """Whether a version is of before a known one: those of one resource are numbers that grow."""
+    """True where a version is older than a known one: those of one resource are growing numbers."""
     return version.isdigit() and known.isdigit() and int(version) < int(known)

@@ -1,1 +1,1 @@
-"""Which process leads, and whether it is well."""
+"""Election of the process that leads, and its health."""

@@ -14,12 +14,12 @@ from prometheus_client import make_wsgi_app
 from services.kernel import telemetry
 
 Check = Callable[[], str]
-"""What is wrong; empty: nothing."""
+"""Returns a problem; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the probes ask.
+    """Checks behind the probes.
 
     Attributes:
         alive: Wrong when only a new process can help.
@@ -36,7 +36,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of each request."""
+        """Log nothing for each request."""
 
 
 def serve(port: int, checks: Checks, host: str = "") -> WSGIServer:

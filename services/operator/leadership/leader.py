@@ -1,8 +1,8 @@
-"""Which of several operators leads: a state machine over one Lease, pure.
+"""Election of one leader among several operators: a state machine over one Lease, pure.
 
 The record is that of Kubernetes' own controllers: who holds it, for how long, since when, renewed
 when, and how often it changed hands. Times of different hosts are never compared: `now_s` is this
-process's monotonic clock, and a record of somebody else has expired once it has not changed for
+process's monotonic clock, and a record of another process has expired once it has not changed for
 its whole duration since this process saw it last change. A leader counts from the moment at which
 its last renewal was *sent*, and only for the renew deadline, which is shorter than the duration:
 so it has stopped before anyone else can begin, as long as clocks run at about the same rate.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a lease lasts and how often it is renewed.
+    """Duration of a lease and the intervals of its renewal.
 
     Attributes:
         duration_s: How long others wait after the last renewal that they saw.
@@ -43,7 +43,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a Lease says.
+    """The record of a Lease.
 
     Attributes:
         holder: Who leads; empty after a release.
@@ -61,7 +61,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedRecord:
     """A record as it was read.
 
     Attributes:
@@ -76,37 +76,39 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Elector:
-    """What one process knows of the election.
+    """The election as one process knows it.
 
     Attributes:
         seen: The newest record; None: there is none, or it has not been read.
-        is_read: Whether `seen` may be built upon; if not it must be read first.
+        is_read: False where the record must be read again before anything is written.
         sent_s: When the last renewal that worked was sent; None: this process does not lead.
         term: How many times this process began to lead.
     """
 
     identity: str
     timing: Timing
-    seen: Seen | None = None
+    seen: ObservedRecord | None = None
     is_read: bool = False
     sent_s: float | None = None
     term: int = 0
 
     def may_act(self, now_s: float) -> bool:
-        """Whether this process leads and has time left."""
+        """True while this process leads and has time left."""
         return self.sent_s is not None and now_s < self.sent_s + self.timing.deadline_s
 
     def read(self, record: Record | None, version: str, now_s: float) -> Elector:
-        """Take note of what the API server says; one who sees another holder leads no longer."""
+        """The election after a record was read; a leader that sees another holder has lost it."""
         if record is None:
             return replace(self, seen=None, is_read=True, sent_s=None)
         is_same = self.seen is not None and self.seen.record == record
         at_s = self.seen.at_s if is_same and self.seen is not None else now_s
         sent_s = self.sent_s if record.holder == self.identity else None
-        return replace(self, seen=Seen(record, version, at_s), is_read=True, sent_s=sent_s)
+        return replace(
+            self, seen=ObservedRecord(record, version, at_s), is_read=True, sent_s=sent_s
+        )
 
     def next_record(self, stamp: str, now_s: float) -> Record | None:
-        """What to write now; None: somebody else holds the lease.
+        """The record to write now; None: another process holds the lease.
 
         Args:
             stamp: Wall-clock time as the record spells it; for readers, never compared.
@@ -123,7 +125,7 @@ class Elector:
         return Record(self.identity, duration_s, stamp, stamp, old.transitions + 1)
 
     def released(self, stamp: str) -> Record | None:
-        """What a holder writes when it goes; None: it holds nothing."""
+        """The record that a holder writes when it ends; None: this process holds nothing."""
         if self.seen is None or not self.is_read or self.seen.record.holder != self.identity:
             return None
         return replace(self.seen.record, holder="", duration_s=1, renewed_at=stamp)
@@ -133,7 +135,7 @@ class Elector:
         begins = not self.may_act(now_s)
         return replace(
             self,
-            seen=Seen(record, version, now_s),
+            seen=ObservedRecord(record, version, now_s),
             is_read=True,
             sent_s=sent_s,
             term=self.term + begins,

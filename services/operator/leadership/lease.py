@@ -24,7 +24,7 @@ RESOURCE = "leases"
 
 
 class Leadership(Protocol):
-    """Whether this process may act."""
+    """The term for which this process may act."""
 
     def term(self) -> int | None:
         """Number of the term for which it leads now; None: it does not."""
@@ -43,11 +43,11 @@ class Fence:
     """Lets requests through only in the term in which the pass under way began.
 
     A pass that was held up for so long that another operator led in between must not go on, even
-    when this one leads again: what it read is of another time.
+    when this one leads again: what it read is out of date.
     """
 
     def __init__(self, leadership: Leadership) -> None:
-        """Open when `leadership` says so."""
+        """Open in the terms of `leadership`."""
         self._leadership = leadership
         self._term: int | None = None
         self._is_closed = False
@@ -58,7 +58,7 @@ class Fence:
         return self._term
 
     def is_open(self) -> bool:
-        """Whether the pass may go on."""
+        """True while the pass may go on."""
         if self._is_closed or self._term is None:
             return False
         return self._leadership.term() == self._term
@@ -121,7 +121,7 @@ class LeaseStore:
 
 
 def to_record(lease: dict[str, Any]) -> Record:
-    """What a Lease says; what it does not say is empty."""
+    """The record of a Lease; what it does not state is empty."""
     spec = lease.get("spec") or {}
     return Record(
         str(spec.get("holderIdentity") or ""),
@@ -175,12 +175,12 @@ class LeaseKeeper:
 
     @property
     def timing(self) -> Timing:
-        """How long the lease lasts."""
+        """Duration of the lease and the intervals of its renewal."""
         return self._elector.timing
 
     @property
     def holder(self) -> str:
-        """Who leads as far as this process knows; empty: nobody, or it is not known."""
+        """Identity of the known leader; empty: there is none, or it is not known."""
         seen = self._elector.seen
         return "" if seen is None else seen.record.holder
 
@@ -197,7 +197,7 @@ class LeaseKeeper:
         elector = self._elector
         release = elector.released(micro_stamp(SystemClock().now()))
         self._elector = elector.stopped()
-        self._say()
+        self._report_change()
         if release is None:
             return
         try:
@@ -223,7 +223,7 @@ class LeaseKeeper:
                 telemetry.reconcile_errors_total.labels("lease").inc()
                 log.warning("lease", error=error.message)
         self._elector = self._elector.resigned(self._monotonic())
-        self._say()
+        self._report_change()
 
     def _try(self) -> None:
         """Write; a leader need not read, unless its last write did not work."""
@@ -253,8 +253,8 @@ class LeaseKeeper:
         self.read_at_s = now_s
         self._elector = self._elector.wrote(record or wanted, version, sent_s, now_s)
 
-    def _say(self) -> None:
-        """Tell when leadership began or ended."""
+    def _report_change(self) -> None:
+        """Log, count and report when leadership began or ended."""
         is_leading = self.term() is not None
         if is_leading == self._is_leading:
             return

@@ -1,4 +1,4 @@
-"""The operator as one of several: whether it leads, what it may do, and how it is."""
+"""The operator as one of several processes: its election, its fence, its health."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
 from services.operator.leadership.leader import Elector, Timing
 from services.operator.leadership.lease import Alone, Fence, LeaseKeeper, LeaseStore
-from services.operator.wire.http import KubeHttp, Manner
+from services.operator.wire.http import KubeHttp, RequestSettings
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _LONGEST_TURN_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
-    """What this process may do among its like.
+class Election:
+    """The part of this process in the election of a leader.
 
     Attributes:
         keeper: Keeps the Lease; None: there is no election.
@@ -40,23 +40,23 @@ def pod_namespace(file: Path = _NAMESPACE_FILE) -> str:
         return ""
 
 
-def is_elected(settings: Settings, own_namespace: str) -> bool:
-    """Whether there is an election: as set, and by default where a pod's own API server is used."""
+def has_election(settings: Settings, own_namespace: str) -> bool:
+    """True where there is an election: as set, by default in a pod that uses its own API server."""
     if settings.leader_election == "auto":
         return not settings.kube_url and bool(own_namespace)
     return settings.leader_election == "on"
 
 
-def make_office(
+def make_election(
     settings: Settings, configuration: client.Configuration, own_namespace: str
-) -> Office:
+) -> Election:
     """An election, or none.
 
     Raises:
         ConfigurationError: The times do not fit together, or the Lease has no namespace.
     """
-    if not is_elected(settings, own_namespace):
-        return Office(Fence(Alone()))
+    if not has_election(settings, own_namespace):
+        return Election(Fence(Alone()))
     namespace = settings.lease_namespace or own_namespace
     if not namespace:
         raise ConfigurationError(
@@ -70,22 +70,22 @@ def make_office(
     except ValueError as error:
         raise ConfigurationError(f"HARMONY_LEASE_…: {error}") from error
     limit_s = timing.deadline_s / 2
-    http = KubeHttp(configuration, manner=Manner(limit_s, limit_s, ()))
+    http = KubeHttp(configuration, request=RequestSettings(limit_s, limit_s, ()))
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
     keeper = LeaseKeeper(
         LeaseStore(http, namespace, settings.lease_name), Elector(identity, timing)
     )
-    return Office(Fence(keeper), keeper)
+    return Election(Fence(keeper), keeper)
 
 
 @dataclass(slots=True)
-class Pulse:
-    """How the reconcile loop is, for the probes.
+class LoopHealth:
+    """Health of the reconcile loop, for the probes.
 
     Attributes:
         turned_at_s: Monotonic time of its last sign of life.
-        is_leading: Whether its last turn was a pass.
-        has_passed: Whether a pass has worked since this process began to lead.
+        is_leading: Its last turn was a pass.
+        has_passed: A pass has worked since this process began to lead.
         problem: Why the last pass did not work; empty: it did.
     """
 
@@ -95,14 +95,14 @@ class Pulse:
     problem: str = ""
 
     def alive(self, now_s: float, interval_s: float) -> str:
-        """What only a new process can help against."""
+        """The problem that only a new process can solve; empty: there is none."""
         silent_s = now_s - self.turned_at_s
         if silent_s <= _LONGEST_TURN_S + interval_s:
             return ""
         return f"the reconcile loop has not turned for {silent_s:.0f} s"
 
     def ready(self, now_s: float, keeper: LeaseKeeper | None) -> str:
-        """Why this process cannot do its work, or take it over."""
+        """The reason why this process cannot do its work, or take it over; empty: it can."""
         if self.is_leading or keeper is None:
             waiting = "" if self.has_passed else "no pass has been completed yet"
             return self.problem or waiting

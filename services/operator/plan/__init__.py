@@ -1,1 +1,1 @@
-"""What is to be done to a workload, and to which of its pods. Pure."""
+"""Plan of the action for each decision, and of the pods to lose. Pure."""

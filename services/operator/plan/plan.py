@@ -1,4 +1,4 @@
-"""What to do about each decision, pure: every decision gets one result and a reason."""
+"""Plan of the action for each decision, pure: every one gets one result and a reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_ATTEMPTS = 5
 
 
 class Result(StrEnum):
-    """What became of a decision; the values of `actions.result`."""
+    """Result of a decision; the values of `actions.result`."""
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
@@ -32,11 +32,11 @@ class Result(StrEnum):
 
 
 _ANSWERED_BY_HUMANS = (Result.AWAITING_APPROVAL, Result.REJECTED)
-"""Results that only a person's word changes."""
+"""Results that only an approval or a rejection changes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StoredDecision:
     """A stored decision, as far as the operator reads it.
 
     Attributes:
@@ -73,24 +73,24 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that decides, beside the decision itself, what may be done for one workload.
+    """Everything but the decision itself that determines the action for one workload.
 
     Attributes:
-        spec: None when `problem` says what is wrong with the autoscaler.
+        spec: None when the autoscaler cannot be used; `problem` holds the reason.
         replicas: Replicas in the target's spec; None when the target does not exist.
         target_problem: Why there are none, and what to do.
         target_reason: The same in one word.
         is_target_known: False when it could not be found out whether there is a target.
-        conflict: Who else scales the target; empty when nobody does.
+        conflict: Another autoscaler of the target; empty when there is none.
         is_conflict_known: False when the other autoscalers could not be read.
-        follower: Who scales the target as this autoscaler says; empty when nobody does.
-        unread: Which other autoscalers are known by their HPAs only, and why; empty: none.
+        follower: Autoscaler that scales the target and follows this one; empty: none.
+        unread: Why some other autoscalers are known by their HPAs only; empty: none are.
         rollout: How far a roll-out of the target is; empty when none is under way, or it hangs.
-        hung: How far a roll-out of the target came that hangs; empty when none does.
+        hung: How far a roll-out of the target that hangs came; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
         limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
         variants: The same of each variant by name, where there are several kinds of replicas; then
-            `replicas` is what they are worth together, in reference replicas.
+            `replicas` is their sum in reference replicas.
     """
 
     spec: WorkloadSpec | None
@@ -114,16 +114,16 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class PlannedAction:
-    """One action: what will be, or has been, done about a decision.
+    """The action for a decision, planned or taken.
 
     `result` is `applied` while the patch is still to be made.
 
     Attributes:
-        approved_by: Who approved it, where somebody had to.
-        rejected_by: Who rejected it, where somebody did.
+        approved_by: The person who approved it, where one had to.
+        rejected_by: The person who rejected it, where one did.
     """
 
-    decision: Decision
+    decision: StoredDecision
     result: Result
     reason: str
     from_replicas: int | None = None
@@ -133,7 +133,7 @@ class PlannedAction:
 
     @property
     def is_patch(self) -> bool:
-        """Whether the target must be patched for it."""
+        """True where the target must be patched."""
         return self.result is Result.APPLIED
 
     @property
@@ -141,13 +141,16 @@ class PlannedAction:
         """Number of this attempt at the decision, from 1."""
         return self.decision.n_attempts + 1
 
-    def failed(self, result: Result, reason: str) -> PlannedAction:
+    def with_result(self, result: Result, reason: str) -> PlannedAction:
         """The same action with another result."""
         return replace(self, result=result, reason=reason)
 
 
 def plan(
-    decisions: Sequence[Decision], newest: Decision | None, situation: Situation, now: datetime
+    decisions: Sequence[StoredDecision],
+    newest: StoredDecision | None,
+    situation: Situation,
+    now: datetime,
 ) -> list[PlannedAction]:
     """Actions for the decisions of one workload that still need one.
 
@@ -158,92 +161,98 @@ def plan(
         now: Aware.
 
     Returns:
-        One action per decision, except where nothing new can be said of it; at most one patches.
+        One action per decision, except where its last result still holds; at most one patches.
     """
     planned = []
     for decision in sorted(decisions, key=lambda d: (d.origin_at, d.id)):
         action = _plan_one(decision, newest or decision, situation, now)
-        is_news = action.result != decision.last_result
-        if is_news or (action.result is Result.FAILED and decision.n_attempts < MAX_ATTEMPTS):
+        is_new = action.result != decision.last_result
+        if is_new or (action.result is Result.FAILED and decision.n_attempts < MAX_ATTEMPTS):
             planned.append(action)
     patches = [action for action in planned if action.is_patch]
     for extra in patches[:-1]:
         reason = f"decision {patches[-1].decision.id} is applied instead"
-        planned[planned.index(extra)] = extra.failed(Result.SUPERSEDED, reason)
+        planned[planned.index(extra)] = extra.with_result(Result.SUPERSEDED, reason)
     return planned
 
 
 def _plan_one(
-    decision: Decision, newest: Decision, situation: Situation, now: datetime
+    decision: StoredDecision, newest: StoredDecision, situation: Situation, now: datetime
 ) -> PlannedAction:
     is_newer_there = (newest.origin_at, newest.id) > (decision.origin_at, decision.id)
     approved = is_approved(decision, situation, now)
     if is_rejected(decision, situation):
         by = situation.approval.rejected_by or "somebody"
         reason = f"decision {decision.id} was rejected by {by}; the next decision is awaited"
-        return replace(_held(decision, Result.REJECTED, reason, situation), rejected_by=by)
+        return replace(_without_patch(decision, Result.REJECTED, reason, situation), rejected_by=by)
     if decision.last_result in _ANSWERED_BY_HUMANS and not approved:
         result = Result(decision.last_result)
-        return _held(decision, result, "waits for an approval", situation)
+        return _without_patch(decision, result, "waits for an approval", situation)
     if is_newer_there and not approved:
-        return _held(decision, Result.SUPERSEDED, f"decision {newest.id} is newer", situation)
+        return _without_patch(
+            decision, Result.SUPERSEDED, f"decision {newest.id} is newer", situation
+        )
     if now >= decision.valid_until and not approved:
         reason = f"valid until {decision.valid_until:%Y-%m-%dT%H:%M:%SZ} only"
-        return _held(decision, Result.EXPIRED, reason, situation)
+        return _without_patch(decision, Result.EXPIRED, reason, situation)
     return decide_action(decision, situation, now)
 
 
-def _held(decision: Decision, result: Result, reason: str, situation: Situation) -> PlannedAction:
+def _without_patch(
+    decision: StoredDecision, result: Result, reason: str, situation: Situation
+) -> PlannedAction:
     return PlannedAction(decision, result, reason, situation.replicas, decision.desired)
 
 
-def is_approved(decision: Decision, situation: Situation, now: datetime) -> bool:
-    """Whether a human approved this very decision, and not too long ago."""
+def is_approved(decision: StoredDecision, situation: Situation, now: datetime) -> bool:
+    """True where a human approved this very decision, and the approval has not run out."""
     rule = situation.approval
     is_approval = situation.spec is not None and situation.spec.mode == "Approval"
     ends_at = decision.decided_at + timedelta(seconds=rule.expire_after_s)
     return is_approval and rule.decision_id == decision.id and now < ends_at
 
 
-def is_rejected(decision: Decision, situation: Situation) -> bool:
-    """Whether a human rejected this very decision, and did not approve it after all.
+def is_rejected(decision: StoredDecision, situation: Situation) -> bool:
+    """True where a human rejected this very decision.
 
-    `approve` takes a rejection away and `reject` an approval, so both together were written by
-    hand: then the no counts.
+    `approve` removes a rejection and `reject` an approval, so both together were written by hand:
+    then the rejection counts.
     """
     is_approval = situation.spec is not None and situation.spec.mode == "Approval"
     return is_approval and situation.approval.rejected_id == decision.id
 
 
-def decide_action(decision: Decision, situation: Situation, now: datetime) -> PlannedAction:
-    """What to do about a decision that is the one to follow.
+def decide_action(decision: StoredDecision, situation: Situation, now: datetime) -> PlannedAction:
+    """The action for a decision that is the one to apply.
 
     The checks stand in the order of what a user would have to change first.
     """
     if situation.spec is None:
-        return _held(decision, Result.FAILED, f"invalid spec: {situation.problem}", situation)
+        return _without_patch(
+            decision, Result.FAILED, f"invalid spec: {situation.problem}", situation
+        )
     if situation.replicas is None:
         is_missing = situation.is_target_known
         result = Result.TARGET_MISSING if is_missing else Result.FAILED
-        return _held(decision, result, situation.target_problem, situation)
+        return _without_patch(decision, result, situation.target_problem, situation)
     to_replicas, note = _within_bounds(decision, situation.spec, now)
     action = PlannedAction(
         decision, Result.APPLIED, decision.reason, situation.replicas, to_replicas
     )
     if situation.spec.mode == "Advisory":
-        return action.failed(Result.ADVISORY, f"mode Advisory applies nothing{note}")
-    held = _hold(action, situation, situation.spec, now)
+        return action.with_result(Result.ADVISORY, f"mode Advisory applies nothing{note}")
+    held = _forbidden(action, situation, situation.spec, now)
     if held is not None:
         return held
     if is_approved(decision, situation, now):
         action = replace(action, approved_by=situation.approval.approved_by)
     if situation.follower:
         reason = f"left to {situation.follower}, which follows this autoscaler{note}"
-        return action.failed(Result.DELEGATED, reason)
+        return action.with_result(Result.DELEGATED, reason)
     return replace(action, reason=f"{decision.reason}{note}")
 
 
-def _within_bounds(decision: Decision, spec: WorkloadSpec, now: datetime) -> tuple[int, str]:
+def _within_bounds(decision: StoredDecision, spec: WorkloadSpec, now: datetime) -> tuple[int, str]:
     low, high = bounds_at(spec, now)
     to_replicas = min(max(decision.desired, low), high)
     if to_replicas == decision.desired:
@@ -252,31 +261,31 @@ def _within_bounds(decision: Decision, spec: WorkloadSpec, now: datetime) -> tup
     return to_replicas, f"; {why}"
 
 
-def _hold(
+def _forbidden(
     action: PlannedAction, situation: Situation, spec: WorkloadSpec, now: datetime
 ) -> PlannedAction | None:
-    """The action that refuses to patch, or None when nothing speaks against the patch."""
+    """The action with the reason that forbids a patch; None: nothing forbids it."""
     current, to_replicas = action.from_replicas or 0, action.to_replicas or 0
     if not situation.is_conflict_known:
-        return action.failed(
+        return action.with_result(
             Result.FAILED, "other autoscalers cannot be read, so none is ruled out"
         )
     if situation.conflict:
-        return action.failed(Result.CONFLICT, f"{situation.conflict} scales the same target")
+        return action.with_result(Result.CONFLICT, f"{situation.conflict} scales the same target")
     if to_replicas == current:
-        return action.failed(Result.UNCHANGED, f"the target has {current} replicas already")
-    # at zero beside a follower it may be that one's doing, which a person pauses there
+        return action.with_result(Result.UNCHANGED, f"the target has {current} replicas already")
+    # where a follower scales the target, it may have scaled it to zero itself
     if current == 0 and spec.min_replicas > 0 and not situation.follower:
         reason = "the target was scaled to zero by hand; give it replicas to go on"
-        return action.failed(Result.PAUSED, reason)
+        return action.with_result(Result.PAUSED, reason)
     if situation.pause.holds(current, to_replicas, now):
-        return action.failed(Result.PAUSED, _pause_reason(situation.pause, now))
+        return action.with_result(Result.PAUSED, _pause_reason(situation.pause, now))
     frozen = freeze_at(spec, now)
     if frozen is not None and (frozen[0] == "Both" or to_replicas < current):
-        return action.failed(Result.PAUSED, f"schedule {frozen[1]} freezes {frozen[0]}")
+        return action.with_result(Result.PAUSED, f"schedule {frozen[1]} freezes {frozen[0]}")
     if situation.rollout and to_replicas < current:
         reason = f"scaling in waits for the roll-out to end: {situation.rollout}"
-        return action.failed(Result.PAUSED, reason)
+        return action.with_result(Result.PAUSED, reason)
     if spec.mode == "Approval":
         return _ask(action, situation, now)
     return None
@@ -295,6 +304,6 @@ def _ask(action: PlannedAction, situation: Situation, now: datetime) -> PlannedA
     change = abs((action.to_replicas or 0) - (action.from_replicas or 0))
     if change <= situation.approval.auto_replicas or is_approved(action.decision, situation, now):
         return None
-    return action.failed(
+    return action.with_result(
         Result.AWAITING_APPROVAL, f"decision {action.decision.id} waits for an approval"
     )

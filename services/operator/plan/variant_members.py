@@ -1,7 +1,7 @@
 """An autoscaler with variants as one autoscaler for each of its targets, pure.
 
-What holds for a target (its existence, roll-outs, other autoscalers, pauses, bounds) is then
-found out and checked for each variant as it is for an autoscaler of one kind.
+Existence, roll-outs, other autoscalers, pauses and bounds of a target are then found and checked
+for each variant as for an autoscaler of one kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import whole_units
-from services.operator.plan.plan import Decision, Situation
+from services.operator.plan.plan import Situation, StoredDecision
 from services.operator.resource.autoscaler import Autoscaler
 
 
@@ -57,8 +57,8 @@ def _spec_of(spec: WorkloadSpec, variant: VariantSpec) -> WorkloadSpec:
     )
 
 
-def combined(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
-    """The situation of the whole, in reference replicas; what holds one variant is told."""
+def combine(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
+    """The situation of the whole, in reference replicas; what forbids one variant is kept."""
     known = [part for part in parts if part.replicas is not None]
     missing = next((part for part in parts if part.replicas is None), parts[0])
     worth = zip(parts, ratios(autoscaler), strict=True)
@@ -83,8 +83,8 @@ def combined(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
     )
 
 
-def decision_of(decision: Decision, name: str) -> Decision | None:
-    """What a decision says of one variant; None: nothing."""
+def decision_of(decision: StoredDecision, name: str) -> StoredDecision | None:
+    """The part of a decision that is about one variant; None: there is none."""
     counts = decision.variants.get(name)
     if counts is None:
         return None
@@ -92,8 +92,8 @@ def decision_of(decision: Decision, name: str) -> Decision | None:
     return replace(decision, current=current, raw=desired, desired=desired, variants={})
 
 
-def shown_target(autoscaler: Autoscaler, situation: Situation) -> str:
-    """What is scaled, for people: a name, or each variant with its count; empty: nothing is named.
+def describe_target(autoscaler: Autoscaler, situation: Situation) -> str:
+    """Describe what is scaled: a name, or each variant with its count; empty: there is no name.
 
     A variant whose target is not there has a question mark.
     """
@@ -106,8 +106,8 @@ def shown_target(autoscaler: Autoscaler, situation: Situation) -> str:
     return ",".join(counts)
 
 
-def variant_statuses(situation: Situation, newest: Decision | None) -> list[dict[str, Any]]:
-    """`status.variants`: what each has, and what the newest decision asks for."""
+def variant_statuses(situation: Situation, newest: StoredDecision | None) -> list[dict[str, Any]]:
+    """`status.variants`: present replicas, and those that the newest decision asks for."""
     wanted = {} if newest is None else newest.variants
     found = []
     for name, part in situation.variants:

@@ -1,4 +1,4 @@
-"""What is done about a change of mix, pure: more first, then less, and capacity never dips."""
+"""Plan of a change of mix, pure: replicas are added before others go, so capacity never dips."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.domain.variants import whole_units
-from services.operator.plan.plan import Decision, PlannedAction, Result
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 
 _ORDER = (
     Result.CONFLICT,
@@ -17,7 +17,7 @@ _ORDER = (
     Result.DELEGATED,
     Result.UNCHANGED,
 )
-"""Of the results of several variants of which none was patched, the first one is told."""
+"""Order of results: where no variant was patched, the first of theirs is the decision's."""
 _WHOLE = (
     Result.SUPERSEDED,
     Result.EXPIRED,
@@ -30,8 +30,8 @@ _SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One variant of a decision that is followed.
+class VariantChange:
+    """The change of one variant that a decision asks for.
 
     Attributes:
         ratio: Reference replicas that one replica is worth.
@@ -58,17 +58,17 @@ class Part:
 
     @property
     def is_rise(self) -> bool:
-        """It is given more replicas."""
+        """True where it gains replicas."""
         return self.action.is_patch and self.wanted > self.current
 
     @property
     def is_fall(self) -> bool:
-        """It is given fewer."""
+        """True where it loses replicas."""
         return self.action.is_patch and self.wanted < self.current
 
 
-def scale_in(parts: Sequence[Part]) -> dict[str, int]:
-    """How far each variant that is to lose replicas may come down now.
+def scale_in(changes: Sequence[VariantChange]) -> dict[str, int]:
+    """Counts to which each variant that loses replicas may come down now.
 
     What serves afterwards is no less than what the decision asks for or, where less serves now,
     than that. The dearest capacity goes first.
@@ -76,26 +76,28 @@ def scale_in(parts: Sequence[Part]) -> dict[str, int]:
     Returns:
         Count by variant: as decided, or more while the others' replicas are not ready.
     """
-    serving = sum(part.ready * part.ratio for part in parts)
-    floor = min(serving, sum(part.wanted * part.ratio for part in parts))
+    serving = sum(change.ready * change.ratio for change in changes)
+    floor = min(serving, sum(change.wanted * change.ratio for change in changes))
     found = {}
-    falls = [part for part in parts if part.is_fall]
-    for part in sorted(falls, key=lambda p: (-p.unit_usd_per_hour, p.name)):
-        spare = math.floor((serving - floor) / part.ratio + _SLACK)
-        kept = max(part.wanted, part.ready - spare)
-        count = min(part.current, kept)
-        serving -= max(0, part.ready - count) * part.ratio
-        found[part.name] = count
+    falls = [change for change in changes if change.is_fall]
+    for change in sorted(falls, key=lambda p: (-p.unit_usd_per_hour, p.name)):
+        spare = math.floor((serving - floor) / change.ratio + _SLACK)
+        kept = max(change.wanted, change.ready - spare)
+        count = min(change.current, kept)
+        serving -= max(0, change.ready - count) * change.ratio
+        found[change.name] = count
     return found
 
 
-def within_quota(parts: Sequence[Part], gpus: Mapping[str, int], free_gpus: int) -> dict[str, int]:
-    """How far each variant that is to gain replicas may rise under one quota for all of them.
+def within_quota(
+    changes: Sequence[VariantChange], gpus: Mapping[str, int], free_gpus: int
+) -> dict[str, int]:
+    """Counts to which each variant that gains replicas may rise under the quota of all.
 
     The cheapest capacity goes first.
 
     Args:
-        parts: Every variant.
+        changes: Every variant.
         gpus: GPUs of one replica of each.
         free_gpus: What the quota leaves.
 
@@ -104,42 +106,44 @@ def within_quota(parts: Sequence[Part], gpus: Mapping[str, int], free_gpus: int)
     """
     found = {}
     left = free_gpus
-    rises = [part for part in parts if part.is_rise]
-    for part in sorted(rises, key=lambda p: (p.unit_usd_per_hour, p.name)):
-        added = min(part.wanted - part.current, left // gpus[part.name])
-        found[part.name] = part.current + added
-        left -= added * gpus[part.name]
+    rises = [change for change in changes if change.is_rise]
+    for change in sorted(rises, key=lambda p: (p.unit_usd_per_hour, p.name)):
+        added = min(change.wanted - change.current, left // gpus[change.name])
+        found[change.name] = change.current + added
+        left -= added * gpus[change.name]
     return found
 
 
-def waiting(parts: Sequence[Part]) -> str:
-    """For whose replicas a scale-in waits, in words."""
-    starting = [p for p in parts if p.ready < p.wanted]
+def describe_waiting(changes: Sequence[VariantChange]) -> str:
+    """Describe the replicas that a scale-in waits for."""
+    starting = [p for p in changes if p.ready < p.wanted]
     of = ", ".join(f"{p.ready} of {p.wanted} of {p.name}" for p in starting)
     return f"{of} are ready" if of else "too few replicas are ready"
 
 
-def whole_action(decision: Decision, parts: Sequence[Part], held: Sequence[str]) -> PlannedAction:
+def whole_action(
+    decision: StoredDecision, changes: Sequence[VariantChange], held: Sequence[str]
+) -> PlannedAction:
     """The action of the whole decision from those of its variants, in reference replicas.
 
     Args:
         decision: What is followed.
-        parts: Every variant with what was done.
+        changes: Every variant, with its result.
         held: Why a scale-in waits, in words; empty: none does.
     """
-    before = whole_units(sum(p.current * p.ratio for p in parts))
-    result = _result(parts, is_held=bool(held))
+    before = whole_units(sum(p.current * p.ratio for p in changes))
+    result = _result(changes, is_held=bool(held))
     shown = result in _WHOLE
     after = whole_units(
-        sum((p.wanted if shown or p.action.is_patch else p.current) * p.ratio for p in parts)
+        sum((p.wanted if shown or p.action.is_patch else p.current) * p.ratio for p in changes)
     )
-    approved_by = next((p.action.approved_by for p in parts if p.action.approved_by), "")
+    approved_by = next((p.action.approved_by for p in changes if p.action.approved_by), "")
     action = PlannedAction(decision, result, "", before, after, approved_by)
-    return replace(action, reason=_reason(decision, action, parts, held))
+    return replace(action, reason=_reason(decision, action, changes, held))
 
 
-def _result(parts: Sequence[Part], *, is_held: bool) -> Result:
-    results = {part.action.result for part in parts}
+def _result(changes: Sequence[VariantChange], *, is_held: bool) -> Result:
+    results = {change.action.result for change in changes}
     for result in _WHOLE:
         if result in results:
             return result
@@ -151,13 +155,16 @@ def _result(parts: Sequence[Part], *, is_held: bool) -> Result:
 
 
 def _reason(
-    decision: Decision, action: PlannedAction, parts: Sequence[Part], held: Sequence[str]
+    decision: StoredDecision,
+    action: PlannedAction,
+    changes: Sequence[VariantChange],
+    held: Sequence[str],
 ) -> str:
     if action.result in _WHOLE:
-        return next(p.action.reason for p in parts if p.action.result is action.result)
-    patched = [f"{p.name} {p.current} -> {p.wanted}" for p in parts if p.action.is_patch]
-    said = [f"{decision.reason}: {', '.join(patched)}"] if patched else []
-    said += held
+        return next(p.action.reason for p in changes if p.action.result is action.result)
+    patched = [f"{p.name} {p.current} -> {p.wanted}" for p in changes if p.action.is_patch]
+    reasons = [f"{decision.reason}: {', '.join(patched)}"] if patched else []
+    reasons += held
     quiet = (Result.APPLIED, Result.UNCHANGED)
-    said += [f"{p.name}: {p.action.reason}" for p in parts if p.action.result not in quiet]
-    return "; ".join(said) or "the targets have their counts already"
+    reasons += [f"{p.name}: {p.action.reason}" for p in changes if p.action.result not in quiet]
+    return "; ".join(reasons) or "the targets have their counts already"

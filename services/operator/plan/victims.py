@@ -1,9 +1,9 @@
-"""Which pods a scale-in should take, pure: marks for the ReplicaSet controller.
+"""Pods that a scale-in should take, pure: marks for the ReplicaSet controller.
 
 A ReplicaSet gives up pods that wait for a node first, then pods that are not ready, then those of
 the lowest `pod-deletion-cost`, then, to spread, one of several on the same node, and only then
 the youngest. On GPUs the spread costs warm caches, so the pods to lose are marked: the ones that
-have served, or been starting, for the shortest time. Costs that somebody else set are kept and
+have served, or been starting, for the shortest time. Costs set by others are kept and
 followed.
 """
 
@@ -22,14 +22,14 @@ MAX_MARKS = 32
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A cost to set on a pod; None: to take away."""
+    """A cost to set on a pod; None: to remove."""
 
     pod: PodState
     cost: int | None
 
 
 def marks(pods: Sequence[PodState], replicas: int) -> list[Mark]:
-    """What to write before a target's pods go down to `replicas`; nothing when it changes nothing.
+    """Marks to write before a target's pods go down to `replicas`; none when they change nothing.
 
     Args:
         pods: Pods that the target owns.
@@ -57,7 +57,7 @@ def _stage(pod: PodState) -> int:
 
 
 def _is_free(pod: PodState) -> bool:
-    """Whether nobody else has set the pod's cost."""
+    """True where only the operator, or nobody, has set the pod's cost."""
     return pod.is_marked or pod.deletion_cost is None
 
 
@@ -76,7 +76,7 @@ def _preference(pod: PodState) -> tuple[int, int, float, str]:
 
 
 def _expected(pods: Sequence[PodState], n_lost: int) -> list[PodState]:
-    """Whom the ReplicaSet controller takes if nothing is written."""
+    """Pods that the ReplicaSet controller takes if nothing is written."""
     on_node = Counter(pod.node for pod in pods)
 
     def rank(pod: PodState) -> tuple[int, int, int, float, str]:

@@ -1,8 +1,8 @@
-"""GPU budgets: `gpu_budgets` follows the `GPUBudget` objects, their status what is used.
+"""GPU budgets: the table `gpu_budgets` follows the objects, and their status shows the use.
 
 A budget that cannot be read is stored as such: the decision service then allows no increase. Where
-the objects cannot be listed, the rows that are there go on until they are stale, and a row for
-every other type says that its budget is not known.
+the objects cannot be listed, the stored rows hold until they are stale; then a row for any type
+stores that its budget is not known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from services.kernel import telemetry
 from services.operator.kube.client import Object
 from services.operator.plan.variant_members import members_of
 from services.operator.reconcile import repository
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.repository import BudgetRow
 from services.operator.report.conditions import Finding, to_conditions
@@ -40,7 +40,7 @@ class Budget:
     """One `GPUBudget` as it can be read.
 
     Attributes:
-        gpus: None: the object cannot be read; `problem` says why.
+        gpus: None: the object cannot be read, for `problem`.
     """
 
     name: str
@@ -66,15 +66,15 @@ def to_rows(budgets: Sequence[Budget]) -> list[BudgetRow]:
     for budget in budgets:
         by_type.setdefault(budget.gpu_type, []).append(budget)
     rows = []
-    for gpu_type, given in sorted(by_type.items()):
-        known = [b.gpus for b in given if b.gpus is not None]
-        problem = next((b.problem for b in given if b.gpus is None), "")
-        source = ", ".join(sorted(f"GPUBudget/{b.name}" for b in given))
+    for gpu_type, of_type in sorted(by_type.items()):
+        known = [b.gpus for b in of_type if b.gpus is not None]
+        problem = next((b.problem for b in of_type if b.gpus is None), "")
+        source = ", ".join(sorted(f"GPUBudget/{b.name}" for b in of_type))
         rows.append(BudgetRow(gpu_type, None if problem else min(known), source, problem))
     return rows
 
 
-def register(connection: Connection, deps: Deps, view: View, now: datetime) -> None:
+def store_budgets(connection: Connection, deps: OperatorDeps, view: View, now: datetime) -> None:
     """Make `gpu_budgets` equal to the objects; a row is confirmed twice per step."""
     confirm_before = now - timedelta(seconds=deps.settings.step_s) / 2
     if view.budgets is not None:
@@ -89,11 +89,11 @@ def register(connection: Connection, deps: Deps, view: View, now: datetime) -> N
         repository.store_budgets(connection, [unknown], confirm_before, now)
 
 
-def _stale_after_s(deps: Deps) -> float:
+def _stale_after_s(deps: OperatorDeps) -> float:
     return deps.settings.step_s * deps.settings.stale_after_steps
 
 
-def report(deps: Deps, view: View, now: datetime) -> int:
+def report_statuses(deps: OperatorDeps, view: View, now: datetime) -> int:
     """Write the statuses that changed; the number written."""
     n_written = 0
     budgets = [to_budget(resource) for resource in view.budgets or ()]
@@ -115,7 +115,7 @@ def report(deps: Deps, view: View, now: datetime) -> int:
 def _status(
     view: View, resource: Object, budget: Budget, budgets: Sequence[Budget], now: datetime
 ) -> dict[str, Any]:
-    """What the object's status should be."""
+    """The status that the object should have."""
     used, n_users = _used(view, budget.gpu_type)
     metadata = resource["metadata"]
     before = (resource.get("status") or {}).get("conditions") or ()
@@ -140,7 +140,7 @@ def _used(view: View, gpu_type: str) -> tuple[int, int]:
 
 
 def _finding(budget: Budget, budgets: Sequence[Budget], used: int, n_users: int) -> Finding:
-    """Whether the budget is in force."""
+    """Condition `Ready`: the budget is in force, or why it is not."""
     if budget.gpus is None:
         return Finding("Ready", "False", "Invalid", budget.problem)
     lowest = min(

@@ -1,4 +1,4 @@
-"""SQL of what is set through the API: controls, freezes, verdicts on decisions."""
+"""SQL of the API's controls, freezes, and verdicts on decisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load_controls(connection: Connection) -> list[RowMapping]:
 
 
 def load_freezes(connection: Connection, now: datetime) -> list[RowMapping]:
-    """Freezes that stand at `now`."""
+    """Freezes in force at `now`."""
     statement = text(
         "SELECT id, namespace, name, direction, from_at, until_at, reason FROM freezes "
         "WHERE lifted_at IS NULL AND from_at <= :now AND until_at > :now ORDER BY id"

@@ -1,4 +1,4 @@
-"""Finding scale targets: one LIST per kind in use, and `/scale` of what only that can tell."""
+"""Find scale targets: one LIST per kind in use, and `/scale` of custom kinds."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from services.kernel import telemetry
 from services.operator.cluster import targets
 from services.operator.cluster.listed import ListedTarget
 from services.operator.cluster.rollout import STILL_S
-from services.operator.cluster.targets import Object, Problem, TargetState
-from services.operator.reconcile.memory import Deps, KnownRollout, KnownScale
-from services.operator.resource.autoscaler import Target, TargetKey
+from services.operator.cluster.targets import Object, TargetProblem, TargetState
+from services.operator.reconcile.memory import KnownRollout, KnownScale, OperatorDeps
+from services.operator.resource.autoscaler import ScaleTarget, TargetKey
 from services.operator.wire.discovery import WELL_KNOWN, ServedKind
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
-Names = dict[tuple[str, str], Target]
+Names = dict[tuple[str, str], ScaleTarget]
 """Targets by namespace and name."""
-_AWAY = 0
+_UNREACHABLE = 0
 _OWN_PODS = {(served.group, served.kind) for served in WELL_KNOWN.values()}
 
 
 @dataclass(slots=True)
 class Targets:
-    """Targets that were found, and why the others were not.
+    """Targets that were found, and the problems of the others.
 
     Attributes:
         has_custom: Some are of kinds whose pods may be several owners away.
     """
 
     states: dict[TargetKey, TargetState] = field(default_factory=dict)
-    problems: dict[TargetKey, Problem] = field(default_factory=dict)
+    problems: dict[TargetKey, TargetProblem] = field(default_factory=dict)
     has_custom: bool = False
 
 
-def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
+def find_targets(deps: OperatorDeps, wanted: Iterable[ScaleTarget]) -> Targets:
     """Look up every target.
 
     A kind that cannot be read costs its own targets only; an API server that is away, the pass.
@@ -47,7 +47,7 @@ def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
     Raises:
         KubeError: The API server is away, or Deployments or StatefulSets cannot be read.
     """
-    by_kind: dict[tuple[str, str], set[Target]] = defaultdict(set)
+    by_kind: dict[tuple[str, str], set[ScaleTarget]] = defaultdict(set)
     for target in wanted:
         by_kind[target.api_version, target.kind].add(target)
     found, seen = Targets(), set[str]()
@@ -57,39 +57,44 @@ def find(deps: Deps, wanted: Iterable[Target]) -> Targets:
             assert problem is not None, "the loop is empty without one"
             found.problems[target.key] = problem
     deps.memory.scales = {uid: s for uid, s in deps.memory.scales.items() if uid in seen}
-    _bound_rollouts(deps, found)
+    _mark_hung(deps, found)
     return found
 
 
-def lose_custom(found: Targets, said: str) -> None:
-    """Targets of custom kinds cannot be used: whose their pods are is not known."""
+def drop_custom(found: Targets, message: str) -> None:
+    """Make targets of custom kinds unreadable: which pods are theirs is not known."""
     for key in [key for key in found.states if key[:2] not in _OWN_PODS]:
         del found.states[key]
-        found.problems[key] = targets.without_pods(said)
+        found.problems[key] = targets.without_pods(message)
 
 
-def _bound_rollouts(deps: Deps, found: Targets) -> None:
-    """Tell roll-outs that hang from those that move; a new operator counts from its beginning."""
+def _mark_hung(deps: OperatorDeps, found: Targets) -> None:
+    """Mark roll-outs that hang; a new operator counts the time from its own start."""
     now, known = deps.clock.now(), deps.memory.rollouts
     for key, state in found.states.items():
         if not state.rollout:
             known.pop(state.uid, None)
             continue
         before = known.get(state.uid)
-        if before is None or before.said != state.rollout:
+        if before is None or before.progress != state.rollout:
             before = known[state.uid] = KnownRollout(state.rollout, now)
         if (now - before.since).total_seconds() >= STILL_S:
-            found.states[key] = targets.as_hung(state, before.since)
+            found.states[key] = targets.with_hung_rollout(state, before.since)
 
 
 def _find_kind(
-    deps: Deps, api_version: str, kind: str, group: set[Target], found: Targets, seen: set[str]
-) -> Problem | None:
-    """Look up the targets of one kind; what is wrong with all of them, if anything is."""
+    deps: OperatorDeps,
+    api_version: str,
+    kind: str,
+    group: set[ScaleTarget],
+    found: Targets,
+    seen: set[str],
+) -> TargetProblem | None:
+    """Look up the targets of one kind; the problem of all of them, if there is one."""
     try:
         served = deps.kube.find_kind(api_version, kind)
     except KubeError as error:
-        return _trouble(error, "discovery")
+        return _unreadable(error, "discovery")
     if served is None:
         return targets.not_served(next(iter(group)))
     if not served.has_scale or not served.is_namespaced:
@@ -106,8 +111,7 @@ def _find_kind(
     except KubeError as error:
         if is_well_known and error.status != 403:
             raise
-        problem = _trouble(error, served.resource)
-        return targets.forbidden(served, error.message) if error.status == 403 else problem
+        return _unreadable(error, served.resource, served)
     for target in names.values():
         found.problems[target.key] = targets.missing(target)
     return None
@@ -122,7 +126,11 @@ def _find_known(listed: Iterable[ListedTarget], names: Names, found: Targets) ->
 
 
 def _find_custom(
-    deps: Deps, served: ServedKind, resources: Iterable[Object], names: Names, found: Targets
+    deps: OperatorDeps,
+    served: ServedKind,
+    resources: Iterable[Object],
+    names: Names,
+    found: Targets,
 ) -> set[str]:
     """Targets of another kind; what is found leaves `names`.
 
@@ -140,9 +148,9 @@ def _find_custom(
 
 
 def _read_scale(
-    deps: Deps, served: ServedKind, target: Target, resource: Object, found: Targets
+    deps: OperatorDeps, served: ServedKind, target: ScaleTarget, resource: Object, found: Targets
 ) -> None:
-    """A target of which only `/scale` knows where the replicas are; read when it changed."""
+    """A target whose replicas only `/scale` gives; read again when the object changed."""
     metadata = resource["metadata"]
     uid, version = str(metadata["uid"]), str(metadata["resourceVersion"])
     known = deps.memory.scales.get(uid)
@@ -150,12 +158,8 @@ def _read_scale(
         try:
             scale = deps.kube.get_scale(target)
         except KubeError as error:
-            problem = _trouble(error, f"{served.resource}/scale")
-            if error.status == 403:
-                problem = targets.forbidden(served, error.message)
-            elif error.is_missing:
-                problem = targets.missing(target)
-            found.problems[target.key] = problem
+            problem = _unreadable(error, f"{served.resource}/scale", served)
+            found.problems[target.key] = targets.missing(target) if error.is_missing else problem
             return
         known = KnownScale(version, scale)
         deps.memory.scales[uid] = known
@@ -164,9 +168,16 @@ def _read_scale(
     )
 
 
-def _trouble(error: KubeError, what: str) -> Problem:
-    if error.status == _AWAY:
+def _unreadable(error: KubeError, what: str, served: ServedKind | None = None) -> TargetProblem:
+    """Count and log an error; the problem of the targets of the kind `served`.
+
+    Raises:
+        KubeError: The API server is away.
+    """
+    if error.status == _UNREACHABLE:
         raise error
     telemetry.reconcile_errors_total.labels("target_unreadable").inc()
     log.warning("target_unreadable", what=what, error=error.message)
+    if served is not None and error.status == 403:
+        return targets.forbidden(served, error.message)
     return targets.unreadable(error.message)

@@ -8,7 +8,7 @@ from services.kernel import telemetry
 from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
 from services.operator.plan.plan import PlannedAction
 from services.operator.plan.victims import marks
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler
 from services.operator.wire.http import KubeError
@@ -19,7 +19,9 @@ _FOLLOWED_BY = ("Deployment", "ReplicaSet")
 """Kinds whose controller goes by deletion costs; a StatefulSet gives up its highest ordinals."""
 
 
-def mark(deps: Deps, view: View, autoscaler: Autoscaler, action: PlannedAction) -> None:
+def mark_victims(
+    deps: OperatorDeps, view: View, autoscaler: Autoscaler, action: PlannedAction
+) -> None:
     """Set deletion costs where they change which pods go.
 
     Nothing depends on it: a mark that cannot be written is logged, and the scaling goes on.
@@ -30,9 +32,9 @@ def mark(deps: Deps, view: View, autoscaler: Autoscaler, action: PlannedAction) 
         return
     for each in marks(view.pods_of(autoscaler), to_replicas):
         value = None if each.cost is None else str(each.cost)
-        written = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
+        annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
         try:
-            deps.kube.annotate_pod(each.pod.namespace, each.pod.name, written)
+            deps.kube.annotate_pod(each.pod.namespace, each.pod.name, annotations)
         except KubeError as error:
             if error.is_missing:
                 continue

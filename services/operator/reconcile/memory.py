@@ -1,4 +1,4 @@
-"""What the operator keeps between two passes, and what it works with.
+"""State that the operator keeps between two passes, and its dependencies.
 
 Everything here can be lost: the next pass reads it again from the cluster and the database. It is
 changed only after the transaction that it mirrors has committed.
@@ -18,10 +18,10 @@ from services.kernel.clock import Clock
 from services.kernel.settings import Settings
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
-from services.operator.kube.client import Kube, Scale
-from services.operator.plan.plan import Decision
+from services.operator.kube.client import KubeClient, Scale
+from services.operator.plan.plan import StoredDecision
 from services.operator.report.conditions import Details
-from services.operator.report.status import Done
+from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 
 _SETTLE_S = 60.0
@@ -61,14 +61,14 @@ class KnownScale:
 
 @dataclass(frozen=True, slots=True)
 class KnownRollout:
-    """What a target last said of its roll-out, and since when it has."""
+    """The progress that a target reports of its roll-out, unchanged since `since`."""
 
-    said: str
+    progress: str
     since: datetime
 
 
 State = tuple[datetime, Replicas, str]
-"""Step, replicas, and what else tells a stored snapshot from another one."""
+"""Step, replicas, and the identity of a stored snapshot beyond these."""
 
 
 @dataclass(slots=True)
@@ -118,21 +118,22 @@ class Memory:
     links: dict[str, dict[str, Owner | None]] = field(default_factory=dict)
     scales: dict[str, KnownScale] = field(default_factory=dict)
     rollouts: dict[str, KnownRollout] = field(default_factory=dict)
-    newest: dict[int, Decision] | None = None
+    newest: dict[int, StoredDecision] | None = None
     states: dict[int, State] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
-    unreported: dict[int, tuple[Done, ...]] = field(default_factory=dict)
+    unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
     budgets_read_at: datetime | None = None
 
     def forget(self) -> None:
         """Read everything again at the next pass.
 
-        What was done and not yet told is kept, what only time has shown, and what the gauges show.
+        Kept are actions that are not stored or not reported yet, roll-outs (how long one has hung
+        cannot be read again), and the autoscalers that the gauges show.
         """
         names = ("unwritten", "unreported", "rollouts", "shown")
         kept = {name: getattr(self, name) for name in names}
@@ -141,35 +142,36 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often statuses are written, in wall seconds.
+    """Intervals at which statuses are written, in wall seconds.
 
     Attributes:
         figures_s: A status of which figures alone moved waits at least this long.
-        news_s: One with news (replicas, results, conditions) waits at least this long.
+        change_s: One whose replicas, results or conditions changed waits at least this long.
         budget_s: A pass spends at most this long on statuses, then leaves the rest to the next
             one, so that reports never hold up a scaling.
     """
 
     figures_s: float = 30.0
-    news_s: float = 1.0
+    change_s: float = 1.0
     budget_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
-    """What a pass works with.
+class OperatorDeps:
+    """Dependencies of a pass.
 
     Attributes:
-        pace: How often statuses are written.
-        may_write: Whether this process still leads.
-        attend: Called at the seams of long work, so that decisions need not wait for its end.
+        pace: Intervals at which statuses are written.
+        may_write: True while this process leads.
+        apply_waiting: Called between the parts of long work, so that decisions that have arrived
+            need not wait for its end.
     """
 
     engine: Engine
-    kube: Kube
+    kube: KubeClient
     clock: Clock
     settings: Settings
     memory: Memory = field(default_factory=Memory)
     pace: Pace = field(default_factory=Pace)
     may_write: Callable[[], bool] = lambda: True
-    attend: Callable[[], None] = lambda: None
+    apply_waiting: Callable[[], None] = lambda: None

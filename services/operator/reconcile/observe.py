@@ -1,9 +1,10 @@
-"""Reading the cluster: one LIST per kind, turned into values."""
+"""Observe the cluster: one LIST per kind, turned into values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import orjson
 import structlog
@@ -12,25 +13,26 @@ from services.kernel import telemetry
 from services.kernel.domain import WorkloadSpec
 from services.operator.cluster import ownership, placement, quotas
 from services.operator.cluster.gangs import to_gangs
-from services.operator.cluster.listed import ListedAutoscaler, ListedPod, ListedTarget
-from services.operator.cluster.other_autoscalers import Foreign
-from services.operator.cluster.ownership import LINK_KINDS, Links, PodIndex
+from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
+from services.operator.cluster.other_autoscalers import OtherAutoscalers
+from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.placement import FreeGpus, NodeState
 from services.operator.cluster.pods import PodState, Replicas
-from services.operator.cluster.quotas import Quota
+from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
-from services.operator.kube import client as cluster
+from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.plan.plan import Situation
-from services.operator.plan.variant_members import combined, members_of
-from services.operator.reconcile import find_targets as service_targets
-from services.operator.reconcile.find_targets import Targets
-from services.operator.reconcile.memory import Deps, Translated
+from services.operator.plan.variant_members import combine, members_of
+from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
+from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Autoscaler, TargetKey
 from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
+
+_Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class View:
         specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
         pod_uids: Uids of all living pods.
         quotas: Tightest GPU quota by namespace; None: they could not be read.
-        foreign: Who else scales what; None: could not be read.
+        others: HPAs and ScaledObjects; None: could not be read.
+        older_autoscalers: Label of the oldest GPUAutoscaler of a target, by the uid of each
+            younger one of it.
         budgets: The `GPUBudget` objects; None: could not be listed.
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
     """
@@ -52,10 +56,10 @@ class View:
     pods: PodIndex
     pod_uids: set[str]
     free: FreeGpus
-    foreign: Foreign | None
-    quotas: Mapping[str, Quota] | None = field(default_factory=dict)
-    rivals: Mapping[str, str] = field(default_factory=dict)
-    budgets: list[cluster.Object] | None = field(default_factory=list)
+    others: OtherAutoscalers | None
+    quotas: Mapping[str, GpuQuota] | None = field(default_factory=dict)
+    older_autoscalers: Mapping[str, str] = field(default_factory=dict)
+    budgets: list[Object] | None = field(default_factory=list)
     statuses: Mapping[str, bytes] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
@@ -73,8 +77,8 @@ class View:
     def pods_of(self, autoscaler: Autoscaler) -> list[PodState]:
         """Pods of the autoscaler's target: those that it owns.
 
-        Where it owns none that can be seen, its scale's selector tells those whose owner cannot
-        be looked up.
+        Where it owns none that can be seen, its scale's selector selects from those whose owner
+        cannot be looked up.
         """
         target = self.target_of(autoscaler)
         if target is None:
@@ -84,11 +88,11 @@ class View:
             return owned
         return self.pods.selected(autoscaler.namespace, target.selector)
 
-    def room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
+    def gpu_room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
         """GPUs that more replicas could have, and what holds back the rest.
 
         Returns:
-            GPUs, None where neither nodes nor a quota tell; `nodes` or `ResourceQuota/NAME`.
+            GPUs, None where neither nodes nor a quota are known; `nodes` or `ResourceQuota/NAME`.
         """
         spec, target = autoscaler.spec, self.target_of(autoscaler)
         if spec is None:
@@ -105,7 +109,7 @@ class View:
         return on_nodes, "nodes"
 
 
-def observe(deps: Deps) -> View:
+def observe(deps: OperatorDeps) -> View:
     """List everything.
 
     Raises:
@@ -115,11 +119,18 @@ def observe(deps: Deps) -> View:
     listed: list[ListedAutoscaler] = kube.list_objects("GPUAutoscaler")
     translated = _translate(deps, listed, load_classes(deps, listed))
     autoscalers = [entry.autoscaler for entry in translated]
-    found = service_targets.find(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = _pods(deps, found) if autoscalers else PodIndex()
     nodes = _nodes(deps) if autoscalers else []
+    others: OtherAutoscalers | None = OtherAutoscalers()
+    found_quotas: dict[str, GpuQuota] | None = {}
+    if autoscalers:
+        others = _list_or_none(lambda: list_other_autoscalers(kube), "autoscalers_unreadable")
+        found_quotas = _list_or_none(
+            lambda: quotas.to_quotas(kube.list_objects("ResourceQuota")), "quotas_unreadable"
+        )
     return View(
         autoscalers,
         [entry.spec for entry in translated],
@@ -127,18 +138,20 @@ def observe(deps: Deps) -> View:
         pods,
         {pod.uid for pod in pods.every},
         placement.free_gpus(nodes, pods.every),
-        _foreign(deps) if autoscalers else Foreign(),
-        _quotas(deps) if autoscalers else {},
-        rivals(autoscalers),
-        _budgets(deps),
+        others,
+        found_quotas,
+        older_autoscalers(autoscalers),
+        _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
         {each.uid: each.status for each in listed},
     )
 
 
-def load_classes(deps: Deps, listed: Sequence[ListedAutoscaler]) -> Mapping[str, SLAClassSpec]:
-    """SLA classes by name, where any is named.
+def load_classes(
+    deps: OperatorDeps, listed: Sequence[ListedAutoscaler]
+) -> Mapping[str, SLAClassSpec]:
+    """SLA classes by name, where an autoscaler refers to one.
 
-    Without the right to list them there are none: that costs those who name one, and says so.
+    Without the right to list them there are none: only autoscalers that refer to one suffer.
 
     Raises:
         KubeError: They cannot be read for another reason.
@@ -153,18 +166,17 @@ def load_classes(deps: Deps, listed: Sequence[ListedAutoscaler]) -> Mapping[str,
 
 
 def _allow_forbidden(error: KubeError, reason: str) -> None:
-    """Go on without what a right is missing for; it is counted and logged.
+    """Count and log a missing right, so that the pass goes on without what needs it.
 
     Raises:
         KubeError: It is another error.
     """
     if error.status != 403:
         raise error
-    log.warning(reason, error=error.message)
-    telemetry.reconcile_errors_total.labels(reason).inc()
+    _note(error, reason)
 
 
-def _nodes(deps: Deps) -> list[NodeState]:
+def _nodes(deps: OperatorDeps) -> list[NodeState]:
     """Nodes; without the right to list them room for more replicas is not known."""
     try:
         found: list[NodeState] = deps.kube.list_objects("Node")
@@ -175,7 +187,7 @@ def _nodes(deps: Deps) -> list[NodeState]:
 
 
 def _translate(
-    deps: Deps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
+    deps: OperatorDeps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
 ) -> list[Translated]:
     """Translate what changed; a status that changed alone needs no new translation."""
     known = deps.memory.translated
@@ -192,19 +204,19 @@ def _translate(
 
 
 def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
-    """What `workloads.spec` is to be, as JSON that is equal for equal specs."""
+    """`workloads.spec` as JSON that is equal for equal specs."""
     if spec is None:
         return None
     return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
-def _pods(deps: Deps, found: Targets) -> PodIndex:
+def _pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     """Living pods by owner; what stands between is listed when it is not known yet.
 
     Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
     without their pods they would seem to have no replicas.
     """
-    pods: list[ListedPod] = deps.kube.list_objects("Pod")
+    pods: list[OwnedPod] = deps.kube.list_objects("Pod")
     known = deps.memory.links
     for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
         if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
@@ -215,44 +227,31 @@ def _pods(deps: Deps, found: Targets) -> PodIndex:
             if kind == LINK_KINDS[0]:
                 raise
             _allow_forbidden(error, "target_unreadable")
-            service_targets.lose_custom(found, error.message)
+            drop_custom(found, error.message)
         else:
             known[kind] = {each.state.uid: each.owner for each in between}
-    return ownership.index(((pod.state, pod.owner) for pod in pods), _links(deps))
+    return ownership.index(pods, _links(deps))
 
 
-def _links(deps: Deps) -> Links:
+def _links(deps: OperatorDeps) -> Links:
     return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
 
 
-def _quotas(deps: Deps) -> Mapping[str, Quota] | None:
+def _list_or_none(list_: Callable[[], _Listed], reason: str) -> _Listed | None:
+    """The answer of `list_`; None where it cannot be read, which is counted and logged."""
     try:
-        return quotas.to_quotas(deps.kube.list_objects("ResourceQuota"))
+        return list_()
     except KubeError as error:
-        log.warning("quotas_unreadable", error=error.message)
-        telemetry.reconcile_errors_total.labels("quotas_unreadable").inc()
+        _note(error, reason)
         return None
 
 
-def _budgets(deps: Deps) -> list[cluster.Object] | None:
-    try:
-        return deps.kube.list_objects("GPUBudget")
-    except KubeError as error:
-        log.warning("budgets_unreadable", error=error.message)
-        telemetry.reconcile_errors_total.labels("budgets_unreadable").inc()
-        return None
+def _note(error: KubeError, reason: str) -> None:
+    log.warning(reason, error=error.message)
+    telemetry.reconcile_errors_total.labels(reason).inc()
 
 
-def _foreign(deps: Deps) -> Foreign | None:
-    try:
-        return cluster.foreign_autoscalers(deps.kube)
-    except KubeError as error:
-        log.warning("autoscalers_unreadable", error=error.message)
-        telemetry.reconcile_errors_total.labels("autoscalers_unreadable").inc()
-        return None
-
-
-def rivals(autoscalers: list[Autoscaler]) -> dict[str, str]:
+def older_autoscalers(autoscalers: list[Autoscaler]) -> dict[str, str]:
     """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
 
     Of two that are equally old, the one whose name comes first is the older; the mode does not
@@ -277,13 +276,13 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
     Args:
         view: The cluster.
         autoscaler: One of its autoscalers.
-        replicas: Its replicas, where they have been counted: then what limits them is told too.
+        replicas: Its replicas, where they have been counted: then `limit` is found out too.
     """
     if autoscaler.variants:
         parts = [situation_of(view, member) for member in members_of(autoscaler)]
-        return combined(autoscaler, parts)
+        return combine(autoscaler, parts)
     target, key = view.target_of(autoscaler), autoscaler.target.key
-    foreign = view.foreign or Foreign()
+    others = view.others or OtherAutoscalers()
     problem = view.targets.problems.get(key, missing(autoscaler.target))
     return Situation(
         spec=autoscaler.spec,
@@ -292,14 +291,15 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         target_problem=problem.message,
         target_reason=problem.reason,
         is_target_known=problem.is_known,
-        conflict=view.rivals.get(autoscaler.uid, "") or foreign.conflict(key, autoscaler.key),
-        is_conflict_known=view.foreign is not None,
-        follower=foreign.follower(key, autoscaler.key),
-        unread=foreign.unread,
+        conflict=view.older_autoscalers.get(autoscaler.uid, "")
+        or others.conflict(key, autoscaler.key),
+        is_conflict_known=view.others is not None,
+        follower=others.follower(key, autoscaler.key),
+        unread=others.unread,
         pause=autoscaler.pause,
         approval=autoscaler.approval,
         rollout="" if target is None else target.rollout,
         hung="" if target is None else target.hung,
         failure="" if target is None else target.failure,
-        limit="" if replicas is None else view.room(autoscaler, replicas)[1],
+        limit="" if replicas is None else view.gpu_room(autoscaler, replicas)[1],
     )

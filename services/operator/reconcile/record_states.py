@@ -1,4 +1,4 @@
-"""Snapshots: what the cluster runs now, and how long its pods took to become ready."""
+"""Record states: the replicas of each workload now, and how long its pods took to start."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
-from services.operator.cluster import pods as snapshot
-from services.operator.cluster.pods import PodState, Replicas, Seen
+from services.operator.cluster.pods import PodState, Replicas, ReplicaSnapshot, count_replicas
 from services.operator.plan.variant_members import members_of
 from services.operator.reconcile import repository
-from services.operator.reconcile.follow_variants import see_variants
-from services.operator.reconcile.memory import Deps, KnownStart, State
+from services.operator.reconcile.apply_variants import count_variants
+from services.operator.reconcile.memory import KnownStart, OperatorDeps, State
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key
 
@@ -25,8 +24,8 @@ _SHORTEST_START_S = 1.0
 
 
 @dataclass(slots=True)
-class Snapshot:
-    """Replicas of each workload and what has to be remembered once it is stored."""
+class FleetSnapshot:
+    """Replicas of each workload, and the memory that follows once they are stored."""
 
     replicas: dict[Key, Replicas] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
@@ -35,14 +34,14 @@ class Snapshot:
     lead_times: list[tuple[str, float]] = field(default_factory=list)
 
 
-def take(
-    connection: Connection, deps: Deps, view: View, ids: Mapping[Key, int], now: datetime
-) -> Snapshot:
+def record_states(
+    connection: Connection, deps: OperatorDeps, view: View, ids: Mapping[Key, int], now: datetime
+) -> FleetSnapshot:
     """Store the replica states and pod starts that are new.
 
-    A state is stored when it changed and once per step; `remember` must follow the commit.
+    A state is stored when it changed and once per step; `remember_states` must follow the commit.
     """
-    found = Snapshot()
+    found = FleetSnapshot()
     rows = []
     step_at = floor_step(now, deps.settings.step_s)
     for autoscaler in view.autoscalers:
@@ -50,9 +49,9 @@ def take(
         if workload_id is None or autoscaler.spec is None:
             continue
         seen = (
-            see_variants(view, autoscaler, now)
+            count_variants(view, autoscaler, now)
             if autoscaler.variants
-            else _see(view, autoscaler, now)
+            else _count(view, autoscaler, now)
         )
         if seen is None:
             continue
@@ -67,14 +66,14 @@ def take(
     return found
 
 
-def _see(view: View, autoscaler: Autoscaler, now: datetime) -> Seen | None:
+def _count(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
     """Replicas of an autoscaler of one kind; None where its target is not there."""
     target = view.target_of(autoscaler)
     if target is None:
         return None
-    replicas = snapshot.count_replicas(view.replicas_of(autoscaler), now)
-    room, _ = view.room(autoscaler, replicas)
-    return Seen(target.replicas, replicas, room)
+    replicas = count_replicas(view.replicas_of(autoscaler), now)
+    room, _ = view.gpu_room(autoscaler, replicas)
+    return ReplicaSnapshot(target.replicas, replicas, room)
 
 
 def _is_same(before: State, after: State) -> bool:
@@ -82,7 +81,7 @@ def _is_same(before: State, after: State) -> bool:
     return before[0] == after[0] and before[2] == after[2] and counts[0] == counts[1]
 
 
-def _row(workload_id: int, now: datetime, seen: Seen) -> tuple[Any, ...]:
+def _row(workload_id: int, now: datetime, seen: ReplicaSnapshot) -> tuple[Any, ...]:
     replicas = seen.replicas
     return (
         workload_id,
@@ -99,10 +98,10 @@ def _row(workload_id: int, now: datetime, seen: Seen) -> tuple[Any, ...]:
 
 def _follow_starts(
     connection: Connection,
-    deps: Deps,
+    deps: OperatorDeps,
     view: View,
     ids: Mapping[Key, int],
-    found: Snapshot,
+    found: FleetSnapshot,
     now: datetime,
 ) -> None:
     known = _known_starts(connection, deps)
@@ -144,7 +143,7 @@ def _pods_of(view: View, autoscaler: Autoscaler) -> list[tuple[str, PodState]]:
     return found
 
 
-def _known_starts(connection: Connection, deps: Deps) -> dict[str, KnownStart]:
+def _known_starts(connection: Connection, deps: OperatorDeps) -> dict[str, KnownStart]:
     if deps.memory.starts is None:
         deps.memory.starts = {
             row["pod_uid"]: KnownStart(
@@ -161,15 +160,15 @@ def _known_starts(connection: Connection, deps: Deps) -> dict[str, KnownStart]:
 def _follow(
     pod: PodState, before: KnownStart | None, workload_id: int, gpu_type: str
 ) -> KnownStart | None:
-    """What is known of a pod now; None: nothing that is worth knowing.
+    """The start of a pod as it is known now; None: it is not worth knowing.
 
     A pod that is ready when it is first seen counts as a measured start only when its times are
     those of a start: a readiness probe that failed once since moves the transition time, and a pod
-    that was ready within a second was never started under anybody's eyes.
+    that was ready within a second was never seen to start.
     """
     if before is not None:
-        is_news = not before.is_ready and pod.ready_at is not None
-        return replace(before, is_ready=True) if is_news else before
+        became_ready = not before.is_ready and pod.ready_at is not None
+        return replace(before, is_ready=True) if became_ready else before
     if pod.is_leaving:
         return None
     start = KnownStart(workload_id, gpu_type, pod.created_at, pod.ready_at is not None)
@@ -193,8 +192,8 @@ def _start_row(
     }
 
 
-def remember(deps: Deps, found: Snapshot) -> None:
-    """Take over what has been committed."""
+def remember_states(deps: OperatorDeps, found: FleetSnapshot) -> None:
+    """Update the memory with a snapshot that has been committed."""
     memory = deps.memory
     memory.states.update(found.states)
     starts = memory.starts if memory.starts is not None else {}

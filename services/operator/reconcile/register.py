@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from services.operator.reconcile import repository
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.repository import Registration
 from services.operator.resource.autoscaler import Key
@@ -23,7 +23,9 @@ _BATCH = 500
 _Item = TypeVar("_Item")
 
 
-def register(connection: Connection, deps: Deps, view: View, now: datetime) -> dict[Key, int]:
+def register(
+    connection: Connection, deps: OperatorDeps, view: View, now: datetime
+) -> dict[Key, int]:
     """Make `workloads` equal to the autoscalers.
 
     A new one is inserted, a changed spec is stored, one that is gone becomes inactive (its history
@@ -33,14 +35,14 @@ def register(connection: Connection, deps: Deps, view: View, now: datetime) -> d
     Returns:
         Workload id of each registered autoscaler.
     """
-    known = {(row.namespace, row.name): row for row in repository.load_registrations(connection)}
+    known = _load_known(connection)
     wanted = dict(zip((a.key for a in view.autoscalers), view.specs, strict=True))
     specs = {key: spec for key, spec in wanted.items() if spec is not None}
     fresh = {key: spec for key, spec in specs.items() if key not in known}
     if fresh:
         _insert(connection, deps, fresh, now)
-        known = {(r.namespace, r.name): r for r in repository.load_registrations(connection)}
-    _update(connection, deps, {key: (known[key], specs[key]) for key in specs.keys() - fresh}, now)
+        known = _load_known(connection)
+    _update(connection, deps, [known[key] for key in specs.keys() - fresh], specs, now)
     ours = {key: row for key, row in known.items() if row.is_ours}
     taken = [row.id for key, row in known.items() if key in specs and key not in ours]
     gone = [row.id for key, row in ours.items() if row.is_active and key not in wanted]
@@ -53,7 +55,13 @@ def register(connection: Connection, deps: Deps, view: View, now: datetime) -> d
     return {key: known[key].id for key in wanted if key in known}
 
 
-def _insert(connection: Connection, deps: Deps, fresh: Mapping[Key, bytes], now: datetime) -> None:
+def _load_known(connection: Connection) -> dict[Key, Registration]:
+    return {row.key: row for row in repository.load_registrations(connection)}
+
+
+def _insert(
+    connection: Connection, deps: OperatorDeps, fresh: Mapping[Key, bytes], now: datetime
+) -> None:
     for some in batches(fresh.items()):
         rows = [
             {
@@ -69,26 +77,24 @@ def _insert(connection: Connection, deps: Deps, fresh: Mapping[Key, bytes], now:
 
 def _update(
     connection: Connection,
-    deps: Deps,
-    wanted: Mapping[Key, tuple[Registration, bytes]],
+    deps: OperatorDeps,
+    rows: Sequence[Registration],
+    specs: Mapping[Key, bytes],
     now: datetime,
 ) -> None:
     """Store specs that differ from what is stored; stored ones are remembered by version."""
     cache = deps.memory.specs
-    unknown = [
-        (row, spec)
-        for row, spec in wanted.values()
-        if row.id not in cache or cache[row.id][0] != row.spec_version
-    ]
+    unknown = [row for row in rows if cache.get(row.id, (None,))[0] != row.spec_version]
     for some in batches(unknown):
-        stored = repository.load_specs(connection, [row.id for row, _ in some])
-        for row, spec in some:
+        stored = repository.load_specs(connection, [row.id for row in some])
+        for row in some:
+            spec = specs[row.key]
             is_same = row.id in stored and stored[row.id] == orjson.loads(spec)
             cache[row.id] = (row.spec_version, spec if is_same else None)
-    changed = [(row.id, spec) for row, spec in wanted.values() if cache[row.id][1] != spec]
-    for some_changed in batches(changed):
-        specs = {id_: orjson.loads(spec) for id_, spec in some_changed}
-        repository.change_specs(connection, specs, deps.settings.step_s, now)
+    changed = [row for row in rows if cache[row.id][1] != specs[row.key]]
+    for some in batches(changed):
+        wanted = {row.id: orjson.loads(specs[row.key]) for row in some}
+        repository.change_specs(connection, wanted, deps.settings.step_s, now)
 
 
 def batches(given: Iterable[_Item]) -> Iterator[Sequence[_Item]]:

@@ -42,6 +42,11 @@ class Registration:
     is_active: bool
     is_ours: bool
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
 
 def load_registrations(connection: Connection) -> list[Registration]:
     """Every workload ever registered, without its spec."""
@@ -79,8 +84,7 @@ def register(
         "FROM (SELECT nextval(pg_get_serial_sequence('workloads', 'id'))::int AS id) fresh "
         "ON CONFLICT (namespace, name) DO NOTHING"
     ).bindparams(bindparam("spec", type_=JSONB))
-    given = [{**row, "shard_size": shard_size, "now": now} for row in rows]
-    connection.execute(statement, given)
+    connection.execute(statement, [{**row, "shard_size": shard_size, "now": now} for row in rows])
 
 
 def change_specs(
@@ -93,28 +97,24 @@ def change_specs(
         "UPDATE workloads SET spec = :spec, spec_version = spec_version + 1, is_active = true, "
         "step_s = :step_s, updated_at = :now WHERE id = :id"
     ).bindparams(bindparam("spec", type_=JSONB))
-    given = [{"id": id_, "spec": s, "step_s": step_s, "now": now} for id_, s in specs.items()]
-    connection.execute(statement, given)
+    connection.execute(
+        statement,
+        [{"id": id_, "spec": s, "step_s": step_s, "now": now} for id_, s in specs.items()],
+    )
 
 
 def adopt(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     """Take over workloads that were made over REST; from now on they follow their autoscalers."""
-    if not ids:
-        return
-    statement = text(
-        "UPDATE workloads SET managed_by = 'kubernetes', updated_at = :now WHERE id = ANY(:ids)"
-    )
-    connection.execute(statement, {"ids": list(ids), "now": now})
+    sql = "UPDATE workloads SET managed_by = 'kubernetes', updated_at = :now WHERE id = ANY(:ids)"
+    if ids:
+        connection.execute(text(sql), {"ids": list(ids), "now": now})
 
 
 def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now: datetime) -> None:
     """Make workloads active or not; their history stays."""
-    if not ids:
-        return
-    statement = text(
-        "UPDATE workloads SET is_active = :is_active, updated_at = :now WHERE id = ANY(:ids)"
-    )
-    connection.execute(statement, {"ids": list(ids), "is_active": is_active, "now": now})
+    sql = "UPDATE workloads SET is_active = :is_active, updated_at = :now WHERE id = ANY(:ids)"
+    if ids:
+        connection.execute(text(sql), {"ids": list(ids), "is_active": is_active, "now": now})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class BudgetRow:
     """A row of `gpu_budgets`.
 
     Attributes:
-        gpus: None: could not be read; `reason` says why.
+        gpus: None: could not be read, for `reason`.
         source: Where it comes from.
     """
 
@@ -146,12 +146,13 @@ def store_budgets(
         "OR (gpu_budgets.gpus, gpu_budgets.source, gpu_budgets.reason) "
         "IS DISTINCT FROM (EXCLUDED.gpus, EXCLUDED.source, EXCLUDED.reason)"
     )
-    given = [{**asdict(row), "confirm_before": confirm_before, "now": now} for row in rows]
-    connection.execute(statement, given)
+    connection.execute(
+        statement, [{**asdict(row), "confirm_before": confirm_before, "now": now} for row in rows]
+    )
 
 
 def drop_budgets(connection: Connection, kept: Sequence[str]) -> None:
-    """Drop the budgets of all types but those named."""
+    """Drop the budgets of all types but `kept`."""
     statement = text("DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[]))")
     connection.execute(statement, {"kept": list(kept)})
 
@@ -215,17 +216,17 @@ _LAST_ACTION = (
 
 @dataclass(frozen=True, slots=True)
 class DecisionQuery:
-    """Which decisions to load.
+    """Selection of the decisions to load.
 
     Attributes:
         after_id: Decisions up to this id have been dealt with.
-        named_ids: Decisions that a human approved or rejected, however old.
+        judged_ids: Decisions that a human approved or rejected, however old.
         now: Aware.
     """
 
     policy_version: str
     after_id: int
-    named_ids: Sequence[int]
+    judged_ids: Sequence[int]
     now: datetime
 
 
@@ -235,20 +236,14 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
         f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
-        "AND (d.id > :after_id OR d.id = ANY(CAST(:named_ids AS bigint[]))) "
+        "AND (d.id > :after_id OR d.id = ANY(CAST(:judged_ids AS bigint[]))) "
         "AND (a.last_result IS NULL "
         "  OR (a.last_result = 'failed' AND d.valid_until > :now) "
         "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed') "
-        "      AND d.id = ANY(CAST(:named_ids AS bigint[])))) "
+        "      AND d.id = ANY(CAST(:judged_ids AS bigint[])))) "
         "ORDER BY d.workload_id, d.origin_at, d.id"
     )
-    given = {
-        "policy_version": query.policy_version,
-        "after_id": query.after_id,
-        "named_ids": list(query.named_ids),
-        "now": query.now,
-    }
-    return connection.execute(statement, given).mappings().all()
+    return connection.execute(statement, asdict(query)).mappings().all()
 
 
 def load_newest_decisions(
@@ -263,8 +258,8 @@ def load_newest_decisions(
         "  AND d.policy_version = :policy_version ORDER BY d.origin_at DESC, d.id DESC LIMIT 1"
         f") d {_LAST_ACTION}"
     )
-    given = {"ids": list(ids), "policy_version": policy_version}
-    return connection.execute(statement, given).mappings().all()
+    parameters = {"ids": list(ids), "policy_version": policy_version}
+    return connection.execute(statement, parameters).mappings().all()
 
 
 def store_actions(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
@@ -281,14 +276,14 @@ def store_actions(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
 
 
 def notify(connection: Connection, channel: str, payload: str) -> None:
-    """Tell the listeners of `channel` when the transaction commits."""
+    """Notify the listeners of `channel` when the transaction commits."""
     connection.execute(
         text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload}
     )
 
 
 def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> Sequence[RowMapping]:
-    """What `status` shows beside the decision: forecast, freshness, measured risk, lead times.
+    """Details of the statuses: forecast, freshness, measured risk, lead times.
 
     Args:
         connection: An open transaction.
@@ -320,5 +315,4 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
         "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"
     )
-    given = {"ids": list(ids), "now": now}
-    return connection.execute(statement, given).mappings().all()
+    return connection.execute(statement, {"ids": list(ids), "now": now}).mappings().all()

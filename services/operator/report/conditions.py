@@ -1,4 +1,4 @@
-"""Conditions of a `GPUAutoscaler`, pure: each with a reason and a message that says what to do."""
+"""Conditions of a `GPUAutoscaler`, pure: each with a reason, and a message with what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
-from services.operator.plan.plan import Decision, Result, Situation
+from services.operator.plan.plan import Result, Situation, StoredDecision
 from services.operator.resource.autoscaler import APPROVED_DECISION, Autoscaler
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
@@ -19,7 +19,7 @@ FORECAST_RUNGS = ("forecast", "last_forecast", "model")
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the database knows of a workload beside its decisions.
+    """Details of a workload from the database, without its decisions.
 
     Attributes:
         next_step: Quantiles of the demand in the step after the forecast's origin, by level.
@@ -41,20 +41,20 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AutoscalerFacts:
     """Everything that the conditions and the status of one autoscaler follow from.
 
     Attributes:
         newest: Newest decision; None: there is none.
         details: None: not read yet.
-        last_result: What became of the newest decision; empty: nothing yet.
+        last_result: Result of the newest decision; empty: none yet.
         step_s: Length of a step.
         stale_after_s: Age at which metrics are stale.
     """
 
     autoscaler: Autoscaler
     situation: Situation
-    newest: Decision | None
+    newest: StoredDecision | None
     details: Details | None
     step_s: float
     stale_after_s: float
@@ -71,7 +71,7 @@ class Finding:
     message: str = ""
 
 
-def find(facts: Facts, now: datetime) -> list[Finding]:
+def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
     """Every condition, `Ready` first."""
     others = [
         _target(facts),
@@ -87,7 +87,7 @@ def find(facts: Facts, now: datetime) -> list[Finding]:
     return [_ready(facts, others), *others]
 
 
-def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
+def _ready(facts: AutoscalerFacts, others: Sequence[Finding]) -> Finding:
     if facts.autoscaler.problem:
         return Finding("Ready", FALSE, "InvalidSpec", facts.autoscaler.problem)
     found = {finding.type: finding for finding in others}
@@ -115,7 +115,7 @@ def _ready(facts: Facts, others: Sequence[Finding]) -> Finding:
     return Finding("Ready", TRUE, "Reconciled", "decisions arrive and are followed")
 
 
-def _target(facts: Facts) -> Finding:
+def _target(facts: AutoscalerFacts) -> Finding:
     target, situation = facts.autoscaler.target, facts.situation
     for name, variant in situation.variants:
         if variant.replicas is None:
@@ -134,7 +134,7 @@ def _target(facts: Facts) -> Finding:
     return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
 
 
-def _metrics(facts: Facts, now: datetime) -> Finding:
+def _metrics(facts: AutoscalerFacts, now: datetime) -> Finding:
     if facts.details is None:
         return Finding("MetricsFresh", UNKNOWN, "NotReadYet")
     last = facts.details.last_sample_at
@@ -147,7 +147,7 @@ def _metrics(facts: Facts, now: datetime) -> Finding:
     return Finding("MetricsFresh", TRUE, "MetricsFound")
 
 
-def _forecast(facts: Facts) -> Finding:
+def _forecast(facts: AutoscalerFacts) -> Finding:
     if facts.details is None:
         return Finding("ForecastReady", UNKNOWN, "NotReadYet")
     if facts.details.origin_at is None:
@@ -156,7 +156,7 @@ def _forecast(facts: Facts) -> Finding:
     return Finding("ForecastReady", TRUE, "ForecastFound", f"from rung {facts.details.rung}")
 
 
-def _decision(facts: Facts, now: datetime) -> Finding:
+def _decision(facts: AutoscalerFacts, now: datetime) -> Finding:
     newest = facts.newest
     if newest is None:
         message = "there is no decision yet; the first one follows the first forecast"
@@ -185,7 +185,7 @@ def _decision(facts: Facts, now: datetime) -> Finding:
     return Finding("DecisionActive", TRUE, "DecisionValid", f"mode {_mode(facts)}{left}")
 
 
-def _rejected(newest: Decision, facts: Facts) -> Finding:
+def _rejected(newest: StoredDecision, facts: AutoscalerFacts) -> Finding:
     shown = facts.autoscaler.status.get("lastDecision") or {}
     rule = facts.autoscaler.approval
     by = rule.rejected_by if rule.rejected_id == newest.id else ""
@@ -199,11 +199,11 @@ def _rejected(newest: Decision, facts: Facts) -> Finding:
     return Finding("DecisionActive", TRUE, "DecisionRejected", message)
 
 
-def _mode(facts: Facts) -> str:
+def _mode(facts: AutoscalerFacts) -> str:
     return "unknown" if facts.situation.spec is None else facts.situation.spec.mode
 
 
-def _limited(facts: Facts, now: datetime) -> Finding:
+def _limited(facts: AutoscalerFacts, now: datetime) -> Finding:
     newest, situation = facts.newest, facts.situation
     spec = situation.spec
     if situation.failure:
@@ -220,11 +220,10 @@ def _limited(facts: Facts, now: datetime) -> Finding:
     if frozen is not None and newest.desired != newest.raw:
         message = f"schedule {frozen[1]} freezes {frozen[0]}; {newest.raw} replicas are wanted"
         return Finding("ScalingLimited", TRUE, "FrozenBySchedule", message)
-    return _bounded(newest, situation, bounds_at(spec, now))
+    return _bounded(newest, situation, *bounds_at(spec, now))
 
 
-def _bounded(newest: Decision, situation: Situation, allowed: tuple[int, int]) -> Finding:
-    low, high = allowed
+def _bounded(newest: StoredDecision, situation: Situation, low: int, high: int) -> Finding:
     if newest.desired < newest.raw and newest.desired == high:
         message = f"{newest.raw} replicas are wanted; raise maxReplicas={high} to allow them"
         return Finding("ScalingLimited", TRUE, "TooManyReplicas", message)
@@ -243,7 +242,7 @@ def _bounded(newest: Decision, situation: Situation, allowed: tuple[int, int]) -
     return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
 
 
-def _short_of_gpus(newest: Decision, situation: Situation) -> Finding:
+def _short_of_gpus(newest: StoredDecision, situation: Situation) -> Finding:
     wanted = f"{newest.raw} replicas are wanted, GPUs are there for {newest.desired}"
     if situation.limit.startswith("ResourceQuota/"):
         message = f"{wanted}: raise {situation.limit} to allow more"
@@ -253,7 +252,7 @@ def _short_of_gpus(newest: Decision, situation: Situation) -> Finding:
     return Finding("ScalingLimited", TRUE, "InsufficientGPUs", message)
 
 
-def _fallback(facts: Facts) -> Finding:
+def _fallback(facts: AutoscalerFacts) -> Finding:
     if facts.newest is None:
         return Finding("Fallback", UNKNOWN, "NoDecision")
     if facts.newest.rung in FORECAST_RUNGS:
@@ -265,7 +264,7 @@ def _fallback(facts: Facts) -> Finding:
     return Finding("Fallback", TRUE, _camel(facts.newest.rung), message)
 
 
-def _paused(facts: Facts, now: datetime) -> Finding:
+def _paused(facts: AutoscalerFacts, now: datetime) -> Finding:
     pause = facts.autoscaler.pause
     if pause.problem:
         message = f"nothing is applied until it can be read: {pause.problem}"
@@ -292,7 +291,7 @@ _PAUSED_BY = {
 """By the source of a pause: the reason, and how it is ended."""
 
 
-def _budget(facts: Facts) -> Finding:
+def _budget(facts: AutoscalerFacts) -> Finding:
     if facts.newest is None:
         return Finding("BudgetExhausted", UNKNOWN, "NoDecision")
     if facts.newest.is_budget_exhausted:
@@ -301,7 +300,7 @@ def _budget(facts: Facts) -> Finding:
     return Finding("BudgetExhausted", FALSE, "ErrorBudgetLeft")
 
 
-def _conflict(facts: Facts) -> Finding:
+def _conflict(facts: AutoscalerFacts) -> Finding:
     situation = facts.situation
     if not situation.is_conflict_known:
         message = (

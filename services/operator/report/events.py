@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.operator.plan.plan import Result
-from services.operator.report.status import Outlook, Status, stamp
+from services.operator.report.status import AutoscalerReport, Status, stamp
 from services.operator.resource.autoscaler import Autoscaler
 from services.operator.resource.spec import API_VERSION
 
@@ -17,22 +17,22 @@ COMPONENT = "harmony-operator"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An Event to be."""
+    """An Event that is to be written."""
 
     kind: str
     reason: str
     message: str
 
 
-def notices(outlook: Outlook, after: Status) -> list[Notice]:
-    """Events that what happened calls for: rescales, and conditions that changed.
+def notices(report: AutoscalerReport, after: Status) -> list[Notice]:
+    """Events of a pass: rescales, and conditions that changed.
 
-    A failure is told once: each decision is tried again and again, and the next one too.
+    A failure gives one Event: each decision is tried again and again, and the next one too.
     """
     found = []
-    shown = outlook.facts.autoscaler.status.get("lastDecision") or {}
+    shown = report.facts.autoscaler.status.get("lastDecision") or {}
     failure = shown.get("resultReason") if shown.get("result") == Result.FAILED else None
-    for action in (done.action for done in outlook.done):
+    for action in (done.action for done in report.done):
         if action.result is Result.APPLIED:
             sizes = f"New size: {action.to_replicas}; was: {action.from_replicas}"
             by = f"; approved by: {action.approved_by}" if action.approved_by else ""
@@ -49,7 +49,7 @@ def notices(outlook: Outlook, after: Status) -> list[Notice]:
         elif action.reason != failure:
             found.append(Notice("Warning", "FailedRescale", action.reason))
             failure = action.reason
-    before = {c["type"]: c for c in outlook.facts.autoscaler.status.get("conditions") or ()}
+    before = {c["type"]: c for c in report.facts.autoscaler.status.get("conditions") or ()}
     for condition in after["conditions"]:
         notice = _transition(before.get(condition["type"], {}), condition)
         if notice is not None:
@@ -63,12 +63,12 @@ _WATCHED = {
     "Conflict": ("Warning", "Conflict", "ConflictResolved"),
     "BudgetExhausted": ("Warning", "BudgetExhausted", "BudgetRecovered"),
 }
-"""Conditions that are bad news while they hold: kind of Event, reason at the begin and the end."""
+"""Conditions that are warnings while they hold: kind of Event, reasons at begin and end."""
 _NEEDED = {
     "TargetResolved": ("FailedGetScale", "TargetFound"),
     "MetricsFresh": ("MetricsUnavailable", "MetricsAvailable"),
 }
-"""Conditions that are bad news while they do not hold."""
+"""Conditions that are warnings while they do not hold."""
 _HANGS = "RolloutHangs"
 _SCARCE = ("QuotaExceeded", "InsufficientGPUs", "FailedCreate")
 
@@ -77,10 +77,10 @@ def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None
     if new["reason"] == _HANGS and old.get("reason") != _HANGS:
         return Notice("Warning", _HANGS, new["message"])
     if new["type"] in _NEEDED:
-        return _loss(old, new)
+        return _needed_transition(old, new)
     if new["type"] == "ScalingLimited":
-        is_news = new["reason"] in _SCARCE and old.get("reason") != new["reason"]
-        return Notice("Warning", "ResourceConstrained", new["message"]) if is_news else None
+        is_new = new["reason"] in _SCARCE and old.get("reason") != new["reason"]
+        return Notice("Warning", "ResourceConstrained", new["message"]) if is_new else None
     kind, began, ended = _WATCHED.get(new["type"], ("", "", ""))
     if not kind or new["status"] == "Unknown" or old.get("status") == new["status"]:
         return None
@@ -89,7 +89,7 @@ def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None
     return Notice("Normal", ended, new["reason"]) if old.get("status") == "True" else None
 
 
-def _loss(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
+def _needed_transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
     lost, found = _NEEDED[new["type"]]
     was_there = old.get("status") != "False"
     is_known = bool(old) or new["type"] == "TargetResolved"  # metrics are missing at first

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from services.operator.cluster.pods import Replicas
-from services.operator.plan.plan import Decision, PlannedAction, Result
-from services.operator.plan.variant_members import shown_target, variant_statuses
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.variant_members import describe_target, variant_statuses
 from services.operator.report import conditions
-from services.operator.report.conditions import Details, Facts
+from services.operator.report.conditions import AutoscalerFacts, Details
 from services.operator.resource.quantities import format_duration
 from services.operator.resource.status import N_HISTORY
 
@@ -24,8 +24,8 @@ _MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """An action that was taken.
+class TakenAction:
+    """An action that was taken, and when.
 
     Attributes:
         is_listed: The target has been listed since, so its count is known better.
@@ -37,16 +37,16 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """What is to be reported of one autoscaler.
+class AutoscalerReport:
+    """Everything that the report of one autoscaler is made from.
 
     Attributes:
-        done: What was done and not reported yet, oldest first.
+        done: Actions that are not reported yet, oldest first.
     """
 
-    facts: Facts
+    facts: AutoscalerFacts
     replicas: Replicas | None
-    done: tuple[Done, ...] = ()
+    done: tuple[TakenAction, ...] = ()
 
 
 def stamp(at: datetime | None) -> str | None:
@@ -54,9 +54,9 @@ def stamp(at: datetime | None) -> str | None:
     return None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def build(outlook: Outlook, now: datetime) -> Status:
-    """The whole status that follows; what is not known now stays as it was reported."""
-    facts = outlook.facts
+def build(report: AutoscalerReport, now: datetime) -> Status:
+    """Build the whole status; what is not known now stays as it was reported."""
+    facts = report.facts
     before = facts.autoscaler.status
     status: Status = {
         name: before[name]
@@ -64,16 +64,16 @@ def build(outlook: Outlook, now: datetime) -> Status:
         if before.get(name) is not None
     }
     status["observedGeneration"] = facts.autoscaler.generation
-    if target := shown_target(facts.autoscaler, facts.situation):
+    if target := describe_target(facts.autoscaler, facts.situation):
         status["target"] = target
     if facts.situation.replicas is not None:
         status["currentReplicas"] = facts.situation.replicas
-    if outlook.replicas is not None:
-        status["readyReplicas"] = outlook.replicas.ready
+    if report.replicas is not None:
+        status["readyReplicas"] = report.replicas.ready
     if facts.newest is not None:
         status["recommendedReplicas"] = facts.newest.desired
-        status["lastDecision"] = _last_decision(facts.newest, outlook.done, before)
-    for done in outlook.done:
+        status["lastDecision"] = _last_decision(facts.newest, report.done, before)
+    for done in report.done:
         _add_action(status, done)
     if facts.situation.variants:
         status["variants"] = variant_statuses(facts.situation, facts.newest)
@@ -89,7 +89,9 @@ def build(outlook: Outlook, now: datetime) -> Status:
     return status
 
 
-def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, Any]) -> Status:
+def _last_decision(
+    newest: StoredDecision, done: Sequence[TakenAction], before: Mapping[str, Any]
+) -> Status:
     entry = _decision(newest)
     for item in done:
         if item.action.decision.id == newest.id:
@@ -101,7 +103,7 @@ def _last_decision(newest: Decision, done: Sequence[Done], before: Mapping[str, 
     return entry
 
 
-def _decision(decision: Decision) -> Status:
+def _decision(decision: StoredDecision) -> Status:
     entry: Status = {
         "id": decision.id,
         "time": stamp(decision.decided_at),
@@ -128,10 +130,11 @@ def _result(action: PlannedAction) -> Status:
     return entry
 
 
-def _add_action(status: Status, done: Done) -> None:
+def _add_action(status: Status, done: TakenAction) -> None:
     """An applied change moves `desiredReplicas`, `lastScaleTime` and the history.
 
-    One that is left to a follower is wanted, and in the history; when it comes is the follower's.
+    One that is left to a follower sets `desiredReplicas` and the history; the follower decides when
+    it happens.
     """
     action = done.action
     if action.result in SETTLED:
@@ -147,7 +150,7 @@ def _add_action(status: Status, done: Done) -> None:
     status["decisionHistory"] = [entry, *history][:N_HISTORY]
 
 
-def _add_details(status: Status, facts: Facts, before: Mapping[str, Any]) -> None:
+def _add_details(status: Status, facts: AutoscalerFacts, before: Mapping[str, Any]) -> None:
     details = facts.details
     if details is None:
         for name in ("forecast", "leadTime"):
@@ -176,7 +179,7 @@ def _forecast(details: Details) -> Status:
 
 
 def is_shown(level: float) -> bool:
-    """Whether the status has a forecast's quantile of a level."""
+    """True where the status shows a forecast's quantile of this level."""
     return any(abs(level - shown) < _SAME_LEVEL for shown in _QUANTILES.values())
 
 
@@ -187,7 +190,7 @@ def _at_level(quantiles: Mapping[float, float], level: float) -> float | None:
     return None
 
 
-def _risk(facts: Facts, before: Mapping[str, Any]) -> Status:
+def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
     spec, newest = facts.situation.spec, facts.newest
     shown: Status = {}
     if spec is not None:
@@ -220,9 +223,9 @@ def _rounded(value: float | None) -> float | None:
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Status:
-    """What turns `before` into `after` as a JSON merge patch (RFC 7396): null takes a field away.
+    """The JSON merge patch (RFC 7396) from `before` to `after`: null removes a field.
 
-    Top-level fields that `after` does not name are left alone.
+    Top-level fields that `after` lacks are left alone.
     """
     changed: Status = {}
     for name, value in after.items():
@@ -237,10 +240,10 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Status:
 
 
 def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether more changed than the figures that move with each step."""
+    """True where more changed than the figures that move with each step."""
     for name, value in after.items():
         if name == "conditions":
-            if _gist(before.get(name) or ()) != _gist(value):
+            if _without_messages(before.get(name) or ()) != _without_messages(value):
                 return True
         elif name == "lastDecision":
             kept = before.get(name) or {}
@@ -251,5 +254,5 @@ def is_urgent(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return False
 
 
-def _gist(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+def _without_messages(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     return [(c["type"], c["status"], c["reason"]) for c in found]

@@ -1,8 +1,8 @@
-"""What admission checks beside types: CEL rules, each at the field that it is about.
+"""CEL rules that admission checks in addition to types, each at the field that it is about.
 
-They say what the services' own models would refuse later (`services.kernel.domain`), so that a
-user hears of it from `kubectl apply` and not from a condition. What needs more than the object
-itself (whether a target, a class or a time zone exists) becomes a condition.
+They refuse what the services' own models (`services.kernel.domain`) would refuse later, so that a
+user sees the problem at `kubectl apply` and not in a condition. A check that needs more than the
+object itself (whether a target, a class or a time zone exists) becomes a condition.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CelRule:
     """A CEL rule at one place of the schema, e.g. `spec.sla.risk`."""
 
     path: str
@@ -24,27 +24,27 @@ def _number(name: str) -> str:
     return f"double(string(self.{name}))"
 
 
-def _positive(path: str, name: str) -> Rule:
-    return Rule(path, f"{_number(name)} > 0.0", f"{name} must be greater than 0")
+def _positive(path: str, name: str) -> CelRule:
+    return CelRule(path, f"{_number(name)} > 0.0", f"{name} must be greater than 0")
 
 
-def _at_most(path: str, name: str, limit: int) -> Rule:
+def _at_most(path: str, name: str, limit: int) -> CelRule:
     rule = f"!has(self.{name}) || {_number(name)} <= {limit}.0"
-    return Rule(path, rule, f"{name} must not be greater than {limit}")
+    return CelRule(path, rule, f"{name} must not be greater than {limit}")
 
 
-def _lasting(path: str, name: str) -> Rule:
+def _lasting(path: str, name: str) -> CelRule:
     """A duration that is longer than nothing: one of its digits is not zero."""
     rule = f"!has(self.{name}) || self.{name}.matches('[1-9]')"
-    return Rule(path, rule, f"{name} must be longer than 0")
+    return CelRule(path, rule, f"{name} must be longer than 0")
 
 
-def risk_rules(path: str) -> tuple[Rule, ...]:
+def risk_rules(path: str) -> tuple[CelRule, ...]:
     """Rules of a promise."""
     epsilon = _number("epsilon")
     message = 'epsilon must be between 0 and 1, e.g. "0.01" for at most 1 % of the time'
     rule = f"{epsilon} > 0.0 && {epsilon} < 1.0"
-    return Rule(path, rule, message), _lasting(path, "window")
+    return CelRule(path, rule, message), _lasting(path, "window")
 
 
 def _within(name: str) -> str:
@@ -56,27 +56,27 @@ def _within(name: str) -> str:
 _LATENCY = "self.capacity.latencyIndicator"
 
 GPU_AUTOSCALER_RULES = (
-    Rule(
+    CelRule(
         "spec",
         "self.minReplicas <= self.maxReplicas",
         "minReplicas must not be greater than maxReplicas",
     ),
-    Rule(
+    CelRule(
         "spec",
         "self.indicators.exists(i, i.name == self.demand)",
         "demand must be the name of one of the indicators",
     ),
-    Rule(
+    CelRule(
         "spec",
         "!self.indicators.exists(i, i.name == self.demand && i.knownAhead)",
         "demand must not be known ahead: it is what is forecast",
     ),
-    Rule(
+    CelRule(
         "spec",
         "self.mode != 'Auto' || has(self.sla)",
         "mode Auto needs an sla: set sla.class or sla.risk.epsilon",
     ),
-    Rule(
+    CelRule(
         "spec",
         f"!has({_LATENCY}) || ({_LATENCY} != self.demand && self.indicators.exists(i, "
         f"i.name == {_LATENCY} && i.kind == 'gauge' && !i.knownAhead && i.gap == 'Unknown' && "
@@ -84,52 +84,52 @@ GPU_AUTOSCALER_RULES = (
         "capacity.latencyIndicator must be the name of another indicator than the demand: a gauge "
         "in ms that is measured, not known ahead, and whose gap is Unknown",
     ),
-    Rule(
+    CelRule(
         "spec",
         f"!has(self.schedules) || self.schedules.all(s, {_within('minReplicas')} && "
         f"{_within('maxReplicas')})",
         "minReplicas and maxReplicas of a schedule must lie between those of the spec",
     ),
-    Rule(
+    CelRule(
         "spec",
         "!has(self.fallback) || self.fallback.staticReplicas <= self.maxReplicas",
         "fallback.staticReplicas must not be greater than maxReplicas",
     ),
-    Rule(
+    CelRule(
         "spec",
         "has(self.variants) != has(self.scaleTargetRef)",
         "give either scaleTargetRef or variants, each of which has its own",
     ),
-    Rule(
+    CelRule(
         "spec",
         "has(self.variants) != has(self.gpuType)",
         "give gpuType with scaleTargetRef, or one in each of the variants",
     ),
-    Rule(
+    CelRule(
         "spec",
         "!has(self.variants) || (self.gpusPerReplica == 1 && !has(self.cost))",
         "with variants gpusPerReplica and cost belong to each of them",
     ),
-    Rule(
+    CelRule(
         "spec.variants",
         "self.all(v, self.exists_one(w, w.scaleTargetRef.kind == v.scaleTargetRef.kind && "
         "w.scaleTargetRef.name == v.scaleTargetRef.name))",
         "each variant must have a scaleTargetRef of its own",
     ),
-    Rule(
+    CelRule(
         "spec.variants[]",
         "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
         "a variant's minReplicas must not be greater than its maxReplicas",
     ),
     _positive("spec.variants[].capacity", "perReplica"),
-    Rule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
+    CelRule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
     *risk_rules("spec.sla.risk"),
-    Rule(
+    CelRule(
         "spec.indicators[]",
         "!self.knownAhead || (self.kind == 'gauge' && self.query == '')",
         "an indicator known ahead is a gauge without a query: its steps to come are pushed",
     ),
-    Rule(
+    CelRule(
         "spec.indicators[]",
         "self.gap == 'Unknown' || (self.kind == 'gauge' && self.query.contains('$step'))",
         "gap: Zero needs a gauge whose query covers a step, e.g. sum(rate(requests_total[$step])): "
@@ -137,7 +137,7 @@ GPU_AUTOSCALER_RULES = (
     ),
     _positive("spec.capacity", "perReplica"),
     _at_most("spec.capacity", "cv", 1),
-    Rule(
+    CelRule(
         "spec.capacity",
         "has(self.latencyIndicator) == has(self.sloLatency)",
         "latencyIndicator and sloLatency must be given together or not at all",
@@ -147,17 +147,17 @@ GPU_AUTOSCALER_RULES = (
     _at_most("spec.leadTime", "sigma", 3),
     _at_most("spec.behavior.scaleUp", "tolerance", 1),
     _at_most("spec.behavior.scaleDown", "tolerance", 1),
-    Rule(
+    CelRule(
         "spec.schedules[]",
         "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
         "a schedule's minReplicas must not be greater than its maxReplicas",
     ),
-    Rule(
+    CelRule(
         "spec.schedules[]",
         "has(self.minReplicas) || has(self.maxReplicas) || has(self.freeze)",
         "a schedule needs minReplicas, maxReplicas or freeze",
     ),
-    Rule(
+    CelRule(
         "spec.schedules[]",
         "self.startTime != self.endTime",
         "startTime and endTime must differ; 00:00 to 23:59 is all day",

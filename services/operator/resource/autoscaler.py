@@ -1,4 +1,4 @@
-"""What the operator knows of one `GPUAutoscaler` after reading it: values, no behaviour."""
+"""A `GPUAutoscaler` after it was read: values, no behaviour."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TargetKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ScaleTarget:
     """The object to scale."""
 
     api_version: str
@@ -42,7 +42,7 @@ class Target:
 
     @property
     def key(self) -> TargetKey:
-        """How it is told from others."""
+        """Identity of the object, whatever the version of its API group."""
         group, slash, _ = self.api_version.rpartition("/")
         return group if slash else "", self.kind, self.namespace, self.name
 
@@ -52,17 +52,17 @@ class VariantTarget:
     """One of the kinds of replicas of an autoscaler that has several."""
 
     name: str
-    target: Target
+    target: ScaleTarget
     spec: VariantSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What is held, and until when (None: until it is taken away).
+    """A pause of both directions or of one, and its end (None: until it is removed).
 
     Attributes:
         problem: Why an annotation cannot be read; everything is held then.
-        source: Who holds it, in words.
+        source: Origin of the pause, as messages spell it.
     """
 
     is_all: bool = False
@@ -73,7 +73,7 @@ class Pause:
     source: str = "annotation"
 
     def holds(self, from_replicas: int, to_replicas: int, now: datetime) -> bool:
-        """Whether a change from `from_replicas` to `to_replicas` is held at `now`."""
+        """True where a change from `from_replicas` to `to_replicas` is held at `now`."""
         if self.is_active(now):
             return True
         if to_replicas < from_replicas:
@@ -81,26 +81,26 @@ class Pause:
         return to_replicas > from_replicas and self.is_scale_out
 
     def is_active(self, now: datetime) -> bool:
-        """Whether everything is held at `now`."""
+        """True where everything is held at `now`."""
         return self.is_all and (self.until is None or now < self.until)
 
     @property
     def is_partial(self) -> bool:
-        """Whether one direction is held."""
+        """True where one direction is held."""
         return self.is_scale_in or self.is_scale_out
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """How mode `Approval` asks.
+    """Rule of mode `Approval`, and the last verdicts.
 
     Attributes:
         decision_id: Decision that a human approved by annotation.
-        expire_after_s: How long after its making an approved decision may still be applied.
+        expire_after_s: Age up to which an approved decision may still be applied, in seconds.
         auto_replicas: Largest change that needs no approval.
-        approved_by: Who approved it, as the annotation says; empty: it does not.
+        approved_by: The person who approved it, as annotated; empty: not stated.
         rejected_id: Decision that a human rejected by annotation.
-        rejected_by: Who rejected it, as the annotation says; empty: it does not.
+        rejected_by: The person who rejected it, as annotated; empty: not stated.
     """
 
     decision_id: int | None = None
@@ -116,8 +116,8 @@ class Autoscaler:
     """One `GPUAutoscaler`.
 
     Attributes:
-        spec: None when `problem` says why it cannot be used.
-        problem: What is wrong with it and what would be right; empty when nothing is.
+        spec: None when it cannot be used, for `problem`.
+        problem: The mistake and its correction; empty when there is none.
         missing_class: Name of its SLA class where that cannot be found but its own risk stands.
         status: Its status as the API server has it.
         variants: The kinds of replicas that it scales, the first of which `target` is; none: there
@@ -129,7 +129,7 @@ class Autoscaler:
     uid: str
     generation: int
     created_at: datetime
-    target: Target
+    target: ScaleTarget
     spec: WorkloadSpec | None
     problem: str = ""
     missing_class: str = ""
@@ -139,7 +139,7 @@ class Autoscaler:
     variants: tuple[VariantTarget, ...] = ()
 
     @property
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[ScaleTarget, ...]:
         """Everything that it scales."""
         return tuple(variant.target for variant in self.variants) or (self.target,)
 

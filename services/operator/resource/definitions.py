@@ -1,4 +1,4 @@
-"""The custom resource definitions, made from the models of `schemas.py`.
+"""The custom resource definitions, made from the models of `spec.py` and `status.py`.
 
 `python -m services.operator.resource.definitions [FOLDER]` writes them as YAML (default
 `helm/harmony/crds`); a golden test holds the files equal to the models.
@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
-from services.operator.resource.admission import GPU_AUTOSCALER_RULES, Rule, risk_rules
+from services.operator.resource.admission import GPU_AUTOSCALER_RULES, CelRule, risk_rules
 from services.operator.resource.spec import (
     GROUP,
     VERSION,
     GPUAutoscalerSpec,
     GPUBudgetSpec,
-    Part,
+    ResourceModel,
     SLAClassSpec,
 )
 from services.operator.resource.status import GPUAutoscalerStatus, GPUBudgetStatus, SLAClassStatus
@@ -34,7 +34,7 @@ _DROPPED = ("title", "additionalProperties")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PrinterColumn:
     """A printer column of `kubectl get`."""
 
     name: str
@@ -61,20 +61,20 @@ class Definition:
     plural: str
     short_name: str
     is_namespaced: bool
-    spec: type[Part]
-    status: type[Part]
-    rules: tuple[Rule, ...] = ()
-    columns: tuple[Column, ...] = ()
+    spec: type[ResourceModel]
+    status: type[ResourceModel]
+    rules: tuple[CelRule, ...] = ()
+    columns: tuple[PrinterColumn, ...] = ()
     list_keys: tuple[tuple[str, str], ...] = ()
     description: str = ""
 
 
-_AGE = Column("AGE", ".metadata.creationTimestamp", "date")
+_AGE = PrinterColumn("AGE", ".metadata.creationTimestamp", "date")
 
 
-def _condition_column(name: str, condition: str, *, is_wide: bool = False) -> Column:
+def _condition_column(name: str, condition: str, *, is_wide: bool = False) -> PrinterColumn:
     path = f'.status.conditions[?(@.type=="{condition}")].status'
-    return Column(name, path, is_wide=is_wide)
+    return PrinterColumn(name, path, is_wide=is_wide)
 
 
 GPU_AUTOSCALER = Definition(
@@ -86,19 +86,23 @@ GPU_AUTOSCALER = Definition(
     GPUAutoscalerStatus,
     rules=GPU_AUTOSCALER_RULES,
     columns=(
-        Column("TARGET", ".status.target", description="What is scaled, or each variant's count"),
-        Column("MODE", ".spec.mode"),
-        Column("MIN", ".spec.minReplicas", "integer"),
-        Column("MAX", ".spec.maxReplicas", "integer"),
-        Column("CURRENT", ".status.currentReplicas", "integer"),
-        Column("DESIRED", ".status.desiredReplicas", "integer"),
-        Column("RISK", ".status.risk.estimated", "number", description="Estimated risk"),
-        Column("BUDGET", ".status.risk.budgetRemaining", "number", description="Error budget left"),
+        PrinterColumn(
+            "TARGET", ".status.target", description="What is scaled, or each variant's count"
+        ),
+        PrinterColumn("MODE", ".spec.mode"),
+        PrinterColumn("MIN", ".spec.minReplicas", "integer"),
+        PrinterColumn("MAX", ".spec.maxReplicas", "integer"),
+        PrinterColumn("CURRENT", ".status.currentReplicas", "integer"),
+        PrinterColumn("DESIRED", ".status.desiredReplicas", "integer"),
+        PrinterColumn("RISK", ".status.risk.estimated", "number", description="Estimated risk"),
+        PrinterColumn(
+            "BUDGET", ".status.risk.budgetRemaining", "number", description="Error budget left"
+        ),
         _condition_column("FALLBACK", "Fallback"),
         _condition_column("PAUSED", "Paused"),
-        Column("WANTS", ".status.recommendedReplicas", "integer", is_wide=True),
+        PrinterColumn("WANTS", ".status.recommendedReplicas", "integer", is_wide=True),
         _condition_column("READY", "Ready", is_wide=True),
-        Column("REASON", ".status.lastDecision.reason", is_wide=True),
+        PrinterColumn("REASON", ".status.lastDecision.reason", is_wide=True),
         _AGE,
     ),
     list_keys=(
@@ -120,10 +124,10 @@ SLA_CLASS = Definition(
     SLAClassStatus,
     rules=risk_rules("spec.risk"),
     columns=(
-        Column("EPSILON", ".spec.risk.epsilon"),
-        Column("KIND", ".spec.risk.kind"),
-        Column("WINDOW", ".spec.risk.window"),
-        Column("PRIORITY", ".spec.priority", "integer"),
+        PrinterColumn("EPSILON", ".spec.risk.epsilon"),
+        PrinterColumn("KIND", ".spec.risk.kind"),
+        PrinterColumn("WINDOW", ".spec.risk.window"),
+        PrinterColumn("PRIORITY", ".spec.priority", "integer"),
         _AGE,
     ),
     list_keys=(("status.conditions", "type"),),
@@ -138,11 +142,11 @@ GPU_BUDGET = Definition(
     GPUBudgetSpec,
     GPUBudgetStatus,
     columns=(
-        Column("GPU", ".spec.gpuType"),
-        Column("GPUS", ".spec.gpus", "integer"),
-        Column("USED", ".status.usedGpus", "integer"),
+        PrinterColumn("GPU", ".spec.gpuType"),
+        PrinterColumn("GPUS", ".spec.gpus", "integer"),
+        PrinterColumn("USED", ".status.usedGpus", "integer"),
         _condition_column("READY", "Ready"),
-        Column("REASON", '.status.conditions[?(@.type=="Ready")].reason'),
+        PrinterColumn("REASON", '.status.conditions[?(@.type=="Ready")].reason'),
         _AGE,
     ),
     list_keys=(("status.conditions", "type"),),

@@ -50,7 +50,7 @@ FURTHER_RIGHTS = (
     Right("leaderworkerset.x-k8s.io", ("leaderworkersets/scale",), ("get", "patch")),
 )
 """Rights of features that can be switched off or left unused: without one of them the operator
-goes on, and says what it lacks."""
+goes on, and logs what it lacks."""
 
 OWN_NAMESPACE_RIGHTS = (
     # the election of a leader; `create` cannot be bound to a name, the other two are to be bound

@@ -1,6 +1,7 @@
-"""What a user writes: `GPUAutoscaler`, `SLAClass` and `GPUBudget`, as Pydantic models.
+"""The specs that a user writes: `GPUAutoscaler`, `SLAClass` and `GPUBudget`, as Pydantic models.
 
-`crd.py` makes the API server's schemas from them, so that a field is described in one place.
+`definitions.py` makes the API server's schemas from them, so that a field is described once; their
+docstrings are the descriptions that `kubectl explain` shows.
 Python names carry units; the aliases are the names in YAML.
 """
 
@@ -49,7 +50,7 @@ DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-class Part(BaseModel):
+class ResourceModel(BaseModel):
     """A piece of a custom resource; unknown fields are pruned, as the API server does."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
@@ -59,7 +60,7 @@ class Part(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-class ScaleTargetRef(Part):
+class ScaleTargetRef(ResourceModel):
     """The object whose `/scale` is patched, in the same namespace."""
 
     api_version: Annotated[
@@ -69,7 +70,7 @@ class ScaleTargetRef(Part):
     name: Name
 
 
-class Risk(Part):
+class Risk(ResourceModel):
     """The promise: at most `epsilon` out of SLA over the window."""
 
     epsilon: Decimal
@@ -77,14 +78,14 @@ class Risk(Part):
     window_s: Duration = Field(28 * 86400.0, alias="window", json_schema_extra={"default": "28d"})
 
 
-class Objective(Part):
+class Objective(ResourceModel):
     """The service level objective that the capacity of one replica was measured at."""
 
     metric: Annotated[str, Field(min_length=1, max_length=63)]
     threshold: Annotated[str, Field(min_length=1, max_length=32)]
 
 
-class Sla(Part):
+class ServiceLevel(ResourceModel):
     """Service level: a class, its own risk, or both (its own risk wins)."""
 
     sla_class: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
@@ -94,7 +95,7 @@ class Sla(Part):
     risk: Risk | None = None
 
 
-class Indicator(Part):
+class Indicator(ResourceModel):
     """One measured indicator of the service."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", max_length=63)]
@@ -118,7 +119,7 @@ class Indicator(Part):
     )
 
 
-class Capacity(Part):
+class Capacity(ResourceModel):
     """Load that one ready replica serves within the objective, in the demand's unit."""
 
     per_replica: Decimal
@@ -133,14 +134,14 @@ class Capacity(Part):
     )
 
 
-class LeadTime(Part):
+class LeadTime(ResourceModel):
     """Expected time from scaling to Ready, until enough starts have been measured."""
 
     median_s: Duration | None = Field(None, alias="median")
     sigma: Decimal | None = Field(None, description="Standard deviation of its logarithm")
 
 
-class ScalingPolicy(Part):
+class HPAScalingPolicy(ResourceModel):
     """A rate limit, as in HPA's `behavior`."""
 
     type: Literal["Pods", "Percent"]
@@ -148,23 +149,23 @@ class ScalingPolicy(Part):
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
 
 
-class ScalingRules(Part):
+class HPAScalingRules(ResourceModel):
     """Rules of one direction, as in HPA's `behavior`."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
-    policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=20)] | None = None
+    policies: Annotated[tuple[HPAScalingPolicy, ...], Field(max_length=20)] | None = None
     tolerance: Decimal | None = None
 
 
-class Behavior(Part):
+class HPABehavior(ResourceModel):
     """HPA's `behavior`, so that it can be pasted."""
 
-    scale_up: ScalingRules | None = None
-    scale_down: ScalingRules | None = None
+    scale_up: HPAScalingRules | None = None
+    scale_down: HPAScalingRules | None = None
 
 
-class Schedule(Part):
+class Schedule(ResourceModel):
     """A recurring window that changes the bounds or freezes scaling."""
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
@@ -177,26 +178,26 @@ class Schedule(Part):
     freeze: Literal["ScaleDown", "Both"] | None = None
 
 
-class Fallback(Part):
+class Fallback(ResourceModel):
     """What is held when nothing can be known."""
 
     static_replicas: Annotated[int, Field(ge=0)]
 
 
-class Cost(Part):
+class Cost(ResourceModel):
     """Price of the GPUs."""
 
     per_gpu_hour: Decimal
     currency: Literal["USD"] = "USD"
 
 
-class AutoApproval(Part):
+class AutoApproval(ResourceModel):
     """Changes that need no human."""
 
     replicas: Annotated[int, Field(ge=0)] = Field(description="Largest change without asking")
 
 
-class Approval(Part):
+class Approval(ResourceModel):
     """How mode `Approval` asks."""
 
     expire_after_s: Duration = Field(
@@ -205,13 +206,13 @@ class Approval(Part):
     auto_approve_up_to: AutoApproval | None = None
 
 
-class VariantCapacity(Part):
+class VariantCapacity(ResourceModel):
     """Load that one ready replica of a variant serves, in the demand's unit."""
 
     per_replica: Decimal
 
 
-class Variant(Part):
+class GPUVariant(ResourceModel):
     """One kind of replica among several that serve the same load behind one router."""
 
     name: Annotated[
@@ -230,7 +231,7 @@ class Variant(Part):
     )
 
 
-class GPUAutoscalerSpec(Part):
+class GPUAutoscalerSpec(ResourceModel):
     """What is to be scaled, between which bounds, under which promise."""
 
     scale_target_ref: ScaleTargetRef | None = Field(
@@ -247,19 +248,19 @@ class GPUAutoscalerSpec(Part):
         "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
     )
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
-    sla: Sla | None = None
+    sla: ServiceLevel | None = None
     demand: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         description="Name of the indicator that is the demand"
     )
     indicators: Annotated[tuple[Indicator, ...], Field(min_length=1, max_length=32)]
     capacity: Capacity
     lead_time: LeadTime | None = None
-    behavior: Behavior | None = None
+    behavior: HPABehavior | None = None
     schedules: Annotated[tuple[Schedule, ...], Field(max_length=32)] | None = None
     fallback: Fallback | None = None
     cost: Cost | None = None
     approval: Approval | None = None
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=8)] | None = Field(
+    variants: Annotated[tuple[GPUVariant, ...], Field(min_length=1, max_length=8)] | None = Field(
         None,
         description="Kinds of replicas that serve the load together, instead of scaleTargetRef, "
         "gpuType, gpusPerReplica and cost; all other counts are in replicas of the capacity "
@@ -267,7 +268,7 @@ class GPUAutoscalerSpec(Part):
     )
 
 
-class SLAClassSpec(Part):
+class SLAClassSpec(ResourceModel):
     """A named promise that many services share."""
 
     description: Annotated[str, Field(max_length=1024)] = ""
@@ -279,7 +280,7 @@ class SLAClassSpec(Part):
     )
 
 
-class GPUBudgetSpec(Part):
+class GPUBudgetSpec(ResourceModel):
     """A hard limit on the GPUs of one type."""
 
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)]

@@ -1,4 +1,4 @@
-"""What the operator reports in `status` of a `GPUAutoscaler`, a `SLAClass` and a `GPUBudget`."""
+"""The `status` of a `GPUAutoscaler`, a `SLAClass` and a `GPUBudget`, as Pydantic models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.operator.resource.spec import Part
+from services.operator.resource.spec import ResourceModel
 
 CONDITION_TYPES = (
     "Ready",
@@ -24,7 +24,7 @@ CONDITION_TYPES = (
 N_HISTORY = 10
 
 
-class Condition(Part):
+class StatusCondition(ResourceModel):
     """A condition as all of Kubernetes writes it."""
 
     type: Annotated[str, Field(max_length=316)]
@@ -35,7 +35,7 @@ class Condition(Part):
     observed_generation: int | None = None
 
 
-class ForecastStatus(Part):
+class ForecastStatus(ResourceModel):
     """The newest forecast: quantiles of the demand in the step after its origin."""
 
     model_version: str | None = None
@@ -51,7 +51,7 @@ class ForecastStatus(Part):
     )
 
 
-class RiskStatus(Part):
+class RiskStatus(ResourceModel):
     """The promise beside what is estimated and measured."""
 
     target: float | None = None
@@ -60,7 +60,7 @@ class RiskStatus(Part):
     budget_remaining: float | None = None
 
 
-class LeadTimeStatus(Part):
+class LeadTimeStatus(ResourceModel):
     """Measured time from a pod's creation to Ready."""
 
     measured_p50: str | None = Field(None, alias="measuredP50")
@@ -68,7 +68,7 @@ class LeadTimeStatus(Part):
     samples: int | None = None
 
 
-class DecisionStatus(Part):
+class DecisionStatus(ResourceModel):
     """One decision and what became of it."""
 
     id: int
@@ -87,7 +87,7 @@ class DecisionStatus(Part):
     rejected_by: str | None = None
 
 
-class VariantStatus(Part):
+class VariantStatus(ResourceModel):
     """Replicas of one variant."""
 
     name: Annotated[str, Field(max_length=63)]
@@ -95,7 +95,7 @@ class VariantStatus(Part):
     desired_replicas: int | None = Field(None, description="By the newest decision")
 
 
-class GPUAutoscalerStatus(Part):
+class GPUAutoscalerStatus(ResourceModel):
     """State of one autoscaler as the operator last saw it."""
 
     observed_generation: int | None = None
@@ -115,17 +115,17 @@ class GPUAutoscalerStatus(Part):
     decision_history: Annotated[tuple[DecisionStatus, ...], Field(max_length=N_HISTORY)] | None = (
         None
     )
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] | None = None
+    conditions: Annotated[tuple[StatusCondition, ...], Field(max_length=32)] | None = None
 
 
-class SLAClassStatus(Part):
+class SLAClassStatus(ResourceModel):
     """State of an SLA class."""
 
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] | None = None
+    conditions: Annotated[tuple[StatusCondition, ...], Field(max_length=32)] | None = None
 
 
-class GPUBudgetStatus(Part):
+class GPUBudgetStatus(ResourceModel):
     """State of a GPU budget."""
 
     used_gpus: int | None = None
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] | None = None
+    conditions: Annotated[tuple[StatusCondition, ...], Field(max_length=32)] | None = None

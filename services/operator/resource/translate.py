@@ -1,7 +1,7 @@
 """`GPUAutoscaler` as JSON -> `Autoscaler` and `WorkloadSpec`, pure.
 
-Whatever is wrong becomes `Autoscaler.problem`, one line that names the field and what would be
-right; nothing here raises for what a user wrote.
+A mistake of the user becomes `Autoscaler.problem`, one line with the field and its correction;
+`to_autoscaler` raises nothing for it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
 
 
 def read_pause(annotations: Mapping[str, str]) -> Pause:
-    """What the annotations hold; one that cannot be read holds everything and says so."""
+    """The pause of the annotations; one that cannot be read pauses everything."""
     try:
         return to_pause(annotations)
     except ValueError as error:
@@ -101,7 +101,7 @@ def read_pause(annotations: Mapping[str, str]) -> Pause:
 
 
 def to_pause(annotations: Mapping[str, str]) -> Pause:
-    """What the annotations hold.
+    """The pause of the annotations.
 
     Raises:
         ValueError: An annotation has a value that cannot be read.
@@ -148,11 +148,11 @@ def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]
     )
 
 
-def _sla(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
+def _sla(sla: schemas.ServiceLevel | None, classes: Classes) -> domain.SlaSpec:
     """The promise and how much it counts: its own risk wins, the priority is the class's.
 
     A class that is not there leaves no promise, unless the autoscaler states a risk of its own:
-    then the priority is that of the class's name, and the condition `Ready` says so.
+    then the priority is that of the class's name, and the condition `Ready` shows it.
     """
     if sla is None:
         return domain.SlaSpec()
@@ -166,19 +166,19 @@ def _sla(sla: schemas.Sla | None, classes: Classes) -> domain.SlaSpec:
             f"sla.class={name!r} does not exist or cannot be read; create or correct that "
             "SLAClass, or set sla.risk"
         )
-    named: dict[str, Any] = {}
+    of_class: dict[str, Any] = {}
     if name is not None:
         stated = None if found is None else found.priority
-        named = {"sla_class": name, "priority": stated or domain.class_priority(name)}
-    return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **named)
+        of_class = {"sla_class": name, "priority": stated or domain.class_priority(name)}
+    return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **of_class)
 
 
-def _missing_class(sla: schemas.Sla | None, classes: Classes) -> str:
+def _missing_class(sla: schemas.ServiceLevel | None, classes: Classes) -> str:
     name = None if sla is None else sla.sla_class
     return name if name is not None and name not in classes else ""
 
 
-def _rules(rules: schemas.ScalingRules | None) -> domain.ScalingRules:
+def _rules(rules: schemas.HPAScalingRules | None) -> domain.ScalingRules:
     if rules is None:
         return domain.ScalingRules()
     policies = tuple(
@@ -216,8 +216,8 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
 
 
 def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
-    given = lead_time or schemas.LeadTime()
-    values = {"median_s": given.median_s, "sigma": given.sigma}
+    written = lead_time or schemas.LeadTime()
+    values = {"median_s": written.median_s, "sigma": written.sigma}
     return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
 
 
@@ -237,7 +237,7 @@ def _workload_spec(
     pause: Pause,
     labels: Mapping[str, str],
 ) -> WorkloadSpec:
-    behavior = written.behavior or schemas.Behavior()
+    behavior = written.behavior or schemas.HPABehavior()
     optional: dict[str, Any] = {}
     if written.fallback is not None:
         optional["fallback_replicas"] = written.fallback.static_replicas
@@ -249,12 +249,13 @@ def _workload_spec(
         max_replicas=written.max_replicas,
         demand=written.demand,
         indicators=tuple(
-            _one(domain.IndicatorSpec(**indicator.model_dump())) for indicator in written.indicators
+            _shared(domain.IndicatorSpec(**indicator.model_dump()))
+            for indicator in written.indicators
         ),
-        capacity=_one(_capacity(written.capacity)),
-        lead_time=_one(_lead_time(written.lead_time)),
-        sla=_one(_sla(written.sla, classes)),
-        behavior=_one(
+        capacity=_shared(_capacity(written.capacity)),
+        lead_time=_shared(_lead_time(written.lead_time)),
+        sla=_shared(_sla(written.sla, classes)),
+        behavior=_shared(
             domain.Behavior(
                 scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)
             )
@@ -269,19 +270,19 @@ def _workload_spec(
     )
 
 
-def _one(part: _Part) -> _Part:
+def _shared(part: _Part) -> _Part:
     """The part, or an equal one that another spec of the fleet has already."""
-    found: _Part = _shared(part)
+    found: _Part = _cached(part)
     return found
 
 
 @lru_cache(_N_SHARED)
-def _shared(part: Any) -> Any:
+def _cached(part: Any) -> Any:
     return part
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first of what is wrong, with the field that it is wrong in."""
+    """The first mistake, with its field."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")

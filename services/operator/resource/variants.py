@@ -1,4 +1,4 @@
-"""Variants and targets as they are written -> what the platform must know of them, pure."""
+"""Variants and targets of a written spec -> those of a `WorkloadSpec`, pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.operator.resource import spec as schemas
-from services.operator.resource.autoscaler import Target, VariantTarget
+from services.operator.resource.autoscaler import ScaleTarget, VariantTarget
 
 
-def to_target(namespace: str, written: Mapping[str, Any]) -> Target:
+def to_target(namespace: str, written: Mapping[str, Any]) -> ScaleTarget:
     """The target of something that has a `scaleTargetRef`, as far as it can be read."""
     reference = written.get("scaleTargetRef") or {}
-    return Target(
+    return ScaleTarget(
         str(reference.get("apiVersion", "apps/v1")),
         str(reference.get("kind", "")),
         namespace,
@@ -24,7 +24,7 @@ def to_target(namespace: str, written: Mapping[str, Any]) -> Target:
 def variant_targets(
     namespace: str, spec: WorkloadSpec | None, written: Mapping[str, Any]
 ) -> tuple[VariantTarget, ...]:
-    """What the variants of a spec that can be used scale."""
+    """Targets of the variants of a spec; none where it cannot be used or has no variants."""
     if spec is None or not spec.variants:
         return ()
     return tuple(
@@ -64,7 +64,7 @@ def hardware(written: schemas.GPUAutoscalerSpec) -> dict[str, Any]:
     return found
 
 
-def _variant(written: schemas.Variant) -> VariantSpec:
+def _variant(written: schemas.GPUVariant) -> VariantSpec:
     reference = written.scale_target_ref
     optional: dict[str, Any] = {}
     if written.cost is not None:

@@ -1,4 +1,4 @@
-"""Which kinds the API server serves, and which of them can be scaled."""
+"""Kinds that the API server serves, and those of them that can be scaled."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Discovery:
     """
 
     def __init__(self, http: KubeHttp, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Ask over `http`; `monotonic` tells seconds."""
+        """Ask over `http`; `monotonic` gives seconds."""
         self._http = http
         self._monotonic = monotonic
         self._versions: dict[str, _Version] = {}

@@ -1,4 +1,4 @@
-"""HTTP to the API server: counting, time limits, bounded retries, the server's own words."""
+"""HTTP to the API server: counting, time limits, bounded retries, the server's own messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class KubeError(Exception):
 
     Attributes:
         status: HTTP status; 0 when there was no answer.
-        reason: The server's one-word reason, or what the network said.
+        reason: The server's one-word reason, or the name of the network error.
     """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -47,7 +47,7 @@ class KubeError(Exception):
 
     @property
     def is_ambiguous(self) -> bool:
-        """It is not known whether the request took effect."""
+        """It is unknown if the request took effect."""
         return self.status == 0 or self.status >= 500
 
 
@@ -60,7 +60,7 @@ class Call:
             and the audit of rights.
         resource: Resource with its subresource, e.g. `deployments/scale`.
         content_type: Of the body.
-        is_repeatable: It may be sent again after an answer that leaves open whether it worked.
+        is_repeatable: It may be sent again when it is not known if the first attempt worked.
     """
 
     verb: str
@@ -75,14 +75,14 @@ _METHODS = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST", "up
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How requests are sent.
+class RequestSettings:
+    """Time limits and retries of requests.
 
     Attributes:
         connect_s: Time limit of a connection.
         read_s: Time limit of an answer.
         pauses_s: Waits between attempts, one fewer than there are attempts.
-        may_send: Asked before each attempt; where it says no, the request ends as if the API
+        may_send: Called before each attempt; where it is false, the request ends as if the API
             server were away.
     """
 
@@ -93,7 +93,7 @@ class Manner:
 
 
 def load_configuration(kube_url: str) -> client.Configuration:
-    """Where the API server is and how to prove who we are.
+    """Load the API server's address and the credentials.
 
     Args:
         kube_url: Plain HTTP address (tests, demo); empty: the pod's service account, else the
@@ -126,11 +126,11 @@ class KubeHttp:
         self,
         settings: client.Configuration,
         sleep: Callable[[float], None] = time.sleep,
-        manner: Manner | None = None,
+        request: RequestSettings | None = None,
     ) -> None:
         """Use the API server and credentials of `settings`; `sleep` waits between attempts."""
         self._settings = settings
-        self._manner = manner or Manner()
+        self._request = request or RequestSettings()
         self._client = client.ApiClient(settings)
         self._sleep = sleep
         self.n_calls = 0
@@ -148,8 +148,8 @@ class KubeHttp:
         Raises:
             KubeError: It was refused, or did not work in the end.
         """
-        for pause_s in (*self._manner.pauses_s, None):
-            if not self._manner.may_send():
+        for pause_s in (*self._request.pauses_s, None):
+            if not self._request.may_send():
                 reason = "this operator does not lead (any longer)"
                 raise KubeError(0, "NotLeading", f"{call.path}: {reason}")
             try:
@@ -189,7 +189,7 @@ class KubeHttp:
                 "GET",
                 f"{self._settings.host}{call.path}",
                 headers=headers | self._authorization(),
-                timeout=urllib3.Timeout(connect=self._manner.connect_s, read=silence_s),
+                timeout=urllib3.Timeout(connect=self._request.connect_s, read=silence_s),
                 preload_content=False,
                 retries=False,
             )
@@ -224,7 +224,7 @@ class KubeHttp:
                 f"{self._settings.host}{call.path}",
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=self._manner.connect_s, read=self._manner.read_s),
+                timeout=urllib3.Timeout(connect=self._request.connect_s, read=self._request.read_s),
                 retries=False,
             )
             code = str(response.status)

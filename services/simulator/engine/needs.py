@@ -1,4 +1,4 @@
-"""What a pod needs of a node beside GPUs: labels it must have, taints it may have."""
+"""Demands of a pod on a node beyond GPUs: labels it must have, taints it may have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _REPELLING = ("NoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True, slots=True)
-class Taint:
+class NodeTaint:
     """A taint that keeps pods away."""
 
     key: str
@@ -24,16 +24,16 @@ class Taint:
 
 
 @dataclass(frozen=True, slots=True)
-class Toleration:
-    """What a pod tolerates; empty parts match everything."""
+class PodToleration:
+    """Toleration of a pod; empty parts match everything."""
 
     key: str = ""
     value: str = ""
     effect: str = ""
     is_any_value: bool = False
 
-    def covers(self, taint: Taint) -> bool:
-        """Whether the pod may go where the taint is."""
+    def covers(self, taint: NodeTaint) -> bool:
+        """Check whether the pod may go where the taint is."""
         return (
             self.key in ("", taint.key)
             and self.effect in ("", taint.effect)
@@ -43,16 +43,16 @@ class Toleration:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the pods of one template need."""
+    """Needs of the pods of one template."""
 
     labels: Pairs = ()
-    tolerations: tuple[Toleration, ...] = ()
+    tolerations: tuple[PodToleration, ...] = ()
 
     def is_selected(self, labels: Pairs) -> bool:
-        """Whether a node with these labels is one of those asked for."""
+        """Check whether a node with these labels is one of those asked for."""
         return not self.labels or set(self.labels) <= set(labels)
 
-    def repelled_by(self, taints: tuple[Taint, ...]) -> Taint | None:
+    def repelled_by(self, taints: tuple[NodeTaint, ...]) -> NodeTaint | None:
         """The first taint that keeps the pods away."""
         return next((t for t in taints if not any(o.covers(t) for o in self.tolerations)), None)
 
@@ -61,12 +61,12 @@ NO_NEEDS = Needs()
 
 
 def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
-    """What a pod specification needs; the label `but` is somebody else's to follow."""
+    """Read the needs of a pod specification, all but the label `but`, which the caller reads."""
     selector = pod_spec.get("nodeSelector") or {}
     return Needs(
         tuple(sorted((k, str(v)) for k, v in selector.items() if k != but)),
         tuple(
-            Toleration(
+            PodToleration(
                 each.get("key") or "",
                 each.get("value") or "",
                 each.get("effect") or "",
@@ -77,10 +77,10 @@ def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
     )
 
 
-def to_taints(node_spec: dict[str, Any]) -> tuple[Taint, ...]:
+def to_taints(node_spec: dict[str, Any]) -> tuple[NodeTaint, ...]:
     """The taints of a node specification that keep pods away."""
     return tuple(
-        Taint(each["key"], each.get("value") or "", each["effect"])
+        NodeTaint(each["key"], each.get("value") or "", each["effect"])
         for each in node_spec.get("taints") or ()
         if each["effect"] in _REPELLING
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.simulator.engine.needs import NO_NEEDS, Needs, Pairs, Taint
+from services.simulator.engine.needs import NO_NEEDS, Needs, NodeTaint, Pairs
 
 ANY_GPU_TYPE = ""
 """A deployment with this `gpu_type` is placed on any node."""
@@ -25,7 +25,7 @@ class NodeSpec:
     gpu_type: str
     gpus: int
     labels: Pairs = ()
-    taints: tuple[Taint, ...] = ()
+    taints: tuple[NodeTaint, ...] = ()
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "name", self.name, "a non-empty node name")
@@ -34,7 +34,7 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class StartupSpec:
-    """How long a pod takes from being placed on a node to Ready: a lognormal, in seconds.
+    """Law of the time from placement on a node to Ready: a lognormal, in seconds.
 
     With `fail_probability` the first start crashes at its end; the pod starts once more after
     `restart_s`, so a failed start is one longer start.
@@ -65,7 +65,7 @@ class DeploymentSpec:
         startup: Start-up time of each pod.
         replicas: Pods at the start.
         is_warm: The pods of the start that find a node are ready at once.
-        needs: What the pods need of a node beside GPUs.
+        needs: What the pods need of a node beyond GPUs.
     """
 
     key: str
@@ -87,7 +87,7 @@ class DeploymentSpec:
 
 
 class PodEventKind(StrEnum):
-    """What happened to a pod."""
+    """Kinds of events of a pod."""
 
     CREATED = "created"
     UNSCHEDULABLE = "unschedulable"

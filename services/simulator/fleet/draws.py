@@ -29,7 +29,7 @@ NAMES: dict[WorkloadKind, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
-    """What to generate.
+    """Options of a generated fleet.
 
     Attributes:
         seed: Same seed, same bytes.
@@ -87,9 +87,9 @@ class WorkloadDraws:
         return self.mean_replicas * self.hardware[2] / self.work_per_request
 
 
-def uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
-    """A draw between `bounds`."""
-    return float(rng.uniform(*bounds))
+def uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw between `low` and `high`."""
+    return float(rng.uniform(low, high))
 
 
 def draw_workload(options: FleetOptions, index: int) -> WorkloadDraws:
@@ -110,12 +110,12 @@ def draw_workload(options: FleetOptions, index: int) -> WorkloadDraws:
         profile=profile,
         hardware=(gpu_type, gpus, round(capacity * float(rng.lognormal(0.0, 0.12)), 3)),
         mean_replicas=float(np.clip(8.8 * rng.lognormal(0.0, 0.5), 4.0, 25.0)),
-        work_per_request=uniform(rng, profile.work_per_request),
-        lag_s=uniform(rng, profile.lag_s),
-        lead_s=uniform(rng, (240.0, 900.0)),
-        clients_per_rps=uniform(rng, profile.clients_per_rps),
+        work_per_request=uniform(rng, *profile.work_per_request),
+        lag_s=uniform(rng, *profile.lag_s),
+        lead_s=uniform(rng, 240.0, 900.0),
+        clients_per_rps=uniform(rng, *profile.clients_per_rps),
         startup=StartupProfile(
-            median_s=round(profile.start_model_s + uniform(rng, profile.start_extra_s), 1),
+            median_s=round(profile.start_model_s + uniform(rng, *profile.start_extra_s), 1),
             # the model load is only a part of the start-up: the whole varies less
             sigma=round(0.75 * profile.start_sigma, 3),
             fail_probability=0.004,

@@ -38,7 +38,7 @@ def generate_fleet(options: FleetOptions) -> Fleet:
 
     values = np.stack(
         [
-            _indicators(make_rng(options.seed, "measure", i), draw, (grid_s, row), time_s)
+            _indicators(make_rng(options.seed, "measure", i), draw, grid_s, row, time_s)
             for i, (draw, row) in enumerate(zip(draws, latent, strict=True))
         ]
     )
@@ -75,11 +75,11 @@ def generate_fleet(options: FleetOptions) -> Fleet:
 def _indicators(
     rng: np.random.Generator,
     draw: WorkloadDraws,
-    latent: tuple[FloatArray, FloatArray],
+    grid_s: FloatArray,
+    intensity: FloatArray,
     time_s: FloatArray,
 ) -> FloatArray:
     """(T, D) exogenous indicators of one workload, in the order of its profile."""
-    grid_s, intensity = latent
     step_s = float(time_s[1] - time_s[0])
     rate = draw.mean_rps * np.interp(time_s, grid_s, intensity)
     lagged = draw.mean_rps * np.interp(time_s - draw.lag_s, grid_s, intensity)
@@ -89,18 +89,18 @@ def _indicators(
     # sessions are many and long: their count is smoother than requests, and saturates a little
     clients = rng.poisson(draw.clients_per_rps * draw.mean_rps * (ahead / draw.mean_rps) ** 0.8)
     if draw.kind == "vision":
-        size_mib = 0.4 * np.exp(0.1 * ou_noise(rng, (1, time_s.size), step_s, 6 * 3600.0)[0])
+        size_mib = 0.4 * np.exp(0.1 * ou_noise(rng, 1, time_s.size, step_s, 6 * 3600.0)[0])
         items = requests_rps * np.exp(0.05 * rng.standard_normal(time_s.size)) * 1.6
         return np.stack([requests_rps, clients, requests_rps * size_mib, items], axis=1)
 
     # the mean work per request drifts over hours; single requests are heavy-tailed
-    drift = np.exp(0.10 * ou_noise(rng, (1, time_s.size), step_s, 6 * 3600.0)[0])
+    drift = np.exp(0.10 * ou_noise(rng, 1, time_s.size, step_s, 6 * 3600.0)[0])
     n_served = np.maximum(rng.poisson(lagged * step_s), 1)
     spread = np.sqrt(np.log1p(draw.profile.work_cv**2 / n_served))
     noise = np.exp(spread * rng.standard_normal(time_s.size) - 0.5 * spread**2)
     work = n_served / step_s * draw.work_per_request * drift * noise
     if draw.kind == "llm":
-        prompt = 600.0 * np.exp(0.15 * ou_noise(rng, (1, time_s.size), step_s, 4 * 3600.0)[0])
+        prompt = 600.0 * np.exp(0.15 * ou_noise(rng, 1, time_s.size, step_s, 4 * 3600.0)[0])
         return np.stack([requests_rps, clients, requests_rps * prompt, work], axis=1)
     # denoising steps are known when a request is accepted, ahead of the GPU time it takes
     steps = requests_rps * drift * 28.0 * np.exp(0.03 * rng.standard_normal(time_s.size))

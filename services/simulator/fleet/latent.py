@@ -33,12 +33,12 @@ def latent_intensity(
     """(W, T + margins) intensity of each workload, about 1 on average."""
     W, T = len(draws), grid_s.size
     shared = make_rng(options.seed, "shared")
-    slow = ou_noise(shared, (1, T), options.step_s, 3 * 3600.0)[0]
-    quick = ou_noise(shared, (1, T), options.step_s, 900.0)[0]
+    slow = ou_noise(shared, 1, T, options.step_s, 3 * 3600.0)[0]
+    quick = ou_noise(shared, 1, T, options.step_s, 900.0)[0]
     incidents = _incident_times(shared, grid_s)
     own = make_rng(options.seed, "own")
-    own_slow = ou_noise(own, (W, T), options.step_s, 2700.0)
-    own_quick = ou_noise(own, (W, T), options.step_s, 300.0)
+    own_slow = ou_noise(own, W, T, options.step_s, 2700.0)
+    own_quick = ou_noise(own, W, T, options.step_s, 300.0)
 
     latent = np.empty((W, T))
     for i, draw in enumerate(draws):
@@ -47,7 +47,7 @@ def latent_intensity(
         log_level += 0.10 * rng.uniform(0.3, 1.5) * slow + 0.04 * rng.uniform(0.3, 1.5) * quick
         log_level += rng.uniform(0.08, 0.20) * own_slow[i]
         log_level += rng.uniform(0.02, 0.06) * own_quick[i]
-        extra = bursts(rng, grid_s, uniform(rng, draw.profile.bursts_per_day), 0.30)
+        extra = bursts(rng, grid_s, uniform(rng, *draw.profile.bursts_per_day), 0.30)
         for at_s, height in incidents:
             if rng.random() < 0.4:
                 extra += height * burst_shape(grid_s, at_s, 600.0, 2400.0)
@@ -68,9 +68,9 @@ def _slow_level(
     """(T,) log-intensity of cycles, level shifts and a possible launch."""
     peak_h = REGION_PEAK_H[int(rng.integers(len(REGION_PEAK_H)))] + rng.normal(0.0, 1.0)
     log_level = daily_cycle(
-        grid_s, uniform(rng, profile.daily_amplitude), peak_h * 3600.0, uniform(rng, (-0.3, 0.3))
+        grid_s, uniform(rng, *profile.daily_amplitude), peak_h * 3600.0, uniform(rng, -0.3, 0.3)
     )
-    log_level += weekly_cycle(grid_s, uniform(rng, profile.weekend_log))
+    log_level += weekly_cycle(grid_s, uniform(rng, *profile.weekend_log))
     log_level += level_shifts(rng, grid_s, per_day=0.10, sigma=0.30)
     if rng.random() < 0.35:
         # a quarter of the launches fall into the replay, so that a short demo shows one or two
@@ -78,6 +78,6 @@ def _slow_level(
         low = options.replay_start_s if in_replay else grid_s[0]
         at_s = rng.uniform(low, grid_s[-1])
         log_level += launch(
-            grid_s, float(at_s), uniform(rng, (6, 36)) * 3600.0, uniform(rng, (0.3, 0.8))
+            grid_s, float(at_s), uniform(rng, 6, 36) * 3600.0, uniform(rng, 0.3, 0.8)
         )
     return log_level

@@ -1,4 +1,4 @@
-"""What each service reports of a step: the fleet's own indicators, and those of the closed loop.
+"""Meters of each service: the fleet's own indicators, and those of the closed loop.
 
 Demand and what follows from it alone come from the fleet. Latency, queues and GPU indicators of a
 generated fleet follow from the replicas that were ready.

@@ -1,4 +1,4 @@
-"""What the kinds of workload look like: hardware, capacity, cycles, service times, indicators."""
+"""Profiles of the kinds of workload: hardware, capacity, cycles, service times, indicators."""
 
 from __future__ import annotations
 

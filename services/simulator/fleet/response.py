@@ -1,4 +1,4 @@
-"""What a service shows of itself, given its demand and the replicas that served it.
+"""Indicators of a service that follow from its demand and the replicas that served it.
 
 Calibrated shapes, not a queueing simulation of single requests: waits are flat until a replica
 nears saturation and then climb, work that was not served waits as a backlog, GPU duty is noisy with

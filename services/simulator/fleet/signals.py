@@ -38,18 +38,16 @@ def weekly_cycle(time_s: FloatArray, weekend_log: float) -> FloatArray:
     return weekend_log * np.clip(rise - fall, 0.0, 1.0)
 
 
-def ou_noise(
-    rng: np.random.Generator, shape: tuple[int, int], step_s: float, tau_s: float
-) -> FloatArray:
+def ou_noise(rng: np.random.Generator, W: int, T: int, step_s: float, tau_s: float) -> FloatArray:
     """Stationary Ornstein-Uhlenbeck paths of unit variance with heavy-tailed innovations.
 
     Args:
         rng: Source of randomness.
-        shape: (W, T).
+        W: Paths.
+        T: Steps.
         step_s: Step length.
         tau_s: Correlation time.
     """
-    W, T = shape
     rho = float(np.exp(-step_s / tau_s))
     # Student t with 5 degrees of freedom, scaled to unit variance
     shocks = rng.standard_t(5.0, size=(T, W)) * np.sqrt(3.0 / 5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -25,7 +26,7 @@ MIN_KNOWN_REPLAY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """How to replay a trace.
+    """Options of a replayed trace.
 
     Attributes:
         demand: Demand column; default: the one that the metadata mark.
@@ -65,6 +66,17 @@ class DroppedWorkload:
 
     workload: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Steps that a file is replayed on; its clock is shifted by `shift_s` onto them."""
+
+    name: str
+    start_s: int
+    step_s: int
+    n_history: int
+    shift_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +120,18 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
     start_s = end_s - (n_history + n_replay) * step_s
     panels = [panel(s, start_s, n_history + n_replay, step_s) for s in gridded]
 
-    kept, dropped = [], []
+    kept: dict[str, FloatArray] = {}
+    dropped = []
     for s, rows in zip(gridded, panels, strict=True):
         reason = _unusable(rows[:, j_demand], n_history)
         if reason is None:
-            kept.append((s.workload, rows))
+            kept[s.workload] = rows
         else:
             dropped.append(DroppedWorkload(s.workload, reason))
     if not kept:
         reasons = "; ".join(f"{d.workload}: {d.reason}" for d in dropped[:3])
         raise TraceError(f"{path.name}: no workload can be replayed ({reasons})")
-    fleet = _fleet(trace, kept, options, (path.stem, start_s, step_s, n_history, shift_s))
+    fleet = _fleet(trace, kept, options, _Grid(path.stem, start_s, step_s, n_history, shift_s))
     return LoadedTrace(fleet, tuple(dropped))
 
 
@@ -172,11 +185,10 @@ def _object_name(workload: str, taken: set[str]) -> str:
 
 def _fleet(
     trace: TraceFile,
-    kept: list[tuple[str, FloatArray]],
+    kept: Mapping[str, FloatArray],
     options: TraceOptions,
-    grid: tuple[str, int, int, int, int],
+    grid: _Grid,
 ) -> Fleet:
-    stem, start_s, step_s, n_history, shift_s = grid
     indicators = tuple(
         IndicatorSpec(
             name=_indicator_name(c.name), level=cast(Literal[1, 2, 3], c.level), unit=c.unit
@@ -186,9 +198,9 @@ def _fleet(
     j_demand = [c.name for c in trace.columns].index(trace.demand)
     taken: set[str] = set()
     workloads = []
-    for name, rows in kept:
+    for name, rows in kept.items():
         demand = rows[:, j_demand]
-        capacity = float(np.nanmean(demand[:n_history])) / options.mean_replicas
+        capacity = float(np.nanmean(demand[: grid.n_history])) / options.mean_replicas
         low, high = bounds_for(demand, capacity)
         workloads.append(
             FleetWorkload(
@@ -207,19 +219,19 @@ def _fleet(
                 epsilon=options.epsilon,
             )
         )
-    values = np.stack([rows for _, rows in kept])
+    values = np.stack(list(kept.values()))
     notes = [
         f"Capacity per replica is scaled so that the history's mean demand ({trace.demand}) needs "
         f"{options.mean_replicas:g} replicas; GPUs, prices and start-up times are assumed.",
     ]
-    if shift_s:
-        notes.append(f"The trace's clock is shifted by {shift_s} s onto the step grid.")
+    if grid.shift_s:
+        notes.append(f"The trace's clock is shifted by {grid.shift_s} s onto the step grid.")
     return Fleet(
-        label=f"{stem}: {trace.title}",
+        label=f"{grid.name}: {trace.title}",
         seed=options.seed,
-        step_s=step_s,
-        start_s=start_s,
-        n_history=n_history,
+        step_s=grid.step_s,
+        start_s=grid.start_s,
+        n_history=grid.n_history,
         workloads=tuple(workloads),
         demand=values[:, :, j_demand].copy(),
         values=np.where(np.isfinite(values), values, np.nan),

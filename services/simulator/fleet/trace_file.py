@@ -38,7 +38,7 @@ class TraceColumn:
 
     @property
     def is_flow(self) -> bool:
-        """Whether bins add up when they are merged."""
+        """Check whether bins add up when they are merged."""
         return self.unit.endswith("/bin")
 
 
@@ -79,7 +79,7 @@ class TraceFile:
 
 
 def read_trace(path: Path, demand: str | None = None) -> TraceFile:
-    """Read `path` and the metadata JSON beside it.
+    """Read `path` and the metadata JSON next to it.
 
     Args:
         path: Parquet file with `timestamp`, `workload` and indicator columns.

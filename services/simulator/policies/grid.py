@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from services.simulator.policies.view import RELATIVE_SLACK, PolicyView
+from services.simulator.policies.view import RELATIVE_SLACK, PolicyInput
 
 FloatArray = npt.NDArray[np.float64]
 Knob = FloatArray | float
@@ -25,7 +25,7 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridView:
-    """What G settings of a policy see of W workloads.
+    """View of W workloads at a step boundary, for G settings of a policy.
 
     Attributes:
         now_s: Epoch seconds of the boundary.
@@ -155,7 +155,7 @@ class Solo(Generic[StateT]):
         """See `Policy`."""
         return self.policy.initial_state()
 
-    def decide(self, view: PolicyView, state: Any) -> tuple[int, StateT]:
+    def decide(self, view: PolicyInput, state: Any) -> tuple[int, StateT]:
         """See `Policy`."""
 
         def one(value: float) -> FloatArray:

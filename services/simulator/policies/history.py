@@ -1,4 +1,4 @@
-"""What a policy with memory reads of the demand: the columns it has not seen yet, and windows.
+"""Demand that a policy with memory reads: the columns it has not seen yet, and windows.
 
 Memory is kept by time, not by column number, so that a history that grows and a context of fixed
 length that slides are read alike.

@@ -1,4 +1,4 @@
-"""Every policy of the comparison as a grid of at most 48 settings around its headroom knob.
+"""The rivals: each other autoscaler's rule as a grid of at most 48 settings of its headroom knob.
 
 All grids are of one size and were laid out once, from very safe to lean, the same for every trace.
 Windows are in steps, because the lead time is.
@@ -31,6 +31,10 @@ from services.simulator.policies.reactive.saturation import Saturation
 from services.simulator.policies.static_peak import StaticGrid
 from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
 
+HARMONY, ORACLE = "harmony", "oracle"
+"""Names of what the rivals are compared with: Harmony itself, and who knows the future."""
+PRICES = np.geomspace(0.2, 3e4, 48)
+"""Harmony's grid: prices of a step out of SLA, in steps of the workload's mean replicas."""
 DAY_S = 86_400.0
 N_SETTINGS = 48
 TARGETS = np.array([*range(2, 21), *range(22, 52, 2), 53, 56, *range(60, 104, 4), 110], dtype=float)
@@ -143,7 +147,7 @@ def _autopilot_h() -> AutopilotH:
 
 
 def forecast_policies() -> dict[str, GridPolicy[Any]]:
-    """What a forecast is worth to simpler deciders: they read the same paths as Harmony."""
+    """Simpler deciders that read the same paths as Harmony: what a forecast alone is worth."""
     margins = np.concatenate([[-0.1, -0.05], np.linspace(0, 1, 26), np.geomspace(1.1, 9, 20)])
     level, above = _grid(
         (0.5, 0.8, 0.9, 0.95, 0.98, 0.995), (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.4)

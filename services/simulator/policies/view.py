@@ -1,4 +1,4 @@
-"""What a scaling policy sees, and the one signature that every policy has.
+"""Input of a scaling policy, and the one signature that every policy has.
 
 A policy is a pure function with its memory passed in and out. It acts once per step, at the step
 boundary, and knows the demand of completed steps only.
@@ -23,7 +23,7 @@ StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyView:
+class PolicyInput:
     """One workload at a step boundary.
 
     Attributes:
@@ -89,7 +89,7 @@ class Policy(Protocol[StateT]):
         """Memory before the first decision."""
         ...
 
-    def decide(self, view: PolicyView, state: StateT) -> tuple[int, StateT]:
+    def decide(self, view: PolicyInput, state: StateT) -> tuple[int, StateT]:
         """Replicas wanted from `view.now_s` on, and the memory for the next step."""
         ...
 

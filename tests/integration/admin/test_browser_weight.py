@@ -11,8 +11,7 @@ from sqlalchemy import Engine
 
 from services.admin.decisions.service import AdminDeps
 from services.kernel.security.keys import Role
-from services.lab.bench.api import repository as fleet
-from services.lab.bench.api.repository import History
+from services.lab.bench.api.repository import StoredHistory, store_history
 from services.lab.bench.console import repository
 from services.lab.bench.console.browser import (
     COOKIE,
@@ -41,7 +40,7 @@ def is_seen_in_time(load: Load) -> bool:
 def test_every_page_is_light_and_seen_within_a_second(
     deps: AdminDeps, database: Engine, keys: dict[Role, str]
 ) -> None:
-    fleet.fill(database, History(250, 1, _STEP_S, NOW), lambda _: None)
+    store_history(database, StoredHistory(250, 1, _STEP_S, NOW), lambda _: None)
     repository.decorate(database, NOW, NOW - timedelta(seconds=_STEP_S), 20)
     with serve(deps) as url, start_chromium() as browser:
         with httpx.Client(base_url=url, timeout=60) as client:

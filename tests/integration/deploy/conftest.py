@@ -21,7 +21,7 @@ from services.lab.cluster.controllers.leader_worker_sets import (
     definition as leader_worker_set_definition,
 )
 from services.operator.kube.client import KubeClient
-from services.operator.reconcile.memory import Deps
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.definitions import DEFINITIONS, to_crd
 from services.operator.wire.http import KubeHttp
 from services.simulator.engine.specs import NodeSpec
@@ -113,6 +113,6 @@ def bench(lab: Lab, database: Engine, settings: Settings, kubeconfig: Path) -> I
     config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
-    deps = Deps(database, KubeClient(http), clock, settings, pace=EAGER)
+    deps = OperatorDeps(database, KubeClient(http), clock, settings, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()

@@ -17,7 +17,7 @@ from sqlalchemy.exc import NoResultFound
 
 from services.kernel.clock import ReplayClock
 from services.operator.handlers import Watcher
-from services.operator.kube.client import PATHS, KubeClient
+from services.operator.kube.client import PATHS
 from services.operator.kube.mirrored import MirroredKube
 from services.operator.leadership.leader import Record
 from services.operator.leadership.lease import LeaseStore
@@ -34,7 +34,7 @@ from tests.integration.deploy.guarded import (
     without,
 )
 from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
-from tests.integration.operator.leadership.test_process import eventually, notify
+from tests.integration.operator.test_main import eventually, notify
 from tests.unit.deploy.chart import render
 
 pytestmark = pytest.mark.integration
@@ -106,7 +106,7 @@ def live(bench: Bench) -> None:
 
 def watch(bench: Bench, until: Callable[[], bool]) -> None:
     """Keep a copy of each kind, as the process does, until `until`."""
-    kube = MirroredKube(KubeClient(bench.http), bench.http)
+    kube = MirroredKube(bench.http, bench.http)
     kube.warm(tuple(PATHS))
     sets = kube.find_kind(LWS, "LeaderWorkerSet")
     assert sets is not None

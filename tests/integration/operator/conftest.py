@@ -20,14 +20,16 @@ from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids, unit_of_work
 from services.kernel.settings import Settings
+from services.operator.kube import mirror
 from services.operator.kube.client import KubeClient
-from services.operator.reconcile.memory import Deps, Pace
+from services.operator.kube.mirrored import MirroredKube
+from services.operator.reconcile.memory import OperatorDeps, Pace
 from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
 from services.operator.resource.definitions import DEFINITIONS, to_crd
 from services.operator.wire.http import KubeHttp
 from tests.reported_port import reported_port
 
-EAGER = Pace(figures_s=0.0, news_s=0.0, budget_s=10.0)
+EAGER = Pace(figures_s=0.0, change_s=0.0, budget_s=10.0)
 START = "2026-01-05T00:00:00Z"
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
 
@@ -225,7 +227,7 @@ def lab(cluster_url: str) -> Iterator[Lab]:
 class Bench:
     """An operator's deps with what a test needs around them."""
 
-    deps: Deps
+    deps: OperatorDeps
     clock: FixedClock
     lab: Lab
     engine: Engine
@@ -244,7 +246,7 @@ class Bench:
     def fresh_operator(self) -> None:
         """A restarted operator: nothing in memory."""
         deps = self.deps
-        self.deps = Deps(deps.engine, deps.kube, deps.clock, deps.settings, pace=EAGER)
+        self.deps = OperatorDeps(deps.engine, deps.kube, deps.clock, deps.settings, pace=EAGER)
 
     def fresh_kube(self) -> None:
         """A client that has looked nothing up yet."""
@@ -306,6 +308,23 @@ def bench(lab: Lab, database: Engine, settings: Settings) -> Iterator[Bench]:
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
     ours = settings.model_copy(update={"kube_url": lab.url})
-    deps = Deps(database, KubeClient(http), clock, ours, pace=EAGER)
+    deps = OperatorDeps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()
+
+
+@pytest.fixture
+def mirrored(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[MirroredKube]:
+    """The bench's operator, reading from copies."""
+    monkeypatch.setattr(mirror, "_GRACE_S", 0.3)
+    monkeypatch.setattr(mirror, "_BACKOFF_S", (0.02, 0.05))
+    monkeypatch.setattr(mirror, "_PAGE", 2)
+    configuration = client.Configuration()
+    configuration.host = bench.lab.url
+    https = [KubeHttp(configuration, sleep=lambda _: None) for _ in range(2)]
+    kube = MirroredKube(https[0], https[1])
+    bench.deps = replace(bench.deps, kube=kube)
+    yield kube
+    kube.stop()
+    for http in https:
+        http.close()

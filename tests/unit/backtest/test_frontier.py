@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
 from services.backtest import study as study_module
 from services.backtest.frontier import (
     check_policies,
@@ -21,29 +16,20 @@ from services.backtest.frontier import (
     replay_paths,
     score_grid,
 )
-from services.backtest.plot import plot_study
 from services.backtest.run import Trained
-from services.backtest.study import run_study
 from services.kernel.errors import InvalidInput
 from services.simulator import SimulationSetup, score, simulate, simulate_history
 from services.simulator.engine.specs import NodeSpec
-from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
+from services.simulator.fleet import Fleet
 from services.simulator.grid_run import simulate_grid
 from services.simulator.policies import Hpa, HpaConfig
 from services.simulator.policies.reactive.hpa import HpaGrid
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Fleet:
+def fleet(fleet: Fleet) -> Fleet:
     """A generated fleet taken as a trace: indicators do not follow from the allocation."""
-    options = FleetOptions(seed=3, n_workloads=3, step_s=600, n_history=432, n_replay=24)
-    return replace(generate_fleet(options), has_closed_loop=False)
-
-
-@pytest.fixture(scope="module")
-def simple() -> Trained:
-    config = ForecasterConfig()
-    return Trained(Ladder(None, BestSimple({}, config.window)), config, None, "no model")
+    return replace(fleet, has_closed_loop=False)
 
 
 def test_a_grid_on_the_replay_scores_as_the_engine_does(fleet: Fleet) -> None:
@@ -100,28 +86,6 @@ def test_an_unknown_policy_is_named() -> None:
     check_policies(["kpa", "hpa"])
     with pytest.raises(InvalidInput, match="'vpa' is unknown; known: static_peak, "):
         check_policies(["hpa", "vpa"])
-
-
-def test_a_study_has_frontiers_a_recommendation_and_a_plot(
-    fleet: Fleet, simple: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(study_module, "train", lambda *_args, **_options: simple)
-    found = run_study(fleet, [0.05], policies=["hpa", "kpa"], shortage_usd=50.0)
-    assert [one.name for one in found.frontiers] == ["harmony", "hpa", "kpa", "oracle"]
-    harmony, *_, oracle = found.frontiers
-    # paying more for risk buys more GPUs and less time out of SLA
-    assert harmony.cost_usd[-1] > harmony.cost_usd[0]
-    assert harmony.rate[-1] < harmony.rate[0]
-    assert oracle.cost_usd[0] < harmony.cost_usd[-1]
-    document = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert len(document["frontiers"]["harmony"]) == harmony.rate.size
-    assert document["runs"][0]["verdict"]
-    assert found.recommended is not None
-    assert document["recommended"]["epsilon"] == found.recommended.epsilon
-    assert f"{found.recommended.epsilon:.2%}" in found.advice()
-    assert "workload-steps of this replay" in found.advice()
-    plot_study(found, tmp_path / "f.png")
-    assert (tmp_path / "f.png").stat().st_size > 10_000
 
 
 def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from services.backtest.frontier import Frontier
+from services.backtest.frontier import PolicyFrontier
 from services.backtest.recommend import knee, recommend, useful_front
 from services.kernel.errors import InvalidInput
 
 HOURS = 1000.0
 
 
-def frontier(*points: tuple[float, float]) -> Frontier:
+def frontier(*points: tuple[float, float]) -> PolicyFrontier:
     """Settings from (violation rate, cost); a thousand workload-hours are replayed."""
     rate, cost_usd = np.array(points, dtype=float).T
     labels = tuple(str(i) for i in range(rate.size))
-    return Frontier("harmony", labels, rate, cost_usd, HOURS * rate)
+    return PolicyFrontier("harmony", labels, rate, cost_usd, HOURS * rate)
 
 
 BENT = frontier((0.1, 30), (0.02, 35), (0.0, 100), (0.01, 40))

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from decider import DecideConfig, History, Limits, ReplicaState, Sla, decide_shard
 from decider.planning.risk import reactive_floor
-from services.simulator.replicas import Replicas, account
+from services.simulator.replicas import GridReplicas, account
 from tests.unit.decider.shards import NOW_S, STEP_S, shard, workload
 from tests.unit.simulator.courses import make_course
 
@@ -73,7 +73,7 @@ def play(
     lead_s = lead_steps * STEP_S
     config, bare = (replace(FREE, reactive_floor_ratio=r) for r in (ratio, 0.0))
 
-    def choose(t: int, replicas: Replicas) -> tuple[int, int]:
+    def choose(t: int, replicas: GridReplicas) -> tuple[int, int]:
         now_s = NOW_S + t * STEP_S
         ready, spec = int(replicas.ready[0, 0]), int(replicas.spec[0, 0])
         ages = replicas.start_age_s(now_s)[0, 0]
@@ -96,7 +96,7 @@ def reactive(demand: list[float], ratio: float, lead_steps: float) -> Played:
     """The pure reactive rule, which asks for the floor and nothing else."""
     values = np.array(demand)
 
-    def choose(t: int, replicas: Replicas) -> tuple[int, int]:
+    def choose(t: int, replicas: GridReplicas) -> tuple[int, int]:
         floor = reactive_floor(float(values[t - 1]), CAPACITY, ratio)
         return floor, floor
 
@@ -105,13 +105,13 @@ def reactive(demand: list[float], ratio: float, lead_steps: float) -> Played:
 
 def run(
     demand: np.ndarray,
-    choose: Callable[[int, Replicas], tuple[int, int]],
+    choose: Callable[[int, GridReplicas], tuple[int, int]],
     ratio: float,
     lead_s: float | np.ndarray,
 ) -> Played:
     first = reactive_floor(float(demand[0]), CAPACITY, ratio)
     course = make_course(demand, lead_s=lead_s, initial=first)
-    replicas = Replicas(course, 1)
+    replicas = GridReplicas(course, 1)
     asked, planned, violation = [], [], []
     for t in range(1, demand.size):
         now_s = NOW_S + t * STEP_S
@@ -120,7 +120,7 @@ def run(
         replicas.scale(np.array([[count]]), now_s)
         replicas.land(now_s)
         capacity = np.array([CAPACITY])
-        outcome = account(replicas, demand[[t]], capacity, (now_s, now_s + STEP_S))
+        outcome = account(replicas, demand[[t]], capacity, now_s, now_s + STEP_S)
         asked.append(count)
         planned.append(wish)
         violation.append(float(outcome.violation_ratio[0, 0]))
@@ -165,7 +165,7 @@ def test_with_start_up_times_that_differ_the_longest_one_bounds(
 ) -> None:
     values = np.array(demand)
 
-    def choose(t: int, replicas: Replicas) -> tuple[int, int]:
+    def choose(t: int, replicas: GridReplicas) -> tuple[int, int]:
         return reactive_floor(float(values[t - 1]), CAPACITY, ratio), 0
 
     found = run(values, choose, ratio, np.array(lead) * STEP_S)
@@ -227,7 +227,7 @@ def test_the_oracle_keeps_every_step_that_it_could_still_act_on(lead_steps: floa
     demand = [50.0, 50.0, 50.0, 50.0, 120.0, 30.0, 90.0, 10.0, 200.0, 60.0]
     counts = oracle(demand, lead_steps)
 
-    def choose(t: int, replicas: Replicas) -> tuple[int, int]:
+    def choose(t: int, replicas: GridReplicas) -> tuple[int, int]:
         return int(counts[t - 1]), 0
 
     played = run(np.array(demand), choose, 1.0, lead_steps * STEP_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.operator.plan.plan import Decision, Situation
+from services.operator.plan.plan import Situation, StoredDecision
 from services.operator.resource.translate import to_autoscaler
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -61,7 +61,7 @@ def situation(
     )
 
 
-def decision(id_: int = 1, desired: int = 6, **changes: Any) -> Decision:
+def decision(id_: int = 1, desired: int = 6, **changes: Any) -> StoredDecision:
     """A decision made at `NOW`, valid for three steps."""
     values: dict[str, Any] = {
         "id": id_,
@@ -79,4 +79,4 @@ def decision(id_: int = 1, desired: int = 6, **changes: Any) -> Decision:
         "risk_estimated": 0.004,
         "cost_delta_usd_per_h": 10.0,
     }
-    return Decision(**(values | changes))
+    return StoredDecision(**(values | changes))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
-from services.scaler.plan import Facts, Newest, Seen
+from services.scaler.plan import Newest, ObservedTarget, WorkloadFacts
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STEP = timedelta(seconds=60)
@@ -25,11 +25,11 @@ def spec(**changes: Any) -> WorkloadSpec:
 
 def facts(
     desired: int | None = 9, replicas: int | None = 4, result: str = "", **changes: Any
-) -> Facts:
+) -> WorkloadFacts:
     """Facts of a workload; None: no decision, or a target that was never seen."""
     decision = Newest(7, desired or 0, NOW + 3 * STEP, result, "as told")
-    seen = Seen(replicas or 0, NOW, NOW + 3 * STEP)
-    return Facts(
+    seen = ObservedTarget(replicas or 0, NOW, NOW + 3 * STEP)
+    return WorkloadFacts(
         "serving",
         "llama",
         spec(**changes),
@@ -38,7 +38,7 @@ def facts(
     )
 
 
-def unseen_since(found: Facts, minutes: int) -> Facts:
+def unseen_since(found: WorkloadFacts, minutes: int) -> WorkloadFacts:
     """The same, where the operator saw the target last so many minutes ago."""
     assert found.seen is not None
     at = NOW - timedelta(minutes=minutes)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.kernel.domain import ScheduleSpec, VariantSpec
-from services.operator.plan.plan import Decision, Result, Situation, decide_action
+from services.operator.plan.plan import Result, Situation, StoredDecision, decide_action
 from services.operator.resource.autoscaler import ApprovalRule, Pause
 from services.scaler.plan import Advice, Approved, advise, past_tolerance
 from tests.unit.scaler.examples import NOW, STEP, facts, spec, unseen_since
@@ -208,7 +208,7 @@ def test_it_is_the_operators_rule(
     changes: dict[str, Any] = {"mode": mode, "min_replicas": low, "paused": is_all}
     changes["schedules"] = (window(freeze=freeze),)
     ours = spec(**changes, scale_in_only=is_out, scale_out_only=is_in)
-    decision = Decision(
+    decision = StoredDecision(
         7, 1, NOW - STEP, NOW, NOW + STEP, current, desired, desired, "up", "", "forecast", 0.01,
         None, 0.0,
     )  # fmt: skip

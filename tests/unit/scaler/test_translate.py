@@ -7,18 +7,18 @@ from fractions import Fraction
 import pytest
 
 from services.kernel.errors import InvalidInput
-from services.scaler.translate import Question, to_question
+from services.scaler.translate import Trigger, to_trigger
 
 
 def test_both_ways_to_name_a_workload() -> None:
-    expected = Question(("serving", "llama"))
-    assert to_question("serving", {"autoscaler": "llama", "scalerAddress": "x:1"}) == expected
-    assert to_question("elsewhere", {"workload": "serving/llama"}) == expected
+    expected = Trigger(("serving", "llama"))
+    assert to_trigger("serving", {"autoscaler": "llama", "scalerAddress": "x:1"}) == expected
+    assert to_trigger("elsewhere", {"workload": "serving/llama"}) == expected
 
 
 def test_the_tolerance_is_exact() -> None:
-    question = to_question("serving", {"autoscaler": "llama", "hpaTolerance": "0.1"})
-    assert question.tolerance == Fraction(1, 10)
+    trigger = to_trigger("serving", {"autoscaler": "llama", "hpaTolerance": "0.1"})
+    assert trigger.tolerance == Fraction(1, 10)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_the_tolerance_is_exact() -> None:
 )
 def test_what_cannot_be_used_is_named(metadata: dict[str, str], named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
-        to_question("serving", metadata)
+        to_trigger("serving", metadata)
 
 
 def test_an_empty_namespace_is_refused() -> None:
     with pytest.raises(InvalidInput, match="namespace=''"):
-        to_question("", {"autoscaler": "llama"})
+        to_trigger("", {"autoscaler": "llama"})

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.simulator import account_step
+from services.simulator.accounting import mean_ready
 from services.simulator.engine.specs import Interval
 
 PIECES = [Interval(0, 20, 2, 5), Interval(20, 50, 4, 5), Interval(50, 60, 5, 5)]
@@ -61,3 +62,8 @@ def test_cutting_an_interval_changes_nothing(cuts, counts, demand):
     whole, cut = account_step(pieces, demand, 1.3, 2), account_step(halves, demand, 1.3, 2)
     for field in ("violation_s", "shortage", "gpu_s", "busy_gpu_s", "ready_mean"):
         assert np.isclose(getattr(whole, field), getattr(cut, field), atol=1e-6)
+
+
+def test_ready_replicas_are_averaged_over_time():
+    assert mean_ready(PIECES) == pytest.approx((20 * 2 + 30 * 4 + 10 * 5) / 60)
+    assert mean_ready([]) == 0.0

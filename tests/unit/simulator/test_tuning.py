@@ -12,7 +12,6 @@ from services.simulator.fleet_course import history_course
 from services.simulator.grid_run import simulate_grid
 from services.simulator.policies.reactive.hpa import HpaGrid
 from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
-from services.simulator.schedules import trailing_schedules
 from services.simulator.tuning import (
     BATCH,
     MARGINS,
@@ -23,14 +22,7 @@ from services.simulator.tuning import (
     violation_rates,
 )
 from tests.unit.simulator.fleets import make_fleet
-
-
-def noisy_fleet(seed, *, n_history=240, gap=0.05):
-    rng = np.random.default_rng(seed)
-    wave = 8 + 5 * np.sin(2 * np.pi * np.arange(n_history + 10) / 80)
-    demand = wave * rng.lognormal(0, 0.2, (2, n_history + 10))
-    observed = rng.random(demand.shape) >= gap
-    return make_fleet(demand, n_history=n_history, median_s=100.0, gpus=2, observed=observed)
+from tests.unit.simulator.noisy_fleet import noisy_fleet
 
 
 @settings(max_examples=200, deadline=None)
@@ -69,16 +61,6 @@ def test_the_search_measures_little_where_the_bounds_are_tight():
     best, _ = search_cheapest(np.arange(n) + 1.0, 0.98 * violation, measure, 0.1)
     assert violation[best] <= 0.1 < violation[best - 1]
     assert len(measured) <= 2 * BATCH
-
-
-def test_schedules_are_what_the_policy_asks_for():
-    course = history_course(noisy_fleet(3), 60)
-    windows, percentiles, margins = (60.0, 600.0, 3600.0), (50.0, 95.0, 100.0), (0.0, 0.3)
-    grid = np.array(list(product(windows, percentiles, margins)))
-    run = simulate_grid(TrailingPercentileGrid(*grid.T), course)
-    for w in range(course.n_workloads):
-        schedules = trailing_schedules(course, w, windows, percentiles, margins)
-        np.testing.assert_array_equal(np.concatenate(list(schedules)), run.asked[:, w])
 
 
 def test_a_trailing_percentile_is_the_best_of_the_whole_grid():
@@ -120,24 +102,3 @@ def test_a_lower_target_costs_more_and_violates_less():
     run = simulate_grid(HpaGrid(np.array([55.0, 65.0, 75.0, 90.0])), course)
     assert np.all(np.diff(run.asked.sum(axis=(1, 2))) < 0)
     assert np.all(np.diff(violation_rates(run, course)) > 0)
-
-
-class TestHistoryCourse:
-    def test_it_begins_where_asked_and_keeps_what_is_before_as_context(self):
-        fleet = noisy_fleet(1, n_history=50, gap=0.0)
-        course = history_course(fleet, 20)
-        np.testing.assert_array_equal(course.history, fleet.demand[:, :20])
-        np.testing.assert_array_equal(course.demand, fleet.demand[:, 20:50])
-        assert course.start_s == 20 * 60
-        assert course.lead_s.tolist() == [[100.0], [107.0]]
-
-    def test_it_starts_at_sixty_per_cent_of_the_first_known_demand(self):
-        demand = np.full((2, 20), 6.0)
-        observed = np.ones((2, 20), dtype=bool)
-        demand[0, :3], observed[0, :3] = 50.0, False
-        observed[1] = False
-        fleet = make_fleet(demand, n_history=10, observed=observed)
-        # 6 / 0.6; nothing known: the lower bound
-        assert history_course(fleet).initial.tolist() == [10.0, 1.0]
-        assert np.isnan(history_course(fleet).measured()[0, :3]).all()
-        assert history_course(fleet).demand[0, 0] == 50.0

@@ -1,1 +1,1 @@
-"""How fast the REST API answers over a week of a thousand workloads."""
+"""Latency of the REST API over a week of a thousand workloads."""

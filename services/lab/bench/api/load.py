@@ -20,7 +20,7 @@ _TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """One kind of request.
 
     Attributes:
@@ -32,6 +32,18 @@ class Target:
     name: str
     limit_ms: float
     paths: tuple[str, ...]
+
+    def request(self, i: int) -> _Request:
+        """The `i`-th request of a load."""
+        return _Request(self.name, self.paths[i % len(self.paths)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request to be made of an endpoint."""
+
+    name: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +57,26 @@ class Shot:
 
 
 def fire(
-    url: str, key: str, targets: Sequence[Target], rate_per_s: float, duration_s: float, seed: int
+    url: str,
+    key: str,
+    endpoints: Sequence[Endpoint],
+    rate_per_s: float,
+    duration_s: float,
+    seed: int,
 ) -> list[Shot]:
     """Send requests of all kinds, mixed, at a rate.
 
     Args:
         url: Address of the API.
         key: API key.
-        targets: What is asked, each as often as the others.
+        endpoints: What is asked, each as often as the others.
         rate_per_s: Requests per second, at equal distances.
         duration_s: How long.
         seed: Of the order.
     """
     n = round(rate_per_s * duration_s)
-    order = make_rng(seed, "load").permutation(n) % len(targets)
-    plan = [(targets[k], targets[k].paths[i % len(targets[k].paths)]) for i, k in enumerate(order)]
+    order = make_rng(seed, "load").permutation(n) % len(endpoints)
+    plan = [endpoints[k].request(i) for i, k in enumerate(order)]
     gc.collect()
     gc.disable()  # a pause of this process would be counted as one of the server
     try:
@@ -68,7 +85,7 @@ def fire(
         gc.enable()
 
 
-async def _fire(url: str, key: str, plan: Sequence[tuple[Target, str]], gap_s: float) -> list[Shot]:
+async def _fire(url: str, key: str, plan: Sequence[_Request], gap_s: float) -> list[Shot]:
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     headers = {"Authorization": f"Bearer {key}"}
     connector = aiohttp.TCPConnector(limit=0)
@@ -77,18 +94,18 @@ async def _fire(url: str, key: str, plan: Sequence[tuple[Target, str]], gap_s: f
     ) as session:
         start_s = time.perf_counter()
         tasks = []
-        for i, (target, path) in enumerate(plan):
+        for i, request in enumerate(plan):
             at_s = start_s + i * gap_s
             await asyncio.sleep(max(0.0, at_s - time.perf_counter()))
-            tasks.append(asyncio.create_task(_one(session, target, path, at_s)))
+            tasks.append(asyncio.create_task(_one(session, request, at_s)))
         return list(await asyncio.gather(*tasks))
 
 
-async def _one(session: aiohttp.ClientSession, target: Target, path: str, planned_s: float) -> Shot:
+async def _one(session: aiohttp.ClientSession, request: _Request, planned_s: float) -> Shot:
     try:
-        async with session.get(path) as response:
+        async with session.get(request.path) as response:
             body = await response.read()
             status = response.status
     except (aiohttp.ClientError, TimeoutError):
         body, status = b"", 0
-    return Shot(target.name, 1000.0 * (time.perf_counter() - planned_s), status, len(body))
+    return Shot(request.name, 1000.0 * (time.perf_counter() - planned_s), status, len(body))

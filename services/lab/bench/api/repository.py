@@ -29,8 +29,8 @@ HORIZON = 12
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What is written: workloads, and the steps of each until `end_at`."""
+class StoredHistory:
+    """Size of the history to store: workloads, and the steps of each until `end_at`."""
 
     n_workloads: int
     n_days: int
@@ -106,7 +106,7 @@ def count_workloads(engine: Engine) -> int:
         return int(connection.execute(text("SELECT count(*) FROM workloads")).scalar_one())
 
 
-def fill(engine: Engine, history: History, tell: Callable[[str], None]) -> None:
+def store_history(engine: Engine, history: StoredHistory, tell: Callable[[str], None]) -> None:
     """Write the fleet; triggers are off, as the event stream is not what is measured."""
     _fill_workloads(engine, history)
     step = timedelta(seconds=history.step_s)
@@ -115,14 +115,14 @@ def fill(engine: Engine, history: History, tell: Callable[[str], None]) -> None:
         first = last - timedelta(days=1) + step
         for table in _TABLES:
             tell(f"day {day + 1} of {history.n_days}: {table}")
-            _fill_day(engine, table, history, (first, last))
+            _fill_day(engine, table, history, first, last)
     tell("vacuum, statistics, checkpoint")  # as a server that wrote this over a week has done
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE)"))
         connection.execute(text("CHECKPOINT"))
 
 
-def _fill_workloads(engine: Engine, history: History) -> None:
+def _fill_workloads(engine: Engine, history: StoredHistory) -> None:
     spec = WorkloadSpec(
         target="Deployment/service",
         mode="Auto",
@@ -159,13 +159,13 @@ def _fill_workloads(engine: Engine, history: History) -> None:
 
 
 def _fill_day(
-    engine: Engine, table: str, history: History, window: tuple[datetime, datetime]
+    engine: Engine, table: str, history: StoredHistory, first_at: datetime, last_at: datetime
 ) -> None:
     values = {
         "n_workloads": history.n_workloads,
         "step_s": history.step_s,
-        "first_at": window[0],
-        "last_at": window[1],
+        "first_at": first_at,
+        "last_at": last_at,
         "horizon": HORIZON,
         "levels": list(LEVELS),
         "quantiles": [[900.0 * (4 + q + h) for h in range(HORIZON)] for q in range(len(LEVELS))],
@@ -177,7 +177,7 @@ def _fill_day(
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         step = timedelta(seconds=history.step_s)
-        ensure_partitions(connection, table, window[0], window[1] + step)
+        ensure_partitions(connection, table, first_at, last_at + step)
         connection.execute(statement, {k: v for k, v in values.items() if k in names})
 
 

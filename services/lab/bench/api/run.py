@@ -21,8 +21,8 @@ from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.api import repository
-from services.lab.bench.api.load import Shot, Target, fire
-from services.lab.bench.api.repository import History
+from services.lab.bench.api.load import Endpoint, Shot, fire
+from services.lab.bench.api.repository import StoredHistory
 from services.platform.platform import Platform, platform_servers, process_env, server_process
 
 LIST_MS, FAN_MS = 50.0, 100.0
@@ -34,7 +34,7 @@ _N_ALONE = 50
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """What is measured."""
+    """Options of the measurement."""
 
     n_workloads: int = 1000
     n_days: int = 7
@@ -56,25 +56,25 @@ def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]
     with platform_servers(free, "bench-api") as platform:
         engine = make_engine(platform.settings.database_url)
         now = SystemClock().now()
-        history = History(
+        history = StoredHistory(
             options.n_workloads, options.n_days, options.step_s, floor_step(now, options.step_s)
         )
         if repository.count_workloads(engine) == 0:
-            repository.fill(engine, history, tell)
+            repository.store_history(engine, history, tell)
         tell("starting the API")
         key = serve_alone(platform, options.step_s)
-        targets = make_targets(platform.api_url, key, history)
-        for target in targets:
-            for path in target.paths[:_N_WARM]:
+        endpoints = make_endpoints(platform.api_url, key, history)
+        for endpoint in endpoints:
+            for path in endpoint.paths[:_N_WARM]:
                 answer = httpx.get(platform.api_url + path, headers=bearer(key), timeout=60)
                 if answer.status_code != 200:
                     raise Unavailable(f"{path} answers {answer.status_code}: {answer.text[:200]}")
         tell("one request at a time")
-        costs = [cost(platform, key, target) for target in targets]
+        costs = [cost(platform, key, endpoint) for endpoint in endpoints]
         tell(f"{options.rate_per_s:g} requests/s for {options.duration_s:g} s")
         for duration_s in (_WARM_S, options.duration_s):
             shots = fire(
-                platform.api_url, key, targets, options.rate_per_s, duration_s, options.seed
+                platform.api_url, key, endpoints, options.rate_per_s, duration_s, options.seed
             )
     return {
         "n_workloads": options.n_workloads,
@@ -84,7 +84,7 @@ def run_api(options: ApiOptions, settings: Settings, tell: Callable[[str], None]
         "duration_s": options.duration_s,
         "mean_cpu_ms": round(sum(one["cpu_ms"] for one in costs) / len(costs), 2),
         "endpoints": [
-            summary(target, shots) | one for target, one in zip(targets, costs, strict=True)
+            summary(endpoint, shots) | one for endpoint, one in zip(endpoints, costs, strict=True)
         ],
     }
 
@@ -116,7 +116,7 @@ def serve_alone(platform: Platform, step_s: int) -> str:
     return key
 
 
-def make_targets(url: str, key: str, history: History) -> list[Target]:
+def make_endpoints(url: str, key: str, history: StoredHistory) -> list[Endpoint]:
     """Lists and details as the console and the plugin ask for them, over many workloads."""
     with httpx.Client(base_url=url, headers=bearer(key), timeout=60) as client:
         items = client.get("/v1/workloads", params={"limit": 100}).json()["items"]
@@ -130,29 +130,29 @@ def make_targets(url: str, key: str, history: History) -> list[Target]:
 
     of = tuple(f"workload={key_}" for key_ in keys)
     return [
-        Target("workloads, 50 of them", LIST_MS, ("/v1/workloads?limit=50",)),
-        Target("workload", LIST_MS, each("")),
-        Target("decisions of the fleet", LIST_MS, ("/v1/decisions?limit=50",)),
-        Target("decisions of a workload", LIST_MS, tuple(f"/v1/decisions?{w}" for w in of)),
-        Target("decision", LIST_MS, tuple(f"/v1/decisions/{d['id']}" for d in decisions)),
-        Target("actions of a workload", LIST_MS, tuple(f"/v1/actions?{w}" for w in of)),
-        Target("outcomes of a workload", LIST_MS, tuple(f"/v1/outcomes?{w}" for w in of)),
-        Target("policies, 50 of them", LIST_MS, ("/v1/policies?limit=50",)),
-        Target("policy", LIST_MS, each("/policy")),
-        Target("approvals inbox", LIST_MS, ("/v1/approvals",)),
-        Target("SLA classes", LIST_MS, ("/v1/sla-classes",)),
-        Target("lead times", LIST_MS, each("/lead-times")),
-        Target("quality of a week", LIST_MS, each("/quality")),
-        Target("allocation of a day", LIST_MS, each("/allocation")),
-        Target("fan chart, newest", FAN_MS, each("/forecasts")),
-        Target("fan charts, 6 origins", FAN_MS, each("/forecasts/fans")),
-        Target("fan charts in the past", FAN_MS, each(f"/forecasts/fans?to_at={past}")),
-        Target("forecasts a step ahead, a day", FAN_MS, each("/forecasts/ahead?level=0.5")),
+        Endpoint("workloads, 50 of them", LIST_MS, ("/v1/workloads?limit=50",)),
+        Endpoint("workload", LIST_MS, each("")),
+        Endpoint("decisions of the fleet", LIST_MS, ("/v1/decisions?limit=50",)),
+        Endpoint("decisions of a workload", LIST_MS, tuple(f"/v1/decisions?{w}" for w in of)),
+        Endpoint("decision", LIST_MS, tuple(f"/v1/decisions/{d['id']}" for d in decisions)),
+        Endpoint("actions of a workload", LIST_MS, tuple(f"/v1/actions?{w}" for w in of)),
+        Endpoint("outcomes of a workload", LIST_MS, tuple(f"/v1/outcomes?{w}" for w in of)),
+        Endpoint("policies, 50 of them", LIST_MS, ("/v1/policies?limit=50",)),
+        Endpoint("policy", LIST_MS, each("/policy")),
+        Endpoint("approvals inbox", LIST_MS, ("/v1/approvals",)),
+        Endpoint("SLA classes", LIST_MS, ("/v1/sla-classes",)),
+        Endpoint("lead times", LIST_MS, each("/lead-times")),
+        Endpoint("quality of a week", LIST_MS, each("/quality")),
+        Endpoint("allocation of a day", LIST_MS, each("/allocation")),
+        Endpoint("fan chart, newest", FAN_MS, each("/forecasts")),
+        Endpoint("fan charts, 6 origins", FAN_MS, each("/forecasts/fans")),
+        Endpoint("fan charts in the past", FAN_MS, each(f"/forecasts/fans?to_at={past}")),
+        Endpoint("forecasts a step ahead, a day", FAN_MS, each("/forecasts/ahead?level=0.5")),
     ]
 
 
-def cost(platform: Platform, key: str, target: Target) -> dict[str, float]:
-    """What one request costs while no other is served.
+def cost(platform: Platform, key: str, endpoint: Endpoint) -> dict[str, float]:
+    """Cost of one request while no other is served.
 
     The shortest of some is what the code and the data take; processor time of the API's process
     says how many a second of a core can serve. Neither depends on what else the machine does.
@@ -163,7 +163,7 @@ def cost(platform: Platform, key: str, target: Target) -> dict[str, float]:
         before = process.cpu_times()
         for i in range(_N_ALONE):
             started_s = time.perf_counter()
-            client.get(target.paths[i % len(target.paths)])
+            client.get(endpoint.paths[i % len(endpoint.paths)])
             shortest_s = min(shortest_s, time.perf_counter() - started_s)
         after = process.cpu_times()
     cpu_s = after.user + after.system - before.user - before.system
@@ -173,19 +173,19 @@ def cost(platform: Platform, key: str, target: Target) -> dict[str, float]:
     }
 
 
-def summary(target: Target, shots: Sequence[Shot]) -> dict[str, Any]:
+def summary(endpoint: Endpoint, shots: Sequence[Shot]) -> dict[str, Any]:
     """Figures of one kind of request."""
-    own = [shot for shot in shots if shot.name == target.name]
+    own = [shot for shot in shots if shot.name == endpoint.name]
     latency = np.array([shot.latency_ms for shot in own])
     p50, p95, p99 = (float(np.quantile(latency, q)) for q in (0.5, 0.95, 0.99))
     return {
-        "endpoint": target.name,
+        "endpoint": endpoint.name,
         "n": len(own),
         "n_errors": sum(shot.status != 200 for shot in own),
         "kib": round(float(np.mean([shot.n_bytes for shot in own])) / 1024, 1),
         "p50_ms": round(p50, 1),
         "p95_ms": round(p95, 1),
         "p99_ms": round(p99, 1),
-        "limit_ms": target.limit_ms,
-        "is_kept": p95 <= target.limit_ms,
+        "limit_ms": endpoint.limit_ms,
+        "is_kept": p95 <= endpoint.limit_ms,
     }

@@ -1,1 +1,1 @@
-"""How soon the console's pages are seen, and what they weigh, in a real browser."""
+"""Time to paint and weight of the console's pages in a real browser."""

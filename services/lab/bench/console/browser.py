@@ -1,4 +1,4 @@
-"""What a real browser says of a page: first contentful paint, bytes on the wire, requests."""
+"""Measurements of a page by a real browser: first contentful paint, bytes on the wire, requests."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _wait_for_rest(page: Any) -> None:
 
 
 def slowdown() -> float:
-    """How much longer a computation takes than its own processor time, here and now."""
+    """Ratio of a computation's elapsed time to its own processor time, here and now."""
     started_s, own_s = time.perf_counter(), time.thread_time()
     while time.thread_time() - own_s < _SPIN_S:
         pass

@@ -48,7 +48,7 @@ def _run(connection: Connection, statement: str, values: dict[str, Any]) -> None
 
 
 def is_decorated(engine: Engine) -> bool:
-    """Whether that was done before."""
+    """Check whether that was done before."""
     with engine.connect() as connection:
         found = connection.execute(text("SELECT EXISTS (SELECT 1 FROM gpu_budgets)"))
         return bool(found.scalar_one())

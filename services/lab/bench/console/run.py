@@ -14,8 +14,7 @@ from services.kernel.clock import SystemClock, floor_step
 from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
-from services.lab.bench.api import repository as fleet
-from services.lab.bench.api.repository import History
+from services.lab.bench.api.repository import StoredHistory, count_workloads, store_history
 from services.lab.bench.api.run import bearer, serve_alone
 from services.lab.bench.console import repository
 from services.lab.bench.console.browser import COOKIE, chromium, row_of, visit
@@ -27,7 +26,7 @@ _N_OF_EACH = 20
 
 @dataclass(frozen=True, slots=True)
 class ConsoleOptions:
-    """What is measured."""
+    """Options of the measurement."""
 
     n_workloads: int = 1000
     n_days: int = 1
@@ -50,9 +49,9 @@ def run_console(
         engine = make_engine(platform.settings.database_url)
         clock = SystemClock()
         end = floor_step(clock.now(), options.step_s)
-        history = History(options.n_workloads, options.n_days, options.step_s, end)
-        if fleet.count_workloads(engine) == 0:
-            fleet.fill(engine, history, tell)
+        history = StoredHistory(options.n_workloads, options.n_days, options.step_s, end)
+        if count_workloads(engine) == 0:
+            store_history(engine, history, tell)
         is_new = not repository.is_decorated(engine)
         if is_new:
             since = end - timedelta(seconds=options.step_s)

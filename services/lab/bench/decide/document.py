@@ -25,8 +25,6 @@ from services.lab.bench.decide.figures import (
 )
 from services.lab.bench.decide.frontier import DAY_S, Curve, blocks_of, curve
 from services.lab.bench.decide.run import (
-    HARMONY,
-    ORACLE,
     DecideResult,
     PolicyResult,
     best_rival,
@@ -36,6 +34,7 @@ from services.lab.bench.decide.summary import summarise
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 from services.simulator.grid_run import GridRun
+from services.simulator.policies.rivals import HARMONY, ORACLE
 from services.simulator.scoreboard import mean_known
 
 GPU_TYPE = "H100"

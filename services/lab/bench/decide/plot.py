@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.run import HARMONY
+from services.backtest.frontier_plot import MAX_PANELS, Panel, draw
 from services.lab.bench.decide.summary import HPAS
+from services.simulator.policies.rivals import HARMONY
 
-MAX_PANELS = 12
 N_BEST = 3
-RATE_RANGE = (5e-4, 0.3)
-"""Rates shown; what violates less is drawn at the left edge."""
-COST_RANGE = 1.6
-"""The cost axis ends at this multiple of the dearest curve's cost at the smallest promise."""
-OWN_COLOUR = "tab:blue"
-COLOURS = ("tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
-"""Of the others: a policy has one colour in all panels; an eighth shares the first one's."""
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """What one panel shows.
-
-    Attributes:
-        title: Above it.
-        curves: Policy -> points (violation rate, cost).
-        deployed: Policy -> points as deployed.
-        promises: Violation rates marked.
-        cost_label: Of the cost axis.
-    """
-
-    title: str
-    curves: Mapping[str, Sequence[Point]]
-    deployed: Mapping[str, Sequence[Point]] = field(default_factory=dict)
-    promises: Sequence[float] = ()
-    cost_label: str = "cost / oracle's"
 
 
 def plot_frontiers(document: Mapping[str, Any], path: Path) -> None:
@@ -79,77 +51,3 @@ def best_rivals(dataset: Mapping[str, Any]) -> list[str]:
         return float(np.mean([np.inf if value is None else np.log(value) for value in found]))
 
     return sorted(dataset["rivals"], key=cost)[:N_BEST]
-
-
-def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Write the panels to a PNG, three in a row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    n_columns = min(3, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    names = dict.fromkeys(name for panel in panels for name in panel.curves if name != HARMONY)
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    figure = Figure(figsize=(5.2 * n_columns, 3.9 * n_rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for panel, axis in zip(panels, axes, strict=False):
-        _draw_panel(panel, axis, {**colours, HARMONY: OWN_COLOUR})
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-
-
-def _draw_panel(panel: Panel, axis: Any, colours: Mapping[str, str]) -> None:
-    low, high = RATE_RANGE
-    for promise in panel.promises:
-        axis.axvline(promise, color="0.8", linewidth=1, zorder=0)
-    for name, points in panel.curves.items():
-        own = name == HARMONY
-        front = pareto(points)
-        rates = [max(rate, low) for rate, _ in front]
-        axis.plot(
-            rates,
-            [cost for _, cost in front],
-            label=name,
-            linewidth=2.4 if own else 1.0,
-            color=colours[name],
-            zorder=3 if own else 2,
-        )
-        marks = panel.deployed.get(name, ())
-        axis.plot(
-            [max(rate, low) for rate, _ in marks],
-            [cost for _, cost in marks],
-            linestyle="none",
-            marker="o" if own else "x",
-            markersize=7 if own else 5,
-            color=colours[name],
-            zorder=4,
-        )
-    axis.set(xscale="log", xlim=(low, high), title=panel.title)
-    axis.set(xlabel="share of time out of SLA", ylabel=panel.cost_label)
-    top = _highest(panel)
-    if top is not None:
-        axis.set_ylim(0, COST_RANGE * top)
-    axis.legend(fontsize=7, loc="upper right")
-
-
-def _highest(panel: Panel) -> float | None:
-    """The dearest curve's cost at the smallest promise; at the smallest rate shown without one."""
-    edge = min(panel.promises, default=RATE_RANGE[0])
-    costs = []
-    for points in panel.curves.values():
-        reached = [cost for rate, cost in points if rate <= edge]
-        if reached:
-            costs.append(min(reached))
-    return max(costs, default=None)
-
-
-def pareto(points: Sequence[Point]) -> list[Point]:
-    """Points that no other beats in both rate and cost, by rising rate."""
-    front: list[Point] = []
-    for rate, cost in sorted(points):
-        if not front or cost < front[-1][1]:
-            front.append((rate, cost))
-    return front

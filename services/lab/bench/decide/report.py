@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.run import HARMONY
 from services.lab.bench.decide.summary import MIN_DAYS, geometric_mean
+from services.simulator.policies.rivals import HARMONY
 from services.simulator.scoreboard import mean_known
 
 Document = Mapping[str, Any]

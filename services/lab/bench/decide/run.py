@@ -31,11 +31,8 @@ from services.simulator.grid_run import GridRun, simulate_grid
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.planned import PlannedGrid
-from services.simulator.policies.rivals import forecast_policies, rivals
+from services.simulator.policies.rivals import HARMONY, PRICES, forecast_policies, rivals
 
-HARMONY, ORACLE = "harmony", "oracle"
-PRICES = np.geomspace(0.2, 3e4, 48)
-"""Prices of a step out of SLA, in steps of the workload's mean replicas."""
 N_LEAD_DRAWS = 64
 N_REPLICATES = 200
 

@@ -19,8 +19,8 @@ import numpy as np
 from forecaster.types import Series
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
+from services.simulator.course import Course
 from services.simulator.fleet.arrays import BoolArray, FloatArray
-from services.simulator.grid_run import Course
 
 MAX_STEPS_AHEAD = 12
 SLOW_LEAD_Z = 2.6

@@ -1,4 +1,4 @@
-"""What a forecaster of a benchmark is: fit once on a task, then answer at origins."""
+"""Interface of a forecaster in a benchmark: fit once on a task, then answer at origins."""
 
 from __future__ import annotations
 

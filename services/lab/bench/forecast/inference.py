@@ -1,4 +1,4 @@
-"""How long a forecast of a whole fleet takes, and how much memory."""
+"""Time and memory of a forecast of a whole fleet."""
 
 from __future__ import annotations
 

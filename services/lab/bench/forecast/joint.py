@@ -1,4 +1,4 @@
-"""What one flow over several indicators and all steps ahead is worth, on the test part of a trace.
+"""Worth of one flow over several indicators and all steps ahead, on the test part of a trace.
 
 The same marginals under four dependences: none; a Gaussian copula of each indicator's steps alone;
 one Gaussian copula of everything; the conditional flow. Only the dependence differs, so differences
@@ -43,7 +43,7 @@ DEPENDENCES = ("independent", "Gaussian, own steps", "Gaussian", "flow")
 
 @dataclass(frozen=True, slots=True)
 class JointOptions:
-    """What to measure.
+    """Options of the measurement.
 
     Attributes:
         indicators: G names that are forecast together; none: all that move in every workload.
@@ -84,7 +84,7 @@ def bench_joint(task: BenchTask, options: JointOptions, tell: Tell) -> dict[str,
     train = _thinned(train_origins(task), MAX_FIT_WINDOWS, rng)
     held = _thinned(task.validation_origins(), MAX_FIT_WINDOWS // 4, rng)
     test = _thinned(task.test_origins(), MAX_TEST_WINDOWS, rng)
-    bench = _Bench(task, model, names, options.seed)
+    bench = _JointBench(task, model, names, options.seed)
     parts = bench.scores(train), bench.scores(held)
     found = {}
     for kind in DEPENDENCES:
@@ -138,7 +138,7 @@ def _indicators(task: BenchTask, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def _moves(task: BenchTask, name: str) -> bool:
-    """Whether every workload has an indicator and it changes in the training part."""
+    """Check whether every workload has an indicator and it changes in the training part."""
     for series, end in zip(task.series, task.train_ends, strict=True):
         if name not in series.indicators:
             return False
@@ -156,8 +156,8 @@ def _thinned(origins: Origins, n_most: int, rng: np.random.Generator) -> Origins
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
-    """What all dependences share."""
+class _JointBench:
+    """Inputs that all dependences share."""
 
     task: BenchTask
     model: TrainedModel

@@ -39,7 +39,7 @@ def score(
         task: The benchmark.
         origins: B origins.
         truth: What happened there.
-        prediction: What was said.
+        prediction: The forecast.
         rng: For independent paths, where the forecaster gives none.
     """
     n_rows, n_targets, n_steps = truth.actual.shape

@@ -31,7 +31,7 @@ MIN_DEMAND_SEEN = 0.5
 
 
 class Protocol(StrEnum):
-    """What is forecast and in which unit errors are counted.
+    """Targets of the forecasts, and the unit that errors are counted in.
 
     `fisher-h1` and `fisher-h12` follow the HARMONY paper (arXiv 2408.01000, section V): every
     original indicator is a target, 144 steps of context, errors in units of the range of the first
@@ -50,13 +50,13 @@ class Protocol(StrEnum):
 
     @property
     def has_all_targets(self) -> bool:
-        """Whether every indicator is forecast, not the demand alone."""
+        """Check whether every indicator is forecast, not the demand alone."""
         return self is not Protocol.PANEL
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What happened at a set of origins, G targets each.
+    """Measurements after a set of origins, G targets each.
 
     Attributes:
         actual: (B, G, H) raw values, zero where unobserved.
@@ -146,7 +146,7 @@ class BenchTask:
         return thin(found, self.max_origins)
 
     def truth(self, origins: Origins) -> Truth:
-        """What happened after each origin, per target."""
+        """Measurements after each origin, per target."""
         targets = self.targets[origins.which]
         at = np.maximum(targets, 0)
         actual, observed = actuals(self.series, origins, at, self.protocol.horizon)
@@ -245,7 +245,7 @@ def _series(trace: TraceFile, protocol: Protocol) -> list[Series | tuple[str, st
 
 
 def _is_used(column: FloatArray, n_steps: int, *, keep_constant: bool) -> bool:
-    """Whether the training part holds enough of an indicator to speak of it."""
+    """Check whether the training part holds enough of an indicator to speak of it."""
     train = column[: round(TRAIN_RATIO * n_steps)]
     seen = train[np.isfinite(train)]
     if seen.size < MIN_DEMAND_SEEN * train.size:

@@ -1,4 +1,4 @@
-"""What `harmony bench month --json` writes: scaled figures, savings, and where the promise broke.
+"""Document of `harmony bench month --json`: scaled figures, savings, and where the promise broke.
 
 A figure that does not exist is null. A saving always carries the remarks that say what it rests on:
 GPUs saved by breaking the promise, or by serving worse than the rival, are no saving.
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from services.lab.bench.decide.figures import number
-from services.lab.bench.month.source import HARMONY, RIVALS, MonthOptions, PolicyFigures, Source
+from services.lab.bench.month.source import RIVALS, MonthFigures, MonthOptions, MonthSource
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.policies.rivals import HARMONY
 from services.simulator.scoreboard import mean_known
 
 TOTAL = "total"
@@ -24,7 +25,7 @@ PER_GPUS = 1000.0
 Json = dict[str, Any]
 
 
-def to_document(sources: Sequence[Source], options: MonthOptions) -> Json:
+def to_document(sources: Sequence[MonthSource], options: MonthOptions) -> Json:
     """The whole document; the total is over all sources, its rates over all their workloads."""
     return {
         "days": options.days,
@@ -44,7 +45,7 @@ def to_document(sources: Sequence[Source], options: MonthOptions) -> Json:
     }
 
 
-def _source(one: Source, options: MonthOptions) -> Json:
+def _source(one: MonthSource, options: MonthOptions) -> Json:
     return {
         "data": one.data,
         "kind": one.kind,
@@ -76,7 +77,7 @@ class _Scaled:
         return mean_known(self.rates)
 
 
-def _part(sources: Sequence[Source], options: MonthOptions) -> Json:
+def _part(sources: Sequence[MonthSource], options: MonthOptions) -> Json:
     """Figures and savings over some sources together."""
     mean_gpus = sum(one.mean_demand_gpus for one in sources)
     scaled = {name: _scaled(sources, name, options) for name in (HARMONY, *RIVALS)}
@@ -100,7 +101,7 @@ def _part(sources: Sequence[Source], options: MonthOptions) -> Json:
     }
 
 
-def _scaled(sources: Sequence[Source], name: str, options: MonthOptions) -> _Scaled:
+def _scaled(sources: Sequence[MonthSource], name: str, options: MonthOptions) -> _Scaled:
     parts = [(one.policies[name], _scale(one, options)) for one in sources]
     rates = np.concatenate([figures.violation_rate for figures, _ in parts])
     return _Scaled(
@@ -123,7 +124,7 @@ def _policy(one: _Scaled, epsilon: float) -> Json:
     }
 
 
-def _setting(figures: PolicyFigures) -> Json:
+def _setting(figures: MonthFigures) -> Json:
     return {
         "setting": figures.setting,
         "kept_where_chosen": figures.kept_where_chosen,
@@ -132,7 +133,7 @@ def _setting(figures: PolicyFigures) -> Json:
 
 
 def _saving(own: _Scaled, rival: _Scaled, mean_gpus: float, epsilon: float) -> Json:
-    """What Harmony saved against a rival; negative where it cost more."""
+    """Savings of Harmony against a rival; negative where it cost more."""
     hours, usd = rival.gpu_hours - own.gpu_hours, rival.cost_usd - own.cost_usd
     per = PER_GPUS / mean_gpus if mean_gpus > 0 else float("nan")
     return {
@@ -146,7 +147,7 @@ def _saving(own: _Scaled, rival: _Scaled, mean_gpus: float, epsilon: float) -> J
 
 
 def _remarks(own: float, rival: float, epsilon: float) -> list[str]:
-    """What a reader must know of a saving before believing it."""
+    """Remarks that a reader must know of a saving before believing it."""
     if not np.isfinite(own + rival):
         return [UNKNOWN]
     found = {
@@ -157,5 +158,5 @@ def _remarks(own: float, rival: float, epsilon: float) -> list[str]:
     return [name for name, holds in found.items() if holds]
 
 
-def _scale(one: Source, options: MonthOptions) -> float:
+def _scale(one: MonthSource, options: MonthOptions) -> float:
     return options.days / one.days_measured

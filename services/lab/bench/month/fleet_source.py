@@ -18,9 +18,9 @@ from services.backtest.controller import PRIOR_STARTS, ControllerOptions
 from services.backtest.run import Trained, run_harmony, train
 from services.lab.bench.month.source import (
     HISTORY_DAYS,
+    MonthFigures,
     MonthOptions,
-    PolicyFigures,
-    Source,
+    MonthSource,
     Watch,
 )
 from services.simulator import (
@@ -37,7 +37,7 @@ from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
 DAY_S = 86_400
 
 
-def fleet_source(options: MonthOptions, watch: Watch) -> Source:
+def fleet_source(options: MonthOptions, watch: Watch) -> MonthSource:
     """Generate the fleet, train and tune on its history, replay the rest under every policy."""
     fleet = month_fleet(options)
     watch("simulating the history", 0, 0)
@@ -55,7 +55,7 @@ def fleet_source(options: MonthOptions, watch: Watch) -> Source:
     own = replace(score(run, fleet, promised=options.epsilon), setting="not tuned")
     kept = {name: setting.is_met for name, setting in rivals.tuned.items()}
     policies = {one.name: _figures(one, kept.get(one.name)) for one in (own, *rivals.scores)}
-    return Source(
+    return MonthSource(
         data=fleet.label,
         kind="generated",
         n_workloads=fleet.n_workloads,
@@ -100,10 +100,8 @@ def replay_harmony(
     )
 
 
-def _figures(one: PolicyScore, kept: bool | None) -> PolicyFigures:
-    return PolicyFigures(
-        one.gpu_hours, one.cost_usd, one.workload_violation_rate, one.setting, kept
-    )
+def _figures(one: PolicyScore, kept: bool | None) -> MonthFigures:
+    return MonthFigures(one.gpu_hours, one.cost_usd, one.workload_violation_rate, one.setting, kept)
 
 
 def _assumptions(fleet: Fleet, trained: Trained, rivals: RivalScores) -> dict[str, Any]:

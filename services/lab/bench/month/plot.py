@@ -1,4 +1,4 @@
-"""What a month cost under each policy, beside the share of time out of SLA that it bought."""
+"""Plot of a month's cost under each policy, next to the share of time out of SLA."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from services.backtest.frontier_plot import OWN_COLOUR
 from services.lab.bench.month.report import parts, title
-from services.lab.bench.month.source import HARMONY
+from services.simulator.policies.rivals import HARMONY
 
-OWN_COLOUR, BROKEN_COLOUR, COLOUR = "tab:blue", "tab:red", "0.6"
+BROKEN_COLOUR, COLOUR = "tab:red", "0.6"
 
 
 def plot_month(document: Mapping[str, Any], path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.lab.bench.month.document import RIVAL_BROKEN, SERVED_WORSE, TOTAL
-from services.lab.bench.month.source import HARMONY, ORACLE
+from services.simulator.policies.rivals import HARMONY, ORACLE
 
 Part = Mapping[str, Any]
 Row = dict[str, object]
@@ -14,13 +14,13 @@ SCALE_TOLERANCE = 1e-6
 
 
 def parts(document: Mapping[str, Any]) -> list[Part]:
-    """What gets a table: each source, and the total where there is more than one."""
+    """Parts that get a table: each source, and the total where there is more than one."""
     sources = list(document["sources"])
     return sources if len(sources) == 1 else [*sources, document["total"]]
 
 
 def title(part: Part, days: int) -> str:
-    """What the figures cover, and whether they were scaled."""
+    """Title of a part: what its figures cover, and whether they were scaled."""
     size = f"{part['workloads']} workloads, {part['mean_demand_gpus']:,.0f} GPUs of mean demand"
     if part["data"] == TOTAL:
         least = f"each source measured for {part['days_measured']:.3g} days or more"
@@ -104,7 +104,7 @@ def verdict(part: Part, promise: float) -> str:
 
 
 def settings(part: Part) -> str:
-    """How each policy was set; empty for the total."""
+    """Settings of each policy; empty for the total."""
     found = []
     for name, one in part["policies"].items():
         if one.get("setting"):

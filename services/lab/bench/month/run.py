@@ -12,7 +12,7 @@ from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.task import DecideOptions, DecideTask, load_decide_task
 from services.lab.bench.month.document import to_document
 from services.lab.bench.month.fleet_source import fleet_source
-from services.lab.bench.month.source import MonthOptions, Source, Watch
+from services.lab.bench.month.source import MonthOptions, MonthSource, Watch
 from services.lab.bench.month.trace_source import trace_source
 
 
@@ -54,7 +54,7 @@ def run_month(tasks: Sequence[DecideTask], options: MonthOptions, watch: Watch) 
         InvalidInput: The forecaster cannot be trained on a trace.
     """
     check_options(options)
-    sources: list[Source] = []
+    sources: list[MonthSource] = []
     if options.n_workloads > 0:
         sources.append(fleet_source(options, _named("generated fleet", watch)))
     for task in tasks:

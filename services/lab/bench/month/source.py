@@ -1,4 +1,4 @@
-"""What one source of demand showed: the policies' figures as measured, before any scaling."""
+"""Figures of the policies on one source of demand, as measured, before any scaling."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.policies.rivals import ORACLE
 
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and their number; 0 of 0: no end is known."""
 
-HARMONY, ORACLE = "harmony", "oracle"
 RIVALS = ("static_peak", "hpa", "trailing_percentile", ORACLE)
 """In the order of the tables; the oracle knows the future and is no rival to beat."""
 HISTORY_DAYS = 14
@@ -19,7 +19,7 @@ HISTORY_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class MonthOptions:
-    """What is replayed.
+    """Options of the replay.
 
     Attributes:
         n_workloads: Workloads of the generated fleet; 0: none is replayed.
@@ -39,7 +39,7 @@ class MonthOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PolicyFigures:
+class MonthFigures:
     """One policy over the measured days.
 
     Attributes:
@@ -59,7 +59,7 @@ class PolicyFigures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class MonthSource:
     """One source of demand under every policy.
 
     Attributes:
@@ -79,5 +79,5 @@ class Source:
     step_s: float
     days_measured: float
     mean_demand_gpus: float
-    policies: Mapping[str, PolicyFigures]
+    policies: Mapping[str, MonthFigures]
     assumptions: Mapping[str, Any]

@@ -16,20 +16,18 @@ from services.lab.bench.decide.frontier import DAY_S
 from services.lab.bench.decide.run import choose, lead_draws, oracle_run
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS, TRAIN_RATIO, DecideTask
 from services.lab.bench.month.source import (
-    HARMONY,
-    ORACLE,
     RIVALS,
+    MonthFigures,
     MonthOptions,
-    PolicyFigures,
-    Source,
+    MonthSource,
     Watch,
 )
 from services.simulator.grid_run import GridRun, simulate_grid
 from services.simulator.policies.grid import GridPolicy
-from services.simulator.policies.rivals import rivals
+from services.simulator.policies.rivals import HARMONY, ORACLE, rivals
 
 
-def trace_source(task: DecideTask, options: MonthOptions, watch: Watch) -> Source:
+def trace_source(task: DecideTask, options: MonthOptions, watch: Watch) -> MonthSource:
     """Run the rivals' grids, choose their settings on the prelude, and run Harmony untuned.
 
     Raises:
@@ -44,7 +42,7 @@ def trace_source(task: DecideTask, options: MonthOptions, watch: Watch) -> Sourc
             found[name] = _tuned(task, grids[name], options.epsilon)
     found[ORACLE] = _figures(task, oracle_run(task), 0, "knows the future", None)
     n_counted = course.n_steps - task.n_prelude
-    return Source(
+    return MonthSource(
         data=task.forecast.data,
         kind="trace",
         n_workloads=len(task.names),
@@ -69,7 +67,7 @@ def mean_demand_gpus(task: DecideTask) -> float:
     return float((mean * lived / task.course.capacity).sum())
 
 
-def _harmony(task: DecideTask, options: MonthOptions, watch: Watch) -> PolicyFigures:
+def _harmony(task: DecideTask, options: MonthOptions, watch: Watch) -> MonthFigures:
     forecasts = learned(task, options.seed, lambda text: watch(text, 0, 0))
     # Answers at other risk levels are for explanations: without them the counts are the same.
     decide = replace(DecideConfig(), epsilons=())
@@ -84,7 +82,7 @@ def _harmony(task: DecideTask, options: MonthOptions, watch: Watch) -> PolicyFig
     return _figures(task, run, 0, "not tuned", None)
 
 
-def _tuned(task: DecideTask, policy: GridPolicy[Any], epsilon: float) -> PolicyFigures:
+def _tuned(task: DecideTask, policy: GridPolicy[Any], epsilon: float) -> MonthFigures:
     """The cheapest setting that kept the promise on the prelude but for its first quarter."""
     run = simulate_grid(policy, task.course)
     setting, is_kept = choose(task, run, task.n_prelude // 4, epsilon)
@@ -93,10 +91,10 @@ def _tuned(task: DecideTask, policy: GridPolicy[Any], epsilon: float) -> PolicyF
 
 def _figures(
     task: DecideTask, run: GridRun, setting: int, words: str, kept: bool | None
-) -> PolicyFigures:
+) -> MonthFigures:
     one = workload_figures(task, run, setting)
     hours = float(one.gpu_hours.sum())
-    return PolicyFigures(hours, hours * USD_PER_GPU_HOUR, one.violation_rate, words, kept)
+    return MonthFigures(hours, hours * USD_PER_GPU_HOUR, one.violation_rate, words, kept)
 
 
 def _assumptions(task: DecideTask, n_counted: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the operator asked of the cluster, as the cluster counted it; and when scales moved."""
+"""Calls of the operator as the cluster counted them, and the times when replicas changed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Calls:
         return {f"{verb} {what}": n for (verb, what), n in sorted(self.counts.items())}
 
 
-class Ledger:
+class CallObserver:
     """The cluster's own count of calls, and a watch on the replicas of Deployments.
 
     The watch is opened before counting begins, so that it does not count.

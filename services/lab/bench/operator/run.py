@@ -16,10 +16,10 @@ from services.kernel.clock import SystemClock, make_rng
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.operator import fleet
-from services.lab.bench.operator.calls import Ledger
+from services.lab.bench.operator.calls import CallObserver
 from services.lab.bench.operator.fleet import N_PODS_EACH, Name
 from services.lab.bench.operator.repository import Decider
-from services.lab.bench.operator.stage import OperatorProcess, Stage, staged
+from services.lab.bench.operator.testbed import OperatorProcess, Testbed, running_testbed
 
 Watch = Callable[[str], None]
 _PATIENCE_S = 900.0
@@ -28,7 +28,7 @@ _LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class OperatorOptions:
-    """What is measured.
+    """Options of the measurement.
 
     Attributes:
         idle_s: How long the idle fleet is watched.
@@ -49,9 +49,9 @@ class Bench:
     """One measurement under way."""
 
     options: OperatorOptions
-    stage: Stage
+    testbed: Testbed
     names: Sequence[Name]
-    ledger: Ledger
+    observer: CallObserver
     operator: OperatorProcess
     decider: Decider
     watch: Watch
@@ -69,20 +69,20 @@ def run_operator(
     given = settings.model_copy(update={"seed": options.seed})
     with ExitStack() as stack:
         nodes = fleet.node_pool(options.n_autoscalers)
-        ledger_stack = stack.enter_context(ExitStack())  # closed after the cluster has gone
-        stage = stack.enter_context(staged(given, nodes, logs))
+        observer_stack = stack.enter_context(ExitStack())  # closed after the cluster has gone
+        testbed = stack.enter_context(running_testbed(given, nodes, logs))
         watch(f"creating {options.n_autoscalers} GPUAutoscalers with their Deployments")
         began_s = time.monotonic()
-        fleet.create(stage.url, names)
+        fleet.create(testbed.url, names)
         created_s = time.monotonic() - began_s
-        ledger = ledger_stack.enter_context(Ledger(stage.url))
-        ledger.start_watch()
-        decider = Decider(stage.engine, settings.policy_version, settings.step_s)
-        ledger.forget()
+        observer = observer_stack.enter_context(CallObserver(testbed.url))
+        observer.start_watch()
+        decider = Decider(testbed.engine, settings.policy_version, settings.step_s)
+        observer.forget()
         started_s = time.monotonic()
-        operator = OperatorProcess(stage, options.interval_s)
+        operator = OperatorProcess(testbed, options.interval_s)
         stack.callback(operator.close)
-        bench = Bench(options, stage, names, ledger, operator, decider, watch)
+        bench = Bench(options, testbed, names, observer, operator, decider, watch)
         found: dict[str, Any] = {"options": asdict(options), "fleet_creation_s": created_s}
         found["start"] = _start(bench, started_s)
         found["idle"] = _idle(bench)
@@ -100,8 +100,8 @@ def _start(bench: Bench, started_s: float) -> dict[str, Any]:
     n_first = bench.operator.n_passes()
     bench.watch("waiting until every status is written")
     settled_s = _settle(bench) - started_s
-    calls = bench.ledger.calls()
-    missing = len(bench.names) - bench.ledger.n_statuses()
+    calls = bench.observer.calls()
+    missing = len(bench.names) - bench.observer.n_statuses()
     if missing:
         raise Unavailable(f"{missing} GPUAutoscalers were left without a status")
     return {
@@ -118,7 +118,7 @@ def _idle(bench: Bench) -> dict[str, Any]:
     """Nothing happens; what does it cost?"""
     operator, idle_s = bench.operator, bench.options.idle_s
     bench.watch(f"watching it idle for {idle_s:.0f} s")
-    bench.ledger.forget()
+    bench.observer.forget()
     n_passes, in_passes_s, cpu_s = (
         operator.n_passes(),
         operator.pass_seconds(),
@@ -127,7 +127,7 @@ def _idle(bench: Bench) -> dict[str, Any]:
     began_s = time.monotonic()
     time.sleep(idle_s)
     lasted_s = time.monotonic() - began_s
-    calls = bench.ledger.calls()
+    calls = bench.observer.calls()
     passes = operator.n_passes() - n_passes
     per_minute = 60.0 / lasted_s
     return {
@@ -148,13 +148,13 @@ def _busy(bench: Bench) -> dict[str, Any]:
     bench.watch("a new decision for every workload")
     ids = bench.decider.workload_ids()
     wanted = dict.fromkeys(ids.values(), N_PODS_EACH + 1)
-    bench.ledger.forget()
+    bench.observer.forget()
     n_passes, in_passes_s = bench.operator.n_passes(), bench.operator.pass_seconds()
     bench.decider.decide(wanted, SystemClock().now())
     committed_s = time.monotonic()
     _until(lambda: bench.decider.results().get("applied", 0) >= len(wanted), "every action", 0.2)
     written_s = time.monotonic() - committed_s
-    last_s = max(bench.ledger.moved(name)[1] for name in ids) - committed_s
+    last_s = max(bench.observer.moved(name)[1] for name in ids) - committed_s
     settled_s = _settle(bench) - committed_s
     return {
         "last_scale_patched_s": last_s,
@@ -163,7 +163,7 @@ def _busy(bench: Bench) -> dict[str, Any]:
         "passes": bench.operator.n_passes() - n_passes,
         "in_passes_s": bench.operator.pass_seconds() - in_passes_s,
         "results": bench.decider.results(),
-        "calls": bench.ledger.calls().listed(),
+        "calls": bench.observer.calls().listed(),
         "rss_mib": bench.operator.rss_mib(),
     }
 
@@ -187,10 +187,10 @@ def _latency(bench: Bench) -> dict[str, Any]:
         committed[name] = time.monotonic()
 
     def is_done() -> bool:
-        return all(bench.ledger.moved(name)[0] == N_PODS_EACH + 2 for name in committed)
+        return all(bench.observer.moved(name)[0] == N_PODS_EACH + 2 for name in committed)
 
     _until(is_done, "every scale")
-    delays_s = [max(0.0, bench.ledger.moved(name)[1] - at) for name, at in committed.items()]
+    delays_s = [max(0.0, bench.observer.moved(name)[1] - at) for name, at in committed.items()]
     return {
         "n": len(delays_s),
         "p50_s": float(np.percentile(delays_s, 50)),
@@ -206,7 +206,7 @@ def _settle(bench: Bench) -> float:
     while time.monotonic() - last_s < 2 * bench.options.interval_s:
         if time.monotonic() > ends_s:
             raise Unavailable("the operator does not come to rest: it writes without end")
-        n_writes = bench.ledger.calls().writes()
+        n_writes = bench.observer.calls().writes()
         if n_writes != last:
             last, last_s = n_writes, time.monotonic()
         time.sleep(0.25)

@@ -1,1 +1,1 @@
-"""What a write must pass: access, definitions, validation, admission."""
+"""Checks that a write must pass: access, definitions, validation, admission."""

@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens, roles, access reviews."""
+"""Authorisation: bearer tokens, roles, access reviews."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.lab.cluster.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks."""
+    """User that a bearer token stands for."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May somebody do this?"""
+    """Question of an access review: may a user do this?"""
 
     verb: str
     group: str
@@ -101,7 +101,7 @@ class Access:
         raise failures.forbidden(name, question.name, why)
 
     def is_allowed(self, user: User, question: Question) -> bool:
-        """Whether a rule of one of the user's roles covers it."""
+        """Check whether a rule of one of the user's roles covers it."""
         if "system:masters" in user.groups or question.resource in _SELF_REVIEWS:
             return True
         return any(_covers(rule, question) for rule in self._rules(user, question.namespace))
@@ -135,7 +135,7 @@ class Access:
         return _answer(rtype, body, {"allowed": allowed})
 
     def _own_rules(self, user: User, namespace: str) -> Obj:
-        """What somebody may do in a namespace, as `kubectl auth can-i --list` shows it."""
+        """List what a user may do in a namespace, as `kubectl auth can-i --list` shows it."""
         is_admin = "system:masters" in user.groups
         rules = [_EVERYTHING] if is_admin else list(self._rules(user, namespace))
         of_paths = [r for r in rules if r.get("nonResourceURLs")]

@@ -1,4 +1,4 @@
-"""What follows when an object goes: its dependents, and the contents of a namespace."""
+"""Garbage collection after a deletion: dependents, and the contents of a namespace."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _REMEMBERED_VERDICTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ValidationRule:
     """One rule, compiled, and the schema of the value that it calls `self`."""
 
     text: str
@@ -77,9 +77,9 @@ class Rules:
                 node[word] = self._compile(schema[word], f"{path}.{word}")
         return {word: value for word, value in node.items() if value}
 
-    def _rule(self, rule: dict[str, Any], schema: dict[str, Any], path: str) -> Rule:
+    def _rule(self, rule: dict[str, Any], schema: dict[str, Any], path: str) -> ValidationRule:
         message_text = rule.get("messageExpression")
-        return Rule(
+        return ValidationRule(
             text=rule["rule"],
             message=rule.get("message") or f"failed rule: {rule['rule']}",
             reason=rule.get("reason") or "FieldValueInvalid",
@@ -100,10 +100,10 @@ class Rules:
     def _walk(self, node: dict[str, Any], new: Any, old: Any, path: str) -> Iterator[Cause]:
         if new is None:
             return
-        for i, rule in enumerate(node.get("rules", ())):
+        for rule in node.get("rules", ()):
             if rule.is_transition and old is None:
                 continue
-            message = self._verdict((id(node), i), rule, new, old)
+            message = self._verdict(rule, new, old)
             if message is not None:
                 yield Cause(f"{path}{rule.field_path}" or "<nil>", message, rule.reason)
         if isinstance(new, dict):
@@ -121,10 +121,10 @@ class Rules:
             for i, value in enumerate(new):
                 yield from self._walk(node["items"], value, None, f"{path}[{i}]")
 
-    def _verdict(self, rule_id: tuple[int, int], rule: Rule, new: Any, old: Any) -> str | None:
-        """None when the rule holds, else the message."""
+    def _verdict(self, rule: ValidationRule, new: Any, old: Any) -> str | None:
+        """The message of a broken rule; None when it holds."""
         seen = [new, old] if rule.is_transition else [new]
-        key = (hash(rule_id), orjson.dumps(seen))
+        key = (id(rule), orjson.dumps(seen))
         if key not in self._verdicts:
             if len(self._verdicts) >= _REMEMBERED_VERDICTS:
                 self._verdicts.clear()
@@ -132,7 +132,7 @@ class Rules:
         return self._verdicts[key]
 
 
-def _evaluate(rule: Rule, new: Any, old: Any) -> str | None:
+def _evaluate(rule: ValidationRule, new: Any, old: Any) -> str | None:
     values = {"self": to_cel(new, rule.schema)}
     if rule.is_transition:
         values["oldSelf"] = to_cel(old, rule.schema)

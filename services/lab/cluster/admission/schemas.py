@@ -185,8 +185,8 @@ def _causes(error: Any) -> Iterator[Cause]:
         bound = _BOUNDS[word].replace(" or equal to", "") if is_strict else _BOUNDS[word]
         yield Cause(path, f"Invalid value: {shown}: {where} in body should be {bound} {wanted}")
     elif word in _COUNTS:
-        said = _COUNTS[word].format(wanted)
-        yield Cause(path, f"Invalid value: {shown}: {where} in body {said}")
+        bound = _COUNTS[word].format(wanted)
+        yield Cause(path, f"Invalid value: {shown}: {where} in body {bound}")
     else:
         yield Cause(path, f"Invalid value: {shown}: {where} in body {error.message}")
 

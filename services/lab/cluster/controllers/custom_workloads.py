@@ -78,8 +78,8 @@ class CustomWorkloads:
             if owner is None:
                 continue
             count = (deployment.get("status") or {}).get("replicas", 0)
-            told = with_value(owner, rtype.scale.status_replicas, count)
+            reported = with_value(owner, rtype.scale.status_replicas, count)
             if rtype.scale.selector:
                 text = selector_text(deployment["spec"]["selector"])
-                told = with_value(told, rtype.scale.selector, text)
-            self._objects.write_status(rtype, owner, told["status"])
+                reported = with_value(reported, rtype.scale.selector, text)
+            self._objects.write_status(rtype, owner, reported["status"])

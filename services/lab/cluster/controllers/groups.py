@@ -17,7 +17,7 @@ class Group:
 
     Attributes:
         wanted: Pods that it is to have; the engine has fewer where a quota refuses some.
-        refusal: What the first pod that was refused was told.
+        refusal: Message about the first pod that was refused.
         revisions: Of a StatefulSet: the template's hash of each pod that is of an earlier one.
     """
 
@@ -40,7 +40,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Workload:
+class SimulatedWorkload:
     """A Deployment, StatefulSet or ReplicaSet of its own with its groups, oldest revision first."""
 
     rtype: ResourceType

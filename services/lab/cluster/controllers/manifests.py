@@ -73,7 +73,7 @@ def parse_duration(text: str) -> float:
 
 
 def startup_spec(annotations: dict[str, str]) -> StartupSpec:
-    """How pods of a template start.
+    """Start-up law of the pods of a template.
 
     Raises:
         ValueError: Naming the annotation that is wrong.
@@ -93,7 +93,7 @@ def startup_spec(annotations: dict[str, str]) -> StartupSpec:
 
 
 def deployment_spec(key: str, template: Obj, *, is_warm: bool) -> DeploymentSpec:
-    """What the engine has to know of a pod template; no replicas yet.
+    """Convert a pod template to the engine's specification; no replicas yet.
 
     Raises:
         ValueError: If an annotation or a GPU quantity is wrong.
@@ -148,7 +148,7 @@ def node_body(node: NodeSpec) -> Obj:
 
 
 def node_spec(obj: Obj) -> NodeSpec:
-    """What the engine has to know of a node object."""
+    """Convert a node object to the engine's specification."""
     allocatable = (obj.get("status") or {}).get("allocatable") or {}
     labels = obj["metadata"].get("labels") or {}
     return NodeSpec(
@@ -175,7 +175,7 @@ def node_status(obj: Obj, at: str) -> Obj:
 
 @dataclass(slots=True)
 class PodLife:
-    """What has been published of a pod, event by event."""
+    """Published state of a pod, event by event."""
 
     name: str
     created_s: float

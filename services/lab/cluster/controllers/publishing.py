@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from services.lab.cluster.controllers.groups import Group, Workload
+from services.lab.cluster.controllers.groups import Group, SimulatedWorkload
 from services.lab.cluster.controllers.manifests import (
     GPU_RESOURCE,
     HASH_LABEL,
@@ -48,18 +48,18 @@ class Publisher:
         self._objects = objects
         self._store = objects.store
         self.engine = engine
-        self._moving: dict[int, Workload] = {}
+        self._moving: dict[int, SimulatedWorkload] = {}
 
     def publish_overdue(self) -> None:
         """Time has passed: say which roll-outs have run out of it."""
         for workload in list(self._moving.values()):
             self.publish_status(workload)
 
-    def settle(self, workload: Workload) -> None:
+    def settle(self, workload: SimulatedWorkload) -> None:
         """A workload is gone: no roll-out of it can run out of time."""
         self._moving.pop(id(workload), None)
 
-    def write_replica_set(self, workload: Workload, group: Group, owner: Obj) -> None:
+    def write_replica_set(self, workload: SimulatedWorkload, group: Group, owner: Obj) -> None:
         """Store the ReplicaSet of a new revision."""
         labels = {
             **(group.template.get("metadata") or {}).get("labels", {}),
@@ -86,7 +86,7 @@ class Publisher:
         )
         self._objects.write(REPLICA_SETS, body)
 
-    def publish_pod(self, workload: Workload, group: Group, event: PodEvent) -> None:
+    def publish_pod(self, workload: SimulatedWorkload, group: Group, event: PodEvent) -> None:
         """Write what happened to a pod."""
         if event.kind is PodEventKind.CREATED:
             self._publish_new_pod(workload, group, event)
@@ -112,7 +112,7 @@ class Publisher:
             status = placed_status(life, obj["spec"]["containers"])
         self._objects.write_status(PODS, obj, status)
 
-    def _publish_new_pod(self, workload: Workload, group: Group, event: PodEvent) -> None:
+    def _publish_new_pod(self, workload: SimulatedWorkload, group: Group, event: PodEvent) -> None:
         suffix = safe_suffix(group.engine_key, event.ordinal)
         name = f"{group.owner_name}-{suffix}"
         if workload.rtype is STATEFUL_SETS:
@@ -143,7 +143,7 @@ class Publisher:
         )
         self._objects.write(PODS, body)
 
-    def tell_refusal(self, workload: Workload, group: Group) -> None:
+    def tell_refusal(self, workload: SimulatedWorkload, group: Group) -> None:
         """An Event about pods that cannot be created."""
         owner = self._store.get(group.owner_type, workload.namespace, group.owner_name)
         if owner is None:
@@ -174,13 +174,13 @@ class Publisher:
             group.ordinals.pop(life.name, None)
 
     def _why_pending(self, group: Group) -> str:
-        """What the scheduler says of a pod that waits, node by node."""
+        """Message of the scheduler about a pod that waits, node by node."""
         spec, nodes = self.engine.spec(group.engine_key), self.engine.nodes.all()
         reasons = Counter(_why_not(spec.gpu_type, spec.needs, node) for node in nodes)
         parts = [f"{n} {reason}" for reason, n in sorted(reasons.items())]
         return f"0/{len(nodes)} nodes are available: {', '.join(parts)}."
 
-    def publish_status(self, workload: Workload) -> None:
+    def publish_status(self, workload: SimulatedWorkload) -> None:
         """Write the status of a workload and of its ReplicaSets."""
         counts = [self.engine.counts(group.engine_key) for group in workload.groups]
         at = rfc3339(self.engine.now_s)
@@ -214,7 +214,7 @@ class Publisher:
         self._objects.write_status(workload.rtype, obj, status)
 
 
-def _own_labels(workload: Workload, group: Group, name: str) -> dict[str, str]:
+def _own_labels(workload: SimulatedWorkload, group: Group, name: str) -> dict[str, str]:
     """Labels that the controller of a pod adds to those of its template."""
     if workload.rtype is not STATEFUL_SETS:
         return {HASH_LABEL: group.hash} if workload.rtype is DEPLOYMENTS else {}

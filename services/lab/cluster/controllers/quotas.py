@@ -14,10 +14,10 @@ QUOTA_KEY = f"requests.{GPU_RESOURCE}"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many more pods of a size a namespace may have.
+    """Count how many more pods of a size a namespace may have.
 
     Attributes:
-        refusal: What the next one is told; empty when there is no next one to refuse.
+        refusal: Message about the next one; empty when there is no next one to refuse.
     """
 
     pods: int

@@ -31,7 +31,7 @@ def set_status(owner: Obj, count: ReplicaCounts) -> Obj:
 
 
 def revisions_of(group: Group, count: ReplicaCounts) -> Obj:
-    """Which revisions the pods of a StatefulSet are of."""
+    """Revisions that the pods of a StatefulSet are of."""
     total, n_old = count.bound + count.pending, len(group.revisions)
     update = f"{group.owner_name}-{group.hash}"
     current = next(iter(group.revisions.values()), group.hash)
@@ -43,7 +43,7 @@ def revisions_of(group: Group, count: ReplicaCounts) -> Obj:
 
 
 def refusal_of(group: Group) -> str:
-    """What the creator of a pod was told that a quota refused."""
+    """Message about a pod that a quota refused."""
     return f'pods "{group.owner_name}-" is forbidden: {group.refusal}'
 
 
@@ -94,7 +94,7 @@ def deployment_status(obj: Obj, counts: Sequence[ReplicaCounts], at: str) -> Obj
 
 
 def is_moving(status: Obj) -> bool:
-    """Whether a Deployment's roll-out is under way and may still run out of time."""
+    """Check whether a Deployment's roll-out is under way and may still run out of time."""
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     return bool(conditions["Progressing"]["reason"] == "ReplicaSetUpdated")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from services.lab.cluster.controllers.groups import Group, Workload, sum_of
+from services.lab.cluster.controllers.groups import Group, SimulatedWorkload, sum_of
 from services.lab.cluster.controllers.manifests import (
     COST_ANNOTATION,
     WARM_ANNOTATION,
@@ -39,11 +39,13 @@ class Workloads:
         self._store = objects.store
         self.engine = engine
         self._publisher = Publisher(objects, engine)
-        self._workloads: dict[tuple[ResourceType, str, str], Workload] = {}
-        self._group_of: dict[str, tuple[Workload, Group]] = {}
-        self._by_owner: dict[tuple[str | None, str, str | None], tuple[Workload, Group]] = {}
+        self._workloads: dict[tuple[ResourceType, str, str], SimulatedWorkload] = {}
+        self._group_of: dict[str, tuple[SimulatedWorkload, Group]] = {}
+        self._by_owner: dict[
+            tuple[str | None, str, str | None], tuple[SimulatedWorkload, Group]
+        ] = {}
         self._quotas = Quotas(objects, engine)
-        self._refused: dict[tuple[ResourceType, str, str], Workload] = {}
+        self._refused: dict[tuple[ResourceType, str, str], SimulatedWorkload] = {}
         objects.listeners.append(self.on_write)
 
     # -- time ------------------------------------------------------------------------------------
@@ -67,11 +69,11 @@ class Workloads:
 
     # -- what can be seen ------------------------------------------------------------------------
 
-    def each(self) -> Iterable[Workload]:
+    def each(self) -> Iterable[SimulatedWorkload]:
         """Every workload, in order of creation."""
         return self._workloads.values()
 
-    def counts(self, workload: Workload) -> ReplicaCounts:
+    def counts(self, workload: SimulatedWorkload) -> ReplicaCounts:
         """Replicas over all revisions; `spec` is what the object asks for."""
         parts = [self.engine.counts(group.engine_key) for group in workload.groups]
         obj = self._store.get(workload.rtype, workload.namespace, workload.name)
@@ -84,7 +86,7 @@ class Workloads:
             pending_ages_s=tuple(age for part in parts for age in part.pending_ages_s),
         )
 
-    def timeline(self, workload: Workload, from_s: float, to_s: float) -> list[Interval]:
+    def timeline(self, workload: SimulatedWorkload, from_s: float, to_s: float) -> list[Interval]:
         """Exact history over all revisions."""
         parts = [self.engine.timeline(g.engine_key, from_s, to_s) for g in workload.groups]
         return parts[0] if len(parts) == 1 else sum_of(parts)
@@ -116,7 +118,7 @@ class Workloads:
                 for group in lost.groups:
                     self._drop(lost, group)
         else:
-            workload = self._workloads.setdefault(key, Workload(rtype, namespace, name))
+            workload = self._workloads.setdefault(key, SimulatedWorkload(rtype, namespace, name))
             self._reconcile(workload, obj)
             self._publish(self.engine.take_events(), workload)
             return
@@ -136,7 +138,7 @@ class Workloads:
             self._reconcile(workload, obj)
         self._publish(self.engine.take_events())
 
-    def _drop(self, workload: Workload, group: Group) -> None:
+    def _drop(self, workload: SimulatedWorkload, group: Group) -> None:
         """Forget a group; the collector deletes its objects, which name their owner."""
         self._publish(self.engine.take_events())
         self.engine.remove_deployment(group.engine_key)
@@ -189,7 +191,7 @@ class Workloads:
 
     # -- reconciliation --------------------------------------------------------------------------
 
-    def _reconcile(self, workload: Workload, obj: Obj) -> None:
+    def _reconcile(self, workload: SimulatedWorkload, obj: Obj) -> None:
         """Bring groups and their sizes to what the object asks for."""
         template = obj["spec"]["template"]
         wanted = template_hash(template)
@@ -212,7 +214,7 @@ class Workloads:
                 workload.groups.append(again)
         self._resize(workload, obj)
 
-    def _add_group(self, workload: Workload, obj: Obj, wanted: str) -> None:
+    def _add_group(self, workload: SimulatedWorkload, obj: Obj, wanted: str) -> None:
         workload.n_revisions += 1
         revision = workload.n_revisions
         template = obj["spec"]["template"]
@@ -247,7 +249,7 @@ class Workloads:
             spec = spec.with_replicas(min(wanted_pods, wanted_pods if room is None else room.pods))
         self.engine.add_deployment(spec)
 
-    def _resize(self, workload: Workload, obj: Obj) -> None:
+    def _resize(self, workload: SimulatedWorkload, obj: Obj) -> None:
         """Give each revision its size; a rolling update moves as far as its limits allow."""
         if obj["metadata"].get("deletionTimestamp"):
             return
@@ -265,7 +267,7 @@ class Workloads:
         else:
             self._refused.pop(key, None)
 
-    def _give(self, workload: Workload, group: Group) -> None:
+    def _give(self, workload: SimulatedWorkload, group: Group) -> None:
         """As many pods as a group wants, as far as the quotas let it have them."""
         spec = self.engine.spec(group.engine_key)
         n_pods, size = len(self.engine.pods(group.engine_key)), group.wanted
@@ -287,7 +289,7 @@ class Workloads:
             if obj is not None:
                 self._resize(workload, obj)
 
-    def _roll(self, workload: Workload, obj: Obj) -> None:
+    def _roll(self, workload: SimulatedWorkload, obj: Obj) -> None:
         """Replace one pod of a StatefulSet's earlier template, the last first, when all serve."""
         group = workload.groups[-1]
         strategy = (obj["spec"].get("updateStrategy") or {}).get("type")
@@ -303,7 +305,7 @@ class Workloads:
 
     # -- publication -----------------------------------------------------------------------------
 
-    def _publish(self, events: list[PodEvent], changed: Workload | None = None) -> None:
+    def _publish(self, events: list[PodEvent], changed: SimulatedWorkload | None = None) -> None:
         """Write the objects of what happened, until nothing more happens.
 
         Args:
@@ -329,7 +331,7 @@ class Workloads:
         for namespace in {workload.namespace for workload in touched.values()}:
             self._quotas.publish(namespace)
 
-    def _move_on(self, workload: Workload) -> None:
+    def _move_on(self, workload: SimulatedWorkload) -> None:
         """A roll-out goes on when pods have come or gone."""
         is_rolling_set = workload.rtype is STATEFUL_SETS and workload.groups[-1].revisions
         if len(workload.groups) <= 1 and not is_rolling_set:
@@ -344,6 +346,6 @@ class Workloads:
 
 
 def _is_own_set(rtype: ResourceType, obj: Obj | None) -> bool:
-    """Whether an object is a ReplicaSet that no Deployment made."""
+    """Check whether an object is a ReplicaSet that no Deployment made."""
     references = (obj or {}).get("metadata", {}).get("ownerReferences") or ()
     return rtype is REPLICA_SETS and not any(o["kind"] == "Deployment" for o in references)

@@ -1,4 +1,4 @@
-"""What a Kubernetes API server answers when it refuses: `Status` objects as exceptions."""
+"""Refusals of a Kubernetes API server: `Status` objects as exceptions."""
 
 from __future__ import annotations
 
@@ -82,18 +82,28 @@ def conflict(rtype: ResourceType, name: str, why: str = "") -> ApiFailure:
     return ApiFailure(409, "Conflict", message, _details(rtype, name))
 
 
-def manager_conflict(conflicts: Sequence[tuple[str, str, str]]) -> ApiFailure:
-    """409 of server-side apply: (manager, its API version, field) of each conflict."""
+@dataclass(frozen=True, slots=True)
+class FieldConflict:
+    """A field that another manager owns, and the API version that it wrote it in."""
+
+    manager: str
+    api_version: str
+    field: str
+
+    @property
+    def text(self) -> str:
+        """In the API server's words, without the field."""
+        return f'conflict with "{self.manager}" using {self.api_version}'
+
+
+def manager_conflict(conflicts: Sequence[FieldConflict]) -> ApiFailure:
+    """409 of server-side apply."""
     causes = [
-        {
-            "reason": "FieldManagerConflict",
-            "message": f'conflict with "{manager}" using {version}',
-            "field": path,
-        }
-        for manager, version, path in conflicts
+        {"reason": "FieldManagerConflict", "message": one.text, "field": one.field}
+        for one in conflicts
     ]
     n = len(conflicts)
-    words = ", ".join(f'conflict with "{m}" using {v}: {path}' for m, v, path in conflicts)
+    words = ", ".join(f"{one.text}: {one.field}" for one in conflicts)
     message = f"Apply failed with {n} conflict{'s' if n > 1 else ''}: {words}"
     return ApiFailure(409, "Conflict", message, {"causes": causes})
 
@@ -102,11 +112,11 @@ def invalid(rtype: ResourceType, name: str, causes: Sequence[Cause]) -> ApiFailu
     """422: the object breaks its schema or a rule."""
     kind = f"{rtype.kind}.{rtype.group}" if rtype.group else rtype.kind
     texts = [cause.text for cause in causes]
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    reasons = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     details = _details(rtype, name, kind=rtype.kind) | {
         "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
     }
-    return ApiFailure(422, "Invalid", f'{kind} "{name}" is invalid: {said}', details)
+    return ApiFailure(422, "Invalid", f'{kind} "{name}" is invalid: {reasons}', details)
 
 
 def unprocessable(message: str) -> ApiFailure:

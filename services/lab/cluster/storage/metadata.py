@@ -89,21 +89,21 @@ def _bare(obj: Obj) -> Obj:
 
 
 def is_held(obj: Obj) -> bool:
-    """Whether a deletion has to wait; a namespace has its finalizers in the specification too."""
+    """Check whether a deletion has to wait; a namespace has finalizers in its specification too."""
     if obj["metadata"].get("finalizers"):
         return True
     return obj["kind"] == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
 
 
 def is_same(old: Obj, new: Obj) -> bool:
-    """Whether a write would change nothing but bookkeeping."""
+    """Check whether a write would change nothing but bookkeeping."""
     if old.keys() != new.keys() or any(old[k] != new[k] for k in old if k != "metadata"):
         return False
     return bool(_bare(old)["metadata"] == _bare(new)["metadata"])
 
 
 def has_new_spec(rtype: ResourceType, old: Obj, new: Obj) -> bool:
-    """Whether something else is asked for, so that `generation` counts one up."""
+    """Check whether something else is asked for, so that `generation` counts one up."""
     skipped = ("metadata", "status") if rtype.has_status else ("metadata",)
     if any(old.get(k) != new.get(k) for k in old.keys() | new.keys() if k not in skipped):
         return True

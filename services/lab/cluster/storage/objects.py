@@ -1,4 +1,4 @@
-"""What a write does to an object: metadata, versions, generation, finalizers, conflicts."""
+"""Writes of objects: metadata, versions, generation, finalizers, conflicts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Admission(Protocol):
         ...
 
     def list_keys(self) -> ListKeys:
-        """How server-side apply tells list entries apart."""
+        """Keys by which server-side apply tells list entries apart."""
         ...
 
 
@@ -175,7 +175,7 @@ class Objects:
     def apply(
         self, rtype: ResourceType, namespace: str, name: str, config: Obj, write: Write
     ) -> tuple[Obj, bool]:
-        """PATCH by server-side apply; also says whether the object was created."""
+        """PATCH by server-side apply; also returns whether the object was created."""
         check_kind(rtype, config)
         meta = {**(config.get("metadata") or {}), "name": name}
         version = meta.pop("resourceVersion", None)

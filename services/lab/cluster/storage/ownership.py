@@ -1,4 +1,4 @@
-"""Which manager owns which field: `metadata.managedFields` and server-side apply.
+"""Ownership of fields by managers: `metadata.managedFields` and server-side apply.
 
 A field is a path of elements in the `FieldsV1` notation: `f:name` for a field, `k:{...}` for the
 entry of a keyed list.
@@ -6,13 +6,13 @@ entry of a keyed list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from services.lab.cluster.storage.failures import manager_conflict
+from services.lab.cluster.storage.failures import FieldConflict, manager_conflict
 from services.lab.cluster.storage.patches import MERGE_KEYS
 from services.lab.cluster.storage.resources import Obj
 
@@ -41,7 +41,7 @@ _UNTRACKED = {("f:apiVersion",), ("f:kind",)} | {
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Who writes, and how."""
+    """Manager that writes, and its way of writing."""
 
     manager: str
     api_version: str
@@ -74,7 +74,7 @@ def apply(live: Obj | None, config: Obj, writing: Writing, *, is_forced: bool) -
     entries = _read((live or {}).get("metadata", {}).get("managedFields"))
     wanted = set(_leaves(config, (), keys))
     mine = _identity(writing)
-    clashes: dict[tuple[str, str, str, str], set[Path]] = {}
+    clashes: dict[_Identity, set[Path]] = {}
     for key, (paths, _) in entries.items():
         if key != mine and live is not None:
             shared = {p for p in paths & wanted if _get(live, p) != _get(config, p)}
@@ -83,7 +83,7 @@ def apply(live: Obj | None, config: Obj, writing: Writing, *, is_forced: bool) -
     if clashes and not is_forced:
         raise manager_conflict(
             [
-                (key[0], key[2], _dotted(path))
+                FieldConflict(key.manager, key.api_version, _dotted(path))
                 for key, paths in clashes.items()
                 for path in sorted(paths)
             ]
@@ -100,17 +100,26 @@ def apply(live: Obj | None, config: Obj, writing: Writing, *, is_forced: bool) -
     return {**merged, "metadata": meta}
 
 
-def _identity(writing: Writing) -> tuple[str, str, str, str]:
-    return (writing.manager, writing.operation, writing.api_version, writing.subresource)
+class _Identity(NamedTuple):
+    """An entry of `managedFields`: fields written alike are kept in one."""
+
+    manager: str
+    operation: str
+    api_version: str
+    subresource: str
 
 
-_Entries = dict[tuple[str, str, str, str], tuple[set[Path], str]]
+_Entries = dict[_Identity, tuple[set[Path], str]]
+
+
+def _identity(writing: Writing) -> _Identity:
+    return _Identity(writing.manager, writing.operation, writing.api_version, writing.subresource)
 
 
 def _read(managed: list[dict[str, Any]] | None) -> _Entries:
     entries: _Entries = {}
     for entry in managed or ():
-        key = (
+        key = _Identity(
             entry.get("manager", ""),
             entry.get("operation", ""),
             entry.get("apiVersion", ""),
@@ -121,7 +130,7 @@ def _read(managed: list[dict[str, Any]] | None) -> _Entries:
 
 
 def _written(
-    owned: dict[tuple[str, str, str, str], set[Path]], before: _Entries, writing: Writing
+    owned: Mapping[_Identity, set[Path]], before: _Entries, writing: Writing
 ) -> list[dict[str, Any]]:
     written = []
     for key, paths in owned.items():
@@ -129,15 +138,15 @@ def _written(
             continue
         known, at = before.get(key, (None, ""))
         entry = {
-            "manager": key[0],
-            "operation": key[1],
-            "apiVersion": key[2],
+            "manager": key.manager,
+            "operation": key.operation,
+            "apiVersion": key.api_version,
             "time": at if known == paths else writing.at,
             "fieldsType": "FieldsV1",
             "fieldsV1": _to_tree(paths),
         }
-        if key[3]:
-            entry["subresource"] = key[3]
+        if key.subresource:
+            entry["subresource"] = key.subresource
         written.append(entry)
     return written
 

@@ -26,7 +26,7 @@ MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "secrets": ("name",),
     "topologySpreadConstraints": ("topologyKey",),
 }
-"""Lists of built-in kinds whose entries are told apart by a key."""
+"""Lists of built-in kinds whose entries are distinguished by a key."""
 
 _SETS = ("finalizers", "podCIDRs")
 

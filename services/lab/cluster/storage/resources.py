@@ -12,7 +12,7 @@ Obj = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ScalePaths:
-    """Where the scale subresource finds its numbers, as dotted paths without the first dot."""
+    """Paths of the scale subresource's numbers, dotted, without the first dot."""
 
     spec_replicas: str = "spec.replicas"
     status_replicas: str = "status.replicas"
@@ -26,7 +26,7 @@ class ResourceType:
     Attributes:
         has_generation: `metadata.generation` counts changes of the specification.
         needs_version_to_replace: A PUT without resourceVersion is refused.
-        field_labels: What a field selector may name, beside name and namespace.
+        field_labels: What a field selector may name in addition to name and namespace.
     """
 
     group: str

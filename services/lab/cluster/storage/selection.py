@@ -9,7 +9,7 @@ from typing import Any
 
 from services.lab.cluster.storage.failures import bad_request
 from services.lab.cluster.storage.resources import ResourceType
-from services.lab.cluster.storage.store import Facts
+from services.lab.cluster.storage.store import Selectable
 
 Test = Callable[[dict[str, str]], bool]
 
@@ -21,14 +21,14 @@ _EXISTS = re.compile(rf"^(?P<not>!?)\s*(?P<key>{_KEY})$")
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which objects a request is about."""
+    """Selection of the objects that a request is about."""
 
     namespace: str = ""
     labels: tuple[Test, ...] = ()
     fields: tuple[Test, ...] = field(default=())
 
-    def matches(self, facts: Facts) -> bool:
-        """Whether an object is selected."""
+    def matches(self, facts: Selectable) -> bool:
+        """Check whether an object is selected."""
         return (
             (not self.namespace or facts.namespace == self.namespace)
             and all(test(facts.labels) for test in self.labels)
@@ -95,7 +95,7 @@ def _field_test(key: str, value: str, is_equal: bool) -> Test:
 
 
 def matches_label_selector(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether labels satisfy a `LabelSelector` object."""
+    """Check whether labels satisfy a `LabelSelector` object."""
     if any(labels.get(k) != v for k, v in (selector.get("matchLabels") or {}).items()):
         return False
     for rule in selector.get("matchExpressions") or ():

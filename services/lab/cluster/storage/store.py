@@ -12,15 +12,15 @@ import orjson
 from services.lab.cluster.storage.resources import Obj, ResourceType, dig
 
 FIRST_VERSION = 1_000
-"""Versions below this one are older than the server: a watch from them is told 410."""
+"""Versions below this one are older than the server: a watch from them is answered 410."""
 
 Name = tuple[str, str]
 """(namespace, name); the namespace is empty for cluster-scoped objects."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What selectors look at."""
+class Selectable:
+    """Part of an object that selectors look at."""
 
     namespace: str
     labels: dict[str, str]
@@ -28,14 +28,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """An object as its bytes on the wire, and what selectors see of it.
 
     Only bytes are kept: a thousand pods as dictionaries take ten times as much memory.
     """
 
     raw: bytes
-    facts: Facts
+    facts: Selectable
     api_version: str
     owner_uids: frozenset[str]
 
@@ -47,22 +47,22 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ObjectChange:
     """One entry of the watch log."""
 
     version: int
     verb: str
     raw: bytes
-    facts: Facts
-    old_facts: Facts | None
+    facts: Selectable
+    old_facts: Selectable | None
 
 
 @dataclass(slots=True)
 class Collection:
     """All objects of one resource."""
 
-    objects: dict[Name, Stored] = field(default_factory=dict)
-    log: list[Change] = field(default_factory=list)
+    objects: dict[Name, StoredObject] = field(default_factory=dict)
+    log: list[ObjectChange] = field(default_factory=list)
     oldest_version: int = FIRST_VERSION
     waiting: set[asyncio.Event] = field(default_factory=set)
 
@@ -77,7 +77,7 @@ class Store:
     """The state of the API server.
 
     Args:
-        log_limit: Changes kept for each resource; a watch from an older version is told 410.
+        log_limit: Changes kept for each resource; a watch from an older version is answered 410.
     """
 
     def __init__(self, log_limit: int = 4_000) -> None:
@@ -95,11 +95,11 @@ class Store:
         stored = self.collection(rtype).objects.get((namespace, name))
         return stored.obj if stored else None
 
-    def raw(self, rtype: ResourceType, namespace: str, name: str) -> Stored | None:
+    def raw(self, rtype: ResourceType, namespace: str, name: str) -> StoredObject | None:
         """One object as it is stored; None when there is none."""
         return self.collection(rtype).objects.get((namespace, name))
 
-    def each(self, rtype: ResourceType, namespace: str = "") -> Iterator[Stored]:
+    def each(self, rtype: ResourceType, namespace: str = "") -> Iterator[StoredObject]:
         """Objects of a resource in the order of their names, in one namespace or in all."""
         objects = self.collection(rtype).objects
         for key in sorted(objects):
@@ -117,7 +117,7 @@ class Store:
         facts = _facts(rtype, obj)
         if old is not None and old.facts == facts:
             facts = old.facts
-        stored = Stored(_compact(obj), facts, obj["apiVersion"], _owner_uids(obj))
+        stored = StoredObject(_compact(obj), facts, obj["apiVersion"], _owner_uids(obj))
         collection.objects[name] = stored
         self._note(collection, "MODIFIED" if old else "ADDED", stored, old)
         before = old.owner_uids if old else frozenset()
@@ -132,7 +132,7 @@ class Store:
         self.version += 1
         meta = {**obj["metadata"], "resourceVersion": str(self.version)}
         obj = {**obj, "metadata": meta}
-        last = Stored(_compact(obj), old.facts, obj["apiVersion"], frozenset())
+        last = StoredObject(_compact(obj), old.facts, obj["apiVersion"], frozenset())
         self._note(collection, "DELETED", last, old)
         self._index_owners(rtype, name, old.owner_uids, frozenset())
         return obj
@@ -142,7 +142,7 @@ class Store:
         found = self._dependents.get(uid, ())
         return sorted(found, key=lambda entry: (entry[0].storage_key, entry[1]))
 
-    def since(self, rtype: ResourceType, version: int) -> list[Change] | None:
+    def since(self, rtype: ResourceType, version: int) -> list[ObjectChange] | None:
         """Changes after `version`, in order; None when that is older than the log."""
         collection = self.collection(rtype)
         if version < collection.oldest_version:
@@ -152,10 +152,12 @@ class Store:
             return []
         return log[bisect_right(log, version, key=lambda change: change.version) :]
 
-    def _note(self, collection: Collection, verb: str, stored: Stored, old: Stored | None) -> None:
+    def _note(
+        self, collection: Collection, verb: str, stored: StoredObject, old: StoredObject | None
+    ) -> None:
         log = collection.log
         old_facts = old.facts if old else None
-        log.append(Change(self.version, verb, stored.raw, stored.facts, old_facts))
+        log.append(ObjectChange(self.version, verb, stored.raw, stored.facts, old_facts))
         if len(log) > self._log_limit + self._log_limit // 4:
             n_dropped = len(log) - self._log_limit
             collection.oldest_version = log[n_dropped - 1].version
@@ -182,14 +184,14 @@ def _compact(obj: Obj) -> bytes:
     return bytes(memoryview(orjson.dumps(obj)))
 
 
-def _facts(rtype: ResourceType, obj: Obj) -> Facts:
+def _facts(rtype: ResourceType, obj: Obj) -> Selectable:
     namespace, name = name_of(obj)
     fields = {"metadata.name": name, "metadata.namespace": namespace}
     for label in rtype.field_labels:
         value = dig(obj, label)
         text = str(value).lower() if isinstance(value, bool) else str(value)
         fields[label] = "" if value is None else text
-    return Facts(namespace, obj["metadata"].get("labels") or {}, fields)
+    return Selectable(namespace, obj["metadata"].get("labels") or {}, fields)
 
 
 def _owner_uids(obj: Obj) -> frozenset[str]:

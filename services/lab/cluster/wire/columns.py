@@ -34,7 +34,7 @@ def built_in(rtype: ResourceType) -> Sequence[Column]:
 
 
 def has_name_first(rtype: ResourceType) -> bool:
-    """Events are told apart by what they say, not by their names."""
+    """Events are distinguished by their contents, not by their names."""
     return rtype.kind != "Event"
 
 
@@ -116,7 +116,7 @@ def _hpa_targets(obj: Obj) -> str:
 
 
 def _hpa_target(metric: Mapping[str, Any]) -> str:
-    """What a metric is to be held at; what it is, nobody measures here."""
+    """Target of a metric; its current value is unknown, as nobody measures it here."""
     of_kind = next((v for k, v in metric.items() if k != "type" and isinstance(v, dict)), {})
     target = of_kind.get("target") or {}
     name = f"{of_kind['name']}: " if metric.get("type") == "Resource" and "name" in of_kind else ""

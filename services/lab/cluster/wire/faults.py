@@ -56,7 +56,7 @@ class Fault:
         return cls(**{**defaults, **body})
 
     def matches(self, question: Question) -> bool:
-        """Whether a request is meant."""
+        """Check whether a request is meant."""
         return all(
             not wanted or wanted == got
             for wanted, got in (
@@ -86,7 +86,7 @@ class Faults:
         self._faults.clear()
 
     def listed(self) -> list[dict[str, Any]]:
-        """What is in force, as JSON."""
+        """Faults in force, as JSON."""
         return [asdict(fault) for fault in self._faults]
 
     def hit(self, question: Question, kinds: tuple[str, ...]) -> Fault | None:
@@ -107,7 +107,7 @@ class Faults:
 
 
 def failure_of(fault: Fault, question: Question) -> ApiFailure | None:
-    """What the client is told; None when the request is only slow."""
+    """Answer to the client; None when the request is only slow."""
     why = "fault asked for by the laboratory"
     makers: dict[str, Callable[[], ApiFailure]] = {
         "conflict": lambda: ApiFailure(

@@ -11,13 +11,13 @@ import orjson
 import yaml
 
 from services.lab.cluster.admission.access import User
-from services.lab.cluster.cluster import Cluster
+from services.lab.cluster.cluster import SimulatedCluster
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.objects import APPLY, Write
 from services.lab.cluster.storage.resources import Obj, ResourceType
 from services.lab.cluster.storage.scaling import scale_of
 from services.lab.cluster.storage.selection import Selector, make_selector
-from services.lab.cluster.storage.store import Stored
+from services.lab.cluster.storage.store import Name, StoredObject
 from services.lab.cluster.wire import protobuf
 from services.lab.cluster.wire.routes import Call
 from services.lab.cluster.wire.tables import columns_of, to_table
@@ -65,7 +65,7 @@ class Body:
 
 
 def selector_of(call: Call) -> Selector:
-    """Which objects a LIST, WATCH or collection DELETE means."""
+    """Selection of a LIST, WATCH or collection DELETE."""
     query = call.query
     return make_selector(
         call.rtype,
@@ -79,7 +79,7 @@ def selector_of(call: Call) -> Selector:
 class Handling:
     """Answers calls, one at a time."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
         self._objects = cluster.objects
         self._store = cluster.store
@@ -88,7 +88,7 @@ class Handling:
         """Do what a call asks; WATCH is not for here.
 
         Raises:
-            ApiFailure: What the client is told when it cannot be done.
+            ApiFailure: The answer when it cannot be done.
         """
         if call.subresource == "token":
             return self._issue_token(call)
@@ -191,7 +191,7 @@ class Handling:
             % (rtype.kind.encode(), rtype.api_version.encode(), orjson.dumps(meta), b",".join(raws))
         )
 
-    def _raw(self, rtype: ResourceType, stored: Stored) -> bytes:
+    def _raw(self, rtype: ResourceType, stored: StoredObject) -> bytes:
         if stored.api_version == rtype.api_version:
             return stored.raw
         return orjson.dumps({**stored.obj, "apiVersion": rtype.api_version})
@@ -271,11 +271,11 @@ def _success(details: Mapping[str, Any]) -> Obj:
     }
 
 
-def _make_token(version: str, last: tuple[str, str]) -> str:
+def _make_token(version: str, last: Name) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([version, *last])).decode()
 
 
-def _read_token(text: str) -> tuple[str, tuple[str, str]] | None:
+def _read_token(text: str) -> tuple[str, Name] | None:
     if not text:
         return None
     try:

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from services.lab.cluster.cluster import Cluster
+from services.lab.cluster.cluster import SimulatedCluster
 from services.lab.cluster.storage import failures
 from services.lab.cluster.wire.faults import WATCH_KINDS, Fault, Faults
 from services.lab.cluster.wire.watching import Watches
 
 
 class Laboratory:
-    """What a laboratory may do with a cluster beside the Kubernetes API."""
+    """Routes of the laboratory, next to the Kubernetes API."""
 
-    def __init__(self, cluster: Cluster, faults: Faults, watches: Watches) -> None:
+    def __init__(self, cluster: SimulatedCluster, faults: Faults, watches: Watches) -> None:
         self._cluster = cluster
         self._faults = faults
         self._watches = watches

@@ -23,7 +23,7 @@ _MAGIC = b"k8s\x00"
 Shape = Mapping[int, tuple[str, Any]]
 """Fields of a message by number: name and what it is (below), a Shape, or a list of one Shape."""
 TEXT, TEXTS, COUNT, KEPT, FLAG, MAP, QUANTITY = "text", "texts", "count", "kept", "flag", "map", "q"
-"""KEPT: a number whose zero says something; that of a COUNT is its absence."""
+"""KEPT: a number whose zero has a meaning; that of a COUNT is its absence."""
 SKIPPED = "skipped"
 """What the server sets itself."""
 

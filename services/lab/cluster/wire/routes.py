@@ -38,7 +38,7 @@ class Call:
         )
 
     def has(self, option: str) -> bool:
-        """Whether a boolean query option is on."""
+        """Check whether a boolean query option is on."""
         return self.query.get(option, "") in _TRUE
 
 
@@ -62,7 +62,7 @@ def parse_path(path: str) -> Place | None:
 
 
 def parse_call(registry: Registry, method: str, place: Place, query: Mapping[str, str]) -> Call:
-    """What a request asks for.
+    """Parsed address of a request.
 
     Raises:
         ApiFailure: 404 for an unknown resource, 405 for a method that it has not.

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.lab.cluster.cluster import Cluster
+from services.lab.cluster.cluster import SimulatedCluster
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.failures import ApiFailure
 from services.lab.cluster.wire import discovery, openapi
@@ -26,7 +26,7 @@ TICK_S = 0.05
 class ApiServer:
     """Serves a cluster over HTTP."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster
         self.faults = Faults()
         self.watches = Watches(cluster.store)

@@ -1,4 +1,4 @@
-"""What `kubectl get` shows: objects as a `Table`, with the columns of their kind."""
+"""Tables of `kubectl get`: objects as a `Table`, with the columns of their kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEP = re.compile(r"\.([\w-]+)|\[\?\(@\.(\w+)==\"([^\"]*)\"\)\]|\[(\d+)\]")
 
 
 def wants_table(accept: str) -> bool:
-    """Whether a client asks for a Table, as kubectl does."""
+    """Check whether a client asks for a Table, as kubectl does."""
     first = accept.partition(",")[0].replace(" ", "")
     return "as=Table" in first and "g=meta.k8s.io" in first
 
@@ -130,7 +130,7 @@ def look_up(obj: Any, path: str) -> Any:
 
 
 def human_age(then: str, now: str) -> str:
-    """How long ago, as kubectl writes it: `5s`, `3m`, `4h`, `2d`."""
+    """Age as kubectl writes it: `5s`, `3m`, `4h`, `2d`."""
     passed = datetime.fromisoformat(now) - datetime.fromisoformat(then)
     seconds = max(0, int(passed.total_seconds()))
     for width, unit, limit in ((86_400, "d", 2), (3_600, "h", 2), (60, "m", 2)):

@@ -14,7 +14,7 @@ from services.lab.cluster.admission.access import Question
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.resources import ResourceType
 from services.lab.cluster.storage.selection import Selector
-from services.lab.cluster.storage.store import Change, Store
+from services.lab.cluster.storage.store import ObjectChange, Store
 from services.lab.cluster.wire.faults import Fault
 
 DEFAULT_TIMEOUT_S = 1_800.0
@@ -23,7 +23,7 @@ LAST_BOOKMARK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What a client asks of a watch.
+    """Options of a watch.
 
     Attributes:
         show: Turns an object into what the client wants to see of it; None: the object.
@@ -187,8 +187,8 @@ def _error(message: str) -> bytes:
     return _line("ERROR", orjson.dumps(failures.expired(message).status))
 
 
-def _lines(changes: list[Change], options: WatchOptions) -> Iterator[bytes]:
-    """What a watcher sees of the changes."""
+def _lines(changes: list[ObjectChange], options: WatchOptions) -> Iterator[bytes]:
+    """Lines that a watcher reads of the changes."""
     selector, show = options.selector, options.show
     for change in changes:
         was = change.old_facts is not None and selector.matches(change.old_facts)

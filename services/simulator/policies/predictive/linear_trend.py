@@ -22,9 +22,9 @@ class RecentPoints:
     values: FloatArray
 
     @staticmethod
-    def empty(n_points: int, shape: tuple[int, int]) -> RecentPoints:
-        """Room for `n_points` points of each series of `shape`."""
-        nothing = np.full((n_points, *shape), np.nan)
+    def empty(n_points: int, n_settings: int, n_workloads: int) -> RecentPoints:
+        """Room for `n_points` points of each of G x W series."""
+        nothing = np.full((n_points, n_settings, n_workloads), np.nan)
         return RecentPoints(nothing, nothing)
 
     def with_point(self, now_s: float, value: FloatArray) -> RecentPoints:

@@ -24,9 +24,9 @@ from services.simulator.policies.predictive.holt_winters import SeasonalSeries, 
 from services.simulator.policies.predictive.linear_trend import RecentPoints, extrapolated
 from services.simulator.policies.reactive.hpa import (
     HpaConfig,
+    HpaScalingPolicy,
+    HpaScalingRules,
     HpaState,
-    RatePolicy,
-    ScalingRules,
     behaved,
     observed,
     reactive_proposal,
@@ -37,8 +37,10 @@ from services.simulator.policies.view import FloatArray
 _GUARD = 1e-9
 
 PHPA_CONFIG = HpaConfig(
-    up=ScalingRules((RatePolicy("Pods", 4, 60.0), RatePolicy("Percent", 100, 60.0)), 0.0),
-    down=ScalingRules((RatePolicy("Percent", 100, 60.0),), 300.0),
+    up=HpaScalingRules(
+        (HpaScalingPolicy("Pods", 4, 60.0), HpaScalingPolicy("Percent", 100, 60.0)), 0.0
+    ),
+    down=HpaScalingRules((HpaScalingPolicy("Percent", 100, 60.0),), 300.0),
 )
 
 ModelT = TypeVar("ModelT")
@@ -149,7 +151,7 @@ class PhpaLinear:
 
         def predict(reactive: FloatArray) -> tuple[FloatArray, RecentPoints]:
             n_points = int(np.max(self.history_size))
-            points = state.model or RecentPoints.empty(n_points, view.shape)
+            points = state.model or RecentPoints.empty(n_points, *view.shape)
             points = points.with_point(view.now_s, reactive)
             at_s = view.now_s + column(self.look_ahead_s)
             return extrapolated(points, column(self.history_size), at_s), points

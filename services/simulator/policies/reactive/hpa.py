@@ -19,13 +19,13 @@ import numpy as np
 
 from services.simulator.policies.grid import GridView, Knob, Solo, column, count_settings
 from services.simulator.policies.knobs import knob_value
-from services.simulator.policies.view import BoolArray, FloatArray, PolicyView
+from services.simulator.policies.view import BoolArray, FloatArray, PolicyInput
 
 _GUARD = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class RatePolicy:
+class HpaScalingPolicy:
     """One entry of `behavior.scaleUp.policies` or `scaleDown.policies`."""
 
     kind: Literal["Pods", "Percent"]
@@ -39,16 +39,18 @@ class RatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class ScalingRules:
+class HpaScalingRules:
     """One direction of `behavior`."""
 
-    policies: tuple[RatePolicy, ...]
+    policies: tuple[HpaScalingPolicy, ...]
     stabilisation_s: float
     select: Literal["Max", "Min", "Disabled"] = "Max"
 
 
-DEFAULT_UP = ScalingRules((RatePolicy("Pods", 4, 15.0), RatePolicy("Percent", 100, 15.0)), 0.0)
-DEFAULT_DOWN = ScalingRules((RatePolicy("Percent", 100, 15.0),), 300.0)
+DEFAULT_UP = HpaScalingRules(
+    (HpaScalingPolicy("Pods", 4, 15.0), HpaScalingPolicy("Percent", 100, 15.0)), 0.0
+)
+DEFAULT_DOWN = HpaScalingRules((HpaScalingPolicy("Percent", 100, 15.0),), 300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class HpaConfig:
 
     target_percent: int = 60
     tolerance: float = 0.10
-    up: ScalingRules = DEFAULT_UP
-    down: ScalingRules = DEFAULT_DOWN
+    up: HpaScalingRules = DEFAULT_UP
+    down: HpaScalingRules = DEFAULT_DOWN
     is_clipped: bool = False
     has_behavior: bool = True
 
@@ -82,7 +84,7 @@ class HpaConfig:
 
 @dataclass(frozen=True, slots=True)
 class HpaObservation:
-    """What the controller reads at one sync; arrays of one broadcastable shape.
+    """Readings of the controller at one sync; arrays of one broadcastable shape.
 
     Attributes:
         now_s: Time of the sync.
@@ -107,12 +109,20 @@ class HpaObservation:
     target_percent: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HpaEvent:
+    """Counts that were proposed, or by which the count changed, at `at_s`."""
+
+    at_s: float
+    counts: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class HpaState:
     """Raw proposals and scale events that still matter, oldest first; NaN marks no proposal."""
 
-    proposals: tuple[tuple[float, FloatArray], ...] = ()
-    changes: tuple[tuple[float, FloatArray], ...] = field(default=())
+    proposals: tuple[HpaEvent, ...] = ()
+    changes: tuple[HpaEvent, ...] = ()
 
 
 def _utilisation_percent(usage: FloatArray, pods: FloatArray, capacity: FloatArray) -> FloatArray:
@@ -157,22 +167,22 @@ def _stabilised(
     """Step 6: clamp the current count into [min over up window, max over down window]."""
     lowest = proposal
     highest = proposal
-    for at_s, earlier in state.proposals:
-        if at_s > seen.now_s - config.up.stabilisation_s:
-            lowest = np.fmin(lowest, earlier)
-        if at_s > seen.now_s - config.down.stabilisation_s:
-            highest = np.fmax(highest, earlier)
+    for earlier in state.proposals:
+        if earlier.at_s > seen.now_s - config.up.stabilisation_s:
+            lowest = np.fmin(lowest, earlier.counts)
+        if earlier.at_s > seen.now_s - config.down.stabilisation_s:
+            highest = np.fmax(highest, earlier.counts)
     if not config.has_behavior:
         return highest
     return np.minimum(np.maximum(seen.replicas, lowest), highest)
 
 
 def _changed_within(state: HpaState, since_s: float, sign: int) -> FloatArray | float:
-    recent = [np.maximum(sign * delta, 0.0) for at_s, delta in state.changes if at_s > since_s]
+    recent = [np.maximum(sign * one.counts, 0.0) for one in _newer(state.changes, since_s)]
     return reduce(np.add, recent) if recent else 0.0
 
 
-def _limit(rules: ScalingRules, seen: HpaObservation, state: HpaState, sign: int) -> FloatArray:
+def _limit(rules: HpaScalingRules, seen: HpaObservation, state: HpaState, sign: int) -> FloatArray:
     """Step 7: farthest count that `rules` permit in the direction of `sign`."""
     if rules.select == "Disabled" or not rules.policies:
         return seen.replicas
@@ -239,7 +249,7 @@ def behaved(
     """
     if not state.proposals:
         # a controller that starts records the current count as its first recommendation
-        state = HpaState(((seen.now_s, seen.replicas + 0.0),), state.changes)
+        state = HpaState((HpaEvent(seen.now_s, seen.replicas + 0.0),), state.changes)
     desired = _limited(_stabilised(proposal, seen, config, state), seen, config, state)
     jump = np.clip(seen.replicas, seen.min_replicas, seen.max_replicas)
     desired = np.where(np.isfinite(proposal), desired, jump)
@@ -248,15 +258,16 @@ def behaved(
     keep_s = max(config.up.stabilisation_s, config.down.stabilisation_s)
     longest_s = max((p.period_s for p in config.up.policies + config.down.policies), default=0.0)
     return desired, HpaState(
-        (*_newer(state.proposals, seen.now_s - keep_s), (seen.now_s, proposal)),
-        (*_newer(state.changes, seen.now_s - longest_s), (seen.now_s, desired - seen.replicas)),
+        (*_newer(state.proposals, seen.now_s - keep_s), HpaEvent(seen.now_s, proposal)),
+        (
+            *_newer(state.changes, seen.now_s - longest_s),
+            HpaEvent(seen.now_s, desired - seen.replicas),
+        ),
     )
 
 
-def _newer(
-    entries: tuple[tuple[float, FloatArray], ...], after_s: float
-) -> tuple[tuple[float, FloatArray], ...]:
-    return tuple(entry for entry in entries if entry[0] > after_s)
+def _newer(events: tuple[HpaEvent, ...], after_s: float) -> tuple[HpaEvent, ...]:
+    return tuple(event for event in events if event.at_s > after_s)
 
 
 def hpa_step(
@@ -273,7 +284,7 @@ def hpa_step(
 
 
 def observed(view: GridView, target_percent: Knob) -> HpaObservation:
-    """What the controller reads of a grid, each part broadcastable to (G, W)."""
+    """Read a grid as the controller does, each part broadcastable to (G, W)."""
     return HpaObservation(
         now_s=view.now_s,
         load=view.last_demand(),
@@ -348,6 +359,6 @@ class Hpa:
         """No recommendation recorded yet."""
         return HpaState()
 
-    def decide(self, view: PolicyView, state: HpaState) -> tuple[int, HpaState]:
+    def decide(self, view: PolicyInput, state: HpaState) -> tuple[int, HpaState]:
         """One sync on the last completed step's demand."""
         return Solo(HpaGrid(self.config.target_percent, self.config)).decide(view, state)

@@ -127,7 +127,7 @@ class Kpa:
     def _panic(
         self, now_s: float, excess: FloatArray, panic_at_s: FloatArray
     ) -> tuple[BoolArray, FloatArray]:
-        """Whether each element is in panic now, and when its test was last true."""
+        """Check whether each element is in panic now, and when its test was last true."""
         panic_at_s = np.where(excess >= self.panic_threshold, now_s, panic_at_s)
         is_panic = now_s - panic_at_s <= self.stable_window_s
         return is_panic, np.where(is_panic, panic_at_s, -np.inf)

@@ -108,7 +108,7 @@ class Saturation:
         return spare
 
     def _is_short(self, view: GridView, load: FloatArray) -> BoolArray:
-        """Whether spare is short or every replica saturated; never without any load."""
+        """Check whether spare is short or every replica saturated; never without any load."""
         spare = self._spare(load, view.ready)
         is_saturated = spare <= _GUARD
         is_below = spare < column(self.min_spare_ratio) - _GUARD
@@ -116,7 +116,7 @@ class Saturation:
         return is_short
 
     def _is_safe_without_one(self, view: GridView, load: FloatArray) -> BoolArray:
-        """Whether one replica fewer would keep spare and enough unsaturated replicas."""
+        """Check whether one replica fewer would keep spare and enough unsaturated replicas."""
         rest = view.ready - 1.0
         spare = self._spare(load, rest)
         keeps_spare = spare >= column(self.min_spare_ratio) - _GUARD

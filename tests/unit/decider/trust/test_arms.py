@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from decider import FallbackConfig, History, TrailingRule
 from decider.planning.fallback import stand
 from decider.trust.arms import WINDOWS_STEPS, trailing_counts, trailing_grid, violation_ratio
-from services.simulator.replicas import Replicas, account
+from services.simulator.replicas import GridReplicas, account
 from tests.unit.decider.shards import NOW_S, workload
 from tests.unit.simulator.courses import make_course
 
@@ -105,13 +105,13 @@ def test_the_rule_is_the_simulators(asked: list[int], need: list[int], lead_step
     """
     load = np.array(need[: len(asked)], dtype=float)
     course = make_course(load, lead_s=60.0 * lead_steps, initial=asked[0])
-    replicas, seen = Replicas(course, 1), []
+    replicas, seen = GridReplicas(course, 1), []
     for step, count in enumerate(asked):
         start_s = 60.0 * step
         replicas.land(start_s)
         replicas.scale(np.array([[count]]), start_s)
         replicas.land(start_s)
-        outcome = account(replicas, load[[step]], np.ones(1), (start_s, start_s + 60.0))
+        outcome = account(replicas, load[[step]], np.ones(1), start_s, start_s + 60.0)
         seen.append(float(outcome.violation_ratio[0, 0]))
     before = [float(asked[0])] * 5
     counts_in_force = np.array([before + [float(n) for n in asked]])

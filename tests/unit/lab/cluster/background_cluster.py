@@ -11,7 +11,7 @@ import yaml
 from aiohttp import web
 
 from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
-from services.lab.cluster.cluster import Cluster, ClusterSettings
+from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
 from services.lab.cluster.wire.server import ApiServer
 
 _START_LIMIT_S = 30.0
@@ -67,7 +67,7 @@ class BackgroundCluster:
             self._loop.close()
 
     async def _serve(self) -> None:
-        server = ApiServer(Cluster(self._settings))
+        server = ApiServer(SimulatedCluster(self._settings))
         runner = web.AppRunner(server.make_app(), access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.lab.cluster.cluster import Cluster, ClusterSettings
+from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
 from services.lab.cluster.storage.objects import Write
 from services.lab.cluster.storage.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -25,7 +25,7 @@ class RunningCluster:
 
     def __init__(self, *nodes: NodeSpec) -> None:
         given = nodes or (NodeSpec("h0", "H100", 8),)
-        self.cluster = Cluster(ClusterSettings(given, seed=1, start_s=START_S))
+        self.cluster = SimulatedCluster(ClusterSettings(given, seed=1, start_s=START_S))
         self.store, self.objects = self.cluster.store, self.cluster.objects
 
     def _write(self) -> Write:

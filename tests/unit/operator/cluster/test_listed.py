@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from services.lab.bench.operator import fleet
-from services.operator.cluster.listed import ListedAutoscaler, ListedPod, ListedTarget
-from services.operator.cluster.ownership import Owner
+from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
+from services.operator.cluster.ownership import OwnedPod, Owner
 from services.operator.kube.client import PATHS
 from services.operator.reconcile.observe import stored_spec
 from services.operator.resource import translate
@@ -86,7 +86,7 @@ def autoscaler(name: str, uid: str) -> Object:
 
 def test_a_pod_keeps_its_owner_labels_and_times() -> None:
     found = PATHS["Pod"].read(pod("p", "u1", "rs1"))
-    assert isinstance(found, ListedPod)
+    assert isinstance(found, OwnedPod)
     assert found.owner == Owner("ReplicaSet", "rs1")
     assert (found.state.node, found.state.gpus, found.state.uid) == ("h100-001", 2, "u1")
     assert found.state.labels == {"app": "p", "pod-template-hash": "5d8f"}

@@ -9,7 +9,12 @@ import pytest
 import yaml
 
 from services.kernel.telemetry import REGISTRY
-from services.operator.cluster.other_autoscalers import ADVISED_METRIC, FOLLOWS, Foreign, to_foreign
+from services.operator.cluster.other_autoscalers import (
+    ADVISED_METRIC,
+    FOLLOWS,
+    OtherAutoscalers,
+    to_other_autoscalers,
+)
 
 REPO = Path(__file__).parents[4]
 TARGET = ("apps", "Deployment", "serving", "llama")
@@ -33,14 +38,17 @@ def hpa(name: str = "h", labels: dict[str, str] | None = None, **spec: Any) -> d
     return {"metadata": metadata, "spec": {"scaleTargetRef": reference} | spec}
 
 
-def told(found: Foreign) -> tuple[str, str]:
+def told(found: OtherAutoscalers) -> tuple[str, str]:
     """Who is in conflict with the autoscaler of the examples, and who follows it."""
     return found.conflict(TARGET, OWN), found.follower(TARGET, OWN)
 
 
 def test_the_examples_follow() -> None:
-    assert told(to_foreign([example("keda-scaledobject.yaml")], [])) == ("", "ScaledObject/llama")
-    plain = to_foreign([], [example("hpa-external-metric.yaml")])
+    assert told(to_other_autoscalers([example("keda-scaledobject.yaml")], [])) == (
+        "",
+        "ScaledObject/llama",
+    )
+    plain = to_other_autoscalers([], [example("hpa-external-metric.yaml")])
     assert told(plain) == ("", "HorizontalPodAutoscaler/llama")
     assert f"{ADVISED_METRIC}" in {metric.name for metric in REGISTRY.collect()}
 
@@ -48,7 +56,7 @@ def test_the_examples_follow() -> None:
 def test_the_prometheus_trigger_of_the_document_follows() -> None:
     page = (REPO / "docs" / "interop.md").read_text()
     (trigger,) = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])["triggers"]
-    assert told(to_foreign([scaled_object(trigger)], [])) == ("", "ScaledObject/so")
+    assert told(to_other_autoscalers([scaled_object(trigger)], [])) == ("", "ScaledObject/so")
 
 
 @pytest.mark.parametrize(
@@ -64,15 +72,18 @@ def test_the_prometheus_trigger_of_the_document_follows() -> None:
     ],
 )
 def test_a_follower_of_others_is_a_rival(found: dict[str, Any]) -> None:
-    assert told(to_foreign([found], [])) == ("ScaledObject/so", "")
+    assert told(to_other_autoscalers([found], [])) == ("ScaledObject/so", "")
 
 
 @pytest.mark.parametrize("kind", ["external", "external-push"])
 def test_both_ways_to_name_it_and_the_annotation_follow(kind: str) -> None:
     for metadata in ({"autoscaler": "llama"}, {"workload": "serving/llama"}):
         found = scaled_object({"type": kind, "metadata": metadata})
-        assert told(to_foreign([found], [])) == ("", "ScaledObject/so")
-    assert told(to_foreign([scaled_object(**{FOLLOWS: "llama"})], [])) == ("", "ScaledObject/so")
+        assert told(to_other_autoscalers([found], [])) == ("", "ScaledObject/so")
+    assert told(to_other_autoscalers([scaled_object(**{FOLLOWS: "llama"})], [])) == (
+        "",
+        "ScaledObject/so",
+    )
 
 
 def test_of_an_hpa_only_the_own_gauge_counts() -> None:
@@ -83,12 +94,12 @@ def test_of_an_hpa_only_the_own_gauge_counts() -> None:
         hpa(metrics=[{"type": "Resource", "resource": {"name": "cpu"}}]),
     ]
     for rival in rivals:
-        assert told(to_foreign([], [rival])) == ("HorizontalPodAutoscaler/h", "")
+        assert told(to_other_autoscalers([], [rival])) == ("HorizontalPodAutoscaler/h", "")
 
 
 def test_a_target_is_told_by_group_kind_and_place_whatever_the_version() -> None:
     pool = hpa(scaleTargetRef={"apiVersion": "x.dev/v1", "kind": "Pool", "name": "llama"})
-    found = to_foreign([], [pool, hpa("g")])
+    found = to_other_autoscalers([], [pool, hpa("g")])
     assert found.conflict(("x.dev", "Pool", "serving", "llama"), OWN) == (
         "HorizontalPodAutoscaler/h"
     )
@@ -99,7 +110,7 @@ def test_a_target_is_told_by_group_kind_and_place_whatever_the_version() -> None
 def test_the_hpa_that_keda_makes_is_no_second_one_where_its_maker_is_known() -> None:
     keda = scaled_object({"type": "external", "metadata": {"autoscaler": "llama"}})
     made = hpa("keda-hpa-so", {"scaledobject.keda.sh/name": "so"})
-    assert told(to_foreign([keda], [made])) == ("", "ScaledObject/so")
-    assert told(to_foreign(None, [made])) == ("HorizontalPodAutoscaler/keda-hpa-so", "")
-    beside = told(to_foreign([keda], [made, hpa()]))
+    assert told(to_other_autoscalers([keda], [made])) == ("", "ScaledObject/so")
+    assert told(to_other_autoscalers(None, [made])) == ("HorizontalPodAutoscaler/keda-hpa-so", "")
+    beside = told(to_other_autoscalers([keda], [made, hpa()]))
     assert beside == ("HorizontalPodAutoscaler/h", "ScaledObject/so")

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from services.operator.cluster.ownership import Links, Owner, controller_of, index, parse_selector
+from services.operator.cluster.ownership import (
+    Links,
+    OwnedPod,
+    Owner,
+    controller_of,
+    index,
+    parse_selector,
+)
 from tests.unit.operator.pods import pod
 
 
@@ -34,7 +41,7 @@ def test_what_is_not_known_yet_is_asked_for_by_kind() -> None:
 
 def test_every_owner_in_the_chain_has_the_pod() -> None:
     links = Links({"rs1": Owner("Deployment", "d1"), "d1": Owner("Pool", "p1")})
-    found = index([(pod("a"), Owner("ReplicaSet", "rs1"))], links)
+    found = index([OwnedPod(pod("a"), Owner("ReplicaSet", "rs1"))], links)
     for uid in ("rs1", "d1", "p1"):
         assert [p.name for p in found.owned_by(uid)] == ["a"]
     assert found.owned_by("other") == []
@@ -43,25 +50,25 @@ def test_every_owner_in_the_chain_has_the_pod() -> None:
 def test_workers_of_a_group_belong_to_what_owns_their_leader() -> None:
     links = Links({"workers": Owner("Pod", "leader"), "leaders": Owner("LeaderWorkerSet", "lws")})
     given = [
-        (pod("leader"), Owner("StatefulSet", "leaders")),
-        (pod("worker"), Owner("StatefulSet", "workers")),
+        OwnedPod(pod("leader"), Owner("StatefulSet", "leaders")),
+        OwnedPod(pod("worker"), Owner("StatefulSet", "workers")),
     ]
     assert [p.name for p in index(given, links).owned_by("lws")] == ["leader", "worker"]
 
 
 def test_a_circle_of_owners_ends() -> None:
     links = Links({"a": Owner("X", "b"), "b": Owner("X", "a")})
-    assert index([(pod("p"), Owner("X", "a"))], links).owned_by("b")
+    assert index([OwnedPod(pod("p"), Owner("X", "a"))], links).owned_by("b")
 
 
 def test_labels_tell_only_where_the_owner_cannot_be_looked_up() -> None:
     app = {"labels": {"app": "x"}}
     given = [
-        (pod("theirs", **app), Owner("Job", "job")),
-        (pod("nobodys", **app), None),
-        (pod("of-a-deployment", **app), Owner("ReplicaSet", "rs1")),
-        (pod("elsewhere", namespace="other", **app), Owner("Job", "job")),
-        (pod("unlike", labels={"app": "y"}), Owner("Job", "job")),
+        OwnedPod(pod("theirs", **app), Owner("Job", "job")),
+        OwnedPod(pod("nobodys", **app), None),
+        OwnedPod(pod("of-a-deployment", **app), Owner("ReplicaSet", "rs1")),
+        OwnedPod(pod("elsewhere", namespace="other", **app), Owner("Job", "job")),
+        OwnedPod(pod("unlike", labels={"app": "y"}), Owner("Job", "job")),
     ]
     links = Links({"rs1": Owner("Deployment", "d1")})
     assert [p.name for p in index(given, links).selected("serving", "app=x")] == ["theirs"]

@@ -8,6 +8,7 @@ import pytest
 
 from services.operator.cluster.placement import (
     FreeGpus,
+    NodeRoom,
     PodShape,
     Taint,
     free_gpus,
@@ -110,18 +111,18 @@ def test_selectors_and_required_affinity(requirement: dict[str, Any], fits: bool
 
 
 def test_a_pod_that_fits_nowhere_has_no_gpus_but_its_type_is_there() -> None:
-    free = FreeGpus(((node("n", 8, taints=(TAINT,)), 8),))
+    free = FreeGpus((NodeRoom(node("n", 8, taints=(TAINT,)), 8),))
     assert free.schedulable("H100", 1, (PodShape(1),)) == 0
 
 
 def test_the_pods_own_gpus_count_where_they_are_known() -> None:
     """A replica of two GPUs whose pods ask for four leaves room for two, not four."""
-    free = FreeGpus(((node("n", 8), 8),))
+    free = FreeGpus((NodeRoom(node("n", 8), 8),))
     assert free.schedulable("H100", 2, (PodShape(4),)) == 2 * 2
 
 
 def test_a_group_may_stand_on_several_nodes_but_stands_whole() -> None:
-    free = FreeGpus(((node("a", 8), 3), (node("b", 8), 3), (node("c", 8), 1)))
+    free = FreeGpus(tuple(NodeRoom(node(n, 8), gpus) for n, gpus in (("a", 3), ("b", 3), ("c", 1))))
     assert free.schedulable("H100", 4, (PodShape(2), PodShape(2))) == 4
     assert free.schedulable("H100", 4) == 0
     assert free.schedulable("H100", 3, (PodShape(1),) * 3) == 6

@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.operator.cluster.ownership import Links, Owner, PodIndex, controller_of, index
+from services.operator.cluster.ownership import (
+    Links,
+    OwnedPod,
+    Owner,
+    PodIndex,
+    controller_of,
+    index,
+)
 from services.operator.cluster.pods import PodState, count_replicas, is_living, to_pod
 from tests.unit.operator.examples import NOW
 
@@ -46,7 +53,7 @@ OWNERS = Links(
 
 
 def indexed(resources: list[dict[str, Any]], links: Links = OWNERS) -> PodIndex:
-    return index(((to_pod(r), controller_of(r)) for r in resources if is_living(r)), links)
+    return index([OwnedPod(to_pod(r), controller_of(r)) for r in resources if is_living(r)], links)
 
 
 def states(resources: list[dict[str, Any]]) -> list[PodState]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.operator.cluster.quotas import Quota, to_quotas
+from services.operator.cluster.quotas import GpuQuota, to_quotas
 
 KEY = "requests.nvidia.com/gpu"
 
@@ -22,7 +22,7 @@ def quota(name: str, hard: str | None, used: str | None, **spec: Any) -> dict[st
 
 def test_the_tightest_counts() -> None:
     found = to_quotas([quota("wide", "100", "10"), quota("tight", "12", "10")])
-    assert found == {"serving": Quota("tight", 12, 10)}
+    assert found == {"serving": GpuQuota("tight", 12, 10)}
     assert found["serving"].free == 2
 
 

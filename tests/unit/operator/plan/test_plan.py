@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from services.operator.plan.plan import MAX_ATTEMPTS, Decision, Result, Situation, plan
+from services.operator.plan.plan import MAX_ATTEMPTS, Result, Situation, StoredDecision, plan
 from tests.unit.operator.examples import NOW, STEP, decision, situation
 
 
-def plan_one(d: Decision, s: Situation, at: Any = NOW) -> Any:
+def plan_one(d: StoredDecision, s: Situation, at: Any = NOW) -> Any:
     (action,) = plan([d], d, s, at)
     return action
 
@@ -187,7 +187,7 @@ decisions = st.lists(
 
 @given(decisions, situations)
 def test_at_most_one_patch_within_bounds_and_only_in_auto(
-    found: list[Decision], s: Situation
+    found: list[StoredDecision], s: Situation
 ) -> None:
     newest = max(found, key=lambda d: (d.origin_at, d.id))
     planned = plan(found, newest, s, NOW)
@@ -204,7 +204,7 @@ def test_at_most_one_patch_within_bounds_and_only_in_auto(
 
 @given(decisions, situations)
 def test_every_new_decision_gets_exactly_one_result_and_a_reason(
-    found: list[Decision], s: Situation
+    found: list[StoredDecision], s: Situation
 ) -> None:
     newest = max(found, key=lambda d: (d.origin_at, d.id))
     planned = plan(found, newest, s, NOW)
@@ -216,7 +216,7 @@ def test_every_new_decision_gets_exactly_one_result_and_a_reason(
 
 @given(decisions, situations)
 def test_planning_again_after_the_patch_changes_nothing(
-    found: list[Decision], s: Situation
+    found: list[StoredDecision], s: Situation
 ) -> None:
     newest = max(found, key=lambda d: (d.origin_at, d.id))
     patches = [a for a in plan(found, newest, s, NOW) if a.is_patch]

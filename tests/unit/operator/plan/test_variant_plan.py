@@ -7,11 +7,17 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from services.operator.plan.plan import Decision, PlannedAction, Result
-from services.operator.plan.variant_plan import Part, scale_in, waiting, whole_action, within_quota
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.variant_plan import (
+    VariantChange,
+    describe_waiting,
+    scale_in,
+    whole_action,
+    within_quota,
+)
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
-DECISION = Decision(
+DECISION = StoredDecision(
     7, 1, AT, AT, AT + timedelta(minutes=3), 3, 3, 3, "hold", "rebalance_variants", "forecast",
     0.01, 0.004, -2.0,
 )  # fmt: skip
@@ -20,10 +26,10 @@ DECISION = Decision(
 def part(
     name: str, current: int, wanted: int, ready: int, *, ratio: float = 1.0, usd: float = 1.0,
     result: Result | None = None, **changes: Any,
-) -> Part:  # fmt: skip
+) -> VariantChange:  # fmt: skip
     usual = Result.UNCHANGED if current == wanted else Result.APPLIED
     action = PlannedAction(DECISION, result or usual, "as planned", current, wanted, **changes)
-    return Part(name, ratio, ready, usd, action)
+    return VariantChange(name, ratio, ready, usd, action)
 
 
 def test_by_hand_the_old_one_waits_for_the_new_one() -> None:
@@ -45,7 +51,7 @@ def test_replicas_that_do_not_serve_go_at_once() -> None:
 
 
 @st.composite
-def mixes(draw: st.DrawFn) -> list[Part]:
+def mixes(draw: st.DrawFn) -> list[VariantChange]:
     found = []
     for i in range(draw(st.integers(1, 4))):
         current, wanted = draw(st.integers(0, 12)), draw(st.integers(0, 12))
@@ -58,7 +64,9 @@ def mixes(draw: st.DrawFn) -> list[Part]:
 
 @given(parts=mixes())
 @settings(max_examples=300, deadline=None)
-def test_what_serves_never_falls_below_what_is_asked_for_or_serves_now(parts: list[Part]) -> None:
+def test_what_serves_never_falls_below_what_is_asked_for_or_serves_now(
+    parts: list[VariantChange],
+) -> None:
     lowest = scale_in(parts)
     serving = sum(p.ready * p.ratio for p in parts)
     asked = sum(p.wanted * p.ratio for p in parts)
@@ -73,7 +81,7 @@ def test_what_serves_never_falls_below_what_is_asked_for_or_serves_now(parts: li
 
 @given(parts=mixes())
 @settings(max_examples=200, deadline=None)
-def test_once_all_is_ready_every_one_comes_down_as_decided(parts: list[Part]) -> None:
+def test_once_all_is_ready_every_one_comes_down_as_decided(parts: list[VariantChange]) -> None:
     risen = [
         part(p.name, max(p.current, p.wanted), p.wanted, max(p.current, p.wanted),
              ratio=p.ratio, usd=p.unit_usd_per_hour)
@@ -118,8 +126,8 @@ def test_nothing_to_do_is_said_so() -> None:
 
 
 def test_it_says_for_whom_a_scale_in_waits() -> None:
-    assert waiting([part("a", 4, 4, 1), part("b", 2, 2, 2)]) == "1 of 4 of a are ready"
-    assert waiting([part("a", 4, 4, 4)]) == "too few replicas are ready"
+    assert describe_waiting([part("a", 4, 4, 1), part("b", 2, 2, 2)]) == "1 of 4 of a are ready"
+    assert describe_waiting([part("a", 4, 4, 4)]) == "too few replicas are ready"
 
 
 def test_one_quota_for_all_goes_to_the_cheapest_capacity_first() -> None:

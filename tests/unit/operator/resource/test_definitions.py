@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from services.operator.resource.definitions import DEFINITIONS, GPU_AUTOSCALER, Definition, to_crd
-from services.operator.resource.spec import GPUAutoscalerSpec
 from services.operator.resource.status import CONDITION_TYPES
-from tests.unit.operator.examples import spec
 
 ALLOWED = {
     "type", "properties", "items", "required", "enum", "default", "description", "format",
@@ -69,32 +66,6 @@ def test_defaults_are_the_careful_ones() -> None:
     assert properties["mode"]["default"] == "Advisory"
     assert properties["minReplicas"]["default"] == 1
     assert "default" not in properties["maxReplicas"]
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "seconds"), [("median", "90s", 90.0), ("median", "1m30s", 90.0)]
-)
-def test_models_read_durations(field: str, value: str, seconds: float) -> None:
-    written = GPUAutoscalerSpec.model_validate(spec(leadTime={field: value}))
-    assert written.lead_time is not None
-    assert written.lead_time.median_s == seconds
-
-
-@pytest.mark.parametrize("value", ["12.5", 12.5, 12])
-def test_models_read_decimals(value: object) -> None:
-    written = GPUAutoscalerSpec.model_validate(spec(capacity={"perReplica": value}))
-    assert written.capacity.per_replica == float(value)  # type: ignore[arg-type]
-
-
-def test_a_manifest_reads_back() -> None:
-    written = GPUAutoscalerSpec.model_validate(spec(leadTime={"median": "95s", "sigma": "0.4"}))
-    assert GPUAutoscalerSpec.model_validate(written.to_manifest()) == written
-    assert written.to_manifest()["leadTime"] == {"median": "1m35s", "sigma": "0.4"}
-
-
-def test_a_number_without_unit_is_no_duration() -> None:
-    with pytest.raises(ValidationError, match="must be a duration with its unit"):
-        GPUAutoscalerSpec.model_validate(spec(leadTime={"median": 90}))
 
 
 def test_condition_types_are_bounded_by_the_schema() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -12,33 +11,11 @@ from hypothesis import given, settings, strategies as st
 from services.simulator.engine.engine import (
     ANY_GPU_TYPE,
     ClusterEngine,
-    DeploymentSpec,
     Interval,
     NodeSpec,
     PodEventKind,
-    StartupSpec,
 )
-
-FAST = StartupSpec(median_s=30.0, sigma=0.0)
-
-
-def nodes(n: int = 2, gpus: int = 4, gpu_type: str = "H100") -> list[NodeSpec]:
-    return [NodeSpec(f"{gpu_type.lower()}-{i}", gpu_type, gpus) for i in range(n)]
-
-
-def engine(n: int = 2, gpus: int = 4, *, seed: int = 1) -> ClusterEngine:
-    return ClusterEngine(nodes(n, gpus), seed=seed, now_s=0.0)
-
-
-def spec(key: str = "ns/a", **changes: object) -> DeploymentSpec:
-    values: dict[str, object] = {
-        "key": key,
-        "gpu_type": "H100",
-        "gpus_per_pod": 1,
-        "startup": FAST,
-        "replicas": 0,
-    }
-    return DeploymentSpec(**(values | changes))  # type: ignore[arg-type]  # free test values
+from tests.unit.simulator.engine.clusters import ACTIONS, busy_cluster, engine, nodes, spec
 
 
 def test_first_replicas_are_ready_at_once_and_later_ones_after_their_start() -> None:
@@ -114,21 +91,6 @@ def test_scaling_down_takes_pending_then_starting_then_the_cheapest_ready() -> N
     assert left(1) == [0]
 
 
-def test_a_failing_start_is_one_longer_start() -> None:
-    failing = StartupSpec(median_s=30.0, sigma=0.0, fail_probability=1.0, restart_s=7.0)
-    cluster = engine()
-    cluster.add_deployment(spec(startup=failing, replicas=1, is_warm=False))
-    events = cluster.advance(100.0)
-    assert [(e.at_s, e.kind.value) for e in events] == [
-        (0.0, "created"),
-        (0.0, "scheduled"),
-        (30.0, "crashed"),
-        (37.0, "restarted"),
-        (67.0, "ready"),
-    ]
-    assert cluster.pod("ns/a", 0).restarts == 1
-
-
 def test_a_lost_node_loses_its_pods_and_a_new_one_takes_the_waiting() -> None:
     cluster = engine(n=2, gpus=2)
     cluster.add_deployment(spec(replicas=4))
@@ -152,98 +114,6 @@ def test_a_deleted_pod_is_replaced_by_a_cold_one() -> None:
     cluster.delete_pod("ns/a", 0)
     counts = cluster.counts("ns/a")
     assert (counts.spec, counts.ready, counts.starting) == (2, 1, 1)
-
-
-def test_bad_requests_are_refused_at_the_door() -> None:
-    cluster = engine()
-    cluster.add_deployment(spec())
-    with pytest.raises(ValueError, match="replicas=-1"):
-        cluster.scale("ns/a", -1)
-    with pytest.raises(KeyError, match="no deployment 'ns/b'"):
-        cluster.scale("ns/b", 1)
-    with pytest.raises(ValueError, match="exists already"):
-        cluster.add_deployment(spec())
-    cluster.advance(10.0)
-    with pytest.raises(ValueError, match="time never goes back"):
-        cluster.advance(9.0)
-    with pytest.raises(ValueError, match="has not happened yet"):
-        cluster.timeline("ns/a", 0.0, 11.0)
-    with pytest.raises(ValueError, match="median_s=-1"):
-        StartupSpec(median_s=-1)
-    with pytest.raises(ValueError, match="fail_probability"):
-        StartupSpec(median_s=1, fail_probability=1.5)
-
-
-def test_the_history_is_bounded_and_says_when_it_is_gone() -> None:
-    cluster = ClusterEngine(nodes(1, 8), seed=1, now_s=0.0, history_s=1_000.0)
-    cluster.add_deployment(spec(replicas=1))
-    for i in range(1, 1_000):
-        cluster.advance(100.0 * i)
-        cluster.scale("ns/a", 1 + i % 3)
-    now_s = cluster.now_s
-    kept = cluster.timeline("ns/a", now_s - 1_000.0, now_s)
-    assert sum(piece.end_s - piece.start_s for piece in kept) == 1_000.0
-    with pytest.raises(ValueError, match="older than the kept history"):
-        cluster.timeline("ns/a", 0.0, now_s)
-
-
-def start_lengths(cluster: ClusterEngine, key: str, times: list[float]) -> dict[int, float]:
-    for i, at_s in enumerate(times):
-        cluster.advance(at_s)
-        cluster.scale(key, i + 1)
-    cluster.advance(1e6)
-    return {p.ordinal: p.ready_s - p.bound_s for p in cluster.pods(key) if p.ready_s and p.bound_s}
-
-
-def test_the_nth_pod_has_the_same_luck_whatever_else_happens() -> None:
-    startup = StartupSpec(median_s=60.0, sigma=0.5)
-    alone, crowded = engine(4), engine(4)
-    alone.add_deployment(spec(startup=startup, is_warm=False))
-    crowded.add_deployment(spec("ns/other", startup=startup, replicas=3, is_warm=False))
-    crowded.add_deployment(spec(startup=startup, is_warm=False))
-    first = start_lengths(alone, "ns/a", [1.0, 2.0, 3.0])
-    second = start_lengths(crowded, "ns/a", [10.0, 400.0, 401.0])
-    assert first == pytest.approx(second, abs=1e-6)
-    assert len(set(first.values())) == 3
-
-
-@pytest.mark.slow
-def test_start_lengths_follow_the_lognormal_asked_for() -> None:
-    import numpy as np
-
-    startup = StartupSpec(median_s=45.0, sigma=0.3, fail_probability=0.1)
-    cluster = engine(1, 2_000)
-    cluster.add_deployment(spec(startup=startup, replicas=2_000, is_warm=False))
-    cluster.advance(1e5)
-    pods = cluster.pods("ns/a")
-    clean = np.log(
-        [p.ready_s - p.bound_s for p in pods if not p.restarts and p.bound_s is not None]
-    )
-    n = len(clean)
-    # Five standard errors of the mean, the deviation and the share.
-    assert abs(clean.mean() - np.log(45.0)) < 5 * 0.3 / n**0.5
-    assert abs(clean.std() - 0.3) < 5 * 0.3 / (2 * n) ** 0.5
-    assert abs(n / 2_000 - 0.9) < 5 * (0.9 * 0.1 / 2_000) ** 0.5
-
-
-ACTIONS = st.lists(
-    st.tuples(
-        st.sampled_from(["ns/a", "ns/b", "ns/c"]),
-        st.integers(0, 9),
-        st.floats(0.0, 100.0),
-    ),
-    min_size=1,
-    max_size=25,
-)
-
-
-def busy_cluster(seed: int = 3) -> ClusterEngine:
-    cluster = ClusterEngine([*nodes(2, 4), *nodes(1, 3, "L4")], seed=seed, now_s=1_000.0)
-    startup = StartupSpec(median_s=40.0, sigma=0.4, fail_probability=0.2, restart_s=5.0)
-    cluster.add_deployment(spec("ns/a", startup=startup, replicas=1))
-    cluster.add_deployment(spec("ns/b", startup=startup, gpus_per_pod=2, replicas=1))
-    cluster.add_deployment(spec("ns/c", startup=startup, gpu_type=ANY_GPU_TYPE))
-    return cluster
 
 
 @given(ACTIONS)
@@ -298,33 +168,6 @@ def test_no_event_restarts_the_clock_of_a_start(actions: list[tuple[str, int, fl
     for pod, at_s in ready.items():
         is_warm = at_s == 1_000.0
         assert is_warm or at_s - bound[pod] == pytest.approx(undisturbed_start(*pod), abs=1e-6)
-
-
-@given(ACTIONS, st.floats(0.0, 500.0), st.floats(0.0, 500.0))
-@settings(max_examples=60, deadline=None)
-def test_the_timeline_is_the_integral_of_the_events(
-    actions: list[tuple[str, int, float]], a: float, b: float
-) -> None:
-    cluster = busy_cluster()
-    events = []
-    for key, replicas, wait_s in actions:
-        cluster.scale(key, replicas)
-        events += cluster.advance(cluster.now_s + wait_s)
-    from_s = min(1_000.0 + min(a, b), cluster.now_s)
-    to_s = min(1_000.0 + max(a, b), cluster.now_s)
-    for key in cluster.deployment_keys:
-        ends = {(e.key, e.ordinal): e.at_s for e in events if e.kind is PodEventKind.DELETED}
-        expected = dict.fromkeys((PodEventKind.READY, PodEventKind.SCHEDULED), 0.0)
-        for event in events:
-            if event.key == key and event.kind in expected:
-                end_s = min(ends.get((key, event.ordinal), to_s), to_s)
-                expected[event.kind] += max(end_s - max(event.at_s, from_s), 0.0)
-        pieces = cluster.timeline(key, from_s, to_s)
-        ready_s = sum(p.ready * (p.end_s - p.start_s) for p in pieces)
-        bound_s = sum(p.bound * (p.end_s - p.start_s) for p in pieces)
-        assert ready_s == pytest.approx(expected[PodEventKind.READY], abs=1e-6)
-        assert bound_s == pytest.approx(expected[PodEventKind.SCHEDULED], abs=1e-6)
-        assert all(left.end_s == right.start_s for left, right in pairwise(pieces))
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6))

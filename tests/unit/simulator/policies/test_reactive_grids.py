@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.simulator.policies.grid import GridPolicy, Solo, count_settings
-from services.simulator.policies.knobs import knob_value, require_within
+from services.simulator.policies.grid import GridPolicy, Solo
 from services.simulator.policies.predictive.phpa import PhpaHoltWinters, PhpaLinear, PhpaRules
 from services.simulator.policies.reactive.apa import Apa
 from services.simulator.policies.reactive.hpa import HpaConfig, HpaGrid
 from services.simulator.policies.reactive.kpa import Kpa
 from services.simulator.policies.reactive.ray_serve import RayServe
 from services.simulator.policies.reactive.saturation import Saturation
-from services.simulator.policies.view import PolicyView
+from services.simulator.policies.view import PolicyInput
 
 RATIOS = np.array([0.3, 0.6, 0.95])
+
 PERCENTS = np.array([30, 60, 95])
 
 GRIDS: dict[str, GridPolicy[Any]] = {
@@ -37,6 +37,7 @@ GRIDS: dict[str, GridPolicy[Any]] = {
 }
 
 every_policy = pytest.mark.parametrize("policy", GRIDS.values(), ids=GRIDS.keys())
+
 demands = arrays(
     float,
     st.tuples(st.integers(1, 3), st.integers(1, 30)),
@@ -126,7 +127,7 @@ def test_runs_as_the_policy_of_one_workload(drive, policy):
     single = next(singles(policy))
     solo, state, replicas = Solo(single), single.initial_state(), 10
     for t, expected in enumerate(drive(single, loads)[:, 0, 0]):
-        view = PolicyView(60.0 * t, 60.0, loads[: t + 1], replicas, 0, 0, replicas, 1.0, 1, 100)
+        view = PolicyInput(60.0 * t, 60.0, loads[: t + 1], replicas, 0, 0, replicas, 1.0, 1, 100)
         replicas, state = solo.decide(view, state)
         assert replicas == expected
 
@@ -135,23 +136,3 @@ def test_runs_as_the_policy_of_one_workload(drive, policy):
 def test_every_setting_has_its_own_label(policy):
     assert policy.n_settings == 3
     assert len({policy.label(g) for g in range(3)}) == 3
-
-
-class TestKnobs:
-    def test_one_value_or_one_per_setting(self):
-        assert knob_value(0.5, 7) == 0.5
-        assert knob_value(np.array([0.5, 0.6]), 1) == 0.6
-        with pytest.raises(IndexError):
-            knob_value(np.array([0.5, 0.6]), 2)
-
-    def test_disagreeing_sizes_are_refused(self):
-        with pytest.raises(ValueError, match=r"\[2, 3\]"):
-            count_settings(np.zeros(2), np.zeros(3))
-
-    def test_ends_of_the_range(self):
-        require_within("x", np.array([0.1, 1.0]), 0.0, 1.0)
-        require_within("x", 0.0, 0.0, 1.0, is_low_open=False)
-        with pytest.raises(ValueError, match=r"x=0.0 must be in \(0, 1\]"):
-            require_within("x", 0.0, 0.0, 1.0)
-        with pytest.raises(ValueError, match=r"x=2.0 must be in \[0, 1\]"):
-            require_within("x", 2.0, 0.0, 1.0, is_low_open=False)

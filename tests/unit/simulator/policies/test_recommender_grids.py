@@ -7,10 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from hypothesis.extra.numpy import arrays
 
-from services.simulator.policies import PolicyView, Solo
-from services.simulator.policies.grid import GridView
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.aws_predictive import AwsPredictive
 from services.simulator.policies.predictive.dynamo import DynamoPlanner
@@ -23,146 +20,13 @@ from services.simulator.policies.reactive.autopilot import AutopilotMW
 from services.simulator.policies.reactive.autopilot_horizontal import AutopilotH
 from services.simulator.policies.reactive.autopilot_ml import AutopilotML
 from services.simulator.policies.static_peak import StaticGrid
-from services.simulator.policies.trailing_percentile import (
-    TrailingPercentileGrid,
-    known_percentiles,
-    ordered_percentile,
-)
+from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
+from tests.unit.simulator.policies.grid_views import once, see
 
 NAN = float("nan")
-DAY_S = 86_400.0 * 20_000
-
-
-def see(demand, *, n_settings=1, step_s=60.0, replicas=3.0, future=None, **changes):
-    """Demand (W, C) or (C,), at the boundary after its last step."""
-    demand = np.atleast_2d(np.asarray(demand, dtype=float))
-    W = demand.shape[0]
-    spec = np.broadcast_to(np.asarray(replicas, dtype=float), (n_settings, W)).copy()
-    fields = {
-        "now_s": DAY_S + step_s * demand.shape[1],
-        "step_s": step_s,
-        "demand": demand,
-        "ready": spec,
-        "starting": np.zeros_like(spec),
-        "replicas": spec,
-        "capacity": np.full(W, 2.0),
-        "min_replicas": np.ones(W),
-        "max_replicas": np.full(W, 50.0),
-        "future": None if future is None else np.atleast_2d(np.asarray(future, dtype=float)),
-    }
-    return GridView(**(fields | changes))
-
-
-def once(policy, view):
-    return policy.decide(view, policy.initial_state())[0]
-
-
-class TestTrailingPercentileGrid:
-    def test_each_setting_has_its_window_percentile_and_margin(self):
-        policy = TrailingPercentileGrid(
-            np.array([120.0, 240.0, 240.0]), np.array([100.0, 50.0, 50.0]), np.array([0.0, 0.0, 1])
-        )
-        # demand 20, 6, 4, 8: the peak of two steps is 8 (4 replicas); the median of four is 7
-        # (3.5, so 4), doubled 14 (7)
-        assert once(policy, see([20, 6, 4, 8], n_settings=3)).ravel().tolist() == [4, 4, 7]
-
-    def test_gaps_are_left_out_per_workload(self):
-        policy = TrailingPercentileGrid(240.0, 50.0, 0.0)
-        # medians of 6, 8; of 2, 4, 6, 8; of nothing
-        demand = [[NAN, 6, NAN, 8], [2, 4, 6, 8], [NAN, NAN, NAN, np.inf]]
-        assert once(policy, see(demand, replicas=9)).tolist() == [[4, 3, 9]]
-
-    def test_no_history_holds(self):
-        view = see(np.empty((2, 0)), replicas=4)
-        assert once(TrailingPercentileGrid(), view).tolist() == [[4, 4]]
-
-    def test_label(self):
-        policy = TrailingPercentileGrid(np.array([900.0, 21_600.0]), 99.0, 0.15)
-        assert policy.label(1) == "p99 of 6 h + 15 %"
-
-    @pytest.mark.parametrize("bad", [{"window_s": 0}, {"percentile": -1}, {"margin": -1}])
-    def test_wrong_knobs_are_named(self, bad):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            TrailingPercentileGrid(**{k: np.array([50.0, v]) for k, v in bad.items()})
-
-    @given(
-        values=arrays(
-            float,
-            st.tuples(st.integers(1, 4), st.integers(1, 60)),
-            elements=st.one_of(st.floats(0, 1e6), st.just(NAN)),
-        ),
-        percentiles=arrays(float, st.integers(1, 25), elements=st.floats(0, 100)),
-    )
-    def test_percentiles_are_those_of_the_sorted_known_values(self, values, percentiles):
-        # up to 25 percentiles: both the selection and the sort are tried
-        found = known_percentiles(values, percentiles)
-        for w, row in enumerate(values):
-            known = np.sort(row[np.isfinite(row)]).tolist()
-            for p, percentile in enumerate(percentiles):
-                if known:
-                    assert found[p, w] == ordered_percentile(known, percentile)
-                else:
-                    assert np.isnan(found[p, w])
-
-
-class TestStaticGrid:
-    def test_fixed_at_the_first_decision(self):
-        policy = StaticGrid(np.array([100.0, 50.0]), np.array([0.0, 0.25]))
-        # peak 16: 8; median 8 with 25 %: 10, so 5
-        first, state = policy.decide(see([0, 8, 16], n_settings=2), policy.initial_state())
-        assert first.ravel().tolist() == [8, 5]
-        later, _ = policy.decide(see([0, 8, 16, 90], n_settings=2), state)
-        assert later.ravel().tolist() == [8, 5]
-
-    def test_a_workload_without_history_is_fixed_later_and_alone(self):
-        policy = StaticGrid()
-        held, state = policy.decide(see([[NAN, NAN], [4, 6]], replicas=7), policy.initial_state())
-        assert held.tolist() == [[7, 3]]
-        later, state = policy.decide(see([[NAN, NAN, 9], [4, 6, 90]]), state)
-        assert later.tolist() == [[5, 3]]
-        assert policy.decide(see([[NAN, NAN, 9, 90], [4, 6, 90, 9]]), state)[0].tolist() == [[5, 3]]
-
-
-class TestOracleGrid:
-    def test_looks_as_far_as_each_setting_says(self):
-        policy = OracleGrid(np.array([0.0, 60.0, 61.0, 9000.0]))
-        view = see([1.0], n_settings=4, future=[2, 4, 6, 8, 100])
-        # 2, 4, 6 over capacity 2; the end of the future is as far as one can see
-        assert once(policy, view).ravel().tolist() == [1, 2, 3, 50]
-
-    def test_gaps_in_the_future_are_left_out(self):
-        view = see([[1.0], [1.0]], future=[[NAN, 8], [NAN, NAN]], replicas=6)
-        assert once(OracleGrid(60.0), view).tolist() == [[4, 6]]
-
-    def test_without_a_future_it_is_an_error(self):
-        with pytest.raises(ValueError, match=r"view\.future"):
-            once(OracleGrid(60.0), see([1.0]))
-
-    def test_an_ended_future_holds(self):
-        assert once(OracleGrid(0.0), see([1.0], future=np.empty((1, 0)), replicas=6)) == 6
-
-
-@given(
-    demand=arrays(float, st.integers(0, 30), elements=st.one_of(st.floats(0, 99), st.just(NAN))),
-    knobs=st.tuples(st.floats(30, 2000), st.floats(0, 100), st.floats(-0.5, 2)),
-)
-def test_single_policies_are_grids_of_one(demand, knobs):
-    window_s, percentile, margin = knobs
-    view = PolicyView(DAY_S, 60.0, demand, 3, 0, 0, 3, 2.0, 1, 50, future=demand)
-    grids = [
-        TrailingPercentileGrid(*knobs),
-        StaticGrid(percentile, margin),
-        OracleGrid(window_s),
-    ]
-    for grid in grids:
-        single = Solo(grid)
-        alone = single.decide(view, single.initial_state())[0]
-        seen = see(demand[None], future=demand[None], now_s=DAY_S)
-        assert isinstance(alone, int)
-        assert alone == once(grid, seen)[0, 0]
-
 
 RATIOS = np.array([0.3, 0.6, 0.6, 1.1])
+
 GRIDS = [
     TrailingPercentileGrid(np.array([60.0, 600, 600, 3600]), np.array([50.0, 95, 99, 100]), 0.1),
     StaticGrid(np.array([50.0, 90, 100, 100]), np.array([0.0, 0.1, 0.2, 0])),
@@ -184,6 +48,7 @@ GRIDS = [
     AdaptiveConformal(np.array([0.01, 0.05, 0.1, 0.3]), 0.05),
     AdaptiveConformal(0.1, np.array([0.01, 0.05, 0.05, 0.1]), np.array([0.0, 0.5, 1.0, 1.0])),
 ]
+
 NAMED = pytest.mark.parametrize("policy", GRIDS, ids=lambda p: f"{p.name}-{p.label(1)}")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.lab.bench.decide.run import PRICES
-from services.simulator.policies.rivals import DAY_S, N_SETTINGS, forecast_policies, rivals
+from services.simulator.policies.rivals import DAY_S, N_SETTINGS, PRICES, forecast_policies, rivals
 
 NAMED = {
     *("static_peak", "trailing_percentile", "hpa", "hpa_clipped", "kpa", "apa", "ray_serve"),

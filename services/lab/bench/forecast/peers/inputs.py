@@ -1,4 +1,4 @@
-"""What the peer forecasters share: their optional libraries, tables of features, filled series."""
+"""Inputs of the peer forecasters: their optional libraries, tables of features, filled series."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ class NormalisedWindows:
         )
 
     def is_learnable(self, n_ahead: int) -> BoolArray:
-        """Whether context and outcome are observed somewhere and not all the same, (R,)."""
+        """Rows (R,) whose context and outcome are observed somewhere and not all the same."""
         past, ahead = self.observed[:, :-n_ahead], self.observed[:, -n_ahead:]
         has_both = past.any(axis=1) & ahead.any(axis=1)
         moves = (self.z != 0).any(axis=1)

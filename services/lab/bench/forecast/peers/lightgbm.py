@@ -94,9 +94,9 @@ class LightGbmArm:
         table = FeatureTable(task, self.has_others)
         train = _examples(table, train_origins(task), self.max_rows, rng)
         held = _examples(table, task.validation_origins(), MAX_VALIDATION_ROWS, rng)
-        best: tuple[float, _Trainer, dict[float, Any]] | None = None
+        best: tuple[float, _BoosterTrainer, dict[float, Any]] | None = None
         for settings in self.grid:
-            trainer = _Trainer.of(lightgbm, settings, train, held)
+            trainer = _BoosterTrainer.of(lightgbm, settings, train, held)
             found = {x: trainer.booster(x, seed, self.max_trees) for x in PICK_LEVELS}
             loss = sum(trainer.loss(booster, level) for level, booster in found.items())
             tell(f"lightgbm {settings}: {loss:.5f}")
@@ -153,7 +153,7 @@ class FittedLightGbm:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trainer:
+class _BoosterTrainer:
     """Trains one level after another on the same binned rows."""
 
     lightgbm: Any
@@ -163,7 +163,7 @@ class _Trainer:
     held_set: Any
 
     @staticmethod
-    def of(lightgbm: Any, settings: TreeSettings, train: Rows, held: Rows) -> _Trainer:
+    def of(lightgbm: Any, settings: TreeSettings, train: Rows, held: Rows) -> _BoosterTrainer:
         """Bin the rows once."""
         weight = np.power(train.weight, np.float32(settings.weight_power))
         train_set = lightgbm.Dataset(
@@ -175,7 +175,7 @@ class _Trainer:
             free_raw_data=False,
         )
         held_set = train_set.create_valid(held.features, held.actual, weight=held.weight)
-        return _Trainer(lightgbm, settings, held, train_set, held_set)
+        return _BoosterTrainer(lightgbm, settings, held, train_set, held_set)
 
     def booster(self, level: float, seed: int, max_trees: int) -> Any:
         """Trees for one level, stopped when validation pinball no longer falls."""

@@ -75,7 +75,7 @@ class NetKind:
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether it is trained one step ahead and draws paths."""
+        """Check whether it is trained one step ahead and draws paths."""
         return self.name == "DeepAR"
 
 

@@ -1,13 +1,10 @@
-"""Tables and plots of documents."""
+"""Tables of documents."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from services.lab.bench.decide.document import to_document
-from services.lab.bench.decide.plot import best_rivals, panel_of, pareto, plot_frontiers
 from services.lab.bench.decide.report import (
     ablation_rows,
     deployed_rows,
@@ -91,22 +88,3 @@ def test_an_interval_from_few_days_is_said_to_be_too_narrow() -> None:
     assert "too narrow: fewer than 5 days counted on short" in verdict(found, "0.01")
     found["summary"]["0.01"]["ci_few_days"] = []
     assert "too narrow" not in verdict(found, "0.01")
-
-
-def test_a_frontier_is_what_no_point_beats() -> None:
-    points = [(0.2, 1.0), (0.01, 3.0), (0.05, 3.5), (0.1, 1.5), (0.01, 2.5)]
-    assert pareto(points) == [(0.01, 2.5), (0.1, 1.5), (0.2, 1.0)]
-
-
-def test_a_panel_shows_harmony_the_best_rivals_and_hpa(document: dict) -> None:
-    one = document["datasets"][0]
-    assert best_rivals(one) == ["trailing_percentile", "hpa"]
-    panel = panel_of(one)
-    assert list(panel.curves) == ["harmony", "trailing_percentile", "hpa"]
-    assert panel.deployed["harmony"] == [(0.012, 1.4), (0.04, 1.3)]
-    assert panel.promises == [0.01, 0.05]
-
-
-def test_the_plot_is_drawn(document: dict, tmp_path: Path) -> None:
-    plot_frontiers(document, tmp_path / "deep" / "f.png")
-    assert (tmp_path / "deep" / "f.png").stat().st_size > 10_000

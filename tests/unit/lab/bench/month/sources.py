@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from services.lab.bench.month.source import PolicyFigures, Source
+from services.lab.bench.month.source import MonthFigures, MonthSource
 
 Figures = tuple[float, float, Sequence[float]]
 """GPU-hours, USD, rate of each workload."""
@@ -34,12 +34,12 @@ def source(
     days: float = 30.0,
     mean_gpus: float = 2.0,
     kept: Mapping[str, bool] | None = None,
-) -> Source:
+) -> MonthSource:
     """A source whose policies did what is written; `kept` says whose settings kept the promise."""
     policies = {
-        name: PolicyFigures(hours, usd, np.array(rates), f"set {name}", (kept or {}).get(name))
+        name: MonthFigures(hours, usd, np.array(rates), f"set {name}", (kept or {}).get(name))
         for name, (hours, usd, rates) in figures.items()
     }
     n_workloads = len(figures["harmony"][2])
     assumptions = {"in_words": [f"All of {data} is made up."], "forecaster": "none"}
-    return Source(data, "trace", n_workloads, 300.0, days, mean_gpus, policies, assumptions)
+    return MonthSource(data, "trace", n_workloads, 300.0, days, mean_gpus, policies, assumptions)

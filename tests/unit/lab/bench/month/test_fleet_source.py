@@ -20,7 +20,7 @@ from services.lab.bench.month.fleet_source import (
     month_fleet,
     replay_harmony,
 )
-from services.lab.bench.month.source import RIVALS, MonthOptions, Source
+from services.lab.bench.month.source import RIVALS, MonthOptions, MonthSource
 from services.simulator import PolicyRun, score, simulate_history
 from services.simulator.fleet import Fleet
 
@@ -50,7 +50,7 @@ def replayed(fleet: Fleet, simple: Trained) -> tuple[PolicyRun, Seen]:
 
 
 @pytest.fixture(scope="module")
-def source(simple: Trained) -> Source:
+def source(simple: Trained) -> MonthSource:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "train", lambda *_, **__: simple)
         return fleet_source(OPTIONS, lambda *_: None)
@@ -79,7 +79,7 @@ def test_answers_at_other_risk_levels_change_no_count(
 
 
 def test_harmony_s_figures_are_those_of_its_replay(
-    fleet: Fleet, source: Source, replayed: tuple[PolicyRun, Seen]
+    fleet: Fleet, source: MonthSource, replayed: tuple[PolicyRun, Seen]
 ) -> None:
     own, expected = source.policies["harmony"], score(replayed[0], fleet)
     assert own.gpu_hours == expected.gpu_hours
@@ -90,7 +90,7 @@ def test_harmony_s_figures_are_those_of_its_replay(
 
 
 def test_all_policies_are_there_and_the_tuned_say_whether_they_kept_the_promise(
-    source: Source,
+    source: MonthSource,
 ) -> None:
     assert set(source.policies) == {"harmony", *RIVALS}
     assert (source.kind, source.n_workloads, source.days_measured) == ("generated", 2, 2.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from services.lab.bench.month import report
 from services.lab.bench.month.document import to_document
-from services.lab.bench.month.plot import plot_month
 from services.lab.bench.month.source import MonthOptions
 from tests.unit.lab.bench.month.sources import FLEET, TRACE, source
 
@@ -123,10 +121,3 @@ def test_settings_and_assumptions_are_printed() -> None:
     assert not any("Scaled" in line for line in lines)
     scaled = to_document([source(days=1.0)], OPTIONS)
     assert any("Scaled" in line for line in report.assumptions(scaled))
-
-
-def test_the_plot_is_written(document: dict[str, Any], tmp_path: Path) -> None:
-    unknown = TRACE | {"hpa": (1.0, 1.0, (np.nan,))}
-    document = to_document([source(), source(unknown, data="trace")], OPTIONS)
-    plot_month(document, tmp_path / "new" / "month.png")
-    assert (tmp_path / "new" / "month.png").read_bytes().startswith(b"\x89PNG")

@@ -13,7 +13,7 @@ from services.lab.bench.decide.forecasts import Forecasts
 from services.lab.bench.decide.run import choose, lead_draws
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.month import trace_source as module
-from services.lab.bench.month.source import RIVALS, MonthOptions, Source
+from services.lab.bench.month.source import RIVALS, MonthOptions, MonthSource
 from services.lab.bench.month.trace_source import mean_demand_gpus, trace_source
 from services.simulator.grid_run import simulate_grid
 from services.simulator.policies.reactive.hpa import HpaGrid
@@ -39,13 +39,13 @@ def task() -> DecideTask:
 
 
 @pytest.fixture(scope="module")
-def source(task: DecideTask) -> Source:
+def source(task: DecideTask) -> MonthSource:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "learned", lambda task, *_: rough_forecasts(task))
         return trace_source(task, OPTIONS, lambda *_: None)
 
 
-def test_what_was_counted(task: DecideTask, source: Source) -> None:
+def test_what_was_counted(task: DecideTask, source: MonthSource) -> None:
     assert set(source.policies) == {"harmony", *RIVALS}
     assert (source.kind, source.data, source.n_workloads) == ("trace", "hand", 2)
     assert source.days_measured == 144 * STEP_S / 86_400 == 1.0
@@ -53,7 +53,7 @@ def test_what_was_counted(task: DecideTask, source: Source) -> None:
     assert source.assumptions["steps_of_prelude"] == task.n_prelude == 320
 
 
-def test_harmony_is_the_one_of_bench_decide(task: DecideTask, source: Source) -> None:
+def test_harmony_is_the_one_of_bench_decide(task: DecideTask, source: MonthSource) -> None:
     """Leaving out answers at other risk levels, for explanations, changes no count."""
     policy = Deployed((OPTIONS.epsilon,), lead_draws(task))
     run = simulate_grid(policy, task.course, rough_forecasts(task).at)
@@ -62,7 +62,7 @@ def test_harmony_is_the_one_of_bench_decide(task: DecideTask, source: Source) ->
     np.testing.assert_array_equal(own.violation_rate, expected.violation_rate)
 
 
-def test_settings_are_chosen_on_the_prelude(task: DecideTask, source: Source) -> None:
+def test_settings_are_chosen_on_the_prelude(task: DecideTask, source: MonthSource) -> None:
     policy = rivals(float(STEP_S))["hpa"]
     assert isinstance(policy, HpaGrid)
     run = simulate_grid(policy, task.course)
@@ -73,7 +73,7 @@ def test_settings_are_chosen_on_the_prelude(task: DecideTask, source: Source) ->
     assert own.gpu_hours == pytest.approx(float(hours))
 
 
-def test_a_gpu_hour_costs_the_list_price(source: Source) -> None:
+def test_a_gpu_hour_costs_the_list_price(source: MonthSource) -> None:
     for one in source.policies.values():
         assert one.cost_usd == pytest.approx(2.5 * one.gpu_hours)
     assert source.assumptions["usd_per_gpu_hour"] == {"H100": 2.5}

@@ -15,19 +15,19 @@ from services.simulator.policies.reactive.hpa import (
     HpaConfig,
     HpaGrid,
     HpaObservation,
+    HpaScalingPolicy,
+    HpaScalingRules,
     HpaState,
-    RatePolicy,
-    ScalingRules,
     hpa_step,
 )
-from services.simulator.policies.view import PolicyView
+from services.simulator.policies.view import PolicyInput
 
-WIDE_UP = ScalingRules((RatePolicy("Pods", 1000, 15.0),), 0.0)
+WIDE_UP = HpaScalingRules((HpaScalingPolicy("Pods", 1000, 15.0),), 0.0)
 FREE_DOWN = replace(DEFAULT_DOWN, stabilisation_s=0.0)
 AT_60 = HpaConfig(target_percent=60, up=WIDE_UP, down=FREE_DOWN)
 
 
-def see(load: float, *, ready: int = 10, now_s: float = 0.0, **changes: object) -> PolicyView:
+def see(load: float, *, ready: int = 10, now_s: float = 0.0, **changes: object) -> PolicyInput:
     fields: dict = {
         "now_s": now_s,
         "step_s": 60.0,
@@ -40,10 +40,10 @@ def see(load: float, *, ready: int = 10, now_s: float = 0.0, **changes: object) 
         "min_replicas": 1,
         "max_replicas": 100,
     }
-    return PolicyView(**(fields | changes))
+    return PolicyInput(**(fields | changes))
 
 
-def once(config: HpaConfig, view: PolicyView) -> int:
+def once(config: HpaConfig, view: PolicyInput) -> int:
     policy = Hpa(config)
     return policy.decide(view, policy.initial_state())[0]
 
@@ -108,7 +108,7 @@ def test_unknown_metric_holds_and_leaves_no_recommendation():
     policy = Hpa(AT_60)
     wanted, state = policy.decide(see(np.nan), policy.initial_state())
     assert wanted == 10
-    assert np.isnan(state.proposals[-1][1]).all()
+    assert np.isnan(state.proposals[-1].counts).all()
 
 
 class TestGuards:
@@ -116,12 +116,12 @@ class TestGuards:
         assert once(AT_60, see(50.0, ready=0)) == 0
 
     def test_above_max_jumps_without_stabilisation_or_rate(self):
-        slow = ScalingRules((RatePolicy("Pods", 1, 60.0),), 300.0)
+        slow = HpaScalingRules((HpaScalingPolicy("Pods", 1, 60.0),), 300.0)
         config = HpaConfig(down=slow)
         assert once(config, see(60.0, ready=100, max_replicas=40)) == 40
 
     def test_below_min_jumps_without_rate(self):
-        slow = ScalingRules((RatePolicy("Pods", 1, 60.0),), 0.0)
+        slow = HpaScalingRules((HpaScalingPolicy("Pods", 1, 60.0),), 0.0)
         assert once(HpaConfig(up=slow), see(1.0, ready=2, min_replicas=9)) == 9
 
     def test_outside_the_bounds_the_metric_is_not_asked(self):
@@ -171,7 +171,7 @@ class TestRateLimits:
         assert once(config, see(50.0, ready=7)) == 14
 
     def test_a_period_longer_than_the_step_counts_what_was_added(self):
-        up = ScalingRules((RatePolicy("Pods", 4, 120.0),), 0.0)
+        up = HpaScalingRules((HpaScalingPolicy("Pods", 4, 120.0),), 0.0)
         policy = Hpa(HpaConfig(up=up))
         state = policy.initial_state()
         replicas, seen = 10, []
@@ -183,7 +183,7 @@ class TestRateLimits:
         assert seen == [14, 14, 18, 18]
 
     def test_percent_down_truncates(self):
-        down = ScalingRules((RatePolicy("Percent", 25, 60.0),), 0.0)
+        down = HpaScalingRules((HpaScalingPolicy("Percent", 25, 60.0),), 0.0)
         assert once(HpaConfig(down=down), see(0.6, ready=10)) == 7  # trunc(7.5)
 
 

@@ -1,0 +1,199 @@
+"""Results of the demo: terminal table, HTML report, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+
+from services.lab.demo.options import DemoOptions
+from services.lab.demo.replay import Latency
+from services.lab.demo.repository import (
+    chain_counts,
+    measured_violation_ratio,
+    n_measured_starts,
+    next_step_forecasts,
+    workload_ids,
+)
+from services.lab.demo.session import DemoSession
+from services.lab.demo.training import TrainingResult
+from services.lab.report import (
+    FanChart,
+    ReportData,
+    render_report,
+    scoreboard_table,
+    summary_json,
+)
+from services.simulator import PolicyRun, PolicyScore, needed_gpus
+from services.simulator.fleet import Fleet
+
+_N_FANS = 4
+MUST_BE_ZERO = (
+    "forecasts_without_decision",
+    "decisions_without_action",
+    "actions_without_decision",
+    "decided_twice",
+    "applied_twice",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Everything that the replay brought.
+
+    Attributes:
+        scores: Harmony's and the rivals'.
+        run: Harmony's run.
+        training: What the training gave.
+        latencies: Wall time of each step.
+        wall_s: Duration of the whole demo so far.
+        peak_gib: Peak memory of all its processes.
+    """
+
+    scores: tuple[PolicyScore, ...]
+    run: PolicyRun
+    training: TrainingResult
+    latencies: list[Latency]
+    wall_s: float
+    peak_gib: float
+
+
+def write_results(
+    session: DemoSession, fleet: Fleet, options: DemoOptions, replayed: Replayed, console: Console
+) -> dict[str, Any]:
+    """Print the scoreboard, write the report and the JSON.
+
+    Returns:
+        The JSON document.
+    """
+    engine = session.deps.engine
+    first = fleet.step_at(fleet.n_history)
+    chain = chain_counts(engine, fleet.step_at(fleet.n_history - 1))
+    data = report_data(session, fleet, options, replayed)
+    document: dict[str, Any] = {
+        **summary_json(data),
+        "seed": fleet.seed,
+        "step_s": fleet.step_s,
+        "model": {
+            "status": replayed.training.status,
+            "version": replayed.training.version,
+            "reason": replayed.training.reason,
+            "train_s": round(replayed.training.wall_s, 1),
+        },
+        "violation_rate_measured_by_platform": measured_violation_ratio(engine, first),
+        "lead_times_measured": n_measured_starts(engine),
+        "step_wall_s": _latency_summary(replayed.latencies),
+        "rows": chain,
+    }
+    write_whole(options.report, render_report(data))
+    if options.json_file is not None:
+        write_whole(options.json_file, json.dumps(document, indent=2) + "\n")
+    console.print(scoreboard_table(data))
+    console.print(_rows_line(chain))
+    console.print(f"report: {options.report.resolve()}")
+    return document
+
+
+def _latency_summary(latencies: list[Latency]) -> dict[str, dict[str, float]]:
+    """Median and 99th percentile of each part of a step."""
+    return {
+        name: {
+            label: round(float(np.percentile([getattr(one, name) for one in latencies], p)), 4)
+            for label, p in (("p50", 50), ("p99", 99))
+        }
+        for name in ("snapshot_s", "push_s", "pipeline_s")
+    }
+
+
+def _rows_line(chain: dict[str, int]) -> str:
+    stages = ", ".join(f"{chain[name]} {name}" for name in ("forecasts", "decisions", "actions"))
+    faults = {name: chain[name] for name in MUST_BE_ZERO if chain[name]}
+    if faults:
+        return f"[bold red]rows: {stages}; broken chain: {faults}"
+    return f"rows: {stages}; no orphan, no duplicate"
+
+
+def report_data(
+    session: DemoSession, fleet: Fleet, options: DemoOptions, replayed: Replayed
+) -> ReportData:
+    """The report's input."""
+    memory_gib = psutil.virtual_memory().total / 2**30
+    training = replayed.training
+    note = f"Forecaster: {training.status} after {training.wall_s:.0f} s. {training.reason}"
+    return ReportData(
+        data=fleet.label,
+        seed=fleet.seed,
+        simulated_hours=fleet.replay_hours,
+        start_at=fleet.step_at(fleet.n_history),
+        step_s=fleet.step_s,
+        workloads=tuple(workload.key for workload in fleet.workloads),
+        epsilon=options.epsilon,
+        scores=replayed.scores,
+        needed_gpus=needed_gpus(fleet),
+        fans=fan_charts(session, fleet, replayed.run),
+        notes=(*fleet.notes, note),
+        wall_s=replayed.wall_s,
+        peak_rss_gib=replayed.peak_gib,
+        machine=f"{os.cpu_count()} cores, {memory_gib:.0f} GiB",
+        title="Harmony demo",
+    )
+
+
+def fan_charts(session: DemoSession, fleet: Fleet, run: PolicyRun) -> tuple[FanChart, ...]:
+    """Forecasts of the next step against demand, one workload of each kind first."""
+    ids = workload_ids(session.deps.engine)
+    chosen = sorted(
+        range(fleet.n_workloads),
+        key=lambda i: sum(w.kind == fleet.workloads[i].kind for w in fleet.workloads[:i]),
+    )
+    found = []
+    for i in chosen[:_N_FANS]:
+        first = fleet.step_at(fleet.n_history - 1)
+        rows = next_step_forecasts(session.deps.engine, ids[fleet.workloads[i].key], first)
+        if rows:
+            found.append(_fan_chart(fleet, run, i, rows))
+    return tuple(found)
+
+
+def _fan_chart(fleet: Fleet, run: PolicyRun, i: int, rows: list[Any]) -> FanChart:
+    workload = fleet.workloads[i]
+    levels = np.array(rows[0].quantile_levels, dtype=float)
+    quantiles = np.full((levels.size, fleet.n_replay), np.nan)
+    for row in rows:
+        steps = (row.origin_at.astimezone(UTC).timestamp() - fleet.replay_start_s) / fleet.step_s
+        column = round(steps) + 1  # a forecast at an origin is for the step after it
+        if 0 <= column < fleet.n_replay and len(row.quantiles) == levels.size:
+            quantiles[:, column] = row.quantiles
+    rungs = sorted({str(row.rung) for row in rows})
+    unit = next((s.unit for s in workload.indicators if s.name == workload.demand), "")
+    return FanChart(
+        workload=workload.key,
+        unit=f"{workload.demand} ({unit})" if unit else workload.demand,
+        start_s=float(fleet.replay_start_s),
+        step_s=float(fleet.step_s),
+        demand=fleet.demand[i, fleet.n_history :],
+        quantile_levels=levels,
+        quantiles=quantiles,
+        ready_capacity=run.ready_mean[i] * workload.capacity_per_replica,
+        caption=f"{workload.kind} on {workload.gpu_type}; forecast by: {', '.join(rungs)}",
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears with all of its text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def shown_time(at: datetime) -> str:
+    """A simulated time, short."""
+    return f"{at:%a %H:%M}"

@@ -1,0 +1,103 @@
+"""The decision pass: between two reconcile passes, new decisions are applied at once.
+
+A reconcile pass over a large fleet takes seconds; a decision need not wait for it. Everything that
+decides about the decision is read again (the autoscaler, its class, its target, other autoscalers).
+The rest of the view (pods, nodes, quotas, which of two autoscalers is the older) is that of the
+last reconcile pass. Registration, snapshots and reports are left to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.kernel.db.session import unit_of_work
+from services.operator.cluster.listed import ListedAutoscaler
+from services.operator.kube.client import list_other_autoscalers
+from services.operator.plan.plan import PlannedAction
+from services.operator.reconcile import repository
+from services.operator.reconcile.apply_controls import apply_controls
+from services.operator.reconcile.apply_decisions import (
+    apply_decisions,
+    count_actions,
+    load_open_decisions,
+    remember_decisions,
+    to_rows,
+)
+from services.operator.reconcile.find_targets import find_targets
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View, load_classes
+from services.operator.reconcile.report_statuses import note_actions
+from services.operator.resource import translate
+from services.operator.resource.autoscaler import Key
+from services.operator.wire.http import KubeError
+
+ACTIONS_CHANNEL = "harmony_actions"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFleet:
+    """The fleet as the last reconcile pass found it.
+
+    Attributes:
+        ids: Workload id of each registered autoscaler.
+    """
+
+    view: View
+    ids: Mapping[Key, int]
+
+
+def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[PlannedAction]:
+    """Apply the open decisions of workloads that the last pass knew; the others wait for a pass.
+
+    Raises:
+        KubeError: The API server cannot be read; nothing was done.
+        sqlalchemy.exc.DBAPIError: The database failed; nothing was patched, or what was is kept.
+    """
+    if deps.memory.unwritten or not deps.may_write():
+        return []
+    with unit_of_work(deps.engine) as work:
+        found = load_open_decisions(work.connection, deps, fleet.view, fleet.ids, now)
+    wanted = {key: id_ for key, id_ in fleet.ids.items() if id_ in found.decisions}
+    view = apply_controls(deps, _read_again(deps, fleet.view, wanted), now)
+    known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
+    decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in known}
+    actions = apply_decisions(deps, view, fleet.ids, replace(found, decisions=decisions), now)
+    note_actions(deps, actions, now)
+    store_actions(deps, actions)
+    remember_decisions(deps, found, actions)
+    return actions
+
+
+def _read_again(deps: OperatorDeps, view: View, wanted: Collection[Key]) -> View:
+    """The view reduced to a few autoscalers, which are read again."""
+    every: list[ListedAutoscaler] = deps.kube.list_objects("GPUAutoscaler")
+    listed = [each for each in every if (each.namespace, each.name) in wanted]
+    classes = load_classes(deps, listed)
+    autoscalers = [translate.to_autoscaler(each.resource, classes) for each in listed]
+    scales = deps.memory.scales
+    targets = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    deps.memory.scales = scales | deps.memory.scales
+    try:
+        others = list_other_autoscalers(deps.kube)
+    except KubeError:
+        return replace(view, autoscalers=autoscalers, targets=targets, others=None)
+    return replace(view, autoscalers=autoscalers, targets=targets, others=others)
+
+
+def store_actions(deps: OperatorDeps, actions: list[PlannedAction]) -> None:
+    """Store a row for each action; the rows are kept where the database fails.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database failed.
+    """
+    if not actions:
+        return
+    rows = to_rows(actions, deps.clock.now())
+    deps.memory.unwritten = rows
+    with unit_of_work(deps.engine) as work:
+        repository.store_actions(work.connection, rows)
+        repository.notify(work.connection, ACTIONS_CHANNEL, "")
+    deps.memory.unwritten = []
+    count_actions(actions)

@@ -1,0 +1,262 @@
+"""Report the status, Events and gauges of each autoscaler, written only when they changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import blake2b
+
+import orjson
+import structlog
+from sqlalchemy import Connection, RowMapping
+
+from services.kernel import telemetry
+from services.operator.cluster.pods import Replicas
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.reconcile import repository
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View, situation_of
+from services.operator.report import events, status
+from services.operator.report.conditions import AutoscalerFacts, Details
+from services.operator.report.status import AutoscalerReport, Status, TakenAction
+from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
+
+_N_KEPT = 20
+_PRUNED_S = 300.0
+"""Time between two writes of a status of which the API server keeps only a part."""
+GAUGES = (
+    telemetry.paused,
+    telemetry.current_replicas,
+    telemetry.recommended_replicas,
+    telemetry.desired_replicas,
+)
+"""Gauges that have a series for each autoscaler."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassFindings:
+    """Ids, replicas and newest decisions of the workloads of a pass."""
+
+    ids: Mapping[Key, int]
+    replicas: Mapping[Key, Replicas]
+    newest: Mapping[int, StoredDecision]
+
+
+def note_actions(deps: OperatorDeps, actions: Sequence[PlannedAction], at: datetime) -> None:
+    """Keep actions until the statuses show them; decisions that merely ran out are not shown."""
+    unreported = deps.memory.unreported
+    for action in actions:
+        if action.result not in (Result.SUPERSEDED, Result.EXPIRED):
+            before = unreported.get(action.decision.workload_id, ())
+            unreported[action.decision.workload_id] = (*before, TakenAction(action, at))
+
+
+def refresh_details(
+    connection: Connection, deps: OperatorDeps, ids: Mapping[Key, int], now: datetime
+) -> None:
+    """Load the details of the statuses (forecast, risk, lead times), where they are due."""
+    at_s = time.monotonic()
+    known = deps.memory.details
+    due = [
+        id_
+        for id_ in ids.values()
+        if id_ not in known or at_s - known[id_][0] >= deps.pace.figures_s
+    ]
+    if due:
+        for row in repository.load_details(connection, due, now):
+            known[int(row["workload_id"])] = (at_s, to_details(row))
+
+
+def to_details(row: RowMapping) -> Details:
+    """Details from their row."""
+    levels, values = row["quantile_levels"] or (), row["next_step"] or ()
+    return Details(
+        last_sample_at=row["last_sample_at"],
+        model_version=row["model_version"],
+        rung=row["rung"],
+        origin_at=row["origin_at"],
+        horizon_s=row["horizon_s"],
+        next_step={
+            level: value
+            for level, value in zip(levels, values, strict=False)
+            if status.is_shown(level)
+        },
+        coverage=row["coverage"],
+        measured=row["measured"],
+        n_outcomes=row["n_outcomes"] or 0,
+        lead_p50_s=row["p50_s"],
+        lead_p90_s=row["p90_s"],
+        n_starts=row["n_starts"] or 0,
+    )
+
+
+def report_statuses(
+    deps: OperatorDeps, view: View, findings: PassFindings, now: datetime
+) -> tuple[int, int]:
+    """Write the statuses and Events that are due, those that waited longest first.
+
+    A status that cannot be written is logged and comes later; scaling does not depend on it.
+
+    Returns:
+        Statuses written, and changed statuses that wait for the next pass.
+    """
+    due = _due(deps, view, findings, now)
+    ends_s = time.monotonic() + deps.pace.budget_s
+    n_written = 0
+    for autoscaler in due:
+        if n_written and time.monotonic() >= ends_s:
+            break
+        deps.apply_waiting()
+        report = _report_of(deps, view, autoscaler, findings)
+        try:
+            _write(deps, report, status.build(report, now), now)
+        except KubeError as error:
+            telemetry.reconcile_errors_total.labels("status").inc()
+            log.warning("status_not_written", workload=autoscaler.name, error=error.message)
+            if error.is_missing:  # it was deleted since it was listed; the others are there
+                continue
+            break
+        _drop_reported(deps, findings.ids.get(autoscaler.key, -1), report.done)
+        n_written += 1
+    _keep_unreported(deps, findings)
+    _forget_gone(deps, view, findings)
+    return n_written, len(due) - n_written
+
+
+def _due(deps: OperatorDeps, view: View, findings: PassFindings, now: datetime) -> list[Autoscaler]:
+    """Autoscalers whose status is to be written.
+
+    The statuses are built again then: those of a fleet would take much memory together.
+    """
+    found = []
+    for autoscaler in view.autoscalers:
+        deps.apply_waiting()
+        report = _report_of(deps, view, autoscaler, findings)
+        after = status.build(report, now)
+        _set_gauges(report, after, now)
+        if _is_due(deps, report.facts.autoscaler, after):
+            found.append(autoscaler)
+    reported_s = deps.memory.reported_s
+    return sorted(found, key=lambda autoscaler: reported_s.get(autoscaler.key, 0.0))
+
+
+def _drop_reported(deps: OperatorDeps, workload_id: int, shown: Sequence[TakenAction]) -> None:
+    """Forget the actions that a status shows now; those done since it was built stay."""
+    left = deps.memory.unreported.pop(workload_id, ())[len(shown) :]
+    if left:
+        deps.memory.unreported[workload_id] = left
+
+
+def _keep_unreported(deps: OperatorDeps, findings: PassFindings) -> None:
+    """Mark the actions as listed, since later passes list the targets again; drop deleted ones."""
+    ids = set(findings.ids.values())
+    deps.memory.unreported = {
+        id_: tuple(replace(item, is_listed=True) for item in done[-_N_KEPT:])
+        for id_, done in deps.memory.unreported.items()
+        if id_ in ids
+    }
+
+
+def _report_of(
+    deps: OperatorDeps, view: View, autoscaler: Autoscaler, findings: PassFindings
+) -> AutoscalerReport:
+    workload_id = findings.ids.get(autoscaler.key, -1)
+    details = deps.memory.details.get(workload_id)
+    settings, newest = deps.settings, findings.newest.get(workload_id)
+    replicas = findings.replicas.get(autoscaler.key)
+    done = deps.memory.unreported.get(workload_id, ())
+    shown = orjson.loads(view.statuses.get(autoscaler.uid, b"{}"))
+    autoscaler = replace(autoscaler, status=shown)
+    facts = AutoscalerFacts(
+        autoscaler,
+        situation_of(view, autoscaler, replicas),
+        newest,
+        None if details is None else details[1],
+        settings.step_s,
+        settings.step_s * settings.stale_after_steps,
+        "" if newest is None else _last_result(newest, done, autoscaler),
+    )
+    return AutoscalerReport(facts, replicas, done)
+
+
+def _last_result(
+    newest: StoredDecision, done: Sequence[TakenAction], autoscaler: Autoscaler
+) -> str:
+    """Result of the newest decision: of this pass, as its status shows, or as it was stored."""
+    own = [item.action.result for item in done if item.action.decision.id == newest.id]
+    if own:
+        return str(own[-1])
+    shown = autoscaler.status.get("lastDecision") or {}
+    return str(shown.get("result", "")) if shown.get("id") == newest.id else newest.last_result
+
+
+def _is_due(deps: OperatorDeps, autoscaler: Autoscaler, after: Status) -> bool:
+    if not status.merge_patch(autoscaler.status, after):
+        return False
+    last_s = deps.memory.reported_s.get(autoscaler.key)
+    if last_s is not None and deps.memory.written.get(autoscaler.key) == _digest(after):
+        # Written already, and yet it is not what the API server has: CRDs of an older version
+        # prune what they do not know. Writing it again at each pass would change nothing.
+        return time.monotonic() - last_s >= _PRUNED_S
+    is_urgent = status.is_urgent(autoscaler.status, after)
+    wait_s = deps.pace.change_s if is_urgent else deps.pace.figures_s
+    return last_s is None or time.monotonic() - last_s >= wait_s
+
+
+def _write(deps: OperatorDeps, report: AutoscalerReport, after: Status, now: datetime) -> None:
+    autoscaler = report.facts.autoscaler
+    patch = status.merge_patch(autoscaler.status, after)
+    digest = _digest(after)
+    if deps.memory.written.get(autoscaler.key) == digest:
+        telemetry.reconcile_errors_total.labels("status_pruned").inc()
+        log.warning(
+            "status_pruned", workload=autoscaler.name, next="apply the CRDs of this version"
+        )
+    deps.kube.patch_status(autoscaler.namespace, autoscaler.name, patch)
+    deps.memory.reported_s[autoscaler.key] = time.monotonic()
+    deps.memory.written[autoscaler.key] = digest
+    for notice in events.notices(report, after):
+        event = events.to_event(autoscaler, notice, now)
+        try:
+            deps.kube.post_event(autoscaler.namespace, event)
+        except KubeError as error:
+            # the status shows it already: an Event that is lost must not hold up the others
+            telemetry.reconcile_errors_total.labels("event").inc()
+            log.warning("event_not_written", workload=autoscaler.name, error=error.message)
+            return
+
+
+def _digest(after: Status) -> bytes:
+    return blake2b(orjson.dumps(after, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+
+
+def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None:
+    """Drop the gauges and the memory of autoscalers that are gone."""
+    keys, ids = {a.key for a in view.autoscalers}, set(findings.ids.values())
+    memory = deps.memory
+    for key in memory.shown - keys:
+        for gauge in GAUGES:
+            with suppress(KeyError):  # not every gauge has been set of every one
+                gauge.remove(*key)
+    memory.shown = keys
+    memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
+    memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
+    memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
+
+
+def _set_gauges(report: AutoscalerReport, after: Status, now: datetime) -> None:
+    facts = report.facts
+    labels = facts.autoscaler.key
+    telemetry.paused.labels(*labels).set(float(facts.autoscaler.pause.is_active(now)))
+    if facts.situation.replicas is not None:
+        telemetry.current_replicas.labels(*labels).set(facts.situation.replicas)
+    if facts.newest is not None:
+        telemetry.recommended_replicas.labels(*labels).set(facts.newest.desired)
+    if after.get("desiredReplicas") is not None:
+        telemetry.desired_replicas.labels(*labels).set(after["desiredReplicas"])

@@ -1,0 +1,68 @@
+"""Replica states and pod starts as they are stored, on Postgres and the simulated cluster."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.operator.conftest import Bench
+
+pytestmark = pytest.mark.integration
+
+
+def test_registers_and_stores_a_snapshot(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=3, gpus=2)
+    bench.lab.autoscale("llama", gpusPerReplica=2)
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert (workload["namespace"], workload["name"]) == (bench.lab.namespace, "llama")
+    assert workload["shard"] == (workload["id"] - 1) // bench.deps.settings.shard_size
+    capacity = workload["spec"]["capacity"]
+    assert (capacity["per_replica"], capacity["cv"]) == (10.0, 0.0)
+    assert (capacity["latency_indicator"], capacity["slo_latency_ms"]) == ("", None)
+    (state,) = bench.rows("replica_states")
+    assert state["observed_at"] == bench.clock.now()
+    assert (state["spec_replicas"], state["ready_replicas"]) == (3, 3)
+    assert state["schedulable_gpus"] == 16 - 6
+
+
+def test_auto_scales_once_and_measures_the_lead_time(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=2)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    decision = bench.decide("llama", 5)
+    report = bench.reconcile()
+    assert report.results == {"applied": 1}
+    assert bench.lab.replicas("llama") == 5
+    assert bench.reconcile().results == {}
+    assert bench.results() == [(decision, 1, "applied")]
+    (action,) = bench.rows("actions")
+    assert (action["from_replicas"], action["to_replicas"]) == (2, 5)
+    assert action["applied_at"] == bench.clock.now()
+    bench.step()
+    bench.step()
+    starts = bench.rows("pod_starts")
+    assert len(starts) == 3
+    assert all(row["ready_at"] - row["requested_at"] > timedelta(seconds=1) for row in starts)
+    states = sorted(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert states[0]["ready_replicas"] == 2
+    assert states[-1]["ready_replicas"] == 5
+    status = bench.lab.autoscaler("llama")["status"]
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (5, 5)
+    assert status["lastDecision"]["result"] == "applied"
+    assert status["leadTime"]["samples"] == 3
+    assert [e["reason"] for e in bench.lab.events()] == ["SuccessfulRescale"]
+
+
+def test_unschedulable_pods_are_pending(bench: Bench) -> None:
+    bench.lab.deploy("big", replicas=4, gpus=4, product="H100")
+    bench.lab.autoscale("big", gpusPerReplica=4)
+    bench.reconcile()
+    bench.decide("big", 6)
+    bench.reconcile()
+    bench.step()
+    states = sorted(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert states[-1]["pending_replicas"] == 2
+    assert states[-1]["schedulable_gpus"] == 0
+    assert states[-1]["start_ages_s"] == [60.0, 60.0]

@@ -1,0 +1,73 @@
+"""Workloads that were made over REST: the operator leaves them alone, or takes them over."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.operator.conftest import Bench
+
+pytestmark = pytest.mark.integration
+
+
+def make_over_rest(bench: Bench, name: str) -> None:
+    """As `POST /v1/workloads` does, with the spec of another one."""
+    with bench.deps.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO workloads (namespace, name, shard, step_s, spec, managed_by, "
+                "created_at, updated_at) SELECT namespace, :name, shard, step_s, "
+                "spec || '{\"mode\": \"Advisory\"}', 'api', created_at, updated_at "
+                "FROM workloads LIMIT 1"
+            ),
+            {"name": name},
+        )
+
+
+def test_it_is_left_alone_until_an_autoscaler_takes_it_over(bench: Bench) -> None:
+    for name in ("llama", "chat"):
+        bench.lab.deploy(name)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    make_over_rest(bench, "chat")
+
+    def chat() -> tuple[str, bool, str]:
+        (row,) = [row for row in bench.rows("workloads") if row["name"] == "chat"]
+        return row["managed_by"], row["is_active"], row["spec"]["mode"]
+
+    bench.reconcile()
+    assert chat() == ("api", True, "Advisory")
+    bench.lab.autoscale("chat", mode="Auto")
+    bench.reconcile()
+    assert chat() == ("kubernetes", True, "Auto")
+    bench.lab.delete_autoscaler("chat")
+    bench.reconcile()
+    assert chat() == ("kubernetes", False, "Auto")
+
+
+def test_a_spec_that_cannot_be_used_keeps_the_last_good_one(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    schedule = {"name": "night", "timezone": "Mars/Base", "startTime": "22:00", "endTime": "06:00"}
+    bench.lab.change("llama", {"schedules": [{**schedule, "freeze": "Both"}]})
+    decision = bench.decide("llama", 5)
+    bench.reconcile()
+    assert bench.results() == [(decision, 1, "failed")]
+    (workload,) = bench.rows("workloads")
+    assert (workload["is_active"], workload["spec_version"]) == (True, 1)
+    ready = bench.lab.condition("llama", "Ready")
+    assert ready["reason"] == "InvalidSpec"
+    assert "schedules[night].timezone" in ready["message"]
+    assert bench.lab.replicas("llama") == 2
+
+
+def test_a_changed_spec_gets_a_new_version(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.lab.change("llama", {"maxReplicas": 15})
+    bench.reconcile()
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert (workload["spec"]["max_replicas"], workload["spec_version"]) == (15, 2)

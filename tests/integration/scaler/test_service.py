@@ -1,0 +1,109 @@
+"""The gauges that an HPA can follow: what is not known has no series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.kernel import telemetry
+from services.kernel.clock import FixedClock
+from services.kernel.db.session import unit_of_work
+from services.kernel.errors import NotFound, Unavailable
+from services.kernel.settings import Settings
+from services.scaler.service import FleetFacts, ScalerDeps
+from tests.integration.scaler.conftest import Rows
+
+pytestmark = pytest.mark.integration
+
+COUNT = "harmony_advised_replicas"
+ENDS = "harmony_advice_expires_timestamp_seconds"
+
+
+@pytest.fixture
+def deps(database: Engine, settings: Settings, clock: FixedClock) -> ScalerDeps:
+    return ScalerDeps(database, clock, settings)
+
+
+@pytest.fixture
+def board(clock: FixedClock) -> Iterator[FleetFacts]:
+    board = FleetFacts()
+    yield board
+    board.facts = {}
+    board.publish(clock.now())
+
+
+def series(name: str) -> dict[str, float]:
+    """Values of a gauge by workload."""
+    return {
+        sample.labels["workload"]: sample.value
+        for metric in telemetry.REGISTRY.collect()
+        if metric.name == name
+        for sample in metric.samples
+    }
+
+
+def test_a_count_ends_with_its_decision_also_without_a_database(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    rows.decide(rows.register("llama"), 7)
+    rows.register("undecided")
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    ends_s = rows.clock.now().timestamp() + 3 * rows.step_s
+    assert series(COUNT) == {"llama": 7}
+    assert series(ENDS) == {"llama": ends_s}
+    with unit_of_work(rows.engine) as work:
+        work.connection.execute(text("ALTER TABLE workloads RENAME TO elsewhere"))
+    with pytest.raises(Unavailable, match="database"):
+        board.refresh(deps)
+    rows.clock.advance(3 * rows.step_s - 1)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"llama": 7}
+    rows.clock.advance(1)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {}
+    assert series(ENDS) == {"llama": ends_s}, "a rule can tell how stale it is"
+
+
+def test_what_is_gone_leaves_no_series(deps: ScalerDeps, board: FleetFacts, rows: Rows) -> None:
+    rows.decide(rows.register("llama"), 7)
+    rows.decide(rows.register("mistral"), 0)
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"llama": 7, "mistral": 1}
+    rows.deactivate("mistral")
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"llama": 7}
+    assert series(ENDS).keys() == {"llama"}
+    with pytest.raises(NotFound, match="serving/mistral"):
+        board.advice(("serving", "mistral"), rows.clock.now())
+
+
+def test_a_changed_spec_counts_and_an_unreadable_one_is_left_out(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    rows.decide(rows.register("llama", max_replicas=9), 12)
+    rows.decide(rows.register("mistral"), 3)
+    board.refresh(deps)
+    rows.register("llama", max_replicas=15)
+    with unit_of_work(rows.engine) as work:
+        statement = "UPDATE workloads SET spec = spec || '{\"later\": 1}', spec_version = 9 "
+        work.connection.execute(text(f"{statement} WHERE name = 'mistral'"))
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"llama": 12}
+
+
+def test_two_queries_at_first_then_one(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows, n_queries: list[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        rows.register(name)
+    n_queries.clear()
+    board.refresh(deps)
+    assert len(n_queries) == 2
+    board.refresh(deps)
+    assert len(n_queries) == 3

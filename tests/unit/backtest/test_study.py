@@ -1,0 +1,39 @@
+"""Verdict of a study."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.backtest.study import PromiseResult
+from services.simulator import PolicyScore
+
+
+def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
+    empty = np.zeros(0)
+    figures = (1.0, cost_usd, violation_rate, 0.01, 0, 0.0, 0.5, "", empty, empty, empty, empty)
+    return PolicyScore(name, *figures)
+
+
+@pytest.mark.parametrize(
+    ("own", "rival", "words"),
+    [
+        ((90.0, 0.008), (100.0, 0.009), "Forecasting paid: 10.0% cheaper than hpa."),
+        ((110.0, 0.008), (100.0, 0.009), "Forecasting did not pay here: 10.0% dearer than hpa."),
+        (
+            (90.0, 0.02),
+            (100.0, 0.009),
+            "No gain at this promise: Harmony broke its promise of 1.00%: 2.00%, 10.0% cheaper "
+            "than hpa at 0.90%.",
+        ),
+        (
+            (110.0, 0.02),
+            (100.0, 0.009),
+            "10.0% dearer than hpa. Harmony broke its promise of 1.00%: 2.00%.",
+        ),
+        ((90.0, 0.008), (10.0, 0.2), "No rival kept as low a violation rate"),
+    ],
+)
+def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words: str) -> None:
+    result = PromiseResult(0.01, (scored("harmony", *own), scored("hpa", *rival)))
+    assert words in result.verdict()

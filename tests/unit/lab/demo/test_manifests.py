@@ -1,0 +1,47 @@
+"""Objects of a fleet, as they are created in the cluster."""
+
+from __future__ import annotations
+
+from services.kernel.domain import IndicatorSpec
+from services.lab.cluster.controllers.manifests import deployment_spec
+from services.lab.demo.manifests import fleet_manifests, nodes_argument
+from services.simulator.fleet import NodePool
+from tests.unit.simulator.fleets import make_fleet
+
+FLEET = make_fleet([[1.0, 2.0], [3.0, 4.0]], n_history=1, gpus=2, sigma=0.3, fail=0.01)
+LATENCY = IndicatorSpec(name="latency_s", level=2, unit="s")
+
+
+def test_nodes_are_written_as_the_cluster_reads_them() -> None:
+    pools = (NodePool("H100", 8, 8), NodePool("L4", 10, 4))
+    assert nodes_argument(pools) == "H100=8x8,L4=10x4"
+
+
+def test_namespaces_come_before_deployments_and_these_before_autoscalers() -> None:
+    objects = fleet_manifests(FLEET, [LATENCY], [3, 4])
+    kinds = [one["kind"] for one in objects]
+    assert kinds == ["Namespace", *["Deployment"] * 2, *["GPUAutoscaler"] * 2]
+    assert [one["spec"]["replicas"] for one in objects[1:3]] == [3, 4]
+
+
+def test_an_autoscaler_says_what_its_workload_is() -> None:
+    spec = fleet_manifests(FLEET, [LATENCY], [3, 4])[3]["spec"]
+    workload = FLEET.workloads[0]
+    assert spec["scaleTargetRef"]["name"] == workload.name
+    assert (spec["gpuType"], spec["gpusPerReplica"]) == ("L4", 2)
+    assert spec["indicators"] == [
+        {"name": "load_rps", "level": 1},
+        {"name": "latency_s", "level": 2, "unit": "s"},
+    ]
+    assert spec["leadTime"] == {"median": "90s", "sigma": "0.300"}
+    assert spec["sla"]["risk"]["epsilon"] == f"{workload.epsilon:g}"
+    assert spec["capacity"]["perReplica"] == "1"
+
+
+def test_the_cluster_reads_the_start_up_law_back() -> None:
+    manifest = fleet_manifests(FLEET, [], [3, 4])[2]
+    spec = deployment_spec("t/w1", manifest["spec"]["template"], is_warm=True)
+    law = FLEET.workloads[1].startup
+    assert (spec.startup.median_s, spec.startup.sigma) == (law.median_s, law.sigma)
+    assert spec.startup.fail_probability == law.fail_probability
+    assert (spec.gpu_type, spec.gpus_per_pod) == ("L4", 2)

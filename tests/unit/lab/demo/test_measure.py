@@ -1,0 +1,50 @@
+"""Reports of a fleet's indicators to the platform."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from services.lab.demo.measure import Reporter
+from services.simulator.engine.specs import Interval
+from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
+from services.simulator.fleet.meters import ServiceMeters
+
+
+def make_reporter(fleet: Fleet) -> Reporter:
+    ready = np.full((fleet.n_workloads, fleet.n_history), 4.0)
+    return Reporter(fleet, ServiceMeters(fleet, ready))
+
+
+def small() -> Fleet:
+    options = FleetOptions(seed=3, n_workloads=2, step_s=600, n_history=12, n_replay=3)
+    return replace(generate_fleet(options), has_closed_loop=False)
+
+
+def test_the_history_leaves_out_its_last_step_which_is_pushed() -> None:
+    fleet = small()
+    reporter = make_reporter(fleet)
+    history = reporter.history()
+    assert history.start_at == fleet.step_at(0)
+    assert [one.values.shape[0] for one in history.workloads] == [11, 11]
+    pushed = reporter.last_of_history()
+    n_observed = int(fleet.observed[:, 11].sum())
+    assert len(pushed) == n_observed
+    first = pushed[0]
+    (sample,) = first["samples"]
+    assert sample == [fleet.start_s + 11.5 * 600, float(fleet.values[0, 11, 0])]
+    assert (first["namespace"], first["workload"]) == (
+        fleet.workloads[0].namespace,
+        fleet.workloads[0].name,
+    )
+
+
+def test_what_was_not_observed_is_not_reported() -> None:
+    fleet = small()
+    observed = fleet.observed.copy()
+    observed[1] = False
+    reporter = make_reporter(replace(fleet, observed=observed))
+    pieces = [[Interval(0, 600, 4, 4)]] * 2
+    names = {one["workload"] for one in reporter(12, pieces)}
+    assert names == {fleet.workloads[0].name}

@@ -1,0 +1,48 @@
+"""Options of the demo: defaults, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.kernel.errors import InvalidInput
+from services.lab.demo.options import (
+    DEFAULT_STEP_S,
+    DEFAULT_WORKLOADS,
+    HISTORY_DAYS,
+    QUICK_HISTORY_DAYS,
+    QUICK_STEP_S,
+    QUICK_WORKLOADS,
+)
+from tests.unit.lab.demo.demo_options import options
+
+
+def test_a_quick_demo_is_smaller() -> None:
+    quick, full = options(), options(is_quick=False)
+    assert (quick.step_s, quick.n_workloads) == (QUICK_STEP_S, QUICK_WORKLOADS)
+    assert (full.step_s, full.n_workloads) == (DEFAULT_STEP_S, DEFAULT_WORKLOADS)
+    assert (quick.history_days, full.history_days) == (QUICK_HISTORY_DAYS, HISTORY_DAYS)
+    assert quick.fit_budget_s < full.fit_budget_s
+
+
+def test_what_is_asked_for_stays() -> None:
+    found = options(step_s=60, n_workloads=3, data=Path("t.parquet"), demand="l3_busy")
+    assert (found.step_s, found.n_workloads, found.demand) == (60, 3, "l3_busy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"epsilon": 0.0}, "--risk=0"),
+        ({"epsilon": 1.0}, "--risk=1"),
+        ({"demand": "l3_busy"}, "--demand=l3_busy"),
+        ({"step_s": 700}, "--step=700"),
+        ({"report": Path("/")}, "--report=/"),
+        ({"json_file": Path("/")}, "--json=/"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        options(**changes)

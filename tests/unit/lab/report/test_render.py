@@ -1,0 +1,72 @@
+"""The page: complete, self-contained, honest about losses and unknowns."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from services.lab.report import render_report
+from tests.unit.lab.report.pages import check, score
+
+
+def test_self_contained_and_well_formed(data):
+    html = render_report(data)
+    checker = check(html)
+    assert checker.links == []
+    assert "script" not in checker.tags
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert "prefers-color-scheme: dark" in html
+    # cost, violation, allocation, savings, one fan
+    assert checker.tags.count("svg") == 5
+    assert not re.search(r"\bnan\b", html, re.IGNORECASE)
+
+
+def test_says_what_the_figures_are(data):
+    html = render_report(data)
+    for piece in (
+        "25.0% less cost than a tuned HPA",
+        "0.80%",
+        "≤ 1 %",
+        "Prices are assumed.",
+        "knows future demand",
+        "seed",
+        "10 minutes before each moment",
+        "peak memory",
+    ):
+        assert piece in html
+
+
+def test_text_from_data_is_escaped(data):
+    html = render_report(data)
+    assert "a &lt;trace&gt; &amp; co" in html
+    assert "<trace>" not in html
+    assert "<knob>" not in html
+    assert "ns/<a>" not in html
+
+
+def test_a_broken_promise_is_in_the_headline(data):
+    scores = tuple(
+        replace(s, violation_rate=0.05) if s.name == "harmony" else s for s in data.scores
+    )
+    html = render_report(replace(data, scores=scores))
+    assert "but out of SLA for 5.00% of the time" in html
+
+
+def test_workloads_where_forecasting_does_not_pay_are_named(data):
+    scores = tuple(
+        score("harmony", 30, 0.01, 0.01, workload_hours=(10.0, 25.0)) if s.name == "harmony" else s
+        for s in data.scores
+    )
+    html = render_report(replace(data, scores=scores))
+    assert "did not pay on 1 of 2 workloads" in html
+    assert "without violating less: ns/b." in html
+
+
+def test_without_harmony_without_fans_or_known_violation(data):
+    rivals = tuple(
+        replace(s, violation_rate=float("nan")) for s in data.scores if s.name != "harmony"
+    )
+    html = render_report(replace(data, scores=rivals, fans=()))
+    check(html)
+    assert "unknown" in html
+    assert "Cumulative savings" not in html

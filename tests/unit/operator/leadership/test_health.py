@@ -1,0 +1,23 @@
+"""Probes and metrics over HTTP."""
+
+from __future__ import annotations
+
+import httpx
+
+from services.operator.leadership.health import Checks, serve
+
+
+def test_probes_and_metrics_are_served() -> None:
+    problems = {"ready": "database: away"}
+    server = serve(0, Checks(lambda: "", lambda: problems["ready"]), "127.0.0.1")
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as http:
+        assert http.get("/healthz").status_code == 200
+        answer = http.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "database: away\n")
+        problems["ready"] = ""
+        assert http.get("/readyz").text == "ok\n"
+        metrics = http.get("/metrics").text
+        assert "\nharmony_leader " in metrics
+        assert "\nharmony_build_info{version=" in metrics
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,46 @@
+"""Scores of runs, and the table of rivals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from services.simulator import RunLedger, SimulationSetup, run_rivals, score, simulate
+from services.simulator.policies import Solo, StaticGrid
+from tests.unit.simulator.fleets import make_fleet
+
+
+class TestScoreboard:
+    def test_rivals_and_their_json(self, fleet):
+        rivals = run_rivals(fleet, epsilon=0.02, seed=7)
+        names = [s.name for s in rivals.scores]
+        assert names == ["hpa", "trailing_percentile", "static_peak", "oracle"]
+        by_name = {s.name: s for s in rivals.scores}
+        assert by_name["oracle"].cost_usd == min(s.cost_usd for s in rivals.scores)
+        assert by_name["static_peak"].promised is None
+        assert by_name["hpa"].promised == 0.02
+        for s in rivals.scores:
+            assert json.loads(json.dumps(s.to_json())) == s.to_json()
+            # 3.6 USD per GPU-hour
+            assert s.cost_usd == pytest.approx(3.6 * s.gpu_hours)
+            assert s.step_cost_usd.sum() == pytest.approx(s.cost_usd)
+
+    def test_unknown_demand_leaves_the_denominator(self):
+        demand = np.full((1, 40), 5.0)
+        demand[0, 25:] = np.nan
+        partly = make_fleet(demand, n_history=20, median_s=1.0)
+        run = simulate("s", [Solo(StaticGrid())], SimulationSetup(partly, np.array([1.0]), 1))
+        # the first step violates for the second that the start takes, of five known steps
+        assert score(run, partly).violation_rate == pytest.approx(1 / 300)
+
+    def test_a_run_can_be_cut_to_compare_with_a_shorter_one(self, fleet):
+        run = simulate("s", [Solo(StaticGrid())] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
+        half = score(run.first(120), fleet)
+        assert half.step_gpus.shape == (120,)
+        assert half.gpu_hours < score(run, fleet).gpu_hours
+
+    def test_a_ledger_with_holes_is_refused(self, fleet):
+        with pytest.raises(ValueError, match="never recorded"):
+            RunLedger(fleet, "x", np.zeros(3)).run()
