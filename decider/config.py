@@ -112,7 +112,8 @@ class DecideConfig:
             from the mean is scaled by it, since a few hundred paths say little about what lies
             beyond the largest of them; 0 takes the paths as they are.
         reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
-        consolidation_ratio: Utilisation that the last observed demand may bring a smaller set to.
+        consolidation_ratio: Utilisation that the last observed demand may bring a smaller set to;
+            0 switches that guard off.
         epsilons: Other risk levels to answer in the explanation.
         fallback: The ladder's settings.
         risk: The risk control's settings.
@@ -150,7 +151,7 @@ class DecideConfig:
         _require(self.spread_sigma >= 0, f"spread_sigma={self.spread_sigma} must be >= 0")
         _require(self.reactive_floor_ratio >= 0, "reactive_floor_ratio must be >= 0")
         _require(
-            0 < self.consolidation_ratio <= 1,
-            f"consolidation_ratio={self.consolidation_ratio} must be in (0, 1]",
+            0 <= self.consolidation_ratio <= 1,
+            f"consolidation_ratio={self.consolidation_ratio} must be in [0, 1]",
         )
         _require(all(0 < e < 1 for e in self.epsilons), "epsilons must lie in (0, 1)")

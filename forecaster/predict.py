@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -111,9 +112,6 @@ class TrainedModel:
     def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
         """Inputs of the network, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
 
-        The average of quantile functions is one (Vincentization). Where its weights differ between
-        levels it could fall, and is held to the network's least increment.
-
         Args:
             windows: B windows.
             targets: `(B, G)` indicators to forecast.
@@ -124,16 +122,13 @@ class TrainedModel:
         if self.trees is None or self.tree_share.is_none:
             return inputs, normalised, encoding
         levels = np.array(self.config.window.quantile_levels)
-        share = self.tree_share.at(levels)[:, None]
-        climb = MIN_INCREMENT * np.arange(levels.size, dtype=np.float32)[:, None]
         mixed = []
         for g in range(targets.shape[1]):
             own = normalised[:, g].transpose(1, 2).numpy()
             location, scale = inputs.location[:, g].numpy(), inputs.scale[:, g].numpy()
             read = tree_inputs(windows, targets[:, g], self.vocabulary, self.config.window)
             known = self.trees.quantiles(read, location, scale)
-            theirs = in_between(known, self.trees.levels, own, levels)
-            both = np.maximum.accumulate(own + share * (theirs - own) - climb, axis=1) + climb
+            both = averaged(own, known, self.trees.levels, self.tree_share, levels)
             mixed.append(torch.from_numpy(both).transpose(1, 2))
         return inputs, torch.stack(mixed, dim=1), encoding
 
@@ -154,6 +149,27 @@ class TrainedModel:
             copula = self.net.flow.log_copula(normal_scores(u), encoding[:, 0]).numpy()
         log_det = -actual.shape[1] * np.log(scale[:, 0].astype(np.float64))
         return np.asarray(log_density.sum(axis=1) + copula + log_det, dtype=np.float64)
+
+
+def averaged(
+    network: F32, known: F32, known_levels: Sequence[float], share: TreeShare, levels: F64
+) -> F32:
+    """Average the quantiles of network and trees.
+
+    The average of quantile functions is one (Vincentization). Where its weights differ between
+    levels it could fall, and is held to the network's least increment.
+
+    Args:
+        network: `(B, Q, H)`, normalised.
+        known: `(B, K, H)` of the trees, in the same unit.
+        known_levels: K levels of the trees.
+        share: Weight of the trees.
+        levels: `(Q,)`.
+    """
+    theirs = in_between(known, known_levels, network, levels)
+    climb = MIN_INCREMENT * np.arange(levels.size, dtype=np.float32)[:, None]
+    both = network + share.at(levels)[:, None] * (theirs - network) - climb
+    return np.asarray(np.maximum.accumulate(both, axis=1) + climb, dtype=np.float32)
 
 
 def check_request(windows: Windows, horizon: int, reach: int) -> None:

@@ -105,6 +105,8 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
     """A smaller set must absorb the last observed demand."""
     if count >= given.current or given.last_demand is None or given.is_out_of_bounds:
         return count, ""
+    if given.consolidation_ratio == 0:
+        return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)
     held = min(given.current, max(count, least))
     detail = f"{least} replicas are needed for the last demand {given.last_demand:.4g}"

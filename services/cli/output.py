@@ -51,3 +51,13 @@ def _encode(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON-able")
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, object]], is_markdown: bool) -> None:
+    """A table for the terminal, or one for a document."""
+    from services.lab.bench.forecast.report import markdown
+
+    if is_markdown and rows:
+        console.print(f"\n{title}\n\n{markdown(rows)}\n", soft_wrap=True, markup=False)
+    else:
+        print_table(title, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +11,13 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from forecaster import ForecasterError
+from services.cli.bench.ablate import bench_ablate, bench_ablate_summary
 from services.cli.bench.api import bench_api
 from services.cli.bench.console import bench_console
 from services.cli.bench.joint import bench_joint
 from services.cli.bench.month import bench_month
 from services.cli.bench.operator import bench_operator
-from services.cli.output import console, print_table, write_json
+from services.cli.output import console, print_rows, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
 
@@ -40,6 +41,8 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(
         no_args_is_help=True, help="Figures for the documents, each from one command."
     )
+    bench.command("ablate")(bench_ablate)
+    bench.command("ablate-summary")(bench_ablate_summary)
     bench.command("api")(bench_api)
     bench.command("console")(bench_console)
     bench.command("decide")(bench_decide)
@@ -71,9 +74,6 @@ def bench_decide(  # noqa: PLR0913 - one option each
         float,
         typer.Option(min=0.0, help="Variation of the true capacity, which no policy is told."),
     ] = 0.0,
-    has_ablations: Annotated[
-        bool, typer.Option("--ablations/--no-ablations", help="Harmony with one thing left out.")
-    ] = True,
     json_file: JsonFile = None,
     plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
 ) -> None:
@@ -103,12 +103,12 @@ def bench_decide(  # noqa: PLR0913 - one option each
     names = [task.forecast.data for task in tasks]
     if len(set(names)) < len(names):
         raise InvalidInput(f"--data {', '.join(names)}: each data set once, by its file's name")
-    document = _decide_documents(tasks, epsilons, seed, has_ablations)
+    document = _decide_documents(tasks, epsilons, seed)
     _report_decide(document, json_file, plot)
 
 
 def _decide_documents(
-    tasks: Sequence[DecideTask], epsilons: list[float], seed: int, has_ablations: bool
+    tasks: Sequence[DecideTask], epsilons: list[float], seed: int
 ) -> dict[str, Any]:
     """Run one data set after the other, then put them together."""
     from services.lab.bench.decide.document import merge_documents, to_document
@@ -122,7 +122,7 @@ def _decide_documents(
             console.print(f"left out: {name}, {workload}: {reason}")
         with _progress(name) as report:
             try:
-                result = run(task, epsilons, seed, report, has_ablations=has_ablations)
+                result = run(task, epsilons, seed, report)
             except ForecasterError as error:
                 raise InvalidInput(f"{name}: the forecaster cannot be trained: {error}") from error
         # A run's arrays are large: only its figures are kept.
@@ -163,18 +163,18 @@ def _report_decide(
     if is_detailed:
         for dataset in document["datasets"]:
             name = dataset["data"]
-            _table(f"{name}: matched", report.matched_rows(dataset), is_markdown)
+            print_rows(f"{name}: matched", report.matched_rows(dataset), is_markdown)
             for key in dataset["deployed"]:
                 title = f"{name}: as deployed, promise {report.percent(key)}"
-                _table(title, report.deployed_rows(dataset, key), is_markdown)
+                print_rows(title, report.deployed_rows(dataset, key), is_markdown)
     if len(document["datasets"]) > 1:
-        _table("all policies, matched", report.overall_rows(document), is_markdown)
+        print_rows("all policies, matched", report.overall_rows(document), is_markdown)
     for key in keys:
         title = f"arms of Harmony as deployed, promise {report.percent(key)}"
-        _table(title, report.ablation_rows(document, key), is_markdown)
+        print_rows(title, report.ablation_rows(document, key), is_markdown)
     for key in keys:
         title = f"cost over the oracle's, matched at {report.percent(key)}"
-        _table(title, report.summary_rows(document, key), is_markdown)
+        print_rows(title, report.summary_rows(document, key), is_markdown)
         console.print(report.verdict(document, key), soft_wrap=True, markup=False)
     write_json(json_file, document)
     if plot is not None:
@@ -296,7 +296,7 @@ def bench_forecast_summary(
             f"{model} against each peer": peer_rows(documents, model),
         }
     for title, rows in tables.items():
-        _table(title, rows, is_markdown)
+        print_rows(title, rows, is_markdown)
     write_json(json_file, {"model": model, "tables": tables})
 
 
@@ -324,15 +324,6 @@ def _progress(prefix: str = "") -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         line = progress.add_task(f"{before}reading")
         yield lambda text: progress.update(line, description=before + text)
-
-
-def _table(title: str, rows: Sequence[Mapping[str, object]], is_markdown: bool) -> None:
-    from services.lab.bench.forecast.report import markdown
-
-    if is_markdown and rows:
-        console.print(f"\n{title}\n\n{markdown(rows)}\n", soft_wrap=True, markup=False)
-    else:
-        print_table(title, rows)
 
 
 def _one_thread() -> None:

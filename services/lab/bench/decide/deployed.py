@@ -6,6 +6,7 @@ does. Before the counted part it has lived through the forecasts of the prelude.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,32 +67,36 @@ class Deployed:
         memory = state or (DecisionMemory.empty(W),) * G
         if view.paths is None:
             return view.answer(np.full(view.shape, np.nan)), memory
-        wanted = np.empty(view.shape)
-        after = []
-        for g, epsilon in enumerate(self.epsilons):
-            sla, own = Sla(epsilon), memory[g]
-            if view.last_violation is not None:
-                own = own.learned(view.last_violation[g], sla, view.step_s, self.config.risk)
-            decisions = self._decide(view, g, sla, own)
-            wanted[g] = [float(d.final) for d in decisions]
-            after.append(own.decided(decisions, view.now_s))
-        return wanted, tuple(after)
+        slas = [Sla(epsilon) for epsilon in self.epsilons]
+        if view.last_violation is not None:
+            memory = tuple(
+                own.learned(view.last_violation[g], slas[g], view.step_s, self.config.risk)
+                for g, own in enumerate(memory)
+            )
+        decisions = self._decide(view, slas, memory)
+        wanted = np.array([float(d.final) for d in decisions]).reshape(view.shape)
+        after = tuple(
+            own.decided(decisions[g * W : (g + 1) * W], view.now_s) for g, own in enumerate(memory)
+        )
+        return wanted, after
 
     def _decide(
-        self, view: GridView, g: int, sla: Sla, memory: DecisionMemory
+        self, view: GridView, slas: Sequence[Sla], memory: tuple[DecisionMemory, ...]
     ) -> tuple[Decision, ...]:
+        """Decide for every promise in one shard: a decision does not depend on its neighbours."""
         paths = view.paths
         assert paths is not None
         is_known = np.asarray(np.isfinite(paths).all(axis=(1, 2)))
-        W = view.shape[1]
+        G, W = view.shape
         request = ShardRequest(
             tuple(
-                self._input(view, (g, w), sla, memory, has_paths=bool(is_known[w]))
+                self._input(view, (g, w), slas[g], memory[g], has_paths=bool(is_known[w]))
+                for g in range(G)
                 for w in range(W)
             ),
-            np.where(is_known[:, None, None], paths, 0.0),
-            view.capacity[:, None] * self.capacity_draws,
-            np.broadcast_to(self.lead_time_s, (W, self.lead_time_s.size)),
+            np.tile(np.where(is_known[:, None, None], paths, 0.0), (G, 1, 1)),
+            np.tile(view.capacity[:, None] * self.capacity_draws, (G, 1)),
+            np.broadcast_to(self.lead_time_s, (G * W, self.lead_time_s.size)),
             view.step_s,
         )
         return decide_shard(request, self.config, view.now_s)
@@ -111,7 +116,7 @@ class Deployed:
             row = view.start_age_s[g, w]
             ages = tuple(row[np.isfinite(row)].tolist())
         return WorkloadInput(
-            f"w{w}",
+            f"promise{g}-w{w}",
             ReplicaState(int(view.replicas[g, w]), int(view.ready[g, w]), ages),
             Limits(int(view.min_replicas[w]), int(view.max_replicas[w])),
             sla,

@@ -125,7 +125,7 @@ def _as_deployed(result: DecideResult, epsilon: float) -> dict[str, _Arm]:
     found = {HARMONY: _arm(result.deployed, epsilon, is_chosen=False)}
     found |= {name: _arm(policy, epsilon, is_chosen=True) for name, policy in grids.items()}
     for name, policy in result.ablations.items():
-        found[name] = _arm(policy, epsilon, is_chosen=_is_grid(result, policy))
+        found[name] = _arm(policy, epsilon, is_chosen=False)
     found[ORACLE] = _Arm(result.oracle, _oracle_curve(result), 0, None)
     return found
 
@@ -133,11 +133,6 @@ def _as_deployed(result: DecideResult, epsilon: float) -> dict[str, _Arm]:
 def _arm(policy: PolicyResult, epsilon: float, *, is_chosen: bool) -> _Arm:
     kept = policy.tuned[epsilon] if is_chosen else None
     return _Arm(policy.run, policy.curve, policy.chosen[epsilon], kept)
-
-
-def _is_grid(result: DecideResult, policy: PolicyResult) -> bool:
-    """Whether it has a frontier: Harmony as deployed has one setting per promise, and none."""
-    return policy.curve.rate.size > len(result.epsilons)
 
 
 def _runs(result: DecideResult) -> list[dict[str, Any]]:
@@ -213,8 +208,7 @@ def _dataset(result: DecideResult) -> dict[str, Any]:
 
 def _curves(result: DecideResult) -> dict[str, Curve]:
     """Every policy's frontier."""
-    grids = {n: p for n, p in result.ablations.items() if _is_grid(result, p)}
-    found = {name: policy.curve for name, policy in {**result.policies, **grids}.items()}
+    found = {name: policy.curve for name, policy in result.policies.items()}
     return {**found, ORACLE: _oracle_curve(result)}
 
 
@@ -226,11 +220,8 @@ def _oracle_curve(result: DecideResult) -> Curve:
 
 def _points(result: DecideResult, name: str, found: Curve) -> list[list[Any]]:
     """[rate, cost over the oracle's, setting in words] of each setting."""
-    if name == ORACLE:
-        labels = result.oracle.labels
-    else:
-        labels = {**result.ablations, **result.policies}[name].run.labels
-    points = zip(found.rate, found.ratio, labels, strict=True)
+    run = result.oracle if name == ORACLE else result.policies[name].run
+    points = zip(found.rate, found.ratio, run.labels, strict=True)
     return [[number(rate), number(ratio), label] for rate, ratio, label in points]
 
 

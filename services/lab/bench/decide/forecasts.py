@@ -14,9 +14,10 @@ from forecaster.online.calibration import Calibration
 from forecaster.online.hedge import Hedge
 from services.kernel.clock import make_rng
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
+from services.lab.bench.forecast.arm import LEVELS, Tell
 from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState, ShippedArm
-from services.simulator.fleet.arrays import F32Array, FloatArray
+from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 
 N_PATHS = 200
 
@@ -37,15 +38,6 @@ class Forecasts:
         """(W, S, H) paths for the decision at the start of `step`; None before the first."""
         row = step - self.first_step
         return self.paths[row].astype(np.float64) if row >= 0 else None
-
-    def independent(self, seed: int) -> Forecasts:
-        """The same marginals without dependence between steps."""
-        rng = make_rng(seed, "bench", "independent")
-        return Forecasts(self.first_step, rng.permuted(self.paths, axis=2))
-
-    def medians(self) -> Forecasts:
-        """A point forecast: one path, the medians."""
-        return Forecasts(self.first_step, np.median(self.paths, axis=2, keepdims=True))
 
 
 def perfect(task: DecideTask) -> Forecasts:
@@ -70,20 +62,20 @@ def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     names = [str(cell) for cell in range(task.forecast.targets.size)]
     online = OnlineState(Hedge().empty_state(names), Calibration(LEVELS).empty_state(names))
     fitted = replace(fitted, online=online)
-    origins = _origins(task)
+    origins = replayed_origins(task)
     tell(f"forecasting {origins.which.size} windows")
     answer = fitted.predict(task.forecast, origins, N_PATHS, make_rng(seed, "bench", "decide"))
-    return _on_course(task, origins, answer)
+    assert answer.paths is not None
+    return on_course(task, origins, answer.paths)
 
 
-def _origins(task: DecideTask) -> Origins:
+def replayed_origins(task: DecideTask) -> Origins:
     """Origins of the second half of validation and of the counted part."""
     bench = task.forecast
     stops = np.array(bench.validation_ends)
-    middle = (np.array(bench.train_ends) + stops) // 2
     n_counted = task.course.n_steps - task.n_prelude
     held, test = bench.validation_origins(), bench.test_origins()
-    late = held.take(np.flatnonzero(held.position + 1 >= middle[held.which]))
+    late = held.take(np.flatnonzero(is_late(bench, held)))
     inside = test.take(np.flatnonzero(test.position + 1 < stops[test.which] + n_counted))
     return Origins(
         np.concatenate([late.which, inside.which]),
@@ -91,12 +83,22 @@ def _origins(task: DecideTask) -> Origins:
     )
 
 
-def _on_course(task: DecideTask, origins: Origins, answer: Prediction) -> Forecasts:
+def is_late(task: BenchTask, origins: Origins) -> BoolArray:
+    """Which origins lie in the second half of validation or after it."""
+    middle = (np.array(task.train_ends) + np.array(task.validation_ends)) // 2
+    return np.asarray(origins.position + 1 >= middle[origins.which], dtype=bool)
+
+
+def on_course(task: DecideTask, origins: Origins, paths: F32Array) -> Forecasts:
     """Paths placed at the steps that they are for; a step without a forecast keeps the last.
 
     A workload without any forecast has NaN paths, and policies hold it.
+
+    Args:
+        task: The benchmark.
+        origins: B origins.
+        paths: (B, S, H) in units of the trace.
     """
-    assert answer.paths is not None
     stops = np.array(task.forecast.validation_ends)
     step = origins.position + 1 - stops[origins.which] + task.n_prelude
     W, T = task.course.demand.shape
@@ -105,14 +107,14 @@ def _on_course(task: DecideTask, origins: Origins, answer: Prediction) -> Foreca
     shape = (
         T - first,
         W,
-        answer.paths.shape[1],
-        min(task.options.n_steps_ahead, answer.paths.shape[2]),
+        paths.shape[1],
+        min(task.options.n_steps_ahead, paths.shape[2]),
     )
-    paths = np.full(shape, np.nan, dtype=np.float32)
+    found = np.full(shape, np.nan, dtype=np.float32)
     inside = (step >= first) & (step < T)
-    scaled = answer.paths[:, :, : shape[3]] * task.gpus_per_unit[origins.which, None, None]
-    paths[step[inside] - first, origins.which[inside]] = scaled[inside]
-    for row in range(1, paths.shape[0]):
-        is_missing = ~np.isfinite(paths[row, :, 0, 0])
-        paths[row, is_missing] = paths[row - 1, is_missing]
-    return Forecasts(first, paths)
+    scaled = paths[:, :, : shape[3]] * task.gpus_per_unit[origins.which, None, None]
+    found[step[inside] - first, origins.which[inside]] = scaled[inside]
+    for row in range(1, found.shape[0]):
+        is_missing = ~np.isfinite(found[row, :, 0, 0])
+        found[row, is_missing] = found[row - 1, is_missing]
+    return Forecasts(first, found)

@@ -70,7 +70,7 @@ class DecideResult:
         deployed: Harmony with one promise per setting.
         yard: Known steps and the oracle's costs.
         oracle: The run behind those costs.
-        ablations: Further runs of Harmony, as deployed.
+        ablations: Harmony with other beliefs, as deployed.
         replicates: Promise -> (R,) log of Harmony over its best rival under resampling.
     """
 
@@ -86,12 +86,7 @@ class DecideResult:
 
 
 def bench_decide(
-    task: DecideTask,
-    epsilons: Sequence[float],
-    seed: int,
-    tell: Tell,
-    *,
-    has_ablations: bool = True,
+    task: DecideTask, epsilons: Sequence[float], seed: int, tell: Tell
 ) -> DecideResult:
     """Run every policy's grid once, and Harmony as deployed."""
     forecasts = learned(task, seed, tell)
@@ -109,9 +104,8 @@ def bench_decide(
     found[HARMONY] = bench.result(_planned(task), yard, forecasts)
     tell("harmony as deployed")
     deployed = bench.result(_deployed(task, epsilons), yard, forecasts)
-    result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard, oracle)
-    if has_ablations:
-        result.ablations.update(_ablations(bench, yard, seed, tell))
+    others = _other_beliefs(bench, yard, tell)
+    result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard, oracle, others)
     result.replicates.update(_replicates(result, seed))
     return result
 
@@ -151,12 +145,8 @@ def _planned(task: DecideTask) -> PlannedGrid:
     )
 
 
-def _deployed(
-    task: DecideTask, epsilons: Sequence[float], config: DecideConfig | None = None
-) -> Deployed:
-    return Deployed(
-        tuple(epsilons), lead_draws(task), config or DecideConfig(), capacity_beliefs(task)
-    )
+def _deployed(task: DecideTask, epsilons: Sequence[float]) -> Deployed:
+    return Deployed(tuple(epsilons), lead_draws(task), DecideConfig(), capacity_beliefs(task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,43 +203,19 @@ def _yardstick(task: DecideTask, oracle: GridRun) -> Yardstick:
     return Yardstick(known, held)
 
 
-def _ablations(bench: _Bench, yard: Yardstick, seed: int, tell: Tell) -> dict[str, PolicyResult]:
-    """The same decider with less: each arm leaves one thing out."""
-    task, forecasts, epsilons = bench.task, bench.forecasts, bench.epsilons
-    base = DecideConfig()
-    found = {}
-    for name, config in {
-        "no_feedback": replace(base, risk=replace(base.risk, gain=0.0, pool_gain=0.0)),
-        "no_pacing": replace(base, risk=replace(base.risk, pacing_gain=0.0)),
-        "no_spread": replace(base, spread_sigma=0.0),
-        "risk_per_step": replace(base, sharing="step"),
-        "no_floor": replace(base, reactive_floor_ratio=0.0),
-    }.items():
-        tell(f"ablation {name}")
-        found[name] = bench.result(_deployed(task, epsilons, config), yard, forecasts)
-    tell("ablation independent_quantile")
-    quantile = forecast_policies()["forecast_quantile"]
-    found["independent_quantile"] = bench.result(quantile, yard, forecasts.independent(seed))
-    tell("ablation point_planned")
-    found["point_planned"] = bench.result(_planned(task), yard, forecasts.medians())
-    tell("ablation perfect_forecast")
-    found["perfect_forecast"] = bench.result(_deployed(task, epsilons), yard, perfect(task))
-    found.update(_without_beliefs(bench, yard, tell))
-    return found
-
-
-def _without_beliefs(bench: _Bench, yard: Yardstick, tell: Tell) -> dict[str, PolicyResult]:
-    """Harmony without what it believes of starts and capacities, where these vary."""
+def _other_beliefs(bench: _Bench, yard: Yardstick, tell: Tell) -> dict[str, PolicyResult]:
+    """Harmony told the future, and, where starts and capacities vary, not told that they do."""
     task, forecasts = bench.task, bench.forecasts
     usual = _deployed(task, bench.epsilons)
-    found = {}
+    tell("perfect_forecast")
+    found = {"perfect_forecast": bench.result(usual, yard, perfect(task))}
     if task.options.lead_sigma > 0:
-        tell("ablation fixed_lead_time")
+        tell("fixed_lead_time")
         median = np.array([task.course.step_s * task.options.lead_median_steps])
         arm = replace(usual, lead_time_s=median)
         found["fixed_lead_time"] = bench.result(arm, yard, forecasts)
     if task.options.capacity_cv > 0:
-        tell("ablation certain_capacity")
+        tell("certain_capacity")
         arm = replace(usual, capacity_draws=np.ones(1))
         found["certain_capacity"] = bench.result(arm, yard, forecasts)
     return found

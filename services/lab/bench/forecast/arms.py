@@ -20,7 +20,7 @@ from services.lab.bench.forecast.peers.neuralforecast import (
     NeuralForecastArm,
 )
 from services.lab.bench.forecast.peers.statsforecast import AutoEtsArm
-from services.lab.bench.forecast.shipped_arm import ShippedArm
+from services.lab.bench.forecast.shipped_arm import GateChoice, ShippedArm
 
 GROUPS = {
     "default": ("harmony", "model", "best_simple", "seasonal_naive", "last_value"),
@@ -87,7 +87,7 @@ def _unhedged() -> Arm:
 
 
 def _ungated() -> Arm:
-    return ShippedArm(has_gate=False)
+    return ShippedArm(gate=GateChoice.MODEL)
 
 
 def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeVar
 
 import numpy as np
@@ -39,19 +40,28 @@ LAST_VALUE = 1 + list(POOLS).index("last_value")
 """Place of the hedge's other expert among the members: the model, then the simple forecasters."""
 
 
+class GateChoice(Enum):
+    """What the quality gate may choose for a target."""
+
+    ALL = "model, ensemble, simple forecasters"
+    MODEL = "model"
+    SIMPLE = "model, simple forecasters"
+    ENSEMBLE = "model, ensemble"
+
+
 @dataclass(frozen=True, slots=True)
 class ShippedArm:
     """The network with all that serves around it.
 
     Attributes:
         config: The network's configuration.
-        has_gate: Whether a target may fall back to the ensemble or a simple forecaster.
+        gate: What a target may be answered by besides the model.
         is_hedged: Whether the last value is mixed in by what came of earlier forecasts.
         is_calibrated: Whether forecasts are corrected by what came of earlier ones.
     """
 
     config: ForecasterConfig | None = None
-    has_gate: bool = True
+    gate: GateChoice = GateChoice.ALL
     is_hedged: bool = True
     is_calibrated: bool = True
 
@@ -60,26 +70,47 @@ class ShippedArm:
         model = ModelArm(self.config).fit(task, seed, tell)
         tell("quality gate")
         origins = task.validation_origins()
-        is_first = _is_first_half(task, origins)
         rng = make_rng(seed, "bench", "gate")
-        members = _members(task, model, origins, rng)
-        truth = task.truth(origins)
-        n_cells = task.targets.size
-        weights = np.zeros((n_cells, len(members)))
-        weights[:, MODEL] = 1
-        choice = np.full(n_cells, MODEL)
-        if self.has_gate:
-            weights = _weighed(task, origins, truth, members, is_first)
-            choice = _gate(task, origins, truth, members, weights, ~is_first)
-        names = [str(cell) for cell in range(n_cells)]
+        members = [
+            model.predict(task, origins, 1, rng).quantiles,
+            *simple_quantiles(task, origins, rng),
+        ]
+        weights, choice = chosen_by_gate(task, origins, members, self.gate)
+        names = [str(cell) for cell in range(task.targets.size)]
         online = OnlineState(
             Hedge().empty_state(names) if self.is_hedged else None,
             Calibration(LEVELS).empty_state(names) if self.is_calibrated else None,
         )
         fitted = FittedShipped(model, weights, choice, online)
-        held = origins.take(np.flatnonzero(~is_first))
-        _, started = fitted.issued(task, held, [m[~is_first] for m in members])
+        is_held = ~_is_first_half(task, origins)
+        held = origins.take(np.flatnonzero(is_held))
+        _, started = fitted.issued(task, held, [m[is_held] for m in members])
         return FittedShipped(model, weights, choice, started)
+
+
+def chosen_by_gate(
+    task: BenchTask, origins: Origins, members: Sequence[F32Array], gate: GateChoice
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Weigh the ensemble on the first half of validation, choose per cell on the second.
+
+    Args:
+        task: The benchmark.
+        origins: Those of validation.
+        members: (B, G, Q, H) quantiles of the model and of each simple forecaster there.
+        gate: What may be chosen.
+
+    Returns:
+        (W * G, M) weights of the ensemble and (W * G,) candidates.
+    """
+    n_cells = task.targets.size
+    if gate is GateChoice.MODEL:
+        weights = np.zeros((n_cells, len(members)))
+        weights[:, MODEL] = 1
+        return weights, np.full(n_cells, MODEL)
+    is_first = _is_first_half(task, origins)
+    truth = task.truth(origins)
+    weights = _weighed(task, origins, truth, members, is_first)
+    return weights, _gate(task, origins, truth, members, (weights, gate), ~is_first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +180,7 @@ class FittedShipped:
     ) -> Prediction:
         """See `Fitted`."""
         answer = self.model.predict(task, origins, n_paths, rng)
-        members = [answer.quantiles, *_simple(task, origins, rng)]
+        members = [answer.quantiles, *simple_quantiles(task, origins, rng)]
         quantiles, _ = self.issued(task, origins, members)
         row = np.arange(origins.which.size)
         at = task.demand_target()[origins.which]
@@ -169,18 +200,13 @@ def _cells(task: BenchTask, origins: Origins) -> IntArray:
     return np.asarray(origins.which[:, None] * n_targets + np.arange(n_targets), dtype=np.int64)
 
 
-def _simple(task: BenchTask, origins: Origins, rng: np.random.Generator) -> list[F32Array]:
+def simple_quantiles(task: BenchTask, origins: Origins, rng: np.random.Generator) -> list[F32Array]:
+    """(B, G, Q, H) quantiles of each simple forecaster, in the order of `POOLS`."""
     shape = task.targets.shape
     return [
         FittedSimple(np.full(shape, name, dtype=object)).predict(task, origins, 1, rng).quantiles
         for name in POOLS
     ]
-
-
-def _members(
-    task: BenchTask, model: FittedModel, origins: Origins, rng: np.random.Generator
-) -> list[F32Array]:
-    return [model.predict(task, origins, 1, rng).quantiles, *_simple(task, origins, rng)]
 
 
 def _flat(values: npt.NDArray[T], rows: BoolArray) -> npt.NDArray[T]:
@@ -215,10 +241,11 @@ def _gate(
     origins: Origins,
     truth: Truth,
     members: Sequence[F32Array],
-    weights: FloatArray,
+    offered: tuple[FloatArray, GateChoice],
     rows: BoolArray,
 ) -> IntArray:
     """(W * G,) candidate of each cell: the network unless another is clearly better."""
+    weights, gate = offered
     cells = _cells(task, origins)
     share = weights[cells].astype(np.float32)
     ensemble = np.sum([share[..., k, None, None] * m for k, m in enumerate(members)], axis=0)
@@ -231,7 +258,12 @@ def _gate(
     for cell in np.unique(owner[seen.any(axis=1)]):
         own = owner == cell
         blocks = [block_means(loss[own], seen[own]) for loss in losses]
-        best = int(np.argmin([b.mean() for b in blocks]))
+        scores = np.array([b.mean() for b in blocks])
+        if gate is GateChoice.SIMPLE:
+            scores[ENSEMBLE] = np.inf
+        elif gate is GateChoice.ENSEMBLE:
+            scores[ENSEMBLE + 1 :] = np.inf
+        best = int(np.argmin(scores))
         if is_clear(blocks[MODEL], blocks[best]):
             choice[cell] = best
     return choice

@@ -82,7 +82,7 @@ def make_result(
     replicates: Mapping[float, Sequence[float]] | None = None,
     unknown: int | None = None,
 ) -> DecideResult:
-    """Harmony, two rivals, a policy that reads forecasts, two ablations."""
+    """Harmony, two rivals, a policy that reads forecasts, Harmony with other beliefs."""
     task = small_task(name, unknown=unknown)
     policies = {
         "hpa": policy("hpa", task, hpa, swing=2.0, keeps=(False, True)),
@@ -97,9 +97,8 @@ def make_result(
         "harmony": policy("harmony", task, harmony, chosen=(1, 2), reads_forecasts=True),
     }
     ablations = {
-        "no_pacing": policy("harmony", task, ((0.02, 1.2), (0.08, 1.1)), reads_forecasts=True),
-        "point_planned": policy(
-            "harmony", task, ((0.3, 1.0), (0.2, 1.1), (0.04, 2.0)), chosen=(2, 2)
+        "fixed_lead_time": policy(
+            "harmony", task, ((0.02, 1.2), (0.08, 1.1)), reads_forecasts=True
         ),
     }
     found = {e: np.array(v, dtype=float) for e, v in (replicates or {}).items()}

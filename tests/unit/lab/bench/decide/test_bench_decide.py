@@ -25,11 +25,7 @@ SMALL = ForecasterConfig(
         max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
     ),
 )
-ARMS = {
-    *("harmony", "harmony_tuned_price", "oracle", "no_feedback", "no_pacing", "no_spread"),
-    *("risk_per_step", "no_floor", "independent_quantile", "point_planned"),
-    "perfect_forecast",
-}
+ARMS = {"harmony", "harmony_tuned_price", "oracle", "perfect_forecast"}
 FIGURES = {"gpu_hours", "cost_usd", "violation_rate", "unserved", "churn_per_day", "oracle_ratio"}
 SUMMARY = {
     *("vs_best_baseline", "ci", "vs_hpa", "vs_oracle", "worst_vs_best_baseline"),

@@ -50,7 +50,7 @@ def test_runs_are_as_deployed_with_exact_figures() -> None:
     assert policies["hpa"]["oracle_ratio"] == pytest.approx(2.5)
     assert policies["trailing_percentile"]["oracle_ratio"] == pytest.approx(2.0)
     assert policies[TUNED_PRICE]["oracle_ratio"] == pytest.approx(1.5)
-    assert policies["no_pacing"]["oracle_ratio"] == pytest.approx(1.2)
+    assert policies["fixed_lead_time"]["oracle_ratio"] == pytest.approx(1.2)
     assert policies["oracle"] == {
         "gpu_hours": 24.0,
         "cost_usd": 60.0,
@@ -99,14 +99,13 @@ def test_a_data_set_keeps_all_that_tables_and_plots_need() -> None:
         "trailing_percentile": 2.0,
         "forecast_quantile": 1.6,
         "harmony": 1.5,
-        "point_planned": None,
     }
     assert one["best_baseline"] == {"0.01": "trailing_percentile", "0.05": "trailing_percentile"}
     assert one["frontier"]["hpa"][1] == [0.05, 1.75, "hpa 1"]
-    assert "no_pacing" not in one["frontier"]  # one setting per promise is no frontier
+    assert "fixed_lead_time" not in one["frontier"]  # one setting per promise is no frontier
     deployed = one["deployed"]["0.01"]
     assert deployed["harmony"]["kept_where_chosen"] is None
-    assert deployed["no_pacing"]["kept_where_chosen"] is None
+    assert deployed["fixed_lead_time"]["kept_where_chosen"] is None
     assert deployed["hpa"]["kept_where_chosen"] is False
     assert deployed["trailing_percentile"]["kept_where_chosen"] is True
     assert deployed["trailing_percentile"]["setting"] == "trailing_percentile 1"

@@ -98,25 +98,6 @@ def test_forecasts_begin_in_the_middle_of_validation(task: DecideTask, echoes: F
     )
 
 
-def test_independent_paths_keep_every_marginal_and_lose_the_dependence() -> None:
-    rng = np.random.default_rng(5)
-    level = rng.normal(size=(2, 3, 200, 1)).astype(np.float32)
-    joint = Forecasts(4, np.broadcast_to(level, (2, 3, 200, 4)).copy())
-    alone = joint.independent(7)
-    np.testing.assert_array_equal(np.sort(alone.paths, axis=2), np.sort(joint.paths, axis=2))
-    assert np.corrcoef(joint.paths[0, 0].T)[0, 1] == pytest.approx(1.0)
-    assert abs(np.corrcoef(alone.paths[0, 0].T)[0, 1]) < 0.3
-    np.testing.assert_array_equal(alone.paths, joint.independent(7).paths)
-    assert alone.first_step == 4
-
-
-def test_medians_are_a_single_path() -> None:
-    paths = np.array([[[[1.0, 9.0], [2.0, 7.0], [6.0, 8.0]]]], dtype=np.float32)
-    found = Forecasts(0, paths).medians().at(0)
-    assert found is not None
-    np.testing.assert_array_equal(found, [[[2.0, 8.0]]])
-
-
 def test_a_perfect_forecast_is_the_demand_itself() -> None:
     task = decide_task([wave(400)])
     course = task.course

@@ -44,10 +44,10 @@ def test_the_deployed_table_shows_setting_and_whether_it_kept_the_promise(docume
 def test_ablations_are_set_against_harmony_as_deployed(document: dict) -> None:
     rows = {row["arm"]: row for row in ablation_rows(document, "0.01")}
     assert rows["harmony"]["cost / harmony"] == "1.000"
-    assert rows["no_pacing"]["cost / harmony"] == f"{1.2 / 1.4:.3f}"
-    assert rows["no_pacing"]["out of SLA"] == "2.00%"
-    assert rows["no_pacing"]["gap, points"] == "1.00"
-    assert rows["no_pacing"]["matched cost / harmony"] is None
+    assert rows["fixed_lead_time"]["cost / harmony"] == f"{1.2 / 1.4:.3f}"
+    assert rows["fixed_lead_time"]["out of SLA"] == "2.00%"
+    assert rows["fixed_lead_time"]["gap, points"] == "1.00"
+    assert rows["fixed_lead_time"]["matched cost / harmony"] is None
     assert rows["forecast_quantile"]["matched cost / harmony"] == f"{1.6 / 1.5:.3f}"
 
 
