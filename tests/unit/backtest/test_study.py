@@ -1,12 +1,14 @@
-"""Verdict of a study."""
+"""Verdict and advice of a study."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from services.backtest.study import PromiseResult
+from services.backtest.run import Trained
+from services.backtest.study import PromiseResult, Study
 from services.simulator import PolicyScore
+from services.simulator.fleet import Fleet
 
 
 def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
@@ -37,3 +39,9 @@ def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
 def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words: str) -> None:
     result = PromiseResult(0.01, (scored("harmony", *own), scored("hpa", *rival)))
     assert words in result.verdict()
+
+
+def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
+    found = Study(fleet, simple, (), (), None)
+    assert "No promise is recommended" in found.advice()
+    assert found.to_json()["recommended"] is None
