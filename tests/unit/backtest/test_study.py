@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from services.backtest.run import Trained
-from services.backtest.study import PromiseResult, Study
+from services.backtest.study import PromiseResult, Study, run_study
+from services.kernel.errors import InvalidInput
 from services.simulator import PolicyScore
 from services.simulator.fleet import Fleet
 
@@ -45,3 +46,12 @@ def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) 
     found = Study(fleet, simple, (), (), None)
     assert "No promise is recommended" in found.advice()
     assert found.to_json()["recommended"] is None
+
+
+def test_what_cannot_be_studied_is_refused_before_anything_runs(fleet: Fleet) -> None:
+    told: list[str] = []
+    with pytest.raises(InvalidInput, match="'vpa' is unknown"):
+        run_study(fleet, [0.01], told.append, policies=["vpa"])
+    with pytest.raises(InvalidInput, match="must be a price above 0"):
+        run_study(fleet, [0.01], told.append, shortage_usd=0.0)
+    assert told == []
