@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from services.backtest.recommend import Recommendation
 from services.backtest.run import Trained
 from services.backtest.study import PromiseResult, Study, run_study
 from services.kernel.errors import InvalidInput
@@ -55,3 +56,13 @@ def test_what_cannot_be_studied_is_refused_before_anything_runs(fleet: Fleet) ->
     with pytest.raises(InvalidInput, match="must be a price above 0"):
         run_study(fleet, [0.01], told.append, shortage_usd=0.0)
     assert told == []
+
+
+def test_the_document_has_the_figures_of_every_promise(fleet: Fleet, simple: Trained) -> None:
+    result = PromiseResult(0.01, (scored("harmony", 90.0, 0.008), scored("hpa", 100.0, 0.009)))
+    advised = Recommendation(0.02, 50.0, 3.0, "by hand")
+    document = Study(fleet, simple, (result,), (), advised).to_json()
+    (run,) = document["runs"]
+    assert (run["epsilon"], list(run["policies"])) == (0.01, ["harmony", "hpa"])
+    assert run["verdict"] == result.verdict()
+    assert (run["policies"]["hpa"]["cost_usd"], document["recommended"]["epsilon"]) == (100.0, 0.02)
