@@ -11,7 +11,7 @@ FLEET = "*"
 
 
 class Role(StrEnum):
-    """Rights of a credential; each role includes the ones before it."""
+    """What a credential may do; each role includes the ones before it."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
