@@ -60,7 +60,6 @@ def bench_ablate(  # noqa: PLR0913 - one option each
 def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> TrainedModel:
     """The forecaster of the task, from the folder if it is there."""
     from forecaster.training.checkpoint import from_bytes, to_bytes
-
     from services.lab.bench.forecast.own_arms import ModelArm
 
     path = None if folder is None else folder / f"{task.forecast.data}-{seed}.model"
