@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from forecaster.online.learner import Outcome
     from forecaster.online.replay import replay
     from forecaster.predict import TrainedModel
-    from forecaster.training.adapt import AdaptConfig, AdaptResult, update_model
     from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
     from forecaster.training.fit import FitProgress, FitReport, FitResult, fit
     from forecaster.training.stages import MARGINALS
@@ -68,7 +67,6 @@ _EXPORTS = {
     "forecaster.online.learner": "Outcome",
     "forecaster.online.replay": "replay",
     "forecaster.predict": "TrainedModel",
-    "forecaster.training.adapt": "AdaptConfig AdaptResult update_model",
     "forecaster.training.checkpoint": "model_from_bytes model_to_bytes",
     "forecaster.training.fit": "FitProgress FitReport FitResult fit",
     "forecaster.training.stages": "MARGINALS",
@@ -85,8 +83,6 @@ __all__ = [
     "POOLS",
     "REFIT_KINDS",
     "STALE_RUNG",
-    "AdaptConfig",
-    "AdaptResult",
     "Baseline",
     "BestSimple",
     "Calibration",
@@ -130,7 +126,6 @@ __all__ = [
     "origins_between",
     "pinball",
     "replay",
-    "update_model",
     "window_offsets",
     "windows_from_offsets",
     "worst_drift",

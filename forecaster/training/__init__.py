@@ -1,1 +1,1 @@
-"""Fitting: data sets, stages, the training loop, checkpoints, updates of a fitted model."""
+"""Fitting: data sets, stages, the training loop, checkpoints."""

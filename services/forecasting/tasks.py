@@ -50,15 +50,6 @@ def fit_forecaster(request_id: int | None = None, is_scheduled: bool = False) ->
         drift.fit_as_requested(app, request_id)
 
 
-@job_task(jobs.FORECAST_ADAPT)
-def adapt_forecaster() -> None:
-    """Update the promoted model on the newest steps."""
-    from services.forecasting import deps
-    from services.forecasting.training.adapt import adapt_model
-
-    adapt_model(deps.get_forecasting())
-
-
 @job_task(jobs.TRAIN_MODEL)
 def train_model(operation_id: int) -> None:
     """Train as somebody asked through the API."""

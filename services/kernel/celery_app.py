@@ -41,8 +41,6 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         asked(jobs.DECIDE_FIT, settings.fit_interval_s),
         every(jobs.RETENTION, settings.retention_interval_s),
     ]
-    if settings.adapt_interval_s > 0:
-        periodic.append(every(jobs.FORECAST_ADAPT, settings.adapt_interval_s))
     if settings.trust_interval_s > 0:
         periodic.append(asked(jobs.DECIDE_TRUST, settings.trust_interval_s))
     return {str(entry["task"]): entry for entry in periodic}

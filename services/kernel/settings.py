@@ -44,9 +44,6 @@ class Settings(BaseSettings):
     fit_interval_s: float = Field(86400.0, gt=0, description="Wall seconds between model refits")
     score_interval_s: float = Field(300.0, gt=0, description="Wall seconds between scoring runs")
     retention_interval_s: float = Field(3600.0, gt=0, description="Wall seconds between clean-ups")
-    adapt_interval_s: float = Field(
-        21600.0, ge=0, description="Wall seconds between head updates of the model; 0: off"
-    )
     trust_interval_s: float = Field(
         86400.0, ge=0, description="Seconds between looks at whether models pay; 0: all are trusted"
     )

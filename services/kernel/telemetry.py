@@ -71,9 +71,6 @@ forecast_drift = _gauge(
 )
 forecast_drifts_total = _counter("forecast_drifts_total", "Drifts that began", ("kind",))
 refits_requested_total = _counter("refits_requested_total", "Fits that drift asked for")
-model_adaptations_total = _counter(
-    "model_adaptations_total", "Head updates of the model, by result", ("result",)
-)
 _SLO_S = (0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 forecast_latency_seconds = _histogram(
     "forecast_latency_seconds", "From the end of a step to its stored forecast", (), _SLO_S

@@ -155,16 +155,12 @@ PIPELINE = [
     ),
     Panel(
         "timeseries",
-        "Models fitted and updated",
+        "Models fitted",
         "In the last hour, by result",
         [
             Prom(
                 "sum by (result) (increase(harmony_model_promotions_total[1h])) or vector(0)",
-                "fit {{result}}",
-            ),
-            Prom(
-                "sum by (result) (increase(harmony_model_adaptations_total[1h])) or vector(0)",
-                "update {{result}}",
+                "{{result}}",
             ),
         ],
         width=8,

@@ -1,4 +1,4 @@
-"""SQL of drift: states per workload and model, refits asked for, what an adapted model inherits."""
+"""SQL of drift: states per workload and model, refits asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.kernel.db.schema import drift_states, models, refit_requests
-
-ADAPTED_FROM = "adapted_from"
-"""Key of a model's metrics that names its parent; absent where a fit made the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +97,7 @@ def count_drift(
 
 def load_last_fit_at(connection: Connection) -> datetime | None:
     """When the last fit began (while it runs) or ended, whatever its verdict."""
-    query = select(func.max(models.c.created_at))
-    query = query.where(~models.c.metrics.has_key(ADAPTED_FROM))
-    found: datetime | None = connection.execute(query).scalar_one()
+    found: datetime | None = connection.execute(select(func.max(models.c.created_at))).scalar_one()
     return found
 
 
@@ -143,27 +138,3 @@ def append_reason(connection: Connection, model_version: str, more: str) -> None
     """Add to a model's reason."""
     statement = update(models).where(models.c.version == model_version)
     connection.execute(statement.values(reason=models.c.reason.concat(f"; {more}")))
-
-
-def inherit_states(connection: Connection, parent: str, child: str, at: datetime) -> None:
-    """Give a model its parent's calibration, and what inputs are compared with.
-
-    The sequential test of its forecasts starts anew: they are another model's.
-    """
-    names = {"parent": parent, "child": child, "at": at}
-    connection.execute(
-        text(
-            "INSERT INTO calibration_states (workload_id, model_version, state, updated_at) "
-            "SELECT workload_id, :child, state, :at FROM calibration_states "
-            "WHERE model_version = :parent ON CONFLICT DO NOTHING"
-        ),
-        names,
-    )
-    connection.execute(
-        text(
-            "INSERT INTO drift_states (workload_id, model_version, state, updated_at) "
-            "SELECT workload_id, :child, state - 'pit' - 'since', :at FROM drift_states "
-            "WHERE model_version = :parent AND state ? 'reference' ON CONFLICT DO NOTHING"
-        ),
-        names,
-    )

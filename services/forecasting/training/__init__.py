@@ -1,1 +1,1 @@
-"""Fits and updates of models."""
+"""Fits of models."""

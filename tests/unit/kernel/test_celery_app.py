@@ -21,12 +21,6 @@ def test_a_killed_worker_gives_its_job_back() -> None:
     assert app.conf.accept_content == ["json"]
 
 
-def test_updates_between_fits_can_be_turned_off() -> None:
-    entry = beat_schedule(Settings(adapt_interval_s=7200.0))[jobs.FORECAST_ADAPT]
-    assert (entry["schedule"], entry["options"]["queue"]) == (7200.0, "fit")
-    assert jobs.FORECAST_ADAPT not in beat_schedule(Settings(adapt_interval_s=0))
-
-
 @pytest.mark.parametrize("job", [jobs.FORECAST_FIT, jobs.DECIDE_FIT])
 def test_fits_are_asked_for_often_and_say_that_they_are_scheduled(job: str) -> None:
     entry = beat_schedule(Settings(fit_interval_s=86400.0))[job]

@@ -21,13 +21,9 @@ from services.lab.bench.ablate.effects import (
 from services.lab.bench.ablate.forecast_arms import FORECAST_ARMS
 
 Row = dict[str, object]
-ADDED: Mapping[str, str] = {"head_updates": "with updates of the head every six hours"}
-"""Arms that have more than Harmony in the benchmark: better with it is a gain."""
 ABOUT: Mapping[str, str] = {
     **{name: arm.about for name, arm in DECIDER_ARMS.items()},
-    "independent_steps": "the dependence between steps",
     **{name: arm.about for name, arm in FORECAST_ARMS.items()},
-    **ADDED,
 }
 UNITS: Mapping[str, str] = {
     "cost": "cost at its rate, %",
@@ -90,11 +86,9 @@ def verdict_rows(documents: Sequence[Document]) -> list[Row]:
     """Which correctors earn their place, by which figures."""
     gains: dict[str, list[str]] = {}
     for name, where, effects in _effects(documents):
-        sign = -1.0 if name in ADDED else 1.0
         own = gains.setdefault(name, [])
         for figure, effect in effects.items():
-            signed = Effect(sign * effect.by_set)
-            if signed.is_gain(BARS[figure]):
+            if effect.is_gain(BARS[figure]):
                 own.append(f"{UNITS[figure]}{where}")
     return [
         {"arm": name, "left out": ABOUT.get(name, ""), "it earns": "; ".join(own) or "nothing"}
@@ -143,7 +137,7 @@ def load_documents(paths: Sequence[Path]) -> list[Document]:
         try:
             document = json.loads(path.read_text())
             name = document["data"]
-            document["yard"], document["head_updates"]
+            document["yard"], document["forecast"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"{path}: no whole document of `bench ablate` ({error})") from error
         if name in found:

@@ -27,7 +27,6 @@ from services.lab.bench.ablate.forecast_arms import (
     make_parts,
     shifted_paths,
 )
-from services.lab.bench.ablate.head_updates import updated_quantiles
 from services.lab.bench.ablate.record import decision_sums, forecast_sums
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.forecasts import Forecasts, on_course
@@ -85,16 +84,6 @@ def ablate(run: Ablation, tell: Tell, keep: Keep, train: Callable[[], TrainedMod
         document["decide"][name] = _decide(task, arm, own, epsilons)
         document["seconds"][name] = round(time.process_time() - started, 1)
         keep(document)
-    tell("head updates")
-    started = time.process_time()
-    quantiles, updates = updated_quantiles(task, parts, trained, seed, tell)
-    document["head_updates"] = updates
-    document["forecast"]["head_updates"] = forecast_sums(task, parts, quantiles)
-    document["decide"]["head_updates"] = _decide(
-        task, BASE, _on_course(task, parts, quantiles), run.epsilons
-    )
-    document["seconds"]["head_updates"] = round(time.process_time() - started, 1)
-    keep(document)
 
 
 def _header(run: Ablation) -> Document:

@@ -8,7 +8,6 @@ import pytest
 
 from services.forecasting.online.repository import DriftCount
 from services.forecasting.score.drift import refit_reason, window_steps
-from services.forecasting.training.adapt import adapt_config
 from services.kernel.settings import Settings
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -53,8 +52,3 @@ def test_inputs_are_compared_by_the_day_where_the_history_holds_a_few(
     step_s: int, window: int
 ) -> None:
     assert window_steps(Settings(fit_max_steps=4032), step_s) == window
-
-
-@pytest.mark.parametrize(("step_s", "recent"), [(600, 432), (60, 1008), (3600, 96)])
-def test_an_update_reads_the_last_days(step_s: int, recent: int) -> None:
-    assert adapt_config(Settings(fit_max_steps=4032), step_s).recent_steps == recent

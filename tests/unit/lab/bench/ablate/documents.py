@@ -37,5 +37,4 @@ def document(name: str, **arms: tuple[float, float]) -> dict[str, Any]:
             **{arm: decided(*figures) for arm, figures in arms.items()},
         },
         "forecast": {"harmony": forecast(1.0, 1.0), "uncalibrated": forecast(0.99, 1.03, 0.94)},
-        "head_updates": {"every_steps": 36, "tried": 1, "kept": 1},
     }

@@ -49,11 +49,11 @@ def test_every_arm_is_kept_by_days_and_workloads(written: Path) -> None:
     decided, forecast = document["decide"], document["forecast"]
     deciding = {name for name, arm in FORECAST_ARMS.items() if arm.decides}
     assert set(decided) == {
-        *("harmony", "promise_x0.4", "promise_x2.5", "head_updates"),
+        *("harmony", "promise_x0.4", "promise_x2.5"),
         *DECIDER_ARMS,
         *deciding,
     }
-    assert set(forecast) == {"harmony", "head_updates", *FORECAST_ARMS}
+    assert set(forecast) == {"harmony", *FORECAST_ARMS}
     shape = np.shape(document["yard"]["held"])
     assert shape == (2, 10)
     for arm in decided.values():
@@ -80,7 +80,7 @@ def test_a_stricter_promise_costs_more(written: Path) -> None:
 def test_the_summary_reads_it(written: Path) -> None:
     found = CliRunner().invoke(app, ["bench", "ablate-summary", str(written), "--markdown"])
     assert found.exit_code == 0, found.output
-    for name in (*DECIDER_ARMS, *FORECAST_ARMS, "head_updates"):
+    for name in (*DECIDER_ARMS, *FORECAST_ARMS):
         assert f"| {name} |" in found.output
     one = ["bench", "ablate-summary", str(written), "--markdown", "--arm", "no_floor"]
     assert "| small |" in CliRunner().invoke(app, one).output
