@@ -24,7 +24,7 @@ from services.platform.platform import (
     operator_process,
     platform_servers,
     scaler_process,
-    service_processes as services_of,
+    service_processes,
 )
 
 RUNNING_FILE = "running.json"
@@ -83,7 +83,7 @@ def run_up(
             kubeconfig = platform.folder / "kubeconfig"
             start_cluster(platform, kubeconfig)
         processes = [
-            *services_of(platform.settings),
+            *service_processes(platform.settings),
             operator_process(platform.settings, kubeconfig),
             *([scaler_process(platform.settings)] if options.has_scaler else []),
         ]

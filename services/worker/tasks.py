@@ -1,4 +1,4 @@
-"""Which modules hold the tasks of which queue: the only place that knows the services' tasks."""
+"""Modules with the tasks of each queue: the only place that names the services' tasks."""
 
 from __future__ import annotations
 
