@@ -24,7 +24,7 @@ _START_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class ServerUrls:
-    """Where the servers listen."""
+    """URLs of the servers."""
 
     database_url: str
     redis_url: str

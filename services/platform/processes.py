@@ -109,7 +109,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
             self._wait_ready(spec)
 
     def address(self, name: str) -> str:
-        """Where the server of a child listens, as the child says itself.
+        """Address of a child's server, from the line that the child prints.
 
         Raises:
             Unavailable: It has not said so.

@@ -30,7 +30,7 @@ from services.simulator.fleet import TraceOptions, load_trace
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What `harmony ingest` stored."""
+    """Result of `harmony ingest`."""
 
     n_workloads: int
     n_rows: int

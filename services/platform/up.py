@@ -32,7 +32,7 @@ RUNNING_FILE = "running.json"
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What `harmony up` is asked for.
+    """Options of `harmony up`.
 
     Attributes:
         port: Port of API and console; None: as in the settings.
