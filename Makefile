@@ -10,7 +10,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture golden image clean
+.PHONY: help install demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -70,6 +70,9 @@ types: install ## mypy, strict on the cores and the kernel
 architecture: install ## Import contracts, sizes, names
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/architecture
+
+mirror: install ## Coverage and one fault for each module's own tests (paths in ARGS; 1 h or more)
+	$(BIN)/python -m tests.architecture.mirror_measure --json build/mirror.json $(ARGS)
 
 golden: install ## Regenerate golden files, protobuf code, dashboards and the chart's copies
 	$(BIN)/python -m services.scaler.proto.generate

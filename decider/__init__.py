@@ -2,49 +2,139 @@
 
 A pure core: arrays and frozen values in, decisions out; no clock, no I/O, no randomness. The
 formulation is Harmony's own; the published HARMONY paper gives no algorithm for this stage.
+
+Shells import from here only. What samples posteriors needs PyMC, which takes seconds to load: those
+names are loaded when first asked for (PEP 562).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from decider.belief.capacity import capacity_draws
+from decider.belief.capacity_update import latency_log_likelihood, update_capacity
+from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
+from decider.belief.response_model import (
+    CurveDraws,
+    ResponseData,
+    ResponsePosterior,
+    relative_capacity_new,
+)
+from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
+from decider.explain import decision_summary, decision_to_dict
+from decider.planning.risk import pooled_error, update_risk
+from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.result import Decision, Direction, GuardStep, Reason
+from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
+from decider.trust.arms import trailing_grid
+from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
+from decider.trust.score import TrustCase
 from decider.types import (
     Control,
+    DirectionRules,
+    Elsewhere,
+    FloatArray,
     Hardware,
     History,
+    IntArray,
     Limits,
     RatePolicy,
     ReplicaState,
     RiskState,
-    ScalingRules,
     ShardRequest,
     Sla,
     TrailingRule,
     WorkloadInput,
 )
-from decider.variant_types import MixRecord, VariantSet, VariantState
+from decider.variant_types import MixRecord, VariantSet, VariantState, whole
+
+if TYPE_CHECKING:
+    from decider.belief.model import StartData
+    from decider.belief.posterior import (
+        RESPONSE_SAMPLER,
+        Diagnostics,
+        SamplerConfig,
+        fit_lead_time,
+        fit_response,
+    )
+
+_LAZY = {
+    "StartData": "decider.belief.model",
+    "RESPONSE_SAMPLER": "decider.belief.posterior",
+    "Diagnostics": "decider.belief.posterior",
+    "SamplerConfig": "decider.belief.posterior",
+    "fit_lead_time": "decider.belief.posterior",
+    "fit_response": "decider.belief.posterior",
+}
+"""Module of each name that is loaded when first asked for."""
 
 __all__ = [
+    "PRICES",
+    "RESPONSE_SAMPLER",
     "Control",
+    "CurveDraws",
     "DecideConfig",
     "Decision",
+    "Diagnostics",
     "Direction",
+    "DirectionRules",
+    "Elsewhere",
     "FallbackConfig",
+    "FloatArray",
     "GuardStep",
     "Hardware",
     "History",
+    "IntArray",
+    "LeadTimeBelief",
     "Limits",
     "MixRecord",
     "RatePolicy",
     "Reason",
+    "ReplicaInterval",
     "ReplicaState",
+    "ResponseData",
+    "ResponsePosterior",
     "RiskControlConfig",
     "RiskState",
-    "ScalingRules",
+    "SamplerConfig",
     "ShardRequest",
     "Sla",
+    "StartData",
+    "StepOutcome",
+    "StepPrice",
     "TrailingRule",
+    "TrustCase",
+    "TrustConfig",
+    "TrustState",
+    "TrustVerdict",
     "VariantSet",
     "VariantState",
     "WorkloadInput",
+    "capacity_draws",
     "decide_shard",
+    "decision_bytes",
+    "decision_summary",
+    "decision_to_dict",
+    "fit_lead_time",
+    "fit_response",
+    "inputs_to_bytes",
+    "judge_model",
+    "latency_log_likelihood",
+    "pooled_error",
+    "predictive_draws",
+    "relative_capacity_new",
+    "replay_decision",
+    "score_step",
+    "trailing_grid",
+    "update_belief",
+    "update_capacity",
+    "update_risk",
+    "whole",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

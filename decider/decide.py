@@ -12,18 +12,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from decider.budget.budget import Sharing, share_budgets
+from decider.budget.budget import DraftedShard, share_budgets
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
+from decider.errors import require
 from decider.explain import counterfactuals, demand_quantiles
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
-from decider.planning.fallback import Standing, last_known_demand, stand
+from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.risk import next_multiplier, reactive_floor
 from decider.result import Decision, Direction, GuardStep
-from decider.types import IntArray, ShardRequest, WorkloadInput, require
+from decider.types import IntArray, ShardRequest, WorkloadInput
 
 
 def decide_shard(
@@ -42,27 +43,28 @@ def decide_shard(
     """
     require(bool(np.isfinite(now_s)), f"now_s={now_s} must be finite")
     capacity = request.capacity_draws.mean(axis=1)
-    timing = (now_s, request.step_s)
+    time = DecisionTime(now_s, request.step_s)
     standings = [
-        stand(w, request.paths[row], timing, float(capacity[row]), config.fallback)
+        stand(w, request.paths[row], time, float(capacity[row]), config.fallback)
         for row, w in enumerate(request.workloads)
     ]
     outlook = look_ahead(request, standings, config)
     first = outlook.first()
     drafts = [
         replace(
-            _draft(w, standings[row], (int(first[row]), float(capacity[row])), timing, config),
+            _draft(w, standings[row], int(first[row]), float(capacity[row]), time, config),
             is_feasible=bool(outlook.is_feasible[row]) or standings[row].replicas is not None,
         )
         for row, w in enumerate(request.workloads)
     ]
+    shard = DraftedShard(request, outlook, standings, drafts)
     mixes: dict[int, MixGrant] = {}
     if any(w.variants is not None for w in request.workloads):
-        grants, mixes = share_mixes(Sharing(request, outlook, standings, drafts), now_s)
+        grants, mixes = share_mixes(shard, now_s)
     else:
-        grants = share_budgets(request, outlook, standings, drafts)
+        grants = share_budgets(shard)
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
-    decisions = _record(request, (outlook, standings), (drafts, grants), config, valid_until_s)
+    decisions = _record(shard, grants, config, valid_until_s)
     return tuple(
         with_mix(d, request.workloads[row], drafts[row], mixes[row]) if row in mixes else d
         for row, d in enumerate(decisions)
@@ -72,13 +74,13 @@ def decide_shard(
 def _draft(
     workload: WorkloadInput,
     standing: Standing,
-    planned: tuple[int, float],
-    timing: tuple[float, float],
+    first: int,
+    capacity: float,
+    time: DecisionTime,
     config: DecideConfig,
 ) -> Draft:
     """Raw count and guards of one workload."""
-    first, capacity = planned
-    last = last_known_demand(workload, *timing, config.fallback)
+    last = last_known_demand(workload, time, config.fallback)
     raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
     if last is not None:
         floor = reactive_floor(last, capacity, config.reactive_floor_ratio)
@@ -87,21 +89,17 @@ def _draft(
     model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
         raw, cause = standing.replicas, standing.rung
-    given = GuardInput(workload, timing[0], last, capacity, config.consolidation_ratio)
+    given = GuardInput(workload, time.now_s, last, capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
     return Draft(raw, cause, guarded, trace, model=model)
 
 
 def _record(
-    request: ShardRequest,
-    seen: tuple[Outlook, list[Standing]],
-    made: tuple[list[Draft], list[Grant]],
-    config: DecideConfig,
-    valid_until_s: float,
+    shard: DraftedShard, grants: list[Grant], config: DecideConfig, valid_until_s: float
 ) -> tuple[Decision, ...]:
     """Assemble the decisions."""
-    outlook, standings = seen
-    drafts, grants = made
+    request, outlook = shard.request, shard.outlook
+    standings, drafts = shard.standings, shard.drafts
     spec = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
     final = np.array([g.final for g in grants], dtype=np.int64)
     before, after = outlook.risk_at(spec), outlook.risk_at(final)

@@ -1,4 +1,4 @@
-"""What the decider refuses at its door. Bad content of one workload is a hold, not an error."""
+"""Requests and settings that the decider refuses; bad content of one workload is a hold instead."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ class DeciderError(ValueError):
 
 class InvalidRequest(DeciderError):
     """A field of a request has the wrong shape or an impossible value."""
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise `InvalidRequest` with `message` unless `holds`."""
+    if not holds:
+        raise InvalidRequest(message)
 
 
 class InvalidConfig(DeciderError):

@@ -85,7 +85,7 @@ def _at_zero_lead(outlook: Outlook) -> IntArray:
     return np.asarray(outlook.grid.counts[rows, first])
 
 
-def to_dict(decision: Decision) -> dict[str, object]:
+def decision_to_dict(decision: Decision) -> dict[str, object]:
     """A JSON-able record of a decision, with stable key order and rounded figures.
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
@@ -139,7 +139,7 @@ def _rounded_map(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: _rounded(value) for name, value in values.items()}
 
 
-def summary(decision: Decision) -> str:
+def decision_summary(decision: Decision) -> str:
     """One line for people: what, why, what it costs."""
     arrow = f"{decision.current} -> {decision.final}"
     parts = [f"{decision.workload}: {arrow} ({decision.reason})"]

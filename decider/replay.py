@@ -18,10 +18,11 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
-from decider.explain import to_dict
+from decider.explain import decision_to_dict
 from decider.result import Decision
 from decider.types import (
     Control,
+    DirectionRules,
     FleetVerdict,
     FloatArray,
     Hardware,
@@ -30,7 +31,6 @@ from decider.types import (
     RatePolicy,
     ReplicaState,
     RiskState,
-    ScalingRules,
     ShardRequest,
     Sla,
     TrailingRule,
@@ -44,7 +44,7 @@ _HEADER = "header"
 
 def decision_bytes(decision: Decision) -> bytes:
     """Canonical bytes of a decision: what a replay must reproduce."""
-    return json.dumps(to_dict(decision), separators=(",", ":"), sort_keys=True).encode()
+    return json.dumps(decision_to_dict(decision), separators=(",", ":"), sort_keys=True).encode()
 
 
 def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardRequest:
@@ -67,7 +67,7 @@ def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardR
     )
 
 
-def to_bytes(
+def inputs_to_bytes(
     request: ShardRequest,
     row: int,
     decision: Decision,
@@ -89,7 +89,7 @@ def to_bytes(
     part = slice_request(request, row, decision)
     workload = asdict(part.workloads[0])
     if part.workloads[0].variants is None:
-        del workload["variants"]  # the bytes of a workload of one kind are what they always were
+        del workload["variants"]  # so the bytes are what they were before there were variants
     history = workload["history"].pop("demand")
     header = {
         "format": FORMAT,
@@ -132,7 +132,7 @@ def _smallest(values: FloatArray) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(values, dtype=np.float64)
 
 
-def from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, float]:
+def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, float]:
     """Read inputs back.
 
     Returns:
@@ -161,9 +161,9 @@ def from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, float]:
     return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
 
 
-def replay(blob: bytes) -> Decision:
+def replay_decision(blob: bytes) -> Decision:
     """Make the decision again from its stored inputs."""
-    request, config, now_s, valid_for_s = from_bytes(blob)
+    request, config, now_s, valid_for_s = inputs_from_bytes(blob)
     return decide_shard(request, config, now_s, valid_for_s)[0]
 
 
@@ -213,7 +213,7 @@ def _variants(fields: Mapping[str, Any]) -> VariantSet:
     return VariantSet(tuple(VariantState(**state) for state in fields["states"]), verdict)
 
 
-def _rules(fields: Mapping[str, Any]) -> ScalingRules:
+def _rules(fields: Mapping[str, Any]) -> DirectionRules:
     plain = dict(fields)
     plain["policies"] = tuple(RatePolicy(**policy) for policy in plain["policies"])
-    return ScalingRules(**plain)
+    return DirectionRules(**plain)

@@ -1,4 +1,4 @@
-"""What a decision is: the counts, why, and what it promises."""
+"""A decision: the counts, why, and what it promises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decider.variant_types import MixRecord
 
 
 class Direction(StrEnum):
-    """Where the final count lies against the current one."""
+    """Direction of the final count from the current one."""
 
     UP = "up"
     DOWN = "down"
@@ -100,7 +100,7 @@ class Decision:
             rest of the fleet; empty without a GPU budget.
         model_replicas: Count that the forecast asked for where its model is not trusted and a rung
             below answered; None elsewhere, where `raw` is that count or there is no forecast.
-        mix: Counts of its variants, whose capacity `final` tells; None: it has none.
+        mix: Counts of its variants, whose capacity is `final`; None: it has none.
     """
 
     workload: str

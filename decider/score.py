@@ -1,4 +1,4 @@
-"""What then happened: exact accounting of a step.
+"""Exact accounting of a finished step.
 
 A moment is out of SLA when demand exceeds the capacity that is ready. Demand is constant within a
 step, replicas are piecewise constant, so the time integrals are exact.
@@ -49,7 +49,7 @@ class StepOutcome:
 
 @dataclass(frozen=True, slots=True)
 class StepPrice:
-    """What turns replicas into load, GPUs and dollars."""
+    """Load, GPUs and dollars of a replica."""
 
     capacity_per_replica: float
     gpus_per_replica: float

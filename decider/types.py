@@ -1,4 +1,4 @@
-"""What a decision is made from: frozen values, checked when they are made.
+"""Inputs of a decision: frozen values, checked when they are made.
 
 Shapes: W workloads, S sample paths, H horizon, P posterior draws, C context steps.
 """
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from decider.errors import InvalidRequest
+from decider.errors import require
 from decider.variant_types import VariantSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,12 +21,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 RISK_KINDS: tuple[RiskKind, ...] = ("TimeFraction", "DemandFraction", "AnyInWindow")
-
-
-def require(holds: bool, message: str) -> None:
-    """Raise `InvalidRequest` with `message` unless `holds`."""
-    if not holds:
-        raise InvalidRequest(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,7 @@ class RatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class ScalingRules:
+class DirectionRules:
     """HPA's `behavior.scaleUp` or `.scaleDown`; no policies means no rate limit."""
 
     stabilization_window_s: float = 0.0
@@ -95,8 +89,8 @@ class Limits:
 
     min_replicas: int
     max_replicas: int
-    scale_up: ScalingRules = ScalingRules()
-    scale_down: ScalingRules = ScalingRules()
+    scale_up: DirectionRules = DirectionRules()
+    scale_down: DirectionRules = DirectionRules()
     static_replicas: int | None = None
 
     def __post_init__(self) -> None:
@@ -114,7 +108,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What people have set: pauses, freezes, schedules.
+    """Controls that people have set: pauses, freezes, schedules.
 
     Attributes:
         is_paused: Nothing may change.
@@ -204,7 +198,7 @@ class RiskState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """What happened before, newest last.
+    """Demand, scalings and recommendations so far, newest last.
 
     Attributes:
         demand: (C,) demand of completed steps on the grid; NaN where it was not observed.
@@ -232,7 +226,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class FleetVerdict:
-    """What a GPU budget left of one workload's count.
+    """One workload's count after a GPU budget.
 
     Attributes:
         cap: Count allowed.
@@ -287,7 +281,7 @@ class WorkloadInput:
             not is planned with, but a rung below answers.
         trust_reason: Why, in words.
         trailing_rule: Setting of the trailing rung; None: the ladder's own.
-        variants: The kinds of replicas that it runs on; None: one kind, which `hardware` tells.
+        variants: GPU types that it may run on; None: it has no variants, `hardware` is its type.
     """
 
     workload: str
@@ -315,7 +309,7 @@ class Elsewhere:
     Attributes:
         held_gpus: (N,) GPUs that each part holds or was granted.
         demand_gpus: (N, Q) GPUs that each part would take at `decider.budget.fleet.PRICES`; a part
-            of which that is not known says what it holds at every price.
+            of which that is not known has what it holds at every price.
     """
 
     held_gpus: IntArray

@@ -1,4 +1,6 @@
-"""A workload that runs on several kinds of replicas: what is known of each kind.
+"""Variants and mixes of a workload.
+
+A *variant* is one GPU type that a workload may run on; a *mix* is its replicas by variant.
 
 The planner counts in *reference replicas*: the load that one replica of the stated capacity serves.
 A variant's replica is worth `capacity_ratio` of them, so a mix of variants has a capacity in the
@@ -11,19 +13,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decider.errors import InvalidRequest
+from decider.errors import require
 
 _SLACK = 1e-9
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise InvalidRequest(message)
-
-
 @dataclass(frozen=True, slots=True)
 class VariantState:
-    """One kind of replica of a workload, and what of it runs.
+    """One variant of a workload, and its replicas now.
 
     Attributes:
         name: Name, unique within the workload.
@@ -58,18 +55,18 @@ class VariantState:
     def __post_init__(self) -> None:
         """Refuse impossible variants."""
         where, price = f"variant {self.name!r}", self.price_usd_per_gpu_hour
-        _require(self.gpus_per_replica >= 1, f"{where}: gpus_per_replica must be >= 1")
+        require(self.gpus_per_replica >= 1, f"{where}: gpus_per_replica must be >= 1")
         ratio = self.capacity_ratio
-        _require(0 < ratio < math.inf, f"{where}: capacity_ratio={ratio} must be > 0, finite")
-        _require(0 <= price < math.inf, f"{where}: price={price} must be >= 0, finite")
-        _require(
+        require(0 < ratio < math.inf, f"{where}: capacity_ratio={ratio} must be > 0, finite")
+        require(0 <= price < math.inf, f"{where}: price={price} must be >= 0, finite")
+        require(
             0 <= self.least <= self.most,
             f"{where}: least={self.least}, most={self.most}: 0 <= least <= most",
         )
-        _require(self.spec >= 0, f"{where}: spec={self.spec} must be >= 0")
+        require(self.spec >= 0, f"{where}: spec={self.spec} must be >= 0")
         lead = self.lead_s
         is_lead = lead is None or 0 < lead < math.inf
-        _require(is_lead, f"{where}: lead_s={lead} must be > 0, finite")
+        require(is_lead, f"{where}: lead_s={lead} must be > 0, finite")
 
     @property
     def usd_per_hour(self) -> float:
@@ -84,7 +81,7 @@ class VariantState:
 
 @dataclass(frozen=True, slots=True)
 class MixVerdict:
-    """What the fleet's budgets made of a workload's mix; a replay takes it as it was.
+    """A workload's mix after the fleet's budgets; a replay takes it as it was.
 
     Attributes:
         counts: Replicas of each variant.
@@ -107,7 +104,7 @@ class VariantSet:
 
     Attributes:
         states: At least one.
-        verdict: Set for replays of decisions that a GPU budget had a say in.
+        verdict: Set for replays of decisions that a GPU budget concerned.
     """
 
     states: tuple[VariantState, ...]
@@ -116,8 +113,8 @@ class VariantSet:
     def __post_init__(self) -> None:
         """Refuse none, and two of a name."""
         names = [v.name for v in self.states]
-        _require(len(names) >= 1, "variants must hold at least one variant")
-        _require(len(set(names)) == len(names), f"variants: names {names} must be unique")
+        require(len(names) >= 1, "variants must hold at least one variant")
+        require(len(set(names)) == len(names), f"variants: names {names} must be unique")
 
     @property
     def current(self) -> tuple[int, ...]:
@@ -160,7 +157,7 @@ class MixRecord:
         unit_usd_per_hour: By variant: price of the capacity of one reference replica.
         binding: What kept the mix from being cheaper or larger: `gpu_budget`, `schedulable`,
             `variant_limits`, `held`, `rate_limit`, or empty: nothing but the prices.
-        verdict: What the budgets had to say; None where no budget concerns the workload.
+        verdict: The budgets' part in it; None where no budget concerns the workload.
         detail: Why this mix, in words.
         budget_demand: By GPU type with a budget: GPUs that would be taken at
             `decider.budget.fleet.PRICES`, for the rest of the fleet.
@@ -178,5 +175,5 @@ class MixRecord:
 
     @property
     def is_changed(self) -> bool:
-        """Whether any count changes."""
+        """Some count changes."""
         return any(c.current != c.desired for c in self.counts)

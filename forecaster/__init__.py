@@ -2,4 +2,143 @@
 
 Pure: arrays, configuration and generators are arguments; nothing here reads a clock, a file or the
 network. Start reading at `predict.py` (the main flow) and `types.py`.
+
+Shells import from here only. A name is loaded when it is first asked for, so that `import
+forecaster` needs neither torch nor LightGBM.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from forecaster.choice.backtest import MODEL, Gate, backtest
+    from forecaster.choice.baselines import POOLS, Baseline, BestSimple
+    from forecaster.choice.ensemble import contenders
+    from forecaster.choice.ladder import STALE_RUNG, Ladder, LadderForecast
+    from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
+    from forecaster.dataset import actuals, origins_between
+    from forecaster.errors import CheckpointError, ForecasterError, HistoryTooShort
+    from forecaster.features import (
+        build_windows,
+        gather_windows,
+        is_readable,
+        window_offsets,
+        windows_from_offsets,
+    )
+    from forecaster.metrics import crps_of_quantiles, pinball
+    from forecaster.online.calibration import Calibration, CalibrationState
+    from forecaster.online.drift import DriftTest, DriftVerdict, worst_drift
+    from forecaster.online.drift_input import (
+        REFIT_KINDS,
+        InputDriftConfig,
+        InputReference,
+        input_reference,
+        input_verdicts,
+    )
+    from forecaster.online.hedge import HEDGE_GROUPS, Experts, Hedge, HedgeState
+    from forecaster.online.learner import Outcome
+    from forecaster.online.replay import replay
+    from forecaster.predict import TrainedModel
+    from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
+    from forecaster.training.fit import FitProgress, FitReport, FitResult, fit
+    from forecaster.training.stages import MARGINALS
+    from forecaster.types import Forecast, Predictor, Series, Windows
+
+_EXPORTS = {
+    "forecaster.choice.backtest": "MODEL Gate backtest",
+    "forecaster.choice.baselines": "POOLS Baseline BestSimple",
+    "forecaster.choice.ensemble": "contenders",
+    "forecaster.choice.ladder": "STALE_RUNG Ladder LadderForecast",
+    "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
+    "forecaster.dataset": "actuals origins_between",
+    "forecaster.errors": "CheckpointError ForecasterError HistoryTooShort",
+    "forecaster.features": (
+        "build_windows gather_windows is_readable window_offsets windows_from_offsets"
+    ),
+    "forecaster.metrics": "crps_of_quantiles pinball",
+    "forecaster.online.calibration": "Calibration CalibrationState",
+    "forecaster.online.drift": "DriftTest DriftVerdict worst_drift",
+    "forecaster.online.drift_input": (
+        "REFIT_KINDS InputDriftConfig InputReference input_reference input_verdicts"
+    ),
+    "forecaster.online.hedge": "HEDGE_GROUPS Experts Hedge HedgeState",
+    "forecaster.online.learner": "Outcome",
+    "forecaster.online.replay": "replay",
+    "forecaster.predict": "TrainedModel",
+    "forecaster.training.checkpoint": "model_from_bytes model_to_bytes",
+    "forecaster.training.fit": "FitProgress FitReport FitResult fit",
+    "forecaster.training.stages": "MARGINALS",
+    "forecaster.types": "Forecast Predictor Series Windows",
+}
+"""Module to its names, parted by spaces."""
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
+
+__all__ = [
+    "DAY_S",
+    "HEDGE_GROUPS",
+    "MARGINALS",
+    "MODEL",
+    "POOLS",
+    "REFIT_KINDS",
+    "STALE_RUNG",
+    "Baseline",
+    "BestSimple",
+    "Calibration",
+    "CalibrationState",
+    "CheckpointError",
+    "DriftTest",
+    "DriftVerdict",
+    "Experts",
+    "FitProgress",
+    "FitReport",
+    "FitResult",
+    "Forecast",
+    "ForecasterConfig",
+    "ForecasterError",
+    "Gate",
+    "Hedge",
+    "HedgeState",
+    "HistoryTooShort",
+    "InputDriftConfig",
+    "InputReference",
+    "Ladder",
+    "LadderForecast",
+    "Outcome",
+    "Predictor",
+    "Series",
+    "TrainedModel",
+    "WindowConfig",
+    "Windows",
+    "actuals",
+    "backtest",
+    "build_windows",
+    "contenders",
+    "crps_of_quantiles",
+    "fit",
+    "gather_windows",
+    "input_reference",
+    "input_verdicts",
+    "is_readable",
+    "model_from_bytes",
+    "model_to_bytes",
+    "origins_between",
+    "pinball",
+    "replay",
+    "window_offsets",
+    "windows_from_offsets",
+    "worst_drift",
+]
+
+if not TYPE_CHECKING:  # with it, a type checker would take any name for an export
+
+    def __getattr__(name: str) -> Any:
+        """Load an export from its module.
+
+        Raises:
+            AttributeError: If there is no such export.
+        """
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""What training windows are changed by, so that the network has seen what production brings.
+"""Changes to training windows, so that the network has seen what production brings.
 
 Histories are short and mostly calm; a new workload, a migration or a silent exporter is not. Each
 change is drawn from the passed generator and is never applied in validation.

@@ -22,7 +22,7 @@ def _check(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WindowConfig:
-    """What a predictor sees and how far it looks.
+    """The steps that a predictor reads, and how far ahead it looks.
 
     Args:
         context: Context steps C.
@@ -112,7 +112,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How the model is trained.
+    """Training of the network.
 
     Args:
         targets: `demand`, or `all` to forecast every indicator (benchmarks).
@@ -177,7 +177,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class TreeConfig:
-    """How the quantile trees beside the network are trained.
+    """Training of the quantile trees beside the network.
 
     Args:
         is_used: Whether there are any.

@@ -64,7 +64,7 @@ def validation_start(series: Series, config: ForecasterConfig) -> int:
 
 
 def is_trainable(series: Series, config: ForecasterConfig) -> bool:
-    """Whether a history is long enough and observed enough to learn from."""
+    """True when a history is long enough and observed enough to learn from."""
     horizon = config.window.horizon
     split = validation_start(series, config)
     demand = series.observed[:, series.demand_index]

@@ -39,7 +39,7 @@ def window_offsets(window: WindowConfig, step_s: int) -> I64:
 
 
 def is_readable(offsets: I64, known_ahead: Sequence[bool], window: WindowConfig) -> Bool:
-    """Which of `window_offsets` may be read of each indicator, `(C + N * M + H, D)`.
+    """Mask of the `window_offsets` that may be read of each indicator, `(C + N * M + H, D)`.
 
     An offset > 0 lies in the future. Only the horizon of an indicator known ahead may be read; a
     seasonal lag shorter than the horizon reaches beyond the origin too, and is cut there.
@@ -142,7 +142,7 @@ def build_windows(
 
 @dataclass(frozen=True, slots=True)
 class WindowSummary:
-    """What features, anchors and baselines share about a batch of windows.
+    """Facts that features, anchors and baselines share about a batch of windows.
 
     Args:
         scale: Location and scale `(B, D)`.
@@ -230,7 +230,7 @@ def token_features(windows: Windows, summary: WindowSummary, window: WindowConfi
 def ahead_features(
     windows: Windows, summary: WindowSummary, window: WindowConfig
 ) -> tuple[F32, F32]:
-    """What is known of the horizon, `(B, H, D)`, and the share of it that is known, `(B, 1, D)`.
+    """Values known of the horizon, `(B, H, D)`, and the share of it that is known, `(B, 1, D)`.
 
     For an indicator known ahead that is its own course, zero where unknown; for any other the
     change that the schedules will bring, as far as the context shows what they do.

@@ -110,7 +110,7 @@ class TrainedModel:
         return np.concatenate(parts)
 
     def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
-        """What the network read, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
+        """Inputs of the network, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
 
         Args:
             windows: B windows.
@@ -125,9 +125,9 @@ class TrainedModel:
         mixed = []
         for g in range(targets.shape[1]):
             own = normalised[:, g].transpose(1, 2).numpy()
-            unit = (inputs.location[:, g].numpy(), inputs.scale[:, g].numpy())
+            location, scale = inputs.location[:, g].numpy(), inputs.scale[:, g].numpy()
             read = tree_inputs(windows, targets[:, g], self.vocabulary, self.config.window)
-            known = self.trees.quantiles(read, unit)
+            known = self.trees.quantiles(read, location, scale)
             both = averaged(own, known, self.trees.levels, self.tree_share, levels)
             mixed.append(torch.from_numpy(both).transpose(1, 2))
         return inputs, torch.stack(mixed, dim=1), encoding
@@ -192,7 +192,7 @@ def normal_scores(u: F64) -> torch.Tensor:
 def base_noise(
     n_rows: int, n_paths: int, n_dimensions: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the flow samples from: normals `(B, S, D)` and uniforms `(B, S)`.
+    """Randomness that the flow samples from: normals `(B, S, D)` and uniforms `(B, S)`.
 
     The uniforms of a row fall one into each of S equal strata, in random order, so that the share
     of paths per scale is that of the flow.

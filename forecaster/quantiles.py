@@ -7,9 +7,14 @@ so that density, distribution function and sampling are exact inverses of each o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from forecaster.types import F32, F64, Bool
+from forecaster.types import F32, F64, Bool, Forecast
+
+CHUNK_ROWS = 256
+"""Rows whose paths are moved at a time, so that they stay in the processor's cache."""
 
 
 def masked_quantiles(values: F32, observed: Bool, levels: F64) -> F32:
@@ -46,7 +51,7 @@ def crps_weights(levels: F64) -> F64:
 
 
 def tail_rates(levels: F64) -> tuple[int, float, int, float]:
-    """Which inner quantiles set the exponential tails, and the factor to their rate.
+    """Inner quantiles that set the exponential tails, and the factor to their rate.
 
     Returns:
         `(low, low_factor, high, high_factor)`: the lower tail has scale
@@ -120,8 +125,18 @@ def shift_paths(paths: F32, old: F32, new: F32) -> F32:
     return np.asarray(result, dtype=np.float32)
 
 
+def with_quantiles(forecast: Forecast, quantiles: F32) -> Forecast:
+    """The forecast with other quantiles `(B, Q, H)`; its paths keep their ranks and stay >= 0."""
+    paths = np.empty_like(forecast.paths)
+    for start in range(0, len(forecast), CHUNK_ROWS):
+        at = slice(start, start + CHUNK_ROWS)
+        moved = shift_paths(forecast.paths[at], forecast.quantiles[at], quantiles[at])
+        np.maximum(moved, np.float32(0), out=paths[at])
+    return replace(forecast, quantiles=quantiles, paths=paths)
+
+
 def pit_and_log_density(quantiles: F32, levels: F64, actual: F32) -> tuple[F64, F64]:
-    """Where `actual` falls in each distribution, and the log density there.
+    """Place of `actual` in each distribution, and the log density there.
 
     Args:
         quantiles: `(B, Q, H)`, strictly increasing along Q.

@@ -8,8 +8,8 @@ of a bucket.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ def _not_given() -> Any:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ShapeError(message)
+
+
+def _rows(value: Any, index: Sequence[int] | I64, shared: Sequence[str]) -> dict[str, Any]:
+    """Fields of `value` at rows `index`; those in `shared` are the same for all rows."""
+    at = np.asarray(index, dtype=np.int64)
+    parts = {f.name: getattr(value, f.name) for f in fields(value) if f.name not in shared}
+    return {
+        name: tuple(part[i] for i in at) if isinstance(part, tuple) else part[at]
+        for name, part in parts.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,24 +293,9 @@ class Windows:
         """Number of rows B."""
         return len(self.workloads)
 
-    def rows(self, index: Sequence[int] | I64) -> Windows:
+    def rows(self, index: Sequence[int] | I64) -> Self:
         """The rows at `index`, in that order."""
-        at = np.asarray(index, dtype=np.int64)
-        return Windows(
-            tuple(self.workloads[i] for i in at),
-            tuple(self.indicators[i] for i in at),
-            self.values[at],
-            self.observed[at],
-            self.season_values[at],
-            self.season_observed[at],
-            self.levels[at],
-            self.demand_index[at],
-            self.origin_s[at],
-            self.step_s,
-            self.future_values[at],
-            self.future_observed[at],
-            self.known_ahead[at],
-        )
+        return replace(self, **_rows(self, index, ("step_s",)))
 
     def demand(self) -> tuple[F32, Bool]:
         """The demand's context and mask, each `(B, C)`."""
@@ -367,6 +362,10 @@ class Forecast:
     def __len__(self) -> int:
         """Number of rows B."""
         return len(self.workloads)
+
+    def rows(self, index: Sequence[int] | I64) -> Self:
+        """The rows at `index`, in that order."""
+        return replace(self, **_rows(self, index, ("step_s", "quantile_levels", "model")))
 
     @property
     def horizon(self) -> int:

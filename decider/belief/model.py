@@ -60,7 +60,7 @@ class StartData:
 
 
 def lead_time_inputs(data: StartData) -> dict[str, FloatArray]:
-    """What `lead_time_model` is given by data: log seconds, and their bound where censored."""
+    """Data of `lead_time_model`: log seconds, and their bound where censored."""
     log_seconds = np.log(data.seconds)
     upper = np.where(data.is_censored, log_seconds, np.inf)
     return {"observed_log_s": log_seconds, "upper_log_s": upper}
@@ -93,7 +93,7 @@ def lead_time_model(data: StartData) -> pm.Model:
 
 
 def response_inputs(data: ResponseData) -> dict[str, FloatArray]:
-    """What `response_model` is given by data: log load over the stated capacity, log latency.
+    """Data of `response_model`: log load over the stated capacity, log latency.
 
     The `near_` arrays are where a chain starts: see `ResponseData.near`.
     """
@@ -104,12 +104,11 @@ def response_inputs(data: ResponseData) -> dict[str, FloatArray]:
 
 def response_model(data: ResponseData) -> pm.Model:
     """The response-curve model with its data."""
-    of_workload, types = data.gpu_type, (data.n_types, data.gpu_type)
     with pm.Model() as model:
         given = {name: pm.Data(name, v) for name, v in response_inputs(data).items()}
-        base = _pooled("log_base", (np.log(300.0), 2.0, 0.5), types, given)
-        queueing = _pooled("log_queueing", (np.log(0.5), 1.0, 0.3), types, given)
-        factor = _pooled("log_factor", (np.log(1.25), 0.3, 0.15), types, given)
+        base = _pooled("log_base", _Prior(np.log(300.0), 2.0, 0.5), data, given)
+        queueing = _pooled("log_queueing", _Prior(np.log(0.5), 1.0, 0.3), data, given)
+        factor = _pooled("log_factor", _Prior(np.log(1.25), 0.3, 0.15), data, given)
         sharpness = pm.LogNormal("sharpness", np.log(2.0), 0.3)
         noise = pm.LogNormal("noise", np.log(0.15), 0.6, shape=data.n_types)
         log_rho = given["log_load"] - factor[data.workload]
@@ -118,30 +117,34 @@ def response_model(data: ResponseData) -> pm.Model:
         beyond = pt.maximum(rho - SATURATION, 0.0) / (1.0 - SATURATION) ** 2
         waiting = pt.exp(queueing[data.workload] + sharpness * log_rho) * (below + beyond)
         location = base[data.workload] + pt.log1p(waiting)
-        spread = noise[of_workload[data.workload]]
+        spread = noise[data.gpu_type[data.workload]]
         pm.Normal("observed_log_latency", location, spread, observed=given["log_latency"])
     return model
 
 
-def _pooled(
-    name: str,
-    prior: tuple[float, float, float],
-    types: tuple[int, IntArray],
-    given: Mapping[str, Any],
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """Mean and standard deviation of a type's location; median of the spread within a type."""
+
+    mean: float
+    sigma: float
+    spread: float
+
+
+def _pooled(name: str, prior: _Prior, data: ResponseData, given: Mapping[str, Any]) -> Any:
     """(W,) normal parameter pooled within GPU types: its location, its spread, its offset.
 
     What is sampled is the offset from `near`, so that 0 is a good start whatever the data.
 
     Args:
         name: Name of the parameter.
-        prior: Mean and standard deviation of a type's location; median of the spread of workloads
-            within a type.
-        types: Number of types, and (W,) index of each workload's.
+        prior: Its prior.
+        data: Workloads and their types.
         given: The model's data by name.
     """
-    location = pm.Normal(f"{name}_type", prior[0], prior[1], shape=types[0])
-    spread = pm.LogNormal(f"{name}_spread", np.log(prior[2]), 0.5)
+    location = pm.Normal(f"{name}_type", prior.mean, prior.sigma, shape=data.n_types)
+    spread = pm.LogNormal(f"{name}_spread", np.log(prior.spread), 0.5)
     near = given[f"near_{name}"]
-    offset = pm.Normal(f"{name}_offset", location[types[1]] - near, spread, shape=types[1].size)
+    types = data.gpu_type
+    offset = pm.Normal(f"{name}_offset", location[types] - near, spread, shape=types.size)
     return near + offset

@@ -27,7 +27,7 @@ MAX_DIVERGENT_RATIO = 0.005
 
 @dataclass(frozen=True, slots=True)
 class SamplerConfig:
-    """How much to sample.
+    """Settings of the sampler.
 
     Attributes:
         n_tune: Steps of adaptation per chain.
@@ -52,7 +52,7 @@ RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "fa
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """Whether the chains have mixed.
+    """Diagnostics of the chains: a posterior that has not mixed is not used.
 
     Attributes:
         max_r_hat: Largest split R-hat of any parameter (Gelman et al., Bayesian Data Analysis,

@@ -9,16 +9,17 @@ already, and takes what is free and nobody's part. Shapes: W workloads, Q prices
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from decider.budget.fleet import PRICES, Allocation, Claims, allocate, demand_at
+from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.budget.reasons import UNREADABLE, Draft, Grant
+from decider.errors import require
 from decider.planning.candidates import effective_bounds
 from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
-from decider.types import Elsewhere, IntArray, ShardRequest, WorkloadInput, require
+from decider.types import Elsewhere, IntArray, ShardRequest, WorkloadInput
 
 VIOLATION_WORTH = 100.0
 """Replica-steps that a step out of SLA counts for when a scarce budget is shared."""
@@ -26,7 +27,7 @@ VIOLATION_WORTH = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What of a budget may be used here.
+    """Part of a budget that may be used here.
 
     Attributes:
         gpus: GPUs.
@@ -42,8 +43,30 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
-    """What the counts and losses are taken from."""
+class SharedBudget:
+    """A budget as it was shared out.
+
+    Attributes:
+        gpus: GPUs of the whole fleet.
+        part_gpus: GPUs that the workloads decided on now could use.
+        price: Shadow price in USD per GPU-hour.
+        is_feasible: The least counts fit.
+    """
+
+    gpus: int
+    part_gpus: int
+    price: float
+    is_feasible: bool
+
+    def __str__(self) -> str:
+        """Its size in words."""
+        own = "" if self.part_gpus == self.gpus else f", {self.part_gpus} of them for these"
+        return f"{self.gpus} GPUs{own}"
+
+
+@dataclass(frozen=True, slots=True)
+class DraftedShard:
+    """A shard with its outlook, the standing of its workloads and their drafts."""
 
     request: ShardRequest
     outlook: Outlook
@@ -51,13 +74,7 @@ class Sharing:
     drafts: list[Draft]
 
 
-def share_budgets(
-    request: ShardRequest,
-    outlook: Outlook,
-    standings: list[Standing],
-    drafts: list[Draft],
-    skipped: Collection[int] = (),
-) -> list[Grant]:
+def share_budgets(shard: DraftedShard, skipped: Collection[int] = ()) -> list[Grant]:
     """Cap counts by the GPU budgets of their types.
 
     The sum over the fleet never exceeds a budget by what is granted here, but for least counts
@@ -65,17 +82,14 @@ def share_budgets(
     the budget everyone has the least. A budget that cannot be read allows no increase.
 
     Args:
-        request: The shard, with budgets and what is held elsewhere.
-        outlook: Its risks by count.
-        standings: Where each workload stands on the fallback ladder.
-        drafts: Guarded counts.
+        shard: The shard, with budgets and what is held elsewhere.
         skipped: Rows that are shared out elsewhere (`decider.mix.budget`); they stay uncut.
 
     Returns:
         W grants in the request's order.
     """
-    grants = [Grant(d.guarded) for d in drafts]
-    shard = Sharing(request, outlook, standings, drafts)
+    request = shard.request
+    grants = [Grant(d.guarded) for d in shard.drafts]
     by_type: dict[str, list[int]] = {}
     for row, w in enumerate(request.workloads):
         if row in skipped:
@@ -87,14 +101,13 @@ def share_budgets(
         elif w.hardware.gpu_type in request.gpu_budgets:
             by_type.setdefault(w.hardware.gpu_type, []).append(row)
     for gpu_type, rows in by_type.items():
-        shared = _share_type(shard, gpu_type, rows)
-        for row, grant in shared.items():
+        for row, grant in _share_type(shard, gpu_type, rows).items():
             grants[row] = grant
     return grants
 
 
 def quota_of(budget: int, held: int, demand: IntArray, elsewhere: Elsewhere) -> Quota:
-    """What of a budget the workloads decided on now may use together.
+    """Find the part of a budget that the workloads decided on now may use together.
 
     The fair parts at the fleet's price fit the budget together, so coming down to them, each in
     its turn, keeps it; and nobody rises beyond what all others hold at the time.
@@ -134,7 +147,7 @@ def _fair_parts(parts: IntArray, at: int, budget: int) -> IntArray:
     return np.asarray(taken + more * left // max(1, int(more.sum())), dtype=np.int64)
 
 
-def _share_type(shard: Sharing, gpu_type: str, rows: list[int]) -> dict[int, Grant]:
+def _share_type(shard: DraftedShard, gpu_type: str, rows: list[int]) -> dict[int, Grant]:
     """Grants of the workloads of one type."""
     workloads = shard.request.workloads
     budget = shard.request.gpu_budgets[gpu_type]
@@ -149,17 +162,19 @@ def _share_type(shard: Sharing, gpu_type: str, rows: list[int]) -> dict[int, Gra
     )
     demand = (taken * claims.gpus[:, None]).sum(axis=0)
     quota = quota_of(budget, _held_gpus(workloads, automatic), demand, elsewhere)
-    shared = allocate(claims, quota.gpus)
-    shared = replace(shared, is_feasible=shared.is_feasible and quota.is_feasible)
-    used = int((shared.granted * claims.gpus).sum())
+    allocation = allocate(claims, quota.gpus)
+    is_feasible = allocation.is_feasible and quota.is_feasible
+    shared = SharedBudget(budget, quota.gpus, allocation.shadow_price, is_feasible)
+    used = int((allocation.granted * claims.gpus).sum())
     grants = {
-        row: grant_of(shard, row, (shared, i), (budget, quota.gpus), taken[i])
+        row: grant_of(shard, row, int(allocation.granted[i]), shared, taken[i])
         for i, row in enumerate(automatic)
     }
     left = budget - used - quota.held_elsewhere_gpus + _held_gpus(workloads, by_hand)
-    shared = allocate(claims_of(shard, by_hand), max(0, left))
+    rest = allocate(claims_of(shard, by_hand), max(0, left))
+    shared = SharedBudget(budget, max(0, left), rest.shadow_price, rest.is_feasible)
     for i, row in enumerate(by_hand):
-        grants[row] = grant_of(shard, row, (shared, i), (budget, max(0, left)), None)
+        grants[row] = grant_of(shard, row, int(rest.granted[i]), shared, None)
     return grants
 
 
@@ -185,31 +200,32 @@ def unreadable_grant(workload: WorkloadInput, draft: Draft) -> Grant:
 
 
 def grant_of(
-    shard: Sharing,
-    row: int,
-    shared: tuple[Allocation, int],
-    limits: tuple[int, int],
-    taken: IntArray | None,
+    shard: DraftedShard, row: int, granted: int, shared: SharedBudget, taken: IntArray | None
 ) -> Grant:
-    """One workload's grant, in words where it was cut."""
-    allocation, at = shared
-    budget, quota = limits
-    granted, wanted = int(allocation.granted[at]), shard.drafts[row].guarded
+    """One workload's grant, in words where it was cut.
+
+    Args:
+        shard: The shard.
+        row: The workload.
+        granted: Its count.
+        shared: The budget that the count was taken from.
+        taken: (Q,) counts that it would take at `PRICES`; None: its demand is not for others.
+    """
+    wanted = shard.drafts[row].guarded
     demand = () if taken is None else tuple(int(n) for n in taken)
     if granted == wanted:
         return Grant(granted, demand=demand)
-    here = f"{budget} GPUs" if quota == budget else f"{budget} GPUs, {quota} of them for these"
     lost = f"{granted} of {wanted} replicas, {_risk_change(shard, row, wanted, granted)}"
-    if not allocation.is_feasible:
-        detail = f"minimum replicas alone exceed {here}: {lost}"
+    if not shared.is_feasible:
+        detail = f"minimum replicas alone exceed {shared}: {lost}"
         return Grant(granted, granted, 0.0, detail, demand)
-    price = allocation.shadow_price
-    detail = f"{here}, are shared at {price:.2f} USD per GPU-hour: {lost}"
+    price = shared.price
+    detail = f"{shared}, are shared at {price:.2f} USD per GPU-hour: {lost}"
     return Grant(granted, granted, price, detail, demand)
 
 
-def _risk_change(shard: Sharing, row: int, wanted: int, granted: int) -> str:
-    """What a cut costs, in words."""
+def _risk_change(shard: DraftedShard, row: int, wanted: int, granted: int) -> str:
+    """Risk that a cut adds, in words."""
     if shard.standings[row].replicas is not None:
         return "its risk is unknown without a forecast"
     index = shard.outlook.grid.row_index(row, np.array([wanted, granted]))
@@ -217,7 +233,7 @@ def _risk_change(shard: Sharing, row: int, wanted: int, granted: int) -> str:
     return f"estimated risk {after:.2%} instead of {before:.2%}"
 
 
-def claims_of(shard: Sharing, rows: list[int]) -> Claims:
+def claims_of(shard: DraftedShard, rows: list[int]) -> Claims:
     """Losses by count of the workloads that share a type."""
     outlook, workloads = shard.outlook, shard.request.workloads
     wanted = [shard.drafts[row].guarded for row in rows]

@@ -56,6 +56,14 @@ class _States:
     option: IntArray
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """Use (T,) up to which, and excess below which a partial choice is kept."""
+
+    room: IntArray
+    excess: float
+
+
 def dual_bound(problem: Choices, prices: FloatArray) -> float:
     """No choice that fits costs less than this, whatever the prices (T,) >= 0."""
     reduced = problem.cost + problem.use @ prices
@@ -89,7 +97,7 @@ def improve(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
     fixed = np.delete(rows, core)
     room = problem.capacity - problem.use[fixed, chosen[fixed]].sum(axis=0)
     spent = float(excess[fixed, chosen[fixed]].sum())
-    stages = _search(problem.use, excess, is_kept, core, (room, gap - spent - tolerance))
+    stages = _search(problem.use, excess, is_kept, core, _Bounds(room, gap - spent - tolerance))
     if stages is None:
         return start
     last = stages[-1]
@@ -118,20 +126,22 @@ def _search(
     excess: FloatArray,
     is_kept: BoolArray,
     core: IntArray,
-    limits: tuple[IntArray, float],
+    bounds: _Bounds,
 ) -> list[_States] | None:
     """States after each core row; None: nothing fits."""
-    room, most = limits
     options = [np.flatnonzero(is_kept[row]) for row in core]
     least = np.array([use[row, o].min(axis=0) for row, o in zip(core, options, strict=True)])
-    if core.size == 0 or np.any(least.sum(axis=0) > room):
+    if core.size == 0 or np.any(least.sum(axis=0) > bounds.room):
         return None
-    rest = np.concatenate([np.cumsum(least[::-1], axis=0)[::-1][1:], np.zeros_like(room)[None]])
+    rest = np.concatenate(
+        [np.cumsum(least[::-1], axis=0)[::-1][1:], np.zeros_like(bounds.room)[None]]
+    )
     nothing = np.zeros(1, dtype=np.int64)
-    state = _States(np.zeros(1), np.zeros((1, room.size), dtype=np.int64), nothing, nothing)
+    state = _States(np.zeros(1), np.zeros((1, bounds.room.size), dtype=np.int64), nothing, nothing)
     stages = []
     for i, row in enumerate(core):
-        state = _extended(state, (use[row], excess[row]), options[i], (room - rest[i], most))
+        left = _Bounds(bounds.room - rest[i], bounds.excess)
+        state = _extended(state, use[row], excess[row], options[i], left)
         if state.excess.size == 0:
             return None
         stages.append(state)
@@ -140,16 +150,15 @@ def _search(
 
 def _extended(
     state: _States,
-    row: tuple[IntArray, FloatArray],
+    use: IntArray,
+    excess: FloatArray,
     options: IntArray,
-    limits: tuple[IntArray, float],
+    bounds: _Bounds,
 ) -> _States:
     """Every state with every option of one more row, without what cannot win."""
-    room, most = limits
-    use, excess = row
     total = (state.excess[:, None] + excess[options]).ravel()
     used = (state.use[:, None, :] + use[options]).reshape(total.size, -1)
-    fits = np.flatnonzero((total < most) & (used <= room).all(axis=1))
+    fits = np.flatnonzero((total < bounds.excess) & (used <= bounds.room).all(axis=1))
     fits = fits[_undominated(total[fits], used[fits])]
     if fits.size > MAX_STATES:
         fits = fits[np.argpartition(total[fits], MAX_STATES)[:MAX_STATES]]

@@ -42,7 +42,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Who gets what.
+    """Counts that a budget allows.
 
     Attributes:
         granted: (W,) counts, `low <= granted <= wanted`.

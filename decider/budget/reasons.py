@@ -1,4 +1,4 @@
-"""Which reason and which binding constraint a decision is recorded with."""
+"""Reason and binding constraint that a decision is recorded with."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the fleet's budget left of a count.
+    """One workload's count after the fleet's budget.
 
     Attributes:
         final: Count granted.
@@ -86,7 +86,7 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
         return Reason.SCALE_UP_BOUNDS, "min_replicas"
     if current > high == grant.final:
         return Reason.SCALE_DOWN_BOUNDS, "max_replicas"
-    binding = last or _edge(draft, grant.final, (low, high)) or draft.cause
+    binding = last or _edge(draft, grant.final, low, high) or draft.cause
     if is_up:
         return _rise(draft), binding
     if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):
@@ -102,11 +102,11 @@ def _rise(draft: Draft) -> Reason:
     return Reason.SCALE_UP_REACTIVE_FLOOR if floor else Reason.SCALE_UP_RISK
 
 
-def _edge(draft: Draft, final: int, bounds: tuple[int, int]) -> str:
+def _edge(draft: Draft, final: int, low: int, high: int) -> str:
     """The bound that kept the planner from going further; empty if none did."""
-    if final == bounds[1] and not draft.is_feasible:
+    if final == high and not draft.is_feasible:
         return "max_replicas"
-    return "min_replicas" if final == bounds[0] and draft.is_feasible else ""
+    return "min_replicas" if final == low and draft.is_feasible else ""
 
 
 def _budget_reason(current: int, draft: Draft, grant: Grant) -> Reason:

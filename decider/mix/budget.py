@@ -1,9 +1,9 @@
-"""Variants under the GPU budgets: which mix each workload gets, and what others get beside it.
+"""Mixes under the GPU budgets, shared with the workloads that have no variants.
 
 A budget holds for one GPU type, a mix takes from several. The price of each type is found with the
 others held, in turns; at these prices every workload says what it would take of each type, and the
-shard's part of each budget follows as for workloads of one kind (`decider.budget.budget`). Within
-these parts the mixes and the counts of all workloads that share a type are chosen together
+shard's part of each budget follows as for workloads without variants (`decider.budget.budget`).
+Within these parts the mixes and the counts of all workloads that share a type are chosen together
 (`decider.mix.choice`). Shapes: T GPU types, Q prices, N other shards.
 """
 
@@ -14,11 +14,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decider.budget.budget import Sharing, claims_of, grant_of, quota_of, share_budgets, with_fixed
-from decider.budget.fleet import PRICES, Allocation
+from decider.budget.budget import (
+    DraftedShard,
+    SharedBudget,
+    claims_of,
+    grant_of,
+    quota_of,
+    share_budgets,
+    with_fixed,
+)
+from decider.budget.fleet import PRICES
 from decider.budget.reasons import UNREADABLE, Grant
 from decider.mix.choice import JointChoice, MixClaim, choose_jointly, demand_of
-from decider.mix.mix import Options, make_options
+from decider.mix.options import MixOptions, make_options
 from decider.mix.request import mix_request
 from decider.types import Elsewhere, FloatArray, IntArray, WorkloadInput
 from decider.variant_types import MixVerdict, VariantState, whole
@@ -29,12 +37,12 @@ N_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class MixGrant:
-    """What the budgets left of one workload's mix.
+    """One workload's mix after the budgets.
 
     Attributes:
         counts: Replicas of each variant.
         limit: What keeps every mix below what was asked for, budgets apart; empty: nothing.
-        verdict: What the budgets had to say; None where none concerns the workload.
+        verdict: The budgets' part in it; None where none concerns the workload.
         demand: By GPU type with a budget, GPUs that would be taken at
             `decider.budget.fleet.PRICES`.
     """
@@ -45,7 +53,7 @@ class MixGrant:
     demand: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
-def share_mixes(shard: Sharing, now_s: float) -> tuple[list[Grant], dict[int, MixGrant]]:
+def share_mixes(shard: DraftedShard, now_s: float) -> tuple[list[Grant], dict[int, MixGrant]]:
     """Grants of all workloads of a shard of which some have variants.
 
     Returns:
@@ -56,15 +64,13 @@ def share_mixes(shard: Sharing, now_s: float) -> tuple[list[Grant], dict[int, Mi
     options = {row: make_options(mix_request(shard, row, now_s)) for row in mixed}
     touched = {v.gpu_type for row in mixed for v in _states(workloads[row])}
     types = tuple(name for name in budgets if name in touched and budgets[name] is not None)
-    beside = [
+    neighbours = [
         row for row, w in enumerate(workloads)
         if w.variants is None and w.verdict is None and w.hardware.gpu_type in types
     ]  # fmt: skip
-    grants = share_budgets(
-        shard.request, shard.outlook, shard.standings, shard.drafts, {*mixed, *beside}
-    )
+    grants = share_budgets(shard, {*mixed, *neighbours})
     mixes = {}
-    joined = list(beside)
+    joined = list(neighbours)
     for row in mixed:
         verdict = _states_verdict(workloads[row])
         if verdict is not None:
@@ -73,7 +79,7 @@ def share_mixes(shard: Sharing, now_s: float) -> tuple[list[Grant], dict[int, Mi
             joined.append(row)
         else:
             mixes[row] = _alone(shard, row, options[row])
-    for row in beside:
+    for row in neighbours:
         options[row] = _counts_of(shard, row)
     if joined:
         table = _Table(shard, types, options)
@@ -87,7 +93,7 @@ def share_mixes(shard: Sharing, now_s: float) -> tuple[list[Grant], dict[int, Mi
     return grants, mixes
 
 
-def _alone(shard: Sharing, row: int, options: Options) -> MixGrant:
+def _alone(shard: DraftedShard, row: int, options: MixOptions) -> MixGrant:
     """The cheapest mix of a workload that shares no budget, or none that can be read."""
     best = _plain(options.counts[options.best()])
     unread = _unreadable(shard, row)
@@ -96,8 +102,8 @@ def _alone(shard: Sharing, row: int, options: Options) -> MixGrant:
     return MixGrant(best, options.limit, MixVerdict(best, (), False, unread, options.limit))
 
 
-def _unreadable(shard: Sharing, row: int) -> str:
-    """Which of a workload's budgets cannot be read, in words."""
+def _unreadable(shard: DraftedShard, row: int) -> str:
+    """Names of a workload's budgets that cannot be read, in words."""
     budgets = shard.request.gpu_budgets
     names = {v.gpu_type for v in _states(shard.request.workloads[row])}
     closed = sorted(name for name in names if budgets.get(name, 0) is None)
@@ -106,11 +112,11 @@ def _unreadable(shard: Sharing, row: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What rows are shared out from."""
+    """Options of the rows that share GPU types."""
 
-    shard: Sharing
+    shard: DraftedShard
     types: tuple[str, ...]
-    options: dict[int, Options]
+    options: dict[int, MixOptions]
 
     def claims(self, rows: Sequence[int]) -> list[MixClaim]:
         return [MixClaim(self.options[row], self._use(row), self.held((row,))) for row in rows]
@@ -122,10 +128,10 @@ class _Table:
     def gpus(self, row: int) -> IntArray:
         """(V, T) GPUs of one replica of each variant, by type."""
         workload = self.shard.request.workloads[row]
-        kinds = [(workload.hardware.gpu_type, workload.hardware.gpus_per_replica)]
+        gpus = [(workload.hardware.gpu_type, workload.hardware.gpus_per_replica)]
         if workload.variants is not None:
-            kinds = [(v.gpu_type, v.gpus_per_replica) for v in _states(workload)]
-        found = [[n * (own == name) for name in self.types] for own, n in kinds]
+            gpus = [(v.gpu_type, v.gpus_per_replica) for v in _states(workload)]
+        found = [[n * (own == name) for name in self.types] for own, n in gpus]
         return np.array(found, dtype=np.int64)
 
     def held(self, rows: Sequence[int]) -> IntArray:
@@ -152,15 +158,15 @@ def _plain(counts: IntArray) -> tuple[int, ...]:
     return tuple(int(n) for n in counts)
 
 
-def _counts_of(shard: Sharing, row: int) -> Options:
-    """The counts of a workload of one kind as options: losses alone tell them apart."""
+def _counts_of(shard: DraftedShard, row: int) -> MixOptions:
+    """The counts of a workload without variants as options: losses alone tell them apart."""
     claims = claims_of(shard, [row])
     low, wanted = int(claims.low[0]), int(claims.wanted[0])
     counts = np.arange(low, wanted + 1, dtype=np.int64)
     nothing = np.zeros(counts.size)
     loss = claims.loss[0, : counts.size]
     is_all = counts == wanted
-    return Options(
+    return MixOptions(
         counts[:, None], counts.astype(float), nothing, nothing, nothing, loss - loss.min(),
         is_all, np.ones(counts.size, dtype=bool),
     )  # fmt: skip
@@ -186,14 +192,23 @@ def _shared(table: _Table, rows: Sequence[int]) -> dict[int, Grant | MixGrant]:
     ]
     parts = np.array([quota.gpus for quota in quotas], dtype=np.int64)
     choice = choose_jointly(claims, parts)
-    is_fair = all(quota.is_feasible for quota in quotas)
-    choice = replace(choice, is_feasible=choice.is_feasible and is_fair)
-    found = _grants(table, automatic, choice, (budgets, parts), demands)
+    is_feasible = choice.is_feasible and all(quota.is_feasible for quota in quotas)
+    shared = _shared_budgets(budgets, parts, replace(choice, is_feasible=is_feasible))
+    found = _grants(table, automatic, choice.chosen, shared, demands)
     used = _used(claims, choice)
     others = np.array([quota.held_elsewhere_gpus for quota in quotas], dtype=np.int64)
     left = np.maximum(budgets - used - others + fixed, 0)
     rest = choose_jointly(table.claims(by_hand), left)
-    return found | _grants(table, by_hand, rest, (budgets, left), None)
+    shared = _shared_budgets(budgets, left, rest)
+    return found | _grants(table, by_hand, rest.chosen, shared, None)
+
+
+def _shared_budgets(budgets: IntArray, parts: IntArray, choice: JointChoice) -> list[SharedBudget]:
+    """The T budgets as a choice shared them."""
+    return [
+        SharedBudget(int(gpus), int(part), float(price), choice.is_feasible)
+        for gpus, part, price in zip(budgets, parts, choice.prices, strict=True)
+    ]
 
 
 def _used(claims: Sequence[MixClaim], choice: JointChoice) -> IntArray:
@@ -228,22 +243,22 @@ def _demands(claims: Sequence[MixClaim], prices: FloatArray, at: int) -> IntArra
 def _grants(
     table: _Table,
     rows: Sequence[int],
-    choice: JointChoice,
-    limits: tuple[IntArray, IntArray],
+    chosen: Sequence[int],
+    shared: list[SharedBudget],
     demands: list[IntArray] | None,
 ) -> dict[int, Grant | MixGrant]:
     found: dict[int, Grant | MixGrant] = {}
     for i, row in enumerate(rows):
-        options, at = table.options[row], choice.chosen[i]
+        options, at = table.options[row], chosen[i]
         taken = {
             name: tuple(int(n) for n in demands[t][i])
             for t, name in enumerate(table.types)
             if demands is not None and table.gpus(row)[:, t].any()
         }
         if table.shard.request.workloads[row].variants is None:
-            found[row] = _single(table, row, (choice, at), limits, taken)
+            found[row] = _single(table, row, int(options.counts[at, 0]), shared, taken)
             continue
-        verdict = _verdict(table, row, choice, limits, at)
+        verdict = _verdict(table, row, at, shared)
         mix = MixGrant(_plain(options.counts[at]), options.limit, verdict, tuple(taken.items()))
         found[row] = mix
     return found
@@ -252,45 +267,37 @@ def _grants(
 def _single(
     table: _Table,
     row: int,
-    given: tuple[JointChoice, int],
-    limits: tuple[IntArray, IntArray],
+    granted: int,
+    shared: list[SharedBudget],
     taken: dict[str, tuple[int, ...]],
 ) -> Grant:
-    """A workload of one kind that shares a type with mixes."""
-    choice, at = given
+    """A workload without variants that shares a type with mixes."""
     hardware = table.shard.request.workloads[row].hardware
-    t = table.types.index(hardware.gpu_type)
-    granted = np.array([int(table.options[row].counts[at, 0])], dtype=np.int64)
-    allocation = Allocation(granted, float(choice.prices[t]), choice.is_feasible)
     demand = None
     if hardware.gpu_type in taken:
         demand = np.array(taken[hardware.gpu_type], dtype=np.int64) // hardware.gpus_per_replica
-    pair = int(limits[0][t]), int(limits[1][t])
-    return grant_of(table.shard, row, (allocation, 0), pair, demand)
+    own = shared[table.types.index(hardware.gpu_type)]
+    return grant_of(table.shard, row, granted, own, demand)
 
 
-def _verdict(
-    table: _Table, row: int, choice: JointChoice, limits: tuple[IntArray, IntArray], at: int
-) -> MixVerdict:
+def _verdict(table: _Table, row: int, at: int, shared: list[SharedBudget]) -> MixVerdict:
     options = table.options[row]
     own = [t for t in range(len(table.types)) if table.gpus(row)[:, t].any()]
-    prices = tuple((table.types[t], round(float(choice.prices[t]), 9)) for t in own)
+    prices = tuple((table.types[t], round(shared[t].price, 9)) for t in own)
     is_cut = not bool(options.is_enough[at])
     words = []
     for t in own:
-        budget, part = int(limits[0][t]), int(limits[1][t])
-        here = f"{budget} GPUs" if part == budget else f"{budget} GPUs, {part} of them for these"
-        price = float(choice.prices[t])
+        price = shared[t].price
         scarce = f" at {price:.2f} USD per GPU-hour" if price > 0 else ""
-        words.append(f"{table.types[t]}: {here}{scarce}")
-    if not choice.is_feasible:
+        words.append(f"{table.types[t]}: {shared[t]}{scarce}")
+    if not all(budget.is_feasible for budget in shared):
         words.append("the least capacities alone exceed the budgets")
     unread = _unreadable(table.shard, row)
-    said = "; ".join([*words, unread] if unread else words)
-    return MixVerdict(_plain(options.counts[at]), prices, is_cut, said, options.limit)
+    words += [unread] if unread else []
+    return MixVerdict(_plain(options.counts[at]), prices, is_cut, "; ".join(words), options.limit)
 
 
-def _total(shard: Sharing, row: int, mix: MixGrant) -> Grant:
+def _total(shard: DraftedShard, row: int, mix: MixGrant) -> Grant:
     """The whole mix in reference replicas."""
     variants = shard.request.workloads[row].variants
     assert variants is not None, "only rows with variants have a mix"

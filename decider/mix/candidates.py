@@ -1,18 +1,19 @@
-"""Which mixes of variants are worth a look, and how many replicas each variant may have. Pure.
+"""Candidate mixes, and how many replicas each variant may have. Pure.
 
 Shapes: K mixes, V variants, L capacities.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from decider.mix.knapsack import Variant, minimal_covers
-from decider.types import FloatArray, IntArray, require
+from decider.errors import require
+from decider.types import FloatArray, IntArray
 from decider.variant_types import VariantSet, VariantState, whole
 
 MAX_LEVELS = 24
@@ -24,7 +25,7 @@ SLACK = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixRequest:
-    """What is asked of the variants of one workload. Capacities are in reference replicas.
+    """Capacity asked of the variants of one workload, in reference replicas.
 
     Attributes:
         variants: What it may run on, and what runs.
@@ -106,7 +107,7 @@ def _bound(variant: VariantState, request: MixRequest) -> Bound:
 
 
 def mixes_of(request: MixRequest, bounds: tuple[Bound, ...]) -> IntArray:
-    """(K, V) mixes worth a look: what runs, one variant changed, and minimal ones."""
+    """(K, V) candidate mixes: what runs, one variant changed, and minimal ones."""
     states = request.variants.states
     found = {tuple(b.least for b in bounds), tuple(int(n) for n in _clipped(request, bounds))}
     found.add(tuple(_enough(b, v, request) for b, v in zip(bounds, states, strict=True)))
@@ -116,7 +117,7 @@ def mixes_of(request: MixRequest, bounds: tuple[Bound, ...]) -> IntArray:
 
 
 def _clipped(request: MixRequest, bounds: tuple[Bound, ...]) -> IntArray:
-    """What runs, brought within the bounds."""
+    """Present counts, brought within the bounds."""
     least, most = (np.array([getattr(b, name) for b in bounds]) for name in ("least", "most"))
     return np.asarray(np.clip(request.variants.current, least, most), dtype=np.int64)
 
@@ -130,7 +131,7 @@ def _enough(bound: Bound, variant: VariantState, request: MixRequest) -> int:
 
 
 def _steps(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[tuple[int, ...]]:
-    """What runs, with one variant changed until the mix serves what is asked for."""
+    """Present counts, with one variant changed until the mix serves what is asked for."""
     start = [int(n) for n in _clipped(request, bounds)]
     lacking = request.wanted - request.variants.units(start)
     for at, (bound, variant) in enumerate(zip(bounds, request.variants.states, strict=True)):
@@ -160,62 +161,71 @@ def _reachable_levels(request: MixRequest, bounds: tuple[Bound, ...]) -> list[in
 
 def _minimal(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[tuple[int, ...]]:
     """Minimal mixes of every capacity; where there are too many, those that vary two variants."""
-    states = request.variants.states
+    ratios = [v.capacity_ratio for v in request.variants.states]
+    rooms = [b.most - b.least for b in bounds]
     levels = _reachable_levels(request, bounds)
-    kinds = tuple(
-        Variant(v.gpu_type, v.gpus_per_replica, v.capacity_ratio, v.price_usd_per_gpu_hour,
-                b.least, b.most)
-        for v, b in zip(states, bounds, strict=True)
-    )  # fmt: skip
     sizes = [
-        math.prod(min(k.most - k.least, math.ceil(n / k.capacity)) + 1 for k in kinds[:-1])
-        for n in levels
+        math.prod(
+            min(room, math.ceil(level / ratio)) + 1
+            for room, ratio in zip(rooms[:-1], ratios[:-1], strict=True)
+        )
+        for level in levels
     ]
     if sum(sizes) <= MAX_MIXES:
-        yield from _covers(kinds, [b.least for b in bounds], levels)
+        yield from _covers(request, [b.least for b in bounds], rooms, levels)
         return
-    for base in _bases(request, kinds, bounds):
-        for i in range(len(kinds)):
-            for j in range(i):
-                pair = [base[k] if k not in (i, j) else b.least for k, b in enumerate(bounds)]
-                fixed = tuple(
-                    k if at in (i, j) else _pinned(k, pair[at]) for at, k in enumerate(kinds)
-                )
-                yield from _covers(fixed, pair, levels)
+    for base in _bases(request, bounds):
+        for pair in itertools.combinations(range(len(bounds)), 2):
+            start = [b.least if at in pair else base[at] for at, b in enumerate(bounds)]
+            free = [room if at in pair else 0 for at, room in enumerate(rooms)]
+            yield from _covers(request, start, free, levels)
 
 
 def _covers(
-    kinds: tuple[Variant, ...], base: list[int], levels: list[int]
+    request: MixRequest, start: list[int], rooms: list[int], levels: list[int]
 ) -> Iterator[tuple[int, ...]]:
-    held = sum(n * k.capacity for n, k in zip(base, kinds, strict=True))
+    """Minimal mixes of every capacity with no fewer replicas than `start`."""
+    ratios = [v.capacity_ratio for v in request.variants.states]
+    held = request.variants.units(start)
     for level in levels:
-        for extra in minimal_covers(kinds, level - held):
-            yield tuple(a + b for a, b in zip(base, extra, strict=True))
+        for extra in minimal_covers(rooms, ratios, level - held):
+            yield tuple(a + b for a, b in zip(start, extra, strict=True))
 
 
-def _pinned(kind: Variant, count: int) -> Variant:
-    return Variant(
-        kind.gpu_type, kind.gpus_per_replica, kind.capacity, kind.price_usd_per_gpu_hour,
-        count, count,
-    )  # fmt: skip
+def minimal_covers(
+    rooms: Sequence[int], ratios: Sequence[float], level: float
+) -> Iterator[tuple[int, ...]]:
+    """Replicas of each variant whose capacity reaches `level`: one less of any falls below it.
+
+    Args:
+        rooms: (V,) most replicas of each.
+        ratios: (V,) capacity of one replica of each.
+        level: Capacity to reach.
+    """
+    enough = max(0, math.ceil(level / ratios[0] - 1e-9))
+    if len(rooms) == 1:
+        if enough <= rooms[0]:
+            yield (enough,)
+        return
+    for n in range(min(enough, rooms[0]) + 1):
+        for others in minimal_covers(rooms[1:], ratios[1:], level - n * ratios[0]):
+            yield (n, *others)
 
 
-def _bases(
-    request: MixRequest, kinds: tuple[Variant, ...], bounds: tuple[Bound, ...]
-) -> Iterator[list[int]]:
-    """What the other variants have while two are varied: least, present, and cheapest ones full."""
+def _bases(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[list[int]]:
+    """Counts of the other variants while two vary: least, present, and cheapest ones full."""
     least = [b.least for b in bounds]
     yield least
     yield [int(n) for n in _clipped(request, bounds)]
     unit = [v.unit_usd_per_hour for v in request.variants.states]
     full = list(least)
-    for at in sorted(range(len(kinds)), key=lambda k: (unit[k], k)):
+    for at in sorted(range(len(bounds)), key=lambda k: (unit[k], k)):
         full[at] = bounds[at].most
         yield list(full)
 
 
 def limit_of(bounds: tuple[Bound, ...], request: MixRequest) -> str:
-    """What keeps a workload from more: that of the variants' bounds which most of them share."""
+    """Name of the bound that keeps the variants from more: the first of the order below."""
     most = request.variants.units([b.most for b in bounds])
     if whole(most) >= request.wanted:
         rated = math.isfinite(request.most_started) or math.isfinite(request.most_stopped)

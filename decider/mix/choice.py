@@ -16,7 +16,7 @@ import numpy as np
 from decider.budget.choice import Choices
 from decider.budget.fleet import PRICES
 from decider.mix.knapsack import choose_options
-from decider.mix.mix import Options
+from decider.mix.options import MixOptions
 from decider.types import BoolArray, FloatArray, IntArray
 
 N_SEARCHED = 24
@@ -27,7 +27,7 @@ _PRICES_PER_TYPE = (1, 86, 24, 10, 6, 4, 3, 2, 2)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixClaim:
-    """What one workload may run, and what that takes of the budgets.
+    """Mixes that one workload may run, and their use of the budgets.
 
     Attributes:
         options: Its mixes.
@@ -35,7 +35,7 @@ class MixClaim:
         held: (T,) GPUs that it holds.
     """
 
-    options: Options
+    options: MixOptions
     use: IntArray
     held: IntArray
 
@@ -47,7 +47,7 @@ class MixClaim:
 
 @dataclass(frozen=True, slots=True)
 class JointChoice:
-    """What every workload runs on.
+    """The mix chosen for every workload.
 
     Attributes:
         chosen: Index of each one's mix.
@@ -106,15 +106,16 @@ def _solved(
     spread = sum(float(np.ptp(c[a])) for c, a in zip(costs, allowed, strict=True))
     penalty = 2.0 * spread + 1.0
     is_small = len(claims) <= N_SEARCHED
-    kept, rows = [], []
+    kept, totals, uses = [], [], []
     for claim, cost, is_allowed in zip(claims, costs, allowed, strict=True):
         shifted = cost - cost[is_allowed].min()
         total = np.where(is_allowed, shifted, penalty)
         index = (_undominated if is_small else _extreme)(total, claim.use, is_allowed)
         kept.append(index)
-        rows.append((total[index], claim.use[index]))
+        totals.append(total[index])
+        uses.append(claim.use[index])
     chosen, prices, fits = choose_options(
-        _padded(rows, budgets), hopeless_usd=spread + 1e-6, is_searched=is_small
+        _padded(totals, uses, budgets), hopeless_usd=spread + 1e-6, is_searched=is_small
     )
     found = tuple(int(index[at]) for index, at in zip(kept, chosen, strict=True))
     is_met = all(bool(ok[at]) for ok, at in zip(allowed, found, strict=True))
@@ -148,11 +149,12 @@ def _extreme(cost: FloatArray, use: IntArray, is_allowed: BoolArray) -> IntArray
     return np.array([0, *(int(k) for k in best if k != 0)], dtype=np.int64)
 
 
-def _padded(rows: Sequence[tuple[FloatArray, IntArray]], budgets: IntArray) -> Choices:
-    size = max(cost.size for cost, _ in rows)
-    cost = np.full((len(rows), size), np.inf)
-    use = np.zeros((len(rows), size, budgets.size), dtype=np.int64)
-    for row, (own, taken) in enumerate(rows):
+def _padded(costs: Sequence[FloatArray], uses: Sequence[IntArray], budgets: IntArray) -> Choices:
+    """The problem of rows with different numbers of options; those added are not open."""
+    size = max(own.size for own in costs)
+    cost = np.full((len(costs), size), np.inf)
+    use = np.zeros((len(costs), size, budgets.size), dtype=np.int64)
+    for row, (own, taken) in enumerate(zip(costs, uses, strict=True)):
         cost[row, : own.size], use[row, : own.size] = own, taken
     return Choices(cost, use, budgets)
 

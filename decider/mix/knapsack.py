@@ -1,10 +1,8 @@
-"""Which GPU types a workload runs on: the mix of variants at least cost under several budgets.
+"""One mix for each workload at least cost, under one budget for each GPU type.
 
-A variant is one kind of replica (GPU type, GPUs, capacity, price). For every capacity level only
-minimal mixes matter (taking one replica away falls below the level). One option per workload is
-chosen under one budget per GPU type: the same shadow prices that share one budget
-(`decider.budget.fleet`), one for each type, found by projected subgradient steps on the dual; then
-a repair by raised prices and a bounded search (`decider.budget.choice`).
+The shadow prices that share one budget (`decider.budget.fleet`), one for each type, are found by
+projected subgradient steps on the dual; then come a repair by raised prices and a bounded search
+(`decider.budget.choice`).
 
 Shapes: W workloads, K options, T GPU types.
 """
@@ -13,51 +11,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from decider.budget.choice import Choices, dual_bound, improve
-from decider.types import FloatArray, IntArray, require
+from decider.types import FloatArray, IntArray
 
 N_PRICE_STEPS = 400
 PRICE_RAISE, STEEP_RAISE = 1.02, 1.5
 """Factors by which the price of what is over its budget rises in a repair: at first, and after
 `N_GENTLE` rises, where options that are ruled out by a penalty must be reached."""
 N_GENTLE = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One kind of replica.
-
-    Attributes:
-        gpu_type: Name of the GPU type.
-        gpus_per_replica: GPUs of one replica.
-        capacity: Load that one replica serves within the SLO.
-        price_usd_per_gpu_hour: Price of one GPU.
-        least: Replicas that are kept in any case.
-        most: Replicas that may run.
-    """
-
-    gpu_type: str
-    gpus_per_replica: int
-    capacity: float
-    price_usd_per_gpu_hour: float
-    least: int = 0
-    most: int = 1_000
-
-    def __post_init__(self) -> None:
-        """Refuse impossible variants."""
-        require(self.gpus_per_replica >= 1, f"gpus_per_replica={self.gpus_per_replica}: >= 1")
-        require(0 < self.capacity < math.inf, f"capacity={self.capacity} must be > 0, finite")
-        price = self.price_usd_per_gpu_hour
-        require(0 <= price < math.inf, f"price_usd_per_gpu_hour={price} must be >= 0, finite")
-        require(
-            0 <= self.least <= self.most,
-            f"least={self.least}, most={self.most}: 0 <= least <= most",
-        )
 
 
 def choose_options(
@@ -84,20 +48,6 @@ def choose_options(
         return start, prices, False
     chosen = _repaired(problem, prices)
     return (improve(problem, prices, chosen) if is_searched else chosen), prices, True
-
-
-def minimal_covers(variants: tuple[Variant, ...], level: float) -> Iterator[tuple[int, ...]]:
-    """Extra replicas of each variant whose capacity reaches `level`, none to spare."""
-    head, rest = variants[0], variants[1:]
-    room = head.most - head.least
-    enough = max(0, math.ceil(level / head.capacity - 1e-9))
-    if not rest:
-        if enough <= room:
-            yield (enough,)
-        return
-    for n in range(min(enough, room) + 1):
-        for others in minimal_covers(rest, level - n * head.capacity):
-            yield (n, *others)
 
 
 def _prices(problem: Choices, hopeless_usd: float) -> FloatArray:
@@ -156,7 +106,7 @@ def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
     worth = prices + 1e-6 * (1.0 + prices.max(initial=0.0))
     free = problem.capacity - problem.used_by(chosen)
     every = np.arange(start.size)
-    rate, option = _savings(problem, (chosen, free), worth, every)
+    rate, option = _savings(problem, chosen, free, worth, every)
     is_fresh = True
     while True:
         row = int(np.argmax(rate))
@@ -164,7 +114,7 @@ def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
             if is_fresh:
                 return chosen
             # what was given back may have made room for what did not fit before
-            rate, option = _savings(problem, (chosen, free), worth, every)
+            rate, option = _savings(problem, chosen, free, worth, every)
             is_fresh = True
             continue
         more = problem.use[row, option[row]] - problem.use[row, chosen[row]]
@@ -173,15 +123,14 @@ def _filled(problem: Choices, prices: FloatArray, start: IntArray) -> IntArray:
             free = free - more
             is_fresh = False
         rate[row], option[row] = (
-            x[0] for x in _savings(problem, (chosen, free), worth, np.array([row]))
+            x[0] for x in _savings(problem, chosen, free, worth, np.array([row]))
         )
 
 
 def _savings(
-    problem: Choices, state: tuple[IntArray, IntArray], worth: FloatArray, rows: IntArray
+    problem: Choices, chosen: IntArray, free: IntArray, worth: FloatArray, rows: IntArray
 ) -> tuple[FloatArray, IntArray]:
     """Most that each of `rows` saves per priced GPU by another option that fits, and which."""
-    chosen, free = state
     own = problem.cost[rows]
     more = problem.use[rows] - problem.use[rows, chosen[rows]][:, None, :]
     saved = problem.cost[rows, chosen[rows]][:, None] - own

@@ -47,7 +47,7 @@ def with_mix(decision: Decision, workload: WorkloadInput, draft: Draft, mix: Mix
         tuple((v.name, round(v.unit_usd_per_hour, 9)) for v in variants.states),
         _binding(verdict, limit),
         verdict,
-        _words(variants, mix, (draft.guarded, before, after), limit),
+        _words(variants, mix, draft.guarded, before, after, limit),
         mix.demand,
     )
     reason, binding = _reason(decision, record, limit)
@@ -93,26 +93,26 @@ def _moved(decision: Decision) -> Reason:
 
 
 def _words(
-    variants: VariantSet, mix: MixGrant, figures: tuple[int, float, float], limit: str
+    variants: VariantSet, mix: MixGrant, wanted: int, before: float, after: float, limit: str
 ) -> str:
-    wanted, before, after = figures
+    """Counts, capacity, prices, lead times and what limits the mix."""
     served = variants.units(mix.counts)
-    said = [
+    parts = [
         f"{listed(variants, mix.counts)}: capacity {served:.4g} of {wanted} at {after:.2f} USD/h, "
         f"{before:.2f} now"
     ]
     unit = ", ".join(f"{v.name} {v.unit_usd_per_hour:.2f}" for v in variants.states)
-    said.append(f"USD/h per reference replica: {unit}")
+    parts.append(f"USD/h per reference replica: {unit}")
     leads = [v.lead_s for v in variants.states]
     if None not in leads and len(set(leads)) > 1:
         waits = ", ".join(f"{v.name} {v.lead_s:.0f} s" for v in variants.states)
-        said.append(f"a start is ready after {waits}")
+        parts.append(f"a start is ready after {waits}")
     if mix.verdict is not None:
-        said.append(mix.verdict.budget)
+        parts.append(mix.verdict.budget)
     if limit:
-        said.append(_LIMITS[limit])
-    said += [f"{v.name}: {v.held}" for v in variants.states if v.held]
-    return "; ".join(said)
+        parts.append(_LIMITS[limit])
+    parts += [f"{v.name}: {v.held}" for v in variants.states if v.held]
+    return "; ".join(parts)
 
 
 def listed(variants: VariantSet, counts: Sequence[int]) -> str:
@@ -121,7 +121,7 @@ def listed(variants: VariantSet, counts: Sequence[int]) -> str:
 
 
 def changes(mix: MixRecord) -> str:
-    """`h100 4 -> 2, l4 0 -> 6`; what stays is told by its count alone."""
+    """`h100 4 -> 2, l4 0 -> 6`; what stays is its count alone."""
     return ", ".join(
         f"{c.name} {c.current}" + (f" -> {c.desired}" if c.desired != c.current else "")
         for c in mix.counts

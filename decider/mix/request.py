@@ -1,4 +1,4 @@
-"""What a decision's draft asks of the variants of its workload."""
+"""Capacity that a decision's draft asks of the variants of its workload."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from decider.budget.budget import Sharing, claims_of
+from decider.budget.budget import DraftedShard, claims_of
 from decider.budget.reasons import Draft
 from decider.mix.candidates import MixRequest
 from decider.planning.candidates import effective_bounds
@@ -15,7 +15,7 @@ from decider.types import WorkloadInput
 from decider.variant_types import VariantSet, whole
 
 
-def mix_request(shard: Sharing, row: int, now_s: float) -> MixRequest:
+def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
     """The request of one workload that has variants.
 
     The guards have judged the total already. What holds a total holds its parts: a pause, a full
@@ -64,7 +64,7 @@ def _waits(variants: VariantSet, horizon_s: float) -> tuple[float, ...]:
 
 
 def _lowest(workload: WorkloadInput, low: int) -> int:
-    """What comes before any budget: what people hold, as far as its variants may have it."""
+    """Capacity before any budget: what people hold, as far as its variants may have it."""
     variants = workload.variants
     assert variants is not None, "the caller chose rows with variants"
     kept = [min(v.spec, max(v.least, v.most)) for v in variants.states]

@@ -25,8 +25,21 @@ DISTRUSTED = "the model is not trusted"
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionTime:
+    """Time of a decision.
+
+    Attributes:
+        now_s: Epoch seconds.
+        step_s: Step length in seconds.
+    """
+
+    now_s: float
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a workload stands on the ladder.
+    """Place of a workload on the ladder.
 
     Attributes:
         rung: Rung in use.
@@ -46,12 +59,12 @@ class Standing:
 
     @property
     def is_planned(self) -> bool:
-        """Whether the planner runs on the forecast, be it for the record only."""
+        """The planner runs on the forecast, be it for the record only."""
         return self.replicas is None or self.is_shadowed
 
 
 def forecast_fault(workload: WorkloadInput, paths: FloatArray) -> str:
-    """What makes the paths (S, H) unusable; empty if nothing does."""
+    """Find what makes the paths (S, H) unusable; empty if nothing does."""
     if not workload.forecast_rung:
         return "there is no forecast"
     if not np.isfinite(paths).all():
@@ -62,21 +75,21 @@ def forecast_fault(workload: WorkloadInput, paths: FloatArray) -> str:
 
 
 def last_known_demand(
-    workload: WorkloadInput, now_s: float, step_s: float, config: FallbackConfig
+    workload: WorkloadInput, time: DecisionTime, config: FallbackConfig
 ) -> float | None:
     """Newest observed demand, unless it is stale."""
     last = workload.history.last_demand()
     if last is None:
         return None
     demand, age_steps = last
-    age_s = now_s - workload.history.demand_until_s + age_steps * step_s
-    return demand if age_s <= max(config.stale_after_s, step_s) else None
+    age_s = time.now_s - workload.history.demand_until_s + age_steps * time.step_s
+    return demand if age_s <= max(config.stale_after_s, time.step_s) else None
 
 
 def stand(
     workload: WorkloadInput,
     paths: FloatArray,
-    timing: tuple[float, float],
+    time: DecisionTime,
     capacity: float,
     config: FallbackConfig,
 ) -> Standing:
@@ -85,12 +98,11 @@ def stand(
     Args:
         workload: The workload.
         paths: (S, H) its forecast.
-        timing: (now_s, step_s).
+        time: Time of the decision.
         capacity: Load of one replica, for the rungs below the forecast.
         config: Settings.
     """
-    now_s, step_s = timing
-    since = (now_s - workload.forecast_origin_s) / step_s - 1.0
+    since = (time.now_s - workload.forecast_origin_s) / time.step_s - 1.0
     age_steps = math.floor(since + 1e-9)
     elapsed = max(0.0, since - age_steps)
     fault = forecast_fault(workload, paths)
@@ -101,7 +113,7 @@ def stand(
     if not fault and workload.is_model_trusted:
         rung, detail = (FORECAST, "") if age_steps == 0 else (LAST_FORECAST, "no newer forecast")
         return Standing(rung, detail, age_steps, elapsed, None)
-    rung, detail, replicas = _below(workload, timing, capacity, config)
+    rung, detail, replicas = _below(workload, time, capacity, config)
     if not fault:
         why = _joined(_joined(DISTRUSTED, workload.trust_reason, ": "), detail)
         return Standing(rung, why, age_steps, elapsed, replicas, is_shadowed=True)
@@ -114,14 +126,13 @@ def _joined(first: str, second: str, by: str = "; ") -> str:
 
 def _below(
     workload: WorkloadInput,
-    timing: tuple[float, float],
+    time: DecisionTime,
     capacity: float,
     config: FallbackConfig,
 ) -> tuple[str, str, int]:
     """Rung, detail and count below the forecast rungs."""
-    now_s, step_s = timing
     current, static = workload.replicas.spec, workload.limits.static_replicas
-    last = last_known_demand(workload, now_s, step_s, config)
+    last = last_known_demand(workload, time, config)
     rule = workload.trailing_rule
     if rule is None:
         rule = TrailingRule(

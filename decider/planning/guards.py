@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from decider.belief.capacity import needed
 from decider.planning.candidates import effective_bounds
 from decider.result import GuardStep
-from decider.types import ScalingRules, WorkloadInput
+from decider.types import DirectionRules, WorkloadInput
 
 
 @dataclass(frozen=True, slots=True)
 class GuardInput:
-    """What the guards look at.
+    """Input of the guards.
 
     Attributes:
         workload: The workload.
@@ -150,7 +150,7 @@ def rate_limit(given: GuardInput, count: int) -> tuple[int, str]:
     return (edge, f"at least {edge} now") if count < edge else (count, "")
 
 
-def rate_edge(given: GuardInput, rules: ScalingRules, *, is_up: bool) -> int:
+def rate_edge(given: GuardInput, rules: DirectionRules, *, is_up: bool) -> int:
     """Furthest count that the selected policy allows."""
     edges = []
     for policy in rules.policies:

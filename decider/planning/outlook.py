@@ -130,7 +130,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, multiplier, limits = _solve(request, program, (scenarios, level), config)
+    plan, multiplier, limits = _solve(request, program, scenarios, level, config)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
     return Outlook(
@@ -152,11 +152,11 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
 def _solve(
     request: ShardRequest,
     program: Program,
-    given: tuple[Scenarios, FloatArray],
+    scenarios: Scenarios,
+    level: FloatArray,
     config: DecideConfig,
 ) -> tuple[Plan, FloatArray, tuple[FloatArray, FloatArray]]:
     """Solve with the sharing mode's multipliers and limits, which are returned too."""
-    scenarios, level = given
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from decider.config import RiskControlConfig
-from decider.types import RiskState, Sla, require
+from decider.errors import require
+from decider.types import RiskState, Sla
 
 MAX_POOLED_ERROR = 10.0
 FULL_POOL = 20
@@ -155,8 +156,8 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     At the start of step s the decider asks for `a_s = max(p_s, f_s)`: what the planner wants, and
     the floor of `d_{s-1}`. Let the lead time be fixed and capacity known. What is ready at a moment
     is then the least count in force within the last lead time, which gives four bounds, whatever is
-    forecast, as long as no guard, bound or budget cuts the count (tests/unit/decider/test_floor.py
-    checks them exactly):
+    forecast, as long as no guard, bound or budget cuts the count
+    (tests/unit/decider/planning/test_risk_floor.py checks them exactly):
 
     1. A moment of step t is out of SLA only if `d_t > ratio * d_{s-1}` for some s whose count was
        in force within the last lead time: demand has outgrown the ratio since the last completed

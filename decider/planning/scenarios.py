@@ -48,7 +48,7 @@ class StepTables:
 
 @dataclass(frozen=True, slots=True)
 class StageTables:
-    """What a decision at boundary j answers for, in step units.
+    """Risk and shortage that a decision at boundary j answers for, in step units.
 
     Attributes:
         own_risk: (W, H, K) risk in the time that decision j owns, by count.

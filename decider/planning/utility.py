@@ -67,7 +67,7 @@ def any_in_window(scenarios: Scenarios, counts: IntArray, lead_steps: IntArray) 
 def plan_risk(
     request: ShardRequest, program: Program, scenarios: Scenarios, lead_steps: IntArray
 ) -> RiskOf:
-    """How a plan's risk is judged: mean over its decisions, or jointly for `AnyInWindow`."""
+    """Make the measure of a plan's risk: mean over its decisions, joint for `AnyInWindow`."""
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
 
     def risk_of(plan: Plan) -> FloatArray:

@@ -1,1 +1,1 @@
-"""Whether a workload's model has earned its place, judged on what happened."""
+"""The trust gate: a workload's model must earn its place, judged on outcomes."""

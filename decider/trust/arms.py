@@ -1,4 +1,4 @@
-"""The two arms of the shadow back-test on past demand, under the one rule of lead times.
+"""The two arms that the trust gate compares on past demand, under one rule of lead times.
 
 Shapes: T steps, R settings of the trailing percentile. A count is asked for at the start of a step.
 """

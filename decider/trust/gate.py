@@ -1,7 +1,8 @@
 """The trust gate: a model must earn its place against the trailing percentile, in money.
 
-Each look back-tests both arms (`trust_score`) and takes in the blocks that are new since the last
-one. Two things must hold before the verdict changes, with at least `min_blocks` since it last did.
+Each look compares both arms (`decider.trust.score`) and takes in the blocks that are new since the
+last one. Two things must hold before the verdict changes, with at least `min_blocks` since it last
+did.
 
 * Evidence: an e-process by betting on the blocks' differences, with restarts so that a good past
   does not hide a bad present. With `x` the difference less what is tolerated, stakes
@@ -26,8 +27,16 @@ import math
 from dataclasses import dataclass, field, replace
 
 from decider.config import FallbackConfig
-from decider.trust.score import ArmScore, BackTest, BlockConfig, BlockScore, TrustCase, back_test
-from decider.types import TrailingRule, require
+from decider.errors import require
+from decider.trust.score import (
+    ArmComparison,
+    ArmScore,
+    BlockConfig,
+    BlockScore,
+    TrustCase,
+    compare_arms,
+)
+from decider.types import TrailingRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,7 @@ class TrustScores:
 
 @dataclass(frozen=True, slots=True)
 class TrustVerdict:
-    """What a look brought.
+    """Result of a look.
 
     Attributes:
         is_trusted: The forecast answers.
@@ -154,7 +163,7 @@ def judge_model(
         fallback: Settings of the ladder that the trailing percentile stands on.
         config: Settings of the gate.
     """
-    found = back_test(case, rules, fallback, config.blocks)
+    found = compare_arms(case, rules, fallback, config.blocks)
     seen = replace(state, n_looks=state.n_looks + 1)
     for block in found.blocks:
         if block.end_s > state.until_s + 1e-6:
@@ -165,7 +174,7 @@ def judge_model(
             seen.is_trusted, _too_early(found, seen, config), None, found.rule, seen
         )
     if not is_clear(seen, config):
-        reason = _reason(scores, found.rule, _standing_words(seen, config))
+        reason = _reason(scores, found.rule, _unchanged_words(seen, config))
         return TrustVerdict(seen.is_trusted, reason, scores, found.rule, seen)
     changed = replace(seen, is_trusted=not seen.is_trusted, n_blocks=0, stakes=(), recent=())
     words = "no longer clearly worse, trusted again" if changed.is_trusted else "clearly worse"
@@ -192,7 +201,7 @@ def take_in(state: TrustState, block: BlockScore, config: TrustConfig) -> TrustS
 
 
 def is_clear(state: TrustState, config: TrustConfig) -> bool:
-    """Whether the evidence against the verdict in force suffices to change it."""
+    """The evidence against the verdict in force suffices to change it."""
     if state.n_blocks < config.min_blocks:
         return False
     error = config.demote_error if state.is_trusted else config.return_error
@@ -214,7 +223,7 @@ def _t_statistic(differences: list[float]) -> float:
     return mean / math.sqrt(variance / n)
 
 
-def _scores(found: BackTest, state: TrustState) -> TrustScores | None:
+def _scores(found: ArmComparison, state: TrustState) -> TrustScores | None:
     n_steps = sum(b.n_steps for b in found.blocks)
     if n_steps == 0:
         return None
@@ -254,13 +263,13 @@ def _reason(scores: TrustScores, rule: TrailingRule | None, words: str) -> str:
     )
 
 
-def _standing_words(state: TrustState, config: TrustConfig) -> str:
+def _unchanged_words(state: TrustState, config: TrustConfig) -> str:
     if state.n_blocks < config.min_blocks:
         return f"{state.n_blocks} of {config.min_blocks} blocks since the last change, as before"
     return "not clearly worse" if state.is_trusted else "still not clearly as good"
 
 
-def _too_early(found: BackTest, state: TrustState, config: TrustConfig) -> str:
+def _too_early(found: ArmComparison, state: TrustState, config: TrustConfig) -> str:
     needed = config.blocks.n_first + config.min_blocks
     kept = "trusted until then" if state.is_trusted else "still not trusted"
     return f"{found.n_usable} of {needed} blocks with enough known steps to compare, {kept}"

@@ -1,4 +1,4 @@
-"""What the model's counts and a trailing percentile's would have cost and violated, by blocks.
+"""Cost and violations of the model's counts and of a trailing percentile's, by blocks of steps.
 
 Costs are compared at matched violation: the loss of a step is
 
@@ -29,16 +29,17 @@ import numpy as np
 
 from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig
+from decider.errors import require
 from decider.planning.risk import window_steps
 from decider.trust.arms import trailing_counts, violation_ratio
-from decider.types import BoolArray, FloatArray, Sla, TrailingRule, require
+from decider.types import BoolArray, FloatArray, Sla, TrailingRule
 
 MAX_PRICE_FACTOR = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class BlockConfig:
-    """How past steps are cut into blocks.
+    """Blocks that past steps are cut into.
 
     Attributes:
         block_s: Length of a block: a day, so that the time of day does not tell blocks apart.
@@ -141,7 +142,7 @@ class BlockScore:
 
 
 @dataclass(frozen=True, slots=True)
-class BackTest:
+class ArmComparison:
     """Blocks in time order, and the trailing percentile's setting chosen on all of them.
 
     Attributes:
@@ -171,12 +172,12 @@ class _Arms:
         return ArmScore(float(self.counts[row, mask].mean()), out)
 
 
-def back_test(
+def compare_arms(
     case: TrustCase,
     rules: tuple[TrailingRule, ...],
     fallback: FallbackConfig,
     config: BlockConfig,
-) -> BackTest:
+) -> ArmComparison:
     """Score both arms block by block, walking forward.
 
     Args:
@@ -204,7 +205,7 @@ def back_test(
         model, trailing = arms.score(0, mask), arms.score(1 + setting, mask)
         scored.append(BlockScore((key + 1) * length_s, int(mask.sum()), price, model, trailing))
     rule = rules[_choose(case, arms, arms.is_known)[1]] if arms.is_known.any() else None
-    return BackTest(tuple(scored), len(usable), rule)
+    return ArmComparison(tuple(scored), len(usable), rule)
 
 
 def _arms(case: TrustCase, rules: tuple[TrailingRule, ...], fallback: FallbackConfig) -> _Arms:

@@ -52,7 +52,7 @@ class Score:
 
     @property
     def gate(self) -> float:
-        """What the gate compares; lower is better."""
+        """Scores that the gate compares; lower is better."""
         return self.crps + self.tail
 
 
@@ -128,7 +128,7 @@ def _score(
 
 
 def gate_losses(quantiles: F32, actual: F32, levels: F64) -> F32:
-    """What the gate compares, per step: CRPS plus the tail's pinball losses.
+    """Loss that the gate compares, per step: CRPS plus the tail's pinball losses.
 
     Args:
         quantiles: `(B, Q, H)`.
@@ -154,7 +154,7 @@ def block_means(losses: F32, observed: Bool) -> F64:
 
 
 def is_clear(loss: Sequence[float] | F64, lower: Sequence[float] | F64) -> bool:
-    """Whether `lower` beats `loss` in the mean and steadily so, block by block.
+    """True when `lower` beats `loss` in the mean and steadily so, block by block.
 
     A held-out part of a day or two is one draw of what may follow: a lead made in one burst of it
     did not last on the public traces, and every change of forecaster throws calibration back.

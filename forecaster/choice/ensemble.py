@@ -20,7 +20,7 @@ from forecaster.config import WindowConfig
 from forecaster.dataset import Origins, actuals
 from forecaster.features import gather_windows
 from forecaster.predict import TrainedModel
-from forecaster.quantiles import shift_paths
+from forecaster.quantiles import with_quantiles
 from forecaster.types import F32, F64, I64, Bool, Forecast, Predictor, Series, Windows
 
 ENSEMBLE = "ensemble"
@@ -143,9 +143,7 @@ def blended(
         if at.size:
             quantiles = pool_quantiles(name, windows.rows(at), forecast.horizon, config, levels)
             mixed[at] += share[at, k, None, None] * quantiles
-    ordered = np.maximum.accumulate(mixed, axis=1)
-    paths = shift_paths(forecast.paths, forecast.quantiles, ordered)
-    return replace(forecast, quantiles=ordered, paths=np.maximum(paths, np.float32(0)))
+    return with_quantiles(forecast, np.maximum.accumulate(mixed, axis=1))
 
 
 def pool_quantiles(

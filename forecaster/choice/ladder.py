@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ MIN_OBSERVED = 24
 
 @dataclass(frozen=True, slots=True)
 class LadderForecast:
-    """What a ladder answered.
+    """The answer of a ladder.
 
     Args:
         forecast: One row per answered workload, or None when there is none.
@@ -81,7 +82,7 @@ class Ladder:
         rungs = np.array([choice[row][0] for row in answered])
         reasons = [choice[row][1] for row in answered]
         at_model = np.flatnonzero(np.isin(rungs, LEARNED))
-        parts: list[tuple[I64, Forecast]] = []
+        parts: list[_Part] = []
         if self.model is not None and at_model.size:
             forecast = self._try_model(rows.rows(at_model), rungs[at_model], horizon, n_paths, rng)
             if forecast is None:
@@ -91,12 +92,13 @@ class Ladder:
                     for i, r in enumerate(reasons)
                 ]
             else:
-                parts.append((at_model, forecast))
+                parts.append(_Part(at_model, forecast))
         at_simple = np.flatnonzero(~np.isin(rungs, LEARNED))
         if at_simple.size:
             picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple if str(rungs[i]) in POOLS}
             simple = replace(self.simple, picks={**self.simple.picks, **picks})
-            parts.append((at_simple, simple.predict(rows.rows(at_simple), horizon, n_paths, rng)))
+            forecast = simple.predict(rows.rows(at_simple), horizon, n_paths, rng)
+            parts.append(_Part(at_simple, forecast))
         return LadderForecast(_merge(rows, parts, reasons), answered, refused)
 
     def _try_model(
@@ -143,9 +145,16 @@ class Ladder:
         return rung, "" if rung == MODEL_RUNG else self.reasons.get(workload, "quality gate")
 
 
-def _merge(windows: Windows, parts: list[tuple[I64, Forecast]], reasons: list[str]) -> Forecast:
+class _Part(NamedTuple):
+    """Forecasts of one rung and the rows of the windows that they are for."""
+
+    rows: I64
+    forecast: Forecast
+
+
+def _merge(windows: Windows, parts: list[_Part], reasons: list[str]) -> Forecast:
     """Put the rows of several forecasts back in the windows' order."""
-    first = parts[0][1]
+    first = parts[0].forecast
     n_rows = len(windows)
     quantiles = np.empty((n_rows, *first.quantiles.shape[1:]), dtype=np.float32)
     paths = np.empty((n_rows, *first.paths.shape[1:]), dtype=np.float32)
@@ -163,7 +172,7 @@ def _merge(windows: Windows, parts: list[tuple[I64, Forecast]], reasons: list[st
         levels,
         quantiles,
         paths,
-        " + ".join(forecast.model for _, forecast in parts),
+        " + ".join(part.forecast.model for part in parts),
         tuple(rung),
         tuple(why),
     )

@@ -39,7 +39,7 @@ SCALE_OFFSET = -0.1
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the layers are conditioned on, for R rows of S paths each.
+    """Condition of the layers, for R rows of S paths each.
 
     Args:
         rows: `(R, C)` context, one per row.

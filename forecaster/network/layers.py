@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator, gain: float = 1.0) -> nn.Linear:
-    """A linear layer, weights uniform with variance `gain / (3 n_in)`, biases zero."""
+    """A linear layer, weights uniform with variance `gain ** 2 / (3 n_in)`, biases zero."""
     layer = nn.Linear(n_in, n_out, device="meta")
     bound = gain / math.sqrt(n_in)
     start = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)

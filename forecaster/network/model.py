@@ -41,7 +41,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class NetInputs:
-    """What the network reads; G targets per window. See `Encoder` and `Anchors` for the shapes."""
+    """Inputs of the network; G targets per window. See `Encoder` and `Anchors` for the shapes."""
 
     tokens: Tensor
     levels: Tensor

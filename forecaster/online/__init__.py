@@ -1,1 +1,1 @@
-"""What is learned between fits: calibration, the hedge by the last value, drift."""
+"""Learning between fits: calibration, the hedge by the last value, drift."""

@@ -16,15 +16,16 @@ too few exceedances. State is passed in and out. docs/decisions/0007 holds the m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from forecaster.errors import ConfigError, ShapeError
-from forecaster.quantiles import shift_paths
-from forecaster.types import F32, F64, I64, Bool, Forecast
+from forecaster.online.learner import LearnerState, Outcome
+from forecaster.quantiles import with_quantiles
+from forecaster.types import F32, F64, I64, Forecast
 
 SPREAD_LEVELS = (0.05, 0.95)
 ERROR_TO_SPREAD = 4.0
@@ -37,15 +38,62 @@ SPREADS_PER_ERROR = 2.0
 """Most spreads of the forecast that an offset of one is worth at the centre."""
 SPREAD_FLOOR_RATIO = 0.01
 """Least share of the running error that it is worth there: a collapsed forecast is corrected."""
-CHUNK_ROWS = 256
-"""Rows whose paths are moved at a time, so that they stay in the processor's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationConfig:
-    """How fast calibration moves. Rates are steps of an offset per forecast, in running errors.
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationState(LearnerState):
+    """State of W workloads at Q levels and K horizon groups.
 
     Args:
+        workloads: W names.
+        levels: `(Q,)`.
+        offsets: `(W, Q, K)` in running errors.
+        error_scale: `(W, K)` running error, in the demand's unit and on the scale of a spread;
+            0 before the first outcome, when the forecast's own spread stands in for it.
+        demand_scale: `(W, K)` running upper quantile that the running error goes with.
+        n_seen: `(W,)` outcomes seen.
+        n_below: `(W, Q)` of them at or below each (calibrated) quantile.
+    """
+
+    SHARED: ClassVar[tuple[str, ...]] = ("levels",)
+    N_DIGITS: ClassVar[Mapping[str, int]] = {"offsets": 6}
+
+    levels: F64
+    offsets: F64
+    error_scale: F64
+    demand_scale: F64
+    n_seen: I64
+    n_below: I64
+
+    def __post_init__(self) -> None:
+        """Check shapes."""
+        n_rows, n_levels = len(self.workloads), self.levels.size
+        n_groups = self.offsets.shape[-1]
+        right = {
+            "offsets": (n_rows, n_levels, n_groups),
+            "error_scale": (n_rows, n_groups),
+            "demand_scale": (n_rows, n_groups),
+            "n_seen": (n_rows,),
+            "n_below": (n_rows, n_levels),
+        }
+        for name, shape in right.items():
+            if getattr(self, name).shape != shape:
+                raise ShapeError(f"{name} has shape {getattr(self, name).shape}; {shape} is right")
+
+    def coverage(self) -> F64:
+        """Share of outcomes at or below each quantile, `(W, Q)`; NaN before the first outcome."""
+        seen = self.n_seen[:, None].astype(np.float64)
+        return np.asarray(np.where(seen > 0, self.n_below / np.maximum(seen, 1), np.nan))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """The learner of quantile offsets.
+
+    Rates are steps of an offset per forecast, in running errors.
+
+    Args:
+        levels: `(Q,)` levels of the forecasts.
         centre_rate: Rate of the median.
         tail_rate: What is added at the outermost levels; between, it grows with the fourth power
             of the distance from the median.
@@ -61,6 +109,7 @@ class CalibrationConfig:
         n_groups: Horizon groups with offsets of their own (near, middle, far).
     """
 
+    levels: F64
     centre_rate: float = 0.002
     tail_rate: float = 0.03
     extreme_rate: float = 0.15
@@ -96,75 +145,136 @@ class CalibrationConfig:
         rates = self.centre_rate + self.tail_rate * distance**4 + self.extreme_rate * distance**32
         return np.asarray(rates)
 
+    def empty_state(self, workloads: Sequence[str]) -> CalibrationState:
+        """A state that changes nothing yet."""
+        n_rows, n_levels = len(workloads), self.levels.size
+        return CalibrationState(
+            tuple(workloads),
+            self.levels,
+            np.zeros((n_rows, n_levels, self.n_groups)),
+            np.zeros((n_rows, self.n_groups)),
+            np.zeros((n_rows, self.n_groups)),
+            np.zeros(n_rows, dtype=np.int64),
+            np.zeros((n_rows, n_levels), dtype=np.int64),
+        )
 
-@dataclass(frozen=True, slots=True)
-class CalibrationState:
-    """State of W workloads at Q levels and K horizon groups.
+    def apply(self, state: CalibrationState, given: Forecast) -> Forecast:
+        """The forecast with quantiles corrected by the state; its paths keep their ranks."""
+        _check_match(state, given)
+        return with_quantiles(given, _corrected(state, given.quantiles))
 
-    Args:
-        workloads: W names.
-        levels: `(Q,)`.
-        offsets: `(W, Q, K)` in running errors.
-        error_scale: `(W, K)` running error, in the demand's unit and on the scale of a spread;
-            0 before the first outcome, when the forecast's own spread stands in for it.
-        demand_scale: `(W, K)` running upper quantile that the running error goes with.
-        n_seen: `(W,)` outcomes seen.
-        n_below: `(W, Q)` of them at or below each (calibrated) quantile.
+    def observe(
+        self, state: CalibrationState, given: Forecast, outcome: Outcome
+    ) -> CalibrationState:
+        """The state after the outcome of `given`, the forecast as it was issued: calibrated."""
+        _check_match(state, given)
+        actual, observed = outcome.actual[:, None], outcome.observed[:, None]
+        below = (actual <= given.quantiles) & observed
+        horizon = _Horizon.of(outcome, state)
+        scales = self._running_scales(state, given.quantiles, outcome, horizon)
+        # A value equal to the quantile (a demand of exactly zero) is neither above nor below it.
+        is_tied = (actual == given.quantiles) & observed
+        under = np.where(is_tied, state.levels[:, None], below)
+        miss = np.where(observed, state.levels[:, None] - under, 0) @ horizon.member
+        step = self.rates(state.levels)[:, None] * self._shared(miss, horizon.n_seen)
+        offsets = state.offsets * scales.kept[:, None] + step
+        return replace(
+            state,
+            offsets=np.clip(offsets, -self.limit, self.limit),
+            error_scale=scales.error,
+            demand_scale=scales.demand,
+            n_seen=state.n_seen + outcome.observed.sum(axis=1),
+            n_below=state.n_below + below.sum(axis=2),
+        )
+
+    def from_dicts(
+        self, workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]
+    ) -> CalibrationState:
+        """State of `workloads`; one not stored, or with other levels or groups, starts empty.
+
+        Objects without a running error (of earlier versions) count offsets in the forecast's
+        spread.
+        """
+        usable = {
+            k: raw for k, raw in stored.items() if _is_same(raw.get("levels", ()), self.levels)
+        }
+        return self.empty_state(workloads).with_stored(usable)
+
+    def _shared(self, miss: F64, n_seen: F64) -> F64:
+        """Mean miss `(W, Q, K)`, in part that of the whole horizon and of the whole batch.
+
+        Args:
+            miss: `(W, Q, K)` sums of level minus share below.
+            n_seen: `(W, K)` outcomes behind them.
+        """
+        has = (n_seen > 0)[:, None]
+        near = miss / np.maximum(n_seen, 1)[:, None]
+        whole = miss.sum(axis=2) / np.maximum(n_seen.sum(axis=1), 1)[:, None]
+        own = (1 - self.horizon_ratio) * near + self.horizon_ratio * whole[..., None]
+        own = np.where(has, own, 0)
+        pool = own.sum(axis=0) / np.maximum(has.sum(axis=0), 1)
+        shared = (1 - self.pool_ratio) * own + self.pool_ratio * pool
+        return np.where(has, shared, 0)
+
+    def _running_scales(
+        self, state: CalibrationState, quantiles: F32, outcome: Outcome, horizon: _Horizon
+    ) -> _Scales:
+        """The scales after these outcomes."""
+        actual, observed, n_seen = outcome.actual, outcome.observed, horizon.n_seen
+        levels = state.levels
+
+        def mean(values: npt.NDArray[np.floating[Any]]) -> F64:
+            seen = np.where(observed, values, 0).astype(np.float64)
+            return np.asarray((seen @ horizon.member) / np.maximum(n_seen, 1))
+
+        is_known = state.error_scale > 0
+        error = ERROR_TO_SPREAD * np.abs(actual - quantiles[:, _at(levels, 0.5)], dtype=np.float64)
+        spread = mean(_spread(quantiles, levels))
+        before = np.where(is_known, state.error_scale, np.where(spread > 0, spread, mean(error)))
+        error = np.minimum(error, self.outlier_limit * before[:, horizon.groups])
+        upper = mean(quantiles[:, _at(levels, SPREAD_LEVELS[1])])
+        usual = np.where(is_known, state.demand_scale, upper)
+        total = n_seen.sum(axis=1)[:, None]
+        rate = total / (state.n_seen[:, None] + total + PRIOR_OUTCOMES)
+        rate = np.clip(rate, np.minimum(total / self.memory, 1), 1)
+        has = n_seen > 0
+        after = np.where(has, before + rate * (mean(error) - before), state.error_scale)
+        is_new_regime = is_known & (mean(error) > self.regime_error * before)
+        return _Scales(
+            after,
+            np.where(has, usual + rate * (upper - usual), state.demand_scale),
+            np.where(is_new_regime, before / np.where(is_new_regime, after, 1), 1),
+        )
+
+
+class _Scales(NamedTuple):
+    """Running error, the demand it goes with, and the share of the offsets kept; `(W, K)` each."""
+
+    error: F64
+    demand: F64
+    kept: F64
+
+
+class _Horizon(NamedTuple):
+    """Horizon groups of the outcomes of a batch.
+
+    Attributes:
+        groups: `(H,)` group of each step.
+        member: `(H, K)` 1 where the step is of the group.
+        n_seen: `(W, K)` outcomes observed.
     """
 
-    workloads: tuple[str, ...]
-    levels: F64
-    offsets: F64
-    error_scale: F64
-    demand_scale: F64
-    n_seen: I64
-    n_below: I64
+    groups: I64
+    member: F64
+    n_seen: F64
 
-    def __post_init__(self) -> None:
-        """Check shapes."""
-        n_rows, n_levels = len(self.workloads), self.levels.size
-        n_groups = self.offsets.shape[-1]
-        right = {
-            "offsets": (n_rows, n_levels, n_groups),
-            "error_scale": (n_rows, n_groups),
-            "demand_scale": (n_rows, n_groups),
-            "n_seen": (n_rows,),
-            "n_below": (n_rows, n_levels),
-        }
-        for name, shape in right.items():
-            if getattr(self, name).shape != shape:
-                raise ShapeError(f"{name} has shape {getattr(self, name).shape}; {shape} is right")
-
-    def coverage(self) -> F64:
-        """Share of outcomes at or below each quantile, `(W, Q)`; NaN before the first outcome."""
-        seen = self.n_seen[:, None].astype(np.float64)
-        return np.asarray(np.where(seen > 0, self.n_below / np.maximum(seen, 1), np.nan))
-
-    def rows(self, at: I64) -> CalibrationState:
-        """A copy of the workloads `at`."""
-        names = tuple(self.workloads[i] for i in at)
-        parts = {name: getattr(self, name)[at] for name in _PER_WORKLOAD}
-        return CalibrationState(names, self.levels, **parts)
-
-
-_PER_WORKLOAD = tuple(f.name for f in fields(CalibrationState))[2:]
-
-
-def empty_state(
-    workloads: Sequence[str], levels: F64, config: CalibrationConfig | None = None
-) -> CalibrationState:
-    """A state that changes nothing yet."""
-    n_groups = (config or CalibrationConfig()).n_groups
-    n_rows = len(workloads)
-    return CalibrationState(
-        tuple(workloads),
-        levels,
-        np.zeros((n_rows, levels.size, n_groups)),
-        np.zeros((n_rows, n_groups)),
-        np.zeros((n_rows, n_groups)),
-        np.zeros(n_rows, dtype=np.int64),
-        np.zeros((n_rows, levels.size), dtype=np.int64),
-    )
+    @classmethod
+    def of(cls, outcome: Outcome, state: CalibrationState) -> _Horizon:
+        """The groups of the state's offsets."""
+        n_groups = state.offsets.shape[2]
+        groups = horizon_groups(outcome.actual.shape[1], n_groups)
+        member = (groups[:, None] == np.arange(n_groups)).astype(np.float64)
+        return cls(groups, member, outcome.observed @ member)
 
 
 def horizon_groups(horizon: int, n_groups: int) -> I64:
@@ -185,7 +295,7 @@ def _spread(quantiles: npt.NDArray[np.floating[Any]], levels: F64) -> F64:
 
 
 def _unit(quantiles: F64, state: CalibrationState, groups: I64) -> F64:
-    """What an offset of one is worth, `(B, Q, H)`: the running error at the demand now forecast.
+    """Worth of an offset of one, `(B, Q, H)`: the running error at the demand now forecast.
 
     Short of the extremes it is held near the forecast's spread where that is much smaller: after
     rare jumps, steps in the running error would be coarse for the centre.
@@ -202,7 +312,7 @@ def _unit(quantiles: F64, state: CalibrationState, groups: I64) -> F64:
     return np.asarray(unit[:, None] * np.exp(is_central[:, None] * log_share[:, None]))
 
 
-def corrected(quantiles: F32, state: CalibrationState) -> F32:
+def _corrected(state: CalibrationState, quantiles: F32) -> F32:
     """Quantiles `(W, Q, H)` of the state's workloads moved by its offsets; ordered and >= 0."""
     groups = horizon_groups(quantiles.shape[2], state.offsets.shape[2])
     raw = quantiles.astype(np.float64)
@@ -210,181 +320,11 @@ def corrected(quantiles: F32, state: CalibrationState) -> F32:
     return np.maximum(np.maximum.accumulate(moved, axis=1), 0).astype(np.float32)
 
 
-def calibrate(forecast: Forecast, state: CalibrationState) -> Forecast:
-    """Correct quantiles by the state and carry the paths along, keeping their ranks.
-
-    Args:
-        forecast: B forecasts as the predictor made them.
-        state: State with the same workloads in the same order.
-    """
-    _check_match(forecast, state)
-    quantiles = corrected(forecast.quantiles, state)
-    paths = np.empty_like(forecast.paths)
-    for start in range(0, len(forecast), CHUNK_ROWS):
-        at = slice(start, start + CHUNK_ROWS)
-        moved = shift_paths(forecast.paths[at], forecast.quantiles[at], quantiles[at])
-        np.maximum(moved, np.float32(0), out=paths[at])
-    return replace(forecast, quantiles=quantiles, paths=paths)
+def _is_same(levels: npt.ArrayLike, others: F64) -> bool:
+    return np.shape(levels) == others.shape and np.allclose(levels, others, atol=1e-6)
 
 
-def observe(
-    state: CalibrationState,
-    forecast: Forecast,
-    actual: F32,
-    observed: Bool,
-    config: CalibrationConfig | None = None,
-) -> CalibrationState:
-    """Learn from what happened.
-
-    Args:
-        state: State before.
-        forecast: The calibrated forecasts that were issued, same workloads and order.
-        actual: `(B, H)` raw demand.
-        observed: `(B, H)`; unobserved steps teach nothing.
-        config: Rates and limits.
-    """
-    _check_match(forecast, state)
-    return learned(state, forecast.quantiles, actual, observed, config)
-
-
-def learned(
-    state: CalibrationState,
-    quantiles: F32,
-    actual: F32,
-    observed: Bool,
-    config: CalibrationConfig | None = None,
-) -> CalibrationState:
-    """`observe` for bare quantiles `(W, Q, H)` of the state's workloads."""
-    setting = config or CalibrationConfig()
-    below = (actual[:, None] <= quantiles) & observed[:, None]
-    groups = horizon_groups(quantiles.shape[2], state.offsets.shape[2])
-    member = (groups[:, None] == np.arange(state.offsets.shape[2])).astype(np.float64)
-    n_seen = observed @ member
-    scales = _running_scales(state, quantiles, (actual, observed), (groups, member), setting)
-    # A value equal to the quantile (a demand of exactly zero) is neither above nor below it.
-    is_tied = (actual[:, None] == quantiles) & observed[:, None]
-    under = np.where(is_tied, state.levels[:, None], below)
-    miss = np.where(observed[:, None], state.levels[:, None] - under, 0) @ member
-    step = setting.rates(state.levels)[:, None] * _shared(miss, n_seen, setting)
-    offsets = np.clip(state.offsets * scales.kept[:, None] + step, -setting.limit, setting.limit)
-    return replace(
-        state,
-        offsets=offsets,
-        error_scale=scales.error,
-        demand_scale=scales.demand,
-        n_seen=state.n_seen + observed.sum(axis=1),
-        n_below=state.n_below + below.sum(axis=2),
-    )
-
-
-def _shared(miss: F64, n_seen: F64, config: CalibrationConfig) -> F64:
-    """Mean miss `(W, Q, K)`, in part that of the whole horizon and of the whole batch.
-
-    Args:
-        miss: `(W, Q, K)` sums of level minus share below.
-        n_seen: `(W, K)` outcomes behind them.
-        config: Shares.
-    """
-    has = (n_seen > 0)[:, None]
-    near = miss / np.maximum(n_seen, 1)[:, None]
-    whole = miss.sum(axis=2) / np.maximum(n_seen.sum(axis=1), 1)[:, None]
-    own = (1 - config.horizon_ratio) * near + config.horizon_ratio * whole[..., None]
-    own = np.where(has, own, 0)
-    pool = own.sum(axis=0) / np.maximum(has.sum(axis=0), 1)
-    shared = (1 - config.pool_ratio) * own + config.pool_ratio * pool
-    return np.where(has, shared, 0)
-
-
-class _Scales(NamedTuple):
-    """Running error, the demand it goes with, and the share of the offsets kept; `(W, K)` each."""
-
-    error: F64
-    demand: F64
-    kept: F64
-
-
-def _running_scales(
-    state: CalibrationState,
-    quantiles: F32,
-    happened: tuple[F32, Bool],
-    grouping: tuple[I64, F64],
-    config: CalibrationConfig,
-) -> _Scales:
-    """The scales after these outcomes."""
-    (actual, observed), (groups, member) = happened, grouping
-    n_seen = observed @ member
-    levels = state.levels
-
-    def mean(values: npt.NDArray[np.floating[Any]]) -> F64:
-        seen = np.where(observed, values, 0).astype(np.float64)
-        return np.asarray((seen @ member) / np.maximum(n_seen, 1))
-
-    is_known = state.error_scale > 0
-    error = ERROR_TO_SPREAD * np.abs(actual - quantiles[:, _at(levels, 0.5)], dtype=np.float64)
-    spread = mean(_spread(quantiles, levels))
-    before = np.where(is_known, state.error_scale, np.where(spread > 0, spread, mean(error)))
-    error = np.minimum(error, config.outlier_limit * before[:, groups])
-    upper = mean(quantiles[:, _at(levels, SPREAD_LEVELS[1])])
-    usual = np.where(is_known, state.demand_scale, upper)
-    total = n_seen.sum(axis=1)[:, None]
-    rate = total / (state.n_seen[:, None] + total + PRIOR_OUTCOMES)
-    rate = np.clip(rate, np.minimum(total / config.memory, 1), 1)
-    has = n_seen > 0
-    after = np.where(has, before + rate * (mean(error) - before), state.error_scale)
-    is_new_regime = is_known & (mean(error) > config.regime_error * before)
-    return _Scales(
-        after,
-        np.where(has, usual + rate * (upper - usual), state.demand_scale),
-        np.where(is_new_regime, before / np.where(is_new_regime, after, 1), 1),
-    )
-
-
-def _check_match(forecast: Forecast, state: CalibrationState) -> None:
-    levels = forecast.quantile_levels
-    if (
-        forecast.workloads != state.workloads
-        or levels.shape != state.levels.shape
-        or not np.allclose(levels, state.levels, atol=1e-6)
-    ):
-        raise ShapeError(
-            "calibration state and forecast must have the same workloads and levels in order"
-        )
-
-
-def to_dicts(state: CalibrationState) -> list[dict[str, Any]]:
-    """One JSON-able object per workload."""
-    return [
-        {
-            "levels": state.levels.tolist(),
-            "offsets": state.offsets[i].round(6).tolist(),
-            "error_scale": state.error_scale[i].tolist(),
-            "demand_scale": state.demand_scale[i].tolist(),
-            "n_seen": int(state.n_seen[i]),
-            "n_below": state.n_below[i].tolist(),
-        }
-        for i in range(len(state.workloads))
-    ]
-
-
-def from_dicts(
-    workloads: Sequence[str],
-    levels: F64,
-    stored: Mapping[str, Mapping[str, Any]],
-    config: CalibrationConfig | None = None,
-) -> CalibrationState:
-    """State of `workloads`; one that is not stored, or has other levels or groups, starts empty.
-
-    Objects without a running error (of earlier versions) count offsets in the forecast's spread.
-    """
-    state = empty_state(workloads, levels, config)
-    for i, workload in enumerate(workloads):
-        raw = stored.get(workload)
-        if raw is None or np.shape(raw["offsets"]) != state.offsets[i].shape:
-            continue
-        if np.allclose(raw["levels"], levels, atol=1e-6):
-            state.offsets[i] = raw["offsets"]
-            state.error_scale[i] = raw.get("error_scale", 0.0)
-            state.demand_scale[i] = raw.get("demand_scale", 0.0)
-            state.n_seen[i] = raw["n_seen"]
-            state.n_below[i] = raw["n_below"]
-    return state
+def _check_match(state: CalibrationState, forecast: Forecast) -> None:
+    state.check_workloads(forecast)
+    if not _is_same(forecast.quantile_levels, state.levels):
+        raise ShapeError("calibration state and forecast must have the same levels")

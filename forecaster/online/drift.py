@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
 
 from forecaster.errors import ConfigError, HorizonError, ShapeError
+from forecaster.online.learner import LearnerState, Outcome
 from forecaster.quantiles import pit_and_log_density
 from forecaster.types import F32, F64, I64, Bool, Forecast
 
@@ -41,32 +42,8 @@ CAP = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class DriftConfig:
-    """How drift of forecasts is tested.
-
-    Args:
-        ahead: Step ahead that is tested; tested origins are at least as many steps apart.
-        run_length: Least mean number of tested forecasts between false alarms, per workload.
-        score_limit: Normal scores are clipped here: no single outcome raises an alarm.
-    """
-
-    ahead: int = 3
-    run_length: float = 100_000.0
-    score_limit: float = 3.0
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.ahead < 1:
-            raise ConfigError(f"ahead={self.ahead} must be >= 1")
-        if not self.run_length > 1:
-            raise ConfigError(f"run_length={self.run_length} must be > 1")
-        if not self.score_limit > 0:
-            raise ConfigError(f"score_limit={self.score_limit} must be > 0")
-
-
-@dataclass(frozen=True, slots=True)
 class DriftVerdict:
-    """What one test says about one workload.
+    """Result of one test of one workload.
 
     Args:
         workload: Name of the workload.
@@ -86,7 +63,7 @@ class DriftVerdict:
 
     @property
     def is_drifted(self) -> bool:
-        """Whether the test found drift."""
+        """True when the test found drift."""
         return self.since_s is not None
 
     @property
@@ -95,13 +72,13 @@ class DriftVerdict:
         return self.statistic / self.threshold
 
 
-def worst(verdicts: Sequence[DriftVerdict]) -> DriftVerdict | None:
+def worst_drift(verdicts: Sequence[DriftVerdict]) -> DriftVerdict | None:
     """The most severe drift; None when no verdict says drift."""
     return max((v for v in verdicts if v.is_drifted), key=lambda v: v.severity, default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class PitState:
+@dataclass(frozen=True, slots=True, eq=False)
+class PitState(LearnerState):
     """State of W workloads and K bettors.
 
     Args:
@@ -113,7 +90,8 @@ class PitState:
         since_s: `(W,)` since when forecasts drift; `NEVER` while they do not.
     """
 
-    workloads: tuple[str, ...]
+    N_DIGITS: ClassVar[Mapping[str, int]] = {"log_wealth": 9}
+
     log_wealth: F64
     begun_s: I64
     n_tested: I64
@@ -141,18 +119,117 @@ def _log_mean(log_wealth: F64) -> F64:
     return np.asarray(np.logaddexp.reduce(log_wealth, axis=1) - np.log(len(BETS)))
 
 
-def empty_pit_state(workloads: Sequence[str]) -> PitState:
-    """A state before the first forecast."""
-    n_rows = len(workloads)
-    never = np.full(n_rows, NEVER, dtype=np.int64)
-    return PitState(
-        tuple(workloads),
-        np.zeros((n_rows, len(BETS))),
-        np.full((n_rows, len(BETS)), NEVER, dtype=np.int64),
-        np.zeros(n_rows, dtype=np.int64),
-        never,
-        never.copy(),
-    )
+@dataclass(frozen=True, slots=True)
+class DriftTest:
+    """The learner of drift: its settings, and the verdicts that they lead to.
+
+    Args:
+        ahead: Step ahead that is tested; tested origins are at least as many steps apart.
+        run_length: Least mean number of tested forecasts between false alarms, per workload.
+        score_limit: Normal scores are clipped here: no single outcome raises an alarm.
+    """
+
+    ahead: int = 3
+    run_length: float = 100_000.0
+    score_limit: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.ahead < 1:
+            raise ConfigError(f"ahead={self.ahead} must be >= 1")
+        if not self.run_length > 1:
+            raise ConfigError(f"run_length={self.run_length} must be > 1")
+        if not self.score_limit > 0:
+            raise ConfigError(f"score_limit={self.score_limit} must be > 0")
+
+    def empty_state(self, workloads: Sequence[str]) -> PitState:
+        """A state before the first forecast."""
+        n_rows = len(workloads)
+        never = np.full(n_rows, NEVER, dtype=np.int64)
+        return PitState(
+            tuple(workloads),
+            np.zeros((n_rows, len(BETS))),
+            np.full((n_rows, len(BETS)), NEVER, dtype=np.int64),
+            np.zeros(n_rows, dtype=np.int64),
+            never,
+            never.copy(),
+        )
+
+    def observe(
+        self, state: PitState, given: Forecast, outcome: Outcome, within: F64 | float = 0.5
+    ) -> PitState:
+        """Test one forecast per workload, as it was issued; see `bet` and `pit_values`."""
+        state.check_workloads(given)
+        pits = pit_values(given, outcome.actual, self.ahead, within)
+        seen = outcome.observed[:, self.ahead - 1]
+        return self.bet(state, pits, seen, given.origin_s, given.step_s)
+
+    def bet(self, state: PitState, pits: F64, seen: Bool, origin_s: I64, step_s: int) -> PitState:
+        """Bet on one PIT value per workload, unless it is too close to the last one.
+
+        Args:
+            state: State before.
+            pits: `(W,)` PIT values at `ahead`; read where `seen` only.
+            seen: `(W,)` true where the outcome was observed.
+            origin_s: `(W,)` origins, not older than those tested before.
+            step_s: Step length, seconds.
+        """
+        if not pits.shape == seen.shape == origin_s.shape == state.n_tested.shape:
+            raise ShapeError(f"pits, seen and origin_s must be ({len(state.workloads)},)")
+        is_due = (state.origin_s == NEVER) | (origin_s >= state.origin_s + self.ahead * step_s)
+        counts = (seen & is_due)[:, None]
+        safe = np.where(seen, np.clip(pits, 1e-12, 1 - 1e-12), 0.5)
+        score = np.clip(ndtri(safe), -self.score_limit, self.score_limit)[:, None]
+        mean, spread = (np.array([bet[k] for bet in BETS], dtype=np.float64) for k in (0, 1))
+        gain = score**2 / 2 - ((score - mean) / spread) ** 2 / 2 - np.log(spread)
+        first_s = (origin_s + step_s)[:, None]
+        begun = np.where(state.log_wealth <= 0, first_s, state.begun_s)
+        cap = np.log(CAP * len(BETS) * self.run_length)
+        after = np.minimum(np.maximum(state.log_wealth, 0) + gain, cap)
+        log_wealth = np.where(counts, after, state.log_wealth)
+        begun = np.where(counts, begun, state.begun_s)
+        return replace(
+            state,
+            log_wealth=log_wealth,
+            begun_s=begun,
+            n_tested=state.n_tested + counts[:, 0],
+            origin_s=np.where(counts[:, 0], origin_s, state.origin_s),
+            since_s=_since(state.since_s, log_wealth, begun, self.run_length),
+        )
+
+    def apply(self, state: PitState, given: Forecast) -> list[DriftVerdict]:
+        """One verdict per workload; statistic and threshold are decimal logarithms of wealth."""
+        state.check_workloads(given)
+        threshold = float(np.log10(self.run_length))
+        evidence, leader = state.evidence(), state.log_wealth.argmax(axis=1)
+        found = []
+        for i, workload in enumerate(state.workloads):
+            since = None if state.since_s[i] == NEVER else int(state.since_s[i])
+            what = BETS[leader[i]][2] if since is not None else "forecasts agree with outcomes"
+            reason = (
+                f"{what}: evidence 10^{evidence[i]:.1f}, the limit is 10^{threshold:.1f} "
+                f"({int(state.n_tested[i])} forecasts tested)"
+            )
+            found.append(
+                DriftVerdict(workload, PIT, max(float(evidence[i]), 0.0), threshold, since, reason)
+            )
+        return found
+
+    def from_dicts(
+        self, workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]
+    ) -> PitState:
+        """State of `workloads`; one that is not stored, or has other bettors, starts empty."""
+        return self.empty_state(workloads).with_stored(stored)
+
+
+def _since(since_s: I64, log_wealth: F64, begun_s: I64, run_length: float) -> I64:
+    """Drift begins at the alarm, and ends when the evidence has lost half its digits."""
+    mean = _log_mean(log_wealth)
+    leader = log_wealth.argmax(axis=1)
+    start = np.take_along_axis(begun_s, leader[:, None], axis=1)[:, 0]
+    begins = (since_s == NEVER) & (mean >= np.log(run_length))
+    ends = mean < np.log(run_length) / 2
+    return np.where(begins, start, np.where(ends, NEVER, since_s)).astype(np.int64)
 
 
 def pit_values(forecast: Forecast, actual: F32, ahead: int, within: F64 | float) -> F64:
@@ -185,103 +262,3 @@ def pit_values(forecast: Forecast, actual: F32, ahead: int, within: F64 | float)
         smooth, _ = pit_and_log_density(quantiles[:, :, None], levels, y[:, None])
     value = np.where(n_upto - n_below >= 2, low + (high - low) * within, smooth[:, 0])
     return np.asarray(np.clip(value, 1e-12, 1 - 1e-12), dtype=np.float64)
-
-
-def observe_pits(
-    state: PitState,
-    pits: F64,
-    seen: Bool,
-    origin_s: I64,
-    step_s: int,
-    config: DriftConfig | None = None,
-) -> PitState:
-    """Test one forecast per workload; those too close to the last tested one are passed over.
-
-    Args:
-        state: State before.
-        pits: `(W,)` PIT values at `config.ahead`; read where `seen` only.
-        seen: `(W,)` whether the outcome was observed.
-        origin_s: `(W,)` origins, not older than those tested before.
-        step_s: Step length, seconds.
-        config: How to test.
-
-    Returns:
-        State after.
-    """
-    if not pits.shape == seen.shape == origin_s.shape == state.n_tested.shape:
-        raise ShapeError(f"pits, seen and origin_s must be ({len(state.workloads)},)")
-    setting = config or DriftConfig()
-    is_due = (state.origin_s == NEVER) | (origin_s >= state.origin_s + setting.ahead * step_s)
-    counts = (seen & is_due)[:, None]
-    safe = np.where(seen, np.clip(pits, 1e-12, 1 - 1e-12), 0.5)
-    score = np.clip(ndtri(safe), -setting.score_limit, setting.score_limit)[:, None]
-    mean, spread = (np.array([bet[k] for bet in BETS], dtype=np.float64) for k in (0, 1))
-    gain = score**2 / 2 - ((score - mean) / spread) ** 2 / 2 - np.log(spread)
-    first_s = (origin_s + step_s)[:, None]
-    begun = np.where(state.log_wealth <= 0, first_s, state.begun_s)
-    cap = np.log(CAP * len(BETS) * setting.run_length)
-    after = np.minimum(np.maximum(state.log_wealth, 0) + gain, cap)
-    log_wealth = np.where(counts, after, state.log_wealth)
-    begun = np.where(counts, begun, state.begun_s)
-    return replace(
-        state,
-        log_wealth=log_wealth,
-        begun_s=begun,
-        n_tested=state.n_tested + counts[:, 0],
-        origin_s=np.where(counts[:, 0], origin_s, state.origin_s),
-        since_s=_since(state.since_s, log_wealth, begun, setting.run_length),
-    )
-
-
-def _since(since_s: I64, log_wealth: F64, begun_s: I64, run_length: float) -> I64:
-    """Drift begins at the alarm, and ends when the evidence has lost half its digits."""
-    mean = _log_mean(log_wealth)
-    leader = log_wealth.argmax(axis=1)
-    start = np.take_along_axis(begun_s, leader[:, None], axis=1)[:, 0]
-    begins = (since_s == NEVER) & (mean >= np.log(run_length))
-    ends = mean < np.log(run_length) / 2
-    return np.where(begins, start, np.where(ends, NEVER, since_s)).astype(np.int64)
-
-
-def pit_verdicts(state: PitState, config: DriftConfig | None = None) -> list[DriftVerdict]:
-    """One verdict per workload; statistic and threshold are decimal logarithms of wealth."""
-    threshold = float(np.log10((config or DriftConfig()).run_length))
-    evidence, leader = state.evidence(), state.log_wealth.argmax(axis=1)
-    found = []
-    for i, workload in enumerate(state.workloads):
-        since = None if state.since_s[i] == NEVER else int(state.since_s[i])
-        what = BETS[leader[i]][2] if since is not None else "forecasts agree with outcomes"
-        reason = (
-            f"{what}: evidence 10^{evidence[i]:.1f}, the limit is 10^{threshold:.1f} "
-            f"({int(state.n_tested[i])} forecasts tested)"
-        )
-        found.append(
-            DriftVerdict(workload, PIT, max(float(evidence[i]), 0.0), threshold, since, reason)
-        )
-    return found
-
-
-def to_dicts(state: PitState) -> list[dict[str, Any]]:
-    """One JSON-able object per workload."""
-    return [
-        {
-            "log_wealth": state.log_wealth[i].round(9).tolist(),
-            "begun_s": state.begun_s[i].tolist(),
-            "n_tested": int(state.n_tested[i]),
-            "origin_s": int(state.origin_s[i]),
-            "since_s": int(state.since_s[i]),
-        }
-        for i in range(len(state.workloads))
-    ]
-
-
-def from_dicts(workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]) -> PitState:
-    """State of `workloads`; one that is not stored, or has other bettors, starts empty."""
-    state = empty_pit_state(workloads)
-    for i, workload in enumerate(workloads):
-        raw = stored.get(workload)
-        if raw is None or np.shape(raw["log_wealth"]) != (len(BETS),):
-            continue
-        for name in ("log_wealth", "begun_s", "n_tested", "origin_s", "since_s"):
-            getattr(state, name)[i] = raw[name]
-    return state

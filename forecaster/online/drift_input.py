@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from forecaster.errors import ConfigError, HistoryTooShort
-from forecaster.online.drift import DriftVerdict
+from forecaster.online.drift import PIT, DriftVerdict
 from forecaster.types import F64, Bool, Series
 
 LEVEL, SPREAD, SHAPE, MISSING, STUCK = "level", "spread", "shape", "missing", "stuck"
 KINDS = (LEVEL, SPREAD, SHAPE, MISSING, STUCK)
+REFIT_KINDS = (PIT, LEVEL, SPREAD, SHAPE)
+"""Drift that a fit may mend; a gap or a stuck sensor is shown, but must not be learned."""
 FLOOR_RATIO = 0.1
 """Added to levels and spreads, as a share of the history's mean: small counts make no drift."""
 
@@ -61,7 +63,7 @@ class InputDriftConfig:
 
 @dataclass(frozen=True, slots=True)
 class InputReference:
-    """What a history's demand looks like.
+    """Description of a history's demand.
 
     Args:
         window: Steps of the windows it was made with.
@@ -89,7 +91,7 @@ class InputReference:
         return cls(**{**raw, "edges": tuple(raw["edges"]), "shares": tuple(raw["shares"])})
 
 
-def reference(history: Series, config: InputDriftConfig | None = None) -> InputReference:
+def input_reference(history: Series, config: InputDriftConfig | None = None) -> InputReference:
     """Describe a history.
 
     Args:

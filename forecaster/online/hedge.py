@@ -15,7 +15,7 @@ State is passed in and out. docs/decisions/0023 holds the measurements.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,21 +23,83 @@ import numpy as np
 from forecaster.choice.ensemble import pool_quantiles
 from forecaster.config import WindowConfig
 from forecaster.errors import ConfigError, ShapeError
-from forecaster.quantiles import crps_weights, shift_paths
-from forecaster.types import F32, F64, I64, Bool, Forecast, Windows
+from forecaster.online.learner import LearnerState, Outcome
+from forecaster.quantiles import crps_weights, with_quantiles
+from forecaster.types import F32, F64, I64, Forecast, Windows
 
 EXPERTS = ("forecast", "last_value")
 """The experts, in the order of the weights."""
 LAST_VALUE = 1
-GROUPS = ("body", "tail")
+HEDGE_GROUPS = ("body", "tail")
 TAIL_FROM = 0.95
 """Levels from here on have the weights of the tail."""
 TINY = 1e-300
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HedgeState(LearnerState):
+    """State of W workloads, per group of levels and expert (`HEDGE_GROUPS`, `EXPERTS`).
+
+    Args:
+        workloads: W names.
+        regret: `(W, 2, 2)` discounted sum of what the mixture lost against the expert, each term
+            corrected for its own square.
+        square: `(W, 2, 2)` discounted sum of squares of those terms.
+        largest: `(W, 2, 2)` largest of them.
+        learned_step: `(W,)` the newest origin learned from, in whole steps since 1970; -1: none.
+    """
+
+    regret: F64
+    square: F64
+    largest: F64
+    learned_step: I64
+
+    def __post_init__(self) -> None:
+        """Check shapes."""
+        shape = (len(self.workloads), len(HEDGE_GROUPS), len(EXPERTS))
+        for name in ("regret", "square", "largest"):
+            if getattr(self, name).shape != shape:
+                raise ShapeError(f"{name} has shape {getattr(self, name).shape}; {shape} is right")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Experts:
+    """Forecasts of the two experts.
+
+    Args:
+        forecast: B forecasts.
+        last_value: `(B, Q, H)` quantiles of the last value with its past changes.
+
+    Raises:
+        ShapeError: If the shapes differ.
+    """
+
+    forecast: Forecast
+    last_value: F32
+
+    def __post_init__(self) -> None:
+        """Check shapes."""
+        if self.last_value.shape != self.forecast.quantiles.shape:
+            raise ShapeError(
+                f"experts must both be (B, Q, H): forecast {self.forecast.quantiles.shape}, "
+                f"last value {self.last_value.shape}"
+            )
+
+    @classmethod
+    def of(cls, forecast: Forecast, windows: Windows, config: WindowConfig) -> Experts:
+        """A forecast with the last value of the windows that it was made from."""
+        levels = tuple(float(v) for v in forecast.quantile_levels)
+        name = EXPERTS[LAST_VALUE]
+        return cls(forecast, pool_quantiles(name, windows, forecast.horizon, config, levels))
+
+    def rows(self, at: I64) -> Experts:
+        """The rows `at`, in that order."""
+        return Experts(self.forecast.rows(at), self.last_value[at])
+
+
 @dataclass(frozen=True, slots=True)
-class HedgeConfig:
-    """How fast weights move.
+class Hedge:
+    """The learner of the experts' weights.
 
     Args:
         prior: Weight of the last value before any outcome, in (0, 1).
@@ -59,55 +121,64 @@ class HedgeConfig:
         if self.stride < 1:
             raise ConfigError(f"stride={self.stride} must be >= 1")
 
+    def empty_state(self, workloads: Sequence[str]) -> HedgeState:
+        """The state before any outcome: weights are the prior's."""
+        zeros = np.zeros((len(workloads), len(HEDGE_GROUPS), len(EXPERTS)))
+        first = np.full(len(workloads), -1, dtype=np.int64)
+        return HedgeState(tuple(workloads), zeros, zeros.copy(), zeros.copy(), first)
 
-@dataclass(frozen=True, slots=True)
-class HedgeState:
-    """State of W workloads, per group of levels and expert (`GROUPS`, `EXPERTS`).
+    def last_value_weight(self, state: HedgeState) -> F64:
+        """Weight of the last value in body and tail, `(W, 2)`, in (0, 1)."""
+        prior = np.array([1 - self.prior, self.prior])
+        score = np.log(prior) + _rates(state.square, state.largest) * state.regret
+        weight = np.exp(score - score.max(axis=2, keepdims=True))
+        return np.asarray(weight[..., LAST_VALUE] / weight.sum(axis=2))
 
-    Args:
-        workloads: W names.
-        regret: `(W, 2, 2)` discounted sum of what the mixture lost against the expert, each term
-            corrected for its own square.
-        square: `(W, 2, 2)` discounted sum of squares of those terms.
-        largest: `(W, 2, 2)` largest of them.
-        learned_step: `(W,)` the newest origin learned from, in steps of some clock; -1: none.
-    """
+    def apply(self, state: HedgeState, given: Experts) -> Forecast:
+        """The experts mixed by the weights of the state; paths keep their ranks."""
+        state.check_workloads(given.forecast)
+        quantiles = np.maximum.accumulate(self._average(state, given), axis=1)
+        return with_quantiles(given.forecast, quantiles)
 
-    workloads: tuple[str, ...]
-    regret: F64
-    square: F64
-    largest: F64
-    learned_step: I64
+    def observe(self, state: HedgeState, given: Experts, outcome: Outcome) -> HedgeState:
+        """The state after the outcome of one origin.
 
-    def __post_init__(self) -> None:
-        """Check shapes."""
-        shape = (len(self.workloads), len(GROUPS), len(EXPERTS))
-        for name in ("regret", "square", "largest"):
-            if getattr(self, name).shape != shape:
-                raise ShapeError(f"{name} has shape {getattr(self, name).shape}; {shape} is right")
+        Regrets are taken against the mixture of today's weights, not of those at the origin: the
+        experts' forecasts are all that has to be known of the past. Origins less than a stride
+        after the newest one learned from teach nothing, nor do unobserved steps.
+        """
+        state.check_workloads(given.forecast)
+        step = given.forecast.origin_s // given.forecast.step_s
+        gap = step - state.learned_step
+        is_due = (state.learned_step < 0) | (gap >= self.stride)
+        is_due &= outcome.observed.any(axis=1)
+        # Not what was issued: a tail that the body holds up would be judged as too high.
+        term = _regrets(given, self._average(state, given), outcome)
+        kept = np.exp(-np.maximum(gap, 0) / self.memory_steps)[:, None, None]
+        largest = np.maximum(state.largest, np.abs(term))
+        square = kept * state.square + term**2
+        regret = kept * state.regret + term - _rates(square, largest) * term**2
+        due = is_due[:, None, None]
+        return replace(
+            state,
+            regret=np.where(due, regret, state.regret),
+            square=np.where(due, square, state.square),
+            largest=np.where(due, largest, state.largest),
+            learned_step=np.where(is_due, step, state.learned_step),
+        )
 
-    def rows(self, at: I64) -> HedgeState:
-        """A copy of the workloads `at`."""
-        names = tuple(self.workloads[i] for i in at)
-        return HedgeState(names, **{name: getattr(self, name)[at] for name in PER_WORKLOAD})
+    def from_dicts(
+        self, workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]
+    ) -> HedgeState:
+        """State of `workloads`; one that is not stored starts with the prior."""
+        return self.empty_state(workloads).with_stored(stored)
 
-
-PER_WORKLOAD = tuple(f.name for f in fields(HedgeState))[1:]
-
-
-def no_hedge_yet(workloads: Sequence[str]) -> HedgeState:
-    """The state before any outcome: weights are the prior's."""
-    zeros = np.zeros((len(workloads), len(GROUPS), len(EXPERTS)))
-    first = np.full(len(workloads), -1, dtype=np.int64)
-    return HedgeState(tuple(workloads), zeros, zeros.copy(), zeros.copy(), first)
-
-
-def last_value_weight(state: HedgeState, config: HedgeConfig | None = None) -> F64:
-    """Weight of the last value in body and tail, `(W, 2)`, in (0, 1)."""
-    prior = np.array([1 - (config or HedgeConfig()).prior, (config or HedgeConfig()).prior])
-    score = np.log(prior) + _rates(state.square, state.largest) * state.regret
-    weight = np.exp(score - score.max(axis=2, keepdims=True))
-    return np.asarray(weight[..., LAST_VALUE] / weight.sum(axis=2))
+    def _average(self, state: HedgeState, experts: Experts) -> F32:
+        """Weighted quantiles `(W, Q, H)`; a tail may lie below the body, whose weights differ."""
+        group = (experts.forecast.quantile_levels >= TAIL_FROM).astype(np.int64)
+        share = self.last_value_weight(state)[:, group, None].astype(np.float32)
+        quantiles = experts.forecast.quantiles
+        return np.asarray(quantiles + share * (experts.last_value - quantiles), dtype=np.float32)
 
 
 def _rates(square: F64, largest: F64) -> F64:
@@ -116,135 +187,19 @@ def _rates(square: F64, largest: F64) -> F64:
     return np.asarray(np.minimum(0.5 / np.maximum(largest, TINY), steady))
 
 
-def mixed(
-    quantiles: F32, last_value: F32, state: HedgeState, levels: F64, config: HedgeConfig | None
-) -> F32:
-    """Quantiles `(W, Q, H)` of the state's workloads, ordered.
-
-    Args:
-        quantiles: `(W, Q, H)` of the forecasts.
-        last_value: `(W, Q, H)` of the last value with its past changes.
-        state: State before.
-        levels: `(Q,)`.
-        config: How fast weights move.
-    """
-    return np.maximum.accumulate(_average(quantiles, last_value, state, levels, config), axis=1)
-
-
-def _average(
-    quantiles: F32, last_value: F32, state: HedgeState, levels: F64, config: HedgeConfig | None
-) -> F32:
-    """As `mixed`, but where the tail's weights differ from the body's it may lie below it."""
-    group = (levels >= TAIL_FROM).astype(np.int64)
-    share = last_value_weight(state, config)[:, group, None].astype(np.float32)
-    return np.asarray(quantiles + share * (last_value - quantiles), dtype=np.float32)
-
-
-def hedge(
-    forecast: Forecast,
-    last_value: F32,
-    state: HedgeState,
-    config: HedgeConfig | None = None,
-) -> Forecast:
-    """Mix the last value in by the weights of the state; paths keep their ranks.
-
-    Args:
-        forecast: B forecasts.
-        last_value: `(B, Q, H)`, see `last_value_quantiles`.
-        state: State of the same workloads in the same order.
-        config: How fast weights move.
-
-    Raises:
-        ShapeError: If the workloads differ.
-    """
-    if forecast.workloads != state.workloads:
-        raise ShapeError("hedge state and forecast must have the same workloads in order")
-    quantiles = mixed(forecast.quantiles, last_value, state, forecast.quantile_levels, config)
-    paths = shift_paths(forecast.paths, forecast.quantiles, quantiles)
-    return replace(forecast, quantiles=quantiles, paths=np.maximum(paths, np.float32(0)))
-
-
-def last_value_quantiles(windows: Windows, forecast: Forecast, config: WindowConfig) -> F32:
-    """What the last value with its past changes says, `(B, Q, H)`, for the rows of `forecast`."""
-    levels = tuple(float(v) for v in forecast.quantile_levels)
-    return pool_quantiles(EXPERTS[LAST_VALUE], windows, forecast.horizon, config, levels)
-
-
-def learned(  # noqa: PLR0913 - what was said, what happened, when
-    state: HedgeState,
-    experts: tuple[F32, F32],
-    actual: F32,
-    observed: Bool,
-    step: int,
-    levels: F64,
-    config: HedgeConfig | None = None,
-) -> HedgeState:
-    """The state after the outcomes of one origin.
-
-    Regrets are taken against the mixture of today's weights, not of those at the origin: the
-    experts' forecasts are all that has to be known of the past. Origins less than a stride after
-    the newest one learned from teach nothing, nor do unobserved steps.
-
-    Args:
-        state: State before.
-        experts: Quantiles `(W, Q, H)` of the forecast and of the last value.
-        actual: `(W, H)`.
-        observed: `(W, H)`.
-        step: The origin, in steps on a clock that all origins share, >= 0.
-        levels: `(Q,)`.
-        config: How fast weights move.
-    """
-    setting = config or HedgeConfig()
-    gap = step - state.learned_step
-    is_due = (state.learned_step < 0) | (gap >= setting.stride)
-    is_due &= observed.any(axis=1)
-    # Not what was issued: a tail that the body holds up would be told that it is too high.
-    average = _average(*experts, state, levels, setting)
-    term = _regrets(experts, average, (actual, observed), levels)
-    kept = np.exp(-np.maximum(gap, 0) / setting.memory_steps)[:, None, None]
-    largest = np.maximum(state.largest, np.abs(term))
-    square = kept * state.square + term**2
-    regret = kept * state.regret + term - _rates(square, largest) * term**2
-    due = is_due[:, None, None]
-    return replace(
-        state,
-        regret=np.where(due, regret, state.regret),
-        square=np.where(due, square, state.square),
-        largest=np.where(due, largest, state.largest),
-        learned_step=np.where(is_due, step, state.learned_step),
-    )
-
-
-def _regrets(
-    experts: tuple[F32, F32], average: F32, happened: tuple[F32, Bool], levels: F64
-) -> F64:
+def _regrets(experts: Experts, average: F32, outcome: Outcome) -> F64:
     """`(W, 2, 2)` what the mixture lost against each expert, linearised at the mixture.
 
     Means over the observed steps; the body's levels weigh as in the CRPS, the tail's equally.
     """
-    actual, observed = happened
+    levels, observed = experts.forecast.quantile_levels, outcome.observed
     is_tail = levels >= TAIL_FROM
     by_group = np.stack([np.where(is_tail, 0, crps_weights(levels)), is_tail.astype(np.float64)])
-    slope = (actual[:, None] < average) - levels[:, None]
+    slope = (outcome.actual[:, None] < average) - levels[:, None]
     count = np.maximum(observed.sum(axis=1), 1)[:, None, None]
     slope = np.where(observed[:, None], slope, 0) / count
-    lead = [np.einsum("wqh,wqh->wq", slope, average - own, dtype=np.float64) for own in experts]
-    return np.asarray(np.einsum("gq,kwq->wgk", by_group, np.stack(lead)))
-
-
-def to_dicts(state: HedgeState) -> list[dict[str, Any]]:
-    """One JSON-able object per workload."""
-    return [
-        {name: getattr(state, name)[i].tolist() for name in PER_WORKLOAD}
-        for i in range(len(state.workloads))
+    lead = [
+        np.einsum("wqh,wqh->wq", slope, average - own, dtype=np.float64)
+        for own in (experts.forecast.quantiles, experts.last_value)
     ]
-
-
-def from_dicts(workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]) -> HedgeState:
-    """State of `workloads`; one that is not stored starts with the prior."""
-    state = no_hedge_yet(workloads)
-    for i, workload in enumerate(workloads):
-        if workload in stored:
-            for name in PER_WORKLOAD:
-                getattr(state, name)[i] = stored[workload][name]
-    return state
+    return np.asarray(np.einsum("gq,kwq->wgk", by_group, np.stack(lead)))

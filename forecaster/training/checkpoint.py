@@ -54,13 +54,13 @@ def _tensors(model: TrainedModel) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def to_bytes(model: TrainedModel) -> bytes:
+def model_to_bytes(model: TrainedModel) -> bytes:
     """Serialise a model; equal models give equal bytes."""
     header = {**_header(model), "version": model.version}
     return safetensors.torch.save(_tensors(model), {HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
-def from_bytes(raw: bytes) -> TrainedModel:
+def model_from_bytes(raw: bytes) -> TrainedModel:
     """Load a model.
 
     Raises:

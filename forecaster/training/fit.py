@@ -30,7 +30,7 @@ __all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress"
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What a fit found, in units of each series' own mean absolute deviation.
+    """Result of a fit, in units of each series' own mean absolute deviation.
 
     Both figures are on the validation part, which also chose the stopping epoch and the picks: a
     fair verdict needs a later back-test (`forecaster.choice.backtest`).
@@ -264,4 +264,4 @@ class _Trainer:
             self.history.append(line)
             return self.on_progress is None or self.on_progress(line) is not False
 
-        return with_trees(model, self.series, self.origins, self.seed, tell)
+        return with_trees(model, self.series, *self.origins, self.seed, tell)

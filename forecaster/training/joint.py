@@ -91,7 +91,7 @@ class JointModel:
         return np.asarray(log_density.sum(axis=1) + copula, dtype=np.float64)
 
     def scores(self, windows: Windows, actual: F32, observed: Bool) -> tuple[Scores, F64]:
-        """What the flow is fitted to, and the marginal log densities `(B, G)`, zero where absent.
+        """Scores to fit the flow to, and marginal log densities `(B, G)`, zero where absent.
 
         Args:
             windows: B windows.

@@ -32,7 +32,7 @@ _SHOWN_DIFFERENCES = 3
 
 @dataclass(frozen=True, slots=True)
 class FitIdentity:
-    """What fixes the result of a fit; the state of another one is refused.
+    """Inputs that fix the result of a fit; the state of another one is refused.
 
     Args:
         config: Configuration, as plain values.
@@ -47,7 +47,7 @@ class FitIdentity:
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """Where a training stands after an epoch.
+    """State of a training after an epoch.
 
     Args:
         stage: `marginals` or `flow`.

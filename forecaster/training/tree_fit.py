@@ -26,7 +26,7 @@ MAX_SHARE_PAIRS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class TreeReport:
-    """What the trees brought.
+    """Result of fitting the trees.
 
     Args:
         share: Their weight in the average with the network.
@@ -41,7 +41,8 @@ class TreeReport:
 def with_trees(
     model: TrainedModel,
     series: Sequence[Series],
-    origins: tuple[Origins, Origins],
+    train: Origins,
+    validation: Origins,
     seed: int,
     on_level: Callable[[TreeProgress], bool] | None = None,
 ) -> tuple[TrainedModel, TreeReport | None]:
@@ -50,7 +51,8 @@ def with_trees(
     Args:
         model: The trained network.
         series: W histories.
-        origins: Those of training and of validation.
+        train: Origins to train on.
+        validation: Origins to weigh the trees on.
         seed: Fixes rows and trees.
         on_level: Called after each level; False ends the training, and there are no trees.
 
@@ -59,17 +61,17 @@ def with_trees(
     """
     config = model.config
     generator = torch.Generator().manual_seed(2 * seed)
-    train, held = (
-        tree_rows(series, part, config, model.vocabulary, generator, is_training=is_training)
-        for part, is_training in zip(origins, (True, False), strict=True)
+    rows, held = (
+        tree_rows(series, part, config, model.vocabulary, generator, is_training=part is train)
+        for part in (train, validation)
     )
-    if not train.actual.size or not held.actual.size:
+    if not rows.actual.size or not held.actual.size:
         return model, None
-    trees = fit_trees(train, held, config.trees, seed, on_level)
+    trees = fit_trees(rows, held, config.trees, seed, on_level)
     if trees is None:
         return model, None
     both = replace(model, trees=trees)
-    losses = share_losses(both, series, origins[1], generator)
+    losses = share_losses(both, series, validation, generator)
     share = best_share(losses, np.array(config.window.quantile_levels))
     chosen = model if share.is_none else replace(both, tree_share=share)
     return chosen, TreeReport(share, losses)

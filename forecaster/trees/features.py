@@ -1,4 +1,4 @@
-"""What gradient-boosted trees read: one row per window, target and step ahead.
+"""Features of gradient-boosted trees: one row per window, target and step ahead.
 
 Trees cannot subtract, so everything is measured from the target's last value, in the mean absolute
 deviation of its window; what they predict is in the same unit, hence scale equivariant.
@@ -143,7 +143,7 @@ def _long_scale(one: Windows, summary: WindowSummary) -> F32:
 
 
 def level_facts(observed: Bool, last: F32, location: F32, scale: F32, unit: F32) -> F32:
-    """Where the last value stands in its context, and the context in its series, `(B, 5)`.
+    """Place of the last value in its context, and the context in its series, `(B, 5)`.
 
     Args:
         observed: `(B, C)`.

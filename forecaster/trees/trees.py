@@ -80,12 +80,13 @@ class Trees:
         """LightGBM's own text of each booster; equal trees give equal texts."""
         return [booster.model_to_string() for booster in self.boosters]
 
-    def quantiles(self, inputs: TreeInputs, unit: tuple[F32, F32]) -> F32:
+    def quantiles(self, inputs: TreeInputs, location: F32, scale: F32) -> F32:
         """Quantiles at `levels`, `(B, K, H)`, increasing along K.
 
         Args:
             inputs: Features of B windows.
-            unit: Location and scale `(B,)` that the answer is measured in.
+            location: `(B,)` origin of the unit that the answer is measured in.
+            scale: `(B,)` size of that unit.
         """
         n_rows, n_steps = inputs.by_step.shape[:2]
         row = np.repeat(np.arange(n_rows), n_steps)
@@ -93,7 +94,6 @@ class Trees:
         features = inputs.rows(row, step)
         z = np.stack([booster.predict(features, num_threads=1) for booster in self.boosters])
         by_level = np.sort(z.reshape(len(self.levels), n_rows, n_steps), axis=0)
-        location, scale = unit
         offset = ((inputs.location - location) / scale)[:, None]
         answer = offset + (inputs.scale / scale)[:, None] * by_level
         return np.ascontiguousarray(np.swapaxes(answer, 0, 1), dtype=np.float32)
@@ -117,7 +117,7 @@ class TreeShare:
 
     @property
     def is_none(self) -> bool:
-        """Whether the trees have no say at all."""
+        """True when the trees have no weight at all."""
         return self.body == 0 and self.tail == 0
 
 

@@ -10,24 +10,25 @@ from fastapi import FastAPI, Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.staticfiles import StaticFiles
 
-from services.admin import pages as console
-from services.admin.access import api as api_auth_routes
-from services.admin.approvals import api as api_approvals
-from services.admin.budgets import api as api_budgets
-from services.admin.controls import api as api_controls
-from services.admin.decisions import api as api_records, schemas
-from services.admin.decisions.service import AdminDeps
-from services.admin.events import api as api_events
-from services.admin.freezes import api as api_freezes
+from services.admin import pages
+from services.admin.access import api as access
+from services.admin.approvals import api as approvals
+from services.admin.budgets import api as budgets
+from services.admin.classes import api as classes
+from services.admin.controls import api as controls
+from services.admin.decisions import api as decisions
+from services.admin.deps import AdminDeps
+from services.admin.events import api as events
+from services.admin.freezes import api as freezes
 from services.admin.identity.auth import Deps
 from services.admin.identity.needs import declare_needs
-from services.admin.models import api as api_models
-from services.admin.operations import api as api_operations
-from services.admin.registration import api as api_workload_writes
-from services.admin.rest import edge as edge_security
+from services.admin.models import api as models
+from services.admin.operations import api as operations
+from services.admin.registration import api as registration
+from services.admin.rest import edge, schemas
 from services.admin.rest.examples import install_examples
-from services.admin.series import fans_api as api_forecasts
-from services.admin.workloads import api as api_workloads
+from services.admin.series import api as series, fans_api
+from services.admin.workloads import api as workloads
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.http import application as http
 from services.kernel.security.audit import note_audit_head
@@ -52,27 +53,29 @@ def make_app(deps: AdminDeps) -> FastAPI:
     )
     app.state.deps = deps
     http.install(app, "admin", deps.settings.max_body_bytes)
-    app.include_router(api_workloads.router)
-    app.include_router(api_records.router)
-    app.include_router(api_budgets.router)
-    app.include_router(api_auth_routes.router)
-    for module in (
-        api_controls,
-        api_events,
-        api_forecasts,
-        api_freezes,
-        api_approvals,
-        api_models,
-        api_operations,
-        api_workload_writes,
+    app.include_router(workloads.router)
+    app.include_router(series.router)
+    app.include_router(decisions.router)
+    app.include_router(budgets.router)
+    app.include_router(access.router)
+    for room in (
+        controls,
+        events,
+        fans_api,
+        freezes,
+        classes,
+        approvals,
+        models,
+        operations,
+        registration,
     ):
-        app.include_router(module.router)
+        app.include_router(room.router)
     _add_health(app)
-    console.install(app)
+    pages.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     declare_needs(app)
     install_examples(app)
-    edge_security.install(app, deps)
+    edge.install(app, deps)
     return app
 
 

@@ -9,7 +9,7 @@ import redis
 import uvicorn
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import SystemClock, make_clock

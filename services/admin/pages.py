@@ -15,38 +15,48 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from services.admin.access import (
-    audit_page as console_audit,
-    keys_page as console_keys,
-    login_page as console_login,
+    audit_page,
+    keys_page,
+    login_page,
 )
-from services.admin.approvals import page as console_approvals
-from services.admin.budgets import page as console_limits
-from services.admin.console.page import LoginNeeded, local_path, templates
+from services.admin.approvals import page as approvals_page
+from services.admin.budgets import page as budgets_page
+from services.admin.console.page import LoginNeeded, templates
+from services.admin.console.paths import local_path
 from services.admin.controls import (
-    policy_page as console_policy,
-    schedules_page as console_schedules,
+    policy_page,
+    schedules_page,
 )
-from services.admin.fleet import page as console_fleet, workload_page as console_workload
-from services.admin.freezes import page as console_freezes
-from services.admin.models import page as console_models
-from services.admin.operations import backtests_page as console_backtests
+from services.admin.decisions import wording
+from services.admin.fleet import page as fleet_page, workload_page
+from services.admin.freezes import page as freezes_page
+from services.admin.models import page as models_page
+from services.admin.operations import backtests_page
+from services.admin.operations.wording import policy_name
 from services.kernel.errors import HarmonyError
 from services.kernel.http import application as http
 
 _PAGES = (
-    console_login,
-    console_fleet,
-    console_workload,
-    console_policy,
-    console_schedules,
-    console_freezes,
-    console_keys,
-    console_approvals,
-    console_backtests,
-    console_models,
-    console_limits,
-    console_audit,
+    login_page,
+    fleet_page,
+    workload_page,
+    policy_page,
+    schedules_page,
+    freezes_page,
+    keys_page,
+    approvals_page,
+    backtests_page,
+    models_page,
+    budgets_page,
+    audit_page,
 )
+
+templates.env.filters.update(
+    plain=wording.plain,
+    policy=policy_name,
+    short_reason=wording.short_reason,
+)
+templates.env.globals.update(best_rungs=wording.BEST_RUNGS)
 
 
 def install(app: FastAPI) -> None:

@@ -15,18 +15,17 @@ from decider import (
     DecideConfig,
     Decision,
     Hardware,
+    LeadTimeBelief,
     Limits,
     ReplicaState,
     ShardRequest,
     Sla,
     WorkloadInput,
+    capacity_draws,
     decide_shard,
+    predictive_draws,
 )
-from decider.belief.capacity import capacity_draws
-from decider.belief.lead_time import LeadTimeBelief, predictive_draws
-from forecaster.choice.ladder import Ladder
-from forecaster.config import WindowConfig
-from forecaster.types import Forecast
+from forecaster import Forecast, Ladder, WindowConfig
 from services.backtest.forecasts import ForecastStream
 from services.backtest.memory import DecisionMemory
 from services.backtest.series import MeasuredFleet

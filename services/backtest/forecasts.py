@@ -6,13 +6,18 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from forecaster.choice.ladder import Ladder
-from forecaster.config import WindowConfig
-from forecaster.online.calibration import CalibrationState, calibrate, empty_state, observe
-from forecaster.online.hedge import HedgeState, hedge, last_value_quantiles, learned, no_hedge_yet
-from forecaster.types import Forecast
+from forecaster import (
+    Calibration,
+    CalibrationState,
+    Experts,
+    Forecast,
+    Hedge,
+    HedgeState,
+    Ladder,
+    Outcome,
+    WindowConfig,
+)
 from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng
 
@@ -24,12 +29,12 @@ class _Issued:
     Attributes:
         step: First step that it is for.
         issued: As it was issued, hedged and calibrated.
-        experts: (W, Q, H) quantiles of the ladder and of the last value.
+        experts: Forecasts of the ladder and of the last value.
     """
 
     step: int
     issued: Forecast
-    experts: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    experts: Experts
 
 
 class ForecastStream:
@@ -77,29 +82,30 @@ class ForecastStream:
             raise ValueError(f"no forecast at step {step}: {result.refused}")
         if not self._is_calibrated:
             return result.forecast
-        forecast = result.forecast
-        last_value = last_value_quantiles(windows, forecast, self._window)
-        weights, offsets = self._learned(forecast, step)
-        issued = calibrate(hedge(forecast, last_value, weights), offsets)
-        self._issued.append(_Issued(step, issued, (forecast.quantiles, last_value)))
+        experts = Experts.of(result.forecast, windows, self._window)
+        calibration = Calibration(result.forecast.quantile_levels)
+        weights, offsets = self._learned(calibration, result.forecast, step)
+        issued = calibration.apply(offsets, Hedge().apply(weights, experts))
+        self._issued.append(_Issued(step, issued, experts))
         return issued
 
-    def _learned(self, forecast: Forecast, step: int) -> tuple[HedgeState, CalibrationState]:
+    def _learned(
+        self, calibration: Calibration, forecast: Forecast, step: int
+    ) -> tuple[HedgeState, CalibrationState]:
         """The states after every outcome known at `step`."""
-        levels = forecast.quantile_levels
-        weights = self._hedge or no_hedge_yet(forecast.workloads)
-        offsets = self._calibration or empty_state(forecast.workloads, levels)
+        weights = self._hedge or Hedge().empty_state(forecast.workloads)
+        offsets = self._calibration or calibration.empty_state(forecast.workloads)
         while self._issued and self._issued[0].step + self._window.horizon <= step:
             old = self._issued.popleft()
-            happened = self._actual(old.step)
-            offsets = observe(offsets, old.issued, *happened)
-            weights = learned(weights, old.experts, *happened, old.step, levels)
+            outcome = self._outcome(old.step)
+            offsets = calibration.observe(offsets, old.issued, outcome)
+            weights = Hedge().observe(weights, old.experts, outcome)
         self._hedge, self._calibration = weights, offsets
         return weights, offsets
 
-    def _actual(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """(W, H) demand of the steps from `step` on, and whether each was observed."""
+    def _outcome(self, step: int) -> Outcome:
+        """Demand of the steps from `step` on."""
         H = self._window.horizon
         n = self._measured.n_workloads
         rows = np.stack([self._measured.demand(i, step + H, H) for i in range(n)])
-        return np.nan_to_num(rows).astype(np.float32), np.isfinite(rows)
+        return Outcome(np.nan_to_num(rows).astype(np.float32), np.isfinite(rows))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from decider.belief.lead_time import LeadTimeBelief, predictive_draws
+from decider import LeadTimeBelief, predictive_draws
 from services.backtest.controller import N_DRAWS, PRIOR_STARTS, ControllerOptions
 from services.backtest.forecasts import ForecastStream
 from services.backtest.run import Trained

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decider import Decision, History, RiskState, Sla
-from decider.config import RiskControlConfig
-from decider.planning.risk import pooled_error, update_risk
+from decider import Decision, History, RiskControlConfig, RiskState, Sla, pooled_error, update_risk
 from services.simulator.fleet.arrays import FloatArray
 
 Events = tuple[tuple[float, int], ...]

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecaster.choice.backtest import Gate, backtest
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ensemble import contenders
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
-from forecaster.errors import ForecasterError
-from forecaster.training.fit import FitProgress, fit
+from forecaster import (
+    BestSimple,
+    FitProgress,
+    ForecasterConfig,
+    ForecasterError,
+    Gate,
+    Ladder,
+    backtest,
+    contenders,
+    fit,
+)
 from services.backtest.controller import ControllerOptions, HarmonyController
 from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecaster.config import WindowConfig
-from forecaster.features import build_windows
-from forecaster.types import Series, Windows
+from forecaster import Series, WindowConfig, Windows, build_windows
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.meters import ServiceMeters

@@ -12,9 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping
 
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
+from forecaster import BestSimple, ForecasterConfig, Ladder
 from services.backtest import repository
 from services.backtest.run import Trained, train
 from services.backtest.study import run_study
@@ -49,7 +47,7 @@ class BacktestParams(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class _StoredGrid:
     """Steps of a backtest: `n` of `step_s` seconds from `start_at`."""
 
     start_at: datetime
@@ -126,7 +124,7 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
     n_replay = max(1, round(params.replay_hours * 3600 / steps[0]))
     n_most = MAX_HISTORY_STEPS + n_replay
     end_at = last_complete_step(now, steps[0])
-    grid = _Grid(end_at - timedelta(seconds=steps[0]) * (n_most - 1), steps[0], n_most)
+    grid = _StoredGrid(end_at - timedelta(seconds=steps[0]) * (n_most - 1), steps[0], n_most)
     demand = np.stack(
         [_demand(connection, row, spec, grid) for row, spec in zip(rows, specs, strict=True)]
     )
@@ -149,7 +147,9 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
     )
 
 
-def _demand(connection: Connection, row: RowMapping, spec: WorkloadSpec, grid: _Grid) -> FloatArray:
+def _demand(
+    connection: Connection, row: RowMapping, spec: WorkloadSpec, grid: _StoredGrid
+) -> FloatArray:
     values = np.full(grid.n, np.nan)
     for found in repository.load_demand(
         connection, row["id"], spec.demand, grid.start_at, grid.end_at

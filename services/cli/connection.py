@@ -1,4 +1,4 @@
-"""Which database a command talks to: the setting, else the platform that `harmony up` runs."""
+"""The database of a command: the setting's, else that of the platform that `harmony up` runs."""
 
 from __future__ import annotations
 

@@ -112,18 +112,18 @@ def train(  # noqa: PLR0913 - one option each
 
 def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJson = False) -> None:
     """Let a stored model serve, whatever its back-test said."""
-    from services.forecasting.training import fit as service_fit
+    from services.forecasting.training.fit import promote as promote_model
 
-    service_fit.promote(_service(), version, reason)
-    _say({"version": version, "status": "promoted", "reason": reason}, as_json)
+    promote_model(_service(), version, reason)
+    _print_status({"version": version, "status": "promoted", "reason": reason}, as_json)
 
 
 def roll_back(reason: Reason = "rolled back by hand", as_json: AsJson = False) -> None:
     """Let the model before the present one serve again."""
-    from services.forecasting.training import fit as service_fit
+    from services.forecasting.training.fit import roll_back as roll_back_model
 
-    version = service_fit.roll_back(_service(), reason)
-    _say({"version": version, "status": "promoted", "reason": reason}, as_json)
+    version = roll_back_model(_service(), reason)
+    _print_status({"version": version, "status": "promoted", "reason": reason}, as_json)
 
 
 def _service() -> Forecasting:
@@ -135,7 +135,7 @@ def _service() -> Forecasting:
     return make_forecasting(settings, RecordingSender())
 
 
-def _say(found: dict[str, str], as_json: bool) -> None:
+def _print_status(found: dict[str, str], as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
@@ -214,7 +214,7 @@ def _workloads(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _flat(found: dict[str, Any]) -> dict[str, Any]:
-    """What fits on one line each."""
+    """Figures that fit on one line each; lists and tables are left out."""
     return {key: value for key, value in found.items() if not isinstance(value, dict | list)}
 
 

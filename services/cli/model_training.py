@@ -13,16 +13,21 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from forecaster.config import ForecasterConfig
-from forecaster.errors import CheckpointError, ForecasterError
-from forecaster.training.checkpoint import to_bytes
-from forecaster.training.fit import FitProgress, FitResult, fit
-from forecaster.types import Series
+from forecaster import (
+    CheckpointError,
+    FitProgress,
+    FitResult,
+    ForecasterConfig,
+    ForecasterError,
+    Series,
+    fit,
+    model_to_bytes,
+)
 from services.forecasting.deps import make_forecasting
 from services.forecasting.registry import repository as registry
 from services.forecasting.rows.translate import forecaster_config, json_safe
-from services.forecasting.training import fit as service_fit
 from services.forecasting.training.device import choose_device
+from services.forecasting.training.fit import BUSY, fit_models, progress_of
 from services.forecasting.training.histories import held_out_steps
 from services.forecasting.training.verdict import judge_fit
 from services.kernel.db.session import check_reachable, make_engine
@@ -56,9 +61,9 @@ def train_on_database(
                 raise NotFound("--resume: no fit was interrupted; leave --resume out")
     command = "harmony models train --resume" + (f" --seed {seed}" if seed is not None else "")
     hint = f"the database keeps the last whole epoch; go on with `{command}`"
-    with _interruptible(lambda: hint), _progress() as tell:
-        outcome = service_fit.fit_models(app, tell, is_fresh=not is_resumed, device=device)
-    if outcome.status == service_fit.BUSY:
+    with _interruptible(lambda: hint), _progress() as report:
+        outcome = fit_models(app, report, is_fresh=not is_resumed, device=device)
+    if outcome.status == BUSY:
         raise Conflict(outcome.reason)
     head = {"version": outcome.version, "status": outcome.status, "reason": outcome.reason}
     return {**head, **outcome.metrics}
@@ -98,14 +103,14 @@ def train_on_file(
         command = _command(data, demand, out, seed)
         return f"{state_file} keeps the last whole epoch; go on with `{command}`"
 
-    with _interruptible(hint), _progress() as tell:
+    with _interruptible(hint), _progress() as report:
         try:
-            result, verdict = run.trained(state, state_file, chosen, tell)
+            result, verdict = run.trained(state, state_file, chosen, report)
         except CheckpointError as error:
             raise InvalidInput(f"--resume: {state_file}: {error}") from error
         except ForecasterError as error:
             raise InvalidInput(f"{data.name}: {error}") from error
-    raw = to_bytes(result.model)
+    raw = model_to_bytes(result.model)
     _write(out, raw)
     state_file.unlink(missing_ok=True)
     return {
@@ -129,26 +134,26 @@ class _FileTraining:
         self.series, self.config, self.seed = series, config, seed
 
     def trained(
-        self, state: bytes | None, state_file: Path, device: str, tell: Tell
+        self, state: bytes | None, state_file: Path, device: str, report: Tell
     ) -> tuple[FitResult, Any]:
         """The fit, and the verdict on it."""
         n_held = held_out_steps(self.series, self.config)
 
-        def report(line: FitProgress) -> None:
-            tell(*service_fit.progress_of(line))
+        def report_progress(line: FitProgress) -> None:
+            report(*progress_of(line))
 
         result = fit(
             [one.head(one.n_steps - n_held) for one in self.series],
             self.config,
             self.seed,
-            on_progress=report,
+            on_progress=report_progress,
             resume=state,
             on_checkpoint=lambda raw: _write(state_file, raw),
             device=device,
         )
-        tell("back-test", 0.9)
+        report("back-test", 0.9)
         verdict = judge_fit(self.series, result, None, n_held, self.seed)
-        tell("done", 1.0)
+        report("done", 1.0)
         return result, verdict
 
 

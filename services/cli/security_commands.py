@@ -18,7 +18,7 @@ from services.cli.connection import database_engine
 from services.cli.output import console, print_json, print_table
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
-from services.kernel.security.keys import FLEET, Grant, KeyVerifier, Principal, Role
+from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role, RoleGrant
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -31,7 +31,7 @@ KeyId = Annotated[int, typer.Argument(min=1, help="Id of the key, as `keys list`
 
 @dataclass(frozen=True, slots=True)
 class DatabaseDeps:
-    """What the use cases of keys and audit need, without the servers of the API."""
+    """Dependencies of the use cases of keys and audit, without the servers of the API."""
 
     engine: Engine
     wall: Clock
@@ -58,9 +58,9 @@ def _group() -> None:
 
 def list_keys(as_json: AsJson = False) -> None:
     """Show the API keys, newest first; never their secrets."""
-    from services.admin.access import service as service_keys
+    from services.admin.access import service as access
 
-    found = [key.model_dump(mode="json") for key in service_keys.list_keys(_deps(), _caller())]
+    found = [key.model_dump(mode="json") for key in access.list_keys(_deps(), _caller())]
     if as_json:
         print_json(found)
     else:
@@ -81,7 +81,7 @@ def create(
     """Make an API key; it is printed this once."""
     from pydantic import ValidationError
 
-    from services.admin.access import service as service_keys
+    from services.admin.access import service as access
     from services.admin.access.schemas import KeyRequest
 
     values = {"name": name, "role": role, "namespaces": namespace or None}
@@ -91,7 +91,7 @@ def create(
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"{field}={first['input']!r}: {first['msg']}") from error
-    _say(service_keys.create_key(_deps(), request, _caller()), as_json)
+    _print_key(access.create_key(_deps(), request, _caller()), as_json)
 
 
 def rotate(
@@ -102,16 +102,16 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a key that takes another's place; it is printed this once."""
-    from services.admin.access import service as service_keys
+    from services.admin.access import service as access
 
-    _say(service_keys.rotate_key(_deps(), key_id, grace * 3600, _caller()), as_json)
+    _print_key(access.rotate_key(_deps(), key_id, grace * 3600, _caller()), as_json)
 
 
 def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     """Revoke an API key; running processes forget it within a minute."""
-    from services.admin.access import service as service_keys
+    from services.admin.access import service as access
 
-    service_keys.revoke_key(_deps(), key_id, _caller())
+    access.revoke_key(_deps(), key_id, _caller())
     if as_json:
         print_json({"id": key_id, "revoked": True})
     else:
@@ -133,13 +133,13 @@ def check(
     An end that was cut off shows only against an anchor that was kept elsewhere: run it daily with
     --anchor-file on another machine.
     """
-    from services.admin.access import service as service_keys
+    from services.admin.access import service as access
 
     if anchor_file is not None and anchor is not None:
         raise InvalidInput("--anchor and --anchor-file: give one of them")
     if anchor_file is not None and anchor_file.exists():
         anchor = anchor_file.read_text(encoding="utf-8")
-    found = service_keys.check_audit(_deps(), anchor)
+    found = access.check_audit(_deps(), anchor)
     if anchor_file is not None and found.is_intact and found.head is not None:
         anchor_file.write_text(found.head + "\n", encoding="utf-8")
     if as_json:
@@ -165,10 +165,10 @@ def _deps() -> DatabaseDeps:
 
 
 def _caller() -> Principal:
-    return Principal(None, "command line", getpass.getuser(), (Grant(FLEET, Role.ADMIN),))
+    return Principal(None, "command line", getpass.getuser(), (RoleGrant(FLEET, Role.ADMIN),))
 
 
-def _say(made: KeyCreated, as_json: bool) -> None:
+def _print_key(made: KeyCreated, as_json: bool) -> None:
     if as_json:
         print_json(made.model_dump(mode="json"))
         return

@@ -25,9 +25,9 @@ def forecast_shard(shard: int, at: str) -> None:
 def score() -> None:
     """Score forecasts whose horizon has passed."""
     from services.forecasting import deps
-    from services.forecasting.score import service as service_score
+    from services.forecasting.score.service import score_forecasts
 
-    service_score.score_forecasts(deps.get_forecasting())
+    score_forecasts(deps.get_forecasting())
 
 
 @job_task(jobs.FORECAST_SWEEP)
@@ -43,17 +43,17 @@ def sweep() -> None:
 def fit_forecaster(request_id: int | None = None, is_scheduled: bool = False) -> None:
     """Train, back-test, register; a scheduled call only when the last fit is old enough."""
     from services.forecasting import deps
-    from services.forecasting.score import drift as service_drift
+    from services.forecasting.score import drift
 
     app = deps.get_forecasting()
-    if not is_scheduled or service_drift.is_fit_due(app):
-        service_drift.fit_as_requested(app, request_id)
+    if not is_scheduled or drift.is_fit_due(app):
+        drift.fit_as_requested(app, request_id)
 
 
 @job_task(jobs.TRAIN_MODEL)
 def train_model(operation_id: int) -> None:
     """Train as somebody asked through the API."""
     from services.forecasting import deps
-    from services.forecasting.training import operations as service_operations
+    from services.forecasting.training.operations import train_as_asked
 
-    service_operations.train_as_asked(deps.get_forecasting(), operation_id)
+    train_as_asked(deps.get_forecasting(), operation_id)

@@ -14,7 +14,8 @@ from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority
 from services.ingest.push.body import read_body
 from services.ingest.push.schemas import PushAnswer, PushRequest
-from services.ingest.remote_write import api as api_remote_write
+from services.ingest.push.service import push
+from services.ingest.remote_write.api import make_router
 from services.kernel.errors import InvalidInput
 from services.kernel.http import application as http
 
@@ -39,7 +40,7 @@ _BODY = {
 
 
 class Lifespan(Protocol):
-    """What FastAPI calls around the life of the application."""
+    """Function that FastAPI calls around the life of the application."""
 
     def __call__(self, app: FastAPI) -> AbstractAsyncContextManager[None]:
         """Start, and stop on exit."""
@@ -53,7 +54,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     )
     http.install(app, "ingest", deps.settings.push_max_bytes)
     authority = PushAuthority(deps)
-    app.include_router(api_remote_write.make_router(deps, authority))
+    app.include_router(make_router(deps, authority))
 
     @app.post(
         "/v1/observations",
@@ -66,7 +67,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     async def push_observations(request: Request) -> Response:
         """Store samples; they become indicators when their step is complete."""
         body = await _read_plain(request, deps.settings.push_max_bytes)
-        result = await run_in_threadpool(service.push, deps, body)
+        result = await run_in_threadpool(push, deps, body)
         rejected = [
             {"reason": found.reason, "count": found.count, "example": found.example}
             for found in result.rejected

@@ -1,4 +1,4 @@
-"""What the use cases of ingest need, made once per process."""
+"""Dependencies of the use cases of ingest, made once per process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.ingest.series.catalog import WorkloadCatalog
 from services.ingest.series.due import DueRules
 from services.ingest.series.owners import SeriesOwners
 from services.ingest.series.rules import DEFAULT_RULES, RemoteRules
-from services.ingest.series.sources import Source
+from services.ingest.series.source import Source
 from services.kernel import telemetry
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.jobs import Job, JobSender

@@ -1,4 +1,4 @@
-"""Use cases of ingest: resampling, the sweep, retention; push, pull and back-fill are beside."""
+"""Use cases of ingest as a whole: resampling, the sweep, retention, readiness."""
 
 from __future__ import annotations
 
@@ -11,50 +11,25 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.pull.history import BackfillResult, HistoryFrame, WorkloadHistory, backfill
-from services.ingest.pull.service import PullResult, pull_shard
-from services.ingest.push.service import PushResult, push
-from services.ingest.remote_write.service import WriteResult, remote_write
 from services.ingest.series import repository
 from services.ingest.series.catalog import IndicatorRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.due import CursorRow, DueRange, DueRules, due_ranges
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import Resampled, StepGrid, resample
-from services.ingest.series.samples import SECOND_US, from_us
+from services.ingest.series.samples import SECOND_US, TimeSpan, from_us
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 
-__all__ = [
-    "BackfillResult",
-    "HistoryFrame",
-    "IngestDeps",
-    "PullResult",
-    "PushResult",
-    "ResampleResult",
-    "SweepResult",
-    "WorkloadHistory",
-    "WriteResult",
-    "backfill",
-    "check_ready",
-    "drop_expired",
-    "pull_shard",
-    "push",
-    "remote_write",
-    "resample_shard",
-    "sweep",
-]
-
-
 DueSeries = tuple[DueRange, IndicatorRef]
 
 
 @dataclass(frozen=True, slots=True)
 class ResampleResult:
-    """What a resampling run did.
+    """Rows and origins of a resampling run.
 
     Attributes:
         n_rows: Indicator rows that are new or changed.
@@ -127,7 +102,7 @@ def _resample_group(
 def _is_new_origin(
     connection: Connection, due: Sequence[DueRange], end_us: int, step_us: int
 ) -> bool:
-    """Whether the step that ends at `end_us` is complete for the whole shard only now.
+    """Check whether the step that ends at `end_us` is complete for the whole shard only now.
 
     True when it is written here for a workload that has no row of it yet: a step that is merely
     opened again by a late sample asks for no second forecast.
@@ -153,8 +128,8 @@ def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) ->
     steps = resample(samples, is_counter, grid)
     rows = _due_rows(series, steps, grid)
     keys = [SeriesKey(found.row.workload.id, indicator.name) for found, indicator in series]
-    span_us = (grid_start_us, grid_end_us - step_us)
-    return repository.write_indicators(connection, encode_indicators(keys, rows), span_us)
+    span = TimeSpan(grid_start_us, grid_end_us - step_us)
+    return repository.write_indicators(connection, encode_indicators(keys, rows), span)
 
 
 def _due_rows(series: Sequence[DueSeries], steps: Resampled, grid: StepGrid) -> StepRows:
@@ -195,7 +170,7 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
 
 
 def retention(settings: Settings) -> dict[str, timedelta]:
-    """How long each partitioned table keeps its rows."""
+    """Time that each partitioned table keeps its rows for."""
     decisions = timedelta(days=settings.retain_decisions_days)
     # evidence stays as long as what it explains
     kept = dict.fromkeys(repository.PARTITIONED_TABLES, decisions)
@@ -222,7 +197,7 @@ def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, list[str]]:
 
 
 def check_ready(deps: IngestDeps) -> None:
-    """Whether requests can be served.
+    """Refuse while requests cannot be served.
 
     Raises:
         Unavailable: The database cannot be reached, or its schema is another version's.

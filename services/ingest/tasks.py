@@ -7,31 +7,25 @@ from functools import lru_cache
 
 from services.ingest import service
 from services.ingest.deps import BestEffortSender, IngestDeps
+from services.ingest.pull import service as pulls
 from services.ingest.series.rules import parse_rules
-from services.ingest.series.sources import FetchLimits, PrometheusSource
+from services.ingest.series.sources import make_source
 from services.kernel import jobs
 from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
-from services.kernel.security.sources import GuardedTransport, check_url, parse_policy
 from services.kernel.settings import Settings, get_settings
 from services.kernel.task import job_task
 
 
 def make_deps(settings: Settings) -> IngestDeps:
     """Dependencies from settings."""
-    source = None
-    if settings.prometheus_url:
-        limits = FetchLimits(timeout_s=settings.prometheus_timeout_s)
-        url, policy = settings.prometheus_url, parse_policy(settings.source_allow)
-        source = PrometheusSource(url, limits, transport=GuardedTransport(policy))
-        check_url(url, policy, "HARMONY_PROMETHEUS_URL")
     return IngestDeps(
         engine=make_engine(settings.database_url),
         clock=make_clock(settings.clock, settings.redis_url),
         sender=BestEffortSender(CelerySender(get_celery())),
         settings=settings,
-        source=source,
+        source=make_source(settings),
         remote_rules=parse_rules(settings.remote_write_rules),
     )
 
@@ -51,7 +45,7 @@ def resample_shard(shard: int, at: str) -> None:
 @job_task(jobs.INGEST_PULL)
 def pull_shard(shard: int, at: str) -> None:
     """Pull a shard's indicators from the source."""
-    service.pull_shard(worker_deps(), shard, datetime.fromisoformat(at))
+    pulls.pull_shard(worker_deps(), shard, datetime.fromisoformat(at))
 
 
 @job_task(jobs.INGEST_SWEEP)

@@ -1,1 +1,1 @@
-"""What the services share: domain, tables, settings, clock, jobs, errors, telemetry, HTTP."""
+"""The shared part of the services: domain, tables, settings, clock, jobs, errors and more."""

@@ -1,4 +1,4 @@
-"""Where a server listens: a socket for it, and the line that says which address it got.
+"""A socket for a server to listen on, and the line that reports its address.
 
 With port 0 the system gives the process a free port, so no one can take it between its choice and
 its use; whoever starts the process reads the port from the line.
@@ -48,7 +48,7 @@ def authority(host: str, port: int) -> str:
 
 
 def report_address(server: str, host: str, port: int, scheme: str = "http://") -> None:
-    """Say on stdout where a server takes requests from now on, at every log level.
+    """Report on stdout where a server takes requests from now on, at every log level.
 
     Args:
         server: Name of the server.

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from services.kernel.clock import Clock
 from services.kernel.db.operations import (
     Claimed,
+    OperationEnd,
     claim_operation,
     drop_old_events,
     finish_operation,
@@ -23,8 +24,6 @@ from services.kernel.telemetry import get_logger
 
 Tell = Callable[[str, float], None]
 """Called with what is being done and the share done, 0..1; raises `OperationStopped`."""
-Outcome = tuple[str, str, dict[str, Any] | None]
-"""Status, what is said of it, and the result if there is one."""
 
 
 class OperationStopped(Exception):
@@ -43,43 +42,35 @@ def run_operation(
         engine: Database.
         wall: Wall clock: heartbeats are of real time, also in a replay.
         operation_id: The operation; one that is done or in work is left alone.
-        work: Given the operation and a way to tell of progress; returns the result.
+        work: Given the operation and a way to report progress; returns the result.
     """
     with unit_of_work(engine) as unit:
         claimed = claim_operation(unit.connection, operation_id, wall.now())
     if claimed is None:
         return
 
-    def tell(message: str, progress: float) -> None:
+    def report(message: str, progress: float) -> None:
         with unit_of_work(engine) as unit:
             if not report_operation(unit.connection, claimed, progress, message, wall.now()):
                 raise OperationStopped
 
-    outcome: Outcome
     try:
-        outcome = ("succeeded", "done", work(claimed, tell))
+        end = OperationEnd("succeeded", "done", work(claimed, report))
     except OperationStopped:
-        outcome = ("cancelled", "cancelled", None)
+        end = OperationEnd("cancelled", "cancelled")
     except HarmonyError as error:
-        outcome = ("failed", error.message, None)
-    except (
-        Exception
-    ) as error:  # any defect: whoever waits for the result is told, then it is raised
-        _finish(engine, wall, claimed, ("failed", f"{type(error).__name__}: {error}", None))
+        end = OperationEnd("failed", error.message)
+    except Exception as error:  # any defect: stored for whoever waits for the result, then raised
+        _finish(engine, wall, claimed, OperationEnd("failed", f"{type(error).__name__}: {error}"))
         raise  # counted and logged by the worker
-    _finish(engine, wall, claimed, outcome)
+    _finish(engine, wall, claimed, end)
 
 
-def _finish(
-    engine: Engine,
-    wall: Clock,
-    claimed: Claimed,
-    outcome: Outcome,
-) -> None:
+def _finish(engine: Engine, wall: Clock, claimed: Claimed, end: OperationEnd) -> None:
     with unit_of_work(engine) as unit:
-        is_mine = finish_operation(unit.connection, claimed, outcome, wall.now())
+        is_mine = finish_operation(unit.connection, claimed, end, wall.now())
     log = get_logger(__name__)
-    log.info("operation", id=claimed.id, kind=claimed.kind, status=outcome[0], stored=is_mine)
+    log.info("operation", id=claimed.id, kind=claimed.kind, status=end.status, stored=is_mine)
 
 
 def resend_lost(engine: Engine, wall: Clock, sender: JobSender | None) -> int:

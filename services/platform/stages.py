@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from services.decision.decide.service import Deps as DecisionDeps, decide_shard, explain, replay
+from services.decision.decide.service import decide_shard, explain, replay
+from services.decision.wiring import DecisionDeps
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.kernel.clock import FixedClock, last_complete_step, make_clock
 from services.kernel.db.session import make_engine, unit_of_work

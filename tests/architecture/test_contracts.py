@@ -29,7 +29,13 @@ def plant(folder: Path, module: str, line: str) -> Path:
     for top in ("forecaster", "decider", "services"):
         for package in (REPO / top).rglob("__init__.py"):
             write_module(folder / package.relative_to(REPO), "")
-    for name in ("forecaster/network/flow.py", "decider/belief/model.py"):
+    for name in (
+        "forecaster/network/flow.py",
+        "decider/belief/model.py",
+        "decider/config.py",
+        "decider/planning/risk.py",
+        "forecaster/network/model.py",
+    ):
         write_module(folder / name, "")
     config = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]
     (folder / "pyproject.toml").write_text(_contracts_toml(config))
@@ -78,6 +84,9 @@ def _contracts_toml(config: dict) -> str:
         ("forecaster/network/model.py", "import nflows"),
         ("forecaster/predict.py", "import lightgbm"),
         ("services/decision/decide/service.py", "import pymc"),
+        ("services/decision/decide/service.py", "from decider.planning import risk"),
+        ("services/backtest/study.py", "from decider.config import DecideConfig"),
+        ("services/forecasting/tasks.py", "import forecaster.network.model"),
     ],
 )
 def test_contracts_bite(tmp_path: Path, module: str, line: str) -> None:

@@ -20,20 +20,21 @@ import pytest
 from decider import (
     Control,
     DecideConfig,
+    DirectionRules,
     Hardware,
     History,
     Limits,
     RatePolicy,
     ReplicaState,
     RiskState,
-    ScalingRules,
     ShardRequest,
     Sla,
     TrailingRule,
     WorkloadInput,
     decide_shard,
+    decision_summary,
+    decision_to_dict,
 )
-from decider.explain import summary, to_dict
 
 FOLDER = Path(__file__).parent / "decisions"
 STEP_S = 300.0
@@ -107,8 +108,8 @@ def movements() -> ShardRequest:
 
 def limits() -> ShardRequest:
     """Bounds, rates, tolerance, stabilisation, schedules, pauses, freezes."""
-    slow = ScalingRules(policies=(RatePolicy("Pods", 2, 300.0), RatePolicy("Percent", 10, 600.0)))
-    steady = ScalingRules(stabilization_window_s=1800.0, tolerance=0.1)
+    slow = DirectionRules(policies=(RatePolicy("Pods", 2, 300.0), RatePolicy("Percent", 10, 600.0)))
+    steady = DirectionRules(stabilization_window_s=1800.0, tolerance=0.1)
     changes = observed(95.0, 96.0, changes=((NOW_S - 200.0, 1),))
     asked = observed(95.0, 60.0, recommendations=((NOW_S - 900.0, 12), (NOW_S - 300.0, 9)))
     owners = [
@@ -116,7 +117,7 @@ def limits() -> ShardRequest:
         workload("at-least", limits=Limits(9, 60)),
         workload("slowly", limits=Limits(1, 60, scale_up=slow), history=changes),
         workload("steadily", limits=Limits(1, 60, scale_down=steady), history=asked),
-        workload("never-down", limits=Limits(1, 60, scale_down=ScalingRules(0, "Disabled"))),
+        workload("never-down", limits=Limits(1, 60, scale_down=DirectionRules(0, "Disabled"))),
         workload("scheduled", control=Control(schedule="day", schedule_min=14, schedule_max=20)),
         workload("paused", control=Control(is_paused=True)),
         workload("paused-until", control=Control(is_paused=True, paused_until_s=NOW_S + 60.0)),
@@ -166,7 +167,9 @@ CASES: tuple[Callable[[], ShardRequest], ...] = (promises, movements, limits, fa
 def rendered(request: ShardRequest) -> str:
     """The decisions of a shard as a file."""
     decisions = decide_shard(request, DecideConfig(), NOW_S)
-    found = [{"summary": summary(each), "record": to_dict(each)} for each in decisions]
+    found = [
+        {"summary": decision_summary(each), "record": decision_to_dict(each)} for each in decisions
+    ]
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 

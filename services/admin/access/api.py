@@ -6,21 +6,22 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.access import schemas as schemas_auth, service as service_keys
-from services.admin.decisions import schemas
-from services.admin.identity.auth import PROBLEMS, AsAdmin, AsOwnAdmin, AsReader, Deps
+from services.admin.access import schemas, service
+from services.admin.identity.auth import AsAdmin, AsOwnAdmin, AsReader, Deps
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 KeyId = Annotated[int, Path(ge=1, lt=2**31)]
 
 
 @router.get("/whoami", tags=["keys"])
-def whoami(principal: AsReader) -> schemas_auth.WhoAmI:
+def whoami(principal: AsReader) -> schemas.WhoAmI:
     """Who the credential belongs to, and what it allows."""
-    return service_keys.describe(principal)
+    return service.describe(principal)
 
 
 @router.get("/audit", tags=["audit"])
@@ -36,10 +37,10 @@ def list_audit(  # noqa: PLR0913 - one argument per filter
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> schemas.Page[schemas_auth.AuditView]:
+) -> Page[schemas.AuditView]:
     """The audit log, newest first."""
     filters = {"actor": actor, "action": action, "object": subject, **period}
-    return service_keys.list_audit(deps, limit, cursor, filters)
+    return service.list_audit(deps, limit, cursor, filters)
 
 
 @router.get("/audit/check", tags=["audit"])
@@ -49,42 +50,40 @@ def check_audit(
     anchor: Annotated[
         str | None, Query(max_length=100, description="`head` of an earlier check")
     ] = None,
-) -> schemas_auth.AuditCheck:
+) -> schemas.AuditCheck:
     """Recompute the audit chain: was an entry changed, inserted or removed?"""
-    return service_keys.check_audit(deps, anchor)
+    return service.check_audit(deps, anchor)
 
 
 @router.get("/keys", tags=["keys"])
 def list_keys(
     deps: Deps, principal: AsOwnAdmin, limit: Limit = 50, cursor: Cursor = None
-) -> schemas.Page[schemas_auth.KeyView]:
+) -> Page[schemas.KeyView]:
     """API keys, newest first, revoked ones too; never their secrets.
 
     An admin of some namespaces sees the keys that hold in those only.
     """
-    return service_keys.page_keys(deps, principal, limit, cursor)
+    return service.page_keys(deps, principal, limit, cursor)
 
 
 @router.post("/keys", tags=["keys"], status_code=201)
-def create_key(
-    deps: Deps, principal: AsOwnAdmin, body: schemas_auth.KeyRequest
-) -> schemas_auth.KeyCreated:
+def create_key(deps: Deps, principal: AsOwnAdmin, body: schemas.KeyRequest) -> schemas.KeyCreated:
     """Make an API key; the answer holds its token, which is shown this once."""
-    return service_keys.create_key(deps, body, principal)
+    return service.create_key(deps, body, principal)
 
 
 @router.post("/keys/{key_id}/rotate", tags=["keys"], status_code=201)
 def rotate_key(
-    deps: Deps, principal: AsOwnAdmin, key_id: KeyId, body: schemas_auth.KeyRotation
-) -> schemas_auth.KeyCreated:
+    deps: Deps, principal: AsOwnAdmin, key_id: KeyId, body: schemas.KeyRotation
+) -> schemas.KeyCreated:
     """Make a key that takes another's place; the old one is accepted for the grace.
 
     The new key has the old one's name, role and namespaces, and as long a life.
     """
-    return service_keys.rotate_key(deps, key_id, body.grace_s, principal)
+    return service.rotate_key(deps, key_id, body.grace_s, principal)
 
 
 @router.delete("/keys/{key_id}", tags=["keys"], status_code=204, response_class=Response)
 def revoke_key(deps: Deps, principal: AsOwnAdmin, key_id: KeyId) -> None:
     """Revoke an API key."""
-    service_keys.revoke_key(deps, key_id, principal)
+    service.revoke_key(deps, key_id, principal)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.admin.access import service as service_keys
+from services.admin.access import service
 from services.admin.access.schemas import AuditView
 from services.admin.console.page import FleetAdmin, PageCursor, query_text, render
 from services.admin.identity.auth import Deps
@@ -33,7 +33,7 @@ class Difference:
 def differences(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> list[Difference]:
-    """What an entry says has changed, field by field; what stayed is left out."""
+    """Differences between an entry's before and after, field by field."""
     old, new = _flat(before or {}), _flat(after or {})
     return [
         Difference(name, old.get(name), new.get(name))
@@ -86,7 +86,7 @@ def audit(  # noqa: PLR0913 - one argument per filter
     given = {"actor": actor, "action": action, "object": subject}
     times = {"from_at": parse_time(from_at, "from_at"), "to_at": parse_time(to_at, "to_at")}
     filters = {name: value or None for name, value in given.items()} | times
-    page = service_keys.list_audit(deps, _PAGE_SIZE, cursor, filters)
+    page = service.list_audit(deps, _PAGE_SIZE, cursor, filters)
     shown: list[tuple[AuditView, list[Difference]]] = [
         (entry, differences(entry.before, entry.after)) for entry in page.items
     ]
@@ -97,7 +97,7 @@ def audit(  # noqa: PLR0913 - one argument per filter
         principal,
         entries=shown,
         filters=kept,
-        checked=service_keys.check_audit(deps) if check else None,
+        checked=service.check_audit(deps) if check else None,
         check_address="/audit" + query_text(**kept, check=True),
         next_address=(
             "/audit" + query_text(**kept, cursor=page.next_cursor) if page.next_cursor else None

@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.access import service as service_keys
+from services.admin.access import service
 from services.admin.access.api import KeyId
 from services.admin.access.schemas import KeyCreated, KeyRequest, KeyRotation, KeyView
-from services.admin.console import forms as console_forms
+from services.admin.console import forms
 from services.admin.console.page import Form, FormFields, OwnAdmin, render, submit
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError, InvalidInput
@@ -31,7 +31,7 @@ ROLES = (
 
 
 def state_of(key: KeyView, now: datetime) -> str:
-    """Whether a key is accepted, in one word."""
+    """State of a key in one word."""
     if key.revoked_at is not None:
         return "revoked"
     if key.expires_at is not None and key.expires_at <= now:
@@ -54,7 +54,7 @@ def _page(
     made: KeyCreated | None = None,
 ) -> Response:
     now = deps.wall.now()
-    found = service_keys.list_keys(deps, principal)
+    found = service.list_keys(deps, principal)
     return render(
         request,
         "keys.html",
@@ -68,7 +68,7 @@ def _page(
         roles=ROLES,
         graces=GRACES,
         made=made,
-        errors=console_forms.errors_of(problem),
+        errors=forms.errors_of(problem),
         problem=problem,
     )
 
@@ -77,10 +77,10 @@ def _page(
 def create(request: Request, deps: Deps, principal: OwnAdmin, form: Form) -> Response:
     """Make a key; the answer shows it and is kept by nobody, so it is no redirect."""
     try:
-        made = service_keys.create_key(deps, _body(form), principal)
+        made = service.create_key(deps, _body(form), principal)
     except HarmonyError as error:
         given = {name: form.one(name) for name in _FIELDS}
-        return _page(request, deps, principal, given, _beside(error))
+        return _page(request, deps, principal, given, _at_form_field(error))
     return _page(request, deps, principal, made=made)
 
 
@@ -90,19 +90,16 @@ def _body(form: FormFields) -> KeyRequest:
         "name": form.one("key_name"),
         "role": form.one("role"),
         "namespaces": named or None,
-        "expires_at": console_forms.time_of(form.one("expires_at"), "expires_at"),
+        "expires_at": forms.time_of(form.one("expires_at"), "expires_at"),
     }
-    return console_forms.check(KeyRequest, values)
+    return forms.check(KeyRequest, values)
 
 
-def _beside(error: HarmonyError) -> HarmonyError:
-    """What is wrong beside its field; `name` is `key_name` in the form."""
+def _at_form_field(error: HarmonyError) -> HarmonyError:
+    """An error by the form's field names: `name` is `key_name` there."""
     if isinstance(error, InvalidInput):
-        error = console_forms.beside(error, list(_FIELDS))
-    if isinstance(error, console_forms.FieldErrors):
-        fields = {("key_name" if n == "name" else n): words for n, words in error.fields.items()}
-        return console_forms.FieldErrors(fields)
-    return error
+        error = forms.at_field(error, list(_FIELDS))
+    return forms.renamed(error, {"name": "key_name"})
 
 
 @router.post("/keys/{key_id}/rotate")
@@ -111,8 +108,8 @@ def rotate(
 ) -> Response:
     """Make a key that takes another's place, and show it."""
     try:
-        grace = console_forms.check(KeyRotation, {"grace_s": form.one("grace_s", GRACES[0][0])})
-        made = service_keys.rotate_key(deps, key_id, grace.grace_s, principal)
+        grace = forms.check(KeyRotation, {"grace_s": form.one("grace_s", GRACES[0][0])})
+        made = service.rotate_key(deps, key_id, grace.grace_s, principal)
     except HarmonyError as error:
         return _page(request, deps, principal, None, error)
     return _page(request, deps, principal, made=made)
@@ -123,7 +120,7 @@ def revoke(request: Request, deps: Deps, principal: OwnAdmin, key_id: KeyId) -> 
     """Revoke a key."""
 
     def write(caller: Caller) -> str:
-        service_keys.revoke_key(deps, key_id, caller.principal)
+        service.revoke_key(deps, key_id, caller.principal)
         return "/keys?done=revoked"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, None, error))

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from services.admin.access import login as service_login, service as service_keys
-from services.admin.access.login import Return
-from services.admin.console.page import Form, Visitor, local_path, render
-from services.admin.decisions.service import AdminDeps
+from services.admin.access import login_service, service
+from services.admin.access.login_service import LoginReturn
+from services.admin.console.page import Form, Visitor, render
+from services.admin.console.paths import local_path
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import COOKIE, Deps, address_of, require_same_origin
 from services.admin.sessions import ATTEMPT_S, SESSION_S
 from services.kernel.errors import HarmonyError, Unauthorized
@@ -60,7 +61,7 @@ async def log_in(request: Request, deps: Deps, form: Form) -> Response:
     require_same_origin(request)
     key, following = form.one("key"), local_path(form.one("next", "/"))
     try:
-        token, _ = await run_in_threadpool(service_keys.log_in, deps, key, address_of(request))
+        token, _ = await run_in_threadpool(service.log_in, deps, key, address_of(request))
     except Unauthorized:
         response = await run_in_threadpool(
             _form, request, deps, following, "This API key is not valid."
@@ -91,7 +92,7 @@ def begin(
     target = local_path(following)
     redirect_uri = _base(request, deps) + CALLBACK
     try:
-        url, state, token = service_login.begin(deps, redirect_uri, target, address_of(request))
+        url, state, token = login_service.begin(deps, redirect_uri, target, address_of(request))
     except HarmonyError as error:
         return _again(request, deps, error, target)
     response = RedirectResponse(url, status_code=303)
@@ -120,9 +121,9 @@ def come_back(  # noqa: PLR0913 - one argument per parameter of the answer
 ) -> Response:
     """Where the identity provider sends the browser back to."""
     name = _cookie_of(state)
-    answer = Return(state, code, iss, error, error_description)
+    answer = LoginReturn(state, code, iss, error, error_description)
     try:
-        token, following = service_login.finish(
+        token, following = login_service.finish(
             deps, request.cookies.get(name, ""), answer, address_of(request)
         )
     except HarmonyError as problem:

@@ -1,4 +1,4 @@
-"""What the API takes and returns about callers, their keys, and the audit log."""
+"""Callers, their keys and the audit log, as the API takes and returns them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.admin.decisions.schemas import Out
+from services.admin.rest.schemas import Out
 from services.admin.rest.times import Instant
 from services.kernel.security.keys import Role
 

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from services.admin.access import schemas as schemas_auth
-from services.admin.decisions import repository, schemas
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.access import repository, schemas
+from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.admin.identity.authority import NOT_ALLOWED, covers
+from services.admin.rest.cursors import decode_cursor, page_of, position
+from services.admin.rest.schemas import Page
 from services.kernel.clock import Clock
 from services.kernel.db import credentials
 from services.kernel.errors import Forbidden, NotFound
@@ -19,12 +20,12 @@ from services.kernel.security import keys as security
 from services.kernel.security.audit import Anchor
 from services.kernel.security.keys import FLEET, AuditEntry, KeyVerifier, Principal, Role
 
-_PUBLIC = tuple(schemas_auth.KeyView.model_fields)
+_PUBLIC = tuple(schemas.KeyView.model_fields)
 _AUDITED = ("name", "role", "namespaces", "expires_at", "revoked_at", "replaced_by")
 
 
 class KeyDeps(Protocol):
-    """What the use cases of keys and audit need; `AdminDeps` has it."""
+    """Dependencies of keys and audit; `AdminDeps` has them all."""
 
     @property
     def engine(self) -> Engine:
@@ -42,13 +43,12 @@ class KeyDeps(Protocol):
         ...
 
 
-def describe(principal: Principal) -> schemas_auth.WhoAmI:
-    """Who a credential belongs to, and what it allows."""
+def describe(principal: Principal) -> schemas.WhoAmI:
+    """Owner of a credential, and the roles it gives."""
     grants = [
-        schemas_auth.GrantView(namespace=grant.namespace, role=grant.role)
-        for grant in principal.grants
+        schemas.GrantView(namespace=grant.namespace, role=grant.role) for grant in principal.grants
     ]
-    return schemas_auth.WhoAmI(
+    return schemas.WhoAmI(
         name=principal.name,
         actor=principal.actor,
         grants=grants,
@@ -57,8 +57,8 @@ def describe(principal: Principal) -> schemas_auth.WhoAmI:
 
 
 def create_key(
-    deps: KeyDeps, request: schemas_auth.KeyRequest, principal: Principal
-) -> schemas_auth.KeyCreated:
+    deps: KeyDeps, request: schemas.KeyRequest, principal: Principal
+) -> schemas.KeyCreated:
     """Make a key; its token is in the answer and nowhere else.
 
     Raises:
@@ -81,7 +81,7 @@ def create_key(
 
 def rotate_key(
     deps: KeyDeps, key_id: int, grace_s: float, principal: Principal
-) -> schemas_auth.KeyCreated:
+) -> schemas.KeyCreated:
     """Make a key that takes another's place; other processes learn of it within a minute.
 
     Raises:
@@ -123,23 +123,21 @@ def revoke_key(deps: KeyDeps, key_id: int, principal: Principal) -> None:
     deps.verifier.forget(key_id)
 
 
-def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas_auth.KeyView]:
+def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas.KeyView]:
     """The keys that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
         rows = credentials.load_keys(connection, _administers(principal))
-    return [schemas_auth.KeyView.model_validate(_public(row)) for row in rows]
+    return [_key_view(row) for row in rows]
 
 
 def page_keys(
     deps: AdminDeps, principal: Principal, limit: int, cursor: str | None
-) -> schemas.Page[schemas_auth.KeyView]:
+) -> Page[schemas.KeyView]:
     """A page of the keys that `principal` administers, newest first, revoked ones too."""
     after = decode_cursor(cursor, (int,))[0] if cursor else None
     with deps.reading() as connection:
         rows = credentials.load_keys(connection, _administers(principal), after, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [schemas_auth.KeyView.model_validate(_public(row)) for row in rows[:limit]]
-    return schemas.Page[schemas_auth.KeyView](items=items, next_cursor=following)
+    return page_of(Page[schemas.KeyView], rows, limit, ("id",), _key_view)
 
 
 def _administers(principal: Principal) -> list[str] | None:
@@ -165,17 +163,16 @@ def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:
 
 def list_audit(
     deps: AdminDeps, limit: int, cursor: str | None, filters: Mapping[str, Any] | None = None
-) -> schemas.Page[schemas_auth.AuditView]:
+) -> Page[schemas.AuditView]:
     """Audit entries, newest first; filters as of `repository.load_audit`."""
-    after = {"after": decode_cursor(cursor, (int,))} if cursor else {}
+    wanted = {**(filters or {}), **position(cursor or None, (int,))}
     with deps.engine.connect() as connection:
-        rows = repository.load_audit(connection, {**(filters or {}), **after}, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [schemas_auth.AuditView.model_validate(dict(row)) for row in rows[:limit]]
-    return schemas.Page[schemas_auth.AuditView](items=items, next_cursor=following)
+        rows = repository.load_audit(connection, wanted, limit + 1)
+    view = schemas.AuditView.model_validate
+    return page_of(Page[schemas.AuditView], rows, limit, ("id",), lambda row: view(dict(row)))
 
 
-def check_audit(deps: KeyDeps, anchor: str | None = None) -> schemas_auth.AuditCheck:
+def check_audit(deps: KeyDeps, anchor: str | None = None) -> schemas.AuditCheck:
     """Recompute the audit chain.
 
     Raises:
@@ -184,7 +181,7 @@ def check_audit(deps: KeyDeps, anchor: str | None = None) -> schemas_auth.AuditC
     wanted = None if anchor is None else Anchor.parse(anchor)
     with deps.engine.connect() as connection:
         report = security.verify_audit(connection, wanted)
-    return schemas_auth.AuditCheck(
+    return schemas.AuditCheck(
         is_intact=report.is_intact,
         n_entries=report.n_entries,
         first_broken_id=report.first_broken_id,
@@ -211,12 +208,16 @@ def _public(row: RowMapping) -> dict[str, Any]:
     return {name: row[name] for name in _PUBLIC}
 
 
-def _created(row: RowMapping, token: str) -> schemas_auth.KeyCreated:
-    return schemas_auth.KeyCreated.model_validate(_public(row) | {"token": token})
+def _key_view(row: RowMapping) -> schemas.KeyView:
+    return schemas.KeyView.model_validate(_public(row))
+
+
+def _created(row: RowMapping, token: str) -> schemas.KeyCreated:
+    return schemas.KeyCreated.model_validate(_public(row) | {"token": token})
 
 
 def _audited(row: RowMapping) -> dict[str, Any]:
-    """What the log says of a key; times as text."""
+    """Fields of a key that the audit log holds; times as text."""
     found = {name: row[name] for name in _AUDITED if row[name] is not None}
     return {
         name: value.isoformat() if name.endswith("_at") else value for name, value in found.items()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from services.admin.approvals import service as service_approvals
-from services.admin.controls.schemas import InboxItem, VerdictRequest, VerdictView
-from services.admin.decisions.api import Id
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps
-from services.admin.operations import service as service_operations
+from services.admin.approvals import service
+from services.admin.approvals.schemas import InboxItem, VerdictRequest, VerdictView
+from services.admin.identity.auth import AsReader, Deps
 from services.admin.operations.schemas import OperationDetail
+from services.admin.operations.service import submit_replay
 from services.admin.rest.filters import WorkloadFilters
+from services.admin.rest.params import Cursor, Id, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import WRITE_PROBLEMS, OwnApproverWrites, ViewerWrites, respond
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
+from services.admin.rest.write import OwnApproverWrites, ViewerWrites, respond
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 
@@ -24,13 +24,13 @@ def list_inbox(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[InboxItem]:
     """Decisions that wait for a human, newest first: the newest one of each workload."""
-    return service_approvals.list_inbox(deps, filters, limit, cursor)
+    return service.list_inbox(deps, filters, limit, cursor)
 
 
 @router.get("/decisions/{decision_id}/verdict", tags=["approvals"])
 def get_verdict(deps: Deps, principal: AsReader, decision_id: Id) -> VerdictView:
     """What a human said of a decision through the API."""
-    return service_approvals.get_verdict(deps, decision_id, principal.namespaces())
+    return service.get_verdict(deps, decision_id, principal.namespaces())
 
 
 @router.post(
@@ -43,7 +43,7 @@ def approve(
     deps: Deps, caller: OwnApproverWrites, decision_id: Id, body: VerdictRequest
 ) -> Response:
     """Approve a decision: the operator applies this one and no other."""
-    answer = service_approvals.judge(deps, caller, decision_id, "approved", body.reason)
+    answer = service.judge(deps, caller, decision_id, "approved", body.reason)
     return respond(answer)
 
 
@@ -57,7 +57,7 @@ def reject(
     deps: Deps, caller: OwnApproverWrites, decision_id: Id, body: VerdictRequest
 ) -> Response:
     """Reject a decision, or take an approval back that was not followed yet."""
-    answer = service_approvals.judge(deps, caller, decision_id, "rejected", body.reason)
+    answer = service.judge(deps, caller, decision_id, "rejected", body.reason)
     return respond(answer)
 
 
@@ -73,4 +73,4 @@ def replay(deps: Deps, caller: ViewerWrites, decision_id: Id) -> Response:
 
     It changes nothing but the list of operations, so a viewer may ask for it.
     """
-    return respond(service_operations.submit_replay(deps, caller, decision_id))
+    return respond(submit_replay(deps, caller, decision_id))

@@ -8,7 +8,8 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.approvals import service as service_approvals
+from services.admin.approvals.schemas import VerdictRequest
+from services.admin.approvals.service import Verdict, judge, list_inbox
 from services.admin.console.page import (
     Form,
     OwnApprover,
@@ -18,14 +19,13 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.controls.schemas import VerdictRequest
 from services.admin.decisions import service, wording
-from services.admin.decisions.api import Id
 from services.admin.decisions.schemas import DecisionDetail
-from services.admin.decisions.service import AdminDeps
 from services.admin.decisions.wording import Explanation
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
+from services.admin.rest.params import Id
 from services.kernel.errors import HarmonyError, NotFound
 from services.kernel.security.keys import Principal, Role
 
@@ -58,10 +58,10 @@ def inbox(request: Request, deps: Deps, principal: Visitor, cursor: PageCursor =
 
 
 @router.get("/approvals/news")
-def news(request: Request, deps: Deps, principal: Visitor, seen: str = "") -> Response:
+def refresh(request: Request, deps: Deps, principal: Visitor, seen: str = "") -> Response:
     """Whether the inbox has changed since it was shown; a part that refreshes."""
     filters = {"namespaces": principal.namespaces()}
-    page = service_approvals.list_inbox(deps, filters, _PAGE_SIZE, None)
+    page = list_inbox(deps, filters, _PAGE_SIZE, None)
     ids = ",".join(str(item.id) for item in page.items)
     return render(request, "_news.html", principal, seen=seen[:500], is_changed=ids != seen)
 
@@ -79,8 +79,8 @@ def answer(
 
     def write(caller: Caller) -> str:
         reason = parse(VerdictRequest, {"reason": form.one("reason")}).reason
-        verdict: service_approvals.Verdict = "approved" if answered == "approve" else "rejected"
-        service_approvals.judge(deps, caller, decision_id, verdict, reason)
+        verdict: Verdict = "approved" if answered == "approve" else "rejected"
+        judge(deps, caller, decision_id, verdict, reason)
         return f"/approvals?done={verdict}"
 
     return submit(write, principal, lambda error: _inbox(request, deps, principal, None, error))
@@ -94,7 +94,7 @@ def _inbox(
     problem: HarmonyError | None = None,
 ) -> Response:
     visible = principal.namespaces()
-    page = service_approvals.list_inbox(deps, {"namespaces": visible}, _PAGE_SIZE, cursor)
+    page = list_inbox(deps, {"namespaces": visible}, _PAGE_SIZE, cursor)
     items = [
         waiting
         for item in page.items

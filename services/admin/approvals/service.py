@@ -1,4 +1,4 @@
-"""Use cases of approvals: what waits for a human, and what the human said."""
+"""Use cases of approvals: decisions that wait for a person, and verdicts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping
 
-from services.admin.controls import repository as controls
-from services.admin.controls.schemas import InboxItem, VerdictView
-from services.admin.controls.translate import to_inbox
+from services.admin.approvals.repository import (
+    load_inbox,
+    load_verdict,
+    lock_workload,
+    save_verdict,
+)
+from services.admin.approvals.schemas import InboxItem, VerdictView
+from services.admin.approvals.translate import to_inbox
 from services.admin.decisions import repository
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.deps import AdminDeps
 from services.admin.rest.change import (
     DECISIONS_CHANNEL,
     OPERATOR_CHANNEL,
@@ -21,6 +25,8 @@ from services.admin.rest.change import (
     Change,
     perform,
 )
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Role
 
@@ -35,13 +41,10 @@ def list_inbox(
 
     An older decision of the same workload waits for nobody: the newest has taken its place.
     """
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (datetime, int))}
+    filters = filters | position(cursor, (datetime, int))
     with deps.reading() as connection:
-        rows = controls.load_inbox(connection, filters, limit + 1)
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = encode_cursor(last["origin_at"], last["id"]) if last else None
-    return Page[InboxItem](items=[to_inbox(row) for row in rows[:limit]], next_cursor=following)
+        rows = load_inbox(connection, filters, limit + 1)
+    return page_of(Page[InboxItem], rows, limit, ("origin_at", "id"), to_inbox)
 
 
 def judge(
@@ -61,8 +64,8 @@ def judge(
         if row is None:
             raise NotFound(missing)
         one.require(Role.APPROVER, row["namespace"], missing)
-        controls.lock_workload(one.connection, row["workload_id"])
-        before = controls.load_verdict(one.connection, decision_id)
+        lock_workload(one.connection, row["workload_id"])
+        before = load_verdict(one.connection, decision_id)
         _check_open(one.connection, row, verdict)
         values = {
             "decision_id": decision_id,
@@ -73,7 +76,7 @@ def judge(
             "actor": one.actor,
             "decided_at": one.at,
         }
-        controls.save_verdict(one.connection, values)
+        save_verdict(one.connection, values)
         view = VerdictView.model_validate(values)
         name = f"decision/{decision_id} of workload/{row['namespace']}/{row['name']}"
         was = None if before is None else {"verdict": before["verdict"], "by": before["actor"]}
@@ -89,16 +92,16 @@ def judge(
 def get_verdict(
     deps: AdminDeps, decision_id: int, namespaces: frozenset[str] | None
 ) -> VerdictView:
-    """What a human said of a decision through the API.
+    """The verdict that a person gave on a decision through the API.
 
     Raises:
-        NotFound: Nobody said anything, or there is no such decision to be seen.
+        NotFound: There is no verdict, or no such decision to be seen.
     """
     with deps.reading() as connection:
         row = repository.load_decision(connection, decision_id)
         if row is None or (namespaces is not None and row["namespace"] not in namespaces):
             raise NotFound(f"decision {decision_id} does not exist")
-        found = controls.load_verdict(connection, decision_id)
+        found = load_verdict(connection, decision_id)
     if found is None:
         raise NotFound(f"decision {decision_id} has no verdict")
     return VerdictView.model_validate(dict(found))

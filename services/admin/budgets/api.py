@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import Path
 
-from services.admin.budgets import service as service_budgets
+from services.admin.budgets import service
 from services.admin.budgets.schemas import BudgetView
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.identity.auth import AsReader, Deps, Reader
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
 
 router = Router(prefix="/v1/budgets", tags=["budgets"], responses=PROBLEMS, dependencies=[Reader])
 
@@ -24,7 +25,7 @@ def list_budgets(
 
     Sums are over the whole fleet; workloads are named in the caller's namespaces only.
     """
-    return service_budgets.page_budgets(deps, principal.namespaces(), limit, cursor)
+    return service.page_budgets(deps, principal.namespaces(), limit, cursor)
 
 
 @router.get("/{gpu_type}")
@@ -34,4 +35,4 @@ def get_budget(
     gpu_type: Annotated[str, Path(max_length=63, examples=["H100"])],
 ) -> BudgetView:
     """One GPU budget, with everyone who gave something up at their newest decision."""
-    return service_budgets.get_budget(deps, gpu_type, principal.namespaces())
+    return service.get_budget(deps, gpu_type, principal.namespaces())

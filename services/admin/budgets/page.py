@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.budgets import service as service_budgets
-from services.admin.classes import service as service_classes
+from services.admin.budgets import service
+from services.admin.classes.service import list_classes
 from services.admin.console.page import Visitor, render
-from services.admin.freezes import service as service_freezes
+from services.admin.freezes.service import list_freezes
 from services.admin.identity.auth import Deps
 
 router = APIRouter(include_in_schema=False)
@@ -23,7 +23,7 @@ def limits(request: Request, deps: Deps, principal: Visitor) -> Response:
         request,
         "limits.html",
         principal,
-        budgets=service_budgets.list_budgets(deps, visible),
-        classes=service_classes.list_classes(deps, {"namespaces": visible}, _MOST, None).items,
-        freezes=service_freezes.list_freezes(deps, standing, _MOST, None).items,
+        budgets=service.list_budgets(deps, visible),
+        classes=list_classes(deps, {"namespaces": visible}, _MOST, None).items,
+        freezes=list_freezes(deps, standing, _MOST, None).items,
     )

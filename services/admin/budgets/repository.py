@@ -101,7 +101,7 @@ def load_usage(connection: Connection, gpu_type: str | None = None) -> dict[str,
 def load_prices(
     connection: Connection, now: datetime, gpu_type: str | None = None
 ) -> dict[str, RowMapping]:
-    """What the newest valid decision under each budget says of it; NULL: it knew of none."""
+    """Prices of budgets, by the newest valid decision under each; NULL: it knew of no budget."""
     return _by_budget(connection, _PRICES, _values(gpu_type) | {"now": now})
 
 

@@ -1,4 +1,4 @@
-"""What the REST API says of GPU budgets."""
+"""GPU budgets, as the API returns them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from services.admin.decisions.schemas import Out
+from services.admin.rest.schemas import Out
 
 
 class GivenUpView(Out):

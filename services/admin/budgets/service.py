@@ -7,8 +7,9 @@ from datetime import timedelta
 from services.admin.budgets import repository
 from services.admin.budgets.schemas import BudgetView
 from services.admin.budgets.translate import BudgetRows, to_budget
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.deps import AdminDeps
+from services.admin.rest.cursors import decode_cursor, encode_cursor
+from services.admin.rest.schemas import Page
 from services.kernel.errors import NotFound
 
 N_NAMED, N_NAMED_OF_ONE = 10, 500

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.admin.budgets.schemas import BudgetView, GivenUpView
-from services.admin.decisions.translate import finite
+from services.admin.rest.translate import finite
 from services.kernel.domain import SlaSpec
 
 
@@ -58,7 +58,7 @@ def to_budget(rows: BudgetRows, oldest: datetime) -> BudgetView:
 
 
 def to_given_up(row: RowMapping) -> GivenUpView:
-    """What one workload gave up."""
+    """Replicas that one workload gave up."""
     sla = SlaSpec.model_validate(row["sla"] or {})
     return GivenUpView(
         decision_id=row["decision_id"],

@@ -12,15 +12,12 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.admin.classes import repository
-from services.admin.controls.schemas import SlaClassView
-from services.admin.controls.translate import to_sla_class
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import (
-    MEASURED_WINDOW_S,
-    AdminDeps,
-    decode_cursor,
-    encode_cursor,
-)
+from services.admin.classes.schemas import SlaClassView
+from services.admin.classes.translate import to_sla_class
+from services.admin.deps import AdminDeps
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Page
+from services.admin.workloads.service import MEASURED_WINDOW_S
 from services.kernel.domain import SlaSpec
 from services.kernel.domain.workload import CLASS_PRIORITIES, DEFAULT_PRIORITY
 from services.kernel.errors import NotFound
@@ -82,8 +79,7 @@ def _refresh(key: str, load: Callable[[], object]) -> None:
 def _load_classes(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[SlaClassView]:
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (str,))}
+    filters = filters | position(cursor, (str,))
     fields = SlaSpec.model_fields
     defaults = {
         "name": fields["sla_class"].default,
@@ -95,9 +91,9 @@ def _load_classes(
     since = deps.clock.now() - timedelta(seconds=MEASURED_WINDOW_S)
     with deps.reading() as connection:
         rows = repository.load_classes(connection, filters | known, since, limit + 1)
-    following = encode_cursor(rows[limit - 1]["name"]) if len(rows) > limit else None
-    items = [to_sla_class(row, MEASURED_WINDOW_S) for row in rows[:limit]]
-    return Page[SlaClassView](items=items, next_cursor=following)
+    return page_of(
+        Page[SlaClassView], rows, limit, ("name",), lambda row: to_sla_class(row, MEASURED_WINDOW_S)
+    )
 
 
 def get_class(deps: AdminDeps, name: str, namespaces: frozenset[str] | None) -> SlaClassView:

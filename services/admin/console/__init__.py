@@ -1,1 +1,1 @@
-"""What all console pages share: layout and forms."""
+"""Layout, forms and addresses that all pages of the console share."""

@@ -1,4 +1,4 @@
-"""Forms of the console: what is wrong stands beside its field; who was faster is said."""
+"""Forms of the console: values checked by the REST API's models, errors by field."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.admin.controls.schemas import PolicyView
-from services.admin.rest import formats
-from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
+from services.kernel.errors import HarmonyError, InvalidInput
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_SHOWN = 60
@@ -29,7 +27,7 @@ class FieldErrors(InvalidInput):
 
 
 def check(model: type[_Model], values: Mapping[str, Any]) -> _Model:
-    """What a form asks for, under the rules of the REST API.
+    """A form's values as a model of the REST API, under its rules.
 
     Raises:
         FieldErrors: Fields cannot be used.
@@ -49,11 +47,11 @@ def check(model: type[_Model], values: Mapping[str, Any]) -> _Model:
                 whole = whole or rule
         if found:
             raise FieldErrors(found) from error
-        raise beside(InvalidInput(whole), list(model.model_fields)) from error
+        raise at_field(InvalidInput(whole), list(model.model_fields)) from error
 
 
 def words_for(given: object, rule: str) -> str:
-    """What was given and why that cannot be used."""
+    """A value that was given, and the rule that it breaks."""
     if given is None or isinstance(given, dict):
         return rule
     shown = str(given)[:_MAX_SHOWN] or "nothing"
@@ -61,8 +59,8 @@ def words_for(given: object, rule: str) -> str:
     return f"{shown}: {rule}"
 
 
-def beside(error: InvalidInput, names: list[str]) -> InvalidInput:
-    """The error beside the field that it begins with or points to, if it is one of `names`."""
+def at_field(error: InvalidInput, names: list[str]) -> InvalidInput:
+    """The error of the field that it begins with or points to, if it is one of `names`."""
     if isinstance(error, FieldErrors):
         return error
     pointed = error.pointer.strip("/").rpartition("/")[2]
@@ -74,8 +72,15 @@ def beside(error: InvalidInput, names: list[str]) -> InvalidInput:
 
 
 def errors_of(problem: HarmonyError | None) -> dict[str, str]:
-    """What is wrong, by field."""
+    """Errors by field; none where the problem is not one of fields."""
     return problem.fields if isinstance(problem, FieldErrors) else {}
+
+
+def renamed(error: HarmonyError, names: Mapping[str, str]) -> HarmonyError:
+    """An error of fields by the form's own `names` of them; any other as it is."""
+    if not isinstance(error, FieldErrors):
+        return error
+    return FieldErrors({names.get(name, name): words for name, words in error.fields.items()})
 
 
 def time_of(text: str, name: str) -> datetime | None:
@@ -92,14 +97,3 @@ def time_of(text: str, name: str) -> datetime | None:
         rule = "must be a time in UTC, e.g. 2026-01-05T18:00"
         raise FieldErrors({name: words_for(text, rule)}) from error
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-
-
-def stale(policy: PolicyView, now: datetime) -> PreconditionFailed:
-    """What is said to somebody who changes what was changed since they looked."""
-    who = policy.updated_by or "somebody"
-    when = f", {formats.ago(policy.updated_at, now)}" if policy.updated_at else ""
-    return PreconditionFailed(
-        f"Somebody else has changed what is set for {policy.namespace}/{policy.workload} since "
-        f"you opened this page ({who}{when}). What stands now is shown; what you entered is kept "
-        "in the form. Look at both and save again."
-    )

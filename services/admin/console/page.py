@@ -1,4 +1,4 @@
-"""What the console's pages share: who may see them, how they are rendered, how forms are read."""
+"""Rights, rendering and forms of all pages of the console."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, ValidationError
 
-from services.admin.decisions import wording
 from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, get_deps
-from services.admin.operations import wording as wording_backtest
 from services.admin.rest import formats
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError, InvalidInput, Unauthorized
@@ -85,14 +83,10 @@ templates.env.filters.update(
     duration=formats.duration,
     clock_time=formats.clock_time,
     iso=formats.iso,
-    plain=wording.plain,
-    policy=wording_backtest.policy_name,
-    short_reason=wording.short_reason,
 )
 templates.env.globals.update(
     ago=formats.ago,
     asset_version=asset_version,
-    best_rungs=wording.BEST_RUNGS,
     query_text=query_text,
 )
 
@@ -128,7 +122,7 @@ PageCursor = Annotated[str | None, Query(max_length=500)]
 
 
 class FormFields:
-    """What a form sent; a field that is empty counts as not sent."""
+    """Fields that a form sent; an empty one counts as not sent."""
 
     def __init__(self, values: Mapping[str, list[str]]) -> None:
         """Of the fields by name."""
@@ -160,7 +154,7 @@ Form = Annotated[FormFields, Depends(read_form)]
 
 
 def parse(model: type[_Model], values: Mapping[str, Any]) -> _Model:
-    """What a form asks for, under the rules of the REST API.
+    """A form's values as a model of the REST API, under its rules.
 
     Raises:
         InvalidInput: A field cannot be used; the message names it.
@@ -226,9 +220,3 @@ def submit(
     except HarmonyError as error:
         return again(error)
     return RedirectResponse(target, status_code=303)
-
-
-def local_path(path: str) -> str:
-    """`path` if it stays on this site, else the fleet: no open redirect."""
-    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if is_local else "/"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from services.admin.controls import service as service_controls
+from services.admin.controls import service
 from services.admin.controls.schemas import (
     PauseRequest,
     PauseView,
@@ -13,20 +13,14 @@ from services.admin.controls.schemas import (
     SchedulesRequest,
     SchedulesView,
 )
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.filters import WorkloadFilters
+from services.admin.rest.params import Cursor, Limit, Name, Namespace
+from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import (
-    ETAG_HEADER,
-    UPDATE_PROBLEMS,
-    WRITE_PROBLEMS,
-    IfMatch,
-    OperatorWrites,
-    respond,
-    tagged,
-)
-from services.admin.workloads.api import Cursor, Limit, Name, Namespace
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import WorkloadKey
+from services.admin.rest.write import ETAG_HEADER, IfMatch, OperatorWrites, respond, tagged
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 _WORKLOAD = "/workloads/{namespace}/{name}"
@@ -37,7 +31,7 @@ def list_policies(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[PolicyView]:
     """Policies of the active workloads, in order of namespace and name."""
-    return service_controls.list_policies(deps, filters, limit, cursor)
+    return service.list_policies(deps, filters, limit, cursor)
 
 
 @router.get(
@@ -45,8 +39,7 @@ def list_policies(
 )
 def get_policy(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PolicyView:
     """The policy in force, and what was set of it through the API."""
-    found: PolicyView = tagged(response, service_controls.get_policy(deps, (namespace, name)))
-    return found
+    return tagged(response, *service.get_policy(deps, WorkloadKey(namespace, name)))
 
 
 @router.patch(
@@ -67,8 +60,8 @@ def patch_policy(
 
     It holds from the operator's next pass on (`is_in_force`).
     """
-    key = (namespace, name)
-    return respond(service_controls.patch_policy(deps, caller, key, body, if_match))
+    key = WorkloadKey(namespace, name)
+    return respond(service.patch_policy(deps, caller, key, body, if_match))
 
 
 @router.get("/pauses", tags=["pauses"])
@@ -76,7 +69,7 @@ def list_pauses(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[PauseView]:
     """Workloads of which something is held, in order of namespace and name."""
-    return service_controls.list_pauses(deps, filters, limit, cursor)
+    return service.list_pauses(deps, filters, limit, cursor)
 
 
 @router.get(
@@ -84,8 +77,7 @@ def list_pauses(
 )
 def get_pause(deps: Deps, response: Response, namespace: Namespace, name: Name) -> PauseView:
     """What is held of a workload."""
-    found: PauseView = tagged(response, service_controls.get_pause(deps, (namespace, name)))
-    return found
+    return tagged(response, *service.get_pause(deps, WorkloadKey(namespace, name)))
 
 
 @router.put(
@@ -103,8 +95,8 @@ def put_pause(
     if_match: IfMatch = None,
 ) -> Response:
     """Pause a workload, in place of an earlier pause of the API; `If-Match` may be left out."""
-    key = (namespace, name)
-    return respond(service_controls.put_pause(deps, caller, key, body, if_match or "*"))
+    key = WorkloadKey(namespace, name)
+    return respond(service.put_pause(deps, caller, key, body, if_match or "*"))
 
 
 @router.delete(
@@ -117,8 +109,8 @@ def delete_pause(
     deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
 ) -> Response:
     """Resume: take the API's pause back; what annotations or freezes hold stays held."""
-    key = (namespace, name)
-    return respond(service_controls.delete_pause(deps, caller, key, if_match or "*"))
+    key = WorkloadKey(namespace, name)
+    return respond(service.delete_pause(deps, caller, key, if_match or "*"))
 
 
 @router.get("/schedules", tags=["schedules"])
@@ -126,7 +118,7 @@ def list_schedules(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SchedulesView]:
     """Workloads with schedules, in order of namespace and name."""
-    return service_controls.list_schedules(deps, filters, limit, cursor)
+    return service.list_schedules(deps, filters, limit, cursor)
 
 
 @router.get(
@@ -139,9 +131,8 @@ def get_schedules(
     deps: Deps, response: Response, namespace: Namespace, name: Name
 ) -> SchedulesView:
     """The schedules of a workload."""
-    key = (namespace, name)
-    found: SchedulesView = tagged(response, service_controls.get_schedules(deps, key))
-    return found
+    key = WorkloadKey(namespace, name)
+    return tagged(response, *service.get_schedules(deps, key))
 
 
 @router.put(
@@ -159,8 +150,8 @@ def put_schedules(
     if_match: IfMatch = None,
 ) -> Response:
     """Replace the schedules, in place of the GPUAutoscaler's own."""
-    key = (namespace, name)
-    return respond(service_controls.put_schedules(deps, caller, key, body, if_match))
+    key = WorkloadKey(namespace, name)
+    return respond(service.put_schedules(deps, caller, key, body, if_match))
 
 
 @router.delete(
@@ -173,5 +164,5 @@ def reset_schedules(
     deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
 ) -> Response:
     """Take the schedules back to those of the GPUAutoscaler."""
-    key = (namespace, name)
-    return respond(service_controls.reset_schedules(deps, caller, key, if_match))
+    key = WorkloadKey(namespace, name)
+    return respond(service.reset_schedules(deps, caller, key, if_match))

@@ -7,27 +7,27 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.console import forms as console_forms
+from services.admin.console.forms import FieldErrors, at_field, check, errors_of
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
-from services.admin.controls import service as service_controls, wording as wording_policy
+from services.admin.console.paths import Key, path_of
+from services.admin.controls import wording
 from services.admin.controls.schemas import PolicyPatch
-from services.admin.controls.wording import LABELS
-from services.admin.decisions import service
-from services.admin.decisions.service import AdminDeps
-from services.admin.fleet.workload_page import Named, path_of
+from services.admin.controls.service import check_policy, get_policy, patch_policy
+from services.admin.controls.wording import LABELS, stale
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
-from services.admin.registration.service import KUBERNETES
 from services.admin.rest.change import Caller
+from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 
 router = APIRouter(include_in_schema=False)
 _PATH = "/workloads/{namespace}/{name}/policy"
-Key = tuple[str, str]
 
 
 @router.get(_PATH)
-def policy(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+def policy(request: Request, deps: Deps, principal: Visitor, key: Key) -> Response:
     """The policy of a workload, with the form that changes it."""
     return _page(request, deps, principal, key)
 
@@ -36,12 +36,12 @@ def _page(
     request: Request,
     deps: AdminDeps,
     principal: Principal,
-    key: Key,
+    key: WorkloadKey,
     given: dict[str, str] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
     view = service.get_workload(deps, *key)
-    found, etag = service_controls.get_policy(deps, key)
+    found, etag = get_policy(deps, key)
     own = {name: _as_text(name, found.overrides.get(name)) for name in LABELS}
     return render(
         request,
@@ -53,10 +53,10 @@ def _page(
         etag=etag,
         given=own if given is None else given,
         labels=LABELS,
-        modes=wording_policy.MODES,
-        shown=wording_policy.shown,
-        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
-        errors=console_forms.errors_of(problem),
+        modes=wording.MODES,
+        shown=wording.shown,
+        may_change=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
+        errors=errors_of(problem),
         problem=problem,
     )
 
@@ -68,22 +68,20 @@ def _as_text(name: str, value: Any) -> str:
 
 
 @router.post(_PATH)
-def change(
-    request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form
-) -> Response:
+def change(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Show what a change would mean; once that is confirmed, make it."""
     given = {name: form.one(name) for name in LABELS}
 
     def again(error: HarmonyError | None) -> Response:
         if isinstance(error, PreconditionFailed):
-            error = console_forms.stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
+            error = stale(get_policy(deps, key)[0], deps.wall.now())
         if isinstance(error, InvalidInput):
-            error = console_forms.beside(error, list(LABELS))
+            error = at_field(error, list(LABELS))
         return _page(request, deps, principal, key, given, error)
 
     def write(caller: Caller) -> str:
-        patch = console_forms.check(PolicyPatch, _values(form))
-        service_controls.patch_policy(deps, caller, key, patch, form.one("if_match") or None)
+        patch = check(PolicyPatch, _values(form))
+        patch_policy(deps, caller, key, patch, form.one("if_match") or None)
         return f"{path_of(key)}/policy?done=policy"
 
     if form.one("again"):
@@ -97,7 +95,7 @@ def change(
 
 
 def _confirm(
-    request: Request, deps: AdminDeps, principal: Principal, key: Key, form: FormFields
+    request: Request, deps: AdminDeps, principal: Principal, key: WorkloadKey, form: FormFields
 ) -> Response:
     """The page that says what a change would mean.
 
@@ -105,16 +103,16 @@ def _confirm(
         InvalidInput: It cannot be made.
         PreconditionFailed: Somebody else was faster.
     """
-    patch = console_forms.check(PolicyPatch, _values(form))
-    found, etag = service_controls.get_policy(deps, key)
+    patch = check(PolicyPatch, _values(form))
+    found, etag = get_policy(deps, key)
     if form.one("if_match") != etag:
         raise PreconditionFailed("the policy has changed")
     wanted = patch.model_dump()
     view = service.get_workload(deps, *key)
-    changes = wording_policy.changes(found, wanted, view)
+    changes = wording.changes(found, wanted, view)
     if not changes:
         raise InvalidInput("Nothing would change: every field is as it stands.")
-    service_controls.check_policy(deps, key, patch)
+    check_policy(deps, key, patch)
     return render(
         request,
         "policy_confirm.html",
@@ -145,7 +143,7 @@ def _share(text: str) -> float:
     try:
         share = float(Decimal(text.replace(",", ".")) / 100)
     except InvalidOperation as error:
-        raise console_forms.FieldErrors({"epsilon": f"{text[:60]}: {rule}"}) from error
+        raise FieldErrors({"epsilon": f"{text[:60]}: {rule}"}) from error
     if not 0 < share < 1:
-        raise console_forms.FieldErrors({"epsilon": f"{text[:60]} %: {rule}"})
+        raise FieldErrors({"epsilon": f"{text[:60]} %: {rule}"})
     return share

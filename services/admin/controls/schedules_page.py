@@ -6,21 +6,27 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.admin.console import forms as console_forms
+from services.admin.console.forms import FieldErrors, at_field, check, errors_of, renamed
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
-from services.admin.controls import service as service_controls
+from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import (
     ScheduleBody,
     SchedulesRequest,
     SchedulesView,
     ScheduleView,
 )
-from services.admin.decisions import service
-from services.admin.decisions.service import AdminDeps
-from services.admin.fleet.workload_page import Named, path_of
+from services.admin.controls.service import (
+    get_policy,
+    get_schedules,
+    put_schedules,
+    reset_schedules,
+)
+from services.admin.controls.wording import stale
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
-from services.admin.registration.service import KUBERNETES
 from services.admin.rest.change import Caller
+from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
 
@@ -44,7 +50,6 @@ _FIELDS = (
     "freeze",
     "replaces",
 )
-Key = tuple[str, str]
 
 
 def days_in_words(days: list[int]) -> str:
@@ -63,11 +68,11 @@ def schedules(
     request: Request,
     deps: Deps,
     principal: Visitor,
-    key: Named,
+    key: Key,
     edit: Annotated[str, Query(max_length=63)] = "",
 ) -> Response:
     """The schedules of a workload; `edit` names the one in the form."""
-    found, _ = service_controls.get_schedules(deps, key)
+    found, _ = get_schedules(deps, key)
     one = next((item for item in found.schedules if item.name == edit), None)
     return _page(request, deps, principal, key, None if one is None else _given(one))
 
@@ -76,12 +81,12 @@ def _page(
     request: Request,
     deps: AdminDeps,
     principal: Principal,
-    key: Key,
+    key: WorkloadKey,
     given: dict[str, Any] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
     view = service.get_workload(deps, *key)
-    found, etag = service_controls.get_schedules(deps, key)
+    found, etag = get_schedules(deps, key)
     usual = dict.fromkeys(_FIELDS, "") | {"timezone": "UTC", "days": ["0", "1", "2", "3", "4"]}
     return render(
         request,
@@ -97,8 +102,8 @@ def _page(
         zones=ZONES,
         freezes=FREEZES,
         in_words=days_in_words,
-        may_change=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
-        errors=console_forms.errors_of(problem),
+        may_change=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
+        errors=errors_of(problem),
         problem=problem,
     )
 
@@ -118,30 +123,30 @@ def _given(one: ScheduleView) -> dict[str, Any]:
 
 
 @router.post(_PATH)
-def save(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+def save(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Add a schedule, or put it in the place of the one that `replaces` names."""
 
     def write(caller: Caller) -> str:
         made = _body(form)
-        found, _ = service_controls.get_schedules(deps, key)
+        found, _ = get_schedules(deps, key)
         place = form.one("replaces")
         rest = [_as_body(one) for one in found.schedules if one.name != place]
         if any(one.name == made.name for one in rest):
             rule = "is the name of another schedule of this workload"
-            raise console_forms.FieldErrors({"schedule": f"{made.name}: {rule}"})
+            raise FieldErrors({"schedule": f"{made.name}: {rule}"})
         _replace(deps, caller, key, [*rest, made], form)
         return f"{path_of(key)}/schedules?done=schedule"
 
     def again(error: HarmonyError) -> Response:
         given = {name: form.one(name) for name in _FIELDS} | {"days": form.all("days")}
-        return _page(request, deps, principal, key, given, _told(deps, key, error))
+        return _page(request, deps, principal, key, given, _explained(deps, key, error))
 
     return submit(write, principal, again)
 
 
-def _told(deps: AdminDeps, key: Key, error: HarmonyError) -> HarmonyError:
+def _explained(deps: AdminDeps, key: WorkloadKey, error: HarmonyError) -> HarmonyError:
     if isinstance(error, PreconditionFailed):
-        return console_forms.stale(service_controls.get_policy(deps, key)[0], deps.wall.now())
+        return stale(get_policy(deps, key)[0], deps.wall.now())
     return error
 
 
@@ -156,11 +161,9 @@ def _body(form: FormFields) -> ScheduleBody:
     values["name"] = values.pop("schedule", "")
     values["days_of_week"] = form.all("days")
     try:
-        return console_forms.check(ScheduleBody, values)
-    except console_forms.FieldErrors as error:
-        named = {"name": "schedule", "days_of_week": "days"}
-        fields = {named.get(name, name): words for name, words in error.fields.items()}
-        raise console_forms.FieldErrors(fields) from error
+        return check(ScheduleBody, values)
+    except FieldErrors as error:
+        raise renamed(error, {"name": "schedule", "days_of_week": "days"}) from error
 
 
 def _as_body(one: ScheduleView) -> ScheduleBody:
@@ -168,23 +171,21 @@ def _as_body(one: ScheduleView) -> ScheduleBody:
 
 
 def _replace(
-    deps: AdminDeps, caller: Caller, key: Key, wanted: list[ScheduleBody], form: FormFields
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, wanted: list[ScheduleBody], form: FormFields
 ) -> None:
-    body = console_forms.check(SchedulesRequest, {"schedules": wanted})
+    body = check(SchedulesRequest, {"schedules": wanted})
     try:
-        service_controls.put_schedules(deps, caller, key, body, form.one("if_match") or None)
+        put_schedules(deps, caller, key, body, form.one("if_match") or None)
     except InvalidInput as error:
-        raise console_forms.beside(error, list(_FIELDS)) from error
+        raise at_field(error, list(_FIELDS)) from error
 
 
 @router.post(f"{_PATH}/remove")
-def remove(
-    request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form
-) -> Response:
+def remove(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Remove one schedule."""
 
     def write(caller: Caller) -> str:
-        found, _ = service_controls.get_schedules(deps, key)
+        found, _ = get_schedules(deps, key)
         rest = _without(found, form.one("schedule"))
         _replace(deps, caller, key, rest, form)
         return f"{path_of(key)}/schedules?done=unscheduled"
@@ -192,7 +193,7 @@ def remove(
     return submit(
         write,
         principal,
-        lambda error: _page(request, deps, principal, key, None, _told(deps, key, error)),
+        lambda error: _page(request, deps, principal, key, None, _explained(deps, key, error)),
     )
 
 
@@ -204,15 +205,15 @@ def _without(found: SchedulesView, name: str) -> list[ScheduleBody]:
 
 
 @router.post(f"{_PATH}/reset")
-def reset(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+def reset(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Take the schedules back to those of the GPUAutoscaler."""
 
     def write(caller: Caller) -> str:
-        service_controls.reset_schedules(deps, caller, key, form.one("if_match") or None)
+        reset_schedules(deps, caller, key, form.one("if_match") or None)
         return f"{path_of(key)}/schedules?done=own-schedules"
 
     return submit(
         write,
         principal,
-        lambda error: _page(request, deps, principal, key, None, _told(deps, key, error)),
+        lambda error: _page(request, deps, principal, key, None, _explained(deps, key, error)),
     )

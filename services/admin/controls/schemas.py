@@ -1,4 +1,4 @@
-"""What the REST API takes and returns about policies, pauses, schedules, freezes, approvals."""
+"""Policies, pauses and schedules, as the API takes and returns them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from services.admin.decisions.schemas import DecisionSummary, Out
+from services.admin.rest.schemas import FreezeDirection, In, Out, Reason
 from services.admin.rest.times import Instant
 from services.kernel.domain.workload import Mode
 
-Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
-ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
-FreezeDirection = Literal["ScaleDown", "Both"]
 _TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
-
-
-class In(BaseModel):
-    """What the API takes; unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _zone(name: str) -> str:
@@ -180,88 +171,3 @@ class SchedulesView(Out):
     schedules: list[ScheduleView]
     is_in_force: bool = Field(description="False: the operator's next pass takes them over")
     version: int = Field(description="Of what was set here; 0: nothing was", examples=[1])
-
-
-class FreezeRequest(In):
-    """A change freeze for a workload, a namespace or, without either, the fleet."""
-
-    namespace: ObjectName | None = Field(None, max_length=63, examples=["prod"])
-    workload: ObjectName | None = Field(None, max_length=253, examples=["llama-70b"])
-    direction: FreezeDirection = Field("Both", examples=["ScaleDown"])
-    from_at: Instant | None = Field(
-        None, description="Null: now", examples=["2026-11-27T00:00:00Z"]
-    )
-    until_at: Instant = Field(examples=["2026-11-30T00:00:00Z"])
-    reason: Reason = Field("", examples=["Black Friday"])
-
-    @model_validator(mode="after")
-    def _consistent(self) -> FreezeRequest:
-        if self.workload is not None and self.namespace is None:
-            raise ValueError(f"workload={self.workload!r} needs its namespace")
-        if self.from_at is not None and self.from_at >= self.until_at:
-            raise ValueError(f"until_at={self.until_at.isoformat()} must be after from_at")
-        return self
-
-
-class FreezeView(Out):
-    """A change freeze."""
-
-    id: int = Field(examples=[7])
-    namespace: str | None = Field(description="Null: every namespace", examples=["prod"])
-    workload: str | None = Field(description="Null: every workload", examples=[None])
-    direction: FreezeDirection = Field(examples=["ScaleDown"])
-    from_at: datetime
-    until_at: datetime
-    reason: str = Field(examples=["Black Friday"])
-    is_in_force: bool
-    created_by: str = Field(examples=["ops (0123456789)"])
-    created_at: datetime
-    lifted_at: datetime | None = Field(None, description="Null: it was not lifted early")
-
-
-class InboxItem(DecisionSummary):
-    """A decision that waits for a human."""
-
-    summary: str | None = Field(
-        None,
-        description="What, why and what it costs, in one line",
-        examples=["prod/llama-70b: 8 -> 10 (scale_up_risk), +5.00 USD/h"],
-    )
-
-
-class VerdictRequest(In):
-    """Why a decision is approved or rejected."""
-
-    reason: Reason = Field("", examples=["expected campaign"])
-
-
-class VerdictView(Out):
-    """What a human said of a decision."""
-
-    decision_id: int = Field(examples=[123])
-    verdict: Literal["approved", "rejected"] = Field(examples=["approved"])
-    reason: str = Field(examples=["expected campaign"])
-    actor: str = Field(examples=["ops (0123456789)"])
-    decided_at: datetime
-
-
-class SlaClassView(Out):
-    """An SLA class as the workloads carry it."""
-
-    name: str = Field(examples=["gold"])
-    priority: int = Field(description="How much a loss counts, in proportion", examples=[200])
-    n_workloads: int = Field(examples=[12])
-    epsilon_min: float = Field(description="Strictest promise among them", examples=[0.01])
-    epsilon_max: float = Field(examples=[0.01])
-    kinds: list[str] = Field(examples=[["TimeFraction"]])
-    violation_ratio: float | None = Field(
-        description="Measured over `measured_window_s`, mean over steps; null: not measured",
-        examples=[0.004],
-    )
-    measured_window_s: float = Field(examples=[86400])
-    n_measured_steps: int = Field(examples=[17280])
-    n_over_promise: int = Field(
-        description="Workloads out of SLA for more than they promise", examples=[0]
-    )
-    gpu_hours: float | None = Field(examples=[812.5])
-    cost_usd: float | None = Field(examples=[2031.25])

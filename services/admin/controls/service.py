@@ -22,11 +22,12 @@ from services.admin.controls.schemas import (
     SchedulesRequest,
     SchedulesView,
 )
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
-from services.admin.decisions.translate import spec_of
-from services.admin.registration.service import KUBERNETES
+from services.admin.deps import AdminDeps
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Item, Page
+from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.rest.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,
@@ -36,8 +37,6 @@ from services.kernel.domain.controls import (
     with_policy,
 )
 from services.kernel.errors import Conflict, InvalidInput, NotFound
-
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +58,24 @@ def etag_of(version: int) -> str:
     return f'"{version}"'
 
 
-def find_controlled(row: RowMapping | None, key: Key) -> Controlled:
+def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
     """A workload with its controls.
 
     Raises:
         NotFound: There is none.
     """
     if row is None:
-        raise NotFound(f"workload {key[0]}/{key[1]} does not exist")
+        raise NotFound(f"workload {key} does not exist")
     spec = spec_of(row["spec_text"])
     return Controlled(row, spec, Controls.model_validate(row["body"]))
 
 
-def _read(deps: AdminDeps, key: Key) -> Controlled:
+def _read(deps: AdminDeps, key: WorkloadKey) -> Controlled:
     with deps.reading() as connection:
         return find_controlled(repository.load_controlled(connection, *key), key)
 
 
-def get_policy(deps: AdminDeps, key: Key) -> tuple[PolicyView, str]:
+def get_policy(deps: AdminDeps, key: WorkloadKey) -> tuple[PolicyView, str]:
     """The policy of a workload, and its ETag.
 
     Raises:
@@ -86,8 +85,8 @@ def get_policy(deps: AdminDeps, key: Key) -> tuple[PolicyView, str]:
     return translate.to_policy(found.row, found.spec, found.controls), found.etag
 
 
-def get_pause(deps: AdminDeps, key: Key) -> tuple[PauseView, str]:
-    """What is held of a workload, and the ETag.
+def get_pause(deps: AdminDeps, key: WorkloadKey) -> tuple[PauseView, str]:
+    """The pause of a workload, and its ETag.
 
     Raises:
         NotFound: No such workload.
@@ -97,7 +96,7 @@ def get_pause(deps: AdminDeps, key: Key) -> tuple[PauseView, str]:
     return translate.to_pause(found.row, found.spec, found.controls, now), found.etag
 
 
-def get_schedules(deps: AdminDeps, key: Key) -> tuple[SchedulesView, str]:
+def get_schedules(deps: AdminDeps, key: WorkloadKey) -> tuple[SchedulesView, str]:
     """The schedules of a workload, and their ETag.
 
     Raises:
@@ -109,7 +108,7 @@ def get_schedules(deps: AdminDeps, key: Key) -> tuple[SchedulesView, str]:
 
 
 def patch_policy(
-    deps: AdminDeps, caller: Caller, key: Key, patch: PolicyPatch, if_match: str | None
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, patch: PolicyPatch, if_match: str | None
 ) -> Answer:
     """Set or take back fields of the policy.
 
@@ -129,7 +128,7 @@ def patch_policy(
     return _change(deps, caller, update, translate.to_policy)
 
 
-def check_policy(deps: AdminDeps, key: Key, patch: PolicyPatch) -> None:
+def check_policy(deps: AdminDeps, key: WorkloadKey, patch: PolicyPatch) -> None:
     """Refuse a change of the policy that could not be made, without making it.
 
     Raises:
@@ -143,7 +142,7 @@ def check_policy(deps: AdminDeps, key: Key, patch: PolicyPatch) -> None:
 
 
 def put_schedules(
-    deps: AdminDeps, caller: Caller, key: Key, body: SchedulesRequest, if_match: str | None
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, body: SchedulesRequest, if_match: str | None
 ) -> Answer:
     """Replace a workload's schedules.
 
@@ -158,7 +157,9 @@ def put_schedules(
     return _change(deps, caller, update, _schedules_view(deps))
 
 
-def reset_schedules(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None) -> Answer:
+def reset_schedules(
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, if_match: str | None
+) -> Answer:
     """Take the schedules back to those of the GPUAutoscaler.
 
     Raises: as `patch_policy`.
@@ -172,7 +173,11 @@ def reset_schedules(deps: AdminDeps, caller: Caller, key: Key, if_match: str | N
 
 
 def put_pause(
-    deps: AdminDeps, caller: Caller, key: Key, body: PauseRequest, if_match: str | None = "*"
+    deps: AdminDeps,
+    caller: Caller,
+    key: WorkloadKey,
+    body: PauseRequest,
+    if_match: str | None = "*",
 ) -> Answer:
     """Pause a workload; in an emergency nobody reads an ETag first, so none is needed.
 
@@ -196,7 +201,9 @@ def put_pause(
     return _change(deps, caller, update, _pause_view(deps))
 
 
-def delete_pause(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None = "*") -> Answer:
+def delete_pause(
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, if_match: str | None = "*"
+) -> Answer:
     """Take back the pause that was made here; what annotations hold stays held.
 
     Raises:
@@ -215,49 +222,45 @@ def list_policies(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PolicyView]:
     """Policies of the active workloads."""
-    rows, following = _page(deps, filters | {"what": "policy"}, limit, cursor)
-    items = [translate.to_policy(f.row, f.spec, f.controls) for f in rows]
-    return Page[PolicyView](items=items, next_cursor=following)
+    found = filters | {"what": "policy"} | position(cursor, (str, str))
+    return _page(deps, Page[PolicyView], found, limit, translate.to_policy)
 
 
 def list_pauses(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PauseView]:
     """Workloads of which something is held, or was to be held through the API."""
-    now = deps.clock.now()
-    rows, following = _page(deps, filters | {"what": "pause"}, limit, cursor)
-    items = [translate.to_pause(f.row, f.spec, f.controls, now) for f in rows]
-    return Page[PauseView](items=items, next_cursor=following)
+    found = filters | {"what": "pause"} | position(cursor, (str, str))
+    return _page(deps, Page[PauseView], found, limit, _pause_view(deps))
 
 
 def list_schedules(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[SchedulesView]:
     """Workloads with schedules."""
-    now = deps.clock.now()
-    rows, following = _page(deps, filters | {"what": "schedules"}, limit, cursor)
-    items = [translate.to_schedules(f.row, f.spec, f.controls, now) for f in rows]
-    return Page[SchedulesView](items=items, next_cursor=following)
+    found = filters | {"what": "schedules"} | position(cursor, (str, str))
+    return _page(deps, Page[SchedulesView], found, limit, _schedules_view(deps))
 
 
 def _page(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
-) -> tuple[list[Controlled], str | None]:
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (str, str))}
+    deps: AdminDeps, kind: type[Page[Item]], filters: dict[str, Any], limit: int, view: _View
+) -> Page[Item]:
     with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
-    shown = rows[:limit]
-    last = shown[-1] if len(rows) > limit else None
-    following = encode_cursor(last["namespace"], last["name"]) if last else None
-    return [find_controlled(row, (row["namespace"], row["name"])) for row in shown], following
+
+    def shown(row: RowMapping) -> Item:
+        found = find_controlled(row, WorkloadKey(row["namespace"], row["name"]))
+        item: Item = view(found.row, found.spec, found.controls)
+        return item
+
+    return page_of(kind, rows, limit, ("namespace", "name"), shown)
 
 
 @dataclass(frozen=True, slots=True)
 class _Update:
     """A change of controls: of which workload, its name in the audit log, what it does."""
 
-    key: Key
+    key: WorkloadKey
     action: str
     changed: Callable[[Controls], Controls]
     if_match: str | None
@@ -283,14 +286,14 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
         row = repository.load_controlled(one.connection, *update.key, is_locked=True)
         found = find_controlled(row, update.key)
         _check_followed(row, update.key)
-        check_etag(update.if_match, found.etag, "/".join(update.key))
+        check_etag(update.if_match, found.etag, str(update.key))
         after = update.changed(found.controls)
         _check_whole(found.spec, after)
         body = after.model_dump(mode="json")
         values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
         version = repository.save_controls(one.connection, found.row["id"], values)
         before = found.controls.model_dump(mode="json")
-        one.audit(update.action, f"workload/{'/'.join(update.key)}", before, body)
+        one.audit(update.action, f"workload/{update.key}", before, body)
         one.wake_operator()
         stored = repository.load_controlled(one.connection, *update.key)
         answer = find_controlled(stored, update.key)
@@ -314,15 +317,14 @@ def _check_whole(spec: WorkloadSpec, controls: Controls) -> None:
         raise InvalidInput(problem_of(error), pointer) from error
 
 
-def _check_followed(row: RowMapping | None, key: Key) -> None:
+def _check_followed(row: RowMapping | None, key: WorkloadKey) -> None:
     """Refuse controls of a workload that no operator lays them over.
 
     Raises:
         Conflict: It was made over REST.
     """
     if row is not None and row["managed_by"] != KUBERNETES:
-        name = "/".join(key)
         raise Conflict(
-            f"workload {name} was made over REST and its decisions are advice: there is nothing to "
-            f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{name}"
+            f"workload {key} was made over REST and its decisions are advice: there is nothing to "
+            f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{key}"
         )

@@ -1,24 +1,21 @@
-"""Rows of controls, freezes and approvals to what the API returns; pure."""
+"""Rows of controls to what the API returns; pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import RowMapping
 
 from services.admin.controls.schemas import (
     Direction,
-    FreezeView,
-    InboxItem,
     PauseView,
     PolicyValues,
     PolicyView,
     SchedulesView,
     ScheduleView,
-    SlaClassView,
 )
-from services.admin.decisions.translate import decision_values, finite, is_paused
+from services.admin.workloads.translate import is_paused
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.controls import Controls, with_policy
 from services.kernel.domain.schedules import is_in_force
@@ -32,7 +29,7 @@ def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> Policy
         workload=row["name"],
         in_force=_values(spec),
         overrides=overrides,
-        is_in_force=_values(_laid(spec, controls)) == _values(spec),
+        is_in_force=_values(_effective(spec, controls)) == _values(spec),
         sla_class=spec.sla.sla_class,
         risk_kind=spec.sla.kind,
         risk_window_s=spec.sla.window_s,
@@ -44,7 +41,7 @@ def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> Policy
     )
 
 
-def _laid(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
+def _effective(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
     try:
         return with_policy(spec, controls)
     except ValueError:
@@ -64,7 +61,7 @@ def _values(spec: WorkloadSpec) -> PolicyValues:
 
 
 def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datetime) -> PauseView:
-    """What is held of a workload, by the API or by the GPUAutoscaler."""
+    """The pause of a workload, made through the API or by the GPUAutoscaler."""
     asked = controls.pause if controls.pause and controls.pause.is_active(now) else None
     held = held_direction(spec, now)
     direction = asked.direction if asked else held
@@ -86,7 +83,7 @@ def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datet
 
 
 def held_direction(spec: WorkloadSpec, now: datetime) -> Direction | None:
-    """What the spec holds at `now`."""
+    """The direction of scaling that the spec holds at `now`; None: neither."""
     if is_paused(spec, now) or (spec.scale_in_only and spec.scale_out_only):
         return "Both"
     if spec.scale_out_only:
@@ -118,21 +115,3 @@ def to_schedules(
         is_in_force=schedules == spec.schedules,
         version=row["version"],
     )
-
-
-def to_freeze(row: RowMapping, now: datetime) -> FreezeView:
-    """A change freeze."""
-    values: dict[str, Any] = dict(row)
-    is_standing = row["lifted_at"] is None and row["from_at"] <= now < row["until_at"]
-    return FreezeView.model_validate(values | {"workload": row["name"], "is_in_force": is_standing})
-
-
-def to_inbox(row: RowMapping) -> InboxItem:
-    """A decision that waits for a human."""
-    return InboxItem.model_validate(decision_values(row))
-
-
-def to_sla_class(row: RowMapping, window_s: float) -> SlaClassView:
-    """An SLA class as the workloads carry it."""
-    numbers = {name: finite(row[name]) for name in ("violation_ratio", "gpu_hours", "cost_usd")}
-    return SlaClassView.model_validate(dict(row) | numbers | {"measured_window_s": window_s})

@@ -1,14 +1,16 @@
-"""What a change of a policy means, in words."""
+"""Changes of a policy in words, with what follows from each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from services.admin.controls.schemas import PolicyView
-from services.admin.decisions.schemas import WorkloadView
 from services.admin.rest import formats
+from services.admin.workloads.schemas import WorkloadView
+from services.kernel.errors import PreconditionFailed
 
 OWN = "the GPUAutoscaler's own"
 LABELS = {
@@ -50,7 +52,7 @@ def shown(name: str, value: Any) -> str:
 def changes(
     policy: PolicyView, wanted: Mapping[str, Any], view: WorkloadView
 ) -> list[PolicyChange]:
-    """What would change, field by field.
+    """Changes of a policy, field by field.
 
     Args:
         policy: As it stands.
@@ -96,3 +98,14 @@ def _bound_means(name: str, bound: int, current: int) -> str:
     if name == "min_replicas" and bound == 0:
         return "It may go down to none: the first request then waits for a start."
     return ""
+
+
+def stale(policy: PolicyView, now: datetime) -> PreconditionFailed:
+    """Refusal of a change to a policy that somebody else has changed since it was shown."""
+    who = policy.updated_by or "somebody"
+    when = f", {formats.ago(policy.updated_at, now)}" if policy.updated_at else ""
+    return PreconditionFailed(
+        f"Somebody else has changed what is set for {policy.namespace}/{policy.workload} since "
+        f"you opened this page ({who}{when}). What stands now is shown; what you entered is kept "
+        "in the form. Look at both and save again."
+    )

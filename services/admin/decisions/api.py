@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Query
 
 from services.admin.decisions import schemas, service
 from services.admin.decisions.service import ListQuery
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps, Reader
+from services.admin.identity.auth import AsReader, Deps, Reader
 from services.admin.rest.filters import Times, WorkloadFilters
+from services.admin.rest.params import Cursor, Id, Limit
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
 
 router = Router(prefix="/v1", responses=PROBLEMS)
-Id = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 async def list_query(
@@ -41,7 +42,7 @@ def list_decisions(
     direction: schemas.Direction | None = None,
     reason: Annotated[str | None, Query(max_length=100)] = None,
     changes: Annotated[bool, Query(description="Leave out decisions to hold")] = False,
-) -> schemas.Page[schemas.DecisionSummary]:
+) -> Page[schemas.DecisionSummary]:
     """Decisions, newest first, by time of their origin."""
     filters = {"direction": direction, "reason": reason, "changes": changes}
     return service.list_decisions(deps, query, filters)
@@ -58,12 +59,12 @@ def list_actions(
     deps: Deps,
     query: Filters,
     result: Annotated[str | None, Query(max_length=40, examples=["applied"])] = None,
-) -> schemas.Page[schemas.ActionView]:
+) -> Page[schemas.ActionView]:
     """Attempts to apply decisions, newest first."""
     return service.list_actions(deps, query, {"result": result})
 
 
 @router.get("/outcomes", tags=["decisions"], dependencies=[Reader])
-def list_outcomes(deps: Deps, query: Filters) -> schemas.Page[schemas.OutcomeView]:
+def list_outcomes(deps: Deps, query: Filters) -> Page[schemas.OutcomeView]:
     """What happened in each step, newest first."""
     return service.list_outcomes(deps, query)

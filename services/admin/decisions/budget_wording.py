@@ -1,4 +1,4 @@
-"""What a GPU budget did to a decision, in plain words."""
+"""Effect of a GPU budget on a decision, in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which mix of variants a decision chose, in plain words."""
+"""The mix of variants that a decision chose, in plain words."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class GuardRow:
 
     @property
     def is_active(self) -> bool:
-        """Whether the guard changed the count."""
+        """True where the guard changed the count."""
         return self.before != self.after
 
 

@@ -11,7 +11,7 @@ from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.events.service import (
     KINDS,
     LIFE_S,
@@ -21,8 +21,9 @@ from services.admin.events.service import (
     Subscription,
     parse_event_id,
 )
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps
+from services.admin.identity.auth import AsReader, Deps
 from services.admin.identity.authority import check_visible
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
 from services.kernel.errors import InvalidInput
 
@@ -108,7 +109,7 @@ def _kinds(given: list[str] | None) -> frozenset[str]:
 async def _lines(
     hub: EventHub, subscription: Subscription, missed: list[Event]
 ) -> AsyncIterator[str]:
-    """What was missed, then what comes, with heartbeats; ends when closed or old."""
+    """Lines of a stream: events missed, then new ones, with heartbeats; ends when closed or old."""
     loop = asyncio.get_running_loop()
     ends_s = loop.time() + LIFE_S
     try:

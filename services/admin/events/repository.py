@@ -73,7 +73,7 @@ def load_subjects(connection: Connection, kind: str, ids: Sequence[int]) -> dict
 
 
 def listen(connection: Connection) -> None:
-    """Be told of events on this connection, which must be in autocommit."""
+    """Listen for events on this connection, which must be in autocommit."""
     connection.execute(text(f"LISTEN {CHANNEL}"))
 
 

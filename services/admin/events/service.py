@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import DBAPIError
 
-from services.admin.decisions.schemas import Out
 from services.admin.decisions.translate import to_action, to_decision
 from services.admin.events import repository
 from services.admin.events.repository import Position
 from services.admin.operations.service import namespaces_of
 from services.admin.operations.translate import to_operation
+from services.admin.rest.schemas import Out
 from services.kernel.errors import InvalidInput, TooManyRequests
 from services.kernel.security.keys import FLEET
 from services.kernel.telemetry import get_logger
@@ -60,7 +60,7 @@ class Event:
 
     @property
     def id(self) -> str:
-        """What a client sends back as `Last-Event-ID`."""
+        """Id that a client sends back as `Last-Event-ID`."""
         return f"{self.position[0]}-{self.position[1]}-{self.place}"
 
     def to_text(self) -> str:
@@ -70,7 +70,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What a subscriber wants, and may see.
+    """Events that a subscriber wants and may see.
 
     Attributes:
         workload: `namespace/name`; None: any.
@@ -84,7 +84,7 @@ class Interest:
     namespaces: frozenset[str] | None = None
 
     def wants(self, event: Event) -> bool:
-        """Whether an event is for the subscriber."""
+        """True where an event is for the subscriber."""
         if event.kind not in self.kinds:
             return False
         if self.namespaces is not None and not event.namespaces <= self.namespaces:
@@ -137,7 +137,7 @@ class EventHub:
 
         Args:
             engine: Database; the reader holds one connection of it.
-            poll_s: Seconds after which the reader looks without having been told.
+            poll_s: Seconds after which the reader looks without a notification.
         """
         self._engine = engine
         self._poll_s = poll_s
@@ -182,7 +182,7 @@ class EventHub:
             self._subscribers.discard(subscription)
 
     def backlog(self, after: Position, place: int, interest: Interest) -> list[Event]:
-        """What is kept after a position, as far as `interest` wants it.
+        """Events kept after a position, as far as `interest` wants them.
 
         Raises:
             InvalidInput: There is more than can be sent at once, or it is kept no longer.
@@ -250,7 +250,7 @@ class EventHub:
 
 
 def _follows(connection: Connection, after: Position) -> bool:
-    """Whether the row at a position is still kept."""
+    """True where the row at a position is still kept."""
     rows = repository.load_events(connection, (after[0], after[1] - 1), 1)
     return bool(rows) and (rows[0]["xact"], rows[0]["id"]) == after
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from services.admin.approvals import service as service_approvals
+from services.admin.approvals.service import list_inbox
 from services.admin.console.page import Visitor, query_text, render, templates
-from services.admin.decisions import schemas, service, wording
-from services.admin.decisions.service import AdminDeps
+from services.admin.decisions import wording
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
+from services.admin.rest.schemas import Page
+from services.admin.workloads import schemas, service
 from services.kernel.security.keys import Principal
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +36,7 @@ STATES = (
 
 
 def is_on_fallback(item: schemas.WorkloadView) -> bool:
-    """Whether a rung below the best one answered last."""
+    """True where a rung below the best one answered last."""
     last = item.last_decision
     if last is None:
         return False
@@ -43,7 +45,7 @@ def is_on_fallback(item: schemas.WorkloadView) -> bool:
 
 
 def is_over(item: schemas.WorkloadView) -> bool:
-    """Whether more time was out of SLA than promised."""
+    """True where more time was out of SLA than promised."""
     return item.risk.measured is not None and item.risk.measured > item.risk.target
 
 
@@ -71,7 +73,7 @@ _LEAST_FIRST = {"budget"}
 
 @dataclass(frozen=True, slots=True)
 class FleetQuery:
-    """Which workloads are shown, in which order.
+    """Filter and order of the workloads shown.
 
     Attributes:
         is_reversed: The other way round than usual for `sort`.
@@ -86,7 +88,7 @@ class FleetQuery:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is about live state, which the database's order does not know."""
+        """True where it is about live state, by which the database cannot order."""
         return bool(self.mode or self.state) or self.sort != "name" or self.is_reversed
 
     def address(self, **changes: object) -> str:
@@ -122,7 +124,7 @@ def fleet_query(
     reverse: bool = False,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> FleetQuery:
-    """What the address asks for."""
+    """The query that the address holds."""
     return FleetQuery(search, mode, state, sort, reverse, cursor)
 
 
@@ -155,14 +157,14 @@ def fleet(
 
 def _waiting(deps: AdminDeps, principal: Principal) -> str:
     filters = {"namespaces": principal.namespaces()}
-    found = service_approvals.list_inbox(deps, filters, _MAX_WAITING, None)
+    found = list_inbox(deps, filters, _MAX_WAITING, None)
     return f"{len(found.items)}{'+' if found.next_cursor else ''}"
 
 
 def load(
     deps: AdminDeps, principal: Principal, query: FleetQuery
-) -> tuple[schemas.Page[schemas.WorkloadView], str]:
-    """A page of workloads, and what is to be said of those left out."""
+) -> tuple[Page[schemas.WorkloadView], str]:
+    """A page of workloads, and a note on those left out."""
     filters = {"search": query.search, "namespaces": principal.namespaces()}
     if not query.is_live:
         return service.list_workloads(deps, filters, _PAGE_SIZE, query.cursor), ""
@@ -180,7 +182,7 @@ def load(
         note = f"Only the first {len(items)} workloads by name were looked through. "
     if len(found) > _PAGE_SIZE:
         note += f"The first {_PAGE_SIZE} of {len(found)} are shown; narrow the list."
-    return schemas.Page[schemas.WorkloadView](items=found[:_PAGE_SIZE]), note
+    return Page[schemas.WorkloadView](items=found[:_PAGE_SIZE]), note
 
 
 def arrange(items: list[schemas.WorkloadView], query: FleetQuery) -> list[schemas.WorkloadView]:

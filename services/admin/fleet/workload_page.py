@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
-from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from services.admin.console.page import (
     Form,
@@ -19,15 +17,20 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.controls import service as service_controls
+from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import PauseRequest
+from services.admin.controls.service import delete_pause, get_pause, get_policy, put_pause
 from services.admin.decisions import schemas, service, wording
-from services.admin.decisions.api import Id
-from services.admin.decisions.service import AdminDeps, ListQuery
+from services.admin.decisions.service import ListQuery
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
-from services.admin.registration.service import KUBERNETES
 from services.admin.rest.change import Caller
-from services.admin.series import service as service_series
+from services.admin.rest.params import Id
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.rest.times import Window
+from services.admin.series.service import get_allocation, get_lead_times, get_quality
+from services.admin.workloads.service import get_workload
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import Principal, Role
 
@@ -50,21 +53,8 @@ PAUSE_TIMES = (
 )
 
 
-def named(namespace: str, name: str) -> tuple[str, str]:
-    """Namespace and name of the workload in the path."""
-    return namespace, name
-
-
-Named = Annotated[tuple[str, str], Depends(named)]
-
-
-def path_of(key: tuple[str, str]) -> str:
-    """Address of a workload's page."""
-    return f"/workloads/{quote(key[0], safe='')}/{quote(key[1], safe='')}"
-
-
 @router.get("/workloads/{namespace}/{name}")
-def workload(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+def workload(request: Request, deps: Deps, principal: Visitor, key: Key) -> Response:
     """One workload: charts, decisions, forecast quality, lead times."""
     return _page(request, deps, principal, key)
 
@@ -73,11 +63,11 @@ def _page(
     request: Request,
     deps: AdminDeps,
     principal: Principal,
-    key: tuple[str, str],
+    key: WorkloadKey,
     problem: HarmonyError | None = None,
 ) -> Response:
-    view = service.get_workload(deps, *key)
-    lead = service_series.get_lead_times(deps, key)
+    view = get_workload(deps, *key)
+    lead = get_lead_times(deps, key)
     is_measured = lead.n_measured >= _MIN_MEASURED and lead.p90_s
     lead_s = (lead.p90_s if is_measured else None) or lead.prior_median_s
     now = deps.clock.now()
@@ -87,15 +77,15 @@ def _page(
         "workload.html",
         principal,
         view=view,
-        quality=service_series.get_quality(deps, key),
+        quality=get_quality(deps, key),
         lead=lead,
         n_ahead=max(1, math.ceil(lead_s / view.step_s)),
-        allocation=service_series.get_allocation(deps, key, (shown_from, now)),
+        allocation=get_allocation(deps, key, Window(shown_from, now)),
         decisions=_decisions(deps, key, None, True),
         changes=True,
-        pause=service_controls.get_pause(deps, key)[0],
-        policy=service_controls.get_policy(deps, key)[0],
-        may_pause=principal.may(Role.OPERATOR, key[0]) and view.managed_by == KUBERNETES,
+        pause=get_pause(deps, key)[0],
+        policy=get_policy(deps, key)[0],
+        may_pause=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
         directions=PAUSE_DIRECTIONS,
         times=PAUSE_TIMES,
         problem=problem,
@@ -103,7 +93,7 @@ def _page(
 
 
 @router.post("/workloads/{namespace}/{name}/pause")
-def pause(request: Request, deps: Deps, principal: OwnOperator, key: Named, form: Form) -> Response:
+def pause(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: Form) -> Response:
     """Hold scaling, in one direction or both, until a time or until resumed."""
 
     def write(caller: Caller) -> str:
@@ -112,7 +102,7 @@ def pause(request: Request, deps: Deps, principal: OwnOperator, key: Named, form
             "until_at": _until(form, deps.clock.now()),
             "reason": form.one("reason"),
         }
-        service_controls.put_pause(deps, caller, key, parse(PauseRequest, values))
+        put_pause(deps, caller, key, parse(PauseRequest, values))
         return f"{path_of(key)}?done=paused"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, key, error))
@@ -140,20 +130,20 @@ def _until(form: FormFields, now: datetime) -> datetime | None:
 
 
 @router.post("/workloads/{namespace}/{name}/resume")
-def resume(request: Request, deps: Deps, principal: OwnOperator, key: Named) -> Response:
+def resume(request: Request, deps: Deps, principal: OwnOperator, key: Key) -> Response:
     """Take back the pause that was made here; what annotations hold stays held."""
 
     def write(caller: Caller) -> str:
-        service_controls.delete_pause(deps, caller, key)
+        delete_pause(deps, caller, key)
         return f"{path_of(key)}?done=resumed"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, key, error))
 
 
 @router.get("/workloads/{namespace}/{name}/live")
-def workload_live(request: Request, deps: Deps, principal: Visitor, key: Named) -> Response:
+def workload_live(request: Request, deps: Deps, principal: Visitor, key: Key) -> Response:
     """The live state of one workload, refreshed by htmx."""
-    view = service.get_workload(deps, *key)
+    view = get_workload(deps, *key)
     return render(request, "_live.html", principal, view=view)
 
 
@@ -162,12 +152,12 @@ def timeline(
     request: Request,
     deps: Deps,
     principal: Visitor,
-    key: Named,
+    key: Key,
     cursor: PageCursor = None,
     changes: bool = False,
 ) -> Response:
     """A page of the decision timeline."""
-    view = service.get_workload(deps, *key)
+    view = get_workload(deps, *key)
     page = _decisions(deps, key, cursor, changes)
     is_part = request.headers.get("hx-request") == "true"
     template = "_timeline.html" if is_part else "timeline.html"
@@ -175,9 +165,9 @@ def timeline(
 
 
 def _decisions(
-    deps: AdminDeps, key: tuple[str, str], cursor: str | None, changes: bool
-) -> schemas.Page[schemas.DecisionSummary]:
-    query = ListQuery("/".join(key), cursor=cursor, limit=25)
+    deps: AdminDeps, key: WorkloadKey, cursor: str | None, changes: bool
+) -> Page[schemas.DecisionSummary]:
+    query = ListQuery(str(key), cursor=cursor, limit=25)
     return service.list_decisions(deps, query, {"changes": changes})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.console import forms as console_forms
+from services.admin.console import forms
 from services.admin.console.page import (
     Form,
     FormFields,
@@ -16,13 +16,13 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.controls.schemas import FreezeRequest
-from services.admin.decisions.service import AdminDeps
-from services.admin.freezes import service as service_freezes
+from services.admin.deps import AdminDeps
+from services.admin.freezes import service
 from services.admin.freezes.api import FreezeId
+from services.admin.freezes.schemas import FreezeRequest
 from services.admin.identity.auth import Deps
-from services.admin.operations.backtests_page import workload_names
 from services.admin.rest.change import Caller
+from services.admin.workloads.service import workload_names
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -48,7 +48,7 @@ def _page(
     cursor: str | None = None,
 ) -> Response:
     filters: dict[str, Any] = {"namespaces": principal.namespaces(), "namespace": None}
-    page = service_freezes.list_freezes(deps, filters, _PAGE_SIZE, cursor)
+    page = service.list_freezes(deps, filters, _PAGE_SIZE, cursor)
     may_freeze = principal.may_somewhere(Role.OPERATOR)
     known = workload_names(deps, principal, Role.OPERATOR) if may_freeze else []
     spaces = sorted({name.partition("/")[0] for name in known})
@@ -68,7 +68,7 @@ def _page(
             if principal.may(Role.OPERATOR, freeze.namespace or FLEET)
         },
         scopes=[*(f"{space}/" for space in spaces), *known],
-        errors=console_forms.errors_of(problem),
+        errors=forms.errors_of(problem),
         problem=problem,
     )
 
@@ -78,16 +78,17 @@ def create(request: Request, deps: Deps, principal: OwnOperator, form: Form) -> 
     """Freeze scaling between two times."""
 
     def write(caller: Caller) -> str:
-        body = console_forms.check(FreezeRequest, _values(form))
+        body = forms.check(FreezeRequest, _values(form))
         try:
-            service_freezes.create_freeze(deps, caller, body)
+            service.create_freeze(deps, caller, body)
         except InvalidInput as error:
-            raise console_forms.beside(error, list(_FIELDS)) from error
+            raise forms.at_field(error, list(_FIELDS)) from error
         return "/freezes?done=frozen"
 
     def again(error: HarmonyError) -> Response:
         given = {name: form.one(name) for name in _FIELDS}
-        return _page(request, deps, principal, given, _scoped(error))
+        error = forms.renamed(error, {"namespace": "scope", "workload": "scope"})
+        return _page(request, deps, principal, given, error)
 
     return submit(write, principal, again)
 
@@ -101,29 +102,19 @@ def _values(form: FormFields) -> dict[str, Any]:
     scope = form.one("scope")
     if not scope:
         rule = "must be a workload as namespace/name, a namespace as namespace/, or * for the fleet"
-        raise console_forms.FieldErrors({"scope": rule})
+        raise forms.FieldErrors({"scope": rule})
     namespace, _, name = scope.partition("/")
-    until = console_forms.time_of(form.one("until_at"), "until_at")
+    until = forms.time_of(form.one("until_at"), "until_at")
     if until is None:
-        raise console_forms.FieldErrors({"until_at": "must be a time in UTC at which it ends"})
+        raise forms.FieldErrors({"until_at": "must be a time in UTC at which it ends"})
     return {
         "namespace": None if scope == FLEET else namespace,
         "workload": name or None,
         "direction": form.one("direction", "Both"),
-        "from_at": console_forms.time_of(form.one("from_at"), "from_at"),
+        "from_at": forms.time_of(form.one("from_at"), "from_at"),
         "until_at": until,
         "reason": form.one("reason"),
     }
-
-
-def _scoped(error: HarmonyError) -> HarmonyError:
-    """What is wrong with a namespace or a workload stands beside the field that holds both."""
-    if isinstance(error, console_forms.FieldErrors):
-        named = {"namespace": "scope", "workload": "scope"}
-        return console_forms.FieldErrors(
-            {named.get(name, name): words for name, words in error.fields.items()}
-        )
-    return error
 
 
 @router.post("/freezes/{freeze_id}/lift")
@@ -131,7 +122,7 @@ def lift(request: Request, deps: Deps, principal: OwnOperator, freeze_id: Freeze
     """End a freeze early."""
 
     def write(caller: Caller) -> str:
-        service_freezes.lift_freeze(deps, caller, freeze_id)
+        service.lift_freeze(deps, caller, freeze_id)
         return "/freezes?done=lifted"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, None, error))

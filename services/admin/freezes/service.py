@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin.controls import repository
-from services.admin.controls.schemas import FreezeRequest, FreezeView
-from services.admin.controls.translate import to_freeze
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor, find_workload
+from services.admin.deps import AdminDeps
+from services.admin.freezes import repository
+from services.admin.freezes.schemas import FreezeRequest, FreezeView
+from services.admin.freezes.translate import to_freeze
 from services.admin.identity.authority import NOT_ALLOWED, check_object
 from services.admin.rest.change import Answer, Caller, Change, perform
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import WorkloadKey, find_workload
 from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -22,13 +24,10 @@ def list_freezes(
     now = deps.clock.now()
     if filters.pop("is_standing", False):
         filters["now"] = now
-    if cursor is not None:
-        filters["after"] = decode_cursor(cursor, (int,))
+    filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_freezes(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [to_freeze(row, now) for row in rows[:limit]]
-    return Page[FreezeView](items=items, next_cursor=following)
+    return page_of(Page[FreezeView], rows, limit, ("id",), lambda row: to_freeze(row, now))
 
 
 def get_freeze(deps: AdminDeps, principal: Principal, freeze_id: int) -> FreezeView:
@@ -65,7 +64,7 @@ def create_freeze(deps: AdminDeps, caller: Caller, body: FreezeRequest) -> Answe
     def change(one: Change) -> Answer:
         _require(one, body.namespace, f"namespace {body.namespace} does not exist")
         if body.workload is not None and body.namespace is not None:
-            find_workload(one.connection, body.namespace, body.workload)
+            find_workload(one.connection, WorkloadKey(body.namespace, body.workload))
         values: dict[str, Any] = body.model_dump(exclude={"workload"}) | {
             "name": body.workload,
             "from_at": body.from_at or now,

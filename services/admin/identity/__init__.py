@@ -1,1 +1,1 @@
-"""Who is asking, and what they may do."""
+"""Callers of the service: their credentials, roles and rights."""

@@ -1,4 +1,4 @@
-"""Who is asking, and what a route needs: every route declares a role, and where it must hold.
+"""Callers and what a route needs of them: every route declares a role, and where it must hold.
 
 A route with `{namespace}` in its path needs the role there. Any other route needs it in the whole
 fleet, unless it declares `Scope.OWN`: then it admits whoever has the role in some namespace, and
@@ -8,15 +8,14 @@ shows of each list only what is in those (`Principal.namespaces`, `authority.che
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from services.admin.decisions.schemas import Problem
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.admin.identity.authority import NOT_ALLOWED
 from services.kernel.errors import Forbidden
@@ -33,29 +32,10 @@ _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by the co
 
 
 class Scope(StrEnum):
-    """Where a route needs its role, if its path names no namespace."""
+    """Scope in which a route needs its role, if its path names no namespace."""
 
     FLEET = "fleet"
     OWN = "own"
-
-
-def _problem(description: str) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {"description": description, "content": content}
-
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: _problem("The request cannot be read"),
-    401: _problem("No valid credential"),
-    403: _problem("The credential does not allow this, or not there"),
-    404: _problem("The named object does not exist"),
-    408: _problem("The body did not arrive in time"),
-    409: _problem("The object's state does not allow this"),
-    413: _problem("The body is over the limit"),
-    422: _problem("A field cannot be used; `errors` names it"),
-    429: _problem("Too many requests; `Retry-After` says when to come back"),
-    503: _problem("A server that Harmony depends on cannot be reached"),
-}
 
 
 def get_deps(request: Request) -> AdminDeps:
@@ -111,7 +91,7 @@ def require_same_origin(request: Request) -> None:
 
 
 class Need:
-    """What a route needs of its caller."""
+    """Role and scope that a route needs of its caller."""
 
     def __init__(self, role: Role, scope: Scope) -> None:
         self.role = role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
 from services.kernel.security.http import limited_name

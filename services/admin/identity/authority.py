@@ -1,4 +1,4 @@
-"""What a principal may do with an object that a request names; pure."""
+"""Rights of a principal over an object that a request names; pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ NOT_ALLOWED = "this credential does not allow this; GET /v1/whoami says what it 
 
 
 def check_object(principal: Principal, role: Role, namespace: str, missing: str) -> None:
-    """Whether `principal` may act as `role` on an object of `namespace` that it named by an id.
+    """Check that `principal` may act as `role` on an object of `namespace` that it named by an id.
 
     Args:
         principal: Who asks.
         role: Role that is needed there.
         namespace: Where the object is (`FLEET`: nowhere).
-        missing: What is said where there is no such object.
+        missing: Message where there is no such object.
 
     Raises:
         NotFound: It may not even look there, and so does not learn that the object exists.
@@ -30,16 +30,16 @@ def check_object(principal: Principal, role: Role, namespace: str, missing: str)
 
 
 def check_visible(namespaces: frozenset[str] | None, namespace: str) -> None:
-    """Whether `namespace` is one of those that may be seen (None: all).
+    """Check that `namespace` is one of those that may be seen (None: all).
 
     Raises:
-        Forbidden: It is not; whether it exists is not said.
+        Forbidden: It is not; the message does not tell whether it exists.
     """
     if namespaces is not None and namespace not in namespaces:
         raise Forbidden(NOT_ALLOWED)
 
 
 def covers(principal: Principal, role: Role, namespaces: Sequence[str] | None) -> bool:
-    """Whether `principal` has `role` in all of `namespaces` (None: in the whole fleet)."""
+    """True where `principal` has `role` in all of `namespaces` (None: in the whole fleet)."""
     wanted = [FLEET] if namespaces is None else namespaces
     return all(principal.may(role, namespace) for namespace in wanted)

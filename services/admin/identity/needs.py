@@ -1,4 +1,4 @@
-"""What each route needs, read from its dependencies and written into the OpenAPI document."""
+"""Needs of each route, read from its dependencies and written into the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPEN_PATHS = frozenset(
 
 
 def needs_by_route(app: FastAPI) -> dict[tuple[str, str], tuple[Need, ...]]:
-    """What each route needs, by method and path; an empty tuple: it declares nothing."""
+    """Needs of each route, by method and path; an empty tuple: it declares none."""
     found: dict[tuple[str, str], tuple[Need, ...]] = {}
     for route in iter_route_contexts(app.routes):
         dependant = getattr(route, "dependant", None)
@@ -54,7 +54,7 @@ def declare_needs(app: FastAPI) -> None:
     by_route = needs_by_route(app)
     undeclared = sorted({path for (_, path), needs in by_route.items() if not needs} - OPEN_PATHS)
     if undeclared:
-        raise RuntimeError(f"{undeclared} declare no role: give them a dependency of api_auth")
+        raise RuntimeError(f"{undeclared} declare no role: give them a dependency of identity.auth")
     without_needs = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -6,29 +6,24 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.decisions.schemas import ModelView, Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps, Reader
-from services.admin.models import service as service_models
-from services.admin.operations import service as service_operations
-from services.admin.operations.schemas import (
-    ModelChange,
-    OperationDetail,
-    PosteriorDetail,
-    PosteriorView,
-    TrainRequest,
-)
+from services.admin.identity.auth import AsReader, Deps, Reader
+from services.admin.models import service
+from services.admin.models.schemas import ModelChange, ModelView, PosteriorDetail, PosteriorView
+from services.admin.operations.schemas import OperationDetail, TrainRequest
+from services.admin.operations.service import submit_training
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.schemas import Page
 from services.admin.rest.write import (
     ETAG_HEADER,
-    WRITE_PROBLEMS,
     AdminWrites,
     IfMatch,
     OperatorWrites,
     respond,
     tagged,
 )
-from services.admin.workloads.api import Cursor, Limit
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 Version = Annotated[str, Path(max_length=200, examples=["harmony-flow-3"])]
@@ -47,7 +42,7 @@ def list_models(
     cursor: Cursor = None,
 ) -> Page[ModelView]:
     """The model registry, newest first, by time of creation."""
-    return service_models.list_models(deps, period | {"status": status}, limit, cursor)
+    return service.list_models(deps, period | {"status": status}, limit, cursor)
 
 
 @router.get(
@@ -55,8 +50,7 @@ def list_models(
 )
 def get_model(deps: Deps, response: Response, version: Version) -> ModelView:
     """One model with the figures of its back-test."""
-    found: ModelView = tagged(response, service_models.get_model(deps, version))
-    return found
+    return tagged(response, *service.get_model(deps, version))
 
 
 @router.post(
@@ -68,7 +62,7 @@ def get_model(deps: Deps, response: Response, version: Version) -> ModelView:
 )
 def train(deps: Deps, caller: OperatorWrites, body: TrainRequest) -> Response:
     """Train on the active workloads, back-test, and promote if better; answers an operation."""
-    return respond(service_operations.submit_training(deps, caller, body))
+    return respond(submit_training(deps, caller, body))
 
 
 @router.post(
@@ -76,7 +70,7 @@ def train(deps: Deps, caller: OperatorWrites, body: TrainRequest) -> Response:
 )
 def roll_back(deps: Deps, caller: AdminWrites, body: ModelChange) -> Response:
     """Let the model before the present one serve again; answers the one that serves now."""
-    return respond(service_models.roll_back(deps, caller, body.reason))
+    return respond(service.roll_back(deps, caller, body.reason))
 
 
 @router.post(
@@ -89,7 +83,7 @@ def promote(
     deps: Deps, caller: AdminWrites, version: Version, body: ModelChange, if_match: IfMatch = None
 ) -> Response:
     """Let a stored model serve, whatever its back-test said; the one before it is retired."""
-    answer = service_models.promote(deps, caller, version, body.reason, if_match or "*")
+    answer = service.promote(deps, caller, version, body.reason, if_match or "*")
     return respond(answer)
 
 
@@ -106,7 +100,7 @@ def shadow(
 
     Where it served, the best simple forecasters answer until another one is promoted.
     """
-    answer = service_models.shadow(deps, caller, version, body.reason, if_match or "*")
+    answer = service.shadow(deps, caller, version, body.reason, if_match or "*")
     return respond(answer)
 
 
@@ -128,7 +122,7 @@ def list_posteriors(  # noqa: PLR0913 - one argument per filter
         "status": status,
         "namespaces": principal.namespaces(),
     }
-    return service_models.list_posteriors(deps, filters, limit, cursor)
+    return service.list_posteriors(deps, filters, limit, cursor)
 
 
 @router.get("/posteriors/{posterior_id}", tags=["posteriors"])
@@ -136,4 +130,4 @@ def get_posterior(
     deps: Deps, principal: AsReader, posterior_id: Annotated[int, Path(ge=1, lt=2**31)]
 ) -> PosteriorDetail:
     """One belief with quantiles of its draws."""
-    return service_models.get_posterior(deps, principal, posterior_id)
+    return service.get_posterior(deps, principal, posterior_id)

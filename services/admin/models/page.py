@@ -17,12 +17,12 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.decisions.schemas import ModelView
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
-from services.admin.models import service as service_models
-from services.admin.operations import service as service_operations
-from services.admin.operations.schemas import ModelChange, TrainRequest
+from services.admin.models import service
+from services.admin.models.schemas import ModelChange, ModelView
+from services.admin.operations.schemas import TrainRequest
+from services.admin.operations.service import list_operations, submit_training
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError
 from services.kernel.security.keys import FLEET, Principal, Role
@@ -45,7 +45,7 @@ class ModelRow:
 
     @property
     def may_serve(self) -> bool:
-        """Whether it could be promoted."""
+        """True where it could be promoted."""
         return self.model.status in _USABLE and self.model.n_bytes is not None
 
 
@@ -81,9 +81,9 @@ def _page(
     cursor: str | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
-    page = service_models.list_models(deps, {}, _PAGE_SIZE, cursor)
-    serving = service_models.list_models(deps, {"status": "promoted"}, 1, None).items
-    work = service_operations.list_operations(deps, principal, {"kind": "train_model"}, (3, None))
+    page = service.list_models(deps, {}, _PAGE_SIZE, cursor)
+    serving = service.list_models(deps, {"status": "promoted"}, 1, None).items
+    work = list_operations(deps, principal, {"kind": "train_model"}, 3)
     return render(
         request,
         "models.html",
@@ -103,7 +103,7 @@ def train(request: Request, deps: Deps, principal: FleetOperator, form: Form) ->
     """Queue a fit."""
 
     def write(caller: Caller) -> str:
-        service_operations.submit_training(deps, caller, TrainRequest(is_fresh=False))
+        submit_training(deps, caller, TrainRequest(is_fresh=False))
         return "/models?done=training"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, None, error))
@@ -114,7 +114,7 @@ def roll_back(request: Request, deps: Deps, principal: FleetAdmin, form: Form) -
     """Let the model before serve again."""
 
     def write(caller: Caller) -> str:
-        service_models.roll_back(deps, caller, _reason(form.one("reason")))
+        service.roll_back(deps, caller, _reason(form.one("reason")))
         return "/models?done=rolled-back"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, None, error))
@@ -134,9 +134,9 @@ def change_status(
     def write(caller: Caller) -> str:
         reason = _reason(form.one("reason"))
         if change == "promote":
-            service_models.promote(deps, caller, version, reason)
+            service.promote(deps, caller, version, reason)
             return "/models?done=promoted"
-        service_models.shadow(deps, caller, version, reason)
+        service.shadow(deps, caller, version, reason)
         return "/models?done=shadowed"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, None, error))

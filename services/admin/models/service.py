@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from services.admin.decisions.schemas import ModelView, Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.models import repository
-from services.admin.operations.schemas import PosteriorDetail, PosteriorView
-from services.admin.operations.translate import to_posterior, to_posterior_detail
+from services.admin.models.schemas import ModelView, PosteriorDetail, PosteriorView
+from services.admin.models.translate import to_model, to_posterior, to_posterior_detail
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Principal, Role
 
@@ -24,13 +25,10 @@ def list_models(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[ModelView]:
     """Models, newest first."""
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_models(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [ModelView.model_validate(dict(row)) for row in rows[:limit]]
-    return Page[ModelView](items=items, next_cursor=following)
+    return page_of(Page[ModelView], rows, limit, ("id",), to_model)
 
 
 def get_model(deps: AdminDeps, version: str) -> tuple[ModelView, str]:
@@ -41,7 +39,7 @@ def get_model(deps: AdminDeps, version: str) -> tuple[ModelView, str]:
     """
     with deps.reading() as connection:
         row = _find(connection, version)
-    return ModelView.model_validate(dict(row)), etag_of(row)
+    return to_model(row), etag_of(row)
 
 
 def etag_of(row: RowMapping) -> str:
@@ -61,7 +59,7 @@ def _find(connection: Connection, version: str) -> RowMapping:
 def promote(
     deps: AdminDeps, caller: Caller, version: str, reason: str, if_match: str | None = "*"
 ) -> Answer:
-    """Let a stored model serve, whatever its back-test said.
+    """Let a stored model serve, whatever its back-test found.
 
     Raises:
         NotFound: There is none.
@@ -78,7 +76,7 @@ def promote(
         at = deps.clock.now()
         repository.set_promoted(one.connection, row["id"], reason or "promoted by hand", at)
 
-    return _change(deps, caller, ("model.promote", lambda _: version, if_match), act)
+    return _change(deps, caller, "model.promote", act, lambda _: version, if_match)
 
 
 def shadow(
@@ -101,7 +99,7 @@ def shadow(
             )
         repository.set_shadow(one.connection, row["id"], reason or "taken out of service by hand")
 
-    return _change(deps, caller, ("model.shadow", lambda _: version, if_match), act)
+    return _change(deps, caller, "model.shadow", act, lambda _: version, if_match)
 
 
 def roll_back(deps: AdminDeps, caller: Caller, reason: str) -> Answer:
@@ -121,21 +119,22 @@ def roll_back(deps: AdminDeps, caller: Caller, reason: str) -> Answer:
         words = f"rolled back: {reason or 'by hand'}"
         repository.set_promoted(one.connection, row["id"], words, deps.clock.now())
 
-    return _change(deps, caller, ("model.roll_back", previous, "*"), act)
+    return _change(deps, caller, "model.roll_back", act, previous, "*")
 
 
 def _change(
     deps: AdminDeps,
     caller: Caller,
-    what: tuple[str, Callable[[Connection], str], str | None],
+    action: str,
     act: Callable[[Change, RowMapping], None],
+    version_of: Callable[[Connection], str],
+    if_match: str | None,
 ) -> Answer:
     """Change one model under the registry's lock, audited with what served before and after."""
-    action, named, if_match = what
 
     def change(one: Change) -> Answer:
         repository.lock_registry(one.connection)
-        version = named(one.connection)
+        version = version_of(one.connection)
         row = _find(one.connection, version)
         check_etag(if_match, etag_of(row), f"model {version!r}")
         serving = repository.load_promoted(one.connection)
@@ -149,7 +148,7 @@ def _change(
             "reason": stored["reason"],
         }
         one.audit(action, f"model/{version}", before, after)
-        view = ModelView.model_validate(dict(stored))
+        view = to_model(stored)
         return Answer(200, view, {"ETag": etag_of(stored)})
 
     return perform(deps, caller, change)
@@ -159,13 +158,10 @@ def list_posteriors(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PosteriorView]:
     """Beliefs, newest first."""
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_posteriors(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [to_posterior(row) for row in rows[:limit]]
-    return Page[PosteriorView](items=items, next_cursor=following)
+    return page_of(Page[PosteriorView], rows, limit, ("id",), to_posterior)
 
 
 def get_posterior(deps: AdminDeps, principal: Principal, posterior_id: int) -> PosteriorDetail:

@@ -6,10 +6,8 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from services.admin.decisions.api import Id
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, AsReader, Deps
-from services.admin.operations import service as service_operations
+from services.admin.identity.auth import AsReader, Deps
+from services.admin.operations import service
 from services.admin.operations.schemas import (
     BacktestRequest,
     FrontierView,
@@ -19,9 +17,11 @@ from services.admin.operations.schemas import (
     Status,
 )
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Id, Limit
+from services.admin.rest.problems import PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
-from services.admin.rest.write import WRITE_PROBLEMS, OwnOperatorWrites, respond
-from services.admin.workloads.api import Cursor, Limit
+from services.admin.rest.schemas import Page
+from services.admin.rest.write import OwnOperatorWrites, respond
 
 router = Router(prefix="/v1", responses=PROBLEMS)
 
@@ -38,13 +38,13 @@ def list_operations(  # noqa: PLR0913 - one argument per filter
 ) -> Page[OperationView]:
     """Long work that was asked for, newest first, by time of the request."""
     filters = period | {"kind": kind, "status": status}
-    return service_operations.list_operations(deps, principal, filters, (limit, cursor))
+    return service.list_operations(deps, principal, filters, limit, cursor)
 
 
 @router.get("/operations/{operation_id}", tags=["operations"])
 def get_operation(deps: Deps, principal: AsReader, operation_id: Id) -> OperationDetail:
     """One operation: how far it is, and its result."""
-    return service_operations.get_operation(deps, principal, operation_id)
+    return service.get_operation(deps, principal, operation_id)
 
 
 @router.post(
@@ -56,7 +56,7 @@ def get_operation(deps: Deps, principal: AsReader, operation_id: Id) -> Operatio
 )
 def cancel_operation(deps: Deps, caller: OwnOperatorWrites, operation_id: Id) -> Response:
     """Ask an operation to end; a running one does at its next stage."""
-    return respond(service_operations.cancel(deps, caller, operation_id))
+    return respond(service.cancel(deps, caller, operation_id))
 
 
 @router.post(
@@ -71,7 +71,7 @@ def submit_backtest(deps: Deps, caller: OwnOperatorWrites, body: BacktestRequest
 
     Needs the role operator in the namespace of each workload.
     """
-    return respond(service_operations.submit_backtest(deps, caller, body))
+    return respond(service.submit_backtest(deps, caller, body))
 
 
 @router.get("/backtests", tags=["backtests"])
@@ -85,13 +85,13 @@ def list_backtests(
 ) -> Page[OperationView]:
     """Backtests, newest first, by time of the request."""
     filters = period | {"kind": "backtest", "status": status}
-    return service_operations.list_operations(deps, principal, filters, (limit, cursor))
+    return service.list_operations(deps, principal, filters, limit, cursor)
 
 
 @router.get("/backtests/{operation_id}", tags=["backtests"])
 def get_backtest(deps: Deps, principal: AsReader, operation_id: Id) -> OperationDetail:
     """One backtest: its progress, and its result once it has succeeded."""
-    return service_operations.get_operation(deps, principal, operation_id, "backtest")
+    return service.get_operation(deps, principal, operation_id, "backtest")
 
 
 @router.post(
@@ -103,7 +103,7 @@ def get_backtest(deps: Deps, principal: AsReader, operation_id: Id) -> Operation
 )
 def cancel_backtest(deps: Deps, caller: OwnOperatorWrites, operation_id: Id) -> Response:
     """Ask a backtest to end."""
-    return respond(service_operations.cancel(deps, caller, operation_id, "backtest"))
+    return respond(service.cancel(deps, caller, operation_id, "backtest"))
 
 
 @router.get("/frontier", tags=["backtests"])
@@ -119,4 +119,4 @@ def get_frontier(
     ] = None,
 ) -> FrontierView:
     """Risk against cost: what each share of time out of SLA costs, policy by policy."""
-    return service_operations.get_frontier(deps, principal, workload, backtest_id)
+    return service.get_frontier(deps, principal, workload, backtest_id)

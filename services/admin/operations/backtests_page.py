@@ -16,20 +16,18 @@ from services.admin.console.page import (
     render,
     submit,
 )
-from services.admin.decisions import service
-from services.admin.decisions.api import Id
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
-from services.admin.operations import service as service_operations, wording as wording_backtest
+from services.admin.operations import service, wording
 from services.admin.operations.schemas import BacktestRequest, FrontierView, OperationDetail, Policy
 from services.admin.rest.change import Caller
+from services.admin.rest.params import Id
+from services.admin.workloads.service import workload_names
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 
 router = APIRouter(include_in_schema=False)
 _PAGE_SIZE = 20
-_MAX_NAMED = 500
-"""Workloads that the form proposes."""
 EPSILONS = ("0.001", "0.005", "0.01", "0.02", "0.05")
 POLICIES: tuple[str, ...] = get_args(Policy)
 DEFAULT_POLICIES = ("hpa", "trailing_percentile", "static_peak")
@@ -56,9 +54,7 @@ def _list(
     cursor: str | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
-    page = service_operations.list_operations(
-        deps, principal, {"kind": "backtest"}, (_PAGE_SIZE, cursor)
-    )
+    page = service.list_operations(deps, principal, {"kind": "backtest"}, _PAGE_SIZE, cursor)
     may_submit = principal.may_somewhere(Role.OPERATOR)
     usual = {
         "workloads": "",
@@ -81,20 +77,13 @@ def _list(
     )
 
 
-def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[str]:
-    """Workloads of which the visitor has the role, as `namespace/name`."""
-    filters = {"namespaces": principal.namespaces(role)}
-    page = service.list_workloads(deps, filters, _MAX_NAMED)
-    return [f"{item.namespace}/{item.name}" for item in page.items]
-
-
 @router.post("/backtests")
 def submit_backtest(request: Request, deps: Deps, principal: OwnOperator, form: Form) -> Response:
     """Queue a backtest."""
 
     def write(caller: Caller) -> str:
         body = parse(BacktestRequest, _request(form))
-        made = service_operations.submit_backtest(deps, caller, body).body
+        made = service.submit_backtest(deps, caller, body).body
         assert isinstance(made, OperationDetail), "what the use case answers"
         return f"/backtests/{made.id}"
 
@@ -146,10 +135,10 @@ def _one(
     operation_id: int,
     problem: HarmonyError | None = None,
 ) -> Response:
-    found = service_operations.get_operation(deps, principal, operation_id, "backtest")
+    found = service.get_operation(deps, principal, operation_id, "backtest")
     frontier = None
     if found.result is not None:
-        frontier = service_operations.get_frontier(deps, principal, None, operation_id)
+        frontier = service.get_frontier(deps, principal, None, operation_id)
     spaces = {key.partition("/")[0] for key in found.params.get("workloads", ())} or {FLEET}
     return render(
         request,
@@ -157,7 +146,7 @@ def _one(
         principal,
         found=found,
         is_ended=found.status in _ENDED,
-        runs=wording_backtest.runs(found.result or {}),
+        runs=wording.runs(found.result or {}),
         may_cancel=all(principal.may(Role.OPERATOR, space) for space in spaces),
         problem=problem,
         **_frontier_values(frontier),
@@ -167,16 +156,16 @@ def _one(
 def _frontier_values(frontier: FrontierView | None) -> dict[str, Any]:
     return {
         "frontier": frontier,
-        "fronts": wording_backtest.fronts(frontier) if frontier else [],
-        "cheapest": wording_backtest.cheapest(frontier) if frontier else [],
-        "limits": wording_backtest.LIMITS,
+        "fronts": wording.fronts(frontier) if frontier else [],
+        "cheapest": wording.cheapest(frontier) if frontier else [],
+        "limits": wording.LIMITS,
     }
 
 
 @router.get("/backtests/{operation_id}/progress")
 def progress(request: Request, deps: Deps, principal: Visitor, operation_id: Id) -> Response:
     """How far a backtest is; once it has ended the whole page is asked for."""
-    found = service_operations.get_operation(deps, principal, operation_id, "backtest")
+    found = service.get_operation(deps, principal, operation_id, "backtest")
     response = render(request, "_progress.html", principal, found=found)
     if found.status in _ENDED:
         response.headers["HX-Refresh"] = "true"
@@ -188,7 +177,7 @@ def cancel(request: Request, deps: Deps, principal: OwnOperator, operation_id: I
     """Ask a backtest to end."""
 
     def write(caller: Caller) -> str:
-        service_operations.cancel(deps, caller, operation_id, "backtest")
+        service.cancel(deps, caller, operation_id, "backtest")
         return f"/backtests/{operation_id}?done=cancelled"
 
     return submit(
@@ -205,7 +194,7 @@ def frontier(
 ) -> Response:
     """Risk against cost of a workload, from the newest backtest over it."""
     try:
-        found = service_operations.get_frontier(deps, principal, workload or None, None)
+        found = service.get_frontier(deps, principal, workload or None, None)
     except NotFound:
         found = None
     return render(

@@ -1,4 +1,4 @@
-"""What the REST API takes and returns about long work, frontiers, models and beliefs."""
+"""Long work and frontiers, as the API takes and returns them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from services.admin.controls.schemas import In, Reason
-from services.admin.decisions.schemas import Out
+from services.admin.rest.schemas import In, Out
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Kind = Literal["backtest", "train_model", "replay_decision"]
@@ -31,7 +30,7 @@ Policy = Literal[
     "dynamo_kalman",
     "dynamo_arima",
 ]
-WorkloadKey = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
+NamespacedName = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -65,7 +64,7 @@ class OperationDetail(OperationView):
 class BacktestRequest(In):
     """Which workloads to replay, how long, at which promises, against whom."""
 
-    workloads: list[WorkloadKey] = Field(
+    workloads: list[NamespacedName] = Field(
         min_length=1,
         max_length=50,
         examples=[["prod/llama-70b"]],
@@ -147,39 +146,4 @@ class TrainRequest(In):
 
     is_fresh: bool = Field(
         False, description="Begin anew even where an interrupted fit could be gone on with"
-    )
-
-
-class ModelChange(In):
-    """Why a model is promoted, taken out of service or rolled back."""
-
-    reason: Reason = Field("", examples=["better on the new tenant"])
-
-
-class PosteriorView(Out):
-    """A belief that the decider holds: about lead times, capacities, latencies."""
-
-    id: int = Field(examples=[9])
-    kind: str = Field(examples=["lead_time"])
-    scope: str = Field(examples=["workload:12"])
-    namespace: str | None = Field(None, description="Null: of no single workload")
-    workload: str | None = Field(None, examples=["llama-70b"])
-    status: str = Field(description="`rejected`: the one before stays in use")
-    reason: str = Field(examples=[""])
-    n_observations: int = Field(examples=[37])
-    summary: dict[str, Any] = Field(examples=[{"median_s": 74.2}])
-    diagnostics: dict[str, Any] = Field(examples=[{"rhat": 1.002}])
-    fitted_at: datetime
-
-
-class PosteriorDetail(PosteriorView):
-    """A belief with quantiles of its draws."""
-
-    n_draws: int | None = Field(description="Null: no draws are kept", examples=[1000])
-    quantiles: dict[str, list[float | None]] = Field(
-        description="Quantile level to one value per quantity of `quantities`",
-        examples=[{"0.5": [74.2], "0.9": [131.0]}],
-    )
-    quantities: list[str] = Field(
-        description="What a draw holds, with its unit", examples=[["lead_time_s"]]
     )

@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.admin.decisions import repository
-from services.admin.decisions.schemas import Page
-from services.admin.decisions.service import AdminDeps, decode_cursor, encode_cursor
+from services.admin.decisions.repository import load_decision
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
-from services.admin.operations import repository as repository_operations
+from services.admin.operations import repository
 from services.admin.operations.schemas import (
     BacktestRequest,
     FrontierView,
@@ -24,6 +23,9 @@ from services.admin.operations.schemas import (
 )
 from services.admin.operations.translate import to_frontier, to_operation, to_operation_detail
 from services.admin.rest.change import Answer, Caller, Change, perform
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.repository import load_workload_id
+from services.admin.rest.schemas import Page
 from services.kernel.db.operations import insert_operation
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import OPERATION_JOBS, Job
@@ -34,7 +36,11 @@ MAX_OPEN = {"backtest": 8, "train_model": 1, "replay_decision": 100}
 
 
 def list_operations(
-    deps: AdminDeps, principal: Principal, filters: dict[str, Any], page: tuple[int, str | None]
+    deps: AdminDeps,
+    principal: Principal,
+    filters: dict[str, Any],
+    limit: int,
+    cursor: str | None = None,
 ) -> Page[OperationView]:
     """Operations, newest first; of those over workloads only what the principal may see.
 
@@ -42,18 +48,15 @@ def list_operations(
         deps: Dependencies.
         principal: Who asks.
         filters: `kind`, `status`, `from_at`, `to_at`.
-        page: Items at most, and the cursor.
+        limit: Items at most.
+        cursor: Of an earlier page.
     """
-    limit, cursor = page
-    if cursor is not None:
-        filters = filters | {"after": decode_cursor(cursor, (int,))}
+    filters = filters | position(cursor, (int,))
     visible = principal.namespaces()
     filters = filters | {"namespaces": visible}
     with deps.reading() as connection:
-        rows = repository_operations.load_operations(connection, filters, limit + 1)
-    following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    items = [to_operation(row) for row in rows[:limit]]
-    return Page[OperationView](items=items, next_cursor=following)
+        rows = repository.load_operations(connection, filters, limit + 1)
+    return page_of(Page[OperationView], rows, limit, ("id",), to_operation)
 
 
 def get_operation(
@@ -65,7 +68,7 @@ def get_operation(
         NotFound: There is none, or none that can be seen.
     """
     with deps.reading() as connection:
-        row = repository_operations.load_operation(connection, operation_id, kind)
+        row = repository.load_operation(connection, operation_id, kind)
     missing = f"{kind or 'operation'} {operation_id} does not exist"
     if row is None:
         raise NotFound(missing)
@@ -95,7 +98,7 @@ def submit_backtest(deps: AdminDeps, caller: Caller, body: BacktestRequest) -> A
             namespace, _, name = key.partition("/")
             missing = f"workload {key} does not exist"
             one.require(Role.OPERATOR, namespace, missing)
-            if repository.load_workload_id(one.connection, namespace, name) is None:
+            if load_workload_id(one.connection, namespace, name) is None:
                 raise InvalidInput(f"workloads[{i}]={key!r}: {missing}", f"/workloads/{i}")
         return submit(one, "backtest", body.model_dump(mode="json"))
 
@@ -125,7 +128,7 @@ def submit_replay(deps: AdminDeps, caller: Caller, decision_id: int) -> Answer:
 
     def change(one: Change) -> Answer:
         missing = f"decision {decision_id} does not exist"
-        row = repository.load_decision(one.connection, decision_id)
+        row = load_decision(one.connection, decision_id)
         if row is None:
             raise NotFound(missing)
         one.require(Role.VIEWER, row["namespace"], missing)
@@ -143,7 +146,7 @@ def submit(one: Change, kind: str, params: dict[str, Any]) -> Answer:
     Raises:
         Conflict: As many of its kind wait or run as may.
     """
-    n_open = repository_operations.count_open(one.connection, kind)
+    n_open = repository.count_open(one.connection, kind)
     if n_open >= MAX_OPEN[kind]:
         raise Conflict(
             f"{n_open} operations of kind {kind} wait or run already, at most {MAX_OPEN[kind]} "
@@ -152,7 +155,7 @@ def submit(one: Change, kind: str, params: dict[str, Any]) -> Answer:
     operation_id = insert_operation(one.connection, kind, params, one.actor, one.at)
     one.audit(f"{kind}.submit", f"operation/{operation_id}", after=params)
     one.send(Job(OPERATION_JOBS[kind], {"operation_id": operation_id}))
-    row = repository_operations.load_operation(one.connection, operation_id)
+    row = repository.load_operation(one.connection, operation_id)
     assert row is not None, "written in this transaction"
     return Answer(202, to_operation_detail(row), {"Location": f"/v1/operations/{operation_id}"})
 
@@ -168,12 +171,12 @@ def cancel(deps: AdminDeps, caller: Caller, operation_id: int, kind: str | None 
 
     def change(one: Change) -> Answer:
         missing = f"{kind or 'operation'} {operation_id} does not exist"
-        row = repository_operations.load_operation(one.connection, operation_id, kind)
+        row = repository.load_operation(one.connection, operation_id, kind)
         if row is None:
             raise NotFound(missing)
         for namespace in namespaces_of(row):
             one.require(Role.OPERATOR, namespace, missing)
-        ended = repository_operations.request_cancel(one.connection, operation_id, one.at)
+        ended = repository.request_cancel(one.connection, operation_id, one.at)
         if ended is None:
             raise Conflict(f"operation {operation_id} has ended as {row['status']}")
         one.audit(f"{row['kind']}.cancel", f"operation/{operation_id}")
@@ -195,11 +198,9 @@ def get_frontier(
     with deps.reading() as connection:
         if backtest_id is not None:
             missing = f"backtest {backtest_id} does not exist"
-            row = repository_operations.load_operation(connection, backtest_id, "backtest")
+            row = repository.load_operation(connection, backtest_id, "backtest")
         else:
-            row = repository_operations.load_newest_frontier(
-                connection, workload, principal.namespaces()
-            )
+            row = repository.load_newest_frontier(connection, workload, principal.namespaces())
     if row is None:
         raise NotFound(missing)
     for namespace in namespaces_of(row):

@@ -1,37 +1,21 @@
-"""Rows of operations and posteriors to what the API returns; pure."""
+"""Rows of operations and frontiers to what the API returns; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from sqlalchemy import RowMapping
 
-from services.admin.decisions.translate import finite
 from services.admin.operations.schemas import (
     FrontierCurve,
     FrontierPoint,
     FrontierView,
     OperationDetail,
     OperationView,
-    PosteriorDetail,
-    PosteriorView,
     RecommendedPromise,
 )
-
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-QUANTITIES = {
-    "lead_time": ("lead_time_s",),
-    "capacity": ("capacity_per_replica",),
-    "response": (
-        "idle_latency_ms",
-        "queueing_weight",
-        "knee_exponent",
-        "divergence_load",
-        "log_latency_sd",
-    ),
-}
+from services.admin.rest.translate import finite
 
 
 def to_operation(row: RowMapping) -> OperationView:
@@ -60,28 +44,3 @@ def to_frontier(row: RowMapping) -> FrontierView:
         recommended=RecommendedPromise.model_validate(recommended) if recommended else None,
         advice=result.get("advice", ""),
     )
-
-
-def to_posterior(row: RowMapping) -> PosteriorView:
-    """A belief."""
-    return PosteriorView.model_validate(dict(row) | {"workload": row["name"]})
-
-
-def to_posterior_detail(row: RowMapping) -> PosteriorDetail:
-    """A belief with quantiles of its draws, which are float32 in rows of one value per quantity."""
-    kind = row["kind"]
-    names = QUANTITIES.get(kind, ("value",))
-    if kind == "capacity" and str(row["scope"]).startswith("gpu_type:"):
-        names = ("capacity_over_stated_ratio",)
-    draws = np.frombuffer(row["draws"] or b"", dtype="<f4").reshape(-1, len(names)).astype(float)
-    found = np.quantile(draws, LEVELS, axis=0).tolist() if draws.size else []
-    quantiles = {
-        f"{q:g}": [finite(value) for value in at] for q, at in zip(LEVELS, found, strict=False)
-    }
-    values = dict(row) | {
-        "workload": row["name"],
-        "n_draws": len(draws) or None,
-        "quantiles": quantiles,
-        "quantities": list(names),
-    }
-    return PosteriorDetail.model_validate(values)

@@ -1,4 +1,4 @@
-"""What a backtest found, for the page: verdicts, figures, the useful part of frontiers."""
+"""Findings of a back-test for its page: verdicts, figures, the useful part of frontiers."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def fronts(frontier: FrontierView) -> list[Front]:
 
 
 def cheapest(frontier: FrontierView) -> list[tuple[str, list[float | None]]]:
-    """What each policy costs at least within each of LIMITS; None: no setting keeps it."""
+    """Least cost of each policy within each of LIMITS; None: no setting keeps it."""
     return [(curve.policy, [_least(curve, limit) for limit in LIMITS]) for curve in frontier.curves]
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
-from services.admin.registration import service as service_workloads
+from services.admin.identity.auth import Deps, Reader
+from services.admin.registration import service
 from services.admin.registration.schemas import WorkloadRequest, WorkloadSpecView, WorkloadUpdate
+from services.admin.rest.params import Name, Namespace
+from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.write import (
     ETAG_HEADER,
-    UPDATE_PROBLEMS,
-    WRITE_PROBLEMS,
     IfMatch,
     OperatorWrites,
     OwnOperatorWrites,
     respond,
     tagged,
 )
-from services.admin.workloads.api import Name, Namespace
 
 router = Router(prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS)
 
@@ -35,14 +35,13 @@ def create_workload(deps: Deps, caller: OwnOperatorWrites, body: WorkloadRequest
     Needs the role operator in its namespace. One that was removed comes back with its history. A
     GPUAutoscaler of the same name, made later, takes the workload over.
     """
-    return respond(service_workloads.create(deps, caller, body))
+    return respond(service.create(deps, caller, body))
 
 
 @router.get("/{namespace}/{name}/spec", dependencies=[Reader], responses={200: ETAG_HEADER})
 def get_spec(deps: Deps, response: Response, namespace: Namespace, name: Name) -> WorkloadSpecView:
     """A workload's spec as it stands, and who sets it."""
-    found: WorkloadSpecView = tagged(response, service_workloads.get_spec(deps, (namespace, name)))
-    return found
+    return tagged(response, *service.get_spec(deps, WorkloadKey(namespace, name)))
 
 
 @router.put(
@@ -59,8 +58,8 @@ def replace_workload(
     if_match: IfMatch = None,
 ) -> Response:
     """Replace the spec of a workload that was made here; one of the operator's is refused (409)."""
-    key = (namespace, name)
-    return respond(service_workloads.replace(deps, caller, key, body.spec, if_match))
+    key = WorkloadKey(namespace, name)
+    return respond(service.replace(deps, caller, key, body.spec, if_match))
 
 
 @router.delete(
@@ -70,4 +69,4 @@ def remove_workload(
     deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, if_match: IfMatch = None
 ) -> Response:
     """Remove a workload that was made here; its history stays until retention drops it."""
-    return respond(service_workloads.remove(deps, caller, (namespace, name), if_match))
+    return respond(service.remove(deps, caller, WorkloadKey(namespace, name), if_match))

@@ -1,4 +1,4 @@
-"""What the REST API takes and returns about workloads that are made over it."""
+"""Workloads that are made over REST, as the API takes and returns them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from services.admin.controls.schemas import In, ObjectName, ScheduleBody
-from services.admin.decisions.schemas import Out
+from services.admin.controls.schemas import ScheduleBody
+from services.admin.rest.schemas import In, ObjectName, Out
 from services.kernel.domain.workload import Mode, RiskKind
 
 Word = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]

@@ -12,19 +12,17 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.registration import repository
 from services.admin.registration.schemas import WorkloadBody, WorkloadRequest, WorkloadSpecView
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
+from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.kernel.domain import WorkloadSpec
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.security.keys import Role
 
-Key = tuple[str, str]
-KUBERNETES = "kubernetes"
 
-
-def get_spec(deps: AdminDeps, key: Key) -> tuple[WorkloadSpecView, str]:
+def get_spec(deps: AdminDeps, key: WorkloadKey) -> tuple[WorkloadSpecView, str]:
     """A workload's spec, and its ETag.
 
     Raises:
@@ -33,7 +31,7 @@ def get_spec(deps: AdminDeps, key: Key) -> tuple[WorkloadSpecView, str]:
     with deps.reading() as connection:
         row = repository.load_managed(connection, *key)
     if row is None:
-        raise NotFound(f"workload {'/'.join(key)} does not exist")
+        raise NotFound(f"workload {key} does not exist")
     return _view(row), _etag(row)
 
 
@@ -46,31 +44,31 @@ def create(deps: AdminDeps, caller: Caller, body: WorkloadRequest) -> Answer:
         InvalidInput: The parts of the spec do not fit each other.
         Conflict: There is one already.
     """
-    key = (body.namespace, body.name)
+    key = WorkloadKey(body.namespace, body.name)
     spec = to_spec(body.name, body.spec)
 
     def change(one: Change) -> Answer:
         one.require(Role.OPERATOR, body.namespace, f"namespace {body.namespace} does not exist")
         row = repository.load_managed(one.connection, *key, is_locked=True)
         if row is None:
-            values = {"namespace": key[0], "name": key[1], "step_s": deps.settings.step_s}
+            values = {"namespace": key.namespace, "name": key.name, "step_s": deps.settings.step_s}
             values |= {"spec": spec, "now": one.at}
             made = repository.insert_workload(one.connection, values, deps.settings.shard_size)
             if made is None:  # somebody made it in between
-                raise Conflict(f"workload {'/'.join(key)} exists already; read it again")
+                raise Conflict(f"workload {key} exists already; read it again")
         else:
             _check_removed(row)
             step_s = deps.settings.step_s
             made = repository.replace_spec(one.connection, row["id"], spec, step_s, one.at)
-        one.audit("workload.create", f"workload/{'/'.join(key)}", None, spec)
-        place = f"/v1/workloads/{'/'.join(key)}"
+        one.audit("workload.create", f"workload/{key}", None, spec)
+        place = f"/v1/workloads/{key}"
         return Answer(201, _view(made), {"Location": place, "ETag": _etag(made)})
 
     return perform(deps, caller, change)
 
 
 def replace(
-    deps: AdminDeps, caller: Caller, key: Key, body: WorkloadBody, if_match: str | None
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, body: WorkloadBody, if_match: str | None
 ) -> Answer:
     """Store another spec.
 
@@ -81,19 +79,19 @@ def replace(
         PreconditionRequired: No ETag was sent.
         PreconditionFailed: It has changed since it was read.
     """
-    spec = to_spec(key[1], body)
+    spec = to_spec(key.name, body)
 
     def change(one: Change) -> Answer:
         row = _ours(one, key, if_match)
         step_s = deps.settings.step_s
         made = repository.replace_spec(one.connection, row["id"], spec, step_s, one.at)
-        one.audit("workload.update", f"workload/{'/'.join(key)}", row["spec"], spec)
+        one.audit("workload.update", f"workload/{key}", row["spec"], spec)
         return Answer(200, _view(made), {"ETag": _etag(made)})
 
     return perform(deps, caller, change)
 
 
-def remove(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None) -> Answer:
+def remove(deps: AdminDeps, caller: Caller, key: WorkloadKey, if_match: str | None) -> Answer:
     """Take a workload out; its history stays until retention drops it.
 
     Raises: as `replace`.
@@ -102,7 +100,7 @@ def remove(deps: AdminDeps, caller: Caller, key: Key, if_match: str | None) -> A
     def change(one: Change) -> Answer:
         row = _ours(one, key, if_match)
         repository.set_inactive(one.connection, row["id"], one.at)
-        one.audit("workload.delete", f"workload/{'/'.join(key)}", row["spec"], None)
+        one.audit("workload.delete", f"workload/{key}", row["spec"], None)
         return Answer(204, None)
 
     return perform(deps, caller, change)
@@ -125,17 +123,17 @@ def to_spec(name: str, body: WorkloadBody) -> dict[str, Any]:
     return spec.model_dump(mode="json")
 
 
-def _ours(one: Change, key: Key, if_match: str | None) -> RowMapping:
+def _ours(one: Change, key: WorkloadKey, if_match: str | None) -> RowMapping:
     """The workload, locked, if it is there, set over REST, and what the caller has seen."""
     row = repository.load_managed(one.connection, *key, is_locked=True)
     if row is None or not row["is_active"]:
-        raise NotFound(f"workload {'/'.join(key)} does not exist")
+        raise NotFound(f"workload {key} does not exist")
     check_managed_here(row["managed_by"], key, "change or delete that with kubectl")
-    check_etag(if_match, _etag(row), "/".join(key))
+    check_etag(if_match, _etag(row), str(key))
     return row
 
 
-def check_managed_here(managed_by: str, key: Key, instead: str) -> None:
+def check_managed_here(managed_by: str, key: WorkloadKey, instead: str) -> None:
     """Refuse to change here what a GPUAutoscaler says.
 
     Raises:
@@ -143,17 +141,17 @@ def check_managed_here(managed_by: str, key: Key, instead: str) -> None:
     """
     if managed_by == KUBERNETES:
         raise Conflict(
-            f"workload {'/'.join(key)} is managed by the operator: it follows GPUAutoscaler "
-            f"{key[1]} in namespace {key[0]}; {instead}"
+            f"workload {key} is managed by the operator: it follows GPUAutoscaler "
+            f"{key.name} in namespace {key.namespace}; {instead}"
         )
 
 
 def _check_removed(row: RowMapping) -> None:
-    key = (row["namespace"], row["name"])
+    key = WorkloadKey(row["namespace"], row["name"])
     if not row["is_active"]:
         return
     check_managed_here(row["managed_by"], key, "change that with kubectl, or choose another name")
-    raise Conflict(f"workload {'/'.join(key)} exists already; replace it with PUT")
+    raise Conflict(f"workload {key} exists already; replace it with PUT")
 
 
 def _etag(row: RowMapping) -> str:

@@ -1,1 +1,1 @@
-"""What all routes share: routing, lists, writes, documents, errors."""
+"""Routing, lists, writes, documents and errors that all routes share."""

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.rest import repository
 from services.kernel.db.session import UnitOfWork, unit_of_work
@@ -34,7 +34,7 @@ DECISIONS_CHANNEL = "harmony_decisions"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who writes, and how a repetition is known.
+    """The author of a write, and how a repetition of it is known.
 
     Attributes:
         idempotency_key: As the request names it; None: a repetition is a second write.
@@ -48,7 +48,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a write answers.
+    """Answer to a write.
 
     Attributes:
         body: None: no content.
@@ -75,7 +75,7 @@ class Change:
 
     @property
     def actor(self) -> str:
-        """How rows and the audit log name the caller."""
+        """Name of the caller in rows and in the audit log."""
         return self.caller.principal.actor
 
     def audit(

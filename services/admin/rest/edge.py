@@ -1,4 +1,4 @@
-"""What stands before the admin application: headers, limits, proxies, other sites' pages."""
+"""Layers before the admin application: headers, limits, proxies, other sites' pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel import telemetry
 from services.kernel.errors import ConfigurationError, Overloaded
 from services.kernel.http.application import from_error

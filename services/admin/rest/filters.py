@@ -45,7 +45,7 @@ async def workload_filters(
     namespace: Annotated[str | None, Query(max_length=63, examples=["prod"])] = None,
     label: Label = None,
 ) -> dict[str, Any]:
-    """Which workloads a list is about, among those that may be seen.
+    """Filter of the workloads that a list is about, among those that may be seen.
 
     Raises:
         Forbidden: The namespace may not be seen.

@@ -1,4 +1,4 @@
-"""How the console writes numbers and times. An unknown reads as a dash, never as zero."""
+"""Numbers and times as the console writes them. An unknown reads as a dash, never as zero."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def duration(seconds: float | None) -> str:
     if whole < 2 * _MINUTE:
         return f"{whole} s"
     if whole < 2 * _HOUR:
-        return _pair(whole, (_MINUTE, "min"), (1, "s"))
+        return _pair(whole, _MINUTE, "min", 1, "s")
     if whole < 2 * _DAY:
-        return _pair(whole, (_HOUR, "h"), (_MINUTE, "min"))
-    return _pair(whole, (_DAY, "d"), (_HOUR, "h"))
+        return _pair(whole, _HOUR, "h", _MINUTE, "min")
+    return _pair(whole, _DAY, "d", _HOUR, "h")
 
 
-def _pair(seconds: int, large: tuple[int, str], small: tuple[int, str]) -> str:
-    first, rest = divmod(seconds, large[0])
-    second = rest // small[0]
-    return f"{first} {large[1]}" + (f" {second} {small[1]}" if second else "")
+def _pair(seconds: int, large_s: int, large: str, small_s: int, small: str) -> str:
+    first, rest = divmod(seconds, large_s)
+    second = rest // small_s
+    return f"{first} {large}" + (f" {second} {small}" if second else "")
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """How long before `now`, in the largest unit: `3 min ago`."""
+    """Time that has passed until `now`, in the largest unit: `3 min ago`."""
     if at is None:
         return DASH
     seconds = (now - at).total_seconds()

@@ -1,4 +1,4 @@
-"""How lists are queried: conditions from fixed fragments with bound values, in pages.
+"""Queries of lists: conditions from fixed fragments with bound values, in pages.
 
 A page is bounded by the key of the last row of the one before it, never by a count of rows, so
 rows that arrive in between neither repeat nor hide others.

@@ -48,3 +48,12 @@ def store_answer(connection: Connection, values: dict[str, Any]) -> None:
 def notify(connection: Connection, channel: str) -> None:
     """Wake the listeners of `channel` when the transaction commits."""
     connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
+
+
+def load_workload_id(connection: Connection, namespace: str, name: str) -> RowMapping | None:
+    """Id, step and spec of one workload."""
+    statement = text(
+        "SELECT id, step_s, spec::text AS spec_text FROM workloads "
+        "WHERE namespace = :namespace AND name = :name"
+    )
+    return connection.execute(statement, {"namespace": namespace, "name": name}).mappings().first()

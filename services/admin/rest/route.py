@@ -1,4 +1,4 @@
-"""How routes answer: the value and its JSON are made in one thread, off the event loop.
+"""Answers of routes: the value and its JSON are made in one thread, off the event loop.
 
 The framework would run the endpoint in a thread, check its answer again in a second one, and write
 its JSON in the event loop, where a long list holds everybody up.

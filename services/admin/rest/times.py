@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -19,6 +20,14 @@ def to_utc(at: datetime) -> datetime:
     if not _FIRST <= at < _END:
         raise ValueError("must lie in the years 1970 to 2199")
     return at.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time, both ends inclusive."""
+
+    from_at: datetime
+    to_at: datetime
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(to_utc)]

@@ -1,26 +1,18 @@
-"""What routes that write share: who writes, how a repetition is known, and how it is answered."""
+"""Parts of routes that write: the caller, the headers that tell a repetition, the answer."""
 
 # Annotations are values here, not text: those of `_caller` name its argument.
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from services.admin.decisions.schemas import Problem
-from services.admin.identity.auth import PROBLEMS, Require, Scope, require
+from services.admin.identity.auth import Require, Scope, require
 from services.admin.rest.change import Answer, Caller
 from services.kernel.security.keys import Principal, Role
 
-_PROBLEM_CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-
-WRITE_PROBLEMS: dict[int | str, dict[str, Any]] = PROBLEMS | {
-    412: {"description": "`If-Match` names another version", "content": _PROBLEM_CONTENT},
-}
-UPDATE_PROBLEMS: dict[int | str, dict[str, Any]] = WRITE_PROBLEMS | {
-    428: {"description": "`If-Match` is missing", "content": _PROBLEM_CONTENT},
-}
+_Value = TypeVar("_Value")
 ETAG_HEADER: dict[str, Any] = {
     "headers": {
         "ETag": {"description": "Send it as `If-Match`", "schema": {"type": "string"}},
@@ -50,7 +42,7 @@ IfMatch = Annotated[
 
 
 async def request_hash(request: Request) -> bytes:
-    """What tells one request from another: method, path, query and body."""
+    """Hash by which requests are told apart: of method, path, query and body."""
     digest = hashlib.sha256()
     for part in (request.method, request.url.path, request.url.query):
         digest.update(part.encode() + b"\n")
@@ -86,8 +78,7 @@ def respond(answer: Answer) -> Response:
     return JSONResponse(content, answer.status, headers)
 
 
-def tagged(response: Response, found: tuple[Any, str]) -> Any:
-    """The value of a read, with its ETag in the response's header."""
-    value, etag = found
+def tagged(response: Response, value: _Value, etag: str) -> _Value:
+    """The value of a read; its ETag goes into the response's header."""
     response.headers["ETag"] = etag
     return value

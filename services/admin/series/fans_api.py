@@ -6,15 +6,17 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from services.admin.decisions.schemas import Page
-from services.admin.identity.auth import PROBLEMS, Deps, Reader
+from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.filters import Times
+from services.admin.rest.params import Cursor, Limit, Name, Namespace
+from services.admin.rest.problems import PROBLEMS
 from services.admin.rest.route import Router
+from services.admin.rest.schemas import Page
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.times import Instant
-from services.admin.series import fans as service_fans
-from services.admin.series.fans import FansQuery
+from services.admin.series import fans_service
 from services.admin.series.fans_schemas import FansView, OriginView
-from services.admin.workloads.api import Cursor, Limit, Name, Namespace
+from services.admin.series.fans_service import FansQuery
 
 router = Router(
     prefix="/v1/workloads/{namespace}/{name}/forecasts",
@@ -36,7 +38,7 @@ async def fans_query(
     ] = None,
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before")] = 48,
 ) -> FansQuery:
-    """Which origins."""
+    """Origins asked for."""
     return FansQuery(origin_at or (), n_origins, every_steps, to_at, n_context)
 
 
@@ -45,7 +47,7 @@ def get_fans(
     deps: Deps, namespace: Namespace, name: Name, query: Annotated[FansQuery, Depends(fans_query)]
 ) -> FansView:
     """Fan-chart data at several origins, and the demand before, between and after them."""
-    return service_fans.get_fans(deps, (namespace, name), query)
+    return fans_service.get_fans(deps, WorkloadKey(namespace, name), query)
 
 
 @router.get("/origins")
@@ -58,4 +60,4 @@ def list_origins(
     cursor: Cursor = None,
 ) -> Page[OriginView]:
     """Forecasts of a workload without their quantiles, newest first, by origin."""
-    return service_fans.list_origins(deps, (namespace, name), period, limit, cursor)
+    return fans_service.list_origins(deps, WorkloadKey(namespace, name), period, limit, cursor)

@@ -1,4 +1,4 @@
-"""What the REST API says of forecasts at several origins."""
+"""Forecasts at several origins, as the API returns them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from services.admin.decisions.schemas import ObservedSeries, Out
+from services.admin.rest.schemas import Out
+from services.admin.series.schemas import ObservedSeries
 
 
 class OriginView(Out):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
 
 from services.admin.rest.lists_repository import Conditions, page
+from services.admin.rest.times import Window
 
 Columns = dict[str, list[Any]]
 
@@ -25,9 +26,9 @@ def load_indicators(
     connection: Connection,
     workload_id: int,
     names: Sequence[str],
-    window: tuple[datetime, datetime],
+    window: Window,
 ) -> list[RowMapping]:
-    """Indicator values with `window[0] <= step_at <= window[1]`, by name and time."""
+    """Indicator values with `step_at` in the window, by name and time."""
     statement = text(
         "SELECT indicator, step_at, value, is_observed FROM indicators "
         "WHERE workload_id = :workload_id AND indicator = ANY(:names) "
@@ -109,7 +110,7 @@ def load_neighbour_origins(
 
 
 def load_forecasts_ahead(
-    connection: Connection, workload_id: int, n_ahead: int, window: tuple[datetime, datetime]
+    connection: Connection, workload_id: int, n_ahead: int, window: Window
 ) -> list[RowMapping]:
     """For each step of the window, the quantiles forecast `n_ahead` steps before it.
 
@@ -133,9 +134,7 @@ def load_forecasts_ahead(
     return list(connection.execute(statement, values).mappings().all())
 
 
-def load_outcome_series(
-    connection: Connection, workload_id: int, window: tuple[datetime, datetime]
-) -> Columns:
+def load_outcome_series(connection: Connection, workload_id: int, window: Window) -> Columns:
     """Needed replicas and violation per step."""
     statement = text(
         "SELECT step_at, needed_replicas AS needed, violation_ratio FROM outcomes "
@@ -144,9 +143,7 @@ def load_outcome_series(
     return _columns(connection, statement, _values(workload_id, window))
 
 
-def load_decided_series(
-    connection: Connection, workload_id: int, window: tuple[datetime, datetime]
-) -> Columns:
+def load_decided_series(connection: Connection, workload_id: int, window: Window) -> Columns:
     """Desired replicas per origin."""
     statement = text(
         "SELECT origin_at, desired_replicas AS desired FROM decisions "
@@ -156,9 +153,7 @@ def load_decided_series(
     return _columns(connection, statement, _values(workload_id, window))
 
 
-def load_state_series(
-    connection: Connection, workload_id: int, window: tuple[datetime, datetime]
-) -> Columns:
+def load_state_series(connection: Connection, workload_id: int, window: Window) -> Columns:
     """Replica states per snapshot."""
     statement = text(
         "SELECT observed_at, spec_replicas AS spec, ready_replicas AS ready, "
@@ -177,7 +172,7 @@ def _columns(connection: Connection, statement: TextClause, values: Mapping[str,
 
 
 def load_quality(
-    connection: Connection, workload_id: int, since: datetime, sample: tuple[int, int]
+    connection: Connection, workload_id: int, since: datetime, step_s: int, n_most: int
 ) -> list[RowMapping]:
     """Scores of scored forecasts since `since`, averaged per model version and key by key.
 
@@ -190,7 +185,8 @@ def load_quality(
         connection: An open transaction.
         workload_id: The workload.
         since: First origin.
-        sample: Length of a step in seconds, and about how many forecasts to read.
+        step_s: Length of a step in seconds.
+        n_most: About as many forecasts are read at most.
     """
     span = connection.execute(
         text(
@@ -201,7 +197,6 @@ def load_quality(
     ).one()
     if span[0] is None:
         return []
-    step_s, n_most = sample
     n_steps = int((span[1] - span[0]).total_seconds()) // step_s + 1
     every_s = step_s * max(1, math.ceil(n_steps / n_most))
     statement = text(
@@ -246,5 +241,5 @@ def load_lead_times(connection: Connection, workload_id: int, since: datetime) -
     )
 
 
-def _values(workload_id: int, window: tuple[datetime, datetime]) -> dict[str, Any]:
-    return {"workload_id": workload_id, "from_at": window[0], "to_at": window[1]}
+def _values(workload_id: int, window: Window) -> dict[str, Any]:
+    return {"workload_id": workload_id, "from_at": window.from_at, "to_at": window.to_at}

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from services.admin.decisions import schemas, translate
-from services.admin.decisions.service import AdminDeps, Workload, find_workload
-from services.admin.series import repository as repository_series
+from services.admin.deps import AdminDeps
+from services.admin.rest.service import Workload, WorkloadKey, find_workload
+from services.admin.rest.times import Window
+from services.admin.rest.translate import finite
+from services.admin.series import repository, schemas, translate
 from services.kernel.errors import InvalidInput, NotFound
 
 QUALITY_WINDOW = timedelta(days=7)
@@ -27,7 +29,7 @@ class AheadQuery:
 
 
 def get_forecast(
-    deps: AdminDeps, key: tuple[str, str], origin_at: datetime | None, n_context: int
+    deps: AdminDeps, key: WorkloadKey, origin_at: datetime | None, n_context: int
 ) -> schemas.ForecastView:
     """The fan chart at an origin (None: the newest) with `n_context` steps of demand before it.
 
@@ -35,32 +37,30 @@ def get_forecast(
         NotFound: No such workload, or no forecast at this origin.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
-        row = repository_series.load_forecast(connection, workload.id, origin_at)
+        workload = find_workload(connection, key)
+        row = repository.load_forecast(connection, workload.id, origin_at)
         if row is None:
             at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
-            raise NotFound(f"workload {'/'.join(key)} has no forecast{at}")
+            raise NotFound(f"workload {key} has no forecast{at}")
         origin = row["origin_at"]
         step = timedelta(seconds=row["step_s"])
-        window = (origin - step * (n_context - 1), origin + step * row["n_horizon"])
+        window = Window(origin - step * (n_context - 1), origin + step * row["n_horizon"])
         observed = _demand(connection, workload, window)
-        neighbours = repository_series.load_neighbour_origins(connection, workload.id, origin)
-    return translate.to_forecast(row, workload.spec, observed, neighbours)
+        previous, following = repository.load_neighbour_origins(connection, workload.id, origin)
+    return translate.to_forecast(row, workload.spec, observed, previous, following)
 
 
 def get_forecast_ahead(
-    deps: AdminDeps, key: tuple[str, str], query: AheadQuery, window: tuple[datetime, datetime]
+    deps: AdminDeps, key: WorkloadKey, query: AheadQuery, window: Window
 ) -> schemas.ForecastAheadView:
-    """What had been forecast some steps before each step of the window, and what came.
+    """Forecasts made some steps before each step of the window, and the demand that came.
 
     Raises:
         NotFound: No such workload.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
-        rows = repository_series.load_forecasts_ahead(
-            connection, workload.id, query.n_ahead, window
-        )
+        workload = find_workload(connection, key)
+        rows = repository.load_forecasts_ahead(connection, workload.id, query.n_ahead, window)
         observed = _demand(connection, workload, window)
     series = translate.to_ahead_series(rows, query.levels)
     return schemas.ForecastAheadView(
@@ -72,16 +72,14 @@ def get_forecast_ahead(
     )
 
 
-def _demand(
-    connection: Connection, workload: Workload, window: tuple[datetime, datetime]
-) -> schemas.ObservedSeries:
+def _demand(connection: Connection, workload: Workload, window: Window) -> schemas.ObservedSeries:
     names = [workload.spec.demand]
-    rows = repository_series.load_indicators(connection, workload.id, names, window)
+    rows = repository.load_indicators(connection, workload.id, names, window)
     return translate.to_observed(rows)
 
 
 def get_indicators(
-    deps: AdminDeps, key: tuple[str, str], names: list[str], window: tuple[datetime, datetime]
+    deps: AdminDeps, key: WorkloadKey, names: list[str], window: Window
 ) -> list[schemas.IndicatorSeries]:
     """Indicators on the step grid; no names: all of the workload's.
 
@@ -90,41 +88,38 @@ def get_indicators(
         InvalidInput: A name is not one of its indicators.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
+        workload = find_workload(connection, key)
         known = [item.name for item in workload.spec.indicators]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise InvalidInput(f"indicator={unknown[0]!r} must be one of {known}")
         wanted = names or known
-        rows = repository_series.load_indicators(connection, workload.id, wanted, window)
+        rows = repository.load_indicators(connection, workload.id, wanted, window)
     found = translate.to_indicators(rows, workload.spec)
     return [series for series in found if series.name in wanted]
 
 
-def get_allocation(
-    deps: AdminDeps, key: tuple[str, str], window: tuple[datetime, datetime]
-) -> schemas.AllocationView:
+def get_allocation(deps: AdminDeps, key: WorkloadKey, window: Window) -> schemas.AllocationView:
     """Replicas over time: needed, decided, present.
 
     Raises:
         NotFound: No such workload.
     """
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
-        outcomes = repository_series.load_outcome_series(connection, workload.id, window)
-        decided = repository_series.load_decided_series(connection, workload.id, window)
-        states = repository_series.load_state_series(connection, workload.id, window)
+        workload = find_workload(connection, key)
+        outcomes = repository.load_outcome_series(connection, workload.id, window)
+        decided = repository.load_decided_series(connection, workload.id, window)
+        states = repository.load_state_series(connection, workload.id, window)
     return schemas.AllocationView(
         step_s=workload.step_s,
         gpus_per_replica=workload.spec.gpus_per_replica,
-        **outcomes
-        | {"violation_ratio": [translate.finite(v) for v in outcomes["violation_ratio"]]},
+        **outcomes | {"violation_ratio": [finite(v) for v in outcomes["violation_ratio"]]},
         **decided,
         **states,
     )
 
 
-def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityView]:
+def get_quality(deps: AdminDeps, key: WorkloadKey) -> list[schemas.QualityView]:
     """Forecast scores of the last week, per model, over a sample of `QUALITY_SAMPLE` forecasts.
 
     Raises:
@@ -132,13 +127,14 @@ def get_quality(deps: AdminDeps, key: tuple[str, str]) -> list[schemas.QualityVi
     """
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
-        sample = (workload.step_s, QUALITY_SAMPLE)
-        rows = repository_series.load_quality(connection, workload.id, since, sample)
+        workload = find_workload(connection, key)
+        rows = repository.load_quality(
+            connection, workload.id, since, workload.step_s, QUALITY_SAMPLE
+        )
     return [translate.to_quality(row) for row in rows]
 
 
-def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeView:
+def get_lead_times(deps: AdminDeps, key: WorkloadKey) -> schemas.LeadTimeView:
     """Measured lead times of the last week.
 
     Raises:
@@ -146,15 +142,12 @@ def get_lead_times(deps: AdminDeps, key: tuple[str, str]) -> schemas.LeadTimeVie
     """
     since = deps.clock.now() - QUALITY_WINDOW
     with deps.reading() as connection:
-        workload = find_workload(connection, *key)
-        row = repository_series.load_lead_times(connection, workload.id, since)
+        workload = find_workload(connection, key)
+        row = repository.load_lead_times(connection, workload.id, since)
     prior = workload.spec.lead_time
     return schemas.LeadTimeView(
         window_s=QUALITY_WINDOW.total_seconds(),
         prior_median_s=prior.median_s,
         prior_sigma=prior.sigma,
-        **{
-            name: translate.finite(value) if name.endswith("_s") else value
-            for name, value in row.items()
-        },
+        **{name: finite(value) if name.endswith("_s") else value for name, value in row.items()},
     )

@@ -59,16 +59,16 @@ def bench_ablate(  # noqa: PLR0913 - one option each
 
 def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> TrainedModel:
     """The forecaster of the task, from the folder if it is there."""
-    from forecaster.training.checkpoint import from_bytes, to_bytes
+    from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
     from services.lab.bench.forecast.own_arms import ModelArm
 
     path = None if folder is None else folder / f"{task.forecast.data}-{seed}.model"
     if path is not None and path.exists():
-        return from_bytes(path.read_bytes())
+        return model_from_bytes(path.read_bytes())
     model = ModelArm().fit(task.forecast, seed, tell).model
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(to_bytes(model))
+        path.write_bytes(model_to_bytes(model))
     return model
 
 

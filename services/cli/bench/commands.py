@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from forecaster.errors import ForecasterError
+from forecaster import ForecasterError
 from services.cli.bench.ablate import bench_ablate, bench_ablate_summary
 from services.cli.bench.api import bench_api
 from services.cli.bench.console import bench_console
@@ -120,9 +120,9 @@ def _decide_documents(
         name = task.forecast.data
         for workload, reason in task.forecast.skipped.items():
             console.print(f"left out: {name}, {workload}: {reason}")
-        with _progress(name) as tell:
+        with _progress(name) as report:
             try:
-                result = run(task, epsilons, seed, tell)
+                result = run(task, epsilons, seed, report)
             except ForecasterError as error:
                 raise InvalidInput(f"{name}: the forecaster cannot be trained: {error}") from error
         # A run's arrays are large: only its figures are kept.
@@ -246,8 +246,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
     for name, reason in task.skipped.items():
         console.print(f"left out: {name}: {reason}")
     _one_thread()
-    with _progress() as tell:
-        found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), tell)
+    with _progress() as report:
+        found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), report)
     document = found.to_json()
     print_table(
         f"{task.data}, {protocol}: {len(task.series)} workloads, "

@@ -11,12 +11,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from services.admin.decisions.schemas import (
-    DecisionDetail,
-    DecisionSummary,
-    OutcomeView,
-    WorkloadView,
-)
+from services.admin.decisions.schemas import DecisionDetail, DecisionSummary, OutcomeView
+from services.admin.workloads.schemas import WorkloadView
 from services.kernel.errors import (
     ConfigurationError,
     Conflict,
@@ -139,7 +135,7 @@ class AdminApi:
         return found[0]
 
     def outcomes(self, namespace: str, name: str, since: datetime) -> list[OutcomeView]:
-        """What was measured of a workload since `since`, newest first."""
+        """Measured outcomes of a workload since `since`, newest first."""
         filters = {"workload": f"{namespace}/{name}", "from_at": since.isoformat()}
         return [self._read(OutcomeView, item) for item in self._items("/v1/outcomes", filters)]
 

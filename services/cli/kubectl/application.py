@@ -11,13 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from services.admin.decisions.schemas import DecisionDetail, WorkloadView
-from services.cli.kubectl import (
-    diff as kubectl_diff,
-    explain as kubectl_explain,
-    history as kubectl_history,
-    write as kubectl_write,
-)
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.workloads.schemas import WorkloadView
+from services.cli.kubectl.diff import render_diff, to_diff_row
+from services.cli.kubectl.explain import render_decision
+from services.cli.kubectl.history import HistoryRow, render_history, to_history_rows
 from services.cli.kubectl.session import (
     FAILED,
     PROGRAM,
@@ -30,9 +28,10 @@ from services.cli.kubectl.session import (
     Session,
     each,
     only_one,
+    print_error,
     session,
-    tell_error,
 )
+from services.cli.kubectl.write import register_writes
 from services.cli.output import console, print_json
 from services.kernel.clock import Clock
 from services.kernel.errors import HarmonyError, InvalidInput
@@ -86,7 +85,7 @@ def explain(  # noqa: PLR0913 - one option each
     if as_json:
         print_json({"items": [detail.model_dump() for detail, _ in found]})
     for detail, workload in () if as_json else found:
-        console.print(kubectl_explain.render(detail, workload, now))
+        console.print(render_decision(detail, workload, now))
     _end(is_complete)
 
 
@@ -134,11 +133,11 @@ def diff(  # noqa: PLR0913 - one option each
             found, is_complete = each(names, lambda n: asked.api.workload(asked.namespace, n))
         else:
             found, is_complete = asked.api.workloads(None if is_all else asked.namespace), True
-    rows = [kubectl_diff.to_row(workload, now) for workload in found]
+    rows = [to_diff_row(workload, now) for workload in found]
     if as_json:
         print_json({"items": [row.to_json() for row in rows]})
     else:
-        console.print(kubectl_diff.render(rows, is_all, now))
+        console.print(render_diff(rows, is_all, now))
     _end(is_complete and not any(row.problem for row in rows))
     if any(row.is_different for row in rows):
         raise typer.Exit(1)
@@ -173,19 +172,19 @@ def history(  # noqa: PLR0913 - one option each
             {"items": [row.to_json() | {"workload": n} for n, rows in found for row in rows]}
         )
     for name, rows in () if as_json else found:
-        console.print(kubectl_history.render(name, rows))
+        console.print(render_history(name, rows))
     _end(is_complete)
 
 
 def _history(
     asked: Session, name: str, limit: int, has_changes: bool
-) -> tuple[str, list[kubectl_history.HistoryRow]]:
+) -> tuple[str, list[HistoryRow]]:
     namespace = asked.namespace
     decisions = asked.api.decisions(namespace, name, limit, has_changes=has_changes)
     outcomes: list[Any] = []
     if decisions:
         outcomes = asked.api.outcomes(namespace, name, decisions[-1].origin_at)
-    return f"{namespace}/{name}", kubectl_history.to_rows(decisions, outcomes)
+    return f"{namespace}/{name}", to_history_rows(decisions, outcomes)
 
 
 def _end(is_complete: bool) -> None:
@@ -197,7 +196,7 @@ def _words(error: Any) -> str:
     return f"{error.format_message()} (see `{PROGRAM} --help`)"
 
 
-kubectl_write.register(app)
+register_writes(app)
 
 
 def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> int:
@@ -214,12 +213,12 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     try:
         status = app(given or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=clock)
     except HarmonyError as error:
-        tell_error(error.message)
+        print_error(error.message)
         return FAILED
     except _USAGE_ERROR as error:
-        tell_error(_words(error))
+        print_error(_words(error))
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
-        tell_error("stopped")
+        print_error("stopped")
         return 130
     return int(status or 0)

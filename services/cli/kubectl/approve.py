@@ -1,4 +1,4 @@
-"""What may be approved and rejected, pure; refusals say what stands against it.
+"""Rules of approving and rejecting a decision, pure; a refusal gives its reason.
 
 An approval is an annotation that names the decision: the operator applies that decision and no
 other (`services/operator/plan/plan.py`). A rejection takes the approval back and names the
@@ -62,7 +62,7 @@ class Case:
 
     @property
     def is_approved(self) -> bool:
-        """Whether the decision has been approved."""
+        """True where the decision has been approved already."""
         return self.autoscaler.approval.decision_id == self.decision.id
 
     @property

@@ -92,7 +92,7 @@ class Cluster:
         self._client.rest_client.close()
 
     def user(self) -> str:
-        """Who asks, as the API server knows them; where it does not tell, as the kubeconfig does.
+        """Name of the user by the API server; where it gives none, by the kubeconfig.
 
         Kubernetes before 1.28 has no SelfSubjectReview.
         """
@@ -150,8 +150,8 @@ def _refusal(error: ApiException, what: str) -> HarmonyError:
         answer = orjson.loads(error.body or b"")
     except orjson.JSONDecodeError:
         answer = None
-    told = answer.get("message") if isinstance(answer, dict) else None
-    message = str(told or error.reason or f"HTTP {error.status}")
+    reason = answer.get("message") if isinstance(answer, dict) else None
+    message = str(reason or error.reason or f"HTTP {error.status}")
     if _NO_KIND in message:
         message += "; are Harmony's CRDs installed in this cluster?"
     kind = _ERRORS.get(int(error.status or 0), HarmonyError)

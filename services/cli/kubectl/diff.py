@@ -1,4 +1,4 @@
-"""What Harmony would do now against what runs: rows, pure."""
+"""Rows that compare what Harmony would do now with what runs; pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.admin.decisions.schemas import WorkloadView
 from services.admin.rest.formats import DASH, ago, percent, usd
+from services.admin.workloads.schemas import WorkloadView
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class DiffRow:
 
     @property
     def is_different(self) -> bool:
-        """Whether something else is recommended than what runs."""
+        """True where something else is recommended than what runs."""
         return bool(self.delta_gpus)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class DiffRow:
         return asdict(self) | {"is_different": None if self.problem else self.is_different}
 
 
-def to_row(workload: WorkloadView, now: datetime) -> DiffRow:
+def to_diff_row(workload: WorkloadView, now: datetime) -> DiffRow:
     """The row of one workload."""
     decision, replicas = workload.last_decision, workload.replicas
     is_valid = decision is not None and now < decision.valid_until
@@ -87,7 +87,7 @@ def _problem(workload: WorkloadView, is_valid: bool) -> str:
     return "" if workload.replicas else "its target has not been seen by the operator yet"
 
 
-def render(rows: Sequence[DiffRow], is_all: bool, now: datetime) -> RenderableType:
+def render_diff(rows: Sequence[DiffRow], is_all: bool, now: datetime) -> RenderableType:
     """The table, its total, and what each row needs that is not settled.
 
     Args:

@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.admin.decisions.schemas import ActionView, DecisionDetail, WorkloadView
+from services.admin.decisions.schemas import ActionView, DecisionDetail
 from services.admin.decisions.wording import BEST_RUNGS, Explanation, explain, plain
 from services.admin.rest.formats import ago, clock_time, duration, percent, usd
+from services.admin.workloads.schemas import WorkloadView
 
 _STYLES = {"up": "bold red", "down": "bold green", "hold": "bold"}
 _GAP = "  "
@@ -31,7 +32,9 @@ RESULTS = {
 }
 
 
-def render(detail: DecisionDetail, workload: WorkloadView, now: datetime) -> RenderableType:
+def render_decision(
+    detail: DecisionDetail, workload: WorkloadView, now: datetime
+) -> RenderableType:
     """Everything about one decision, the important first.
 
     Args:

@@ -55,7 +55,7 @@ class HistoryRow:
         return asdict(self)
 
 
-def to_rows(
+def to_history_rows(
     decisions: Sequence[DecisionSummary], outcomes: Iterable[OutcomeView]
 ) -> list[HistoryRow]:
     """Decisions in their order, each with the outcomes measured under it."""
@@ -88,7 +88,7 @@ def _row(decision: DecisionSummary, outcomes: Sequence[OutcomeView]) -> HistoryR
     )
 
 
-def render(name: str, rows: Sequence[HistoryRow]) -> RenderableType:
+def render_history(name: str, rows: Sequence[HistoryRow]) -> RenderableType:
     """The table, newest first; times are UTC."""
     table = Table(
         title=f"{name}, newest first, UTC",

@@ -1,4 +1,4 @@
-"""What pausing and resuming write, pure: annotations of a GPUAutoscaler, and their words."""
+"""Pauses and resumptions as annotations of a GPUAutoscaler, and in words; pure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Changes = dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class PauseRequest:
-    """What is to be held, and until when; without a direction everything is."""
+class WantedPause:
+    """A pause that a user asks for; without a direction everything is held."""
 
     until: datetime | None = None
     is_scale_in: bool = False
@@ -34,32 +34,32 @@ def stamp(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def to_request(
-    until: str | None, for_: str | None, directions: tuple[bool, bool], now: datetime
-) -> PauseRequest:
+def to_wanted_pause(
+    until: str | None, for_: str | None, is_scale_in: bool, is_scale_out: bool, now: datetime
+) -> WantedPause:
     """The pause that the options ask for.
 
     Args:
         until: RFC 3339 with an offset.
         for_: A duration with its unit, e.g. `2h`.
-        directions: Only scaling in is held; only scaling out is.
+        is_scale_in: Only scaling in is held.
+        is_scale_out: Only scaling out is held.
         now: Aware.
 
     Raises:
         InvalidInput: They cannot be read, contradict each other, or lie in the past.
     """
-    is_in, is_out = directions
-    if is_in and is_out:
+    if is_scale_in and is_scale_out:
         raise InvalidInput("--scale-in-only and --scale-out-only: leave both out to hold both")
     if until is not None and for_ is not None:
         raise InvalidInput("--until and --for: give one of them")
     end = _end(until, for_, now)
-    if end is not None and (is_in or is_out):
+    if end is not None and (is_scale_in or is_scale_out):
         raise InvalidInput(
             "--until and --for hold both directions; with --scale-in-only or --scale-out-only the "
             "pause lasts until `kubectl harmony resume`"
         )
-    return PauseRequest(end, is_in, is_out)
+    return WantedPause(end, is_scale_in, is_scale_out)
 
 
 def _end(until: str | None, for_: str | None, now: datetime) -> datetime | None:
@@ -79,7 +79,7 @@ def _end(until: str | None, for_: str | None, now: datetime) -> datetime | None:
     return end
 
 
-def pause_changes(request: PauseRequest) -> Changes:
+def pause_changes(request: WantedPause) -> Changes:
     """Annotations that make the pause exactly what was asked, whatever was there before."""
     changes: Changes = dict.fromkeys(PAUSE_ANNOTATIONS)
     if request.until is not None:
@@ -98,12 +98,12 @@ def resume_changes() -> Changes:
     return dict.fromkeys(PAUSE_ANNOTATIONS)
 
 
-def kept(annotations: Mapping[str, str]) -> dict[str, str]:
-    """Those of the annotations that are about pausing."""
+def pause_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The annotations that are about pausing."""
     return {name: annotations[name] for name in PAUSE_ANNOTATIONS if name in annotations}
 
 
-def describe(annotations: Mapping[str, str], now: datetime) -> str:
+def describe_pause(annotations: Mapping[str, str], now: datetime) -> str:
     """The pause in words, as the operator reads it at `now`."""
     try:
         pause = to_pause(annotations)

@@ -1,4 +1,4 @@
-"""What every command of the kubectl plugin needs: where to ask, as whom, in which namespace."""
+"""Server, credentials and namespace that every command of the kubectl plugin needs."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def session(
 
 
 def each(names: Iterable[str], work: Callable[[str], _Result]) -> tuple[list[_Result], bool]:
-    """Do `work` for each name; one that fails is told in one line and the others go on.
+    """Do `work` for each name; a failure is one line on stderr and the others go on.
 
     Returns:
         The results, and whether all worked.
@@ -113,13 +113,13 @@ def each(names: Iterable[str], work: Callable[[str], _Result]) -> tuple[list[_Re
         try:
             found.append(work(name))
         except HarmonyError as error:
-            tell_error(error.message)
+            print_error(error.message)
             is_complete = False
     return found, is_complete
 
 
-def tell_error(message: str) -> None:
-    """One line on stderr."""
+def print_error(message: str) -> None:
+    """Print one line on stderr."""
     typer.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
 
 

@@ -10,9 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from services.admin.rest.formats import usd
-from services.cli.kubectl import approve as kubectl_approve, pause as kubectl_pause
-from services.cli.kubectl.approve import Case
-from services.cli.kubectl.pause import Changes, stamp
+from services.cli.kubectl.approve import Case, approve_changes, reject_changes
+from services.cli.kubectl.pause import (
+    Changes,
+    describe_pause,
+    pause_annotations,
+    pause_changes,
+    resume_changes,
+    stamp,
+    to_wanted_pause,
+)
 from services.cli.kubectl.session import (
     FAILED,
     AsJson,
@@ -31,7 +38,7 @@ from services.operator.resource.translate import to_autoscaler
 
 
 class DryRun(StrEnum):
-    """Whether a change is kept."""
+    """Option that keeps a change or only has it checked."""
 
     NONE = "none"
     SERVER = "server"
@@ -57,7 +64,7 @@ ScaleOutOption = Annotated[
 Changed = dict[str, Any]
 
 
-def register(app: typer.Typer) -> None:
+def register_writes(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     approve, reject = _verdict(_approve), _verdict(_reject)
     app.command("approve", short_help="Approve the decision that waits.", help=_APPROVE)(approve)
@@ -84,7 +91,7 @@ kubectl harmony reject llama -n serving
 
 
 def _verdict(give: Callable[[Session, Case, DryRun], Changed]) -> Callable[..., None]:
-    """The command that says `give` of a decision: both verdicts have the same options."""
+    """The command that gives a verdict by `give`: both verdicts have the same options."""
 
     def command(  # noqa: PLR0913 - one option each
         context: typer.Context,
@@ -131,8 +138,7 @@ def pause(  # noqa: PLR0913 - one option each
     """  # noqa: D301 - \b keeps the lines apart in --help
 
     def wanted(now: datetime) -> Changes:
-        directions = is_scale_in, is_scale_out
-        return kubectl_pause.pause_changes(kubectl_pause.to_request(until, for_, directions, now))
+        return pause_changes(to_wanted_pause(until, for_, is_scale_in, is_scale_out, now))
 
     with session(context, namespace, kube_context) as asked:
         _change_pauses(asked, names, wanted, dry_run, as_json)
@@ -152,7 +158,7 @@ def resume(
     kubectl harmony resume llama -n serving
     """  # noqa: D301 - \b keeps the lines apart in --help
     with session(context, namespace, kube_context) as asked:
-        _change_pauses(asked, names, lambda _: kubectl_pause.resume_changes(), dry_run, as_json)
+        _change_pauses(asked, names, lambda _: resume_changes(), dry_run, as_json)
 
 
 def _change_pauses(
@@ -165,7 +171,7 @@ def _change_pauses(
     """Set the pause of each to what is wanted as of now."""
     now = asked.clock.now()
     changes = wanted(now)
-    found, is_complete = each(names, lambda name: _set_pause(asked, name, changes, (dry_run, now)))
+    found, is_complete = each(names, lambda name: _set_pause(asked, name, changes, dry_run, now))
     _show(found, as_json, is_complete)
 
 
@@ -183,7 +189,7 @@ def _case(asked: Session, name: str, decision_id: int | None) -> Case:
 
 
 def _approve(asked: Session, case: Case, dry_run: DryRun) -> Changed:
-    changes = kubectl_approve.approve_changes(case, asked.clock.now())
+    changes = approve_changes(case, asked.clock.now())
     decision = case.decision
     money = usd(decision.cost_delta_usd_per_h, is_signed=True)
     did = (
@@ -191,19 +197,18 @@ def _approve(asked: Session, case: Case, dry_run: DryRun) -> Changed:
         f"{decision.desired_replicas} replicas, {money} per hour; counts until "
         f"{stamp(case.ends_at)}"
     )
-    return _annotate(asked, case, changes, (dry_run, did))
+    return _annotate(asked, case, changes, dry_run, did)
 
 
 def _reject(asked: Session, case: Case, dry_run: DryRun) -> Changed:
-    changes = kubectl_approve.reject_changes(case)
+    changes = reject_changes(case)
     taken_back = "; its approval is taken back" if case.is_approved else ""
-    return _annotate(asked, case, changes, (dry_run, f"rejected{taken_back}"))
+    return _annotate(asked, case, changes, dry_run, f"rejected{taken_back}")
 
 
 def _annotate(
-    asked: Session, case: Case, changes: Mapping[str, str | None], how: tuple[DryRun, str]
+    asked: Session, case: Case, changes: Mapping[str, str | None], dry_run: DryRun, did: str
 ) -> Changed:
-    dry_run, did = how
     namespace, name = case.autoscaler.key
     asked.cluster.annotate(namespace, name, changes, dry_run is DryRun.SERVER)
     return {
@@ -219,22 +224,22 @@ def _set_pause(
     asked: Session,
     name: str,
     changes: Mapping[str, str | None],
-    how: tuple[DryRun, datetime],
+    dry_run: DryRun,
+    now: datetime,
 ) -> Changed:
-    dry_run, now = how
     namespace = asked.namespace
     before = _annotations(asked.cluster.autoscaler(namespace, name))
-    after = {k: v for k, v in {**kubectl_pause.kept(before), **changes}.items() if v is not None}
-    is_news = after != kubectl_pause.kept(before)
-    if is_news:
+    after = {k: v for k, v in {**pause_annotations(before), **changes}.items() if v is not None}
+    is_changed = after != pause_annotations(before)
+    if is_changed:
         answer = asked.cluster.annotate(namespace, name, changes, dry_run is DryRun.SERVER)
-        after = kubectl_pause.kept(_annotations(answer))
-    was = kubectl_pause.describe(before, now)
-    did = f"{kubectl_pause.describe(after, now)} (was: {was})" if is_news else f"{was} already"
+        after = pause_annotations(_annotations(answer))
+    was = describe_pause(before, now)
+    did = f"{describe_pause(after, now)} (was: {was})" if is_changed else f"{was} already"
     return {
         "workload": f"{namespace}/{name}",
         "did": did,
-        "before": kubectl_pause.kept(before),
+        "before": pause_annotations(before),
         "after": after,
         "is_dry_run": dry_run is DryRun.SERVER,
     }

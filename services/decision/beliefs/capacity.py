@@ -7,18 +7,16 @@ none of this.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from decider.belief.capacity_update import latency_log_likelihood, update_capacity
-from decider.belief.response_model import CurveDraws
-from decider.types import FloatArray
-from services.decision.beliefs import repository as repository_fit
+from decider import CurveDraws, FloatArray, latency_log_likelihood, update_capacity
+from services.decision.beliefs import repository
 from services.decision.beliefs.capacity_data import LatencySteps, fingerprint
-from services.decision.rows import repository, translate
-from services.decision.rows.inputs import Member
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.translate import to_draws
 from services.kernel.db.session import UnitOfWork
 from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
@@ -30,7 +28,7 @@ EVIDENCE = timedelta(days=2)
 
 
 def believed_capacity(
-    work: UnitOfWork, settings: Settings, members: Mapping[int, Member], origin_at: datetime
+    work: UnitOfWork, settings: Settings, members: Mapping[int, ShardMember], origin_at: datetime
 ) -> dict[str, FloatArray]:
     """Draws by scope: capacities of workloads, and of GPU types relative to the stated ones.
 
@@ -50,24 +48,38 @@ def believed_capacity(
     steps = _steps_since(work.connection, {key: learning[key] for key in own}, own, origin_at)
     draws: dict[str, FloatArray] = {}
     outdated: list[str] = []
-    for key, (capacity, curve) in own.items():
-        values = translate.to_draws(capacity["draws"])
+    for key, fit in own.items():
+        values = to_draws(fit.capacity["draws"])
         seen = steps.get(key)
         if seen is not None and seen.load.size:
-            curves = CurveDraws.from_array(translate.to_draws(curve["draws"]).reshape(-1, 5))
+            curves = CurveDraws.from_array(to_draws(fit.curve["draws"]).reshape(-1, 5))
             evidence = latency_log_likelihood(curves, seen.load, seen.latency_ms)
             update = update_capacity(values, evidence)
             values = update.draws
             outdated += [learning[key].key] if update.needs_refit else []
         draws[f"workload:{key}"] = values
     if outdated:
-        _ask_for_refit(work, settings, outdated, (origin_at, _longest_step_s(members)))
+        longest_s = max(m.step_s for m in members.values())
+        _request_refit(work, settings, outdated, origin_at, longest_s)
     return draws | _of_types(work.connection, learning)
 
 
+@dataclass(frozen=True, slots=True)
+class _OwnFit:
+    """Rows of a workload's promoted capacity and of the curve that it was learned with."""
+
+    capacity: RowMapping
+    curve: RowMapping
+
+    @property
+    def until_s(self) -> float:
+        """End of the data that was fitted, epoch seconds."""
+        return float(self.capacity["summary"]["data_until_s"])
+
+
 def _own_posteriors(
-    connection: Connection, learning: Mapping[int, Member]
-) -> dict[int, tuple[RowMapping, RowMapping]]:
+    connection: Connection, learning: Mapping[int, ShardMember]
+) -> dict[int, _OwnFit]:
     """Promoted capacity and curve by workload, where they were learned for the spec as it is."""
     scopes = [f"workload:{key}" for key in learning]
     capacities, curves = (
@@ -80,42 +92,37 @@ def _own_posteriors(
         if capacity is None or curve is None or capacity["fitted_at"] != curve["fitted_at"]:
             continue
         if capacity["summary"].get("learned_for") == fingerprint(member):
-            found[key] = (capacity, curve)
+            found[key] = _OwnFit(capacity, curve)
     return found
 
 
 def _steps_since(
     connection: Connection,
-    members: Mapping[int, Member],
-    own: Mapping[int, tuple[RowMapping, Any]],
+    members: Mapping[int, ShardMember],
+    own: Mapping[int, _OwnFit],
     origin_at: datetime,
 ) -> dict[int, LatencySteps]:
     """Steps after those that each fit has seen, before the origin."""
     if not members:
         return {}
-    until_s = {key: float(own[key][0]["summary"]["data_until_s"]) for key in members}
-    first = max(datetime.fromtimestamp(min(until_s.values()), UTC), origin_at - EVIDENCE)
+    first = max(
+        datetime.fromtimestamp(min(own[key].until_s for key in members), UTC), origin_at - EVIDENCE
+    )
     names = [m.spec.capacity.latency_indicator for m in members.values()]
-    rows = repository_fit.load_latency_steps(connection, list(members), names, (first, origin_at))
+    rows = repository.load_latency_steps(connection, list(members), names, first, origin_at)
     found = {int(row["workload_id"]): LatencySteps.of(row) for row in rows}
-    return {key: steps.where(steps.steps_s > until_s[key]) for key, steps in found.items()}
+    return {key: steps.where(steps.steps_s > own[key].until_s) for key, steps in found.items()}
 
 
-def _of_types(connection: Connection, learning: Mapping[int, Member]) -> dict[str, FloatArray]:
+def _of_types(connection: Connection, learning: Mapping[int, ShardMember]) -> dict[str, FloatArray]:
     scopes = sorted({f"gpu_type:{m.spec.gpu_type}" for m in learning.values()})
-    rows = repository.load_posteriors(connection, CAPACITY, scopes)
-    return {str(row["scope"]): translate.to_draws(row["draws"]) for row in rows}
+    return repository.load_draws(connection, CAPACITY, scopes)
 
 
-def _longest_step_s(members: Mapping[int, Member]) -> int:
-    return max(m.step_s for m in members.values())
-
-
-def _ask_for_refit(
-    work: UnitOfWork, settings: Settings, workloads: list[str], at: tuple[datetime, int]
+def _request_refit(
+    work: UnitOfWork, settings: Settings, workloads: list[str], origin_at: datetime, step_s: int
 ) -> None:
     """Send the fit job when the origin is the first of its interval: no state, no flood."""
-    origin_at, step_s = at
     width = settings.refit_min_interval_s
     origin_s = origin_at.timestamp()
     is_first = origin_s // width != (origin_s - step_s) // width

@@ -1,4 +1,4 @@
-"""What capacities are learned from, and whether it suffices; pure."""
+"""Data that capacities are learned from, and checks that it suffices; pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 from scipy.special import ndtri
 from sqlalchemy import RowMapping
 
-from decider.belief.response_model import ResponseData
-from decider.types import FloatArray
-from services.decision.rows.inputs import Member
+from decider import FloatArray, ResponseData
+from services.decision.rows.inputs import ShardMember
 
 MIN_STEPS = 48
 MIN_SPREAD = 1.5
@@ -40,7 +39,7 @@ class LatencySteps:
 
     @classmethod
     def of(cls, row: RowMapping) -> LatencySteps:
-        """From a row of `repository_fit.load_latency_steps`."""
+        """From a row of `repository.load_latency_steps`."""
         columns = (row["steps_s"], row["load"], row["latency_ms"])
         return cls(*(np.asarray(c, dtype=np.float64) for c in columns))
 
@@ -50,7 +49,7 @@ class LatencySteps:
 
 
 def lack(steps: LatencySteps | None, per_replica: float) -> str:
-    """What is missing for a curve to be learned; empty when nothing is.
+    """Find what is missing for a curve to be learned; empty when nothing is.
 
     Args:
         steps: The workload's steps; None where there are none.
@@ -86,7 +85,9 @@ def thinned(steps: LatencySteps) -> LatencySteps:
     return steps.where(np.sort(np.concatenate(kept)))
 
 
-def response_data(members: Sequence[Member], steps: Mapping[int, LatencySteps]) -> ResponseData:
+def response_data(
+    members: Sequence[ShardMember], steps: Mapping[int, LatencySteps]
+) -> ResponseData:
     """The model's data for workloads of one GPU type."""
     chosen = [thinned(steps[m.id]) for m in members]
     sizes = [c.load.size for c in chosen]
@@ -131,8 +132,8 @@ def spread_flaw(draws: FloatArray) -> str:
     )
 
 
-def fingerprint(member: Member) -> dict[str, Any]:
-    """What a learned capacity was learned for: once the spec says otherwise, it is not used."""
+def fingerprint(member: ShardMember) -> dict[str, Any]:
+    """The parts of a spec that a capacity is learned for; of another spec, it is not used."""
     spec = member.spec
     return {
         "demand": spec.demand,

@@ -1,4 +1,4 @@
-"""Which posteriors are due to be fitted, by the age of what is stored.
+"""Posteriors that are due to be fitted, by the age of what is stored.
 
 The fits import PyMC, which is loaded when one of them is due.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.decision.beliefs import repository as repository_fit
-from services.decision.decide.service import Deps
+from services.decision.beliefs import repository
+from services.decision.wiring import DecisionDeps
 from services.kernel.telemetry import get_logger
 
 
 @dataclass(frozen=True, slots=True)
 class DueFits:
-    """What a call of the fit job should do.
+    """Fits that a call of the fit job makes.
 
     Attributes:
         lead_times: Lead times are due.
@@ -26,8 +26,8 @@ class DueFits:
     fresh_types: frozenset[str] = frozenset()
 
 
-def due_fits(deps: Deps) -> DueFits:
-    """What has not been fitted for the interval.
+def due_fits(deps: DecisionDeps) -> DueFits:
+    """Find what has not been fitted for the interval.
 
     Lead times are stored in one transaction, capacities in one for each GPU type: a fit that was
     killed between two of them is due for the rest. A fit that was rejected was made nevertheless;
@@ -36,12 +36,12 @@ def due_fits(deps: Deps) -> DueFits:
     after = deps.clock.now() - timedelta(seconds=deps.settings.fit_interval_s)
     with deps.engine.connect() as connection:
         return DueFits(
-            not repository_fit.has_lead_time_fit(connection, after),
-            frozenset(repository_fit.load_fitted_types(connection, after)),
+            not repository.has_lead_time_fit(connection, after),
+            frozenset(repository.load_fitted_types(connection, after)),
         )
 
 
-def fit_posteriors(deps: Deps, is_scheduled: bool) -> None:
+def fit_posteriors(deps: DecisionDeps, is_scheduled: bool) -> None:
     """Fit lead times and capacities, unless another process is at it.
 
     Args:
@@ -49,7 +49,7 @@ def fit_posteriors(deps: Deps, is_scheduled: bool) -> None:
         is_scheduled: Only what is due; otherwise all.
     """
     log = get_logger(__name__)
-    with repository_fit.fit_lock(deps.engine) as is_mine:
+    with repository.fit_lock(deps.engine) as is_mine:
         if not is_mine:
             log.info("fit_left_to_another", is_scheduled=is_scheduled)
             return
@@ -66,8 +66,8 @@ def fit_posteriors(deps: Deps, is_scheduled: bool) -> None:
             log.info("capacities_fitted", scopes=found.promoted, refused=dict(found.refused))
 
 
-def due_types(deps: Deps, due: DueFits) -> set[str]:
+def due_types(deps: DecisionDeps, due: DueFits) -> set[str]:
     """GPU types of the workloads that learn a capacity, without the fresh ones."""
     with deps.engine.connect() as connection:
-        rows = repository_fit.load_learning_types(connection)
+        rows = repository.load_learning_types(connection)
     return rows - due.fresh_types

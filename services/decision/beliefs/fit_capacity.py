@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from decider.belief.posterior import RESPONSE_SAMPLER, SamplerConfig, fit_response
-from decider.belief.response_model import CurveDraws, ResponsePosterior, relative_capacity_new
-from decider.types import FloatArray
-from services.decision.beliefs import repository as repository_fit
+from decider import (
+    RESPONSE_SAMPLER,
+    CurveDraws,
+    FloatArray,
+    ResponsePosterior,
+    SamplerConfig,
+    fit_response,
+    relative_capacity_new,
+)
+from services.decision.beliefs import repository
 from services.decision.beliefs.capacity import CAPACITY, RESPONSE
 from services.decision.beliefs.capacity_data import (
     LatencySteps,
@@ -26,10 +32,9 @@ from services.decision.beliefs.capacity_data import (
     response_data,
     spread_flaw,
 )
-from services.decision.beliefs.fit_lead_time import N_STORED, Stamp, quantiles_of
-from services.decision.decide.service import Deps
-from services.decision.rows import repository
-from services.decision.rows.inputs import Member
+from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
+from services.decision.rows.inputs import ShardMember
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 from services.kernel.domain import WorkloadSpec
@@ -44,7 +49,7 @@ _QUANTILES = ("p10", "p50", "p90", "p99")
 
 @dataclass(frozen=True, slots=True)
 class CapacityFitReport:
-    """What a refit brought.
+    """Result of a refit.
 
     Attributes:
         promoted: Scopes with a new posterior in use.
@@ -59,7 +64,7 @@ class CapacityFitReport:
 class _Learned:
     """A workload's draws: (N_STORED,) capacities and the curves they follow from, row by row."""
 
-    member: Member
+    member: ShardMember
     capacity: FloatArray
     curve: CurveDraws
     fault: str
@@ -70,13 +75,13 @@ class _Learned:
 
 
 def fit_capacities(
-    deps: Deps, sampler: SamplerConfig = RESPONSE_SAMPLER, but_types: Collection[str] = ()
+    deps: DecisionDeps, sampler: SamplerConfig = RESPONSE_SAMPLER, but_types: Collection[str] = ()
 ) -> CapacityFitReport:
     """Refit the capacity of every workload that states a latency objective.
 
     A workload with too few steps, or whose loads hardly differ, is not fitted; a posterior that
-    has not mixed, or that says too little, is stored as rejected. In each case the reason is told
-    and what was in use stays.
+    has not mixed, or that says too little, is stored as rejected. In each case the
+    reason is reported and what was in use stays.
 
     Args:
         deps: What the use case needs.
@@ -89,12 +94,12 @@ def fit_capacities(
     reasons = {m.id: lack(steps.get(m.id), m.spec.capacity.per_replica) for m in members}
     refused = {f"workload:{key}": reason for key, reason in reasons.items() if reason}
     promoted: list[str] = []
-    by_type: dict[str, list[Member]] = {}
+    by_type: dict[str, list[ShardMember]] = {}
     for member in members:
         if not reasons[member.id]:
             by_type.setdefault(member.spec.gpu_type, []).append(member)
     for name, usable in sorted(by_type.items()):
-        report = _fit_type(deps, name, usable, (steps, sampler, now))
+        report = _fit_type(deps, name, usable, steps, sampler, now)
         promoted += report.promoted
         refused |= report.refused
     return CapacityFitReport(tuple(promoted), refused)
@@ -102,10 +107,10 @@ def fit_capacities(
 
 def _load(
     connection: Connection, but_types: Collection[str], now: datetime
-) -> tuple[list[Member], dict[int, LatencySteps]]:
+) -> tuple[list[ShardMember], dict[int, LatencySteps]]:
     found = [
-        Member(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
-        for r in repository_fit.load_learning_workloads(connection)
+        ShardMember(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
+        for r in repository.load_learning_workloads(connection)
         for spec in (WorkloadSpec.model_validate(r["spec"]),)
     ]
     members = [member for member in found if member.spec.gpu_type not in but_types]
@@ -113,26 +118,27 @@ def _load(
         return [], {}
     names = [m.spec.capacity.latency_indicator for m in members]
     ids = [m.id for m in members]
-    rows = repository_fit.load_latency_steps(connection, ids, names, (now - SINCE, now))
+    rows = repository.load_latency_steps(connection, ids, names, now - SINCE, now)
     return members, {int(row["workload_id"]): LatencySteps.of(row) for row in rows}
 
 
 def _fit_type(
-    deps: Deps,
+    deps: DecisionDeps,
     gpu_type: str,
-    members: Sequence[Member],
-    given: tuple[Mapping[int, LatencySteps], SamplerConfig, datetime],
+    members: Sequence[ShardMember],
+    steps: Mapping[int, LatencySteps],
+    sampler: SamplerConfig,
+    now: datetime,
 ) -> CapacityFitReport:
     """Fit the workloads of one GPU type, as many at a time as one fit can hold, and store all."""
-    steps, sampler, now = given
     n_batches = -(-len(members) // MAX_WORKLOADS)
-    fitted: list[tuple[_Learned, Stamp]] = []
+    fitted: list[tuple[_Learned, FitStamp]] = []
     for batch in range(n_batches):
         chosen = members[batch::n_batches]
         data = response_data(chosen, steps)
         rng = make_rng(deps.settings.seed, f"capacity/{gpu_type}/{batch}", now.isoformat())
         posterior, diagnostics = fit_response(data, sampler, int(rng.integers(2**31)))
-        stamp = Stamp(diagnostics, data.load.size, now)
+        stamp = FitStamp(diagnostics, data.load.size, now)
         fitted += [(_learned(m, posterior, row, stamp), stamp) for row, m in enumerate(chosen)]
     kept = [one for one, _ in fitted if not one.fault]
     rng = make_rng(deps.settings.seed, f"capacity_of/{gpu_type}", now.isoformat())
@@ -140,14 +146,16 @@ def _fit_type(
         for one, stamp in fitted:
             for row in _rows(one, stamp, float(steps[one.member.id].steps_s[-1])):
                 repository.store_posterior(work.connection, row)
-        reason = _store_type(work.connection, gpu_type, kept, (fitted[0][1], rng))
+        reason = _store_type(work.connection, gpu_type, kept, fitted[0][1], rng)
     scope = f"gpu_type:{gpu_type}"
     promoted = [one.scope for one in kept] + ([] if reason else [scope])
     refused = {one.scope: one.fault for one, _ in fitted if one.fault}
     return CapacityFitReport(tuple(promoted), refused | ({scope: reason} if reason else {}))
 
 
-def _learned(member: Member, posterior: ResponsePosterior, row: int, stamp: Stamp) -> _Learned:
+def _learned(
+    member: ShardMember, posterior: ResponsePosterior, row: int, stamp: FitStamp
+) -> _Learned:
     """Every so many-th draw of a workload's curve, as it is stored, and its capacity."""
     full = posterior.curve(row).to_array()
     at = np.linspace(0, full.shape[0] - 1, N_STORED).round().astype(np.int64)
@@ -158,7 +166,7 @@ def _learned(member: Member, posterior: ResponsePosterior, row: int, stamp: Stam
     return _Learned(member, capacity, curve, fault)
 
 
-def _rows(one: _Learned, stamp: Stamp, until_s: float) -> list[dict[str, Any]]:
+def _rows(one: _Learned, stamp: FitStamp, until_s: float) -> list[dict[str, Any]]:
     """Rows of a workload's capacity and of the curve that later steps are held against."""
     about = {"learned_for": fingerprint(one.member), "data_until_s": until_s}
     capacity = quantiles_of(one.capacity, _QUANTILES) | about
@@ -175,17 +183,17 @@ def _store_type(
     connection: Connection,
     gpu_type: str,
     kept: Sequence[_Learned],
-    given: tuple[Stamp, np.random.Generator],
+    stamp: FitStamp,
+    rng: np.random.Generator,
 ) -> str:
     """Store how capacities of the type relate to the stated ones; the reason if they may not."""
     if len(kept) < MIN_TYPE_WORKLOADS:
         return f"{len(kept)} workloads with a learned capacity; {MIN_TYPE_WORKLOADS} are needed"
     stated = np.array([one.member.spec.capacity.per_replica for one in kept])
-    relative = relative_capacity_new(np.stack([o.capacity for o in kept], axis=1), stated, given[1])
+    relative = relative_capacity_new(np.stack([o.capacity for o in kept], axis=1), stated, rng)
     at = (np.arange(N_STORED) + 0.5) / N_STORED
     fault = spread_flaw(relative)
     summary = quantiles_of(relative, _QUANTILES) | {"n_workloads": len(kept)}
-    stamp = given[0]
     row = stamp.row(CAPACITY, f"gpu_type:{gpu_type}", np.quantile(relative, at), summary, fault)
     repository.store_posterior(connection, row)
     return fault

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider.belief.model import StartData
-from decider.belief.posterior import Diagnostics, SamplerConfig, fit_lead_time
-from decider.types import FloatArray
-from services.decision.decide.service import Deps
-from services.decision.rows import repository, translate
+from decider import Diagnostics, FloatArray, SamplerConfig, StartData, fit_lead_time
+from services.decision.beliefs import repository
+from services.decision.rows import translate
 from services.decision.rows.inputs import group_rows
 from services.decision.rows.lead_times import durations_of, own_scope, type_scope
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 
@@ -30,8 +29,8 @@ N_STORED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class FitReport:
-    """What a refit brought: the scopes stored, and why it was or was not promoted."""
+class LeadTimeFitReport:
+    """Result of a refit: the scopes stored, and why it was or was not promoted."""
 
     n_observations: int
     scopes: tuple[str, ...]
@@ -91,14 +90,14 @@ def _owners_of(workload_id: int, starts: Sequence[RowMapping]) -> dict[str, tupl
     }
 
 
-def fit_lead_times(deps: Deps, sampler: SamplerConfig | None = None) -> FitReport:
+def fit_lead_times(deps: DecisionDeps, sampler: SamplerConfig | None = None) -> LeadTimeFitReport:
     """Refit the lead time. A posterior that has not mixed is stored, never promoted."""
     now = deps.clock.now()
     with deps.engine.connect() as connection:
         rows = repository.load_all_starts(connection, now - SINCE)
     starts = collect_starts(rows, now)
     if starts is None:
-        return FitReport(0, (), False, f"fewer than {MIN_FINISHED} finished starts")
+        return LeadTimeFitReport(0, (), False, f"fewer than {MIN_FINISHED} finished starts")
     seed = int(make_rng(deps.settings.seed, "lead_time", now.isoformat()).integers(2**31))
     posterior = fit_lead_time(starts.data, sampler or SamplerConfig(), seed)
     fault = posterior.diagnostics.fault()
@@ -110,17 +109,17 @@ def fit_lead_times(deps: Deps, sampler: SamplerConfig | None = None) -> FitRepor
     for kind, name in enumerate(starts.gpu_types):
         draws[type_scope(name)] = posterior.predictive_new(kind, rng)
     n = int(starts.data.seconds.size)
-    stamp = Stamp(posterior.diagnostics, n, now)
+    stamp = FitStamp(posterior.diagnostics, n, now)
     with unit_of_work(deps.engine) as work:
         for scope, values in draws.items():
             row_values = _lead_time_row(scope, values, stamp)
             repository.store_posterior(work.connection, row_values)
-    return FitReport(n, tuple(draws), not fault, fault)
+    return LeadTimeFitReport(n, tuple(draws), not fault, fault)
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """What all posteriors of one fit are stored with."""
+class FitStamp:
+    """Values that all posteriors of one fit are stored with."""
 
     diagnostics: Diagnostics
     n_observations: int
@@ -149,7 +148,7 @@ def quantiles_of(draws: FloatArray, names: Sequence[str]) -> dict[str, float]:
     return {name: float(f"{v:.6g}") for name, v in zip(names, levels, strict=True)}
 
 
-def _lead_time_row(scope: str, draws: FloatArray, stamp: Stamp) -> dict[str, Any]:
+def _lead_time_row(scope: str, draws: FloatArray, stamp: FitStamp) -> dict[str, Any]:
     at = (np.arange(N_STORED) + 0.5) / N_STORED
     summary = quantiles_of(draws, ("p10_s", "p50_s", "p90_s", "p99_s"))
     fault = stamp.diagnostics.fault()

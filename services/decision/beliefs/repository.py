@@ -1,13 +1,17 @@
-"""SQL of the fits: when the last ones were, and what capacities are learned from."""
+"""SQL of the posteriors: what they are fitted on, when they were, and their draws."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
+from decider import FloatArray
+from services.decision.rows.translate import to_draws
+from services.kernel.db import schema
 from services.kernel.db.session_lock import session_lock
 from services.kernel.domain import WorkloadSpec
 
@@ -20,7 +24,7 @@ def fit_lock(engine: Engine) -> AbstractContextManager[bool]:
 
 
 def has_lead_time_fit(connection: Connection, after: datetime) -> bool:
-    """Whether lead times were fitted after a time, whatever came of it."""
+    """Lead times were fitted after a time, promoted or not."""
     statement = text(
         "SELECT EXISTS (SELECT FROM posteriors WHERE kind = 'lead_time' AND fitted_at > :after)"
     )
@@ -28,7 +32,7 @@ def has_lead_time_fit(connection: Connection, after: datetime) -> bool:
 
 
 def load_fitted_types(connection: Connection, after: datetime) -> set[str]:
-    """GPU types whose capacities were fitted after a time, whatever came of it.
+    """GPU types whose capacities were fitted after a time, promoted or not.
 
     The types that the fit was made for: a workload that moved to another one since has none there.
     """
@@ -62,7 +66,8 @@ def load_latency_steps(
     connection: Connection,
     ids: Sequence[int],
     indicators: Sequence[str],
-    window: tuple[datetime, datetime],
+    first: datetime,
+    last: datetime,
 ) -> Sequence[RowMapping]:
     """Steps with a latency per workload: arrays of step starts, loads per replica and latencies.
 
@@ -73,7 +78,8 @@ def load_latency_steps(
         connection: An open transaction.
         ids: Workloads.
         indicators: Name of each one's latency indicator.
-        window: First step start, exclusive, and last, exclusive.
+        first: First step start, exclusive.
+        last: Last step start, exclusive.
     """
     statement = text(
         "SELECT o.workload_id, "
@@ -89,10 +95,38 @@ def load_latency_steps(
         "AND i.is_observed AND i.value > 0 AND i.value < 'infinity' "
         "GROUP BY o.workload_id ORDER BY o.workload_id"
     )
-    given = {
-        "ids": list(ids),
-        "indicators": list(indicators),
-        "first": window[0],
-        "last": window[1],
-    }
+    given = {"ids": list(ids), "indicators": list(indicators), "first": first, "last": last}
     return connection.execute(statement, given).mappings().all()
+
+
+def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
+    """Starts of all workloads since a time, for the posteriors."""
+    statement = text(
+        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at "
+        "FROM pod_starts p WHERE p.requested_at >= :since "
+        "ORDER BY p.workload_id, p.requested_at, p.pod_uid"
+    )
+    return connection.execute(statement, {"since": since}).mappings().all()
+
+
+def load_posteriors(
+    connection: Connection, kind: str, scopes: Sequence[str]
+) -> Sequence[RowMapping]:
+    """Newest promoted posterior of each scope."""
+    statement = text(
+        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at FROM posteriors "
+        "WHERE kind = :kind AND scope = ANY(:scopes) AND status = 'promoted' "
+        "ORDER BY scope, fitted_at DESC, id DESC"
+    )
+    return connection.execute(statement, {"kind": kind, "scopes": list(scopes)}).mappings().all()
+
+
+def load_draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, FloatArray]:
+    """(P,) draws of the newest promoted posterior of each scope."""
+    rows = load_posteriors(connection, kind, scopes)
+    return {str(row["scope"]): to_draws(row["draws"]) for row in rows if row["draws"]}
+
+
+def store_posterior(connection: Connection, row: dict[str, Any]) -> None:
+    """Store one fitted posterior; a promoted one replaces its scope's last."""
+    connection.execute(schema.posteriors.insert().values(**row))

@@ -1,4 +1,4 @@
-"""GPU budgets while a shard decides: what they are, and what the rest of the fleet holds.
+"""GPU budgets while a shard decides, and what the rest of the fleet holds of them.
 
 The budgets hold over all shards, so the transaction that decides holds a lock per GPU type from
 the moment it reads what the others hold until its own decisions are committed.
@@ -15,21 +15,18 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, RowMapping
 
-from decider import Decision
-from decider.budget.fleet import PRICES
-from decider.types import Elsewhere, IntArray
-from services.decision.budgets import repository as repository_variants
+from decider import PRICES, Decision, Elsewhere, IntArray
+from services.decision.budgets import repository
 from services.decision.budgets.holdings import Holding, presumed
 from services.decision.budgets.variant_budgets import (
-    MixedHoldings,
+    VariantHoldings,
     binding_type,
     gpu_types_of,
     granted_holdings,
     lost_gpus,
-    mixed_holdings,
+    variant_holdings,
 )
-from services.decision.rows import repository
-from services.decision.rows.inputs import Member, Prepared
+from services.decision.rows.inputs import Prepared, ShardMember
 from services.kernel.settings import Settings
 
 ANY_TYPE = "*"
@@ -45,21 +42,21 @@ class Ledger:
     Attributes:
         budgets: GPUs by type; None: could not be read; a type that is absent has no budget.
         holdings: Workloads of the types that have a readable budget, over all shards.
-        mixed: The same of workloads with variants, in GPUs, by workload id and type.
+        by_variant: The same of workloads with variants, in GPUs, by workload id and type.
         claims: Rows of `gpu_claims` of what was decided.
         variant_claims: Rows of `variant_claims`.
     """
 
     budgets: Mapping[str, int | None] = field(default_factory=dict)
     holdings: dict[int, Holding] = field(default_factory=dict)
-    mixed: MixedHoldings = field(default_factory=dict)
+    by_variant: VariantHoldings = field(default_factory=dict)
     claims: list[tuple[Any, ...]] = field(default_factory=list)
     variant_claims: list[tuple[Any, ...]] = field(default_factory=list)
 
     def _of_type(self, gpu_type: str) -> list[tuple[int, Holding]]:
         """Workload ids and holdings of a type."""
         own = [(id_, h) for id_, h in self.holdings.items() if h.gpu_type == gpu_type]
-        return own + [(id_, h) for (id_, _), h in self.mixed.items() if h.gpu_type == gpu_type]
+        return own + [(id_, h) for (id_, _), h in self.by_variant.items() if h.gpu_type == gpu_type]
 
     def elsewhere(self, gpu_type: str, decided_now: Collection[int]) -> Elsewhere:
         """Holdings of a type but for those that are decided now; one part for each shard."""
@@ -96,7 +93,7 @@ class Ledger:
 
 
 def open_ledger(
-    connection: Connection, settings: Settings, members: Collection[Member], now: datetime
+    connection: Connection, settings: Settings, members: Collection[ShardMember], now: datetime
 ) -> Ledger:
     """Lock the members' budgets and read who holds what.
 
@@ -115,12 +112,10 @@ def open_ledger(
     known = [name for name, gpus in budgets.items() if gpus is not None]
     rows = repository.load_holdings(connection, known, settings.policy_version, now)
     holdings = {int(r["id"]): to_holding(r, settings, now) for r in rows}
-    mixed: MixedHoldings = {}
-    for row in repository_variants.load_variant_holdings(
-        connection, known, settings.policy_version, now
-    ):
-        mixed |= mixed_holdings(row, known, settings, now)
-    return Ledger(budgets, holdings, mixed)
+    by_variant: VariantHoldings = {}
+    for row in repository.load_variant_holdings(connection, known, settings.policy_version, now):
+        by_variant |= variant_holdings(row, known, settings, now)
+    return Ledger(budgets, holdings, by_variant)
 
 
 def to_budgets(
@@ -139,7 +134,7 @@ def to_budgets(
 
 
 def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
-    """What a workload holds: its measured target or, where more, what was granted to it last.
+    """Holding of a workload: its measured target or, where more, what was granted to it last.
 
     A workload that was never measured holds what was decided last, or else its minimum.
     """
@@ -180,8 +175,8 @@ def note_decisions(
 ) -> None:
     """Count what was granted, for the groups that are decided next and for other shards."""
     for member, decision in zip(prepared.members, decisions, strict=True):
-        granted, claims = granted_holdings(ledger.mixed, member, decision, now)
-        ledger.mixed |= granted
+        granted, claims = granted_holdings(ledger.by_variant, member, decision, now)
+        ledger.by_variant |= granted
         ledger.variant_claims += claims
         holding = ledger.holdings.get(member.id)
         if holding is None:
@@ -231,7 +226,7 @@ def explanations(
     return found
 
 
-def _given_up(member: Member, decision: Decision, gpu_type: str) -> dict[str, object]:
+def _given_up(member: ShardMember, decision: Decision, gpu_type: str) -> dict[str, object]:
     wanted = decision.guard_trace[-1].before
     return {
         "workload": member.key,

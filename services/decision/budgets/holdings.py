@@ -1,4 +1,4 @@
-"""What one workload holds of a GPU budget, and what it would take at which price; pure."""
+"""Holding of one workload in a GPU budget, and what it would take at which price; pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.budget.fleet import PRICES
-from decider.types import IntArray
+from decider import PRICES, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Holding:
 
 
 def presumed(held: int, least: int) -> IntArray:
-    """What a workload that has never said so may take: from what it holds evenly to its minimum.
+    """Demand of a workload that has none on record: evenly from what it holds to its minimum.
 
     Were it taken to hold on whatever the price, the first shard to decide after a budget was set
     too low would have to make all the room alone.

@@ -1,4 +1,4 @@
-"""SQL of workloads with variants: what they hold and would take of the GPU budgets."""
+"""SQL of the GPU budgets: what they are, and what workloads hold and would take of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,57 @@ from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
 
 
+def load_budgets(connection: Connection, gpu_types: Sequence[str]) -> Sequence[RowMapping]:
+    """Budgets of GPU types as the operator read them."""
+    statement = text(
+        "SELECT gpu_type, gpus, observed_at FROM gpu_budgets WHERE gpu_type = ANY(:gpu_types)"
+    )
+    return connection.execute(statement, {"gpu_types": list(gpu_types)}).mappings().all()
+
+
+def lock_budgets(connection: Connection, gpu_types: Sequence[str]) -> None:
+    """One transaction at a time decides on a budgeted type, until it ends.
+
+    The locks are taken in the order of their keys, so two transactions never wait for each other.
+    """
+    statement = text(
+        "SELECT pg_advisory_xact_lock(hashtext('harmony_gpu_budget'), key) FROM ("
+        "  SELECT DISTINCT hashtext(name) AS key FROM unnest(CAST(:names AS text[])) AS t(name) "
+        "  ORDER BY key) keys"
+    )
+    connection.execute(statement, {"names": list(gpu_types)}).all()
+
+
+def load_holdings(
+    connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
+) -> Sequence[RowMapping]:
+    """Active workloads without variants, of GPU types, over all shards: target, decision, claim."""
+    if not gpu_types:
+        return []
+    fields = WorkloadSpec.model_fields
+    statement = text(
+        "SELECT * FROM (SELECT w.id, w.shard, w.step_s, "
+        "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
+        "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
+        "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
+        "COALESCE((w.spec ->> 'min_replicas')::int, :min_replicas) AS min_replicas "
+        "FROM workloads w WHERE w.is_active "
+        "AND COALESCE(jsonb_array_length(w.spec -> 'variants'), 0) = 0) w "
+        "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
+        "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
+        "LEFT JOIN LATERAL (SELECT d.desired_replicas, d.valid_until FROM decisions d "
+        "  WHERE d.workload_id = w.id AND d.policy_version = :policy_version "
+        "  AND d.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
+        "  ORDER BY d.origin_at DESC, d.id DESC LIMIT 1) d ON true "
+        "LEFT JOIN gpu_claims c ON c.workload_id = w.id "
+        "WHERE w.gpu_type = ANY(:gpu_types) ORDER BY w.id"
+    )
+    defaults = ("gpu_type", "mode", "gpus_per_replica", "min_replicas")
+    given = {name: fields[name].default for name in defaults}
+    given |= {"gpu_types": list(gpu_types), "policy_version": policy_version, "now": now}
+    return connection.execute(statement, given).mappings().all()
+
+
 def load_variant_holdings(
     connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
 ) -> Sequence[RowMapping]:
@@ -24,7 +75,7 @@ def load_variant_holdings(
     if not gpu_types:
         return []
     statement = text(
-        "SELECT w.id, w.shard, w.step_s, w.spec -> 'variants' AS kinds, "
+        "SELECT w.id, w.shard, w.step_s, w.spec -> 'variants' AS spec_variants, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, r.variants AS seen, "
         "d.variants AS decided, d.valid_until, c.claims "
         "FROM workloads w "
@@ -49,6 +100,14 @@ def load_variant_holdings(
         "now": now,
     }
     return connection.execute(statement, given).mappings().all()
+
+
+def store_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store what workloads would take at each price, for the other shards."""
+    columns = ("workload_id", "demand_replicas", "claimed_at")
+    return copy_rows(
+        connection, CopyTarget(schema.gpu_claims, columns, "update", ("workload_id",)), rows
+    )
 
 
 def store_variant_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:

@@ -1,4 +1,4 @@
-"""What workloads with variants hold of the GPU budgets, one part for each type; pure."""
+"""Holdings of workloads with variants under the GPU budgets, one for each type; pure."""
 
 from __future__ import annotations
 
@@ -10,60 +10,57 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision
-from decider.budget.fleet import PRICES
-from decider.types import IntArray
+from decider import PRICES, Decision, IntArray
 from services.decision.budgets.holdings import Holding, presumed
-from services.decision.rows.inputs import Member
+from services.decision.rows.inputs import ShardMember
 from services.decision.rows.variants import desired_counts
 from services.kernel.domain import VariantSpec
 from services.kernel.settings import Settings
 
-MixedHoldings = dict[tuple[int, str], Holding]
+VariantHoldings = dict[tuple[int, str], Holding]
 """Holdings in GPUs by workload id and GPU type."""
 
 
-def gpu_types_of(member: Member) -> set[str]:
+def gpu_types_of(member: ShardMember) -> set[str]:
     """GPU types that a workload may run on."""
-    kinds = {variant.gpu_type for variant in member.spec.variants}
-    return kinds or {member.spec.gpu_type}
+    types = {variant.gpu_type for variant in member.spec.variants}
+    return types or {member.spec.gpu_type}
 
 
-def mixed_holdings(
+def variant_holdings(
     row: RowMapping, gpu_types: Collection[str], settings: Settings, now: datetime
-) -> MixedHoldings:
-    """What a workload with variants holds of each of `gpu_types` that it may run on.
+) -> VariantHoldings:
+    """Holdings of a workload with variants, of each of `gpu_types` that it may run on.
 
-    As for a workload of one kind: its target or, where more, what was granted to it last.
+    As for a workload without variants: its target or, where more, what was granted to it last.
     """
-    kinds = [VariantSpec.model_validate(kind) for kind in row["kinds"]]
+    variants = [VariantSpec.model_validate(variant) for variant in row["spec_variants"]]
     seen: Mapping[str, Any] | None = row["seen"]
     desired = dict(desired_counts(row["decided"]))
     is_in_force = bool(desired) and row["valid_until"] > now and row["mode"] != "Advisory"
     found = {}
-    for gpu_type in sorted({kind.gpu_type for kind in kinds} & set(gpu_types)):
+    for gpu_type in sorted({v.gpu_type for v in variants} & set(gpu_types)):
         held = least = 0
-        for kind in kinds:
-            if kind.gpu_type != gpu_type:
+        for variant in variants:
+            if variant.gpu_type != gpu_type:
                 continue
-            decided = desired.get(kind.name)
+            decided = desired.get(variant.name)
             if seen is None:
-                count = kind.min_replicas if decided is None else decided
+                count = variant.min_replicas if decided is None else decided
             else:
-                count = int((seen.get(kind.name) or {}).get("spec", 0))
+                count = int((seen.get(variant.name) or {}).get("spec", 0))
                 count = max(count, decided) if is_in_force and decided is not None else count
-            held += count * kind.gpus_per_replica
-            least += kind.min_replicas * kind.gpus_per_replica
-        demand = _demand(row, gpu_type, (held, least), settings, now)
+            held += count * variant.gpus_per_replica
+            least += variant.min_replicas * variant.gpus_per_replica
+        demand = _demand(row, gpu_type, held, least, settings, now)
         found[int(row["id"]), gpu_type] = Holding(int(row["shard"]), gpu_type, 1, held, demand)
     return found
 
 
 def _demand(
-    row: RowMapping, gpu_type: str, given: tuple[int, int], settings: Settings, now: datetime
+    row: RowMapping, gpu_type: str, held: int, least: int, settings: Settings, now: datetime
 ) -> IntArray | None:
     """GPUs that it would take at each price; None: it stays as it is."""
-    held, least = given
     claim = (row["claims"] or {}).get(gpu_type)
     if row["mode"] != "Auto":
         return None
@@ -76,14 +73,17 @@ def _demand(
 
 
 def granted_holdings(
-    holdings: Mapping[tuple[int, str], Holding], member: Member, decision: Decision, now: datetime
-) -> tuple[MixedHoldings, list[tuple[Any, ...]]]:
+    holdings: VariantHoldings,
+    member: ShardMember,
+    decision: Decision,
+    now: datetime,
+) -> tuple[VariantHoldings, list[tuple[Any, ...]]]:
     """Holdings of a workload after its decision, and its rows of `variant_claims`."""
     if decision.mix is None:
         return {}, []
     is_applied = member.spec.mode != "Advisory"
     gpus = {variant.name: variant.gpus_per_replica for variant in member.spec.variants}
-    found: MixedHoldings = {}
+    found: VariantHoldings = {}
     claims: list[tuple[Any, ...]] = []
     demands = dict(decision.mix.budget_demand)
     for gpu_type in sorted(gpu_types_of(member)):
@@ -103,7 +103,7 @@ def granted_holdings(
     return found, claims
 
 
-def binding_type(member: Member, decision: Decision, known: Sequence[str]) -> str:
+def binding_type(member: ShardMember, decision: Decision, known: Sequence[str]) -> str:
     """The GPU type whose budget a decision is explained by: the dearest that it may run on."""
     if decision.mix is None:
         return member.spec.gpu_type
@@ -112,7 +112,7 @@ def binding_type(member: Member, decision: Decision, known: Sequence[str]) -> st
     return max(own, key=lambda name: prices.get(name, 0.0), default=member.spec.gpu_type)
 
 
-def lost_gpus(member: Member, gpu_type: str, lost_replicas: int) -> int:
+def lost_gpus(member: ShardMember, gpu_type: str, lost_replicas: int) -> int:
     """GPUs of a type that capacity of so many reference replicas would have taken."""
     for variant in member.spec.variants:
         if variant.gpu_type == gpu_type:

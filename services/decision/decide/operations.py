@@ -1,10 +1,11 @@
-"""Operations that were asked for through the API: replays, and those whose job was lost."""
+"""Operations requested over the API: replays, and those whose job was lost."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from services.decision.decide.service import Deps, replay
+from services.decision.decide.service import replay
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.db.operations import Claimed
 from services.kernel.operation import Tell, resend_lost, run_operation
@@ -12,8 +13,8 @@ from services.kernel.operation import Tell, resend_lost, run_operation
 _WALL = SystemClock()
 
 
-def replay_as_asked(deps: Deps, operation_id: int, wall: Clock = _WALL) -> None:
-    """Make a decision again from its stored inputs and store what came of it."""
+def run_replay(deps: DecisionDeps, operation_id: int, wall: Clock = _WALL) -> None:
+    """Make a decision again from its stored inputs and store the comparison."""
 
     def work(claimed: Claimed, tell: Tell) -> dict[str, Any]:
         report = replay(deps, int(claimed.params["decision_id"]))
@@ -28,6 +29,6 @@ def replay_as_asked(deps: Deps, operation_id: int, wall: Clock = _WALL) -> None:
     run_operation(deps.engine, wall, operation_id, work)
 
 
-def sweep(deps: Deps, wall: Clock = _WALL) -> int:
-    """Send every operation again whose job was lost or whose worker died; how many."""
+def sweep(deps: DecisionDeps, wall: Clock = _WALL) -> int:
+    """Send every operation again whose job was lost or whose worker died; returns how many."""
     return resend_lost(deps.engine, wall, deps.sender)

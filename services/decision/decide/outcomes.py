@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from decider import RiskState
-from decider.config import RiskControlConfig
-from decider.planning.risk import pooled_error, update_risk
-from decider.score import StepOutcome, StepPrice, score_step
+from decider import (
+    RiskControlConfig,
+    RiskState,
+    StepOutcome,
+    StepPrice,
+    pooled_error,
+    score_step,
+    update_risk,
+)
 from services.decision.rows import translate
-from services.decision.rows.inputs import Member, ShardRows, scored_capacity
+from services.decision.rows.inputs import ShardMember, ShardRows, scored_capacity
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.decision.rows.variants import mix_price
 
@@ -21,7 +26,7 @@ LOOKBACK_STEPS = 24
 
 @dataclass(frozen=True, slots=True)
 class WorkloadOutcomes:
-    """What a workload's finished steps brought.
+    """Outcomes of a workload's finished steps.
 
     Attributes:
         rows: Rows of `outcomes`.
@@ -32,8 +37,8 @@ class WorkloadOutcomes:
     outcomes: Mapping[float, StepOutcome]
 
 
-def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
-    """Everything that told or changed the replicas."""
+def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
+    """Snapshots and changes of the replicas."""
     events = [
         ReplicaEvent(
             s["observed_at"].timestamp(),
@@ -44,7 +49,7 @@ def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
         for s in rows.states.get(member.id, ())
     ]
     if member.spec.variants:
-        return events  # a change or a start of one variant is worth what the next snapshot says
+        return events  # totals are in reference replicas: only snapshots are
     events += [
         ReplicaEvent(c["applied_at"].timestamp(), "scale", int(c["to_replicas"]))
         for c in rows.changes.get(member.id, ())
@@ -58,10 +63,11 @@ def replica_events(member: Member, rows: ShardRows) -> list[ReplicaEvent]:
 
 
 def finished_outcomes(
-    member: Member,
+    member: ShardMember,
     rows: ShardRows,
     done: set[float],
-    times: tuple[datetime, datetime],
+    origin_at: datetime,
+    now: datetime,
 ) -> WorkloadOutcomes:
     """Outcomes of the steps up to the origin that have none yet.
 
@@ -72,9 +78,9 @@ def finished_outcomes(
         member: The workload.
         rows: The shard's rows, with the capacities believed.
         done: Step starts (epoch seconds) that have an outcome.
-        times: The origin, and the time of the computation.
+        origin_at: The origin.
+        now: Time of the computation.
     """
-    origin_at, now = times
     step_s = float(member.step_s)
     spec = member.spec
     price = StepPrice(
@@ -102,8 +108,8 @@ def finished_outcomes(
     return WorkloadOutcomes(tuple(made), outcomes)
 
 
-def _priced(member: Member, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
-    """What a replica holds and costs: with variants, by the mix that ran when the step ended."""
+def _priced(member: ShardMember, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
+    """GPUs and price of a replica: with variants, of the mix that ran when the step ended."""
     if not member.spec.variants:
         return price
     states = rows.states.get(member.id, ())
@@ -117,16 +123,16 @@ def _priced(member: Member, rows: ShardRows, price: StepPrice, end_s: float) -> 
 
 
 def learn(
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     results: Mapping[int, WorkloadOutcomes],
     rows: ShardRows,
     config: RiskControlConfig,
 ) -> dict[int, RiskState]:
     """Memory of the risk control of the workloads that have new measured outcomes.
 
-    Step by step, since each step's error over the whole shard moves every workload's level. What a
-    trailing percentile brought says nothing of a model that is not trusted: it counts against the
-    budget, but the level that the model is planned with stays as it is.
+    Step by step, since each step's error over the whole shard moves every workload's level. The
+    outcome of a trailing percentile says nothing of a model that is not trusted: it counts against
+    the budget, but the level that the model is planned with stays as it is.
     """
     measured: dict[float, dict[int, float]] = {}
     for key, result in results.items():

@@ -1,8 +1,9 @@
-"""What a run tells Prometheus; called after commit."""
+"""Metrics and log lines of a run; called after commit."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
@@ -10,23 +11,40 @@ from prometheus_client import Gauge
 from decider import Decision, RiskState
 from services.decision.budgets.budgets import Ledger
 from services.decision.decide.outcomes import WorkloadOutcomes
-from services.decision.rows.inputs import Member
+from services.decision.rows.inputs import ShardMember
 from services.decision.rows.translate import TrustInForce
 from services.kernel import telemetry
 from services.kernel.telemetry import get_logger
 
 
+@dataclass(frozen=True, slots=True)
+class DecidedWorkload:
+    """A decision with its ids.
+
+    Attributes:
+        member: The workload.
+        decision: The decision.
+        decision_id: Id of its row.
+        forecast_id: Id of the forecast that it was made from.
+    """
+
+    member: ShardMember
+    decision: Decision
+    decision_id: int
+    forecast_id: int
+
+
 def publish(
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     results: Mapping[int, WorkloadOutcomes],
     memory: Mapping[int, RiskState],
-    decided: Sequence[tuple[Member, Decision]],
+    decided: Sequence[DecidedWorkload],
 ) -> None:
     """Set gauges and counters of a shard's run."""
     for key, result in results.items():
         _publish_outcomes(members[key], result, memory.get(key, RiskState()))
-    for member, decision in decided:
-        labels = (member.namespace, member.name)
+    for each in decided:
+        decision, labels = each.decision, (each.member.namespace, each.member.name)
         telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
         if decision.binding_constraint:
             telemetry.decision_constraint_total.labels(decision.binding_constraint).inc()
@@ -38,16 +56,16 @@ def publish(
 
 
 def publish_freshness(
-    decided: Sequence[tuple[Member, Decision]], origin_at: datetime, stored_at: datetime
+    decided: Sequence[DecidedWorkload], origin_at: datetime, stored_at: datetime
 ) -> None:
-    """How long after the end of their step decisions were stored at `stored_at`."""
-    for member, _ in decided:
-        ended_at = origin_at + timedelta(seconds=member.step_s)
+    """Observe the time from the end of each decision's step to `stored_at`."""
+    for each in decided:
+        ended_at = origin_at + timedelta(seconds=each.member.step_s)
         freshness_s = (stored_at - ended_at).total_seconds()
         telemetry.decision_freshness_seconds.observe(max(0.0, freshness_s))
 
 
-def publish_trust(members: Mapping[int, Member], trust: Mapping[int, TrustInForce]) -> None:
+def publish_trust(members: Mapping[int, ShardMember], trust: Mapping[int, TrustInForce]) -> None:
     """Set the gauge of each workload's verdict; one that has none is trusted."""
     for key, member in members.items():
         is_trusted = trust.get(key, TrustInForce()).is_trusted
@@ -69,7 +87,7 @@ def _set(gauge: Gauge, gpu_type: str, value: float | None) -> None:
         series.set(value)
 
 
-def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState) -> None:
+def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes, risk: RiskState) -> None:
     labels = (member.namespace, member.name)
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
@@ -83,23 +101,19 @@ def _publish_outcomes(member: Member, result: WorkloadOutcomes, risk: RiskState)
     telemetry.sla_budget_remaining_ratio.labels(*labels).set(left)
 
 
-def say(decided: Sequence[tuple[Member, Decision]], names: Sequence[tuple[int, int]]) -> None:
-    """A line for each decision; those that change nothing are of interest when debugging only.
-
-    Args:
-        decided: Decisions.
-        names: Ids of each and of its forecast.
-    """
+def log_decisions(decided: Sequence[DecidedWorkload]) -> None:
+    """Log each decision; those that change nothing are of interest when debugging only."""
     log = get_logger("decision")
-    for (member, decision), (decision_id, forecast_id) in zip(decided, names, strict=True):
+    for each in decided:
+        member, decision = each.member, each.decision
         line = log.debug if decision.final == decision.current else log.info
         line(
             "decision",
             workload_id=member.id,
             namespace=member.namespace,
             workload=member.name,
-            forecast_id=forecast_id,
-            decision_id=decision_id,
+            forecast_id=each.forecast_id,
+            decision_id=each.decision_id,
             from_replicas=decision.current,
             to_replicas=decision.final,
             reason=str(decision.reason),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, RowMapping
 
 import decider
-from decider import DecideConfig, Decision, RiskState
-from decider.explain import to_dict
-from decider.replay import decision_bytes, replay as replay_inputs
+from decider import RiskState, decision_bytes, decision_to_dict, replay_decision
 from services.decision.beliefs.capacity import believed_capacity
-from services.decision.budgets import budgets, repository as repository_variants
+from services.decision.beliefs.repository import load_draws
+from services.decision.budgets import budgets
+from services.decision.budgets.repository import store_claims, store_variant_claims
 from services.decision.budgets.variant_budgets import binding_type, gpu_types_of
 from services.decision.decide.outcomes import (
     LOOKBACK_STEPS,
@@ -26,55 +26,73 @@ from services.decision.decide.outcomes import (
     learn,
 )
 from services.decision.decide.report import (
+    DecidedWorkload,
+    log_decisions,
     publish,
     publish_budgets,
     publish_freshness,
     publish_trust,
-    say,
 )
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
-    Member,
+    ShardMember,
     ShardRows,
     group_rows,
     prepare,
     scopes_of,
     to_member,
 )
-from services.decision.rows.record import Stamp, decision_row
+from services.decision.rows.record import DecisionStamp, decision_row
 from services.decision.rows.translate import TrustInForce
-from services.decision.trust import repository as repository_trust
+from services.decision.trust.repository import load_verdicts
+from services.decision.wiring import DecisionDeps
 from services.kernel import tracing
-from services.kernel.clock import Clock
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.errors import Conflict, NotFound
-from services.kernel.jobs import DECIDE_SHARD, JobSender, shard_job
-from services.kernel.settings import Settings
+from services.kernel.jobs import DECIDE_SHARD, shard_job
 
 HISTORY = timedelta(hours=1)
 """How far back scalings and recommendations matter (HPA's longest windows)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
-    """What the use cases need."""
-
-    engine: Engine
-    clock: Clock
-    settings: Settings
-    config: DecideConfig = field(default_factory=DecideConfig)
-    sender: JobSender | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What one run did."""
+    """Counts of what one run stored."""
 
     n_decisions: int
     n_outcomes: int
 
 
-def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
+@dataclass(frozen=True, slots=True)
+class _ShardRun:
+    """One run over a shard, within its transaction.
+
+    Attributes:
+        work: The transaction.
+        deps: What the use case needs.
+        members: The shard's workloads by id; at least one.
+        origin_at: The origin that is decided for.
+        now: Time of the run.
+    """
+
+    work: UnitOfWork
+    deps: DecisionDeps
+    members: Mapping[int, ShardMember]
+    origin_at: datetime
+    now: datetime
+
+    @property
+    def connection(self) -> Connection:
+        """The open connection."""
+        return self.work.connection
+
+    @property
+    def longest_step(self) -> timedelta:
+        """Longest step of the shard's workloads."""
+        return timedelta(seconds=max(m.step_s for m in self.members.values()))
+
+
+def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardReport:
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
     Harmless when run twice: what is decided stays decided.
@@ -86,41 +104,33 @@ def decide_shard(deps: Deps, shard: int, origin_at: datetime) -> ShardReport:
         members = {int(row["id"]): to_member(row) for row in found}
         if not members:
             return ShardReport(0, 0)
-        rows = _load_rows(work.connection, deps, members, (origin_at, now))
+        run = _ShardRun(work, deps, members, origin_at, now)
         capacity = believed_capacity(work, deps.settings, members, origin_at)
-        rows = replace(rows, capacity=capacity)
-        results, rows = _settle(work.connection, deps, members, rows, (origin_at, now))
+        results, rows = _store_outcomes(run, replace(_load_rows(run), capacity=capacity))
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
         )
-        decided, names, ledger = _decide(work, deps, members, forecasts, (rows, now))
-        _remember(work.connection, rows, decided, now)
+        decided, ledger = _decide(run, forecasts, rows)
+        _store_memory(run, rows, decided)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, rows.risk, decided)
     publish_freshness(decided, origin_at, deps.clock.now())
-    say(decided, names)
+    log_decisions(decided)
     publish_trust(members, rows.trust)
     publish_budgets(ledger, {t for member in members.values() for t in gpu_types_of(member)})
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
-def _load_rows(
-    connection: Connection,
-    deps: Deps,
-    members: Mapping[int, Member],
-    times: tuple[datetime, datetime],
-) -> ShardRows:
+def _load_rows(run: _ShardRun) -> ShardRows:
     """One query for each kind of row."""
-    origin_at, now = times
-    ids = list(members)
-    longest = timedelta(seconds=max(m.step_s for m in members.values()))
-    context = (origin_at - longest * deps.settings.context_steps, origin_at)
-    lookback = origin_at - longest * LOOKBACK_STEPS
-    early = min(lookback - longest, now - HISTORY)
+    connection, now, ids = run.connection, run.now, list(run.members)
+    members = list(run.members.values())
+    first = run.origin_at - run.longest_step * run.deps.settings.context_steps
+    lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
+    early = min(lookback - run.longest_step, now - HISTORY)
     demand = repository.load_demand(
-        connection, ids, [m.spec.demand for m in members.values()], context
+        connection, ids, [m.spec.demand for m in members], first, run.origin_at
     )
-    scopes = scopes_of(list(members.values()))
     return ShardRows(
         demand={
             int(r["workload_id"]): (np.array(r["steps_s"]), np.array(r["demand"])) for r in demand
@@ -133,81 +143,60 @@ def _load_rows(
             int(r["workload_id"]): translate.to_risk_state(r["state"])
             for r in repository.load_risk_states(connection, ids)
         },
-        lead_time_s=_draws(connection, "lead_time", scopes),
-        trust=_trust(connection, deps, ids),
+        lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
+        trust=_trust(run),
     )
 
 
-def _trust(connection: Connection, deps: Deps, ids: Sequence[int]) -> dict[int, TrustInForce]:
+def _trust(run: _ShardRun) -> dict[int, TrustInForce]:
     """Verdicts in force; none where the gate is off."""
-    if deps.settings.trust_interval_s <= 0:
+    if run.deps.settings.trust_interval_s <= 0:
         return {}
-    rows = repository_trust.load_verdicts(connection, ids)
+    rows = load_verdicts(run.connection, list(run.members))
     return {int(r["workload_id"]): translate.to_trust(r) for r in rows}
 
 
-def _draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, Any]:
-    rows = repository.load_posteriors(connection, kind, scopes)
-    return {str(r["scope"]): translate.to_draws(r["draws"]) for r in rows if r["draws"]}
-
-
-def _settle(
-    connection: Connection,
-    deps: Deps,
-    members: Mapping[int, Member],
-    rows: ShardRows,
-    times: tuple[datetime, datetime],
+def _store_outcomes(
+    run: _ShardRun, rows: ShardRows
 ) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
     """Store outcomes; returns them and the rows with the risk control's memory after them."""
-    longest = timedelta(seconds=max(m.step_s for m in members.values()))
     done: dict[int, set[float]] = {}
-    first = times[0] - longest * LOOKBACK_STEPS
-    for row in repository.load_outcome_steps(connection, list(members), first):
+    first = run.origin_at - run.longest_step * LOOKBACK_STEPS
+    for row in repository.load_outcome_steps(run.connection, list(run.members), first):
         done.setdefault(int(row["workload_id"]), set()).add(row["step_at"].timestamp())
     results = {
-        key: finished_outcomes(member, rows, done.get(key, set()), times)
-        for key, member in members.items()
+        key: finished_outcomes(member, rows, done.get(key, set()), run.origin_at, run.now)
+        for key, member in run.members.items()
     }
-    repository.store_outcomes(connection, [row for r in results.values() for row in r.rows])
-    memory = learn(members, results, rows, deps.config.risk)
+    repository.store_outcomes(run.connection, [row for r in results.values() for row in r.rows])
+    memory = learn(run.members, results, rows, run.deps.config.risk)
     return results, replace(rows, risk={**rows.risk, **memory})
 
 
-def _remember(
-    connection: Connection,
-    rows: ShardRows,
-    decided: Sequence[tuple[Member, Decision]],
-    now: datetime,
-) -> None:
+def _store_memory(run: _ShardRun, rows: ShardRows, decided: Sequence[DecidedWorkload]) -> None:
     """Store the risk control's memory after the outcomes and the decisions."""
     memory = dict(rows.risk)
-    for member, decision in decided:
-        state = memory.get(member.id, RiskState())
-        memory[member.id] = replace(state, log_multiplier=decision.next_log_multiplier)
-    stored = [(key, orjson.dumps(asdict(s)).decode(), now) for key, s in sorted(memory.items())]
-    repository.store_risk_states(connection, stored)
+    for each in decided:
+        state = memory.get(each.member.id, RiskState())
+        log_multiplier = each.decision.next_log_multiplier
+        memory[each.member.id] = replace(state, log_multiplier=log_multiplier)
+    stored = [
+        (key, orjson.dumps(asdict(state)).decode(), run.now)
+        for key, state in sorted(memory.items())
+    ]
+    repository.store_risk_states(run.connection, stored)
 
 
 def _decide(
-    work: UnitOfWork,
-    deps: Deps,
-    members: Mapping[int, Member],
-    forecasts: Sequence[RowMapping],
-    given: tuple[ShardRows, datetime],
-) -> tuple[list[tuple[Member, Decision]], list[tuple[int, int]], budgets.Ledger]:
-    """Decide and store.
-
-    Returns:
-        The decisions, the ids of each and of its forecast, and who holds what of the GPU budgets
-        after them.
-    """
-    rows, now = given
-    decided: list[tuple[Member, Decision]] = []
+    run: _ShardRun, forecasts: Sequence[RowMapping], rows: ShardRows
+) -> tuple[list[DecidedWorkload], budgets.Ledger]:
+    """Decide and store; returns the decisions, and the holdings of the GPU budgets after them."""
+    deps, now = run.deps, run.now
+    decided: list[DecidedWorkload] = []
     stored: list[tuple[Any, ...]] = []
-    names: list[tuple[int, int]] = []
-    ledger = budgets.open_ledger(work.connection, deps.settings, members.values(), now)
+    ledger = budgets.open_ledger(run.connection, deps.settings, run.members.values(), now)
     trace = tracing.to_headers().get(tracing.HEADER, "")
-    for group in prepare(members, forecasts, rows, now):
+    for group in prepare(run.members, forecasts, rows, now):
         prepared = budgets.with_budgets(group, ledger)
         valid_for_s = deps.settings.decision_ttl_steps * prepared.request.step_s
         decisions = decider.decide_shard(
@@ -215,23 +204,23 @@ def _decide(
         )
         budgets.note_decisions(ledger, prepared, decisions, now)
         cuts = budgets.explanations(prepared, decisions, ledger)
-        ids = next_ids(work.connection, "decisions_id_seq", len(decisions))
+        ids = next_ids(run.connection, "decisions_id_seq", len(decisions))
         for row, decision in enumerate(decisions):
             member = prepared.members[row]
             gpu_budget = cuts.get(binding_type(member, decision, sorted(cuts)))
-            stamp = Stamp(
+            stamp = DecisionStamp(
                 ids[row], now, deps.settings.policy_version, deps.config, gpu_budget, trace
             )
             stored.append(decision_row(prepared, row, decision, stamp))
-            decided.append((member, decision))
-            names.append((ids[row], int(prepared.forecasts[row]["id"])))
-    repository.store_decisions(work.connection, stored)
-    repository.store_claims(work.connection, ledger.claims)
-    repository_variants.store_variant_claims(work.connection, ledger.variant_claims)
-    return decided, names, ledger
+            forecast_id = int(prepared.forecasts[row]["id"])
+            decided.append(DecidedWorkload(member, decision, ids[row], forecast_id))
+    repository.store_decisions(run.connection, stored)
+    store_claims(run.connection, ledger.claims)
+    store_variant_claims(run.connection, ledger.variant_claims)
+    return decided, ledger
 
 
-def sweep(deps: Deps) -> int:
+def sweep(deps: DecisionDeps) -> int:
     """Send the decision job again for every shard and origin with an undecided forecast."""
     with unit_of_work(deps.engine, deps.sender) as work:
         newest = repository.load_newest_origin(work.connection)
@@ -246,7 +235,7 @@ def sweep(deps: Deps) -> int:
     return len(orphans)
 
 
-def explain(deps: Deps, decision_id: int) -> dict[str, Any]:
+def explain(deps: DecisionDeps, decision_id: int) -> dict[str, Any]:
     """A decision's stored explanation, with its keys.
 
     Raises:
@@ -284,7 +273,7 @@ class ReplayReport:
     record: dict[str, object]
 
 
-def replay(deps: Deps, decision_id: int) -> ReplayReport:
+def replay(deps: DecisionDeps, decision_id: int) -> ReplayReport:
     """Make a stored decision again and compare the bytes.
 
     Raises:
@@ -297,7 +286,7 @@ def replay(deps: Deps, decision_id: int) -> ReplayReport:
         raise NotFound(f"decision {decision_id} does not exist")
     if row["inputs"] is None:
         raise Conflict(f"decision {decision_id}: its inputs were not kept")
-    again = replay_inputs(bytes(row["inputs"]))
+    again = replay_decision(bytes(row["inputs"]))
     digest = hashlib.sha256(decision_bytes(again)).hexdigest()
     stored = str(row["explanation"].get("sha256", ""))
-    return ReplayReport(digest == stored, stored, digest, to_dict(again))
+    return ReplayReport(digest == stored, stored, digest, decision_to_dict(again))

@@ -9,9 +9,15 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import History, ReplicaState, RiskState, ShardRequest, WorkloadInput
-from decider.belief.capacity import capacity_draws
-from decider.types import FloatArray
+from decider import (
+    FloatArray,
+    History,
+    ReplicaState,
+    RiskState,
+    ShardRequest,
+    WorkloadInput,
+    capacity_draws,
+)
 from services.decision.rows import lead_times, translate
 from services.decision.rows.lead_times import N_DRAWS
 from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
@@ -19,7 +25,7 @@ from services.kernel.domain import WorkloadSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ShardMember:
     """One active workload of the shard."""
 
     id: int
@@ -34,10 +40,10 @@ class Member:
         return f"{self.namespace}/{self.name}"
 
 
-def to_member(row: RowMapping) -> Member:
+def to_member(row: RowMapping) -> ShardMember:
     """A workload from its row."""
     spec = WorkloadSpec.model_validate(row["spec"])
-    return Member(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
+    return ShardMember(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +78,12 @@ class Prepared:
     """A request and the forecasts that its rows came from."""
 
     request: ShardRequest
-    members: tuple[Member, ...]
+    members: tuple[ShardMember, ...]
     forecasts: tuple[RowMapping, ...]
     path_scales: tuple[float, ...]
 
 
-def scopes_of(members: Sequence[Member]) -> list[str]:
+def scopes_of(members: Sequence[ShardMember]) -> list[str]:
     """Posterior scopes that the members may use, their own and their GPU types'."""
     return sorted({scope for m in members for scope in lead_times.scopes(m.id, m.spec)})
 
@@ -91,7 +97,10 @@ def group_rows(rows: Sequence[RowMapping]) -> dict[int, list[RowMapping]]:
 
 
 def prepare(
-    members: Mapping[int, Member], forecasts: Sequence[RowMapping], rows: ShardRows, now: datetime
+    members: Mapping[int, ShardMember],
+    forecasts: Sequence[RowMapping],
+    rows: ShardRows,
+    now: datetime,
 ) -> list[Prepared]:
     """Build one request per step length and forecast shape."""
     groups: dict[tuple[int, int, int], list[tuple[RowMapping, translate.DemandPaths]]] = {}
@@ -102,16 +111,18 @@ def prepare(
     prepared = []
     for (step_s, _, _), group in groups.items():
         chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
-        mixes = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
+        variants = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
         inputs = tuple(
-            workload_input((member, mix), forecast, rows, now)
-            for member, mix, (forecast, _) in zip(chosen, mixes, group, strict=True)
+            workload_input(member, known, forecast, rows, now)
+            for member, known, (forecast, _) in zip(chosen, variants, group, strict=True)
         )
         request = ShardRequest(
             inputs,
             np.stack([paths.paths for _, paths in group]),
             np.stack([capacity_of(m, rows) for m in chosen]),
-            np.stack([lead_time_of(m, rows, now, x) for m, x in zip(chosen, mixes, strict=True)]),
+            np.stack(
+                [lead_time_of(m, rows, now, x) for m, x in zip(chosen, variants, strict=True)]
+            ),
             float(step_s),
         )
         scales = tuple(paths.scale for _, paths in group)
@@ -119,14 +130,14 @@ def prepare(
     return prepared
 
 
-def capacity_of(member: Member, rows: ShardRows) -> FloatArray:
+def capacity_of(member: ShardMember, rows: ShardRows) -> FloatArray:
     """(P,) capacity draws that decide: learned ones where there are, else stated mean and cv."""
     learned = learned_capacity(member, rows)
     stated = member.spec.capacity
     return capacity_draws(stated.per_replica, stated.cv, N_DRAWS) if learned is None else learned
 
 
-def scored_capacity(member: Member, rows: ShardRows) -> float:
+def scored_capacity(member: ShardMember, rows: ShardRows) -> float:
     """Capacity that finished steps are scored by: the median of the learned draws that decide.
 
     Without learned draws it is the stated mean, whatever its cv.
@@ -135,7 +146,7 @@ def scored_capacity(member: Member, rows: ShardRows) -> float:
     return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
 
 
-def learned_capacity(member: Member, rows: ShardRows) -> FloatArray | None:
+def learned_capacity(member: ShardMember, rows: ShardRows) -> FloatArray | None:
     """(P,) draws of the capacity learned from latencies; None: the stated one is in force.
 
     A workload that states a latency objective but has no fit of its own takes its stated mean
@@ -152,7 +163,7 @@ def learned_capacity(member: Member, rows: ShardRows) -> FloatArray | None:
 
 
 def lead_time_of(
-    member: Member, rows: ShardRows, now: datetime, variants: VariantInput | None = None
+    member: ShardMember, rows: ShardRows, now: datetime, variants: VariantInput | None = None
 ) -> FloatArray:
     """(P,) lead time draws that the total is planned with.
 
@@ -166,7 +177,7 @@ def lead_time_of(
     return lead_times.slowest(leads, () if variants is None else variants.moving)
 
 
-def _known(member: Member, rows: ShardRows, now: datetime) -> lead_times.Known:
+def _known(member: ShardMember, rows: ShardRows, now: datetime) -> lead_times.Known:
     return lead_times.Known(rows.lead_time_s, rows.starts.get(member.id, ()), now)
 
 
@@ -177,16 +188,16 @@ def _resized(draws: FloatArray) -> FloatArray:
 
 
 def workload_input(
-    given: tuple[Member, VariantInput | None],
+    member: ShardMember,
+    variants: VariantInput | None,
     forecast: RowMapping,
     rows: ShardRows,
     now: datetime,
 ) -> WorkloadInput:
     """Everything about one workload, with what is known of its variants, but its large arrays."""
-    member, mix = given
     state, measured = replicas_of(member, rows, now)
-    if mix is not None:
-        state, measured = mix.replicas, mix.is_measured
+    if variants is not None:
+        state, measured = variants.replicas, variants.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
     return WorkloadInput(
         workload=member.key,
@@ -203,19 +214,19 @@ def workload_input(
         is_model_trusted=trust.is_trusted,
         trust_reason=trust.reason,
         trailing_rule=trust.rule,
-        variants=None if mix is None else mix.variants,
+        variants=None if variants is None else variants.variants,
     )
 
 
-def variants_of(member: Member, rows: ShardRows, now: datetime) -> VariantInput:
-    """What is known of the variants of a workload that has some."""
+def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantInput:
+    """Variants and lead times of a workload that has variants."""
     states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
     newest, last = (found[-1] if found else None for found in (states, earlier))
     leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
     return with_lead_times(variant_input(member.spec, newest, last, now), leads)
 
 
-def replicas_of(member: Member, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:
+def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:
     """Newest replica state; where none was ever measured, the last decision stands in for it."""
     states = rows.states.get(member.id, ())
     if states:
@@ -227,7 +238,7 @@ def replicas_of(member: Member, rows: ShardRows, now: datetime) -> tuple[Replica
     return ReplicaState(count, count), False
 
 
-def history_of(member: Member, forecast: RowMapping, rows: ShardRows) -> History:
+def history_of(member: ShardMember, forecast: RowMapping, rows: ShardRows) -> History:
     """Demand on the grid up to the origin, and what was decided and applied before."""
     step_s = float(member.step_s)
     until_s = forecast["origin_at"].timestamp() + step_s

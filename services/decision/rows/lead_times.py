@@ -1,7 +1,7 @@
-"""Lead times of a workload, and of each kind of replica where it has several; pure.
+"""Lead times of a workload, and of each of its variants; pure.
 
 What is believed is the fitted posterior, else what the spec states, updated with the starts of the
-last hours. Pods tell their GPU type: variants of one type share a lead time.
+last hours. A pod has one GPU type: variants of one type share a lead time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
-from decider.types import FloatArray
+from decider import FloatArray, LeadTimeBelief, predictive_draws, update_belief
 from services.kernel.domain import WorkloadSpec
 
 N_DRAWS = 64
@@ -24,7 +23,7 @@ PRIOR_STARTS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What lead times are learned from.
+    """Evidence that lead times are learned from.
 
     Attributes:
         fitted: Draws of the fitted lead times by scope.
@@ -55,7 +54,7 @@ def scopes(workload_id: int, spec: WorkloadSpec) -> list[str]:
 
 
 def of_workload(workload_id: int, spec: WorkloadSpec, known: Known) -> FloatArray:
-    """(P,) draws for a workload of one kind of replica."""
+    """(P,) draws for a workload without variants."""
     return _draws(spec, (own_scope(workload_id), type_scope(spec.gpu_type)), known)
 
 

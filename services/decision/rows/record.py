@@ -10,16 +10,21 @@ from typing import Any
 
 import orjson
 
-from decider import DecideConfig, Decision
-from decider.explain import summary, to_dict
-from decider.replay import decision_bytes, to_bytes
+from decider import (
+    DecideConfig,
+    Decision,
+    decision_bytes,
+    decision_summary,
+    decision_to_dict,
+    inputs_to_bytes,
+)
 from services.decision.rows.inputs import Prepared
 from services.decision.rows.variants import to_column
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a decision is stored with.
+class DecisionStamp:
+    """Values that a decision is stored with.
 
     Attributes:
         decision_id: Fresh id.
@@ -38,10 +43,12 @@ class Stamp:
     trace: str = ""
 
 
-def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp) -> tuple[Any, ...]:
+def decision_row(
+    prepared: Prepared, row: int, decision: Decision, stamp: DecisionStamp
+) -> tuple[Any, ...]:
     """The row of one decision, in the order of `repository.DECISION_COLUMNS`."""
     forecast, now = prepared.forecasts[row], stamp.decided_at
-    inputs = to_bytes(
+    inputs = inputs_to_bytes(
         prepared.request,
         row,
         decision,
@@ -49,8 +56,8 @@ def decision_row(prepared: Prepared, row: int, decision: Decision, stamp: Stamp)
         now.timestamp(),
         prepared.path_scales[row],
     )
-    record = to_dict(decision) | {
-        "summary": summary(decision),
+    record = decision_to_dict(decision) | {
+        "summary": decision_summary(decision),
         "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
         "forecast": {
             "id": forecast["id"],

@@ -1,4 +1,4 @@
-"""All SQL of the decision service."""
+"""SQL of a shard's run: what is known of its workloads, their decisions and outcomes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
-from services.kernel.domain import WorkloadSpec
 
 DECISION_COLUMNS = (
     "id", "origin_at", "workload_id", "forecast_id", "policy_version", "decided_at",
@@ -64,7 +63,11 @@ def load_undecided(
 
 
 def load_demand(
-    connection: Connection, ids: Sequence[int], demand: Sequence[str], window: tuple[Any, Any]
+    connection: Connection,
+    ids: Sequence[int],
+    demand: Sequence[str],
+    first: datetime,
+    last: datetime,
 ) -> Sequence[RowMapping]:
     """Observed demand per workload: arrays of step starts (epoch seconds) and values.
 
@@ -72,7 +75,8 @@ def load_demand(
         connection: An open transaction.
         ids: Workloads.
         demand: Name of each one's demand indicator.
-        window: First and last step start, inclusive.
+        first: First step start, inclusive.
+        last: Last step start, inclusive.
     """
     statement = text(
         "SELECT i.workload_id, "
@@ -83,7 +87,7 @@ def load_demand(
         "WHERE i.step_at >= :first AND i.step_at <= :last AND i.is_observed "
         "AND i.value IS NOT NULL GROUP BY i.workload_id"
     )
-    given = {"ids": list(ids), "demand": list(demand), "first": window[0], "last": window[1]}
+    given = {"ids": list(ids), "demand": list(demand), "first": first, "last": last}
     return connection.execute(statement, given).mappings().all()
 
 
@@ -129,28 +133,6 @@ def load_pod_starts(
     return connection.execute(statement, {"ids": list(ids), "since": since}).mappings().all()
 
 
-def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
-    """Starts of all workloads since a time, for the posteriors."""
-    statement = text(
-        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at "
-        "FROM pod_starts p WHERE p.requested_at >= :since "
-        "ORDER BY p.workload_id, p.requested_at, p.pod_uid"
-    )
-    return connection.execute(statement, {"since": since}).mappings().all()
-
-
-def load_posteriors(
-    connection: Connection, kind: str, scopes: Sequence[str]
-) -> Sequence[RowMapping]:
-    """Newest promoted posterior of each scope."""
-    statement = text(
-        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at FROM posteriors "
-        "WHERE kind = :kind AND scope = ANY(:scopes) AND status = 'promoted' "
-        "ORDER BY scope, fitted_at DESC, id DESC"
-    )
-    return connection.execute(statement, {"kind": kind, "scopes": list(scopes)}).mappings().all()
-
-
 def load_risk_states(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapping]:
     """Memory of the risk control."""
     statement = text("SELECT workload_id, state FROM risk_states WHERE workload_id = ANY(:ids)")
@@ -180,65 +162,6 @@ def load_outcome_steps(
     return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
 
 
-def load_budgets(connection: Connection, gpu_types: Sequence[str]) -> Sequence[RowMapping]:
-    """Budgets of GPU types as the operator read them."""
-    statement = text(
-        "SELECT gpu_type, gpus, observed_at FROM gpu_budgets WHERE gpu_type = ANY(:gpu_types)"
-    )
-    return connection.execute(statement, {"gpu_types": list(gpu_types)}).mappings().all()
-
-
-def lock_budgets(connection: Connection, gpu_types: Sequence[str]) -> None:
-    """One transaction at a time decides on a budgeted type, until it ends.
-
-    The locks are taken in the order of their keys, so two transactions never wait for each other.
-    """
-    statement = text(
-        "SELECT pg_advisory_xact_lock(hashtext('harmony_gpu_budget'), key) FROM ("
-        "  SELECT DISTINCT hashtext(name) AS key FROM unnest(CAST(:names AS text[])) AS t(name) "
-        "  ORDER BY key) keys"
-    )
-    connection.execute(statement, {"names": list(gpu_types)}).all()
-
-
-def load_holdings(
-    connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
-) -> Sequence[RowMapping]:
-    """Active workloads of one kind and of GPU types, over all shards: target, decision, claim."""
-    if not gpu_types:
-        return []
-    fields = WorkloadSpec.model_fields
-    statement = text(
-        "SELECT * FROM (SELECT w.id, w.shard, w.step_s, "
-        "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
-        "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
-        "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
-        "COALESCE((w.spec ->> 'min_replicas')::int, :min_replicas) AS min_replicas "
-        "FROM workloads w WHERE w.is_active "
-        "AND COALESCE(jsonb_array_length(w.spec -> 'variants'), 0) = 0) w "
-        "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
-        "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
-        "LEFT JOIN LATERAL (SELECT d.desired_replicas, d.valid_until FROM decisions d "
-        "  WHERE d.workload_id = w.id AND d.policy_version = :policy_version "
-        "  AND d.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
-        "  ORDER BY d.origin_at DESC, d.id DESC LIMIT 1) d ON true "
-        "LEFT JOIN gpu_claims c ON c.workload_id = w.id "
-        "WHERE w.gpu_type = ANY(:gpu_types) ORDER BY w.id"
-    )
-    defaults = ("gpu_type", "mode", "gpus_per_replica", "min_replicas")
-    given = {name: fields[name].default for name in defaults}
-    given |= {"gpu_types": list(gpu_types), "policy_version": policy_version, "now": now}
-    return connection.execute(statement, given).mappings().all()
-
-
-def store_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
-    """Store what workloads would take at each price, for the other shards."""
-    columns = ("workload_id", "demand_replicas", "claimed_at")
-    return copy_rows(
-        connection, CopyTarget(schema.gpu_claims, columns, "update", ("workload_id",)), rows
-    )
-
-
 def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store decisions; one that is there already stays as it is. Returns the new ones."""
     key = ("forecast_id", "policy_version", "origin_at")
@@ -259,11 +182,6 @@ def store_risk_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> 
     return copy_rows(
         connection, CopyTarget(schema.risk_states, columns, "update", ("workload_id",)), rows
     )
-
-
-def store_posterior(connection: Connection, row: dict[str, Any]) -> None:
-    """Store one fitted posterior; a promoted one replaces its scope's last."""
-    connection.execute(schema.posteriors.insert().values(**row))
 
 
 def notify_decisions(connection: Connection, shard: int) -> None:

@@ -1,7 +1,7 @@
 """Replicas of one step from what was observed: snapshots, applied scalings, pods turning ready.
 
-A snapshot tells the state at its time. Between snapshots, a scaling cuts at once (what is not
-ready first) or binds new pods, and a pod turns ready at the time its condition says. Pure.
+A snapshot holds the state at its time. Between snapshots, a scaling cuts at once (what is not
+ready first) or binds new pods, and a pod turns ready at the time of its condition. Pure.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from decider.score import ReplicaInterval
+from decider import ReplicaInterval
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaEvent:
-    """Something that changed or told the replicas.
+    """A change of the replicas, or a snapshot of them.
 
     Attributes:
         at_s: Epoch seconds.

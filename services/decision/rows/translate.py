@@ -12,20 +12,20 @@ from sqlalchemy import RowMapping
 
 from decider import (
     Control,
+    DirectionRules,
+    FloatArray,
     Hardware,
     Limits,
     RatePolicy,
     ReplicaState,
     RiskState,
-    ScalingRules,
     Sla,
     TrailingRule,
+    TrustState,
 )
-from decider.trust.gate import TrustState
-from decider.types import FloatArray
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.schedules import is_in_force
-from services.kernel.domain.workload import ScalingRules as SpecRules
+from services.kernel.domain.workload import ScalingRules
 
 N_COMONOTONE_PATHS = 100
 PRIORITY_OF_WEIGHT_1 = 50
@@ -94,8 +94,8 @@ def aged(state: ReplicaState, by_s: float) -> ReplicaState:
     )
 
 
-def _rules(rules: SpecRules) -> ScalingRules:
-    return ScalingRules(
+def _rules(rules: ScalingRules) -> DirectionRules:
+    return DirectionRules(
         stabilization_window_s=float(rules.stabilization_window_s),
         select_policy=rules.select_policy,
         policies=tuple(RatePolicy(p.type, p.value, float(p.period_s)) for p in rules.policies),
@@ -138,7 +138,7 @@ def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
 
 @dataclass(frozen=True, slots=True)
 class TrustInForce:
-    """What the trust gate says of a workload's model.
+    """Verdict of the trust gate on a workload's model.
 
     Attributes:
         is_trusted: The forecast may answer.

@@ -1,6 +1,6 @@
 """Variants of a workload between rows and the decider's values; pure.
 
-A snapshot of a workload with variants tells each variant's replicas. Its totals are counted in
+A snapshot of a workload with variants holds each variant's replicas. Its totals are counted in
 reference replicas: as many as the mix is worth in full.
 """
 
@@ -15,18 +15,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision, ReplicaState, VariantSet, VariantState
-from decider.types import FloatArray
-from decider.variant_types import whole
+from decider import Decision, FloatArray, ReplicaState, VariantSet, VariantState, whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
-from services.kernel.domain.variants import unit_ages
+from services.kernel.domain.variants import VariantStart, unit_ages
 
 NOT_FOUND = "its target was not seen"
 
 
 @dataclass(frozen=True, slots=True)
 class VariantInput:
-    """What a request says of the variants of one workload.
+    """Variants of one workload and their replicas, for a request.
 
     Attributes:
         variants: Its variants.
@@ -113,15 +111,16 @@ def to_state(
 def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> ReplicaState:
     """Reference replicas that run, serve, and are on their way, each start with its age."""
     ready = 0.0
-    starting: list[tuple[float, float]] = []
-    pending: list[tuple[float, float]] = []
+    starting: list[VariantStart] = []
+    pending: list[VariantStart] = []
     for variant in variants.states:
         found = seen.get(variant.name) or {}
         ready += int(found.get("ready", 0)) * variant.capacity_ratio
         ages = [max(0.0, float(age)) + age_s for age in found.get("start_ages_s") or ()]
         n_bound = max(0, len(ages) - int(found.get("pending", 0)))
-        starting += [(age, variant.capacity_ratio) for age in ages[:n_bound]]
-        pending += [(age, variant.capacity_ratio) for age in ages[n_bound:]]
+        starts = [VariantStart(age, variant.capacity_ratio) for age in ages]
+        starting += starts[:n_bound]
+        pending += starts[n_bound:]
     bound, total = unit_ages(starting, ready)
     waiting, _ = unit_ages(pending, total)
     spec = whole(variants.units(variants.current))
@@ -134,7 +133,7 @@ def desired_counts(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str
 
 
 def to_column(decision: Decision) -> list[dict[str, object]] | None:
-    """What is stored in `decisions.variants`."""
+    """The value of the column `decisions.variants`."""
     if decision.mix is None:
         return None
     return [
@@ -152,7 +151,7 @@ class MixPrice:
 
 
 def mix_price(spec: WorkloadSpec, state: RowMapping | None) -> MixPrice | None:
-    """What a reference replica of the mix in a snapshot holds and costs; None: it is not known."""
+    """GPUs and price of a reference replica of the mix in a snapshot; None: it is not known."""
     seen = None if state is None else state["variants"]
     if state is None or not seen:
         return None

@@ -11,15 +11,20 @@ import numpy as np
 import orjson
 from sqlalchemy import RowMapping
 
-from decider.trust.arms import trailing_grid
-from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
-from decider.trust.score import TrustCase
-from decider.types import FloatArray
+from decider import (
+    FloatArray,
+    TrustCase,
+    TrustConfig,
+    TrustState,
+    TrustVerdict,
+    judge_model,
+    trailing_grid,
+)
 from services.decision.beliefs.capacity import believed_capacity
-from services.decision.decide.service import Deps
+from services.decision.beliefs.repository import load_draws
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
-    Member,
+    ShardMember,
     ShardRows,
     group_rows,
     lead_time_of,
@@ -27,7 +32,15 @@ from services.decision.rows.inputs import (
     scored_capacity,
     to_member,
 )
-from services.decision.trust import repository as repository_trust
+from services.decision.trust.repository import (
+    load_due_shards,
+    load_measured_demand,
+    load_model_counts,
+    load_verdicts,
+    lock_shard,
+    store_verdicts,
+)
+from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.jobs import DECIDE_TRUST, Job
 from services.kernel.telemetry import get_logger
@@ -38,7 +51,7 @@ PAST = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class TrustReport:
-    """What a look at a shard brought, by `namespace/name`.
+    """Result of a look at a shard, by `namespace/name`.
 
     Attributes:
         n_looks: Workloads looked at.
@@ -64,7 +77,7 @@ class _Past:
     states: Mapping[int, TrustState] = field(default_factory=dict)
 
 
-def send_due(deps: Deps, is_scheduled: bool) -> list[int]:
+def send_due(deps: DecisionDeps, is_scheduled: bool) -> list[int]:
     """Send a look for every shard that has a workload whose last one is old enough.
 
     Args:
@@ -74,7 +87,7 @@ def send_due(deps: Deps, is_scheduled: bool) -> list[int]:
     now = deps.clock.now()
     before = now - timedelta(seconds=deps.settings.trust_interval_s) if is_scheduled else now
     with unit_of_work(deps.engine, deps.sender) as work:
-        shards = repository_trust.load_due_shards(work.connection, before)
+        shards = load_due_shards(work.connection, before)
         for shard in shards:
             payload = {"shard": shard, "is_scheduled": is_scheduled}
             work.send_after_commit(Job(DECIDE_TRUST, payload))
@@ -82,7 +95,7 @@ def send_due(deps: Deps, is_scheduled: bool) -> list[int]:
 
 
 def judge_shard(
-    deps: Deps, shard: int, is_scheduled: bool, config: TrustConfig | None = None
+    deps: DecisionDeps, shard: int, is_scheduled: bool, config: TrustConfig | None = None
 ) -> TrustReport:
     """Look at the models of a shard's workloads and store the verdicts.
 
@@ -96,13 +109,10 @@ def judge_shard(
     """
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
-        repository_trust.lock_shard(work.connection, shard)
+        lock_shard(work.connection, shard)
         found = repository.load_workloads(work.connection, shard)
         members = {int(row["id"]): to_member(row) for row in found}
-        verdicts = {
-            int(r["workload_id"]): r
-            for r in repository_trust.load_verdicts(work.connection, list(members))
-        }
+        verdicts = {int(r["workload_id"]): r for r in load_verdicts(work.connection, list(members))}
         if is_scheduled:
             before = now - timedelta(seconds=deps.settings.trust_interval_s)
             fresh = {key for key, row in verdicts.items() if row["decided_at"] > before}
@@ -116,14 +126,14 @@ def judge_shard(
             _unseen_row(key, past.states.get(key, TrustState()), now)
             for key in sorted(members.keys() - judged.keys())
         ]
-        repository_trust.store_verdicts(work.connection, rows)
+        store_verdicts(work.connection, rows)
     report = _report(members, past.states, judged)
     get_logger(__name__).info("models_judged", shard=shard, **asdict(report))
     return report
 
 
 def _judge(
-    deps: Deps, members: Mapping[int, Member], past: _Past, config: TrustConfig
+    deps: DecisionDeps, members: Mapping[int, ShardMember], past: _Past, config: TrustConfig
 ) -> dict[int, TrustVerdict]:
     """Verdicts of the workloads with a finished step."""
     rules = trailing_grid(deps.settings.context_steps)
@@ -138,25 +148,20 @@ def _judge(
 
 def _load_past(
     work: UnitOfWork,
-    deps: Deps,
-    members: Mapping[int, Member],
+    deps: DecisionDeps,
+    members: Mapping[int, ShardMember],
     verdicts: Mapping[int, RowMapping],
     now: datetime,
 ) -> _Past:
     """One query for each kind of row."""
     connection, ids, since = work.connection, list(members), now - PAST
     longest = timedelta(seconds=max(m.step_s for m in members.values()))
-    demand = repository_trust.load_measured_demand(connection, ids, since)
-    counts = repository_trust.load_model_counts(
-        connection, ids, since - longest, deps.settings.policy_version
-    )
+    demand = load_measured_demand(connection, ids, since)
+    counts = load_model_counts(connection, ids, since - longest, deps.settings.policy_version)
     scopes = scopes_of(list(members.values()))
-    lead_times = repository.load_posteriors(connection, "lead_time", scopes)
     rows = ShardRows(
         starts=group_rows(repository.load_pod_starts(connection, ids, since)),
-        lead_time_s={
-            str(r["scope"]): translate.to_draws(r["draws"]) for r in lead_times if r["draws"]
-        },
+        lead_time_s=load_draws(connection, "lead_time", scopes),
         capacity=believed_capacity(work, deps.settings, members, now),
     )
     return _Past(
@@ -168,7 +173,7 @@ def _load_past(
     )
 
 
-def _case(member: Member, past: _Past) -> TrustCase | None:
+def _case(member: ShardMember, past: _Past) -> TrustCase | None:
     """The workload's past on its grid; None without a finished step."""
     measured, asked = past.demand.get(member.id), past.counts.get(member.id)
     if measured is None:
@@ -176,10 +181,12 @@ def _case(member: Member, past: _Past) -> TrustCase | None:
     step_s = float(member.step_s)
     start_s = float(measured["steps_s"][0])
     n_steps = round((float(measured["steps_s"][-1]) - start_s) / step_s) + 1
-    demand = _on_grid(measured["steps_s"], measured["demand"], (start_s, step_s, n_steps))
+    demand = _on_grid(measured["steps_s"], measured["demand"], start_s, step_s, n_steps)
     # An origin is the last complete step: what was decided then stands from the next one on.
-    grid = (start_s - step_s, step_s, n_steps)
-    counts = _on_grid(asked["origins_s"], asked["replicas"], grid) if asked else demand * np.nan
+    counts = demand * np.nan
+    if asked is not None:
+        first_s = start_s - step_s
+        counts = _on_grid(asked["origins_s"], asked["replicas"], first_s, step_s, n_steps)
     return TrustCase(
         start_s=start_s,
         step_s=step_s,
@@ -192,9 +199,8 @@ def _case(member: Member, past: _Past) -> TrustCase | None:
     )
 
 
-def _on_grid(at_s: Any, values: Any, grid: tuple[float, float, int]) -> FloatArray:
-    """(T,) values on a grid of (start, step, T); NaN where there is none."""
-    start_s, step_s, n_steps = grid
+def _on_grid(at_s: Any, values: Any, start_s: float, step_s: float, n_steps: int) -> FloatArray:
+    """(T,) values on a grid of `n_steps` from `start_s`; NaN where there is none."""
     index = np.round((np.asarray(at_s, dtype=float) - start_s) / step_s).astype(np.int64)
     inside = (index >= 0) & (index < n_steps)
     found = np.full(n_steps, np.nan)
@@ -224,7 +230,7 @@ def _unseen_row(workload_id: int, state: TrustState, now: datetime) -> tuple[Any
 
 
 def _report(
-    members: Mapping[int, Member],
+    members: Mapping[int, ShardMember],
     before: Mapping[int, TrustState],
     judged: Mapping[int, TrustVerdict],
 ) -> TrustReport:

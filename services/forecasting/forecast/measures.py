@@ -21,7 +21,7 @@ _Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Rungs:
-    """Which rung `harmony_fallback_active` shows of each workload: one, the newest.
+    """The rung that `harmony_fallback_active` shows of each workload: one, the newest.
 
     Several workers share the shards, so one that has not seen a workload for some steps knows
     nothing of it any longer, and shows nothing.
@@ -81,7 +81,7 @@ def measure(
 
 
 def measure_latency(rows: Sequence[ForecastRow], stored_at: datetime) -> None:
-    """How long after the end of their step forecasts were stored at `stored_at`."""
+    """Time from the end of their step until forecasts were stored at `stored_at`."""
     for row in rows:
         ended_at = row.origin_at + timedelta(seconds=row.step_s)
         latency_s = (stored_at - ended_at).total_seconds()

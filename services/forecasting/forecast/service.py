@@ -33,7 +33,7 @@ from services.kernel.telemetry import get_logger
 
 @dataclass(frozen=True, slots=True)
 class Forecasting:
-    """What the use cases of this service need."""
+    """Dependencies of the use cases of this service."""
 
     engine: Engine
     settings: Settings

@@ -1,1 +1,1 @@
-"""What outcomes teach between fits."""
+"""Learning from outcomes between fits."""

@@ -1,4 +1,4 @@
-"""What outcomes teach between fits: the hedge by the last value, and the calibration.
+"""Learning from outcomes between fits: the hedge by the last value, and the calibration.
 
 Both states of a workload are stored as one object per model version: the calibration's, with the
 hedge's under `hedge`.
@@ -12,14 +12,21 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection
 
-from forecaster.choice.ladder import STALE_RUNG, LadderForecast
-from forecaster.config import WindowConfig
-from forecaster.online import hedge
-from forecaster.online.calibration import calibrate, from_dicts
-from forecaster.types import F32, Forecast, Windows
+from forecaster import (
+    HEDGE_GROUPS,
+    STALE_RUNG,
+    Calibration,
+    Experts,
+    Forecast,
+    Hedge,
+    HedgeState,
+    LadderForecast,
+    Outcome,
+    WindowConfig,
+    Windows,
+)
 from services.forecasting.registry.store import Serving
 from services.forecasting.rows import repository
 from services.forecasting.rows.translate import WorkloadRow
@@ -30,7 +37,22 @@ from services.kernel.clock import make_rng
 HEDGE = "hedge"
 WEIGHT = "weight"
 States = Mapping[int, Mapping[str, Any]]
-"""Workload id to what is stored of it."""
+"""Workload id to its stored state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Forecasts of one origin after their horizon.
+
+    Attributes:
+        workloads: B workloads on one step length.
+        origin_at: The origin.
+        outcome: Their demand.
+    """
+
+    workloads: Sequence[WorkloadRow]
+    origin_at: datetime
+    outcome: Outcome
 
 
 def corrected(
@@ -55,38 +77,21 @@ def corrected(
     found = repository.load_calibration(connection, list(ids.values()), serving.version)
     stored = {key: found[i] for key, i in ids.items() if i in found}
     forecast = result.forecast
-    weights = _hedge_states(forecast.workloads, stored)
-    last_value = _last_value(windows.rows(result.answered), forecast, serving.config.window)
+    weights = _hedge_state(forecast.workloads, stored)
     _measure(workloads, weights)
-    hedged = hedge.hedge(forecast, last_value, weights)
-    offsets = from_dicts(forecast.workloads, forecast.quantile_levels, stored)
-    return replace(result, forecast=calibrate(hedged, offsets))
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """What happened after one origin.
-
-    Attributes:
-        workloads: B workloads on one step length.
-        origin_at: The origin.
-        actual: `(B, H)` demand.
-        observed: `(B, H)`.
-    """
-
-    workloads: Sequence[WorkloadRow]
-    origin_at: datetime
-    actual: npt.NDArray[np.float32]
-    observed: npt.NDArray[np.bool_]
-
-    @property
-    def origin_step(self) -> int:
-        """The origin in whole steps since 1970."""
-        return int(self.origin_at.timestamp()) // self.workloads[0].step_s
+    windows = windows.rows(result.answered)
+    hedged = Hedge().apply(weights, _experts(forecast, windows, serving.config.window))
+    calibration = Calibration(forecast.quantile_levels)
+    offsets = calibration.from_dicts(forecast.workloads, stored)
+    return replace(result, forecast=calibration.apply(offsets, hedged))
 
 
 def learned_hedges(
-    connection: Connection, serving: Serving, stored: States, outcomes: Outcomes, seed: int
+    connection: Connection,
+    serving: Serving,
+    stored: States,
+    issued: Issued,
+    seed: int,
 ) -> dict[int, dict[str, Any]]:
     """Hedge state per workload id after the outcomes of one origin; empty where none is due.
 
@@ -97,37 +102,27 @@ def learned_hedges(
         connection: To read the histories.
         serving: The model that made the forecasts; another one's are not made again.
         stored: States before.
-        outcomes: What happened.
+        issued: Forecasts of one origin with their outcomes.
         seed: Seed of the single path that the predictors are asked for, and nobody reads.
     """
-    stride = hedge.HedgeConfig().stride
-    if outcomes.origin_step % stride:
+    workloads, window = issued.workloads, serving.config.window
+    if int(issued.origin_at.timestamp()) // workloads[0].step_s % Hedge().stride:
         return {}
-    windows = windows_at(connection, serving.config.window, outcomes.workloads, outcomes.origin_at)
-    horizon = outcomes.actual.shape[1]
-    rng = make_rng(seed, "hedge", outcomes.origin_at.isoformat())
-    result = serving.ladder.predict(windows, horizon, 1, rng)
+    windows = windows_at(connection, window, workloads, issued.origin_at)
+    rng = make_rng(seed, "hedge", issued.origin_at.isoformat())
+    result = serving.ladder.predict(windows, issued.outcome.actual.shape[1], 1, rng)
     if result.forecast is None:
         return {}
     at, forecast = result.answered, result.forecast
-    rows = [outcomes.workloads[i] for i in at]
-    before = _hedge_states(
-        forecast.workloads, {w.key: stored[w.id] for w in rows if w.id in stored}
-    )
-    last_value = _last_value(windows.rows(at), forecast, serving.config.window)
-    after = hedge.learned(
-        before,
-        (forecast.quantiles, last_value),
-        outcomes.actual[at],
-        outcomes.observed[at],
-        outcomes.origin_step,
-        forecast.quantile_levels,
-    )
-    # the weights follow from the rest; they are stored for who only reads and knows no hedge
-    weights = hedge.last_value_weight(after).tolist()
+    rows = [workloads[i] for i in at]
+    before = _hedge_state(forecast.workloads, {w.key: stored[w.id] for w in rows if w.id in stored})
+    experts = _experts(forecast, windows.rows(at), window)
+    after = Hedge().observe(before, experts, issued.outcome.rows(at))
+    # The weights follow from the rest; they are stored for readers that know no hedge.
+    weights = Hedge().last_value_weight(after).tolist()
     return {
-        w.id: one | {WEIGHT: dict(zip(hedge.GROUPS, own, strict=True))}
-        for w, one, own in zip(rows, hedge.to_dicts(after), weights, strict=True)
+        w.id: one | {WEIGHT: dict(zip(HEDGE_GROUPS, own, strict=True))}
+        for w, one, own in zip(rows, after.to_dicts(), weights, strict=True)
     }
 
 
@@ -142,23 +137,21 @@ def with_hedges(
     return found
 
 
-def _hedge_states(
-    workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]
-) -> hedge.HedgeState:
+def _hedge_state(workloads: Sequence[str], stored: Mapping[str, Mapping[str, Any]]) -> HedgeState:
     own = {key: state[HEDGE] for key, state in stored.items() if HEDGE in state}
-    return hedge.from_dicts(workloads, own)
+    return Hedge().from_dicts(workloads, own)
 
 
-def _last_value(windows: Windows, forecast: Forecast, window: WindowConfig) -> F32:
-    """The other expert; where the input is stale there is no last value to go by."""
-    found = hedge.last_value_quantiles(windows, forecast, window)
-    is_stale = np.array([rung == STALE_RUNG for rung in forecast.rung])
-    return np.where(is_stale[:, None, None], forecast.quantiles, found)
+def _experts(forecast: Forecast, windows: Windows, window: WindowConfig) -> Experts:
+    """The hedge's experts; where the input is stale there is no last value to go by."""
+    experts = Experts.of(forecast, windows, window)
+    is_stale = np.array([rung == STALE_RUNG for rung in forecast.rung])[:, None, None]
+    return replace(experts, last_value=np.where(is_stale, forecast.quantiles, experts.last_value))
 
 
-def _measure(workloads: Sequence[WorkloadRow], state: hedge.HedgeState) -> None:
+def _measure(workloads: Sequence[WorkloadRow], state: HedgeState) -> None:
     """Show how much the last value weighs in the tail, which decides."""
-    weight = hedge.last_value_weight(state)[:, hedge.GROUPS.index("tail")]
+    weight = Hedge().last_value_weight(state)[:, HEDGE_GROUPS.index("tail")]
     by_key = {w.key: (w.namespace, w.name) for w in workloads}
     for key, value in zip(state.workloads, weight, strict=True):
         telemetry.forecast_hedge_weight.labels(*by_key[key]).set(float(value))

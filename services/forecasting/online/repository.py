@@ -80,7 +80,7 @@ def save_drift(
 def count_drift(
     connection: Connection, model_version: str, kinds: Sequence[str], last_fit_at: datetime | None
 ) -> DriftCount:
-    """How much of the fleet drifts under a model, by the kinds given."""
+    """Count how much of the fleet drifts under a model, by the kinds given."""
     statement = text(
         "SELECT count(*) AS n_watched, count(*) FILTER (WHERE d.kind = ANY(:kinds)) AS n_drifted, "
         "count(*) FILTER (WHERE d.kind = ANY(:kinds) AND to_timestamp(CAST("

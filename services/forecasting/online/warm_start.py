@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
-from forecaster.dataset import actuals, origins_between
-from forecaster.features import gather_windows
-from forecaster.online import hedge
-from forecaster.online.calibration import (
-    CalibrationState,
-    calibrate,
-    empty_state,
-    observe,
-    to_dicts,
+from forecaster import (
+    Calibration,
+    Experts,
+    Forecast,
+    ForecasterConfig,
+    Hedge,
+    Ladder,
+    Outcome,
+    Series,
+    actuals,
+    gather_windows,
+    origins_between,
+    replay,
 )
-from forecaster.types import Forecast, Series
 from services.forecasting.online.learn import with_hedges
 
 MAX_ORIGINS = 480
@@ -31,19 +31,10 @@ MAX_ORIGINS = 480
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """What the ladder said about one workload at T origins, and what happened.
+    """Forecasts of one workload at T origins, in time order, with their outcomes."""
 
-    Args:
-        forecast: T rows in time order.
-        last_value: `(T, Q, H)` what the last value says, the hedge's other expert.
-        actual: `(T, H)`.
-        observed: `(T, H)`.
-    """
-
-    forecast: Forecast
-    last_value: npt.NDArray[np.float32]
-    actual: npt.NDArray[np.float32]
-    observed: npt.NDArray[np.bool_]
+    experts: Experts
+    outcome: Outcome
 
 
 def warm_states(
@@ -69,11 +60,10 @@ def warm_states(
     for one in series:
         track = _track(one, ladder, config, n_held, rng)
         if track is not None:
-            groups[track.forecast.origin_s.tobytes()].append(track)
+            groups[track.experts.forecast.origin_s.tobytes()].append(track)
     states: dict[str, dict[str, Any]] = {}
     for tracks in groups.values():
-        names = [track.forecast.workloads[0] for track in tracks]
-        states |= dict(zip(names, _live_through(tracks), strict=True))
+        states |= _learn(tracks)
     return states
 
 
@@ -96,62 +86,42 @@ def _track(
         return None
     actual, observed = actuals([one], origins, windows.demand_index[:, None], window.horizon)
     at = result.answered
-    last_value = hedge.last_value_quantiles(windows.rows(at), result.forecast, window)
-    return _Track(result.forecast, last_value, actual[at, 0], observed[at, 0])
+    experts = Experts.of(result.forecast, windows.rows(at), window)
+    return _Track(experts, Outcome(actual[at, 0], observed[at, 0]))
 
 
-def _live_through(tracks: Sequence[_Track]) -> list[dict[str, Any]]:
-    """Learn in time order; all tracks have the same origins."""
-    first = tracks[0].forecast
-    lead_s = first.horizon * first.step_s
-    names = [t.forecast.workloads[0] for t in tracks]
-    both = _Learned(hedge.no_hedge_yet(names), empty_state(names, first.quantile_levels))
-    pending: deque[tuple[int, Forecast]] = deque()
-    for at in range(len(first)):
-        now_s = int(first.origin_s[at])
-        while pending and int(first.origin_s[pending[0][0]]) + lead_s <= now_s:
-            both = both.after(tracks, *pending.popleft())
-        last_value = np.stack([track.last_value[at] for track in tracks])
-        hedged = hedge.hedge(_at(tracks, at), last_value, both.weights)
-        pending.append((at, calibrate(hedged, both.offsets)))
-    while pending:
-        both = both.after(tracks, *pending.popleft())
-    weights = dict(enumerate(hedge.to_dicts(both.weights)))
-    return list(with_hedges(dict(enumerate(to_dicts(both.offsets))), {}, weights).values())
+def _learn(tracks: Sequence[_Track]) -> dict[str, dict[str, Any]]:
+    """Stored states of workloads whose tracks have the same origins."""
+    experts = Experts(
+        _joined([track.experts.forecast for track in tracks]),
+        np.concatenate([track.experts.last_value for track in tracks]),
+    )
+    outcome = Outcome(
+        np.concatenate([track.outcome.actual for track in tracks]),
+        np.concatenate([track.outcome.observed for track in tracks]),
+    )
+    names = [track.experts.forecast.workloads[0] for track in tracks]
+    hedge, calibration = Hedge(), Calibration(experts.forecast.quantile_levels)
+    hedged, weights = replay(hedge, hedge.empty_state(names), experts, outcome)
+    _, offsets = replay(calibration, calibration.empty_state(names), hedged, outcome)
+    stored = with_hedges(
+        dict(enumerate(offsets.to_dicts())), {}, dict(enumerate(weights.to_dicts()))
+    )
+    return dict(zip(names, stored.values(), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class _Learned:
-    """What outcomes have taught so far."""
-
-    weights: hedge.HedgeState
-    offsets: CalibrationState
-
-    def after(self, tracks: Sequence[_Track], at: int, issued: Forecast) -> _Learned:
-        """Both after the outcomes of the origin `at`."""
-        actual = np.stack([track.actual[at] for track in tracks])
-        observed = np.stack([track.observed[at] for track in tracks])
-        experts = (
-            np.stack([track.forecast.quantiles[at] for track in tracks]),
-            np.stack([track.last_value[at] for track in tracks]),
-        )
-        step = int(issued.origin_s[0]) // issued.step_s
-        levels = issued.quantile_levels
-        weights = hedge.learned(self.weights, experts, actual, observed, step, levels)
-        return _Learned(weights, observe(self.offsets, issued, actual, observed))
-
-
-def _at(tracks: Sequence[_Track], at: int) -> Forecast:
-    """The forecasts of all tracks at one origin."""
-    first = tracks[0].forecast
+def _joined(parts: Sequence[Forecast]) -> Forecast:
+    """Forecasts one after the other; their paths, which teach nothing, are left out."""
+    first = parts[0]
+    quantiles = np.concatenate([part.quantiles for part in parts])
     return Forecast(
-        tuple(track.forecast.workloads[0] for track in tracks),
-        np.full(len(tracks), first.origin_s[at]),
+        tuple(name for part in parts for name in part.workloads),
+        np.concatenate([part.origin_s for part in parts]),
         first.step_s,
         first.quantile_levels,
-        np.stack([track.forecast.quantiles[at] for track in tracks]),
-        np.stack([track.forecast.paths[at] for track in tracks]),
+        quantiles,
+        np.zeros((len(quantiles), 0, first.horizon), dtype=np.float32),
         first.model,
-        tuple(track.forecast.rung[at] for track in tracks),
-        tuple(track.forecast.reasons[at] for track in tracks),
+        tuple(rung for part in parts for rung in part.rung),
+        tuple(reason for part in parts for reason in part.reasons),
     )

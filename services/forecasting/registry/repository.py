@@ -20,7 +20,7 @@ FIT_LOCK = "harmony.forecast.fit"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRow:
+class RegisteredModel:
     """A registry row without its artifact."""
 
     id: int
@@ -58,20 +58,20 @@ def fit_lock(engine: Engine) -> AbstractContextManager[bool]:
     return session_lock(engine, FIT_LOCK)
 
 
-def _one(connection: Connection, query: Select[Any]) -> ModelRow | None:
+def _one(connection: Connection, query: Select[Any]) -> RegisteredModel | None:
     row = connection.execute(query.limit(1)).first()
-    return None if row is None else ModelRow(*row)
+    return None if row is None else RegisteredModel(*row)
 
 
 _ROW = select(models.c.id, models.c.version, models.c.status, models.c.reason, models.c.metrics)
 
 
-def load_promoted(connection: Connection) -> ModelRow | None:
+def load_promoted(connection: Connection) -> RegisteredModel | None:
     """The model that serves, if any."""
     return _one(connection, _ROW.where(models.c.status == PROMOTED))
 
 
-def load_newest(connection: Connection) -> ModelRow | None:
+def load_newest(connection: Connection) -> RegisteredModel | None:
     """The newest fit that has picks of simple forecasters, whatever its verdict."""
     query = _ROW.where(
         models.c.status.not_in((FAILED, TRAINING)), models.c.metrics.has_key("picks")
@@ -79,12 +79,12 @@ def load_newest(connection: Connection) -> ModelRow | None:
     return _one(connection, query.order_by(models.c.id.desc()))
 
 
-def load_by_version(connection: Connection, version: str) -> ModelRow | None:
+def load_by_version(connection: Connection, version: str) -> RegisteredModel | None:
     """A model by its version."""
     return _one(connection, _ROW.where(models.c.version == version))
 
 
-def load_last_retired(connection: Connection) -> ModelRow | None:
+def load_last_retired(connection: Connection) -> RegisteredModel | None:
     """The model that served before the present one."""
     query = _ROW.where(models.c.status == RETIRED, models.c.artifact.is_not(None))
     return _one(connection, query.order_by(models.c.retired_at.desc(), models.c.id.desc()))

@@ -6,11 +6,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig
-from forecaster.errors import CheckpointError
-from forecaster.training.checkpoint import from_bytes
+from forecaster import BestSimple, CheckpointError, ForecasterConfig, Ladder, model_from_bytes
 from services.forecasting.registry import repository as registry
 from services.kernel.telemetry import get_logger
 
@@ -19,7 +15,7 @@ SIMPLE_VERSION = "best-simple"
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What answers forecasts now.
+    """The ladder that answers now, with its version.
 
     Attributes:
         version: Stored with each forecast; the promoted model's, or `best-simple`.
@@ -48,7 +44,7 @@ class ModelStore:
         self._serving: Serving | None = None
 
     def current(self, connection: Connection) -> Serving:
-        """What serves now; one small query when nothing has changed."""
+        """Load what serves now; one small query when nothing has changed."""
         promoted = registry.load_promoted(connection)
         newest = promoted or registry.load_newest(connection)
         key = (promoted.id if promoted else 0, newest.id if newest else 0)
@@ -60,8 +56,8 @@ class ModelStore:
     def _load(
         self,
         connection: Connection,
-        promoted: registry.ModelRow | None,
-        newest: registry.ModelRow | None,
+        promoted: registry.RegisteredModel | None,
+        newest: registry.RegisteredModel | None,
     ) -> Serving:
         picks = dict(newest.metrics.get("picks", {})) if newest else {}
         simple = BestSimple(picks, self._config.window)
@@ -69,7 +65,7 @@ class ModelStore:
         if promoted is None:
             return Serving(SIMPLE_VERSION, self._config, ladder)
         try:
-            model = from_bytes(registry.load_artifact(connection, promoted.id))
+            model = model_from_bytes(registry.load_artifact(connection, promoted.id))
         except CheckpointError as error:
             get_logger(__name__).error(
                 "model_unreadable", version=promoted.version, reason=str(error)

@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forecaster.choice.ladder import LadderForecast
-from forecaster.config import ForecasterConfig, WindowConfig
-from forecaster.features import is_readable, window_offsets, windows_from_offsets
-from forecaster.types import Series, Windows
+from forecaster import (
+    ForecasterConfig,
+    LadderForecast,
+    Series,
+    WindowConfig,
+    Windows,
+    is_readable,
+    window_offsets,
+    windows_from_offsets,
+)
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 

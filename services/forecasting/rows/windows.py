@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from forecaster.config import WindowConfig
-from forecaster.types import Windows
+from forecaster import WindowConfig, Windows
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import Span
 from services.forecasting.rows.translate import (
@@ -26,7 +25,7 @@ def windows_at(
     workloads: Sequence[WorkloadRow],
     origin_at: datetime,
 ) -> Windows:
-    """What the predictors read at `origin_at`, of workloads on one step length, in their order."""
+    """Load windows up to `origin_at` of workloads on one step length, in their order."""
     samples = _load_samples(connection, workloads, origin_at, window)
     return to_windows(workloads, samples, int(origin_at.timestamp()), window)
 

@@ -6,39 +6,31 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection
 
-from forecaster.config import DAY_S
-from forecaster.errors import HistoryTooShort
-from forecaster.online import drift
-from forecaster.online.drift import (
-    DriftConfig,
+from forecaster import (
+    DAY_S,
+    REFIT_KINDS,
+    DriftTest,
     DriftVerdict,
-    observe_pits,
-    pit_values,
-    pit_verdicts,
-)
-from forecaster.online.drift_input import (
-    LEVEL,
-    SHAPE,
-    SPREAD,
+    Forecast,
+    HistoryTooShort,
     InputDriftConfig,
     InputReference,
+    Outcome,
+    Series,
+    input_reference,
     input_verdicts,
-    reference,
+    worst_drift,
 )
-from forecaster.types import Forecast, Series
 from services.forecasting.forecast.service import Forecasting
-from services.forecasting.online import repository as repository_drift
+from services.forecasting.online import repository as drift_rows
 from services.forecasting.online.repository import DriftCount, DriftRow
 from services.forecasting.registry.store import SIMPLE_VERSION
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import Span
 from services.forecasting.rows.translate import WorkloadRow, to_series
-from services.forecasting.training import fit as service_fit
-from services.forecasting.training.fit import FitOutcome
+from services.forecasting.training.fit import FitOutcome, fit_models
 from services.forecasting.training.histories import LOAD_CHUNK
 from services.kernel import telemetry
 from services.kernel.clock import last_complete_step, make_rng
@@ -47,8 +39,6 @@ from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
-REFIT_KINDS = (drift.PIT, LEVEL, SPREAD, SHAPE)
-"""Drift that a fit may mend; a gap or a stuck sensor is shown, but must not be learned."""
 MAX_NEW_REFERENCES = 256
 """Histories described in one run; the others follow in the next ones."""
 WINDOWS_PER_HISTORY = 7
@@ -67,39 +57,29 @@ class DriftWatch:
         """Load the states of `workloads`, which are to be scored."""
         self.app, self.connection, self.version = app, connection, version
         self.workloads = workloads
-        stored = repository_drift.load_drift(connection, list(workloads), version)
+        stored = drift_rows.load_drift(connection, list(workloads), version)
         self.states: dict[int, dict[str, Any]] = {i: dict(stored.get(i, {})) for i in workloads}
         self.verdicts: dict[int, list[DriftVerdict]] = {}
 
-    def observe(
-        self,
-        workload_ids: Sequence[int],
-        forecast: Forecast,
-        actual: npt.NDArray[np.float32],
-        observed: npt.NDArray[np.bool_],
-    ) -> None:
+    def observe(self, workload_ids: Sequence[int], forecast: Forecast, outcome: Outcome) -> None:
         """Test the forecasts of one origin, oldest origin first."""
-        config = DriftConfig(ahead=min(DriftConfig().ahead, forecast.horizon))
-        origin_s = int(forecast.origin_s[0])
-        rng = make_rng(self.app.settings.seed, "pit", self.version, origin_s)
-        pits = pit_values(forecast, actual, config.ahead, rng.random(len(workload_ids)))
-        keys = forecast.workloads
+        test = DriftTest(ahead=min(DriftTest().ahead, forecast.horizon))
+        rng = make_rng(self.app.settings.seed, "pit", self.version, int(forecast.origin_s[0]))
         stored = {
             key: self.states[i]["pit"]
-            for key, i in zip(keys, workload_ids, strict=True)
+            for key, i in zip(forecast.workloads, workload_ids, strict=True)
             if "pit" in self.states[i]
         }
-        state = drift.from_dicts(keys, stored)
-        seen = observed[:, config.ahead - 1]
-        state = observe_pits(state, pits, seen, forecast.origin_s, forecast.step_s, config)
-        rows = zip(workload_ids, drift.to_dicts(state), pit_verdicts(state, config), strict=True)
-        for i, raw, verdict in rows:
+        before = test.from_dicts(forecast.workloads, stored)
+        state = test.observe(before, forecast, outcome, rng.random(len(workload_ids)))
+        verdicts = test.apply(state, forecast)
+        for i, raw, verdict in zip(workload_ids, state.to_dicts(), verdicts, strict=True):
             self.states[i]["pit"] = raw
             self.verdicts[i] = [verdict]
 
     def compare_inputs(self, now: datetime) -> None:
         """Compare the newest demand of the workloads tested with what the model was trained on."""
-        registered_at = repository_drift.load_registered_at(self.connection, self.version)
+        registered_at = drift_rows.load_registered_at(self.connection, self.version)
         if registered_at is None:
             return
         for step_s in sorted({w.step_s for w in self.workloads.values()}):
@@ -126,7 +106,7 @@ class DriftWatch:
             chunk = missing[start : start + LOAD_CHUNK]
             for one, workload in zip(self._series(chunk, until, n_steps), chunk, strict=True):
                 try:
-                    found = reference(one, config).to_dict()
+                    found = input_reference(one, config).to_dict()
                 except HistoryTooShort:
                     found = None  # of this version's inputs nothing can be said: no verdicts
                 self.states[workload.id]["reference"] = found
@@ -151,7 +131,7 @@ class DriftWatch:
             self._measure(self.workloads[i], verdicts)
             since = {v.kind: v.since_s for v in verdicts if v.since_s is not None}
             rows.append(_row(i, {**self.states[i], "since": since}, verdicts))
-        repository_drift.save_drift(self.connection, self.version, rows, now)
+        drift_rows.save_drift(self.connection, self.version, rows, now)
 
     def _measure(self, workload: WorkloadRow, verdicts: Sequence[DriftVerdict]) -> None:
         before = self.states[workload.id].get("since", {})
@@ -170,7 +150,7 @@ class DriftWatch:
 
 
 def _row(workload_id: int, state: dict[str, Any], verdicts: Sequence[DriftVerdict]) -> DriftRow:
-    found = drift.worst(verdicts)
+    found = worst_drift(verdicts)
     if found is None or found.since_s is None:
         return DriftRow(workload_id, state, None, None, None, "")
     since = datetime.fromtimestamp(found.since_s, UTC)
@@ -196,13 +176,13 @@ def request_refit(app: Forecasting, work: UnitOfWork, now: datetime) -> int | No
     version = app.store.current(work.connection).version
     if version == SIMPLE_VERSION:
         return None  # nothing has been learned yet that could be out of date
-    last_fit_at = repository_drift.load_last_fit_at(work.connection)
-    count = repository_drift.count_drift(work.connection, version, REFIT_KINDS, last_fit_at)
-    last_request_at = repository_drift.load_last_request_at(work.connection)
+    last_fit_at = drift_rows.load_last_fit_at(work.connection)
+    count = drift_rows.count_drift(work.connection, version, REFIT_KINDS, last_fit_at)
+    last_request_at = drift_rows.load_last_request_at(work.connection)
     reason = refit_reason(count, last_fit_at, last_request_at, now, app.settings)
     if reason is None:
         return None
-    request_id = repository_drift.insert_request(work.connection, version, count, reason, now)
+    request_id = drift_rows.insert_request(work.connection, version, count, reason, now)
     work.send_after_commit(Job(FORECAST_FIT, {"request_id": request_id}))
     telemetry.refits_requested_total.inc()
     get_logger(__name__).info("refit_requested", reason=reason, version=version)
@@ -229,20 +209,20 @@ def refit_reason(
 
 
 def is_fit_due(app: Forecasting) -> bool:
-    """Whether the scheduled fit is due: none has begun for the interval."""
+    """True when the scheduled fit is due: none has begun for the interval."""
     with app.engine.connect() as connection:
-        last_fit_at = repository_drift.load_last_fit_at(connection)
+        last_fit_at = drift_rows.load_last_fit_at(connection)
     interval = timedelta(seconds=app.settings.fit_interval_s)
     return last_fit_at is None or app.clock.now() - last_fit_at >= interval
 
 
 def fit_as_requested(app: Forecasting, request_id: int | None) -> FitOutcome:
     """Fit; a model that drift asked for says so in its reason."""
-    outcome = service_fit.fit_models(app)
+    outcome = fit_models(app)
     if request_id is not None and outcome.version:
         with unit_of_work(app.engine) as work:
-            reason = repository_drift.load_request(work.connection, request_id)
+            reason = drift_rows.load_request(work.connection, request_id)
             if reason is not None:
                 more = f"asked for by drift: {reason}"
-                repository_drift.append_reason(work.connection, outcome.version, more)
+                drift_rows.append_reason(work.connection, outcome.version, more)
     return outcome

@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-from forecaster.metrics import crps_of_quantiles, pinball
-from forecaster.online.calibration import CalibrationState, from_dicts, observe, to_dicts
-from forecaster.types import Forecast
+from forecaster import Calibration, CalibrationState, Forecast, Outcome, crps_of_quantiles, pinball
 from services.forecasting.forecast.service import Forecasting
-from services.forecasting.online.learn import Outcomes, learned_hedges, with_hedges
+from services.forecasting.online.learn import Issued, learned_hedges, with_hedges
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import DueForecast, Span
 from services.forecasting.rows.translate import SAMPLE, WorkloadRow, level_key
@@ -61,10 +59,7 @@ def score_forecasts(app: Forecasting) -> int:
             weights = _hedges(app, work.connection, workloads, group, before)
             states[version] = before | with_hedges(after, before, weights)
             watches[version].observe(
-                [row.workload_id for row in group.rows],
-                group.forecast,
-                group.actual,
-                group.observed,
+                [row.workload_id for row in group.rows], group.forecast, group.outcome
             )
             n_scored += len(group.rows)
         for version, by_id in states.items():
@@ -87,20 +82,18 @@ def _save_drift(
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Forecasts of one origin, model and step, and what happened.
+    """Forecasts of one origin, model and step with their outcomes.
 
     Attributes:
         rows: B forecasts as they are stored.
         forecast: The same as values.
-        actual: `(B, H)` demand, zero where unobserved.
-        observed: `(B, H)`.
+        outcome: Demand, zero where unobserved.
         last: `(B,)` demand last observed in the dozen steps before the origin; NaN: none.
     """
 
     rows: list[DueForecast]
     forecast: Forecast
-    actual: npt.NDArray[np.float32]
-    observed: npt.NDArray[np.bool_]
+    outcome: Outcome
     last: npt.NDArray[np.float32]
 
 
@@ -128,7 +121,7 @@ def _load_group(
         observed[i, steps[ahead] - 1] = True
         if before.any():
             last[i] = records["value"][before][-1]
-    return _Group(rows, _as_forecast(workloads, rows), actual, observed, last)
+    return _Group(rows, _as_forecast(workloads, rows), Outcome(actual, observed), last)
 
 
 def _score_group(
@@ -140,7 +133,7 @@ def _score_group(
 ) -> dict[int, dict[str, Any]]:
     """Score a group; returns the calibration states after it."""
     rows, forecast = group.rows, group.forecast
-    actual, observed, last = group.actual, group.observed, group.last
+    actual, observed, last = group.outcome.actual, group.outcome.observed, group.last
     levels = forecast.quantile_levels
     losses = pinball(forecast.quantiles, levels, actual)
     crps = crps_of_quantiles(forecast.quantiles, levels, actual)
@@ -168,14 +161,14 @@ def _score_group(
             )
         )
     repository.insert_scores(connection, scores)
-    state = from_dicts(
+    calibration = Calibration(levels)
+    state = calibration.from_dicts(
         forecast.workloads,
-        levels,
         {workloads[i].key: value for i, value in stored.items() if i in workloads},
     )
-    state = observe(state, forecast, actual, observed)
+    state = calibration.observe(state, forecast, group.outcome)
     _measure(workloads, rows, state, losses.mean(axis=2), scores)
-    return {row.workload_id: one for row, one in zip(rows, to_dicts(state), strict=True)}
+    return {row.workload_id: one for row, one in zip(rows, state.to_dicts(), strict=True)}
 
 
 def _hedges(
@@ -185,13 +178,13 @@ def _hedges(
     group: _Group,
     before: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, dict[str, Any]]:
-    """What the hedge of the model that serves learned; forecasts of others are not made again."""
+    """Hedge states of the model that serves; forecasts of others are not made again."""
     serving, first = app.store.current(connection), group.rows[0]
     if first.model_version != serving.version:
         return {}
     rows = [workloads[row.workload_id] for row in group.rows]
-    happened = Outcomes(rows, first.origin_at, group.actual, group.observed)
-    return learned_hedges(connection, serving, before, happened, app.settings.seed)
+    issued = Issued(rows, first.origin_at, group.outcome)
+    return learned_hedges(connection, serving, before, issued, app.settings.seed)
 
 
 def _as_forecast(workloads: Mapping[int, WorkloadRow], rows: Sequence[DueForecast]) -> Forecast:

@@ -14,8 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from forecaster.config import ForecasterConfig
-from forecaster.training.fit import FitProgress
+from forecaster import FitProgress, ForecasterConfig
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.registry import repository as registry
 from services.forecasting.registry.repository import NewModel, TrainingRow
@@ -51,7 +50,7 @@ class Attempt:
 
     @property
     def is_last(self) -> bool:
-        """Whether the fit is given up instead of being tried once more."""
+        """True when the fit is given up instead of being tried once more."""
         return self.number > MAX_ATTEMPTS
 
 

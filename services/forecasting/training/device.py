@@ -1,4 +1,4 @@
-"""Where torch trains: the GPU that this machine has, else the CPU."""
+"""Choice of the device that torch trains on: the GPU that this machine has, else the CPU."""
 
 from __future__ import annotations
 

@@ -7,13 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from forecaster.config import ForecasterConfig
-from forecaster.errors import CheckpointError, ForecasterError
-from forecaster.predict import TrainedModel
-from forecaster.training.checkpoint import to_bytes
-from forecaster.training.fit import FitProgress, FitResult, fit
-from forecaster.training.stages import MARGINALS
-from forecaster.types import Series
+from forecaster import (
+    MARGINALS,
+    CheckpointError,
+    FitProgress,
+    FitResult,
+    ForecasterConfig,
+    ForecasterError,
+    Series,
+    TrainedModel,
+    fit,
+    model_to_bytes,
+)
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.warm_start import warm_states
 from services.forecasting.registry import repository as registry
@@ -55,7 +60,7 @@ class FitOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """What goes into the registry: verdict, checkpoint and the calibration to start with."""
+    """Contents of a registry row: verdict, checkpoint and the calibration to start with."""
 
     outcome: FitOutcome
     artifact: bytes | None = None
@@ -204,7 +209,7 @@ class _Run:
         metrics = json_safe({**verdict.metrics, **self._facts(), "device": self.device})
         status = registry.PROMOTED if verdict.is_better else registry.SHADOW
         outcome = FitOutcome(version, status, verdict.reason, metrics)
-        return _Fitted(outcome, to_bytes(result.model), states)
+        return _Fitted(outcome, model_to_bytes(result.model), states)
 
     def _facts(self) -> dict[str, Any]:
         return {"fit_s": round(self._spent_s(), 1), "n_attempts": self.attempt.number}

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from forecaster.config import ForecasterConfig
-from forecaster.types import Series
+from forecaster import ForecasterConfig, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import Span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.forecasting.forecast.service import Forecasting
-from services.forecasting.training import fit as service_fit
+from services.forecasting.training.fit import BUSY, fit_models
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.db.operations import Claimed
 from services.kernel.errors import Conflict
@@ -20,8 +20,8 @@ def train_as_asked(app: Forecasting, operation_id: int, wall: Clock = _WALL) -> 
     def work(claimed: Claimed, tell: Tell) -> dict[str, Any]:
         # an unfinished fit is gone on with where this operation's own worker died
         is_fresh = bool(claimed.params.get("is_fresh")) and claimed.n_attempts == 1
-        found = service_fit.fit_models(app, tell, is_fresh=is_fresh)
-        if found.status == service_fit.BUSY:
+        found = fit_models(app, tell, is_fresh=is_fresh)
+        if found.status == BUSY:
             raise Conflict(found.reason)
         return {"version": found.version, "status": found.status, "reason": found.reason}
 

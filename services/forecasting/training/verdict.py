@@ -1,4 +1,4 @@
-"""Whether a fitted model is better than what serves, and where."""
+"""Verdict on a fitted model: is it better than what serves, and where."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.choice.backtest import MODEL, Gate, backtest
-from forecaster.choice.baselines import BestSimple
-from forecaster.choice.ensemble import contenders
-from forecaster.choice.ladder import Ladder
-from forecaster.predict import TrainedModel
-from forecaster.training.fit import FitReport, FitResult
-from forecaster.types import Series
+from forecaster import (
+    MODEL,
+    BestSimple,
+    FitReport,
+    FitResult,
+    Gate,
+    Ladder,
+    Series,
+    TrainedModel,
+    backtest,
+    contenders,
+)
 from services.kernel.clock import make_rng
 
 

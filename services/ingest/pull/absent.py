@@ -8,6 +8,7 @@ the place of what is known.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection
@@ -15,48 +16,59 @@ from sqlalchemy import Connection
 from services.ingest.push.service import SeriesRef
 from services.ingest.series import repository
 from services.ingest.series.repository import SeriesRange
-from services.ingest.series.samples import SECOND_US, Samples, make_samples, to_us
-from services.ingest.series.sources import RangeQuery
-
-Asked = tuple[int, SeriesRef, RangeQuery]
-"""Number of a series among those that were asked for, the series, and the query that answered."""
+from services.ingest.series.samples import I64, SECOND_US, Samples, make_samples, to_us
+from services.ingest.series.source import RangeQuery
 
 
-def find_zeros(connection: Connection, asked: Iterable[Asked], found: Samples) -> Samples:
+@dataclass(frozen=True, slots=True)
+class SeriesQuery:
+    """A query for one series.
+
+    Attributes:
+        number: Number of the series among those that are asked for together.
+        ref: The series.
+        query: The query.
+    """
+
+    number: int
+    ref: SeriesRef
+    query: RangeQuery
+
+
+def find_zeros(connection: Connection, asked: Iterable[SeriesQuery], found: Samples) -> Samples:
     """Zeros for the steps of answered queries that have no value, neither now nor from before.
 
     Args:
         connection: An open transaction.
-        asked: Series whose query was answered; the others are unknown.
-        found: What the answers held; `series` is the number in `asked`.
+        asked: Queries that were answered; the other series are unknown.
+        found: Samples of the answers; their series are the numbers of the queries.
     """
-    series = [item for item in asked if item[1].indicator.is_absent_zero]
+    series = [each for each in asked if each.ref.indicator.is_absent_zero]
     if not series:
         return make_samples([], [], [])
-    ranges = [_range(ref, query) for _, ref, query in series]
-    keys = [(each.workload_id, each.indicator) for each in ranges]
-    first_at = repository.first_observed(connection, keys)
+    ranges = [_range(each) for each in series]
+    first_at = repository.first_observed(connection, [each.ref.key for each in series])
     stored = repository.load_samples(connection, ranges)
     numbers: list[int] = []
     times_us: list[int] = []
-    for position, (number, _, query) in enumerate(series):
-        own = found.at_us[found.series == number]
+    for position, each in enumerate(series):
+        own = found.at_us[found.series == each.number]
         known = np.concatenate([own, stored.at_us[stored.series == position]])
-        seen_at = first_at.get(keys[position])
+        seen_at = first_at.get(each.ref.key)
         since_us = _first_us(own) if seen_at is None else to_us(seen_at)
-        absent = absent_steps(query, known.tolist(), since_us)
-        numbers += [number] * len(absent)
+        absent = absent_steps(each.query, known.tolist(), since_us)
+        numbers += [each.number] * len(absent)
         times_us += absent
     return make_samples(numbers, times_us, np.zeros(len(numbers)))
 
 
-def zeros_between(asked: Sequence[Asked], found: Samples) -> Samples:
+def zeros_between(asked: Iterable[SeriesQuery], found: Samples) -> Samples:
     """The same in a history: from the first value on, since a source forgets what is older."""
     parts = [
-        (number, absent_steps(query, own.tolist(), _first_us(own)))
-        for number, ref, query in asked
-        if ref.indicator.is_absent_zero
-        for own in [found.at_us[found.series == number]]
+        (each.number, absent_steps(each.query, own.tolist(), _first_us(own)))
+        for each in asked
+        if each.ref.indicator.is_absent_zero
+        for own in [found.at_us[found.series == each.number]]
     ]
     numbers = [number for number, absent in parts for _ in absent]
     times_us = [at_us for _, absent in parts for at_us in absent]
@@ -75,12 +87,12 @@ def absent_steps(query: RangeQuery, known_us: Sequence[int], since_us: int) -> l
     return [at_us for at_us in starts if at_us >= since_us and at_us not in known]
 
 
-def _first_us(own: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
+def _first_us(own: I64) -> int:
     """Time of the first value; after all others where there is none."""
     return int(own.min()) if len(own) else np.iinfo(np.int64).max
 
 
-def _range(ref: SeriesRef, query: RangeQuery) -> SeriesRange:
-    step_us = query.resolution_s * SECOND_US
-    since_us = to_us(query.start_at) - step_us
-    return SeriesRange(ref.workload.id, ref.indicator.name, since_us, to_us(query.end_at))
+def _range(asked: SeriesQuery) -> SeriesRange:
+    key, query = asked.ref.key, asked.query
+    since_us = to_us(query.start_at) - query.resolution_s * SECOND_US
+    return SeriesRange(key.workload_id, key.indicator, since_us, to_us(query.end_at))

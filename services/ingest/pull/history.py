@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from services.ingest.series.samples import (
     Mask,
     Rejection,
     Rejections,
+    TimeSpan,
     to_us,
 )
 from services.kernel.db.session import unit_of_work
@@ -91,7 +93,7 @@ class HistoryFrame:
 
 @dataclass(frozen=True, slots=True)
 class BackfillResult:
-    """What a back-fill wrote."""
+    """Rows that a back-fill wrote, and values that it refused."""
 
     n_rows: int  # new or changed
     n_observed: int
@@ -129,13 +131,14 @@ def backfill(
         histories = _matched(refs, workload_ids, frame)
         screened = [(ref, _screen(ref, history, rejections)) for ref, history in histories]
         step_us = to_us(frame.start_at) + frame.step_s * SECOND_US * np.arange(frame.n_steps)
-        span_us = (int(step_us[0]), int(step_us[-1]))
-        chunks = _encode(screened, step_us)
+        span = TimeSpan(int(step_us[0]), int(step_us[-1]))
+        # in the order of the key, so that the index grows at its end
+        chunks = chain.from_iterable(_encode(ref, each, step_us) for ref, each in screened)
         n_rows = frame.n_steps * sum(len(history.indicators) for _, history in screened)
-        if repository.has_indicators(work.connection, workload_ids, span_us):
-            n_rows = repository.write_indicators(work.connection, chunks, span_us)
+        if repository.has_indicators(work.connection, workload_ids, span):
+            n_rows = repository.write_indicators(work.connection, chunks, span)
         else:
-            repository.copy_new_indicators(work.connection, chunks, span_us)
+            repository.copy_new_indicators(work.connection, chunks, span)
         newest_at = {ref.id: _newest_at(history, frame) for ref, history in screened}
         repository.close_history(work.connection, newest_at, frame.end_at, at)
     n_observed = sum(int(history.observed.sum()) for _, history in screened)
@@ -192,19 +195,18 @@ def _screen(ref: WorkloadRef, history: WorkloadHistory, rejections: Rejections) 
 
 
 def _encode(
-    histories: Sequence[tuple[WorkloadRef, WorkloadHistory]], step_us: NDArray[np.int64]
+    ref: WorkloadRef, history: WorkloadHistory, step_us: NDArray[np.int64]
 ) -> Iterator[bytes]:
-    for ref, history in histories:  # in the order of the key, so that the index grows at its end
-        names = history.indicators
-        order = sorted(range(len(names)), key=names.__getitem__)
-        keys = [SeriesKey(ref.id, names[column]) for column in order]
-        rows = StepRows(
-            np.repeat(np.arange(len(names)), len(step_us)),
-            np.tile(step_us, len(names)),
-            history.values.T[order].astype(np.float32).ravel(),
-            history.observed.T[order].ravel(),
-        )
-        yield from encode_indicators(keys, rows)
+    names = history.indicators
+    order = sorted(range(len(names)), key=names.__getitem__)
+    keys = [SeriesKey(ref.id, names[column]) for column in order]
+    rows = StepRows(
+        np.repeat(np.arange(len(names)), len(step_us)),
+        np.tile(step_us, len(names)),
+        history.values.T[order].astype(np.float32).ravel(),
+        history.observed.T[order].ravel(),
+    )
+    return encode_indicators(keys, rows)
 
 
 def _newest_at(history: WorkloadHistory, frame: HistoryFrame) -> datetime | None:

@@ -12,7 +12,7 @@ from threading import Event
 import numpy as np
 
 from services.ingest.deps import IngestDeps
-from services.ingest.pull.absent import Asked, find_zeros, zeros_between
+from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.push.service import SeriesRef, Tally, accept, measure, store
 from services.ingest.series import repository
@@ -24,11 +24,10 @@ from services.ingest.series.samples import (
     Rejections,
     Samples,
     join_samples,
-    make_samples,
     sort_unique,
     to_us,
 )
-from services.ingest.series.sources import SERVER_REASONS, Points, RangeQuery, Source, SourceError
+from services.ingest.series.source import SERVER_REASONS, Points, RangeQuery, Source, SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import floor_step
 from services.kernel.db.session import unit_of_work
@@ -42,7 +41,7 @@ _MOST_HISTORY = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """What a pull did.
+    """Samples that a pull stored, and queries that failed.
 
     Attributes:
         n_accepted: Samples stored.
@@ -56,12 +55,17 @@ class PullResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one query gave: points, or the reason why there are none."""
+class QueryAnswer:
+    """Answer to one query: points, or the reason why there are none."""
 
-    ref: SeriesRef
+    asked: SeriesQuery
     points: Points | None
     error: str = ""
+
+    @property
+    def ref(self) -> SeriesRef:
+        """The series that was asked for."""
+        return self.asked.ref
 
 
 def to_range_query(
@@ -125,7 +129,7 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
 
 
 def _needs_history(row: CursorRow, at: datetime, late_s: float) -> bool:
-    """Whether samples older than those that are asked for anyway are missing."""
+    """Check whether samples older than those that are asked for anyway are missing."""
     step_s = row.workload.step_s
     if row.last_sample_at is not None:
         return row.last_sample_at <= at - timedelta(seconds=late_s + step_s)
@@ -139,24 +143,18 @@ def _needs_history(row: CursorRow, at: datetime, late_s: float) -> bool:
 def _pull_recent(
     deps: IngestDeps, source: Source, rows: Sequence[CursorRow], shard: int, at: datetime
 ) -> tuple[int, Counter[str]]:
-    queries = []
+    queries: list[SeriesQuery] = []
     for row in rows:
         step_s = row.workload.step_s
         end_at = floor_step(at, step_s)
         start_at = floor_step(at - timedelta(seconds=deps.settings.late_s), step_s)
         start_at = min(start_at, end_at - timedelta(seconds=step_s))
-        queries += _queries_of(row.workload, start_at, end_at)
+        queries += _queries_of(row.workload, start_at, end_at, len(queries))
     answers = fetch_all(source, queries)
     tally = Tally(Rejections(), {})
     refs = [answer.ref for answer in answers]
-    samples = join_samples(
-        [
-            _numbered(to_samples(answer.points, answer.ref.indicator, query), number)
-            for number, (answer, (_, query)) in enumerate(zip(answers, queries, strict=True))
-            if answer.points is not None
-        ]
-    )
-    asked = _asked(answers, [query for _, query in queries])
+    samples = _joined(answers)
+    asked = [answer.asked for answer in answers if answer.points is not None]
     errors = Counter(answer.error for answer in answers if answer.error)
     for answer in answers:
         if answer.error:
@@ -173,47 +171,46 @@ def _pull_recent(
 
 
 def _queries_of(
-    workload: WorkloadRef, start_at: datetime, end_at: datetime
-) -> list[tuple[SeriesRef, RangeQuery]]:
+    workload: WorkloadRef, start_at: datetime, end_at: datetime, first: int = 0
+) -> list[SeriesQuery]:
+    """Queries for the indicators of a workload that have one, numbered from `first`."""
+    pulled = [one for _, one in sorted(workload.indicators.items()) if one.query]
     return [
-        (
+        SeriesQuery(
+            number,
             SeriesRef(workload, indicator),
             to_range_query(indicator, start_at, end_at, workload.step_s),
         )
-        for _, indicator in sorted(workload.indicators.items())
-        if indicator.query
+        for number, indicator in enumerate(pulled, first)
     ]
 
 
-def _asked(answers: Sequence[Answer], queries: Sequence[RangeQuery]) -> list[Asked]:
-    """Series whose query was answered, each with its number."""
-    return [
-        (number, answer.ref, query)
-        for number, (answer, query) in enumerate(zip(answers, queries, strict=True))
-        if answer.points is not None
-    ]
+def _joined(answers: Sequence[QueryAnswer]) -> Samples:
+    """Samples of all answers; the series of a sample is the number of its query."""
+    parts = []
+    for answer in answers:
+        if answer.points is not None:
+            found = to_samples(answer.points, answer.ref.indicator, answer.asked.query)
+            parts.append(Samples(found.series + answer.asked.number, found.at_us, found.value))
+    return join_samples(parts)
 
 
-def _numbered(samples: Samples, number: int) -> Samples:
-    return Samples(samples.series + number, samples.at_us, samples.value)
-
-
-def fetch_all(source: Source, queries: Sequence[tuple[SeriesRef, RangeQuery]]) -> list[Answer]:
+def fetch_all(source: Source, queries: Sequence[SeriesQuery]) -> list[QueryAnswer]:
     """Answers in the order of the queries, fetched over a few connections at once."""
     is_down = Event()
     log = get_logger("ingest.pull")
 
-    def fetch(item: tuple[SeriesRef, RangeQuery]) -> Answer:
-        ref, query = item
+    def fetch(asked: SeriesQuery) -> QueryAnswer:
         if is_down.is_set():
-            return _failed(source, ref, "not_tried")
+            return _failed(source, asked, "not_tried")
         try:
-            return Answer(ref, source.fetch(query))
+            return QueryAnswer(asked, source.fetch(asked.query))
         except SourceError as error:
             if error.reason in SERVER_REASONS:
                 is_down.set()
-            log.warning("query_failed", series=str(ref), reason=error.reason, error=error.message)
-            return _failed(source, ref, error.reason)
+            values = {"series": str(asked.ref), "reason": error.reason, "error": error.message}
+            log.warning("query_failed", **values)
+            return _failed(source, asked, error.reason)
 
     if not queries:
         return []
@@ -221,9 +218,9 @@ def fetch_all(source: Source, queries: Sequence[tuple[SeriesRef, RangeQuery]]) -
         return list(pool.map(fetch, queries))
 
 
-def _failed(source: Source, ref: SeriesRef, reason: str) -> Answer:
+def _failed(source: Source, asked: SeriesQuery, reason: str) -> QueryAnswer:
     telemetry.source_errors_total.labels(source.name, reason).inc()
-    return Answer(ref, None, reason)
+    return QueryAnswer(asked, None, reason)
 
 
 def _pull_history(
@@ -240,10 +237,9 @@ def _pull_history(
         start_at = floor_step(max(end_at - span, row.last_sample_at or end_at - span), step_s)
         if start_at >= end_at:
             continue
-        queries = _queries_of(row.workload, start_at, end_at)
-        answers = fetch_all(source, queries)
+        answers = fetch_all(source, _queries_of(row.workload, start_at, end_at))
         errors.update(answer.error for answer in answers if answer.error)
-        frame = _to_frame(row.workload, answers, [query for _, query in queries], start_at, end_at)
+        frame = _to_frame(row.workload, answers, start_at, end_at)
         if frame is not None:
             result = backfill(deps.engine, [row.workload.id], frame, now=at, source=source.name)
             n_rows += result.n_rows
@@ -253,22 +249,14 @@ def _pull_history(
 
 
 def _to_frame(
-    workload: WorkloadRef,
-    answers: Sequence[Answer],
-    queries: Sequence[RangeQuery],
-    start_at: datetime,
-    end_at: datetime,
+    workload: WorkloadRef, answers: Sequence[QueryAnswer], start_at: datetime, end_at: datetime
 ) -> HistoryFrame | None:
     """History from the first step with a value on; None when there is none."""
     step_us = workload.step_s * SECOND_US
     n_steps = (to_us(end_at) - to_us(start_at)) // step_us
-    parts = [
-        _numbered(to_samples(answer.points, answer.ref.indicator, query), number)
-        for number, (answer, query) in enumerate(zip(answers, queries, strict=True))
-        if answer.points is not None
-    ]
-    samples = sort_unique(join_samples(parts) if parts else make_samples([], [], []))
-    samples = join_samples([samples, zeros_between(_asked(answers, queries), samples)])
+    samples = sort_unique(_joined(answers))
+    asked = [answer.asked for answer in answers if answer.points is not None]
+    samples = join_samples([samples, zeros_between(asked, samples)])
     samples = samples.where(np.isfinite(samples.value))
     is_counter = np.array([answer.ref.indicator.is_counter for answer in answers], dtype=bool)
     steps = resample(samples, is_counter, StepGrid(to_us(start_at), step_us, n_steps))

@@ -1,1 +1,1 @@
-"""Samples that are sent."""
+"""Samples that are pushed: who may send them, how they are checked and stored."""

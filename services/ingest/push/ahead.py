@@ -15,7 +15,7 @@ from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import StepGrid, resample
-from services.ingest.series.samples import SECOND_US, to_us
+from services.ingest.series.samples import SECOND_US, TimeSpan, to_us
 from services.kernel.clock import floor_step
 from services.kernel.settings import Settings
 
@@ -24,7 +24,7 @@ MOST_AHEAD = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
-class AheadSeries:
+class ScheduleSpan:
     """Steps `[start_us, end_us)` of a schedule that its samples may have changed."""
 
     workload: WorkloadRef
@@ -33,40 +33,48 @@ class AheadSeries:
     end_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedSamples:
+    """Times of the first sample of a series that is new or changed, and of its last sample."""
+
+    first_at: datetime
+    last_at: datetime
+
+
 def ahead_limit(workload: WorkloadRef, indicator: IndicatorRef, settings: Settings) -> timedelta:
-    """How far ahead of the clock a sample of this indicator may be."""
+    """Time ahead of the clock that a sample of this indicator may be of."""
     if not indicator.is_known_ahead:
         return timedelta(seconds=settings.future_s)
     return max(MOST_AHEAD, timedelta(seconds=(settings.horizon_steps + 1) * workload.step_s))
 
 
-def ahead_series(
+def schedule_spans(
     workloads: Sequence[WorkloadRef],
-    changed: Mapping[tuple[int, str], tuple[datetime, datetime]],
+    changed: Mapping[SeriesKey, ChangedSamples],
     now: datetime,
-) -> list[AheadSeries]:
+) -> list[ScheduleSpan]:
     """Schedules with samples of steps that are not complete yet, in the order of their keys.
 
     Args:
         workloads: Workloads that sent samples.
-        changed: Per (workload id, indicator) time of its first changed and of its last sample.
+        changed: Per series its samples that are new or changed.
         now: Now.
     """
     found = []
     by_id = {workload.id: workload for workload in workloads}
-    for (workload_id, name), (first_at, last_at) in sorted(changed.items()):
-        workload = by_id[workload_id]
-        if not workload.indicators[name].is_known_ahead:
+    for key in sorted(changed):
+        workload, samples = by_id[key.workload_id], changed[key]
+        if not workload.indicators[key.indicator].is_known_ahead:
             continue
         step_s = workload.step_s
-        start_at = max(floor_step(first_at, step_s), floor_step(now, step_s))
-        end_at = floor_step(last_at, step_s) + timedelta(seconds=step_s)
+        start_at = max(floor_step(samples.first_at, step_s), floor_step(now, step_s))
+        end_at = floor_step(samples.last_at, step_s) + timedelta(seconds=step_s)
         if end_at > start_at:
-            found.append(AheadSeries(workload, name, to_us(start_at), to_us(end_at)))
+            found.append(ScheduleSpan(workload, key.indicator, to_us(start_at), to_us(end_at)))
     return found
 
 
-def write_ahead(connection: Connection, series: Sequence[AheadSeries]) -> int:
+def write_ahead(connection: Connection, series: Sequence[ScheduleSpan]) -> int:
     """Turn the samples of schedules into indicators now, for the forecasts before their time.
 
     Only steps with a sample are written: what is not scheduled yet is unknown. Once a step is
@@ -82,7 +90,7 @@ def write_ahead(connection: Connection, series: Sequence[AheadSeries]) -> int:
     return n_rows
 
 
-def _write_group(connection: Connection, series: Sequence[AheadSeries], step_us: int) -> int:
+def _write_group(connection: Connection, series: Sequence[ScheduleSpan], step_us: int) -> int:
     start_us = min(one.start_us for one in series)
     end_us = max(one.end_us for one in series)
     samples = repository.load_samples(
@@ -97,5 +105,5 @@ def _write_group(connection: Connection, series: Sequence[AheadSeries], step_us:
     step_at_us = start_us + step_us * step
     rows = StepRows(number, step_at_us, steps.value[number, step], steps.observed[number, step])
     keys = [SeriesKey(one.workload.id, one.indicator) for one in series]
-    span_us = (int(step_at_us.min()), int(step_at_us.max()))
-    return repository.write_indicators(connection, encode_indicators(keys, rows), span_us)
+    span = TimeSpan(int(step_at_us.min()), int(step_at_us.max()))
+    return repository.write_indicators(connection, encode_indicators(keys, rows), span)

@@ -1,4 +1,4 @@
-"""Who may send samples: the push token, or an API key with the role operator."""
+"""Right to send samples: the push token, or an API key with the role operator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PushAuthority:
         self._verifier = KeyVerifier(deps.engine)
 
     def check_pusher(self, request: Request) -> None:
-        """Whether a request may push samples of any workload.
+        """Refuse a request that may not push samples of any workload.
 
         Without a push token in the settings anyone may; such a service answers this machine only
         (`services.kernel.security.bind`).
@@ -69,7 +69,7 @@ class PushAuthority:
                 return None
             return self._verified(given, limited_name(_address(request)))
         except Unauthorized as error:
-            _note(error.reason, request)
+            _report_refusal(error.reason, request)
             raise Unauthorized(_NOT_VALID, error.reason) from error
 
     def _verified(self, key: str, address: str) -> Principal:
@@ -86,7 +86,7 @@ class PushAuthority:
         return principal
 
     def _refused(self, request: Request, principal: Principal) -> Forbidden:
-        _note("role", request, principal.actor)
+        _report_refusal("role", request, principal.actor)
         return Forbidden(_NOT_ALLOWED)
 
 
@@ -94,7 +94,7 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _note(reason: str, request: Request, actor: str = "") -> None:
+def _report_refusal(reason: str, request: Request, actor: str = "") -> None:
     telemetry.auth_failures_total.labels("ingest", reason).inc()
     values = {"reason": reason, "address": _address(request), "actor": actor}
     get_logger("ingest").warning("auth_refused", **values)

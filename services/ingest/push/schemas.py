@@ -14,7 +14,7 @@ class RejectedSamples(BaseModel):
 
 
 class PushAnswer(BaseModel):
-    """What became of a push."""
+    """Outcome of a push."""
 
     accepted: int = Field(ge=0, description="Samples stored (a repeated sample counts)")
     rejected: list[RejectedSamples]

@@ -11,9 +11,9 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.push.ahead import ahead_limit, ahead_series, write_ahead
+from services.ingest.push.ahead import ChangedSamples, ahead_limit, schedule_spans, write_ahead
 from services.ingest.series import repository
-from services.ingest.series.catalog import IndicatorRef, WorkloadRef
+from services.ingest.series.catalog import IndicatorRef, WorkloadName, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, encode_observations
 from services.ingest.series.samples import (
     ANCIENT,
@@ -28,6 +28,7 @@ from services.ingest.series.samples import (
     Rejection,
     Rejections,
     Samples,
+    TimeSpan,
     from_us,
     screen,
     show_us,
@@ -43,7 +44,7 @@ from services.kernel.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What became of a push."""
+    """Outcome of a push."""
 
     n_accepted: int
     rejected: tuple[Rejection, ...]
@@ -55,6 +56,11 @@ class SeriesRef:
 
     workload: WorkloadRef
     indicator: IndicatorRef
+
+    @property
+    def key(self) -> SeriesKey:
+        """Key of its rows."""
+        return SeriesKey(self.workload.id, self.indicator.name)
 
     def __str__(self) -> str:
         return f"{self.workload.namespace}/{self.workload.name} {self.indicator.name}"
@@ -96,7 +102,7 @@ def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings)
     tally = Tally(parsed.rejections, {})
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
-        names = {(name.namespace, name.workload) for name in parsed.names}
+        names = {WorkloadName(name.namespace, name.workload) for name in parsed.names}
         known = repository.find_workloads(work.connection, sorted(names), deps.catalog)
         samples, series = _resolve(parsed, known, tally)
         accepted = accept(samples, series, settings, now, tally)
@@ -109,13 +115,13 @@ def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings)
 
 
 def _resolve(
-    parsed: ParsedPush, known: dict[tuple[str, str], WorkloadRef], tally: Tally
+    parsed: ParsedPush, known: dict[WorkloadName, WorkloadRef], tally: Tally
 ) -> tuple[Samples, list[SeriesRef]]:
     """Keep the samples of known indicators and number their series anew."""
     counts = np.bincount(parsed.samples.series, minlength=len(parsed.names))
     refs: dict[int, SeriesRef] = {}
     for number, name in enumerate(parsed.names):
-        workload = known.get((name.namespace, name.workload))
+        workload = known.get(WorkloadName(name.namespace, name.workload))
         n_samples = int(counts[number])
         if workload is None:
             rule = "no active workload of this name; register it first"
@@ -132,7 +138,7 @@ def _resolve(
             continue
         refs[number] = SeriesRef(workload, indicator)
     # in the order of the keys, so that two pushes never wait for each other's rows in a circle
-    order = sorted(refs, key=lambda number: (refs[number].workload.id, refs[number].indicator.name))
+    order = sorted(refs, key=lambda number: refs[number].key)
     renumber = np.full(len(parsed.names), -1, dtype=np.int64)
     renumber[order] = np.arange(len(order))
     kept = parsed.samples.where(renumber[parsed.samples.series] >= 0)
@@ -184,7 +190,7 @@ def _rule(reason: str, settings: Settings, at_us: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a write of samples touched, per workload.
+    """Effect of a write of samples on one workload.
 
     Attributes:
         workload: The workload.
@@ -204,57 +210,53 @@ def store(
     """Write accepted samples (sorted by series), move the cursors, write schedules ahead."""
     if not len(samples):
         return []
-    keys = [SeriesKey(ref.workload.id, ref.indicator.name) for ref in series]
-    chunks = encode_observations(keys, samples)
-    span_us = (int(samples.at_us.min()), int(samples.at_us.max()))
-    changed = repository.write_observations(connection, chunks, span_us)
-    refs = {(ref.workload.id, ref.indicator.name): ref for ref in series}
+    refs = {ref.key: ref for ref in series}
+    chunks = encode_observations(list(refs), samples)
+    span = TimeSpan(int(samples.at_us.min()), int(samples.at_us.max()))
+    changed = repository.write_observations(connection, chunks, span)
     reopen_at = _reopened(refs, changed, now)
     last_at = _last_at(series, samples)
     newest_at = _newest_at(refs, last_at)
     repository.note_samples(connection, reopen_at, newest_at, now)
     workloads = {ref.workload.id: ref.workload for ref in series}
-    spans = {(id_, name): (first_at, last_at[(id_, name)]) for id_, name, first_at in changed}
-    write_ahead(connection, ahead_series(list(workloads.values()), spans, now))
+    times = {key: ChangedSamples(first_at, last_at[key]) for key, first_at in changed.items()}
+    write_ahead(connection, schedule_spans(list(workloads.values()), times, now))
     return [Stored(workloads[id_], at, reopen_at.get(id_)) for id_, at in newest_at.items()]
 
 
-def _last_at(series: Sequence[SeriesRef], samples: Samples) -> dict[tuple[int, str], datetime]:
+def _last_at(series: Sequence[SeriesRef], samples: Samples) -> dict[SeriesKey, datetime]:
     """Per series the time of its newest sample; `samples` are sorted by series and time."""
     is_last = np.append(samples.series[1:] != samples.series[:-1], True)
     pairs = zip(samples.series[is_last].tolist(), samples.at_us[is_last].tolist(), strict=True)
-    return {
-        (series[number].workload.id, series[number].indicator.name): from_us(at_us)
-        for number, at_us in pairs
-    }
+    return {series[number].key: from_us(at_us) for number, at_us in pairs}
 
 
 def _newest_at(
-    refs: Mapping[tuple[int, str], SeriesRef], last_at: Mapping[tuple[int, str], datetime]
+    refs: Mapping[SeriesKey, SeriesRef], last_at: Mapping[SeriesKey, datetime]
 ) -> dict[int, datetime | None]:
     """Per workload the time of its newest sample; a schedule says nothing of what is measured."""
     newest: dict[int, datetime | None] = {}
     for key, at in last_at.items():
-        known = newest.setdefault(key[0], None)
+        known = newest.setdefault(key.workload_id, None)
         if not refs[key].indicator.is_known_ahead:
-            newest[key[0]] = at if known is None else max(known, at)
+            newest[key.workload_id] = at if known is None else max(known, at)
     return newest
 
 
 def _reopened(
-    refs: Mapping[tuple[int, str], SeriesRef],
-    changed: list[tuple[int, str, datetime]],
+    refs: Mapping[SeriesKey, SeriesRef],
+    changed: Mapping[SeriesKey, datetime],
     now: datetime,
 ) -> dict[int, datetime]:
     """Per workload the first step that its changed samples belong to, none after `now`."""
     first: dict[int, datetime] = {}
-    for workload_id, indicator, at in changed:
-        ref = refs[(workload_id, indicator)]
+    for key, at in changed.items():
+        ref = refs[key]
         if ref.indicator.is_counter:  # a reading at the very end of a step closes it
             step_at = floor_step(at - timedelta(microseconds=1), ref.workload.step_s)
         else:
             step_at = floor_step(min(at, now), ref.workload.step_s)
-        first[workload_id] = min(first.get(workload_id, step_at), step_at)
+        first[key.workload_id] = min(first.get(key.workload_id, step_at), step_at)
     return first
 
 

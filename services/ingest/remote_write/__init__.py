@@ -1,1 +1,1 @@
-"""What a Prometheus writes."""
+"""Samples that a Prometheus writes."""

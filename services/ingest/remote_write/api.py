@@ -10,10 +10,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority
 from services.ingest.push.body import read_body
+from services.ingest.remote_write import service
 from services.ingest.remote_write.protocol import Version, to_version
 from services.kernel.http.application import problem
 

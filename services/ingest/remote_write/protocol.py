@@ -16,6 +16,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from services.ingest.proto import remote_write_v1_pb2 as v1, remote_write_v2_pb2 as v2
+from services.ingest.series.rules import Labels
 from services.ingest.series.samples import F64, I64, Mask
 from services.kernel.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
@@ -24,8 +25,6 @@ STALE_NAN_BITS = 0x7FF0000000000002
 
 _MEDIA_TYPE = "application/x-protobuf"
 _FARTHEST_MS = 9_000_000_000_000_000  # in microseconds still an int64
-
-Labels = tuple[tuple[str, str], ...]
 
 
 class Version(Enum):
@@ -63,8 +62,8 @@ class RemoteWrite:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may hold: bytes once it is decompressed, and samples."""
+class RequestLimits:
+    """Bounds of one request: bytes once it is decompressed, and samples."""
 
     max_bytes: int
     max_samples: int
@@ -84,11 +83,11 @@ def to_version(content_type: str, content_encoding: str) -> Version:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "proto":
-            return _named(value.strip().strip('"'))
+            return _version_of(value.strip().strip('"'))
     return Version.V1
 
 
-def _named(message: str) -> Version:
+def _version_of(message: str) -> Version:
     try:
         return Version(message)
     except ValueError:
@@ -119,7 +118,7 @@ def decompress(body: bytes, max_bytes: int) -> bytes:
         raise BadRequest(f"body: no Snappy block ({error}); send the block format") from error
 
 
-def decode(body: bytes, version: Version, limits: Limits) -> RemoteWrite:
+def decode(body: bytes, version: Version, limits: RequestLimits) -> RemoteWrite:
     """Read a request.
 
     Raises:
@@ -140,7 +139,7 @@ def decode(body: bytes, version: Version, limits: Limits) -> RemoteWrite:
 def _columns(
     found: Sequence[v1.TimeSeries] | Sequence[v2.TimeSeries],
     labels: Iterator[Labels],
-    limits: Limits,
+    limits: RequestLimits,
 ) -> RemoteWrite:
     counts = [len(one.samples) for one in found]
     if sum(counts) > limits.max_samples:
@@ -162,7 +161,7 @@ def _columns(
 
 def _labels_v1(request: v1.WriteRequest) -> Iterator[Labels]:
     for position, one in enumerate(request.timeseries):
-        yield _checked(position, [(label.name, label.value) for label in one.labels])
+        yield _checked(position, tuple((label.name, label.value) for label in one.labels))
 
 
 def _labels_v2(request: v2.Request) -> Iterator[Labels]:
@@ -175,15 +174,15 @@ def _labels_v2(request: v2.Request) -> Iterator[Labels]:
                 f"{len(symbols)} symbols, got {refs[:20]}"
             )
         words = [symbols[ref] for ref in refs]
-        yield _checked(position, list(zip(words[::2], words[1::2], strict=True)))
+        yield _checked(position, tuple(zip(words[::2], words[1::2], strict=True)))
 
 
-def _checked(position: int, pairs: list[tuple[str, str]]) -> Labels:
-    names = {name for name, _ in pairs}
-    if len(names) != len(pairs) or not names or "" in names:
-        shown = [name[:60] for name, _ in pairs[:20]]
+def _checked(position: int, labels: Labels) -> Labels:
+    names = {name for name, _ in labels}
+    if len(names) != len(labels) or not names or "" in names:
+        shown = [name[:60] for name, _ in labels[:20]]
         raise BadRequest(
             f"timeseries[{position}].labels: names must be there, not empty and different, "
             f"got {shown}"
         )
-    return tuple(sorted(pairs))
+    return tuple(sorted(labels))

@@ -14,9 +14,9 @@ import numpy as np
 
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import write
-from services.ingest.remote_write.protocol import Labels, Limits, RemoteWrite, Version, decode
+from services.ingest.remote_write.protocol import RemoteWrite, RequestLimits, Version, decode
 from services.ingest.series.owners import Claim, SeriesOwners
-from services.ingest.series.rules import RemoteRules
+from services.ingest.series.rules import Labels, RemoteRules
 from services.ingest.series.samples import (
     FORBIDDEN_NAMESPACE,
     NOT_FINITE,
@@ -26,6 +26,7 @@ from services.ingest.series.samples import (
     UNMAPPED,
     Rejection,
     Rejections,
+    TimeSpan,
     make_samples,
     to_us,
 )
@@ -39,7 +40,7 @@ _EXPECTED = frozenset({UNMAPPED, STALE_MARKER, OTHER_REPLICA, NOT_FINITE})
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of a remote write.
+    """Outcome of a remote write.
 
     Attributes:
         n_written: Samples stored.
@@ -51,7 +52,7 @@ class WriteResult:
 
     @property
     def faults(self) -> tuple[Rejection, ...]:
-        """Of `rejected` what the sender, its rules or the workloads have wrong."""
+        """Samples of `rejected` that the sender, its rules or the workloads have wrong."""
         return tuple(found for found in self.rejected if found.reason not in _EXPECTED)
 
     @property
@@ -79,7 +80,7 @@ def remote_write(
         PayloadTooLarge: It is over a limit; nothing is stored.
     """
     settings = deps.settings
-    limits = Limits(settings.remote_write_max_bytes, settings.push_max_samples)
+    limits = RequestLimits(settings.remote_write_max_bytes, settings.push_max_samples)
     request = decode(body, version, limits)
     mapping = Mapping(deps.remote_rules, deps.owners, namespaces)
     parsed = to_parsed(request, mapping, deps.clock.now())
@@ -90,7 +91,7 @@ def remote_write(
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """What tells the indicator of a series.
+    """Rules and owners that tell the indicator of a series.
 
     Attributes:
         rules: Rules of label matchers.
@@ -103,7 +104,7 @@ class Mapping:
     namespaces: frozenset[str] | None = None
 
     def is_permitted(self, name: PushedSeriesName) -> bool:
-        """Whether the sender may write this indicator."""
+        """Check whether the sender may write this indicator."""
         return self.namespaces is None or name.namespace in self.namespaces
 
 
@@ -112,7 +113,7 @@ def to_parsed(request: RemoteWrite, mapping: Mapping, now: datetime) -> ParsedPu
 
     Args:
         request: The request.
-        mapping: Tells the indicator of a series; its owners are told of the series here.
+        mapping: Tells the indicator of a series; its owners learn of the series here.
         now: Now; a sample of a time to come keeps no other series out for longer.
     """
     rejections = Rejections()
@@ -163,8 +164,8 @@ def _claimed(
     identity = mapping.rules.identity_of(one.labels)
     claim = Claim.OTHER_SERIES
     if n_values:
-        span_us = (min(one.at_us), min(max(one.at_us), now_us))
-        claim = mapping.owners.claim(name, identity, span_us)
+        span = TimeSpan(min(one.at_us), min(max(one.at_us), now_us))
+        claim = mapping.owners.claim(name, identity, span)
         if claim is Claim.OTHER_SERIES:
             rule = "is a second series of it; aggregate them by a recording rule"
             rejections.add(SEVERAL_SERIES, n_values, f"{name}: {one} {rule}")

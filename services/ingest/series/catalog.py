@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from services.ingest.series.samples import allows_negative
 from services.kernel.domain import WorkloadSpec
@@ -30,9 +31,16 @@ class IndicatorRef:
     is_absent_zero: bool = False
 
 
+class WorkloadName(NamedTuple):
+    """Names that a sender gives a workload by."""
+
+    namespace: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class WorkloadRef:
-    """What ingest needs to know of a workload."""
+    """A workload, as far as ingest needs to know it."""
 
     id: int
     namespace: str
@@ -43,7 +51,7 @@ class WorkloadRef:
 
     @property
     def has_query(self) -> bool:
-        """Whether any indicator is pulled from Prometheus."""
+        """True where any indicator is pulled from a source."""
         return any(indicator.query for indicator in self.indicators.values())
 
     @property
@@ -53,7 +61,7 @@ class WorkloadRef:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadRow:
+class WorkloadColumns:
     """Columns of one row of `workloads`."""
 
     id: int
@@ -75,19 +83,19 @@ class WorkloadCatalog:
 
     _known: dict[int, tuple[tuple[int, int, int], WorkloadRef]] = field(default_factory=dict)
 
-    def known(self, row: WorkloadRow) -> WorkloadRef | None:
+    def known(self, row: WorkloadColumns) -> WorkloadRef | None:
         """The workload of `row`; None when its spec is new or has changed."""
         version, ref = self._known.get(row.id, (None, None))
         return ref if version == row.version else None
 
-    def learn(self, row: WorkloadRow, spec: object) -> WorkloadRef:
+    def learn(self, row: WorkloadColumns, spec: object) -> WorkloadRef:
         """Parse the spec of `row` and keep it."""
         ref = to_workload_ref(row, spec)
         self._known[row.id] = (row.version, ref)
         return ref
 
 
-def to_workload_ref(row: WorkloadRow, raw_spec: object) -> WorkloadRef:
+def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
     """The workload of `row` with this spec."""
     spec = WorkloadSpec.model_validate(raw_spec)
     indicators = {

@@ -27,9 +27,9 @@ _SEEN = (*_GAP, ("value", ">f4"))
 _Fields = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class SeriesKey:
-    """The columns that are the same in all rows of a series."""
+    """Key of a series: the columns that are the same in all of its rows."""
 
     workload_id: int
     indicator: str

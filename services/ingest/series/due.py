@@ -1,4 +1,4 @@
-"""Which steps of which workloads are due to be resampled. Pure."""
+"""Steps of workloads that are due to be resampled. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DueRules:
 def due_ranges(
     rows: Sequence[CursorRow], now: datetime, rules: DueRules
 ) -> tuple[list[DueRange], bool]:
-    """What is due at `now`, for workloads that share one step length.
+    """Steps that are due at `now`, of workloads that share one step length.
 
     A complete step is due when the workload has sent a sample of that step or a later one, or when
     the grace has passed.

@@ -1,4 +1,4 @@
-"""Which series each indicator is made of, as one process has seen it."""
+"""The series that each indicator is made of, as one process has seen them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from services.ingest.series.samples import SECOND_US
+from services.ingest.series.samples import SECOND_US, TimeSpan
 from services.ingest.series.translate import PushedSeriesName
 
 _SILENT_US = 300 * SECOND_US  # how long Prometheus repeats the last sample of a series
@@ -15,7 +15,7 @@ _FAILOVER_US = 60 * SECOND_US
 
 
 class Claim(Enum):
-    """What a series is to the indicator that it names."""
+    """Relation of a series to the indicator that it names."""
 
     OWNER = auto()
     OTHER_SERIES = auto()
@@ -41,7 +41,7 @@ class _Owner:
     last_us: int
 
     def claim(self, identity: Identity, first_us: int) -> Claim:
-        """What a series is whose samples begin at `first_us`."""
+        """Relation of a series whose samples begin at `first_us`."""
         if identity == self.identity:
             return Claim.OWNER
         if identity.series != self.identity.series:
@@ -51,7 +51,7 @@ class _Owner:
 
 @dataclass(slots=True)
 class SeriesOwners:
-    """Which series each indicator is made of, as this process has seen it; safe to share.
+    """The series that each indicator is made of, as this process has seen them; safe to share.
 
     The replicas of a Prometheus read at different times, and readings of a counter that take turns
     would look like resets. So one of them is listened to, and the other after a minute of silence.
@@ -64,15 +64,15 @@ class SeriesOwners:
     _known: OrderedDict[PushedSeriesName, _Owner] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def claim(self, name: PushedSeriesName, identity: Identity, span_us: tuple[int, int]) -> Claim:
-        """What a series with samples from the first to the last of `span_us` is to `name`."""
+    def claim(self, name: PushedSeriesName, identity: Identity, span: TimeSpan) -> Claim:
+        """Relation of a series with samples over `span` to the indicator `name`."""
         with self._lock:
             owner = self._known.get(name)
-            found = Claim.OWNER if owner is None else owner.claim(identity, span_us[0])
+            found = Claim.OWNER if owner is None else owner.claim(identity, span.first_us)
             if found is not Claim.OWNER:
                 return found
             is_same = owner is not None and owner.identity == identity
-            last_us = max(span_us[1], owner.last_us) if is_same and owner else span_us[1]
+            last_us = max(span.last_us, owner.last_us) if is_same and owner else span.last_us
             self._known[name] = _Owner(identity, last_us)
             self._known.move_to_end(name)
             while len(self._known) > self.max_entries:

@@ -10,10 +10,15 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, text
 
-from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef, WorkloadRow
-from services.ingest.series.copy_encoding import HEADER, TRAILER
+from services.ingest.series.catalog import (
+    WorkloadCatalog,
+    WorkloadColumns,
+    WorkloadName,
+    WorkloadRef,
+)
+from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
 from services.ingest.series.due import CursorRow
-from services.ingest.series.samples import Samples, from_us, make_samples
+from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.schema import PARTITIONED
 
@@ -35,7 +40,7 @@ class SeriesRange:
 
 @dataclass(frozen=True, slots=True)
 class ShardBacklog:
-    """What a sweep found in a shard."""
+    """Work that is due in a shard."""
 
     shard: int
     is_resample_due: bool
@@ -43,18 +48,20 @@ class ShardBacklog:
 
 
 def find_workloads(
-    connection: Connection, names: Iterable[tuple[str, str]], catalog: WorkloadCatalog
-) -> dict[tuple[str, str], WorkloadRef]:
-    """The active workloads among `names`, each (namespace, name)."""
-    pairs = list(names)
+    connection: Connection, names: Sequence[WorkloadName], catalog: WorkloadCatalog
+) -> dict[WorkloadName, WorkloadRef]:
+    """The active workloads among `names`."""
     statement = text(
         f"SELECT {_WORKLOAD} FROM unnest(CAST(:namespaces AS text[]), CAST(:names AS text[])) "  # noqa: S608 - our columns
         "AS s(namespace, name) JOIN workloads w USING (namespace, name) WHERE w.is_active"
     )
-    values = {"namespaces": [pair[0] for pair in pairs], "names": [pair[1] for pair in pairs]}
-    rows = [WorkloadRow(*row) for row in connection.execute(statement, values)]
+    values = {
+        "namespaces": [found.namespace for found in names],
+        "names": [found.name for found in names],
+    }
+    rows = [WorkloadColumns(*row) for row in connection.execute(statement, values)]
     refs = _to_refs(connection, rows, catalog).values()
-    return {(ref.namespace, ref.name): ref for ref in refs}
+    return {WorkloadName(ref.namespace, ref.name): ref for ref in refs}
 
 
 def load_workloads(
@@ -62,12 +69,12 @@ def load_workloads(
 ) -> dict[int, WorkloadRef]:
     """Workloads by id, active or not."""
     statement = text(f"SELECT {_WORKLOAD} FROM workloads w WHERE w.id = ANY(:ids)")  # noqa: S608 - our columns
-    rows = [WorkloadRow(*row) for row in connection.execute(statement, {"ids": list(ids)})]
+    rows = [WorkloadColumns(*row) for row in connection.execute(statement, {"ids": list(ids)})]
     return _to_refs(connection, rows, catalog)
 
 
 def _to_refs(
-    connection: Connection, rows: Sequence[WorkloadRow], catalog: WorkloadCatalog
+    connection: Connection, rows: Sequence[WorkloadColumns], catalog: WorkloadCatalog
 ) -> dict[int, WorkloadRef]:
     """Workloads by id; only the specs that the catalog does not know are read."""
     refs = {row.id: catalog.known(row) for row in rows}
@@ -83,7 +90,7 @@ def _to_refs(
 def _to_cursors(
     connection: Connection, rows: Iterable[Any], catalog: WorkloadCatalog
 ) -> list[CursorRow]:
-    pairs = [(WorkloadRow(*row[:6]), row[6:]) for row in rows]
+    pairs = [(WorkloadColumns(*row[:6]), row[6:]) for row in rows]
     refs = _to_refs(connection, [row for row, _ in pairs], catalog)
     return [CursorRow(refs[row.id], *cursor) for row, cursor in pairs]
 
@@ -205,19 +212,19 @@ def close_history(
 
 
 def write_observations(
-    connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
-) -> list[tuple[int, str, datetime]]:
+    connection: Connection, chunks: Iterable[bytes], span: TimeSpan
+) -> dict[SeriesKey, datetime]:
     """Store raw samples; a sample with a known time replaces the one before.
 
     Args:
         connection: An open transaction.
         chunks: Encoded rows of `OBSERVATION_COLUMNS`, no key twice.
-        span_us: Time of the oldest and of the newest sample.
+        span: From the oldest to the newest sample.
 
     Returns:
-        (workload id, indicator, time of its first sample that is new or changed).
+        Per series the time of its first sample that is new or changed.
     """
-    _stage(connection, "observations", OBSERVATION_COLUMNS, chunks, span_us)
+    _stage(connection, "observations", OBSERVATION_COLUMNS, chunks, span)
     statement = text(
         "WITH changed AS (INSERT INTO observations AS o (workload_id, indicator, observed_at, value"
         ") SELECT workload_id, indicator, observed_at, value FROM pg_temp.ingest_observations "
@@ -226,7 +233,7 @@ def write_observations(
         "RETURNING o.workload_id, o.indicator, o.observed_at) "
         "SELECT workload_id, indicator, min(observed_at) FROM changed GROUP BY 1, 2"
     )
-    return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+    return {SeriesKey(row[0], row[1]): row[2] for row in connection.execute(statement)}
 
 
 def load_samples(connection: Connection, ranges: Sequence[SeriesRange]) -> Samples:
@@ -255,33 +262,29 @@ def load_samples(connection: Connection, ranges: Sequence[SeriesRange]) -> Sampl
     return make_samples(*zip(*rows, strict=True)) if rows else make_samples([], [], [])
 
 
-def first_observed(
-    connection: Connection, keys: Sequence[tuple[int, str]]
-) -> dict[tuple[int, str], datetime]:
-    """First step at which each (workload id, indicator) was observed, if any."""
+def first_observed(connection: Connection, keys: Sequence[SeriesKey]) -> dict[SeriesKey, datetime]:
+    """First step at which each series was observed, if any."""
     statement = text(
         "SELECT s.id, s.name, i.step_at FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) "
         "AS s(id, name) CROSS JOIN LATERAL (SELECT step_at FROM indicators WHERE workload_id = s.id"
         " AND indicator = s.name AND is_observed ORDER BY step_at LIMIT 1) i"
     )
-    values = {"ids": [key[0] for key in keys], "names": [key[1] for key in keys]}
-    return {(row[0], row[1]): row[2] for row in connection.execute(statement, values)}
+    values = {"ids": [key.workload_id for key in keys], "names": [key.indicator for key in keys]}
+    return {SeriesKey(row[0], row[1]): row[2] for row in connection.execute(statement, values)}
 
 
-def write_indicators(
-    connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
-) -> int:
+def write_indicators(connection: Connection, chunks: Iterable[bytes], span: TimeSpan) -> int:
     """Store steps; an observed value is replaced by another, never by a gap.
 
     Args:
         connection: An open transaction.
         chunks: Encoded rows of `INDICATOR_COLUMNS`, no key twice.
-        span_us: Start of the first and of the last step.
+        span: Starts of the first and of the last step.
 
     Returns:
         Rows that are new or were changed.
     """
-    _stage(connection, "indicators", INDICATOR_COLUMNS, chunks, span_us)
+    _stage(connection, "indicators", INDICATOR_COLUMNS, chunks, span)
     names = ", ".join(INDICATOR_COLUMNS)
     statement = text(
         f"INSERT INTO indicators AS i ({names}) SELECT {names} FROM pg_temp.ingest_indicators "  # noqa: S608 - our columns
@@ -293,27 +296,24 @@ def write_indicators(
     return connection.execute(statement).rowcount
 
 
-def copy_new_indicators(
-    connection: Connection, chunks: Iterable[bytes], span_us: tuple[int, int]
-) -> None:
+def copy_new_indicators(connection: Connection, chunks: Iterable[bytes], span: TimeSpan) -> None:
     """Store steps of which none is there yet, straight into the table."""
-    first, last = from_us(span_us[0]), from_us(span_us[1])
-    partitions.ensure_partitions(connection, "indicators", first, last)
+    _ensure_partitions(connection, "indicators", span)
     _copy(connection, "indicators", INDICATOR_COLUMNS, chunks)
 
 
-def has_indicators(connection: Connection, ids: Sequence[int], span_us: tuple[int, int]) -> bool:
-    """Whether any step of these workloads is there, from the first to the last of `span_us`."""
+def has_indicators(connection: Connection, ids: Sequence[int], span: TimeSpan) -> bool:
+    """Check whether any step of these workloads within `span` is there."""
     statement = text(
         "SELECT EXISTS (SELECT 1 FROM indicators WHERE workload_id = ANY(:ids) "
         "AND step_at BETWEEN :first AND :last)"
     )
-    values = {"ids": list(ids), "first": from_us(span_us[0]), "last": from_us(span_us[1])}
+    values = {"ids": list(ids), "first": from_us(span.first_us), "last": from_us(span.last_us)}
     return bool(connection.execute(statement, values).scalar_one())
 
 
 def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step_us: int) -> int:
-    """How many of these workloads have rows of one step; those known ahead do not count."""
+    """Number of these workloads with rows of one step; those known ahead do not count."""
     statement = text(
         "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS s(id, name) "
         "JOIN indicators i ON i.workload_id = s.id AND i.indicator = s.name AND i.step_at = :at"
@@ -367,15 +367,20 @@ def _stage(
     table: str,
     columns: Sequence[str],
     chunks: Iterable[bytes],
-    span_us: tuple[int, int],
+    span: TimeSpan,
 ) -> None:
     """Copy rows into a temporary table that lives as long as the pooled connection."""
-    partitions.ensure_partitions(connection, table, from_us(span_us[0]), from_us(span_us[1]))
+    _ensure_partitions(connection, table, span)
     connection.execute(
         text(f"CREATE TEMP TABLE IF NOT EXISTS ingest_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
     )
     connection.execute(text(f"DELETE FROM pg_temp.ingest_{table}"))  # noqa: S608 - our tables
     _copy(connection, f"ingest_{table}", columns, chunks)
+
+
+def _ensure_partitions(connection: Connection, table: str, span: TimeSpan) -> None:
+    first_at, last_at = from_us(span.first_us), from_us(span.last_us)
+    partitions.ensure_partitions(connection, table, first_at, last_at)
 
 
 def _copy(

@@ -1,4 +1,4 @@
-"""Which indicator a series of a remote write is of: rules of label matchers. Pure.
+"""Rules of label matchers that tell the indicator of a series of a remote write. Pure.
 
 The rules are YAML, see docs/observability.md. The first rule whose selector matches a series tells
 its workload and indicator; a series that no rule matches is none of Harmony's.
@@ -35,6 +35,9 @@ _ESCAPED = re.compile(r"\\(.)")
 _LONGEST = 253
 _MOST_KNOWN = 50_000
 
+Labels = tuple[tuple[str, str], ...]
+"""Names and values of the labels of a series, sorted by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
@@ -45,7 +48,7 @@ class Matcher:
     value: str
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether a series with these labels meets it."""
+        """Check whether a series with these labels meets it."""
         found = labels.get(self.label, "")
         if self.operator in {"=~", "!~"}:
             is_met = re2.fullmatch(self.value, found) is not None
@@ -107,7 +110,7 @@ class _Model(BaseModel):
 
 
 class Rule(_Model):
-    """Where the samples of the series that `match` selects belong.
+    """Indicator that the samples of the series that `match` selects belong to.
 
     Attributes:
         match: A PromQL selector.
@@ -162,11 +165,9 @@ class RemoteRules(_Model):
     ignore_labels: tuple[str, ...] = ("prometheus", "prometheus_replica", "replica", "__replica__")
 
     # the series of a sender are the same ones again and again
-    _known: dict[tuple[tuple[str, str], ...], PushedSeriesName | None] = PrivateAttr(
-        default_factory=dict
-    )
+    _known: dict[Labels, PushedSeriesName | None] = PrivateAttr(default_factory=dict)
 
-    def name_of(self, labels: tuple[tuple[str, str], ...]) -> PushedSeriesName | None:
+    def name_of(self, labels: Labels) -> PushedSeriesName | None:
         """The indicator that a series is of; None: none of Harmony's."""
         if labels in self._known:
             return self._known[labels]
@@ -178,7 +179,7 @@ class RemoteRules(_Model):
         self._known[labels] = name
         return name
 
-    def identity_of(self, labels: tuple[tuple[str, str], ...]) -> Identity:
+    def identity_of(self, labels: Labels) -> Identity:
         """Tells series apart, and the replicas that write one."""
         series = tuple(pair for pair in labels if pair[0] not in self.ignore_labels)
         replica = tuple(pair for pair in labels if pair[0] in self.ignore_labels)

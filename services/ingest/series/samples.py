@@ -61,8 +61,16 @@ def show_us(at_us: int) -> str:
 
 
 def allows_negative(unit: str) -> bool:
-    """Whether a quantity in `unit` may be below zero."""
+    """Check whether a quantity in `unit` may be below zero."""
     return unit.strip().lower() in SIGNED_UNITS
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """From the first to the last of some times, both within; microseconds since the epoch."""
+
+    first_us: int
+    last_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,7 @@ class Rejections:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What may be accepted, per series.
+    """Bounds of the samples that are accepted, per series.
 
     Attributes:
         oldest_us: Oldest time of a sample, (n_series,): its step may still change.

@@ -32,7 +32,7 @@ _HUGE = 1e300  # NaN, infinities and longer integers are read one by one
 
 @dataclass(frozen=True, slots=True)
 class PushedSeriesName:
-    """Which indicator a series of a push is of."""
+    """Names of the indicator that a series of a push is of."""
 
     namespace: str
     workload: str
@@ -169,7 +169,7 @@ def _read_entry(position: int, entry: object) -> tuple[PushedSeriesName, list[ob
 
 
 def _are_number_pairs(samples: list[Any]) -> bool:
-    """Whether this is the usual case, two numbers each."""
+    """Check for the usual case, two numbers each."""
     if not samples:
         return True
     if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:

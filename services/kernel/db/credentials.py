@@ -71,7 +71,7 @@ def set_key_replaced(connection: Connection, key_id: int, by: int, until: dateti
 
 
 def has_key_in_force(connection: Connection, role: str, at: datetime) -> bool:
-    """Whether a key of this role for the whole fleet could log in at `at`."""
+    """Check whether a key of this role for the whole fleet could log in at `at`."""
     statement = select(api_keys.c.id).where(
         api_keys.c.role == role,
         api_keys.c.namespaces.is_(None),

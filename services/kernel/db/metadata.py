@@ -14,6 +14,6 @@ metadata = MetaData(
 )
 
 
-def at(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[object]:
+def time_column(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[object]:
     """A column of aware times."""
     return Column(name, DateTime(timezone=True), primary_key=primary_key, nullable=nullable)

@@ -29,6 +29,15 @@ class Claimed:
     n_attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class OperationEnd:
+    """End of an operation: its last status and message, and the result of one that succeeded."""
+
+    status: str
+    message: str
+    result: dict[str, Any] | None = None
+
+
 def insert_operation(
     connection: Connection, kind: str, params: dict[str, Any], actor: str, at: datetime
 ) -> int:
@@ -91,13 +100,9 @@ def report_operation(
 
 
 def finish_operation(
-    connection: Connection,
-    claimed: Claimed,
-    outcome: tuple[str, str, dict[str, Any] | None],
-    now: datetime,
+    connection: Connection, claimed: Claimed, end: OperationEnd, now: datetime
 ) -> bool:
-    """End it with (status, message, result); false: another worker has taken it meanwhile."""
-    status, message, result = outcome
+    """Store the end of an operation; false: another worker has taken it meanwhile."""
     statement = text(
         "UPDATE operations SET status = :status, message = :message, result = :result, "
         "progress = CASE WHEN :status = 'succeeded' THEN 1 ELSE progress END, "
@@ -107,9 +112,9 @@ def finish_operation(
     values = {
         "id": claimed.id,
         "attempt": claimed.n_attempts,
-        "status": status,
-        "message": message[:2000],
-        "result": result,
+        "status": end.status,
+        "message": end.message[:2000],
+        "result": end.result,
         "now": now,
     }
     return connection.execute(statement, values).rowcount == 1

@@ -43,7 +43,7 @@ def ensure_partitions(
         _, end = partition_bounds(table, start)
         name = partition_name(table, start)
         if name not in known:
-            if _attach(connection, table, name, (start, end)):
+            if _attach(connection, table, start, end):
                 made.append(name)
             else:
                 known.add(name)  # committed by someone earlier, so it stays even on rollback
@@ -51,9 +51,8 @@ def ensure_partitions(
     return made
 
 
-def _attach(
-    connection: Connection, table: str, name: str, bounds: tuple[datetime, datetime]
-) -> bool:
+def _attach(connection: Connection, table: str, start: datetime, end: datetime) -> bool:
+    name = partition_name(table, start)
     # by the statement's snapshot: to_regclass answers from a cache that may miss what was committed
     # while this transaction waited for the lock
     exists = text(
@@ -65,13 +64,13 @@ def _attach(
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
     if connection.execute(exists, {"name": name}).scalar() is not None:
         return False
-    start, end = (bound.isoformat() for bound in bounds)
     connection.execute(
         text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
     )
     connection.execute(
         text(
-            f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')"
+            f"ALTER TABLE {table} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
         )
     )
     return True

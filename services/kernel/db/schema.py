@@ -29,12 +29,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 import services.kernel.db.schema_control  # noqa: F401  # its tables belong to the metadata
-from services.kernel.db.metadata import at as _at, metadata as metadata
+from services.kernel.db.metadata import metadata as metadata, time_column
 
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """How a table is split by time: the column and the width of a partition in days."""
+    """Column that a table is split by, and the width of a partition in days."""
 
     column: str
     days: int
@@ -68,8 +68,8 @@ workloads = Table(
     Column("spec_version", Integer, nullable=False, server_default=text("1")),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("managed_by", Text, nullable=False, server_default="kubernetes"),
-    _at("created_at"),
-    _at("updated_at"),
+    time_column("created_at"),
+    time_column("updated_at"),
     UniqueConstraint("namespace", "name"),
     Index(None, "shard", postgresql_where=text("is_active")),
 )
@@ -79,7 +79,7 @@ observations = Table(
     metadata,
     Column("workload_id", Integer, primary_key=True, autoincrement=False),
     Column("indicator", Text, primary_key=True),
-    _at("observed_at", primary_key=True),
+    time_column("observed_at", primary_key=True),
     Column("value", Double, nullable=False),
     postgresql_partition_by=_partition_by("observations"),
 )
@@ -88,10 +88,10 @@ ingest_cursors = Table(
     "ingest_cursors",
     metadata,
     Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
-    _at("resampled_until", nullable=True),
-    _at("last_sample_at", nullable=True),
+    time_column("resampled_until", nullable=True),
+    time_column("last_sample_at", nullable=True),
     Column("n_rejected", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    _at("updated_at"),
+    time_column("updated_at"),
 )
 
 indicators = Table(
@@ -99,7 +99,7 @@ indicators = Table(
     metadata,
     Column("workload_id", Integer, primary_key=True, autoincrement=False),
     Column("indicator", Text, primary_key=True),
-    _at("step_at", primary_key=True),
+    time_column("step_at", primary_key=True),
     Column("value", REAL, nullable=True),
     Column("is_observed", Boolean, nullable=False),
     postgresql_partition_by=_partition_by("indicators"),
@@ -109,7 +109,7 @@ replica_states = Table(
     "replica_states",
     metadata,
     Column("workload_id", Integer, primary_key=True, autoincrement=False),
-    _at("observed_at", primary_key=True),
+    time_column("observed_at", primary_key=True),
     Column("spec_replicas", Integer, nullable=False),
     Column("ready_replicas", Integer, nullable=False),
     Column("starting_replicas", Integer, nullable=False),
@@ -126,10 +126,10 @@ pod_starts = Table(
     Column("pod_uid", Text, primary_key=True),
     Column("workload_id", Integer, ForeignKey("workloads.id"), nullable=False),
     Column("gpu_type", Text, nullable=False),
-    _at("requested_at"),
-    _at("ready_at", nullable=True),
-    _at("gone_at", nullable=True),
-    _at("observed_at"),
+    time_column("requested_at"),
+    time_column("ready_at", nullable=True),
+    time_column("gone_at", nullable=True),
+    time_column("observed_at"),
     Index(None, "workload_id", "requested_at"),
 )
 
@@ -144,9 +144,9 @@ models = Table(
     Column("config", JSONB, nullable=False),
     Column("metrics", JSONB, nullable=False),
     Column("artifact", LargeBinary, nullable=True),
-    _at("created_at"),
-    _at("promoted_at", nullable=True),
-    _at("retired_at", nullable=True),
+    time_column("created_at"),
+    time_column("promoted_at", nullable=True),
+    time_column("retired_at", nullable=True),
     Index(
         "uq_models_promoted", "status", unique=True, postgresql_where=text("status = 'promoted'")
     ),
@@ -156,7 +156,7 @@ forecasts = Table(
     "forecasts",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    _at("origin_at", primary_key=True),
+    time_column("origin_at", primary_key=True),
     Column("workload_id", Integer, nullable=False),
     Column("model_version", Text, nullable=False),
     Column("rung", Text, nullable=False),
@@ -168,7 +168,7 @@ forecasts = Table(
     Column("n_paths", SmallInteger, nullable=False),
     Column("paths", LargeBinary, nullable=True),
     Column("path_scale", REAL, nullable=True),
-    _at("created_at"),
+    time_column("created_at"),
     UniqueConstraint("workload_id", "origin_at", "model_version"),
     postgresql_partition_by=_partition_by("forecasts"),
 )
@@ -179,14 +179,14 @@ calibration_states = Table(
     Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
     Column("model_version", Text, primary_key=True),
     Column("state", JSONB, nullable=False),
-    _at("updated_at"),
+    time_column("updated_at"),
 )
 
 forecast_scores = Table(
     "forecast_scores",
     metadata,
     Column("forecast_id", BigInteger, primary_key=True, autoincrement=False),
-    _at("origin_at", primary_key=True),
+    time_column("origin_at", primary_key=True),
     Column("workload_id", Integer, nullable=False),
     Column("model_version", Text, nullable=False),
     Column("n_steps", SmallInteger, nullable=False),
@@ -195,7 +195,7 @@ forecast_scores = Table(
     Column("coverage", JSONB, nullable=False),
     Column("crps_last_value", Double, nullable=False),
     Column("skill_vs_last_value", Double, nullable=True),
-    _at("scored_at"),
+    time_column("scored_at"),
     Index(None, "workload_id", "origin_at"),
     postgresql_partition_by=_partition_by("forecast_scores"),
 )
@@ -208,9 +208,9 @@ drift_states = Table(
     Column("state", JSONB, nullable=False),
     Column("kind", Text, nullable=True),
     Column("severity", Double, nullable=True),
-    _at("drifted_since", nullable=True),
+    time_column("drifted_since", nullable=True),
     Column("reason", Text, nullable=False, server_default=text("''")),
-    _at("updated_at"),
+    time_column("updated_at"),
 )
 
 refit_requests = Table(
@@ -221,7 +221,7 @@ refit_requests = Table(
     Column("n_drifted", Integer, nullable=False),
     Column("n_watched", Integer, nullable=False),
     Column("reason", Text, nullable=False),
-    _at("requested_at"),
+    time_column("requested_at"),
     Index(None, "requested_at"),
 )
 
@@ -237,7 +237,7 @@ posteriors = Table(
     Column("summary", JSONB, nullable=False),
     Column("diagnostics", JSONB, nullable=False),
     Column("draws", LargeBinary, nullable=True),
-    _at("fitted_at"),
+    time_column("fitted_at"),
     Index(None, "kind", "scope", "fitted_at"),
 )
 
@@ -246,7 +246,7 @@ risk_states = Table(
     metadata,
     Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
     Column("state", JSONB, nullable=False),
-    _at("updated_at"),
+    time_column("updated_at"),
 )
 
 trust_verdicts = Table(
@@ -258,7 +258,7 @@ trust_verdicts = Table(
     Column("scores", JSONB, nullable=False),
     Column("n_looks", Integer, nullable=False),
     Column("state", JSONB, nullable=False),
-    _at("decided_at"),
+    time_column("decided_at"),
 )
 
 gpu_budgets = Table(
@@ -268,7 +268,7 @@ gpu_budgets = Table(
     Column("gpus", Integer, nullable=True),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=text("''")),
-    _at("observed_at"),
+    time_column("observed_at"),
 )
 
 gpu_claims = Table(
@@ -276,7 +276,7 @@ gpu_claims = Table(
     metadata,
     Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
     Column("demand_replicas", ARRAY(Integer), nullable=False),
-    _at("claimed_at"),
+    time_column("claimed_at"),
 )
 
 variant_claims = Table(
@@ -285,19 +285,19 @@ variant_claims = Table(
     Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
     Column("gpu_type", Text, primary_key=True),
     Column("demand_gpus", ARRAY(Integer), nullable=False),
-    _at("claimed_at"),
+    time_column("claimed_at"),
 )
 
 decisions = Table(
     "decisions",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    _at("origin_at", primary_key=True),
+    time_column("origin_at", primary_key=True),
     Column("workload_id", Integer, nullable=False),
     Column("forecast_id", BigInteger, nullable=False),
     Column("policy_version", Text, nullable=False),
-    _at("decided_at"),
-    _at("valid_until"),
+    time_column("decided_at"),
+    time_column("valid_until"),
     Column("current_replicas", Integer, nullable=False),
     Column("raw_replicas", Integer, nullable=False),
     Column("desired_replicas", Integer, nullable=False),
@@ -321,7 +321,7 @@ actions = Table(
     "actions",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    _at("origin_at", primary_key=True),
+    time_column("origin_at", primary_key=True),
     Column("decision_id", BigInteger, nullable=False),
     Column("workload_id", Integer, nullable=False),
     Column("attempt", SmallInteger, nullable=False),
@@ -329,7 +329,7 @@ actions = Table(
     Column("to_replicas", Integer, nullable=True),
     Column("result", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    _at("applied_at"),
+    time_column("applied_at"),
     UniqueConstraint("decision_id", "attempt", "origin_at"),
     Index(None, "workload_id", "origin_at"),
     Index(None, "origin_at", "id"),
@@ -340,7 +340,7 @@ outcomes = Table(
     "outcomes",
     metadata,
     Column("workload_id", Integer, primary_key=True, autoincrement=False),
-    _at("step_at", primary_key=True),
+    time_column("step_at", primary_key=True),
     Column("decision_id", BigInteger, nullable=True),
     Column("demand", Double, nullable=True),
     Column("ready_mean", Double, nullable=True),
@@ -349,7 +349,7 @@ outcomes = Table(
     Column("shortage", Double, nullable=True),
     Column("gpu_hours", Double, nullable=True),
     Column("cost_usd", Double, nullable=True),
-    _at("computed_at"),
+    time_column("computed_at"),
     Index(None, "decision_id"),
     Index(None, "step_at", "workload_id"),
     Index(
@@ -365,7 +365,7 @@ audit = Table(
     "audit",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _at("at"),
+    time_column("at"),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("object", Text, nullable=False),
@@ -384,9 +384,9 @@ api_keys = Table(
     Column("hash", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("namespaces", ARRAY(Text), nullable=True),
-    _at("created_at"),
-    _at("expires_at", nullable=True),
-    _at("revoked_at", nullable=True),
+    time_column("created_at"),
+    time_column("expires_at", nullable=True),
+    time_column("revoked_at", nullable=True),
     Column("replaced_by", Integer, nullable=True),
 )
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from services.kernel.db.metadata import at as _at, metadata
+from services.kernel.db.metadata import metadata, time_column
 
 operations = Table(
     "operations",
@@ -35,10 +35,10 @@ operations = Table(
     Column("is_cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("n_attempts", SmallInteger, nullable=False, server_default=text("0")),
     Column("created_by", Text, nullable=False),
-    _at("created_at"),
-    _at("started_at", nullable=True),
-    _at("heartbeat_at", nullable=True),
-    _at("finished_at", nullable=True),
+    time_column("created_at"),
+    time_column("started_at", nullable=True),
+    time_column("heartbeat_at", nullable=True),
+    time_column("finished_at", nullable=True),
     Index("ix_operations_kind_id", "kind", "id"),
 )
 
@@ -49,7 +49,7 @@ workload_controls = Table(
     Column("body", JSONB, nullable=False),
     Column("version", Integer, nullable=False),
     Column("updated_by", Text, nullable=False),
-    _at("updated_at"),
+    time_column("updated_at"),
 )
 
 freezes = Table(
@@ -59,12 +59,12 @@ freezes = Table(
     Column("namespace", Text, nullable=True),
     Column("name", Text, nullable=True),
     Column("direction", Text, nullable=False),
-    _at("from_at"),
-    _at("until_at"),
+    time_column("from_at"),
+    time_column("until_at"),
     Column("reason", Text, nullable=False),
     Column("created_by", Text, nullable=False),
-    _at("created_at"),
-    _at("lifted_at", nullable=True),
+    time_column("created_at"),
+    time_column("lifted_at", nullable=True),
     Index(None, "until_at"),
 )
 
@@ -72,12 +72,12 @@ approvals = Table(
     "approvals",
     metadata,
     Column("decision_id", BigInteger, primary_key=True, autoincrement=False),
-    _at("origin_at"),
+    time_column("origin_at"),
     Column("workload_id", Integer, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=text("''")),
     Column("actor", Text, nullable=False),
-    _at("decided_at"),
+    time_column("decided_at"),
     Index("ix_approvals_workload_id_decision_id", "workload_id", "decision_id"),
 )
 
@@ -90,7 +90,7 @@ idempotency_keys = Table(
     Column("status", SmallInteger, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("body", JSONB, nullable=True),
-    _at("created_at"),
+    time_column("created_at"),
     Index(None, "created_at"),
 )
 

@@ -78,7 +78,7 @@ def make_engine(url: str, n_kept: int = 5) -> Engine:
 
 
 def _is_silent(connection: DBAPIConnection) -> bool:
-    """Whether an idle connection is open and has nothing to say."""
+    """Check whether an idle connection is open with nothing to read from it."""
     driver: Any = connection
     if driver.closed:
         return False
@@ -141,7 +141,7 @@ def next_ids(connection: Connection, sequence: str, n: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class CopyTarget:
-    """Where `copy_rows` writes and what it does with rows whose key is there already.
+    """Table that `copy_rows` writes to, and its rule for rows whose key is there already.
 
     Attributes:
         table: Destination.

@@ -1,14 +1,14 @@
-"""What may be set through the API on top of a GPUAutoscaler, and how it is laid over its spec.
+"""Controls: values set through the API that take the place of those of a GPUAutoscaler.
 
-Pure. The GPUAutoscaler stays the source of a workload's spec; controls are a layer that the
-operator lays over it at every pass, so taking one away brings the object's own value back.
+Pure. The GPUAutoscaler stays the source of a workload's spec; the operator applies the controls
+to it at every pass, so taking one away brings the object's own value back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,7 @@ class PauseControl(_Control):
     reason: str = Field("", max_length=500)
 
     def is_active(self, now: datetime) -> bool:
-        """Whether it holds at `now`."""
+        """Check whether it holds at `now`."""
         return self.until_at is None or now < self.until_at
 
 
@@ -67,9 +67,16 @@ class Freeze(_Control):
     reason: str = ""
 
     def covers(self, namespace: str, name: str, now: datetime) -> bool:
-        """Whether it holds for a workload at `now`."""
+        """Check whether it holds for a workload at `now`."""
         is_meant = self.namespace in (None, namespace) and self.name in (None, name)
         return is_meant and self.from_at <= now < self.until_at
+
+
+class Hold(NamedTuple):
+    """A direction that is held until a time; None: until further notice."""
+
+    direction: Direction
+    until_at: datetime | None
 
 
 def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
@@ -93,22 +100,19 @@ def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
     return WorkloadSpec.model_validate(spec.model_dump() | changes)
 
 
-def held_until(
-    pause: PauseControl | None, freezes: Sequence[Freeze], now: datetime
-) -> list[tuple[Direction, datetime | None]]:
-    """What a pause and the freezes that cover a workload hold at `now`, and until when."""
-    held: list[tuple[Direction, datetime | None]] = []
+def held_until(pause: PauseControl | None, freezes: Sequence[Freeze], now: datetime) -> list[Hold]:
+    """Holds at `now` by a pause and by the freezes that cover a workload."""
+    held = [
+        Hold("Both" if freeze.direction == "Both" else "ScaleIn", freeze.until_at)
+        for freeze in freezes
+    ]
     if pause is not None and pause.is_active(now):
-        held.append((pause.direction, pause.until_at))
-    for freeze in freezes:
-        held.append(("Both" if freeze.direction == "Both" else "ScaleIn", freeze.until_at))
+        held.insert(0, Hold(pause.direction, pause.until_at))
     return held
 
 
-def pause_changes(
-    spec: WorkloadSpec, held: Sequence[tuple[Direction, datetime | None]]
-) -> dict[str, Any]:
-    """Fields of the spec that hold what is held; the values are JSON.
+def pause_changes(spec: WorkloadSpec, held: Sequence[Hold]) -> dict[str, Any]:
+    """Fields of the spec that bring the holds about; the values are JSON.
 
     The longest of several holds counts; what the GPUAutoscaler's annotations hold stays held.
     """

@@ -15,7 +15,7 @@ from services.kernel.domain.workload import ScheduleSpec, WorkloadSpec
 
 
 def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
-    """Whether a window holds `now`; one that ends before it starts runs past midnight.
+    """Check whether a window holds `now`; one that ends before it starts runs past midnight.
 
     Args:
         schedule: The window.
@@ -48,7 +48,7 @@ def _clamped(count: int, spec: WorkloadSpec) -> int:
 
 
 def freeze_at(spec: WorkloadSpec, now: datetime) -> tuple[Literal["ScaleDown", "Both"], str] | None:
-    """What is frozen `now` and the name of the schedule that says so; None: nothing is."""
+    """Freeze in force `now` and the name of its schedule; None: there is none."""
     found = [s for s in spec.schedules if s.freeze is not None and is_in_force(s, now)]
     for schedule in sorted(found, key=lambda s: s.freeze != "Both"):
         assert schedule.freeze is not None, "only those that freeze are found"

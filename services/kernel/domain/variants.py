@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -73,13 +73,18 @@ def whole_units(units: float) -> int:
     return math.floor(units + 1e-9)
 
 
-def unit_ages(
-    starts: Sequence[tuple[float, float]], before: float
-) -> tuple[tuple[float, ...], float]:
+class VariantStart(NamedTuple):
+    """A starting replica: its age in seconds, and its worth in reference replicas."""
+
+    age_s: float
+    ratio: float
+
+
+def unit_ages(starts: Sequence[VariantStart], before: float) -> tuple[tuple[float, ...], float]:
     """Starts of several variants as starts of reference replicas.
 
     Args:
-        starts: Age in seconds and worth in reference replicas of each start.
+        starts: Replicas that start, of any variants.
         before: Capacity that is there without them, in reference replicas.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a workload is: the shared language of the services, stored as JSON in `workloads.spec`.
+"""Spec of a workload: the shared language of the services, stored as JSON in `workloads.spec`.
 
 The operator makes it from a `GPUAutoscaler`; ingest, forecasting and decision read it.
 """

@@ -1,1 +1,1 @@
-"""What every HTTP service shares: problems, limits, health, serving, traces."""
+"""The shared part of every HTTP service: problems, limits, health, serving, traces."""

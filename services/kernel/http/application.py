@@ -1,4 +1,4 @@
-"""What every HTTP service shares: RFC 9457 problems, size limits, metrics, health.
+"""The shared part of every HTTP application: RFC 9457 problems, size limits, metrics, health.
 
 Source of the error format: RFC 9457, "Problem Details for HTTP APIs".
 """

@@ -1,4 +1,4 @@
-"""What is answered to bytes that are no HTTP request: a problem too, as to everything else."""
+"""Answers to bytes that are no HTTP request: a problem too, as to everything else."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class AuditReport:
 
     @property
     def is_intact(self) -> bool:
-        """Whether every entry follows from the one before, and the anchor is still there."""
+        """Check whether every entry follows from the one before, and the anchor is still there."""
         return self.first_broken_id is None and self.is_anchored is not False
 
 

@@ -1,4 +1,4 @@
-"""Where a service may listen: beyond this machine only with a credential that callers need."""
+"""Rule for listening: beyond this machine only with a credential that callers need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.kernel.settings import Settings
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`; a name other than localhost may be anything."""
+    """Check whether only this machine can reach `host`; of names only localhost counts."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -17,7 +17,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_bind(settings: Settings, credential: str) -> None:
-    """Whether a service may listen on `settings.host`.
+    """Refuse to listen on `settings.host` where others could call without a credential.
 
     Args:
         settings: Settings.

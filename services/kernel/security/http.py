@@ -1,4 +1,4 @@
-"""What stands before an HTTP application: proxies that are trusted, and limits of addresses.
+"""Protection of an HTTP application: proxies that are trusted, and limits of addresses.
 
 Plain ASGI, so that nothing is buffered and streams go through.
 """
@@ -80,7 +80,7 @@ def client_of(peer: str, forwarded: Iterable[str], trusted: tuple[Network, ...])
 
 
 def limited_name(address: str) -> str:
-    """What a limit counts for an address: of IPv6 the /64 that one customer gets."""
+    """Name that a limit counts an address by: of IPv6 the /64 that one customer gets."""
     found = parse_address(address)
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, 64), strict=False))

@@ -177,7 +177,7 @@ def ask_json(
 
 
 def fits(key: dict[str, Any], algorithm: str) -> bool:
-    """Whether a key may verify signatures of `algorithm`: its type, curve and declared use."""
+    """Check whether a key may verify signatures of `algorithm`, by type, curve and use."""
     if key.get("kty") != _FAMILIES.get(algorithm[:2]) or "d" in key:
         return False
     if algorithm in _CURVES and key.get("crv") != _CURVES[algorithm]:

@@ -42,17 +42,17 @@ from services.kernel.security.audit import (
     chain_hash,
     verify_audit,
 )
-from services.kernel.security.principal import FLEET, Grant, Principal, Role, grants_of
+from services.kernel.security.principal import FLEET, Principal, Role, RoleGrant, grants_of
 
 __all__ = [
     "FLEET",
     "AuditEntry",
     "AuditReport",
-    "Grant",
     "KeyVerifier",
     "NewKey",
     "Principal",
     "Role",
+    "RoleGrant",
     "append_audit",
     "chain_hash",
     "check_namespaces",
@@ -353,7 +353,7 @@ class KeyVerifier:
             self._remember(digest, row)
 
     def _is_unchanged(self, digest: bytes, row: RowMapping) -> bool:
-        """Whether this very token was verified against this very hash before."""
+        """Check whether this very token was verified against this very hash before."""
         with self._lock:
             found = self._known.get(digest)
         return found is not None and found.stored_hash == row["hash"]

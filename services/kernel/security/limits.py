@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
@@ -52,13 +53,13 @@ return string.format('%.9f', wait)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one bucket allows.
+    """Limit of the buckets of one kind.
 
     Attributes:
         name: Label of the metric, and part of the bucket's key.
         rate_per_s: Tokens gained per second; 0: there is no limit.
         burst: Tokens that a full bucket holds.
-        message: What is said to who has passed it.
+        message: Answer to whoever has passed it.
     """
 
     name: str
@@ -67,13 +68,20 @@ class Limit:
     message: str
 
 
+class Bucket(NamedTuple):
+    """Tokens of a bucket, and the time in seconds that they were counted at."""
+
+    tokens: float
+    at_s: float
+
+
 def take_token(
-    bucket: tuple[float, float] | None, limit: Limit, now_s: float, cost: float = 1.0
-) -> tuple[tuple[float, float], float]:
+    bucket: Bucket | None, limit: Limit, now_s: float, cost: float = 1.0
+) -> tuple[Bucket, float]:
     """Take `cost` tokens; pure.
 
     Args:
-        bucket: Tokens, and the time that they were counted at in seconds; None: a full one.
+        bucket: The bucket; None: a full one.
         limit: Its limit.
         now_s: Current time in seconds.
         cost: Tokens to take; negative gives back.
@@ -83,10 +91,10 @@ def take_token(
     """
     tokens = limit.burst
     if bucket is not None:
-        tokens = min(limit.burst, bucket[0] + max(0.0, now_s - bucket[1]) * limit.rate_per_s)
+        tokens = min(limit.burst, bucket.tokens + max(0.0, now_s - bucket.at_s) * limit.rate_per_s)
     if cost > tokens:
-        return (tokens, now_s), (cost - tokens) / limit.rate_per_s
-    return (min(limit.burst, tokens - cost), now_s), 0.0
+        return Bucket(tokens, now_s), (cost - tokens) / limit.rate_per_s
+    return Bucket(min(limit.burst, tokens - cost), now_s), 0.0
 
 
 class Limiter:
@@ -103,7 +111,7 @@ class Limiter:
         self._script = client.register_script(_TAKE)
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._local: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._local: OrderedDict[str, Bucket] = OrderedDict()
         self._away_until_s = float("-inf")
 
     @classmethod

@@ -17,7 +17,7 @@ import orjson
 from services.kernel.errors import ConfigurationError, Forbidden, InvalidInput, Unauthorized
 from services.kernel.security.jwks import JwksCache, JwksTimes
 from services.kernel.security.keys import NOT_VALID, check_namespaces
-from services.kernel.security.principal import FLEET, Grant, Principal, Role
+from services.kernel.security.principal import FLEET, Principal, Role, RoleGrant
 from services.kernel.settings import Settings
 
 SAFE_ALGORITHMS = frozenset(
@@ -33,7 +33,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class OidcPolicy:
-    """Which tokens are accepted, and what they allow.
+    """Rules for tokens that are accepted, and for what they allow.
 
     Attributes:
         issuer: Value that `iss` must have; where the keys are found.
@@ -51,7 +51,7 @@ class OidcPolicy:
     leeway: timedelta
     name_claim: str
     roles_claim: str
-    grants: Mapping[str, tuple[Grant, ...]]
+    grants: Mapping[str, tuple[RoleGrant, ...]]
 
 
 def policy_of(settings: Settings) -> OidcPolicy | None:
@@ -87,7 +87,7 @@ def policy_of(settings: Settings) -> OidcPolicy | None:
 
 
 def check_issuer(url: str) -> None:
-    """Whether `url` can be trusted for keys: https, or a server on this machine.
+    """Check whether `url` can be trusted for keys: https, or a server on this machine.
 
     Raises:
         ConfigurationError: It cannot.
@@ -100,12 +100,12 @@ def check_issuer(url: str) -> None:
 
 
 def is_safe(url: str) -> bool:
-    """Whether keys may be fetched from `url`: nobody on the way can exchange them."""
+    """Check whether keys may be fetched from `url`: nobody on the way can exchange them."""
     return is_private(url) and not urlsplit(url).query
 
 
 def is_private(url: str) -> bool:
-    """Whether what is sent to `url` and comes from there is seen by nobody on the way."""
+    """Check whether nobody on the way sees what is sent to `url` and comes from there."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -114,7 +114,7 @@ def is_private(url: str) -> bool:
     return is_closed and not (not parts.hostname or parts.fragment or parts.username)
 
 
-def parse_role_map(text: str) -> dict[str, tuple[Grant, ...]]:
+def parse_role_map(text: str) -> dict[str, tuple[RoleGrant, ...]]:
     """Claim values to grants, from JSON such as `{"sre": "admin", "team": ["viewer@team-a"]}`.
 
     Raises:
@@ -136,13 +136,13 @@ def parse_role_map(text: str) -> dict[str, tuple[Grant, ...]]:
         ) from error
 
 
-def _grant(item: object) -> Grant:
+def _grant(item: object) -> RoleGrant:
     if not isinstance(item, str):
         raise TypeError(f"{item!r} is no text")
     role, at, namespace = item.partition("@")
     if at:
         check_namespaces([namespace])
-    return Grant(namespace if at else FLEET, Role(role))
+    return RoleGrant(namespace if at else FLEET, Role(role))
 
 
 def make_verifier(settings: Settings) -> OidcVerifier | None:
@@ -184,7 +184,7 @@ class OidcVerifier:
         return Principal(None, f"oidc:{subject}", shown, grants, expires_at + self._policy.leeway)
 
     def claims(self, token: str, now: datetime) -> dict[str, Any]:
-        """What a valid token claims.
+        """Claims of a valid token.
 
         Raises:
             Unauthorized: It is not valid; only `reason` says why.
@@ -230,7 +230,7 @@ _SIGNATURE_ONLY: Any = {
 
 
 def fault_of(claims: Mapping[str, Any], policy: OidcPolicy, now: datetime) -> str | None:
-    """What is wrong with the claims of a signed token, in one word; None: nothing."""
+    """Fault in the claims of a signed token, in one word; None: there is none."""
     if claims.get("iss") != policy.issuer:
         return "token_issuer"
     audience = claims.get("aud")
@@ -252,8 +252,8 @@ def fault_of(claims: Mapping[str, Any], policy: OidcPolicy, now: datetime) -> st
     return None
 
 
-def grants_in(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[Grant, ...]:
-    """What the claims allow: the union of what each value of the roles claim does."""
+def grants_in(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[RoleGrant, ...]:
+    """Rights by the claims: the union of what each value of the roles claim does."""
     return grants_for(known_values(claims, policy), policy)
 
 
@@ -264,8 +264,8 @@ def known_values(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[str, ..
     return tuple(str(value) for value in named if str(value) in policy.grants)
 
 
-def grants_for(values: Iterable[str], policy: OidcPolicy) -> tuple[Grant, ...]:
-    """What values of the roles claim allow together."""
+def grants_for(values: Iterable[str], policy: OidcPolicy) -> tuple[RoleGrant, ...]:
+    """Rights that values of the roles claim give together."""
     found = [grant for value in values for grant in policy.grants.get(value, ())]
     return tuple(dict.fromkeys(found))
 

@@ -31,7 +31,7 @@ from services.kernel.security.oidc import (
     name_in,
     policy_of,
 )
-from services.kernel.security.principal import Grant
+from services.kernel.security.principal import RoleGrant
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
@@ -42,7 +42,7 @@ _MAX_LOGGED = 200
 
 @dataclass(frozen=True, slots=True)
 class LoginClient:
-    """What the issuer knows the console as.
+    """The console as the issuer knows it.
 
     Attributes:
         secret: None: a public client.
@@ -118,7 +118,7 @@ def make_login(settings: Settings) -> OidcLogin | None:
 
 
 def check_console_url(url: str) -> None:
-    """Whether `url`, if there is one, is where a browser can find the console.
+    """Check whether `url`, if there is one, is where a browser can find the console.
 
     Raises:
         ConfigurationError: It is not.
@@ -163,7 +163,7 @@ class OidcLogin:
         return self._policy.roles_claim
 
     def begin(self, redirect_uri: str, following: str) -> tuple[str, LoginAttempt]:
-        """Where to send the browser, and what its return must fit.
+        """Address to send the browser to, and what its return must fit.
 
         Raises:
             Unavailable: The issuer cannot be asked, or names no endpoint.
@@ -188,7 +188,7 @@ class OidcLogin:
         return _with_query(self._endpoint("authorization_endpoint"), asked), attempt
 
     def finish(self, attempt: LoginAttempt, code: str, issuer: str | None, now: datetime) -> Person:
-        """Who came back.
+        """User who came back.
 
         Args:
             attempt: What was begun in this browser.
@@ -224,14 +224,14 @@ class OidcLogin:
         values = known_values(claims, self._policy)
         return Person(self._policy.issuer, subject, name, values)
 
-    def grants(self, person: Person) -> tuple[Grant, ...]:
-        """What they may do now: by the map as it stands, and nothing under another issuer."""
+    def grants(self, person: Person) -> tuple[RoleGrant, ...]:
+        """Rights that they have now: by the map as it stands, and none under another issuer."""
         if person.issuer != self._policy.issuer:
             return ()
         return grants_for(person.values, self._policy)
 
     def logout_url(self, back: str) -> str | None:
-        """Where the browser can end its session at the issuer; None: it names no such page."""
+        """Page where the browser can end its session at the issuer; None: it names none."""
         try:
             found = self._keys.discovery().get("end_session_endpoint")
         except Unavailable:

@@ -1,4 +1,4 @@
-"""Who is asking and what they may do: roles, granted for the whole fleet or for namespaces."""
+"""Principals and their rights: roles, granted for the whole fleet or for namespaces."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def includes(self, needed: Role) -> bool:
-        """Whether this role may do what `needed` may."""
+        """Check whether this role may do what `needed` may."""
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class RoleGrant:
     """A role in one namespace; `FLEET`: in all of them."""
 
     namespace: str
     role: Role
 
 
-def grants_of(role: Role, namespaces: list[str] | None) -> tuple[Grant, ...]:
+def grants_of(role: Role, namespaces: list[str] | None) -> tuple[RoleGrant, ...]:
     """One role in some namespaces; None: in the whole fleet."""
-    return tuple(Grant(name, role) for name in ([FLEET] if namespaces is None else namespaces))
+    return tuple(RoleGrant(name, role) for name in ([FLEET] if namespaces is None else namespaces))
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking.
+    """User or program that asks.
 
     Attributes:
         key_id: Row of the API key; None: a token of the identity provider.
@@ -53,12 +53,12 @@ class Principal:
     key_id: int | None
     prefix: str
     name: str
-    grants: tuple[Grant, ...]
+    grants: tuple[RoleGrant, ...]
     expires_at: datetime | None = None
 
     @property
     def actor(self) -> str:
-        """How the audit log names it."""
+        """Name of it in the audit log."""
         return f"{self.name} ({self.prefix})"
 
     @property
@@ -68,7 +68,7 @@ class Principal:
         return max((grant.role for grant in self.grants), key=order.index)
 
     def may(self, role: Role, namespace: str) -> bool:
-        """Whether it may do what `role` may in `namespace` (`FLEET`: in all of them)."""
+        """Check whether it may do what `role` may in `namespace` (`FLEET`: in all of them)."""
         return any(
             grant.role.includes(role)
             for grant in self.grants
@@ -76,7 +76,7 @@ class Principal:
         )
 
     def may_somewhere(self, role: Role) -> bool:
-        """Whether it has `role` in at least one namespace."""
+        """Check whether it has `role` in at least one namespace."""
         return any(grant.role.includes(role) for grant in self.grants)
 
     def namespaces(self, role: Role = Role.VIEWER) -> frozenset[str] | None:

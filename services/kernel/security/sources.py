@@ -31,7 +31,7 @@ class SourceForbidden(httpx.TransportError):
 
 @dataclass(frozen=True, slots=True)
 class SourcePolicy:
-    """Where URLs of sources may lead.
+    """Hosts and addresses that URLs of sources may lead to.
 
     Attributes:
         names: Host names that are allowed, `*.suffix` for all below one; with `networks` empty too:
@@ -44,20 +44,20 @@ class SourcePolicy:
     networks: tuple[Network, ...] = ()
 
     def may_ask(self, host: str) -> bool:
-        """Whether the list lets a host through by its name, or leaves that to its addresses."""
+        """Check whether the list allows a host by its name, or leaves that to its addresses."""
         is_open = not self.names and not self.networks
         if is_open or parse_address(host) is not None or self.networks:
             return True
         return self.is_named(host)
 
     def is_named(self, host: str) -> bool:
-        """Whether a name of the list covers `host`."""
+        """Check whether a name of the list covers `host`."""
         name = host.lower().rstrip(".")
         suffixes = [entry[1:] for entry in self.names if entry.startswith("*.")]
         return name in self.names or any(name.endswith(suffix) for suffix in suffixes)
 
     def may_reach(self, host: str, address: Address) -> bool:
-        """Whether a connection to `address` may be made for `host`."""
+        """Check whether a connection to `address` may be made for `host`."""
         if any(address in network for network in self.networks):
             return True
         is_listed = self.is_named(host) or (not self.names and not self.networks)
@@ -103,7 +103,7 @@ def embedded(address: Address) -> list[Address]:
 
 
 def is_special(address: Address) -> bool:
-    """Whether an address is this machine's, link-local, metadata's, multicast or no host's."""
+    """Check whether an address is local, link-local, metadata's, multicast or no host's."""
     return (
         address.is_loopback
         or address.is_link_local
@@ -115,7 +115,7 @@ def is_special(address: Address) -> bool:
 
 
 def check_url(url: str, policy: SourcePolicy, name: str) -> None:
-    """Whether a URL may be asked, as far as it says so itself; no name is resolved.
+    """Refuse a URL that may not be asked, as far as it shows itself; no name is resolved.
 
     Raises:
         ConfigurationError: It may not; `name` is the variable that holds it.

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from services.kernel.clock import wall_seconds
 from services.kernel.listening import authority, report_address
-from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
+from services.lab.cluster.kubeconfig import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.wire.server import ApiServer
 from services.simulator.engine.engine import NodeSpec
 

@@ -18,8 +18,8 @@ from sqlalchemy import RowMapping
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,
-    Direction,
     Freeze,
+    Hold,
     held_until,
     pause_changes,
     problem_of,
@@ -36,7 +36,7 @@ from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key
 
 log = structlog.get_logger("operator")
 
-Held = Sequence[tuple[Direction, datetime | None]]
+Held = Sequence[Hold]
 _NO_CONTROLS = Controls()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.kernel.domain.variants import unit_ages, whole_units
+from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
 from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
 from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
 from services.operator.plan.variant_members import decision_of, members_of, ratios
@@ -29,8 +29,8 @@ def count_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Replica
     """Replicas of each variant and of all together; None where no target is there."""
     figures: dict[str, dict[str, Any]] = {}
     spec = ready = 0.0
-    bound: list[tuple[float, float]] = []
-    waiting_for_node: list[tuple[float, float]] = []
+    bound: list[VariantStart] = []
+    waiting_for_node: list[VariantStart] = []
     members = zip(autoscaler.variants, members_of(autoscaler), ratios(autoscaler), strict=True)
     for variant, member, ratio in members:
         target = view.target_of(member)
@@ -49,8 +49,9 @@ def count_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Replica
         }
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
-        bound += [(age, ratio) for age in replicas.start_ages_s[: replicas.starting]]
-        waiting_for_node += [(age, ratio) for age in replicas.start_ages_s[replicas.starting :]]
+        starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]
+        bound += starts[: replicas.starting]
+        waiting_for_node += starts[replicas.starting :]
     if not figures:
         return None
     starting, total = unit_ages(bound, ready)

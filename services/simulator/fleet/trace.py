@@ -69,7 +69,7 @@ class DroppedWorkload:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class _ReplayGrid:
     """Steps that a file is replayed on; its clock is shifted by `shift_s` onto them."""
 
     name: str
@@ -131,7 +131,9 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
     if not kept:
         reasons = "; ".join(f"{d.workload}: {d.reason}" for d in dropped[:3])
         raise TraceError(f"{path.name}: no workload can be replayed ({reasons})")
-    fleet = _fleet(trace, kept, options, _Grid(path.stem, start_s, step_s, n_history, shift_s))
+    fleet = _fleet(
+        trace, kept, options, _ReplayGrid(path.stem, start_s, step_s, n_history, shift_s)
+    )
     return LoadedTrace(fleet, tuple(dropped))
 
 
@@ -187,7 +189,7 @@ def _fleet(
     trace: TraceFile,
     kept: Mapping[str, FloatArray],
     options: TraceOptions,
-    grid: _Grid,
+    grid: _ReplayGrid,
 ) -> Fleet:
     indicators = tuple(
         IndicatorSpec(

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from services.ingest.series.samples import SECOND_US
-from services.ingest.series.sources import (
+from services.ingest.series.source import (
     BAD_QUERY,
     SEVERAL_SERIES,
     Points,

@@ -8,8 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from services.ingest.series.prometheus import PrometheusSource
 from services.ingest.series.samples import to_us
-from services.ingest.series.sources import PrometheusSource, RangeQuery, Source, SourceError
+from services.ingest.series.source import RangeQuery, Source, SourceError
 from tests.contract.ingest.prometheus_world import T0, FakeSource, prometheus_server
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 
 expect.set_options(timeout=60_000)
 GOLDEN = Path(__file__).parents[2] / "golden" / "console"

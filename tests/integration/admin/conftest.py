@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +13,14 @@ import redis
 from sqlalchemy import Engine
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import KeyVerifier, Role, create_key
+from services.kernel.security.limits import Limiter
 from services.kernel.settings import Settings
-from tests.integration.admin.app_client import BASE_URL, AppClient
+from tests.integration.admin.app_client import BASE_URL, AppClient, Make, bearer
 from tests.integration.admin.console_visitor import Person
 from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
 from tests.integration.admin.oidc_visitor import CALLBACK, visitor_of
@@ -65,14 +68,14 @@ def anonymous(deps: AdminDeps) -> Iterator[AppClient]:
 @pytest.fixture
 def viewer(deps: AdminDeps, keys: dict[Role, str]) -> Iterator[AppClient]:
     """A client with a viewer's key."""
-    with AppClient(make_app(deps), _bearer(keys[Role.VIEWER])) as client:
+    with AppClient(make_app(deps), bearer(keys[Role.VIEWER])) as client:
         yield client
 
 
 @pytest.fixture
 def admin(deps: AdminDeps, keys: dict[Role, str]) -> Iterator[AppClient]:
     """A client with an admin's key."""
-    with AppClient(make_app(deps), _bearer(keys[Role.ADMIN])) as client:
+    with AppClient(make_app(deps), bearer(keys[Role.ADMIN])) as client:
         yield client
 
 
@@ -118,10 +121,6 @@ def page(chromium: str) -> Iterator[Any]:
         yield found
 
 
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
 @pytest.fixture(scope="module")
 def issuer_of_module() -> Iterator[Issuer]:
     """A real local OIDC issuer; its keys take time to make."""
@@ -143,3 +142,23 @@ def visitor(deps: AdminDeps, issuer: Issuer) -> Iterator[Person]:
     """A browser that has not logged in, at a console that the issuer knows."""
     with visitor_of(deps, issuer) as found:
         yield found
+
+
+@pytest.fixture
+def make(deps: AdminDeps) -> Iterator[Make]:
+    """Clients of the application with other settings, limits on."""
+    with ExitStack() as stack:
+
+        def made(**changes: Any) -> AppClient:
+            settings = deps.settings.model_copy(update=changes)
+            limiter = Limiter("admin", deps.redis)
+            app = make_app(replace(deps, settings=settings, limiter=limiter))
+            return stack.enter_context(AppClient(app))
+
+        yield made
+
+
+@pytest.fixture
+def document(anonymous: AppClient) -> dict[str, Any]:
+    """The document that the application serves."""
+    return dict(anonymous.get("/openapi.json").json())

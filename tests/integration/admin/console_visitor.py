@@ -10,7 +10,7 @@ import httpx
 from sqlalchemy import Engine, text
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import BASE_URL, AppClient
 from tests.integration.admin.seeded_fleet import NOW

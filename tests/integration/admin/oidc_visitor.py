@@ -13,7 +13,7 @@ import httpx
 from structlog.testing import capture_logs
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.oidc_login import make_login
 from services.kernel.settings import Settings
 from tests.integration.admin.app_client import BASE_URL

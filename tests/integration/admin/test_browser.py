@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 from sqlalchemy import Engine
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.backtest.service import carry_out
 from services.kernel.security.keys import Role
 from tests.integration.admin.browser import contrast, keep, log_in

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.oidc_login import make_login
 from tests.integration.admin.browser import contrast, keep, serve
 from tests.integration.admin.oidc_issuer import Issuer, serve_issuer

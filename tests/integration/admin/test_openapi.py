@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
-from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.openapi_document import operations
 
 pytestmark = pytest.mark.integration
-
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 UNPAGED = {
     "/v1/keys",
@@ -20,52 +17,6 @@ UNPAGED = {
     "/v1/workloads/{namespace}/{name}/quality",
 }
 """Answers that are a plain list: bounded by what they are about."""
-
-
-@pytest.fixture
-def document(anonymous: AppClient) -> dict[str, Any]:
-    """The document that the application serves."""
-    return dict(anonymous.get("/openapi.json").json())
-
-
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(path, method, operation) of everything under /v1."""
-    for path, by_method in document["paths"].items():
-        if path.startswith("/v1"):
-            for method, operation in by_method.items():
-                yield path, method, operation
-
-
-def test_every_schema_has_an_example_that_fits_it(document: dict[str, Any]) -> None:
-    schemas = document["components"]["schemas"]
-    assert len(schemas) > 60
-    for name, schema in schemas.items():
-        root = schema | {"components": {"schemas": schemas}}
-        for example in schema["examples"]:
-            errors = list(Draft202012Validator(root).iter_errors(example))
-            assert not errors, (name, errors[0].message)
-
-
-def test_every_route_says_what_it_does_and_how_it_fails(document: dict[str, Any]) -> None:
-    for path, method, operation in operations(document):
-        assert operation.get("description"), (path, method)
-        assert operation["tags"], (path, method)
-        always = {"401", "403", "422", "429", "503"}
-        assert always <= set(operation["responses"]), (path, method)
-        for status, response in operation["responses"].items():
-            if status >= "400":
-                assert list(response["content"]) == ["application/problem+json"], (path, status)
-
-
-def test_updates_take_a_version_and_posts_a_key(document: dict[str, Any]) -> None:
-    without = {"/v1/keys", "/v1/keys/{key_id}/rotate", "/v1/keys/{key_id}"}
-    for path, method, operation in operations(document):
-        headers = {p["name"] for p in operation.get("parameters", []) if p["in"] == "header"}
-        if method in {"post", "patch", "put"} and path not in without:
-            assert "Idempotency-Key" in headers, (path, method)
-        if method in {"patch", "put"}:
-            assert "If-Match" in headers, (path, method)
-            assert "412" in operation["responses"], (path, method)
 
 
 def test_lists_are_pages(document: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from structlog.testing import capture_logs
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

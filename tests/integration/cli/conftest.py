@@ -20,14 +20,14 @@ import yaml
 from sqlalchemy import Engine
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.cli.kubectl import application as kubectl
 from services.kernel.clock import Clock, FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.settings import Settings
-from services.lab.cluster.background import make_kubeconfig
+from services.lab.cluster.kubeconfig import make_kubeconfig
 from tests.integration.admin.seeded_fleet import NOW, seed_fleet
 from tests.integration.admin.seeded_rows import STEP_S
 from tests.integration.operator.conftest import (  # noqa: F401 - fixtures

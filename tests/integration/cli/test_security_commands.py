@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from services.cli.application import app
 from services.kernel.clock import SystemClock
 from services.kernel.errors import InvalidInput, NotFound
-from services.kernel.security.keys import Grant, KeyVerifier, Role
+from services.kernel.security.keys import KeyVerifier, Role, RoleGrant
 from services.kernel.settings import get_settings
 
 pytestmark = pytest.mark.integration
@@ -61,7 +61,7 @@ def test_a_key_is_made_rotated_and_revoked(harmony: Harmony, database: Engine) -
     made = harmony.json("keys", "create", "ci", "--role", "operator", "--namespace", "team-a")
     now = SystemClock().now()
     assert KeyVerifier(database).verify(made["token"], now).grants == (
-        Grant("team-a", Role.OPERATOR),
+        RoleGrant("team-a", Role.OPERATOR),
     )
     new = harmony.json("keys", "rotate", str(made["id"]), "--grace", "1")
     assert new["namespaces"] == ["team-a"]

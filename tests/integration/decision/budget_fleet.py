@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
@@ -26,7 +26,7 @@ class Fleet:
         self.engine = engine
         settings = settings.model_copy(update={"step_s": STEP_S})
         self.clock = FixedClock(NOW)
-        self.deps = Deps(engine, self.clock, settings, sender=RecordingSender())
+        self.deps = DecisionDeps(engine, self.clock, settings, sender=RecordingSender())
         self.origin = ORIGIN
         self.levels: dict[int, float] = {}
         self.n_forecasts = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
@@ -14,9 +14,9 @@ from tests.integration.decision.stored_rows import NOW, STEP_S
 
 
 @pytest.fixture
-def deps(database: Engine, settings: Settings) -> Deps:
+def deps(database: Engine, settings: Settings) -> DecisionDeps:
     settings = settings.model_copy(update={"step_s": STEP_S})
-    return Deps(database, FixedClock(NOW), settings, sender=RecordingSender())
+    return DecisionDeps(database, FixedClock(NOW), settings, sender=RecordingSender())
 
 
 @pytest.fixture

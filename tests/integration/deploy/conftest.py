@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
-from services.lab.cluster.background import make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
 from services.lab.cluster.controllers.leader_worker_sets import (
     definition as leader_worker_set_definition,
 )
+from services.lab.cluster.kubeconfig import make_kubeconfig
 from services.operator.kube.client import KubeClient
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.definitions import DEFINITIONS, to_crd

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from services.kernel.db.migrations import head_revision, migrate
 from services.kernel.db.session import make_engine, sqlalchemy_url
-from services.lab.cluster.background import make_kubeconfig
+from services.lab.cluster.kubeconfig import make_kubeconfig
 from tests.integration.deploy.guarded import NAMESPACE, RBAC, Guard
 from tests.unit.deploy.chart import CHART, named, render
 

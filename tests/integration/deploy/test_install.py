@@ -13,8 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from services.lab.cluster.background import make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings
+from services.lab.cluster.kubeconfig import make_kubeconfig
 from tests.unit.deploy.chart import CHART, secret_of
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
-from forecaster.training.checkpoint import to_bytes
+from forecaster.training.checkpoint import model_to_bytes
 from forecaster.training.fit import fit
 from forecaster.types import Series
 from services.forecasting.deps import make_forecasting
@@ -39,7 +39,7 @@ def trained() -> tuple[bytes, str, ForecasterConfig]:
     )
     names = [f"demo/w{i}" for i in range(N_WORKLOADS)]
     model = fit([_series(n, demand(i)) for i, n in enumerate(names)], config, seed=1).model
-    return to_bytes(model), model.version, config
+    return model_to_bytes(model), model.version, config
 
 
 def _series(name: str, values: np.ndarray) -> Series:

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
-from forecaster.training.checkpoint import from_bytes
+from forecaster.training.checkpoint import model_from_bytes
 from services.cli import application, model_commands, model_training
 from services.forecasting.registry import repository as registry
 from services.forecasting.registry.repository import NewModel
@@ -174,7 +174,7 @@ def test_training_on_a_file_writes_a_model_that_loads(trace: Path, tmp_path: Pat
     out = tmp_path / "model.safetensors"
     arguments = ["--data", str(trace), "--demand", "load", "--out", str(out), "--seed", "5"]
     found = json.loads(run("train", *arguments, "--json"))
-    assert from_bytes(out.read_bytes()).version == found["version"]
+    assert model_from_bytes(out.read_bytes()).version == found["version"]
     assert (found["n_workloads"], found["seed"], found["data"]) == (3, 5, "trace")
     assert set(found["rungs"]) == {"w0", "w1", "w2"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "trace.parquet"]

@@ -13,7 +13,8 @@ import pytest
 from services.ingest import service
 from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
-from services.ingest.service import HistoryFrame, WorkloadHistory
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
+from services.ingest.push.service import push
 from services.kernel.clock import FixedClock
 from services.kernel.domain import IndicatorSpec
 from tests.integration.ingest.conftest import Register, request
@@ -49,7 +50,7 @@ def test_speed_at_the_demos_size(deps: IngestDeps, clock: FixedClock, register: 
     ids = register(24, INDICATORS, step_s=300)
     start_at = clock.now() - timedelta(seconds=300 * 2016)
     started = time.perf_counter()
-    result = service.backfill(deps.engine, ids, history(start_at, 24, 2016))
+    result = backfill(deps.engine, ids, history(start_at, 24, 2016))
     backfill_s = time.perf_counter() - started
     assert result.n_rows == 24 * 9 * 2016
     app = make_app(deps)
@@ -64,7 +65,7 @@ def test_speed_at_the_demos_size(deps: IngestDeps, clock: FixedClock, register: 
             assert answer.json() == {"accepted": 216, "rejected": []}
             http_ms.append(1000 * (time.perf_counter() - started))
         else:
-            assert service.push(deps, body).n_accepted == 216
+            assert push(deps, body).n_accepted == 216
             push_ms.append(1000 * (time.perf_counter() - started))
         started = time.perf_counter()
         done = service.resample_shard(deps, 0, clock.now())

@@ -15,18 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forecaster.config import QUANTILE_LEVELS
 from forecaster.metrics import crps_of_quantiles, pinball
-from forecaster.online.calibration import calibrate, empty_state, observe
-from forecaster.online.calibration_stream import calibrate_stream
-from forecaster.types import Forecast
+from forecaster.online.calibration import Calibration
+from forecaster.online.learner import Outcome
+from forecaster.online.replay import replay
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast.own_arms import SimpleArm
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
+from tests.unit.forecaster.online.records import LEVELS, forecast_of
 
 pytestmark = pytest.mark.slow
 
-LEVELS = np.array(QUANTILE_LEVELS)
 UPPER = (0.95, 0.98, 0.99, 0.995)
 HISTORY_RATIO = 0.8
 SEED = 7
@@ -55,15 +54,16 @@ def test_coverage_comes_near_nominal_and_the_tail_gets_sharper(traces: Path, nam
     task = load_task(traces / f"{name}.parquet", Protocol.PANEL, max_origins=500)
     task = without_its_test_part(task)
     fitted = SimpleArm().fit(task, SEED, lambda _line: None)
-    state = empty_state([s.workload for s in task.series], LEVELS)
-    horizon = task.protocol.horizon
+    names = [s.workload for s in task.series]
+    calibration = Calibration(LEVELS)
+    state = calibration.empty_state(names)
     for origins in (task.validation_origins(), task.test_origins()):
         raw = fitted.predict(task, origins, 1, make_rng(SEED, "calibration")).quantiles[:, 0]
         truth = task.truth(origins)
         actual, seen = truth.actual[:, 0], truth.observed[:, 0]
-        issued, state = calibrate_stream(
-            raw, actual, seen, origins.which, origins.position, horizon, state
-        )
+        forecast = forecast_of(raw, [names[i] for i in origins.which], origins.position)
+        answer, state = replay(calibration, state, forecast, Outcome(actual, seen))
+        issued = answer.quantiles
     shares, losses = [], []
     unit = task.units[origins.which].astype(np.float32)
     for quantiles in (raw, issued):
@@ -94,23 +94,17 @@ def test_ten_thousand_workloads_are_calibrated_in_two_seconds() -> None:
     n_rows, n_paths, horizon = 10_000, 100, 12
     rng = np.random.default_rng(SEED)
     names = tuple(str(i) for i in range(n_rows))
-    raw = Forecast(
-        names,
-        np.zeros(n_rows, dtype=np.int64),
-        60,
-        LEVELS,
-        np.sort(rng.gamma(2, 10, (n_rows, LEVELS.size, horizon)), axis=1).astype(np.float32),
-        rng.gamma(2, 10, (n_rows, n_paths, horizon)).astype(np.float32),
-        "m",
-        ("model",) * n_rows,
-        ("",) * n_rows,
-    )
+    quantiles = np.sort(rng.gamma(2, 10, (n_rows, LEVELS.size, horizon)), axis=1)
+    paths = rng.gamma(2, 10, (n_rows, n_paths, horizon)).astype(np.float32)
+    raw = forecast_of(quantiles, names, paths=paths)
+    calibration = Calibration(LEVELS)
     actual = rng.gamma(2, 10, (n_rows, horizon)).astype(np.float32)
-    state = observe(empty_state(names, LEVELS), raw, actual, np.ones(actual.shape, dtype=bool))
+    outcome = Outcome(actual, np.ones(actual.shape, dtype=bool))
+    state = calibration.observe(calibration.empty_state(names), raw, outcome)
     took = []
     for _ in range(3):
         started = time.process_time()
-        calibrate(raw, state)
+        calibration.apply(state, raw)
         took.append(time.process_time() - started)
     print(f"\n10,000 workloads x 100 paths x 12 steps: {min(took):.2f} s of one core")
     assert min(took) < 2.0

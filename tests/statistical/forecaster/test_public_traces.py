@@ -22,7 +22,8 @@ from forecaster.config import ForecasterConfig, TrainConfig
 from forecaster.dataset import origins_between
 from forecaster.features import build_windows, gather_windows
 from forecaster.metrics import crps_of_samples
-from forecaster.online.calibration import calibrate, empty_state, observe
+from forecaster.online.calibration import Calibration
+from forecaster.online.learner import Outcome
 from forecaster.predict import paths_by_rank
 from forecaster.training.fit import FitResult, fit
 from forecaster.types import Forecast, Series, series_from_rows
@@ -118,7 +119,8 @@ def test_online_calibration_brings_tail_coverage_to_nominal(
     horizon, delay = CONFIG.window.horizon, CONFIG.window.horizon
     levels = np.array(CONFIG.window.quantile_levels)
     rows = np.arange(len(services))
-    state = empty_state([s.workload for s in services], levels)
+    calibration = Calibration(levels)
+    state = calibration.empty_state([s.workload for s in services])
     issued: list = []
     share = {True: np.zeros(levels.size), False: np.zeros(levels.size)}
     n_seen = 0
@@ -132,10 +134,9 @@ def test_online_calibration_brings_tail_coverage_to_nominal(
         ahead = origin + np.arange(1, horizon + 1)
         actual = np.stack([s.values[ahead, s.demand_index] for s in services])
         seen = np.stack([s.observed[ahead, s.demand_index] for s in services])
-        issued.append((calibrate(raw, state), actual, seen))
+        issued.append((calibration.apply(state, raw), Outcome(actual, seen)))
         if t >= delay:
-            forecast, past, past_seen = issued[t - delay]
-            state = observe(state, forecast, past, past_seen)
+            state = calibration.observe(state, *issued[t - delay])
         if t >= 3 * delay:
             for key, forecast in ((True, issued[t][0]), (False, raw)):
                 below = (actual[:, None] <= forecast.quantiles) & seen[:, None]

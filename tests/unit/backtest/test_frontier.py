@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.backtest import study as study_module
 from services.backtest.frontier import (
     check_policies,
     frontiers,
@@ -86,9 +85,3 @@ def test_an_unknown_policy_is_named() -> None:
     check_policies(["kpa", "hpa"])
     with pytest.raises(InvalidInput, match="'vpa' is unknown; known: static_peak, "):
         check_policies(["hpa", "vpa"])
-
-
-def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
-    found = study_module.Study(fleet, simple, (), (), None)
-    assert "No promise is recommended" in found.advice()
-    assert found.to_json()["recommended"] is None

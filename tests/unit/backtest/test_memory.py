@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from decider import RiskState, Sla
-from decider.config import RiskControlConfig
-from decider.planning.risk import pooled_error, update_risk
+from decider import RiskControlConfig, RiskState, Sla, pooled_error, update_risk
 from services.backtest.memory import N_REMEMBERED, DecisionMemory
 
 SLA, CONFIG, STEP_S = Sla(0.01), RiskControlConfig(), 300.0

@@ -1,12 +1,16 @@
-"""Verdict of a study."""
+"""Verdict and advice of a study."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from services.backtest.study import PromiseResult
+from services.backtest.recommend import Recommendation
+from services.backtest.run import Trained
+from services.backtest.study import PromiseResult, Study, run_study
+from services.kernel.errors import InvalidInput
 from services.simulator import PolicyScore
+from services.simulator.fleet import Fleet
 
 
 def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
@@ -37,3 +41,28 @@ def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
 def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words: str) -> None:
     result = PromiseResult(0.01, (scored("harmony", *own), scored("hpa", *rival)))
     assert words in result.verdict()
+
+
+def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
+    found = Study(fleet, simple, (), (), None)
+    assert "No promise is recommended" in found.advice()
+    assert found.to_json()["recommended"] is None
+
+
+def test_what_cannot_be_studied_is_refused_before_anything_runs(fleet: Fleet) -> None:
+    told: list[str] = []
+    with pytest.raises(InvalidInput, match="'vpa' is unknown"):
+        run_study(fleet, [0.01], told.append, policies=["vpa"])
+    with pytest.raises(InvalidInput, match="must be a price above 0"):
+        run_study(fleet, [0.01], told.append, shortage_usd=0.0)
+    assert told == []
+
+
+def test_the_document_has_the_figures_of_every_promise(fleet: Fleet, simple: Trained) -> None:
+    result = PromiseResult(0.01, (scored("harmony", 90.0, 0.008), scored("hpa", 100.0, 0.009)))
+    advised = Recommendation(0.02, 50.0, 3.0, "by hand")
+    document = Study(fleet, simple, (result,), (), advised).to_json()
+    (run,) = document["runs"]
+    assert (run["epsilon"], list(run["policies"])) == (0.01, ["harmony", "hpa"])
+    assert run["verdict"] == result.verdict()
+    assert (run["policies"]["hpa"]["cost_usd"], document["recommended"]["epsilon"]) == (100.0, 0.02)

@@ -11,17 +11,17 @@ from hypothesis import given, settings, strategies as st
 from decider import (
     Control,
     DecideConfig,
+    DirectionRules,
     History,
     Limits,
     RatePolicy,
     ReplicaState,
     RiskState,
-    ScalingRules,
     Sla,
     decide_shard,
 )
 from decider.errors import ReplayMismatch
-from decider.replay import decision_bytes, from_bytes, replay, to_bytes
+from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 
 
@@ -60,8 +60,8 @@ def test_every_decision_replays_to_the_same_bytes(
     request = mixed_shard(seed, budgets={"H100": budget})
     decisions = decide_shard(request, config, NOW_S + 7.0)
     for row, decision in enumerate(decisions):
-        blob = to_bytes(request, row, decision, config, NOW_S + 7.0)
-        assert decision_bytes(replay(blob)) == decision_bytes(decision)
+        blob = inputs_to_bytes(request, row, decision, config, NOW_S + 7.0)
+        assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
 
 
 def test_the_same_request_gives_the_same_bytes() -> None:
@@ -70,7 +70,7 @@ def test_the_same_request_gives_the_same_bytes() -> None:
 
 
 def test_every_field_of_the_inputs_survives_storage() -> None:
-    rules = ScalingRules(60.0, "Min", (RatePolicy("Pods", 3, 15.0),), 0.1)
+    rules = DirectionRules(60.0, "Min", (RatePolicy("Pods", 3, 15.0),), 0.1)
     owner = workload(
         limits=Limits(1, 50, rules, rules, static_replicas=4),
         control=Control(paused_until_s=NOW_S + 5, schedule="night", schedule_max=9),
@@ -82,7 +82,9 @@ def test_every_field_of_the_inputs_survives_storage() -> None:
     request = shard(noisy(100.0), [owner])
     config = DecideConfig(sharing="step", epsilons=(0.02,))
     (decision,) = decide_shard(request, config, NOW_S)
-    back, back_config, now_s, _ = from_bytes(to_bytes(request, 0, decision, config, NOW_S))
+    back, back_config, now_s, _ = inputs_from_bytes(
+        inputs_to_bytes(request, 0, decision, config, NOW_S)
+    )
     assert back_config == config
     assert now_s == NOW_S
     (stored,) = back.workloads
@@ -98,23 +100,23 @@ def test_scaled_half_precision_paths_are_kept_small_and_exact() -> None:
     halves = (noisy(0.5) * 1.0).astype(np.float16).astype(np.float64)
     request = shard(halves * scale, capacity=10_000.0)
     (decision,) = decide_shard(request, DecideConfig(), NOW_S)
-    small = to_bytes(request, 0, decision, DecideConfig(), NOW_S, path_scale=scale)
-    large = to_bytes(request, 0, decision, DecideConfig(), NOW_S)
+    small = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S, path_scale=scale)
+    large = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S)
     assert len(small) < len(large) / 1.5
-    assert decision_bytes(replay(small)) == decision_bytes(decision)
+    assert decision_bytes(replay_decision(small)) == decision_bytes(decision)
 
 
 @pytest.mark.parametrize("blob", [b"", b"nonsense", b"\x80\x04pickle"])
 def test_foreign_bytes_are_a_named_error(blob: bytes) -> None:
     with pytest.raises(ReplayMismatch, match="not a decision's inputs"):
-        replay(blob)
+        replay_decision(blob)
 
 
 def test_another_format_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
     request = shard(noisy(100.0))
     (decision,) = decide_shard(request, DecideConfig(), NOW_S)
     monkeypatch.setattr("decider.replay.FORMAT", 2)
-    blob = to_bytes(request, 0, decision, DecideConfig(), NOW_S)
+    blob = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S)
     monkeypatch.setattr("decider.replay.FORMAT", 1)
     with pytest.raises(ReplayMismatch, match="format 2"):
-        replay(blob)
+        replay_decision(blob)

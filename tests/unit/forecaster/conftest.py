@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,10 @@ from forecaster.config import (
     TreeConfig,
     WindowConfig,
 )
+from forecaster.dataset import split_origins
 from forecaster.training.fit import FitResult, fit
+from forecaster.training.tree_fit import with_trees
+from forecaster.trees.trees import TreeShare
 from forecaster.types import Series
 
 STEP_S = 3600
@@ -67,6 +72,17 @@ def fleet() -> list[Series]:
 @pytest.fixture(scope="session")
 def fitted(fleet: list[Series]) -> FitResult:
     return fit(fleet, small_config(), seed=3)
+
+
+@pytest.fixture(scope="session")
+def mixed(fitted: FitResult, fleet: list[Series]) -> FitResult:
+    """The fitted model, with trees that weigh something whatever validation said."""
+    origins = split_origins(fleet, fitted.model.config)
+    bare = replace(fitted.model, trees=None, tree_share=TreeShare())
+    model, _ = with_trees(bare, fleet, *origins, seed=3)
+    trees = model.trees or fitted.model.trees
+    assert trees is not None
+    return FitResult(replace(bare, trees=trees, tree_share=TreeShare(0.4, 0.4)), fitted.report)
 
 
 @pytest.fixture

@@ -8,14 +8,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from forecaster.config import QUANTILE_LEVELS
-from forecaster.metrics import (
-    crps_of_quantiles,
-    crps_of_samples,
-    pinball,
-    variogram_score,
-)
 from forecaster.quantiles import (
-    crps_weights,
     interpolation_matrix,
     masked_quantiles,
     mean_of,
@@ -24,7 +17,10 @@ from forecaster.quantiles import (
 )
 
 LEVELS = np.array(QUANTILE_LEVELS)
+
+
 Q = LEVELS.size
+
 
 increments = arrays(np.float64, (Q,), elements=st.floats(0.01, 10.0))
 
@@ -70,40 +66,10 @@ def test_masked_quantiles_are_numpys_on_what_is_observed(
             assert (found[row] == 0).all()
 
 
-def test_crps_weights_sum_to_one_and_crps_matches_samples() -> None:
-    assert crps_weights(LEVELS).sum() == pytest.approx(1.0)
-    rng = np.random.default_rng(0)
-    samples = rng.gamma(2.0, 3.0, (1, 20_000)).astype(np.float32)
-    levels = np.linspace(0.005, 0.995, 100)
-    q = np.quantile(samples, levels, axis=1).T[..., None].astype(np.float32)
-    for actual in (0.5, 6.0, 25.0):
-        y = np.array([[actual]], dtype=np.float32)
-        by_quantiles = crps_of_quantiles(q, levels, y)[0, 0]
-        assert by_quantiles == pytest.approx(crps_of_samples(samples, y[0])[0], rel=0.02)
-
-
-def test_pinball_has_no_factor_two() -> None:
-    q = np.array([[[1.0, 1.0], [3.0, 3.0]]], dtype=np.float32)
-    levels = np.array([0.1, 0.9])
-    actual = np.array([[2.0, 9.0]], dtype=np.float32)
-    assert pinball(q, levels, actual)[0, :, 0].tolist() == pytest.approx([0.1, 0.1])
-    assert pinball(q, levels, actual)[0, :, 1].tolist() == pytest.approx([0.8, 5.4])
-
-
 def test_the_mean_is_the_mean() -> None:
     samples = np.random.default_rng(1).normal(5, 2, 50_000)
     q = np.quantile(samples, LEVELS).reshape(1, -1, 1).astype(np.float32)
     assert mean_of(q, LEVELS)[0, 0] == pytest.approx(5, abs=0.05)
-
-
-def test_the_variogram_score_prefers_the_right_dependence() -> None:
-    rng = np.random.default_rng(2)
-    walk = np.cumsum(rng.normal(size=(50, 400, 6)), axis=2).astype(np.float32)
-    truth = np.cumsum(rng.normal(size=(50, 6)), axis=1).astype(np.float32)
-    loose = walk.copy()
-    for h in range(6):
-        loose[:, :, h] = loose[:, rng.permutation(400), h]
-    assert variogram_score(walk, truth).mean() < variogram_score(loose, truth).mean()
 
 
 @given(

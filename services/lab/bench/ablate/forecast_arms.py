@@ -19,8 +19,8 @@ from forecaster.choice.backtest import thin
 from forecaster.dataset import Origins
 from forecaster.features import gather_windows
 from forecaster.network.model import raw_quantiles
-from forecaster.online.calibration import empty_state
-from forecaster.online.hedge import no_hedge_yet
+from forecaster.online.calibration import Calibration
+from forecaster.online.hedge import Hedge
 from forecaster.predict import TrainedModel, averaged, base_noise, paths_by_rank, stratified
 from forecaster.quantiles import shift_paths
 from forecaster.trees.features import tree_inputs
@@ -29,7 +29,7 @@ from forecaster.types import Windows
 from services.kernel.clock import make_rng
 from services.lab.bench.decide.forecasts import N_PATHS, replayed_origins
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.forecast.arm import LEVELS, F32Array, Tell
+from services.lab.bench.forecast.arm import LEVELS, Tell
 from services.lab.bench.forecast.own_arms import CHUNK, FittedModel
 from services.lab.bench.forecast.shipped_arm import (
     FittedShipped,
@@ -39,6 +39,7 @@ from services.lab.bench.forecast.shipped_arm import (
     simple_quantiles,
 )
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import F32Array
 
 MAX_JUDGED = 500
 """Origins per workload that the gate judges on."""
@@ -159,9 +160,9 @@ def learner_quantiles(
     mixed = {"model": own["networks"], "trees": own["networks"], **own}
     if model.trees is not None:
         target = windows.demand_index
-        unit = (inputs.location[:, 0].numpy(), inputs.scale[:, 0].numpy())
+        location, scale = inputs.location[:, 0].numpy(), inputs.scale[:, 0].numpy()
         read = tree_inputs(windows, target, model.vocabulary, model.config.window)
-        known = (model.trees.quantiles(read, unit), model.trees.levels)
+        known = (model.trees.quantiles(read, location, scale), model.trees.levels)
         mixed["model"] = averaged(own["networks"], *known, model.tree_share, levels)
         mixed["one_network"] = averaged(own["one_network"], *known, model.tree_share, levels)
         mixed["trees"] = averaged(own["networks"], *known, TREES_ALONE, levels)
@@ -192,8 +193,8 @@ def issued(task: BenchTask, parts: Parts, arm: ForecastArm, model: TrainedModel)
     weights, choice = chosen_by_gate(task, parts.judged, [m[:n_judged] for m in members], arm.gate)
     names = [str(cell) for cell in range(task.targets.size)]
     online = OnlineState(
-        no_hedge_yet(names) if arm.is_hedged else None,
-        empty_state(names, LEVELS) if arm.is_calibrated else None,
+        Hedge().empty_state(names) if arm.is_hedged else None,
+        Calibration(LEVELS).empty_state(names) if arm.is_calibrated else None,
     )
     fitted = FittedShipped(FittedModel(model, 0), weights, choice, online)
     quantiles, _ = fitted.issued(task, parts.replayed, [m[n_judged:] for m in members])

@@ -16,7 +16,8 @@ from services.lab.bench.ablate.forecast_arms import Parts
 from services.lab.bench.decide.frontier import block_sums, blocks_of
 from services.lab.bench.decide.run import task_block
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.forecast.arm import LEVELS, F32Array
+from services.lab.bench.forecast.arm import LEVELS
+from services.simulator.fleet.arrays import F32Array
 from services.simulator.grid_run import GridRun
 
 TAIL_LEVEL = 0.99

@@ -32,7 +32,8 @@ from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.forecasts import Forecasts, on_course
 from services.lab.bench.decide.run import capacity_beliefs, lead_draws, oracle_run, task_block
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.forecast.arm import F32Array, Tell
+from services.lab.bench.forecast.arm import Tell
+from services.simulator.fleet.arrays import F32Array
 from services.simulator.grid_run import simulate_grid
 
 OTHER_PROMISES = (0.4, 2.5)

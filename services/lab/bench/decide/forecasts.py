@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forecaster.dataset import Origins
-from forecaster.online.calibration import empty_state
-from forecaster.online.hedge import no_hedge_yet
+from forecaster.online.calibration import Calibration
+from forecaster.online.hedge import Hedge
 from services.kernel.clock import make_rng
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
@@ -60,7 +60,7 @@ def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     fitted = ShippedArm().fit(task.forecast, seed, tell)
     assert isinstance(fitted, FittedShipped)
     names = [str(cell) for cell in range(task.forecast.targets.size)]
-    online = OnlineState(no_hedge_yet(names), empty_state(names, LEVELS))
+    online = OnlineState(Hedge().empty_state(names), Calibration(LEVELS).empty_state(names))
     fitted = replace(fitted, online=online)
     origins = replayed_origins(task)
     tell(f"forecasting {origins.which.size} windows")

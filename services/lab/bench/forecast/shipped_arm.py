@@ -21,11 +21,12 @@ from forecaster.choice.baselines import POOLS
 from forecaster.choice.ensemble import greedy_weights
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins
-from forecaster.online.calibration import CalibrationState, empty_state
-from forecaster.online.calibration_stream import calibrate_stream
-from forecaster.online.hedge import HedgeState, no_hedge_yet
-from forecaster.online.hedge_stream import hedge_stream
+from forecaster.online.calibration import Calibration, CalibrationState
+from forecaster.online.hedge import Experts, Hedge, HedgeState
+from forecaster.online.learner import Outcome
+from forecaster.online.replay import replay
 from forecaster.quantiles import shift_paths
+from forecaster.types import Forecast
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.own_arms import FittedModel, FittedSimple, ModelArm
@@ -77,8 +78,8 @@ class ShippedArm:
         weights, choice = chosen_by_gate(task, origins, members, self.gate)
         names = [str(cell) for cell in range(task.targets.size)]
         online = OnlineState(
-            no_hedge_yet(names) if self.is_hedged else None,
-            empty_state(names, LEVELS) if self.is_calibrated else None,
+            Hedge().empty_state(names) if self.is_hedged else None,
+            Calibration(LEVELS).empty_state(names) if self.is_calibrated else None,
         )
         fitted = FittedShipped(model, weights, choice, online)
         is_held = ~_is_first_half(task, origins)
@@ -163,12 +164,16 @@ class FittedShipped:
     ) -> tuple[F32Array, OnlineState]:
         """(B, G, Q, H) quantiles as they would have been issued, and what was learned in all."""
         quantiles = self.chosen(members, _cells(task, origins))
-        hedge, calibration = self.online.hedge, self.online.calibration
-        if hedge is not None:
-            quantiles, hedge = _hedged(task, origins, (quantiles, members[LAST_VALUE]), hedge)
-        if calibration is not None:
-            quantiles, calibration = _calibrated(task, origins, quantiles, calibration)
-        return quantiles, OnlineState(hedge, calibration)
+        truth, (_, _, _, n_steps) = task.truth(origins), quantiles.shape
+        outcome = Outcome(truth.actual.reshape(-1, n_steps), truth.observed.reshape(-1, n_steps))
+        forecast = _as_forecast(task, origins, quantiles)
+        weights, offsets = self.online.hedge, self.online.calibration
+        if weights is not None:
+            last_value = members[LAST_VALUE].reshape(forecast.quantiles.shape)
+            forecast, weights = replay(Hedge(), weights, Experts(forecast, last_value), outcome)
+        if offsets is not None:
+            forecast, offsets = replay(Calibration(LEVELS), offsets, forecast, outcome)
+        return forecast.quantiles.reshape(quantiles.shape), OnlineState(weights, offsets)
 
     def predict(
         self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
@@ -264,45 +269,19 @@ def _gate(
     return choice
 
 
-def _clock(task: BenchTask, origins: Origins) -> IntArray:
-    """(B * G,) origin of every row's target, in steps of the clock that all workloads share."""
-    start = np.array([s.start_s // s.step_s for s in task.series])
-    steps = np.repeat(start[origins.which] + origins.position, task.targets.shape[1])
-    return np.asarray(steps, dtype=np.int64)
-
-
-def _hedged(
-    task: BenchTask, origins: Origins, experts: tuple[F32Array, F32Array], state: HedgeState
-) -> tuple[F32Array, HedgeState]:
-    """Hedge (B, G, Q, H) quantiles with those of the last value, in time order."""
-    truth = task.truth(origins)
-    shape = experts[0].shape
-    flat = (shape[0] * shape[1], *shape[2:])
-    issued, after = hedge_stream(
-        (experts[0].reshape(flat), experts[1].reshape(flat)),
-        truth.actual.reshape(flat[0], flat[2]),
-        truth.observed.reshape(flat[0], flat[2]),
-        _cells(task, origins).ravel(),
-        _clock(task, origins),
-        LEVELS,
-        state,
-    )
-    return issued.reshape(shape), after
-
-
-def _calibrated(
-    task: BenchTask, origins: Origins, quantiles: F32Array, state: CalibrationState
-) -> tuple[F32Array, CalibrationState]:
-    """Calibrate (B, G, Q, H) quantiles in time order on the clock that all workloads share."""
-    truth = task.truth(origins)
+def _as_forecast(task: BenchTask, origins: Origins, quantiles: F32Array) -> Forecast:
+    """(B, G, Q, H) quantiles as B * G forecasts, with origins on the clock that all share."""
     n_rows, n_targets, n_levels, n_steps = quantiles.shape
-    issued, after = calibrate_stream(
-        quantiles.reshape(n_rows * n_targets, n_levels, n_steps),
-        truth.actual.reshape(n_rows * n_targets, n_steps),
-        truth.observed.reshape(n_rows * n_targets, n_steps),
-        _cells(task, origins).ravel(),
-        _clock(task, origins),
-        n_steps,
-        state,
+    n = n_rows * n_targets
+    start = np.array([s.start_s // s.step_s for s in task.series])
+    return Forecast(
+        tuple(map(str, _cells(task, origins).ravel())),
+        np.repeat(start[origins.which] + origins.position, n_targets),
+        1,
+        LEVELS,
+        quantiles.reshape(n, n_levels, n_steps),
+        np.zeros((n, 0, n_steps), dtype=np.float32),
+        "shipped",
+        ("",) * n,
+        ("",) * n,
     )
-    return issued.reshape(quantiles.shape), after

@@ -19,7 +19,7 @@ from services.lab.cluster.storage.scaling import scale_of
 from services.lab.cluster.storage.selection import Selector, make_selector
 from services.lab.cluster.storage.store import Name, StoredObject
 from services.lab.cluster.wire import protobuf
-from services.lab.cluster.wire.routes import Call
+from services.lab.cluster.wire.routes import ApiCall
 from services.lab.cluster.wire.tables import columns_of, to_table
 
 
@@ -64,7 +64,7 @@ class Body:
         return found
 
 
-def selector_of(call: Call) -> Selector:
+def selector_of(call: ApiCall) -> Selector:
     """Selection of a LIST, WATCH or collection DELETE."""
     query = call.query
     return make_selector(
@@ -84,7 +84,7 @@ class Handling:
         self._objects = cluster.objects
         self._store = cluster.store
 
-    def answer(self, call: Call, body: Body, user: User, agent: str) -> Reply:
+    def answer(self, call: ApiCall, body: Body, user: User, agent: str) -> Reply:
         """Do what a call asks; WATCH is not for here.
 
         Raises:
@@ -115,7 +115,7 @@ class Handling:
             return self._delete_collection(call, body, write)
         return self._change(call, body, write)
 
-    def as_table(self, call: Call, reply: Reply) -> Reply:
+    def as_table(self, call: ApiCall, reply: Reply) -> Reply:
         """The answer of a GET or LIST as kubectl asks for it."""
         answer = orjson.loads(reply.raw)
         is_list = call.verb == "list"
@@ -125,7 +125,7 @@ class Handling:
         table = to_table(objects, columns, meta, self._cluster.now())
         return Reply(orjson.dumps(table), reply.code, reply.warnings)
 
-    def _write(self, call: Call, agent: str) -> Write:
+    def _write(self, call: ApiCall, agent: str) -> Write:
         query = call.query
         return Write(
             manager=query.get("fieldManager") or agent.split("/", 1)[0] or "unknown",
@@ -136,14 +136,14 @@ class Handling:
             is_forced=call.has("force"),
         )
 
-    def _shown(self, call: Call, obj: Obj) -> bytes:
+    def _shown(self, call: ApiCall, obj: Obj) -> bytes:
         if call.subresource == "scale":
             return orjson.dumps(scale_of(call.rtype, obj))
         if obj["apiVersion"] != call.rtype.api_version:
             obj = {**obj, "apiVersion": call.rtype.api_version}
         return orjson.dumps(obj)
 
-    def _change(self, call: Call, body: Body, write: Write) -> Reply:
+    def _change(self, call: ApiCall, body: Body, write: Write) -> Reply:
         """PUT and PATCH."""
         is_created = False
         if call.verb == "patch" and body.media_type in (APPLY, "application/apply-patch+json"):
@@ -166,7 +166,7 @@ class Handling:
         code = 201 if is_created else 200
         return Reply(self._shown(call, obj), code, tuple(write.warnings))
 
-    def _list(self, call: Call) -> Reply:
+    def _list(self, call: ApiCall) -> Reply:
         selector, rtype = selector_of(call), call.rtype
         limit = int(call.query.get("limit") or 0)
         after = _read_token(call.query.get("continue", ""))
@@ -196,12 +196,12 @@ class Handling:
             return stored.raw
         return orjson.dumps({**stored.obj, "apiVersion": rtype.api_version})
 
-    def _options(self, call: Call, body: Body) -> Obj:
+    def _options(self, call: ApiCall, body: Body) -> Obj:
         options = body.object() if body.raw else {}
         policy = call.query.get("propagationPolicy")
         return {"propagationPolicy": policy, **options} if policy else options
 
-    def _delete(self, call: Call, body: Body, write: Write) -> Reply:
+    def _delete(self, call: ApiCall, body: Body, write: Write) -> Reply:
         old = self._objects.require(call.rtype, call.namespace, call.name)
         options = self._options(call, body)
         write.is_dry_run = write.is_dry_run or options.get("dryRun") == ["All"]
@@ -219,7 +219,7 @@ class Handling:
             details["group"] = call.rtype.group
         return Reply(orjson.dumps(_success(details)))
 
-    def _delete_collection(self, call: Call, body: Body, write: Write) -> Reply:
+    def _delete_collection(self, call: ApiCall, body: Body, write: Write) -> Reply:
         selector = selector_of(call)
         options = self._options(call, body)
         found = [
@@ -242,7 +242,7 @@ class Handling:
             )
         )
 
-    def _issue_token(self, call: Call) -> Reply:
+    def _issue_token(self, call: ApiCall) -> Reply:
         self._objects.require(call.rtype, call.namespace, call.name)
         token = self._cluster.access.issue_token(call.namespace, call.name)
         review = {
@@ -254,7 +254,7 @@ class Handling:
         }
         return Reply(orjson.dumps(review), 201)
 
-    def _evict(self, call: Call, body: Body) -> Reply:
+    def _evict(self, call: ApiCall, body: Body) -> Reply:
         pod = self._objects.require(call.rtype, call.namespace, call.name)
         options = (body.object() if body.raw else {}).get("deleteOptions") or {}
         self._cluster.evict(pod, options)

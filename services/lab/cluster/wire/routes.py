@@ -15,7 +15,7 @@ _TRUE = ("true", "True", "1")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """A request about a resource."""
 
     rtype: ResourceType
@@ -61,7 +61,7 @@ def parse_path(path: str) -> Place | None:
     return None
 
 
-def parse_call(registry: Registry, method: str, place: Place, query: Mapping[str, str]) -> Call:
+def parse_call(registry: Registry, method: str, place: Place, query: Mapping[str, str]) -> ApiCall:
     """Parsed address of a request.
 
     Raises:
@@ -91,7 +91,7 @@ def parse_call(registry: Registry, method: str, place: Place, query: Mapping[str
         raise failures.method_not_allowed()
     if verb == "create" and rtype.is_namespaced and not namespace:
         raise failures.method_not_allowed()
-    return Call(rtype, verb, namespace, name, subresource, query)
+    return ApiCall(rtype, verb, namespace, name, subresource, query)
 
 
 def _has_subresource(rtype: ResourceType, subresource: str) -> bool:

@@ -15,7 +15,7 @@ from services.lab.cluster.wire import discovery, openapi
 from services.lab.cluster.wire.faults import REQUEST_KINDS, WATCH_KINDS, Faults, failure_of
 from services.lab.cluster.wire.handling import Body, Handling, Reply, selector_of
 from services.lab.cluster.wire.laboratory import Laboratory
-from services.lab.cluster.wire.routes import Call, Place, parse_call, parse_path
+from services.lab.cluster.wire.routes import ApiCall, Place, parse_call, parse_path
 from services.lab.cluster.wire.tables import table_maker, wants_table
 from services.lab.cluster.wire.watching import DEFAULT_TIMEOUT_S, Watches, WatchOptions
 
@@ -77,7 +77,7 @@ class ApiServer:
         call = parse_call(self.cluster.registry, request.method, place, request.query)
         return await self._serve(request, call)
 
-    async def _serve(self, request: web.Request, call: Call) -> web.StreamResponse:
+    async def _serve(self, request: web.Request, call: ApiCall) -> web.StreamResponse:
         question = call.question
         access = self.cluster.access
         user = access.identify(request.headers.get("Authorization"))
@@ -103,7 +103,7 @@ class ApiServer:
             reply = self._handling.as_table(call, reply)
         return _json(reply)
 
-    def _watch_options(self, call: Call, accept: str) -> WatchOptions:
+    def _watch_options(self, call: ApiCall, accept: str) -> WatchOptions:
         query, cluster = call.query, self.cluster
         try:
             timeout_s = int(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_S)

@@ -7,7 +7,7 @@ import html
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
 from tests.integration.admin.console_forms import beside, hidden, open_form, stored
 from tests.integration.admin.console_visitor import OWN, audited, person

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
 from tests.integration.admin.console_forms import beside, open_form, stored
 from tests.integration.admin.console_visitor import OWN, audited, person

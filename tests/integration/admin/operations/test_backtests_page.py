@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.kernel import jobs
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import Role

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from decider.budget.fleet import PRICES
+from decider import PRICES
 from services.kernel.telemetry import REGISTRY
 from tests.integration.decision.budget_fleet import Fleet
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
-from services.decision.decide.service import Deps
+from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from tests.integration.decision.stored_rows import (
@@ -33,7 +33,7 @@ def outcomes(engine: Engine) -> list[Any]:
         return list(connection.execute(text("SELECT * FROM outcomes ORDER BY step_at")).mappings())
 
 
-def test_outcomes_weigh_replicas_by_time(deps: Deps) -> None:
+def test_outcomes_weigh_replicas_by_time(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w", gpus_per_replica=2)
     add_demand(deps.engine, workload, [95.0] * 20)
     add_state(deps.engine, workload, 8, at=ORIGIN, ages=(10.0, 10.0))
@@ -61,7 +61,7 @@ def test_outcomes_weigh_replicas_by_time(deps: Deps) -> None:
     assert row["cost_usd"] == pytest.approx(row["gpu_hours"] * 2.5)
 
 
-def test_an_unobserved_step_has_an_outcome_without_a_violation(deps: Deps) -> None:
+def test_an_unobserved_step_has_an_outcome_without_a_violation(deps: DecisionDeps) -> None:
     workload = add_workload(deps.engine, "w")
     add_demand(deps.engine, workload, [95.0] * 20 + [float("nan")])
     add_state(deps.engine, workload, 8, at=ORIGIN)
@@ -73,7 +73,7 @@ def test_an_unobserved_step_has_an_outcome_without_a_violation(deps: Deps) -> No
     assert row["gpu_hours"] > 0
 
 
-def test_violations_lower_the_level_of_the_next_decision(deps: Deps) -> None:
+def test_violations_lower_the_level_of_the_next_decision(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine, ready=5)
     service.decide_shard(deps, 0, ORIGIN)
     with deps.engine.connect() as connection:

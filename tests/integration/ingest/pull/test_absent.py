@@ -8,7 +8,8 @@ import pytest
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.ingest.series.sources import SourceError
+from services.ingest.pull.service import pull_shard
+from services.ingest.series.source import SourceError
 from services.kernel.clock import FixedClock
 from services.kernel.domain import IndicatorSpec
 from tests.contract.ingest.prometheus_world import SCRAPES, T0, FakeSource
@@ -39,7 +40,7 @@ class Silent(FakeSource):
 def step(deps: IngestDeps, clock: FixedClock, to_minute: int) -> None:
     to = T0 + to_minute * STEP + timedelta(seconds=deps.settings.grace_s)
     clock.advance((to - clock.now()).total_seconds())
-    service.pull_shard(deps, 0, clock.now())
+    pull_shard(deps, 0, clock.now())
     service.resample_shard(deps, 0, clock.now())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.ingest.service import HistoryFrame, WorkloadHistory, backfill
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.kernel.clock import FixedClock
 from services.kernel.db.partitions import list_partitions
 from services.kernel.db.schema import PARTITIONED

@@ -10,7 +10,9 @@ from sqlalchemy import text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.ingest.series.sources import PrometheusSource, SourceError
+from services.ingest.pull.service import PullResult, pull_shard
+from services.ingest.series.prometheus import PrometheusSource
+from services.ingest.series.source import SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.domain import IndicatorSpec
@@ -46,8 +48,8 @@ def real(deps: IngestDeps, prometheus_url: str, settings: Settings) -> Iterator[
     deps.source.close()
 
 
-def pull(deps: IngestDeps) -> service.PullResult:
-    return service.pull_shard(deps, 0, deps.clock.now())
+def pull(deps: IngestDeps) -> PullResult:
+    return pull_shard(deps, 0, deps.clock.now())
 
 
 def values(deps: IngestDeps, workload_id: int, indicator: IndicatorSpec) -> dict[int, float | None]:
@@ -186,5 +188,5 @@ def test_without_a_source_nothing_is_pulled(
 ) -> None:
     register(1, (INSTANT,))
     clock.advance(60)
-    assert pull(deps) == service.PullResult(0, 0, {})
+    assert pull(deps) == PullResult(0, 0, {})
     assert service.sweep(deps, clock.now()).pulled == ()

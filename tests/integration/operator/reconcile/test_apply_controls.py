@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import text
 
 from services.admin.app import make_app
-from services.admin.decisions.service import AdminDeps
+from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import KeyVerifier, Role, create_key

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from services.decision.decide import service
+from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
@@ -33,7 +34,7 @@ class Chain:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         settings = bench.deps.settings.model_copy(update={"step_s": bench.step_s})
-        self.deps = service.Deps(bench.engine, bench.clock, settings, sender=RecordingSender())
+        self.deps = DecisionDeps(bench.engine, bench.clock, settings, sender=RecordingSender())
         self.n_forecasts = 0
         self.served: list[int] = []
 

@@ -1,6 +1,6 @@
 """A pass over 24 autoscalers and 288 pods: how long, and how many calls.
 
-`python -m pytest -s -k what_a_pass tests/integration/operator/reconcile` prints the figures.
+`python -m pytest -s -k asks_little tests/integration/operator/reconcile` prints the figures.
 """
 
 from __future__ import annotations

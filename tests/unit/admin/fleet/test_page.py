@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin.access.audit_page import Difference, differences
-from services.admin.decisions.schemas import RiskView, WorkloadView
 from services.admin.fleet.page import FleetQuery, arrange
+from services.admin.workloads.schemas import RiskView, WorkloadView
 
 
 def view(name: str, **changes: Any) -> WorkloadView:
@@ -76,13 +75,3 @@ def test_an_address_keeps_what_was_asked_for() -> None:
     assert FleetQuery().address() == ""
     assert (query.direction("cost"), query.direction("name")) == ("descending", None)
     assert FleetQuery(sort="budget").direction("budget") == "ascending"
-
-
-def test_an_audit_entry_says_what_differs() -> None:
-    before = {"pause": None, "policy": {"mode": "Auto", "min_replicas": 2}}
-    after = {"pause": {"direction": "Both"}, "policy": {"mode": "Auto", "min_replicas": 3}}
-    assert differences(before, after) == [
-        Difference("pause.direction", None, "Both"),
-        Difference("policy.min_replicas", "2", "3"),
-    ]
-    assert differences(None, None) == []

@@ -9,8 +9,8 @@ from typing import Annotated
 import httpx
 from fastapi import FastAPI, Query, Response
 
-from services.admin.decisions.schemas import Health, Page
 from services.admin.rest.route import Router
+from services.admin.rest.schemas import Health, Page
 from services.kernel.errors import NotFound
 from services.kernel.http.application import install
 

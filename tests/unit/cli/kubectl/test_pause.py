@@ -6,8 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.cli.kubectl import pause as kubectl_pause
-from services.cli.kubectl.pause import PauseRequest
+from services.cli.kubectl.pause import (
+    WantedPause,
+    describe_pause,
+    pause_annotations,
+    pause_changes,
+    resume_changes,
+    to_wanted_pause,
+)
 from services.kernel.errors import InvalidInput
 from services.operator.resource.autoscaler import (
     PAUSED,
@@ -21,8 +27,8 @@ NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 BOTH = (False, False)
 
 
-def written(request: PauseRequest, before: dict[str, str] | None = None) -> dict[str, str]:
-    after = {**(before or {}), **kubectl_pause.pause_changes(request)}
+def written(request: WantedPause, before: dict[str, str] | None = None) -> dict[str, str]:
+    after = {**(before or {}), **pause_changes(request)}
     return {name: value for name, value in after.items() if value is not None}
 
 
@@ -38,9 +44,9 @@ def written(request: PauseRequest, before: dict[str, str] | None = None) -> dict
 def test_an_end_is_read_and_written_in_utc(
     until: str | None, for_: str | None, expected: str
 ) -> None:
-    request = kubectl_pause.to_request(until, for_, BOTH, NOW)
+    request = to_wanted_pause(until, for_, *BOTH, NOW)
     assert written(request, {PAUSED: "true"}) == {PAUSED_UNTIL: expected}
-    assert kubectl_pause.describe(written(request), NOW) == f"paused until {expected}"
+    assert describe_pause(written(request), NOW) == f"paused until {expected}"
 
 
 @pytest.mark.parametrize(
@@ -61,18 +67,18 @@ def test_what_cannot_be_asked_for(
     until: str | None, for_: str | None, directions: tuple[bool, bool], message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
-        kubectl_pause.to_request(until, for_, directions, NOW)
+        to_wanted_pause(until, for_, *directions, NOW)
 
 
 @pytest.mark.parametrize(
     ("request_", "name"),
     [
-        (PauseRequest(), PAUSED),
-        (PauseRequest(is_scale_in=True), PAUSED_SCALE_IN),
-        (PauseRequest(is_scale_out=True), PAUSED_SCALE_OUT),
+        (WantedPause(), PAUSED),
+        (WantedPause(is_scale_in=True), PAUSED_SCALE_IN),
+        (WantedPause(is_scale_out=True), PAUSED_SCALE_OUT),
     ],
 )
-def test_what_is_written_is_what_the_operator_reads(request_: PauseRequest, name: str) -> None:
+def test_what_is_written_is_what_the_operator_reads(request_: WantedPause, name: str) -> None:
     before = {PAUSED_UNTIL: "2026-01-06T00:00:00Z", PAUSED_SCALE_IN: "true", "team": "ml"}
     after = written(request_, before)
     assert after == {"team": "ml", name: "true"}
@@ -85,15 +91,15 @@ def test_what_is_written_is_what_the_operator_reads(request_: PauseRequest, name
 
 
 def test_resuming_leaves_other_annotations_alone() -> None:
-    assert set(kubectl_pause.resume_changes()) == {
+    assert set(resume_changes()) == {
         PAUSED,
         PAUSED_UNTIL,
         PAUSED_SCALE_IN,
         PAUSED_SCALE_OUT,
     }
-    assert set(kubectl_pause.resume_changes().values()) == {None}
-    assert kubectl_pause.kept({"team": "ml", PAUSED: "true"}) == {PAUSED: "true"}
+    assert set(resume_changes().values()) == {None}
+    assert pause_annotations({"team": "ml", PAUSED: "true"}) == {PAUSED: "true"}
 
 
 def test_a_lapsed_pause_reads_as_none() -> None:
-    assert kubectl_pause.describe({PAUSED_UNTIL: "2026-01-05T11:00:00Z"}, NOW) == "not paused"
+    assert describe_pause({PAUSED_UNTIL: "2026-01-05T11:00:00Z"}, NOW) == "not paused"

@@ -14,9 +14,9 @@ from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.config import DecideConfig
 from decider.decide import decide_shard
 from decider.errors import InvalidRequest
-from decider.replay import replay, to_bytes
+from decider.replay import inputs_to_bytes, replay_decision
 from decider.result import Decision
-from decider.types import Elsewhere, ScalingRules, WorkloadInput
+from decider.types import DirectionRules, Elsewhere, WorkloadInput
 from tests.unit.decider.budget.test_fleet import SHAPES, budget_between, loss_of, random_claims
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 
@@ -154,7 +154,7 @@ def test_bronze_is_brought_down_so_that_gold_rises() -> None:
         {"control": Control(scale_out_only=True)},
         {"control": Control(is_automatic=False)},
         {"has_replica_state": False},
-        {"limits": Limits(1, 60, scale_down=ScalingRules(select_policy="Disabled"))},
+        {"limits": Limits(1, 60, scale_down=DirectionRules(select_policy="Disabled"))},
     ],
 )
 def test_what_people_hold_is_never_taken(held: dict[str, object]) -> None:
@@ -211,7 +211,7 @@ def test_a_cut_decision_is_made_again_from_its_inputs() -> None:
     owners = [classed("gold", 4.0, 6), classed("bronze", 1.0, 18)]
     request = shard(np.stack([noisy(150.0, i) for i in range(2)]), owners, budgets={"H100": 24})
     decisions = decide_shard(request, CONFIG, NOW_S)
-    again = replay(to_bytes(request, 1, decisions[1], CONFIG, NOW_S))
+    again = replay_decision(inputs_to_bytes(request, 1, decisions[1], CONFIG, NOW_S))
     assert (again.final, again.reason) == (decisions[1].final, decisions[1].reason)
     assert again.guard_trace == decisions[1].guard_trace
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from decider import Control, History, Limits, RatePolicy, ReplicaState, ScalingRules
+from decider import Control, DirectionRules, History, Limits, RatePolicy, ReplicaState
 from decider.planning.guards import ORDER, GuardInput, apply_guards
 from decider.types import Hardware
 from tests.unit.decider.shards import NOW_S, workload
@@ -27,11 +27,11 @@ def passed(raw: int, **changes: Any) -> tuple[int, str]:
 
 
 def up(**rules: Any) -> Limits:
-    return Limits(1, 60, scale_up=ScalingRules(**rules))
+    return Limits(1, 60, scale_up=DirectionRules(**rules))
 
 
 def down(**rules: Any) -> Limits:
-    return Limits(1, 60, scale_down=ScalingRules(**rules))
+    return Limits(1, 60, scale_down=DirectionRules(**rules))
 
 
 def pods(value: int, period_s: float = 60.0) -> RatePolicy:
@@ -123,7 +123,7 @@ def test_stabilisation_takes_the_lowest_recent_recommendation_upwards() -> None:
 
 
 def test_out_of_bounds_jumps_to_the_bound_past_rates_and_windows() -> None:
-    rules = ScalingRules(300.0, "Max", (pods(1),), 0.5)
+    rules = DirectionRules(300.0, "Max", (pods(1),), 0.5)
     limits = Limits(1, 6, scale_up=rules, scale_down=rules)
     assert passed(8, limits=limits) == (6, "bounds")
 
@@ -139,7 +139,7 @@ def test_the_trace_names_every_guard_in_order() -> None:
 
 
 rules = st.builds(
-    ScalingRules,
+    DirectionRules,
     stabilization_window_s=st.sampled_from([0.0, 300.0]),
     select_policy=st.sampled_from(["Max", "Min", "Disabled"]),
     policies=st.lists(

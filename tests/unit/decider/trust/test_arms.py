@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import FallbackConfig, History, TrailingRule
-from decider.planning.fallback import stand
+from decider.planning.fallback import DecisionTime, stand
 from decider.trust.arms import WINDOWS_STEPS, trailing_counts, trailing_grid, violation_ratio
 from services.simulator.replicas import GridReplicas, account
 from tests.unit.decider.shards import NOW_S, workload
@@ -67,7 +67,7 @@ def test_the_arm_judged_is_the_arm_that_would_answer(
         is_model_trusted=False,
         trailing_rule=rule,
     )
-    found = stand(owner, np.ones((2, 3)), (NOW_S, 60.0), 10.0, FALLBACK)
+    found = stand(owner, np.ones((2, 3)), DecisionTime(NOW_S, 60.0), 10.0, FALLBACK)
     if np.isnan(asked):
         assert found.rung == "hold"
     else:

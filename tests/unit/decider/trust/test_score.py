@@ -17,7 +17,7 @@ from decider.trust.score import (
     BlockConfig,
     BlockScore,
     TrustCase,
-    back_test,
+    compare_arms,
     implied_price,
 )
 
@@ -115,7 +115,7 @@ def test_the_setting_chosen_is_on_the_frontier(
 
 def test_blocks_by_hand() -> None:
     """Constant demand of 95: every margin but 0 asks for more than the 10 replicas it needs."""
-    found = back_test(case(np.full(96, 95.0), 11.0), RULES, FALLBACK, CONFIG)
+    found = compare_arms(case(np.full(96, 95.0), 11.0), RULES, FALLBACK, CONFIG)
     assert found.n_usable == 4
     assert [b.end_s for b in found.blocks] == [3 * 86400.0, 4 * 86400.0]
     for block in found.blocks:
@@ -129,7 +129,7 @@ def test_a_share_out_of_sla_costs_its_price() -> None:
     """One replica too few for 6 of 24 steps; tails of one replica, epsilon 5 %."""
     model = np.full(96, 10.0)
     model[72:78] = 9.0
-    *_, last = back_test(case(np.full(96, 95.0), model), RULES, FALLBACK, CONFIG).blocks
+    *_, last = compare_arms(case(np.full(96, 95.0), model), RULES, FALLBACK, CONFIG).blocks
     assert last.price == pytest.approx(20.0)
     assert last.model == ArmScore(pytest.approx(9.75), pytest.approx(0.25))
     assert last.difference == pytest.approx((9.75 + 5.0 - 10.0) / (9.75 + 5.0 + 10.0))
@@ -138,9 +138,9 @@ def test_a_share_out_of_sla_costs_its_price() -> None:
 def test_a_promise_of_requests_weighs_steps_by_demand() -> None:
     demand = np.tile([95.0, 5.0], 48)
     model = np.tile([9.0, 1.0], 48)
-    by_time = back_test(case(demand, model), RULES, FALLBACK, CONFIG).blocks[-1]
+    by_time = compare_arms(case(demand, model), RULES, FALLBACK, CONFIG).blocks[-1]
     requests = case(demand, model, sla=Sla(0.05, "DemandFraction"))
-    by_demand = back_test(requests, RULES, FALLBACK, CONFIG).blocks[-1]
+    by_demand = compare_arms(requests, RULES, FALLBACK, CONFIG).blocks[-1]
     assert by_time.model.violation == pytest.approx(0.5)
     assert by_demand.model.violation == pytest.approx(0.95)
 
@@ -151,7 +151,7 @@ def test_a_promise_over_a_window_is_spread_over_its_steps() -> None:
 
 
 def test_both_arms_keep_the_bounds() -> None:
-    found = back_test(case(np.full(96, 95.0), 500.0, bounds=(3, 8)), RULES, FALLBACK, CONFIG)
+    found = compare_arms(case(np.full(96, 95.0), 500.0, bounds=(3, 8)), RULES, FALLBACK, CONFIG)
     for block in found.blocks:
         assert block.model == block.trailing == ArmScore(8.0, 1.0)
 
@@ -161,10 +161,10 @@ def test_both_arms_keep_the_bounds() -> None:
 def test_a_block_is_scored_by_what_was_known_before_it(seed: int, day: int) -> None:
     """Law: what comes in or after a block changes neither its price nor earlier scores."""
     demand, rng = daily(7, seed), np.random.default_rng(seed)
-    before = back_test(case(demand, 30.0), RULES, FALLBACK, CONFIG).blocks
+    before = compare_arms(case(demand, 30.0), RULES, FALLBACK, CONFIG).blocks
     altered = demand.copy()
     altered[24 * day :] *= rng.uniform(0.2, 5.0, altered.size - 24 * day)
-    after = back_test(case(altered, 30.0), RULES, FALLBACK, CONFIG).blocks
+    after = compare_arms(case(altered, 30.0), RULES, FALLBACK, CONFIG).blocks
     assert before[: day - 2] == after[: day - 2]
     assert before[day - 2].price == after[day - 2].price
 
@@ -174,15 +174,15 @@ def test_unknown_steps_are_left_out_of_both_arms() -> None:
     model = np.full(120, 11.0)
     model[48:58] = np.nan  # a rung below answered for 10 of 24 steps
     model[72:90] = np.nan  # and for most of this day
-    found = back_test(case(demand, model), RULES, FALLBACK, CONFIG)
+    found = compare_arms(case(demand, model), RULES, FALLBACK, CONFIG)
     assert [(b.end_s / 86400, b.n_steps) for b in found.blocks] == [(3, 14), (5, 24)]
     assert all(b.model == ArmScore(11.0, 0.0) for b in found.blocks)
 
 
 def test_a_day_under_way_waits_until_it_is_whole() -> None:
-    found = back_test(case(np.full(95, 95.0), 11.0), RULES, FALLBACK, CONFIG)
+    found = compare_arms(case(np.full(95, 95.0), 11.0), RULES, FALLBACK, CONFIG)
     assert [b.end_s / 86400 for b in found.blocks] == [3]
-    late = back_test(case(np.full(96, 95.0), 11.0, start_s=STEP_S), RULES, FALLBACK, CONFIG)
+    late = compare_arms(case(np.full(96, 95.0), 11.0, start_s=STEP_S), RULES, FALLBACK, CONFIG)
     assert (late.n_usable, [b.end_s / 86400 for b in late.blocks]) == (3, [4])
 
 
@@ -196,7 +196,7 @@ def test_the_same_counts_make_no_difference() -> None:
     demand = daily(8)
     rules = (TrailingRule(12, 0.98, 0.1),)
     own = trailing_counts(demand, 10.0, rules, STEP_S, FALLBACK)[0]
-    found = back_test(case(demand, own, lead_s=1.5 * STEP_S), rules, FALLBACK, CONFIG)
+    found = compare_arms(case(demand, own, lead_s=1.5 * STEP_S), rules, FALLBACK, CONFIG)
     assert len(found.blocks) == 6
     assert [b.difference for b in found.blocks] == [0.0] * 6
 

@@ -21,11 +21,11 @@ from services.decision.beliefs.capacity_data import (
     spread_flaw,
     thinned,
 )
-from services.decision.rows.inputs import N_DRAWS, Member, ShardRows, capacity_of
+from services.decision.rows.inputs import N_DRAWS, ShardMember, ShardRows, capacity_of
 from services.kernel.domain import WorkloadSpec
 
 
-def member(key: int = 1, **capacity: Any) -> Member:
+def member(key: int = 1, **capacity: Any) -> ShardMember:
     learning = {"latency_indicator": "latency_ms", "slo_latency_ms": 500.0}
     spec = {
         "target": "Deployment/w",
@@ -33,7 +33,7 @@ def member(key: int = 1, **capacity: Any) -> Member:
         "indicators": [{"name": "load_rps", "level": 1}, {"name": "latency_ms", "level": 1}],
         "capacity": {"per_replica": 10.0} | learning | capacity,
     }
-    return Member(key, "demo", f"w{key}", 300, WorkloadSpec.model_validate(spec))
+    return ShardMember(key, "demo", f"w{key}", 300, WorkloadSpec.model_validate(spec))
 
 
 def steps(load: Any) -> LatencySteps:

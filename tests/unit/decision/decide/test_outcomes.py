@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from decider import RiskState
-from decider.config import RiskControlConfig
+from decider import RiskControlConfig, RiskState
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes, learn
-from services.decision.rows.inputs import Member, ShardRows, capacity_of, scored_capacity
+from services.decision.rows.inputs import ShardMember, ShardRows, capacity_of, scored_capacity
 from services.decision.rows.translate import TrustInForce
 from services.kernel.domain import WorkloadSpec
 
@@ -24,7 +23,7 @@ LATENCY = {"name": "latency_p95_ms", "level": 1}
 LEARNING = {"latency_indicator": "latency_p95_ms", "slo_latency_ms": 400.0}
 
 
-def member(**capacity: Any) -> Member:
+def member(**capacity: Any) -> ShardMember:
     spec = WorkloadSpec.model_validate(
         {
             "target": "Deployment/w",
@@ -33,7 +32,7 @@ def member(**capacity: Any) -> Member:
             "capacity": {"per_replica": 10.0} | capacity,
         }
     )
-    return Member(1, "demo", "w", STEP_S, spec)
+    return ShardMember(1, "demo", "w", STEP_S, spec)
 
 
 def step_rows(demand: float, ready: int, **capacity: Any) -> ShardRows:
@@ -46,8 +45,8 @@ def step_rows(demand: float, ready: int, **capacity: Any) -> ShardRows:
     )
 
 
-def scored(one: Member, rows: ShardRows) -> WorkloadOutcomes:
-    return finished_outcomes(one, rows, set(), (ORIGIN, NOW))
+def scored(one: ShardMember, rows: ShardRows) -> WorkloadOutcomes:
+    return finished_outcomes(one, rows, set(), ORIGIN, NOW)
 
 
 def test_a_learned_capacity_of_half_the_stated_scores_the_step() -> None:

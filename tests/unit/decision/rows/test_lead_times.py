@@ -10,7 +10,13 @@ import pytest
 
 from services.decision.beliefs.fit_lead_time import collect_starts
 from services.decision.rows import lead_times
-from services.decision.rows.inputs import Member, ShardRows, lead_time_of, scopes_of, variants_of
+from services.decision.rows.inputs import (
+    ShardMember,
+    ShardRows,
+    lead_time_of,
+    scopes_of,
+    variants_of,
+)
 from services.decision.rows.lead_times import Known
 from services.kernel.domain import WorkloadSpec
 
@@ -82,8 +88,8 @@ def test_what_was_fitted_of_the_variant_comes_first_then_that_of_its_type() -> N
 
 
 def test_all_that_may_be_used_is_asked_for() -> None:
-    member = Member(1, "demo", "w", 300, MIXED)
-    plain = Member(2, "demo", "x", 300, spec_of())
+    member = ShardMember(1, "demo", "w", 300, MIXED)
+    plain = ShardMember(2, "demo", "x", 300, spec_of())
     assert set(scopes_of([member, plain])) == {
         "workload:1", "workload:1/H100", "workload:1/L4", "gpu_type:H100", "gpu_type:L4",
         "workload:2",
@@ -104,7 +110,7 @@ def test_all_that_may_be_used_is_asked_for() -> None:
 def test_the_total_is_planned_with_the_slowest_that_can_be_given_replicas(
     seen: Any, slowest: str
 ) -> None:
-    member = Member(1, "demo", "w", 300, MIXED)
+    member = ShardMember(1, "demo", "w", 300, MIXED)
     rows = ShardRows(starts={1: STARTS}, states={1: [seen]})
     mix = variants_of(member, rows, NOW)
     own = {v.name: v.lead_s for v in mix.variants.states}
@@ -114,7 +120,7 @@ def test_the_total_is_planned_with_the_slowest_that_can_be_given_replicas(
 
 
 def test_a_workload_of_one_kind_is_planned_as_before() -> None:
-    member = Member(1, "demo", "w", 300, spec_of())
+    member = ShardMember(1, "demo", "w", 300, spec_of())
     rows = ShardRows(starts={1: STARTS}, lead_time_s={"workload:1": np.full(64, 500.0)})
     known = Known(rows.lead_time_s, STARTS, NOW)
     expected = lead_times.of_workload(1, member.spec, known)

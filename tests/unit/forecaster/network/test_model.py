@@ -8,21 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from forecaster.config import ForecasterConfig, TrainConfig
 from forecaster.errors import (
-    CheckpointError,
-    CheckpointVersionError,
-    ConfigError,
-    HistoryTooShort,
     HorizonError,
     NoObservations,
-    TrainingDiverged,
 )
 from forecaster.features import build_windows
 from forecaster.network.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
-from forecaster.training.checkpoint import FORMAT_VERSION, from_bytes, to_bytes
-from forecaster.training.fit import FitProgress, FitResult, fit
+from forecaster.training.fit import FitResult
 from forecaster.types import Series, Windows
 from tests.unit.forecaster.conftest import make_series, small_config
 
@@ -50,50 +43,6 @@ def lively(request: pytest.FixtureRequest, fleet: list[Series]) -> TrainedModel:
                 parameter.fill_(2.0)
     net.eval().requires_grad_(requires_grad=False)
     return TrainedModel(net, config, vocabulary)
-
-
-def test_training_beats_nothing_and_reports_it(fitted: FitResult) -> None:
-    report = fitted.report
-    assert 0 < report.crps < 1
-    assert set(report.crps_by_workload) == {"w0", "w1", "w2"}
-    assert set(report.picks.values()) <= {
-        "last_value", "trailing_percentile", "recent_percentile", "blend", "seasonal_naive",
-        "seasonal_drift",
-    }  # fmt: skip
-    assert report.flow_gain >= 0
-    assert report.n_windows <= 600
-
-
-def test_same_seed_same_bytes_and_another_seed_others(fleet: list[Series]) -> None:
-    first = fit(fleet, small_config(epochs=1), seed=3)
-    state = torch.random.get_rng_state()
-    again = fit(fleet, small_config(epochs=1), seed=3)
-    assert torch.equal(state, torch.random.get_rng_state())
-    other = fit(fleet, small_config(epochs=1), seed=4)
-    assert to_bytes(first.model) == to_bytes(again.model)
-    assert first.model.version == again.model.version != other.model.version
-    windows = build_windows(fleet, first.model.config.window)
-    for a, b in zip(predict(first.model, windows), predict(again.model, windows), strict=True):
-        assert a.tobytes() == b.tobytes()
-
-
-def test_a_checkpoint_gives_the_same_model(fitted: FitResult, windows: Windows) -> None:
-    loaded = from_bytes(to_bytes(fitted.model))
-    assert loaded.version == fitted.model.version
-    assert loaded.config == fitted.model.config
-    for a, b in zip(predict(loaded, windows), predict(fitted.model, windows), strict=True):
-        assert a.tobytes() == b.tobytes()
-
-
-def test_damaged_and_foreign_checkpoints_are_refused(fitted: FitResult) -> None:
-    raw = to_bytes(fitted.model)
-    for bad in (b"", b"nonsense", raw[:100], raw[:-10]):
-        with pytest.raises(CheckpointError):
-            from_bytes(bad)
-    mark = f'\\"format_version\\": {FORMAT_VERSION}'.encode()
-    assert mark in raw
-    with pytest.raises(CheckpointVersionError, match="format_version=9"):
-        from_bytes(raw.replace(mark, b'\\"format_version\\": 9'))
 
 
 def test_what_is_masked_or_padded_changes_nothing(lively: TrainedModel) -> None:
@@ -219,66 +168,3 @@ def test_requests_out_of_reach_are_refused(fitted: FitResult, windows: Windows) 
     blind = replace(windows, observed=np.zeros_like(windows.observed))
     with pytest.raises(NoObservations, match="w0"):
         fitted.model.predict(blind, 4, 10, rng)
-
-
-def test_too_little_history_is_refused_and_a_poor_series_skipped(fleet: list[Series]) -> None:
-    with pytest.raises(HistoryTooShort, match="longest 20 steps"):
-        fit([fleet[0].head(20)], small_config(), seed=0)
-    dead = replace(make_series(8), observed=np.zeros((500, 3), dtype=bool))
-    result = fit([fleet[0], dead], small_config(epochs=1), seed=0)
-    assert list(result.report.skipped) == ["w8"]
-
-
-def test_divergence_is_caught(fleet: list[Series]) -> None:
-    with pytest.raises(TrainingDiverged):
-        fit(fleet, small_config(learning_rate=1e12, epochs=8, patience=8), seed=0)
-
-
-def test_progress_is_told_and_can_stop_a_stage(fleet: list[Series]) -> None:
-    lines: list[FitProgress] = []
-
-    def stop(line: FitProgress) -> bool:
-        lines.append(line)
-        return False
-
-    result = fit(fleet, small_config(epochs=5, flow_epochs=5), seed=0, on_progress=stop)
-    assert [(p.stage, p.epoch) for p in lines] == [("marginals", 1), ("flow", 1), ("trees", 1)]
-    assert result.report.history == tuple(lines)
-
-
-def test_all_indicators_can_be_targets(fleet: list[Series]) -> None:
-    result = fit(fleet, small_config(targets="all", epochs=1), seed=0)
-    windows = build_windows(fleet, result.model.config.window)
-    targets = np.tile(np.arange(3), (3, 1))
-    quantiles = result.model.quantiles_of(windows, targets)
-    assert quantiles.shape == (3, 3, 19, 4)
-    assert (np.diff(quantiles, axis=2) >= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("section", "field", "value"),
-    [
-        ("window", "horizon", 0),
-        ("window", "context", 10),
-        ("window", "quantile_levels", (0.1, 0.9)),
-        ("window", "quantile_levels", (0.9, 0.5, 0.1)),
-        ("model", "attention", "magic"),
-        ("model", "width", 63),
-        ("train", "targets", "some"),
-        ("train", "validation_ratio", 1.0),
-        ("train", "batch", 0),
-    ],
-)
-def test_a_wrong_setting_is_named(section: str, field: str, value: object) -> None:
-    part = getattr(ForecasterConfig(), section)
-    with pytest.raises(ConfigError, match=field):
-        replace(part, **{field: value})
-
-
-def test_a_configuration_survives_its_dictionary() -> None:
-    config = ForecasterConfig(train=TrainConfig(epochs=3))
-    assert ForecasterConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(ConfigError, match="model"):
-        ForecasterConfig.from_dict({"window": {}, "train": {}})
-    with pytest.raises(ConfigError, match="colour"):
-        ForecasterConfig.from_dict({**config.to_dict(), "model": {"colour": 1}})

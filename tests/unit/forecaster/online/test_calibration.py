@@ -9,25 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from forecaster.config import QUANTILE_LEVELS
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.metrics import pinball
-from forecaster.online.calibration import (
-    CalibrationConfig,
-    CalibrationState,
-    calibrate,
-    corrected,
-    empty_state,
-    from_dicts,
-    horizon_groups,
-    learned,
-    observe,
-    to_dicts,
-)
+from forecaster.online.calibration import Calibration, CalibrationState, horizon_groups
+from forecaster.online.learner import Outcome
 from forecaster.types import Forecast
+from tests.unit.forecaster.online.records import LEVELS, forecast_of
 
-LEVELS = np.array(QUANTILE_LEVELS)
-ALL_SEEN = np.ones((2, 4), dtype=bool)
+CALIBRATION = Calibration(LEVELS)
 STANDARD = np.quantile(np.random.default_rng(0).normal(size=100_000), LEVELS)
 
 
@@ -35,22 +24,18 @@ def normal_forecast(rng: np.random.Generator, width: float, n_paths: int = 40) -
     """Two workloads, four steps; the truth has width 1."""
     quantiles = np.tile((20 + width * STANDARD)[None, :, None], (2, 1, 4))
     paths = 20 + rng.normal(0, width, (2, n_paths, 4))
-    return Forecast(
-        ("a", "b"),
-        np.zeros(2, dtype=np.int64),
-        60,
-        LEVELS,
-        quantiles.astype(np.float32),
-        paths.astype(np.float32),
-        "m",
-        ("model",) * 2,
-        ("",) * 2,
-    )
+    return forecast_of(quantiles, ("a", "b"), paths=paths.astype(np.float32))
+
+
+def outcome(actual: np.ndarray, seen: np.ndarray | None = None) -> Outcome:
+    """Everything is observed when nothing else is given."""
+    observed = np.ones(actual.shape, dtype=bool) if seen is None else seen
+    return Outcome(actual.astype(np.float32), observed)
 
 
 def any_state(rng: np.random.Generator, names: tuple[str, ...] = ("a", "b")) -> CalibrationState:
     """A state in the middle of its life."""
-    state = empty_state(names, LEVELS)
+    state = CALIBRATION.empty_state(names)
     return replace(
         state,
         offsets=rng.normal(0, 0.5, state.offsets.shape),
@@ -64,12 +49,12 @@ def issue_and_learn(width: float, n_steps: int, n_burned: int) -> tuple[np.ndarr
     """Share below each level and the tail's mean pinball, after and before calibration."""
     rng = np.random.default_rng(1)
     raw = normal_forecast(rng, width, n_paths=0)
-    state = empty_state(raw.workloads, LEVELS)
+    state = CALIBRATION.empty_state(raw.workloads)
     hits, losses = np.zeros(LEVELS.size), np.zeros(2)
     for t in range(n_steps):
-        issued = calibrate(raw, state)
+        issued = CALIBRATION.apply(state, raw)
         actual = rng.normal(20, 1, (2, 4)).astype(np.float32)
-        state = observe(state, issued, actual, ALL_SEEN)
+        state = CALIBRATION.observe(state, issued, outcome(actual))
         if t >= n_burned:
             hits += (actual[:, None] <= issued.quantiles).mean(axis=(0, 2))
             for k, forecast in enumerate((issued, raw)):
@@ -116,25 +101,26 @@ def test_long_run_coverage_tends_to_nominal_whatever_the_data_do(kind: str, leve
     """
     bound = 10.0
     at = int(np.argmin(np.abs(LEVELS - level)))
-    raw = (50 + STANDARD)[None, :, None].astype(np.float32)
-    state, config = empty_state(("a",), LEVELS), CalibrationConfig()
+    raw = forecast_of((50 + STANDARD)[None, :, None], ["a"])
+    state = CALIBRATION.empty_state(("a",))
     n_steps, hits = 3000, np.zeros(LEVELS.size)
     for t in range(n_steps):
-        issued = corrected(raw, state)
-        limit = float(issued[0, at, 0])
+        issued = CALIBRATION.apply(state, raw)
+        quantiles = issued.quantiles[0, :, 0]
+        limit = float(quantiles[at])
         value = np.float32(adversary(kind, t, limit, hits[at] / max(t, 1), level))
-        hits += np.where(value == issued[0, :, 0], LEVELS, value < issued[0, :, 0])
-        state = learned(state, issued, np.array([[value]]), np.ones((1, 1), dtype=bool))
-    assert np.abs(state.offsets).max() < bound < config.limit
+        hits += np.where(value == quantiles, LEVELS, value < quantiles)
+        state = CALIBRATION.observe(state, issued, outcome(np.array([[value]])))
+    assert np.abs(state.offsets).max() < bound < CALIBRATION.limit
     gap = np.abs(hits / n_steps - LEVELS)
     is_tail = np.abs(LEVELS - 0.5) >= 0.45
-    assert (gap <= bound / (config.rates(LEVELS) * n_steps))[is_tail].all()
+    assert (gap <= bound / (CALIBRATION.rates(LEVELS) * n_steps))[is_tail].all()
     assert gap[[0, 1, -2, -1]].max() < 0.02
 
 
 def test_an_empty_state_changes_nothing() -> None:
     raw = normal_forecast(np.random.default_rng(2), 1.0)
-    same = calibrate(raw, empty_state(raw.workloads, LEVELS))
+    same = CALIBRATION.apply(CALIBRATION.empty_state(raw.workloads), raw)
     assert np.array_equal(same.quantiles, raw.quantiles)
     assert np.allclose(same.paths, raw.paths, atol=1e-4)
 
@@ -145,7 +131,7 @@ def test_quantiles_stay_ordered_and_positive_and_paths_keep_their_ranks(seed: in
     rng = np.random.default_rng(seed)
     raw = normal_forecast(rng, float(rng.uniform(0.1, 8)))
     raw = replace(raw, quantiles=np.maximum(raw.quantiles, 0), paths=np.maximum(raw.paths, 0))
-    moved = calibrate(raw, any_state(rng))
+    moved = CALIBRATION.apply(any_state(rng), raw)
     assert (np.diff(moved.quantiles, axis=1) >= 0).all()
     assert (moved.quantiles >= 0).all()
     assert (moved.paths >= 0).all()
@@ -158,42 +144,26 @@ def test_quantiles_stay_ordered_and_positive_and_paths_keep_their_ranks(seed: in
 @given(st.integers(0, 10_000), st.sampled_from([1e-3, 0.5, 64.0, 1e5]))
 def test_calibration_does_not_depend_on_the_unit_of_demand(seed: int, unit: float) -> None:
     rng = np.random.default_rng(seed)
-    raw = normal_forecast(rng, 1.0, n_paths=0).quantiles
+    raw = normal_forecast(rng, 1.0, n_paths=0)
     actual = rng.gamma(4, 5, (6, 2, 4))
     found = []
     for factor in (1.0, unit):
-        state = empty_state(("a", "b"), LEVELS)
-        scaled = (raw * factor).astype(np.float32)
+        state = CALIBRATION.empty_state(("a", "b"))
+        scaled = replace(raw, quantiles=(raw.quantiles * factor).astype(np.float32))
         for one in actual:
-            state = learned(
-                state, corrected(scaled, state), (one * factor).astype(np.float32), ALL_SEEN
-            )
-        found.append(corrected(scaled, state) / factor)
+            issued = CALIBRATION.apply(state, scaled)
+            state = CALIBRATION.observe(state, issued, outcome(one * factor))
+        found.append(CALIBRATION.apply(state, scaled).quantiles / factor)
     assert np.allclose(found[0], found[1], rtol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000))
-def test_the_order_of_workloads_does_not_matter(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    state = any_state(rng, ("a", "b", "c", "d"))
-    quantiles = np.sort(rng.gamma(2, 10, (4, LEVELS.size, 4)), axis=1).astype(np.float32)
-    actual, seen = rng.gamma(2, 10, (4, 4)).astype(np.float32), rng.random((4, 4)) < 0.7
-    order = rng.permutation(4)
-    after = learned(state, quantiles, actual, seen)
-    other = learned(state.rows(order), quantiles[order], actual[order], seen[order])
-    assert other.workloads == tuple(after.workloads[i] for i in order)
-    assert np.allclose(other.offsets, after.offsets[order], atol=1e-12)
-    assert np.allclose(other.error_scale, after.error_scale[order])
-
-
-def test_unobserved_outcomes_teach_nothing() -> None:
+def test_unobserved_steps_teach_their_group_nothing() -> None:
     raw = normal_forecast(np.random.default_rng(3), 1.0)
-    state = empty_state(raw.workloads, LEVELS)
+    state = CALIBRATION.empty_state(raw.workloads)
     seen = np.zeros((2, 4), dtype=bool)
     seen[1, :2] = True
     actual = np.where(seen, np.float32(1e6), np.float32(np.nan))
-    after = observe(state, raw, actual, seen)
+    after = CALIBRATION.observe(state, raw, outcome(actual, seen))
     assert (after.offsets[0] == 0).all()
     assert (after.error_scale[0] == 0).all()
     assert (after.offsets[1, :, 0] > 0).all()
@@ -201,22 +171,17 @@ def test_unobserved_outcomes_teach_nothing() -> None:
     assert after.n_seen.tolist() == [0, 2]
     assert np.isnan(after.coverage()[0]).all()
     assert (after.coverage()[1] == 0).all()
-    started = any_state(np.random.default_rng(3))
-    same = observe(started, raw, actual, np.zeros((2, 4), dtype=bool))
-    assert np.array_equal(same.offsets, started.offsets)
-    assert np.array_equal(same.error_scale, started.error_scale)
-    assert np.array_equal(same.demand_scale, started.demand_scale)
 
 
 def test_a_workload_learns_from_its_batch() -> None:
     """Half of a step is the batch's: a calm neighbour of a workload in trouble moves along."""
     raw = normal_forecast(np.random.default_rng(4), 1.0, n_paths=0)
-    state = empty_state(raw.workloads, LEVELS)
+    state = CALIBRATION.empty_state(raw.workloads)
     actual = np.array([[25.0] * 4, [20.01] * 4], dtype=np.float32)
     offsets = {}
     for ratio in (0.0, 0.5, 1.0):
-        config = CalibrationConfig(pool_ratio=ratio)
-        offsets[ratio] = observe(state, raw, actual, ALL_SEEN, config).offsets[:, -2, 0]
+        pooled = Calibration(LEVELS, pool_ratio=ratio)
+        offsets[ratio] = pooled.observe(state, raw, outcome(actual)).offsets[:, -2, 0]
     assert offsets[0.0][0] > 0 > offsets[0.0][1]
     assert offsets[0.5][1] > 0
     assert offsets[1.0][0] == pytest.approx(offsets[1.0][1])
@@ -232,11 +197,11 @@ def test_a_demand_that_is_often_exactly_zero_stays_calibrated() -> None:
         normal_forecast(rng, 1.0),
         quantiles=np.tile(grid[None, :, None], (2, 1, 4)).astype(np.float32),
     )
-    state = empty_state(raw.workloads, LEVELS)
+    state = CALIBRATION.empty_state(raw.workloads)
     for _ in range(800):
         actual = (np.maximum(rng.random((2, 4)) - 0.6, 0) * 100).astype(np.float32)
-        state = observe(state, calibrate(raw, state), actual, ALL_SEEN)
-    moved = calibrate(raw, state).quantiles
+        state = CALIBRATION.observe(state, CALIBRATION.apply(state, raw), outcome(actual))
+    moved = CALIBRATION.apply(state, raw).quantiles
     at = LEVELS >= 0.7
     assert np.abs(moved[:, at] - raw.quantiles[:, at]).mean() < 3
     assert np.allclose(moved[:, at], raw.quantiles[:, at], atol=10)
@@ -247,26 +212,26 @@ def test_a_demand_of_zero_that_was_forecast_as_zero_teaches_no_level() -> None:
     raw = normal_forecast(np.random.default_rng(8), 1.0, n_paths=0)
     raw = replace(raw, quantiles=np.zeros_like(raw.quantiles))
     state = any_state(np.random.default_rng(8))
-    after = observe(state, raw, np.zeros((2, 4), dtype=np.float32), ALL_SEEN)
+    after = CALIBRATION.observe(state, raw, outcome(np.zeros((2, 4), dtype=np.float32)))
     assert np.allclose(after.offsets, state.offsets, atol=1e-12)
 
 
-def tail_after(values: np.ndarray, width: float, config: CalibrationConfig) -> np.ndarray:
+def tail_after(values: np.ndarray, width: float, calibration: Calibration) -> np.ndarray:
     """The 99.5 % quantile issued before each row of `(T, H)` values; the raw forecast is 100."""
-    raw = np.tile((100 + width * STANDARD)[None, :, None], (1, 1, values.shape[1]))
-    state, found = empty_state(("a",), LEVELS), []
+    tiled = np.tile((100 + width * STANDARD)[None, :, None], (1, 1, values.shape[1]))
+    raw, state, found = forecast_of(tiled, ["a"]), calibration.empty_state(["a"]), []
     for row in values.astype(np.float32)[:, None]:
-        issued = corrected(raw.astype(np.float32), state)
-        found.append(float(issued[0, -1, 0]))
-        state = learned(state, issued, row, np.ones(row.shape, dtype=bool), config)
+        issued = calibration.apply(state, raw)
+        found.append(float(issued.quantiles[0, -1, 0]))
+        state = calibration.observe(state, issued, outcome(row))
     return np.array(found)
 
 
 def test_one_broken_measurement_does_not_ruin_the_tail() -> None:
     values = np.random.default_rng(9).normal(100, 10, (900, 4))
-    clean = tail_after(values, 10.0, CalibrationConfig())
+    clean = tail_after(values, 10.0, CALIBRATION)
     values[500, 0] = 1e9
-    broken = tail_after(values, 10.0, CalibrationConfig())
+    broken = tail_after(values, 10.0, CALIBRATION)
     assert broken[501] > clean[501]
     assert np.abs(broken - clean).max() < 15
 
@@ -275,8 +240,8 @@ def test_a_forecast_that_had_no_spread_recovers_without_overshoot() -> None:
     """A constant demand comes alive: offsets in the old, vanishing error must not explode."""
     rng = np.random.default_rng(10)
     values = np.concatenate([np.full((300, 12), 100.0), rng.normal(100, 10, (1200, 12))])
-    found = tail_after(values, 1e-3, CalibrationConfig())
-    careless = tail_after(values, 1e-3, CalibrationConfig(regime_error=1e9))
+    found = tail_after(values, 1e-3, CALIBRATION)
+    careless = tail_after(values, 1e-3, Calibration(LEVELS, regime_error=1e9))
     assert found[:300].max() < 100.1
     assert found.max() < careless.max() - 8
     assert 115 < found[-300:].mean() < 150
@@ -284,10 +249,10 @@ def test_a_forecast_that_had_no_spread_recovers_without_overshoot() -> None:
 
 def test_limits_hold() -> None:
     raw = normal_forecast(np.random.default_rng(4), 1.0)
-    state = empty_state(raw.workloads, LEVELS)
-    setting = CalibrationConfig(centre_rate=0.5, limit=1.0)
+    state = CALIBRATION.empty_state(raw.workloads)
+    quick = Calibration(LEVELS, centre_rate=0.5, limit=1.0)
     for _ in range(60):
-        state = observe(state, raw, np.full((2, 4), 1e6, np.float32), ALL_SEEN, setting)
+        state = quick.observe(state, raw, outcome(np.full((2, 4), 1e6)))
     assert state.offsets.max() == 1.0
 
 
@@ -297,39 +262,35 @@ def test_limits_hold() -> None:
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
-        CalibrationConfig(**{name: value})
+        Calibration(LEVELS, **{name: value})  # type: ignore[arg-type]
 
 
-def test_state_survives_json_and_other_levels_start_empty() -> None:
+def test_a_stored_state_is_small_and_other_levels_start_empty() -> None:
     raw = normal_forecast(np.random.default_rng(5), 1.0)
-    state = observe(empty_state(raw.workloads, LEVELS), raw, raw.paths[:, 0], ALL_SEEN)
-    texts = [json.dumps(one) for one in to_dicts(state)]
-    assert max(len(text) for text in texts) < 6000
-    stored = dict(zip(state.workloads, map(json.loads, texts), strict=True))
-    again = from_dicts(("b", "c", "a"), LEVELS, stored)
-    assert np.allclose(again.offsets[[2, 0]], state.offsets, atol=1e-6)
-    assert np.array_equal(again.error_scale[[2, 0]], state.error_scale)
-    assert np.array_equal(again.demand_scale[[2, 0]], state.demand_scale)
-    assert (again.offsets[1] == 0).all()
-    assert again.n_seen.tolist() == [4, 0, 4]
-    assert (from_dicts(("a",), LEVELS[1:], stored).offsets == 0).all()
+    before = CALIBRATION.empty_state(raw.workloads)
+    state = CALIBRATION.observe(before, raw, outcome(raw.paths[:, 0]))
+    stored = dict(zip(state.workloads, state.to_dicts(), strict=True))
+    assert max(len(json.dumps(one)) for one in stored.values()) < 6000
+    assert (CALIBRATION.from_dicts(("a",), stored).offsets != 0).any()
+    assert (Calibration(LEVELS[1:]).from_dicts(("a",), stored).offsets == 0).all()
 
 
 def test_a_stored_state_without_a_running_error_counts_in_the_forecasts_spread() -> None:
     raw = normal_forecast(np.random.default_rng(5), 1.0)
-    (old,) = to_dicts(empty_state(("a",), LEVELS))
+    (old,) = CALIBRATION.empty_state(("a",)).to_dicts()
     del old["error_scale"], old["demand_scale"]
     old["offsets"] = np.full((LEVELS.size, 3), 0.5).tolist()
-    moved = corrected(raw.quantiles[:1], from_dicts(("a",), LEVELS, {"a": old}))
+    state = CALIBRATION.from_dicts(("a",), {"a": old})
+    moved = CALIBRATION.apply(state, raw.rows([0])).quantiles
     spread = raw.quantiles[0, -4, 0] - raw.quantiles[0, 3, 0]
     assert np.allclose(moved - raw.quantiles[:1], 0.5 * spread, atol=1e-4)
 
 
-def test_a_foreign_state_is_refused() -> None:
+def test_states_and_forecasts_that_do_not_fit_are_refused() -> None:
     raw = normal_forecast(np.random.default_rng(6), 1.0)
-    with pytest.raises(ShapeError, match="same workloads"):
-        calibrate(raw, empty_state(("b", "a"), LEVELS))
-    state = empty_state(("a",), LEVELS)
+    with pytest.raises(ShapeError, match="same levels"):
+        CALIBRATION.apply(Calibration(LEVELS[1:]).empty_state(("a", "b")), raw)
+    state = CALIBRATION.empty_state(("a",))
     with pytest.raises(ShapeError, match=r"error_scale has shape \(1, 2\); \(1, 3\) is right"):
         replace(state, error_scale=state.error_scale[:, 1:])
 

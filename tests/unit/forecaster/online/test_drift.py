@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.special import ndtr, ndtri
 
-from forecaster.config import QUANTILE_LEVELS
 from forecaster.errors import ConfigError, HorizonError, ShapeError
 from forecaster.online.drift import (
     BETS,
     NEVER,
-    DriftConfig,
+    DriftTest,
     DriftVerdict,
     PitState,
-    empty_pit_state,
-    from_dicts,
-    observe_pits,
     pit_values,
-    pit_verdicts,
-    to_dicts,
-    worst,
+    worst_drift,
 )
 from forecaster.types import Forecast
+from tests.unit.forecaster.online.records import LEVELS, forecast_of
 
-LEVELS = np.array(QUANTILE_LEVELS)
 STEP_S = 60
 Draw = Callable[[int], np.ndarray]
 
 
 def live_through(
-    draw: Draw, n_workloads: int, n_tests: int, config: DriftConfig
+    draw: Draw, n_workloads: int, n_tests: int, test: DriftTest
 ) -> tuple[PitState, np.ndarray]:
     """State after, and the number of forecasts tested until the first alarm (or one more)."""
-    state = empty_pit_state([f"w{i}" for i in range(n_workloads)])
+    state = test.empty_state([f"w{i}" for i in range(n_workloads)])
     first = np.full(n_workloads, n_tests + 1)
     seen = np.ones(n_workloads, dtype=bool)
     for t in range(n_tests):
-        origin_s = np.full(n_workloads, t * STEP_S * config.ahead)
-        state = observe_pits(state, draw(t), seen, origin_s, STEP_S, config)
+        origin_s = np.full(n_workloads, t * STEP_S * test.ahead)
+        state = test.bet(state, draw(t), seen, origin_s, STEP_S)
         first[(state.since_s != NEVER) & (first > n_tests)] = t + 1
     return state, first
+
+
+def verdicts(state: PitState, test: DriftTest) -> list[DriftVerdict]:
+    """The verdicts on forecasts of the state's workloads."""
+    quantiles = np.zeros((len(state.workloads), LEVELS.size, 1))
+    return test.apply(state, forecast_of(quantiles, state.workloads))
 
 
 def shifted(rng: np.random.Generator, n: int, mean: float, spread: float) -> Draw:
@@ -56,8 +56,8 @@ def test_uniform_values_raise_alarms_no_more_often_than_stated(run_length: float
     """The law: the mean number of tests until a false alarm is at least the run length."""
     rng = np.random.default_rng(1)
     n_tests = int(4 * run_length)
-    config = DriftConfig(run_length=run_length)
-    _, first = live_through(lambda _t: rng.random(300), 300, n_tests, config)
+    test = DriftTest(run_length=run_length)
+    _, first = live_through(lambda _t: rng.random(300), 300, n_tests, test)
     # Counting at most `n_tests` of each makes the mean smaller still.
     assert np.minimum(first, n_tests).mean() >= run_length
     assert (first <= n_tests).any(), "a test without any alarm would show nothing"
@@ -66,11 +66,9 @@ def test_uniform_values_raise_alarms_no_more_often_than_stated(run_length: float
 def test_fair_bets_gain_nothing_on_the_mean() -> None:
     """Each bettor's likelihood ratio has a mean of at most 1 under uniformity (by quadrature)."""
     u = (np.arange(200_000) + 0.5) / 200_000
-    config = DriftConfig()
-    state = empty_pit_state([str(i) for i in range(u.size)])
-    after = observe_pits(
-        state, u, np.ones(u.size, bool), np.zeros(u.size, np.int64), STEP_S, config
-    )
+    test = DriftTest()
+    state = test.empty_state([str(i) for i in range(u.size)])
+    after = test.bet(state, u, np.ones(u.size, bool), np.zeros(u.size, np.int64), STEP_S)
     mean = np.exp(after.log_wealth).mean(axis=0)
     assert (mean <= 1 + 1e-6).all()
     assert (mean >= 0.75).all()  # clipping the scores costs the bettor on too narrow ones
@@ -92,70 +90,54 @@ def test_drift_is_found_within_a_stated_number_of_tests(
     rng = np.random.default_rng(2)
     before = 100
     calm, changed = shifted(rng, 200, 0, 1), shifted(rng, 200, mean, spread)
-    config = DriftConfig()
+    test = DriftTest()
     state, first = live_through(
-        lambda t: calm(t) if t < before else changed(t), 200, before + n_most, config
+        lambda t: calm(t) if t < before else changed(t), 200, before + n_most, test
     )
     delay = first - before
     assert (delay > 0).mean() > 0.99
     assert np.quantile(delay, 0.95) <= n_most
-    verdicts = [v for v in pit_verdicts(state, config) if v.is_drifted]
-    assert len(verdicts) >= 180
-    assert np.mean([words in v.reason for v in verdicts]) > 0.9
+    drifted = [v for v in verdicts(state, test) if v.is_drifted]
+    assert len(drifted) >= 180
+    assert np.mean([words in v.reason for v in drifted]) > 0.9
     # The change point is dated back to where the evidence began.
-    begun = np.array([v.since_s for v in verdicts]) / (STEP_S * config.ahead)
+    begun = np.array([v.since_s for v in drifted]) / (STEP_S * test.ahead)
     assert np.median(np.abs(begun - before)) <= max(0.25 * n_most, 3)
 
 
 def test_a_forecast_for_a_stuck_sensor_is_found() -> None:
-    state, first = live_through(lambda _t: np.full(1, 0.5), 1, 40, DriftConfig())
+    state, first = live_through(lambda _t: np.full(1, 0.5), 1, 40, DriftTest())
     assert first[0] <= 20
-    assert "wide" in pit_verdicts(state)[0].reason
+    assert "wide" in verdicts(state, DriftTest())[0].reason
 
 
 def test_slight_faults_are_no_drift() -> None:
     rng = np.random.default_rng(3)
     for mean, spread in ((0.2, 1.0), (0.0, 1.15), (0.0, 0.85)):
-        _, first = live_through(shifted(rng, 100, mean, spread), 100, 1500, DriftConfig())
+        _, first = live_through(shifted(rng, 100, mean, spread), 100, 1500, DriftTest())
         assert (first <= 1500).mean() <= 0.05
 
 
 def test_drift_ends_soon_after_forecasts_are_right_again() -> None:
     rng = np.random.default_rng(4)
     bad, good = shifted(rng, 100, 3, 1), shifted(rng, 100, 0, 1)
-    state, _ = live_through(lambda t: bad(t) if t < 200 else good(t), 100, 240, DriftConfig())
+    state, _ = live_through(lambda t: bad(t) if t < 200 else good(t), 100, 240, DriftTest())
     assert (state.since_s == NEVER).mean() > 0.9
 
 
 def test_only_observed_and_distant_origins_are_tested() -> None:
-    config = DriftConfig(ahead=3)
-    state = empty_pit_state(("a", "b"))
+    test = DriftTest(ahead=3)
+    state = test.empty_state(("a", "b"))
     for t in range(9):
         origin = np.full(2, t * STEP_S)
-        state = observe_pits(
-            state, np.array([0.999, 0.999]), np.array([True, t > 4]), origin, STEP_S, config
-        )
+        seen = np.array([True, t > 4])
+        state = test.bet(state, np.array([0.999, 0.999]), seen, origin, STEP_S)
     assert state.n_tested.tolist() == [3, 2]
     assert state.origin_s.tolist() == [6 * STEP_S, 8 * STEP_S]
-    untouched = observe_pits(
-        state, np.full(2, np.nan), np.zeros(2, bool), np.full(2, 999999), STEP_S, config
-    )
-    assert to_dicts(untouched) == to_dicts(state)
 
 
-def forecast_of(quantiles: np.ndarray) -> Forecast:
-    n_rows = len(quantiles)
-    return Forecast(
-        tuple(f"w{i}" for i in range(n_rows)),
-        np.zeros(n_rows, dtype=np.int64),
-        STEP_S,
-        LEVELS,
-        quantiles.astype(np.float32),
-        np.zeros((n_rows, 0, quantiles.shape[2]), dtype=np.float32),
-        "m",
-        ("model",) * n_rows,
-        ("",) * n_rows,
-    )
+def forecast(quantiles: np.ndarray) -> Forecast:
+    return forecast_of(quantiles, [f"w{i}" for i in range(len(quantiles))])
 
 
 def test_values_of_a_right_forecast_are_uniform() -> None:
@@ -163,7 +145,7 @@ def test_values_of_a_right_forecast_are_uniform() -> None:
     n = 4000
     quantiles = np.repeat((20 + 3 * ndtri(LEVELS))[None, :, None], n, axis=0)
     actual = rng.normal(20, 3, (n, 1)).astype(np.float32)
-    u = pit_values(forecast_of(quantiles), actual, 1, 0.5)
+    u = pit_values(forecast(quantiles), actual, 1, 0.5)
     assert np.abs(np.sort(u) - (np.arange(n) + 0.5) / n).max() < 1.63 / np.sqrt(n)
 
 
@@ -173,14 +155,14 @@ def test_values_are_uniform_although_demand_is_often_zero() -> None:
     n = 4000
     quantiles = np.repeat((np.maximum(LEVELS - 0.6, 0) * 100)[None, :, None], n, axis=0)
     actual = (np.maximum(rng.random((n, 1)) - 0.6, 0) * 100).astype(np.float32)
-    u = pit_values(forecast_of(quantiles), actual, 1, rng.random(n))
+    u = pit_values(forecast(quantiles), actual, 1, rng.random(n))
     assert np.abs(np.sort(u) - (np.arange(n) + 0.5) / n).max() < 1.63 / np.sqrt(n)
-    middle = pit_values(forecast_of(quantiles), actual, 1, 0.5)
+    middle = pit_values(forecast(quantiles), actual, 1, 0.5)
     assert set(middle[actual[:, 0] == 0].round(6)) == {0.3}
 
 
 def test_a_forecast_without_spread_gives_the_extremes() -> None:
-    flat = forecast_of(np.full((3, LEVELS.size, 2), 5.0))
+    flat = forecast(np.full((3, LEVELS.size, 2), 5.0))
     actual = np.array([[4, 4], [5, 5], [9e30, 9e30]], dtype=np.float32)
     u = pit_values(flat, actual, 2, 0.5)
     assert u[0] < 1e-6
@@ -197,60 +179,40 @@ def test_a_forecast_without_spread_gives_the_extremes() -> None:
 def test_values_grow_with_the_outcome(values: list[float], first: float, second: float) -> None:
     quantiles = np.repeat(np.sort(values)[None, :, None], 2, axis=0)
     actual = np.sort([first, second])[:, None].astype(np.float32)
-    u = pit_values(forecast_of(quantiles), actual, 1, 0.5)
+    u = pit_values(forecast(quantiles), actual, 1, 0.5)
     assert ((u > 0) & (u < 1)).all()
     assert u[1] >= u[0] - 1e-9
 
 
-def test_state_survives_json_and_unknown_workloads_start_empty() -> None:
+def test_a_stored_state_of_other_bettors_starts_empty() -> None:
     rng = np.random.default_rng(7)
-    state, _ = live_through(shifted(rng, 2, 3, 1), 2, 9, DriftConfig())
-    stored = dict(zip(state.workloads, json.loads(json.dumps(to_dicts(state))), strict=True))
-    again = from_dicts(("w1", "new", "w0"), stored)
-    assert to_dicts(again)[0] == to_dicts(state)[1]
-    assert to_dicts(again)[2] == to_dicts(state)[0]
-    assert again.n_tested.tolist() == [9, 0, 9]
-    other = {"w0": {**stored["w0"], "log_wealth": [0.0] * (len(BETS) + 1)}}
-    assert from_dicts(("w0",), other).n_tested.tolist() == [0]
-
-
-def test_two_halves_equal_the_whole() -> None:
-    rng = np.random.default_rng(8)
-    values = rng.random((40, 3))
-    whole, _ = live_through(lambda t: values[t], 3, 40, DriftConfig())
-    state = empty_pit_state(whole.workloads)
-    for t in range(40):
-        stored = dict(zip(state.workloads, to_dicts(state), strict=True))
-        state = observe_pits(
-            from_dicts(state.workloads, stored),
-            values[t],
-            np.ones(3, bool),
-            np.full(3, t * STEP_S * 3),
-            STEP_S,
-        )
-    assert np.allclose(state.log_wealth, whole.log_wealth, atol=1e-6)
+    state, _ = live_through(shifted(rng, 1, 3, 1), 1, 9, DriftTest())
+    stored = state.to_dicts()[0]
+    other = {"w0": {**stored, "log_wealth": [0.0] * (len(BETS) + 1)}}
+    assert DriftTest().from_dicts(("w0",), {"w0": stored}).n_tested.tolist() == [9]
+    assert DriftTest().from_dicts(("w0",), other).n_tested.tolist() == [0]
 
 
 def test_the_worst_verdict_is_the_most_severe() -> None:
     calm = DriftVerdict("w", "pit", 9.0, 4.0, None)
     mild, bad = DriftVerdict("w", "level", 1.0, 0.5, 60), DriftVerdict("w", "shape", 3.0, 0.5, 0)
-    assert worst([calm]) is None
-    assert worst([calm, mild, bad]) is bad
+    assert worst_drift([calm]) is None
+    assert worst_drift([calm, mild, bad]) is bad
     assert bad.severity == 6.0
 
 
 @pytest.mark.parametrize("field", ["ahead", "run_length", "score_limit"])
 def test_wrong_settings_are_named(field: str) -> None:
     with pytest.raises(ConfigError, match=f"{field}=0 must be"):
-        DriftConfig(**{field: 0})
+        DriftTest(**{field: 0})
 
 
 def test_wrong_shapes_and_horizons_are_refused() -> None:
-    forecast = forecast_of(np.zeros((1, LEVELS.size, 2)))
+    short = forecast(np.zeros((1, LEVELS.size, 2)))
     with pytest.raises(HorizonError, match=r"ahead=3 must be in 1\.\.2"):
-        pit_values(forecast, np.zeros((1, 2), dtype=np.float32), 3, 0.5)
-    state = empty_pit_state(("a",))
+        pit_values(short, np.zeros((1, 2), dtype=np.float32), 3, 0.5)
+    state = DriftTest().empty_state(("a",))
     with pytest.raises(ShapeError, match=r"must be \(1,\)"):
-        observe_pits(state, np.zeros(2), np.ones(2, bool), np.zeros(2, np.int64), STEP_S)
+        DriftTest().bet(state, np.zeros(2), np.ones(2, bool), np.zeros(2, np.int64), STEP_S)
     with pytest.raises(ShapeError, match="log_wealth"):
-        PitState(("a", "b"), *(getattr(state, f) for f in PitState.__slots__[1:]))
+        replace(state, workloads=("a", "b"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forecaster.errors import ConfigError, HistoryTooShort
-from forecaster.online.drift import worst
+from forecaster.online.drift import worst_drift
 from forecaster.online.drift_input import (
     KINDS,
     LEVEL,
@@ -18,8 +18,8 @@ from forecaster.online.drift_input import (
     STUCK,
     InputDriftConfig,
     InputReference,
+    input_reference,
     input_verdicts,
-    reference,
 )
 from forecaster.types import Series
 
@@ -53,7 +53,7 @@ def test_calm_demand_stays_quiet() -> None:
     n_checks, n_alarms = 0, 0
     for seed in range(12):
         values = demand(seed, N_HISTORY + 7 * DAY)
-        known = reference(series(values[:N_HISTORY]))
+        known = input_reference(series(values[:N_HISTORY]))
         for end in range(N_HISTORY + DAY, values.size, 24):
             n_alarms += bool(kinds_at(values, end, known))
             n_checks += 1
@@ -76,7 +76,7 @@ def test_a_change_is_found_within_a_stated_number_of_steps(name: str) -> None:
     for seed in range(6):
         values = demand(seed, N_HISTORY + 3 * DAY)
         start = N_HISTORY + DAY
-        known = reference(series(values[:N_HISTORY]))
+        known = input_reference(series(values[:N_HISTORY]))
         values[start:] = change(values[start:], np.random.default_rng(seed))
         found = (kinds_at(values, start + n, known) & kinds for n in range(1, n_most + 1))
         assert any(found), (name, seed)
@@ -84,7 +84,7 @@ def test_a_change_is_found_within_a_stated_number_of_steps(name: str) -> None:
 
 def test_verdicts_speak_and_keep_their_beginning() -> None:
     values = demand(0, N_HISTORY + 2 * DAY)
-    known = reference(series(values[:N_HISTORY]))
+    known = input_reference(series(values[:N_HISTORY]))
     late = series(3 * values[N_HISTORY : N_HISTORY + DAY], N_HISTORY)
     by_kind = {v.kind: v for v in input_verdicts(late, known, {LEVEL: 600})}
     assert tuple(by_kind) == KINDS
@@ -92,7 +92,7 @@ def test_verdicts_speak_and_keep_their_beginning() -> None:
     assert by_kind[SPREAD].since_s == late.last_s
     assert "differs by a factor of" in by_kind[LEVEL].reason
     assert by_kind[MISSING].since_s is None
-    found = worst(list(by_kind.values()))
+    found = worst_drift(list(by_kind.values()))
     assert found is not None
     assert found.severity > 1
     # What has ended is not remembered.
@@ -101,7 +101,7 @@ def test_verdicts_speak_and_keep_their_beginning() -> None:
 
 
 def test_a_window_without_demand_is_missing_and_nothing_else() -> None:
-    known = reference(series(demand(1, N_HISTORY)))
+    known = input_reference(series(demand(1, N_HISTORY)))
     silent = input_verdicts(series(np.full(DAY, np.nan)), known, {})
     assert [v.kind for v in silent if v.is_drifted] == [MISSING]
     # A sensor that has only just begun to report again: the steps before count as gaps.
@@ -113,11 +113,11 @@ def test_demand_that_is_often_zero_or_constant_makes_no_drift_of_itself() -> Non
     rng, n_alarms = np.random.default_rng(2), 0
     for _ in range(20):
         values = rng.poisson(3, N_HISTORY + DAY) * (rng.random(N_HISTORY + DAY) < 0.1)
-        known = reference(series(values[:N_HISTORY].astype(float)))
+        known = input_reference(series(values[:N_HISTORY].astype(float)))
         window = series(values[N_HISTORY:].astype(float))
         n_alarms += any(v.is_drifted for v in input_verdicts(window, known, {}))
     assert n_alarms <= 1
-    constant = reference(series(np.full(N_HISTORY, 5.0)))
+    constant = input_reference(series(np.full(N_HISTORY, 5.0)))
     same = input_verdicts(series(np.full(DAY, 5.0)), constant, {})
     assert not any(v.is_drifted for v in same)
     doubled = input_verdicts(series(np.full(DAY, 10.0)), constant, {})
@@ -125,13 +125,13 @@ def test_demand_that_is_often_zero_or_constant_makes_no_drift_of_itself() -> Non
 
 
 def test_a_reference_survives_json() -> None:
-    known = reference(series(demand(3, N_HISTORY)))
+    known = input_reference(series(demand(3, N_HISTORY)))
     assert InputReference.from_dict(json.loads(json.dumps(known.to_dict()))) == known
 
 
 def test_too_short_a_history_is_named() -> None:
     with pytest.raises(HistoryTooShort, match="hold 3 windows of 144 steps"):
-        reference(series(demand(4, 2 * DAY)))
+        input_reference(series(demand(4, 2 * DAY)))
 
 
 @pytest.mark.parametrize("field", ["window", "min_windows", "margin", "log_ratio", "stuck"])

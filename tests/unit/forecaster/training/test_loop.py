@@ -14,7 +14,6 @@ from forecaster.training.loop import (
     rate_factor,
     set_rate,
 )
-from forecaster.training.stages import batches
 
 
 def test_the_rate_warms_up_and_then_falls_to_two_percent() -> None:
@@ -73,13 +72,3 @@ def test_an_average_goes_on_from_its_state() -> None:
     with average.applied(net):
         assert torch.equal(net.weight, average.state()["weight"])
     assert (net.weight == -1).all()
-
-
-def test_batches_hold_every_row_once_in_an_order_of_the_generator() -> None:
-    def rows(seed: int) -> list[int]:
-        parts = list(batches(10, 4, torch.Generator().manual_seed(seed)))
-        assert [len(part) for part in parts] == [4, 4, 2]
-        return torch.cat(parts).tolist()
-
-    assert sorted(rows(0)) == list(range(10))
-    assert rows(0) == rows(0) != rows(1)

@@ -12,13 +12,10 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from forecaster.config import QUANTILE_LEVELS, TreeConfig
-from forecaster.dataset import split_origins
 from forecaster.errors import CheckpointError, ConfigError
 from forecaster.features import build_windows
-from forecaster.quantiles import crps_weights
-from forecaster.training.checkpoint import TREES, from_bytes, to_bytes
-from forecaster.training.fit import FitProgress, FitResult, fit
-from forecaster.training.tree_fit import SHARES, best_share, share_losses, with_trees
+from forecaster.training.checkpoint import TREES, model_from_bytes, model_to_bytes
+from forecaster.training.fit import FitResult
 from forecaster.trees.trees import (
     TREE_LEVELS,
     TreeProgress,
@@ -28,9 +25,10 @@ from forecaster.trees.trees import (
     in_between,
 )
 from forecaster.types import Series
-from tests.unit.forecaster.conftest import small_config
 
 LEVELS = np.array(QUANTILE_LEVELS)
+
+
 AT = [int(np.argmin(np.abs(LEVELS - level))) for level in TREE_LEVELS]
 
 
@@ -109,41 +107,6 @@ def test_a_training_that_is_ended_leaves_no_trees() -> None:
     assert all(0 < done.validation_loss < 10 and 0 < done.train_loss < 10 for done in seen)
 
 
-def test_a_fit_tells_of_its_trees_and_goes_on_without_those_that_are_ended(
-    fleet: list[Series],
-) -> None:
-    lines: list[FitProgress] = []
-
-    def tell(line: FitProgress) -> bool:
-        lines.append(line)
-        return line.stage != TREES
-
-    result = fit(fleet, small_config(epochs=1), seed=3, on_progress=tell)
-    assert [line.epoch for line in lines if line.stage == TREES] == [1]
-    assert result.model.trees is None
-    assert result.report.trees is None
-    windows = build_windows(fleet, result.model.config.window)
-    assert np.isfinite(result.model.predict(windows, 4, 8, np.random.default_rng(1)).paths).all()
-
-
-def test_trees_can_be_left_out(fleet: list[Series]) -> None:
-    config = replace(small_config(epochs=1), trees=TreeConfig(is_used=False))
-    result = fit(fleet, config, seed=3)
-    assert result.model.trees is None
-    assert from_bytes(to_bytes(result.model)).trees is None
-
-
-@pytest.fixture(scope="module")
-def mixed(fitted: FitResult, fleet: list[Series]) -> FitResult:
-    """The fitted model, with trees that weigh something whatever validation said."""
-    origins = split_origins(fleet, fitted.model.config)
-    bare = replace(fitted.model, trees=None, tree_share=TreeShare())
-    model, _ = with_trees(bare, fleet, origins, seed=3)
-    trees = model.trees or fitted.model.trees
-    assert trees is not None
-    return FitResult(replace(bare, trees=trees, tree_share=TreeShare(0.4, 0.4)), fitted.report)
-
-
 def test_the_model_is_the_average_of_network_and_trees(
     mixed: FitResult, fleet: list[Series]
 ) -> None:
@@ -161,9 +124,9 @@ def test_the_model_is_the_average_of_network_and_trees(
 
 
 def test_a_checkpoint_brings_the_trees_back(mixed: FitResult, fleet: list[Series]) -> None:
-    raw = to_bytes(mixed.model)
-    loaded = from_bytes(raw)
-    assert to_bytes(loaded) == raw
+    raw = model_to_bytes(mixed.model)
+    loaded = model_from_bytes(raw)
+    assert model_to_bytes(loaded) == raw
     windows = build_windows(fleet, mixed.model.config.window)
     before, after = (
         model.predict(windows, 4, 10, np.random.default_rng(2)) for model in (mixed.model, loaded)
@@ -173,61 +136,13 @@ def test_a_checkpoint_brings_the_trees_back(mixed: FitResult, fleet: list[Series
 
 
 def test_damaged_trees_are_refused_before_they_are_read(mixed: FitResult) -> None:
-    raw = to_bytes(mixed.model)
+    raw = model_to_bytes(mixed.model)
     at = raw.rfind(b"leaf_value=")
     damaged = raw[: at + 11] + b"9" + raw[at + 12 :]
     with pytest.raises(CheckpointError, match="digests differ"):
-        from_bytes(damaged)
+        model_from_bytes(damaged)
     tensors = safetensors.torch.load(raw)
     assert tensors[f"{TREES}.0"].dtype == torch.uint8
-
-
-def test_the_weight_is_the_one_of_least_validation_loss(
-    mixed: FitResult, fleet: list[Series]
-) -> None:
-    config = mixed.model.config
-    origins = split_origins(fleet, config)
-    bare = replace(mixed.model, trees=None, tree_share=TreeShare())
-    model, report = with_trees(bare, fleet, origins, seed=3)
-    assert report is not None
-    assert {report.share.body, report.share.tail} <= set(SHARES)
-    assert model.tree_share == report.share
-    assert (model.trees is None) == report.share.is_none
-    levels = np.array(config.window.quantile_levels)
-    crps = report.losses @ crps_weights(levels)
-    assert crps[SHARES.index(report.share.body)] == crps.min()
-
-
-def test_trees_that_do_not_help_are_left_out(mixed: FitResult, fleet: list[Series]) -> None:
-    """Trees of noise: any weight of them costs."""
-    assert mixed.model.trees is not None
-    rng = np.random.default_rng(0)
-    width = mixed.model.trees.boosters[0].num_feature()
-    noise = TreeRows(
-        rng.normal(size=(500, width)).astype(np.float32),
-        (50 * rng.normal(size=500)).astype(np.float32),
-        np.ones(500, dtype=np.float32),
-    )
-    bad = fit_trees(noise, noise, TreeConfig(max_trees=3), seed=1)
-    origins = split_origins(fleet, mixed.model.config)
-    losses = share_losses(
-        replace(mixed.model, trees=bad), fleet, origins[1], torch.Generator().manual_seed(0)
-    )
-    levels = np.array(mixed.model.config.window.quantile_levels)
-    assert best_share(losses, levels) == TreeShare()
-    assert (np.diff(losses @ crps_weights(levels)) > 0).all()
-
-
-def test_body_and_tail_are_weighed_apart() -> None:
-    """Trees that are right in the body and wrong in the tail, and the other way round."""
-    losses = np.ones((len(SHARES), LEVELS.size))
-    losses += np.where(LEVELS >= 0.95, 1, -1) * np.array(SHARES)[:, None] / 2
-    assert best_share(losses, LEVELS) == TreeShare(SHARES[-1], 0.0)
-    assert best_share(2 - losses, LEVELS) == TreeShare(0.0, SHARES[-1])
-    weights = TreeShare(0.8, 0.2).at(LEVELS)
-    assert weights[LEVELS <= 0.9] == pytest.approx(0.8)
-    assert weights[LEVELS >= 0.98] == pytest.approx(0.2)
-    assert (np.diff(weights) <= 0).all()
 
 
 def test_weights_that_differ_between_levels_leave_quantiles_in_order(

@@ -1,4 +1,4 @@
-"""Which steps a source has nothing of, and from when on that means zero."""
+"""Steps that a source has nothing of, and the time from which that means zero."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from services.ingest.pull.absent import absent_steps, zeros_between
+from services.ingest.pull.absent import SeriesQuery, absent_steps, zeros_between
 from services.ingest.pull.service import to_range_query
 from services.ingest.push.service import SeriesRef
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
@@ -43,7 +43,10 @@ def test_each_step_of_the_query_without_a_value_is_absent(
 
 def test_a_history_begins_with_its_first_value() -> None:
     query = to_range_query(ZERO, T0, T0 + timedelta(minutes=6), 60)
-    asked = [(n, SeriesRef(WORKLOAD, ref), query) for n, ref in enumerate((ZERO, UNKNOWN))]
+    asked = [
+        SeriesQuery(number, SeriesRef(WORKLOAD, ref), query)
+        for number, ref in enumerate((ZERO, UNKNOWN))
+    ]
     found = make_samples([0, 0, 1], at(2, 4, 2), [1.0, 2.0, 3.0])
     zeros = zeros_between(asked, found)
     assert zeros.at_us.tolist() == at(3, 5)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.ingest.proto.generate import FOLDER, STUBS, generate
-from services.ingest.remote_write.protocol import Limits, Version, decode, to_version
+from services.ingest.remote_write.protocol import RequestLimits, Version, decode, to_version
 from services.kernel.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from tests.unit.ingest.remote_requests import (
     STALE,
@@ -23,7 +23,7 @@ from tests.unit.ingest.remote_requests import (
     varint,
 )
 
-LIMITS = Limits(max_bytes=100_000, max_samples=1000)
+LIMITS = RequestLimits(max_bytes=100_000, max_samples=1000)
 BOTH = [(Version.V1, body_v1), (Version.V2, body_v2)]
 UP = {"__name__": "up", "job": "llama"}
 _VERSION = re.compile(r"\d+\.\d+\.\d+|^ {4}\d+,$", re.M)

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from services.kernel.errors import InvalidInput
 from services.kernel.security.audit import Anchor
-from services.kernel.security.keys import FLEET, Grant, Principal, Role, chain_hash, split_key
+from services.kernel.security.keys import chain_hash, split_key
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -25,39 +25,6 @@ def entry(**changes: object) -> dict[str, object]:
         "after": {"role": "viewer", "n": 1.0},
     }
     return base | changes
-
-
-def test_roles_include_those_below() -> None:
-    order = list(Role)
-    assert [str(role) for role in order] == ["viewer", "operator", "approver", "admin"]
-    for i, role in enumerate(order):
-        assert [role.includes(other) for other in order] == [j <= i for j in range(4)]
-
-
-def who(*grants: tuple[str, Role]) -> Principal:
-    return Principal(1, "p", "n", tuple(Grant(*grant) for grant in grants))
-
-
-def test_a_grant_holds_where_it_was_given() -> None:
-    everywhere = who((FLEET, Role.OPERATOR))
-    assert everywhere.may(Role.VIEWER, "a")
-    assert everywhere.may(Role.OPERATOR, FLEET)
-    assert not everywhere.may(Role.APPROVER, "a")
-    assert everywhere.namespaces() is None
-    assert everywhere.namespaces(Role.ADMIN) == frozenset()
-    scoped = who(("a", Role.APPROVER), ("b", Role.VIEWER))
-    assert scoped.may(Role.APPROVER, "a")
-    assert not scoped.may(Role.OPERATOR, "b")
-    assert not scoped.may(Role.VIEWER, "c")
-    assert not scoped.may(Role.VIEWER, FLEET)
-    assert scoped.namespaces() == {"a", "b"}
-    assert scoped.namespaces(Role.OPERATOR) == {"a"}
-    assert scoped.role is Role.APPROVER
-    assert not scoped.may_somewhere(Role.ADMIN)
-    mixed = who((FLEET, Role.VIEWER), ("a", Role.ADMIN))
-    assert mixed.may(Role.ADMIN, "a")
-    assert not mixed.may(Role.OPERATOR, "b")
-    assert mixed.namespaces() is None
 
 
 def test_an_anchor_reads_back_what_it_prints() -> None:

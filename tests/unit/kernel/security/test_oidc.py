@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.kernel.errors import ConfigurationError
-from services.kernel.security.keys import FLEET, Grant, Role
+from services.kernel.security.keys import FLEET, Role, RoleGrant
 from services.kernel.security.oidc import grants_in, is_safe, parse_role_map, policy_of
 from services.kernel.settings import Settings
 
@@ -62,12 +62,12 @@ def test_values_of_the_claim_become_grants() -> None:
     policy = policy_of(settings(oidc_role_map=text, oidc_roles_claim="realm.roles"))
     assert policy is not None
     assert policy.grants == parse_role_map(text)
-    everywhere = Grant(FLEET, Role.VIEWER)
-    team = (Grant("a", Role.OPERATOR), everywhere)
+    everywhere = RoleGrant(FLEET, Role.VIEWER)
+    team = (RoleGrant("a", Role.OPERATOR), everywhere)
     for claims, expected in (
         ({"realm": {"roles": ["team", "team", "x"]}}, team),
         ({"realm.roles": ["team"]}, team),
-        ({"realm": {"roles": "sre"}}, (Grant(FLEET, Role.ADMIN),)),
+        ({"realm": {"roles": "sre"}}, (RoleGrant(FLEET, Role.ADMIN),)),
         ({"realm": {"roles": ["none", None, 7]}}, ()),
         ({"realm": {"roles": {"sre": 1}}}, ()),
         ({"realm": ["sre"]}, ()),

@@ -10,8 +10,8 @@ from types import TracebackType
 import yaml
 from aiohttp import web
 
-from services.lab.cluster.background import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
+from services.lab.cluster.kubeconfig import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.wire.server import ApiServer
 
 _START_LIMIT_S = 30.0

@@ -1,4 +1,4 @@
-"""Whether each workload's model has earned its place against the trailing percentile."""
+"""Verdicts on whether each workload's model has earned its place against the trailing percentile."""
 
 import sqlalchemy as sa
 from alembic import op

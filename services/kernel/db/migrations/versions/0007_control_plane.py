@@ -1,4 +1,4 @@
-"""What is asked for through the API: operations, controls, freezes, approvals, idempotency, events."""
+"""Requests made through the API: operations, controls, freezes, approvals, idempotency, events."""
 
 import sqlalchemy as sa
 from alembic import op

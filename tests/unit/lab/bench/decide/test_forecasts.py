@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from forecaster.dataset import Origins
-from forecaster.online.calibration import empty_state
 from services.lab.bench.decide import forecasts
 from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
-from services.lab.bench.forecast.shipped_arm import FittedShipped
+from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState
 from services.lab.bench.forecast.task import BenchTask
 from tests.unit.lab.bench.decide.tasks import decide_task, wave
 
@@ -35,7 +34,7 @@ class Echo(FittedShipped):
 class EchoArm:
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
         n = task.targets.size
-        return Echo(None, np.zeros((n, 1)), np.zeros(n), empty_state(["0"], LEVELS))  # type: ignore[arg-type]
+        return Echo(None, np.zeros((n, 1)), np.zeros(n), OnlineState(None, None))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 
 from services.lab.cluster.storage.failures import ApiFailure
 from services.lab.cluster.storage.resources import Registry
-from services.lab.cluster.wire.routes import Call, Place, parse_call, parse_path
+from services.lab.cluster.wire.routes import ApiCall, Place, parse_call, parse_path
 
 
-def call(method: str, path: str, **query: str) -> Call:
+def call(method: str, path: str, **query: str) -> ApiCall:
     place = parse_path(path)
     assert place is not None
     return parse_call(Registry(), method, place, query)

@@ -1,0 +1,115 @@
+"""The mixes of variants that one workload may run: which there are, what each serves and costs.
+
+Bounds of the variants, what can be scheduled, pauses and
+rate limits rule mixes out before any is chosen. Pure. Shapes: K mixes, V variants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.mix.candidates import SLACK, MixRequest, bounds_of, limit_of, mixes_of
+from decider.types import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MixOptions:
+    """The mixes of one workload. The first one takes the least of everything.
+
+    Attributes:
+        counts: (K, V) replicas.
+        units: (K,) capacity in reference replicas.
+        usd_per_hour: (K,) price of the replicas.
+        premium_usd_per_hour: (K,) what a mix costs beyond the cheapest one of its capacity.
+        moves_usd_per_hour: (K,) price of getting there from what runs.
+        loss_usd_per_hour: (K,) loss at its capacity.
+        is_enough: (K,) as much of what is asked for as any mix can serve.
+        is_least: (K,) the capacity that comes first, or as much of it as any mix can serve.
+        limit: What keeps every mix below what is asked for; empty: one serves it.
+    """
+
+    counts: IntArray
+    units: FloatArray
+    usd_per_hour: FloatArray
+    premium_usd_per_hour: FloatArray
+    moves_usd_per_hour: FloatArray
+    loss_usd_per_hour: FloatArray
+    is_enough: BoolArray
+    is_least: BoolArray
+    limit: str = ""
+
+    @property
+    def extra_usd_per_hour(self) -> FloatArray:
+        """(K,) premium and moves."""
+        return self.premium_usd_per_hour + self.moves_usd_per_hour
+
+    def best(self) -> int:
+        """The cheapest mix that serves what is asked for."""
+        cost = np.where(self.is_enough, self.usd_per_hour + self.moves_usd_per_hour, np.inf)
+        return int(np.argmin(np.round(cost, 9)))
+
+
+def make_options(request: MixRequest) -> MixOptions:
+    """Every mix worth a look, those nearest to what runs first among equals."""
+    bounds = bounds_of(request)
+    ratio = np.array([v.capacity_ratio for v in request.variants.states])
+    spec = np.array(request.variants.current, dtype=np.int64)
+    first = np.array([b.least for b in bounds], dtype=np.int64)
+    counts = mixes_of(request, bounds)
+    counts = counts[_allowed(request, counts, ratio, first)]
+    moved = np.abs(counts - spec) @ ratio
+    is_first = (counts == first).all(axis=1)
+    counts = counts[np.lexsort((moved, ~is_first))]
+    return _options(request, counts, ratio, limit_of(bounds, request))
+
+
+def _allowed(
+    request: MixRequest, counts: IntArray, ratio: FloatArray, first: IntArray
+) -> BoolArray:
+    """(K,) mixes within the total and the rate limits; the least counts always are.
+
+    A replica is not divided: what it is worth beyond a rate limit is let through.
+    """
+    spec = np.array(request.variants.current, dtype=np.int64)
+    change = (counts - spec) * ratio
+    started, stopped = (np.maximum(s * change, 0.0).sum(axis=1) for s in (1, -1))
+    served = np.floor(counts @ ratio + SLACK)
+    is_first = (counts == first).all(axis=1)
+    is_slow = (started < request.most_started + ratio.max()) & (
+        stopped < request.most_stopped + ratio.max()
+    )
+    within = served <= request.high
+    if not (is_slow & (within | is_first)).any():
+        is_slow = np.ones_like(is_slow)  # bounds come before rates
+    return np.asarray(is_first | (within & is_slow))
+
+
+def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: str) -> MixOptions:
+    states = request.variants.states
+    usd = np.array([v.usd_per_hour for v in states])
+    units = counts @ ratio
+    served = np.floor(units + SLACK).astype(np.int64)
+    change = counts - np.array(request.variants.current, dtype=np.int64)
+    start_ratio = request.start_ratio + np.array(request.wait_ratio or [0.0] * len(states))
+    moves = start_ratio * np.maximum(change, 0) + request.stop_ratio * np.maximum(-change, 0)
+    reach = min(int(served.max()), request.wanted)
+    level = np.clip(served, request.low, request.wanted)
+    bought = counts @ usd
+    # Capacity beyond what is asked for is not wanted: its price counts against the mix.
+    cheapest = np.array(
+        [bought[level >= n].min() for n in range(request.low, int(level.max()) + 1)]
+    )
+    premium = bought - cheapest[level - request.low]
+    return MixOptions(
+        counts,
+        units,
+        bought,
+        premium,
+        moves @ usd,
+        request.loss_usd_per_hour[level - request.low],
+        served >= reach,
+        served >= min(reach, request.low),
+        limit if reach < request.wanted else "",
+    )

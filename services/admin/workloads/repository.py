@@ -1,0 +1,94 @@
+"""SQL of workloads with their live state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+
+from services.admin.rest.lists_repository import Conditions
+
+_FLEET = """
+SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
+       w.managed_by, w.updated_at,
+       s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
+       s.pending_replicas, s.schedulable_gpus,
+       d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,
+       d.raw_replicas, d.current_replicas AS decided_from_replicas, d.direction, d.reason,
+       d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
+       a.result AS action_result, a.reason AS action_reason, a.applied_at,
+       f.rung AS forecast_rung, f.reason AS forecast_reason, f.model_version,
+       i.value AS demand, i.step_at AS demand_at, r.state AS risk_state,
+       t.is_trusted, t.reason AS trust_reason, t.n_looks AS n_trust_looks,
+       t.decided_at AS trust_decided_at
+FROM workloads w
+LEFT JOIN LATERAL (
+    SELECT * FROM replica_states WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM decisions WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1
+) d ON true
+LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
+LEFT JOIN LATERAL (
+    SELECT * FROM actions
+    WHERE workload_id = w.id AND decision_id = d.id AND origin_at = d.origin_at
+    ORDER BY attempt DESC LIMIT 1
+) a ON true
+LEFT JOIN LATERAL (
+    SELECT value, step_at FROM indicators
+    WHERE workload_id = w.id AND indicator = w.spec->>'demand' AND is_observed
+      AND step_at >= CAST(:now AS timestamptz) - interval '1 day'
+    ORDER BY step_at DESC LIMIT 1
+) i ON true
+LEFT JOIN risk_states r ON r.workload_id = w.id
+LEFT JOIN trust_verdicts t ON t.workload_id = w.id
+"""
+_MEASURED = """
+SELECT workload_id, avg(violation_ratio) AS violation_ratio, count(violation_ratio) AS n_steps,
+       sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+FROM outcomes
+WHERE workload_id = ANY(:ids) AND step_at >= :since
+GROUP BY workload_id
+"""
+
+
+def load_fleet(
+    connection: Connection, filters: Mapping[str, Any], limit: int, now: datetime
+) -> list[RowMapping]:
+    """Workloads in order of namespace and name, each with its newest state, decision and action.
+
+    Args:
+        connection: An open transaction.
+        filters: Any of `namespace`, `name`, `search` (part of `namespace/name`), `after`
+            (namespace, name), `namespaces` (those that may be seen), `label`; only active
+            workloads unless `name` is given.
+        limit: At most this many.
+        now: Demand older than a day before this is not shown as current.
+    """
+    where = Conditions()
+    where.of_workloads(filters)
+    if filters.get("name") is not None:
+        where.add("w.name = :name", name=filters["name"])
+    else:
+        where.add("w.is_active")
+    if filters.get("search"):
+        where.add(
+            "position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0",
+            search=filters["search"],
+        )
+    where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
+    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name LIMIT :limit"
+    values = where.values | {"limit": limit, "now": now}
+    return list(connection.execute(text(statement), values).mappings().all())
+
+
+def load_measured(
+    connection: Connection, workload_ids: Sequence[int], since: datetime
+) -> dict[int, RowMapping]:
+    """Measured share out of SLA, GPU-hours and cost since `since`, by workload."""
+    statement = text(_MEASURED).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+    rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
+    return {row["workload_id"]: row for row in rows.mappings()}

@@ -1,0 +1,95 @@
+"""Workloads with their live state, as the API returns them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from services.admin.decisions.schemas import Direction
+from services.admin.rest.schemas import Out
+
+
+class ReplicaView(Out):
+    """Replicas at the newest snapshot of the cluster."""
+
+    observed_at: datetime
+    spec: int = Field(description="Count in the target's spec", examples=[8])
+    ready: int = Field(examples=[7])
+    starting: int = Field(description="On a node, not ready yet", examples=[1])
+    pending: int = Field(description="Without a node", examples=[0])
+    schedulable_gpus: int | None = None
+
+
+class RiskView(Out):
+    """The promise beside what was estimated and measured. Shares of time, 0 to 1."""
+
+    kind: str = Field(examples=["TimeFraction"])
+    target: float = Field(description="At most this share out of SLA", examples=[0.01])
+    estimated: float | None = Field(None, description="By the newest decision", examples=[0.004])
+    measured: float | None = Field(None, description="Over `measured_window_s`; null: not measured")
+    measured_window_s: float = Field(examples=[86400])
+    n_measured_steps: int = Field(examples=[288])
+    budget_remaining: float | None = Field(
+        None, description="Share of the SLA window's error budget that is left; below 0: overspent"
+    )
+
+
+class LastDecision(Out):
+    """The newest decision of a workload, in short."""
+
+    id: int
+    origin_at: datetime
+    decided_at: datetime
+    valid_until: datetime
+    desired_replicas: int
+    direction: Direction
+    reason: str
+    binding_constraint: str | None
+    rung: str = Field(description="Rung of the decision's ladder", examples=["forecast"])
+    forecast_rung: str | None = Field(description="Rung of the forecast's", examples=["model"])
+    forecast_reason: str | None
+    model_version: str | None
+    action_result: str | None
+    action_reason: str | None
+
+
+class TrustView(Out):
+    """Whether the workload's model has earned its place, by the newest look."""
+
+    is_trusted: bool = Field(description="False: a trailing percentile answers instead")
+    reason: str = Field(description="Both costs and both rates, in words")
+    n_looks: int = Field(examples=[12])
+    decided_at: datetime
+
+
+class WorkloadView(Out):
+    """A workload with its live state."""
+
+    namespace: str = Field(examples=["prod"])
+    name: str = Field(examples=["llama-70b"])
+    mode: str = Field(examples=["Auto"])
+    is_active: bool
+    is_paused: bool
+    gpu_type: str = Field(examples=["H100"])
+    gpus_per_replica: int
+    min_replicas: int
+    max_replicas: int
+    price_usd_per_gpu_hour: float
+    step_s: int
+    demand_indicator: str = Field(examples=["output_tokens_per_s"])
+    demand_unit: str
+    demand: float | None = Field(None, description="Newest observed; null: none within a day")
+    demand_at: datetime | None = None
+    capacity_per_replica: float
+    replicas: ReplicaView | None = Field(None, description="Null: no snapshot yet")
+    risk: RiskView
+    last_decision: LastDecision | None = None
+    trust: TrustView | None = Field(None, description="Null: no look at the model yet")
+    gpu_hours: float | None = Field(None, description="Over `risk.measured_window_s`")
+    cost_usd: float | None = Field(None, description="Over `risk.measured_window_s`")
+    spec_version: int
+    managed_by: Literal["kubernetes", "api"] = Field(
+        description="`kubernetes`: it follows its GPUAutoscaler; `api`: it was made over REST"
+    )

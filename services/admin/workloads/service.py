@@ -1,0 +1,58 @@
+"""Use cases of the fleet: workloads with their live state."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.admin.deps import AdminDeps
+from services.admin.rest.cursors import page_of, position
+from services.admin.rest.schemas import Page
+from services.admin.workloads import repository, schemas, translate
+from services.kernel.errors import NotFound
+from services.kernel.security.keys import Principal, Role
+
+MEASURED_WINDOW_S = 86400.0
+
+
+def list_workloads(
+    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
+) -> Page[schemas.WorkloadView]:
+    """Active workloads in order of namespace and name, each with its live state."""
+    now = deps.clock.now()
+    filters = filters | position(cursor, (str, str))
+    since = now - timedelta(seconds=MEASURED_WINDOW_S)
+    with deps.reading() as connection:
+        rows = repository.load_fleet(connection, filters, limit + 1, now)
+        shown = rows[:limit]
+        measured = repository.load_measured(connection, [row["id"] for row in shown], since)
+
+    def view(row: RowMapping) -> schemas.WorkloadView:
+        return translate.to_workload(row, measured.get(row["id"]), MEASURED_WINDOW_S, now)
+
+    return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name"), view)
+
+
+def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
+    """One workload, active or not.
+
+    Raises:
+        NotFound: There is none.
+    """
+    page = list_workloads(deps, {"namespace": namespace, "name": name}, 1)
+    if not page.items:
+        raise NotFound(f"workload {namespace}/{name} does not exist")
+    return page.items[0]
+
+
+_MAX_NAMED = 500
+"""Workloads that the form proposes."""
+
+
+def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[str]:
+    """Workloads of which the visitor has the role, as `namespace/name`."""
+    filters = {"namespaces": principal.namespaces(role)}
+    page = list_workloads(deps, filters, _MAX_NAMED)
+    return [f"{item.namespace}/{item.name}" for item in page.items]

@@ -1,0 +1,131 @@
+"""Rows of workloads to what the API returns; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.admin.rest.translate import finite, spec_of
+from services.admin.workloads import schemas
+from services.kernel.domain import WorkloadSpec
+
+
+def to_workload(
+    row: RowMapping, measured: RowMapping | None, window_s: float, now: datetime
+) -> schemas.WorkloadView:
+    """A workload with its live state."""
+    spec = spec_of(row["spec_text"])
+    unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
+    return schemas.WorkloadView(
+        namespace=row["namespace"],
+        name=row["name"],
+        mode=spec.mode,
+        is_active=row["is_active"],
+        is_paused=is_paused(spec, now),
+        gpu_type=spec.gpu_type,
+        gpus_per_replica=spec.gpus_per_replica,
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        price_usd_per_gpu_hour=spec.price_usd_per_gpu_hour,
+        step_s=row["step_s"],
+        demand_indicator=spec.demand,
+        demand_unit=unit,
+        demand=finite(row["demand"]),
+        demand_at=row["demand_at"],
+        capacity_per_replica=spec.capacity.per_replica,
+        replicas=_replicas(row),
+        risk=_risk(row, spec, measured, window_s),
+        last_decision=_last_decision(row),
+        trust=_trust(row),
+        gpu_hours=finite(measured["gpu_hours"]) if measured else None,
+        cost_usd=finite(measured["cost_usd"]) if measured else None,
+        spec_version=row["spec_version"],
+        managed_by=row["managed_by"],
+    )
+
+
+def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
+    """True where nothing may be applied at `now`."""
+    if spec.paused_until:
+        try:
+            until = datetime.fromisoformat(spec.paused_until)
+        except ValueError:
+            return True  # an end that cannot be read is no end
+        return now < until if until.tzinfo else True
+    return spec.paused
+
+
+def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
+    if row["state_at"] is None:
+        return None
+    return schemas.ReplicaView(
+        observed_at=row["state_at"],
+        spec=row["spec_replicas"],
+        ready=row["ready_replicas"],
+        starting=row["starting_replicas"],
+        pending=row["pending_replicas"],
+        schedulable_gpus=row["schedulable_gpus"],
+    )
+
+
+def _risk(
+    row: RowMapping, spec: WorkloadSpec, measured: RowMapping | None, window_s: float
+) -> schemas.RiskView:
+    target = row["risk_target"] if row["risk_target"] is not None else spec.sla.epsilon
+    return schemas.RiskView(
+        kind=spec.sla.kind,
+        target=target,
+        estimated=finite(row["risk_estimated"]),
+        measured=finite(measured["violation_ratio"]) if measured else None,
+        measured_window_s=window_s,
+        n_measured_steps=measured["n_steps"] if measured else 0,
+        budget_remaining=budget_remaining(row["risk_state"], spec, row["step_s"]),
+    )
+
+
+def budget_remaining(
+    state: Mapping[str, Any] | None, spec: WorkloadSpec, step_s: int
+) -> float | None:
+    """Share of the error budget left: 1 - violation spent / (epsilon * steps of the window).
+
+    None where the decision service has stored no state of the risk control yet.
+    """
+    spent = (state or {}).get("spent_steps")
+    if not isinstance(spent, (int, float)):
+        return None
+    return finite(1.0 - float(spent) / (spec.sla.epsilon * spec.sla.window_s / step_s))
+
+
+def _trust(row: RowMapping) -> schemas.TrustView | None:
+    if row["is_trusted"] is None:
+        return None
+    return schemas.TrustView(
+        is_trusted=row["is_trusted"],
+        reason=row["trust_reason"],
+        n_looks=row["n_trust_looks"],
+        decided_at=row["trust_decided_at"],
+    )
+
+
+def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
+    if row["decision_id"] is None:
+        return None
+    return schemas.LastDecision(
+        id=row["decision_id"],
+        origin_at=row["origin_at"],
+        decided_at=row["decided_at"],
+        valid_until=row["valid_until"],
+        desired_replicas=row["desired_replicas"],
+        direction=row["direction"],
+        reason=row["reason"],
+        binding_constraint=row["binding_constraint"] or None,
+        rung=row["rung"],
+        forecast_rung=row["forecast_rung"],
+        forecast_reason=row["forecast_reason"],
+        model_version=row["model_version"],
+        action_result=row["action_result"],
+        action_reason=row["action_reason"],
+    )

@@ -1,0 +1,31 @@
+"""Dependencies of the decision service; a process makes them once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from decider import DecideConfig
+from services.kernel.clock import Clock
+from services.kernel.jobs import JobSender
+from services.kernel.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionDeps:
+    """Dependencies of the use cases.
+
+    Attributes:
+        engine: Database.
+        clock: Tells `now`.
+        settings: Settings.
+        config: Settings of the decider.
+        sender: Sends jobs after commit; None: jobs are not sent.
+    """
+
+    engine: Engine
+    clock: Clock
+    settings: Settings
+    config: DecideConfig = field(default_factory=DecideConfig)
+    sender: JobSender | None = None

@@ -1,0 +1,237 @@
+"""Prometheus as a source, over its HTTP API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import orjson
+
+from services.ingest.series.samples import SECOND_US
+from services.ingest.series.source import (
+    BAD_QUERY,
+    BAD_STATUS,
+    FORBIDDEN,
+    MALFORMED,
+    SEVERAL_SERIES,
+    TIMEOUT,
+    TOO_LARGE,
+    UNREACHABLE,
+    Points,
+    RangeQuery,
+    SourceError,
+)
+from services.kernel.errors import ConfigurationError
+from services.kernel.security.sources import SourceForbidden
+
+_MAX_POINTS = 10_000  # Prometheus refuses more than 11,000 points per series
+_RETRIED = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """Bounds of one query.
+
+    Attributes:
+        timeout_s: Time for an answer.
+        max_bytes: Size of an answer.
+        n_retries: Further tries after a broken connection or a busy server.
+        backoff_s: Wait before the first of them; doubled each time.
+    """
+
+    timeout_s: float = 10.0
+    max_bytes: int = 16_000_000
+    n_retries: int = 2
+    backoff_s: float = 0.1
+
+
+class PrometheusSource:
+    """`query_range` of a Prometheus (or an API like it: Thanos, Mimir, VictoriaMetrics).
+
+    Only the configured host is ever asked: expressions travel as form data, redirects are not
+    followed, and proxies of the environment are not used.
+    """
+
+    name = "prometheus"
+
+    def __init__(
+        self,
+        base_url: str,
+        limits: FetchLimits | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Ask the server at `base_url`.
+
+        Raises:
+            ConfigurationError: It is no plain http(s) URL.
+        """
+        self._url = check_url(base_url).rstrip("/") + "/api/v1/query_range"
+        self._limits = limits or FetchLimits()
+        self._sleep = sleep
+        self._client = httpx.Client(
+            timeout=self._limits.timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def fetch(self, query: RangeQuery) -> Points:
+        """Evaluate `query`, in pieces where the server would refuse the whole."""
+        piece = timedelta(seconds=query.resolution_s * (_MAX_POINTS - 1))
+        step = timedelta(seconds=query.resolution_s)
+        parts = []
+        start_at = query.start_at
+        while start_at <= query.end_at:
+            end_at = min(start_at + piece, query.end_at)
+            parts.append(self._fetch_piece(query, start_at, end_at))
+            start_at = end_at + step
+        if not parts:
+            return Points(np.zeros(0, dtype=np.int64), np.zeros(0))
+        return Points(
+            np.concatenate([part.at_us for part in parts]),
+            np.concatenate([part.value for part in parts]),
+        )
+
+    def _fetch_piece(self, query: RangeQuery, start_at: datetime, end_at: datetime) -> Points:
+        form = {
+            "query": query.expression,
+            "start": f"{start_at.astimezone(UTC).timestamp():.3f}",
+            "end": f"{end_at.astimezone(UTC).timestamp():.3f}",
+            "step": str(query.resolution_s),
+            "timeout": f"{self._limits.timeout_s:g}s",
+        }
+        if query.lookback_s is not None:
+            form["lookback_delta"] = f"{query.lookback_s}s"
+        status, body = self._post_with_retries(form)
+        return to_points(status, body, query.expression)
+
+    def _post_with_retries(self, form: dict[str, str]) -> tuple[int, bytes]:
+        for attempt in range(self._limits.n_retries + 1):
+            is_last = attempt == self._limits.n_retries
+            try:
+                status, body = self._post(form)
+                if status not in _RETRIED or is_last:
+                    return status, body
+            except httpx.TimeoutException as error:
+                raise SourceError(
+                    TIMEOUT, f"{self._url} gave no answer within {self._limits.timeout_s:g} s"
+                ) from error
+            except SourceForbidden as error:
+                raise SourceError(FORBIDDEN, f"{self._url}: {error}") from error
+            except httpx.TransportError as error:
+                if is_last:
+                    raise SourceError(
+                        UNREACHABLE, f"{self._url} cannot be reached: {error}"
+                    ) from error
+            self._sleep(self._limits.backoff_s * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _post(self, form: dict[str, str]) -> tuple[int, bytes]:
+        deadline_s = time.monotonic() + self._limits.timeout_s  # httpx limits each read only
+        with self._client.stream("POST", self._url, data=form) as response:
+            chunks, size = [], 0
+            for chunk in response.iter_bytes():
+                size += len(chunk)
+                if time.monotonic() > deadline_s:
+                    raise httpx.ReadTimeout("the answer trickles in too slowly")
+                if size > self._limits.max_bytes:
+                    raise SourceError(
+                        TOO_LARGE,
+                        f"{self._url} answers with more than {self._limits.max_bytes} bytes; "
+                        "aggregate the query to one series, e.g. sum(...)",
+                    )
+                chunks.append(chunk)
+            return response.status_code, b"".join(chunks)
+
+
+def check_url(url: str) -> str:
+    """`url` if it is a plain http(s) URL of a server.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_valid = urlsplit(""), False
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme in {"http", "https"} and parts.hostname and plain and port_is_valid:
+        return url
+    shown = url.rsplit("@", 1)[-1]
+    raise ConfigurationError(
+        f"HARMONY_PROMETHEUS_URL={shown!r} must be an http:// or https:// URL of a server without "
+        "user, query or fragment, e.g. http://prometheus.monitoring:9090"
+    )
+
+
+def to_points(status: int, body: bytes, expression: str) -> Points:
+    """The values in a `query_range` answer.
+
+    Raises:
+        SourceError: It is an error, malformed, or holds more than one series.
+    """
+    shown = expression if len(expression) <= 120 else expression[:117] + "..."
+    answer = _loads(status, body, shown)
+    if status != 200 or answer.get("status") != "success":
+        detail = str(answer.get("error", ""))[:300]
+        is_query = answer.get("errorType") in {"bad_data", "execution"} or status in {400, 422}
+        raise SourceError(
+            BAD_QUERY if is_query else BAD_STATUS, f"query {shown!r}: status {status}: {detail}"
+        )
+    data = answer.get("data")
+    result = data.get("result") if isinstance(data, dict) else None
+    if not isinstance(result, list):
+        raise SourceError(MALFORMED, f"query {shown!r}: the answer holds no data.result")
+    if not result:
+        return Points(np.zeros(0, dtype=np.int64), np.zeros(0))
+    if len(result) > 1:
+        raise SourceError(
+            SEVERAL_SERIES,
+            f"query {shown!r} gives {len(result)} series where one is needed; aggregate it, "
+            "e.g. sum(...), avg(...) or max(...)",
+        )
+    return _series_points(result[0], shown)
+
+
+def _loads(status: int, body: bytes, shown: str) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    if status != 200:
+        raise SourceError(BAD_STATUS, f"query {shown!r}: status {status}; expected 200")
+    raise SourceError(
+        MALFORMED, f"query {shown!r}: the answer is no JSON object; is this a Prometheus?"
+    )
+
+
+def _series_points(series: object, shown: str) -> Points:
+    try:
+        if isinstance(series, dict) and "histograms" in series and "values" not in series:
+            raise SourceError(
+                BAD_QUERY,
+                f"query {shown!r} gives a native histogram; use histogram_quantile(...) or "
+                "histogram_sum(...)",
+            )
+        values = cast("dict[str, Any]", series)["values"]  # what it is shows in the except clause
+        # Prometheus writes values as text; float() reads its NaN and +Inf
+        table = np.array([(float(at_s), float(value)) for at_s, value in values], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(MALFORMED, f"query {shown!r}: series without usable values") from error
+    table = table.reshape(-1, 2)
+    return Points(np.rint(table[:, 0] * SECOND_US).astype(np.int64), table[:, 1])

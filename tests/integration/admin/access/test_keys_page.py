@@ -1,0 +1,89 @@
+"""The keys' page: made, shown once, rotated, revoked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import Engine
+
+from services.admin.deps import AdminDeps
+from services.kernel.security.keys import Role
+from tests.integration.admin.app_client import BASE_URL
+from tests.integration.admin.console_forms import beside
+from tests.integration.admin.console_visitor import audited, person
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def test_a_key_is_made_shown_once_rotated_and_revoked(deps: AdminDeps, database: Engine) -> None:
+    with person(deps, Role.ADMIN) as human:
+        form = {"key_name": "grafana <1>", "role": "viewer", "namespaces": "llm-prod, diffusion"}
+        made = human.send("/keys", form | {"expires_at": "2026-02-01T00:00"})
+        assert made.status_code == 200
+        assert made.headers["cache-control"] == "no-store"
+        (token,) = re.findall(r'value="(hk_[^"]+)"', made.text)
+        assert "grafana &lt;1&gt;" in made.text
+        assert "stored nowhere" in made.text
+        who = human.get("/v1/whoami", headers={"Authorization": f"Bearer {token}"}).json()
+        assert [grant["namespace"] for grant in who["grants"]] == ["diffusion", "llm-prod"]
+        page = human.get("/keys").text
+        assert token not in page
+        assert "the one you are using" in page
+        key_id = re.findall(r'action="/keys/(\d+)/rotate"', page)[0]
+        rotated = human.send(f"/keys/{key_id}/rotate", {"grace_s": "0"})
+        (second,) = re.findall(r'value="(hk_[^"]+)"', rotated.text)
+        assert second != token
+        assert "Replaced" in human.get("/keys").text
+        again = human.send(f"/keys/{key_id}/rotate", {"grace_s": "0"})
+        assert again.status_code in {404, 409}
+        newest = re.findall(r'action="/keys/(\d+)/revoke"', human.get("/keys").text)[0]
+        done = human.send(f"/keys/{newest}/revoke")
+        assert done.headers["location"] == "/keys?done=revoked"
+        assert "Revoked" in human.get("/keys").text
+        refused = human.get("/v1/whoami", headers={"Authorization": f"Bearer {second}"})
+        assert refused.status_code == 401
+    actions = [action for _, action, _ in audited(database)]
+    assert actions == ["key.create", "key.rotate", "key.create", "key.revoke"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"key_name": ""}, "key_name", "must have at least 1"),
+        ({"role": "root"}, "role", "root: must be 'viewer'"),
+        ({"namespaces": "Team A"}, "namespaces", "Team A: must match"),
+        ({"expires_at": "2020-01-01T00:00"}, "expires_at", "must be later than now"),
+        ({"expires_at": "soon"}, "expires_at", "soon: must be a time"),
+    ],
+)
+def test_a_key_that_cannot_be_is_said_beside_its_field(
+    deps: AdminDeps, database: Engine, changes: dict[str, str], name: str, words: str
+) -> None:
+    with person(deps, Role.ADMIN) as human:
+        form = {"key_name": "x", "role": "viewer"} | changes
+        assert words in beside(human.send("/keys", form), name)
+    assert audited(database) == []
+
+
+def test_an_admin_of_a_namespace_makes_keys_for_it_alone(deps: AdminDeps) -> None:
+    with person(deps, Role.ADMIN) as all_, person(deps, Role.ADMIN, ["llm-prod"]) as human:
+        page = human.get("/keys").text
+        assert "admin at work" in page
+        assert "whole fleet" not in page
+        form = {"key_name": "x", "role": "viewer"}
+        assert human.send("/keys", form).status_code == 403
+        assert human.send("/keys", form | {"namespaces": "diffusion"}).status_code == 403
+        assert human.send("/keys", form | {"namespaces": "llm-prod"}).status_code == 200
+        foreign = re.findall(r'action="/keys/(\d+)/revoke"', all_.get("/keys").text)[-1]
+        assert human.send(f"/keys/{foreign}/revoke").status_code == 404
+        assert human.send(f"/keys/{foreign}/rotate").status_code == 404
+    for role in (Role.VIEWER, Role.APPROVER):
+        with person(deps, role) as human:
+            assert human.get("/keys").status_code == 403
+            assert human.send("/keys", {"key_name": "x", "role": "viewer"}).status_code == 403
+    with person(deps, Role.ADMIN) as human:
+        evil = {"Origin": "http://evil.test"}
+        assert human.post("/keys", data={"key_name": "x"}, headers=evil).status_code == 403
+        assert human.post("/freezes", data={"scope": "*"}, headers=evil).status_code == 403
+    assert BASE_URL not in evil.values()

@@ -1,0 +1,61 @@
+"""GPUs of a budget, counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.budgets.budget_rows import Fleet, one
+
+pytestmark = pytest.mark.integration
+
+
+def test_used_and_free_are_counted_in_gpus_over_the_active_workloads_of_the_type(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    fleet.add("plain", 4)  # an H100 by default
+    fleet.add("gang", 3, gpu_type="H100", gpus_per_replica=4)
+    fleet.add("other", 50, gpu_type="L4")
+    gone = fleet.add("gone", 7)
+    with fleet.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET is_active = false WHERE id = :id"), {"id": gone}
+        )
+    fleet.budget("H100", 20)
+    fleet.budget("L4", 40)
+    hopper, ada = viewer.get("/v1/budgets").json()["items"]
+    assert (hopper["gpu_type"], hopper["gpus"], hopper["source"]) == ("H100", 20, "GPUBudget/b")
+    assert (hopper["used_gpus"], hopper["free_gpus"], hopper["n_workloads"]) == (16, 4, 2)
+    assert (ada["used_gpus"], ada["free_gpus"]) == (50, -10)  # exceeded
+    assert one(viewer) == hopper
+    assert (hopper["price_usd_per_gpu_hour"], hopper["decided_at"]) == (None, None)
+
+
+def test_variants_count_towards_the_budget_of_their_own_type(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    """Three H100 of two GPUs and five L4 of one workload; the budget that cut it names it."""
+    fleet.budget("H100", 10)
+    fleet.budget("L4", 20)
+    fleet.add("plain", 1, gpu_type="H100", gpus_per_replica=1)
+    kinds = [
+        {"name": "a", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 2},
+        {"name": "b", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
+    ]
+    mixed = fleet.add("mixed", 8, variants=kinds)
+    with fleet.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE replica_states SET variants = CAST(:seen AS jsonb) WHERE workload_id = :id"
+            ),
+            {"seen": json.dumps({"a": {"spec": 3}, "b": {"spec": 5}}), "id": mixed},
+        )
+    fleet.decide(mixed, 9, 8)
+    h100, l4 = one(viewer), one(viewer, "L4")
+    assert (h100["n_workloads"], h100["used_gpus"]) == (2, 7)
+    assert (l4["n_workloads"], l4["used_gpus"]) == (1, 5)
+    assert [item["workload"] for item in h100["gave_up"]] == ["mixed"]
+    assert l4["gave_up"] == []

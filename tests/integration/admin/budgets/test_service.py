@@ -1,0 +1,54 @@
+"""GPU budgets over the REST API and in the console, on a real database."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.budgets.budget_rows import STEP, Fleet, one
+from tests.integration.admin.seeded_fleet import NOW
+
+pytestmark = pytest.mark.integration
+
+
+def test_without_budgets_the_list_is_empty_and_one_is_not_found(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    fleet.add("w", 4)
+    assert viewer.get("/v1/budgets").json() == {"items": [], "next_cursor": None}
+    answer = viewer.get("/v1/budgets/H100")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "'H100' has no budget; GET /v1/budgets" in answer.json()["detail"]
+
+
+def test_who_gave_up_what_at_the_newest_decisions(viewer: AppClient, fleet: Fleet) -> None:
+    gold = fleet.add("gold", 13, sla={"sla_class": "gold"})
+    gang = fleet.add("gang", 2, gpus_per_replica=4, sla={"sla_class": "own", "priority": 30})
+    calm, lapsed = fleet.add("calm", 4), fleet.add("lapsed", 4)
+    fleet.budget("H100", 25)
+    fleet.decide(gold, 40, 13, NOW - STEP)  # not the newest
+    fleet.decide(gold, 17, 13)
+    cut = fleet.decide(gang, 5, 2)
+    fleet.decide(calm, 4, 4)
+    fleet.decide(lapsed, 30, 4, NOW - 3 * STEP)  # no longer valid
+    found = one(viewer)
+    assert found["n_cut"] == 2
+    assert [(g["workload"], g["wanted_replicas"], g["granted_replicas"], g["gpus"], g["sla_class"],
+             g["priority"]) for g in found["gave_up"]] == [
+        ("gang", 5, 2, 12, "own", 30),
+        ("gold", 17, 13, 4, "gold", 200),
+    ]  # fmt: skip
+    first = found["gave_up"][0]
+    assert (first["decision_id"], first["namespace"]) == (cut, "demo")
+    assert (first["reason"], first["price_usd_per_gpu_hour"]) == ("hold_gpu_budget", 4.5)
+    assert viewer.get(f"/v1/decisions/{cut}").status_code == 200
+
+
+def test_the_list_names_those_that_gave_up_most(viewer: AppClient, fleet: Fleet) -> None:
+    for n in range(12):
+        fleet.decide(fleet.add(f"w{n:02}", 1), 2 + n, 1)
+    fleet.budget("H100", 25)
+    (found,) = viewer.get("/v1/budgets").json()["items"]
+    assert (found["n_cut"], len(found["gave_up"])) == (12, 10)
+    assert [g["workload"] for g in found["gave_up"]][:2] == ["w11", "w10"]
+    assert len(one(viewer)["gave_up"]) == 12

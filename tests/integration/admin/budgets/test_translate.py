@@ -1,0 +1,67 @@
+"""A budget's state and price in the answer."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.budgets.budget_rows import STEP, Fleet, one
+from tests.integration.admin.seeded_fleet import NOW
+from tests.integration.admin.seeded_rows import STEP_S
+
+pytestmark = pytest.mark.integration
+
+
+def test_what_was_never_measured_is_not_zero(viewer: AppClient, fleet: Fleet) -> None:
+    fleet.add("seen", 4)
+    fleet.add("unseen", None)
+    fleet.budget("H100", 20)
+    fleet.budget("A100", 20)
+    found = one(viewer)
+    assert (found["n_workloads"], found["n_unmeasured"]) == (2, 1)
+    assert (found["used_gpus"], found["free_gpus"]) == (None, None)
+    unused = one(viewer, "A100")
+    assert (unused["n_workloads"], unused["used_gpus"], unused["free_gpus"]) == (0, 0, 20)
+
+
+def test_a_stale_budget_and_one_that_cannot_be_read_are_told_apart(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    fleet.add("w", 4)
+    fleet.add("l", 6, gpu_type="L4")
+    fleet.budget("H100", 20, age_s=3 * STEP_S)
+    fleet.budget("A100", 20, age_s=3 * STEP_S + 1)
+    fleet.budget("*", None, reason="the GPUBudgets cannot be listed")
+    unknown, ampere, hopper = viewer.get("/v1/budgets").json()["items"]
+    assert (hopper["is_stale"], ampere["is_stale"], unknown["is_stale"]) == (False, True, False)
+    assert (unknown["gpu_type"], unknown["gpus"], unknown["free_gpus"]) == ("*", None, None)
+    assert unknown["reason"] == "the GPUBudgets cannot be listed"
+    assert (unknown["n_workloads"], unknown["used_gpus"]) == (1, 6)  # the L4: H100 has its own
+    assert one(viewer, "*") == unknown
+
+
+def test_the_price_is_that_of_the_newest_valid_decision(viewer: AppClient, fleet: Fleet) -> None:
+    a, b = fleet.add("a", 1), fleet.add("b", 1)
+    fleet.budget("H100", 25)
+    fleet.decide(a, 1, 1, NOW - STEP, price=9.0)
+    fleet.decide(b, 1, 1, NOW, price=3.2)
+    found = one(viewer)
+    assert (found["price_usd_per_gpu_hour"], found["is_feasible"]) == (3.2, True)
+    assert found["decided_at"] == "2026-01-06T12:00:00Z"
+    fleet.decide(a, 1, 1, NOW + STEP, price=None, is_feasible=False)
+    found = one(viewer)
+    assert (found["price_usd_per_gpu_hour"], found["is_feasible"]) == (None, False)
+
+
+def test_a_decision_made_before_there_was_a_budget_has_no_price(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    workload = fleet.add("a", 1)
+    fleet.decide(workload, 1, 1)
+    with fleet.engine.begin() as connection:
+        connection.execute(text("UPDATE decisions SET explanation = explanation - 'gpu_budget'"))
+    fleet.budget("H100", 25)
+    found = one(viewer)
+    assert (found["price_usd_per_gpu_hour"], found["is_feasible"]) == (None, None)
+    assert found["decided_at"] is not None

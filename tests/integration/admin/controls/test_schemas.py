@@ -1,0 +1,42 @@
+"""Requests about policies and schedules that cannot be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.llama_api import LLAMA, SHIFT, patch
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def test_a_wrong_field_is_pointed_at(admin: AppClient) -> None:
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"max_replicas": 0}, "/max_replicas", "greater_than_equal"),
+        ({"epsilon": 1}, "/epsilon", "less_than"),
+        ({"mode": "Manual"}, "/mode", "literal_error"),
+        ({"replicas": 3}, "/replicas", "extra_forbidden"),
+    ]
+    for body, pointer, rule in cases:
+        answer = patch(admin, body, **{"If-Match": "*"})
+        (finding,) = answer.json()["errors"]
+        assert (answer.status_code, finding["pointer"], finding["rule"]) == (422, pointer, rule)
+        assert finding["value"] == repr(next(iter(body.values())))
+
+
+def test_a_wrong_schedule_is_pointed_at(admin: AppClient) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"timezone": "Mars/Olympus"}, "/schedules/0/timezone"),
+        ({"start_time": "24:00"}, "/schedules/0/start_time"),
+        ({"days_of_week": [7]}, "/schedules/0/days_of_week/0"),
+        ({"min_replicas": 9, "max_replicas": 3}, "/schedules/0"),
+        ({"end_time": "08:00"}, "/schedules/0"),
+        ({"min_replicas": None}, "/schedules/0"),
+    ]
+    for change, pointer in cases:
+        body = {"schedules": [SHIFT | change]}
+        headers = {"If-Match": "*"}
+        answer = admin.request("PUT", f"{LLAMA}/schedules", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)

@@ -1,0 +1,47 @@
+"""Use cases of pauses and policies; lists of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from services.admin.deps import AdminDeps
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.llama_api import LLAMA, count, patch
+from tests.integration.admin.seeded_fleet import NOW
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def test_what_does_not_fit_the_rest_is_refused_whole(admin: AppClient, database: Engine) -> None:
+    answer = patch(admin, {"max_replicas": 1, "epsilon": 0.2}, **{"If-Match": "*"})
+    assert answer.status_code == 422
+    assert "min_replicas=2 must be <= max_replicas=1" in answer.json()["detail"]
+    assert count(database, "workload_controls") == count(database, "audit") == 0
+
+
+def test_a_pause_needs_no_version_but_honours_one(admin: AppClient) -> None:
+    until = NOW + timedelta(hours=1)
+    past = {"until_at": (NOW - timedelta(seconds=1)).isoformat()}
+    refused = admin.request("PUT", f"{LLAMA}/pause", json=past)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/until_at")
+    body = {"direction": "ScaleIn", "until_at": until.isoformat(), "reason": "<b>test</b>"}
+    made = admin.request("PUT", f"{LLAMA}/pause", json=body)
+    assert made.status_code == 200, made.text
+    assert made.json()["direction"] == "ScaleIn"
+    assert made.json()["reason"] == "<b>test</b>"
+    stale = admin.request("DELETE", f"{LLAMA}/pause", headers={"If-Match": '"0"'})
+    assert stale.status_code == 412
+    lifted = admin.request("DELETE", f"{LLAMA}/pause", headers={"If-Match": '"1"'})
+    assert (lifted.status_code, lifted.json()["is_paused"]) == (200, False)
+    assert lifted.headers["ETag"] == '"2"'
+
+
+def test_a_pause_ends_by_itself(admin: AppClient, deps: AdminDeps) -> None:
+    body = {"until_at": (NOW + timedelta(minutes=5)).isoformat()}
+    admin.request("PUT", f"{LLAMA}/pause", json=body)
+    assert admin.get(f"{LLAMA}/pause").json()["is_paused"] is True
+    deps.clock.advance(300)  # type: ignore[attr-defined]  # a FixedClock
+    assert admin.get(f"{LLAMA}/pause").json()["is_paused"] is False

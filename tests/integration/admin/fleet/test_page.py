@@ -1,0 +1,31 @@
+"""The fleet's page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def shown(page: str) -> list[str]:
+    """Workloads of a fleet page, in order."""
+    return re.findall(r'<a id="w-[^"]+"[^>]*>([^<]+)</a>', page)
+
+
+def test_the_fleet_is_filtered_and_sorted_by_its_address(console) -> None:
+    by_name = ["sdxl-turbo", "llama-70b-chat", "mixtral-agents"]
+    assert shown(console.get("/").text) == by_name
+    assert shown(console.get("/?reverse=true").text) == by_name[::-1]
+    assert shown(console.get("/?mode=Approval").text) == ["sdxl-turbo"]
+    assert shown(console.get("/?search=llm&sort=demand").text)[0] in by_name[1:]
+    budget = console.get("/?sort=budget").text
+    assert shown(budget)[-1] == "llama-70b-chat", "the workload with most budget left is last"
+    assert shown(console.get("/fleet?sort=budget&reverse=true").text) == shown(budget)[::-1]
+    assert 'aria-sort="ascending"' in budget
+    assert 'name="sort" value="budget"' in budget, "a search keeps the order"
+    nothing = console.get("/?state=paused").text
+    assert shown(nothing) == []
+    assert "No workload matches" in nothing
+    assert console.get("/?sort=colour").status_code == 422

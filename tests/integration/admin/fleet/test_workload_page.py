@@ -1,0 +1,59 @@
+"""A workload's page: pause and resume."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from services.admin.deps import AdminDeps
+from services.kernel.security.keys import Role
+from tests.integration.admin.console_visitor import OWN, audited, person
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def test_a_workload_is_paused_until_a_time_and_resumed(deps: AdminDeps, database: Engine) -> None:
+    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+        form = {"direction": "ScaleIn", "lasting": "3600", "reason": "load <test>"}
+        answer = human.send(f"{OWN}/pause", form)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{OWN}?done=paused")
+        page = human.get(answer.headers["location"]).text
+        for words in (
+            "Scale-in is held: it may grow, not shrink",
+            "until 6 Jan 13:00 UTC",
+            "load &lt;test&gt;",
+            "Not in force yet",
+        ):
+            assert words in page, words
+        until = human.send(
+            f"{OWN}/pause",
+            {"direction": "Both", "lasting": "until", "until_at": "2026-01-07T08:30"},
+        )
+        assert until.status_code == 303
+        assert "until 7 Jan 08:30 UTC" in human.get(OWN).text
+        assert human.send(f"{OWN}/pause", {"direction": "Both", "lasting": ""}).status_code == 303
+        assert "until resumed" in human.get(OWN).text
+        assert human.send(f"{OWN}/resume").headers["location"] == f"{OWN}?done=resumed"
+        assert "Scaling is paused" not in human.get(OWN).text
+    assert [action for _, action, _ in audited(database)] == ["pause.set"] * 3 + ["pause.lift"]
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"lasting": "until", "until_at": "soon"}, "must be a time in UTC"),
+        ({"lasting": "until", "until_at": "2026-01-05T08:30"}, "must be after now"),
+        ({"lasting": "-5"}, "must be a number of seconds"),
+        ({"lasting": "9" * 30}, "must be a number of seconds"),
+        ({"direction": "Sideways"}, "direction"),
+    ],
+)
+def test_a_pause_that_makes_no_sense_stays_on_the_page(
+    deps: AdminDeps, database: Engine, form: dict[str, str], words: str
+) -> None:
+    with person(deps, Role.OPERATOR) as human:
+        answer = human.send(f"{OWN}/pause", form)
+        assert answer.status_code == 422
+        assert words in answer.text
+        assert "Forecast against demand" in answer.text
+    assert audited(database) == []

@@ -1,0 +1,63 @@
+"""The models' page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, insert, update
+
+from services.admin.deps import AdminDeps
+from services.kernel.db import schema
+from services.kernel.security.keys import Role
+from tests.integration.admin.console_visitor import audited, person
+from tests.integration.admin.seeded_fleet import NOW
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def test_models_show_their_back_tests_and_change_hands(deps: AdminDeps, database: Engine) -> None:
+    blank = {"kind": "flow", "config": {}, "artifact": b"x"}
+    metrics = {
+        "backtest_crps": 0.07,
+        "backtest_crps_best_simple": 0.1,
+        "backtest_skill": 0.3,
+        "rungs": {"a": "model", "b": "model", "c": "last_value"},
+    }
+    made = {
+        "version": "harmony-flow-4",
+        "status": "shadow",
+        "reason": "back-test skill +0.300",
+        "metrics": metrics,
+        "created_at": NOW - timedelta(hours=1),
+    }
+    with database.begin() as connection:
+        connection.execute(update(schema.models).values(artifact=b"x"))
+        connection.execute(insert(schema.models).values(blank | made))
+    with person(deps, Role.ADMIN) as human:
+        page = human.get("/models").text
+        for words in (
+            "<strong>harmony-flow-3</strong> answers",
+            "2 of 3",
+            ">30 %<",
+            "back-test skill +0.300",
+        ):
+            assert words in page, words
+        done = human.send("/models/harmony-flow-4/promote", {"reason": "new tenant"})
+        assert done.headers["location"] == "/models?done=promoted"
+        page = human.get(done.headers["location"]).text
+        assert "<strong>harmony-flow-4</strong> answers" in page
+        assert "new tenant" in page
+        twice = human.send("/models/harmony-flow-4/promote")
+        assert (twice.status_code, "is promoted" in twice.text) == (409, True)
+        assert human.send("/models/roll-back").status_code == 303
+        assert human.send("/models/none/shadow").status_code == 404
+        assert human.send("/models/train").headers["location"] == "/models?done=training"
+        assert "Training queued" in human.get("/models").text
+        again = human.send("/models/train")
+        assert (again.status_code, "at most 1" in again.text) == (409, True)
+    assert [action for _, action, _ in audited(database)] == [
+        "model.promote",
+        "model.roll_back",
+        "train_model.submit",
+    ]

@@ -1,0 +1,67 @@
+"""Specs of workloads that cannot be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.registration.rest_workload import BODY, SPEC, rows, send
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+
+def test_what_the_document_shows_as_an_example_is_taken(admin: AppClient) -> None:
+    document = admin.get("/openapi.json").json()
+    shown = {}
+    for path, methods in document["paths"].items():
+        content = methods.get("post", {}).get("requestBody", {}).get("content", {})
+        reference = content.get("application/json", {}).get("schema", {}).get("$ref")
+        if reference and "{" not in path:
+            schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+            shown[path] = schema["examples"][0]
+    assert "/v1/workloads" in shown
+    for path, body in shown.items():
+        answer = send(admin, "POST", path, body)
+        # what it names (a workload, a namespace) need not be here
+        assert answer.status_code in {200, 201, 202, 404}, f"{path}: {answer.text}"
+    assert send(admin, "POST", "/v1/workloads", shown["/v1/workloads"]).status_code == 409
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"mode": "Auto"}, "/spec/mode"),
+    ({"demand": "nothing_rps"}, "/spec"),
+    ({"indicators": []}, "/spec/indicators"),
+    ({"indicators": SPEC["indicators"] * 2}, "/spec"),
+    ({"min_replicas": 13}, "/spec"),
+    ({"max_replicas": 100_001}, "/spec/max_replicas"),
+    ({"capacity": {"per_replica": 0}}, "/spec/capacity/per_replica"),
+    ({"capacity": {"per_replica": 1e300}}, "/spec/capacity/per_replica"),
+    ({"capacity": {"per_replica": 9, "latency_indicator": "x_ms"}}, "/spec/capacity"),
+    ({"sla": {"epsilon": 1}}, "/spec/sla/epsilon"),
+    ({"sla": {"priority": 2**40}}, "/spec/sla/priority"),
+    ({"gpu_type": "H\u0000"}, "/spec/gpu_type"),
+    ({"labels": {"a": "b\u0000"}}, "/spec/labels/a"),
+    ({"labels": {f"k{i}": "v" for i in range(65)}}, "/spec/labels"),
+    ({"schedules": [{"name": "x", "start_time": "8", "end_time": "9"}]}, "/spec/schedules/0/"),
+    ({"price_usd_per_gpu_hour": -1}, "/spec/price_usd_per_gpu_hour"),
+]
+
+
+@pytest.mark.parametrize(("changes", "pointer"), WRONG)
+def test_a_wrong_field_is_named(
+    admin: AppClient, database: Engine, changes: dict[str, Any], pointer: str
+) -> None:
+    answer = send(admin, "POST", "/v1/workloads", BODY | {"spec": SPEC | changes})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert answer.json()["errors"][0]["pointer"].startswith(pointer), answer.text
+    assert rows(database) == []
+
+
+@pytest.mark.parametrize("name", ["", "Chat", "a/b", "-a", "x" * 254, "a\u0000", "ä"])
+def test_a_name_must_be_one_of_kubernetes(admin: AppClient, name: str) -> None:
+    answer = send(admin, "POST", "/v1/workloads", BODY | {"name": name})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/name"

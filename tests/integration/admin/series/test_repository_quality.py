@@ -1,0 +1,43 @@
+"""Scores of forecasts, averaged."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.llama_api import FORECASTS
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.usefixtures("seeded")
+def test_many_scores_are_averaged_over_a_sample(
+    viewer: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = FORECASTS.replace("forecasts", "quality")
+    (whole,) = viewer.get(path).json()
+    monkeypatch.setattr("services.admin.series.service.QUALITY_SAMPLE", 10)
+    (sample,) = viewer.get(path).json()
+    assert (whole["n_forecasts"], sample["n_forecasts"]) == (48, 10)
+    assert sample["coverage"] == whole["coverage"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_quality_says_how_much_the_last_value_weighs(viewer: AppClient, database: Engine) -> None:
+    path = FORECASTS.replace("forecasts", "quality")
+    (before,) = viewer.get(path).json()
+    assert (before["hedge_weight_body"], before["hedge_weight_tail"]) == (None, None)
+    state = {"hedge": {"weight": {"body": 0.0612345678, "tail": 0.25}}}
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO calibration_states (workload_id, model_version, state, updated_at) "
+                "SELECT id, :version, :state, now() FROM workloads WHERE name = 'llama-70b-chat'"
+            ),
+            {"version": before["model_version"], "state": orjson.dumps(state).decode()},
+        )
+    (after,) = viewer.get(path).json()
+    assert (after["hedge_weight_body"], after["hedge_weight_tail"]) == (0.06123457, 0.25)
+    assert after["coverage"] == before["coverage"]

@@ -1,0 +1,46 @@
+"""One workload's fan chart and series."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.admin.llama_api import LLAMA
+
+pytestmark = pytest.mark.integration
+
+
+def test_fan_chart(viewer, seeded) -> None:
+    fan = viewer.get(f"{LLAMA}/forecasts", params={"n_context": 40}).json()
+    assert fan["origin_at"] == "2026-01-06T11:55:00Z"
+    assert fan["step_at"][0] == "2026-01-06T12:00:00Z"
+    assert len(fan["step_at"]) == 12
+    assert len(fan["quantiles"]) == len(fan["quantile_levels"]) == 9
+    assert fan["quantile_levels"][0] == 0.01
+    for column in zip(*fan["quantiles"], strict=True):
+        assert list(column) == sorted(column)
+    assert len(fan["observed"]["step_at"]) == 40
+    assert fan["observed"]["demand"].count(None) == 1  # the gap is a gap, not a zero
+    assert fan["next_origin_at"] is None
+    older = viewer.get(f"{LLAMA}/forecasts", params={"origin_at": fan["previous_origin_at"]}).json()
+    assert older["next_origin_at"] == fan["origin_at"]
+    assert len(older["observed"]["demand"]) == 48
+
+
+@pytest.mark.usefixtures("seeded")
+def test_series(viewer) -> None:
+    allocation = viewer.get(f"{LLAMA}/allocation").json()
+    assert len(allocation["needed"]) == len(allocation["step_at"]) == 48
+    assert len(allocation["desired"]) == len(allocation["ready"]) == 48
+    series = viewer.get(f"{LLAMA}/indicators", params={"indicator": "gpu_duty_ratio"}).json()
+    assert [item["name"] for item in series] == ["gpu_duty_ratio"]
+    assert series[0]["level"] == 3
+    assert len(series[0]["values"]) == 48
+    every = viewer.get(f"{LLAMA}/indicators").json()
+    assert len(every) == 3
+    quality = viewer.get(f"{LLAMA}/quality").json()
+    assert quality[0]["n_forecasts"] == 48
+    assert quality[0]["coverage"]["0.9"] == pytest.approx(0.89)
+    assert quality[0]["skill_vs_last_value"] == pytest.approx(1 - 0.08 / 0.104)
+    lead = viewer.get(f"{LLAMA}/lead-times").json()
+    assert lead["n_measured"] + lead["n_on_the_way"] == 20
+    assert 60 <= lead["p50_s"] <= lead["p90_s"] <= lead["max_s"]

@@ -1,0 +1,38 @@
+"""The fleet with its live state, in pages."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.usefixtures("seeded")
+def test_fleet_shows_live_state_and_pages(viewer) -> None:
+    everything = viewer.get("/v1/workloads").json()
+    assert [item["name"] for item in everything["items"]] == [
+        "sdxl-turbo",
+        "llama-70b-chat",
+        "mixtral-agents",
+    ]
+    llama = everything["items"][1]
+    assert llama["replicas"]["spec"] >= 2
+    assert llama["last_decision"]["action_result"] in {"applied", "unchanged"}
+    assert llama["last_decision"]["forecast_rung"] == "model"
+    assert llama["last_decision"]["valid_until"] > llama["last_decision"]["decided_at"]
+    assert llama["risk"]["target"] == 0.01
+    assert llama["risk"]["n_measured_steps"] == 48
+    assert llama["risk"]["budget_remaining"] == pytest.approx(1 - 4 / (0.01 * 7 * 288))
+    assert llama["demand"] is not None
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = viewer.get("/v1/workloads", params=query).json()
+        seen += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == everything["items"]
+    found = viewer.get("/v1/workloads", params={"search": "LLAMA"}).json()["items"]
+    assert [item["name"] for item in found] == ["llama-70b-chat"]
+    assert viewer.get("/v1/workloads", params={"search": "%"}).json()["items"] == []

@@ -1,0 +1,34 @@
+"""A workload's live state; the unknown stays unknown."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+pytestmark = pytest.mark.integration
+
+
+def test_unknown_stays_unknown_before_the_first_snapshot(viewer, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, "
+                "updated_at) VALUES ('a', 'b', 0, 300, CAST(:spec AS jsonb), now(), now())"
+            ),
+            {
+                "spec": '{"target": "Deployment/b", "demand": "rps", "capacity": '
+                '{"per_replica": 5}, "indicators": [{"name": "rps", "level": 1}]}'
+            },
+        )
+    view = viewer.get("/v1/workloads/a/b").json()
+    assert view["replicas"] is None
+    assert view["last_decision"] is None
+    assert view["demand"] is None
+    assert view["cost_usd"] is None
+    assert view["risk"]["measured"] is None
+    assert view["risk"]["budget_remaining"] is None
+    answer = viewer.get("/v1/workloads/a/b/forecasts")
+    assert answer.status_code == 404
+    assert "no forecast yet" in answer.json()["detail"]
+    assert viewer.get("/v1/workloads/a/b/quality").json() == []
+    assert viewer.get("/v1/workloads/a/b/lead-times").json()["p50_s"] is None

@@ -1,0 +1,38 @@
+"""A stored decision is made again from its inputs, and a changed one is not."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from services.decision.decide import service
+from services.decision.wiring import DecisionDeps
+from tests.integration.decision.stored_rows import (
+    ORIGIN,
+    decisions,
+    one_workload,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_stored_decision_replays_to_the_same_bytes(deps: DecisionDeps) -> None:
+    one_workload(deps.engine, ready=9)
+    service.decide_shard(deps, 0, ORIGIN)
+    (row,) = decisions(deps.engine)
+
+    report = service.replay(deps, row["id"])
+
+    assert report.is_identical
+    assert report.record["final"] == row["desired_replicas"]
+    assert len(row["inputs"]) < 8000
+
+
+def test_a_tampered_decision_does_not_replay(deps: DecisionDeps) -> None:
+    one_workload(deps.engine)
+    service.decide_shard(deps, 0, ORIGIN)
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text('UPDATE decisions SET explanation = explanation || \'{"sha256": "0"}\'')
+        )
+    assert not service.replay(deps, decisions(deps.engine)[0]["id"]).is_identical

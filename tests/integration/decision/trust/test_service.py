@@ -1,0 +1,291 @@
+"""The trust gate on a real Postgres: looks, demotion, what answers then, and the way back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from celery import Celery
+from sqlalchemy import Engine, text
+
+from services.decision.decide import service
+from services.decision.rows.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
+from services.decision.trust.service import TrustReport, judge_shard, send_due
+from services.decision.wiring import DecisionDeps
+from services.kernel import telemetry
+from services.kernel.clock import FixedClock
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows
+from services.kernel.jobs import DECIDE_TRUST, RecordingSender
+from services.kernel.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+STEP_S = 900
+STEP = timedelta(seconds=STEP_S)
+DAY = timedelta(days=1)
+START = datetime(2026, 1, 5, tzinfo=UTC)
+PER_DAY = 96
+
+
+class Bench:
+    """A workload's past, written as decisions and outcomes are, and forecasts to decide on."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.clock = FixedClock(START)
+        self.sender = RecordingSender()
+        settings = settings.model_copy(update={"step_s": STEP_S})
+        self.deps = DecisionDeps(engine, self.clock, settings, sender=self.sender)
+        self.n_forecasts = 0
+
+    def workload(self, name: str, shard: int = 0) -> int:
+        spec = {
+            "target": "Deployment/w",
+            "demand": "request_rate_rps",
+            "indicators": [{"name": "request_rate_rps", "level": 1}],
+            "capacity": {"per_replica": 10.0},
+            "lead_time": {"median_s": 60.0, "sigma": 0.1},
+            "max_replicas": 80,
+            "sla": {"epsilon": 0.05},
+        }
+        values = {"name": name, "shard": shard, "step_s": STEP_S, "spec": json.dumps(spec)}
+        with self.deps.engine.begin() as connection:
+            return connection.execute(
+                text(
+                    "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, "
+                    "updated_at) VALUES ('demo', :name, :shard, :step_s, CAST(:spec AS jsonb), "
+                    ":at, :at) RETURNING id"
+                ),
+                values | {"at": START},
+            ).scalar_one()
+
+    def past(
+        self, workload: int, days: tuple[int, int], ratio: float, *, is_shadow: bool = False
+    ) -> None:
+        """Days of outcomes, and of decisions that asked for `ratio` times what was needed.
+
+        As the service writes them: a forecast that answered has an estimated risk; one that is not
+        trusted left its count in the explanation.
+        """
+        decisions, outcomes = [], []
+        for step in range(days[0] * PER_DAY, days[1] * PER_DAY):
+            step_at = START + step * STEP
+            demand = demand_at(step)
+            model = int(np.ceil(ratio * demand / 10.0))
+            self.n_forecasts += 1
+            explanation = {"model_replicas": model} if is_shadow else {}
+            row = {
+                "id": 1_000_000 + self.n_forecasts, "origin_at": step_at - STEP,
+                "workload_id": workload, "forecast_id": self.n_forecasts,
+                "policy_version": "harmony-1", "decided_at": step_at,
+                "valid_until": step_at + STEP, "current_replicas": 40,
+                "raw_replicas": 77 if is_shadow else model, "desired_replicas": 40,
+                "direction": "hold", "reason": "hold_within_risk", "binding_constraint": None,
+                "rung": "trailing_percentile" if is_shadow else "model", "risk_target": 0.05,
+                "risk_estimated": None if is_shadow else 0.01, "cost_delta_usd_per_h": 0.0,
+                "explanation": json.dumps(explanation), "inputs": None, "variants": None,
+            }  # fmt: skip
+            decisions.append(tuple(row[name] for name in DECISION_COLUMNS))
+            outcome = (workload, step_at, None, demand, 40.0, None, 0.0, 0.0, 10.0, 25.0, step_at)
+            outcomes.append(outcome)
+        with self.deps.engine.begin() as connection:
+            key = CopyTarget(schema.decisions, DECISION_COLUMNS, "error")
+            copy_rows(connection, key, decisions)
+            copy_rows(connection, CopyTarget(schema.outcomes, OUTCOME_COLUMNS, "error"), outcomes)
+        self.clock.advance((START + days[1] * DAY - self.clock.now()).total_seconds())
+
+    def forecast(self, workload: int, level: float) -> datetime:
+        """A forecast at the newest origin, with demand and replicas measured until then."""
+        origin_at = self.clock.now() - STEP
+        rng = np.random.default_rng(0)
+        paths = level * np.exp(0.05 * rng.standard_normal((100, 6)))
+        scale = float(np.float32(paths.max()))
+        levels = [0.1, 0.5, 0.9]
+        self.n_forecasts += 1
+        columns = (
+            "id", "origin_at", "workload_id", "model_version", "rung", "reason", "step_s",
+            "n_horizon", "quantile_levels", "quantiles", "n_paths", "paths", "path_scale",
+            "created_at",
+        )  # fmt: skip
+        row = (
+            self.n_forecasts, origin_at, workload, "flow-1", "model", "", STEP_S, 6, levels,
+            np.quantile(paths, levels, axis=0).tolist(), 100,
+            (paths / scale).astype(np.float16).tobytes(), scale, self.clock.now(),
+        )  # fmt: skip
+        seen = [
+            (workload, "request_rate_rps", origin_at - back * STEP, 250.0, True)
+            for back in range(40)
+        ]
+        with self.deps.engine.begin() as connection:
+            copy_rows(connection, CopyTarget(schema.forecasts, columns, "error"), [row])
+            names = ("workload_id", "indicator", "step_at", "value", "is_observed")
+            key = ("workload_id", "indicator", "step_at")
+            copy_rows(connection, CopyTarget(schema.indicators, names, "nothing", key), seen)
+            names = (
+                "workload_id", "observed_at", "spec_replicas", "ready_replicas",
+                "starting_replicas", "pending_replicas", "start_ages_s", "schedulable_gpus",
+            )  # fmt: skip
+            state = (workload, self.clock.now(), 40, 40, 0, 0, [], 100)
+            copy_rows(connection, CopyTarget(schema.replica_states, names, "error"), [state])
+        return origin_at
+
+    def decide(self, workload: int, level: float) -> Any:
+        origin_at = self.forecast(workload, level)
+        assert service.decide_shard(self.deps, 0, origin_at).n_decisions == 1
+        statement = text("SELECT * FROM decisions WHERE forecast_id = :id AND inputs IS NOT NULL")
+        with self.deps.engine.connect() as connection:
+            return connection.execute(statement, {"id": self.n_forecasts}).mappings().one()
+
+    def verdicts(self) -> dict[int, Any]:
+        with self.deps.engine.connect() as connection:
+            rows = connection.execute(text("SELECT * FROM trust_verdicts")).mappings()
+            return {row["workload_id"]: row for row in rows}
+
+
+def demand_at(step: int) -> float:
+    """A day's wave with luck of its own, the same at every call."""
+    wave = 1 + 0.4 * np.sin(2 * np.pi * step / PER_DAY)
+    return float(250 * wave * np.exp(0.1 * np.random.default_rng(step).standard_normal()))
+
+
+@pytest.fixture
+def bench(database: Engine, settings: Settings) -> Bench:
+    return Bench(database, settings)
+
+
+def test_a_wasteful_model_loses_its_place_and_earns_it_again(bench: Bench) -> None:
+    """End to end: while it is not trusted, what its forecasts ask for is recorded and judged."""
+    workload = bench.workload("w")
+    bench.past(workload, (0, 11), ratio=2.0)
+
+    assert judge_shard(bench.deps, 0, is_scheduled=True).demoted == ("demo/w",)
+
+    verdict = bench.verdicts()[workload]
+    assert not verdict["is_trusted"]
+    assert verdict["n_looks"] == 1
+    assert verdict["scores"]["model"]["replicas"] > 1.4 * verdict["scores"]["trailing"]["replicas"]
+    assert verdict["reason"].endswith("clearly worse")
+
+    row = bench.decide(workload, level=300.0)
+    rule = verdict["scores"]["rule"]
+    trailing = int(np.ceil(250 * (1 + rule["margin_ratio"]) / 10 * (1 - 1e-9)))
+    assert (row["rung"], row["raw_replicas"]) == ("trailing_percentile", trailing)
+    record = row["explanation"]
+    assert record["trust"] == {"is_model_trusted": False, "reason": verdict["reason"]}
+    assert record["guard_trace"][0]["detail"] == f"the model is not trusted: {verdict['reason']}"
+    assert 31 <= record["model_replicas"] <= 36  # what 300 on 10 each ask for
+    assert service.replay(bench.deps, row["id"]).is_identical
+    assert gauge("demo", "w") == 0.0
+
+    day = 11
+    while not bench.verdicts()[workload]["is_trusted"]:
+        assert day < 25
+        bench.past(workload, (day, day + 1), ratio=1.0, is_shadow=True)
+        day += 1
+        report = judge_shard(bench.deps, 0, is_scheduled=True)
+    assert report.reinstated == ("demo/w",)
+    assert day >= 11 + 5
+    row = bench.decide(workload, level=300.0)
+    assert row["rung"] == "model"
+    assert 31 <= row["raw_replicas"] <= 36
+    assert "model_replicas" not in row["explanation"]
+    assert row["explanation"]["trust"]["is_model_trusted"]
+    assert service.replay(bench.deps, row["id"]).is_identical
+    assert gauge("demo", "w") == 1.0
+
+
+def gauge(namespace: str, workload: str) -> float | None:
+    labels = {"namespace": namespace, "workload": workload}
+    return telemetry.REGISTRY.get_sample_value("harmony_model_trusted", labels)
+
+
+def test_a_good_model_keeps_its_place_and_both_costs_are_told(bench: Bench) -> None:
+    good, unseen = bench.workload("good"), bench.workload("unseen")
+    bench.past(good, (0, 12), ratio=1.0)
+
+    report = judge_shard(bench.deps, 0, is_scheduled=True)
+
+    assert report == TrustReport(1, (), (), ("demo/unseen",))
+    found = bench.verdicts()
+    assert found[good]["is_trusted"]
+    assert "% out of SLA" in found[good]["reason"]
+    assert found[good]["scores"]["n_blocks"] == 10
+    assert (found[unseen]["is_trusted"], found[unseen]["n_looks"]) == (True, 0)
+    assert found[unseen]["reason"].startswith("no finished step")
+
+
+def test_what_a_rung_below_answered_alone_is_not_the_models(bench: Bench) -> None:
+    """Without a forecast there is no count of it: nothing is compared, nobody is blamed."""
+    workload = bench.workload("w")
+    bench.past(workload, (0, 12), ratio=2.0, is_shadow=True)
+    with bench.deps.engine.begin() as connection:
+        connection.execute(text("UPDATE decisions SET explanation = '{}'"))
+    judge_shard(bench.deps, 0, is_scheduled=True)
+    verdict = bench.verdicts()[workload]
+    assert verdict["is_trusted"]
+    assert verdict["reason"].startswith("0 of 7 blocks")
+
+
+def test_a_second_look_at_the_same_days_counts_nothing_twice(bench: Bench) -> None:
+    workload = bench.workload("w")
+    bench.past(workload, (0, 6), ratio=2.0)
+    judge_shard(bench.deps, 0, is_scheduled=False)
+    first = bench.verdicts()[workload]["state"]
+    judge_shard(bench.deps, 0, is_scheduled=False)
+    assert bench.verdicts()[workload]["state"] == first | {"n_looks": 2}
+
+
+def test_looks_are_made_once_per_interval_however_often_it_is_asked(bench: Bench) -> None:
+    here, there = bench.workload("here"), bench.workload("there", shard=3)
+    assert send_due(bench.deps, is_scheduled=True) == [0, 3]
+    assert [(job.name, dict(job.payload)) for job in bench.sender.sent] == [
+        (DECIDE_TRUST, {"shard": shard, "is_scheduled": True}) for shard in (0, 3)
+    ]
+    judge_shard(bench.deps, 0, is_scheduled=True)
+    assert send_due(bench.deps, is_scheduled=True) == [3]
+    assert send_due(bench.deps, is_scheduled=False) == [0, 3]
+    judge_shard(bench.deps, 3, is_scheduled=True)
+    made = {key: row["decided_at"] for key, row in bench.verdicts().items()}
+    bench.clock.advance(86_399)
+    assert send_due(bench.deps, is_scheduled=True) == []
+    judge_shard(bench.deps, 0, is_scheduled=True)
+    assert {key: row["decided_at"] for key, row in bench.verdicts().items()} == made
+    bench.clock.advance(1)
+    assert send_due(bench.deps, is_scheduled=True) == [0, 3]
+    judge_shard(bench.deps, 0, is_scheduled=True)
+    again = {key: row["decided_at"] for key, row in bench.verdicts().items()}
+    assert again == {here: START + DAY, there: made[there]}
+
+
+def test_a_gate_that_is_off_distrusts_nobody(bench: Bench) -> None:
+    workload = bench.workload("w")
+    bench.past(workload, (0, 11), ratio=2.0)
+    judge_shard(bench.deps, 0, is_scheduled=True)
+    assert not bench.verdicts()[workload]["is_trusted"]
+    off = bench.deps.settings.model_copy(update={"trust_interval_s": 0.0})
+    bench.deps = replace(bench.deps, settings=off)
+    row = bench.decide(workload, level=300.0)
+    assert row["rung"] == "model"
+    assert "trust" not in row["explanation"]
+    assert gauge("demo", "w") == 1.0
+
+
+def test_the_job_judges_a_shard_or_sends_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.decision import tasks
+
+    asked: list[Any] = []
+    monkeypatch.setattr(tasks, "worker_deps", lambda: bench.deps)
+    monkeypatch.setattr(tasks, "send_due", lambda _, due: asked.append(("all", due)))
+    monkeypatch.setattr(tasks, "judge_shard", lambda _, n, due: asked.append((n, due)))
+    celery = Celery("test", include=[tasks.__name__])
+    celery.loader.import_default_modules()
+    celery.tasks[DECIDE_TRUST](is_scheduled=True)
+    celery.tasks[DECIDE_TRUST](shard=0, is_scheduled=True)
+    celery.tasks[DECIDE_TRUST](shard=3)
+    assert asked == [("all", True), (0, True), (3, False)]

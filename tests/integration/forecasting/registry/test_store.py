@@ -1,0 +1,81 @@
+"""Models in the registry: registered, promoted, served and rolled back."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.forecasting.deps import make_forecasting
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.training import fit as service_fit
+from services.kernel.clock import FixedClock
+from services.kernel.jobs import (
+    RecordingSender,
+)
+from services.kernel.settings import Settings
+from tests.integration.forecasting.simple_fleet import (
+    N_STEPS,
+    ORIGIN,
+    START,
+    STEP,
+    STEP_S,
+    add_workload,
+    fill,
+    rows_of,
+)
+
+
+@pytest.fixture
+def sender() -> RecordingSender:
+    return RecordingSender()
+
+
+@pytest.fixture
+def app(database: Engine, settings: Settings, sender: RecordingSender) -> Forecasting:
+    small = settings.model_copy(update={"n_paths": 40, "step_s": STEP_S})
+    clock = FixedClock(START + N_STEPS * STEP)
+    return make_forecasting(small, sender, clock)
+
+
+@pytest.mark.slow
+def test_fit_registers_promotes_serves_and_rolls_back(app: Forecasting) -> None:
+    fill(app.engine, 4)
+    told: list[tuple[str, float]] = []
+    outcome = service_fit.fit_models(app, lambda line, share: told.append((line, share)))
+    assert outcome.status in ("promoted", "shadow")
+    assert "skill" in outcome.reason
+    assert told[-1][1] == 1.0
+    (row,) = rows_of(app.engine, "SELECT * FROM models")
+    assert row.version == outcome.version
+    assert set(row.metrics["rungs"]) == {f"demo/w{i}" for i in range(4)}
+    assert row.metrics["backtest_skill"] == pytest.approx(outcome.metrics["backtest_skill"])
+    if outcome.status == "shadow":
+        service_fit.promote(app, outcome.version, "test")
+
+    service.forecast_shard(app, 0, ORIGIN)
+    stored = rows_of(app.engine, "SELECT DISTINCT model_version FROM forecasts")
+    assert [r.model_version for r in stored] == [outcome.version]
+
+    with app.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO models (version, kind, status, config, metrics, artifact, created_at) "
+                "SELECT 'other', kind, 'shadow', config, metrics, artifact, created_at FROM models"
+            )
+        )
+    service_fit.promote(app, "other", "test")
+    assert service_fit.roll_back(app, "it was worse") == outcome.version
+    states = dict(rows_of(app.engine, "SELECT version, status FROM models"))
+    assert states == {outcome.version: "promoted", "other": "retired"}
+
+
+def test_a_fit_without_history_fails_with_a_reason_and_nothing_is_promoted(
+    app: Forecasting,
+) -> None:
+    add_workload(app.engine, "new")
+    outcome = service_fit.fit_models(app)
+    assert outcome.status == "failed"
+    assert "HistoryTooShort" in outcome.reason
+    (row,) = rows_of(app.engine, "SELECT status, reason FROM models")
+    assert (row.status, row.reason) == ("failed", outcome.reason)

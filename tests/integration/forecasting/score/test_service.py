@@ -1,0 +1,94 @@
+"""Scores of forecasts on a real Postgres, and what calibration learns from them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+
+from services.forecasting.deps import make_forecasting
+from services.forecasting.forecast import service
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.rows import repository
+from services.forecasting.score import service as service_score
+from services.kernel.clock import FixedClock
+from services.kernel.jobs import (
+    RecordingSender,
+)
+from services.kernel.settings import Settings
+from tests.integration.forecasting.simple_fleet import (
+    N_STEPS,
+    ORIGIN,
+    START,
+    STEP,
+    STEP_S,
+    fill,
+    rows_of,
+)
+
+
+@pytest.fixture
+def sender() -> RecordingSender:
+    return RecordingSender()
+
+
+@pytest.fixture
+def app(database: Engine, settings: Settings, sender: RecordingSender) -> Forecasting:
+    small = settings.model_copy(update={"n_paths": 40, "step_s": STEP_S})
+    clock = FixedClock(START + N_STEPS * STEP)
+    return make_forecasting(small, sender, clock)
+
+
+def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
+    app: Forecasting,
+) -> None:
+    fill(app.engine, 2)
+    early = ORIGIN - 12 * STEP
+    service.forecast_shard(app, 0, early)
+    service.forecast_shard(app, 0, ORIGIN)
+    assert service_score.score_forecasts(app) == 2
+    assert service_score.score_forecasts(app) == 0
+    rows = rows_of(app.engine, "SELECT * FROM forecast_scores")
+    assert {r.origin_at for r in rows} == {early}
+    for row in rows:
+        assert row.n_steps == 12
+        assert row.crps > 0
+        assert row.skill_vs_last_value == pytest.approx(1 - row.crps / row.crps_last_value)
+        assert 0 <= row.coverage["0.99"] <= 1
+        assert row.pinball["0.5"] > 0
+    with app.engine.begin() as other:
+        assert repository.try_lock_scoring(other)
+        service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+        assert service_score.score_forecasts(app) == 0
+    assert service_score.score_forecasts(app) == 2
+    states = rows_of(app.engine, "SELECT state FROM calibration_states")
+    assert len(states) == 2
+    assert all(r.state["n_seen"] == 24 for r in states)
+    assert any(np.abs(np.array(r.state["offsets"])).max() > 0 for r in states)
+
+
+def test_calibration_moves_the_next_forecast(app: Forecasting) -> None:
+    fill(app.engine, 1)
+    service.forecast_shard(app, 0, ORIGIN)
+    with app.engine.begin() as connection:
+        row = connection.execute(text("SELECT * FROM forecasts")).one()
+        levels = row.quantile_levels
+        state = {
+            "levels": levels,
+            "offsets": [[0.5] * 3] * len(levels),
+            "n_seen": 1,
+            "n_below": [0] * len(levels),
+        }
+        connection.execute(
+            text(
+                "INSERT INTO calibration_states VALUES (:id, 'best-simple', "
+                "CAST(:state AS jsonb), now())"
+            ),
+            {"id": row.workload_id, "state": json.dumps(state)},
+        )
+        connection.execute(text("DELETE FROM forecasts"))
+    service.forecast_shard(app, 0, ORIGIN)
+    (moved,) = rows_of(app.engine, "SELECT * FROM forecasts")
+    assert (np.array(moved.quantiles) > np.array(row.quantiles)).all()

@@ -1,0 +1,63 @@
+"""Partitions are made as rows arrive, and dropped once they have expired."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from services.kernel.db.partitions import (
+    drop_expired,
+    ensure_partitions,
+    list_partitions,
+    partition_bounds,
+)
+from services.kernel.db.schema import indicators
+from services.kernel.db.session import CopyTarget, UnitOfWork, copy_rows, unit_of_work
+from services.kernel.jobs import RecordingSender
+
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+COLUMNS = ("workload_id", "indicator", "step_at", "value", "is_observed")
+pytestmark = pytest.mark.integration
+
+
+def write_then_fail(
+    database: Engine,
+    write: Callable[[UnitOfWork], object],
+    sender: RecordingSender | None = None,
+) -> None:
+    with unit_of_work(database, sender) as work:
+        write(work)
+        raise RuntimeError("stop")
+
+
+def test_rolled_back_partition_is_made_again(database: Engine) -> None:
+    row = [(1, "load_rps", AT, 1.0, True)]
+    target = CopyTarget(indicators, COLUMNS)
+    with pytest.raises(RuntimeError, match="stop"):
+        write_then_fail(database, lambda work: copy_rows(work.connection, target, row))
+    with unit_of_work(database) as work:
+        assert copy_rows(work.connection, target, row) == 1
+
+
+def test_retention_drops_only_what_has_wholly_expired(database: Engine) -> None:
+    with unit_of_work(database) as work:
+        ensure_partitions(work.connection, "indicators", AT, AT + timedelta(days=21))
+        names = list_partitions(work.connection, "indicators")
+        _, end = partition_bounds("indicators", AT)
+        dropped = drop_expired(
+            work.connection, "indicators", end + timedelta(days=2), timedelta(days=2)
+        )
+        assert dropped == names[:1]
+        assert list_partitions(work.connection, "indicators") == names[1:]
+
+
+def test_many_writers_may_make_a_partition_at_once(database: Engine) -> None:
+    def write(number: int) -> int:
+        with unit_of_work(database) as work:
+            row = (number, "load_rps", AT, 1.0, True)
+            return copy_rows(work.connection, CopyTarget(indicators, COLUMNS), [row])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(write, range(16))) == [1] * 16

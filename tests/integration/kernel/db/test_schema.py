@@ -1,0 +1,84 @@
+"""The migrations build what the schema says, and bulk writes keep the keys."""
+
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from services.kernel.db.migrations import current_revision, head_revision, migrate
+from services.kernel.db.partitions import (
+    ensure_partitions,
+)
+from services.kernel.db.schema import PARTITIONED, metadata
+from services.kernel.db.session import unit_of_work
+
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+pytestmark = pytest.mark.integration
+
+
+def test_migrations_equal_the_schema(database: Engine) -> None:
+    with database.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        kinds = connection.execute(
+            text("SELECT relname FROM pg_class WHERE relkind = 'p' ORDER BY relname")
+        )
+        assert {row[0] for row in kinds} == set(PARTITIONED)
+
+
+def test_migrating_twice_changes_nothing(database: Engine) -> None:
+    assert migrate(database) == head_revision() == current_revision(database)
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE audit SET actor = 'you'", "DELETE FROM audit", "TRUNCATE audit"]
+)
+def test_the_audit_log_only_grows(database: Engine, change: str) -> None:
+    add = "INSERT INTO audit (at, actor, action, object, hash) VALUES (:at, 'me', 'x', 'y', :hash)"
+    with database.begin() as connection:
+        connection.execute(text(add), {"at": AT, "hash": b"h"})
+    with (
+        pytest.raises(ProgrammingError, match="the audit log is append-only"),
+        database.begin() as connection,
+    ):
+        connection.execute(text(change))
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT actor FROM audit")).scalars().all() == ["me"]
+
+
+def test_lists_in_time_order_have_an_index_in_old_and_new_partitions(database: Engine) -> None:
+    with unit_of_work(database) as work:
+        ensure_partitions(work.connection, "decisions", AT, AT)
+        ensure_partitions(work.connection, "actions", AT, AT)
+        ensure_partitions(work.connection, "outcomes", AT, AT)
+        found = work.connection.execute(
+            text("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = current_schema()")
+        )
+        by_table = [(r.tablename.partition("_p2")[0], r.indexdef) for r in found]
+    for table, columns in (
+        ("decisions", "(origin_at, id)"),
+        ("actions", "(origin_at, id)"),
+        ("outcomes", "(step_at, workload_id)"),
+    ):
+        n_with = sum(name == table and text_.endswith(columns) for name, text_ in by_table)
+        assert n_with == 2, table
+
+
+def test_migrations_go_back_and_forth(database: Engine) -> None:
+    from alembic import command
+
+    from services.kernel.db import migrations
+
+    config = migrations._config()
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.commit()
+    assert current_revision(database) == "0001"
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT to_regclass('drift_states')")).scalar() is None
+        connection.execute(text("DELETE FROM audit"))
+    assert migrate(database) == head_revision()

@@ -1,0 +1,33 @@
+"""Bulk writes by COPY keep the keys."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from services.kernel.db.partitions import (
+    list_partitions,
+)
+from services.kernel.db.schema import indicators
+from services.kernel.db.session import CopyTarget, copy_rows, unit_of_work
+
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+COLUMNS = ("workload_id", "indicator", "step_at", "value", "is_observed")
+KEY = ("workload_id", "indicator", "step_at")
+pytestmark = pytest.mark.integration
+
+
+def test_copy_makes_partitions_and_keeps_or_overwrites(database: Engine) -> None:
+    rows = [(1, "load_rps", AT + timedelta(days=9 * n), float(n), True) for n in range(3)]
+    keep = CopyTarget(indicators, COLUMNS)
+    overwrite = CopyTarget(indicators, COLUMNS, on_conflict="update", key=KEY)
+    with unit_of_work(database) as work:
+        assert copy_rows(work.connection, keep, rows) == 3
+    changed = [(*row[:3], 99.0, True) for row in rows]
+    with unit_of_work(database) as work:
+        assert copy_rows(work.connection, keep, changed) == 0
+        values = work.connection.execute(select(indicators.c.value)).scalars().all()
+        assert sorted(values) == [0.0, 1.0, 2.0]
+        copy_rows(work.connection, overwrite, changed)
+        assert set(work.connection.execute(select(indicators.c.value)).scalars()) == {99.0}
+        assert len(list_partitions(work.connection, "indicators")) == 4

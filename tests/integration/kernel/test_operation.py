@@ -1,0 +1,86 @@
+"""An operation is carried out once, and its row says how it ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.kernel.clock import FixedClock
+from services.kernel.db.operations import SILENT_AFTER, Claimed, insert_operation
+from services.kernel.errors import InvalidInput
+from services.kernel.jobs import BACKTEST, Job, RecordingSender
+from services.kernel.operation import Tell, resend_lost, run_operation
+
+pytestmark = pytest.mark.integration
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def operation_id(database: Engine) -> int:
+    with database.begin() as connection:
+        return insert_operation(connection, "backtest", {"n": 1}, "ann", AT)
+
+
+def row(database: Engine, operation_id: int) -> tuple[str, str, Any]:
+    with database.connect() as connection:
+        statement = text("SELECT status, message, result FROM operations WHERE id = :id")
+        found = connection.execute(statement, {"id": operation_id}).one()
+    return found.status, found.message, found.result
+
+
+def test_work_is_done_once_and_its_result_stored(database: Engine, operation_id: int) -> None:
+    claims: list[Claimed] = []
+
+    def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+        claims.append(claimed)
+        report("half", 0.5)
+        assert row(database, operation_id) == ("running", "half", None)
+        return {"answer": claimed.params["n"] + 1}
+
+    for _ in range(2):
+        run_operation(database, FixedClock(AT), operation_id, work)
+    assert [claimed.n_attempts for claimed in claims] == [1]
+    assert row(database, operation_id) == ("succeeded", "done", {"answer": 2})
+
+
+def test_a_wrong_input_is_its_message_and_a_defect_is_raised(database: Engine) -> None:
+    def run(error: Exception) -> int:
+        with database.begin() as connection:
+            operation_id = insert_operation(connection, "backtest", {}, "ann", AT)
+
+        def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+            raise error
+
+        if isinstance(error, InvalidInput):
+            run_operation(database, FixedClock(AT), operation_id, work)
+        else:
+            with pytest.raises(type(error)):
+                run_operation(database, FixedClock(AT), operation_id, work)
+        return operation_id
+
+    assert row(database, run(InvalidInput("n: too many"))) == ("failed", "n: too many", None)
+    assert row(database, run(KeyError("x"))) == ("failed", "KeyError: 'x'", None)
+
+
+def test_a_cancelled_operation_stops_at_its_next_report(
+    database: Engine, operation_id: int
+) -> None:
+    def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+        with database.begin() as connection:
+            connection.execute(text("UPDATE operations SET is_cancel_requested = true"))
+        report("on", 0.1)
+        raise AssertionError("it went on")
+
+    run_operation(database, FixedClock(AT), operation_id, work)
+    assert row(database, operation_id) == ("cancelled", "cancelled", None)
+
+
+def test_an_operation_whose_job_was_lost_is_sent_again(database: Engine, operation_id: int) -> None:
+    sender, clock = RecordingSender(), FixedClock(AT)
+    assert resend_lost(database, clock, sender) == 0
+    clock.advance(SILENT_AFTER.total_seconds() + 1)
+    assert resend_lost(database, clock, sender) == 1
+    assert sender.sent == [Job(BACKTEST, {"operation_id": operation_id})]

@@ -1,0 +1,34 @@
+"""Diffs of replicas on a terminal of 80 columns: nothing important is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.cli.kubectl.diff import render_diff, to_diff_row
+from tests.unit.cli.kubectl.views import LONG, NOW, shown, workload
+
+
+def test_diff_keeps_every_figure_at_80_columns() -> None:
+    rows = [to_diff_row(workload(LONG), NOW), to_diff_row(workload("small"), NOW)]
+    lines = shown(render_diff(rows, True, NOW))
+    assert lines[0].split() == ["WORKLOAD", "NOW", "WANTS", "GPUS", "USD/H", "RISK", "MODE", "AGE"]
+    (first,) = [line for line in lines if " +8 " in line and not line.startswith("serving/small")]
+    assert first.split()[1:] == ["8", "10", "+8", "+20.00", "0.42", "%", "Approval", "3", "min"]
+    assert lines[-1] == "2 of 2 differ: +16 GPUs, +$40.00 per hour"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"last_decision": None}, "no decision yet"),
+        ({"current": None}, "has not been seen"),
+    ],
+)
+def test_diff_says_why_nothing_can_be_said(changes: dict[str, Any], problem: str) -> None:
+    row = to_diff_row(workload(**changes), NOW)
+    assert problem in row.problem
+    assert (row.delta_gpus, row.delta_usd_per_h, row.is_different) == (None, None, False)
+    assert row.to_json()["is_different"] is None
+    assert shown(render_diff([row], False, NOW))[-1] == ("0 of 1 run as Harmony recommends")

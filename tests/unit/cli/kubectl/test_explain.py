@@ -1,0 +1,30 @@
+"""Explanations of decisions on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from services.cli.kubectl.explain import render_decision
+from tests.unit.cli.kubectl.views import NOW, decision, shown, workload
+
+
+def test_explain_reads_from_the_headline_down() -> None:
+    lines = shown(render_decision(decision(), workload(), NOW))
+    assert (
+        lines[0] == "serving/llama: 8 → 10 replicas, +8 GPUs, +$20.00 per hour  [not acted on yet]"
+    )
+    text = "\n".join(lines)
+    assert "Staying at 8 would put more time out of SLA" in text
+    assert "bound by    rate limit" in text
+    assert "Estimated if kept at 8: 8.3 %" in text
+    assert "p10 7,000  p50 8,700  p90 10.4 k  p99 12.1 k tokens/s" in text
+    assert "wanted 12, decided 10" in text
+    assert "Rate limit: 12 → 10 (2 pods per minute)" in text
+    assert "1 other guard changed nothing" in text
+    assert "if replicas started at once: 12 (the same)" in text
+
+
+def test_explain_says_which_rung_answered_instead_of_the_forecast() -> None:
+    detail = decision(
+        rung="trailing_percentile", forecast_reason="demand is stale", model_version=None
+    )
+    text = "\n".join(shown(render_decision(detail, workload(), NOW)))
+    assert "fallback rung trailing percentile answered: demand is stale" in text

@@ -1,0 +1,37 @@
+"""Histories of decisions on a terminal of 80 columns: nothing important is cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.admin.decisions.schemas import (
+    DecisionSummary,
+    OutcomeView,
+)
+from services.cli.kubectl.history import render_history, to_history_rows
+from tests.unit.cli.kubectl.views import NOW, decision, shown
+
+
+def test_history_keeps_every_figure_at_80_columns() -> None:
+    outcomes = [
+        OutcomeView(
+            namespace="serving", workload="llama", step_at=NOW, decision_id=4711, demand=1.0,
+            ready_mean=8.0, needed_replicas=9, violation_ratio=share, shortage=None, gpu_hours=0.5,
+            cost_usd=1.0,
+        )
+        for share in (0.02, None, 0.04)
+    ]  # fmt: skip
+    summary = DecisionSummary.model_validate(
+        decision(action_result="awaiting_approval").model_dump()
+    )
+    (row,) = to_history_rows([summary], outcomes)
+    assert (row.measured, row.n_steps, row.gpu_hours) == (pytest.approx(0.03), 2, 1.5)
+    lines = shown(render_history("serving/llama", [row]))
+    assert lines[2].split()[:9] == ["4711", "6", "Jan", "12:00", "8", "→", "10", "waiting", "0.42"]
+    assert "3 %" in lines[2]
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    (row,) = to_history_rows([decision()], [])
+    assert (row.measured, row.n_steps, row.gpu_hours) == (None, 0, None)
+    assert shown(render_history("serving/llama", [row]))[2].split()[7] == "–"

@@ -1,0 +1,39 @@
+"""Documents for machines and tables for people."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from services.cli.output import console, print_json, print_table, write_json
+
+
+def test_a_document_holds_times_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"at": datetime(2026, 1, 5, tzinfo=UTC), "day": date(2026, 1, 5)})
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"at": "2026-01-05T00:00:00+00:00", "day": "2026-01-05"}
+
+
+def test_a_document_goes_where_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "deep" / "found.json"
+    write_json(file, {"n": 1})
+    assert json.loads(file.read_text()) == {"n": 1}
+    write_json(None, {"n": 2})
+    assert capsys.readouterr().out == ""
+    write_json(Path("-"), {"n": 3})
+    assert json.loads(capsys.readouterr().out) == {"n": 3}
+
+
+def test_a_table_has_the_columns_of_its_first_row() -> None:
+    with console.capture() as capture:
+        print_table("Models", [{"version": "flow-3", "age": None}])
+        print_table("Keys", [])
+    printed = capture.get()
+    assert "version" in printed
+    assert "flow-3" in printed
+    assert "Keys: nothing yet" in printed

@@ -1,0 +1,64 @@
+"""Pauses, one-way modes and rate limits of the total hold for its variants."""
+
+from __future__ import annotations
+
+import pytest
+
+from decider import (
+    Control,
+    DecideConfig,
+    Decision,
+    DirectionRules,
+    Limits,
+    decide_shard,
+)
+from decider.types import RatePolicy, ShardRequest, WorkloadInput
+from decider.variant_types import whole
+from tests.unit.decider.shards import NOW_S, noisy, shard
+from tests.unit.decider.variant_sets import h100, l4, mixed
+
+CONFIG = DecideConfig()
+
+
+def decide(request: ShardRequest) -> list[Decision]:
+    return list(decide_shard(request, CONFIG, NOW_S))
+
+
+def one(w: WorkloadInput, level: float = 80.0, **kw: object) -> Decision:
+    return decide(shard(noisy(level), [w], **kw))[0]  # type: ignore[arg-type]
+
+
+def counts(decision: Decision) -> dict[str, int]:
+    assert decision.mix is not None
+    return {c.name: c.desired for c in decision.mix.counts}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"control": Control(is_paused=True)}, "hold_paused"),
+        ({"control": Control(freeze="Both")}, "hold_freeze"),
+        ({"has_replica_state": False}, "hold_unknown_replicas"),
+    ],
+)
+def test_what_holds_the_total_holds_every_variant(changes: dict[str, object], reason: str) -> None:
+    decision = one(mixed("m", h100(10), l4(2), **changes), level=300.0)
+    assert counts(decision) == {"h100": 10, "l4": 2}
+    assert reason in str(decision.reason)
+
+
+def test_one_way_modes_hold_for_each_variant() -> None:
+    grown = one(mixed("m", h100(10), l4(2), control=Control(scale_out_only=True)), level=120.0)
+    assert counts(grown)["h100"] >= 10
+    assert counts(grown)["l4"] > 2
+    shrunk = one(mixed("m", h100(10), l4(2), control=Control(scale_in_only=True)), level=50.0)
+    assert counts(shrunk)["l4"] <= 2
+    assert counts(shrunk)["h100"] < 10
+
+
+def test_rate_limits_of_the_total_slow_a_change_of_the_mix() -> None:
+    """Two reference replicas may be started per minute: five L4 at most, not twenty."""
+    slow = DirectionRules(policies=(RatePolicy("Pods", 2, 60.0),))
+    decision = one(mixed("m", h100(10), l4(), limits=Limits(1, 60, scale_up=slow)))
+    assert 0 < counts(decision)["l4"] <= 5
+    assert whole(1.0 * counts(decision)["h100"] + 0.5 * counts(decision)["l4"]) >= 8

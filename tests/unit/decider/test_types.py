@@ -1,0 +1,35 @@
+"""Impossible inputs are refused when they are made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from decider import (
+    Limits,
+    ReplicaState,
+    ShardRequest,
+    Sla,
+)
+from decider.errors import InvalidRequest
+from tests.unit.decider.shards import shard, workload
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Sla(0.0), "epsilon=0"),
+        (lambda: Sla(1.0), "epsilon=1"),
+        (lambda: Limits(5, 2), "min_replicas=5, max_replicas=2"),
+        (lambda: ReplicaState(-1, 0), "spec=-1"),
+        (lambda: shard(np.zeros((1, 3, 2)), [workload(), workload()]), "must be W=2"),
+        (lambda: shard(np.zeros((1, 3, 2)), capacity=0.0), "capacity_draws must be > 0"),
+        (lambda: shard(np.zeros((1, 3, 2)), lead_s=np.nan), "lead_time_draws_s must be finite"),
+        (lambda: shard(np.zeros((1, 3, 2)), budgets={"H100": -1}), "gpu_budgets"),
+        (lambda: ShardRequest((), np.zeros((0, 1, 1)), np.ones((0, 1)), np.ones((0, 1)), 60.0),
+         "at least one workload"),
+    ],
+)  # fmt: skip
+def test_impossible_requests_are_refused_at_the_door(make, match: str) -> None:
+    with pytest.raises(InvalidRequest, match=match):
+        make()

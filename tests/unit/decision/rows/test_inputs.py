@@ -1,0 +1,61 @@
+"""Histories and lead times of a request, from rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.decision.rows.inputs import ShardMember, ShardRows, history_of, lead_time_of
+from services.decision.rows.lead_times import durations_of
+from services.kernel.domain import WorkloadSpec
+
+NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
+
+
+def make_spec(**changes: Any) -> WorkloadSpec:
+    base: dict[str, Any] = {
+        "target": "Deployment/w",
+        "demand": "request_rate_rps",
+        "indicators": [{"name": "request_rate_rps", "level": 1}],
+        "capacity": {"per_replica": 10.0},
+        "lead_time": {"median_s": 60.0, "sigma": 0.3},
+    }
+    return WorkloadSpec.model_validate(base | changes)
+
+
+def start(ready_after_s: float | None, gone_after_s: float | None = None) -> Any:
+    requested = NOW - timedelta(seconds=600)
+    after = {
+        name: None if s is None else requested + timedelta(seconds=s)
+        for name, s in (("ready_at", ready_after_s), ("gone_at", gone_after_s))
+    }
+    return {"requested_at": requested, **after}
+
+
+def test_pending_and_lost_starts_are_censored() -> None:
+    durations, ages = durations_of([start(90.0), start(None), start(None, 200.0), start(0.0)], NOW)
+    assert durations.tolist() == [90.0]
+    assert sorted(ages.tolist()) == [200.0, 600.0]
+
+
+def test_recent_starts_move_the_stated_lead_time() -> None:
+    member = ShardMember(1, "demo", "w", 300, make_spec())
+    stated = lead_time_of(member, ShardRows(), NOW)
+    assert np.median(stated) == pytest.approx(60.0, rel=0.03)
+    slow = ShardRows(starts={1: [start(240.0)] * 40})
+    assert np.median(lead_time_of(member, slow, NOW)) > 120.0
+    fitted = ShardRows(lead_time_s={"gpu_type:H100": np.full(64, 500.0)})
+    assert np.median(lead_time_of(member, fitted, NOW)) == pytest.approx(500.0, rel=0.05)
+
+
+def test_history_keeps_gaps_as_unknown() -> None:
+    member = ShardMember(1, "demo", "w", 300, make_spec())
+    origin = NOW - timedelta(seconds=300)
+    steps = np.array([origin.timestamp() - 900, origin.timestamp() - 300, origin.timestamp()])
+    rows = ShardRows(demand={1: (steps, np.array([1.0, 2.0, 3.0]))})
+    history = history_of(member, {"origin_at": origin}, rows)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(history.demand, [1.0, np.nan, 2.0, 3.0])
+    assert history.demand_until_s == NOW.timestamp()

@@ -1,0 +1,138 @@
+"""Rows become the decider's values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decider import RiskState
+from services.decision.rows import translate
+from services.kernel.domain import ScheduleSpec, WorkloadSpec
+from services.kernel.domain.schedules import is_in_force
+
+NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
+
+
+def make_spec(**changes: Any) -> WorkloadSpec:
+    base: dict[str, Any] = {
+        "target": "Deployment/w",
+        "demand": "request_rate_rps",
+        "indicators": [{"name": "request_rate_rps", "level": 1}],
+        "capacity": {"per_replica": 10.0},
+        "lead_time": {"median_s": 60.0, "sigma": 0.3},
+    }
+    return WorkloadSpec.model_validate(base | changes)
+
+
+def in_force(start: str, end: str, days: tuple[int, ...], now: datetime, zone: str = "UTC") -> bool:
+    schedule = ScheduleSpec(
+        name="s", timezone=zone, days_of_week=days, start_time=start, end_time=end
+    )
+    return is_in_force(schedule, now)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days", "zone", "expected"),
+    [
+        ("12:00", "13:00", (1,), "UTC", True),
+        ("12:05", "12:06", (1,), "UTC", True),
+        ("12:00", "12:05", (1,), "UTC", False),
+        ("12:00", "13:00", (0,), "UTC", False),
+        ("13:00", "14:00", (1,), "Europe/Berlin", True),
+        ("22:00", "13:00", (0,), "UTC", True),  # began on Monday evening
+        ("22:00", "13:00", (1,), "UTC", False),
+        ("12:00", "12:00", (1,), "UTC", True),  # a whole day
+        ("12:00", "13:00", (1,), "Nowhere/Town", False),
+    ],
+)
+def test_schedules(start: str, end: str, days: tuple[int, ...], zone: str, expected: bool) -> None:
+    assert in_force(start, end, days, NOW, zone) is expected
+
+
+def test_the_strictest_of_several_schedules_wins() -> None:
+    both = [
+        {"name": "a", "start_time": "00:00", "end_time": "23:59", "min_replicas": 2},
+        {"name": "b", "start_time": "00:00", "end_time": "23:59", "min_replicas": 4,
+         "max_replicas": 9, "freeze": "ScaleDown"},
+    ]  # fmt: skip
+    control = translate.to_control(make_spec(schedules=both), NOW)
+    assert (control.schedule_min, control.schedule_max) == (4, 9)
+    assert control.freeze == "ScaleDown"
+    assert control.schedule == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_paused", "until"),
+    [
+        ({}, False, None),
+        ({"paused": True}, True, None),
+        ({"paused_until": "2026-01-06T13:00:00+00:00"}, False, 3300.0),
+        ({"paused": True, "paused_until": "2026-01-06T13:00:00+00:00"}, False, 3300.0),
+        ({"paused_until": "tomorrow"}, True, None),
+        ({"paused_until": "2026-01-06T13:00:00"}, True, None),  # no zone: no end
+    ],
+)
+def test_pauses(fields: dict[str, Any], is_paused: bool, until: float | None) -> None:
+    control = translate.to_control(make_spec(**fields), NOW)
+    assert control.is_paused is is_paused
+    expected = None if until is None else NOW.timestamp() + until
+    assert control.paused_until_s == expected
+
+
+def state_row(**changes: Any) -> Any:
+    row = {"spec_replicas": 6, "ready_replicas": 3, "starting_replicas": 2, "pending_replicas": 1,
+           "start_ages_s": [5.0, 40.0, 12.0], "schedulable_gpus": 4}  # fmt: skip
+    return row | changes
+
+
+def test_the_youngest_starts_are_the_ones_without_a_node() -> None:
+    state = translate.to_replica_state(state_row())
+    assert state.starting_age_s == (40.0, 12.0)
+    assert state.pending_age_s == (5.0,)
+    assert translate.aged(state, 7.0).starting_age_s == (47.0, 19.0)
+
+
+def test_risk_state_round_trip_and_unknown_fields() -> None:
+    state = RiskState(0.3, 1.5, 40.0, 2.5)
+    stored = {"log_level": 0.3, "spent_steps": 1.5, "observed_steps": 40.0, "log_multiplier": 2.5}
+    assert translate.to_risk_state(stored | {"of_a_later_version": "x"}) == state
+    assert translate.to_risk_state(None) == RiskState()
+    assert translate.to_risk_state({"log_multiplier": None}) == RiskState()
+
+
+def start(ready_after_s: float | None, gone_after_s: float | None = None) -> Any:
+    requested = NOW - timedelta(seconds=600)
+    after = {
+        name: None if s is None else requested + timedelta(seconds=s)
+        for name, s in (("ready_at", ready_after_s), ("gone_at", gone_after_s))
+    }
+    return {"requested_at": requested, **after}
+
+
+def test_paths_from_quantiles_follow_them() -> None:
+    row: Any = {"n_horizon": 2, "paths": None, "n_paths": 0, "path_scale": None,
+                "quantile_levels": [0.1, 0.5, 0.9],
+                "quantiles": [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]}  # fmt: skip
+    paths = translate.to_paths(row).paths
+    assert paths.shape == (100, 2)
+    np.testing.assert_allclose(np.median(paths, axis=0), [2.0, 20.0])
+    assert translate.to_paths(row | {"quantile_levels": [], "quantiles": []}).paths.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("sla", "weight"),
+    [
+        ({}, 2.0),
+        ({"sla_class": "gold"}, 4.0),
+        ({"sla_class": "silver"}, 2.0),
+        ({"sla_class": "bronze"}, 1.0),
+        ({"sla_class": "bronze", "priority": 400}, 8.0),
+        ({"sla_class": "platinum", "priority": 25}, 0.5),
+    ],
+)
+def test_classes_weigh_by_their_priority(sla: dict[str, Any], weight: float) -> None:
+    """Specs without a priority, as they were stored before, keep the weights of their names."""
+    assert translate.to_sla(make_spec(sla=sla)).class_weight == weight
