@@ -13,9 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forecaster.choice.backtest import MODEL, Gate, backtest
+    from forecaster.choice.backtest import MODEL, Gate, backtest, contenders
     from forecaster.choice.baselines import POOLS, Baseline, BestSimple
-    from forecaster.choice.ensemble import contenders
     from forecaster.choice.ladder import STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
@@ -47,9 +46,8 @@ if TYPE_CHECKING:
     from forecaster.types import Forecast, Predictor, Series, Windows
 
 _EXPORTS = {
-    "forecaster.choice.backtest": "MODEL Gate backtest",
+    "forecaster.choice.backtest": "MODEL Gate backtest contenders",
     "forecaster.choice.baselines": "POOLS Baseline BestSimple",
-    "forecaster.choice.ensemble": "contenders",
     "forecaster.choice.ladder": "STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",

@@ -1,1 +1,1 @@
-"""Simple forecasters, and which forecaster answers for a workload: back-test, ensemble, ladder."""
+"""Simple forecasters, and which forecaster answers for a workload: back-test, ladder."""

@@ -1,7 +1,7 @@
 """Shadow back-test: which predictor would have served each workload best, and why.
 
-Every predictor forecasts the same past origins. The gate keeps the model for a workload only where
-neither the ensemble nor the best simple forecaster is clearly better, and names the figures.
+Every predictor forecasts the same past origins. The gate keeps the model for a workload unless the
+best simple forecaster is clearly better, and names the figures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecaster.config import ForecasterConfig
+from forecaster.choice.baselines import POOLS, Baseline
+from forecaster.config import ForecasterConfig, WindowConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
@@ -20,8 +21,6 @@ from forecaster.scaling import series_scale
 from forecaster.types import F32, F64, Bool, Predictor, Series
 
 MODEL = "model"
-LEARNED = (MODEL, "ensemble")
-"""Predictors that hold the trained model; the others are simple forecasters."""
 GATE_LEVELS = (0.9, 0.95, 0.99)
 """Levels whose pinball loss the gate adds to the CRPS: the decider lives on the upper tail."""
 GATE_TOLERANCE = 0.01
@@ -82,8 +81,13 @@ class Gate:
 
     def best_simple(self, workload: str, otherwise: str) -> str:
         """The simple forecaster with the best score; `otherwise` for an unknown workload."""
-        row = {n: s for n, s in self.scores.get(workload, {}).items() if n not in LEARNED}
+        row = {n: s for n, s in self.scores.get(workload, {}).items() if n != MODEL}
         return min(row, key=lambda name: row[name].gate) if row else otherwise
+
+
+def contenders(model: Predictor, window: WindowConfig) -> dict[str, Predictor]:
+    """All that the quality gate compares: the model and the simple forecasters."""
+    return {MODEL: model, **{name: Baseline(name, window) for name in POOLS}}
 
 
 def score_table(
@@ -222,7 +226,7 @@ def judge(table: ScoreTable, workloads: Sequence[str]) -> Gate:
         if row is None:
             reasons[workload] = "no observed outcome to back-test on"
             continue
-        simple = {name: score for name, score in row.items() if name not in LEARNED}
+        simple = {name: score for name, score in row.items() if name != MODEL}
         best = min(simple, key=lambda name: simple[name].gate)
         simple_crps.append(simple[best].crps)
         rungs[workload] = best
@@ -232,11 +236,8 @@ def judge(table: ScoreTable, workloads: Sequence[str]) -> Gate:
             continue
         model_crps.append(model.crps)
         model_sum, simple_sum = model_sum + model.gate, simple_sum + simple[best].gate
-        others = {name: score for name, score in row.items() if name != MODEL}
-        best = min(others, key=lambda name: others[name].gate)
-        rungs[workload] = best
-        ratio = model.gate / max(others[best].gate, 1e-12)
-        if not is_clear(model.by_block, others[best].by_block):
+        ratio = model.gate / max(simple[best].gate, 1e-12)
+        if not is_clear(model.by_block, simple[best].by_block):
             rungs[workload] = MODEL
         reasons[workload] = f"model/{best} back-test score ratio {ratio:.3f}"
     return Gate(

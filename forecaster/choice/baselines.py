@@ -230,3 +230,13 @@ class BestSimple:
             tuple(str(r) for r in rung),
             tuple(reasons),
         )
+
+
+def pool_quantiles(
+    name: str, windows: Windows, horizon: int, config: WindowConfig, levels: tuple[float, ...]
+) -> F32:
+    """Quantiles `(B, Q, H)` of a simple forecaster, without paths and without randomness."""
+    pool, _ = pool_of(name, windows, horizon, config)
+    # No path is drawn (S = 0): the generator is not read.
+    unused = np.random.Generator(np.random.PCG64(0))
+    return forecast_from_pool(windows, pool, 0, unused, levels)[0]

@@ -1,8 +1,8 @@
 """The fallback ladder: every workload is answered by the best rung that its data allow.
 
-model or ensemble -> the simple forecaster that validation or the quality gate picked -> trailing
-percentile (stale input) -> short history -> refused with a reason when there is nothing to forecast
-from. A fallback is never silent and an unknown is never a zero.
+model -> the simple forecaster that validation or the quality gate picked -> trailing percentile
+(stale input) -> short history -> refused with a reason when there is nothing to forecast from. A
+fallback is never silent and an unknown is never a zero.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from forecaster.choice.backtest import LEARNED
 from forecaster.choice.baselines import POOLS, BestSimple
-from forecaster.choice.ensemble import ENSEMBLE, Weights, blended
 from forecaster.errors import ShapeError
 from forecaster.predict import TrainedModel
 from forecaster.types import F32, F64, I64, Forecast, Windows
@@ -51,7 +48,6 @@ class Ladder:
         simple: The simple forecasters with the pick per workload.
         rungs: Workload to the rung that the quality gate chose; others try the model.
         reasons: Workload to the gate's reason.
-        weights: Weights of the ensembles, for workloads whose rung is `ensemble`.
         stale_after_steps: Steps without demand after which input is stale.
     """
 
@@ -59,7 +55,6 @@ class Ladder:
     simple: BestSimple
     rungs: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    weights: Weights = field(default_factory=dict)
     stale_after_steps: int = 3
 
     def predict(
@@ -81,10 +76,10 @@ class Ladder:
         rows = windows.rows(answered)
         rungs = np.array([choice[row][0] for row in answered])
         reasons = [choice[row][1] for row in answered]
-        at_model = np.flatnonzero(np.isin(rungs, LEARNED))
+        at_model = np.flatnonzero(rungs == MODEL_RUNG)
         parts: list[_Part] = []
         if self.model is not None and at_model.size:
-            forecast = self._try_model(rows.rows(at_model), rungs[at_model], horizon, n_paths, rng)
+            forecast = self._try_model(rows.rows(at_model), horizon, n_paths, rng)
             if forecast is None:
                 rungs[at_model] = ""
                 reasons = [
@@ -93,7 +88,7 @@ class Ladder:
                 ]
             else:
                 parts.append(_Part(at_model, forecast))
-        at_simple = np.flatnonzero(~np.isin(rungs, LEARNED))
+        at_simple = np.flatnonzero(rungs != MODEL_RUNG)
         if at_simple.size:
             picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple if str(rungs[i]) in POOLS}
             simple = replace(self.simple, picks={**self.simple.picks, **picks})
@@ -104,24 +99,16 @@ class Ladder:
     def _try_model(
         self,
         windows: Windows,
-        rungs: NDArray[np.str_],
         horizon: int,
         n_paths: int,
         rng: np.random.Generator,
     ) -> Forecast | None:
-        """The model's forecast, mixed where that is the rung; None when it cannot be used."""
+        """The model's forecast; None when it cannot be used."""
         assert self.model is not None
         try:
-            forecast = self.model.predict(windows, horizon, n_paths, rng)
+            return self.model.predict(windows, horizon, n_paths, rng)
         except ShapeError:
             return None
-        at = np.flatnonzero(rungs == ENSEMBLE)
-        if at.size == 0:
-            return forecast
-        at_ensemble = {windows.workloads[i] for i in at}
-        own = {name: weight for name, weight in self.weights.items() if name in at_ensemble}
-        mixed = blended(forecast, windows, own, self.model.config.window)
-        return replace(mixed, rung=tuple(str(r) for r in rungs))
 
     def _choose(self, windows: Windows, row: int) -> tuple[str, str]:
         """Rung and reason of one row; an empty rung refuses."""
@@ -142,7 +129,9 @@ class Ladder:
                 f"short history: {seen.size} observed steps, the model needs {MIN_OBSERVED}",
             )
         rung = self.rungs.get(workload, MODEL_RUNG)
-        return rung, "" if rung == MODEL_RUNG else self.reasons.get(workload, "quality gate")
+        if rung not in POOLS:  # models of before 0027 may name an ensemble
+            return MODEL_RUNG, ""
+        return rung, self.reasons.get(workload, "quality gate")
 
 
 class _Part(NamedTuple):

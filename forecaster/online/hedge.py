@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from forecaster.choice.ensemble import pool_quantiles
+from forecaster.choice.baselines import pool_quantiles
 from forecaster.config import WindowConfig
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.online.learner import LearnerState, Outcome

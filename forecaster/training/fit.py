@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from forecaster.choice.backtest import MODEL, score_table
-from forecaster.choice.baselines import POOLS, Baseline
-from forecaster.choice.ensemble import validation_weights
+from forecaster.choice.backtest import MODEL, contenders, score_table
+from forecaster.choice.baselines import POOLS
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Examples, is_trainable, make_examples, shuffled, split_origins
 from forecaster.errors import CheckpointError, HistoryTooShort
@@ -23,7 +22,7 @@ from forecaster.training.resume import TrainingState, fit_identity, state_from_b
 from forecaster.training.stages import MARGINALS, MarginalStage, Stage, scores_of
 from forecaster.training.tree_fit import TreeReport, with_trees
 from forecaster.trees.trees import TreeProgress
-from forecaster.types import Predictor, Series
+from forecaster.types import Series
 
 __all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress", "fit"]
 
@@ -40,7 +39,6 @@ class FitReport:
         crps_best_simple: The same for the simple forecaster picked per workload.
         crps_by_workload: Workload to `(model, best simple)`.
         picks: Workload to the simple forecaster picked.
-        weights: Workload to the weights of its ensemble, see `forecaster.choice.ensemble`.
         epochs: Marginal epochs run.
         n_parameters: Trained numbers: parameters of the network, leaves and splits of the trees.
         n_windows: Training windows.
@@ -55,7 +53,6 @@ class FitReport:
     crps_best_simple: float
     crps_by_workload: dict[str, tuple[float, float]]
     picks: dict[str, str]
-    weights: dict[str, dict[str, float]]
     epochs: int
     n_parameters: int
     n_windows: int
@@ -230,9 +227,7 @@ class _Trainer:
         self.net.requires_grad_(requires_grad=False)
         model, trees = self._with_trees(TrainedModel(self.net, self.config, self.vocabulary))
         model = replace(model, version=digest(model))
-        window = self.config.window
-        predictors: dict[str, Predictor] = {name: Baseline(name, window) for name in POOLS}
-        predictors[MODEL] = model
+        predictors = contenders(model, self.config.window)
         rng = np.random.Generator(np.random.PCG64(self.seed))
         table = score_table(self.series, self.held, predictors, self.config, rng)
         picks = {w: min(POOLS, key=lambda name: row[name].crps) for w, row in table.items()}
@@ -242,7 +237,6 @@ class _Trainer:
             crps_best_simple=float(np.mean([row[1] for row in both.values()])),
             crps_by_workload=both,
             picks=picks,
-            weights=validation_weights(self.series, self.held, model, rng),
             epochs=sum(line.stage == MARGINALS for line in self.history),
             n_parameters=model.n_parameters,
             n_windows=n_windows,

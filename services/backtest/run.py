@@ -76,15 +76,13 @@ def train(
     except ForecasterError as error:
         ladder = Ladder(None, BestSimple({}, config.window))
         return Trained(ladder, config, None, f"no model: {error}")
-    weights = result.report.weights
-    gate = backtest(series, contenders(result.model, weights), config, rng, n_last=n_held)
+    gate = backtest(series, contenders(result.model, config.window), config, rng, n_last=n_held)
     picks = {w: gate.best_simple(w, pick) for w, pick in result.report.picks.items()}
     ladder = Ladder(
         result.model if gate.skill > 0 else None,
         BestSimple(picks, config.window),
         rungs=gate.rungs,
         reasons=gate.reasons,
-        weights=weights,
     )
     reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
     return Trained(ladder, config, gate, reason)

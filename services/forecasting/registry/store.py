@@ -77,6 +77,5 @@ class ModelStore:
             simple=BestSimple(picks, model.config.window),
             rungs=promoted.metrics.get("rungs", {}),
             reasons=promoted.metrics.get("reasons", {}),
-            weights=promoted.metrics.get("weights", {}),
         )
         return Serving(promoted.version, model.config, ladder)

@@ -60,18 +60,17 @@ def judge_fit(
         HistoryTooShort: Nothing was observed in the held-out steps.
     """
     model, config = result.model, result.model.config
-    weights = result.report.weights
     rng = make_rng(seed, "backtest", model.version)
-    gate = backtest(series, contenders(model, weights), config, rng, n_last=n_held)
+    gate = backtest(series, contenders(model, config.window), config, rng, n_last=n_held)
     reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
     is_better = gate.skill > 0
     if is_better and incumbent is not None and incumbent.config.window == config.window:
-        old = backtest(series, contenders(incumbent, {}), config, rng, n_last=n_held)
+        old = backtest(series, contenders(incumbent, config.window), config, rng, n_last=n_held)
         is_better = gate.skill > old.skill
         reason += f", incumbent {incumbent.version} has {old.skill:+.3f}"
     metrics = _metrics(result.report, gate, len({s.workload for s in series}))
     simple_picks = BestSimple(metrics["picks"], config.window)
-    ladder = Ladder(model, simple_picks, rungs=gate.rungs, reasons=gate.reasons, weights=weights)
+    ladder = Ladder(model, simple_picks, rungs=gate.rungs, reasons=gate.reasons)
     return Verdict(is_better, reason, metrics, ladder)
 
 
@@ -91,7 +90,6 @@ def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
         "backtest_coverage": _coverage(gate),
         "skipped": report.skipped,
         "picks": {w: gate.best_simple(w, pick) for w, pick in report.picks.items()},
-        "weights": report.weights,
         "rungs": gate.rungs,
         "reasons": gate.reasons,
     }

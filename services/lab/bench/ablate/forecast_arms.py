@@ -32,8 +32,8 @@ from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
 from services.lab.bench.forecast.own_arms import CHUNK, FittedModel
 from services.lab.bench.forecast.shipped_arm import (
+    MODEL,
     FittedShipped,
-    GateChoice,
     OnlineState,
     chosen_by_gate,
     simple_quantiles,
@@ -55,7 +55,7 @@ class ForecastArm:
     Attributes:
         about: What is left out, for tables.
         learner: Which average of learners stands for the model.
-        gate: What the quality gate may choose besides the model.
+        has_gate: Whether the quality gate may choose a simple forecaster.
         is_hedged: Whether the last value is mixed in online.
         is_calibrated: Whether quantiles are corrected online.
         decides: Whether its forecasts are decided with too.
@@ -63,7 +63,7 @@ class ForecastArm:
 
     about: str
     learner: str = "model"
-    gate: GateChoice = GateChoice.ALL
+    has_gate: bool = True
     is_hedged: bool = True
     is_calibrated: bool = True
     decides: bool = True
@@ -74,9 +74,7 @@ FORECAST_ARMS: Mapping[str, ForecastArm] = {
     "uncalibrated": ForecastArm("online calibration", is_calibrated=False),
     "unhedged": ForecastArm("the hedge by the last value", is_hedged=False),
     "not_online": ForecastArm("calibration and hedge", is_calibrated=False, is_hedged=False),
-    "ungated": ForecastArm("the quality gate with all it chooses from", gate=GateChoice.MODEL),
-    "no_ensemble": ForecastArm("the gate's ensemble with simple ones", gate=GateChoice.SIMPLE),
-    "no_simple": ForecastArm("the gate's simple forecasters", gate=GateChoice.ENSEMBLE),
+    "ungated": ForecastArm("the quality gate", has_gate=False),
     "no_trees": ForecastArm("the trees", learner="networks"),
     "no_networks": ForecastArm("the networks, but for paths", learner="trees", decides=False),
     "one_network": ForecastArm("the second network", learner="one_network"),
@@ -190,13 +188,15 @@ def issued(task: BenchTask, parts: Parts, arm: ForecastArm, model: TrainedModel)
     """(R, Q, H) quantiles of an arm at the replayed origins, as they would have been issued."""
     members = [parts.learners[arm.learner], *parts.simple]
     n_judged = parts.judged.which.size
-    weights, choice = chosen_by_gate(task, parts.judged, [m[:n_judged] for m in members], arm.gate)
+    choice = np.full(task.targets.size, MODEL)
+    if arm.has_gate:
+        choice = chosen_by_gate(task, parts.judged, [m[:n_judged] for m in members])
     names = [str(cell) for cell in range(task.targets.size)]
     online = OnlineState(
         Hedge().empty_state(names) if arm.is_hedged else None,
         Calibration(LEVELS).empty_state(names) if arm.is_calibrated else None,
     )
-    fitted = FittedShipped(FittedModel(model, 0), weights, choice, online)
+    fitted = FittedShipped(FittedModel(model, 0), choice, online)
     quantiles, _ = fitted.issued(task, parts.replayed, [m[n_judged:] for m in members])
     return np.ascontiguousarray(quantiles[:, 0])
 

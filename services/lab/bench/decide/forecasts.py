@@ -53,9 +53,8 @@ def perfect(task: DecideTask) -> Forecasts:
 def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     """The shipped forecaster: trained on the training part, gated and calibrated as it would run.
 
-    Forecasts begin in the middle of validation: the first half of it weighed the ensemble. From
-    there on hedge and calibration run in time order and learn from an outcome once its horizon has
-    passed.
+    Forecasts begin in the middle of validation. From there on hedge and calibration run in time
+    order and learn from an outcome once its horizon has passed.
     """
     fitted = ShippedArm().fit(task.forecast, seed, tell)
     assert isinstance(fitted, FittedShipped)

@@ -20,7 +20,7 @@ from services.lab.bench.forecast.peers.neuralforecast import (
     NeuralForecastArm,
 )
 from services.lab.bench.forecast.peers.statsforecast import AutoEtsArm
-from services.lab.bench.forecast.shipped_arm import GateChoice, ShippedArm
+from services.lab.bench.forecast.shipped_arm import ShippedArm
 
 GROUPS = {
     "default": ("harmony", "model", "best_simple", "seasonal_naive", "last_value"),
@@ -87,7 +87,7 @@ def _unhedged() -> Arm:
 
 
 def _ungated() -> Arm:
-    return ShippedArm(gate=GateChoice.MODEL)
+    return ShippedArm(has_gate=False)
 
 
 def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
@@ -103,7 +103,7 @@ def _simple(name: str | None) -> Callable[[], Arm]:
 
 
 ARMS: dict[str, ArmEntry] = {
-    "harmony": ArmEntry(ShippedArm, "the model, ensemble, quality gate, hedge, online calibration"),
+    "harmony": ArmEntry(ShippedArm, "the model, quality gate, hedge, online calibration"),
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
     "harmony_unhedged": ArmEntry(_unhedged, "the same without the hedge by the last value"),
     "harmony_ungated": ArmEntry(_ungated, "the model, hedge and online calibration alone"),

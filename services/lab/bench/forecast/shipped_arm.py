@@ -1,16 +1,14 @@
-"""What the platform would have answered: model, ensemble, quality gate, hedge, calibration.
+"""What the platform would have answered: model, quality gate, hedge, calibration.
 
 The product judges on steps after its validation part. A benchmark has no such steps before the
-test, so validation is cut in two: the first half weighs the ensemble, the second holds the gate
-and starts hedge and calibration. On the test part those two learn from an outcome only once its
-whole horizon has passed.
+test, so the second half of validation holds the gate and starts hedge and calibration. On the test
+part those two learn from an outcome only once its whole horizon has passed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +16,6 @@ import numpy.typing as npt
 
 from forecaster.choice.backtest import block_means, gate_losses, is_clear
 from forecaster.choice.baselines import POOLS
-from forecaster.choice.ensemble import greedy_weights
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins
 from forecaster.online.calibration import Calibration, CalibrationState
@@ -30,23 +27,14 @@ from forecaster.types import Forecast
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.own_arms import FittedModel, FittedSimple, ModelArm
-from services.lab.bench.forecast.task import BenchTask, Truth
-from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray, IntArray
+from services.lab.bench.forecast.task import BenchTask
+from services.simulator.fleet.arrays import BoolArray, F32Array, IntArray
 
 T = TypeVar("T", bound=np.generic)
-MODEL, ENSEMBLE = 0, 1
-"""Candidates of the gate; the simple forecasters follow."""
+MODEL = 0
+"""Candidate of the gate; the simple forecasters follow."""
 LAST_VALUE = 1 + list(POOLS).index("last_value")
-"""Place of the hedge's other expert among the members: the model, then the simple forecasters."""
-
-
-class GateChoice(Enum):
-    """What the quality gate may choose for a target."""
-
-    ALL = "model, ensemble, simple forecasters"
-    MODEL = "model"
-    SIMPLE = "model, simple forecasters"
-    ENSEMBLE = "model, ensemble"
+"""Place of the hedge's other expert among the candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +43,13 @@ class ShippedArm:
 
     Attributes:
         config: The network's configuration.
-        gate: What a target may be answered by besides the model.
+        has_gate: Whether a target may be answered by a simple forecaster.
         is_hedged: Whether the last value is mixed in by what came of earlier forecasts.
         is_calibrated: Whether forecasts are corrected by what came of earlier ones.
     """
 
     config: ForecasterConfig | None = None
-    gate: GateChoice = GateChoice.ALL
+    has_gate: bool = True
     is_hedged: bool = True
     is_calibrated: bool = True
 
@@ -75,42 +63,40 @@ class ShippedArm:
             model.predict(task, origins, 1, rng).quantiles,
             *simple_quantiles(task, origins, rng),
         ]
-        weights, choice = chosen_by_gate(task, origins, members, self.gate)
+        choice = np.full(task.targets.size, MODEL)
+        if self.has_gate:
+            choice = chosen_by_gate(task, origins, members)
         names = [str(cell) for cell in range(task.targets.size)]
         online = OnlineState(
             Hedge().empty_state(names) if self.is_hedged else None,
             Calibration(LEVELS).empty_state(names) if self.is_calibrated else None,
         )
-        fitted = FittedShipped(model, weights, choice, online)
+        fitted = FittedShipped(model, choice, online)
         is_held = ~_is_first_half(task, origins)
         held = origins.take(np.flatnonzero(is_held))
         _, started = fitted.issued(task, held, [m[is_held] for m in members])
-        return FittedShipped(model, weights, choice, started)
+        return FittedShipped(model, choice, started)
 
 
-def chosen_by_gate(
-    task: BenchTask, origins: Origins, members: Sequence[F32Array], gate: GateChoice
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Weigh the ensemble on the first half of validation, choose per cell on the second.
+def chosen_by_gate(task: BenchTask, origins: Origins, members: Sequence[F32Array]) -> IntArray:
+    """(W * G,) candidate of each cell: the model unless another is clearly better.
 
     Args:
         task: The benchmark.
-        origins: Those of validation.
+        origins: B of validation; the second half of it judges.
         members: (B, G, Q, H) quantiles of the model and of each simple forecaster there.
-        gate: What may be chosen.
-
-    Returns:
-        (W * G, M) weights of the ensemble and (W * G,) candidates.
     """
-    n_cells = task.targets.size
-    if gate is GateChoice.MODEL:
-        weights = np.zeros((n_cells, len(members)))
-        weights[:, MODEL] = 1
-        return weights, np.full(n_cells, MODEL)
-    is_first = _is_first_half(task, origins)
-    truth = task.truth(origins)
-    weights = _weighed(task, origins, truth, members, is_first)
-    return weights, _gate(task, origins, truth, members, (weights, gate), ~is_first)
+    truth, rows = task.truth(origins), ~_is_first_half(task, origins)
+    losses = [gate_losses(_flat(m, rows), _flat(truth.actual, rows), LEVELS) for m in members]
+    seen, owner = _flat(truth.observed, rows), _flat(_cells(task, origins), rows)
+    choice = np.full(task.targets.size, MODEL)
+    for cell in np.unique(owner[seen.any(axis=1)]):
+        own = owner == cell
+        blocks = [block_means(loss[own], seen[own]) for loss in losses]
+        best = int(np.argmin([b.mean() for b in blocks]))
+        if is_clear(blocks[MODEL], blocks[best]):
+            choice[cell] = best
+    return choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +118,11 @@ class FittedShipped:
 
     Attributes:
         model: The network.
-        weights: (W * G, M) weights of the ensemble of network and simple forecasters.
         choice: (W * G,) the candidate that the gate chose.
         online: Hedge and calibration at the end of validation.
     """
 
     model: FittedModel
-    weights: FloatArray
     choice: IntArray
     online: OnlineState
 
@@ -149,15 +133,11 @@ class FittedShipped:
 
     def chosen(self, members: Sequence[F32Array], cells: IntArray) -> F32Array:
         """(B, G, Q, H) quantiles of each cell's candidate from those of all members."""
-        weights = self.weights[cells]
-        is_alone = self.choice[cells] != ENSEMBLE
-        alone = np.where(self.choice > ENSEMBLE, self.choice - 1, 0)
-        weights[is_alone] = np.eye(len(members))[alone[cells[is_alone]]]
+        picked = self.choice[cells]
         found = np.zeros_like(members[0])
         for k, member in enumerate(members):
-            found += weights[..., k, None, None].astype(np.float32) * member
-        ordered: F32Array = np.maximum.accumulate(found, axis=2)
-        return ordered
+            found[picked == k] = member[picked == k]
+        return found
 
     def issued(
         self, task: BenchTask, origins: Origins, members: Sequence[F32Array]
@@ -213,60 +193,6 @@ def _flat(values: npt.NDArray[T], rows: BoolArray) -> npt.NDArray[T]:
     """(B, G, ...) to (B * G, ...), of the rows asked for."""
     chosen = values[rows]
     return chosen.reshape(chosen.shape[0] * chosen.shape[1], *chosen.shape[2:])
-
-
-def _weighed(
-    task: BenchTask,
-    origins: Origins,
-    truth: Truth,
-    members: Sequence[F32Array],
-    rows: BoolArray,
-) -> FloatArray:
-    found = greedy_weights(
-        [_flat(m, rows) for m in members],
-        _flat(truth.actual, rows),
-        _flat(truth.observed, rows),
-        _flat(_cells(task, origins), rows),
-        LEVELS,
-    )
-    # Cells after the last one seen keep the network.
-    weights = np.zeros((task.targets.size, len(members)))
-    weights[:, MODEL] = 1
-    weights[: len(found)] = found
-    return weights
-
-
-def _gate(
-    task: BenchTask,
-    origins: Origins,
-    truth: Truth,
-    members: Sequence[F32Array],
-    offered: tuple[FloatArray, GateChoice],
-    rows: BoolArray,
-) -> IntArray:
-    """(W * G,) candidate of each cell: the network unless another is clearly better."""
-    weights, gate = offered
-    cells = _cells(task, origins)
-    share = weights[cells].astype(np.float32)
-    ensemble = np.sum([share[..., k, None, None] * m for k, m in enumerate(members)], axis=0)
-    losses = [
-        gate_losses(_flat(m, rows), _flat(truth.actual, rows), LEVELS)
-        for m in (members[0], ensemble, *members[1:])
-    ]
-    seen, owner = _flat(truth.observed, rows), _flat(cells, rows)
-    choice = np.full(task.targets.size, MODEL)
-    for cell in np.unique(owner[seen.any(axis=1)]):
-        own = owner == cell
-        blocks = [block_means(loss[own], seen[own]) for loss in losses]
-        scores = np.array([b.mean() for b in blocks])
-        if gate is GateChoice.SIMPLE:
-            scores[ENSEMBLE] = np.inf
-        elif gate is GateChoice.ENSEMBLE:
-            scores[ENSEMBLE + 1 :] = np.inf
-        best = int(np.argmin(scores))
-        if is_clear(blocks[MODEL], blocks[best]):
-            choice[cell] = best
-    return choice
 
 
 def _as_forecast(task: BenchTask, origins: Origins, quantiles: F32Array) -> Forecast:

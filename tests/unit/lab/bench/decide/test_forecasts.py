@@ -34,7 +34,7 @@ class Echo(FittedShipped):
 class EchoArm:
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
         n = task.targets.size
-        return Echo(None, np.zeros((n, 1)), np.zeros(n), OnlineState(None, None))  # type: ignore[arg-type]
+        return Echo(None, np.zeros(n), OnlineState(None, None))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_steps_ahead_stay_in_order(task: DecideTask, echoes: Forecasts) -> None:
 
 
 def test_forecasts_begin_in_the_middle_of_validation(task: DecideTask, echoes: Forecasts) -> None:
-    """The first half weighed the ensemble; before the later workload's begin there is none."""
+    """There the gate starts to judge; before the later workload's begin there is none."""
     bench = task.forecast
     middles = [(a + b) // 2 for a, b in zip(bench.train_ends, bench.validation_ends, strict=True)]
     firsts = [
