@@ -11,7 +11,7 @@ from services.cli.output import console, print_rows, write_json
 from services.cli.study_commands import DataOption, Demand, Risk, Seed, promises
 
 if TYPE_CHECKING:
-    from forecaster.predict import TrainedModel
+    from forecaster import TrainedModel
     from services.lab.bench.decide.task import DecideTask
 
 
@@ -59,7 +59,7 @@ def bench_ablate(  # noqa: PLR0913 - one option each
 
 def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> TrainedModel:
     """The forecaster of the task, from the folder if it is there."""
-    from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
+    from forecaster import model_from_bytes, model_to_bytes
     from services.lab.bench.forecast.own_arms import ModelArm
 
     path = None if folder is None else folder / f"{task.forecast.data}-{seed}.model"

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from celery.beat import Scheduler
 
-from services.kernel.celery_app import FIT_CHECKS, make_celery
+from services.kernel.celery_app import FIT_CHECKS
 from services.kernel.jobs import FORECAST_FIT
 from services.kernel.settings import Settings
+from services.worker.run import worker_app
 
 INTERVAL_S = 600.0
 CHECK_S = INTERVAL_S / FIT_CHECKS
@@ -16,7 +17,7 @@ CHECK_S = INTERVAL_S / FIT_CHECKS
 
 def test_beat_asks_for_a_due_fit_many_times_per_interval() -> None:
     settings = Settings(redis_url="memory://", fit_interval_s=INTERVAL_S, queues="fit")
-    app = make_celery(settings)
+    app = worker_app(settings)
     scheduler = Scheduler(app=app, lazy=False)
     entry = scheduler.schedule[FORECAST_FIT]
     assert not entry.is_due().is_due
