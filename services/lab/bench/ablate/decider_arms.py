@@ -11,6 +11,12 @@ UNBOUNDED = 1e9
 BASE = replace(DecideConfig(), epsilons=())
 """What the service runs with, without the counterfactuals of explanations: no count depends on
 them."""
+LEAN = replace(
+    BASE,
+    spread_sigma=0.0,
+    risk=replace(BASE.risk, pool_gain=0.0, exhausted_ratio=1.0, max_risk_ratio=UNBOUNDED),
+)
+"""Without several at once: two that stand in for each other earn nothing alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,13 @@ DECIDER_ARMS: Mapping[str, DeciderArm] = {
     "no_floor_no_guard": DeciderArm(
         replace(BASE, reactive_floor_ratio=0.0, consolidation_ratio=0.0),
         "the floor, and the guard that a smaller set holds the last demand",
+    ),
+    "lean": DeciderArm(
+        LEAN, "pooled feedback, halved level, bound on risk and smoothed tail together"
+    ),
+    "lean_no_change_costs": DeciderArm(
+        replace(LEAN, start_cost_steps=0.0, stop_cost_steps=0.0),
+        "these and the costs of starts and stops",
     ),
 }
 """Forecasts are the shipped ones for all of these."""

@@ -91,6 +91,7 @@ class Decisions:
         rate: (D,) share of time out of SLA.
         gap: (D,) its distance from the promise, in points.
         cost: (D,) cost over Harmony's.
+        churn: (D,) replicas started and stopped over Harmony's; NaN where it moves none.
         effects: `cost` at its rate in per cent, and `gap` in points.
         n_differ: Data sets on which any count differs.
     """
@@ -98,6 +99,7 @@ class Decisions:
     rate: FloatArray
     gap: FloatArray
     cost: FloatArray
+    churn: FloatArray
     effects: Mapping[str, Effect]
     n_differ: int
 
@@ -134,6 +136,12 @@ class _DecideSet:
         """An arm's point."""
         return point(self.drawn, self.document["decide"][name][self.index], self.document["yard"])
 
+    def churn(self, name: str) -> float:
+        """Replicas that an arm starts and stops over Harmony's; NaN where Harmony moves none."""
+        decided = self.document["decide"]
+        arm, own = (np.sum(decided[n][self.index]["churn"]) for n in (name, OWN))
+        return float(arm / own) if own > 0 else float("nan")
+
     def differs(self, name: str) -> bool:
         """Whether the arm did anything else than Harmony."""
         decided = self.document["decide"]
@@ -155,6 +163,7 @@ def _decisions(sets: Sequence[_DecideSet], name: str, epsilon: float) -> Decisio
         rate,
         100.0 * np.abs(rate - epsilon),
         np.array([p.ratio[0] / one.own.ratio[0] for one, p in zip(sets, points, strict=True)]),
+        np.array([one.churn(name) for one in sets]),
         {"cost": Effect(np.stack(cost)), "gap": Effect(np.stack(gap))},
         sum(one.differs(name) for one in sets),
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from decider import DecideConfig
 from forecaster.choice.backtest import thin
 from forecaster.dataset import Origins
 from forecaster.features import gather_windows
@@ -27,6 +28,7 @@ from forecaster.trees.features import tree_inputs
 from forecaster.trees.trees import NETWORK_ALONE, TreeShare
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
+from services.lab.bench.ablate.decider_arms import BASE, LEAN
 from services.lab.bench.decide.forecasts import N_PATHS, replayed_origins
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
@@ -59,6 +61,7 @@ class ForecastArm:
         is_hedged: Whether the last value is mixed in online.
         is_calibrated: Whether quantiles are corrected online.
         decides: Whether its forecasts are decided with too.
+        config: Settings of the decision stage that they are decided with.
     """
 
     about: str
@@ -67,6 +70,7 @@ class ForecastArm:
     is_hedged: bool = True
     is_calibrated: bool = True
     decides: bool = True
+    config: DecideConfig = BASE
 
 
 HARMONY = ForecastArm("nothing")
@@ -78,6 +82,12 @@ FORECAST_ARMS: Mapping[str, ForecastArm] = {
     "no_trees": ForecastArm("the trees", learner="networks"),
     "no_networks": ForecastArm("the networks, but for paths", learner="trees", decides=False),
     "one_network": ForecastArm("the second network", learner="one_network"),
+    "one_network_ungated": ForecastArm(
+        "the second network and the gate", learner="one_network", has_gate=False
+    ),
+    "lean_both": ForecastArm(
+        "these, and what `lean` leaves out", "one_network", has_gate=False, config=LEAN
+    ),
 }
 
 

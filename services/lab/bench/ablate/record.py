@@ -25,12 +25,19 @@ INTERVALS = (0.8, 0.95, 0.99)
 
 
 def decision_sums(task: DecideTask, run: GridRun) -> list[dict[str, Any]]:
-    """Per setting (W, B) sums: steps out of SLA, replica-steps asked for, known steps."""
+    """Per setting (W, B) sums: steps out of SLA, replica-steps asked for, known steps, changes."""
     size = task_block(task)
     blocks = blocks_of(run, task.is_known, task.n_prelude, size)
     known = block_sums(task.is_known[:, task.n_prelude :].astype(float), size)
+    moved = np.abs(np.diff(run.asked, axis=-1, prepend=run.asked[..., :1]))
+    churn = block_sums(moved[..., task.n_prelude :].astype(float), size)
     return [
-        {"out": _plain(blocks.out[g]), "held": _plain(blocks.held[g]), "known": _plain(known)}
+        {
+            "out": _plain(blocks.out[g]),
+            "held": _plain(blocks.held[g]),
+            "known": _plain(known),
+            "churn": _plain(churn[g]),
+        }
         for g in range(blocks.out.shape[0])
     ]
 

@@ -19,6 +19,7 @@ from services.lab.bench.ablate.effects import (
     forecasts,
 )
 from services.lab.bench.ablate.forecast_arms import FORECAST_ARMS
+from services.simulator.fleet.arrays import FloatArray
 
 Row = dict[str, object]
 ABOUT: Mapping[str, str] = {
@@ -52,6 +53,7 @@ def decision_rows(documents: Sequence[Document], epsilon: float) -> list[Row]:
             "out of SLA": f"{arm.rate.mean():.2%}",
             "gap": f"{arm.gap.mean():.2f}",
             "cost / harmony": f"{np.exp(np.log(arm.cost).mean()):.3f}",
+            "churn / harmony": f"{_middle(arm.churn):.2f}",
             **_effect_cells(arm.effects),
         }
         for name, arm in decisions(documents, epsilon).items()
@@ -69,6 +71,12 @@ def forecast_rows(documents: Sequence[Document]) -> list[Row]:
         }
         for name, effects in forecasts(documents).items()
     ]
+
+
+def _middle(ratios: FloatArray) -> float:
+    """Geometric mean of the known ratios above zero."""
+    known = ratios[ratios > 0]
+    return float(np.exp(np.log(known).mean())) if known.size else float("nan")
 
 
 def _effect_cells(effects: Mapping[str, Effect]) -> Row:
@@ -115,6 +123,7 @@ def set_rows(documents: Sequence[Document], epsilon: float, name: str) -> list[R
             "data": document["data"],
             "out of SLA": f"{arm.rate[k]:.2%}",
             "cost / harmony": f"{arm.cost[k]:.3f}",
+            "churn / harmony": f"{arm.churn[k]:.2f}",
             **{UNITS[f]: _with_interval(effect, k) for f, effect in arm.effects.items()},
         }
         for k, document in enumerate(documents)

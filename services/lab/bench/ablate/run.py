@@ -126,10 +126,10 @@ def _decisions(
         document["forecast"][name] = forecast_sums(run.task, parts, quantiles)
         if not own.decides:
             continue
-        if np.array_equal(quantiles, shipped):
+        if own.config == BASE and np.array_equal(quantiles, shipped):
             document["decide"][name] = document["decide"]["harmony"]
             continue
-        yield name, BASE, _on_course(run.task, parts, quantiles), run.epsilons
+        yield name, own.config, _on_course(run.task, parts, quantiles), run.epsilons
 
 
 def _on_course(task: DecideTask, parts: Parts, quantiles: F32Array) -> Forecasts:

@@ -12,10 +12,10 @@ EPSILON = 0.01
 Sums = dict[str, list[list[float]]]
 
 
-def decided(rate: float, cost: float) -> list[Sums]:
+def decided(rate: float, cost: float, churn: float = 4.0) -> list[Sums]:
     """An arm at one promise, the same on every day."""
-    days = [1.0] * N_DAYS
-    return [{"out": [[rate * STEPS * d for d in days]], "held": [[cost * STEPS * d for d in days]]}]
+    values = {"out": rate * STEPS, "held": cost * STEPS, "churn": churn}
+    return [{name: [[value] * N_DAYS] for name, value in values.items()}]
 
 
 def forecast(crps: float, tail: float, inside: float = 0.95, below: float = 0.99) -> Sums:

@@ -7,7 +7,7 @@ import pytest
 
 from services.lab.bench.ablate.effects import BARS, Effect, decisions, forecasts
 from services.lab.bench.ablate.report import verdict_rows
-from tests.unit.lab.bench.ablate.documents import EPSILON, document
+from tests.unit.lab.bench.ablate.documents import EPSILON, decided, document
 
 NAMES = [f"set{k}" for k in range(4)]
 
@@ -29,6 +29,15 @@ def test_an_arm_on_the_same_trade_costs_nothing_at_its_rate() -> None:
     assert dearer.effects["cost"].mean == pytest.approx(100 * np.log(1.1))
     assert dearer.effects["gap"].mean == pytest.approx(0.0)
     assert (cheaper.n_differ, found["no_floor"].n_differ) == (4, 4)
+
+
+def test_churn_is_told_beside_the_figures_that_decide() -> None:
+    one = document("set", no_change_costs=(0.01, 2.0))
+    one["decide"]["no_change_costs"] = decided(0.01, 2.0, churn=10.0)
+    found = decisions([one], EPSILON)["no_change_costs"]
+    assert found.churn == pytest.approx([2.5])
+    one["decide"]["harmony"] = decided(0.01, 2.0, churn=0.0)
+    assert np.isnan(decisions([one], EPSILON)["no_change_costs"].churn).all()
 
 
 def test_an_arm_that_decides_the_same_changes_no_set() -> None:
