@@ -23,7 +23,7 @@ from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
-from decider.planning.risk import pooled_error, update_risk
+from decider.planning.risk import update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.result import Decision, Direction, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
@@ -121,7 +121,6 @@ __all__ = [
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",
-    "pooled_error",
     "predictive_draws",
     "relative_capacity_new",
     "replay_decision",

@@ -23,8 +23,6 @@ class RiskControlConfig:
         gain: Change of the logarithm of the risk level per step of relative error
             `(epsilon - violation) / epsilon` (adaptive conformal step size).
         max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
-        pool_gain: The same for the mean relative error of all workloads together, which is known
-            much sooner than any one's.
         exhausted_ratio: Highest level once the window's budget is spent, as a share of epsilon.
         pacing_gain: Weight of the budget's pace (integral part).
         pacing_steps: Steps over which an error of pace is to be worked off.
@@ -38,7 +36,6 @@ class RiskControlConfig:
 
     aim_ratio: float = 0.97
     gain: float = 0.0005
-    pool_gain: float = 0.003
     max_drop: float = 0.5
     exhausted_ratio: float = 0.5
     pacing_gain: float = 0.1
@@ -53,7 +50,6 @@ class RiskControlConfig:
         """Refuse impossible values."""
         _require(0 < self.aim_ratio <= 1, f"aim_ratio={self.aim_ratio} must be in (0, 1]")
         _require(self.gain >= 0, f"gain={self.gain} must be >= 0")
-        _require(self.pool_gain >= 0, f"pool_gain={self.pool_gain} must be >= 0")
         _require(0 < self.exhausted_ratio <= 1, "exhausted_ratio must be in (0, 1]")
         _require(0 < self.min_level_ratio <= 1, "min_level_ratio must be in (0, 1]")
         _require(self.max_level_ratio >= 1, "max_level_ratio must be >= 1")

@@ -10,24 +10,17 @@ not clipped, the mean violation over T steps differs from `a * e` by at most
 `e * (range of the log level) / (gain * T)`, whatever the demand does. That is a statement about
 the average in the long run, not a guarantee for a window. On top, a proportional term paces the
 budget of the SLA window: what has been over- or underspent is worked off over `pacing_steps`.
-The mean error of all workloads together (`pooled_error`) moves every level as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from decider.config import RiskControlConfig
 from decider.errors import require
 from decider.types import RiskState, Sla
 
-MAX_POOLED_ERROR = 10.0
-FULL_POOL = 20
-"""Other workloads from which on their mean error counts in full."""
-MIN_COUNTED_AT_ONCE = 2.0
-"""Workloads that may be out of SLA in the same step and are still counted in full."""
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
 
@@ -75,38 +68,12 @@ def risk_level(
     return RiskLevel(epsilon * math.exp(max(low, min(high, log_ratio))), left, left <= 0.0)
 
 
-def pooled_error(
-    violations: Sequence[float | None], slas: Sequence[Sla], config: RiskControlConfig
-) -> float:
-    """Mean relative error `(aim - v) / epsilon` of one step over workloads; 0 if none is known.
-
-    A forecaster that misjudges its tails does so for all workloads, and many of them together
-    show it within hours, where one alone takes weeks. Bounded, so that an outage that hits
-    everybody does not swing the level; but what chance brings is counted in full, because a bound
-    that cuts single violations of a small fleet lets the level climb until they are frequent
-    (one workload with a bound of 10 would settle where 9 % of its steps are out of SLA). Few
-    workloads say little more than each says of itself, and weigh less.
-    """
-    known = [
-        (sla.epsilon, config.aim_ratio - violation / sla.epsilon)
-        for violation, sla in zip(violations, slas, strict=True)
-        if violation is not None and sla.epsilon is not None
-    ]
-    if len(known) < 2:
-        return 0.0
-    usual = MIN_COUNTED_AT_ONCE / sum(epsilon for epsilon, _ in known)
-    mean = sum(error for _, error in known) / len(known)
-    weight = min(1.0, (len(known) - 1) / FULL_POOL)
-    return max(-max(MAX_POOLED_ERROR, usual), mean) * weight
-
-
 def update_risk(
     state: RiskState,
     violation_ratio: float,
     sla: Sla,
     step_s: float,
     config: RiskControlConfig,
-    pooled: float = 0.0,
 ) -> RiskState:
     """Feed one step's measured violation back.
 
@@ -116,7 +83,6 @@ def update_risk(
         sla: The promise.
         step_s: Step length.
         config: Settings.
-        pooled: The step's `pooled_error`.
 
     Returns:
         Memory after. Beyond the SLA window old steps are forgotten at the window's rate.
@@ -131,7 +97,6 @@ def update_risk(
     epsilon = sla.epsilon
     gain = min(config.gain, config.max_drop * epsilon)
     change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
-    change += config.pool_gain * pooled
     low, high = _log_bounds(epsilon, config)
     log_level = max(low, min(high, state.log_level + change))
     return RiskState(log_level, spent, observed, state.log_multiplier)

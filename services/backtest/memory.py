@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decider import Decision, History, RiskControlConfig, RiskState, Sla, pooled_error, update_risk
+from decider import Decision, History, RiskControlConfig, RiskState, Sla, update_risk
 from services.simulator.fleet.arrays import FloatArray
 
 Events = tuple[tuple[float, int], ...]
@@ -38,11 +38,9 @@ class DecisionMemory:
         self, violation_ratio: FloatArray, sla: Sla, step_s: float, config: RiskControlConfig
     ) -> DecisionMemory:
         """After a step, of which the (W,) shares out of SLA are known; NaN where they are not."""
-        known = {w: float(v) for w, v in enumerate(violation_ratio) if np.isfinite(v)}
-        pooled = pooled_error(list(known.values()), [sla] * len(known), config)
         risk = tuple(
-            update_risk(state, known[w], sla, step_s, config, pooled) if w in known else state
-            for w, state in enumerate(self.risk)
+            update_risk(state, float(ratio), sla, step_s, config) if np.isfinite(ratio) else state
+            for state, ratio in zip(self.risk, violation_ratio, strict=True)
         )
         return replace(self, risk=risk)
 

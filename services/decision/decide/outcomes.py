@@ -12,7 +12,6 @@ from decider import (
     RiskState,
     StepOutcome,
     StepPrice,
-    pooled_error,
     score_step,
     update_risk,
 )
@@ -130,25 +129,19 @@ def learn(
 ) -> dict[int, RiskState]:
     """Memory of the risk control of the workloads that have new measured outcomes.
 
-    Step by step, since each step's error over the whole shard moves every workload's level. The
-    outcome of a trailing percentile says nothing of a model that is not trusted: it counts against
-    the budget, but the level that the model is planned with stays as it is.
+    The outcome of a trailing percentile says nothing of a model that is not trusted: it counts
+    against the budget, but the level that the model is planned with stays as it is.
     """
-    measured: dict[float, dict[int, float]] = {}
-    for key, result in results.items():
-        for start_s, outcome in result.outcomes.items():
-            if outcome.violation_ratio is not None:
-                ratio = min(1.0, max(0.0, outcome.violation_ratio))
-                measured.setdefault(start_s, {})[key] = ratio
     memory: dict[int, RiskState] = {}
-    for _, ratios in sorted(measured.items()):
-        slas = [translate.to_sla(members[key].spec) for key in ratios]
-        planned = [rows.trust.get(key, translate.TrustInForce()).is_trusted for key in ratios]
-        own = [r if p else None for r, p in zip(ratios.values(), planned, strict=True)]
-        pooled = pooled_error(own, slas, config)
-        for (key, ratio), sla, is_planned in zip(ratios.items(), slas, planned, strict=True):
+    for key, result in results.items():
+        sla, step_s = translate.to_sla(members[key].spec), float(members[key].step_s)
+        is_planned = rows.trust.get(key, translate.TrustInForce()).is_trusted
+        for _, outcome in sorted(result.outcomes.items()):
+            if outcome.violation_ratio is None:
+                continue
+            ratio = min(1.0, max(0.0, outcome.violation_ratio))
             state = memory.get(key) or rows.risk.get(key, RiskState())
-            after = update_risk(state, ratio, sla, float(members[key].step_s), config, pooled)
+            after = update_risk(state, ratio, sla, step_s, config)
             memory[key] = after if is_planned else replace(after, log_level=state.log_level)
     return memory
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,6 @@ from decider.errors import InvalidRequest
 from decider.planning.risk import (
     MAX_LOG_MULTIPLIER,
     next_multiplier,
-    pooled_error,
     reactive_floor,
     risk_level,
     update_risk,
@@ -89,51 +87,6 @@ def test_an_exhausted_budget_is_said_and_answered_with_the_lowest_level() -> Non
     assert found.is_exhausted
     assert found.budget_left_ratio == 0.0
     assert found.level <= 0.01 * CONFIG.exhausted_ratio
-
-
-@pytest.mark.parametrize("n_workloads", [2, 3, 5, 24, 200])
-def test_chance_violations_at_the_promised_rate_move_nobody(n_workloads: int) -> None:
-    """The bound on an outage must not cut what chance brings: the level of a small fleet would
-    climb until violations are frequent."""
-    rate, slas = CONFIG.aim_ratio * SLA.epsilon, [SLA] * n_workloads
-    mean = sum(
-        math.comb(n_workloads, k)
-        * rate**k
-        * (1 - rate) ** (n_workloads - k)
-        * pooled_error([1.0] * k + [0.0] * (n_workloads - k), slas, CONFIG)
-        for k in range(min(n_workloads, 30) + 1)
-    )
-    assert abs(mean) < 0.01
-
-
-def test_the_mean_error_of_all_moves_everyone() -> None:
-    slas = [SLA] * 4
-    short = pooled_error([0.2, 0.0, 0.0, None], slas, CONFIG)
-    assert short < 0 < pooled_error([0.0] * 4, slas, CONFIG)
-    assert pooled_error([None, None, None, None], slas, CONFIG) == 0.0
-    assert pooled_error([0.3], [SLA], CONFIG) == 0.0  # nobody to learn from
-    outage = pooled_error([1.0] * 40, [SLA] * 40, CONFIG)
-    assert outage == -10.0  # that hits everybody does not swing the level
-    alone = update_risk(RiskState(), 0.0, SLA, STEP_S, CONFIG)
-    among = update_risk(RiskState(), 0.0, SLA, STEP_S, CONFIG, short)
-    assert among.log_level < alone.log_level
-
-
-def test_feedback_corrects_a_common_misjudgement() -> None:
-    """40 workloads whose stated risk is half of the truth: the mean is right within days."""
-    rng = np.random.default_rng(0)
-    states, late = [RiskState()] * 40, []
-    for t in range(1500):
-        levels = np.array([level(s) for s in states])
-        violations = (rng.random(40) < np.minimum(1.0, 2.0 * levels)).astype(float).tolist()
-        pooled = pooled_error(violations, [SLA] * 40, CONFIG)
-        states = [
-            update_risk(s, v, SLA, STEP_S, CONFIG, pooled)
-            for s, v in zip(states, violations, strict=True)
-        ]
-        if t >= 1000:
-            late.append(np.mean(violations))
-    assert np.mean(late) == pytest.approx(CONFIG.aim_ratio * 0.01, abs=0.001)
 
 
 def test_pacing_works_off_what_was_overspent() -> None:
