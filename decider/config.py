@@ -23,7 +23,6 @@ class RiskControlConfig:
         gain: Change of the logarithm of the risk level per step of relative error
             `(epsilon - violation) / epsilon` (adaptive conformal step size).
         max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
-        exhausted_ratio: Highest level once the window's budget is spent, as a share of epsilon.
         pacing_gain: Weight of the budget's pace (integral part).
         pacing_steps: Steps over which an error of pace is to be worked off.
         multiplier_gain: Change of the multiplier's logarithm per decision and relative error of
@@ -37,7 +36,6 @@ class RiskControlConfig:
     aim_ratio: float = 0.97
     gain: float = 0.0005
     max_drop: float = 0.5
-    exhausted_ratio: float = 0.5
     pacing_gain: float = 0.1
     pacing_steps: float = 288.0
     multiplier_gain: float = 0.03
@@ -50,7 +48,6 @@ class RiskControlConfig:
         """Refuse impossible values."""
         _require(0 < self.aim_ratio <= 1, f"aim_ratio={self.aim_ratio} must be in (0, 1]")
         _require(self.gain >= 0, f"gain={self.gain} must be >= 0")
-        _require(0 < self.exhausted_ratio <= 1, "exhausted_ratio must be in (0, 1]")
         _require(0 < self.min_level_ratio <= 1, "min_level_ratio must be in (0, 1]")
         _require(self.max_level_ratio >= 1, "max_level_ratio must be >= 1")
         _require(0 < self.max_level < 1, "max_level must be in (0, 1)")

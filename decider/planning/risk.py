@@ -63,8 +63,6 @@ def risk_level(
     overspent = state.spent_steps - config.aim_ratio * epsilon * state.observed_steps
     pace = -config.pacing_gain * overspent / (epsilon * config.pacing_steps)
     log_ratio = math.log(config.aim_ratio) + state.log_level + max(-1.0, min(0.7, pace))
-    if left <= 0.0:
-        high = min(high, math.log(config.exhausted_ratio))
     return RiskLevel(epsilon * math.exp(max(low, min(high, log_ratio))), left, left <= 0.0)
 
 

@@ -14,7 +14,7 @@ them."""
 LEAN = replace(
     BASE,
     spread_sigma=0.0,
-    risk=replace(BASE.risk, exhausted_ratio=1.0, max_risk_ratio=UNBOUNDED),
+    risk=replace(BASE.risk, max_risk_ratio=UNBOUNDED),
 )
 """Without several at once: two that stand in for each other earn nothing alone."""
 
@@ -41,7 +41,6 @@ DECIDER_ARMS: Mapping[str, DeciderArm] = {
     "no_pacing": _risk("pacing of the window's budget", pacing_gain=0.0),
     "open_loop": _risk("feedback and pacing", gain=0.0, pacing_gain=0.0),
     "no_margin": _risk("the aim below the promise", aim_ratio=1.0),
-    "no_exhaustion": _risk("the halved level of a spent budget", exhausted_ratio=1.0),
     "no_risk_bound": _risk("the bound on a decision's risk in its price", max_risk_ratio=UNBOUNDED),
     "no_spread": DeciderArm(replace(BASE, spread_sigma=0.0), "the smoothed tail of the paths"),
     "risk_per_step": DeciderArm(
@@ -61,7 +60,7 @@ DECIDER_ARMS: Mapping[str, DeciderArm] = {
         replace(BASE, reactive_floor_ratio=0.0, consolidation_ratio=0.0),
         "the floor, and the guard that a smaller set holds the last demand",
     ),
-    "lean": DeciderArm(LEAN, "halved level, bound on risk and smoothed tail together"),
+    "lean": DeciderArm(LEAN, "bound on risk and smoothed tail together"),
     "lean_no_change_costs": DeciderArm(
         replace(LEAN, start_cost_steps=0.0, stop_cost_steps=0.0),
         "these and the costs of starts and stops",
