@@ -163,7 +163,7 @@ def trace(tmp_path: Path) -> Path:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(settings: Settings) -> ForecasterConfig:
         train = TrainConfig(epochs=2, flow_epochs=1, max_windows=300, max_validation_windows=100)
-        model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, members=1)
+        model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8)
         return ForecasterConfig(forecaster_config(settings).window, model, train)
 
     monkeypatch.setattr(model_training, "forecaster_config", config)

@@ -79,14 +79,10 @@ FORECAST_ARMS: Mapping[str, ForecastArm] = {
     "unhedged": ForecastArm("the hedge by the last value", is_hedged=False),
     "not_online": ForecastArm("calibration and hedge", is_calibrated=False, is_hedged=False),
     "ungated": ForecastArm("the quality gate", has_gate=False),
-    "no_trees": ForecastArm("the trees", learner="networks"),
-    "no_networks": ForecastArm("the networks, but for paths", learner="trees", decides=False),
-    "one_network": ForecastArm("the second network", learner="one_network"),
-    "one_network_ungated": ForecastArm(
-        "the second network and the gate", learner="one_network", has_gate=False
-    ),
+    "no_trees": ForecastArm("the trees", learner="network"),
+    "no_network": ForecastArm("the network, but for paths", learner="trees", decides=False),
     "lean_both": ForecastArm(
-        "these, and what `lean` leaves out", "one_network", has_gate=False, config=LEAN
+        "the quality gate, and what `lean` leaves out", has_gate=False, config=LEAN
     ),
 }
 
@@ -156,24 +152,18 @@ def learner_quantiles(
 ) -> tuple[dict[str, F32Array], torch.Tensor]:
     """(B, Q, H) quantiles of the demand by learner, and the encodings (B, E) for paths."""
     levels = np.array(model.config.window.quantile_levels)
-    inputs, networks, encoding = replace(model, tree_share=NETWORK_ALONE).marginals(
+    inputs, normalised, encoding = replace(model, tree_share=NETWORK_ALONE).marginals(
         windows, windows.demand_index[:, None]
     )
-    with torch.inference_mode():
-        first = model.net.members[0](inputs)[0]
-    own = {
-        "networks": networks[:, 0].transpose(1, 2).numpy(),
-        "one_network": first[:, 0].transpose(1, 2).numpy(),
-    }
-    mixed = {"model": own["networks"], "trees": own["networks"], **own}
+    network = normalised[:, 0].transpose(1, 2).numpy()
+    mixed = {"model": network, "trees": network, "network": network}
     if model.trees is not None:
         target = windows.demand_index
         location, scale = inputs.location[:, 0].numpy(), inputs.scale[:, 0].numpy()
         read = tree_inputs(windows, target, model.vocabulary, model.config.window)
         known = (model.trees.quantiles(read, location, scale), model.trees.levels)
-        mixed["model"] = averaged(own["networks"], *known, model.tree_share, levels)
-        mixed["one_network"] = averaged(own["one_network"], *known, model.tree_share, levels)
-        mixed["trees"] = averaged(own["networks"], *known, TREES_ALONE, levels)
+        mixed["model"] = averaged(network, *known, model.tree_share, levels)
+        mixed["trees"] = averaged(network, *known, TREES_ALONE, levels)
     found = {}
     for name, quantiles in mixed.items():
         by_level = torch.from_numpy(quantiles).transpose(1, 2)[:, None]
