@@ -84,10 +84,6 @@ def _unhedged() -> Arm:
     return ShippedArm(is_hedged=False)
 
 
-def _ungated() -> Arm:
-    return ShippedArm(has_gate=False)
-
-
 def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
     return lambda: LightGbmArm(has_others=has_others)
 
@@ -101,11 +97,10 @@ def _simple(name: str | None) -> Callable[[], Arm]:
 
 
 ARMS: dict[str, ArmEntry] = {
-    "harmony": ArmEntry(ShippedArm, "the model, quality gate, hedge, online calibration"),
+    "harmony": ArmEntry(ShippedArm, "the model, hedge, online calibration"),
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
     "harmony_unhedged": ArmEntry(_unhedged, "the same without the hedge by the last value"),
-    "harmony_ungated": ArmEntry(_ungated, "the model, hedge and online calibration alone"),
-    "model": ArmEntry(ModelArm, "network and trees averaged: no gate, no calibration"),
+    "model": ArmEntry(ModelArm, "network and trees averaged: no hedge, no calibration"),
     "network": ArmEntry(_network(), "the network without the trees"),
     "trees": ArmEntry(_trees, "the trees of the model without its network"),
     "model_cold": ArmEntry(
