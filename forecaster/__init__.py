@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forecaster.choice.backtest import MODEL, Gate, backtest, contenders
     from forecaster.choice.baselines import POOLS, Baseline, BestSimple
+    from forecaster.choice.comparison import MODEL, Comparison, compare
     from forecaster.choice.ladder import STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from forecaster.types import Forecast, Predictor, Series, Windows
 
 _EXPORTS = {
-    "forecaster.choice.backtest": "MODEL Gate backtest contenders",
     "forecaster.choice.baselines": "POOLS Baseline BestSimple",
+    "forecaster.choice.comparison": "MODEL Comparison compare",
     "forecaster.choice.ladder": "STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",
@@ -86,6 +86,7 @@ __all__ = [
     "Calibration",
     "CalibrationState",
     "CheckpointError",
+    "Comparison",
     "DriftTest",
     "DriftVerdict",
     "Experts",
@@ -95,7 +96,6 @@ __all__ = [
     "Forecast",
     "ForecasterConfig",
     "ForecasterError",
-    "Gate",
     "Hedge",
     "HedgeState",
     "HistoryTooShort",
@@ -110,9 +110,8 @@ __all__ = [
     "WindowConfig",
     "Windows",
     "actuals",
-    "backtest",
     "build_windows",
-    "contenders",
+    "compare",
     "crps_of_quantiles",
     "fit",
     "gather_windows",

@@ -81,9 +81,6 @@ class ModelConfig:
         flow_layers: Coupling layers of the flow; 0 means a Gaussian copula.
         flow_hidden: Hidden width of its conditioners.
         flow_context: Width of the encoding it is conditioned on.
-        members: Networks trained side by side from different first parameters, whose quantiles are
-            averaged. A history of weeks holds few independent windows, and what one network makes
-            of them varies.
     """
 
     width: int = 64
@@ -94,7 +91,6 @@ class ModelConfig:
     flow_layers: int = 3
     flow_hidden: int = 32
     flow_context: int = 32
-    members: int = 2
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -107,7 +103,6 @@ class ModelConfig:
             f"width={self.width} must be a multiple of heads={self.heads}",
         )
         _check(self.flow_layers >= 0, f"flow_layers={self.flow_layers} must be >= 0")
-        _check(self.members >= 1, f"members={self.members} must be >= 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Simple forecasters, and which forecaster answers for a workload: back-test, ladder."""
+"""Simple forecasters, and which forecaster answers for a workload: comparison, ladder."""

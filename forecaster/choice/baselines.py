@@ -183,7 +183,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class BestSimple:
-    """Per workload the simple forecaster that validation picked.
+    """Per workload the simple forecaster that scored best.
 
     Args:
         picks: Workload to rung name.

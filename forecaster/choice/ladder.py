@@ -1,25 +1,25 @@
 """The fallback ladder: every workload is answered by the best rung that its data allow.
 
-model -> the simple forecaster that validation or the quality gate picked -> trailing percentile
-(stale input) -> short history -> refused with a reason when there is nothing to forecast from. A
-fallback is never silent and an unknown is never a zero.
+model -> the simple forecaster that scored best for the workload (no model, short history, output
+that is not finite) -> trailing percentile (stale input) -> short history -> refused with a reason
+when there is nothing to forecast from. A fallback is never silent and an unknown is never a zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from forecaster.choice.baselines import POOLS, BestSimple
+from forecaster.choice.baselines import BestSimple
 from forecaster.errors import ShapeError
 from forecaster.predict import TrainedModel
 from forecaster.types import F32, F64, I64, Forecast, Windows
 
 MODEL_RUNG = "model"
 STALE_RUNG = "trailing_percentile"
+NOT_FINITE = "the model's output was not finite"
 MIN_OBSERVED = 24
 """Observed steps of demand below which the model is not asked."""
 
@@ -46,15 +46,11 @@ class Ladder:
     Args:
         model: The trained model; None until there is one.
         simple: The simple forecasters with the pick per workload.
-        rungs: Workload to the rung that the quality gate chose; others try the model.
-        reasons: Workload to the gate's reason.
         stale_after_steps: Steps without demand after which input is stale.
     """
 
     model: TrainedModel | None
     simple: BestSimple
-    rungs: Mapping[str, str] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
     stale_after_steps: int = 3
 
     def predict(
@@ -74,25 +70,22 @@ class Ladder:
         if answered.size == 0:
             return LadderForecast(None, answered, refused)
         rows = windows.rows(answered)
-        rungs = np.array([choice[row][0] for row in answered])
+        rungs = np.array([choice[row][0] for row in answered], dtype=object)
         reasons = [choice[row][1] for row in answered]
         at_model = np.flatnonzero(rungs == MODEL_RUNG)
         parts: list[_Part] = []
         if self.model is not None and at_model.size:
             forecast = self._try_model(rows.rows(at_model), horizon, n_paths, rng)
             if forecast is None:
-                rungs[at_model] = ""
-                reasons = [
-                    r or "the model's output was not finite" if i in at_model else r
-                    for i, r in enumerate(reasons)
-                ]
+                for i in at_model:
+                    rungs[i], reasons[i] = self._pick(rows.workloads[i]), NOT_FINITE
             else:
                 parts.append(_Part(at_model, forecast))
         at_simple = np.flatnonzero(rungs != MODEL_RUNG)
         if at_simple.size:
-            picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple if str(rungs[i]) in POOLS}
-            simple = replace(self.simple, picks={**self.simple.picks, **picks})
-            forecast = simple.predict(rows.rows(at_simple), horizon, n_paths, rng)
+            picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple}
+            chosen = replace(self.simple, picks=picks)
+            forecast = chosen.predict(rows.rows(at_simple), horizon, n_paths, rng)
             parts.append(_Part(at_simple, forecast))
         return LadderForecast(_merge(rows, parts, reasons), answered, refused)
 
@@ -120,18 +113,18 @@ class Ladder:
         n_stale = n_steps - 1 - int(seen[-1])
         if n_stale > self.stale_after_steps:
             return STALE_RUNG, f"demand is stale: last observed {n_stale} steps before the origin"
-        simple = self.simple.picks.get(workload, self.simple.default)
         if self.model is None:
-            return simple, "no promoted model"
+            return self._pick(workload), "no promoted model"
         if seen.size < MIN_OBSERVED:
             return (
-                simple,
+                self._pick(workload),
                 f"short history: {seen.size} observed steps, the model needs {MIN_OBSERVED}",
             )
-        rung = self.rungs.get(workload, MODEL_RUNG)
-        if rung not in POOLS:  # models of before 0027 may name an ensemble
-            return MODEL_RUNG, ""
-        return rung, self.reasons.get(workload, "quality gate")
+        return MODEL_RUNG, ""
+
+    def _pick(self, workload: str) -> str:
+        """The simple forecaster that stands by for a workload."""
+        return self.simple.picks.get(workload, self.simple.default)
 
 
 class _Part(NamedTuple):

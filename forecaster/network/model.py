@@ -148,13 +148,13 @@ class MarginalHead(nn.Module):
         return result
 
 
-class Member(nn.Module):
-    """One network: encoder and marginal head."""
+class ForecastNet(nn.Module):
+    """Encoder, marginal head and flow of one trained model."""
 
     def __init__(
         self, config: ForecasterConfig, vocabulary: Vocabulary, generator: torch.Generator
     ) -> None:
-        """Make both."""
+        """Make all parts."""
         super().__init__()
         self.encoder = Encoder(
             n_features(config.window),
@@ -164,6 +164,7 @@ class Member(nn.Module):
             generator,
         )
         self.head = MarginalHead(config, generator)
+        self.flow = FlowCopula(config.window.horizon, config.model, generator)
 
     def forward(self, inputs: NetInputs, dropout: Dropout | None = None) -> tuple[Tensor, Tensor]:
         """Normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`."""
@@ -177,31 +178,6 @@ class Member(nn.Module):
             dropout,
         )
         return self.head(encoding, inputs, dropout), encoding
-
-
-class ForecastNet(nn.Module):
-    """Members whose quantiles are averaged, and the flow of one trained model.
-
-    The average of quantile functions is a quantile function: it stays monotone. The first member's
-    encoding stands for the window where the flow needs one.
-    """
-
-    def __init__(
-        self, config: ForecasterConfig, vocabulary: Vocabulary, generator: torch.Generator
-    ) -> None:
-        """Make all parts."""
-        super().__init__()
-        self.members = nn.ModuleList(
-            Member(config, vocabulary, generator) for _ in range(config.model.members)
-        )
-        self.flow = FlowCopula(config.window.horizon, config.model, generator)
-
-    def forward(self, inputs: NetInputs) -> tuple[Tensor, Tensor]:
-        """Normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`."""
-        quantiles, encoding = self.members[0](inputs)
-        for member in self.members[1:]:
-            quantiles = quantiles + member(inputs)[0]
-        return quantiles / len(self.members), encoding
 
 
 def raw_quantiles(normalised: Tensor, inputs: NetInputs) -> F32:

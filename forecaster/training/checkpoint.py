@@ -18,7 +18,7 @@ from forecaster.predict import TrainedModel
 from forecaster.trees.trees import Trees, TreeShare, trees_from_texts
 
 FORMAT = "harmony-forecaster"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 HEADER_KEY = "harmony"
 TREES = "trees"
 

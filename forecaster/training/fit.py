@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from forecaster.choice.backtest import MODEL, contenders, score_table
 from forecaster.choice.baselines import POOLS
+from forecaster.choice.comparison import MODEL, contenders, score_table
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Examples, is_trainable, make_examples, shuffled, split_origins
 from forecaster.errors import CheckpointError, HistoryTooShort
@@ -32,7 +32,7 @@ class FitReport:
     """Result of a fit, in units of each series' own mean absolute deviation.
 
     Both figures are on the validation part, which also chose the stopping epoch and the picks: a
-    fair verdict needs a later back-test (`forecaster.choice.backtest`).
+    fair verdict needs later steps (`forecaster.choice.comparison`).
 
     Args:
         crps: Validation CRPS of the demand, mean over workloads.

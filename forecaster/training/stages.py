@@ -108,7 +108,7 @@ class MarginalStage:
         self.net, self.train, self.validation, self.setting = net, train, validation, setting
         self.redraw, self.is_first = redraw, True
         self.n_epochs = setting.epochs
-        self.parameters = list(net.members.parameters())
+        self.parameters = [*net.encoder.parameters(), *net.head.parameters()]
         self.device = self.parameters[0].device
         self.loss: Loss = PinballLoss(levels, setting.tail_weight, self.device)
         if setting.loss == "nll":
@@ -138,18 +138,14 @@ class MarginalStage:
         disturb(batch.inputs, self.setting, generator)
         batch = examples_on(batch, self.device)
         dropout = Dropout(self.setting.dropout, generator)
-        # Every member learns on its own: the loss of their average would let them specialise.
-        losses = [self.loss(member(batch.inputs, dropout)[0], batch) for member in self.net.members]
-        loss = torch.stack(losses).mean()
+        loss = self.loss(self.net(batch.inputs, dropout)[0], batch)
         if not torch.isfinite(loss):
             raise TrainingDiverged(f"training loss is {loss.item()}")
         n_all = self.n_epochs * math.ceil(len(self.train) / self.setting.batch)
         set_rate(self.optimiser, self.setting.learning_rate * rate_factor(self.n_steps, n_all))
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        for member in self.net.members:
-            limit = GRADIENT_NORM / len(self.net.members)
-            torch.nn.utils.clip_grad_norm_(member.parameters(), limit)
+        torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM)
         self.optimiser.step()
         self.n_steps += 1
         return float(loss.detach())

@@ -12,10 +12,8 @@ from forecaster import (
     FitProgress,
     ForecasterConfig,
     ForecasterError,
-    Gate,
     Ladder,
-    backtest,
-    contenders,
+    compare,
     fit,
 )
 from services.backtest.controller import ControllerOptions, HarmonyController
@@ -32,18 +30,16 @@ HELD_OUT_RATIO = 0.12
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Predictors ready to serve, and the verdict on them.
+    """Predictors ready to serve.
 
     Attributes:
         ladder: The predictors.
         config: Their configuration.
-        gate: Back-test of the model; None when there is no model.
-        reason: In words.
+        reason: Which they are and why, in words.
     """
 
     ladder: Ladder
     config: ForecasterConfig
-    gate: Gate | None
     reason: str
 
 
@@ -75,17 +71,12 @@ def train(
         )
     except ForecasterError as error:
         ladder = Ladder(None, BestSimple({}, config.window))
-        return Trained(ladder, config, None, f"no model: {error}")
-    gate = backtest(series, contenders(result.model, config.window), config, rng, n_last=n_held)
-    picks = {w: gate.best_simple(w, pick) for w, pick in result.report.picks.items()}
-    ladder = Ladder(
-        result.model if gate.skill > 0 else None,
-        BestSimple(picks, config.window),
-        rungs=gate.rungs,
-        reasons=gate.reasons,
-    )
-    reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
-    return Trained(ladder, config, gate, reason)
+        return Trained(ladder, config, f"no model: {error}")
+    found = compare(series, result.model, config, rng, n_last=n_held)
+    picks = {w: found.best_simple(w, pick) for w, pick in result.report.picks.items()}
+    model = result.model if found.skill > 0 else None
+    reason = f"back-test skill {found.skill:+.3f} against the best simple forecaster per workload"
+    return Trained(Ladder(model, BestSimple(picks, config.window)), config, reason)
 
 
 def run_harmony(
@@ -133,4 +124,4 @@ def run_harmony(
 def without_model(trained: Trained) -> Trained:
     """The same with the best simple forecaster alone."""
     ladder = replace(trained.ladder, model=None)
-    return replace(trained, ladder=ladder, gate=None, reason="best simple forecaster")
+    return replace(trained, ladder=ladder, reason="best simple forecaster")

@@ -205,7 +205,7 @@ def _simple(fleet: Fleet, history: HistoryRun) -> Trained:
     """No training: the best simple forecaster answers."""
     config = ForecasterConfig()
     ladder = Ladder(None, BestSimple({}, config.window))
-    return Trained(ladder, config, None, "best simple forecaster, nothing was trained")
+    return Trained(ladder, config, "best simple forecaster, nothing was trained")
 
 
 def _model(fleet: Fleet, history: HistoryRun, tell: Tell) -> Trained:

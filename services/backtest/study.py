@@ -162,7 +162,7 @@ def run_study(
             tell(f"promise {epsilon:.2%}: running {name}")
             run = run_harmony(fleet, history, predictors, ControllerOptions(epsilon))
             found.append((name, run))
-        if trained.ladder.model is None:  # the gate demoted the model: this is what would serve
+        if trained.ladder.model is None:  # none, or no better than these: they would serve
             found.insert(0, (MODEL, found[0][1]))
         own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]
         results.append(PromiseResult(epsilon, (*own, *rivals.scores)))

@@ -50,7 +50,7 @@ def list_models(
 
 
 def show(version: Version, as_json: AsJson = False) -> None:
-    """Show one model: its figures, and per workload the rung that serves it and why."""
+    """Show one model: its figures, and per workload its loss over the best simple forecaster's."""
     rows = _load(1, version)
     if not rows:
         raise NotFound(f"model version={version!r} does not exist; see `harmony models list`")
@@ -61,7 +61,7 @@ def show(version: Version, as_json: AsJson = False) -> None:
         return
     lines = "\n".join(f"{key:26} {value}" for key, value in _summary(row).items())
     console.print(Panel(lines, title=f"model {version}", title_align="left"))
-    print_table("Workloads", workloads)
+    print_table("Workloads", [_shown_workload(row) for row in workloads])
 
 
 def train(  # noqa: PLR0913 - one option each
@@ -197,20 +197,32 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _workloads(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Per workload the rung that serves it, the gate's reason and the best simple forecaster."""
-    rungs, reasons = metrics.get("rungs", {}), metrics.get("reasons", {})
-    skipped, picks = metrics.get("skipped", {}), metrics.get("picks", {})
+    """Per workload the simple forecaster that stands by, and the model's loss over the best one's.
+
+    The ratio is None where nothing was observed to compare on, and in older models. The reason says
+    why a workload was not trained on.
+    """
+    ratios, picks = metrics.get("ratios", {}), metrics.get("picks", {})
+    skipped = metrics.get("skipped", {})
     return [
         {
             "workload": name,
-            "rung": rungs.get(name),
+            "ratio": ratios.get(name),
             "best simple": picks.get(name),
-            "reason": "; ".join(
-                text for text in (reasons.get(name), skipped.get(name)) if text is not None
-            ),
+            "reason": skipped.get(name, ""),
         }
-        for name in sorted({*rungs, *reasons, *skipped, *picks})
+        for name in sorted({*ratios, *skipped, *picks})
     ]
+
+
+def _shown_workload(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns of the table."""
+    return {
+        "workload": row["workload"],
+        "model / best simple": _number(row["ratio"], ".3f"),
+        "best simple": row["best simple"],
+        "reason": row["reason"],
+    }
 
 
 def _flat(found: dict[str, Any]) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class ModelRow:
     crps: float | None
     crps_simple: float | None
     skill: float | None
-    n_models: int | None
-    n_simple: int | None
+    n_better: int | None
+    n_compared: int | None
 
     @property
     def may_serve(self) -> bool:
@@ -52,15 +52,15 @@ class ModelRow:
 def to_row(model: ModelView) -> ModelRow:
     """A model with the figures of its back-test."""
     metrics = model.metrics
-    rungs = metrics.get("rungs")
-    names = list(rungs.values()) if isinstance(rungs, dict) else None
+    ratios = metrics.get("ratios")
+    found = [r for r in ratios.values() if r is not None] if isinstance(ratios, dict) else None
     return ModelRow(
         model=model,
         crps=_figure(metrics.get("backtest_crps", metrics.get("crps"))),
         crps_simple=_figure(metrics.get("backtest_crps_best_simple")),
         skill=_figure(metrics.get("backtest_skill")),
-        n_models=None if names is None else sum(name == "model" for name in names),
-        n_simple=None if names is None else sum(name != "model" for name in names),
+        n_better=None if found is None else sum(ratio < 1 for ratio in found),
+        n_compared=None if found is None else len(found),
     )
 
 

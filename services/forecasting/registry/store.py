@@ -71,11 +71,5 @@ class ModelStore:
                 "model_unreadable", version=promoted.version, reason=str(error)
             )
             return Serving(SIMPLE_VERSION, self._config, ladder)
-        ladder = replace(
-            ladder,
-            model=model,
-            simple=BestSimple(picks, model.config.window),
-            rungs=promoted.metrics.get("rungs", {}),
-            reasons=promoted.metrics.get("reasons", {}),
-        )
+        ladder = replace(ladder, model=model, simple=BestSimple(picks, model.config.window))
         return Serving(promoted.version, model.config, ladder)

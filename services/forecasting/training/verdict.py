@@ -1,4 +1,4 @@
-"""Verdict on a fitted model: is it better than what serves, and where."""
+"""Verdict on a fitted model: is it better than what serves."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ import numpy as np
 from forecaster import (
     MODEL,
     BestSimple,
+    Comparison,
     FitReport,
     FitResult,
-    Gate,
     Ladder,
     Series,
     TrainedModel,
-    backtest,
-    contenders,
+    compare,
 )
 from services.kernel.clock import make_rng
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of a back-test on steps that training never saw.
+    """Result of a comparison on steps that training never saw.
 
     Attributes:
         is_better: Than the simple forecasters and the incumbent.
@@ -47,7 +46,7 @@ def judge_fit(
     n_held: int,
     seed: int,
 ) -> Verdict:
-    """Back-test a fitted model against the simple forecasters and the incumbent.
+    """Compare a fitted model with the simple forecasters and the incumbent.
 
     Args:
         series: Histories, with the held-out steps at their end.
@@ -61,20 +60,19 @@ def judge_fit(
     """
     model, config = result.model, result.model.config
     rng = make_rng(seed, "backtest", model.version)
-    gate = backtest(series, contenders(model, config.window), config, rng, n_last=n_held)
-    reason = f"back-test skill {gate.skill:+.3f} against the best simple forecaster per workload"
-    is_better = gate.skill > 0
+    found = compare(series, model, config, rng, n_last=n_held)
+    reason = f"back-test skill {found.skill:+.3f} against the best simple forecaster per workload"
+    is_better = found.skill > 0
     if is_better and incumbent is not None and incumbent.config.window == config.window:
-        old = backtest(series, contenders(incumbent, config.window), config, rng, n_last=n_held)
-        is_better = gate.skill > old.skill
+        old = compare(series, incumbent, config, rng, n_last=n_held)
+        is_better = found.skill > old.skill
         reason += f", incumbent {incumbent.version} has {old.skill:+.3f}"
-    metrics = _metrics(result.report, gate, len({s.workload for s in series}))
-    simple_picks = BestSimple(metrics["picks"], config.window)
-    ladder = Ladder(model, simple_picks, rungs=gate.rungs, reasons=gate.reasons)
+    metrics = _metrics(result.report, found, len({s.workload for s in series}))
+    ladder = Ladder(model, BestSimple(metrics["picks"], config.window))
     return Verdict(is_better, reason, metrics, ladder)
 
 
-def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
+def _metrics(report: FitReport, found: Comparison, n_workloads: int) -> dict[str, Any]:
     return {
         "n_workloads": n_workloads,
         "n_windows": report.n_windows,
@@ -84,19 +82,17 @@ def _metrics(report: FitReport, gate: Gate, n_workloads: int) -> dict[str, Any]:
         "validation_crps_best_simple": report.crps_best_simple,
         "flow_gain_nats": report.flow_gain,
         "tree_share": None if report.trees is None else asdict(report.trees.share),
-        "backtest_crps": gate.crps_model,
-        "backtest_crps_best_simple": gate.crps_simple,
-        "backtest_skill": gate.skill,
-        "backtest_coverage": _coverage(gate),
+        "backtest_crps": found.crps_model,
+        "backtest_crps_best_simple": found.crps_simple,
+        "backtest_skill": found.skill,
+        "backtest_coverage": _coverage(found),
         "skipped": report.skipped,
-        "picks": {w: gate.best_simple(w, pick) for w, pick in report.picks.items()},
-        "rungs": gate.rungs,
-        "reasons": gate.reasons,
+        "picks": {w: found.best_simple(w, pick) for w, pick in report.picks.items()},
+        "ratios": found.ratios,
     }
 
 
-def _coverage(gate: Gate) -> dict[str, float]:
-    """Share of held-out outcomes below each level that the gate looks at, mean over workloads."""
-    rows = [row[MODEL].coverage for row in gate.scores.values() if MODEL in row]
-    levels = rows[0] if rows else {}
-    return {f"{level:.4g}": float(np.mean([row[level] for row in rows])) for level in levels}
+def _coverage(found: Comparison) -> dict[str, float]:
+    """Share of held-out outcomes below each level of the upper tail, mean over workloads."""
+    rows = [row[MODEL].coverage for row in found.scores.values()]
+    return {f"{level:.4g}": float(np.mean([row[level] for row in rows])) for level in rows[0]}

@@ -34,7 +34,7 @@ def trained() -> tuple[bytes, str, ForecasterConfig]:
     window = forecaster_config(small(Settings())).window
     config = ForecasterConfig(
         window,
-        ModelConfig(width=16, hidden=24, heads=2, flow_layers=0, members=1),
+        ModelConfig(width=16, hidden=24, heads=2, flow_layers=0),
         TrainConfig(max_windows=300, max_validation_windows=100, batch=64, epochs=2),
     )
     names = [f"demo/w{i}" for i in range(N_WORKLOADS)]

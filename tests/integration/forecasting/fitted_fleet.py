@@ -66,7 +66,7 @@ def add_demand(engine: Engine, workload_id: int, values: np.ndarray) -> None:
 
 def promote(app: Forecasting, trained: tuple[bytes, str, ForecasterConfig]) -> str:
     artifact, version, config = trained
-    metrics = {"picks": {"demo/w0": "last_value"}, "rungs": {}, "reasons": {}, "n_workloads": 3}
+    metrics = {"picks": {"demo/w0": "last_value"}, "ratios": {}, "n_workloads": 3}
     model = registry.NewModel(version, "shadow", "fit", config.to_dict(), metrics, artifact)
     with unit_of_work(app.engine) as work:
         model_id = registry.insert_model(work.connection, model, FITTED_AT)

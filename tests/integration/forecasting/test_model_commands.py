@@ -33,8 +33,7 @@ METRICS = {
     "n_parameters": 155_000,
     "n_workloads": 2,
     "picks": {"demo/a": "blend", "demo/b": "last_value"},
-    "rungs": {"demo/a": "model", "demo/b": "last_value"},
-    "reasons": {"demo/a": "model/blend back-test score ratio 0.900", "demo/b": "ratio 1.100"},
+    "ratios": {"demo/a": 0.9, "demo/b": 1.1004},
     "skipped": {"demo/c": "history too short or unobserved"},
 }
 
@@ -90,14 +89,26 @@ def test_list_and_show(connected: Engine) -> None:
 
     found = json.loads(run("show", "new", "--json"))
     assert found["workloads"] == [
-        {"workload": "demo/a", "rung": "model", "best simple": "blend",
-         "reason": "model/blend back-test score ratio 0.900"},
-        {"workload": "demo/b", "rung": "last_value", "best simple": "last_value",
-         "reason": "ratio 1.100"},
-        {"workload": "demo/c", "rung": None, "best simple": None,
+        {"workload": "demo/a", "ratio": 0.9, "best simple": "blend", "reason": ""},
+        {"workload": "demo/b", "ratio": 1.1004, "best simple": "last_value", "reason": ""},
+        {"workload": "demo/c", "ratio": None, "best simple": None,
          "reason": "history too short or unobserved"},
     ]  # fmt: skip
-    assert "demo/c" in run("show", "new")
+    shown = run("show", "new")
+    assert "demo/c" in shown
+    assert "1.100" in shown
+
+
+def test_a_model_of_before_record_0027_is_still_shown(connected: Engine) -> None:
+    """Then the metrics named a rung per workload, with a reason."""
+    metrics = {"picks": {"demo/a": "blend"}, "rungs": {"demo/a": "model"}, "reasons": {}}
+    with connected.begin() as connection:
+        model = NewModel("older", "retired", "why", {}, metrics, b"12345")
+        registry.insert_model(connection, model, datetime.now(UTC))
+    found = json.loads(run("show", "older", "--json"))
+    assert found["workloads"] == [
+        {"workload": "demo/a", "ratio": None, "best simple": "blend", "reason": ""}
+    ]
 
 
 def test_an_empty_registry_says_so(connected: Engine) -> None:
@@ -163,7 +174,7 @@ def trace(tmp_path: Path) -> Path:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(settings: Settings) -> ForecasterConfig:
         train = TrainConfig(epochs=2, flow_epochs=1, max_windows=300, max_validation_windows=100)
-        model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, members=1)
+        model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8)
         return ForecasterConfig(forecaster_config(settings).window, model, train)
 
     monkeypatch.setattr(model_training, "forecaster_config", config)
@@ -176,7 +187,7 @@ def test_training_on_a_file_writes_a_model_that_loads(trace: Path, tmp_path: Pat
     found = json.loads(run("train", *arguments, "--json"))
     assert model_from_bytes(out.read_bytes()).version == found["version"]
     assert (found["n_workloads"], found["seed"], found["data"]) == (3, 5, "trace")
-    assert set(found["rungs"]) == {"w0", "w1", "w2"}
+    assert set(found["ratios"]) == {"w0", "w1", "w2"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "trace.parquet"]
 
 

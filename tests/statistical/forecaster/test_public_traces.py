@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from forecaster.choice.backtest import MODEL, ScoreTable, score_table, thin
 from forecaster.choice.baselines import POOLS, Baseline
+from forecaster.choice.comparison import MODEL, ScoreTable, score_table, thin
 from forecaster.config import ForecasterConfig, TrainConfig
 from forecaster.dataset import origins_between
 from forecaster.features import build_windows, gather_windows

@@ -21,4 +21,4 @@ def fleet() -> Fleet:
 @pytest.fixture(scope="module")
 def simple() -> Trained:
     config = ForecasterConfig()
-    return Trained(Ladder(None, BestSimple({}, config.window)), config, None, "no model")
+    return Trained(Ladder(None, BestSimple({}, config.window)), config, "no model")

@@ -277,7 +277,6 @@ def test_training_shifts_the_load_and_not_the_schedule() -> None:
 def held_out_crps(*, is_known: bool) -> tuple[float, float]:
     """CRPS of a small model on steps it has not seen: all, and where a campaign is ahead."""
     config = small_config(epochs=8, max_windows=1500, learning_rate=1e-2)
-    config = replace(config, model=replace(config.model, members=1))
     series = [scheduled(seed, 800, is_known=is_known) for seed in range(3)]
     model = fit([s.head(640) for s in series], config, seed=3).model
     origins = origins_between(series, config, [(640, 800)] * 3)

@@ -84,6 +84,7 @@ def ablate(run: Ablation, tell: Tell, keep: Keep, train: Callable[[], TrainedMod
         document["decide"][name] = _decide(task, arm, own, epsilons)
         document["seconds"][name] = round(time.process_time() - started, 1)
         keep(document)
+    keep(document)  # the last arms may decide nothing of their own
 
 
 def _header(run: Ablation) -> Document:
@@ -126,10 +127,10 @@ def _decisions(
         document["forecast"][name] = forecast_sums(run.task, parts, quantiles)
         if not own.decides:
             continue
-        if own.config == BASE and np.array_equal(quantiles, shipped):
+        if np.array_equal(quantiles, shipped):
             document["decide"][name] = document["decide"]["harmony"]
             continue
-        yield name, own.config, _on_course(run.task, parts, quantiles), run.epsilons
+        yield name, BASE, _on_course(run.task, parts, quantiles), run.epsilons
 
 
 def _on_course(task: DecideTask, parts: Parts, quantiles: F32Array) -> Forecasts:

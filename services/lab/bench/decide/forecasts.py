@@ -51,7 +51,7 @@ def perfect(task: DecideTask) -> Forecasts:
 
 
 def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
-    """The shipped forecaster: trained on the training part, gated and calibrated as it would run.
+    """The shipped forecaster: trained on the training part, corrected online as it would run.
 
     Forecasts begin in the middle of validation. From there on hedge and calibration run in time
     order and learn from an outcome once its horizon has passed.

@@ -37,20 +37,18 @@ GROUPS = {
         "model",
         "network",
         "trees",
-        "single",
-        "single_full_attention",
-        "single_no_attention",
-        "single_gaussian_copula",
-        "single_nll",
-        "single_last_value_skip",
-        "single_undisturbed",
-        "single_undisturbed_long",
+        "network_full_attention",
+        "network_no_attention",
+        "network_gaussian_copula",
+        "network_nll",
+        "network_last_value_skip",
+        "network_undisturbed",
+        "network_undisturbed_long",
     ),
 }
 """Names that stand for several forecasters; `all` is every one on offer."""
 MODEL = ModelConfig()
 TRAIN = TrainConfig()
-SINGLE = replace(MODEL, members=1)
 NO_TREES = TreeConfig(is_used=False)
 UNDISTURBED = replace(
     TRAIN, dropout=0.0, input_dropout=0.0, input_noise=0.0, indicator_dropout=0.0, shift_share=0.0
@@ -86,10 +84,6 @@ def _unhedged() -> Arm:
     return ShippedArm(is_hedged=False)
 
 
-def _ungated() -> Arm:
-    return ShippedArm(has_gate=False)
-
-
 def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
     return lambda: LightGbmArm(has_others=has_others)
 
@@ -103,37 +97,35 @@ def _simple(name: str | None) -> Callable[[], Arm]:
 
 
 ARMS: dict[str, ArmEntry] = {
-    "harmony": ArmEntry(ShippedArm, "the model, quality gate, hedge, online calibration"),
+    "harmony": ArmEntry(ShippedArm, "the model, hedge, online calibration"),
     "harmony_uncalibrated": ArmEntry(_uncalibrated, "the same without online calibration"),
     "harmony_unhedged": ArmEntry(_unhedged, "the same without the hedge by the last value"),
-    "harmony_ungated": ArmEntry(_ungated, "the model, hedge and online calibration alone"),
-    "model": ArmEntry(ModelArm, "networks and trees averaged: no gate, no calibration"),
-    "network": ArmEntry(_network(), "the networks without the trees"),
-    "trees": ArmEntry(_trees, "the trees of the model without its networks"),
+    "model": ArmEntry(ModelArm, "network and trees averaged: no hedge, no calibration"),
+    "network": ArmEntry(_network(), "the network without the trees"),
+    "trees": ArmEntry(_trees, "the trees of the model without its network"),
     "model_cold": ArmEntry(
         ColdArm, "the model for workloads unknown by name with 48 steps of history"
     ),
-    "single": ArmEntry(_network(SINGLE), "one network instead of an average of several"),
-    "single_full_attention": ArmEntry(
-        _network(replace(SINGLE, attention="full")), "every token reads every other"
+    "network_full_attention": ArmEntry(
+        _network(replace(MODEL, attention="full")), "every token reads every other"
     ),
-    "single_no_attention": ArmEntry(
-        _network(replace(SINGLE, attention="none")), "the target's own token alone"
+    "network_no_attention": ArmEntry(
+        _network(replace(MODEL, attention="none")), "the target's own token alone"
     ),
-    "single_gaussian_copula": ArmEntry(
-        _network(replace(SINGLE, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
+    "network_gaussian_copula": ArmEntry(
+        _network(replace(MODEL, flow_layers=0)), "joint paths from a Gaussian copula, no flow"
     ),
-    "single_nll": ArmEntry(
-        _network(SINGLE, replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
+    "network_nll": ArmEntry(
+        _network(train=replace(TRAIN, loss="nll")), "trained on the log likelihood, not the CRPS"
     ),
-    "single_last_value_skip": ArmEntry(
-        _network(replace(SINGLE, has_window_skip=False)), "the head mixes the last value only"
+    "network_last_value_skip": ArmEntry(
+        _network(replace(MODEL, has_window_skip=False)), "the head mixes the last value only"
     ),
-    "single_undisturbed": ArmEntry(
-        _network(SINGLE, UNDISTURBED), "no dropout, noise or made-up shifts in training"
+    "network_undisturbed": ArmEntry(
+        _network(train=UNDISTURBED), "no dropout, noise or made-up shifts in training"
     ),
-    "single_undisturbed_long": ArmEntry(
-        _network(SINGLE, replace(UNDISTURBED, epochs=20, patience=6)),
+    "network_undisturbed_long": ArmEntry(
+        _network(train=replace(UNDISTURBED, epochs=20, patience=6)),
         "the same for up to 20 epochs instead of 6",
     ),
     "best_simple": ArmEntry(_simple(None), "per target the simple forecaster validation picks"),

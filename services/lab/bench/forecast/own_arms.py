@@ -39,7 +39,7 @@ def bench_config(task: BenchTask, base: ForecasterConfig | None = None) -> Forec
 
 @dataclass(frozen=True, slots=True)
 class ModelArm:
-    """The trained model, without gate, hedge or calibration.
+    """The trained model, without hedge or calibration.
 
     Attributes:
         config: Its configuration; the window, targets and split are the task's.

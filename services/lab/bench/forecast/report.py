@@ -11,8 +11,8 @@ import numpy as np
 
 from services.kernel.errors import InvalidInput
 
-OWN = ("harmony", "model", "single")
-"""Harmony's own arms: never counted among the peers."""
+OWN = ("harmony", "model", "network", "trees")
+"""How names of Harmony's own arms begin: they are never counted among the peers."""
 REFERENCE = "best_simple"
 WORSE = 1.02
 """From this ratio of two CRPS on, one forecaster is called worse than another."""

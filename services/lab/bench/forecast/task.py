@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from forecaster.choice.backtest import thin
+from forecaster.choice.comparison import thin
 from forecaster.config import ForecasterConfig, WindowConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.scaling import series_scale

@@ -22,7 +22,7 @@ def test_models_show_their_back_tests_and_change_hands(deps: AdminDeps, database
         "backtest_crps": 0.07,
         "backtest_crps_best_simple": 0.1,
         "backtest_skill": 0.3,
-        "rungs": {"a": "model", "b": "model", "c": "last_value"},
+        "ratios": {"a": 0.7, "b": 0.98, "c": 1.0, "not finite": None},
     }
     made = {
         "version": "harmony-flow-4",

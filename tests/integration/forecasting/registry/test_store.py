@@ -48,7 +48,7 @@ def test_fit_registers_promotes_serves_and_rolls_back(app: Forecasting) -> None:
     assert told[-1][1] == 1.0
     (row,) = rows_of(app.engine, "SELECT * FROM models")
     assert row.version == outcome.version
-    assert set(row.metrics["rungs"]) == {f"demo/w{i}" for i in range(4)}
+    assert set(row.metrics["ratios"]) == {f"demo/w{i}" for i in range(4)}
     assert row.metrics["backtest_skill"] == pytest.approx(outcome.metrics["backtest_skill"])
     if outcome.status == "shadow":
         service_fit.promote(app, outcome.version, "test")

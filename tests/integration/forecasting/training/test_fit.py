@@ -44,7 +44,7 @@ SPEC = {
 }
 END = datetime(2026, 1, 9, tzinfo=UTC)
 REPO = Path(__file__).parents[4]
-SMALL_MODEL = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, members=1)
+SMALL_MODEL = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8)
 SMALL = TrainConfig(max_windows=500, max_validation_windows=200, epochs=3, flow_epochs=1)
 
 

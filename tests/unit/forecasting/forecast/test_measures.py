@@ -43,7 +43,7 @@ def test_a_rung_that_was_left_is_shown_no_longer() -> None:
     assert shown(1) == {"model": 0.0}
     measure(fleet, [answer(1, "trailing_percentile", 1, "demand is stale")], 1, rungs)
     assert shown(1) == {"trailing_percentile": 1.0}
-    measure(fleet, [answer(1, "seasonal", 2, "quality gate")], 1, rungs)
+    measure(fleet, [answer(1, "seasonal", 2, "short history")], 1, rungs)
     assert shown(1) == {"seasonal": 1.0}
     measure(fleet, [answer(1, "model", 3)], 1, rungs)
     assert shown(1) == {"model": 0.0}
@@ -54,13 +54,13 @@ def test_a_rung_that_was_left_is_shown_no_longer() -> None:
 def test_a_job_that_comes_late_changes_nothing() -> None:
     rungs, fleet = Rungs(), [workload(2)]
     measure(fleet, [answer(2, "model", 5)], 1, rungs)
-    measure(fleet, [answer(2, "seasonal", 4, "quality gate")], 1, rungs)
+    measure(fleet, [answer(2, "seasonal", 4, "short history")], 1, rungs)
     assert shown(2) == {"model": 0.0}
 
 
 def test_a_workload_that_others_forecast_now_is_forgotten() -> None:
     rungs = Rungs()
-    measure([workload(3)], [answer(3, "seasonal", 0, "quality gate")], 1, rungs)
+    measure([workload(3)], [answer(3, "seasonal", 0, "short history")], 1, rungs)
     for step in range(1, 4):
         measure([workload(4)], [answer(4, "model", step)], 1, rungs)
     assert shown(3) == {"seasonal": 1.0}

@@ -33,8 +33,7 @@ class Echo(FittedShipped):
 @dataclass(frozen=True)
 class EchoArm:
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
-        n = task.targets.size
-        return Echo(None, np.zeros(n), OnlineState(None, None))  # type: ignore[arg-type]
+        return Echo(None, OnlineState(None, None))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_steps_ahead_stay_in_order(task: DecideTask, echoes: Forecasts) -> None:
 
 
 def test_forecasts_begin_in_the_middle_of_validation(task: DecideTask, echoes: Forecasts) -> None:
-    """There the gate starts to judge; before the later workload's begin there is none."""
+    """There hedge and calibration start; before the later workload's begin there is none."""
     bench = task.forecast
     middles = [(a + b) // 2 for a, b in zip(bench.train_ends, bench.validation_ends, strict=True)]
     firsts = [

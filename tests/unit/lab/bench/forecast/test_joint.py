@@ -16,7 +16,7 @@ from services.lab.bench.forecast.task import BenchTask, Protocol
 NAMES = ("l1_load", "l3_busy", "l3_noise", "l2_limit")
 N_STEPS = 700
 SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, members=1, flow_layers=2),
+    model=ModelConfig(width=16, hidden=24, flow_layers=2),
     train=TrainConfig(epochs=1, max_windows=400, max_validation_windows=100, flow_epochs=1),
     trees=TreeConfig(is_used=False),
 )

@@ -102,7 +102,7 @@ def test_all_targets_of_the_paper_protocol_are_forecast(
     assert np.isfinite(found.quantiles).all()
 
 
-def test_what_would_be_served_is_gated_calibrated_and_never_reads_ahead(task: BenchTask) -> None:
+def test_what_would_be_served_is_corrected_online_and_never_reads_ahead(task: BenchTask) -> None:
     fitted = ShippedArm(SMALL).fit(task, 7, lambda _line: None)
     origins = task.test_origins()
     found = fitted.predict(task, origins, 20, make_rng(1, "x"))

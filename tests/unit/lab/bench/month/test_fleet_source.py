@@ -32,7 +32,7 @@ Seen = list[tuple[str, int, int]]
 def simple() -> Trained:
     """Predictors without a model: training is not what is tested."""
     config = ForecasterConfig()
-    return Trained(Ladder(None, BestSimple({}, config.window)), config, None, "no model")
+    return Trained(Ladder(None, BestSimple({}, config.window)), config, "no model")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def refuse(word: str) -> None:
 
 def simple(*_: Any, **__: Any) -> Trained:
     config = ForecasterConfig()
-    return Trained(Ladder(None, BestSimple({}, config.window)), config, None, "no model")
+    return Trained(Ladder(None, BestSimple({}, config.window)), config, "no model")
 
 
 @pytest.fixture(scope="module")

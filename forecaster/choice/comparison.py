@@ -1,0 +1,174 @@
+"""The model beside the simple forecasters: scores at the same past origins, per workload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecaster.choice.baselines import POOLS, Baseline
+from forecaster.config import ForecasterConfig, WindowConfig
+from forecaster.dataset import Origins, actuals, origins_between
+from forecaster.errors import HistoryTooShort
+from forecaster.features import gather_windows
+from forecaster.metrics import crps_of_quantiles, pinball
+from forecaster.scaling import series_scale
+from forecaster.types import F32, F64, Bool, Predictor, Series
+
+MODEL = "model"
+TAIL_LEVELS = (0.9, 0.95, 0.99)
+"""Levels whose pinball losses are added to the CRPS: the decider lives on the upper tail."""
+MAX_ORIGINS = 200
+"""Origins scored per workload, evenly spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean scores of one predictor on one workload, in the series' mean absolute deviation.
+
+    Args:
+        crps: CRPS.
+        tail: Sum of the pinball losses at `TAIL_LEVELS`.
+        coverage: Share of values at or below the quantile, per level of those.
+    """
+
+    crps: float
+    tail: float
+    coverage: dict[float, float]
+
+    @property
+    def loss(self) -> float:
+        """What is compared; lower is better."""
+        return self.crps + self.tail
+
+
+ScoreTable = dict[str, dict[str, Score]]
+"""Workload to predictor name to score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A model beside the simple forecasters.
+
+    Args:
+        scores: All scores; a workload without an observed outcome has none.
+        ratios: Workload to the model's loss over that of its best simple forecaster.
+        crps_model: Model CRPS, mean over workloads.
+        crps_simple: CRPS of the best simple forecaster per workload, mean over workloads.
+        skill: 1 minus the ratio of losses, model over best simple, pooled over workloads.
+    """
+
+    scores: ScoreTable
+    ratios: dict[str, float]
+    crps_model: float
+    crps_simple: float
+    skill: float
+
+    def best_simple(self, workload: str, otherwise: str) -> str:
+        """The simple forecaster with the least loss; `otherwise` for an unknown workload."""
+        row = self.scores.get(workload)
+        return otherwise if row is None else best_simple(row)
+
+
+def contenders(model: Predictor, window: WindowConfig) -> dict[str, Predictor]:
+    """All that are compared: the model and the simple forecasters."""
+    return {MODEL: model, **{name: Baseline(name, window) for name in POOLS}}
+
+
+def score_table(
+    series: Sequence[Series],
+    origins: Origins,
+    predictors: Mapping[str, Predictor],
+    config: ForecasterConfig,
+    rng: np.random.Generator,
+) -> ScoreTable:
+    """Score every predictor at the same origins, per workload."""
+    horizon = config.window.horizon
+    table: ScoreTable = {}
+    for i in np.unique(origins.which):
+        own = origins.take(np.flatnonzero(origins.which == i))
+        windows = gather_windows(series, own.which, own.position, config.window)
+        actual, observed = actuals(series, own, windows.demand_index[:, None], horizon)
+        one = series[i]
+        unit = float(series_scale(one.values, one.observed)[one.demand_index])
+        row: dict[str, Score] = {}
+        for name, predictor in predictors.items():
+            forecast = predictor.predict(windows, horizon, 1, rng)
+            row[name] = _score(
+                forecast.quantiles, forecast.quantile_levels, actual[:, 0], observed[:, 0], unit
+            )
+        table[one.workload] = row
+    return table
+
+
+def _score(quantiles: F32, levels: F64, actual: F32, observed: Bool, unit: float) -> Score:
+    """Score quantiles `(B, Q, H)` at levels `(Q,)` against outcomes `(B, H)`."""
+    at = [int(np.argmin(np.abs(levels - v))) for v in TAIL_LEVELS]
+    crps = crps_of_quantiles(quantiles, levels, actual)[observed].mean(dtype=np.float64)
+    tails = pinball(quantiles[:, at], levels[at], actual).sum(axis=1)
+    tail = tails[observed].mean(dtype=np.float64)
+    below = {
+        v: float((actual <= quantiles[:, k])[observed].mean())
+        for v, k in zip(TAIL_LEVELS, at, strict=True)
+    }
+    return Score(float(crps) / unit, float(tail) / unit, below)
+
+
+def compare(
+    series: Sequence[Series],
+    model: Predictor,
+    config: ForecasterConfig,
+    rng: np.random.Generator,
+    *,
+    n_last: int,
+) -> Comparison:
+    """Compare a model with the simple forecasters on the last `n_last` steps of every series.
+
+    Args:
+        series: Histories, including the steps to compare on; the model must not have been trained
+            on those.
+        model: The trained model.
+        config: Configuration.
+        rng: For paths, which do not enter the scores.
+        n_last: Steps to compare on.
+
+    Raises:
+        HistoryTooShort: If no series has an origin with an outcome.
+    """
+    bounds = [(max(s.n_steps - n_last, 0), s.n_steps) for s in series]
+    origins = origins_between(series, config, bounds)
+    if origins.which.size == 0:
+        raise HistoryTooShort(f"no origin with an observed outcome in the last {n_last} steps")
+    predictors = contenders(model, config.window)
+    return compared(score_table(series, thin(origins, MAX_ORIGINS), predictors, config, rng))
+
+
+def thin(origins: Origins, n_most: int) -> Origins:
+    """At most `n_most` origins per series, evenly spread."""
+    kept = []
+    for i in np.unique(origins.which):
+        rows = np.flatnonzero(origins.which == i)
+        n_kept = min(n_most, rows.size)
+        kept.append(rows[np.unique(np.linspace(0, rows.size - 1, n_kept).astype(np.int64))])
+    return origins.take(np.concatenate(kept))
+
+
+def compared(table: ScoreTable) -> Comparison:
+    """The figures of a table that holds the model and at least one simple forecaster per row."""
+    model = {workload: row[MODEL] for workload, row in table.items()}
+    simple = {workload: row[best_simple(row)] for workload, row in table.items()}
+    model_sum = sum(score.loss for score in model.values())
+    simple_sum = sum(score.loss for score in simple.values())
+    return Comparison(
+        table,
+        {w: model[w].loss / max(simple[w].loss, 1e-12) for w in table},
+        float(np.mean([score.crps for score in model.values()])),
+        float(np.mean([score.crps for score in simple.values()])),
+        1 - model_sum / simple_sum if simple_sum > 0 else float("nan"),
+    )
+
+
+def best_simple(row: Mapping[str, Score]) -> str:
+    """The simple forecaster with the least loss."""
+    return min((name for name in row if name != MODEL), key=lambda name: row[name].loss)

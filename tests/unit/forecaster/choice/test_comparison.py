@@ -1,0 +1,56 @@
+"""The model beside the simple forecasters: losses, ratios, and who is the best of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forecaster.choice.baselines import POOLS
+from forecaster.choice.comparison import MODEL, TAIL_LEVELS, Score, compare, compared
+from forecaster.errors import HistoryTooShort
+from forecaster.training.fit import FitResult
+from forecaster.types import Series
+
+
+def test_a_comparison_scores_all_on_the_last_steps_of_each_workload(
+    fitted: FitResult, fleet: list[Series], rng: np.random.Generator
+) -> None:
+    found = compare(fleet, fitted.model, fitted.model.config, rng, n_last=60)
+    assert set(found.scores) == set(found.ratios) == {"w0", "w1", "w2"}
+    for workload, row in found.scores.items():
+        assert set(row) == {MODEL, *POOLS}
+        best = found.best_simple(workload, "none")
+        assert row[best].loss == min(row[name].loss for name in POOLS)
+        assert found.ratios[workload] == pytest.approx(row[MODEL].loss / row[best].loss)
+        assert set(row[MODEL].coverage) == set(TAIL_LEVELS)
+        assert row[MODEL].tail > 0
+    assert min(found.ratios.values()) <= 1 - found.skill <= max(found.ratios.values())
+    assert 0 < found.crps_model < found.crps_simple < 1
+
+
+def test_tails_are_compared_too() -> None:
+    sharp = Score(crps=1.0, tail=0.5, coverage={})
+    blunt = Score(crps=0.9, tail=0.7, coverage={})
+    found = compared({"w": {MODEL: blunt, "blend": sharp, "last_value": Score(2.0, 1.0, {})}})
+    assert found.ratios == {"w": pytest.approx(1.6 / 1.5)}
+    assert found.skill == pytest.approx(1 - 1.6 / 1.5)
+    assert (found.crps_model, found.crps_simple) == (0.9, 1.0)
+    assert found.best_simple("w", "none") == "blend"
+    assert found.best_simple("dead", "none") == "none"
+
+
+def test_the_skill_weighs_workloads_by_their_loss() -> None:
+    def row(model: float, simple: float) -> dict[str, Score]:
+        return {MODEL: Score(model, 0.0, {}), "blend": Score(simple, 0.0, {})}
+
+    found = compared({"small": row(0.2, 0.1), "large": row(0.9, 1.9)})
+    assert found.ratios == {"small": pytest.approx(2.0), "large": pytest.approx(0.9 / 1.9)}
+    assert found.skill == pytest.approx(1 - 1.1 / 2.0)
+    assert (found.crps_model, found.crps_simple) == (pytest.approx(0.55), pytest.approx(1.0))
+
+
+def test_a_comparison_needs_outcomes(
+    fitted: FitResult, fleet: list[Series], rng: np.random.Generator
+) -> None:
+    with pytest.raises(HistoryTooShort, match="last 3 steps"):
+        compare(fleet, fitted.model, fitted.model.config, rng, n_last=3)
