@@ -67,8 +67,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(LoginNeeded)
     async def on_login_needed(request: Request, error: LoginNeeded) -> Response:
         if request.headers.get("hx-request") == "true":
-            shown = urlsplit(request.headers.get("hx-current-url", ""))
-            where = {"HX-Redirect": _login_address(shown.path, shown.query)}
+            where = {"HX-Redirect": _login_from(request.headers.get("hx-current-url", ""))}
             return Response(status_code=401, headers=where)
         if request.method != "GET":  # a form that was sent after the session's end
             return RedirectResponse(_login_address("/", ""), status_code=303)
@@ -106,6 +105,15 @@ def _login_address(path: str, query: str) -> str:
         return "/login"
     target = local_path(f"{path}?{query}" if query else path)
     return f"/login?next={quote(target, safe='/')}"
+
+
+def _login_from(url: str) -> str:
+    """The login that leads back to what a browser shows; to the first page where it is no URL."""
+    try:
+        shown = urlsplit(url)
+    except ValueError:
+        return "/login"
+    return _login_address(shown.path, shown.query)
 
 
 def _wants_page(request: Request) -> bool:

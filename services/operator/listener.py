@@ -1,4 +1,4 @@
-"""Notifications of the database that wake the operator, and the loop that runs its passes."""
+"""The loop that runs the operator's passes, woken by notifications of the database."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
-import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
+from services.kernel.db.notifications import listen
 from services.operator.leadership.lease import Alone, Fence
 from services.operator.leadership.process import LoopHealth
 from services.operator.reconcile.decision_pass import decision_pass
@@ -27,39 +27,7 @@ log = structlog.get_logger("operator")
 
 _CATCH_UP_S = 0.3
 _REASONS = ("kube", "database", "lease", "defect")
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FIGURES = (*GAUGES, telemetry.holding)
-
-
-def libpq_url(url: str) -> str:
-    """`url` without SQLAlchemy's driver name."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme.split('+')[0]}{separator}{rest}"
-
-
-async def listen(database_url: str, wake: Callable[[str], None]) -> None:
-    """Call `wake` with the channel of each notification, for ever; connect again when it breaks.
-
-    A new connection wakes at once, for what was missed while there was none.
-    """
-    n_failures = 0
-    while True:
-        try:
-            connection = await psycopg.AsyncConnection.connect(
-                libpq_url(database_url), autocommit=True, connect_timeout=5
-            )
-            async with connection:
-                for channel in (DECISIONS_CHANNEL, TICK_CHANNEL):
-                    await connection.execute(f"LISTEN {channel}".encode())
-                n_failures = 0
-                wake(TICK_CHANNEL)
-                async for notification in connection.notifies():
-                    wake(notification.channel)
-        except (psycopg.Error, OSError) as error:
-            telemetry.reconcile_errors_total.labels("listen").inc()
-            log.warning("listen_broken", error=str(error).strip())
-        await asyncio.sleep(_BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)])
-        n_failures += 1
 
 
 class ReconcileLoop:
@@ -94,8 +62,8 @@ class ReconcileLoop:
         self._wants_pass = True
         self._wake.set()
 
-    def notified(self, channel: str) -> None:
-        """Ask for what a notification of `channel` calls for."""
+    def notified(self, channel: str | None) -> None:
+        """Ask for what a notification of `channel` calls for; None: any may have been missed."""
         if channel != DECISIONS_CHANNEL or not self._is_quick:
             self.wake()
             return
@@ -105,8 +73,9 @@ class ReconcileLoop:
     def start(self) -> list[asyncio.Task[None]]:
         """Begin, in the running event loop; the tasks run until `stop`."""
         url = self._deps.settings.database_url
+        listening = listen(url, (DECISIONS_CHANNEL, TICK_CHANNEL), self.notified, _listen_broken)
         self._tasks = [
-            asyncio.create_task(listen(url, self.notified), name="listen"),
+            asyncio.create_task(listening, name="listen"),
             asyncio.create_task(self.run(), name="reconcile"),
         ]
         return self._tasks
@@ -211,3 +180,8 @@ class ReconcileLoop:
         except Exception as error:  # a defect in one pass must not end the operator
             log.error("pass_defect", exc_info=error)
             return "defect", repr(error)
+
+
+def _listen_broken(reason: str) -> None:
+    telemetry.reconcile_errors_total.labels("listen").inc()
+    log.warning("listen_broken", error=reason)

@@ -1,4 +1,4 @@
-"""Notifications of the database, and the loop that refreshes the facts of the fleet."""
+"""The loop that refreshes the facts of the fleet, woken by notifications of the database."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import psycopg
 import structlog
 
 from services.kernel import telemetry
+from services.kernel.db.notifications import listen
 from services.kernel.errors import Unavailable
 from services.scaler.plan import Advice
 from services.scaler.repository import CHANNELS
@@ -19,7 +19,6 @@ from services.scaler.translate import Key
 
 log = structlog.get_logger("scaler")
 
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _SHORTEST_REST_S = 0.1
 _LONGEST_REST_S = 2.0
 _LATE_AFTER = 3
@@ -56,8 +55,10 @@ class Watch:
 
     def start(self) -> None:
         """Begin, in the running event loop."""
+        url = self._deps.engine.url.render_as_string(hide_password=False)
+        listening = listen(url, CHANNELS, self._notified, _listen_broken)
         self._tasks = [
-            asyncio.create_task(self._listen(), name="listen"),
+            asyncio.create_task(listening, name="listen"),
             asyncio.create_task(self._run(), name="refresh"),
         ]
 
@@ -136,24 +137,10 @@ class Watch:
         telemetry.scaler_refresh_errors_total.labels(reason).inc()
         log.warning("refresh_failed", reason=reason, error=problem.message)
 
-    async def _listen(self) -> None:
-        """Wake at each notification, for ever; connect again when the connection breaks."""
-        url = self._deps.engine.url.set(drivername="postgresql")
-        n_failures = 0
-        while True:
-            try:
-                connection = await psycopg.AsyncConnection.connect(
-                    url.render_as_string(hide_password=False), autocommit=True, connect_timeout=5
-                )
-                async with connection:
-                    for channel in CHANNELS:
-                        await connection.execute(f"LISTEN {channel}".encode())
-                    n_failures = 0
-                    self._wake.set()
-                    async for _ in connection.notifies():
-                        self._wake.set()
-            except (psycopg.Error, OSError) as error:
-                telemetry.scaler_refresh_errors_total.labels("listen").inc()
-                log.warning("listen_broken", error=str(error).strip())
-            await asyncio.sleep(_BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)])
-            n_failures += 1
+    def _notified(self, _channel: str | None) -> None:
+        self._wake.set()
+
+
+def _listen_broken(reason: str) -> None:
+    telemetry.scaler_refresh_errors_total.labels("listen").inc()
+    log.warning("listen_broken", error=reason)

@@ -51,11 +51,13 @@ class _GridRecorder:
         self._arrays = [np.zeros((n_steps, *replicas.shape), dtype=np.float32) for _ in range(4)]
 
     def add(self, t: int, wanted: FloatArray, step: GridAccount, live: BoolArray) -> None:
+        """Write step `t`; zero where a workload does not live."""
         values = (wanted, step.violation_ratio, step.unserved, step.ready_mean)
         for array, value in zip(self._arrays, values, strict=True):
             np.multiply(value, live, out=array[t], casting="same_kind")
 
     def run(self, policy: GridPolicy[Any]) -> GridRun:
+        """What was written, time last."""
         labels = tuple(policy.label(g) for g in range(policy.n_settings))
         return GridRun(policy.name, labels, *(np.moveaxis(a, 0, 2) for a in self._arrays))
 

@@ -80,7 +80,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "credentials migrations partitions",
         "schema",
         "schema_control",
-        "metadata operations session_lock",
+        "metadata notifications operations session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,

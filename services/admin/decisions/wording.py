@@ -166,7 +166,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         guards=tuple(_guard(item) for item in record.get("guard_trace") or () if _is_guard(item)),
         counterfactuals=tuple(
             (counterfactual(name), int(count), int(count) - detail.raw_replicas)
-            for name, count in sorted(_what_if(record).items(), key=_rank)
+            for name, count in sorted(_what_if(record).items(), key=lambda item: _rank(item[0]))
             if isinstance(count, (int, float))
         ),
         quantiles=tuple(
@@ -206,10 +206,10 @@ def _epsilon(name: str) -> float | None:
         return None
 
 
-def _rank(item: tuple[str, object]) -> tuple[float, str]:
+def _rank(name: str) -> tuple[float, str]:
     """Risk levels in rising order, then the others by name: JSONB keeps no order of its own."""
-    level = _epsilon(item[0])
-    return (math.inf if level is None else level), item[0]
+    level = _epsilon(name)
+    return (math.inf if level is None else level), name
 
 
 def _risk_rows(risk: Mapping[str, Any], detail: DecisionDetail) -> tuple[tuple[str, str], ...]:

@@ -9,13 +9,20 @@ drawn before their transactions commit, and a smaller one may appear after a gre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 CHANNEL = "harmony_events"
-Position = tuple[int, int]
+
+
+class Position(NamedTuple):
+    """A position in the order of events."""
+
+    xact: int
+    id: int
+
 
 _DECISIONS = """
 SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, d.forecast_id, d.policy_version,
@@ -48,21 +55,21 @@ def load_events(connection: Connection, after: Position, limit: int) -> list[Row
         "AND xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint "
         "ORDER BY xact, id LIMIT :limit"
     )
-    values = {"xact": after[0], "id": after[1], "limit": limit}
+    values = {"xact": after.xact, "id": after.id, "limit": limit}
     return list(connection.execute(statement, values).mappings().all())
 
 
 def load_end(connection: Connection) -> Position:
     """The position that the next event will come after."""
     statement = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1")
-    return int(connection.execute(statement).scalar_one()), 2**63 - 1
+    return Position(int(connection.execute(statement).scalar_one()), 2**63 - 1)
 
 
 def load_oldest(connection: Connection) -> Position | None:
     """The position of the oldest event that is kept."""
     statement = text("SELECT xact, id FROM api_events ORDER BY xact, id LIMIT 1")
     row = connection.execute(statement).first()
-    return None if row is None else (int(row[0]), int(row[1]))
+    return None if row is None else Position(int(row[0]), int(row[1]))
 
 
 def load_subjects(connection: Connection, kind: str, ids: Sequence[int]) -> dict[int, RowMapping]:

@@ -61,7 +61,7 @@ class Event:
     @property
     def id(self) -> str:
         """Id that a client sends back as `Last-Event-ID`."""
-        return f"{self.position[0]}-{self.position[1]}-{self.place}"
+        return f"{self.position.xact}-{self.position.id}-{self.place}"
 
     def to_text(self) -> str:
         """As the stream carries it."""
@@ -107,7 +107,7 @@ def parse_event_id(text: str) -> tuple[Position, int]:
     xact, id_, place = (int(part) for part in parts)
     if max(xact, id_) >= 2**63:
         raise InvalidInput(f"Last-Event-ID={text[:80]!r} must be the id of an event of this stream")
-    return (xact, id_), place
+    return Position(xact, id_), place
 
 
 @dataclass(eq=False)
@@ -144,7 +144,7 @@ class EventHub:
         self._lock = threading.Lock()
         self._subscribers: set[Subscription] = set()
         self._thread: threading.Thread | None = None
-        self._position: Position = (0, 0)
+        self._position = Position(0, 0)
 
     def subscribe(
         self, interest: Interest, caller: str, loop: asyncio.AbstractEventLoop
@@ -195,9 +195,9 @@ class EventHub:
                     "Last-Event-ID is older than what is kept (a day); read the lists again and "
                     "open the stream without it"
                 )
-            position = (after[0], after[1] - 1)
+            position = Position(after.xact, after.id - 1)
             while rows := repository.load_events(connection, position, BATCH):
-                position = (rows[-1]["xact"], rows[-1]["id"])
+                position = _position(rows[-1])
                 found += [
                     event
                     for event in to_events(connection, rows)
@@ -234,7 +234,7 @@ class EventHub:
             while self._subscribers:
                 while rows := repository.load_events(connection, self._position, BATCH):
                     self._publish(to_events(connection, rows))
-                    self._position = (rows[-1]["xact"], rows[-1]["id"])
+                    self._position = _position(rows[-1])
                 repository.wait(connection, self._poll_s)
 
     def _publish(self, events: Iterable[Event]) -> None:
@@ -251,8 +251,8 @@ class EventHub:
 
 def _follows(connection: Connection, after: Position) -> bool:
     """True where the row at a position is still kept."""
-    rows = repository.load_events(connection, (after[0], after[1] - 1), 1)
-    return bool(rows) and (rows[0]["xact"], rows[0]["id"]) == after
+    rows = repository.load_events(connection, Position(after.xact, after.id - 1), 1)
+    return bool(rows) and _position(rows[0]) == after
 
 
 def to_events(connection: Connection, rows: Iterable[RowMapping]) -> Iterator[Event]:
@@ -269,7 +269,11 @@ def to_events(connection: Connection, rows: Iterable[RowMapping]) -> Iterator[Ev
         for place, ref in enumerate(row["refs"]):
             subject = subjects[row["kind"]].get(ref)
             if subject is not None:
-                yield _event((row["xact"], row["id"]), place, row["kind"], subject)
+                yield _event(_position(row), place, row["kind"], subject)
+
+
+def _position(row: RowMapping) -> Position:
+    return Position(row["xact"], row["id"])
 
 
 def _event(position: Position, place: int, kind: str, row: RowMapping) -> Event:

@@ -85,8 +85,11 @@ def require_same_origin(request: Request) -> None:
     """
     if request.method in _SAFE_METHODS:
         return
-    origin = request.headers.get("origin", "")
-    if not origin or urlsplit(origin).netloc != request.headers.get("host"):
+    try:
+        host = urlsplit(request.headers.get("origin", "")).netloc
+    except ValueError:
+        host = ""
+    if not host or host != request.headers.get("host"):
         raise Forbidden("the request does not come from a page of this console")
 
 

@@ -148,7 +148,10 @@ def parse_origins(text: str) -> list[str]:
     """
     origins = [part.strip() for part in text.split(",") if part.strip()]
     for origin in origins:
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            parts = urlsplit("")
         is_origin = parts.scheme in {"http", "https"} and parts.netloc
         if not is_origin or origin != f"{parts.scheme}://{parts.netloc}" or parts.username:
             raise ConfigurationError(

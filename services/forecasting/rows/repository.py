@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from services.forecasting.rows.translate import ForecastRow, Samples, WorkloadRow
+from services.forecasting.rows.translate import ForecastRow, IndicatorKey, Samples, WorkloadRow
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 from services.kernel.domain.workload import WorkloadSpec
@@ -68,16 +68,16 @@ class Span:
 
 def load_samples(
     connection: Connection,
-    series: Sequence[tuple[int, str]],
+    series: Sequence[IndicatorKey],
     origin_at: datetime,
     step_s: int,
     spans: Sequence[Span],
 ) -> Samples:
-    """Observed steps of (workload id, indicator) pairs within `spans`, in one query.
+    """Observed steps of some series within `spans`, in one query.
 
-    Each pair comes back as one packed array of (steps from the origin, value): an order of
+    Each series comes back as one packed array of (steps from the origin, value): an order of
     magnitude less to send and parse than rows. The aggregate inside the lateral join makes
-    Postgres walk the key once per pair and span, so the cost does not grow with the history
+    Postgres walk the key once per series and span, so the cost does not grow with the history
     kept. Spans must not overlap.
     """
     statement = text(
@@ -95,20 +95,22 @@ def load_samples(
         "WHERE i.packed IS NOT NULL GROUP BY k.workload_id, k.indicator"
     )
     parameters = {
-        "ids": [workload_id for workload_id, _ in series],
-        "names": [name for _, name in series],
+        "ids": [key.workload_id for key in series],
+        "names": [key.indicator for key in series],
         "origin_at": origin_at,
         "step_s": step_s,
         "firsts": [span.first_at for span in spans],
         "lasts": [span.last_at for span in spans],
     }
     rows = connection.execute(statement, parameters)
-    return {(r.workload_id, r.indicator): bytes(r.packed) for r in rows}
+    return {IndicatorKey(r.workload_id, r.indicator): bytes(r.packed) for r in rows}
 
 
-def indicator_pairs(workloads: Iterable[WorkloadRow]) -> list[tuple[int, str]]:
-    """All (workload id, indicator) pairs of some workloads."""
-    return [(w.id, indicator.name) for w in workloads for indicator in w.spec.indicators]
+def indicator_keys(workloads: Iterable[WorkloadRow]) -> list[IndicatorKey]:
+    """Keys of all indicators of some workloads."""
+    return [
+        IndicatorKey(w.id, indicator.name) for w in workloads for indicator in w.spec.indicators
+    ]
 
 
 def insert_forecasts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +63,15 @@ class ForecastRow:
     path_scale: float | None
 
 
-Samples = Mapping[tuple[int, str], bytes]
-"""(workload id, indicator) to packed `SAMPLE` records, in time order."""
+class IndicatorKey(NamedTuple):
+    """An indicator of a workload."""
+
+    workload_id: int
+    indicator: str
+
+
+Samples = Mapping[IndicatorKey, bytes]
+"""Packed `SAMPLE` records of each indicator, in time order."""
 
 
 def forecaster_config(settings: Settings) -> ForecasterConfig:
@@ -95,10 +102,10 @@ def empty_series(workload: WorkloadRow) -> Series:
     )
 
 
-def known_ahead_pairs(workloads: Sequence[WorkloadRow]) -> list[tuple[int, str]]:
-    """(workload id, indicator) pairs whose steps after the origin may be read."""
+def known_ahead_keys(workloads: Sequence[WorkloadRow]) -> list[IndicatorKey]:
+    """Keys of indicators whose steps after the origin may be read."""
     return [
-        (workload.id, indicator.name)
+        IndicatorKey(workload.id, indicator.name)
         for workload in workloads
         for indicator in workload.spec.indicators
         if indicator.is_known_ahead
@@ -125,7 +132,7 @@ def to_windows(
     for i, (workload, series) in enumerate(zip(workloads, rows, strict=True)):
         readable = is_readable(offsets, series.known_ahead, window)
         for d, name in enumerate(series.indicators):
-            packed = samples.get((workload.id, name))
+            packed = samples.get(IndicatorKey(workload.id, name))
             if not packed:
                 continue
             records = np.frombuffer(packed, dtype=SAMPLE)
@@ -146,7 +153,7 @@ def to_series(workload: WorkloadRow, samples: Samples, origin_s: int, n_steps: i
     values = np.zeros((n_steps, len(shape.indicators)), dtype=np.float32)
     observed = np.zeros(values.shape, dtype=bool)
     for d, name in enumerate(shape.indicators):
-        packed = samples.get((workload.id, name))
+        packed = samples.get(IndicatorKey(workload.id, name))
         if not packed:
             continue
         records = np.frombuffer(packed, dtype=SAMPLE)

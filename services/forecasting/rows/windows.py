@@ -14,7 +14,7 @@ from services.forecasting.rows.translate import (
     Samples,
     WorkloadRow,
     join_samples,
-    known_ahead_pairs,
+    known_ahead_keys,
     to_windows,
 )
 
@@ -62,9 +62,9 @@ def _load_samples(
 ) -> Samples:
     """All that the windows of workloads on one step length read."""
     step_s = workloads[0].step_s
-    pairs, spans = repository.indicator_pairs(workloads), context_spans(origin_at, step_s, window)
-    samples = repository.load_samples(connection, pairs, origin_at, step_s, spans)
-    schedules = known_ahead_pairs(workloads)
+    keys, spans = repository.indicator_keys(workloads), context_spans(origin_at, step_s, window)
+    samples = repository.load_samples(connection, keys, origin_at, step_s, spans)
+    schedules = known_ahead_keys(workloads)
     if not schedules:
         return samples
     spans = [horizon_span(origin_at, step_s, window)]

@@ -29,7 +29,7 @@ from services.forecasting.online.repository import DriftCount, DriftRow
 from services.forecasting.registry.store import SIMPLE_VERSION
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import Span
-from services.forecasting.rows.translate import WorkloadRow, to_series
+from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, to_series
 from services.forecasting.training.fit import FitOutcome, fit_models
 from services.forecasting.training.histories import LOAD_CHUNK
 from services.kernel import telemetry
@@ -120,8 +120,8 @@ class DriftWatch:
         step_s = workloads[0].step_s
         origin_at = last_complete_step(until, step_s)
         spans = [Span(origin_at - timedelta(seconds=(n_steps - 1) * step_s), origin_at)]
-        pairs = [(w.id, w.spec.demand) for w in workloads]
-        samples = repository.load_samples(self.connection, pairs, origin_at, step_s, spans)
+        keys = [IndicatorKey(w.id, w.spec.demand) for w in workloads]
+        samples = repository.load_samples(self.connection, keys, origin_at, step_s, spans)
         return [to_series(w, samples, int(origin_at.timestamp()), n_steps) for w in workloads]
 
     def save(self, now: datetime) -> None:

@@ -18,7 +18,7 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.learn import Issued, learned_hedges, with_hedges
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import DueForecast, Span
-from services.forecasting.rows.translate import SAMPLE, WorkloadRow, level_key
+from services.forecasting.rows.translate import SAMPLE, IndicatorKey, WorkloadRow, level_key
 from services.forecasting.score.drift import DriftWatch, request_refit
 from services.kernel import telemetry
 from services.kernel.db.session import UnitOfWork, unit_of_work
@@ -105,13 +105,17 @@ def _load_group(
     horizon = max(len(row.quantiles[0]) for row in rows)
     step = timedelta(seconds=step_s)
     span = Span(origin_at - 11 * step, origin_at + horizon * step)
-    demands = {row.workload_id: workloads[row.workload_id].spec.demand for row in rows}
-    samples = repository.load_samples(connection, list(demands.items()), origin_at, step_s, [span])
+    demands = [
+        IndicatorKey(row.workload_id, workloads[row.workload_id].spec.demand) for row in rows
+    ]
+    samples = repository.load_samples(
+        connection, list(dict.fromkeys(demands)), origin_at, step_s, [span]
+    )
     actual = np.zeros((len(rows), horizon), dtype=np.float32)
     observed = np.zeros(actual.shape, dtype=bool)
     last = np.full(len(rows), np.nan, dtype=np.float32)
-    for i, row in enumerate(rows):
-        packed = samples.get((row.workload_id, demands[row.workload_id]))
+    for i, key in enumerate(demands):
+        packed = samples.get(key)
         if not packed:
             continue
         records = np.frombuffer(packed, dtype=SAMPLE)

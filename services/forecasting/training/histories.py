@@ -43,9 +43,9 @@ def _load_chunk(
 ) -> list[Series]:
     step_s = workloads[0].step_s
     first_at = floor_step(origin_at, step_s) - timedelta(seconds=(n_steps - 1) * step_s)
-    pairs = repository.indicator_pairs(workloads)
+    keys = repository.indicator_keys(workloads)
     spans = [Span(first_at, origin_at)]
-    samples = repository.load_samples(connection, pairs, origin_at, step_s, spans)
+    samples = repository.load_samples(connection, keys, origin_at, step_s, spans)
     origin_s = int(origin_at.timestamp())
     return [to_series(w, samples, origin_s, n_steps) for w in workloads]
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+import httpx
 import jwt
 import orjson
 
@@ -106,12 +107,22 @@ def is_safe(url: str) -> bool:
 
 def is_private(url: str) -> bool:
     """Check whether nobody on the way sees what is sent to `url` and comes from there."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+    parts = parse_url(url)
+    if parts is None:
         return False
     is_closed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     return is_closed and not (not parts.hostname or parts.fragment or parts.username)
+
+
+def parse_url(url: str) -> SplitResult | None:
+    """Parts of `url`; None where it is no URL that can be asked, as with a port above 65535."""
+    try:
+        httpx.URL(url)
+        parts = urlsplit(url)
+        _ = parts.port  # is read, and may be wrong, only here
+    except (ValueError, httpx.InvalidURL):
+        return None
+    return parts
 
 
 def parse_role_map(text: str) -> dict[str, tuple[RoleGrant, ...]]:

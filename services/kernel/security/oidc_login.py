@@ -29,6 +29,7 @@ from services.kernel.security.oidc import (
     is_safe,
     known_values,
     name_in,
+    parse_url,
     policy_of,
 )
 from services.kernel.security.principal import RoleGrant
@@ -123,10 +124,7 @@ def check_console_url(url: str) -> None:
     Raises:
         ConfigurationError: It is not.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
+    parts = parse_url(url) or urlsplit("")
     is_whole = parts.scheme in {"http", "https"} and parts.hostname and not parts.username
     if url and not (is_whole and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"):
         raise ConfigurationError(

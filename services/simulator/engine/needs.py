@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-Pairs = tuple[tuple[str, str], ...]
 _REPELLING = ("NoSchedule", "NoExecute")
+
+
+class NodeLabel(NamedTuple):
+    """A label of a node."""
+
+    key: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,10 @@ class PodToleration:
 class Needs:
     """Needs of the pods of one template."""
 
-    labels: Pairs = ()
+    labels: tuple[NodeLabel, ...] = ()
     tolerations: tuple[PodToleration, ...] = ()
 
-    def is_selected(self, labels: Pairs) -> bool:
+    def is_selected(self, labels: tuple[NodeLabel, ...]) -> bool:
         """Check whether a node with these labels is one of those asked for."""
         return not self.labels or set(self.labels) <= set(labels)
 
@@ -64,7 +70,7 @@ def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
     """Read the needs of a pod specification, all but the label `but`, which the caller reads."""
     selector = pod_spec.get("nodeSelector") or {}
     return Needs(
-        tuple(sorted((k, str(v)) for k, v in selector.items() if k != but)),
+        tuple(sorted(NodeLabel(k, str(v)) for k, v in selector.items() if k != but)),
         tuple(
             PodToleration(
                 each.get("key") or "",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.simulator.engine.needs import NO_NEEDS, Needs, NodeTaint, Pairs
+from services.simulator.engine.needs import NO_NEEDS, Needs, NodeLabel, NodeTaint
 
 ANY_GPU_TYPE = ""
 """A deployment with this `gpu_type` is placed on any node."""
@@ -24,7 +24,7 @@ class NodeSpec:
     name: str
     gpu_type: str
     gpus: int
-    labels: Pairs = ()
+    labels: tuple[NodeLabel, ...] = ()
     taints: tuple[NodeTaint, ...] = ()
 
     def __post_init__(self) -> None:

@@ -98,6 +98,8 @@ def test_stranger_is_sent_to_the_login_and_back(anonymous) -> None:
     part = anonymous.get("/fleet", headers={"HX-Request": "true"})
     assert part.status_code == 401
     assert part.headers["hx-redirect"] == "/login"
+    shown = {"HX-Request": "true", "HX-Current-URL": "http://["}
+    assert anonymous.get("/fleet", headers=shown).headers["hx-redirect"] == "/login"
     assert 'value="/workloads/a/b"' in anonymous.get(answer.headers["location"]).text
 
 

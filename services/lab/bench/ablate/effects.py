@@ -123,6 +123,7 @@ class _DecideSet:
 
     @classmethod
     def of(cls, document: Document, epsilon: float) -> _DecideSet:
+        """The set of one document at one promise, with its resamples drawn."""
         yard = document["yard"]
         drawn = draws(np.shape(yard["held"]), N_REPLICATES, make_rng(7, "bench", "ablate"))
         index = document["epsilons"].index(epsilon)

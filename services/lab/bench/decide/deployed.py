@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,13 @@ from services.backtest.memory import DecisionMemory
 from services.simulator.policies.grid import FloatArray, GridView
 
 N_HISTORY = 144
+
+
+class GridCell(NamedTuple):
+    """Numbers of a setting and of a workload."""
+
+    setting: int
+    workload: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class Deployed:
         G, W = view.shape
         request = ShardRequest(
             tuple(
-                self._input(view, (g, w), slas[g], memory[g], has_paths=bool(is_known[w]))
+                self._input(view, GridCell(g, w), slas[g], memory[g], has_paths=bool(is_known[w]))
                 for g in range(G)
                 for w in range(W)
             ),
@@ -104,13 +112,13 @@ class Deployed:
     def _input(
         self,
         view: GridView,
-        at: tuple[int, int],
+        cell: GridCell,
         sla: Sla,
         memory: DecisionMemory,
         *,
         has_paths: bool,
     ) -> WorkloadInput:
-        g, w = at
+        g, w = cell
         ages: tuple[float, ...] = ()
         if view.start_age_s is not None:
             row = view.start_age_s[g, w]

@@ -117,12 +117,11 @@ def curve(
 
 
 def resamples(
-    shape: tuple[int, int], n: int, rng: np.random.Generator
+    n_workloads: int, n_days: int, n: int, rng: np.random.Generator
 ) -> list[tuple[FloatArray, IntArray]]:
-    """Paired resamples of (W, B): how often each day counts, and which workloads."""
-    W, B = shape
+    """Paired resamples: how often each of the days counts, and which workloads."""
     found = []
     for _ in range(n):
-        days = np.bincount(rng.integers(0, B, B), minlength=B).astype(float)
-        found.append((days, rng.integers(0, W, W)))
+        days = np.bincount(rng.integers(0, n_days, n_days), minlength=n_days).astype(float)
+        found.append((days, rng.integers(0, n_workloads, n_workloads)))
     return found

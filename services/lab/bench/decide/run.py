@@ -241,8 +241,8 @@ def _replicates(result: DecideResult, seed: int) -> dict[float, FloatArray]:
     The best rival is chosen anew in every replicate, as a reader of the table would.
     """
     rng = make_rng(seed, "bench", "bootstrap")
-    W, B = result.yard.known.shape
-    draws = resamples((W, B), N_REPLICATES, rng)
+    n_workloads, n_days = result.yard.known.shape
+    draws = resamples(n_workloads, n_days, N_REPLICATES, rng)
     own = result.policies[HARMONY]
     others = [p for p in result.policies.values() if not p.reads_forecasts]
     found = {epsilon: np.full(N_REPLICATES, np.nan) for epsilon in result.epsilons}

@@ -133,7 +133,7 @@ def make_decide_task(loaded: BenchTask, options: DecideOptions) -> DecideTask:
     demand = np.stack(rows) * gpus_per_unit[:, None]
     first = task.series[0]
     start_s = first.start_s + (stops[0] - n_prelude) * first.step_s
-    course = _course(demand, before, (float(start_s), float(first.step_s)), options)
+    course = _course(demand, before, float(start_s), float(first.step_s), options)
     exists = [s.n_steps - stop for s, stop in zip(task.series, stops, strict=True)]
     step = np.arange(n_prelude + n_test) - n_prelude
     is_live = (step < np.array(exists)[:, None]) & (step >= -np.array(stops)[:, None])
@@ -151,11 +151,10 @@ def _demand(series: Series, first: int, n_steps: int) -> FloatArray:
 
 
 def _course(
-    demand: FloatArray, before: int, clock: tuple[float, float], options: DecideOptions
+    demand: FloatArray, before: int, start_s: float, step_s: float, options: DecideOptions
 ) -> Course:
     """What happens, with the luck of starts and capacities drawn once for all policies."""
     W, T = demand.shape[0], demand.shape[1] - before
-    start_s, step_s = clock
     rng = make_rng(options.seed, "bench", "decide")
     n_draws = 4096 if options.lead_sigma > 0 else 1
     z = rng.standard_normal((W, n_draws)) if options.lead_sigma > 0 else np.zeros((W, 1))

@@ -104,6 +104,6 @@ class CallObserver:
         if event["type"] not in ("ADDED", "MODIFIED"):
             return
         metadata, replicas = event["object"]["metadata"], int(event["object"]["spec"]["replicas"])
-        name = (metadata["namespace"], metadata["name"])
+        name = Name(metadata["namespace"], metadata["name"])
         if self.moved(name)[0] != replicas:
             self._moved[name] = (replicas, at_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -17,13 +17,17 @@ _GPUS_PER_NODE = 8
 _N_WRITERS = 4
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-Name = tuple[str, str]
-"""Namespace and name."""
+
+class Name(NamedTuple):
+    """Name of an object, within its namespace."""
+
+    namespace: str
+    name: str
 
 
 def names(n: int) -> list[Name]:
     """Namespaces and names of `n` services, a hundred in each namespace."""
-    return [(f"team-{i // _PER_NAMESPACE:03d}", f"llm-{i:05d}") for i in range(n)]
+    return [Name(f"team-{i // _PER_NAMESPACE:03d}", f"llm-{i:05d}") for i in range(n)]
 
 
 def node_pool(n: int) -> str:
@@ -33,7 +37,7 @@ def node_pool(n: int) -> str:
 
 def deployment(name: Name) -> dict[str, Any]:
     """A Deployment whose pods need a GPU each and are ready from the start."""
-    labels = {"app": name[1]}
+    labels = {"app": name.name}
     annotations = {
         "lab.harmony.dev/startup-median": "5s",
         "lab.harmony.dev/start-warm": "true",
@@ -46,7 +50,7 @@ def deployment(name: Name) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name[1], "namespace": name[0]},
+        "metadata": {"name": name.name, "namespace": name.namespace},
         "spec": {
             "replicas": N_PODS_EACH,
             "selector": {"matchLabels": labels},
@@ -63,9 +67,9 @@ def autoscaler(name: Name) -> dict[str, Any]:
     return {
         "apiVersion": "scaling.harmony.dev/v1alpha1",
         "kind": "GPUAutoscaler",
-        "metadata": {"name": name[1], "namespace": name[0]},
+        "metadata": {"name": name.name, "namespace": name.namespace},
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name[1]},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name.name},
             "mode": "Auto",
             "minReplicas": 1,
             "maxReplicas": 12,
@@ -96,12 +100,12 @@ def create(url: str, fleet: Sequence[Name]) -> None:
             http.post(path, json=body).raise_for_status()
 
         def add(name: Name) -> None:
-            post(f"/apis/apps/v1/namespaces/{name[0]}/deployments", deployment(name))
-            post(f"{GROUP_PATH}/namespaces/{name[0]}/gpuautoscalers", autoscaler(name))
+            post(f"/apis/apps/v1/namespaces/{name.namespace}/deployments", deployment(name))
+            post(f"{GROUP_PATH}/namespaces/{name.namespace}/gpuautoscalers", autoscaler(name))
 
         for definition in DEFINITIONS:
             post(_CRDS, to_crd(definition))
-        for namespace in sorted({name[0] for name in fleet}):
+        for namespace in sorted({name.namespace for name in fleet}):
             post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         with ThreadPoolExecutor(_N_WRITERS) as pool:
             for done in [pool.submit(add, name) for name in fleet]:

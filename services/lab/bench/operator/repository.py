@@ -50,7 +50,7 @@ class Decider:
         table = schema.workloads
         query = select(table.c.namespace, table.c.name, table.c.id)
         with self.engine.connect() as connection:
-            return {(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
+            return {Name(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
 
     def decide(self, wanted: Mapping[int, int], now: datetime) -> None:
         """Store a decision for each workload id, and notify, in one transaction."""

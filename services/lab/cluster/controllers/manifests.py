@@ -20,7 +20,7 @@ from services.simulator.engine.engine import (
     PodEventKind,
     StartupSpec,
 )
-from services.simulator.engine.needs import to_needs, to_taints
+from services.simulator.engine.needs import NodeLabel, to_needs, to_taints
 
 GPU_RESOURCE = "nvidia.com/gpu"
 GPU_LABEL = "nvidia.com/gpu.product"
@@ -155,7 +155,7 @@ def node_spec(obj: Obj) -> NodeSpec:
         obj["metadata"]["name"],
         labels.get(GPU_LABEL, ANY_GPU_TYPE),
         int(allocatable.get(GPU_RESOURCE, 0)),
-        tuple(sorted(labels.items())),
+        tuple(NodeLabel(key, value) for key, value in sorted(labels.items())),
         to_taints(obj.get("spec") or {}),
     )
 

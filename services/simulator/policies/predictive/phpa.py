@@ -101,6 +101,19 @@ class PhpaState(Generic[ModelT]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PhpaPrediction(Generic[ModelT]):
+    """What a model says at a new point.
+
+    Attributes:
+        raw: (G, W) the proposal that it foresees, not rounded; NaN where it has too few points.
+        model: The model with the point.
+    """
+
+    raw: FloatArray
+    model: ModelT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PhpaLinear:
     """A line through the last proposals, read `look_ahead_s` ahead.
 
@@ -149,12 +162,12 @@ class PhpaLinear:
     ) -> tuple[FloatArray, PhpaState[RecentPoints]]:
         """One sync on the last completed step's demand."""
 
-        def predict(reactive: FloatArray) -> tuple[FloatArray, RecentPoints]:
+        def predict(reactive: FloatArray) -> PhpaPrediction[RecentPoints]:
             n_points = int(np.max(self.history_size))
             points = state.model or RecentPoints.empty(n_points, *view.shape)
             points = points.with_point(view.now_s, reactive)
             at_s = view.now_s + column(self.look_ahead_s)
-            return extrapolated(points, column(self.history_size), at_s), points
+            return PhpaPrediction(extrapolated(points, column(self.history_size), at_s), points)
 
         return _sync(view, self.target_percent, self.rules, state, predict)
 
@@ -227,12 +240,12 @@ class PhpaHoltWinters:
     ) -> tuple[FloatArray, PhpaState[SeasonalSeries]]:
         """One sync on the last completed step's demand."""
 
-        def predict(reactive: FloatArray) -> tuple[FloatArray, SeasonalSeries]:
+        def predict(reactive: FloatArray) -> PhpaPrediction[SeasonalSeries]:
             by = Smoothing(column(self.alpha), column(self.beta), column(self.gamma))
             series = (state.model or SeasonalSeries()).with_point(reactive, self.n_season, by)
             if series.smoothed is None:
-                return np.full(view.shape, np.nan), series
-            return series.smoothed.forecast(), series
+                return PhpaPrediction(np.full(view.shape, np.nan), series)
+            return PhpaPrediction(series.smoothed.forecast(), series)
 
         return _sync(view, self.target_percent, self.rules, state, predict)
 
@@ -242,15 +255,15 @@ def _sync(
     target_percent: Knob,
     rules: PhpaRules,
     state: PhpaState[ModelT],
-    predict: Callable[[FloatArray], tuple[FloatArray, ModelT]],
+    predict: Callable[[FloatArray], PhpaPrediction[ModelT]],
 ) -> tuple[FloatArray, PhpaState[ModelT]]:
     """One sync: propose, predict where a point is due, combine, and apply the behaviour."""
     seen = observed(view, target_percent)
     reactive = reactive_proposal(seen, rules.config)
     model, predicted = state.model, state.predicted
     if state.n_steps % rules.steps_per_point == 0 or predicted is None:
-        raw, model = predict(reactive)
-        predicted = np.ceil(raw - _GUARD)
+        prediction = predict(reactive)
+        model, predicted = prediction.model, np.ceil(prediction.raw - _GUARD)
     proposal = rules.combined(reactive, predicted)
     wanted, behaviour = behaved(proposal, seen, rules.config, state.behaviour)
     return wanted, PhpaState(model, predicted, state.n_steps + 1, behaviour)

@@ -167,6 +167,40 @@ def test_a_token_endpoint_that_answers_nonsense(
     assert (found[0], found[2]) == (status, reason)
 
 
+NO_PORTS = ["https://127.0.0.1:99999/x", "https://127.0.0.1:abc/x", "https://127.0.0.1:-1/x"]
+
+
+def rename(issuer: Issuer, endpoint: str, url: str) -> None:
+    """The issuer's discovery document names another URL for an endpoint."""
+    document = json.loads(issuer.answer(DISCOVERY)[1])
+    issuer.documents[DISCOVERY] = (200, json.dumps(document | {endpoint: url}).encode(), {})
+
+
+@pytest.mark.parametrize("url", NO_PORTS)
+def test_an_endpoint_whose_port_is_none(deps: AdminDeps, issuer: Issuer, url: str) -> None:
+    for endpoint in ("authorization_endpoint", "jwks_uri"):
+        rename(issuer, endpoint, url)
+        with visitor_of(deps, issuer) as visitor:
+            answer = visitor.get("/login/oidc")
+            assert (answer.status_code, "the identity provider" in answer.text) == (503, True)
+        issuer.documents.pop(DISCOVERY)
+    rename(issuer, "token_endpoint", url)
+    with visitor_of(deps, issuer) as visitor:
+        status, page, _ = refused(visitor, to_the_issuer(visitor))
+        assert (status, "names no usable token_endpoint" in page) == (503, True)
+
+
+@pytest.mark.parametrize("url", NO_PORTS)
+def test_a_page_to_log_out_whose_port_is_none(deps: AdminDeps, issuer: Issuer, url: str) -> None:
+    rename(issuer, "end_session_endpoint", url)
+    with visitor_of(deps, issuer) as visitor:
+        assert log_in(visitor).status_code == 200
+        login = make_login(settings_for(issuer))
+        assert login is not None
+        assert login.logout_url("https://back.example") is None
+        login.close()
+
+
 def test_without_a_client_there_is_no_such_login(anonymous: Person) -> None:
     page = anonymous.get("/login").text
     assert "Log in at" not in page
@@ -193,6 +227,8 @@ def test_behind_another_name(deps: AdminDeps, issuer: Issuer) -> None:
         ({"console_url": "https://harmony.example.org/x"}, "HARMONY_CONSOLE_URL"),
         ({"console_url": "https://a:b@harmony.example.org"}, "HARMONY_CONSOLE_URL"),
         ({"console_url": "https://[::1"}, "HARMONY_CONSOLE_URL"),
+        ({"console_url": "https://harmony.example.org:99999"}, "HARMONY_CONSOLE_URL"),
+        ({"console_url": "https://harmony.example.org:abc"}, "HARMONY_CONSOLE_URL"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(

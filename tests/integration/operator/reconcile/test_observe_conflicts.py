@@ -44,7 +44,7 @@ def without_keda(bench: Bench) -> Iterator[None]:
     bench.lab.http.delete(path)
 
 
-def rival_path(bench: Bench, kind: str) -> str:
+def other_autoscalers_path(bench: Bench, kind: str) -> str:
     if kind == "HorizontalPodAutoscaler":
         root, plural = "/apis/autoscaling/v2", "horizontalpodautoscalers"
     else:
@@ -52,14 +52,14 @@ def rival_path(bench: Bench, kind: str) -> str:
     return f"{root}/namespaces/{bench.lab.namespace}/{plural}"
 
 
-def add_rival(
+def add_other_autoscaler(
     bench: Bench, kind: str, reference: dict[str, Any], name: str = "other", **more: Any
 ) -> None:
     if kind == "ScaledObject":
         bench.lab.define(KEDA)
         bench.fresh_kube()
     spec = {"scaleTargetRef": reference, "maxReplicas": 9} | more
-    bench.lab.post(rival_path(bench, kind), {"metadata": {"name": name}, "spec": spec})
+    bench.lab.post(other_autoscalers_path(bench, kind), {"metadata": {"name": name}, "spec": spec})
 
 
 @pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ScaledObject"])
@@ -68,7 +68,7 @@ def test_another_autoscaler_is_named_in_every_mode(bench: Bench, kind: str, mode
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama", mode=mode)
     bare = {"name": "llama"} if kind == "ScaledObject" else DEPLOYMENT
-    add_rival(bench, kind, bare)
+    add_other_autoscaler(bench, kind, bare)
     bench.reconcile()
     decision = bench.decide("llama", 5)
     annotation = {"scaling.harmony.dev/approved-decision": str(decision)}
@@ -81,7 +81,7 @@ def test_another_autoscaler_is_named_in_every_mode(bench: Bench, kind: str, mode
     assert f"{kind}/other" in conflict["message"]
     expected = "advisory" if mode == "Advisory" else "conflict"
     assert bench.results() == [(decision, 1, expected)]
-    assert bench.lab.http.delete(f"{rival_path(bench, kind)}/other").status_code == 200
+    assert bench.lab.http.delete(f"{other_autoscalers_path(bench, kind)}/other").status_code == 200
     bench.reconcile()
     assert bench.lab.condition("llama", "Conflict")["status"] == "False"
     reasons = [event["reason"] for event in bench.lab.events()]
@@ -92,11 +92,11 @@ def test_another_autoscaler_is_named_in_every_mode(bench: Bench, kind: str, mode
 def test_the_hpa_that_keda_made_is_told_as_the_scaled_object(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
-    add_rival(bench, "ScaledObject", {"name": "llama"}, "mine")
-    add_rival(bench, "HorizontalPodAutoscaler", DEPLOYMENT, "keda-hpa-mine")
+    add_other_autoscaler(bench, "ScaledObject", {"name": "llama"}, "mine")
+    add_other_autoscaler(bench, "HorizontalPodAutoscaler", DEPLOYMENT, "keda-hpa-mine")
     bench.reconcile()
     assert bench.lab.condition("llama", "Conflict")["reason"] == "ScaledObject"
-    bench.lab.http.delete(f"{rival_path(bench, 'ScaledObject')}/mine")
+    bench.lab.http.delete(f"{other_autoscalers_path(bench, 'ScaledObject')}/mine")
 
 
 FOLLOW = {"triggers": [{"type": "external", "metadata": {"autoscaler": "llama"}}]}
@@ -110,7 +110,7 @@ def test_what_follows_is_no_conflict_and_is_left_to_act(
 ) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama", mode=mode)
-    add_rival(bench, "ScaledObject", {"name": "llama"}, "mine", **FOLLOW)
+    add_other_autoscaler(bench, "ScaledObject", {"name": "llama"}, "mine", **FOLLOW)
     bench.reconcile()
     decision = bench.decide("llama", 5)
     annotation = {
@@ -141,11 +141,11 @@ def test_what_follows_is_no_conflict_and_is_left_to_act(
         assert told == []
 
 
-def test_a_rival_beside_a_follower_is_a_conflict_all_the_same(bench: Bench) -> None:
+def test_a_conflict_beside_a_follower_stays_a_conflict(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
-    add_rival(bench, "ScaledObject", {"name": "llama"}, "mine", **FOLLOW)
-    add_rival(bench, "HorizontalPodAutoscaler", DEPLOYMENT)
+    add_other_autoscaler(bench, "ScaledObject", {"name": "llama"}, "mine", **FOLLOW)
+    add_other_autoscaler(bench, "HorizontalPodAutoscaler", DEPLOYMENT)
     bench.reconcile()
     decision = bench.decide("llama", 5)
     bench.reconcile()
@@ -159,9 +159,9 @@ def test_an_hpa_of_another_kind_of_the_same_name_is_no_conflict(bench: Bench) ->
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
     other = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "llama"}
-    add_rival(bench, "HorizontalPodAutoscaler", other)
+    add_other_autoscaler(bench, "HorizontalPodAutoscaler", other)
     custom = {"apiVersion": "example.dev/v1", "kind": "Deployment", "name": "llama"}
-    add_rival(bench, "HorizontalPodAutoscaler", custom, "custom")
+    add_other_autoscaler(bench, "HorizontalPodAutoscaler", custom, "custom")
     bench.reconcile()
     assert bench.lab.condition("llama", "Conflict")["status"] == "False"
 

@@ -19,8 +19,8 @@ from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.reconcile.test_find_targets import LWS, groups, reference
 from tests.integration.operator.reconcile.test_observe_conflicts import (
     DEPLOYMENT,
-    add_rival,
-    rival_path,
+    add_other_autoscaler,
+    other_autoscalers_path,
     without_keda,
 )
 
@@ -182,7 +182,7 @@ def test_without_a_watch_a_copy_is_listed_again_and_again(
     bench.lab.autoscale("llama", sla={"class": "gold"})
     bench.reconcile()
     assert applied(bench)
-    add_rival(bench, "HorizontalPodAutoscaler", DEPLOYMENT)
+    add_other_autoscaler(bench, "HorizontalPodAutoscaler", DEPLOYMENT)
     ends = time.monotonic() + 10
     while bench.lab.condition("llama", "Conflict")["status"] != "True":
         assert time.monotonic() < ends, "the copy did not follow"
@@ -211,8 +211,8 @@ def test_scaled_objects_that_may_not_be_listed_are_seen_by_their_hpas(
     for name in ("llama", "qwen"):
         bench.lab.deploy(name)
         bench.lab.autoscale(name)
-    add_rival(bench, "ScaledObject", {"name": "llama"}, "mine")
-    add_rival(bench, "HorizontalPodAutoscaler", DEPLOYMENT, "keda-hpa-mine")
+    add_other_autoscaler(bench, "ScaledObject", {"name": "llama"}, "mine")
+    add_other_autoscaler(bench, "HorizontalPodAutoscaler", DEPLOYMENT, "keda-hpa-mine")
     become(without("scaledobjects", "list", "watch"))
     bench.reconcile()
     assert applied(bench, "qwen")
@@ -221,7 +221,7 @@ def test_scaled_objects_that_may_not_be_listed_are_seen_by_their_hpas(
     unseen = bench.lab.condition("qwen", "Conflict")
     assert unseen["status"] == "False"
     assert "grant list and watch on scaledobjects" in unseen["message"]
-    bench.lab.http.delete(f"{rival_path(bench, 'ScaledObject')}/mine")
+    bench.lab.http.delete(f"{other_autoscalers_path(bench, 'ScaledObject')}/mine")
 
 
 def test_links_that_may_not_be_listed_cost_targets_of_custom_kinds(

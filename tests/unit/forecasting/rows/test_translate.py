@@ -7,9 +7,10 @@ import numpy as np
 from forecaster.config import WindowConfig
 from services.forecasting.rows.translate import (
     SAMPLE,
+    IndicatorKey,
     WorkloadRow,
     join_samples,
-    known_ahead_pairs,
+    known_ahead_keys,
     to_windows,
 )
 from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
@@ -39,7 +40,9 @@ def packed(first: int, last: int) -> bytes:
 
 def test_of_steps_to_come_only_schedules_are_read() -> None:
     rows = [workload(1), workload(2, has_schedule=False)]
-    samples = {(n, name): packed(-60, 10) for n in (1, 2) for name in ("load_rps", "campaign")}
+    samples = {
+        IndicatorKey(n, name): packed(-60, 10) for n in (1, 2) for name in ("load_rps", "campaign")
+    }
     windows = to_windows(rows, samples, 0, WINDOW)
     assert windows.future_values[0, :, 1].tolist() == [101, 102, 103, 104]
     assert windows.future_observed.sum(axis=1).tolist() == [[0, 4], [0, 0]]
@@ -48,11 +51,15 @@ def test_of_steps_to_come_only_schedules_are_read() -> None:
 
 
 def test_samples_of_before_and_after_the_origin_join() -> None:
-    assert known_ahead_pairs([workload(1), workload(2, has_schedule=False)]) == [(1, "campaign")]
-    past = {(1, "load_rps"): packed(-1, 0), (1, "campaign"): packed(-1, 0)}
-    joined = join_samples(past, {(1, "campaign"): packed(1, 2), (3, "campaign"): packed(1, 1)})
+    assert known_ahead_keys([workload(1), workload(2, has_schedule=False)]) == [
+        IndicatorKey(1, "campaign")
+    ]
+    past = {IndicatorKey(1, "load_rps"): packed(-1, 0), IndicatorKey(1, "campaign"): packed(-1, 0)}
+    joined = join_samples(
+        past, {IndicatorKey(1, "campaign"): packed(1, 2), IndicatorKey(3, "campaign"): packed(1, 1)}
+    )
     assert joined == {
-        (1, "load_rps"): packed(-1, 0),
-        (1, "campaign"): packed(-1, 2),
-        (3, "campaign"): packed(1, 1),
+        IndicatorKey(1, "load_rps"): packed(-1, 0),
+        IndicatorKey(1, "campaign"): packed(-1, 2),
+        IndicatorKey(3, "campaign"): packed(1, 1),
     }

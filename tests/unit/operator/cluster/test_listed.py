@@ -76,7 +76,7 @@ def scalable(name: str, uid: str, owner: tuple[str, str] | None = None, **status
 
 
 def autoscaler(name: str, uid: str) -> Object:
-    given = fleet.autoscaler(("team-000", name))
+    given = fleet.autoscaler(fleet.Name("team-000", name))
     conditions = [
         {"type": f"Condition{i}", "status": "True", "reason": "R", "message": "m" * 80}
         for i in range(10)

@@ -71,7 +71,7 @@ def test_the_prometheus_trigger_of_the_document_follows() -> None:
         scaled_object(**{FOLLOWS: "other"}),
     ],
 )
-def test_a_follower_of_others_is_a_rival(found: dict[str, Any]) -> None:
+def test_a_follower_of_others_is_a_conflict(found: dict[str, Any]) -> None:
     assert told(to_other_autoscalers([found], [])) == ("ScaledObject/so", "")
 
 
@@ -88,13 +88,13 @@ def test_both_ways_to_name_it_and_the_annotation_follow(kind: str) -> None:
 
 def test_of_an_hpa_only_the_own_gauge_counts() -> None:
     metric = {"name": ADVISED_METRIC, "selector": {"matchLabels": {"workload": "other"}}}
-    rivals = [
+    conflicting = [
         hpa(metrics=[{"type": "External", "external": {"metric": metric}}]),
         hpa(metrics=[{"type": "External", "external": {"metric": {"name": ADVISED_METRIC}}}]),
         hpa(metrics=[{"type": "Resource", "resource": {"name": "cpu"}}]),
     ]
-    for rival in rivals:
-        assert told(to_other_autoscalers([], [rival])) == ("HorizontalPodAutoscaler/h", "")
+    for other in conflicting:
+        assert told(to_other_autoscalers([], [other])) == ("HorizontalPodAutoscaler/h", "")
 
 
 def test_a_target_is_told_by_group_kind_and_place_whatever_the_version() -> None:

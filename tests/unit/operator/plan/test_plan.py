@@ -41,7 +41,7 @@ def test_a_conflict_holds() -> None:
     assert "ScaledObject/x" in action.reason
 
 
-def test_unknown_rivals_hold() -> None:
+def test_unknown_other_autoscalers_hold() -> None:
     action = plan_one(decision(desired=6), replace(situation(4), is_conflict_known=False))
     assert action.result is Result.FAILED
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.simulator.engine.needs import NodeTaint, PodToleration, to_needs, to_taints
+from services.simulator.engine.needs import NodeLabel, NodeTaint, PodToleration, to_needs, to_taints
 
 GPU = NodeTaint("gpu", "yes", "NoSchedule")
 
@@ -35,8 +35,8 @@ def test_needs_are_read_from_a_pod_specification() -> None:
         "tolerations": [{"key": "gpu", "operator": "Exists"}],
     }
     needs = to_needs(spec, but="gpu.product")
-    assert needs.is_selected((("rack", "7"), ("zone", "a")))
-    assert not needs.is_selected((("zone", "b"),))
+    assert needs.is_selected((NodeLabel("rack", "7"), NodeLabel("zone", "a")))
+    assert not needs.is_selected((NodeLabel("zone", "b"),))
     other = NodeTaint("spot", "", "NoExecute")
     assert needs.repelled_by((GPU,)) is None
     assert needs.repelled_by((GPU, other)) == other

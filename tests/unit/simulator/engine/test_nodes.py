@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.simulator.engine.needs import Needs, NodeTaint
+from services.simulator.engine.needs import Needs, NodeLabel, NodeTaint
 from services.simulator.engine.nodes import Nodes
 from services.simulator.engine.specs import ANY_GPU_TYPE, NodeSpec
 
@@ -32,10 +32,10 @@ def test_a_cordoned_node_takes_nothing_until_that_is_lifted(nodes: Nodes) -> Non
 
 def test_labels_and_taints_decide_who_may_come(nodes: Nodes) -> None:
     taint = NodeTaint("gpu", "", "NoSchedule")
-    nodes.update(NodeSpec("a", "L4", 99, labels=(("zone", "x"),), taints=(taint,)))
+    nodes.update(NodeSpec("a", "L4", 99, labels=(NodeLabel("zone", "x"),), taints=(taint,)))
     assert nodes.free_gpus("a") == 2
     assert nodes.take("L4", 1) is None
-    nodes.update(NodeSpec("a", "L4", 2, labels=(("zone", "x"),)))
+    nodes.update(NodeSpec("a", "L4", 2, labels=(NodeLabel("zone", "x"),)))
     assert nodes.take("L4", 1, Needs((("zone", "y"),))) is None
     assert nodes.take("L4", 1, Needs((("zone", "x"),))) == "a"
 

@@ -314,6 +314,7 @@ class _Held:
 
     @staticmethod
     def of(task: BenchTask, rng: np.random.Generator) -> _Held:
+        """Pairs of the validation part whose target exists, thinned to the most that are used."""
         origins, n_targets = task.validation_origins(), task.targets.shape[1]
         pair = np.flatnonzero((task.targets[origins.which] >= 0).ravel())
         if pair.size > MAX_VALIDATION_PAIRS:

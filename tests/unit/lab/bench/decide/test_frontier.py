@@ -125,7 +125,7 @@ def test_resample_weights_equal_the_rows_written_out() -> None:
 
 
 def test_resamples_draw_as_many_days_and_workloads_as_there_are() -> None:
-    draws = resamples((3, 6), 40, np.random.default_rng(1))
+    draws = resamples(3, 6, 40, np.random.default_rng(1))
     assert len(draws) == 40
     for days, workloads in draws:
         assert days.sum() == 6

@@ -31,7 +31,7 @@ def test_calls_are_counted_from_a_time_on(observed: Observed) -> None:
 
 def test_a_change_of_replicas_is_seen_with_its_time(observed: Observed) -> None:
     observer, name = observed.observer, names(2)[1]
-    path = f"/apis/apps/v1/namespaces/{name[0]}/deployments/{name[1]}/scale"
+    path = f"/apis/apps/v1/namespaces/{name.namespace}/deployments/{name.name}/scale"
     assert observer.moved(name) == (0, 0.0)
     before_s = time.monotonic()
     with httpx.Client(base_url=observed.url, trust_env=False) as http:

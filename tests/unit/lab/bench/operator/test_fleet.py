@@ -7,6 +7,7 @@ import httpx
 from services.lab.bench.operator.fleet import (
     GROUP_PATH,
     N_PODS_EACH,
+    Name,
     autoscaler,
     deployment,
     names,
@@ -29,7 +30,7 @@ def test_there_are_gpus_for_twice_the_pods() -> None:
 
 
 def test_an_autoscaler_is_for_its_deployment() -> None:
-    name = ("team-000", "llm-00000")
+    name = Name("team-000", "llm-00000")
     target = autoscaler(name)["spec"]["scaleTargetRef"]
     made = deployment(name)
     assert (target["kind"], target["name"]) == (made["kind"], made["metadata"]["name"])
