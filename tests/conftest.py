@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings as hypothesis_settings
 from sqlalchemy import Engine, text
 
@@ -46,6 +47,13 @@ def data_dir() -> Path | None:
     given = os.environ.get("HARMONY_DATA_DIR")
     folder = Path(given) if given else REPO.parent / "shared" / "data"
     return folder if folder.is_dir() else None
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that runs in a test sets up logging: the next test must not inherit it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -56,3 +56,20 @@ def test_people_can_read_them() -> None:
     _, lines = run("INFO", "console")
     assert "stored" in lines[0]
     assert "n=3" in lines[0]
+
+
+def test_a_line_goes_where_stderr_is_now() -> None:
+    """Not where it was at the first line: that stream may be closed by now."""
+    code = """
+import io, sys
+from services.kernel.telemetry import configure_logging, get_logger
+usual, sys.stderr = sys.stderr, io.StringIO()
+configure_logging("INFO", "json")
+log = get_logger("ingest")
+log.info("first")
+sys.stderr.close()
+sys.stderr = usual
+log.info("second")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["second"]
