@@ -23,7 +23,7 @@ from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
-from decider.planning.risk import update_risk
+from decider.planning.risk import ErrorBudget, error_budget, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.result import Decision, Direction, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
@@ -80,6 +80,7 @@ __all__ = [
     "Direction",
     "DirectionRules",
     "Elsewhere",
+    "ErrorBudget",
     "FallbackConfig",
     "FloatArray",
     "GuardStep",
@@ -116,6 +117,7 @@ __all__ = [
     "decision_bytes",
     "decision_summary",
     "decision_to_dict",
+    "error_budget",
     "fit_lead_time",
     "fit_response",
     "inputs_to_bytes",

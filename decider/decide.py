@@ -136,7 +136,7 @@ def _record(
                 if standings[row].is_planned
                 else w.risk.log_multiplier,
                 risk_committed=float(outlook.program.stages.held_risk[row]) if planned else None,
-                is_budget_exhausted=level is not None and level.is_exhausted,
+                is_budget_exhausted=level is not None and level.budget.is_exhausted,
                 cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
                 plan=_plan(plans[row], planned=planned),
                 quantiles=quantiles[row] if planned else {},

@@ -26,18 +26,46 @@ MAX_LOG_MULTIPLIER = 12.0
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """What of a promise has been measured and what is left of it: the figures of every surface.
+
+    Attributes:
+        measured_ratio: Share out of SLA of the window's measured steps; None: none is measured.
+        n_steps: Measured steps within the window.
+        left_ratio: Share of the window's violation budget that is left; below 0: overspent. None
+            where prices alone decide.
+    """
+
+    measured_ratio: float | None
+    n_steps: float
+    left_ratio: float | None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Nothing is left."""
+        return self.left_ratio is not None and self.left_ratio <= 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RiskLevel:
-    """The level in use and where it comes from.
+    """The level in use and the budget that it paces.
 
     Attributes:
         level: Risk level that the next decision may take.
-        budget_left_ratio: Share of the SLA window's violation budget that is left, in [0, 1].
-        is_exhausted: Nothing is left.
+        budget: The error budget of the SLA window.
     """
 
     level: float
-    budget_left_ratio: float
-    is_exhausted: bool
+    budget: ErrorBudget
+
+
+def error_budget(state: RiskState, sla: Sla, step_s: float) -> ErrorBudget:
+    """The error budget after the steps that the memory knows."""
+    n = state.observed_steps
+    left = None
+    if sla.epsilon is not None:
+        left = 1.0 - state.spent_steps / (sla.epsilon * window_steps(sla, step_s))
+    return ErrorBudget(state.spent_steps / n if n > 0 else None, n, left)
 
 
 def window_steps(sla: Sla, step_s: float) -> float:
@@ -57,13 +85,12 @@ def risk_level(
     epsilon = sla.epsilon
     if epsilon is None:
         return None
-    budget = epsilon * window_steps(sla, step_s)
-    left = max(0.0, 1.0 - state.spent_steps / budget)
     low, high = _log_bounds(epsilon, config)
     overspent = state.spent_steps - config.aim_ratio * epsilon * state.observed_steps
     pace = -config.pacing_gain * overspent / (epsilon * config.pacing_steps)
     log_ratio = math.log(config.aim_ratio) + state.log_level + max(-1.0, min(0.7, pace))
-    return RiskLevel(epsilon * math.exp(max(low, min(high, log_ratio))), left, left <= 0.0)
+    level = epsilon * math.exp(max(low, min(high, log_ratio)))
+    return RiskLevel(level, error_budget(state, sla, step_s))
 
 
 def update_risk(

@@ -13,7 +13,7 @@ SELECT w.namespace || '/' || w.name AS workload,
        s.spec_replicas AS current, s.ready_replicas AS ready,
        d.desired_replicas AS desired, d.reason, d.rung,
        (w.spec->'sla'->>'epsilon')::float AS promised,
-       round(o.violation_ratio::numeric, 4)::float AS measured,
+       round((r.state->>'measured_ratio')::numeric, 4)::float AS measured,
        d.origin_at
 FROM workloads w
 LEFT JOIN LATERAL (
@@ -22,10 +22,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT * FROM decisions c WHERE c.workload_id = w.id ORDER BY origin_at DESC LIMIT 1
 ) d ON true
-LEFT JOIN LATERAL (
-  SELECT avg(violation_ratio) AS violation_ratio FROM outcomes u
-  WHERE u.workload_id = w.id AND u.step_at > d.origin_at - interval '1 day'
-) o ON true
+LEFT JOIN risk_states r ON r.workload_id = w.id
 WHERE w.is_active ORDER BY workload
 """)
 

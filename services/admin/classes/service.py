@@ -17,12 +17,12 @@ from services.admin.classes.translate import to_sla_class
 from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
-from services.admin.workloads.service import MEASURED_WINDOW_S
 from services.kernel.domain import SlaSpec
 from services.kernel.domain.workload import CLASS_PRIORITIES, DEFAULT_PRIORITY
 from services.kernel.errors import NotFound
 from services.kernel.telemetry import get_logger
 
+MEASURED_WINDOW_S = 86400.0
 REMEMBERED_S = 30.0
 _MOST = 64
 _remembered: OrderedDict[str, tuple[int, Page[SlaClassView]]] = OrderedDict()

@@ -46,9 +46,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
 """
-_MEASURED = """
-SELECT workload_id, avg(violation_ratio) AS violation_ratio, count(violation_ratio) AS n_steps,
-       sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+_SPENT = """
+SELECT workload_id, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
 FROM outcomes
 WHERE workload_id = ANY(:ids) AND step_at >= :since
 GROUP BY workload_id
@@ -85,10 +84,10 @@ def load_fleet(
     return list(connection.execute(text(statement), values).mappings().all())
 
 
-def load_measured(
+def load_spent(
     connection: Connection, workload_ids: Sequence[int], since: datetime
 ) -> dict[int, RowMapping]:
-    """Measured share out of SLA, GPU-hours and cost since `since`, by workload."""
-    statement = text(_MEASURED).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+    """GPU-hours and cost since `since`, by workload."""
+    statement = text(_SPENT).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
     rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
     return {row["workload_id"]: row for row in rows.mappings()}

@@ -29,8 +29,10 @@ class RiskView(Out):
     target: float = Field(description="At most this share out of SLA", examples=[0.01])
     estimated: float | None = Field(None, description="By the newest decision", examples=[0.004])
     measured: float | None = Field(None, description="Over `measured_window_s`; null: not measured")
-    measured_window_s: float = Field(examples=[86400])
-    n_measured_steps: int = Field(examples=[288])
+    measured_window_s: float = Field(
+        description="The promise's window; older steps fade", examples=[604800]
+    )
+    n_measured_steps: int = Field(examples=[2016])
     budget_remaining: float | None = Field(
         None, description="Share of the SLA window's error budget that is left; below 0: overspent"
     )
@@ -87,8 +89,9 @@ class WorkloadView(Out):
     risk: RiskView
     last_decision: LastDecision | None = None
     trust: TrustView | None = Field(None, description="Null: no look at the model yet")
-    gpu_hours: float | None = Field(None, description="Over `risk.measured_window_s`")
-    cost_usd: float | None = Field(None, description="Over `risk.measured_window_s`")
+    gpu_hours: float | None = Field(None, description="Over `cost_window_s`")
+    cost_usd: float | None = Field(None, description="Over `cost_window_s`")
+    cost_window_s: float = 86400.0
     spec_version: int
     managed_by: Literal["kubernetes", "api"] = Field(
         description="`kubernetes`: it follows its GPUAutoscaler; `api`: it was made over REST"

@@ -14,8 +14,6 @@ from services.admin.workloads import repository, schemas, translate
 from services.kernel.errors import NotFound
 from services.kernel.security.keys import Principal, Role
 
-MEASURED_WINDOW_S = 86400.0
-
 
 def list_workloads(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
@@ -23,14 +21,14 @@ def list_workloads(
     """Active workloads in order of namespace and name, each with its live state."""
     now = deps.clock.now()
     filters = filters | position(cursor, (str, str))
-    since = now - timedelta(seconds=MEASURED_WINDOW_S)
+    since = now - timedelta(seconds=translate.COST_WINDOW_S)
     with deps.reading() as connection:
         rows = repository.load_fleet(connection, filters, limit + 1, now)
         shown = rows[:limit]
-        measured = repository.load_measured(connection, [row["id"] for row in shown], since)
+        spent = repository.load_spent(connection, [row["id"] for row in shown], since)
 
     def view(row: RowMapping) -> schemas.WorkloadView:
-        return translate.to_workload(row, measured.get(row["id"]), MEASURED_WINDOW_S, now)
+        return translate.to_workload(row, spent.get(row["id"]), now)
 
     return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name"), view)
 

@@ -12,11 +12,12 @@ from services.admin.rest.translate import finite, spec_of
 from services.admin.workloads import schemas
 from services.kernel.domain import WorkloadSpec
 
+COST_WINDOW_S = 86400.0
+"""How far back GPU-hours and cost are summed."""
 
-def to_workload(
-    row: RowMapping, measured: RowMapping | None, window_s: float, now: datetime
-) -> schemas.WorkloadView:
-    """A workload with its live state."""
+
+def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> schemas.WorkloadView:
+    """A workload with its live state, and what it cost lately."""
     spec = spec_of(row["spec_text"])
     unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
     return schemas.WorkloadView(
@@ -37,11 +38,12 @@ def to_workload(
         demand_at=row["demand_at"],
         capacity_per_replica=spec.capacity.per_replica,
         replicas=_replicas(row),
-        risk=_risk(row, spec, measured, window_s),
+        risk=_risk(row, spec),
         last_decision=_last_decision(row),
         trust=_trust(row),
-        gpu_hours=finite(measured["gpu_hours"]) if measured else None,
-        cost_usd=finite(measured["cost_usd"]) if measured else None,
+        gpu_hours=finite(spent["gpu_hours"]) if spent else None,
+        cost_usd=finite(spent["cost_usd"]) if spent else None,
+        cost_window_s=COST_WINDOW_S,
         spec_version=row["spec_version"],
         managed_by=row["managed_by"],
     )
@@ -71,32 +73,19 @@ def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
     )
 
 
-def _risk(
-    row: RowMapping, spec: WorkloadSpec, measured: RowMapping | None, window_s: float
-) -> schemas.RiskView:
+def _risk(row: RowMapping, spec: WorkloadSpec) -> schemas.RiskView:
+    """The promise; what is measured and left of it are the decision service's own figures."""
+    state: Mapping[str, Any] = row["risk_state"] or {}
     target = row["risk_target"] if row["risk_target"] is not None else spec.sla.epsilon
     return schemas.RiskView(
         kind=spec.sla.kind,
         target=target,
         estimated=finite(row["risk_estimated"]),
-        measured=finite(measured["violation_ratio"]) if measured else None,
-        measured_window_s=window_s,
-        n_measured_steps=measured["n_steps"] if measured else 0,
-        budget_remaining=budget_remaining(row["risk_state"], spec, row["step_s"]),
+        measured=finite(state.get("measured_ratio")),
+        measured_window_s=spec.sla.window_s,
+        n_measured_steps=round(state.get("observed_steps") or 0),
+        budget_remaining=finite(state.get("budget_left_ratio")),
     )
-
-
-def budget_remaining(
-    state: Mapping[str, Any] | None, spec: WorkloadSpec, step_s: int
-) -> float | None:
-    """Share of the error budget left: 1 - violation spent / (epsilon * steps of the window).
-
-    None where the decision service has stored no state of the risk control yet.
-    """
-    spent = (state or {}).get("spent_steps")
-    if not isinstance(spent, (int, float)):
-        return None
-    return finite(1.0 - float(spent) / (spec.sla.epsilon * spec.sla.window_s / step_s))
 
 
 def _trust(row: RowMapping) -> schemas.TrustView | None:

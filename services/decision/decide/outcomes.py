@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -70,7 +71,8 @@ def finished_outcomes(
 ) -> WorkloadOutcomes:
     """Outcomes of the steps up to the origin that have none yet.
 
-    Violations and needed replicas go by the capacity that decides now, learned or stated: the risk
+    Steps that began before the first replica was ever ready are not scored. Violations and needed
+    replicas go by the capacity that decides now, learned or stated: the risk
     control must not work against what the planner believes.
 
     Args:
@@ -89,6 +91,7 @@ def finished_outcomes(
     demand = dict(zip((float(s) for s in steps_s), (float(v) for v in values), strict=True))
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     events = replica_events(member, rows)
+    first_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
     made: list[tuple[Any, ...]] = []
     outcomes: dict[float, StepOutcome] = {}
     for back in range(LOOKBACK_STEPS - 1, -1, -1):
@@ -101,10 +104,24 @@ def finished_outcomes(
         )
         if outcome is None:
             continue
+        if start_s < first_s:
+            outcome = replace(outcome, needed_replicas=None, violation_ratio=None, shortage=None)
         outcomes[start_s] = outcome
         step_at = datetime.fromtimestamp(start_s, UTC)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
     return WorkloadOutcomes(tuple(made), outcomes)
+
+
+def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
+    """Start of the first step that can be scored: a replica has been ready by then.
+
+    What a service without any replica yet cannot serve is nobody's violation; it costs what is
+    bound. Once a step has been scored, a service without replicas is out of SLA.
+    """
+    if risk.observed_steps > 0:
+        return -math.inf
+    serving = (e.at_s for e in events if e.kind == "ready" or (e.kind == "snapshot" and e.ready))
+    return min(serving, default=math.inf)
 
 
 def _priced(member: ShardMember, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:

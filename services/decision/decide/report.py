@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 
-from decider import Decision, RiskState
+from decider import Decision, RiskState, error_budget
 from services.decision.budgets.budgets import Ledger
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.translate import TrustInForce
+from services.decision.rows.translate import TrustInForce, to_sla
 from services.kernel import telemetry
 from services.kernel.telemetry import get_logger
 
@@ -92,13 +92,10 @@ def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes, risk: RiskS
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
-    if risk.observed_steps <= 0:
-        return
-    telemetry.sla_violation_ratio.labels(*labels).set(risk.spent_steps / risk.observed_steps)
-    sla = member.spec.sla
-    budget = sla.epsilon * max(1.0, sla.window_s / member.step_s)
-    left = max(0.0, 1.0 - risk.spent_steps / budget)
-    telemetry.sla_budget_remaining_ratio.labels(*labels).set(left)
+    budget = error_budget(risk, to_sla(member.spec), member.step_s)
+    if budget.measured_ratio is not None and budget.left_ratio is not None:
+        telemetry.sla_violation_ratio.labels(*labels).set(budget.measured_ratio)
+        telemetry.sla_budget_remaining_ratio.labels(*labels).set(budget.left_ratio)
 
 
 def log_decisions(decided: Sequence[DecidedWorkload]) -> None:

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping
 
 import decider
-from decider import RiskState, decision_bytes, decision_to_dict, replay_decision
+from decider import RiskState, decision_bytes, decision_to_dict, error_budget, replay_decision
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.repository import load_draws
 from services.decision.budgets import budgets
@@ -181,10 +181,20 @@ def _store_memory(run: _ShardRun, rows: ShardRows, decided: Sequence[DecidedWork
         log_multiplier = each.decision.next_log_multiplier
         memory[each.member.id] = replace(state, log_multiplier=log_multiplier)
     stored = [
-        (key, orjson.dumps(asdict(state)).decode(), run.now)
+        (key, orjson.dumps(_to_stored(run.members[key], state)).decode(), run.now)
         for key, state in sorted(memory.items())
     ]
     repository.store_risk_states(run.connection, stored)
+
+
+def _to_stored(member: ShardMember, state: RiskState) -> dict[str, Any]:
+    """The memory, and the figures of the error budget that every surface shows from there."""
+    budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
+    return {
+        **asdict(state),
+        "measured_ratio": budget.measured_ratio,
+        "budget_left_ratio": budget.left_ratio,
+    }
 
 
 def _decide(

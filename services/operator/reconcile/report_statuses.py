@@ -89,7 +89,7 @@ def to_details(row: RowMapping) -> Details:
         },
         coverage=row["coverage"],
         measured=row["measured"],
-        n_outcomes=row["n_outcomes"] or 0,
+        budget_left=row["budget_left"],
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
         n_starts=row["n_starts"] or 0,

@@ -24,6 +24,7 @@ class Details:
     Attributes:
         next_step: Quantiles of the demand in the step after the forecast's origin, by level.
         measured: Measured share out of SLA over the window; None: nothing measured yet.
+        budget_left: Share of the window's error budget that is left; below 0: overspent.
     """
 
     last_sample_at: datetime | None = None
@@ -34,7 +35,7 @@ class Details:
     next_step: Mapping[float, float] | None = None
     coverage: float | None = None
     measured: float | None = None
-    n_outcomes: int = 0
+    budget_left: float | None = None
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None
     n_starts: int = 0

@@ -200,11 +200,9 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
     details = facts.details
     if details is None:
         shown |= {name: before.get(name) for name in ("measured", "budgetRemaining")}
-    elif details.measured is not None and spec is not None:
+    elif details.measured is not None:
         shown["measured"] = _rounded(details.measured)
-        spent_s = details.measured * details.n_outcomes * facts.step_s
-        spent = spent_s / (spec.sla.epsilon * spec.sla.window_s)
-        shown["budgetRemaining"] = _rounded(max(0.0, 1.0 - spent))
+        shown["budgetRemaining"] = _rounded(details.budget_left)
     return {name: value for name, value in shown.items() if value is not None}
 
 

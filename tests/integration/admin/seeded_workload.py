@@ -29,11 +29,14 @@ def seed_workload(connection: Any, rng: np.random.Generator, k: int, steps: list
     workload = _register(connection, k, steps[0])
     _history(rng, workload, steps).write(connection)
     _seed_pod_starts(connection, rng, workload, steps)
-    state = {
-        "workload_id": workload.id,
-        "state": {"spent_steps": 4.0 + 9 * (k % 3)},
-        "updated_at": steps[-1],
+    spent = 4.0 + 9 * (k % 3)
+    figures = {
+        "spent_steps": spent,
+        "observed_steps": float(len(steps)),
+        "measured_ratio": spent / len(steps),
+        "budget_left_ratio": 1 - spent / (0.01 * 7 * 86400 / STEP_S),
     }
+    state = {"workload_id": workload.id, "state": figures, "updated_at": steps[-1]}
     connection.execute(insert(schema.risk_states).values(state))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
-from services.admin.workloads.translate import budget_remaining, is_paused
+from services.admin.workloads.translate import is_paused
 from services.kernel.domain import WorkloadSpec
 
 AT = datetime(2026, 1, 5, 14, 5, tzinfo=UTC)
@@ -24,14 +22,6 @@ def spec(**changes: Any) -> WorkloadSpec:
         }
         | changes
     )
-
-
-def test_budget_is_unknown_until_it_has_been_counted() -> None:
-    assert budget_remaining(None, spec(), 60) is None
-    assert budget_remaining({"spent_steps": None}, spec(), 60) is None
-    assert budget_remaining({"spent_steps": 0.0}, spec(), 60) == 1.0
-    assert budget_remaining({"spent_steps": 7.2}, spec(), 60) == pytest.approx(0.5)
-    assert budget_remaining({"spent_steps": 28.8}, spec(), 60) == pytest.approx(-1.0)
 
 
 def test_pauses() -> None:

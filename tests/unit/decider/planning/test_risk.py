@@ -12,6 +12,7 @@ from decider import RiskControlConfig, RiskState, Sla
 from decider.errors import InvalidRequest
 from decider.planning.risk import (
     MAX_LOG_MULTIPLIER,
+    error_budget,
     next_multiplier,
     reactive_floor,
     risk_level,
@@ -84,8 +85,8 @@ def test_an_exhausted_budget_is_said_and_paced_at_a_lower_level() -> None:
     state = fed([1.0] * 10, sla)
     found = risk_level(state, sla, STEP_S, CONFIG)
     assert found is not None
-    assert found.is_exhausted
-    assert found.budget_left_ratio == 0.0
+    assert found.budget.is_exhausted
+    assert found.budget.left_ratio == pytest.approx(0.0)
     assert found.level < 0.5 * 0.01
 
 
@@ -94,6 +95,18 @@ def test_pacing_works_off_what_was_overspent() -> None:
     over = replace(even, spent_steps=6.0)
     under = replace(even, spent_steps=0.0)
     assert level(over) < level(even) < level(under)
+
+
+def test_the_budget_counts_what_is_measured_and_may_be_overspent() -> None:
+    sla = Sla(0.01, window_s=1000 * STEP_S)
+    unknown = error_budget(RiskState(), sla, STEP_S)
+    assert (unknown.measured_ratio, unknown.left_ratio, unknown.is_exhausted) == (None, 1.0, False)
+    spent = error_budget(fed([1.0] * 5 + [0.0] * 95, sla), sla, STEP_S)
+    assert (spent.measured_ratio, spent.left_ratio) == pytest.approx((0.05, 0.5))
+    over = error_budget(fed([1.0] * 15, sla), sla, STEP_S)
+    assert over.left_ratio == pytest.approx(-0.5)
+    assert over.is_exhausted
+    assert error_budget(RiskState(), Sla(None), STEP_S).left_ratio is None
 
 
 def test_old_steps_leave_the_window() -> None:

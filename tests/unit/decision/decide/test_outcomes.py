@@ -61,6 +61,22 @@ def test_a_learned_capacity_of_half_the_stated_scores_the_step() -> None:
     assert row[5:8] == (12, 1.0, 10.0)  # as they are stored
 
 
+def test_a_service_without_a_replica_yet_violates_nothing() -> None:
+    """It is scored from the first step that began with a replica ready, and from then on always."""
+    none_yet = step_rows(60.0, 0)
+    (outcome,) = scored(member(), none_yet).outcomes.values()
+    assert (outcome.demand, outcome.violation_ratio, outcome.needed_replicas) == (60.0, None, None)
+    assert (
+        learn({1: member()}, {1: scored(member(), none_yet)}, none_yet, RiskControlConfig()) == {}
+    )
+    ready: Any = {"requested_at": ORIGIN, "ready_at": ORIGIN + timedelta(seconds=60)}
+    (outcome,) = scored(member(), replace(none_yet, starts={1: [ready]})).outcomes.values()
+    assert outcome.violation_ratio is None, "the step began without one"
+    known = replace(none_yet, risk={1: RiskState(observed_steps=1.0)})
+    (outcome,) = scored(member(), known).outcomes.values()
+    assert outcome.violation_ratio == 1.0, "an outage of a service that has served"
+
+
 def test_a_violation_by_the_learned_capacity_tightens_the_level() -> None:
     one = member(**LEARNING)
     memory = {}
