@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 EXAMPLES ?= 1000
+WORKERS ?= 3
 PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
   fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
   openb2023 philly_nodes servegen worldcup98
@@ -29,11 +30,11 @@ demo: install ## Run the whole platform on a simulated GPU cluster (options in A
 up: install ## Run the platform on the embedded default until stopped
 	$(BIN)/harmony up $(ARGS)
 
-test: install ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: install ## Run the whole test suite, file by file in WORKERS processes (3)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-fast: install ## Run the suite without the slow statistical tests
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
 
 test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
 	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \
