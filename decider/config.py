@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from decider.errors import InvalidConfig
 
-SHARING_MODES = ("long_run", "horizon", "step")
-
 
 def _require(holds: bool, message: str) -> None:
     if not holds:
@@ -85,17 +83,15 @@ class FallbackConfig:
 class DecideConfig:
     """Everything that shapes a decision besides its inputs.
 
+    The price of risk is carried from decision to decision and moved until their mean risk is the
+    level, so that risk is taken when it saves most; the first price is found by bisection.
+
     Attributes:
-        sharing: How the risk level is spent. `horizon`: one multiplier per decision, bisected
-            until the plan's mean risk is the level. `long_run`: the multiplier is carried from
-            decision to decision and moved until the mean risk of the decisions is the level, so
-            that risk is taken when it saves most; the first one is found by bisection. `step`:
-            every decision keeps its own risk within the level.
         shortage_price_ratio: Price of one replica's worth of unserved load for a step, in
             replica-steps. It keeps the planner serving when the SLA is out of reach anyway.
         start_cost_steps: Cost of one start in replica-steps.
         stop_cost_steps: Cost of one stop in replica-steps.
-        first_step_ratio: With a multiplier: one decision may carry at most this many levels.
+        first_step_ratio: One decision may carry at most this many risk levels.
         n_multipliers: Size of the multiplier grid.
         n_bisections: Bisection steps after the grid.
         max_multiplier: Largest multiplier tried, in replica-steps per step out of SLA.
@@ -112,7 +108,6 @@ class DecideConfig:
         risk: The risk control's settings.
     """
 
-    sharing: str = "long_run"
     shortage_price_ratio: float = 2.0
     start_cost_steps: float = 0.5
     stop_cost_steps: float = 0.5
@@ -131,9 +126,6 @@ class DecideConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        _require(
-            self.sharing in SHARING_MODES, f"sharing={self.sharing!r}: use one of {SHARING_MODES}"
-        )
         _require(self.shortage_price_ratio >= 0, "shortage_price_ratio must be >= 0")
         _require(self.start_cost_steps >= 0, "start_cost_steps must be >= 0")
         _require(self.stop_cost_steps >= 0, "stop_cost_steps must be >= 0")

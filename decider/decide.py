@@ -165,7 +165,7 @@ def _carried(
     what it is judged by.
     """
     used = _log_multiplier(outlook, row)
-    if used is None or config.sharing != "long_run" or workload.sla.kind == "AnyInWindow":
+    if used is None or workload.sla.kind == "AnyInWindow":
         return workload.risk.log_multiplier
     if not outlook.is_feasible[row]:
         return used

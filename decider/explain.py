@@ -57,13 +57,9 @@ def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArr
     """
     own = np.array([w.sla.epsilon if w.sla.epsilon else np.nan for w in request.workloads])
     factor = np.where(np.isnan(own), 1.0, epsilon / own)
-    first, later = outlook.limits
-    plan = solve(
-        outlook.program,
-        outlook.multiplier / factor,
-        np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0)),
-        later * factor,
-    )
+    first = outlook.first_limit
+    limit = np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0))
+    plan = solve(outlook.program, outlook.multiplier / factor, limit)
     return np.asarray(outlook.grid.counts[np.arange(own.size), plan.index[:, 0]])
 
 

@@ -38,7 +38,7 @@ from decider.types import (
 )
 from decider.variant_types import MixVerdict, VariantSet, VariantState
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = "header"
 
 

@@ -48,7 +48,7 @@ class Outlook:
         charge: (W, K) risk that each first action answers for.
         multiplier: (W,) price of risk in use; 0 where there is none.
         is_feasible: (W,) whether some allowed count keeps the level.
-        limits: (W,) bounds on the risk of the first and of each later decision.
+        first_limit: (W,) bound on the risk of the first action.
     """
 
     scenarios: Scenarios
@@ -62,7 +62,7 @@ class Outlook:
     charge: FloatArray
     multiplier: FloatArray
     is_feasible: BoolArray
-    limits: tuple[FloatArray, FloatArray]
+    first_limit: FloatArray
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -130,7 +130,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, multiplier, limits = _solve(request, program, scenarios, level, config)
+    plan, multiplier, first_limit = _solve(request, program, scenarios, level, config)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
     return Outlook(
@@ -145,7 +145,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         charge,
         multiplier,
         np.asarray(least <= level + 1e-12),
-        limits,
+        first_limit,
     )
 
 
@@ -155,19 +155,16 @@ def _solve(
     scenarios: Scenarios,
     level: FloatArray,
     config: DecideConfig,
-) -> tuple[Plan, FloatArray, tuple[FloatArray, FloatArray]]:
-    """Solve with the sharing mode's multipliers and limits, which are returned too."""
+) -> tuple[Plan, FloatArray, FloatArray]:
+    """Solve; returns the multipliers and the limits of the first action's risk too."""
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
-    carried &= ~priced & ~is_any & (config.sharing == "long_run")
-    stepwise = ~priced & ~is_any & (config.sharing == "step")
-    shares = ~priced & ~carried & ~stepwise
+    carried &= ~priced & ~is_any
+    searched = ~priced & ~carried
     held = np.array([w.risk.log_multiplier or 0.0 for w in request.workloads])
     multiplier = np.where(carried, np.exp(held), 0.0)
-    first_limit = np.where(stepwise, level, np.inf)
-    later_limit = first_limit.copy()
-    if shares.any():
+    if searched.any():
         lead = lead_steps(request)
         search = SearchConfig(
             config.n_multipliers,
@@ -178,11 +175,10 @@ def _solve(
         risk_of = plan_risk(request, program, scenarios, lead)
         frontier = trace_frontier(program, risk_of, search)
         found, _ = search_multiplier(program, risk_of, level, frontier, search)
-        multiplier = np.where(shares, found, multiplier)
+        multiplier = np.where(searched, found, multiplier)
     most = np.minimum(config.first_step_ratio * level, 1.0)
-    first_limit = np.where((shares & ~is_any) | carried, most, first_limit)
-    plan = solve(program, multiplier, first_limit, later_limit)
-    return plan, multiplier, (first_limit, later_limit)
+    first_limit = np.where(priced | is_any, np.inf, most)
+    return solve(program, multiplier, first_limit), multiplier, first_limit
 
 
 def lead_steps(request: ShardRequest) -> IntArray:

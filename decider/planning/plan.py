@@ -85,21 +85,15 @@ def within(risk: FloatArray, limit: FloatArray, is_allowed: BoolArray) -> BoolAr
     return keeps
 
 
-def solve(
-    program: Program,
-    multiplier: FloatArray,
-    first_limit: FloatArray | None = None,
-    later_limit: FloatArray | None = None,
-) -> Plan:
+def solve(program: Program, multiplier: FloatArray, first_limit: FloatArray | None = None) -> Plan:
     """Solve the programme for given multipliers.
 
     Args:
         program: The problem.
         multiplier: (W,) price of risk in replica-steps per step out of SLA.
         first_limit: (W,) bound on the risk of the first action; None: none.
-        later_limit: (W,) bound on the risk that each later decision owns; None: none.
     """
-    values = _stage_values(program, multiplier, later_limit)
+    values = _stage_values(program, multiplier)
     first = values[0] + _first_transition(program, multiplier)
     if first_limit is not None:
         keeps = within(first_charge(program), first_limit, program.grid.is_allowed)
@@ -109,9 +103,7 @@ def solve(
     return Plan(index, first, _row_mean(own + taken))
 
 
-def _stage_values(
-    program: Program, multiplier: FloatArray, later_limit: FloatArray | None
-) -> list[FloatArray]:
+def _stage_values(program: Program, multiplier: FloatArray) -> list[FloatArray]:
     """Z_j (W, K): cost of being at each count from boundary j on, transitions into it excluded."""
     grid, stages = program.grid, program.stages
     counts = grid.counts.astype(float)
@@ -123,9 +115,6 @@ def _stage_values(
     for j in range(horizon - 1, -1, -1):
         own = stages.own_risk[:, j]
         value = counts + price * own + rate * stages.own_shortage[:, j] + after + blocked
-        if later_limit is not None and j > 0:
-            keeps = within(own, later_limit, grid.is_allowed)
-            value = np.where(keeps, value, np.inf)
         values.append(value)
         if j > 0:
             after = _min_plus(program, value, _drop(program, multiplier, j))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
 from decider import (
     DecideConfig,
@@ -42,8 +41,6 @@ def test_the_record_is_json_and_the_summary_reads() -> None:
     assert "promised" in line
 
 
-@pytest.mark.parametrize("sharing", ["long_run", "step", "horizon"])
-def test_the_counterfactual_at_the_own_promise_is_the_plan(sharing: str) -> None:
-    config = DecideConfig(sharing=sharing)
-    (decision,) = decide_shard(shard(noisy(150.0, cv=0.2)), config, NOW_S)
+def test_the_counterfactual_at_the_own_promise_is_the_plan() -> None:
+    (decision,) = decide_shard(shard(noisy(150.0, cv=0.2)), DecideConfig(), NOW_S)
     assert decision.counterfactuals["epsilon_0.01"] == decision.raw

@@ -49,14 +49,11 @@ def mixed_shard(seed: int, n: int = 5, budgets: dict[str, int | None] | None = N
 
 @given(
     seed=st.integers(0, 10_000),
-    sharing=st.sampled_from(["long_run", "step", "horizon"]),
     budget=st.sampled_from([None, 5, 40, 10_000]),
 )
 @settings(max_examples=15, deadline=None)
-def test_every_decision_replays_to_the_same_bytes(
-    seed: int, sharing: str, budget: int | None
-) -> None:
-    config = DecideConfig(sharing=sharing)
+def test_every_decision_replays_to_the_same_bytes(seed: int, budget: int | None) -> None:
+    config = DecideConfig()
     request = mixed_shard(seed, budgets={"H100": budget})
     decisions = decide_shard(request, config, NOW_S + 7.0)
     for row, decision in enumerate(decisions):
@@ -80,7 +77,7 @@ def test_every_field_of_the_inputs_survives_storage() -> None:
         risk=RiskState(0.1, 2.5, 100.0, 3.3),
     )
     request = shard(noisy(100.0), [owner])
-    config = DecideConfig(sharing="step", epsilons=(0.02,))
+    config = DecideConfig(first_step_ratio=3.0, epsilons=(0.02,))
     (decision,) = decide_shard(request, config, NOW_S)
     back, back_config, now_s, _ = inputs_from_bytes(
         inputs_to_bytes(request, 0, decision, config, NOW_S)

@@ -43,9 +43,6 @@ DECIDER_ARMS: Mapping[str, DeciderArm] = {
     "no_margin": _risk("the aim below the promise", aim_ratio=1.0),
     "no_risk_bound": _risk("the bound on a decision's risk in its price", max_risk_ratio=UNBOUNDED),
     "no_spread": DeciderArm(replace(BASE, spread_sigma=0.0), "the smoothed tail of the paths"),
-    "risk_per_step": DeciderArm(
-        replace(BASE, sharing="step"), "sharing of risk: every step keeps its own level"
-    ),
     "no_first_limit": DeciderArm(
         replace(BASE, first_step_ratio=UNBOUNDED), "the limit on the risk of one decision"
     ),

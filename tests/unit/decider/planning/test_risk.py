@@ -132,6 +132,12 @@ def test_the_price_of_risk_follows_the_estimated_risk() -> None:
     assert next_multiplier(MAX_LOG_MULTIPLIER, 1.0, 0.01, CONFIG) == MAX_LOG_MULTIPLIER
 
 
+def test_a_count_that_a_budget_cut_moves_the_price_no_more_than_a_few_levels_do() -> None:
+    """Such a decision carries any risk up to 1: a thousand levels would shut the price for days."""
+    held = next_multiplier(3.0, 1.0, 0.001, CONFIG)
+    assert held == pytest.approx(3.0 + CONFIG.multiplier_gain * (CONFIG.max_risk_ratio - 1.0))
+
+
 def test_a_violation_outside_zero_and_one_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"violation_ratio=1\.5"):
         update_risk(RiskState(), 1.5, SLA, STEP_S, CONFIG)

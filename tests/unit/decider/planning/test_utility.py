@@ -23,9 +23,11 @@ def program_of(request: ShardRequest, config: DecideConfig):
 
 @given(seed=st.integers(0, 10_000), epsilon=st.sampled_from([0.01, 0.05, 0.2]))
 @settings(max_examples=25, deadline=None)
-def test_horizon_sharing_keeps_the_mean_risk_within_the_level(seed: int, epsilon: float) -> None:
+def test_the_first_price_keeps_the_plan_s_mean_risk_within_the_level(
+    seed: int, epsilon: float
+) -> None:
     paths = noisy(100.0, seed, cv=0.3)
-    config = replace(PLAIN, sharing="horizon", first_step_ratio=100.0)
+    config = replace(PLAIN, first_step_ratio=100.0)
     request = shard(paths, [workload(sla=Sla(epsilon))])
     (decision,) = decide_shard(request, config, NOW_S)
     program = program_of(request, config)
@@ -58,7 +60,7 @@ def test_demand_fraction_weighs_steps_by_their_load() -> None:
     paths[:8] = 100.0  # 4 % of the scenarios, 29 % of the requests
     time_share = workload(sla=Sla(0.05), replicas=ReplicaState(1, 1))
     load_share = workload(sla=Sla(0.05, "DemandFraction"), replicas=ReplicaState(1, 1))
-    config = replace(PLAIN, sharing="step", shortage_price_ratio=0.0)
+    config = replace(PLAIN, shortage_price_ratio=0.0)
     decisions = decide_shard(
         shard(np.stack([paths, paths]), [time_share, load_share]), config, NOW_S
     )

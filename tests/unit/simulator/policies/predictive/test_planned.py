@@ -33,9 +33,7 @@ STEP_S = 60.0
 NOW_S = 1_000_000 * STEP_S
 NAN = float("nan")
 # The first action's own limit is out of the way as far as it can be: it never exceeds 1.
-CONFIG = DecideConfig(
-    sharing="long_run", first_step_ratio=1e9, risk=RiskControlConfig(multiplier_gain=0.0)
-)
+CONFIG = DecideConfig(first_step_ratio=1e9, risk=RiskControlConfig(multiplier_gain=0.0))
 
 
 def instance(
