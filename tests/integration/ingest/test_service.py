@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
-import orjson
 import pytest
 
 from services.ingest import service
@@ -17,36 +16,10 @@ from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register, stored_steps
+from tests.integration.ingest.pushes import HEAT, RATE, T0, TOKENS, at_s, body, push_rate, resample
 
 pytestmark = pytest.mark.integration
-RATE, TOKENS, HEAT = "request_rate_rps", "output_tokens_per_s", "gpu_temperature_c"
 STEP = timedelta(seconds=60)
-T0 = datetime.fromisoformat("2026-01-05T00:00:00Z")
-
-
-def body(*series: tuple[str, str, list[object]]) -> bytes:
-    return orjson.dumps(
-        {
-            "observations": [
-                {"namespace": "shop", "workload": workload, "indicator": name, "samples": samples}
-                for workload, name, samples in series
-            ]
-        }
-    )
-
-
-def at_s(offset_s: float) -> float:
-    return T0.timestamp() + offset_s
-
-
-def push_rate(deps: IngestDeps, *points: tuple[float, float], workload: str = "w0") -> None:
-    samples = [[at_s(offset_s), value] for offset_s, value in points]
-    result = push(deps, body((workload, RATE, samples)))
-    assert result.n_accepted == len(points)
-
-
-def resample(deps: IngestDeps) -> service.ResampleResult:
-    return service.resample_shard(deps, 0, deps.clock.now())
 
 
 def test_a_step_flows_to_a_forecast(

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-import orjson
 import pytest
 from sqlalchemy import Engine, text
 
-from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import push
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from tests.integration.ingest.conftest import Register
+from tests.integration.ingest.pushes import HEAT, RATE, T0, at_s, body, push_rate, resample
 
 pytestmark = pytest.mark.integration
-RATE, TOKENS, HEAT = "request_rate_rps", "output_tokens_per_s", "gpu_temperature_c"
-T0 = datetime.fromisoformat("2026-01-05T00:00:00Z")
-
-
-def body(*series: tuple[str, str, list[object]]) -> bytes:
-    return orjson.dumps(
-        {
-            "observations": [
-                {"namespace": "shop", "workload": workload, "indicator": name, "samples": samples}
-                for workload, name, samples in series
-            ]
-        }
-    )
-
-
-def at_s(offset_s: float) -> float:
-    return T0.timestamp() + offset_s
-
-
-def push_rate(deps: IngestDeps, *points: tuple[float, float], workload: str = "w0") -> None:
-    samples = [[at_s(offset_s), value] for offset_s, value in points]
-    result = push(deps, body((workload, RATE, samples)))
-    assert result.n_accepted == len(points)
-
-
-def resample(deps: IngestDeps) -> service.ResampleResult:
-    return service.resample_shard(deps, 0, deps.clock.now())
 
 
 def cursor(database: Engine, workload_id: int) -> dict[str, object]:

@@ -9,35 +9,18 @@ from hypothesis import given, settings, strategies as st
 
 from decider import (
     Control,
-    DecideConfig,
-    Decision,
     Hardware,
     Limits,
     ReplicaState,
     VariantSet,
     VariantState,
-    decide_shard,
 )
 from decider.budget.fleet import PRICES
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
-from decider.types import Elsewhere, ShardRequest, WorkloadInput
+from decider.types import Elsewhere, ShardRequest
+from tests.unit.decider.mix.decided import CONFIG, counts, decide, one
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 from tests.unit.decider.variant_sets import h100, l4, mixed
-
-CONFIG = DecideConfig()
-
-
-def decide(request: ShardRequest) -> list[Decision]:
-    return list(decide_shard(request, CONFIG, NOW_S))
-
-
-def one(w: WorkloadInput, level: float = 80.0, **kw: object) -> Decision:
-    return decide(shard(noisy(level), [w], **kw))[0]  # type: ignore[arg-type]
-
-
-def counts(decision: Decision) -> dict[str, int]:
-    assert decision.mix is not None
-    return {c.name: c.desired for c in decision.mix.counts}
 
 
 def test_one_variant_like_the_reference_decides_as_the_plain_form_does() -> None:

@@ -2,29 +2,8 @@
 
 from __future__ import annotations
 
-from decider import (
-    DecideConfig,
-    Decision,
-    decide_shard,
-)
-from decider.types import ShardRequest, WorkloadInput
-from tests.unit.decider.shards import NOW_S, noisy, shard
+from tests.unit.decider.mix.decided import counts, one
 from tests.unit.decider.variant_sets import h100, l4, mixed
-
-CONFIG = DecideConfig()
-
-
-def decide(request: ShardRequest) -> list[Decision]:
-    return list(decide_shard(request, CONFIG, NOW_S))
-
-
-def one(w: WorkloadInput, level: float = 80.0, **kw: object) -> Decision:
-    return decide(shard(noisy(level), [w], **kw))[0]  # type: ignore[arg-type]
-
-
-def counts(decision: Decision) -> dict[str, int]:
-    assert decision.mix is not None
-    return {c.name: c.desired for c in decision.mix.counts}
 
 
 def test_what_cannot_be_scheduled_is_not_asked_for() -> None:

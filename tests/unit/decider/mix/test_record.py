@@ -6,30 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from decider import (
-    DecideConfig,
-    Decision,
-    decide_shard,
-)
 from decider.explain import decision_summary, decision_to_dict
-from decider.types import ShardRequest, WorkloadInput
-from tests.unit.decider.shards import NOW_S, noisy, shard
+from tests.unit.decider.mix.decided import counts, one
 from tests.unit.decider.variant_sets import h100, l4, mixed
-
-CONFIG = DecideConfig()
-
-
-def decide(request: ShardRequest) -> list[Decision]:
-    return list(decide_shard(request, CONFIG, NOW_S))
-
-
-def one(w: WorkloadInput, level: float = 80.0, **kw: object) -> Decision:
-    return decide(shard(noisy(level), [w], **kw))[0]  # type: ignore[arg-type]
-
-
-def counts(decision: Decision) -> dict[str, int]:
-    assert decision.mix is not None
-    return {c.name: c.desired for c in decision.mix.counts}
 
 
 def test_the_cheaper_variant_takes_over_and_the_record_says_why() -> None:

@@ -6,31 +6,13 @@ import pytest
 
 from decider import (
     Control,
-    DecideConfig,
-    Decision,
     DirectionRules,
     Limits,
-    decide_shard,
 )
-from decider.types import RatePolicy, ShardRequest, WorkloadInput
+from decider.types import RatePolicy
 from decider.variant_types import whole
-from tests.unit.decider.shards import NOW_S, noisy, shard
+from tests.unit.decider.mix.decided import counts, one
 from tests.unit.decider.variant_sets import h100, l4, mixed
-
-CONFIG = DecideConfig()
-
-
-def decide(request: ShardRequest) -> list[Decision]:
-    return list(decide_shard(request, CONFIG, NOW_S))
-
-
-def one(w: WorkloadInput, level: float = 80.0, **kw: object) -> Decision:
-    return decide(shard(noisy(level), [w], **kw))[0]  # type: ignore[arg-type]
-
-
-def counts(decision: Decision) -> dict[str, int]:
-    assert decision.mix is not None
-    return {c.name: c.desired for c in decision.mix.counts}
 
 
 @pytest.mark.parametrize(
