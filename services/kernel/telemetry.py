@@ -174,8 +174,9 @@ def configure_logging(level: str, log_format: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        # Looked up at each line: a cached logger would keep a stream that was replaced and closed.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        # Not `sys.stderr` at each line: Celery puts a logger in its place.
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # Not cached: a later set-up holds for loggers that have spoken already.
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -58,18 +58,22 @@ def test_people_can_read_them() -> None:
     assert "n=3" in lines[0]
 
 
-def test_a_line_goes_where_stderr_is_now() -> None:
-    """Not where it was at the first line: that stream may be closed by now."""
+def test_a_later_set_up_holds_for_loggers_that_have_spoken() -> None:
+    """Not the stream and the level of their first line: that stream may be closed by now."""
     code = """
 import io, sys
 from services.kernel.telemetry import configure_logging, get_logger
 usual, sys.stderr = sys.stderr, io.StringIO()
-configure_logging("INFO", "json")
+configure_logging("ERROR", "json")
 log = get_logger("ingest")
-log.info("first")
+log.error("first")
 sys.stderr.close()
 sys.stderr = usual
+configure_logging("INFO", "json")
 log.info("second")
+sys.stderr = None  # as Celery replaces it, once a worker is set up
+log.info("third")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["second"]
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events == ["second", "third"]
