@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from forecaster.dataset import min_origin, origins_between, split_origins, validation_start
+import numpy as np
+import pytest
+
+from forecaster.dataset import (
+    Origins,
+    actuals,
+    is_trainable,
+    min_origin,
+    origins_between,
+    split_origins,
+    validation_start,
+)
+from forecaster.errors import HistoryTooShort
 from tests.unit.forecaster.conftest import make_series, small_config
 
 
@@ -27,3 +39,37 @@ def test_origins_need_an_observed_outcome_and_context() -> None:
     origins = origins_between([replace(series, observed=seen)], config, [(0, 500)])
     assert {202, 205} & set(origins.position.tolist()) == set()
     assert {198, 207} <= set(origins.position.tolist())
+
+
+def test_an_origin_s_outcome_lies_within_its_bounds() -> None:
+    config = small_config()
+    origins = origins_between([make_series(0, n_steps=400)], config, [(200, 300)])
+    assert origins.position.tolist() == list(range(199, 300 - config.window.horizon))
+
+
+def test_actuals_are_what_followed_and_a_target_that_is_not_there_is_unobserved() -> None:
+    series = make_series(0)
+    n = len(series.indicators)
+    origins = Origins(np.array([0, 0]), np.array([50, 99]))
+    targets = np.array([[0, n], [0, n]])
+    values, observed = actuals([series], origins, targets, 3)
+    for row, position in enumerate((50, 99)):
+        ahead = slice(position + 1, position + 4)
+        np.testing.assert_array_equal(values[row, 0], series.values[ahead, 0])
+        np.testing.assert_array_equal(observed[row, 0], series.observed[ahead, 0])
+    assert not observed[:, 1].any()
+
+
+def test_a_history_is_trained_on_when_both_parts_are_long_enough_and_seen() -> None:
+    config = small_config()
+    series = make_series(0)
+    split = validation_start(series, config)
+    assert is_trainable(series, config)
+    for part in (slice(None, split), slice(split, None)):
+        seen = series.observed.copy()
+        seen[part, series.demand_index] = False
+        assert not is_trainable(replace(series, observed=seen), config)
+    short = make_series(0, n_steps=min_origin(config) + config.window.horizon)
+    assert not is_trainable(short, config)
+    with pytest.raises(HistoryTooShort, match=r"1 series give 0 training"):
+        split_origins([short], config)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from forecaster.config import QUANTILE_LEVELS, TreeConfig
-from forecaster.dataset import split_origins
+from forecaster.dataset import Origins, split_origins
 from forecaster.features import build_windows
 from forecaster.quantiles import crps_weights
 from forecaster.training.checkpoint import TREES, model_from_bytes, model_to_bytes
@@ -64,6 +64,20 @@ def test_the_weight_is_the_one_of_least_validation_loss(
     levels = np.array(config.window.quantile_levels)
     crps = report.losses @ crps_weights(levels)
     assert crps[SHARES.index(report.share.body)] == crps.min()
+
+
+def test_without_anything_to_weigh_them_on_there_are_no_trees(
+    mixed: FitResult, fleet: list[Series]
+) -> None:
+    """Windows of which no outcome was observed give no rows."""
+    seen = fleet[0].observed.copy()
+    seen[200:300] = False
+    series = [replace(fleet[0], observed=seen), *fleet[1:]]
+    train, held = split_origins(series, mixed.model.config)
+    unseen = Origins(np.array([0]), np.array([210]))
+    bare = replace(mixed.model, trees=None, tree_share=TreeShare())
+    assert with_trees(bare, series, train, unseen, seed=3) == (bare, None)
+    assert with_trees(bare, series, unseen, held, seed=3) == (bare, None)
 
 
 def test_trees_that_do_not_help_are_left_out(mixed: FitResult, fleet: list[Series]) -> None:

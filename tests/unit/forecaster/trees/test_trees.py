@@ -48,6 +48,18 @@ def test_levels_in_between_keep_order_and_what_is_known(
     np.testing.assert_allclose(found[:, AT], known, rtol=1e-5, atol=1e-3)
 
 
+@given(shape=steps_of(LEVELS.size), level=st.floats(-100, 100, width=32))
+@settings(max_examples=60, deadline=None)
+def test_levels_outside_of_the_known_ones_keep_their_distance(
+    shape: np.ndarray, level: float
+) -> None:
+    """One level known, in the middle: all others lie as far from it as in the shape."""
+    at = LEVELS.size // 2
+    found = in_between(np.full((1, 1, 2), level, np.float32), (float(LEVELS[at]),), shape, LEVELS)
+    expected = level + shape - shape[:, at, None]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+
+
 @given(shape=steps_of(LEVELS.size), move=st.floats(-50, 50), stretch=st.floats(0.1, 10))
 @settings(max_examples=60, deadline=None)
 def test_a_moved_and_stretched_shape_comes_back_whole(
