@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from services.kernel.db.migrations import migrate
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput
+from services.kernel.secret_files import SECRETS
 from services.kernel.settings import Settings
 from services.platform.embedded_servers import default_home, embedded_servers
 from services.platform.processes import ProcessSpec, Supervisor
@@ -105,15 +106,17 @@ def platform_servers(
 def process_env(settings: Settings) -> dict[str, str]:
     """The settings as environment variables for child processes.
 
-    Defaults too: a child also has this process's environment, which may name another value.
+    Defaults too: a child also has this process's environment, which may name another value. What
+    a file gave is given by value: a child that finds both would refuse them.
     """
     shown = settings.model_dump(mode="json", exclude_none=True)
     for name, value in settings:
         if isinstance(value, SecretStr):
             shown[name] = value.get_secret_value()
     env = {f"HARMONY_{name.upper()}": str(value) for name, value in shown.items()}
+    files = {f"HARMONY_{name.upper()}_FILE": "" for name in SECRETS}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**threads, "PYTHONUNBUFFERED": "1", **env}
+    return {**threads, "PYTHONUNBUFFERED": "1", **files, **env}
 
 
 def service_processes(settings: Settings) -> list[ProcessSpec]:

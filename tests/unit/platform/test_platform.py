@@ -1,8 +1,11 @@
 """What the platform gives its processes."""
 
+from pathlib import Path
+
+import pytest
 from pydantic import SecretStr
 
-from services.kernel.settings import Settings
+from services.kernel.settings import Settings, get_settings
 from services.platform.platform import process_env, server_process
 
 
@@ -19,3 +22,16 @@ def test_a_server_is_ready_once_it_says_where_it_listens() -> None:
     spec = server_process("ingest", {})
     assert (spec.name, spec.server) == ("ingest", "ingest")
     assert spec.argv[-1] == "services.ingest.main"
+
+
+def test_a_child_reads_what_a_file_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By value alone: a setting that is given in both ways is refused."""
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    monkeypatch.setenv("HARMONY_PUSH_TOKEN_FILE", str(file))
+    read = get_settings.__wrapped__  # not what an earlier test left
+    parent = read()
+    for name, value in process_env(parent).items():
+        monkeypatch.setenv(name, value)
+    child = read()
+    assert child.push_token == parent.push_token == SecretStr("secret")
