@@ -12,8 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from services.kernel.domain import IndicatorSpec
-from services.kernel.errors import InvalidInput
+from services.kernel.domain.workload import IndicatorSpec
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _POD = 'namespace="$namespace",pod=~"$pod"'
@@ -134,15 +133,15 @@ def preset_indicators(
         workload: Name of its scale target; its pods are named `<workload>-…`.
 
     Raises:
-        InvalidInput: A preset is unknown, or a name is not one of Kubernetes.
+        ValueError: A preset is unknown, or a name is not one of Kubernetes.
     """
     for label, value in (("namespace", namespace), ("workload", workload)):
         if not _NAME.fullmatch(value):
-            raise InvalidInput(f"{label}={value!r} must be a Kubernetes name, e.g. 'llama-70b'")
+            raise ValueError(f"{label}={value!r} must be a Kubernetes name, e.g. 'llama-70b'")
     found: dict[str, IndicatorSpec] = {}
     for preset in presets:
         if preset not in PRESETS:
-            raise InvalidInput(f"preset={preset!r} must be one of {sorted(PRESETS)}")
+            raise ValueError(f"preset={preset!r} must be one of {sorted(PRESETS)}")
         for indicator in PRESETS[preset]:
             found.setdefault(
                 indicator.name,

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from services.ingest.pull.presets import PRESETS, preset_indicators
-from services.kernel.errors import InvalidInput
+from services.kernel.domain.presets import PRESETS, preset_indicators
 
 ALL = tuple(PRESETS)
 
@@ -36,14 +35,14 @@ def test_of_a_name_given_twice_the_first_counts() -> None:
 
 @pytest.mark.parametrize("bad", ['a"}', "A", "", "a b", "x|.*", "-a"])
 def test_a_name_that_is_none_never_reaches_promql(bad: str) -> None:
-    with pytest.raises(InvalidInput, match="must be a Kubernetes name"):
+    with pytest.raises(ValueError, match="must be a Kubernetes name"):
         preset_indicators(("vllm",), "shop", bad)
-    with pytest.raises(InvalidInput, match="must be a Kubernetes name"):
+    with pytest.raises(ValueError, match="must be a Kubernetes name"):
         preset_indicators(("vllm",), bad, "llama")
 
 
 def test_unknown_preset() -> None:
-    with pytest.raises(InvalidInput, match=r"preset='tgi' must be one of \['dcgm'"):
+    with pytest.raises(ValueError, match=r"preset='tgi' must be one of \['dcgm'"):
         preset_indicators(("tgi",), "shop", "llama")
 
 
