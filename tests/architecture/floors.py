@@ -247,9 +247,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "kubectl model_commands pipeline_commands platform_commands security_commands "
-        "study_commands",
-        "connection model_training output",
+        "kubectl model_commands pipeline_commands platform_commands preset_commands "
+        "security_commands study_commands",
+        "preset_report",
+        "connection model_training output preset_page preset_rows",
     ),
     "services.cli.bench": ROOM,
     "services.cli.kubectl": ROOM,

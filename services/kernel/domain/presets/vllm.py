@@ -16,7 +16,7 @@ _TPOT = "vllm:request_time_per_output_token_seconds"
 _E2E = "vllm:e2e_request_latency_seconds"
 _QUEUE = "vllm:request_queue_time_seconds"
 _FINISHED = "vllm:request_success_total"
-_NEWER = "a vLLM that has this metric; older ones have none per request"
+_NEWER = "a newer vLLM"
 
 # TensorRT-LLM's server took these edges over
 TTFT_EDGES_S = (
