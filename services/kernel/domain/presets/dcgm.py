@@ -14,10 +14,11 @@ DCGM = Preset(
     program="NVIDIA dcgm-exporter",
     sources=(
         "NVIDIA/dcgm-exporter 00d6d344ea4a README.md",
-        "NVIDIA/dcgm-exporter etc/default-counters.csv",
+        "NVIDIA/dcgm-exporter 00d6d344ea4a etc/default-counters.csv",
     ),
     place="replica",
     counts="nothing",
+    marks=("DCGM_FI_DEV_GPU_UTIL",),
     demands=(),
     indicators=(
         Indicator(

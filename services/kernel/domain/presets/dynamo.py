@@ -35,6 +35,7 @@ DYNAMO = Preset(
     ),
     place="router",
     counts="arrivals",
+    marks=("dynamo_frontend_inflight_requests", _DONE),
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         # older frontends count requests when they are done

@@ -23,7 +23,6 @@ from services.kernel.domain.presets.shape import (
 )
 
 _ORDER: tuple[Presence, ...] = ("there", "silent", "missing")
-_FITTING_SHARE = 0.5
 _SAME = 1e-9
 
 
@@ -72,9 +71,18 @@ class PresetFinding:
 
 @dataclass(frozen=True, slots=True)
 class PresetFit:
-    """A preset on a page."""
+    """A preset on a page.
+
+    Attributes:
+        preset: The preset.
+        is_known: The page is one of the preset's program.
+        indicators: Its indicators, in their order.
+        goals: Its histograms.
+        losses: Its counters of requests without an answer.
+    """
 
     preset: Preset
+    is_known: bool
     indicators: tuple[PresetFinding, ...]
     goals: tuple[PresetFinding, ...]
     losses: tuple[PresetFinding, ...]
@@ -86,8 +94,9 @@ class PresetFit:
 
     @property
     def is_fit(self) -> bool:
-        """More than half of the indicators can be measured."""
-        return self.n_found > _FITTING_SHARE * len(self.indicators)
+        """The page is the program's and has a demand, where the preset knows one."""
+        found = {one.name for one in self.indicators if one.presence != "missing"}
+        return self.is_known and (not self.preset.demands or bool(found & {*self.preset.demands}))
 
 
 def fit_preset(preset: Preset, page: MetricsPage, thresholds_s: Mapping[Goal, float]) -> PresetFit:
@@ -100,6 +109,7 @@ def fit_preset(preset: Preset, page: MetricsPage, thresholds_s: Mapping[Goal, fl
     """
     return PresetFit(
         preset,
+        any(page.presence(mark) != "missing" for mark in preset.marks),
         tuple(_indicator(preset, indicator, page) for indicator in preset.indicators),
         tuple(_goal(goal, page, thresholds_s.get(goal.goal)) for goal in preset.goals),
         tuple(_loss(loss, page) for loss in preset.losses),

@@ -52,6 +52,7 @@ GATEWAY = Preset(
     ),
     place="router",
     counts="arrivals",
+    marks=_names("request_total"),
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator("request_rate_rps", 1, "requests/s", PODS.sum_rate(*_names("request_total"))),

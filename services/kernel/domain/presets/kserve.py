@@ -12,9 +12,13 @@ from services.kernel.domain.presets.shape import (
 KSERVE = Preset(
     name="kserve",
     program="KServe model server",
-    sources=("kserve/kserve 980886800617 qpext/cmd/qpext/main_test.go",),
+    sources=(
+        "kserve/kserve 01a08fb1b3d8 python/kserve/kserve/metrics.py",
+        "kserve/kserve qpext/cmd/qpext/main_test.go of early 2023 (a whole page)",
+    ),
     place="replica",
     counts="finished",
+    marks=("request_predict_seconds_count",),
     demands=("request_rate_rps",),
     indicators=(
         Indicator(

@@ -25,6 +25,7 @@ OPENTELEMETRY = Preset(
     sources=("open-telemetry/semantic-conventions 01d94504d2ec docs/gen-ai/gen-ai-metrics.md",),
     place="replica",
     counts="finished",
+    marks=_names("request_duration", "_count"),
     demands=("request_rate_rps",),
     indicators=(
         Indicator(

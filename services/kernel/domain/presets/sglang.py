@@ -41,6 +41,7 @@ SGLANG = Preset(
     ),
     place="replica",
     counts="finished",
+    marks=("sglang:num_running_reqs",),
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator(

@@ -108,6 +108,7 @@ class Preset:
         sources: Where the names and edges were read: repository, commit, path.
         place: Whether the replicas report it, or a router in front of them whose pods are others.
         counts: What `request_rate_rps` counts: requests as they arrive, as they finish, or nothing.
+        marks: Series by which a page is known to be the program's: one of them is enough.
         demands: Names of the indicators that may be the demand.
         indicators: Indicators, those that may be the demand first.
         goals: Histograms of latencies.
@@ -119,6 +120,7 @@ class Preset:
     sources: tuple[str, ...]
     place: Literal["replica", "router"]
     counts: Literal["arrivals", "finished", "nothing"]
+    marks: tuple[str, ...]
     demands: tuple[str, ...]
     indicators: tuple[PresetIndicator, ...]
     goals: tuple[GoalHistogram, ...] = ()

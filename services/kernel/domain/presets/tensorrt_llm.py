@@ -17,17 +17,20 @@ _E2E = "trtllm_e2e_request_latency_seconds"
 _QUEUE = "trtllm_request_queue_time_seconds"
 _PER_REQUEST = "return_perf_metrics: true"
 _PER_ITERATION = "enable_iter_perf_stats: true"
+_TOKENS = f"{_PER_REQUEST}, and a version that counts tokens"
+_NOTE = "a version of 2026 can be given other edges"
 
 TENSORRT_LLM = Preset(
     name="tensorrt-llm",
     program="TensorRT-LLM (trtllm-serve)",
     sources=(
-        "NVIDIA/TensorRT-LLM 89fd9b74ab7a tensorrt_llm/metrics/collector.py (and later versions)",
+        "NVIDIA/TensorRT-LLM 050f80def8df tensorrt_llm/metrics/collector.py",
         "ai-dynamo/dynamo ce30a7645318 docs/observability/metrics_examples/trtllm.log",
     ),
     place="replica",
     counts="finished",
-    demands=("request_rate_rps", "input_tokens_per_s"),
+    marks=("trtllm_request_success_total",),
+    demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator(
             "request_rate_rps",
@@ -41,7 +44,14 @@ TENSORRT_LLM = Preset(
             1,
             "tokens/s",
             PODS.sum_rate("trtllm_prompt_tokens_total"),
-            f"{_PER_REQUEST}, and a version that counts tokens",
+            _TOKENS,
+        ),
+        Indicator(
+            "output_tokens_per_s",
+            1,
+            "tokens/s",
+            PODS.sum_rate("trtllm_generation_tokens_total"),
+            _TOKENS,
         ),
         Indicator("latency_p95_ms", 1, "ms", PODS.p95_ms(_E2E), _PER_REQUEST),
         Indicator("ttft_p95_ms", 1, "ms", PODS.p95_ms(_TTFT), _PER_REQUEST),
@@ -66,10 +76,10 @@ TENSORRT_LLM = Preset(
         ),
     ),
     goals=(
-        GoalHistogram("ttft", (_TTFT,), TTFT_EDGES_S, needs=_PER_REQUEST),
-        GoalHistogram("tpot", (_TPOT,), TOKEN_EDGES_S, needs=_PER_REQUEST),
-        GoalHistogram("e2e", (_E2E,), REQUEST_EDGES_S, needs=_PER_REQUEST),
-        GoalHistogram("queue", (_QUEUE,), REQUEST_EDGES_S, needs=_PER_REQUEST),
+        GoalHistogram("ttft", (_TTFT,), TTFT_EDGES_S, needs=_PER_REQUEST, note=_NOTE),
+        GoalHistogram("tpot", (_TPOT,), TOKEN_EDGES_S, needs=_PER_REQUEST, note=_NOTE),
+        GoalHistogram("e2e", (_E2E,), REQUEST_EDGES_S, needs=_PER_REQUEST, note=_NOTE),
+        GoalHistogram("queue", (_QUEUE,), REQUEST_EDGES_S, needs=_PER_REQUEST, note=_NOTE),
     ),
     losses=(
         LossCounter("error", ("trtllm_request_error_total",), needs="a version that counts errors"),

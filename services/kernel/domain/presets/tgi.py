@@ -21,10 +21,11 @@ TGI = Preset(
     program="Text Generation Inference",
     sources=(
         "huggingface/text-generation-inference 53fdbe617d4f docs/source/reference/metrics.md",
-        "huggingface/text-generation-inference router/src/server.rs (buckets, failures)",
+        "huggingface/text-generation-inference d957e32601a9 router/src/server.rs (edges, counters)",
     ),
     place="replica",
     counts="arrivals",
+    marks=("tgi_request_count", "tgi_queue_size"),
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator("request_rate_rps", 1, "requests/s", PODS.sum_rate("tgi_request_count")),

@@ -46,6 +46,7 @@ TRITON = Preset(
     sources=(_REPOSITORY,),
     place="replica",
     counts="finished",
+    marks=(_SUCCESS,),
     demands=("request_rate_rps", "inference_rate_per_s"),
     indicators=(
         Indicator("request_rate_rps", 1, "requests/s", PODS.sum_rate(_SUCCESS)),
@@ -73,10 +74,12 @@ TENSORRT_LLM_TRITON = Preset(
     program="TensorRT-LLM behind Triton",
     sources=(
         _REPOSITORY,
-        "triton-inference-server/tensorrtllm_backend 39ba55a74526 README.md (Triton metrics)",
+        "docs.nvidia.com, Triton user guide, tensorrtllm_backend README (Triton metrics)",
+        "triton-inference-server/tensorrtllm_backend 39ba55a74526 README.md (an older one)",
     ),
     place="replica",
     counts="finished",
+    marks=(_REQUESTS,),
     demands=("request_rate_rps",),
     indicators=(
         # preprocessing, engine and postprocessing are a model each: only the engine's is counted

@@ -42,6 +42,7 @@ VLLM = Preset(
     ),
     place="replica",
     counts="finished",
+    marks=("vllm:num_requests_running",),
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator("request_rate_rps", 1, "requests/s", PODS.sum_rate(_FINISHED)),

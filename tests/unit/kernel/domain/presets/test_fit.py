@@ -63,11 +63,18 @@ def test_a_type_without_a_series_is_announced() -> None:
 
 def test_an_expression_of_two_metrics_needs_both() -> None:
     pair = PresetIndicator("pair_ratio", 2, "ratio", ("a{x}[$step] / b{x}[$step]",))
-    preset = Preset("p", "P", (), "replica", "nothing", (), (pair,))
+    preset = Preset("p", "P", (), "replica", "nothing", ("a",), (), (pair,))
     (found,) = fit_preset(preset, read_page("a 1\n"), {}).indicators
     assert (found.presence, found.missing) == ("missing", ("b",))
     (found,) = fit_preset(preset, read_page("a 1\nb 1\n"), {}).indicators
     assert (found.presence, found.missing, found.meaning) == ("there", (), "")
+
+
+def test_without_anything_that_can_be_the_demand_a_page_does_not_fit() -> None:
+    page_of_gauges = read_page("vllm:num_requests_running 1\n")
+    found = fit_preset(PRESETS["vllm"], page_of_gauges, {})
+    assert (found.is_known, found.is_fit, found.n_found) == (True, False, 1)
+    assert fit_preset(PRESETS["dcgm"], read_page("DCGM_FI_DEV_GPU_UTIL 1\n"), {}).is_fit
 
 
 def test_a_page_fits_the_preset_of_its_program_and_no_stranger_s() -> None:

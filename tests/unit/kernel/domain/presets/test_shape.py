@@ -24,6 +24,7 @@ def test_a_preset_is_consistent(preset: Preset) -> None:
     assert set(preset.demands) <= set(names)
     assert bool(preset.demands) == (preset.counts != "nothing")
     assert preset.sources
+    assert preset.marks
     goals = [goal.goal for goal in preset.goals]
     assert len(set(goals)) == len(goals)
     for goal in preset.goals:
