@@ -10,6 +10,7 @@ from services.cli import (
     model_commands,
     pipeline_commands,
     platform_commands,
+    preset_commands,
     security_commands,
     study_commands,
 )
@@ -37,6 +38,7 @@ platform_commands.register(app)
 pipeline_commands.register(app)
 study_commands.register(app)
 model_commands.register(app)
+preset_commands.register(app)
 security_commands.register(app)
 bench_commands.register(app)
 

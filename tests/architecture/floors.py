@@ -84,7 +84,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,
-    "services.kernel.domain": ROOM,
+    "services.kernel.domain": ("presets", "controls schedules", "workload", "variants"),
+    "services.kernel.domain.presets": ROOM,
     "services.kernel.http": ROOM,
     "services.kernel.security": ROOM,
     # the services
@@ -246,9 +247,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "kubectl model_commands pipeline_commands platform_commands security_commands "
-        "study_commands",
-        "connection model_training output",
+        "kubectl model_commands pipeline_commands platform_commands preset_commands "
+        "security_commands study_commands",
+        "preset_report",
+        "connection model_training output preset_page preset_rows",
     ),
     "services.cli.bench": ROOM,
     "services.cli.kubectl": ROOM,

@@ -140,7 +140,9 @@ def _metrics(facts: AutoscalerFacts, now: datetime) -> Finding:
         return Finding("MetricsFresh", UNKNOWN, "NotReadYet")
     last = facts.details.last_sample_at
     if last is None:
-        message = "no sample has arrived; push observations or set indicators[].query"
+        message = (
+            "no sample has arrived; push observations, or set indicators[].query or indicatorsFrom"
+        )
         return Finding("MetricsFresh", FALSE, "MetricsMissing", message)
     if now - last > timedelta(seconds=facts.stale_after_s):
         message = f"newest sample is of {last:%Y-%m-%dT%H:%M:%SZ}; check the metric source"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.kernel.domain.presets import PRESETS, REPLICA_PRESETS
+
 
 @dataclass(frozen=True, slots=True)
 class CelRule:
@@ -53,7 +55,28 @@ def _within(name: str) -> str:
     return f"(!has({bound}) || ({bound} >= self.minReplicas && {bound} <= self.maxReplicas))"
 
 
+def _of_presets(name: str, unit: str = "") -> str:
+    """An indicator that one of the presets has, of any unit or of the one given."""
+    cases = []
+    for preset in sorted(REPLICA_PRESETS):
+        found = [i.name for i in PRESETS[preset].indicators if unit in ("", i.unit)]
+        if found:
+            cases.append(f"('{preset}' in self.indicatorsFrom && {name} in {found})")
+    return f"(has(self.indicatorsFrom) && ({' || '.join(cases)}))"
+
+
+def _own(condition: str) -> str:
+    """One of the indicators that are written out meets a condition on `i`."""
+    return f"(has(self.indicators) && self.indicators.exists(i, {condition}))"
+
+
 _LATENCY = "self.capacity.latencyIndicator"
+_IS_LATENCY = f"i.name == {_LATENCY}"
+_IS_MEASURED_MS = (
+    "i.kind == 'gauge' && !i.knownAhead && i.gap == 'Unknown' && "
+    "(i.name.endsWith('_ms') || i.unit == 'ms')"
+)
+_PRESET_MS = f"(!{_own(_IS_LATENCY)} && {_of_presets(_LATENCY, unit='ms')})"
 
 GPU_AUTOSCALER_RULES = (
     CelRule(
@@ -63,12 +86,17 @@ GPU_AUTOSCALER_RULES = (
     ),
     CelRule(
         "spec",
-        "self.indicators.exists(i, i.name == self.demand)",
-        "demand must be the name of one of the indicators",
+        "has(self.indicators) || has(self.indicatorsFrom)",
+        "give indicators, indicatorsFrom or both",
     ),
     CelRule(
         "spec",
-        "!self.indicators.exists(i, i.name == self.demand && i.knownAhead)",
+        f"{_own('i.name == self.demand')} || {_of_presets('self.demand')}",
+        "demand must be the name of one of the indicators, or of one of a preset's",
+    ),
+    CelRule(
+        "spec",
+        f"!{_own('i.name == self.demand && i.knownAhead')}",
         "demand must not be known ahead: it is what is forecast",
     ),
     CelRule(
@@ -78,9 +106,8 @@ GPU_AUTOSCALER_RULES = (
     ),
     CelRule(
         "spec",
-        f"!has({_LATENCY}) || ({_LATENCY} != self.demand && self.indicators.exists(i, "
-        f"i.name == {_LATENCY} && i.kind == 'gauge' && !i.knownAhead && i.gap == 'Unknown' && "
-        "(i.name.endsWith('_ms') || i.unit == 'ms')))",
+        f"!has({_LATENCY}) || ({_LATENCY} != self.demand && "
+        f"({_own(f'{_IS_LATENCY} && {_IS_MEASURED_MS}')} || {_PRESET_MS}))",
         "capacity.latencyIndicator must be the name of another indicator than the demand: a gauge "
         "in ms that is measured, not known ahead, and whose gap is Unknown",
     ),

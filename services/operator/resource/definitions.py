@@ -66,6 +66,7 @@ class Definition:
     rules: tuple[CelRule, ...] = ()
     columns: tuple[PrinterColumn, ...] = ()
     list_keys: tuple[tuple[str, str], ...] = ()
+    sets: tuple[str, ...] = ()
     description: str = ""
 
 
@@ -112,6 +113,7 @@ GPU_AUTOSCALER = Definition(
         ("status.variants", "name"),
         ("status.conditions", "type"),
     ),
+    sets=("spec.indicatorsFrom",),
     description="Scales one GPU service ahead of its demand, under a stated SLA risk.",
 )
 
@@ -212,6 +214,8 @@ def open_api_schema(definition: Definition) -> Schema:
         node = _node(schema, path)
         node["x-kubernetes-list-type"] = "map"
         node["x-kubernetes-list-map-keys"] = [key]
+    for path in definition.sets:
+        _node(schema, path)["x-kubernetes-list-type"] = "set"
     return schema
 
 

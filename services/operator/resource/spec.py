@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
+from services.kernel.domain.presets import REPLICA_PRESETS
 from services.operator.resource.quantities import (
     DECIMAL_PATTERN,
     DURATION_PATTERN,
@@ -45,6 +54,25 @@ and fractions; Kubernetes' own answer, which this follows, is to write fractions
 Name = Annotated[
     str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 ]
+
+
+def _known_preset(name: str) -> str:
+    """A preset that is measured at the replicas; a router's pods are not a target's."""
+    if name not in REPLICA_PRESETS:
+        raise ValueError(f"preset={name!r} must be one of {sorted(REPLICA_PRESETS)}")
+    return name
+
+
+PresetName = Annotated[
+    str,
+    AfterValidator(_known_preset),
+    Field(max_length=63, json_schema_extra={"enum": sorted(REPLICA_PRESETS)}),
+]
+_PRESETS = (
+    "Presets whose indicators are measured too, at the targets' pods, e.g. [vllm, dcgm]. One of "
+    "`indicators` takes the place of a preset's of the same name; of two presets the first counts. "
+    "`harmony presets show` prints them"
+)
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -252,7 +280,10 @@ class GPUAutoscalerSpec(ResourceModel):
     demand: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         description="Name of the indicator that is the demand"
     )
-    indicators: Annotated[tuple[Indicator, ...], Field(min_length=1, max_length=32)]
+    indicators: Annotated[tuple[Indicator, ...], Field(min_length=1, max_length=32)] | None = None
+    indicators_from: Annotated[tuple[PresetName, ...], Field(min_length=1, max_length=8)] | None = (
+        Field(None, description=_PRESETS)
+    )
     capacity: Capacity
     lead_time: LeadTime | None = None
     behavior: HPABehavior | None = None

@@ -18,6 +18,7 @@ from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
+from services.operator.resource.indicators import indicators
 from services.operator.resource.variants import hardware, to_target, variant_targets
 
 Classes = Mapping[str, schemas.SLAClassSpec]
@@ -68,7 +69,9 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         pause = read_pause(annotations)
         written = schemas.GPUAutoscalerSpec.model_validate(raw_spec)
         approval = _approval(written, annotations)
-        spec = _workload_spec(written, classes, pause, metadata.get("labels") or {})
+        measured = indicators(written, namespace)
+        labels = metadata.get("labels") or {}
+        spec = _workload_spec(written, measured, classes, pause, labels)
         missing_class = _missing_class(written.sla, classes)
     except ValidationError as error:
         problem = first_problem(error)
@@ -233,6 +236,7 @@ def _capacity(written: schemas.Capacity) -> domain.CapacitySpec:
 
 def _workload_spec(
     written: schemas.GPUAutoscalerSpec,
+    measured: tuple[domain.IndicatorSpec, ...],
     classes: Classes,
     pause: Pause,
     labels: Mapping[str, str],
@@ -248,10 +252,7 @@ def _workload_spec(
         min_replicas=written.min_replicas,
         max_replicas=written.max_replicas,
         demand=written.demand,
-        indicators=tuple(
-            _shared(domain.IndicatorSpec(**indicator.model_dump()))
-            for indicator in written.indicators
-        ),
+        indicators=tuple(_shared(indicator) for indicator in measured),
         capacity=_shared(_capacity(written.capacity)),
         lead_time=_shared(_lead_time(written.lead_time)),
         sla=_shared(_sla(written.sla, classes)),

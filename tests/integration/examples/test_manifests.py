@@ -133,9 +133,12 @@ def changed(name: str, place: str, value: Any) -> Manifest:
 
 AUTO, BRONZE, BUDGET = "auto-schedules.yaml", "slaclass-bronze.yaml", "gpubudget.yaml"
 APPROVAL, ADVISORY, VARIANTS = "approval.yaml", "vllm-advisory.yaml", "variants.yaml"
+PRESETS = "vllm-presets.yaml"
 BREAKS_A_RULE = [
     (AUTO, "minReplicas", 41, "minReplicas must not be greater than maxReplicas"),
     (AUTO, "demand", "tokens", "demand must be the name of one of the indicators"),
+    (AUTO, "indicators", None, "give indicators, indicatorsFrom or both"),
+    (PRESETS, "indicatorsFrom", None, "latencyIndicator must be the name of another indicator"),
     (AUTO, "sla", None, "mode Auto needs an sla"),
     (ADVISORY, "sla", {"objective": {"metric": "m", "threshold": "1"}}, "needs a class or a risk"),
     (APPROVAL, "sla.risk.epsilon", "0", "epsilon must be between 0 and 1"),

@@ -14,7 +14,7 @@ from services.cli import application
 from services.cli.kubectl import application as kubectl
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("operations.md", "kubectl.md")
+PAGES = ("operations.md", "kubectl.md", "presets.md")
 PROGRAMS = {"harmony": application.app, "kubectl harmony": kubectl.app}
 
 
@@ -55,7 +55,7 @@ def test_the_command_parses(page: str, call: str) -> None:
     parse(call)
 
 
-def test_commands_are_found_in_both_pages_and_of_both_programs() -> None:
+def test_commands_are_found_in_the_pages_and_of_both_programs() -> None:
     calls = [call for _, call in CALLS]
     assert len(calls) > 40
     for verb in ("explain", "diff", "history", "approve", "reject", "pause", "resume"):

@@ -98,6 +98,42 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"gpusPerReplica": 1.5}, "spec.gpusPerReplica", "integer"),
     ({"demand": "nothing"}, "spec", "demand must be the name of one of the indicators"),
     ({"indicators": []}, "spec.indicators", "at least 1"),
+    ({"indicators": None}, "spec", "give indicators, indicatorsFrom or both"),
+    ({"indicatorsFrom": []}, "spec.indicatorsFrom", "at least 1"),
+    ({"indicatorsFrom": ["ollama"]}, "spec.indicatorsFrom[0]", "Unsupported value"),
+    ({"indicatorsFrom": ["dynamo"]}, "spec.indicatorsFrom[0]", "Unsupported value"),
+    ({"indicatorsFrom": ["vllm", "vllm"]}, "spec.indicatorsFrom", "Duplicate"),
+    ({"indicatorsFrom": ["vllm"], "demand": "nothing"}, "spec", "of one of a preset's"),
+    (
+        {"indicators": None, "indicatorsFrom": ["dcgm"]},
+        "spec",
+        "demand must be the name of one of the indicators, or of one of a preset's",
+    ),
+    (
+        {"indicatorsFrom": ["vllm"], "indicators": [DEMAND | {"knownAhead": True}]},
+        "spec",
+        "demand must not be known ahead",
+    ),
+    (
+        {
+            "indicatorsFrom": ["vllm"],
+            "capacity.latencyIndicator": "kv_cache_ratio",
+            "capacity.sloLatency": "500ms",
+        },
+        "spec",
+        "latencyIndicator must be the name",
+    ),
+    (
+        # what is written out takes the place of the preset's
+        {
+            "indicatorsFrom": ["vllm"],
+            "indicators": [DEMAND, {"name": "ttft_p95_ms", "level": 1, "kind": "counter"}],
+            "capacity.latencyIndicator": "ttft_p95_ms",
+            "capacity.sloLatency": "500ms",
+        },
+        "spec",
+        "latencyIndicator must be the name",
+    ),
     ({"indicators": [DEMAND, DEMAND]}, "spec.indicators", "Duplicate"),
     ({"indicators.0.name": "Rate RPS"}, "spec.indicators[0].name", "should match"),
     ({"indicators.0.level": 4}, "spec.indicators[0].level", "Unsupported value"),
@@ -214,6 +250,14 @@ GOOD: list[dict[str, Any]] = [
     {"scaleTargetRef.apiVersion": "v1", "scaleTargetRef.kind": "ReplicationController"},
     {"capacity.perReplica": 12, "capacity.cv": "0.1"},
     {"indicators": [DEMAND, AHEAD]},
+    {"indicators": None, "indicatorsFrom": ["vllm", "dcgm"]},
+    {"indicators": None, "indicatorsFrom": ["dcgm", "sglang"], "demand": "output_tokens_per_s"},
+    {
+        "indicatorsFrom": ["vllm"],
+        "indicators": [AHEAD],
+        "capacity.latencyIndicator": "ttft_p95_ms",
+        "capacity.sloLatency": "500ms",
+    },
     {"indicators": [ABSENT]},
     {
         "indicators": [DEMAND, LATENCY],

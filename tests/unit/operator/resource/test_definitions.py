@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.kernel.domain.presets import REPLICA_PRESETS
 from services.operator.resource.definitions import DEFINITIONS, GPU_AUTOSCALER, Definition, to_crd
 from services.operator.resource.status import CONDITION_TYPES
 
@@ -66,6 +67,12 @@ def test_defaults_are_the_careful_ones() -> None:
     assert properties["mode"]["default"] == "Advisory"
     assert properties["minReplicas"]["default"] == 1
     assert "default" not in properties["maxReplicas"]
+
+
+def test_presets_are_a_set_of_those_that_are_measured_at_the_replicas() -> None:
+    properties = schema_of(GPU_AUTOSCALER)["properties"]["spec"]["properties"]
+    assert properties["indicatorsFrom"]["x-kubernetes-list-type"] == "set"
+    assert properties["indicatorsFrom"]["items"]["enum"] == sorted(REPLICA_PRESETS)
 
 
 def test_condition_types_are_bounded_by_the_schema() -> None:

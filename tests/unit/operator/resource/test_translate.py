@@ -226,6 +226,7 @@ FIELDS = (
     "sla",
     "capacity",
     "indicators",
+    "indicatorsFrom",
     "behavior",
     "schedules",
     "leadTime",

@@ -1,0 +1,40 @@
+"""Indicators of a written spec -> those of a `WorkloadSpec`: its own, and those of its presets."""
+
+from __future__ import annotations
+
+from services.kernel.domain import IndicatorSpec
+from services.kernel.domain.presets import preset_indicators
+from services.operator.resource import spec as schemas
+
+
+def indicators(written: schemas.GPUAutoscalerSpec, namespace: str) -> tuple[IndicatorSpec, ...]:
+    """The indicators that are written out, then those of the presets whose names are not taken.
+
+    Args:
+        written: The spec.
+        namespace: Namespace of the object, which is that of its targets.
+
+    Raises:
+        ValueError: There are neither indicators nor presets.
+    """
+    own = tuple(IndicatorSpec(**one.model_dump()) for one in written.indicators or ())
+    presets = written.indicators_from or ()
+    if not own and not presets:
+        raise ValueError("give indicators, indicatorsFrom or both")
+    taken = {indicator.name for indicator in own}
+    found = preset_indicators(presets, namespace, targets(written)) if presets else ()
+    return (*own, *(indicator for indicator in found if indicator.name not in taken))
+
+
+def targets(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:
+    """Names of what is scaled: the target, or that of each variant.
+
+    Raises:
+        ValueError: There is none.
+    """
+    references = [variant.scale_target_ref for variant in written.variants or ()]
+    if written.scale_target_ref is not None:
+        references.append(written.scale_target_ref)
+    if not references:
+        raise ValueError("give scaleTargetRef and gpuType, or variants")
+    return tuple(dict.fromkeys(reference.name for reference in references))

@@ -1,0 +1,89 @@
+"""Indicators of presets stand beside those that are written out, which win."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.kernel.domain.presets import PRESETS
+from services.operator.resource.translate import to_autoscaler
+from tests.unit.operator.examples import resource
+
+VLLM = [indicator.name for indicator in PRESETS["vllm"].indicators]
+
+
+def found(**changes: Any) -> dict[str, str]:
+    """Queries of a workload by the names of its indicators."""
+    autoscaler = to_autoscaler(resource(**changes), {})
+    assert autoscaler.problem == ""
+    assert autoscaler.spec is not None
+    return {indicator.name: indicator.query for indicator in autoscaler.spec.indicators}
+
+
+def problem(**changes: Any) -> str:
+    autoscaler = to_autoscaler(resource(**changes), {})
+    assert autoscaler.spec is None
+    return autoscaler.problem
+
+
+def test_a_preset_alone_is_enough() -> None:
+    queries = found(indicators=None, indicatorsFrom=["vllm"], demand="output_tokens_per_s")
+    assert list(queries) == VLLM
+    assert all('namespace="serving",pod=~"llama-.*"' in query for query in queries.values())
+
+
+def test_what_is_written_out_takes_the_place_of_a_preset_s() -> None:
+    own = {"name": "request_rate_rps", "level": 1, "query": "sum(rate(arrived_total[$step]))"}
+    queries = found(indicators=[own], indicatorsFrom=["vllm", "dcgm"])
+    assert queries["request_rate_rps"] == own["query"]
+    assert set(queries) == {*VLLM, *(indicator.name for indicator in PRESETS["dcgm"].indicators)}
+
+
+def test_of_two_presets_the_first_counts() -> None:
+    queries = found(indicators=None, indicatorsFrom=["triton", "dcgm"])
+    assert queries["gpu_duty_ratio"].startswith("avg(avg_over_time(nv_gpu_utilization")
+    assert queries["gpu_power_w"].startswith("sum(avg_over_time(DCGM_FI_DEV_POWER_USAGE")
+
+
+def test_variants_are_measured_together() -> None:
+    variants = [
+        {
+            "name": kind.lower(),
+            "scaleTargetRef": {"kind": "Deployment", "name": f"llama-{kind.lower()}"},
+            "gpuType": kind,
+        }
+        for kind in ("H100", "A100")
+    ]
+    changes: dict[str, Any] = {"scaleTargetRef": None, "gpuType": None, "gpusPerReplica": 1}
+    queries = found(**changes, variants=variants, indicators=None, indicatorsFrom=["vllm"])
+    assert 'pod=~"(llama-h100|llama-a100)-.*"' in queries["request_rate_rps"]
+
+
+def test_the_capacity_may_be_learned_from_a_preset_s_latency() -> None:
+    capacity = {"perReplica": "12", "latencyIndicator": "ttft_p95_ms", "sloLatency": "500ms"}
+    spec = to_autoscaler(
+        resource(indicators=None, indicatorsFrom=["vllm"], capacity=capacity), {}
+    ).spec
+    assert spec is not None
+    assert spec.capacity.latency_indicator == "ttft_p95_ms"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"indicators": None}, "give indicators, indicatorsFrom or both"),
+        ({"indicatorsFrom": ["ollama"]}, "indicatorsFrom.0: preset='ollama' must be one of"),
+        ({"indicatorsFrom": ["gateway"]}, "indicatorsFrom.0: preset='gateway' must be one of"),
+        (
+            {"indicators": None, "indicatorsFrom": ["dcgm"]},
+            "demand='request_rate_rps' must be one of the indicators",
+        ),
+        (
+            {"indicatorsFrom": ["vllm"], "scaleTargetRef": None},
+            "give scaleTargetRef and gpuType, or variants",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(changes: dict[str, Any], words: str) -> None:
+    assert words in problem(**changes)
