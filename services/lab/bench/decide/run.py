@@ -117,10 +117,14 @@ def oracle_run(task: DecideTask) -> GridRun:
     It does not know the luck of starts, and allows for nearly the slowest of them. Where the stated
     capacity is wrong it knows the true one, of later steps too.
     """
-    course = task.course if task.options.truth.is_stated else in_true_units(task.course)
     lead_steps = task.options.slow_lead_steps
     oracle = OracleGrid(task.course.step_s * lead_steps)
-    return simulate_grid(oracle, course, n_future=1 + math.ceil(lead_steps))
+    n_future = 1 + math.ceil(lead_steps)
+    if task.options.truth.is_stated:
+        return simulate_grid(oracle, task.course, n_future=n_future)
+    run = simulate_grid(oracle, in_true_units(task.course), n_future=n_future)
+    unserved = run.unserved * task.course.capacity_factor
+    return replace(run, unserved=unserved.astype(np.float32))
 
 
 def lead_draws(task: DecideTask) -> FloatArray:

@@ -107,8 +107,8 @@ def told_truth(course: Course) -> Course:
 def in_true_units(course: Course) -> Course:
     """The same course with demand in units of what a replica truly serves in its step.
 
-    Whoever knows the future knows the capacity of later steps too. Only for counts: demand that is
-    left unserved comes out in those units.
+    Whoever knows the future knows the capacity of later steps too. Demand that is left unserved
+    comes out in those units.
     """
     return replace(
         course,

@@ -121,3 +121,14 @@ def test_the_oracle_knows_the_true_capacity_of_later_steps_too(truth: Truth) -> 
     assert not run.violation_ratio[:, :, 2:].any()
     least = np.maximum(need[:, :-1], need[:, 1:])
     np.testing.assert_array_equal(run.asked[0, :, :-1], np.maximum(least, 1.0))
+
+
+def test_what_the_oracle_leaves_unserved_is_in_units_of_demand() -> None:
+    demand = np.full(400, 10.0)
+    demand[350:360] = 1e5  # more than 400 replicas serve
+    task = decide_task([demand], truth=off(0.8))
+    run, course = oracle_run(task), task.course
+    most = 400 * course.true_capacity()[0, 0]
+    peak = int(np.nanargmax(course.demand[0]))
+    assert run.asked[0, 0, peak + 2] == 400.0
+    assert run.unserved[0, 0, peak + 2] == pytest.approx(course.demand[0, peak] - most, rel=1e-5)
