@@ -17,6 +17,18 @@ from services.kernel.errors import InvalidInput
 if TYPE_CHECKING:
     from services.lab.bench.decide.task import DecideTask
 
+TruthOption = Annotated[
+    str,
+    typer.Option(
+        help="What a replica truly serves: stated, off (by --truth-ratio) or drifting. Every "
+        "policy is told the stated capacity."
+    ),
+]
+TruthRatio = Annotated[
+    float | None,
+    typer.Option(help="True over stated capacity with --truth off, 0.5 to 1.5; default 0.9."),
+]
+
 
 def bench_decide(  # noqa: PLR0913 - one option each
     data: Annotated[
@@ -35,17 +47,8 @@ def bench_decide(  # noqa: PLR0913 - one option each
         float,
         typer.Option(min=0.0, help="Variation of the true capacity, which no policy is told."),
     ] = 0.0,
-    truth: Annotated[
-        str,
-        typer.Option(
-            help="What a replica truly serves: stated, off (by --truth-ratio) or drifting. Every "
-            "policy is told the stated capacity."
-        ),
-    ] = "stated",
-    truth_ratio: Annotated[
-        float | None,
-        typer.Option(help="True over stated capacity with --truth off, 0.5 to 1.5; default 0.9."),
-    ] = None,
+    truth: TruthOption = "stated",
+    truth_ratio: TruthRatio = None,
     json_file: JsonFile = None,
     plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
 ) -> None:

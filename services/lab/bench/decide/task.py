@@ -19,7 +19,7 @@ import numpy as np
 from forecaster.types import Series
 from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
-from services.lab.bench.decide.truth import Truth, with_truth
+from services.lab.bench.decide.truth import CapacityTruth, with_truth
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
 from services.simulator.course import Course
 from services.simulator.fleet.arrays import BoolArray, FloatArray
@@ -57,7 +57,7 @@ class DecideOptions:
     lead_sigma: float = 0.0
     capacity_cv: float = 0.0
     seed: int = 7
-    truth: Truth = field(default_factory=Truth)
+    truth: CapacityTruth = field(default_factory=CapacityTruth)
 
     def __post_init__(self) -> None:
         """Refuse two laws of the true capacity at once."""

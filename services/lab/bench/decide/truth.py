@@ -10,8 +10,8 @@ learns from those by the stated one, as the product does without a latency indic
 
       log ratio = log 0.7 + (log 1.3 - log 0.7) * Phi(z)
 
-  So in the long run the logarithm is uniform between the bounds (median ratio 0.954), and it moves
-  by 3 % at most in a usual step of ten minutes. Each workload drifts on its own.
+  So in the long run the logarithm is uniform between the bounds (median ratio 0.954). A step of ten
+  minutes moves it by 2.9 % at most (standard deviation). Each workload drifts on its own.
 
 Shapes: W workloads, T steps of prelude and test.
 """
@@ -47,7 +47,7 @@ class TruthKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class CapacityTruth:
     """The true capacity over the stated one.
 
     Attributes:
@@ -76,7 +76,7 @@ class Truth:
         return self.kind is TruthKind.STATED
 
 
-def truth_of(kind: str, ratio: float | None) -> Truth:
+def truth_of(kind: str, ratio: float | None) -> CapacityTruth:
     """The options of the command; `off` without a ratio is 10 % below.
 
     Raises:
@@ -87,10 +87,10 @@ def truth_of(kind: str, ratio: float | None) -> Truth:
     known = TruthKind(kind)
     if known is TruthKind.OFF and ratio is None:
         ratio = DEFAULT_RATIO
-    return Truth(known, ratio)
+    return CapacityTruth(known, ratio)
 
 
-def with_truth(course: Course, truth: Truth, seed: int) -> Course:
+def with_truth(course: Course, truth: CapacityTruth, seed: int) -> Course:
     """The course with its true capacities; everyone is told the stated ones as before."""
     if truth.is_stated:
         return course

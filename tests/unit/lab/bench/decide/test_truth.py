@@ -12,14 +12,20 @@ from typer.testing import CliRunner
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.run import oracle_run
-from services.lab.bench.decide.truth import Truth, TruthKind, in_true_units, told_truth, truth_of
+from services.lab.bench.decide.truth import (
+    CapacityTruth,
+    TruthKind,
+    in_true_units,
+    told_truth,
+    truth_of,
+)
 from tests.unit.lab.bench.decide.tasks import STEP_S, decide_task, wave
 
-DRIFTING = Truth(TruthKind.DRIFTING)
+DRIFTING = CapacityTruth(TruthKind.DRIFTING)
 
 
-def off(ratio: float) -> Truth:
-    return Truth(TruthKind.OFF, ratio)
+def off(ratio: float) -> CapacityTruth:
+    return CapacityTruth(TruthKind.OFF, ratio)
 
 
 def test_stated_is_the_default_and_changes_nothing() -> None:
@@ -114,7 +120,7 @@ def test_a_policy_can_be_told_the_true_capacity() -> None:
 
 
 @pytest.mark.parametrize("truth", [off(0.7), off(1.3), DRIFTING])
-def test_the_oracle_knows_the_true_capacity_of_later_steps_too(truth: Truth) -> None:
+def test_the_oracle_knows_the_true_capacity_of_later_steps_too(truth: CapacityTruth) -> None:
     task = decide_task([wave(600), wave(600, seed=1)], truth=truth)
     np.testing.assert_allclose(in_true_units(task.course).need(), task.course.need())
     run, need = oracle_run(task), task.course.need()
