@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from services.simulator.fleet.arrays import BoolArray, FloatArray
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 from services.simulator.policies.view import RELATIVE_SLACK
+
+RatioT = TypeVar("RatioT", FloatArray, F32Array)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +32,10 @@ class Course:
         step_s: Step length in seconds.
         seen: (W, T) demand as measured, which is what policies are shown; NaN where unobserved.
             None: the demand itself.
+        told_factor: (W, T) capacity that policies are told in each step, over `capacity`. None:
+            `capacity` in every step.
+        is_truth_measured: Whether steps out of SLA are measured by the true capacity. False: by
+            the one that policies are told.
     """
 
     history: FloatArray
@@ -43,6 +50,8 @@ class Course:
     start_s: float
     step_s: float
     seen: FloatArray | None = None
+    told_factor: FloatArray | None = None
+    is_truth_measured: bool = True
 
     @property
     def n_workloads(self) -> int:
@@ -57,6 +66,25 @@ class Course:
     def true_capacity(self) -> FloatArray:
         """(W, T) load that one replica serves within the SLO."""
         return np.asarray(self.capacity[:, None] * self.capacity_factor)
+
+    def told_capacity(self) -> FloatArray:
+        """(W, T) load of one replica that policies are told."""
+        if self.told_factor is None:
+            return np.broadcast_to(self.capacity[:, None], self.demand.shape)
+        return np.asarray(self.capacity[:, None] * self.told_factor)
+
+    def is_truth_told(self) -> bool:
+        """Whether policies are told the true capacity in every step."""
+        return np.array_equal(self.told_capacity(), self.true_capacity())
+
+    def measured_violation(self, true: RatioT, believed: RatioT) -> RatioT:
+        """What the product measures as out of SLA: what feedback and tuning go by.
+
+        Args:
+            true: Shares of steps out of SLA by the true capacity, of any shape.
+            believed: The same by the capacity that policies are told.
+        """
+        return true if self.is_truth_measured else believed
 
     def need(self) -> FloatArray:
         """(W, T) replicas that hold the demand; zero where it is unknown."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from services.simulator.course import Course
-from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
+from services.simulator.fleet.arrays import F32Array, FloatArray
 from services.simulator.policies.grid import GridPolicy, GridView
 from services.simulator.replicas import GridAccount, GridReplicas, account
 
@@ -31,9 +31,11 @@ class GridRun:
         name: The policy.
         labels: G settings in words.
         asked: Replicas asked for.
-        violation_ratio: Share of the step out of SLA; zero where demand is unknown.
+        violation_ratio: Share of the step out of SLA in truth; zero where demand is unknown.
         unserved: Mean unserved load over the step, in units of demand.
         ready_mean: Time-mean ready replicas.
+        believed_ratio: Share of the step out of SLA by the capacity that policies are told.
+        measured_ratio: Share of the step out of SLA as the product measures it.
     """
 
     name: str
@@ -42,24 +44,44 @@ class GridRun:
     violation_ratio: F32Array
     unserved: F32Array
     ready_mean: F32Array
+    believed_ratio: F32Array
+    measured_ratio: F32Array
+
+
+class _Step(NamedTuple):
+    """Outcome of one step: in truth, and (G, W) shares out of SLA as believed and as measured."""
+
+    true: GridAccount
+    believed: FloatArray
+    measured: FloatArray
 
 
 class _GridRecorder:
-    """Steps of a run, time first while it is written: a step is then one block of memory."""
+    """Steps of a run, time first while it is written: a step is then one block of memory.
 
-    def __init__(self, n_steps: int, replicas: GridReplicas) -> None:
-        self._arrays = [np.zeros((n_steps, *replicas.shape), dtype=np.float32) for _ in range(4)]
+    What is believed needs memory of its own only where policies are told another capacity.
+    """
 
-    def add(self, t: int, wanted: FloatArray, step: GridAccount, live: BoolArray) -> None:
+    def __init__(self, course: Course, replicas: GridReplicas) -> None:
+        self._course = course
+        shape = (course.n_steps, *replicas.shape)
+        n = 4 if course.is_truth_told() else 5
+        self._arrays = [np.zeros(shape, dtype=np.float32) for _ in range(n)]
+
+    def add(self, t: int, wanted: FloatArray, step: _Step) -> None:
         """Write step `t`; zero where a workload does not live."""
-        values = (wanted, step.violation_ratio, step.unserved, step.ready_mean)
-        for array, value in zip(self._arrays, values, strict=True):
+        true, live = step.true, self._course.is_live[:, t]
+        outcome = (true.violation_ratio, true.unserved, true.ready_mean)
+        for array, value in zip(self._arrays, (wanted, *outcome, step.believed), strict=False):
             np.multiply(value, live, out=array[t], casting="same_kind")
 
     def run(self, policy: GridPolicy[Any]) -> GridRun:
         """What was written, time last."""
         labels = tuple(policy.label(g) for g in range(policy.n_settings))
-        return GridRun(policy.name, labels, *(np.moveaxis(a, 0, 2) for a in self._arrays))
+        asked, true, unserved, ready, *other = (np.moveaxis(a, 0, 2) for a in self._arrays)
+        believed = other[0] if other else true
+        measured = self._course.measured_violation(true, believed)
+        return GridRun(policy.name, labels, asked, true, unserved, ready, believed, measured)
 
 
 def simulate_grid(
@@ -78,10 +100,10 @@ def simulate_grid(
         n_future: Steps of the true future that the policy is shown: the oracle's only.
     """
     seen, n_before = course.measured(), course.history.shape[1]
-    load, true_capacity = np.nan_to_num(course.demand), course.true_capacity()
+    told_capacity, outcome_of = course.told_capacity(), _outcomes(course)
     replicas = GridReplicas(course, policy.n_settings)
     state, last = policy.initial_state(), None
-    record = _GridRecorder(course.n_steps, replicas)
+    record = _GridRecorder(course, replicas)
     for t in range(course.n_steps):
         now_s = course.start_s + t * course.step_s
         replicas.land(now_s)
@@ -92,7 +114,7 @@ def simulate_grid(
             replicas.ready.astype(float),
             replicas.starting.astype(float),
             replicas.spec.astype(float),
-            course.capacity,
+            told_capacity[:, t],
             course.min_replicas,
             course.max_replicas,
             None if paths_at is None else paths_at(t),
@@ -102,7 +124,26 @@ def simulate_grid(
         )
         wanted, state = policy.decide(view, state)
         replicas.scale(wanted.astype(np.int64), now_s)
-        step = account(replicas, load[:, t], true_capacity[:, t], now_s, now_s + course.step_s)
-        last = np.where(np.isfinite(seen[:, n_before + t]), step.violation_ratio, np.nan)
-        record.add(t, wanted, step, course.is_live[:, t])
+        step = outcome_of(replicas, t)
+        last = np.where(np.isfinite(seen[:, n_before + t]), step.measured, np.nan)
+        record.add(t, wanted, step)
     return record.run(policy)
+
+
+def _outcomes(course: Course) -> Callable[[GridReplicas, int], _Step]:
+    """What becomes of step `t` with its replicas, by the true capacity and by the one told."""
+    load = np.nan_to_num(course.demand)
+    true_capacity, told_capacity = course.true_capacity(), course.told_capacity()
+    is_truth_told = course.is_truth_told()
+
+    def outcome(replicas: GridReplicas, t: int) -> _Step:
+        start_s = course.start_s + t * course.step_s
+        end_s = start_s + course.step_s
+        true = account(replicas, load[:, t], true_capacity[:, t], start_s, end_s)
+        believed = true.violation_ratio
+        if not is_truth_told:
+            told = account(replicas, load[:, t], told_capacity[:, t], start_s, end_s)
+            believed = told.violation_ratio
+        return _Step(true, believed, course.measured_violation(true.violation_ratio, believed))
+
+    return outcome

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from forecaster import ForecasterError
 from services.cli.bench.ablate import bench_ablate, bench_ablate_summary
 from services.cli.bench.api import bench_api
 from services.cli.bench.console import bench_console
+from services.cli.bench.decide import (
+    bench_decide,
+    bench_decide_latency,
+    bench_decide_summary,
+)
 from services.cli.bench.joint import bench_joint
 from services.cli.bench.month import bench_month
 from services.cli.bench.operator import bench_operator
+from services.cli.bench.progress import one_thread, progress
 from services.cli.output import console, print_rows, print_table, write_json
-from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
+from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from services.lab.bench.decide.task import DecideTask
     from services.lab.bench.forecast.task import BenchTask
 
 Models = Annotated[
@@ -55,146 +56,6 @@ def register(app: typer.Typer) -> None:
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
     app.add_typer(bench, name="bench")
-
-
-def bench_decide(  # noqa: PLR0913 - one option each
-    data: Annotated[
-        list[Path], typer.Option("--data", help="Trace: a parquet (docs/traces.md); repeatable.")
-    ],
-    demand: Demand = None,
-    risk: Risk = "0.01,0.05",
-    seed: Seed = 7,
-    max_test_steps: Annotated[
-        int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
-    ] = 2016,
-    lead_sigma: Annotated[
-        float, typer.Option(min=0.0, help="Spread of the lead time's logarithm; 0: always a step.")
-    ] = 0.0,
-    capacity_cv: Annotated[
-        float,
-        typer.Option(min=0.0, help="Variation of the true capacity, which no policy is told."),
-    ] = 0.0,
-    json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
-) -> None:
-    """Compare scaling policies at equal risk and as deployed, on any trace.
-
-    The first 70 % of each workload train the forecaster; the mean demand there is scaled to 20
-    GPUs, utilisation is at most 0.85 and a start takes one step. Every policy lives through the
-    end of that part too and is scored once on the rest. Costs are divided by those of an oracle
-    that knows the future, then averaged over workloads.
-
-    Matched: each policy has one knob for the whole fleet and a grid of 48 settings. Each setting is
-    a point (share of time out of SLA, cost); the cheapest cost is read off at the asked rate. It
-    tells what a policy could do if its knob were known in hindsight.
-
-    As deployed: each rival's setting is the cheapest that kept the promise before the test part.
-    Harmony is told the promise and nothing is tuned. It tells what a user gets.
-
-    The formulation of Harmony's decisions is its own: the paper gives none to compare with.
-    """
-    from services.lab.bench.decide.task import DecideOptions, load_decide_task
-
-    epsilons = promises(risk)
-    options = DecideOptions(
-        max_test_steps=max_test_steps, lead_sigma=lead_sigma, capacity_cv=capacity_cv, seed=seed
-    )
-    tasks = [load_decide_task(path, demand=demand, options=options) for path in data]
-    names = [task.forecast.data for task in tasks]
-    if len(set(names)) < len(names):
-        raise InvalidInput(f"--data {', '.join(names)}: each data set once, by its file's name")
-    document = _decide_documents(tasks, epsilons, seed)
-    _report_decide(document, json_file, plot)
-
-
-def _decide_documents(
-    tasks: Sequence[DecideTask], epsilons: list[float], seed: int
-) -> dict[str, Any]:
-    """Run one data set after the other, then put them together."""
-    from services.lab.bench.decide.document import merge_documents, to_document
-    from services.lab.bench.decide.run import bench_decide as run
-
-    _one_thread()
-    documents = []
-    for task in tasks:
-        name = task.forecast.data
-        for workload, reason in task.forecast.skipped.items():
-            console.print(f"left out: {name}, {workload}: {reason}")
-        with _progress(name) as report:
-            try:
-                result = run(task, epsilons, seed, report)
-            except ForecasterError as error:
-                raise InvalidInput(f"{name}: the forecaster cannot be trained: {error}") from error
-        # A run's arrays are large: only its figures are kept.
-        documents.append(to_document([result]))
-        del result
-    return merge_documents(documents)
-
-
-def bench_decide_summary(
-    files: Annotated[list[Path], typer.Argument(help="Documents of `bench decide --json`.")],
-    is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
-    is_detailed: Annotated[
-        bool, typer.Option("--detail", help="Every policy on every data set too.")
-    ] = False,
-    json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
-) -> None:
-    """Put the documents of several data sets together: geometric means, worst case, interval."""
-    from services.lab.bench.decide.document import load_documents, merge_documents
-
-    document = merge_documents(load_documents(files))
-    _report_decide(document, json_file, plot, is_markdown=is_markdown, is_detailed=is_detailed)
-
-
-def _report_decide(
-    document: dict[str, Any],
-    json_file: Path | None,
-    plot: Path | None,
-    *,
-    is_markdown: bool = False,
-    is_detailed: bool = True,
-) -> None:
-    """Print the tables, then write what was asked for."""
-    from services.lab.bench.decide import report
-    from services.lab.bench.decide.plot import plot_frontiers
-
-    keys = report.promises(document)
-    if is_detailed:
-        for dataset in document["datasets"]:
-            name = dataset["data"]
-            print_rows(f"{name}: matched", report.matched_rows(dataset), is_markdown)
-            for key in dataset["deployed"]:
-                title = f"{name}: as deployed, promise {report.percent(key)}"
-                print_rows(title, report.deployed_rows(dataset, key), is_markdown)
-    if len(document["datasets"]) > 1:
-        print_rows("all policies, matched", report.overall_rows(document), is_markdown)
-    for key in keys:
-        title = f"arms of Harmony as deployed, promise {report.percent(key)}"
-        print_rows(title, report.ablation_rows(document, key), is_markdown)
-    for key in keys:
-        title = f"cost over the oracle's, matched at {report.percent(key)}"
-        print_rows(title, report.summary_rows(document, key), is_markdown)
-        console.print(report.verdict(document, key), soft_wrap=True, markup=False)
-    write_json(json_file, document)
-    if plot is not None:
-        plot_frontiers(document, plot)
-
-
-def bench_decide_latency(
-    workloads: Annotated[int, typer.Option(min=1, help="Workloads of the shard.")] = 512,
-    paths: Annotated[int, typer.Option(min=1, help="Sample paths per workload.")] = 200,
-    steps: Annotated[int, typer.Option(min=1, help="Steps ahead.")] = 12,
-    seed: Seed = 7,
-    json_file: JsonFile = None,
-) -> None:
-    """Time one shard's decisions, explanations included, and the memory that they take."""
-    from services.lab.bench.decide.latency import bench_latency
-
-    with console.status("deciding"):
-        found = bench_latency(workloads, paths, steps, seed)
-    print_table("decision of one shard", [found])
-    write_json(json_file, dict(found))
 
 
 def bench_forecast(  # noqa: PLR0913 - one option each
@@ -245,8 +106,8 @@ def bench_forecast(  # noqa: PLR0913 - one option each
         task = task.with_level_changes(FIRST_SEED)
     for name, reason in task.skipped.items():
         console.print(f"left out: {name}: {reason}")
-    _one_thread()
-    with _progress() as report:
+    one_thread()
+    with progress() as report:
         found = run(task, arms, range(FIRST_SEED, FIRST_SEED + seeds), report)
     document = found.to_json()
     print_table(
@@ -314,19 +175,3 @@ def bench_inference(
         found = run(workloads, paths, threads, seed)
     print_table("inference", [found])
     write_json(json_file, dict(found))
-
-
-@contextmanager
-def _progress(prefix: str = "") -> Iterator[Callable[[str], None]]:
-    """A line that says what is being done, and since when."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    before = f"{prefix}: " if prefix else ""
-    with Progress(*columns, console=console, transient=True) as progress:
-        line = progress.add_task(f"{before}reading")
-        yield lambda text: progress.update(line, description=before + text)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

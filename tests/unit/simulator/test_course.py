@@ -28,3 +28,21 @@ def test_policies_are_shown_the_measured_demand_of_live_workloads() -> None:
     np.testing.assert_array_equal(course.measured(), [[7.0, 1.0, NAN]])
     other = replace(course, seen=np.array([[5.0, 6.0]]))
     np.testing.assert_array_equal(other.measured(), [[7.0, 5.0, NAN]])
+
+
+def test_policies_are_told_the_stated_capacity_unless_the_course_says_another() -> None:
+    course = replace(
+        make_course([[4.0, 3.0]]), capacity=np.array([2.0]), capacity_factor=np.array([[1.0, 0.5]])
+    )
+    assert course.told_capacity().tolist() == [[2.0, 2.0]]
+    assert not course.is_truth_told()
+    told = replace(course, told_factor=course.capacity_factor)
+    assert told.told_capacity().tolist() == [[2.0, 1.0]]
+    assert told.is_truth_told()
+
+
+def test_one_function_says_what_is_measured() -> None:
+    true, believed = np.array([[1.0]]), np.array([[0.25]])
+    course = make_course([[4.0]])
+    assert course.measured_violation(true, believed) is true
+    assert replace(course, is_truth_measured=False).measured_violation(true, believed) is believed

@@ -261,3 +261,35 @@ def test_a_grid_is_its_settings_run_one_by_one(seed):
             assert whole.labels[g] == one.labels[0]
             for name in ("asked", "violation_ratio", "unserved", "ready_mean"):
                 np.testing.assert_array_equal(getattr(whole, name)[g], getattr(one, name)[0])
+
+    @pytest.mark.parametrize("is_truth_measured", [True, False])
+    def test_what_is_measured_is_what_is_told_about_the_last_step(self, is_truth_measured):
+        views = []
+        course = make_course(
+            [4.0, 4.0, 4.0],
+            initial=4,
+            capacity_factor=np.array([[0.5, 1.0, 2.0]]),
+            is_truth_measured=is_truth_measured,
+        )
+        counts = np.array([[[4, 4, 3]]])
+        run = simulate_grid(Spy(Scripted(counts), views), course)
+        assert run.violation_ratio[0, 0].tolist() == [1, 0, 0]
+        assert run.believed_ratio[0, 0].tolist() == [0, 0, 1]
+        measured = run.violation_ratio if is_truth_measured else run.believed_ratio
+        np.testing.assert_array_equal(run.measured_ratio, measured)
+        assert [v.last_violation[0, 0] for v in views[1:]] == measured[0, 0, :2].tolist()
+
+    def test_a_policy_that_is_told_the_truth_believes_what_is_true(self):
+        views = []
+        factor = np.array([[0.5, 1.0, 2.0]])
+        course = make_course(
+            [4.0, 4.0, 4.0],
+            initial=4,
+            capacity_factor=factor,
+            told_factor=factor,
+            is_truth_measured=False,
+        )
+        run = simulate_grid(Spy(Scripted(np.array([[[4, 4, 1]]])), views), course)
+        assert [v.capacity[0] for v in views] == [0.5, 1.0, 2.0]
+        assert run.violation_ratio[0, 0].tolist() == [1, 0, 1]
+        np.testing.assert_array_equal(run.believed_ratio, run.violation_ratio)

@@ -24,6 +24,11 @@ from services.lab.bench.decide.figures import (
     workload_figures,
 )
 from services.lab.bench.decide.frontier import DAY_S, Curve, blocks_of, curve
+from services.lab.bench.decide.rates import (
+    add_cost_of_not_knowing,
+    fleet_rates,
+    workload_rates,
+)
 from services.lab.bench.decide.run import (
     DecideResult,
     PolicyResult,
@@ -149,6 +154,7 @@ def _runs(result: DecideResult) -> list[dict[str, Any]]:
             policies = {
                 name: _workload_json(f, w, float(oracle_hours[w])) for name, f in figures.items()
             }
+            add_cost_of_not_knowing(policies, "gpu_hours")
             found.append(
                 {
                     "data": task.forecast.data,
@@ -166,6 +172,7 @@ def _workload_json(figures: WorkloadFigures, w: int, oracle_hours: float) -> dic
         "gpu_hours": number(hours),
         "cost_usd": number(hours * USD_PER_GPU_HOUR),
         "violation_rate": number(figures.violation_rate[w]),
+        **workload_rates(figures, w),
         "unserved": number(figures.unserved[w]),
         "churn_per_day": number(figures.churn_per_day[w]),
         "oracle_ratio": number(hours / oracle_hours) if oracle_hours > 0 else None,
@@ -227,11 +234,12 @@ def _points(result: DecideResult, name: str, found: Curve) -> list[list[Any]]:
 
 def _deployed_json(result: DecideResult, epsilon: float) -> dict[str, Any]:
     """Every policy as deployed, means over workloads."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, arm in _as_deployed(result, epsilon).items():
         figures = workload_figures(result.task, arm.run, arm.setting)
         found[name] = {
             "rate": number(arm.curve.rate[arm.setting]),
+            **fleet_rates(figures),
             "demand_weighted_rate": number(mean_known(figures.demand_weighted_rate)),
             "cost_ratio": number(arm.curve.ratio[arm.setting]),
             "gpu_hours": number(float(np.sum(figures.gpu_hours))),
@@ -240,4 +248,5 @@ def _deployed_json(result: DecideResult, epsilon: float) -> dict[str, Any]:
             "setting": arm.run.labels[arm.setting],
             "kept_where_chosen": arm.kept,
         }
+    add_cost_of_not_knowing(found, "cost_ratio")
     return found

@@ -5,6 +5,7 @@ Shapes: G settings, W workloads, T steps of prelude and test.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,9 @@ class WorkloadFigures:
 
     Attributes:
         gpu_hours: GPU-hours asked for, with one GPU per replica.
-        violation_rate: Share of known time out of SLA.
+        violation_rate: Share of known time out of SLA by the true capacity.
+        believed_rate: The same by the stated capacity.
+        measured_rate: The same as the product measures it.
         demand_weighted_rate: Share of the demand that came in time out of SLA.
         unserved: Demand beyond capacity over all demand.
         churn_per_day: Replicas started and stopped per day.
@@ -30,6 +33,8 @@ class WorkloadFigures:
 
     gpu_hours: FloatArray
     violation_rate: FloatArray
+    believed_rate: FloatArray
+    measured_rate: FloatArray
     demand_weighted_rate: FloatArray
     unserved: FloatArray
     churn_per_day: FloatArray
@@ -41,7 +46,10 @@ def workload_figures(task: DecideTask, run: GridRun, setting: int) -> WorkloadFi
     asked = run.asked[setting].astype(float)
     known, live = task.is_known[:, part], course.is_live
     load = np.where(known, course.demand[:, part], 0.0)
-    out = run.violation_ratio[setting][:, part] * known
+    out, believed, measured = (
+        ratio[setting][:, part] * known
+        for ratio in (run.violation_ratio, run.believed_ratio, run.measured_ratio)
+    )
     short = run.unserved[setting][:, part] * known
     first = max(0, task.n_prelude - 1)
     moved = np.abs(np.diff(asked, axis=1)) * (live[:, 1:] & live[:, :-1])
@@ -49,6 +57,8 @@ def workload_figures(task: DecideTask, run: GridRun, setting: int) -> WorkloadFi
     return WorkloadFigures(
         asked[:, part].sum(axis=1) * course.step_s / 3600.0,
         _over(out.sum(axis=1), known.sum(axis=1)),
+        _over(believed.sum(axis=1), known.sum(axis=1)),
+        _over(measured.sum(axis=1), known.sum(axis=1)),
         _over((out * load).sum(axis=1), load.sum(axis=1)),
         _over(short.sum(axis=1), load.sum(axis=1)),
         _over(moved[:, first:].sum(axis=1), days),
@@ -58,6 +68,12 @@ def workload_figures(task: DecideTask, run: GridRun, setting: int) -> WorkloadFi
 def number(value: float) -> float | None:
     """A figure for a document: six significant digits, null where it does not exist."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def geometric_mean(values: Iterable[float]) -> float | None:
+    """Geometric mean of positive figures; None of none."""
+    found = np.array(list(values), dtype=float)
+    return number(float(np.exp(np.log(found).mean()))) if found.size else None
 
 
 def epsilon_key(epsilon: float) -> str:

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.summary import MIN_DAYS, geometric_mean
+from services.lab.bench.decide.figures import geometric_mean
+from services.lab.bench.decide.summary import MIN_DAYS
+from services.lab.bench.decide.truth_report import (
+    believed_columns,
+    is_stated,
+    promise_words,
+    truth_columns,
+)
 from services.simulator.policies.rivals import HARMONY
 from services.simulator.scoreboard import mean_known
 
@@ -52,6 +59,7 @@ def deployed_rows(dataset: Document, key: str) -> list[Row]:
             "policy": name,
             "kind": _kind(dataset, name),
             "out of SLA": _figure(one["rate"], ".2%"),
+            **believed_columns([one], is_stated(dataset)),
             "of demand": _figure(one["demand_weighted_rate"], ".2%"),
             "unserved": _figure(one["unserved"], ".3%"),
             "cost": _figure(one["cost_ratio"], ".3f"),
@@ -93,6 +101,7 @@ def _ablation_row(document: Document, key: str, name: str) -> Row | None:
         "arm": name,
         "sets": len(sets),
         "out of SLA": f"{mean_known(rates):.2%}",
+        **believed_columns([arm for arm, _ in pairs], is_stated(*document["datasets"])),
         "gap, points": f"{100 * mean_known(np.abs(rates - float(key))):.2f}",
         "cost / harmony": _figure(geometric_mean(costs), ".3f"),
         "matched cost / harmony": _figure(geometric_mean(matched), ".3f"),
@@ -139,6 +148,7 @@ def summary_rows(document: Document, key: str) -> list[Row]:
             "/ best rival": _figure(row["vs_best_baseline"], ".3f"),
             "/ HPA": _figure(row["vs_hpa"], ".3f"),
             "deployed: out of SLA": _figure(row["deployed_rate"], ".2%"),
+            **truth_columns(row, sizes.values()),
             "gap, points": _figure(row["calibration_gap_pp"], ".2f"),
             "cost": _figure(row["deployed_vs_oracle"], ".3f"),
             "churn / HPA": _figure(row["churn_ratio_vs_hpa"], ".2f"),
@@ -183,6 +193,7 @@ def verdict(document: Document, key: str) -> str:
             f"As deployed it is off its promise by {whole['calibration_gap_pp']:.2f} points on "
             f"average, {whole['largest_calibration_gap_pp']:.2f} at most."
         )
+    words += promise_words(document, key)
     return " ".join(words)
 
 

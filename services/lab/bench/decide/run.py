@@ -25,6 +25,7 @@ from services.lab.bench.decide.frontier import (
     resamples,
 )
 from services.lab.bench.decide.task import DecideTask
+from services.lab.bench.decide.truth import TOLD_TRUTH, in_true_units, told_truth
 from services.lab.bench.forecast.arm import Tell
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import GridRun, simulate_grid
@@ -113,11 +114,17 @@ def bench_decide(
 def oracle_run(task: DecideTask) -> GridRun:
     """Whoever knows the future: the cost that all others are divided by.
 
-    It does not know the luck of starts, and allows for nearly the slowest of them.
+    It does not know the luck of starts, and allows for nearly the slowest of them. Where the stated
+    capacity is wrong it knows the true one, of later steps too.
     """
     lead_steps = task.options.slow_lead_steps
     oracle = OracleGrid(task.course.step_s * lead_steps)
-    return simulate_grid(oracle, task.course, n_future=1 + math.ceil(lead_steps))
+    n_future = 1 + math.ceil(lead_steps)
+    if task.options.truth.is_stated:
+        return simulate_grid(oracle, task.course, n_future=n_future)
+    run = simulate_grid(oracle, in_true_units(task.course), n_future=n_future)
+    unserved = run.unserved * task.course.capacity_factor
+    return replace(run, unserved=unserved.astype(np.float32))
 
 
 def lead_draws(task: DecideTask) -> FloatArray:
@@ -177,13 +184,14 @@ class _Bench:
 def choose(task: DecideTask, run: GridRun, first: int, epsilon: float) -> tuple[int, bool]:
     """Cheapest setting that keeps the promise on the prelude from step `first` on.
 
-    One setting for the whole fleet. Where none keeps it, the one that violates least.
+    One setting for the whole fleet, by the rate that is measured there. Where none keeps it, the
+    one that violates least.
     """
     part = slice(first, task.n_prelude)
     known = task.is_known[:, part]
     rows = known.any(axis=1)
     total = np.maximum(known.sum(axis=1), 1)
-    rate = ((run.violation_ratio[..., part] * known).sum(axis=2) / total)[:, rows].mean(axis=1)
+    rate = ((run.measured_ratio[..., part] * known).sum(axis=2) / total)[:, rows].mean(axis=1)
     cost = run.asked[..., part].sum(axis=2)[:, rows].mean(axis=1)
     keeps = rate <= epsilon
     if keeps.any():
@@ -204,7 +212,11 @@ def _yardstick(task: DecideTask, oracle: GridRun) -> Yardstick:
 
 
 def _other_beliefs(bench: _Bench, yard: Yardstick, tell: Tell) -> dict[str, PolicyResult]:
-    """Harmony told the future, and, where starts and capacities vary, not told that they do."""
+    """Harmony told the future, and with other beliefs of starts and capacities.
+
+    It is not told that they vary, where they do; it is told the true capacity, where the stated one
+    is wrong.
+    """
     task, forecasts = bench.task, bench.forecasts
     usual = _deployed(task, bench.epsilons)
     tell("perfect_forecast")
@@ -218,6 +230,10 @@ def _other_beliefs(bench: _Bench, yard: Yardstick, tell: Tell) -> dict[str, Poli
         tell("certain_capacity")
         arm = replace(usual, capacity_draws=np.ones(1))
         found["certain_capacity"] = bench.result(arm, yard, forecasts)
+    if not task.options.truth.is_stated:
+        tell(TOLD_TRUTH)
+        told = replace(bench, task=replace(task, course=told_truth(task.course)))
+        found[TOLD_TRUTH] = told.result(usual, yard, forecasts)
     return found
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.figures import number
+from services.lab.bench.decide.figures import geometric_mean, number
+from services.lab.bench.decide.rates import NOT_KNOWING, RATES, summed_up
 
 HPAS = ("hpa", "hpa_clipped")
 """HPA on a metric that may exceed 1, and on one that is clipped there: the better one counts."""
@@ -42,6 +43,7 @@ def compare(dataset: Dataset, key: str) -> dict[str, Any]:
         "deployed_vs_oracle": deployed[OWN]["cost_ratio"],
         "calibration_gap_pp": None if rate is None else number(100.0 * abs(rate - float(key))),
         "churn_ratio_vs_hpa": _ratio(deployed[OWN]["churn_per_day"], _churn(deployed, HPA)),
+        **{name: deployed[OWN].get(name) for name in (*RATES, NOT_KNOWING)},
     }
 
 
@@ -77,13 +79,8 @@ def _promise(key: str, datasets: Sequence[Dataset]) -> dict[str, Any]:
             d["data"] for d in datasets if d["data"] in versus and d["bootstrap_days"] < MIN_DAYS
         ],
         "by_dataset": rows,
+        "arms": summed_up([one["deployed"][key] for one in datasets]),
     }
-
-
-def geometric_mean(values: Any) -> float | None:
-    """Geometric mean of positive figures; None of none."""
-    found = np.array(list(values), dtype=float)
-    return number(float(np.exp(np.log(found).mean()))) if found.size else None
 
 
 def interval_of(replicates: Sequence[Sequence[float | None]]) -> tuple[list[float | None], int]:

@@ -11,13 +11,15 @@ Shapes: W workloads, T steps of prelude and test, C steps before them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from forecaster.types import Series
 from services.kernel.clock import make_rng
+from services.kernel.errors import InvalidInput
+from services.lab.bench.decide.truth import CapacityTruth, with_truth
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
 from services.simulator.course import Course
 from services.simulator.fleet.arrays import BoolArray, FloatArray
@@ -45,6 +47,7 @@ class DecideOptions:
         capacity_cv: Coefficient of variation of the true capacity from step to step, which no
             policy is told.
         seed: Seed of everything random.
+        truth: The true capacity over the stated one, which no policy is told either.
     """
 
     max_test_steps: int = 2016
@@ -54,6 +57,14 @@ class DecideOptions:
     lead_sigma: float = 0.0
     capacity_cv: float = 0.0
     seed: int = 7
+    truth: CapacityTruth = field(default_factory=CapacityTruth)
+
+    def __post_init__(self) -> None:
+        """Refuse two laws of the true capacity at once."""
+        if self.capacity_cv > 0 and not self.truth.is_stated:
+            raise InvalidInput(
+                f"--capacity-cv={self.capacity_cv:g}, --truth={self.truth.kind}: give one of them"
+            )
 
     @property
     def slow_lead_steps(self) -> float:
@@ -137,7 +148,8 @@ def make_decide_task(loaded: BenchTask, options: DecideOptions) -> DecideTask:
     exists = [s.n_steps - stop for s, stop in zip(task.series, stops, strict=True)]
     step = np.arange(n_prelude + n_test) - n_prelude
     is_live = (step < np.array(exists)[:, None]) & (step >= -np.array(stops)[:, None])
-    return DecideTask(task, replace(course, is_live=is_live), n_prelude, gpus_per_unit, options)
+    course = with_truth(replace(course, is_live=is_live), options.truth, options.seed)
+    return DecideTask(task, course, n_prelude, gpus_per_unit, options)
 
 
 def _demand(series: Series, first: int, n_steps: int) -> FloatArray:

@@ -40,7 +40,7 @@ def constant_run(name: str, task: DecideTask, points: Points, swing: float = 0.0
     asked[..., task.n_prelude :] += swing * np.array([1, -1] * (N_TEST // 2))
     out = np.broadcast_to(rate, shape).copy()
     labels = tuple(f"{name} {g}" for g in range(len(points)))
-    return GridRun(name, labels, asked, out, out, asked)
+    return GridRun(name, labels, asked, out, out, asked, out, out)
 
 
 def policy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def bench_task(demands: Sequence[np.ndarray], step_s: int = STEP_S) -> BenchTask
     )
 
 
-def decide_task(demands: Sequence[np.ndarray], **options: float) -> DecideTask:
+def decide_task(demands: Sequence[np.ndarray], **options: Any) -> DecideTask:
     """The same as a benchmark of deciders."""
     return make_decide_task(bench_task(demands), DecideOptions(**options))
 

@@ -27,7 +27,7 @@ def run_with(task: DecideTask, rates: list[float], costs: list[float]) -> GridRu
     out = np.broadcast_to(np.array(rates)[:, None, None], shape).astype(np.float32)
     asked = np.broadcast_to(np.array(costs)[:, None, None], shape).astype(np.float32)
     labels = tuple(str(g) for g in range(len(rates)))
-    return GridRun("p", labels, asked, out, np.zeros_like(out), asked)
+    return GridRun("p", labels, asked, out, np.zeros_like(out), asked, out, out)
 
 
 def test_the_cheapest_that_kept_the_promise(task: DecideTask) -> None:
@@ -45,7 +45,7 @@ def test_where_none_kept_it_the_one_that_violated_least_and_costs_least(task: De
 def test_the_counted_part_is_never_read(task: DecideTask) -> None:
     run = run_with(task, [0.0, 0.04, 0.2], [50, 20, 10])
     before = choose(task, run, FIRST, 0.05)
-    out, asked = run.violation_ratio.copy(), run.asked.copy()
+    out, asked = run.measured_ratio.copy(), run.asked.copy()
     out[..., task.n_prelude :] = 1.0 - out[..., task.n_prelude :]
     asked[..., task.n_prelude :] = 100.0 - asked[..., task.n_prelude :]
     changed = replace(run, violation_ratio=out, asked=asked)
@@ -54,12 +54,12 @@ def test_the_counted_part_is_never_read(task: DecideTask) -> None:
 
 def test_the_warm_up_is_not_read_and_the_last_step_of_the_prelude_is(task: DecideTask) -> None:
     run = run_with(task, [0.0, 0.0], [20, 10])
-    out = run.violation_ratio.copy()
+    out = run.measured_ratio.copy()
     out[1, :, :FIRST] = 1.0
-    assert choose(task, replace(run, violation_ratio=out), FIRST, 0.001) == (1, True)
-    out = run.violation_ratio.copy()
+    assert choose(task, replace(run, measured_ratio=out), FIRST, 0.001) == (1, True)
+    out = run.measured_ratio.copy()
     out[1, :, task.n_prelude - 1] = 1.0
-    assert choose(task, replace(run, violation_ratio=out), FIRST, 0.001) == (0, True)
+    assert choose(task, replace(run, measured_ratio=out), FIRST, 0.001) == (0, True)
 
 
 def test_unknown_steps_and_workloads_unknown_in_the_prelude_count_for_nothing() -> None:
@@ -68,9 +68,9 @@ def test_unknown_steps_and_workloads_unknown_in_the_prelude_count_for_nothing() 
     task = decide_task([wave(1000), quiet], max_prelude_steps=110)
     assert not task.is_known[1, : task.n_prelude].any()
     run = run_with(task, [0.0, 0.0], [20, 10])
-    out = run.violation_ratio.copy()
+    out = run.measured_ratio.copy()
     out[1, 1] = 1.0
-    assert choose(task, replace(run, violation_ratio=out), FIRST, 0.001) == (1, True)
+    assert choose(task, replace(run, measured_ratio=out), FIRST, 0.001) == (1, True)
 
 
 def test_policies_that_read_harmonys_forecasts_are_no_rivals() -> None:

@@ -17,6 +17,7 @@ from services.lab.bench.decide.document import (
     to_document,
 )
 from services.lab.bench.decide.figures import workload_figures
+from services.lab.bench.decide.rates import NOT_KNOWING, RATES
 from tests.unit.lab.bench.decide.results import (
     EPSILONS,
     constant_run,
@@ -42,6 +43,8 @@ def test_runs_are_as_deployed_with_exact_figures() -> None:
         "gpu_hours": pytest.approx(33.6),
         "cost_usd": pytest.approx(84.0),
         "violation_rate": pytest.approx(0.012),
+        **dict.fromkeys(RATES, pytest.approx(0.012)),
+        NOT_KNOWING: None,
         "unserved": pytest.approx(0.012 / 20, rel=1e-5),
         "churn_per_day": pytest.approx((1 + 5 * 2) * 24),
         "oracle_ratio": pytest.approx(1.4),
@@ -55,6 +58,7 @@ def test_runs_are_as_deployed_with_exact_figures() -> None:
         "gpu_hours": 24.0,
         "cost_usd": 60.0,
         "violation_rate": 0.0,
+        **dict.fromkeys(RATES, 0.0),
         "unserved": 0.0,
         "churn_per_day": 0.0,
         "oracle_ratio": 1.0,

@@ -83,7 +83,7 @@ def test_sums_over_blocks_keep_the_short_last_one() -> None:
 def test_only_the_counted_part_and_known_steps_are_summed() -> None:
     ones = np.ones((1, 1, 5), dtype=np.float32)
     out = np.array([[[1, 1, 0.5, 1, 0]]], dtype=np.float32)
-    run = GridRun("p", ("x",), 2 * ones, out, ones, ones)
+    run = GridRun("p", ("x",), 2 * ones, out, ones, ones, out, out)
     known = np.array([[True, True, True, False, True]])
     found = blocks_of(run, known, n_prelude=1, n_per_block=2)
     np.testing.assert_allclose(found.out, [[[1.5, 0.0]]])
