@@ -78,13 +78,20 @@ def min_origin(config: ForecasterConfig) -> int:
 
 
 def origins_between(
-    series: Sequence[Series], config: ForecasterConfig, bounds: Sequence[tuple[int, int]]
+    series: Sequence[Series], config: ForecasterConfig, starts: Sequence[int], stops: Sequence[int]
 ) -> Origins:
-    """All origins whose forecast lies within `[start, stop)` of its series, demand observed."""
+    """All origins whose forecast lies within a part of its series, demand observed.
+
+    Args:
+        series: W histories.
+        config: Configuration.
+        starts: First step of each series' part.
+        stops: The step after its last one.
+    """
     horizon = config.window.horizon
     which: list[I64] = []
     position: list[I64] = []
-    for i, (one, (start, stop)) in enumerate(zip(series, bounds, strict=True)):
+    for i, (one, start, stop) in enumerate(zip(series, starts, stops, strict=True)):
         origins = np.arange(max(start - 1, min_origin(config) - 1), stop - horizon)
         demand = one.observed[:, one.demand_index]
         seen = np.concatenate([[0], np.cumsum(demand)])
@@ -103,10 +110,8 @@ def split_origins(series: Sequence[Series], config: ForecasterConfig) -> tuple[O
         HistoryTooShort: If nothing is left on either side.
     """
     splits = [validation_start(s, config) for s in series]
-    train = origins_between(series, config, [(0, k) for k in splits])
-    held = origins_between(
-        series, config, [(k, s.n_steps) for k, s in zip(splits, series, strict=True)]
-    )
+    train = origins_between(series, config, [0] * len(series), splits)
+    held = origins_between(series, config, splits, [s.n_steps for s in series])
     if train.which.size == 0 or held.which.size == 0:
         raise HistoryTooShort(
             f"{len(series)} series give {train.which.size} training and {held.which.size} "

@@ -136,8 +136,8 @@ def compare(
     Raises:
         HistoryTooShort: If no series has an origin with an outcome.
     """
-    bounds = [(max(s.n_steps - n_last, 0), s.n_steps) for s in series]
-    origins = origins_between(series, config, bounds)
+    starts = [max(s.n_steps - n_last, 0) for s in series]
+    origins = origins_between(series, config, starts, [s.n_steps for s in series])
     if origins.which.size == 0:
         raise HistoryTooShort(f"no origin with an observed outcome in the last {n_last} steps")
     predictors = contenders(model, config.window)

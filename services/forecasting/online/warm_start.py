@@ -76,7 +76,7 @@ def _track(
 ) -> _Track | None:
     """Forecasts of one workload; None where it has no outcome to learn from."""
     window = config.window
-    found = origins_between([one], config, [(max(one.n_steps - n_held, 0), one.n_steps)])
+    found = origins_between([one], config, [max(one.n_steps - n_held, 0)], [one.n_steps])
     origins = found.take(np.arange(found.which.size)[-MAX_ORIGINS:])
     if origins.which.size == 0:
         return None

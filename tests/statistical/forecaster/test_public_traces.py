@@ -77,8 +77,9 @@ def trained(services: list[Series]) -> FitResult:
 
 @pytest.fixture(scope="module")
 def scores(services: list[Series], trained: FitResult) -> ScoreTable:
-    bounds = [(s.n_steps - n_held(services), s.n_steps) for s in services]
-    origins = thin(origins_between(services, CONFIG, bounds), 120)
+    stops = [s.n_steps for s in services]
+    starts = [stop - n_held(services) for stop in stops]
+    origins = thin(origins_between(services, CONFIG, starts, stops), 120)
     predictors: dict = {name: Baseline(name, CONFIG.window) for name in POOLS}
     predictors[MODEL] = trained.model
     return score_table(services, origins, predictors, CONFIG, np.random.default_rng(0))

@@ -36,14 +36,14 @@ def test_origins_need_an_observed_outcome_and_context() -> None:
     series = make_series(0)
     seen = series.observed.copy()
     seen[200:210, 0] = False
-    origins = origins_between([replace(series, observed=seen)], config, [(0, 500)])
+    origins = origins_between([replace(series, observed=seen)], config, [0], [500])
     assert {202, 205} & set(origins.position.tolist()) == set()
     assert {198, 207} <= set(origins.position.tolist())
 
 
 def test_an_origin_s_outcome_lies_within_its_bounds() -> None:
     config = small_config()
-    origins = origins_between([make_series(0, n_steps=400)], config, [(200, 300)])
+    origins = origins_between([make_series(0, n_steps=400)], config, [200], [300])
     assert origins.position.tolist() == list(range(199, 300 - config.window.horizon))
 
 

@@ -279,7 +279,7 @@ def held_out_crps(*, is_known: bool) -> tuple[float, float]:
     config = small_config(epochs=8, max_windows=1500, learning_rate=1e-2)
     series = [scheduled(seed, 800, is_known=is_known) for seed in range(3)]
     model = fit([s.head(640) for s in series], config, seed=3).model
-    origins = origins_between(series, config, [(640, 800)] * 3)
+    origins = origins_between(series, config, [640] * 3, [800] * 3)
     windows = gather_windows(series, origins.which, origins.position, config.window)
     targets = windows.demand_index[:, None]
     actual, _ = actuals(series, origins, targets, config.window.horizon)

@@ -142,7 +142,7 @@ class BenchTask:
 
     def _origins(self, starts: tuple[int, ...], stops: tuple[int, ...]) -> Origins:
         config = ForecasterConfig(window=self.window)
-        found = origins_between(self.series, config, list(zip(starts, stops, strict=True)))
+        found = origins_between(self.series, config, starts, stops)
         return thin(found, self.max_origins)
 
     def truth(self, origins: Origins) -> Truth:

@@ -56,8 +56,8 @@ def library(name: str, module: str = "") -> Any:
 
 def train_origins(task: BenchTask) -> Origins:
     """Origins whose whole horizon lies in the training part."""
-    bounds = [(0, end) for end in task.train_ends]
-    return origins_between(task.series, ForecasterConfig(window=task.window), bounds)
+    config = ForecasterConfig(window=task.window)
+    return origins_between(task.series, config, [0] * len(task.series), task.train_ends)
 
 
 def filled(task: BenchTask, i: int, target: int) -> FloatArray:
