@@ -87,6 +87,17 @@ def test_the_token_or_an_operators_key(edge: Edge, keys: dict[str, str]) -> None
         assert found == (pushes, writes), credential
 
 
+@pytest.mark.parametrize("path", [PUSH, WRITE])
+def test_the_credential_is_a_bearers_and_not_empty(edge: Edge, path: str) -> None:
+    for header in ("Basic sesame", "sesame", "Bearer", "Bearer ", ""):
+        with capture_logs() as logs:
+            assert edge.post(None, path, Authorization=header).status_code == 401, header
+        reasons = [line["reason"] for line in logs if line["event"] == "auth_refused"]
+        assert reasons == ["no_credential"], header
+    for header in ("bearer sesame", "BEARER sesame"):
+        assert edge.post(None, path, Authorization=header).status_code in {202, 415}, header
+
+
 def test_what_was_wrong_is_told_to_the_log_only(edge: Edge, keys: dict[str, str]) -> None:
     answers, reasons = set(), []
     for credential in (None, "wrong", keys["admin"] + "x"):

@@ -1,0 +1,70 @@
+"""GPU budgets as a client reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.admin.budgets.schemas import BudgetView, GivenUpView
+from tests.unit.admin.shapes import documented, nullable, optional, through
+
+AT = "2026-01-05T12:00:00Z"
+GIVEN_UP: dict[str, Any] = {
+    "decision_id": 7,
+    "decided_at": AT,
+    "namespace": "prod",
+    "workload": "llama",
+    "sla_class": "silver",
+    "priority": 100,
+    "wanted_replicas": 17,
+    "granted_replicas": 13,
+    "gpus": 4,
+    "reason": "scale_up_risk",
+    "price_usd_per_gpu_hour": 1.5,
+}
+BUDGET: dict[str, Any] = {
+    "gpu_type": "H100",
+    "gpus": 64,
+    "source": "GPUBudget/hopper",
+    "reason": "",
+    "observed_at": AT,
+    "is_stale": False,
+    "n_workloads": 3,
+    "n_unmeasured": 1,
+    "used_gpus": 60,
+    "free_gpus": 4,
+    "price_usd_per_gpu_hour": 0.0,
+    "is_feasible": True,
+    "decided_at": AT,
+    "n_cut": 1,
+    "gave_up": [GIVEN_UP],
+}
+
+
+def test_a_budget_comes_through_whole_with_who_gave_up_what() -> None:
+    assert through(BudgetView, BUDGET) == BUDGET
+    assert through(BudgetView, BUDGET | {"free_gpus": -2, "gave_up": []})["free_gpus"] == -2
+    assert optional(BudgetView, BUDGET) == set()
+
+
+def test_what_is_not_known_of_a_budget_is_null() -> None:
+    assert nullable(BudgetView, BUDGET) == {
+        "gpus",
+        "used_gpus",
+        "free_gpus",
+        "price_usd_per_gpu_hour",
+        "is_feasible",
+        "decided_at",
+    }
+
+
+def test_of_what_was_given_up_only_the_price_may_be_unknown() -> None:
+    assert through(GivenUpView, GIVEN_UP) == GIVEN_UP
+    assert optional(GivenUpView, GIVEN_UP) == set()
+    assert nullable(GivenUpView, GIVEN_UP) == {"price_usd_per_gpu_hour"}
+
+
+def test_the_documented_budget_adds_up() -> None:
+    assert documented(GivenUpView).items() <= GIVEN_UP.items()
+    assert documented(BudgetView).items() <= BUDGET.items()
+    example = documented(GivenUpView)
+    assert example["wanted_replicas"] - example["granted_replicas"] == example["gpus"]

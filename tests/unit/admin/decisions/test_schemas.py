@@ -1,0 +1,118 @@
+"""Decisions, actions and outcomes as a client reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.admin.decisions.schemas import (
+    ActionView,
+    DecisionDetail,
+    DecisionSummary,
+    OutcomeView,
+    VariantView,
+)
+from tests.unit.admin.shapes import documented, nullable, optional, through
+
+AT = "2026-01-05T12:00:00Z"
+KEY = {"namespace": "prod", "workload": "llama"}
+SUMMARY: dict[str, Any] = KEY | {
+    "id": 7,
+    "origin_at": AT,
+    "decided_at": AT,
+    "current_replicas": 8,
+    "raw_replicas": 11,
+    "desired_replicas": 10,
+    "direction": "up",
+    "reason": "scale_up_risk",
+    "binding_constraint": "risk",
+    "rung": "model",
+    "risk_target": 0.01,
+    "risk_estimated": 0.004,
+    "cost_delta_usd_per_h": 5.0,
+    "action_result": "applied",
+    "action_reason": "mode Auto",
+    "applied_at": AT,
+}
+ACTION: dict[str, Any] = KEY | {
+    "id": 9,
+    "decision_id": 7,
+    "origin_at": AT,
+    "attempt": 1,
+    "from_replicas": 8,
+    "to_replicas": 10,
+    "result": "applied",
+    "reason": "mode Auto",
+    "applied_at": AT,
+}
+OUTCOME: dict[str, Any] = KEY | {
+    "step_at": AT,
+    "decision_id": 7,
+    "demand": 41.5,
+    "ready_mean": 9.5,
+    "needed_replicas": 9,
+    "violation_ratio": 0.0,
+    "shortage": 0.0,
+    "gpu_hours": 0.8,
+    "cost_usd": 2.0,
+}
+VARIANT: dict[str, Any] = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
+DETAIL: dict[str, Any] = SUMMARY | {
+    "forecast_id": 5,
+    "policy_version": "harmony-1",
+    "valid_until": AT,
+    "model_version": "harmony-flow-3",
+    "forecast_rung": "model",
+    "forecast_reason": "",
+    "explanation": {"guards": []},
+    "variants": [VARIANT],
+    "actions": [ACTION],
+    "outcomes": [OUTCOME],
+}
+UNTIL_APPLIED = {"action_result", "action_reason", "applied_at"}
+MAY_BE_UNKNOWN = UNTIL_APPLIED | {"binding_constraint", "risk_estimated"}
+
+
+def test_a_decision_comes_through_whole() -> None:
+    assert through(DecisionSummary, SUMMARY) == SUMMARY
+    assert through(DecisionDetail, DETAIL) == DETAIL
+    assert through(DecisionDetail, DETAIL | {"actions": [], "outcomes": []})["actions"] == []
+
+
+def test_before_it_is_applied_a_decision_has_no_action() -> None:
+    assert optional(DecisionSummary, SUMMARY) == UNTIL_APPLIED | {"binding_constraint"}
+    assert nullable(DecisionSummary, SUMMARY) == MAY_BE_UNKNOWN
+    bare = {k: v for k, v in SUMMARY.items() if k not in UNTIL_APPLIED}
+    assert through(DecisionSummary, bare) == SUMMARY | dict.fromkeys(UNTIL_APPLIED)
+
+
+def test_a_decision_of_one_kind_of_replicas_has_no_variants() -> None:
+    assert optional(DecisionDetail, DETAIL) == UNTIL_APPLIED | {"binding_constraint", "variants"}
+    forecast = {"model_version", "forecast_rung", "forecast_reason"}
+    assert nullable(DecisionDetail, DETAIL) == MAY_BE_UNKNOWN | forecast | {"variants"}
+
+
+@pytest.mark.parametrize("direction", ["sideways", "Up", ""])
+def test_replicas_go_up_or_down_or_stay(direction: str) -> None:
+    with pytest.raises(ValidationError, match="direction"):
+        DecisionSummary.model_validate(SUMMARY | {"direction": direction})
+
+
+def test_an_action_that_did_not_reach_the_cluster_has_no_counts() -> None:
+    assert through(ActionView, ACTION) == ACTION
+    assert optional(ActionView, ACTION) == set()
+    assert nullable(ActionView, ACTION) == {"from_replicas", "to_replicas"}
+
+
+def test_everything_of_an_outcome_may_be_unmeasured_but_none_of_it_left_out() -> None:
+    assert through(OutcomeView, OUTCOME) == OUTCOME
+    assert optional(OutcomeView, OUTCOME) == set()
+    assert nullable(OutcomeView, OUTCOME) == set(OUTCOME) - {*KEY, "step_at"}
+
+
+def test_a_variant_is_documented_by_one_that_comes_through() -> None:
+    assert documented(VariantView) == VARIANT
+    assert through(VariantView, VARIANT) == VARIANT
+    assert optional(VariantView, VARIANT) == nullable(VariantView, VARIANT) == set()
