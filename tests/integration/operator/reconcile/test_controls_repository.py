@@ -1,0 +1,71 @@
+"""Controls, freezes and verdicts as the operator reads them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, insert, text
+
+from services.kernel.db import schema_control
+from services.operator.reconcile import controls_repository as repository
+from tests.integration.decision.stored_rows import NOW, ORIGIN, add_workload
+
+pytestmark = pytest.mark.integration
+HOUR = timedelta(hours=1)
+
+
+def test_controls_are_those_of_workloads_that_have_some(database: Engine) -> None:
+    workload = add_workload(database, "w")
+    add_workload(database, "free")
+    row = {"workload_id": workload, "body": {"pause": None}, "version": 1, "updated_by": "ada",
+           "updated_at": NOW}  # fmt: skip
+    with database.begin() as connection:
+        assert repository.load_controls(connection) == []
+        connection.execute(insert(schema_control.workload_controls).values(row))
+        (found,) = repository.load_controls(connection)
+    assert dict(found) == {"namespace": "demo", "name": "w", "body": {"pause": None}}
+
+
+def test_a_freeze_is_in_force_from_its_beginning_until_before_its_end(database: Engine) -> None:
+    common = {"direction": "Both", "created_by": "ada", "created_at": NOW - 2 * HOUR}
+    freezes = [
+        ("begins", NOW, NOW + HOUR, None),
+        ("ends", NOW - HOUR, NOW, None),
+        ("lifted", NOW - HOUR, NOW + HOUR, NOW),
+        ("coming", NOW + HOUR, NOW + 2 * HOUR, None),
+        ("in force", NOW - HOUR, NOW + HOUR, None),
+    ]
+    rows = [
+        {"reason": reason, "from_at": from_at, "until_at": until_at, "lifted_at": lifted_at}
+        for reason, from_at, until_at, lifted_at in freezes
+    ]
+    with database.begin() as connection:
+        connection.execute(insert(schema_control.freezes), [row | common for row in rows])
+        found = repository.load_freezes(connection, NOW)
+    assert [row["reason"] for row in found] == ["begins", "in force"]
+    assert (found[0]["direction"], found[0]["namespace"], found[0]["name"]) == ("Both", None, None)
+
+
+def test_the_newest_verdict_on_an_active_workload_in_mode_approval_is_read(
+    database: Engine,
+) -> None:
+    ids = {
+        name: add_workload(database, name, mode=mode)
+        for name, mode in (("w", "Approval"), ("auto", "Auto"), ("gone", "Approval"))
+    }
+    add_workload(database, "unjudged", mode="Approval")
+    verdicts = [(1, "w", "approved"), (3, "w", "rejected"), (2, "w", "approved"),
+                (4, "auto", "approved"), (5, "gone", "approved")]  # fmt: skip
+    rows = [
+        {"decision_id": number, "origin_at": ORIGIN, "workload_id": ids[name], "actor": "ada",
+         "verdict": verdict, "decided_at": NOW}
+        for number, name, verdict in verdicts
+    ]  # fmt: skip
+    with database.begin() as connection:
+        connection.execute(insert(schema_control.approvals), rows)
+        connection.execute(text("UPDATE workloads SET is_active = name <> 'gone'"))
+        found = [dict(row) for row in repository.load_verdicts(connection)]
+    assert found == [
+        {"namespace": "demo", "name": "w", "decision_id": 3, "verdict": "rejected", "actor": "ada"}
+    ]
