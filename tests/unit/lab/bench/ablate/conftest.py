@@ -1,40 +1,17 @@
-"""A forecaster with trees, trained on a small trace in some seconds."""
+"""A trained forecaster that the tests of its parts share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
-from forecaster.predict import TrainedModel
-from services.lab.bench.decide.task import DecideOptions, DecideTask, load_decide_task
-from services.lab.bench.forecast.own_arms import ModelArm
-
-SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
-    train=TrainConfig(
-        max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedTask:
-    """A small benchmark of deciders and the forecaster trained for it."""
-
-    task: DecideTask
-    model: TrainedModel
+from tests.unit.lab.bench.ablate.trained import TrainedTask, train_on
 
 
 @pytest.fixture(scope="session")
 def trained(
     tmp_path_factory: pytest.TempPathFactory, write_trace: Callable[..., Path]
 ) -> TrainedTask:
-    """Two workloads of 1000 steps, 40 of them counted."""
-    options = DecideOptions(40, max_prelude_steps=20, seed=7)
-    path = write_trace(tmp_path_factory.mktemp("trained"))
-    task = load_decide_task(path, options=options)
-    return TrainedTask(task, ModelArm(SMALL).fit(task.forecast, 7, lambda _line: None).model)
+    return train_on(write_trace(tmp_path_factory.mktemp("trained")))

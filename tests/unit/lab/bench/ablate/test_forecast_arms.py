@@ -22,7 +22,7 @@ from services.lab.bench.ablate.forecast_arms import (
 from services.lab.bench.decide.forecasts import N_PATHS
 from services.lab.bench.forecast.arm import LEVELS
 from services.simulator.fleet.arrays import F32Array
-from tests.unit.lab.bench.ablate.conftest import TrainedTask
+from tests.unit.lab.bench.ablate.trained import TrainedTask
 
 RAW = ForecastArm("everything online", is_hedged=False, is_calibrated=False)
 
