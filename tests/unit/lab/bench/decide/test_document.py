@@ -116,6 +116,55 @@ def test_a_data_set_keeps_all_that_tables_and_plots_need() -> None:
     assert one["n_settings"]["harmony"] == 3
 
 
+def test_a_data_set_says_how_much_was_counted_and_how_it_was_made() -> None:
+    result = make_result(replicates={0.01: [-0.5, np.nan], 0.05: [0.25]})
+    (one,) = to_document([result])["datasets"]
+    assert one["bootstrap_days"] == pytest.approx(1 / 24)  # six steps of ten minutes
+    assert one["bootstrap_blocks"] == 6
+    assert one["seed"] == 7
+    assert one["options"]["lead_sigma"] == result.task.options.lead_sigma
+    assert one["ablations"] == ["fixed_lead_time"]
+    assert one["replicates"] == {"0.01": [-0.5, None], "0.05": [0.25]}
+    assert one["frontier"]["oracle"] == [[0.0, 1.0, "oracle 0"]]
+    assert one["n_settings"]["oracle"] == 1
+    assert "oracle" not in one["matched"]["0.01"]
+
+
+def test_a_policy_as_deployed_has_the_figures_of_the_whole_fleet() -> None:
+    (one,) = to_document([make_result()])["datasets"]
+    harmony = one["deployed"]["0.01"]["harmony"]
+    assert harmony == {
+        "rate": pytest.approx(0.012),
+        **dict.fromkeys(RATES, pytest.approx(0.012)),
+        NOT_KNOWING: None,
+        "demand_weighted_rate": pytest.approx(0.012),
+        "cost_ratio": pytest.approx(1.4),
+        "gpu_hours": pytest.approx(2 * 33.6),  # both workloads
+        "unserved": pytest.approx(0.012 / 20, rel=1e-5),
+        "churn_per_day": pytest.approx((1 + 5 * 2) * 24),
+        "setting": "harmony 0",
+        "kept_where_chosen": None,
+    }
+
+
+def test_the_assumptions_are_written() -> None:
+    assert to_document([make_result()])["assumptions"] == {
+        "gpu_type": "H100",
+        "usd_per_gpu_hour": 2.5,
+        "gpus_per_replica": 1,
+        "max_utilisation": 0.85,
+        "mean_gpus_of_training_part": 20.0,
+    }
+
+
+def test_documents_are_read_back(tmp_path: Path) -> None:
+    documents = [to_document([make_result(name)]) for name in ("one", "two")]
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path, document in zip(paths, documents, strict=True):
+        path.write_text(json.dumps(document))
+    assert load_documents(paths) == documents
+
+
 def test_the_summary_of_one_data_set() -> None:
     summary = to_document([make_result()])["summary"]
     assert list(summary) == ["0.01", "0.05"]

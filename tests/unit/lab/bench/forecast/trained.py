@@ -1,0 +1,16 @@
+"""A configuration of the forecaster that is trained in some seconds."""
+
+from __future__ import annotations
+
+from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
+
+SMALL = ForecasterConfig(
+    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
+    train=TrainConfig(
+        max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
+    ),
+)
+
+
+def quiet(_line: str) -> None:
+    """Takes lines of progress and shows none."""
