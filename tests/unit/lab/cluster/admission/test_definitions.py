@@ -94,7 +94,7 @@ def test_every_version_needs_a_schema_of_objects(schema: Any) -> None:
 
 def test_a_rule_that_cannot_be_read_is_named_by_its_place() -> None:
     rules = [{"rule": "self.size <", "message": "broken"}]
-    spec = {"type": "object", "properties": {"size": {"type": "integer"}}}
+    spec: Obj = {"type": "object", "properties": {"size": {"type": "integer"}}}
     spec["x-kubernetes-validations"] = rules
     root = {"type": "object", "properties": {"spec": spec}}
     (field,) = flaws(with_schema({"openAPIV3Schema": root}))
