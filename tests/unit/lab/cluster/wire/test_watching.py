@@ -187,9 +187,11 @@ def test_a_watch_with_bookmarks_ends_with_the_newest_version_of_all() -> None:
             meta = {"name": "e", "namespace": "team"}
             event: Obj = {"apiVersion": "v1", "kind": "Event", "metadata": meta}
             bench.store.put(EVENTS, event)
-            (mark,) = await rest(response)
+            bench.put("x")
+            change, mark = await rest(response)
+            assert told(change) == ("ADDED", "x")
             assert mark["type"] == "BOOKMARK"
-            assert mark["object"]["metadata"]["resourceVersion"] == str(FIRST_VERSION + 1)
+            assert mark["object"]["metadata"]["resourceVersion"] == str(FIRST_VERSION + 2)
             assert "annotations" not in mark["object"]["metadata"]
 
     run(scene())
