@@ -17,7 +17,7 @@ class Room:
     """Count how many more pods of a size a namespace may have.
 
     Attributes:
-        refusal: Message about the next one; empty when there is no next one to refuse.
+        refusal: Message about the one after these.
     """
 
     pods: int
@@ -40,7 +40,8 @@ class Quotas:
             hard, used = _hard(quota), self.used(namespace)
             if hard is None:
                 continue
-            room = Room(max(0, hard - used) // gpus, _refusal(quota, gpus, used, hard))
+            n_pods = max(0, hard - used) // gpus
+            room = Room(n_pods, _refusal(quota, gpus, used + n_pods * gpus, hard))
             if found is None or room.pods < found.pods:
                 found = room
         return found

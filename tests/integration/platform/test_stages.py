@@ -1,0 +1,113 @@
+"""One stage after the other by hand: a trace is stored, forecast, decided, explained, replayed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+
+from services.kernel.errors import NotFound
+from services.kernel.settings import Settings
+from services.platform.stages import (
+    IngestReport,
+    decide_now,
+    explain_decision,
+    forecast_now,
+    ingest_trace,
+    origin_of,
+    replay_decision,
+)
+from tests.unit.simulator.fleet.traces import START, write
+
+pytestmark = pytest.mark.integration
+
+STEP_S = 600
+N_STEPS = 450
+NEWEST = START + timedelta(seconds=(N_STEPS - 1) * STEP_S)
+MISSING = [50, 51, 52]
+
+
+@pytest.fixture
+def ours(settings: Settings) -> Settings:
+    return settings.model_copy(update={"step_s": STEP_S})
+
+
+def trace(folder: Path) -> Path:
+    rng = np.random.default_rng(3)
+    wave = 20 + 8 * np.sin(2 * np.pi * np.arange(N_STEPS) / 144) + rng.normal(0, 1, N_STEPS)
+    holes = wave.copy()
+    holes[MISSING] = np.nan
+    series = {"svc/a": wave, "svc/b": holes, "zero": np.zeros(N_STEPS)}
+    return write(folder, series, interval_s=STEP_S)  # type: ignore[no-any-return]  # untyped
+
+
+def ingest(settings: Settings, folder: Path) -> IngestReport:
+    return ingest_trace(settings, trace(folder), None, START)
+
+
+def rows(engine: Engine, query: str) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text(query)))
+
+
+def test_a_trace_becomes_workloads_in_advisory_mode_with_all_their_history(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    report = ingest(ours, tmp_path)
+    assert report.n_workloads == 2
+    assert len(report.dropped) == 1
+    assert report.dropped[0].startswith("zero: no demand")
+    known = rows(
+        database, "SELECT namespace, name, step_s, spec->>'mode' FROM workloads ORDER BY name"
+    )
+    assert known == [
+        ("trace", "svc-a", STEP_S, "Advisory"),
+        ("trace", "svc-b", STEP_S, "Advisory"),
+    ]
+    query = "SELECT count(*), count(*) FILTER (WHERE is_observed) FROM indicators"
+    ((n_rows, n_observed),) = rows(database, query)
+    assert (n_rows, n_observed) == (report.n_rows, report.n_observed)
+    assert n_observed == 2 * (2 * N_STEPS - len(MISSING))
+    ((first, last),) = rows(database, "SELECT min(step_at), max(step_at) FROM indicators")
+    assert (first, last) == (START, NEWEST)
+
+
+def test_the_origin_is_the_newest_measured_step_unless_one_is_asked_for(
+    ours: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound, match="harmony ingest"):
+        origin_of(ours, None)
+    asked = datetime(2026, 1, 5, 12, 34, 56, tzinfo=UTC)
+    assert origin_of(ours, asked) == datetime(2026, 1, 5, 12, 20, tzinfo=UTC)
+    ingest(ours, tmp_path)
+    assert origin_of(ours, None) == NEWEST
+
+
+def test_forecasts_and_decisions_follow_and_stay(ours: Settings, tmp_path: Path) -> None:
+    ingest(ours, tmp_path)
+    origin_at = origin_of(ours, None)
+    forecasts = forecast_now(ours, origin_at)
+    assert [row["workload"] for row in forecasts] == ["trace/svc-a", "trace/svc-b"]
+    assert all(row["p10"] < row["p50"] < row["p90"] for row in forecasts)
+    assert forecast_now(ours, origin_at) == forecasts
+
+    decisions = decide_now(ours, origin_at)
+    assert [row["workload"] for row in decisions] == ["trace/svc-a", "trace/svc-b"]
+    assert decide_now(ours, origin_at) == decisions
+    decision_id = decisions[0]["id"]
+    assert explain_decision(ours, decision_id)["guard_trace"]
+    replayed = replay_decision(ours, decision_id)
+    assert replayed["id"] == decision_id
+    assert replayed["is_identical"]
+    assert replayed["stored_sha256"] == replayed["replayed_sha256"]
+    assert replayed["decision"]["workload"] == decisions[0]["workload"]
+
+
+def test_decisions_that_are_not_there_are_not_found(ours: Settings) -> None:
+    for look in (explain_decision, replay_decision):
+        with pytest.raises(NotFound):
+            look(ours, 404)
