@@ -17,7 +17,7 @@ from tests.integration.admin.oidc_issuer import DISCOVERY, Issuer, public_jwk, s
 pytestmark = pytest.mark.integration
 DAY_S = 86_400.0
 TIMES = JwksTimes(ttl_s=3600.0, refetch_s=30.0)
-DOWN = (503, b"", {})
+DOWN: tuple[int, bytes, dict[str, str]] = (503, b"", {})
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,12 @@ def test_a_sample_is_a_time_and_a_value(sample: object) -> None:
 def test_an_answer_tells_what_was_refused_and_why() -> None:
     assert PushAnswer.model_validate(ANSWER).model_dump() == ANSWER
     assert PushAnswer.model_validate({"accepted": 3, "rejected": []}).accepted == 3
-    for body in ({"accepted": -1, "rejected": []}, {"accepted": 1}, {"rejected": []}):
+    wrong: list[dict[str, Any]] = [
+        {"accepted": -1, "rejected": []},
+        {"accepted": 1},
+        {"rejected": []},
+    ]
+    for body in wrong:
         with pytest.raises(ValidationError):
             PushAnswer.model_validate(body)
 

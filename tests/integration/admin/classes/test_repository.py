@@ -1,0 +1,103 @@
+"""SLA classes in use, read from a real database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, RowMapping, text
+
+from services.admin.classes.repository import load_classes
+from tests.integration.admin.seeded_fleet import Seeded
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+KNOWN: dict[str, Any] = {
+    "defaults": {"name": "silver", "priority": 100, "epsilon": 0.03, "kind": "TimeFraction"},
+    "priorities": {"gold": 200, "bronze": 50},
+}
+LONG_AGO = datetime.fromisoformat("2026-01-01T00:00:00Z")
+
+
+def promise(database: Engine, name: str, sla: str) -> None:
+    """Give a workload another promise."""
+    statement = "UPDATE workloads SET spec = jsonb_set(spec, '{sla}', CAST(:sla AS jsonb))"
+    with database.begin() as connection:
+        connection.execute(text(f"{statement} WHERE name = :name"), {"sla": sla, "name": name})
+
+
+def classes(
+    database: Engine, limit: int = 100, since: datetime = LONG_AGO, **filters: Any
+) -> dict[str, RowMapping]:
+    with database.connect() as connection:
+        rows = load_classes(connection, KNOWN | filters, since, limit)
+    return {row["name"]: row for row in rows}
+
+
+@pytest.fixture
+def promises(database: Engine, seeded: Seeded) -> None:
+    """Two workloads of the class gold and one of bronze."""
+    gold = '{"sla_class": "gold", "epsilon": 0.01, "kind": "DemandFraction"}'
+    promise(database, "llama-70b-chat", gold)
+    promise(database, "mixtral-agents", '{"sla_class": "gold", "epsilon": 0.9, "priority": 300}')
+    promise(database, "sdxl-turbo", '{"sla_class": "bronze"}')
+
+
+@pytest.mark.usefixtures("promises")
+def test_classes_are_listed_by_name_in_pages(database: Engine) -> None:
+    assert list(classes(database)) == ["bronze", "gold"]
+    assert list(classes(database, 1)) == ["bronze"]
+    assert list(classes(database, after=("bronze",))) == ["gold"]
+    assert list(classes(database, name="gold")) == ["gold"]
+    assert classes(database, name="silver") == {}
+
+
+@pytest.mark.usefixtures("promises")
+def test_a_class_tells_what_its_workloads_promise(database: Engine) -> None:
+    found = classes(database)
+    gold, bronze = found["gold"], found["bronze"]
+    assert (gold["n_workloads"], gold["priority"]) == (2, 300)
+    assert (gold["epsilon_min"], gold["epsilon_max"]) == (0.01, 0.9)
+    assert sorted(gold["kinds"]) == ["DemandFraction", "TimeFraction"]
+    assert (bronze["n_workloads"], bronze["priority"], bronze["epsilon_max"]) == (1, 50, 0.03)
+
+
+def test_who_names_no_class_is_of_the_default_one(database: Engine) -> None:
+    for name in ("llama-70b-chat", "mixtral-agents", "sdxl-turbo"):
+        promise(database, name, "{}")
+    (silver,) = classes(database).values()
+    assert (silver["name"], silver["n_workloads"], silver["priority"]) == ("silver", 3, 100)
+    assert (silver["epsilon_min"], silver["kinds"]) == (0.03, ["TimeFraction"])
+
+
+@pytest.mark.usefixtures("promises")
+def test_a_class_is_of_the_workloads_that_may_be_seen_and_are_active(database: Engine) -> None:
+    assert list(classes(database, namespaces=frozenset({"diffusion"}))) == ["bronze"]
+    assert classes(database, namespaces=frozenset[str]()) == {}
+    with database.begin() as connection:
+        gone = "UPDATE workloads SET is_active = false WHERE name = 'mixtral-agents'"
+        connection.execute(text(gone))
+    assert classes(database)["gold"]["n_workloads"] == 1
+
+
+@pytest.mark.usefixtures("promises")
+def test_what_was_measured_of_a_class_adds_up_from_a_time_on(
+    database: Engine, seeded: Seeded
+) -> None:
+    middle = seeded.origins[24]
+    with database.begin() as connection:
+        # each out of SLA for a third of the time: too much for 0.01, not for 0.9
+        change = "UPDATE outcomes SET violation_ratio = 1.0 / 3, gpu_hours = 2, cost_usd = 5"
+        connection.execute(text(change))
+    gold = classes(database, since=middle)["gold"]
+    assert gold["n_measured_steps"] == 48
+    assert gold["violation_ratio"] == pytest.approx(1 / 3, rel=1e-5)
+    assert (gold["gpu_hours"], gold["cost_usd"]) == (96, 240)
+    assert gold["n_over_promise"] == 1
+
+
+@pytest.mark.usefixtures("promises")
+def test_what_was_not_measured_is_null(database: Engine, seeded: Seeded) -> None:
+    gold = classes(database, since=seeded.now)["gold"]
+    assert (gold["n_measured_steps"], gold["n_over_promise"]) == (0, 0)
+    assert (gold["violation_ratio"], gold["gpu_hours"], gold["cost_usd"]) == (None, None, None)
