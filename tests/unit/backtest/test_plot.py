@@ -74,8 +74,7 @@ def test_the_plot_has_each_policys_curve_and_marks_its_own_runs(
     plot_study(Study(fleet, simple, results, curves, None), tmp_path / "f.png")
     (axis, *_) = drawn[0].axes
     *promises, harmony, own, hpa, rival = (
-        [(float(x), float(y)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
-        for line in axis.lines
+        [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())] for line in axis.lines
     )
     assert [line[0][0] for line in promises] == [0.01, 0.05]
     assert harmony == [(0.01, 80.0), (0.1, 60.0)]

@@ -102,5 +102,6 @@ def test_a_models_reason_grows_and_no_others(database: Engine) -> None:
         for version in "ab":
             insert_model(connection, NewModel(version, "shadow", "fit", {}, {}, None), AT)
         repository.append_reason(connection, "a", "drift asked for it")
-        reasons = dict(connection.execute(text("SELECT version, reason FROM models")).all())
+        rows = connection.execute(text("SELECT version, reason FROM models"))
+        reasons = {row.version: row.reason for row in rows}
     assert reasons == {"a": "fit; drift asked for it", "b": "fit"}

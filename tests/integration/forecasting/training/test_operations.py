@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Row
+from sqlalchemy import Row, text
 
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.registry import repository as registry
@@ -22,8 +22,8 @@ def ask(app: Forecasting) -> int:
 
 
 def the_operation(app: Forecasting) -> Row[Any]:
-    (row,) = rows_of(app.engine, "SELECT * FROM operations")
-    return row
+    with app.engine.connect() as connection:
+        return connection.execute(text("SELECT * FROM operations")).one()
 
 
 def test_the_result_is_that_of_the_registered_fit(app: Forecasting) -> None:
