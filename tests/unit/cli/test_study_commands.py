@@ -38,9 +38,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """A study made by hand stands in for one that trains and replays."""
     found = Asked()
     names = ("harmony", "hpa", "trailing_percentile", "static_peak")
-    scores = tuple(
-        score(name, gpus, 0.004) for name, gpus in zip(names, (30, 40, 50, 60), strict=True)
-    )
+    make: Any = score
+    pairs = zip(names, (30, 40, 50, 60), strict=True)
+    scores = tuple(make(name, gpus, 0.004) for name, gpus in pairs)
 
     def load(path: Path, options: Any) -> Any:
         found.file, found.options = path, options
