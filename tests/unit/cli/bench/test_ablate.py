@@ -22,6 +22,7 @@ from services.lab.bench.forecast import own_arms
 from tests.unit.lab.bench.ablate.documents import document
 
 TASK = SimpleNamespace(forecast=SimpleNamespace(data="shop"))
+Ran = list[tuple[Ablation, Any, DecideOptions]]
 
 
 class Arm:
@@ -36,9 +37,9 @@ class Arm:
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Ablation, Any, DecideOptions]]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Runs with their model and options, in place of runs of every arm."""
-    found: list[tuple[Ablation, Any, DecideOptions]] = []
+    found: Ran = []
     loaded: list[DecideOptions] = []
 
     def load(_path: Path, *, demand: str | None, options: DecideOptions) -> Any:
@@ -69,7 +70,7 @@ def ablate(out: Path, *arguments: str) -> None:
     invoke("ablate", "--data", "shop.parquet", "--json", str(out), *arguments)
 
 
-def test_options_reach_the_run_in_one_thread(ran: list, tmp_path: Path) -> None:
+def test_options_reach_the_run_in_one_thread(ran: Ran, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -84,7 +85,7 @@ def test_options_reach_the_run_in_one_thread(ran: list, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())["data"] == "shop"
 
 
-def test_a_trained_forecaster_is_kept_and_taken_from_its_folder(ran: list, tmp_path: Path) -> None:
+def test_a_trained_forecaster_is_kept_and_taken_from_its_folder(ran: Ran, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "models"
     for _ in range(2):
         ablate(tmp_path / "a.json", "--models", str(folder))
