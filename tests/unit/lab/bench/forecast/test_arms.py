@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from services.lab.bench.forecast.peers.neuralforecast import (
 from services.lab.bench.forecast.peers.statsforecast import AutoEtsArm
 from services.lab.bench.forecast.shipped_arm import ShippedArm
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "network": {},
     "network_full_attention": {"model": replace(ModelConfig(), attention="full")},
     "network_no_attention": {"model": replace(ModelConfig(), attention="none")},
@@ -61,7 +62,8 @@ def test_an_undisturbed_network_sees_the_data_as_they_are() -> None:
     undisturbed = config_of("network_undisturbed").train
     parts = ("dropout", "input_dropout", "input_noise", "indicator_dropout", "shift_share")
     assert all(getattr(undisturbed, name) == 0.0 for name in parts)
-    assert undisturbed == replace(TrainConfig(), **dict.fromkeys(parts, 0.0))
+    changes: dict[str, Any] = dict.fromkeys(parts, 0.0)
+    assert undisturbed == replace(TrainConfig(), **changes)
     long = config_of("network_undisturbed_long").train
     assert long == replace(undisturbed, epochs=20, patience=6)
 

@@ -14,7 +14,7 @@ from forecaster.features import gather_windows
 from forecaster.trees.trees import TreeShare
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast import own_arms
-from services.lab.bench.forecast.arm import LEVELS, Prediction
+from services.lab.bench.forecast.arm import LEVELS, Fitted, Prediction
 from services.lab.bench.forecast.own_arms import (
     ColdArm,
     FittedCold,
@@ -193,7 +193,7 @@ def test_answers_do_not_depend_on_how_many_are_asked_at_once(
     task: BenchTask, fitted: FittedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origins = task.test_origins()
-    arms = (fitted, SimpleArm("recent_percentile").fit(task, 7, quiet))
+    arms: tuple[Fitted, ...] = (fitted, SimpleArm("recent_percentile").fit(task, 7, quiet))
     whole = [arm.predict(task, origins, N_PATHS, rng()) for arm in arms]
     monkeypatch.setattr(own_arms, "CHUNK", 7)
     for arm, before in zip(arms, whole, strict=True):
