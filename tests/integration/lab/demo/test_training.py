@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import redis
@@ -21,7 +22,7 @@ OUT_OF_TIME_S = -3600.0
 
 
 def add_model(engine: Engine, version: str, status: str, reason: str = "") -> None:
-    row = {"version": version, "kind": "base", "status": status, "reason": reason}
+    row: dict[str, Any] = {"version": version, "kind": "base", "status": status, "reason": reason}
     row |= {"config": {}, "metrics": {}, "created_at": NOW}
     with engine.begin() as connection:
         connection.execute(insert(models).values(row))
@@ -35,7 +36,7 @@ def test_the_job_is_on_the_queue_for_fits(settings: Settings, redis_url: str) ->
     start_training(settings)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("fit") == 1
-        message = json.loads(client.lindex("fit", 0))  # type: ignore[arg-type]  # not awaited
+        message = json.loads(client.lindex("fit", 0))
     assert message["headers"]["task"] == FORECAST_FIT
 
 
