@@ -33,6 +33,11 @@ up: install ## Run the platform on the embedded default until stopped
 test: install ## Run the whole test suite, file by file in WORKERS processes (3)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+test-failed: install ## What failed in the last run again, one after the other; more than 3 fail at once
+	n=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \
+	  [ "$$n" -le 3 ] || { echo "$$n tests failed: more than 3" >&2; exit 1; }
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v $(ARGS)
+
 test-fast: install ## Run the suite without the slow statistical tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
 

@@ -1,5 +1,6 @@
 """The services' shared language."""
 
+from services.kernel.domain.objective import GoalSpec, ObjectiveSpec, SliSeriesSpec
 from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
@@ -17,12 +18,15 @@ from services.kernel.domain.workload import (
 __all__ = [
     "Behavior",
     "CapacitySpec",
+    "GoalSpec",
     "IndicatorSpec",
     "LeadTimeSpec",
+    "ObjectiveSpec",
     "ScalingPolicy",
     "ScalingRules",
     "ScheduleSpec",
     "SlaSpec",
+    "SliSeriesSpec",
     "VariantSpec",
     "WorkloadSpec",
     "class_priority",

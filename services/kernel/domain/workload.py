@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.kernel.domain.objective import SERIES_PREFIX, ObjectiveSpec
 from services.kernel.domain.variants import VariantSpec, check_variants
 
 GpuType = Annotated[str, Field(min_length=1, max_length=63)]
@@ -121,6 +122,8 @@ class SlaSpec(_Spec):
         sla_class: Name of the class.
         priority: How much a loss counts under a GPU budget, in proportion: at 200 twice as much
             as at 100. None: what `class_priority` says of the name.
+        objective: What requests are to feel. None: nothing is measured of it, and being out of SLA
+            is what the believed capacity says of the demand.
     """
 
     epsilon: float = Field(0.01, gt=0, lt=1)
@@ -128,6 +131,18 @@ class SlaSpec(_Spec):
     window_s: float = Field(28 * 86400.0, gt=0)
     sla_class: str = "silver"
     priority: int | None = Field(None, ge=1, le=1000)
+    objective: ObjectiveSpec | None = None
+
+    @model_validator(mode="after")
+    def _counts_requests(self) -> SlaSpec:
+        if self.objective is None or self.kind != "DemandFraction":
+            return self
+        if any(goal.metric == "itl" for goal in self.objective.goals):
+            raise ValueError(
+                "objective.goals: metric='itl' counts tokens, and kind='DemandFraction' promises a "
+                "share of requests; use tpot, or kind TimeFraction"
+            )
+        return self
 
     @property
     def priority_in_force(self) -> int:
@@ -218,6 +233,12 @@ class WorkloadSpec(_Spec):
         names = [indicator.name for indicator in self.indicators]
         if len(set(names)) != len(names):
             raise ValueError(f"indicators: names must be unique, got {names}")
+        taken = [name for name in names if name.startswith(SERIES_PREFIX)]
+        if taken:
+            raise ValueError(
+                f"indicators: {taken[0]!r} must not begin with {SERIES_PREFIX!r}, as the counts of "
+                "an objective do"
+            )
         if self.demand not in names:
             raise ValueError(f"demand={self.demand!r} must be one of the indicators {names}")
         if self.indicators[names.index(self.demand)].is_known_ahead:

@@ -115,3 +115,15 @@ def test_a_priority_that_is_given_wins_over_the_name(sla: dict[str, Any], priori
 def test_a_promise_that_counts_for_nothing_is_refused(priority: int) -> None:
     with pytest.raises(ValidationError, match="priority"):
         SlaSpec(priority=priority)
+
+
+def test_the_names_of_counts_are_kept_for_objectives() -> None:
+    with pytest.raises(ValidationError, match="must not begin with 'sli_'"):
+        WorkloadSpec.model_validate(
+            {
+                "target": "Deployment/llama",
+                "demand": "sli_lost",
+                "indicators": [{"name": "sli_lost", "level": 1}],
+                "capacity": {"per_replica": 10.0},
+            }
+        )
