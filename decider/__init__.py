@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
+from decider.belief.misses import MissDraws
 from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
@@ -89,6 +90,7 @@ __all__ = [
     "IntArray",
     "LeadTimeBelief",
     "Limits",
+    "MissDraws",
     "MixRecord",
     "RatePolicy",
     "Reason",

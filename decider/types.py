@@ -143,15 +143,21 @@ class Sla:
         kind: What epsilon is a share of.
         window_s: SLA window in seconds.
         class_weight: How much a loss of this workload counts under a scarce budget.
+        good_share: Share of a minute's requests that must meet the objective's goals for it to be
+            a good one, where an objective is measured; None: there is none, and being out of SLA
+            is what the believed capacity says.
     """
 
     epsilon: float | None = 0.01
     kind: RiskKind = "TimeFraction"
     window_s: float = 28 * 86400.0
     class_weight: float = 1.0
+    good_share: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible promises."""
+        share = self.good_share
+        require(share is None or 0 < share < 1, f"good_share={share} must lie in (0, 1)")
         require(
             self.epsilon is None or 0 < self.epsilon < 1,
             f"epsilon={self.epsilon} must lie in (0, 1)",

@@ -117,7 +117,9 @@ def to_limits(spec: WorkloadSpec) -> Limits:
 def to_sla(spec: WorkloadSpec) -> Sla:
     """The promise."""
     sla = spec.sla
-    return Sla(sla.epsilon, sla.kind, sla.window_s, sla.priority_in_force / PRIORITY_OF_WEIGHT_1)
+    weight = sla.priority_in_force / PRIORITY_OF_WEIGHT_1
+    good_share = None if sla.objective is None else sla.objective.share
+    return Sla(sla.epsilon, sla.kind, sla.window_s, weight, good_share)
 
 
 def to_hardware(spec: WorkloadSpec) -> Hardware:

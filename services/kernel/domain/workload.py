@@ -194,6 +194,8 @@ class WorkloadSpec(_Spec):
         target: `Kind/name` of the scale target in the same namespace.
         mode: `Advisory` computes and shows, `Approval` asks, `Auto` acts.
         demand: Name of the demand indicator; must be one of `indicators`.
+        demand_counts: What the demand indicator counts: load as it `arrives`, or as it is `served`,
+            which is less than what is asked for while replicas are short.
         paused: Nothing is applied while true; `scale_in_only`/`scale_out_only` are halves of it.
         paused_until: RFC 3339 time at which a pause ends by itself.
         variants: Kinds of replicas that serve it together; none: there is one kind. With variants
@@ -209,6 +211,7 @@ class WorkloadSpec(_Spec):
     min_replicas: int = Field(1, ge=0)
     max_replicas: int = Field(10, ge=1)
     demand: str
+    demand_counts: Literal["arrives", "served"] = "arrives"
     indicators: tuple[IndicatorSpec, ...] = Field(min_length=1)
     capacity: CapacitySpec
     lead_time: LeadTimeSpec = LeadTimeSpec()
