@@ -9,6 +9,7 @@ import numpy as np
 
 from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 from services.simulator.policies.view import RELATIVE_SLACK
+from services.simulator.served import ServedTruth
 
 RatioT = TypeVar("RatioT", FloatArray, F32Array)
 
@@ -36,6 +37,9 @@ class Course:
             `capacity` in every step.
         is_truth_measured: Whether steps out of SLA are measured by the true capacity. False: by
             the one that policies are told.
+        served: How requests are served; then `capacity_factor` is that of the load at which a
+            replica misses what a good step tolerates, and a step is out of SLA when more of its
+            requests miss. None: a step is out of SLA while demand exceeds the true capacity.
     """
 
     history: FloatArray
@@ -52,6 +56,7 @@ class Course:
     seen: FloatArray | None = None
     told_factor: FloatArray | None = None
     is_truth_measured: bool = True
+    served: ServedTruth | None = None
 
     @property
     def n_workloads(self) -> int:
@@ -74,8 +79,8 @@ class Course:
         return np.asarray(self.capacity[:, None] * self.told_factor)
 
     def is_truth_told(self) -> bool:
-        """Whether policies are told the true capacity in every step."""
-        return np.array_equal(self.told_capacity(), self.true_capacity())
+        """Whether what policies are told says which steps are out of SLA."""
+        return self.served is None and np.array_equal(self.told_capacity(), self.true_capacity())
 
     def measured_violation(self, true: RatioT, believed: RatioT) -> RatioT:
         """What the product measures as out of SLA: what feedback and tuning go by.

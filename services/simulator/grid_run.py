@@ -9,15 +9,16 @@ Shapes: G settings, W workloads, T steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from services.simulator.course import Course
-from services.simulator.fleet.arrays import F32Array, FloatArray
+from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
 from services.simulator.policies.grid import GridPolicy, GridView
-from services.simulator.replicas import GridAccount, GridReplicas, account
+from services.simulator.replicas import GridAccount, GridReplicas, account, mean_missed
+from services.simulator.served import ServedTruth
 
 PathsAt = Callable[[int], FloatArray | None]
 """Sample paths (W, S, H) for the decision at the start of a step; None: no forecast."""
@@ -49,11 +50,15 @@ class GridRun:
 
 
 class _Step(NamedTuple):
-    """Outcome of one step: in truth, and (G, W) shares out of SLA as believed and as measured."""
+    """Outcome of one step: in truth, and (G, W) shares out of SLA as believed and as measured.
+
+    `missed` (G, W) is the share of the requests that missed; None where nobody is shown it.
+    """
 
     true: GridAccount
     believed: FloatArray
     measured: FloatArray
+    missed: FloatArray | None = None
 
 
 class _GridRecorder:
@@ -90,6 +95,7 @@ def simulate_grid(
     paths_at: PathsAt | None = None,
     *,
     n_future: int = 0,
+    shows_missed: bool = False,
 ) -> GridRun:
     """Run a policy's whole grid over a course.
 
@@ -98,11 +104,12 @@ def simulate_grid(
         course: What happens.
         paths_at: Forecasts, for policies that read them.
         n_future: Steps of the true future that the policy is shown: the oracle's only.
+        shows_missed: The policy is shown which share of the requests missed their objective.
     """
     seen, n_before = course.measured(), course.history.shape[1]
-    told_capacity, outcome_of = course.told_capacity(), _outcomes(course)
+    told_capacity, outcome_of = course.told_capacity(), _outcomes(course, shows_missed)
     replicas = GridReplicas(course, policy.n_settings)
-    state, last = policy.initial_state(), None
+    state, last = policy.initial_state(), _Shown()
     record = _GridRecorder(course, replicas)
     for t in range(course.n_steps):
         now_s = course.start_s + t * course.step_s
@@ -120,30 +127,72 @@ def simulate_grid(
             None if paths_at is None else paths_at(t),
             course.demand[:, t : t + n_future] if n_future else None,
             replicas.start_age_s(now_s),
-            last,
+            last.violation,
+            last.missed,
+            last.ready,
         )
         wanted, state = policy.decide(view, state)
         replicas.scale(wanted.astype(np.int64), now_s)
         step = outcome_of(replicas, t)
-        last = np.where(np.isfinite(seen[:, n_before + t]), step.measured, np.nan)
+        last = _shown(step, np.isfinite(seen[:, n_before + t]))
         record.add(t, wanted, step)
     return record.run(policy)
 
 
-def _outcomes(course: Course) -> Callable[[GridReplicas, int], _Step]:
+class _Shown(NamedTuple):
+    """What a policy is shown of the last step, (G, W) each; None: nothing."""
+
+    violation: FloatArray | None = None
+    missed: FloatArray | None = None
+    ready: FloatArray | None = None
+
+
+def _shown(step: _Step, is_seen: BoolArray) -> _Shown:
+    """The last step, unknown where its demand was not observed."""
+    missed = None if step.missed is None else np.where(is_seen, step.missed, np.nan)
+    return _Shown(np.where(is_seen, step.measured, np.nan), missed, step.true.ready_mean)
+
+
+def _outcomes(course: Course, shows_missed: bool) -> Callable[[GridReplicas, int], _Step]:
     """What becomes of step `t` with its replicas, by the true capacity and by the one told."""
     load = np.nan_to_num(course.demand)
     true_capacity, told_capacity = course.true_capacity(), course.told_capacity()
     is_truth_told = course.is_truth_told()
+    served_of = None if course.served is None else _served(course, course.served)
 
     def outcome(replicas: GridReplicas, t: int) -> _Step:
         start_s = course.start_s + t * course.step_s
         end_s = start_s + course.step_s
         true = account(replicas, load[:, t], true_capacity[:, t], start_s, end_s)
+        missed = true.violation_ratio if shows_missed else None
+        if served_of is not None:
+            true, missed = served_of(replicas, t, true, shows_missed)
         believed = true.violation_ratio
         if not is_truth_told:
             told = account(replicas, load[:, t], told_capacity[:, t], start_s, end_s)
             believed = told.violation_ratio
-        return _Step(true, believed, course.measured_violation(true.violation_ratio, believed))
+        measured = course.measured_violation(true.violation_ratio, believed)
+        return _Step(true, believed, measured, missed)
 
     return outcome
+
+
+_ServedOf = Callable[[GridReplicas, int, GridAccount, bool], tuple[GridAccount, FloatArray | None]]
+
+
+def _served(course: Course, served: ServedTruth) -> _ServedOf:
+    """A step's account by what its requests felt: it is out of SLA, or it is not."""
+    load = np.nan_to_num(course.demand)
+    half, limit = served.half(course.true_capacity()), served.largest_good_mean()
+
+    def felt(
+        replicas: GridReplicas, t: int, account: GridAccount, shows_missed: bool
+    ) -> tuple[GridAccount, FloatArray | None]:
+        start_s = course.start_s + t * course.step_s
+        times = (start_s, start_s + course.step_s)
+        mean = mean_missed(replicas, load[:, t], half[:, t], served, *times)
+        out = (mean > limit[:, t]).astype(float)
+        missed = served.share(mean, t) if shows_missed else None
+        return replace(account, violation_ratio=out), missed
+
+    return felt

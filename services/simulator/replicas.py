@@ -18,6 +18,7 @@ import numpy as np
 from services.simulator.course import Course
 from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.policies.view import RELATIVE_SLACK
+from services.simulator.served import ServedTruth
 
 
 class GridReplicas:
@@ -192,3 +193,39 @@ def account(
         unserved.reshape(-1)[rows] = (share * short * is_out).sum(axis=1)
         ready.reshape(-1)[rows] = (share * serving).sum(axis=1)
     return GridAccount(violation, unserved, ready)
+
+
+def mean_missed(
+    replicas: GridReplicas,
+    load: FloatArray,
+    half: FloatArray,
+    served: ServedTruth,
+    start_s: float,
+    end_s: float,
+) -> FloatArray:
+    """(G, W) mean share of a step's requests that miss, over its pieces.
+
+    Args:
+        replicas: After the step's counts were asked for.
+        load: (W,) demand in the step, zero where unknown.
+        half: (W,) load of a replica at which half of what can be cured is missed.
+        served: How requests are served.
+        start_s: Start of the step.
+        end_s: End of the step.
+    """
+    workload = np.arange(replicas.shape[1])
+    missed = served.mean(_per_replica(load, replicas.ready), half, workload)
+    rows = replicas.landing_rows(end_s)
+    if rows.size:
+        width_s, serving = replicas.pieces(rows, start_s, end_s)
+        of = (rows % replicas.shape[1])[:, None]
+        piece = served.mean(_per_replica(load[of], serving), half[of], of)
+        share = width_s / (end_s - start_s)
+        missed.reshape(-1)[rows] = (share * piece).sum(axis=1)
+    return missed
+
+
+def _per_replica(load: FloatArray, ready: IntArray) -> FloatArray:
+    """Load per ready replica: none of no load, endless where nothing is ready."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(load > 0, load / ready, 0.0)

@@ -188,6 +188,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "grid_run run",
         "fleet_course ledger replicas schedules",
         "accounting course",
+        "served",
         "engine fleet",
         "policies",
     ),

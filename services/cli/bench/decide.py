@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 TruthOption = Annotated[
     str,
     typer.Option(
-        help="What a replica truly serves: stated, off (by --truth-ratio) or drifting. Every "
-        "policy is told the stated capacity."
+        help="What a replica truly serves: stated, off (by --truth-ratio), drifting or served. "
+        "Every policy is told the stated capacity."
     ),
 ]
 TruthRatio = Annotated[
     float | None,
-    typer.Option(help="True over stated capacity with --truth off, 0.5 to 1.5; default 0.9."),
+    typer.Option(
+        help="True over stated capacity with --truth off or served, 0.5 to 1.5; default of off: 0.9."
+    ),
 ]
 
 

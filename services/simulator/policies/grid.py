@@ -44,6 +44,9 @@ class GridView:
             known one by one.
         last_violation: (G, W) measured share of the last step out of SLA, NaN where unknown; None
             before the first step.
+        last_missed: (G, W) share of the last step's requests that missed the objective, NaN where
+            unknown; None: no objective is measured.
+        last_ready: (G, W) time-mean of the replicas that served in the last step.
     """
 
     now_s: float
@@ -59,6 +62,8 @@ class GridView:
     future: FloatArray | None = None
     start_age_s: FloatArray | None = None
     last_violation: FloatArray | None = None
+    last_missed: FloatArray | None = None
+    last_ready: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no policy could act on."""

@@ -1,7 +1,8 @@
 """What a replica truly serves, over what everyone is told that it serves.
 
-Every policy is told the stated capacity. Steps out of SLA are scored by the true one; Harmony
-learns from those by the stated one, as the product does without a latency indicator.
+Every policy is told the stated capacity. Steps out of SLA are scored by the true one. Harmony that
+measures nothing learns from those by the stated one; Harmony that measures what requests feel
+learns from that.
 
 * `stated`: the true capacity is the stated one.
 * `off`: it is `ratio` times the stated one, from the first step to the last.
@@ -12,6 +13,11 @@ learns from those by the stated one, as the product does without a latency indic
 
   So in the long run the logarithm is uniform between the bounds (median ratio 0.954). A step of ten
   minutes moves it by 2.9 % at most (standard deviation). Each workload drifts on its own.
+* `served`: requests are served by a response (`services.simulator.served`), and a step is out of
+  SLA when more than 5 % of its requests miss. The load at which that share misses is a ratio of the
+  stated capacity: `ratio`, or log-uniform between 0.7 and 1.3, drawn once for each workload. The
+  logarithm of the slope is normal around log 12 (standard deviation 0.4), that of the concentration
+  around log 150 (0.5); the floor is uniform up to 0.3 %; a unit of demand is 50 requests a step.
 
 Shapes: W workloads, T steps of prelude and test.
 """
@@ -29,11 +35,17 @@ from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
 from services.simulator.course import Course
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.served import ServedTruth
 
 DAY_S = 86_400.0
 DEFAULT_RATIO = 0.9
 LOWEST_RATIO, HIGHEST_RATIO = 0.5, 1.5
 LOWEST_DRIFT, HIGHEST_DRIFT = 0.7, 1.3
+SLOPE, SLOPE_SPREAD = 12.0, 0.4
+CONCENTRATION, CONCENTRATION_SPREAD = 150.0, 0.5
+HIGHEST_FLOOR = 0.003
+REQUESTS_PER_UNIT = 50.0
+GOOD_SHARE = 0.95
 TOLD_TRUTH = "told_capacity"
 """Harmony as deployed that is told the true capacity at every step."""
 
@@ -44,6 +56,7 @@ class TruthKind(StrEnum):
     STATED = "stated"
     OFF = "off"
     DRIFTING = "drifting"
+    SERVED = "served"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,7 @@ class CapacityTruth:
 
     Attributes:
         kind: How it differs.
-        ratio: By how much; `off` alone has one.
+        ratio: By how much; `off` has one, and `served` may have one.
     """
 
     kind: TruthKind = TruthKind.STATED
@@ -60,9 +73,13 @@ class CapacityTruth:
 
     def __post_init__(self) -> None:
         """Refuse a ratio out of bounds, and one that would mean nothing."""
-        if self.kind is not TruthKind.OFF:
+        if self.kind not in (TruthKind.OFF, TruthKind.SERVED):
             if self.ratio is not None:
-                raise InvalidInput(f"--truth-ratio={self.ratio:g}: only --truth=off has a ratio")
+                raise InvalidInput(
+                    f"--truth-ratio={self.ratio:g}: only --truth=off and served have a ratio"
+                )
+            return
+        if self.kind is TruthKind.SERVED and self.ratio is None:
             return
         if self.ratio is None or not LOWEST_RATIO <= self.ratio <= HIGHEST_RATIO:
             raise InvalidInput(
@@ -95,8 +112,18 @@ def with_truth(course: Course, truth: CapacityTruth, seed: int) -> Course:
     if truth.is_stated:
         return course
     shape = course.demand.shape
-    factor = np.full(shape, truth.ratio) if truth.ratio else _drift(course, seed)
-    return replace(course, capacity_factor=factor, is_truth_measured=False)
+    served = None
+    if truth.kind is TruthKind.SERVED:
+        served = _response(course, seed)
+        low, high = math.log(LOWEST_DRIFT), math.log(HIGHEST_DRIFT)
+        rng = make_rng(seed, "bench", "decide", "ratio")
+        drawn = np.exp(rng.uniform(low, high, course.n_workloads))
+        factor = np.repeat(drawn[:, None], shape[1], axis=1)
+    if truth.kind is TruthKind.DRIFTING:
+        factor = _drift(course, seed)
+    if truth.ratio is not None:
+        factor = np.full(shape, truth.ratio)
+    return replace(course, capacity_factor=factor, is_truth_measured=False, served=served)
 
 
 def told_truth(course: Course) -> Course:
@@ -114,7 +141,19 @@ def in_true_units(course: Course) -> Course:
         course,
         demand=course.demand / course.capacity_factor,
         capacity_factor=np.ones(course.demand.shape),
+        served=None,
     )
+
+
+def _response(course: Course, seed: int) -> ServedTruth:
+    """The law of `served`, the luck of every step included."""
+    n, rng = course.n_workloads, make_rng(seed, "bench", "decide", "served")
+    slope = SLOPE * np.exp(SLOPE_SPREAD * rng.standard_normal(n))
+    concentration = CONCENTRATION * np.exp(CONCENTRATION_SPREAD * rng.standard_normal(n))
+    floor = rng.uniform(0.0, HIGHEST_FLOOR, n)
+    luck = rng.uniform(1e-6, 1.0 - 1e-6, (course.n_steps, n)).T
+    requests = REQUESTS_PER_UNIT * np.nan_to_num(course.demand)
+    return ServedTruth(slope, floor, concentration, requests, GOOD_SHARE, luck)
 
 
 def _drift(course: Course, seed: int) -> FloatArray:

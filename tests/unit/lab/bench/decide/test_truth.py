@@ -88,8 +88,8 @@ def test_drifting_stays_in_bounds_moves_slowly_and_forgets_within_days() -> None
         ("off", math.nan, "must be between 0.5 and 1.5"),
         ("off", -1.0, "must be between 0.5 and 1.5"),
         ("off", 0.0, "must be between 0.5 and 1.5"),
-        ("stated", 0.9, "only --truth=off has a ratio"),
-        ("drifting", 0.9, "only --truth=off has a ratio"),
+        ("stated", 0.9, "only --truth=off and served have a ratio"),
+        ("drifting", 0.9, "only --truth=off and served have a ratio"),
         ("on", None, "must be one of stated, off, drifting"),
     ],
 )
