@@ -26,9 +26,7 @@ TruthOption = Annotated[
 ]
 TruthRatio = Annotated[
     float | None,
-    typer.Option(
-        help="True over stated capacity with --truth off or served, 0.5 to 1.5; default of off: 0.9."
-    ),
+    typer.Option(help="True over stated capacity with --truth off (0.9) or served, 0.5 to 1.5."),
 ]
 
 
