@@ -14,7 +14,6 @@ import numpy as np
 
 from decider import (
     DecideConfig,
-    Decision,
     Hardware,
     Limits,
     ReplicaState,
@@ -81,22 +80,28 @@ class Deployed:
                 own.learned(view.last_violation[g], slas[g], view.step_s, self.config.risk)
                 for g, own in enumerate(memory)
             )
-        decisions = self._decide(view, slas, memory)
+        decisions = decide_shard(self.request(view, slas, memory), self.config, view.now_s)
         wanted = np.array([float(d.final) for d in decisions]).reshape(view.shape)
         after = tuple(
             own.decided(decisions[g * W : (g + 1) * W], view.now_s) for g, own in enumerate(memory)
         )
         return wanted, after
 
-    def _decide(
+    def request(
         self, view: GridView, slas: Sequence[Sla], memory: tuple[DecisionMemory, ...]
-    ) -> tuple[Decision, ...]:
-        """Decide for every promise in one shard: a decision does not depend on its neighbours."""
+    ) -> ShardRequest:
+        """Every promise in one shard: a decision does not depend on its neighbours.
+
+        Args:
+            view: At a step boundary, with forecasts.
+            slas: G promises.
+            memory: What each of them remembers.
+        """
         paths = view.paths
         assert paths is not None
         is_known = np.asarray(np.isfinite(paths).all(axis=(1, 2)))
         G, W = view.shape
-        request = ShardRequest(
+        return ShardRequest(
             tuple(
                 self._input(view, GridCell(g, w), slas[g], memory[g], has_paths=bool(is_known[w]))
                 for g in range(G)
@@ -107,7 +112,6 @@ class Deployed:
             np.broadcast_to(self.lead_time_s, (G * W, self.lead_time_s.size)),
             view.step_s,
         )
-        return decide_shard(request, self.config, view.now_s)
 
     def _input(
         self,

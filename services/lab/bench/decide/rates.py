@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.lab.bench.decide.figures import WorkloadFigures, geometric_mean, number
-from services.lab.bench.decide.truth import TOLD_TRUTH
+from services.lab.bench.decide.truth import MEASURED, TOLD_TRUTH
 from services.simulator.policies.rivals import HARMONY
 from services.simulator.scoreboard import mean_known
 
@@ -33,7 +33,7 @@ def workload_rates(figures: WorkloadFigures, w: int) -> Json:
 
 
 def add_cost_of_not_knowing(arms: Mapping[str, Json], cost: str) -> None:
-    """Write into Harmony's arm what it costs over Harmony that is told the true capacity.
+    """Write into Harmony's arms what they cost over Harmony that is told the true capacity.
 
     The two reach different rates, so both stand beside the ratio. Null where the stated
     capacity is the true one: nothing else was run.
@@ -42,12 +42,13 @@ def add_cost_of_not_knowing(arms: Mapping[str, Json], cost: str) -> None:
         arms: Policies with their figures.
         cost: Name of the figure that is compared.
     """
-    own, told = arms[HARMONY], arms.get(TOLD_TRUTH)
-    own[NOT_KNOWING] = told and {
-        "cost_ratio": number(own[cost] / told[cost]) if own[cost] and told[cost] else None,
-        "true_rate": own["true_rate"],
-        "true_rate_told": told["true_rate"],
-    }
+    told = arms.get(TOLD_TRUTH)
+    for own in (arms[name] for name in (HARMONY, MEASURED) if name in arms):
+        own[NOT_KNOWING] = told and {
+            "cost_ratio": number(own[cost] / told[cost]) if own[cost] and told[cost] else None,
+            "true_rate": own["true_rate"],
+            "true_rate_told": told["true_rate"],
+        }
 
 
 def summed_up(arms: Sequence[Mapping[str, Json]]) -> Json:
@@ -62,7 +63,7 @@ def summed_up(arms: Sequence[Mapping[str, Json]]) -> Json:
         ran = [one[name] for one in arms if RATES[0] in one.get(name, {})]
         found[name] = {rate: _mean([one[rate] for one in ran]) for rate in RATES}
         found[name]["n_datasets"] = len(ran)
-        if name == HARMONY:
+        if name in (HARMONY, MEASURED):
             found[name][NOT_KNOWING] = _mean_cost([one[NOT_KNOWING] for one in ran])
     return found
 

@@ -25,7 +25,14 @@ from services.lab.bench.decide.frontier import (
     resamples,
 )
 from services.lab.bench.decide.task import DecideTask
-from services.lab.bench.decide.truth import TOLD_TRUTH, in_true_units, told_truth
+from services.lab.bench.decide.measured import Measured, true_responses
+from services.lab.bench.decide.truth import (
+    MEASURED,
+    TOLD_TRUTH,
+    in_true_units,
+    measured_truth,
+    told_truth,
+)
 from services.lab.bench.forecast.arm import Tell
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import GridRun, simulate_grid
@@ -169,12 +176,14 @@ class _Bench:
     ) -> PolicyResult:
         """Run a grid; choose its settings on the prelude."""
         task = self.task
-        run = simulate_grid(policy, task.course, forecasts.at if forecasts else None)
+        shows_missed = isinstance(policy, Measured)
+        paths_at = forecasts.at if forecasts else None
+        run = simulate_grid(policy, task.course, paths_at, shows_missed=shows_missed)
         blocks = blocks_of(run, task.is_known, task.n_prelude, task_block(task))
         first = forecasts.first_step + 1 if forecasts else task.n_prelude // 4
         chosen, tuned = {}, {}
         for g, epsilon in enumerate(self.epsilons):
-            if isinstance(policy, Deployed):
+            if isinstance(policy, Deployed | Measured):
                 chosen[epsilon], tuned[epsilon] = g, True
             else:
                 chosen[epsilon], tuned[epsilon] = choose(task, run, first, epsilon)
@@ -231,10 +240,25 @@ def _other_beliefs(bench: _Bench, yard: Yardstick, tell: Tell) -> dict[str, Poli
         arm = replace(usual, capacity_draws=np.ones(1))
         found["certain_capacity"] = bench.result(arm, yard, forecasts)
     if not task.options.truth.is_stated:
-        tell(TOLD_TRUTH)
-        told = replace(bench, task=replace(task, course=told_truth(task.course)))
-        found[TOLD_TRUTH] = told.result(usual, yard, forecasts)
+        found |= _that_know_more(bench, usual, yard, tell)
     return found
+
+
+def _that_know_more(
+    bench: _Bench, usual: Deployed, yard: Yardstick, tell: Tell
+) -> dict[str, PolicyResult]:
+    """Harmony that measures what requests feel, and Harmony that is told what replicas serve."""
+    task, forecasts = bench.task, bench.forecasts
+    tell(MEASURED)
+    course = measured_truth(task.course)
+    measuring = replace(bench, task=replace(task, course=course))
+    found = {MEASURED: measuring.result(Measured(usual), yard, forecasts)}
+    tell(TOLD_TRUTH)
+    if task.course.served is not None:
+        told = Measured(usual, told=true_responses(task.course))
+        return found | {TOLD_TRUTH: measuring.result(told, yard, forecasts)}
+    knowing = replace(bench, task=replace(task, course=told_truth(task.course)))
+    return found | {TOLD_TRUTH: knowing.result(usual, yard, forecasts)}
 
 
 def best_rival(result: DecideResult, epsilon: float) -> tuple[str, float] | None:

@@ -47,7 +47,9 @@ HIGHEST_FLOOR = 0.003
 REQUESTS_PER_UNIT = 50.0
 GOOD_SHARE = 0.95
 TOLD_TRUTH = "told_capacity"
-"""Harmony as deployed that is told the true capacity at every step."""
+"""Harmony as deployed that is told the true capacity at every step, or the response."""
+MEASURED = "measured"
+"""Harmony as deployed that measures what requests feel, and learns from it."""
 
 
 class TruthKind(StrEnum):
@@ -129,6 +131,11 @@ def with_truth(course: Course, truth: CapacityTruth, seed: int) -> Course:
 def told_truth(course: Course) -> Course:
     """The same course for a policy that is told the true capacity at every step."""
     return replace(course, told_factor=course.capacity_factor)
+
+
+def measured_truth(course: Course) -> Course:
+    """The same course for a policy whose objective is measured: what requests feel is known."""
+    return replace(course, is_truth_measured=True)
 
 
 def in_true_units(course: Course) -> Course:
