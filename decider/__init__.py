@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
-from decider.belief.misses import MissDraws
+from decider.belief.misses import equivalent_capacity
 from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
@@ -24,6 +24,8 @@ from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
+from decider.fleet_types import Elsewhere
+from decider.miss_draws import MissDraws
 from decider.planning.risk import ErrorBudget, error_budget, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.result import Decision, Direction, GuardStep, Reason
@@ -34,7 +36,6 @@ from decider.trust.score import TrustCase
 from decider.types import (
     Control,
     DirectionRules,
-    Elsewhere,
     FloatArray,
     Hardware,
     History,
@@ -119,6 +120,7 @@ __all__ = [
     "decision_bytes",
     "decision_summary",
     "decision_to_dict",
+    "equivalent_capacity",
     "error_budget",
     "fit_lead_time",
     "fit_response",

@@ -19,11 +19,11 @@ from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
+from decider.fleet_types import FleetVerdict
 from decider.result import Decision
 from decider.types import (
     Control,
     DirectionRules,
-    FleetVerdict,
     FloatArray,
     Hardware,
     History,
