@@ -39,13 +39,20 @@ def soft_shard(
     paths: np.ndarray,
     responses: list[MissDraws | None],
     workloads: list[WorkloadInput] | None = None,
+    *,
+    like: ShardRequest | None = None,
     **given: Any,
 ) -> ShardRequest:
-    """A shard with responses; the capacities of those that have one are the equivalent ones."""
+    """A shard with responses; the capacities of those that have one are the equivalent ones.
+
+    The rest is that of `like`, where it is given.
+    """
     paths = np.asarray(paths, dtype=float)
     paths = paths[None] if paths.ndim == 2 else paths
     owners = workloads or [workload(f"w{i}", sla=sla()) for i in range(len(responses))]
     request = shard(paths, owners, **given)
+    if like is not None:
+        request = replace(like, workloads=tuple(owners))
     size = max([N_DRAWS, *(r.capacity.size for r in responses if r is not None)])
     rows = [
         request.capacity_draws[row]
