@@ -28,7 +28,7 @@ from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
 from decider.planning.risk import ErrorBudget, error_budget, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
-from decider.result import Decision, Direction, GuardStep, Reason
+from decider.result import Decision, Direction, ExpectedMisses, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
@@ -83,6 +83,7 @@ __all__ = [
     "DirectionRules",
     "Elsewhere",
     "ErrorBudget",
+    "ExpectedMisses",
     "FallbackConfig",
     "FloatArray",
     "GuardStep",

@@ -16,7 +16,7 @@ from decider.budget.budget import DraftedShard, share_budgets
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
 from decider.errors import require
-from decider.explain import counterfactuals, demand_quantiles
+from decider.explain import counterfactuals, demand_quantiles, expected_misses
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
 from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
@@ -166,6 +166,11 @@ def _record(
                 valid_until_s=valid_until_s,
                 budget_demand=grants[row].demand,
                 model_replicas=drafts[row].model,
+                expected_misses=expected_misses(
+                    request, outlook, row, (int(spec[row]), int(final[row]), *others[row].values())
+                )
+                if planned
+                else None,
             )
         )
     return tuple(decisions)

@@ -40,8 +40,8 @@ class BadSteps:
         classes: (C,) classes, in order.
         low: (C,) log odds at the lower end of each class's cells.
         cell: (C,) log odds that one cell spans.
-        values: (C, N_CELLS) probability in a cell's middle; 0 in the first, below which steps are
-            good.
+        values: (C, N_CELLS) probability in a cell's middle; 0 in the first and 1 in the last:
+            beyond them all is sure.
     """
 
     classes: IntArray
@@ -78,7 +78,7 @@ def tabulate(concentration: FloatArray, tolerance: float) -> BadSteps:
         low[i] = nodes[max(first, 0)]
         cell[i] = (nodes[min(last, N_NODES - 1)] - low[i]) / N_CELLS
         values[i] = np.interp(low[i] + cell[i] * (np.arange(N_CELLS) + 0.5), nodes, tail)
-    values[:, 0] = 0.0
+    values[:, 0], values[:, -1] = 0.0, 1.0
     return BadSteps(classes, low, cell, values)
 
 

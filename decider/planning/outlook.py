@@ -143,7 +143,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, multiplier, first_limit = _solve(request, program, scenarios, level, config)
+    plan, multiplier, first_limit = _solve(request, program, scenarios, level, config, soft)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
     return Outlook(
@@ -169,6 +169,7 @@ def _solve(
     scenarios: Scenarios,
     level: FloatArray,
     config: DecideConfig,
+    soft: dict[int, Soft],
 ) -> tuple[Plan, FloatArray, FloatArray]:
     """Solve; returns the multipliers and the limits of the first action's risk too."""
     priced = np.isinf(level)
@@ -186,7 +187,7 @@ def _solve(
             config.max_multiplier,
             config.first_step_ratio,
         )
-        risk_of = plan_risk(request, program, scenarios, lead)
+        risk_of = plan_risk(request, program, scenarios, lead, soft)
         frontier = trace_frontier(program, risk_of, search)
         found, _ = search_multiplier(program, risk_of, level, frontier, search)
         multiplier = np.where(searched, found, multiplier)

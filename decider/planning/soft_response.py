@@ -12,8 +12,10 @@ from scipy.special import expit
 
 from decider.belief.capacity import needed
 from decider.belief.misses import allowed_share, effective_concentration
+from decider.errors import InvalidRequest
 from decider.miss_draws import MissDraws
 from decider.planning.bad_steps import BadSteps, tabulate
+from decider.planning.scenarios import paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 
 EVEN = 0.5
@@ -58,6 +60,20 @@ class Soft:
             last = int(np.flatnonzero(keeps)[-1]) if keeps.any() else 0
             loads = np.linspace(loads[last], loads[min(last + 1, loads.size - 1)], loads.size)
         return float(np.exp(loads[0]))
+
+    def any_bad(self, demand: FloatArray, ready: IntArray) -> float:
+        """Probability that any step is bad, over joint paths (S, H) on `ready` (H,) replicas.
+
+        Given a scenario's draw, the scatter of one step is none of another's.
+        """
+        if self.bad is None:
+            raise InvalidRequest("any_bad: the promise is one of requests")
+        picked = paired_draws(self.draws.capacity.size, demand.shape[0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_use = np.log(demand / ready) - np.log(self.draws.capacity[picked])[:, None]
+        log_odds = self.draws.slope[picked][:, None] * np.where(demand > 0, log_use, -np.inf)
+        bad = self.bad.probability(log_odds, self.index[picked])
+        return float((1.0 - np.prod(1.0 - bad, axis=1)).mean())
 
 
 def soft_responses(request: ShardRequest) -> dict[int, Soft]:

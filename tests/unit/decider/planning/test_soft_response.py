@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import MissDraws
+from decider.errors import InvalidRequest
 from decider.planning.soft_response import Soft, floor_loads, soft_responses
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
@@ -48,3 +49,24 @@ def test_workloads_of_one_objective_share_their_tables() -> None:
     found = soft_responses(soft_shard(paths, [response(1), None, response(2)], owners))
     assert sorted(found) == [0, 2]
     assert found[0].bad is found[2].bad
+
+
+def test_any_bad_step_of_joint_paths_is_counted_once() -> None:
+    """Against single steps and by hand: given a draw, steps scatter on their own."""
+    one, rng = soft_of(response(2), "AnyInWindow"), np.random.default_rng(3)
+    demand, ready = 80.0 * np.exp(0.3 * rng.standard_normal((40, 3))), np.array([10, 12, 14])
+    demand[0] = 0.0
+    alone = [one.any_bad(demand[:, [h]], ready[[h]]) for h in range(3)]
+    joint = one.any_bad(demand, ready)
+    assert max(alone) <= joint <= sum(alone)
+    assert one.any_bad(np.repeat(demand[:1], 8, axis=0), np.array([0, 0, 1])) == 0.0
+    assert one.any_bad(np.full((8, 2), 80.0), np.array([1000, 0])) == 1.0
+    same = soft_of(response(2, spread=0.0), "AnyInWindow")
+    single = same.any_bad(np.full((8, 1), 85.0), ready[:1])
+    twice = same.any_bad(np.full((8, 2), 85.0), ready[[0, 0]])
+    assert twice == pytest.approx(1.0 - (1.0 - single) ** 2)
+
+
+def test_any_bad_step_is_nothing_to_a_promise_of_requests() -> None:
+    with pytest.raises(InvalidRequest, match="requests"):
+        soft_of(response()).any_bad(np.ones((2, 1)), np.ones(1, dtype=np.int64))
