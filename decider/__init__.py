@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
-from decider.belief.misses import MissDraws
+from decider.belief.misses import equivalent_capacity
 from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
@@ -24,9 +24,11 @@ from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
+from decider.fleet_types import Elsewhere
+from decider.miss_draws import MissDraws
 from decider.planning.risk import ErrorBudget, error_budget, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
-from decider.result import Decision, Direction, GuardStep, Reason
+from decider.result import Decision, Direction, ExpectedMisses, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
@@ -34,7 +36,6 @@ from decider.trust.score import TrustCase
 from decider.types import (
     Control,
     DirectionRules,
-    Elsewhere,
     FloatArray,
     Hardware,
     History,
@@ -82,6 +83,7 @@ __all__ = [
     "DirectionRules",
     "Elsewhere",
     "ErrorBudget",
+    "ExpectedMisses",
     "FallbackConfig",
     "FloatArray",
     "GuardStep",
@@ -119,6 +121,7 @@ __all__ = [
     "decision_bytes",
     "decision_summary",
     "decision_to_dict",
+    "equivalent_capacity",
     "error_budget",
     "fit_lead_time",
     "fit_response",
