@@ -13,12 +13,21 @@ A capacity with a sharp edge is the limit of an endless slope.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
 
 from decider.errors import InvalidRequest
 from decider.types import FloatArray
+
+_EDGE = 1e-9
+"""How near to none and to all an expected share of misses may come."""
+
+
+def inside(share: Any) -> Any:
+    """Shares in [0, 1], an array or a tensor, moved off both ends: no step is impossible there."""
+    return _EDGE + (1.0 - 2.0 * _EDGE) * share
 
 
 @dataclass(frozen=True, slots=True)
