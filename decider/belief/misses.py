@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from decider.errors import InvalidRequest
-from decider.types import FloatArray
+from decider.types import FloatArray, IntArray
 
 _EDGE = 1e-9
 """How near to none and to all an expected share of misses may come."""
@@ -74,6 +74,10 @@ class MissDraws:
         if not 0 < share < 1:
             raise InvalidRequest(f"share={share} must lie in (0, 1)")
         return np.asarray(self.capacity * np.exp(logit(share) / self.slope))
+
+    def rows(self, chosen: IntArray) -> MissDraws:
+        """Some of the draws, in the order of `chosen`."""
+        return MissDraws(*self.to_array()[chosen].T)
 
     def to_array(self) -> FloatArray:
         """(P, 4) the draws in one array, in the order of the attributes."""
