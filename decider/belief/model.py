@@ -13,6 +13,13 @@ Response curve of workload w: what latency a step had at its load per ready repl
 
 with log base_w, log a_w and log factor_w normal around a location of their GPU type.
 
+Misses of workload w: how many requests of a step missed a goal at its load per ready replica x_i:
+
+    missed_i ~ BetaBinomial(total_i, miss_w(x_i) * concentration_w, (1 - miss_w) * concentration_w)
+
+with `miss` of `decider.belief.misses`, the log knee over the stated capacity and the log slope
+normal around a location of their group, floor and concentration a workload's own.
+
 Only this file and `decider.belief.posterior` import PyMC; the decision path never does.
 """
 
@@ -27,8 +34,21 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from decider.belief.capacity import SATURATION
+from decider.belief.miss_model import (
+    CONCENTRATION,
+    FLOOR,
+    GROUP_SIGMAS,
+    KNEE,
+    MEANS,
+    OWN_SIGMAS,
+    SLOPE,
+    SPREAD_SIGMA,
+    SPREADS,
+    MissData,
+)
 from decider.belief.response_model import ResponseData
 from decider.errors import InvalidRequest
+from decider.miss_draws import inside
 from decider.types import BoolArray, FloatArray, IntArray
 
 
@@ -148,3 +168,46 @@ def _pooled(name: str, prior: _Prior, data: ResponseData, given: Mapping[str, An
     types = data.gpu_type
     offset = pm.Normal(f"{name}_offset", location[types] - near, spread, shape=types.size)
     return near + offset
+
+
+def miss_inputs(data: MissData) -> dict[str, FloatArray]:
+    """Data of `miss_model`: log load over the stated capacity, counts."""
+    log_load = np.log(data.load) - np.log(data.prior_capacity)[data.workload]
+    return {"log_load": log_load, "missed": data.missed, "total": data.total}
+
+
+def miss_model(data: MissData) -> pm.Model:
+    """The model of misses with its data."""
+    with pm.Model() as model:
+        given = {name: pm.Data(name, v) for name, v in miss_inputs(data).items()}
+        own = data.prior_sigma
+        knee = _pooled_misses("knee", KNEE, own, data)
+        slope = pt.exp(_pooled_misses("log_slope", SLOPE, np.zeros_like(own), data))
+        floor, concentration = (
+            pm.Normal(name, MEANS[at], OWN_SIGMAS[at - FLOOR], shape=own.size)
+            for name, at in (("logit_floor", FLOOR), ("log_concentration", CONCENTRATION))
+        )
+        w = data.workload
+        log_odds = np.log(data.prior_share / (1.0 - data.prior_share))[w]
+        curable = pt.sigmoid(log_odds + slope[w] * (given["log_load"] - knee[w]))
+        least = pt.sigmoid(floor)[w]
+        share = inside(least + (1.0 - least) * curable)
+        near = pt.exp(concentration)[w]
+        law = {"alpha": share * near, "beta": (1.0 - share) * near, "n": given["total"]}
+        pm.BetaBinomial("observed_missed", **law, observed=given["missed"])
+    return model
+
+
+def _pooled_misses(name: str, at: int, own_sigma: FloatArray, data: MissData) -> Any:
+    """(W,) normal coordinate pooled within groups.
+
+    Args:
+        name: Name of the coordinate.
+        at: Its column.
+        own_sigma: (W,) what each workload may differ from its group beyond the common spread.
+        data: Workloads and their groups.
+    """
+    location = pm.Normal(f"{name}_group", MEANS[at], GROUP_SIGMAS[at], shape=data.n_groups)
+    spread = pm.LogNormal(f"{name}_spread", np.log(SPREADS[at]), SPREAD_SIGMA)
+    sigma = pt.sqrt(spread**2 + own_sigma**2)
+    return pm.Normal(name, location[data.group], sigma, shape=data.group.size)

@@ -11,9 +11,11 @@ import numpy as np
 import nutpie
 import pymc as pm
 
+from decider.belief.miss_model import MEANS, MissData, MissPosterior, PooledDraws
 from decider.belief.model import (
     StartData,
     lead_time_model,
+    miss_model,
     response_model,
 )
 from decider.belief.response_model import ResponseData, ResponsePosterior, TypeDraws
@@ -48,6 +50,15 @@ RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
 """Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
 trajectory takes four times the steps."""
 RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
+MISS_SAMPLER = SamplerConfig(250, 250, 4, 0.85, is_low_rank=True)
+"""Where loads stay below the knee, knee and slope are one ridge."""
+MISS_START = {
+    "knee": 0.0,
+    "log_slope": float(MEANS[1]),
+    "logit_floor": float(MEANS[2]),
+    "log_concentration": float(MEANS[3]),
+}
+"""Where all chains start: at what is expected of a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,25 @@ def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> Response
         data.gpu_type,
         (types[0], types[1], types[2]),
     )
+
+
+def fit_misses(
+    data: MissData, config: SamplerConfig, seed: int
+) -> tuple[MissPosterior, Diagnostics]:
+    """Sample the responses. Whether they may be used is for the diagnostics to say."""
+    compiled = CompiledModel.of(miss_model(data), MISS_START)
+    draws, diagnostics = compiled.sample(config, seed)
+    return to_misses(draws, data), diagnostics
+
+
+def to_misses(draws: Mapping[str, FloatArray], data: MissData) -> MissPosterior:
+    """Draws of `miss_model` by name as responses."""
+    pooled = PooledDraws(
+        np.stack([draws[f"{name}_group"] for name in ("knee", "log_slope")], axis=1),
+        np.stack([draws[f"{name}_spread"] for name in ("knee", "log_slope")], axis=1),
+    )
+    coordinates = np.stack([draws[name] for name in MISS_START], axis=1)
+    return MissPosterior(coordinates, data.prior_capacity, data.prior_share, pooled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,12 @@ import numpy as np
 
 from decider import (
     MissDraws,
-    MissPrior,
     ShardRequest,
     Sla,
     decide_shard,
     equivalent_capacity,
-    learn_misses,
 )
+from decider.belief.miss_update import MissPrior, learn_misses
 from services.backtest.memory import DecisionMemory
 from services.lab.bench.decide.deployed import N_HISTORY, Deployed, GridCell
 from services.lab.bench.decide.truth import GOOD_SHARE, REQUESTS_PER_UNIT

@@ -24,8 +24,8 @@ from services.lab.bench.decide.frontier import (
     curve,
     resamples,
 )
-from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.decide.measured import Measured, true_responses
+from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.decide.truth import (
     MEASURED,
     TOLD_TRUTH,
