@@ -6,7 +6,9 @@ from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts
 
 _MEASURED = ("Measured", "NoRequests")
 _REMEDIES = {
-    "NoObjective": "being out of SLA is only believed, from the capacity: state sla.objective.goals",
+    "NoObjective": (
+        "being out of SLA is only believed, from the capacity: state sla.objective.goals"
+    ),
     "NoSeries": (
         "the objective has no counts: set indicatorsFrom, goodQuery and totalQuery, or push them"
     ),
