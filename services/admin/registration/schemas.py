@@ -8,12 +8,14 @@ from pydantic import ConfigDict, Field
 
 from services.admin.controls.schemas import ScheduleBody
 from services.admin.rest.schemas import In, ObjectName, Out
+from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.workload import Mode, RiskKind
 
 Word = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 Unit = Annotated[str, Field(max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$")]
 PromQL = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+SeriesName = Annotated[str, Field(pattern=r"^sli_[a-z0-9_]{1,58}$")]
 _LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=r"^[A-Za-z0-9./_-]+$")]
 _LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9._-]*$")]
 _MOST = 100_000
@@ -57,6 +59,43 @@ class LeadTimeBody(In):
     sigma: float = Field(0.5, ge=0, le=3, description="Standard deviation of its logarithm")
 
 
+class GoalBody(In):
+    """A threshold that a request is to keep."""
+
+    metric: GoalMetric = Field(description="What is measured of a request", examples=["ttft"])
+    threshold_s: float | None = Field(
+        None, gt=0, le=86400, description="Of a latency; errors have none", examples=[0.5]
+    )
+
+
+class SeriesBody(In):
+    """One series that the objective is counted with."""
+
+    name: SeriesName = Field(
+        description="`sli_METRIC_total`, `sli_METRIC_good`, `sli_METRIC_upto`, `sli_lost` or "
+        "`sli_waiting`",
+        examples=["sli_ttft_total"],
+    )
+    query: PromQL = Field(
+        "",
+        description="PromQL of requests per second over `$step`; empty: a cumulative counter that "
+        "is pushed. Of `sli_waiting` a number of requests",
+        examples=[""],
+    )
+
+
+class ObjectiveBody(In):
+    """What requests are to feel."""
+
+    goals: list[GoalBody] = Field(min_length=1, max_length=6, description="Each metric once")
+    share: float = Field(
+        0.95, gt=0, lt=1, description="Share of a minute's requests that must meet them"
+    )
+    series: list[SeriesBody] = Field(
+        [], max_length=20, description="Its counts; one that is missing is not measured"
+    )
+
+
 class SlaBody(In):
     """The promise."""
 
@@ -65,6 +104,9 @@ class SlaBody(In):
     window_s: float = Field(28 * 86400.0, ge=60, le=366 * 86400)
     sla_class: Word = Field("silver", examples=["gold"])
     priority: int | None = Field(None, ge=1, le=1000, description="Null: that of the class's name")
+    objective: ObjectiveBody | None = Field(
+        None, description="Null: being out of SLA is only believed, from the capacity"
+    )
 
 
 class WorkloadBody(In):
@@ -76,6 +118,11 @@ class WorkloadBody(In):
     max_replicas: int = Field(10, ge=1, le=_MOST, examples=[24])
     demand: IndicatorName = Field(
         description="Name of the indicator that is forecast", examples=["output_tokens_per_s"]
+    )
+    demand_counts: Literal["arrives", "served"] = Field(
+        "arrives",
+        description="What it counts: load as it arrives, or as it was served, which is less while "
+        "replicas are short",
     )
     indicators: list[IndicatorBody] = Field(min_length=1, max_length=64)
     capacity: CapacityBody

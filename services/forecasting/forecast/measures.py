@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from services.forecasting.rows.translate import (
     NO_FORECAST_RUNG,
@@ -16,7 +17,20 @@ from services.kernel import telemetry
 
 SHOWN_LEVELS = (0.5, 0.9, 0.99)
 _KEPT_STEPS = 3
-_Key = tuple[str, str]
+
+
+class WorkloadLabels(NamedTuple):
+    """Labels of a workload's metrics."""
+
+    namespace: str
+    name: str
+
+
+class _Shown(NamedTuple):
+    """The rung shown, and the origin that it answered for."""
+
+    rung: str
+    origin_at: datetime
 
 
 @dataclass(slots=True)
@@ -27,16 +41,16 @@ class Rungs:
     nothing of it any longer, and shows nothing.
     """
 
-    _shown: dict[_Key, tuple[str, datetime]] = field(default_factory=dict)
+    _shown: dict[WorkloadLabels, _Shown] = field(default_factory=dict)
 
-    def show(self, key: _Key, row: ForecastRow) -> None:
+    def show(self, key: WorkloadLabels, row: ForecastRow) -> None:
         """Show the rung that answered, and no longer the one before; an older answer is no news."""
-        rung, origin_at = self._shown.get(key, (row.rung, row.origin_at))
+        rung, origin_at = self._shown.get(key, _Shown(row.rung, row.origin_at))
         if row.origin_at < origin_at:
             return
         if rung != row.rung:
             telemetry.fallback_active.remove(*key, rung)
-        self._shown[key] = (row.rung, row.origin_at)
+        self._shown[key] = _Shown(row.rung, row.origin_at)
         is_fallback = bool(row.reason) or row.rung == NO_FORECAST_RUNG
         telemetry.fallback_active.labels(*key, row.rung).set(is_fallback)
 
@@ -66,7 +80,7 @@ def measure(
     by_id = {w.id: w for w in workloads}
     for row in rows:
         workload = by_id[row.workload_id]
-        labels = (workload.namespace, workload.name)
+        labels = WorkloadLabels(workload.namespace, workload.name)
         if n_new:
             telemetry.forecasts_total.labels(row.rung).inc()
         rungs.show(labels, row)

@@ -23,7 +23,8 @@ from services.operator.reconcile import repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.repository import BudgetRow
-from services.operator.report.conditions import Finding, to_conditions
+from services.operator.report.conditions import to_conditions
+from services.operator.report.facts import Finding
 from services.operator.report.status import merge_patch
 from services.operator.resource.spec import GPUBudgetSpec
 from services.operator.resource.translate import first_problem

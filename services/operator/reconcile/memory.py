@@ -20,7 +20,7 @@ from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.plan.plan import StoredDecision
-from services.operator.report.conditions import Details
+from services.operator.report.facts import Details
 from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 

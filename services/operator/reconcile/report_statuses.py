@@ -20,7 +20,7 @@ from services.operator.reconcile import repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.report import events, status
-from services.operator.report.conditions import AutoscalerFacts, Details
+from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 from services.operator.wire.http import KubeError
@@ -89,7 +89,12 @@ def to_details(row: RowMapping) -> Details:
         },
         coverage=row["coverage"],
         measured=row["measured"],
+        believed=row["believed"],
+        budget_source=row["budget_source"],
         budget_left=row["budget_left"],
+        sli_status=row["sli_status"],
+        sli_message=row["sli_message"] or "",
+        censored_message=row["censored_message"],
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
         n_starts=row["n_starts"] or 0,

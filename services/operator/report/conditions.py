@@ -3,73 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
 from services.operator.plan.plan import Result, Situation, StoredDecision
-from services.operator.resource.autoscaler import APPROVED_DECISION, Autoscaler
+from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
+from services.operator.report.measurement import demand_censored, sli_measured
+from services.operator.resource.autoscaler import APPROVED_DECISION
 
-TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
 """Rungs on which a forecast answers; every other rung is a fallback."""
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """Details of a workload from the database, without its decisions.
-
-    Attributes:
-        next_step: Quantiles of the demand in the step after the forecast's origin, by level.
-        measured: Measured share out of SLA over the window; None: nothing measured yet.
-        budget_left: Share of the window's error budget that is left; below 0: overspent.
-    """
-
-    last_sample_at: datetime | None = None
-    model_version: str | None = None
-    rung: str | None = None
-    origin_at: datetime | None = None
-    horizon_s: float | None = None
-    next_step: Mapping[float, float] | None = None
-    coverage: float | None = None
-    measured: float | None = None
-    budget_left: float | None = None
-    lead_p50_s: float | None = None
-    lead_p90_s: float | None = None
-    n_starts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class AutoscalerFacts:
-    """Everything that the conditions and the status of one autoscaler follow from.
-
-    Attributes:
-        newest: Newest decision; None: there is none.
-        details: None: not read yet.
-        last_result: Result of the newest decision; empty: none yet.
-        step_s: Length of a step.
-        stale_after_s: Age at which metrics are stale.
-    """
-
-    autoscaler: Autoscaler
-    situation: Situation
-    newest: StoredDecision | None
-    details: Details | None
-    step_s: float
-    stale_after_s: float
-    last_result: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A condition without its history."""
-
-    type: str
-    status: str
-    reason: str
-    message: str = ""
 
 
 def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
@@ -83,6 +28,8 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         _fallback(facts),
         _paused(facts, now),
         _budget(facts),
+        sli_measured(facts),
+        demand_censored(facts),
         _conflict(facts),
     ]
     return [_ready(facts, others), *others]

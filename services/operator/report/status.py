@@ -11,7 +11,7 @@ from services.operator.cluster.pods import Replicas
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.variant_members import describe_target, variant_statuses
 from services.operator.report import conditions
-from services.operator.report.conditions import AutoscalerFacts, Details
+from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.resource.quantities import format_duration
 from services.operator.resource.status import N_HISTORY
 
@@ -199,9 +199,12 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
         shown["estimated"] = _rounded(newest.risk_estimated)
     details = facts.details
     if details is None:
-        shown |= {name: before.get(name) for name in ("measured", "budgetRemaining")}
-    elif details.measured is not None:
+        kept = ("measured", "believed", "source", "budgetRemaining")
+        shown |= {name: before.get(name) for name in kept}
+    elif details.measured is not None or details.believed is not None:
         shown["measured"] = _rounded(details.measured)
+        shown["believed"] = _rounded(details.believed)
+        shown["source"] = details.budget_source
         shown["budgetRemaining"] = _rounded(details.budget_left)
     return {name: value for name, value in shown.items() if value is not None}
 

@@ -49,6 +49,59 @@ def risk_rules(path: str) -> tuple[CelRule, ...]:
     return CelRule(path, rule, message), _lasting(path, "window")
 
 
+def objective_rules(path: str, *, has_choice: bool = False) -> tuple[CelRule, ...]:
+    """Rules of what requests are to feel; `has_choice`: goals may be left out."""
+    share = _number("share")
+    found = (
+        CelRule(
+            path,
+            f"!has(self.share) || ({share} > 0.0 && {share} < 1.0)",
+            'share must be between 0 and 1, e.g. "0.95"',
+        ),
+        CelRule(
+            f"{path}.goals[]",
+            "(self.metric == 'errors') != has(self.threshold)",
+            "threshold is needed for each latency; errors have none",
+        ),
+        _lasting(f"{path}.goals[]", "threshold"),
+    )
+    return (*found, *_choice_rules(path)) if has_choice else found
+
+
+def _choice_rules(path: str) -> tuple[CelRule, ...]:
+    return (
+        CelRule(
+            path,
+            "has(self.goals) != has(self.metric) && has(self.metric) == has(self.threshold)",
+            "objective needs either goals, or one metric with its threshold",
+        ),
+        CelRule(
+            path,
+            "!has(self.share) || has(self.goals)",
+            "share goes with goals; the percentile of a metric is its share",
+        ),
+        CelRule(
+            f"{path}.goals[]",
+            "self.metric == 'errors' ? !has(self.goodQuery) : "
+            "has(self.goodQuery) == has(self.totalQuery)",
+            "goodQuery and totalQuery must be given together or not at all; errors have a "
+            "totalQuery only",
+        ),
+    )
+
+
+def tokens_rule(path: str) -> CelRule:
+    """A share of requests is not counted in tokens; at a node with a risk and an objective."""
+    return CelRule(
+        path,
+        "!has(self.objective) || !has(self.objective.goals) || !has(self.risk) || "
+        "self.risk.kind != 'DemandFraction' || "
+        "!self.objective.goals.exists(g, g.metric == 'itl')",
+        "an itl goal counts tokens, and kind DemandFraction promises a share of requests: use "
+        "tpot, or kind TimeFraction",
+    )
+
+
 def _within(name: str) -> str:
     """A schedule's bound, where it has one, lies within those of the spec."""
     bound = f"s.{name}"
@@ -151,6 +204,8 @@ GPU_AUTOSCALER_RULES = (
     _positive("spec.variants[].capacity", "perReplica"),
     CelRule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
     *risk_rules("spec.sla.risk"),
+    *objective_rules("spec.sla.objective", has_choice=True),
+    tokens_rule("spec.sla"),
     CelRule(
         "spec.indicators[]",
         "!self.knownAhead || (self.kind == 'gauge' && self.query == '')",
@@ -190,4 +245,10 @@ GPU_AUTOSCALER_RULES = (
         "startTime and endTime must differ; 00:00 to 23:59 is all day",
     ),
     _lasting("spec.approval", "expireAfter"),
+)
+
+SLA_CLASS_RULES = (
+    *risk_rules("spec.risk"),
+    *objective_rules("spec.objective"),
+    tokens_rule("spec"),
 )

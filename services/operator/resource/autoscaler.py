@@ -112,6 +112,19 @@ class ApprovalRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """Why an objective that is written down is not measured.
+
+    Attributes:
+        reason: One word, as a condition has it.
+        message: What is wrong, and what to do.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Autoscaler:
     """One `GPUAutoscaler`.
 
@@ -122,6 +135,8 @@ class Autoscaler:
         status: Its status as the API server has it.
         variants: The kinds of replicas that it scales, the first of which `target` is; none: there
             is one kind.
+        unmeasured: Why its objective is not measured; None: the spec says nothing against it.
+        objective_note: What is known of its measurement beforehand: thresholds between two edges.
     """
 
     namespace: str
@@ -137,6 +152,8 @@ class Autoscaler:
     approval: ApprovalRule = ApprovalRule()
     status: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[VariantTarget, ...] = ()
+    unmeasured: Unmeasured | None = None
+    objective_note: str = ""
 
     @property
     def targets(self) -> tuple[ScaleTarget, ...]:

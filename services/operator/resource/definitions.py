@@ -17,7 +17,11 @@ from typing import Any
 
 import yaml
 
-from services.operator.resource.admission import GPU_AUTOSCALER_RULES, CelRule, risk_rules
+from services.operator.resource.admission import (
+    GPU_AUTOSCALER_RULES,
+    SLA_CLASS_RULES,
+    CelRule,
+)
 from services.operator.resource.spec import (
     GROUP,
     VERSION,
@@ -108,6 +112,7 @@ GPU_AUTOSCALER = Definition(
     ),
     list_keys=(
         ("spec.indicators", "name"),
+        ("spec.sla.objective.goals", "metric"),
         ("spec.schedules", "name"),
         ("spec.variants", "name"),
         ("status.variants", "name"),
@@ -124,7 +129,7 @@ SLA_CLASS = Definition(
     False,
     SLAClassSpec,
     SLAClassStatus,
-    rules=risk_rules("spec.risk"),
+    rules=SLA_CLASS_RULES,
     columns=(
         PrinterColumn("EPSILON", ".spec.risk.epsilon"),
         PrinterColumn("KIND", ".spec.risk.kind"),
@@ -132,7 +137,7 @@ SLA_CLASS = Definition(
         PrinterColumn("PRIORITY", ".spec.priority", "integer"),
         _AGE,
     ),
-    list_keys=(("status.conditions", "type"),),
+    list_keys=(("spec.objective.goals", "metric"), ("status.conditions", "type")),
     description="A promise that several GPUAutoscalers make, and how much it weighs.",
 )
 

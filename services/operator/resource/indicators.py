@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from services.kernel.domain import IndicatorSpec
-from services.kernel.domain.presets import preset_indicators
+from services.kernel.domain.presets import demand_counts, preset_indicators
 from services.operator.resource import spec as schemas
 
 
@@ -24,6 +26,16 @@ def indicators(written: schemas.GPUAutoscalerSpec, namespace: str) -> tuple[Indi
     taken = {indicator.name for indicator in own}
     found = preset_indicators(presets, namespace, targets(written)) if presets else ()
     return (*own, *(indicator for indicator in found if indicator.name not in taken))
+
+
+def read_demand_counts(
+    written: schemas.GPUAutoscalerSpec, measured: tuple[IndicatorSpec, ...]
+) -> Literal["arrives", "served"]:
+    """What the demand counts: as it is written, else as its query tells."""
+    if written.demand_counts is not None:
+        return "arrives" if written.demand_counts == "Arrivals" else "served"
+    queries = {indicator.name: indicator.query for indicator in measured}
+    return demand_counts(queries.get(written.demand, ""))
 
 
 def targets(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.presets import REPLICA_PRESETS
 from services.operator.resource.quantities import (
     DECIMAL_PATTERN,
@@ -73,6 +74,10 @@ _PRESETS = (
     "`indicators` takes the place of a preset's of the same name; of two presets the first counts. "
     "`harmony presets show` prints them"
 )
+_SHARE = (
+    "Share of a minute's requests that must meet the goals for the minute to be a good one; a "
+    'promise of kind DemandFraction does not read it. Default: "0.95"'
+)
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -106,11 +111,61 @@ class Risk(ResourceModel):
     window_s: Duration = Field(28 * 86400.0, alias="window", json_schema_extra={"default": "28d"})
 
 
-class Objective(ResourceModel):
-    """The service level objective that the capacity of one replica was measured at."""
+class ObjectiveGoal(ResourceModel):
+    """A threshold that a request is to keep; one that misses any of the goals is a miss."""
 
-    metric: Annotated[str, Field(min_length=1, max_length=63)]
-    threshold: Annotated[str, Field(min_length=1, max_length=32)]
+    metric: GoalMetric = Field(
+        description="ttft time to first token, tpot per output token of a request, itl between two "
+        "tokens (counts tokens), e2e the whole request, queue the wait before it runs, errors "
+        "requests without an answer"
+    )
+    threshold_s: Duration | None = Field(
+        None, alias="threshold", description="Of a latency, e.g. 500ms; errors have none"
+    )
+
+
+class CountedGoal(ObjectiveGoal):
+    """A goal, and the PromQL that counts it where no preset does."""
+
+    good_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None,
+        description="PromQL of the requests per second that met it, over one step, e.g. "
+        'sum(rate(ttft_bucket{le="0.5"}[$step]))',
+    )
+    total_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None, description="PromQL of all requests per second that it was observed of"
+    )
+
+
+class ClassObjective(ResourceModel):
+    """What requests are to feel, for the services of a class that say nothing of their own."""
+
+    goals: Annotated[tuple[ObjectiveGoal, ...], Field(min_length=1, max_length=6)]
+    share: Decimal | None = Field(None, description=_SHARE)
+
+
+class Objective(ResourceModel):
+    """What requests are to feel: goals, or in the older form one metric with its threshold."""
+
+    goals: Annotated[tuple[CountedGoal, ...], Field(min_length=1, max_length=6)] | None = None
+    share: Decimal | None = Field(None, description=_SHARE)
+    lost_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None,
+        description="PromQL of the requests per second that got no answer: each is a miss. "
+        "Default: the loss counters of the presets",
+    )
+    waiting_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        None,
+        description="PromQL of the requests in the queue. Default: queue_requests of the presets",
+    )
+    metric: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
+        description="Instead of goals: one of their latencies, its percentile is the share, e.g. "
+        "ttft_p95. Another name states nothing that is measured",
+    )
+    threshold: Annotated[str, Field(min_length=1, max_length=32)] | None = Field(
+        None, description="Of metric, e.g. 500ms"
+    )
 
 
 class ServiceLevel(ResourceModel):
@@ -119,7 +174,7 @@ class ServiceLevel(ResourceModel):
     sla_class: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         None, alias="class", description="Name of an SLAClass"
     )
-    objective: Objective | None = None
+    objective: Objective | None = Field(None, description="Default: that of the class")
     risk: Risk | None = None
 
 
@@ -280,6 +335,12 @@ class GPUAutoscalerSpec(ResourceModel):
     demand: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         description="Name of the indicator that is the demand"
     )
+    demand_counts: Literal["Arrivals", "Served"] | None = Field(
+        None,
+        description="What the demand counts: load as it arrives, or as it was served, which is "
+        "less while replicas are short. Default: Served where it reads a metric of a program that "
+        "counts requests when they are done, else Arrivals",
+    )
     indicators: Annotated[tuple[Indicator, ...], Field(min_length=1, max_length=32)] | None = None
     indicators_from: Annotated[tuple[PresetName, ...], Field(min_length=1, max_length=8)] | None = (
         Field(None, description=_PRESETS)
@@ -304,6 +365,7 @@ class SLAClassSpec(ResourceModel):
 
     description: Annotated[str, Field(max_length=1024)] = ""
     risk: Risk
+    objective: ClassObjective | None = None
     priority: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None,
         description="How much a loss of SLA counts under a GPU budget, in proportion: at 200 twice "

@@ -19,6 +19,8 @@ CONDITION_TYPES = (
     "Fallback",
     "Paused",
     "BudgetExhausted",
+    "SLIMeasured",
+    "DemandCensored",
     "Conflict",
 )
 N_HISTORY = 10
@@ -52,11 +54,19 @@ class ForecastStatus(ResourceModel):
 
 
 class RiskStatus(ResourceModel):
-    """The promise beside what is estimated and measured."""
+    """The promise beside what is estimated, measured and believed."""
 
     target: float | None = None
     estimated: float | None = None
-    measured: float | None = None
+    measured: float | None = Field(
+        None, description="Share out of SLA as requests felt it; absent: it is not measured"
+    )
+    believed: float | None = Field(
+        None, description="Share out of SLA as the believed capacity says it of the demand"
+    )
+    source: Literal["measured", "believed"] | None = Field(
+        None, description="Which of the two the budget is of"
+    )
     budget_remaining: float | None = None
 
 

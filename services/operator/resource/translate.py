@@ -18,7 +18,8 @@ from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
-from services.operator.resource.indicators import indicators
+from services.operator.resource.indicators import indicators, read_demand_counts
+from services.operator.resource.objective import FoundObjective, read_objective
 from services.operator.resource.variants import hardware, to_target, variant_targets
 
 Classes = Mapping[str, schemas.SLAClassSpec]
@@ -65,13 +66,16 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
     raw_spec = resource.get("spec") or {}
     spec: WorkloadSpec | None = None
     pause, approval, problem, missing_class = Pause(), ApprovalRule(), "", ""
+    objective = FoundObjective()
     try:
         pause = read_pause(annotations)
         written = schemas.GPUAutoscalerSpec.model_validate(raw_spec)
         approval = _approval(written, annotations)
         measured = indicators(written, namespace)
+        objective = read_objective(written, classes, namespace)
         labels = metadata.get("labels") or {}
-        spec = _workload_spec(written, measured, classes, pause, labels)
+        sla = _sla(written.sla, classes, objective.spec)
+        spec = _workload_spec(written, measured, sla, pause, labels)
         missing_class = _missing_class(written.sla, classes)
     except ValidationError as error:
         problem = first_problem(error)
@@ -92,6 +96,8 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         approval=approval,
         status=resource.get("status") or {},
         variants=variants,
+        unmeasured=objective.unmeasured,
+        objective_note=objective.note,
     )
 
 
@@ -151,7 +157,9 @@ def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]
     )
 
 
-def _sla(sla: schemas.ServiceLevel | None, classes: Classes) -> domain.SlaSpec:
+def _sla(
+    sla: schemas.ServiceLevel | None, classes: Classes, objective: domain.ObjectiveSpec | None
+) -> domain.SlaSpec:
     """The promise and how much it counts: its own risk wins, the priority is the class's.
 
     A class that is not there leaves no promise, unless the autoscaler states a risk of its own:
@@ -173,7 +181,13 @@ def _sla(sla: schemas.ServiceLevel | None, classes: Classes) -> domain.SlaSpec:
     if name is not None:
         stated = None if found is None else found.priority
         of_class = {"sla_class": name, "priority": stated or domain.class_priority(name)}
-    return domain.SlaSpec(epsilon=risk.epsilon, kind=risk.kind, window_s=risk.window_s, **of_class)
+    return domain.SlaSpec(
+        epsilon=risk.epsilon,
+        kind=risk.kind,
+        window_s=risk.window_s,
+        objective=objective,
+        **of_class,
+    )
 
 
 def _missing_class(sla: schemas.ServiceLevel | None, classes: Classes) -> str:
@@ -237,7 +251,7 @@ def _capacity(written: schemas.Capacity) -> domain.CapacitySpec:
 def _workload_spec(
     written: schemas.GPUAutoscalerSpec,
     measured: tuple[domain.IndicatorSpec, ...],
-    classes: Classes,
+    sla: domain.SlaSpec,
     pause: Pause,
     labels: Mapping[str, str],
 ) -> WorkloadSpec:
@@ -252,10 +266,11 @@ def _workload_spec(
         min_replicas=written.min_replicas,
         max_replicas=written.max_replicas,
         demand=written.demand,
+        demand_counts=read_demand_counts(written, measured),
         indicators=tuple(_shared(indicator) for indicator in measured),
         capacity=_shared(_capacity(written.capacity)),
         lead_time=_shared(_lead_time(written.lead_time)),
-        sla=_shared(_sla(written.sla, classes)),
+        sla=_shared(sla),
         behavior=_shared(
             domain.Behavior(
                 scale_up=_rules(behavior.scale_up), scale_down=_rules(behavior.scale_down)

@@ -38,6 +38,7 @@ OURS = {
     if (manifest := load(path))["apiVersion"] == API_VERSION
 }
 CLASSES = to_classes(m for m in OURS.values() if m["kind"] == "SLAClass")
+ADVISORY, PRESETS = "vllm-advisory.yaml", "vllm-presets.yaml"
 SERVICES = [name for name, m in OURS.items() if m["kind"] == "GPUAutoscaler"]
 
 
@@ -103,6 +104,17 @@ def test_queries_cover_exactly_a_step_and_one_service(name: str) -> None:
         assert "vector(0)" not in query, "a silent exporter must be a gap, not a zero"
 
 
+@pytest.mark.parametrize("name", [ADVISORY, PRESETS])
+def test_the_objective_of_the_example_is_measured(name: str) -> None:
+    stored = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+    found = to_autoscaler(OURS[name] | {"metadata": OURS[name]["metadata"] | stored}, CLASSES)
+    assert (found.unmeasured, found.objective_note) == (None, "")
+    assert found.spec is not None
+    assert found.spec.sla.objective is not None
+    assert all("[$step]" in one.query for one in found.spec.sla.objective.series)
+    assert {one.name for one in found.spec.sla.objective.series} >= {"sli_ttft_good", "sli_lost"}
+
+
 def test_every_gpu_budget_can_be_read() -> None:
     budgets = [m for m in OURS.values() if m["kind"] == "GPUBudget"]
     assert [GPUBudgetSpec.model_validate(m["spec"]).gpus for m in budgets] == [128]
@@ -132,8 +144,12 @@ def changed(name: str, place: str, value: Any) -> Manifest:
 
 
 AUTO, BRONZE, BUDGET = "auto-schedules.yaml", "slaclass-bronze.yaml", "gpubudget.yaml"
-APPROVAL, ADVISORY, VARIANTS = "approval.yaml", "vllm-advisory.yaml", "variants.yaml"
-PRESETS = "vllm-presets.yaml"
+APPROVAL, VARIANTS = "approval.yaml", "variants.yaml"
+SINGLE = {"metric": "ttft_p95", "threshold": "1s"}
+TOKENS = {
+    "risk": {"epsilon": "0.01", "kind": "DemandFraction"},
+    "objective": {"goals": [{"metric": "itl", "threshold": "50ms"}]},
+}
 BREAKS_A_RULE = [
     (AUTO, "minReplicas", 41, "minReplicas must not be greater than maxReplicas"),
     (AUTO, "demand", "tokens", "demand must be the name of one of the indicators"),
@@ -143,6 +159,13 @@ BREAKS_A_RULE = [
     (ADVISORY, "sla", {"objective": {"metric": "m", "threshold": "1"}}, "needs a class or a risk"),
     (APPROVAL, "sla.risk.epsilon", "0", "epsilon must be between 0 and 1"),
     (APPROVAL, "sla.risk.epsilon", "1.0", "epsilon must be between 0 and 1"),
+    (PRESETS, "sla.objective.metric", "ttft_p95", "either goals, or one metric"),
+    (APPROVAL, "sla.objective", SINGLE | {"share": "0.9"}, "share goes with goals"),
+    (PRESETS, "sla.objective.share", "1", "share must be between 0 and 1"),
+    (PRESETS, "sla.objective.goals.0.threshold", None, "threshold is needed for each latency"),
+    (PRESETS, "sla.objective.goals.0.threshold", "0s", "threshold must be longer than 0"),
+    (PRESETS, "sla.objective.goals.0.goodQuery", "x", "goodQuery and totalQuery must be given"),
+    (APPROVAL, "sla", TOKENS, "an itl goal counts tokens"),
     (AUTO, "capacity.perReplica", "0", "perReplica must be greater than 0"),
     (ADVISORY, "capacity.sloLatency", None, "latencyIndicator and sloLatency must be given"),
     (AUTO, "schedules.0.maxReplicas", 5, "minReplicas must not be greater than its maxReplicas"),
@@ -186,6 +209,8 @@ BREAKS_THE_SCHEMA = [
     (APPROVAL, "approval.expireAfter", "15", "expireAfter"),
     (APPROVAL, "sla.risk.epsilon", "1%", "epsilon"),
     (BRONZE, "priority", 0, "priority"),
+    (PRESETS, "sla.objective.goals.0.metric", "tpot", "Duplicate"),
+    (BRONZE, "objective", {"share": "0.9"}, "goals"),
     (VARIANTS, "variants", [], "variants"),
     (VARIANTS, "variants.0.name", "h100", "Duplicate"),
     (VARIANTS, "variants.0.gpuType", None, "gpuType"),

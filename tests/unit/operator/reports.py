@@ -6,7 +6,7 @@ from typing import Any
 
 from services.operator.cluster.pods import Replicas
 from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision
-from services.operator.report.conditions import AutoscalerFacts, Details
+from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.report.status import AutoscalerReport, TakenAction
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, STEP, decision, resource, situation
@@ -20,7 +20,11 @@ DETAILS = Details(
     next_step={0.1: 10.0, 0.5: 20.0, 0.8999999761581421: 30.0, 0.99: 40.0},
     coverage=0.91,
     measured=0.002,
+    believed=0.001,
+    budget_source="measured",
     budget_left=-0.25,
+    sli_status="Measured",
+    censored_message="",
     lead_p50_s=61.2,
     lead_p90_s=95.0,
     n_starts=12,

@@ -7,6 +7,8 @@ from services.kernel.domain.presets.catalog import (
     find_preset,
     preset_indicators,
 )
+from services.kernel.domain.presets.counts import ObjectiveSeries, objective_series
+from services.kernel.domain.presets.demand import demand_counts
 from services.kernel.domain.presets.fit import (
     Bracket,
     PresetFinding,
@@ -36,15 +38,18 @@ __all__ = [
     "GoalHistogram",
     "LossCounter",
     "MetricsPage",
+    "ObjectiveSeries",
     "Preset",
     "PresetFinding",
     "PresetFit",
     "PresetIndicator",
     "bracket",
+    "demand_counts",
     "filled",
     "find_preset",
     "fit_preset",
     "metrics_in",
+    "objective_series",
     "preset_indicators",
     "read_page",
 ]

@@ -56,8 +56,8 @@ def preset_indicators(
     Raises:
         ValueError: A preset is unknown, or a name is not one of Kubernetes.
     """
-    _check_names("namespace", [] if namespace is None else [namespace])
-    _check_names("workload", workloads)
+    check_names("namespace", [] if namespace is None else [namespace])
+    check_names("workload", workloads)
     found: dict[str, IndicatorSpec] = {}
     for preset in presets:
         for indicator in find_preset(preset).indicators:
@@ -85,7 +85,12 @@ def filled(expression: str, namespace: str | None, workloads: Sequence[str]) -> 
     return expression.replace("$pod", f"{pods}-.*")
 
 
-def _check_names(label: str, names: Sequence[str]) -> None:
+def check_names(label: str, names: Sequence[str]) -> None:
+    """See that names may stand in a query.
+
+    Raises:
+        ValueError: One is not a name of Kubernetes.
+    """
     for name in names:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{label}={name!r} must be a Kubernetes name, e.g. 'llama-70b'")

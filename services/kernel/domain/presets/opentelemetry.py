@@ -72,4 +72,5 @@ OPENTELEMETRY = Preset(
         ),
     ),
     losses=(LossCounter("error", _names("request_duration", "_count"), 'error_type!=""'),),
+    promql=_RESOURCE,
 )

@@ -6,6 +6,7 @@ back over one step (`$step`). Each function returns one expression for each name
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _MS_PER_S = 1000
@@ -54,3 +55,16 @@ class Promql:
 
 PODS = Promql('namespace="$namespace",pod=~"$pod"')
 """By the labels that a scrape of pods has."""
+
+
+def at_edge(edge: float) -> str:
+    """Matcher of the buckets that end at an edge: Prometheus 3 writes `1.0`, others also `1`.
+
+    Args:
+        edge: In the histogram's own unit, below a million.
+    """
+    text = repr(float(edge))
+    spellings = dict.fromkeys((text.removesuffix(".0"), text))
+    pattern = "|".join(re.escape(spelling) for spelling in spellings)
+    # in a PromQL string the backslash of the regular expression is itself escaped
+    return f'le=~"{pattern}"'.replace("\\", "\\\\")

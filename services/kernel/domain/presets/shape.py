@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from services.kernel.domain.presets.promql import PODS, Promql
+
 Goal = Literal["ttft", "itl", "tpot", "e2e", "queue"]
 """Time to the first token, between two tokens, per output token of a request, of the whole request,
 and in the queue. All but `itl` have one observation a request; `itl` has one a token."""
@@ -113,6 +115,7 @@ class Preset:
         indicators: Indicators, those that may be the demand first.
         goals: Histograms of latencies.
         losses: Counters of requests without an answer.
+        promql: How the series of one workload are picked.
     """
 
     name: str
@@ -125,3 +128,4 @@ class Preset:
     indicators: tuple[PresetIndicator, ...]
     goals: tuple[GoalHistogram, ...] = ()
     losses: tuple[LossCounter, ...] = ()
+    promql: Promql = PODS

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, repeat
+from operator import mul
+
 from services.kernel.domain.presets.promql import PODS
 from services.kernel.domain.presets.shape import (
     GoalHistogram,
@@ -12,7 +15,8 @@ from services.kernel.domain.presets.shape import (
 
 _PER_TOKEN = "tgi_request_mean_time_per_token_duration"  # noqa: S105 - no password
 _N_EDGES, _FIRST_S, _FACTOR = 35, 0.0001, 1.5
-_EDGES_S = tuple(_FIRST_S * _FACTOR**n for n in range(1, _N_EDGES + 1))
+# one after the other, as the program computes them: labels show their last digits
+_EDGES_S = tuple(accumulate(repeat(_FACTOR, _N_EDGES), mul, initial=_FIRST_S))[1:]
 _FAILURES = ("tgi_request_failure",)
 _SERVER = 'err!~"overloaded|dropped|validation"'
 

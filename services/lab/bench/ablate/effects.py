@@ -125,7 +125,9 @@ class _DecideSet:
     def of(cls, document: Document, epsilon: float) -> _DecideSet:
         """The set of one document at one promise, with its resamples drawn."""
         yard = document["yard"]
-        drawn = draws(np.shape(yard["held"]), N_REPLICATES, make_rng(7, "bench", "ablate"))
+        drawn = draws(
+            len(yard["held"]), len(yard["held"][0]), N_REPLICATES, make_rng(7, "bench", "ablate")
+        )
         index = document["epsilons"].index(epsilon)
         own = point(drawn, document["decide"][OWN][index], yard)
         names = [name for name in document["decide"] if name.startswith(OTHER_PROMISE)]
@@ -176,7 +178,12 @@ def forecasts(documents: Sequence[Document]) -> dict[str, dict[str, Effect]]:
     names = _names(documents, "forecast")
     for document in documents:
         arms = document["forecast"]
-        drawn = draws(np.shape(arms[OWN]["n"]), N_REPLICATES, make_rng(7, "bench", "ablate"))
+        drawn = draws(
+            len(arms[OWN]["n"]),
+            len(arms[OWN]["n"][0]),
+            N_REPLICATES,
+            make_rng(7, "bench", "ablate"),
+        )
         own = _figures(drawn, arms[OWN])
         for name in names:
             other = _figures(drawn, arms[name])

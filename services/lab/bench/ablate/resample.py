@@ -45,9 +45,9 @@ class Draws:
         return np.asarray((top * weight).sum(axis=0) / np.maximum((bottom * weight).sum(axis=0), 1))
 
 
-def draws(shape: tuple[int, int], n: int, rng: np.random.Generator) -> Draws:
-    """The data as they are, then `n` resamples of (W, B)."""
-    W, B = shape
+def draws(n_workloads: int, n_blocks: int, n: int, rng: np.random.Generator) -> Draws:
+    """The data as they are, then `n` resamples of W workloads and B blocks."""
+    W, B = n_workloads, n_blocks
     days = rng.multinomial(B, np.full(B, 1.0 / B), size=n)
     workloads = rng.multinomial(W, np.full(W, 1.0 / W), size=n)
     return Draws(

@@ -30,6 +30,26 @@ def test_what_the_document_shows_as_an_example_is_taken(admin: AppClient) -> Non
     assert send(admin, "POST", "/v1/workloads", shown["/v1/workloads"]).status_code == 409
 
 
+GOAL = {"metric": "ttft", "threshold_s": 0.5}
+COUNTS = [{"name": "sli_ttft_total"}, {"name": "sli_ttft_good", "query": "sum(rate(x[$step]))"}]
+
+
+def objective(**changes: Any) -> dict[str, Any]:
+    return {"sla": {"objective": {"goals": [GOAL], "series": COUNTS} | changes}}
+
+
+def test_an_objective_is_taken_and_shown(admin: AppClient) -> None:
+    spec = SPEC | objective(share=0.9) | {"demand_counts": "served"}
+    assert send(admin, "POST", "/v1/workloads", BODY | {"spec": spec}).status_code == 201
+    shown = admin.get("/v1/workloads/lab/chat/spec").json()["spec"]
+    assert shown["demand_counts"] == "served"
+    assert shown["sla"]["objective"] == {
+        "goals": [GOAL],
+        "share": 0.9,
+        "series": [COUNTS[0] | {"query": ""}, COUNTS[1]],
+    }
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"mode": "Auto"}, "/spec/mode"),
     ({"demand": "nothing_rps"}, "/spec"),
@@ -42,6 +62,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"capacity": {"per_replica": 9, "latency_indicator": "x_ms"}}, "/spec/capacity"),
     ({"sla": {"epsilon": 1}}, "/spec/sla/epsilon"),
     ({"sla": {"priority": 2**40}}, "/spec/sla/priority"),
+    (objective(goals=[]), "/spec/sla/objective/goals"),
+    (objective(goals=[GOAL | {"metric": "latency"}]), "/spec/sla/objective/goals/0/metric"),
+    (objective(goals=[{"metric": "ttft"}]), "/spec/sla/objective/goals/0"),
+    (objective(goals=[GOAL, GOAL]), "/spec/sla/objective"),
+    (objective(series=[{"name": "sli_tpot_good"}]), "/spec/sla/objective"),
+    (objective(series=[{"name": "lost"}]), "/spec/sla/objective/series/0/name"),
+    (objective(share=1), "/spec/sla/objective/share"),
+    (
+        {"sla": {"kind": "DemandFraction", "objective": {"goals": [GOAL | {"metric": "itl"}]}}},
+        "/spec/sla",
+    ),
     ({"gpu_type": "H\u0000"}, "/spec/gpu_type"),
     ({"labels": {"a": "b\u0000"}}, "/spec/labels/a"),
     ({"labels": {f"k{i}": "v" for i in range(65)}}, "/spec/labels"),

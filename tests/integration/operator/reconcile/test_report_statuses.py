@@ -8,7 +8,9 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from services.kernel.db import schema
 from services.kernel.telemetry import REGISTRY
 from services.operator.resource.definitions import GPU_AUTOSCALER, to_crd
 from tests.integration.operator.conftest import GROUP_PATH, Bench
@@ -219,6 +221,44 @@ def test_the_gauges_of_a_deleted_autoscaler_go(bench: Bench) -> None:
     bench.deps.memory.forget()  # as after a pass that failed
     bench.reconcile()
     assert set(shown().values()) == {None}
+
+
+def test_what_the_risk_control_stored_is_told(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    assert bench.lab.condition("llama", "SLIMeasured")["status"] == "Unknown"
+    assert bench.lab.condition("llama", "DemandCensored")["status"] == "Unknown"
+    state = {
+        "measured_ratio": 0.004,
+        "believed_ratio": 0.001,
+        "budget_source": "measured",
+        "budget_left_ratio": 0.6,
+        "sli_status": "Measured",
+        "sli_message": "",
+        "demand_censored_message": "the queue grows while the replicas are full",
+    }
+    stored = {
+        "workload_id": bench.workload_id("llama"),
+        "state": state,
+        "updated_at": bench.lab.now(),
+    }
+    with bench.deps.engine.begin() as connection:
+        connection.execute(insert(schema.risk_states).values(stored))
+    bench.fresh_operator()
+    bench.reconcile()
+    risk = bench.lab.autoscaler("llama")["status"]["risk"]
+    assert risk | {"target": 0.01} == {
+        "target": 0.01,
+        "measured": 0.004,
+        "believed": 0.001,
+        "source": "measured",
+        "budgetRemaining": 0.6,
+    }
+    assert bench.lab.condition("llama", "SLIMeasured")["status"] == "True"
+    censored = bench.lab.condition("llama", "DemandCensored")
+    assert (censored["status"], censored["reason"]) == ("True", "ReplicasSaturated")
+    assert censored["message"] == state["demand_censored_message"]
 
 
 def test_a_budget_says_whether_it_holds(bench: Bench) -> None:

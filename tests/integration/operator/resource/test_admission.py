@@ -63,6 +63,9 @@ LATENCY = {"name": "latency_ms", "level": 1}
 DEMAND = {"name": "request_rate_rps", "level": 1}
 AHEAD = {"name": "campaign", "level": 1, "knownAhead": True}
 ABSENT = DEMAND | {"query": "sum(rate(requests_total[$step]))", "gap": "Zero"}
+GOAL = {"metric": "ttft", "threshold": "500ms"}
+ITL = {"metric": "itl", "threshold": "50ms"}
+ERRORS = {"metric": "errors"}
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"scaleTargetRef": None}, "spec", "give either scaleTargetRef or variants"),
     ({"scaleTargetRef.name": None}, "spec.scaleTargetRef.name", "Required"),
@@ -87,6 +90,63 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"sla.risk.window": 28}, "spec.sla.risk.window", "string"),
     ({"sla.risk.window": "0d"}, "spec.sla.risk", "window must be longer than 0"),
     ({"sla.risk.kind": "Often"}, "spec.sla.risk.kind", "Unsupported value"),
+    ({"sla.objective": {}}, "spec.sla.objective", "either goals, or one metric"),
+    ({"sla.objective": {"metric": "ttft"}}, "spec.sla.objective", "either goals, or one metric"),
+    (
+        {"sla.objective": {"goals": [GOAL], "metric": "ttft", "threshold": "1s"}},
+        "spec.sla.objective",
+        "either goals, or one metric",
+    ),
+    (
+        {"sla.objective": {"metric": "ttft", "threshold": "1s", "share": "0.9"}},
+        "spec.sla.objective",
+        "share goes with goals",
+    ),
+    ({"sla.objective": {"goals": []}}, "spec.sla.objective.goals", "at least 1"),
+    ({"sla.objective": {"goals": [GOAL, GOAL]}}, "spec.sla.objective.goals", "Duplicate"),
+    (
+        {"sla.objective": {"goals": [{"metric": "latency", "threshold": "1s"}]}},
+        "spec.sla.objective.goals[0].metric",
+        "Unsupported value",
+    ),
+    (
+        {"sla.objective": {"goals": [GOAL, {"metric": "tpot"}]}},
+        "spec.sla.objective.goals[1]",
+        "threshold is needed for each latency",
+    ),
+    (
+        {"sla.objective": {"goals": [ERRORS | {"threshold": "1s"}]}},
+        "spec.sla.objective.goals[0]",
+        "errors have none",
+    ),
+    (
+        {"sla.objective": {"goals": [GOAL | {"threshold": "0ms"}]}},
+        "spec.sla.objective.goals[0]",
+        "threshold must be longer than 0",
+    ),
+    (
+        {"sla.objective": {"goals": [GOAL | {"threshold": 0.5}]}},
+        "spec.sla.objective.goals[0].threshold",
+        "string",
+    ),
+    (
+        {"sla.objective": {"goals": [GOAL | {"goodQuery": "x"}]}},
+        "spec.sla.objective.goals[0]",
+        "goodQuery and totalQuery must be given together",
+    ),
+    (
+        {"sla.objective": {"goals": [ERRORS | {"goodQuery": "x", "totalQuery": "y"}]}},
+        "spec.sla.objective.goals[0]",
+        "errors have a totalQuery only",
+    ),
+    ({"sla.objective": {"goals": [GOAL], "share": "1"}}, "spec.sla.objective", "share must be"),
+    ({"sla.objective": {"goals": [GOAL], "share": 0}}, "spec.sla.objective", "share must be"),
+    (
+        {"sla.risk.kind": "DemandFraction", "sla.objective": {"goals": [ITL]}},
+        "spec.sla",
+        "an itl goal counts tokens",
+    ),
+    ({"demandCounts": "Both"}, "spec.demandCounts", "Unsupported value"),
     ({"minReplicas": 13}, "spec", "minReplicas must not be greater than maxReplicas"),
     ({"minReplicas": -1}, "spec.minReplicas", "greater than or equal to 0"),
     ({"minReplicas": "2"}, "spec.minReplicas", "integer"),
@@ -245,6 +305,18 @@ GOOD: list[dict[str, Any]] = [
     {"sla.risk.epsilon": "0.001"},
     {"sla": {"class": "gold"}},
     {"mode": "Advisory", "sla": None},
+    {"sla.objective": {"metric": "p99_latency", "threshold": "1"}},
+    {"sla.objective": {"metric": "ttft_p95", "threshold": "500ms"}},
+    {"sla.objective": {"goals": [GOAL, ITL, ERRORS], "share": "0.99"}},
+    {
+        "sla.risk.kind": "DemandFraction",
+        "sla.objective": {
+            "goals": [GOAL | {"goodQuery": "x", "totalQuery": "y"}, ERRORS | {"totalQuery": "y"}],
+            "lostQuery": "z",
+            "waitingQuery": "w",
+        },
+    },
+    {"demandCounts": "Served"},
     {"scaleTargetRef": {"kind": "StatefulSet", "name": "llama.v2"}},
     {"scaleTargetRef.apiVersion": "leaderworkerset.x-k8s.io/v1"},
     {"scaleTargetRef.apiVersion": "v1", "scaleTargetRef.kind": "ReplicationController"},
@@ -290,6 +362,39 @@ def test_a_right_autoscaler_is_accepted_and_understood(
         ("slaclasses", {"risk": {"epsilon": "2"}}, "spec.risk", "between 0 and 1"),
         ("slaclasses", {"risk": {"epsilon": "0.1", "window": "0h"}}, "spec.risk", "longer than 0"),
         ("slaclasses", {"risk": {"epsilon": "0.1"}, "priority": 0}, "spec.priority", "equal to 1"),
+        (
+            "slaclasses",
+            {"risk": {"epsilon": "0.1"}, "objective": {}},
+            "spec.objective.goals",
+            "Required",
+        ),
+        (
+            "slaclasses",
+            {"risk": {"epsilon": "0.1"}, "objective": {"goals": [GOAL, GOAL]}},
+            "spec.objective.goals",
+            "Duplicate",
+        ),
+        (
+            "slaclasses",
+            {"risk": {"epsilon": "0.1"}, "objective": {"goals": [{"metric": "e2e"}]}},
+            "spec.objective.goals[0]",
+            "threshold is needed",
+        ),
+        (
+            "slaclasses",
+            {"risk": {"epsilon": "0.1"}, "objective": {"goals": [GOAL], "share": "1.5"}},
+            "spec.objective",
+            "share must be between 0 and 1",
+        ),
+        (
+            "slaclasses",
+            {
+                "risk": {"epsilon": "0.1", "kind": "DemandFraction"},
+                "objective": {"goals": [ITL]},
+            },
+            "spec",
+            "an itl goal counts tokens",
+        ),
         ("gpubudgets", {"gpus": 4}, "spec.gpuType", "Required"),
         ("gpubudgets", {"gpuType": "H100", "gpus": -1}, "spec.gpus", "equal to 0"),
         ("gpubudgets", {"gpuType": "H100", "gpus": "4"}, "spec.gpus", "integer"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.operator.report import conditions
-from services.operator.report.conditions import AutoscalerFacts, Details, Finding
+from services.operator.report.facts import AutoscalerFacts, Details, Finding
 from services.operator.resource.autoscaler import Pause
 from services.operator.resource.status import CONDITION_TYPES
 from tests.unit.operator.examples import NOW, STEP, decision, situation
@@ -35,6 +35,8 @@ def test_a_healthy_one_is_ready() -> None:
         "Fallback": "False",
         "Paused": "False",
         "BudgetExhausted": "False",
+        "SLIMeasured": "True",
+        "DemandCensored": "False",
         "Conflict": "False",
     }
 

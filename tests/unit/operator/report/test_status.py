@@ -43,8 +43,23 @@ def test_the_status_shows_what_happened() -> None:
         "target": 0.01,
         "estimated": 0.004,
         "measured": 0.002,
+        "believed": 0.001,
+        "source": "measured",
         "budgetRemaining": -0.25,
     }
+
+
+def test_what_is_believed_is_not_shown_as_measured() -> None:
+    believed = replace(DETAILS, measured=None, budget_source="believed")
+    assert build(report(details=believed), NOW)["risk"] == {
+        "target": 0.01,
+        "estimated": 0.004,
+        "believed": 0.001,
+        "source": "believed",
+        "budgetRemaining": -0.25,
+    }
+    nothing = replace(believed, believed=None)
+    assert build(report(details=nothing), NOW)["risk"] == {"target": 0.01, "estimated": 0.004}
 
 
 def test_what_is_not_known_now_stays_as_it_was() -> None:
@@ -53,7 +68,7 @@ def test_what_is_not_known_now_stays_as_it_was() -> None:
     for name in ("forecast", "leadTime", "desiredReplicas", "lastScaleTime", "decisionHistory"):
         assert later[name] == status[name]
     assert later["lastDecision"]["result"] == "applied"
-    assert later["risk"]["measured"] == 0.002
+    assert later["risk"] == status["risk"]
 
 
 def test_the_history_keeps_ten() -> None:

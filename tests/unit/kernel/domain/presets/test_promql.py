@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from services.kernel.domain.presets.promql import Promql
+import re
+
+import pytest
+
+from services.kernel.domain.presets.promql import Promql, at_edge
 
 ONE = Promql('pod="a"')
 
@@ -25,3 +29,22 @@ def test_quantiles_are_in_milliseconds() -> None:
 def test_a_mean_is_a_time_over_its_requests() -> None:
     (found,) = ONE.mean_ms("t_us", "n")
     assert found == 'sum(rate(t_us{pod="a"}[$step])) / sum(rate(n{pod="a"}[$step])) / 1000'
+
+
+@pytest.mark.parametrize(
+    ("edge", "matcher", "spellings"),
+    [
+        (1.0, r'le=~"1|1\\.0"', ["1", "1.0"]),
+        (2560, r'le=~"2560|2560\\.0"', ["2560", "2560.0"]),
+        (0.5, r'le=~"0\\.5"', ["0.5"]),
+        (0.00015000000000000001, r'le=~"0\\.00015000000000000001"', ["0.00015000000000000001"]),
+    ],
+)
+def test_an_edge_is_found_however_it_is_written(
+    edge: float, matcher: str, spellings: list[str]
+) -> None:
+    assert at_edge(edge) == matcher
+    pattern = matcher.removeprefix('le=~"').removesuffix('"').replace("\\\\", "\\")
+    assert all(re.fullmatch(pattern, spelling) for spelling in spellings)
+    assert not re.fullmatch(pattern, "10")
+    assert not re.fullmatch(pattern, "0x5")

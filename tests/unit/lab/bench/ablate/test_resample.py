@@ -11,7 +11,7 @@ N = 200
 
 
 def test_the_first_row_is_the_data_as_they_are() -> None:
-    drawn = draws((3, 4), N, np.random.default_rng(0))
+    drawn = draws(3, 4, N, np.random.default_rng(0))
     out, known = np.array([[1.0, 0, 0, 0], [0, 0, 0, 2.0], [0, 0, 0, 0]]), np.full((3, 4), 5.0)
     held, oracle = np.full((3, 4), 8.0), np.full((3, 4), 4.0)
     found = point(drawn, {"out": out, "held": held}, {"known": known, "held": oracle})
@@ -20,14 +20,14 @@ def test_the_first_row_is_the_data_as_they_are() -> None:
 
 
 def test_a_resample_counts_days_for_all_workloads_alike() -> None:
-    drawn = draws((2, 5), N, np.random.default_rng(1))
+    drawn = draws(2, 5, N, np.random.default_rng(1))
     assert drawn.days.sum(axis=1) == pytest.approx(np.full(N + 1, 5.0))
     assert drawn.workloads.sum(axis=1) == pytest.approx(np.full(N + 1, 2.0))
     assert len(np.unique(drawn.days, axis=0)) > N // 4
 
 
 def test_a_workload_without_known_steps_counts_nothing() -> None:
-    drawn = draws((2, 3), 0, np.random.default_rng(2))
+    drawn = draws(2, 3, 0, np.random.default_rng(2))
     part, whole = np.array([[1.0, 1, 1], [0, 0, 0]]), np.array([[2.0, 2, 2], [0, 0, 0]])
     assert drawn.mean_of_ratios(part, whole) == pytest.approx([0.5])
     assert drawn.share(part, whole) == pytest.approx([0.5])

@@ -1,0 +1,77 @@
+"""What the conditions and the status of an autoscaler follow from: values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.operator.plan.plan import Situation, StoredDecision
+from services.operator.resource.autoscaler import Autoscaler
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Details of a workload from the database, without its decisions.
+
+    Attributes:
+        next_step: Quantiles of the demand in the step after the forecast's origin, by level.
+        measured: Measured share out of SLA over the window; None: nothing is measured.
+        believed: The same as the believed capacity says it; None: nothing has been scored yet.
+        budget_source: Which of the two the budget is of, `measured` or `believed`.
+        budget_left: Share of the window's error budget that is left; below 0: overspent.
+        sli_status: How it stands with the counts of the objective; None: not known yet.
+        sli_message: What is to be done about that; empty: nothing.
+        censored_message: Why the demand is not all that was asked for; empty: it is; None: unknown.
+    """
+
+    last_sample_at: datetime | None = None
+    model_version: str | None = None
+    rung: str | None = None
+    origin_at: datetime | None = None
+    horizon_s: float | None = None
+    next_step: Mapping[float, float] | None = None
+    coverage: float | None = None
+    measured: float | None = None
+    believed: float | None = None
+    budget_source: str | None = None
+    budget_left: float | None = None
+    sli_status: str | None = None
+    sli_message: str = ""
+    censored_message: str | None = None
+    lead_p50_s: float | None = None
+    lead_p90_s: float | None = None
+    n_starts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalerFacts:
+    """Everything that the conditions and the status of one autoscaler follow from.
+
+    Attributes:
+        newest: Newest decision; None: there is none.
+        details: None: not read yet.
+        last_result: Result of the newest decision; empty: none yet.
+        step_s: Length of a step.
+        stale_after_s: Age at which metrics are stale.
+    """
+
+    autoscaler: Autoscaler
+    situation: Situation
+    newest: StoredDecision | None
+    details: Details | None
+    step_s: float
+    stale_after_s: float
+    last_result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A condition without its history."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""

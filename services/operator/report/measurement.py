@@ -1,0 +1,49 @@
+"""Conditions of what is measured: the objective's counts, and the demand; pure."""
+
+from __future__ import annotations
+
+from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
+
+_MEASURED = ("Measured", "NoRequests")
+_REMEDIES = {
+    "NoObjective": (
+        "being out of SLA is only believed, from the capacity: state sla.objective.goals"
+    ),
+    "NoSeries": (
+        "the objective has no counts: set indicatorsFrom, goodQuery and totalQuery, or push them"
+    ),
+    "NoAnswer": (
+        "the counts of the objective have no values: run the queries by hand, compare the bucket "
+        "edges with `harmony presets check URL`, or push them"
+    ),
+}
+"""By the status of the counts: what to do, where the stored state does not say it."""
+
+
+def sli_measured(facts: AutoscalerFacts) -> Finding:
+    """Whether the promise is measured on requests, or only believed."""
+    unmeasured = facts.autoscaler.unmeasured
+    if unmeasured is not None:
+        return Finding("SLIMeasured", FALSE, unmeasured.reason, unmeasured.message)
+    if facts.details is None:
+        return Finding("SLIMeasured", UNKNOWN, "NotReadYet")
+    found = facts.details.sli_status
+    if found is None:
+        return Finding("SLIMeasured", UNKNOWN, "NoDecision", "the first decision tells")
+    if found in _MEASURED:
+        note = facts.details.sli_message or facts.autoscaler.objective_note
+        return Finding("SLIMeasured", TRUE, found, note)
+    message = facts.details.sli_message or _REMEDIES.get(found, "")
+    return Finding("SLIMeasured", FALSE, found, message)
+
+
+def demand_censored(facts: AutoscalerFacts) -> Finding:
+    """Whether the demand is less than what was asked for, since the replicas serve no more."""
+    if facts.details is None:
+        return Finding("DemandCensored", UNKNOWN, "NotReadYet")
+    message = facts.details.censored_message
+    if message is None:
+        return Finding("DemandCensored", UNKNOWN, "NotKnown")
+    if message:
+        return Finding("DemandCensored", TRUE, "ReplicasSaturated", message)
+    return Finding("DemandCensored", FALSE, "DemandSeen")

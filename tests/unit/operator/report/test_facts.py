@@ -1,0 +1,12 @@
+"""What is not known of a workload has no value, and no value is made up for it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from services.operator.report.facts import Details
+
+
+def test_nothing_is_known_at_first() -> None:
+    known = {name: value for name, value in asdict(Details()).items() if value is not None}
+    assert known == {"n_starts": 0, "sli_message": ""}
