@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from decider import FloatArray, count_misses, promised_violation
-from services.decision.decide.sli_series import StepGrid, goal_counts, to_series
+from services.decision.decide.sli_series import SliGrid, goal_counts, to_series
 from services.decision.decide.sli_status import SliStanding, demand_censored, standing
 from services.decision.rows.inputs import ShardMember
 
@@ -54,7 +54,7 @@ def open_steps(step_s: float, late_s: float) -> int:
 def measure(
     member: ShardMember,
     sampled: Mapping[str, tuple[FloatArray, FloatArray]],
-    grid: StepGrid,
+    grid: SliGrid,
     was_measured: bool,
 ) -> MeasuredSli:
     """Measure a workload's steps; one without an objective is not measured.

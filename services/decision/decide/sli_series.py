@@ -20,7 +20,7 @@ from services.kernel.domain.objective import (
 
 
 @dataclass(frozen=True, slots=True)
-class StepGrid:
+class SliGrid:
     """The steps that are measured: `n_steps` of `step_s` seconds, the last from `last_s`."""
 
     last_s: float
@@ -43,7 +43,7 @@ class SliSeries:
         expected: Names of the series that must have values.
     """
 
-    grid: StepGrid
+    grid: SliGrid
     values: Mapping[str, FloatArray]
     expected: frozenset[str]
 
@@ -75,7 +75,7 @@ class GoalCounts:
 def to_series(
     objective: ObjectiveSpec,
     sampled: Mapping[str, tuple[FloatArray, FloatArray]],
-    grid: StepGrid,
+    grid: SliGrid,
     was_measured: bool,
 ) -> SliSeries:
     """What was observed, as counts of each step.

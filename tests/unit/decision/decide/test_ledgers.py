@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from decider import RiskControlConfig, RiskState, StepOutcome
-from services.decision.decide.ledgers import SettledStep, Watermark, learn, settle
+from services.decision.decide.ledgers import Finality, SettledStep, learn, settle
 from services.decision.decide.measured import MeasuredSli, StepSli
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.decide.sli_status import SliStanding
@@ -46,7 +46,7 @@ def settled(
 ) -> tuple[SettledStep, ...]:
     """Settled `passed_s` after the end of the origin's step."""
     measured = MeasuredSli(SliStanding("Measured"), sli or {})
-    at = Watermark(NOW + timedelta(seconds=passed_s), LATE_S)
+    at = Finality(NOW + timedelta(seconds=passed_s), LATE_S)
     return settle(one, new, open_rows or {}, measured, at)
 
 
