@@ -6,6 +6,7 @@ until the step is final, and counted then, once: the row's `is_final` says wheth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from decider import (
+    MINUTE_S,
     RiskControlConfig,
     RiskState,
     count_believed,
@@ -42,8 +44,14 @@ class Finality:
     late_s: float
 
     def is_passed(self, start_s: float, step_s: float) -> bool:
-        """Check a step by its start: `late_s` and one step have passed since its end."""
-        return self.now.timestamp() >= start_s + 2.0 * step_s + self.late_s
+        """Check a step by its start: `late_s` and one step have passed since its end.
+
+        A step of less than a minute is judged with the others of its minute: that must have ended.
+        """
+        end_s = start_s + step_s
+        if step_s < MINUTE_S:
+            end_s = math.ceil(end_s / MINUTE_S) * MINUTE_S
+        return self.now.timestamp() >= end_s + step_s + self.late_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def to_series(
         at = np.round((at_s - grid.starts_s[0]) / grid.step_s).astype(np.int64)
         inside = (at >= 0) & (at < grid.n_steps)
         found[at[inside]] = rates[inside] * (1.0 if name == WAITING else grid.step_s)
-        values[name] = found
+        values[name] = np.where(np.isfinite(found), found, np.nan)
     expected = frozenset(one.name for one in objective.series if one.query or was_measured)
     return SliSeries(grid, values, expected)
 
