@@ -118,11 +118,11 @@ def require_prometheus() -> tuple[str, str]:
 
 
 @contextmanager
-def prometheus_server(folder: Path) -> Iterator[str]:
-    """URL of a real Prometheus that holds the world."""
+def prometheus_server(folder: Path, world: str = "") -> Iterator[str]:
+    """URL of a real Prometheus that holds the world, or another one in OpenMetrics."""
     _, tool = require_prometheus()
     metrics = folder / "world.om"
-    metrics.write_text(open_metrics())
+    metrics.write_text(world or open_metrics())
     create = [tool, "tsdb", "create-blocks-from", "openmetrics", str(metrics), str(folder / "data")]
     subprocess.run(create, check=True, capture_output=True)
     with running_prometheus(folder, "global: {}\n") as url:
