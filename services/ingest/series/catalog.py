@@ -49,7 +49,12 @@ class WorkloadName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRef:
-    """A workload, as far as ingest needs to know it."""
+    """A workload, as far as ingest needs to know it.
+
+    Attributes:
+        indicators: By name, those of its spec first, then the counts of its objective.
+        thresholds_s: Of each goal of its objective that is a latency, by its metric.
+    """
 
     id: int
     namespace: str
@@ -57,6 +62,7 @@ class WorkloadRef:
     shard: int
     step_s: int
     indicators: Mapping[str, IndicatorRef]
+    thresholds_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def has_query(self) -> bool:
@@ -122,9 +128,13 @@ def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
         )
         for indicator in spec.indicators
     }
+    thresholds_s: dict[str, float] = {}
     if spec.sla.objective is not None:
+        goals = spec.sla.objective.goals
         indicators |= {one.name: one for one in _to_counts(spec.sla.objective)}
-    return WorkloadRef(row.id, row.namespace, row.name, row.shard, row.step_s, indicators)
+        thresholds_s = {one.metric: one.threshold_s for one in goals if one.threshold_s}
+    place = (row.id, row.namespace, row.name, row.shard, row.step_s)
+    return WorkloadRef(*place, indicators, thresholds_s)
 
 
 def _to_counts(objective: ObjectiveSpec) -> list[IndicatorRef]:

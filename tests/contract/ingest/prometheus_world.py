@@ -130,7 +130,7 @@ def prometheus_server(folder: Path, world: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def running_prometheus(folder: Path, configuration: str) -> Iterator[str]:
+def running_prometheus(folder: Path, configuration: str, *flags: str) -> Iterator[str]:
     """URL of a real Prometheus with this configuration; its data are in `folder/data`."""
     server, _ = require_prometheus()
     config = folder / "prometheus.yml"
@@ -141,6 +141,7 @@ def running_prometheus(folder: Path, configuration: str) -> Iterator[str]:
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=100y",
         "--web.listen-address=127.0.0.1:0",
+        *flags,
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
