@@ -93,8 +93,8 @@ def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes, risk: RiskS
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
     budget = error_budget(risk, to_sla(member.spec), member.step_s)
-    if budget.measured_ratio is not None and budget.left_ratio is not None:
-        telemetry.sla_violation_ratio.labels(*labels).set(budget.measured_ratio)
+    if budget.violation_ratio is not None and budget.left_ratio is not None:
+        telemetry.sla_violation_ratio.labels(*labels).set(budget.violation_ratio)
         telemetry.sla_budget_remaining_ratio.labels(*labels).set(budget.left_ratio)
 
 
