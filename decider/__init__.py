@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
-from decider.belief.misses import MissDraws
+from decider.belief.misses import equivalent_capacity
 from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
@@ -24,10 +24,12 @@ from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
+from decider.fleet_types import Elsewhere
+from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
 from decider.planning.risk import teach_level, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
-from decider.result import Decision, Direction, GuardStep, Reason
+from decider.result import Decision, Direction, ExpectedMisses, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
 from decider.sli import (
     MINUTE_S,
@@ -43,7 +45,6 @@ from decider.trust.score import TrustCase
 from decider.types import (
     Control,
     DirectionRules,
-    Elsewhere,
     FloatArray,
     Hardware,
     History,
@@ -92,6 +93,7 @@ __all__ = [
     "DirectionRules",
     "Elsewhere",
     "ErrorBudget",
+    "ExpectedMisses",
     "FallbackConfig",
     "FloatArray",
     "GuardStep",
@@ -135,6 +137,7 @@ __all__ = [
     "decision_bytes",
     "decision_summary",
     "decision_to_dict",
+    "equivalent_capacity",
     "error_budget",
     "fit_lead_time",
     "fit_response",

@@ -8,7 +8,7 @@ shard.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from decider.budget.budget import DraftedShard, share_budgets
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
 from decider.errors import require
-from decider.explain import counterfactuals, demand_quantiles
+from decider.explain import counterfactuals, demand_quantiles, expected_misses
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
 from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
@@ -25,6 +25,19 @@ from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.risk import next_multiplier, reactive_floor
 from decider.result import Decision, Direction, GuardStep
 from decider.types import IntArray, ShardRequest, WorkloadInput
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLoads:
+    """Loads that one replica is counted with.
+
+    Attributes:
+        capacity: Its mean capacity.
+        floor: What the reactive floor counts on.
+    """
+
+    capacity: float
+    floor: float
 
 
 def decide_shard(
@@ -52,7 +65,14 @@ def decide_shard(
     first = outlook.first()
     drafts = [
         replace(
-            _draft(w, standings[row], int(first[row]), float(capacity[row]), time, config),
+            _draft(
+                w,
+                standings[row],
+                int(first[row]),
+                ReplicaLoads(float(capacity[row]), float(outlook.floor_load[row])),
+                time,
+                config,
+            ),
             is_feasible=bool(outlook.is_feasible[row]) or standings[row].replicas is not None,
         )
         for row, w in enumerate(request.workloads)
@@ -75,7 +95,7 @@ def _draft(
     workload: WorkloadInput,
     standing: Standing,
     first: int,
-    capacity: float,
+    loads: ReplicaLoads,
     time: DecisionTime,
     config: DecideConfig,
 ) -> Draft:
@@ -83,13 +103,13 @@ def _draft(
     last = last_known_demand(workload, time, config.fallback)
     raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
     if last is not None:
-        floor = reactive_floor(last, capacity, config.reactive_floor_ratio)
+        floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
         if floor > raw:
             raw, cause = floor, "reactive_floor"
     model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
         raw, cause = standing.replicas, standing.rung
-    given = GuardInput(workload, time.now_s, last, capacity, config.consolidation_ratio)
+    given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
     return Draft(raw, cause, guarded, trace, model=model)
 
@@ -146,6 +166,11 @@ def _record(
                 valid_until_s=valid_until_s,
                 budget_demand=grants[row].demand,
                 model_replicas=drafts[row].model,
+                expected_misses=expected_misses(
+                    request, outlook, row, (int(spec[row]), int(final[row]), *others[row].values())
+                )
+                if planned
+                else None,
             )
         )
     return tuple(decisions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from decider.mix.record import changes, mix_to_dict
 from decider.planning.candidates import effective_bounds, smallest_allowed
 from decider.planning.outlook import Outlook
 from decider.planning.plan import solve, within
-from decider.result import Decision
+from decider.result import Decision, ExpectedMisses
 from decider.types import IntArray, ShardRequest
 
 QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)
@@ -81,17 +81,42 @@ def _at_zero_lead(outlook: Outlook) -> IntArray:
     return np.asarray(outlook.grid.counts[rows, first])
 
 
+def expected_misses(
+    request: ShardRequest, outlook: Outlook, row: int, counts: Iterable[int]
+) -> ExpectedMisses | None:
+    """What one workload is expected to miss at counts, their neighbours and none in between.
+
+    A count between two candidates is taken for the lower one.
+    """
+    if request.response(row) is None:
+        return None
+    step = int(owned_step(outlook)[row])
+    around = np.array(sorted({n + d for n in counts for d in (-1, 0, 1)}), dtype=np.int64)
+    index = np.unique(outlook.grid.row_index(row, around))
+    shares = outlook.steps.violation[row, step, index]
+    known = zip(outlook.grid.counts[row, index], shares, strict=True)
+    is_of_requests = request.workloads[row].sla.kind == "DemandFraction"
+    return ExpectedMisses(
+        "requests" if is_of_requests else "minutes", {int(n): float(share) for n, share in known}
+    )
+
+
 def decision_to_dict(decision: Decision) -> dict[str, object]:
     """A JSON-able record of a decision, with stable key order and rounded figures.
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
-    there are variants: every other record is what it was before there were these.
+    there are variants, `expected_misses` only where a response is known: every other record is what
+    it was before there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
         shadow["model_replicas"] = decision.model_replicas
     if decision.mix is not None:
         shadow["mix"] = mix_to_dict(decision.mix)
+    misses = decision.expected_misses
+    if misses is not None:
+        shares = {str(n): _rounded(share) for n, share in misses.by_replicas.items()}
+        shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -143,6 +168,11 @@ def decision_summary(decision: Decision) -> str:
         parts.append(f"bound by {decision.binding_constraint}")
     if decision.risk_after is not None and decision.risk_target is not None:
         parts.append(f"risk {decision.risk_after:.2%} against {decision.risk_target:.2%} promised")
+    if (
+        decision.expected_misses is not None
+        and decision.final in decision.expected_misses.by_replicas
+    ):
+        parts.append(decision.expected_misses.words(decision.final))
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

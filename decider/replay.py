@@ -7,6 +7,7 @@ its slice of the shard, the configuration, the time, and what the fleet's budget
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -19,11 +20,12 @@ from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
+from decider.fleet_types import FleetVerdict
+from decider.miss_draws import MissDraws
 from decider.result import Decision
 from decider.types import (
     Control,
     DirectionRules,
-    FleetVerdict,
     FloatArray,
     Hardware,
     History,
@@ -39,6 +41,8 @@ from decider.types import (
 from decider.variant_types import MixVerdict, VariantSet, VariantState
 
 FORMAT = 2
+RESPONSE_FORMAT = 3
+"""Of inputs with a response; a reader of `FORMAT` alone would decide without it."""
 _HEADER = "header"
 
 
@@ -64,6 +68,7 @@ def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardR
         request.capacity_draws[one],
         request.lead_time_draws_s[one],
         request.step_s,
+        responses=request.responses[one],
     )
 
 
@@ -89,9 +94,12 @@ def inputs_to_bytes(
     part = slice_request(request, row, decision)
     workload = asdict(part.workloads[0])
     _drop_unused(workload)
+    response = part.response(0)
+    if response is None or math.isinf(workload["requests_per_step"]):
+        del workload["requests_per_step"]  # without a response it is not used
     history = workload["history"].pop("demand")
     header = {
-        "format": FORMAT,
+        "format": FORMAT if response is None else RESPONSE_FORMAT,
         "now_s": now_s,
         "valid_for_s": decision.valid_until_s - now_s,
         "step_s": part.step_s,
@@ -105,6 +113,8 @@ def inputs_to_bytes(
         "lead_time_draws_s": _smallest(part.lead_time_draws_s),
         "demand": _smallest(np.asarray(history, dtype=float)),
     }
+    if response is not None:
+        tensors["response"] = _smallest(response.to_array())
     blob = save_tensors(tensors, metadata={_HEADER: json.dumps(header, sort_keys=True)})
     return zlib.compress(blob, 1)  # sample paths hardly compress: the header does
 
@@ -159,8 +169,9 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"][_HEADER])
     except Exception as error:  # any of several libraries' errors: the bytes are not ours
         raise ReplayMismatch(f"not a decision's inputs: {error}") from error
-    if header.get("format") != FORMAT:
-        raise ReplayMismatch(f"format {header.get('format')!r}, this version reads {FORMAT}")
+    if header.get("format") not in (FORMAT, RESPONSE_FORMAT):
+        known = f"{FORMAT} and {RESPONSE_FORMAT}"
+        raise ReplayMismatch(f"format {header.get('format')!r}, this version reads {known}")
     wide = {name: np.asarray(t, dtype=np.float64) for name, t in tensors.items()}
     request = ShardRequest(
         (_workload(header["workload"], wide["demand"]),),
@@ -168,6 +179,7 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         wide["capacity_draws"],
         wide["lead_time_draws_s"],
         header["step_s"],
+        responses=(MissDraws.from_array(wide["response"]),) if "response" in wide else (),
     )
     return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
 

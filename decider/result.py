@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from decider.variant_types import MixRecord
 
@@ -67,6 +68,28 @@ class GuardStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedMisses:
+    """What counts are expected to miss at the step that a decision is made for.
+
+    Without what no number of replicas cures.
+
+    Attributes:
+        of: What the shares are of: `requests`, which miss a goal, or `minutes`, which are bad.
+        by_replicas: Expected share by count, in ascending order of counts.
+    """
+
+    of: Literal["requests", "minutes"]
+    by_replicas: Mapping[int, float]
+
+    def words(self, replicas: int) -> str:
+        """The share of one of the counts, in words."""
+        ending = "would miss" if self.of == "requests" else "would be bad"
+        share = 100.0 * self.by_replicas[replicas]
+        figure = f"{share:.0f}" if share >= 10.0 else f"{share:.2g}"
+        return f"{replicas} replicas: {figure} % of {self.of} {ending}"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision about one workload.
 
@@ -101,6 +124,8 @@ class Decision:
         model_replicas: Count that the forecast asked for where its model is not trusted and a rung
             below answered; None elsewhere, where `raw` is that count or there is no forecast.
         mix: Counts of its variants, whose capacity is `final`; None: it has none.
+        expected_misses: What some counts are expected to miss; None: no response is known, or
+            there is no forecast.
     """
 
     workload: str
@@ -130,3 +155,4 @@ class Decision:
     budget_demand: tuple[int, ...] = ()
     model_replicas: int | None = None
     mix: MixRecord | None = None
+    expected_misses: ExpectedMisses | None = None

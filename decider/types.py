@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decider.errors import require
+from decider.fleet_types import Elsewhere, FleetVerdict
+from decider.miss_draws import MissDraws
 from decider.variant_types import VariantSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -238,21 +240,6 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetVerdict:
-    """One workload's count after a GPU budget.
-
-    Attributes:
-        cap: Count allowed.
-        shadow_price_usd_per_gpu_hour: Price of the budget.
-        detail: In words.
-    """
-
-    cap: int
-    shadow_price_usd_per_gpu_hour: float
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class TrailingRule:
     """Setting of a trailing percentile: what it asks for holds the percentile and the last step.
 
@@ -295,6 +282,9 @@ class WorkloadInput:
         trust_reason: Why, in words.
         trailing_rule: Setting of the trailing rung; None: the ladder's own.
         variants: GPU types that it may run on; None: it has no variants, `hardware` is its type.
+        requests_per_step: Requests of a usual step, or minute where that is what a promise of time
+            counts: how far chance moves the share missed of one; infinite: not at all. Used with a
+            response only.
     """
 
     workload: str
@@ -313,27 +303,7 @@ class WorkloadInput:
     trust_reason: str = ""
     trailing_rule: TrailingRule | None = None
     variants: VariantSet | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Elsewhere:
-    """Workloads of a GPU type that are decided on elsewhere, in N parts (shards).
-
-    Attributes:
-        held_gpus: (N,) GPUs that each part holds or was granted.
-        demand_gpus: (N, Q) GPUs that each part would take at `decider.budget.fleet.PRICES`; a part
-            of which that is not known has what it holds at every price.
-    """
-
-    held_gpus: IntArray
-    demand_gpus: IntArray
-
-    def __post_init__(self) -> None:
-        """Refuse contradictory shapes."""
-        shape, n = self.demand_gpus.shape, self.held_gpus.shape
-        require(len(shape) == 2 and shape[:1] == n, f"demand_gpus {shape}, held_gpus {n}: (N, Q)")
-        known = bool((self.held_gpus >= 0).all() and (self.demand_gpus >= 0).all())
-        require(known, "held_gpus and demand_gpus must be >= 0")
+    requests_per_step: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +321,9 @@ class ShardRequest:
             be read, so no increase is allowed; a type not listed has no budget.
         elsewhere: By GPU type, what the workloads that are not in this request hold and would take;
             a type not listed has no other workloads.
+        responses: What each workload's load does to its requests, learned from what was measured;
+            None: its capacity has a sharp edge. Empty: none has one. A workload with a response
+            still has its `capacity_draws`: `decider.equivalent_capacity` of it.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -360,6 +333,7 @@ class ShardRequest:
     step_s: float
     gpu_budgets: Mapping[str, int | None] = field(default_factory=dict)
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    responses: tuple[MissDraws | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes; the content of single rows is judged by the fallback ladder."""
@@ -379,6 +353,20 @@ class ShardRequest:
         require(self.step_s > 0, f"step_s={self.step_s} must be > 0")
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
+        self._check_responses()
+
+    def _check_responses(self) -> None:
+        n, given = len(self.workloads), len(self.responses)
+        require(given in (0, n), f"responses has {given} entries, must be empty or W={n}")
+        for w, response in zip(self.workloads, self.responses, strict=False):
+            if response is not None:
+                size = w.requests_per_step
+                require(w.sla.good_share is not None, f"{w.workload}: a response needs good_share")
+                require(size > 0, f"{w.workload}: requests_per_step={size} must be > 0")
+
+    def response(self, row: int) -> MissDraws | None:
+        """Response of the workload in `row`; None: its capacity has a sharp edge."""
+        return self.responses[row] if self.responses else None
 
     @property
     def horizon(self) -> int:

@@ -1,82 +1,112 @@
-"""Response: from the load of a replica to the share of requests that miss a goal.
+"""From a response to what of a load is out of the promise.
 
-    miss(z) = floor + (1 - floor) * u**slope / (1 + u**slope),   u = z / capacity
+A promise of requests counts the share that misses. A promise of time counts bad steps: those of
+which a larger share misses than the objective allows. The share of one step scatters:
 
-with z the load per ready replica. At z = capacity half of what replicas can cure is missed; the
-floor is what no number of replicas cures. The misses of a step scatter around it:
+    share missed ~ Beta(m * phi, (1 - m) * phi),   m = what can be cured at the step's load
 
-    missed ~ BetaBinomial(total, miss(z) * concentration, (1 - miss(z)) * concentration)
-
-A capacity with a sharp edge is the limit of an endless slope.
+phi is the response's concentration, lowered by the chance that a step of n requests holds:
+`1 / (phi' + 1) = 1 / (phi + 1) + phi / (phi + 1) / n`. The floor is what no number of replicas
+cures: it counts in neither.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import betaincc, expit, logit, ndtri
 
-from decider.errors import InvalidRequest
-from decider.types import FloatArray
+from decider.errors import require
+from decider.miss_draws import MissDraws
+from decider.types import FloatArray, Sla
+
+__all__ = [
+    "MissDraws",
+    "allowed_share",
+    "bad_probability",
+    "effective_concentration",
+    "equivalent_capacity",
+]
+
+LEAST_CONCENTRATION, MOST_CONCENTRATION = 1e-3, 1e10
+MOST_LOG_ODDS = 60.0
+MOST_QUANTILE = 8.0
+N_SECANTS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class MissDraws:
-    """Draws of one workload's response; row p of each belongs together.
+def effective_concentration(
+    concentration: FloatArray, requests_per_step: float = np.inf
+) -> FloatArray:
+    """(...) concentration of a step's share, the chance of `requests_per_step` > 0 included."""
+    require(requests_per_step > 0, f"requests_per_step={requests_per_step} must be > 0")
+    share = 1.0 / max(requests_per_step, 1.0)
+    total = concentration * (1.0 - share) / (1.0 + concentration * share)
+    return np.asarray(np.clip(total, LEAST_CONCENTRATION, MOST_CONCENTRATION))
 
-    Attributes:
-        capacity: (P,) load per replica at which half of what can be cured is missed; > 0.
-        slope: (P,) steepness on the logarithm of the load; > 0.
-        floor: (P,) share that misses at any load, in [0, 1).
-        concentration: (P,) how close the misses of a step keep to their share; > 0.
+
+def bad_probability(
+    log_odds: FloatArray, concentration: FloatArray, tolerance: float
+) -> FloatArray:
+    """(...) probability that more than `tolerance` of a step's requests miss.
+
+    Args:
+        log_odds: (...) log odds of the expected share; may be infinite.
+        concentration: (...) effective concentration, broadcast against `log_odds`.
+        tolerance: Share that a good step may miss, in (0, 1).
     """
+    clipped = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
+    tail = betaincc(concentration * expit(clipped), concentration * expit(-clipped), tolerance)
+    return np.asarray(np.where(log_odds == -np.inf, 0.0, tail))
 
-    capacity: FloatArray
-    slope: FloatArray
-    floor: FloatArray
-    concentration: FloatArray
 
-    def __post_init__(self) -> None:
-        """Refuse draws that no response has."""
-        shape = self.capacity.shape
-        for name in ("capacity", "slope", "floor", "concentration"):
-            values: FloatArray = getattr(self, name)
-            if values.ndim != 1 or values.shape != shape or values.size == 0:
-                raise InvalidRequest(f"{name} has shape {values.shape}, must be (P,), as capacity")
-            least_holds = (values >= 0).all() if name == "floor" else (values > 0).all()
-            if not (np.isfinite(values).all() and least_holds):
-                raise InvalidRequest(f"{name} must be finite and > 0 (floor: >= 0)")
-        if not (self.floor < 1).all():
-            raise InvalidRequest("floor must be < 1")
+def allowed_share(sla: Sla) -> float:
+    """Share of a step's requests that may miss while the step is a good one."""
+    require(sla.good_share is not None, "good_share must be given where there is a response")
+    return 1.0 - float(sla.good_share or 0.0)
 
-    def curable(self, load: FloatArray) -> FloatArray:
-        """(P, N) share that misses beyond the floor, of what the floor leaves, at loads (N,)."""
-        log_use = np.log(np.maximum(load, 1e-300))[None, :] - np.log(self.capacity)[:, None]
-        return np.asarray(expit(self.slope[:, None] * log_use))
 
-    def miss(self, load: FloatArray) -> FloatArray:
-        """(P, N) expected share that misses at loads per ready replica (N,)."""
-        floor = self.floor[:, None]
-        return np.asarray(floor + (1.0 - floor) * self.curable(load))
+def equivalent_capacity(
+    draws: MissDraws, sla: Sla, requests_per_step: float = np.inf
+) -> FloatArray:
+    """(P,) load per replica whose sharp edge stands for a response: where the promise tips.
 
-    def load_within(self, share: float) -> FloatArray:
-        """(P,) load per replica at which `share` in (0, 1) of what can be cured is missed."""
-        if not 0 < share < 1:
-            raise InvalidRequest(f"share={share} must lie in (0, 1)")
-        return np.asarray(self.capacity * np.exp(logit(share) / self.slope))
+    For a promise of requests the load at which the curable share is epsilon; where prices alone
+    decide, the share that the objective allows. For a promise of time the load at which a step is
+    as often bad as good.
 
-    def to_array(self) -> FloatArray:
-        """(P, 4) the draws in one array, in the order of the attributes."""
-        return np.stack([self.capacity, self.slope, self.floor, self.concentration], axis=1)
+    Args:
+        draws: The response.
+        sla: The promise, with `good_share`.
+        requests_per_step: Requests of a usual step; infinite: chance moves no step's share.
+    """
+    tolerance = allowed_share(sla)
+    if sla.kind == "DemandFraction":
+        return draws.load_within(tolerance if sla.epsilon is None else sla.epsilon)
+    total = effective_concentration(draws.concentration, requests_per_step)
+    return np.asarray(draws.capacity * np.exp(_even_log_odds(total, tolerance) / draws.slope))
 
-    @classmethod
-    def from_array(cls, draws: FloatArray) -> MissDraws:
-        """The inverse of `to_array`.
 
-        Raises:
-            InvalidRequest: The array is not (P, 4) or holds a value that no response has.
-        """
-        if draws.ndim != 2 or draws.shape[1] != 4:
-            raise InvalidRequest(f"response draws have shape {draws.shape}, expected (P, 4)")
-        return cls(*draws.T)
+def log_odds_width(concentration: FloatArray, tolerance: float) -> FloatArray:
+    """(...) log odds over which a step turns from good to bad."""
+    return np.asarray((1.0 + concentration * tolerance * (1.0 - tolerance)) ** -0.5)
+
+
+def _even_log_odds(concentration: FloatArray, tolerance: float) -> FloatArray:
+    """(P,) log odds of the expected share at which a step is as often bad as good.
+
+    Secants on the probability's normal quantile, which is nearly straight, from what a Beta's
+    median says.
+    """
+    first = logit((tolerance * concentration + 1.0 / 3.0) / (concentration + 2.0 / 3.0))
+
+    def quantile(log_odds: FloatArray) -> FloatArray:
+        tail = bad_probability(log_odds, concentration, tolerance)
+        return np.asarray(np.clip(ndtri(tail), -MOST_QUANTILE, MOST_QUANTILE))
+
+    before, at = first, first - 0.1 * log_odds_width(concentration, tolerance)
+    value_before, value = quantile(before), quantile(at)
+    for _ in range(N_SECANTS):
+        rise = value - value_before
+        move = np.where(rise != 0, value * (at - before) / np.where(rise == 0, 1.0, rise), 0.0)
+        before, value_before, at = at, value, at - np.clip(move, -2.0, 2.0)
+        value = quantile(at)
+    return np.asarray(at)

@@ -16,10 +16,11 @@ import numpy as np
 from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.budget.reasons import UNREADABLE, Draft, Grant
 from decider.errors import require
+from decider.fleet_types import Elsewhere
 from decider.planning.candidates import effective_bounds
 from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
-from decider.types import Elsewhere, IntArray, ShardRequest, WorkloadInput
+from decider.types import IntArray, ShardRequest, WorkloadInput
 
 VIOLATION_WORTH = 100.0
 """Replica-steps that a step out of SLA counts for when a scarce budget is shared."""

@@ -25,10 +25,11 @@ from decider.budget.budget import (
 )
 from decider.budget.fleet import PRICES
 from decider.budget.reasons import UNREADABLE, Grant
+from decider.fleet_types import Elsewhere
 from decider.mix.choice import JointChoice, MixClaim, choose_jointly, demand_of
 from decider.mix.options import MixOptions, make_options
 from decider.mix.request import mix_request
-from decider.types import Elsewhere, FloatArray, IntArray, WorkloadInput
+from decider.types import FloatArray, IntArray, WorkloadInput
 from decider.variant_types import MixVerdict, VariantState, whole
 
 N_ROUNDS = 4

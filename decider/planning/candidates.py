@@ -57,6 +57,7 @@ def make_grid(
     max_candidates: int,
     *,
     is_unserved_dear: bool = True,
+    top_need: IntArray | None = None,
 ) -> CandidateGrid:
     """Choose the grids.
 
@@ -70,11 +71,14 @@ def make_grid(
         max_candidates: Largest K.
         is_unserved_dear: Unserved load costs more than the replicas that would serve it; where it
             does not, the grid reaches down to the lower bounds.
+        top_need: (W,) replicas that each grid reaches in any case, within the bounds.
     """
     bounds = np.array([effective_bounds(w) for w in workloads], dtype=np.int64)
     running = np.array([(w.replicas.spec, w.replicas.ready) for w in workloads], dtype=np.int64)
     smallest, largest = need.min(axis=(1, 2)), need.max(axis=(1, 2))
     cap = np.int64(2**31)
+    if top_need is not None:
+        largest = np.maximum(largest, top_need)
     top = np.minimum(np.minimum(largest, cap).astype(np.int64) + 1, bounds[:, 1])
     top = np.maximum(top, np.minimum(running[:, 0], bounds[:, 1]))
     top = np.maximum(top, bounds[:, 0])

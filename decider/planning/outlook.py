@@ -22,6 +22,8 @@ from decider.planning.scenarios import (
     stage_tables,
     step_tables,
 )
+from decider.planning.soft_response import Soft, floor_loads, soft_responses, top_need
+from decider.planning.soft_tables import soften
 from decider.planning.utility import (
     SearchConfig,
     plan_risk,
@@ -49,6 +51,7 @@ class Outlook:
         multiplier: (W,) price of risk in use; 0 where there is none.
         is_feasible: (W,) whether some allowed count keeps the level.
         first_limit: (W,) bound on the risk of the first action.
+        floor_load: (W,) load of one replica that the reactive floor counts on.
     """
 
     scenarios: Scenarios
@@ -63,6 +66,7 @@ class Outlook:
     multiplier: FloatArray
     is_feasible: BoolArray
     first_limit: FloatArray
+    floor_load: FloatArray
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -92,16 +96,24 @@ def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray
 
 
 def make_program(
-    request: ShardRequest, paths: FloatArray, elapsed: FloatArray, config: DecideConfig
+    request: ShardRequest,
+    paths: FloatArray,
+    elapsed: FloatArray,
+    config: DecideConfig,
+    soft: dict[int, Soft],
 ) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
-    """Build the scenario tables and the planning problem."""
+    """Build the scenario tables and the planning problem; `soft` are the responses by row."""
     scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma)
     is_dear = config.shortage_price_ratio > 1.0
     grid = make_grid(
-        request.workloads, scenarios.need, config.max_candidates, is_unserved_dear=is_dear
+        request.workloads,
+        scenarios.need,
+        config.max_candidates,
+        is_unserved_dear=is_dear,
+        top_need=top_need(soft, scenarios.demand),
     )
     weights = landing_weights(request, elapsed)
-    steps = step_tables(scenarios, grid)
+    steps = soften(soft, scenarios, grid, step_tables(scenarios, grid))
     stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
     current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
     program = Program(
@@ -125,12 +137,13 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
     """
     paths = usable_paths(request, standings)
     elapsed = np.array([s.elapsed_ratio for s in standings])
-    scenarios, weights, steps, program = make_program(request, paths, elapsed, config)
+    soft = soft_responses(request)
+    scenarios, weights, steps, program = make_program(request, paths, elapsed, config, soft)
     levels = tuple(
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, multiplier, first_limit = _solve(request, program, scenarios, level, config)
+    plan, multiplier, first_limit = _solve(request, program, scenarios, level, config, soft)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
     return Outlook(
@@ -146,6 +159,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         multiplier,
         np.asarray(least <= level + 1e-12),
         first_limit,
+        floor_loads(soft, request.capacity_draws.mean(axis=1)),
     )
 
 
@@ -155,6 +169,7 @@ def _solve(
     scenarios: Scenarios,
     level: FloatArray,
     config: DecideConfig,
+    soft: dict[int, Soft],
 ) -> tuple[Plan, FloatArray, FloatArray]:
     """Solve; returns the multipliers and the limits of the first action's risk too."""
     priced = np.isinf(level)
@@ -172,7 +187,7 @@ def _solve(
             config.max_multiplier,
             config.first_step_ratio,
         )
-        risk_of = plan_risk(request, program, scenarios, lead)
+        risk_of = plan_risk(request, program, scenarios, lead, soft)
         frontier = trace_frontier(program, risk_of, search)
         found, _ = search_multiplier(program, risk_of, level, frontier, search)
         multiplier = np.where(searched, found, multiplier)

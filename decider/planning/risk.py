@@ -134,6 +134,15 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     With start-up times that differ from start to start, 1 holds for the longest of them; 2
     need not, since which start is slow then depends on how many came before.
 
+    All four are proven for a known capacity with a sharp edge only. Under a response there is no
+    edge to be beyond. What then holds of the floor alone: were the last demand, times `ratio`, to
+    come again, then on the floor's count, over the draws, at most epsilon of the requests are
+    expected to miss (a promise of requests), or the step is at least as likely good as bad (one of
+    time). `capacity` is the largest load of which that is true, or the mean of the capacities that
+    stand for the response where that is less (`decider.planning.soft_response.floor_loads`).
+    Bound 3 stays an identity. In place of 2, the expected misses of every moment are at most the
+    reactive rule's, since the count in force is at least its and more replicas miss no more.
+
     Args:
         last_demand: Newest observed demand.
         capacity: Load of one replica.

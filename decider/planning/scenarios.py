@@ -87,12 +87,18 @@ def make_scenarios(
     """
     n_draws = request.capacity_draws.shape[1]
     demand = _spread(paths, n_pairs, spread_sigma)
-    total = demand.shape[1]
-    # Golden-ratio order spreads the draws over the paths without any randomness.
-    order = np.argsort(np.modf(np.arange(total) * 0.6180339887498949)[0], kind="stable")
-    picked = (order * n_draws) // total
+    picked = paired_draws(n_draws, demand.shape[1])
     capacity = request.capacity_draws[:, picked][:, :, None]
     return Scenarios(demand, capacity, replicas_needed(demand, capacity))
+
+
+def paired_draws(n_draws: int, n_scenarios: int) -> IntArray:
+    """(S,) draw that each scenario is taken with.
+
+    Golden-ratio order spreads the draws over the paths without any randomness.
+    """
+    order = np.argsort(np.modf(np.arange(n_scenarios) * 0.6180339887498949)[0], kind="stable")
+    return np.asarray((order * n_draws) // n_scenarios, dtype=np.int64)
 
 
 def _spread(paths: FloatArray, n_pairs: int, sigma: float) -> FloatArray:

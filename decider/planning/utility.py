@@ -5,13 +5,15 @@ Shapes: W workloads, S scenarios, H horizon, L multipliers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from decider.planning.plan import Plan, Program, solve
 from decider.planning.scenarios import Scenarios, StepTables
+from decider.planning.soft_response import Soft
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 RiskOf = Callable[[Plan], FloatArray]
@@ -42,16 +44,23 @@ def step_risk(request: ShardRequest, tables: StepTables) -> FloatArray:
     return np.where(is_demand[:, None, None], tables.unmet, tables.violation)
 
 
-def any_in_window(scenarios: Scenarios, counts: IntArray, lead_steps: IntArray) -> FloatArray:
+def any_in_window(
+    scenarios: Scenarios,
+    counts: IntArray,
+    lead_steps: IntArray,
+    soft: Mapping[int, Soft] = MappingProxyType({}),
+) -> FloatArray:
     """(W,) probability that a plan has any violation in the horizon, over joint paths.
 
     A step's capacity is the least of the counts that were planned within a lead time before it;
-    steps before the first landing are not the plan's to answer for.
+    steps before the first landing are not the plan's to answer for. Under a response a violation
+    is a bad step.
 
     Args:
         scenarios: Demand and capacity.
         counts: (W, H) planned counts.
         lead_steps: (W,) whole steps until a start lands.
+        soft: By row, the responses of workloads that have one and promise that no step is bad.
     """
     horizon = counts.shape[1]
     step = np.arange(horizon)
@@ -61,20 +70,29 @@ def any_in_window(scenarios: Scenarios, counts: IntArray, lead_steps: IntArray) 
         served = np.where(lag <= lead_steps[:, None], np.minimum(served, earlier), served)
     answers = step[None, :] >= np.minimum(lead_steps, horizon - 1)[:, None]
     out = (scenarios.need > served[:, None, :]) & answers[:, None, :]
-    return np.asarray(out.any(axis=2).mean(axis=1))
+    joint = np.asarray(out.any(axis=2).mean(axis=1))
+    for row, one in soft.items():
+        steps = answers[row]
+        joint[row] = one.any_bad(scenarios.demand[row][:, steps], served[row, steps])
+    return joint
 
 
 def plan_risk(
-    request: ShardRequest, program: Program, scenarios: Scenarios, lead_steps: IntArray
+    request: ShardRequest,
+    program: Program,
+    scenarios: Scenarios,
+    lead_steps: IntArray,
+    soft: Mapping[int, Soft] = MappingProxyType({}),
 ) -> RiskOf:
     """Make the measure of a plan's risk: mean over its decisions, joint for `AnyInWindow`."""
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
+    joint_soft = {row: one for row, one in soft.items() if is_any[row]}
 
     def risk_of(plan: Plan) -> FloatArray:
         if not is_any.any():
             return plan.mean_risk
         counts = np.take_along_axis(program.grid.counts, plan.index, axis=1)
-        joint = any_in_window(scenarios, counts, lead_steps)
+        joint = any_in_window(scenarios, counts, lead_steps, joint_soft)
         return np.where(is_any, joint, plan.mean_risk)
 
     return risk_of

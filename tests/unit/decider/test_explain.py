@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from decider import (
     DecideConfig,
@@ -12,6 +13,8 @@ from decider import (
     decide_shard,
 )
 from decider.explain import decision_summary, decision_to_dict
+from decider.types import RiskKind
+from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
 CONFIG = DecideConfig()
@@ -44,3 +47,31 @@ def test_the_record_is_json_and_the_summary_reads() -> None:
 def test_the_counterfactual_at_the_own_promise_is_the_plan() -> None:
     (decision,) = decide_shard(shard(noisy(150.0, cv=0.2)), DecideConfig(), NOW_S)
     assert decision.counterfactuals["epsilon_0.01"] == decision.raw
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("DemandFraction", "requests would miss"), ("TimeFraction", "minutes")],
+)
+def test_counts_are_told_with_what_they_are_expected_to_miss(kind: RiskKind, words: str) -> None:
+    owner = workload(sla=sla(kind), limits=Limits(1, 200))
+    (decision,) = decide_shard(soft_shard(noisy(150.0), [response()], [owner]), CONFIG, NOW_S)
+    misses = decision.expected_misses
+    assert misses is not None
+    shares = list(misses.by_replicas.values())
+    assert list(misses.by_replicas) == sorted(misses.by_replicas)
+    assert shares == sorted(shares, reverse=True)
+    wanted = {decision.current, decision.final, *decision.counterfactuals.values()}
+    assert wanted <= set(misses.by_replicas)
+    record = json.loads(json.dumps(decision_to_dict(decision)))["expected_misses"]
+    assert record["by_replicas"][str(decision.final)] == pytest.approx(
+        misses.by_replicas[decision.final], rel=1e-5
+    )
+    assert f"{decision.final} replicas: " in decision_summary(decision)
+    assert words in decision_summary(decision)
+
+
+def test_without_a_response_nothing_is_said_of_misses() -> None:
+    decision = decide_one(noisy(150.0))
+    assert decision.expected_misses is None
+    assert "expected_misses" not in decision_to_dict(decision)

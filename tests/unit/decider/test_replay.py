@@ -18,11 +18,13 @@ from decider import (
     RatePolicy,
     ReplicaState,
     RiskState,
+    ShardRequest,
     Sla,
     decide_shard,
 )
 from decider.errors import ReplayMismatch
 from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
+from tests.unit.decider.planning.soft_cases import response, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 
 
@@ -60,6 +62,45 @@ def test_every_decision_replays_to_the_same_bytes(seed: int, budget: int | None)
     for row, decision in enumerate(decisions):
         blob = inputs_to_bytes(request, row, decision, config, NOW_S + 7.0)
         assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
+@given(seed=st.integers(0, 10_000), budget=st.sampled_from([None, 5, 40, 10_000]))
+@settings(max_examples=15, deadline=None)
+def test_decisions_by_a_response_replay_in_a_mixed_shard(seed: int, budget: int | None) -> None:
+    config, request = DecideConfig(), with_responses(mixed_shard(seed, budgets={"H100": budget}))
+    for row, decision in enumerate(decide_shard(request, config, NOW_S + 7.0)):
+        blob = inputs_to_bytes(request, row, decision, config, NOW_S + 7.0)
+        assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+        (stored,) = inputs_from_bytes(blob)[0].responses or (None,)
+        response = request.response(row)
+        assert (stored is None) == (response is None)
+        if stored is not None and response is not None:
+            np.testing.assert_array_equal(stored.to_array(), response.to_array())
+
+
+def with_responses(request: ShardRequest) -> ShardRequest:
+    """Every workload of a shard with a response, but for the second."""
+    owners = tuple(
+        replace(w, sla=replace(w.sla, good_share=0.95), requests_per_step=[np.inf, 400.0][i % 2])
+        for i, w in enumerate(request.workloads)
+    )
+    drawn = [None if i == 1 else response(i) for i in range(len(owners))]
+    return soft_shard(request.paths, drawn, list(owners), like=request)
+
+
+def test_without_a_response_the_bytes_do_not_know_of_any() -> None:
+    plain = shard(noisy(100.0))
+    none = replace(
+        plain,
+        workloads=(replace(plain.workloads[0], requests_per_step=50.0),),
+        responses=(None,),
+    )
+    (decision,) = decide_shard(plain, DecideConfig(), NOW_S)
+    first, second = (
+        inputs_to_bytes(given, 0, decision, DecideConfig(), NOW_S) for given in (plain, none)
+    )
+    assert first == second
+    assert b"requests_per_step" not in zlib.decompress(first)
 
 
 def test_the_same_request_gives_the_same_bytes() -> None:

@@ -16,8 +16,9 @@ from decider import (
     VariantState,
 )
 from decider.budget.fleet import PRICES
+from decider.fleet_types import Elsewhere
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
-from decider.types import Elsewhere, ShardRequest
+from decider.types import ShardRequest
 from tests.unit.decider.mix.decided import CONFIG, counts, decide, one
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 from tests.unit.decider.variant_sets import h100, l4, mixed

@@ -20,7 +20,7 @@ PLAIN = DecideConfig(reactive_floor_ratio=0.0, n_pairs=1)
 
 def program_of(request: ShardRequest, config: DecideConfig):
     elapsed = np.zeros(len(request.workloads))
-    return make_program(request, np.asarray(request.paths), elapsed, config)[3]
+    return make_program(request, np.asarray(request.paths), elapsed, config, {})[3]
 
 
 @dataclass(frozen=True, slots=True)
