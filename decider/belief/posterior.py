@@ -11,7 +11,8 @@ import numpy as np
 import nutpie
 import pymc as pm
 
-from decider.belief.miss_model import MEANS, MissData, MissPosterior, PooledDraws
+from decider.belief.miss_model import MissData, MissPosterior, PooledDraws
+from decider.belief.miss_prior import CONCENTRATION, MEANS, SLOPE
 from decider.belief.model import (
     StartData,
     lead_time_model,
@@ -51,14 +52,13 @@ RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
 trajectory takes four times the steps."""
 RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
 MISS_SAMPLER = SamplerConfig(250, 250, 4, 0.85, is_low_rank=True)
-"""Where loads stay below the knee, knee and slope are one ridge."""
+"""Where loads stay below the knee, slope and curable part are one ridge."""
 MISS_START = {
-    "knee": 0.0,
-    "log_slope": float(MEANS[1]),
-    "logit_floor": float(MEANS[2]),
-    "log_concentration": float(MEANS[3]),
+    "log_slope": float(MEANS[SLOPE]),
+    "log_odds_offset": 0.0,
+    "logit_curable": 0.0,
+    "log_concentration": float(MEANS[CONCENTRATION]),
 }
-"""Where all chains start: at what is expected of a response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,8 @@ def to_misses(draws: Mapping[str, FloatArray], data: MissData) -> MissPosterior:
         np.stack([draws[f"{name}_group"] for name in ("knee", "log_slope")], axis=1),
         np.stack([draws[f"{name}_spread"] for name in ("knee", "log_slope")], axis=1),
     )
-    coordinates = np.stack([draws[name] for name in MISS_START], axis=1)
+    names = ("knee", "log_slope", "logit_floor", "log_concentration")
+    coordinates = np.stack([draws[name] for name in names], axis=1)
     return MissPosterior(coordinates, data.prior_capacity, data.prior_share, pooled)
 
 
@@ -186,7 +187,7 @@ class CompiledModel:
 
     Attributes:
         compiled: nutpie's form of it.
-        parameters: Names of its free parameters.
+        parameters: Names of its free parameters and of what is derived from them.
     """
 
     compiled: Any
@@ -205,7 +206,7 @@ class CompiledModel:
         shapes = {str(v.name): tuple(v.shape.eval()) for v in model.free_RVs}
         points = {name: np.full(shapes[name], value) for name, value in given.items()}
         compiled = nutpie.compile_pymc_model(model, initial_points=points, jitter_rvs=free)
-        return cls(compiled, tuple(str(v.name) for v in model.free_RVs))
+        return cls(compiled, tuple(str(v.name) for v in model.free_RVs + model.deterministics))
 
     def sample(
         self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None
