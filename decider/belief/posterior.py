@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
 """Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
 trajectory takes four times the steps."""
 RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
-MISS_SAMPLER = SamplerConfig(250, 250, 4, 0.85, is_low_rank=True)
+MISS_SAMPLER = SamplerConfig(300, 350, 4, 0.85, is_low_rank=True)
 """Where loads stay below the knee, slope and curable part are one ridge."""
 MISS_START = {
     "log_slope": float(MEANS[SLOPE]),
@@ -59,6 +59,8 @@ MISS_START = {
     "logit_curable": 0.0,
     "log_concentration": float(MEANS[CONCENTRATION]),
 }
+MISS_AIDS = ("log_odds_offset", "logit_curable")
+"""Where nothing curable is missed, how little that is has no end and no meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ def fit_misses(
     data: MissData, config: SamplerConfig, seed: int
 ) -> tuple[MissPosterior, Diagnostics]:
     """Sample the responses. Whether they may be used is for the diagnostics to say."""
-    compiled = CompiledModel.of(miss_model(data), MISS_START)
+    compiled = CompiledModel.of(miss_model(data), MISS_START, MISS_AIDS)
     draws, diagnostics = compiled.sample(config, seed)
     return to_misses(draws, data), diagnostics
 
@@ -194,19 +196,26 @@ class CompiledModel:
     parameters: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: pm.Model, start: Mapping[str, float] | None = None) -> CompiledModel:
+    def of(
+        cls,
+        model: pm.Model,
+        start: Mapping[str, float] | None = None,
+        aids: Collection[str] = (),
+    ) -> CompiledModel:
         """Compile a model.
 
         Args:
             model: The model.
             start: Where all chains start, by parameter; the others start around their priors.
+            aids: Parameters that only help to sample: what is derived of them is kept instead.
         """
         given = start or {}
         free = {v for v in model.free_RVs if str(v.name) not in given}
         shapes = {str(v.name): tuple(v.shape.eval()) for v in model.free_RVs}
         points = {name: np.full(shapes[name], value) for name, value in given.items()}
         compiled = nutpie.compile_pymc_model(model, initial_points=points, jitter_rvs=free)
-        return cls(compiled, tuple(str(v.name) for v in model.free_RVs + model.deterministics))
+        names = (str(v.name) for v in model.free_RVs + model.deterministics)
+        return cls(compiled, tuple(name for name in names if name not in aids))
 
     def sample(
         self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None

@@ -25,7 +25,7 @@ def count(truth: MissDraws, load: FloatArray, n: float, seed: int = 0) -> Steps:
     """Steps of about `n` requests at loads (N,)."""
     rng = np.random.default_rng(seed)
     total = rng.poisson(n, load.size)
-    share, near = truth.miss(load)[0], truth.concentration[0]
+    share, near = np.clip(truth.miss(load)[0], 1e-9, 1 - 1e-6), truth.concentration[0]
     missed = rng.binomial(total, rng.beta(share * near, (1 - share) * near))
     return load, missed.astype(float), total.astype(float)
 
