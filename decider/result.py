@@ -85,7 +85,8 @@ class ExpectedMisses:
         """The share of one of the counts, in words."""
         ending = "would miss" if self.of == "requests" else "would be bad"
         share = 100.0 * self.by_replicas[replicas]
-        return f"{replicas} replicas: {share:.2g} % of {self.of} {ending}"
+        figure = f"{share:.0f}" if share >= 10.0 else f"{share:.2g}"
+        return f"{replicas} replicas: {figure} % of {self.of} {ending}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,7 @@
 """Misses against load, learned over the workloads of a group: data, draws, what follows of them.
 
-A workload's stated capacity is what a replica serves within its objective. So what is expected of
-it, and pooled, is the knee: the load at which `prior_share` of what can be cured is missed. The
-capacity of `decider.belief.misses` lies beyond it, further for a gentle slope:
-
-    capacity = knee * (1 / prior_share - 1)**(1 / slope)
-
-Loads near the knee say much of it and little of the slope; told by its knee, a response's two
-parameters are nearly independent. The model that PyMC samples is `decider.belief.model.miss_model`.
+The model that PyMC samples is `decider.belief.model.miss_model`; the coordinates of a response are
+those of `decider.belief.miss_prior`.
 """
 
 from __future__ import annotations
@@ -15,28 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
 
+from decider.belief.miss_prior import (
+    FLOOR,
+    MEANS,
+    OWN_SIGMAS,
+    PRIOR_SHARE,
+    check_stated,
+    to_draws,
+)
+from decider.belief.miss_steps import require_all, whole_counts
 from decider.errors import require
 from decider.miss_draws import MissDraws
 from decider.types import FloatArray, IntArray
 
-PRIOR_SHARE = 0.05
-"""Share of requests that may miss at the stated capacity, where no objective says another."""
-KNEE, SLOPE, FLOOR, CONCENTRATION = range(4)
-"""Columns of a response's coordinates: log knee over the stated capacity, log slope, logit floor,
-log concentration."""
-MEANS = np.array([0.0, np.log(12.0), logit(0.002), np.log(60.0)])
-"""What is expected of them. A floor of 3 % is unlikely, of 20 % possible."""
-GROUP_SIGMAS = np.array([0.3, 0.5])
-"""Standard deviation of a group's knee and slope around what is expected."""
-SPREADS = np.array([0.15, 0.3])
-"""Median standard deviation of the workloads' knees and slopes around their group's."""
-SPREAD_SIGMA = 0.5
-"""Standard deviation of the logarithm of a spread."""
-OWN_SIGMAS = np.array([1.6, 1.2])
-"""Standard deviation of a workload's floor and concentration: they are not pooled."""
-N_BINS, MAX_STEPS = 20, 200
+N_NEAR = 20
+"""Steps around a workload's average miss that say roughly how often a request is missed there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +64,10 @@ class MissData:
         missed, total = whole_counts(self.load, self.missed, self.total)
         object.__setattr__(self, "missed", missed)
         object.__setattr__(self, "total", total)
-        _require_all(self.prior_capacity > 0, self.prior_capacity, "prior_capacity must be > 0")
-        _require_all(self.prior_cv >= 0, self.prior_cv, "prior_cv must be >= 0")
+        require_all(self.prior_capacity > 0, self.prior_capacity, "prior_capacity must be > 0")
+        require_all(self.prior_cv >= 0, self.prior_cv, "prior_cv must be >= 0")
         is_share = (self.prior_share > 0) & (self.prior_share < 1)
-        _require_all(is_share, self.prior_share, "prior_share must lie in (0, 1)")
+        require_all(is_share, self.prior_share, "prior_share must lie in (0, 1)")
         require(bool((self.group >= 0).all()), "group must be >= 0")
         is_known = (self.workload >= 0) & (self.workload < n_workloads)
         require(bool(is_known.all()), f"workload must index the {n_workloads} workloads")
@@ -92,7 +80,24 @@ class MissData:
     @property
     def prior_sigma(self) -> FloatArray:
         """(W,) standard deviation of the logarithm that `prior_cv` stands for."""
-        return np.sqrt(np.log1p(self.prior_cv**2))
+        return np.asarray(np.sqrt(np.log1p(self.prior_cv**2)))
+
+    def near(self) -> dict[str, FloatArray]:
+        """(W,) where each workload's misses are best known, and roughly what they are there.
+
+        That is the log load over the stated capacity of its average miss, or of its average step
+        where nothing was missed, and the log odds of a miss in the steps around it.
+        """
+        n = self.prior_capacity.size
+        log_load = np.log(self.load / self.prior_capacity[self.workload])
+        near_load, odds = np.zeros(n), np.full(n, MEANS[FLOOR])
+        for row in np.unique(self.workload[self.total > 0]):
+            of = (self.workload == row) & (self.total > 0)
+            near_load[row] = np.average(log_load[of], weights=self.missed[of] + 1e-3)
+            closest = np.argsort(np.abs(log_load[of] - near_load[row]), kind="stable")[:N_NEAR]
+            missed, total = (c[of][closest].sum() for c in (self.missed, self.total))
+            odds[row] = np.log((missed + 0.5) / (total - missed + 0.5))
+        return {"log_load": near_load, "log_odds": odds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,84 +178,3 @@ class MissPosterior:
         alone = MEANS[2:] + OWN_SIGMAS * noise[:, 2:]
         coordinates = np.concatenate([pooled, alone], axis=1)
         return to_draws(coordinates, member.prior_capacity, member.prior_share)
-
-
-def to_draws(coordinates: FloatArray, prior_capacity: float, prior_share: float) -> MissDraws:
-    """The response that (P, 4) coordinates are those of."""
-    knee, slope, floor, concentration = np.clip(coordinates, *_REACH).T
-    log_capacity = knee - logit(prior_share) * np.exp(-slope)
-    return MissDraws(
-        prior_capacity * np.exp(np.clip(log_capacity, -_FAR, _FAR)),
-        np.exp(slope),
-        expit(floor),
-        np.exp(concentration),
-    )
-
-
-def to_coordinates(draws: MissDraws, prior_capacity: float, prior_share: float) -> FloatArray:
-    """(P, 4) the inverse of `to_draws`."""
-    knee = np.log(draws.load_within(prior_share) / prior_capacity)
-    floor = logit(np.maximum(draws.floor, 1e-12))
-    return np.stack([knee, np.log(draws.slope), floor, np.log(draws.concentration)], axis=1)
-
-
-_FAR = 200.0
-_REACH = (np.array([-20.0, -4.0, -30.0, -20.0]), np.array([20.0, 9.0, 15.0, 20.0]))
-"""Coordinates beyond these tell no response from another, and would overflow."""
-
-
-def check_stated(prior_capacity: float, prior_cv: float, prior_share: float) -> None:
-    """Refuse a stated capacity, its error or a share that nobody can mean."""
-    is_positive = np.isfinite(prior_capacity) and prior_capacity > 0
-    require(bool(is_positive), f"prior_capacity={prior_capacity} must be finite and > 0")
-    require(bool(np.isfinite(prior_cv) and prior_cv >= 0), f"prior_cv={prior_cv} must be >= 0")
-    require(0 < prior_share < 1, f"prior_share={prior_share} must lie in (0, 1)")
-
-
-def whole_counts(
-    load: FloatArray, missed: FloatArray, total: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Whole requests missed and whole requests in all, at least as many; (N,) each.
-
-    Raises:
-        InvalidRequest: Shapes differ, or a value is unknown or impossible.
-    """
-    shapes = f"load {load.shape}, missed {missed.shape}, total {total.shape}"
-    is_one = load.ndim == 1 and load.shape == missed.shape == total.shape
-    require(is_one, f"{shapes}: all must be (N,)")
-    _require_all(load > 0, load, "load must be finite and > 0: leave out what is unknown")
-    for name, counts in (("missed", missed), ("total", total)):
-        _require_all(counts >= 0, counts, f"{name} must be finite and >= 0: leave out the unknown")
-    whole = np.round(missed)
-    return whole, np.maximum(np.round(total), whole)
-
-
-def steps_across_loads(load: FloatArray) -> IntArray:
-    """Which steps to learn from: the newest of each bin of equal width in load, in time order.
-
-    Bins give one step each in turn until `MAX_STEPS` are chosen, so the few steps near the knee are
-    kept. That biases nothing: the response is about misses given load.
-
-    Args:
-        load: (N,) load per ready replica, in time order.
-
-    Returns:
-        Indices, ascending.
-    """
-    if load.size <= MAX_STEPS:
-        return np.arange(load.size)
-    low, high = float(load.min()), float(load.max())
-    width = max(high - low, 1e-12)
-    bins = np.minimum((N_BINS * (load - low) / width).astype(np.int64), N_BINS - 1)
-    turn = np.empty(load.size, dtype=np.int64)
-    for at in (np.flatnonzero(bins == b)[::-1] for b in range(N_BINS)):
-        turn[at] = np.arange(at.size)
-    return np.sort(np.argsort(turn, kind="stable")[:MAX_STEPS])
-
-
-def _require_all(holds: FloatArray, values: FloatArray, message: str) -> None:
-    """Refuse the first value that is not finite or for which something does not hold."""
-    wrong = np.flatnonzero(~(np.isfinite(values) & np.asarray(holds, dtype=bool)))
-    if wrong.size:
-        at = int(wrong[0])
-        require(False, f"{message}; it is {values[at]:g} at {at}")

@@ -21,13 +21,13 @@ from decider.types import FloatArray, IntArray
 
 CLASS_WIDTH = 0.005
 """Of a concentration's logarithm: moves a probability by less than 1e-3."""
-CLASSES_APART = 24
+CLASSES_APART = 16
 """Classes from one whose tail is computed to the next; those between are interpolated."""
 N_NODES = 385
-N_CELLS = 16384
+N_CELLS = 8192
 NODES_REACH = 40.0
 """Log odds from the middle to the outermost nodes."""
-NEGLIGIBLE = 1e-7
+NEGLIGIBLE = 1e-6
 
 SingleArray = npt.NDArray[np.float32]
 

@@ -26,7 +26,7 @@ from decider.planning.scenarios import Scenarios, StepTables, paired_draws
 from decider.planning.soft_response import Soft
 from decider.types import FloatArray, IntArray
 
-N_AT_ONCE = 128
+N_AT_ONCE = 200
 """Scenarios whose shares are held at once: few enough for a processor's cache."""
 MOST_LOG_FACTOR = 32.0
 """Largest logarithm of a count's factor in single precision; a load's may be `MOST_LOG_LOAD`."""

@@ -29,6 +29,9 @@ cannot be used is refused with a reason and counted; the others are stored:
 Only indicators known ahead (schedules) are taken for times to come: two days, or the forecast's
 horizon where that is longer. To cancel what was scheduled, send its steps again with value 0.
 
+The counts of an objective (`sli_ttft_total`, …) are sent as cumulative counters, `sli_waiting` as a
+gauge.
+
 A repeated sample (same time) replaces the one before, so a push can be sent again after an error.
 """
 _BODY = {

@@ -119,7 +119,7 @@ def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) ->
     series: list[DueSeries] = [
         (found, found.row.workload.indicators[name])
         for found in due
-        for name in sorted(found.row.workload.indicators)
+        for name in sorted(found.row.workload.names(is_sli=False))
     ]
     samples = repository.load_samples(
         connection, [_sample_range(found, indicator, step_us) for found, indicator in series]

@@ -111,7 +111,8 @@ def backfill(
     """Write history in one transaction.
 
     Where none of the steps is there yet, all rows go in by one `COPY`; else observed values replace
-    what is there, and a gap never replaces a value. Running it again changes nothing.
+    what is there, and a gap never replaces a value. Running it again changes nothing. Counts of an
+    objective have rows of observed steps only, and by themselves move no cursor.
 
     Args:
         engine: Database.
@@ -134,12 +135,14 @@ def backfill(
         span = TimeSpan(int(step_us[0]), int(step_us[-1]))
         # in the order of the key, so that the index grows at its end
         chunks = chain.from_iterable(_encode(ref, each, step_us) for ref, each in screened)
-        n_rows = frame.n_steps * sum(len(history.indicators) for _, history in screened)
+        n_rows = sum(int(_kept(ref, history).sum()) for ref, history in screened)
         if repository.has_indicators(work.connection, workload_ids, span):
             n_rows = repository.write_indicators(work.connection, chunks, span)
         else:
             repository.copy_new_indicators(work.connection, chunks, span)
-        newest_at = {ref.id: _newest_at(history, frame) for ref, history in screened}
+        newest_at = {
+            ref.id: _newest_at(history, frame) for ref, history in screened if _paces(ref, history)
+        }
         repository.close_history(work.connection, newest_at, frame.end_at, at)
     n_observed = sum(int(history.observed.sum()) for _, history in screened)
     measure(source, n_observed, rejections)
@@ -200,13 +203,21 @@ def _encode(
     names = history.indicators
     order = sorted(range(len(names)), key=names.__getitem__)
     keys = [SeriesKey(ref.id, names[column]) for column in order]
-    rows = StepRows(
-        np.repeat(np.arange(len(names)), len(step_us)),
-        np.tile(step_us, len(names)),
-        history.values.T[order].astype(np.float32).ravel(),
-        history.observed.T[order].ravel(),
-    )
+    number, step = np.nonzero(_kept(ref, history).T[order])
+    value = history.values.T[order].astype(np.float32)[number, step]
+    rows = StepRows(number, step_us[step], value, history.observed.T[order][number, step])
     return encode_indicators(keys, rows)
+
+
+def _kept(ref: WorkloadRef, history: WorkloadHistory) -> Mask:
+    """Cells that get a row, (T, D): all, but of the counts of an objective the observed ones."""
+    is_sli = np.array([ref.indicators[name].is_sli for name in history.indicators], dtype=bool)
+    kept: Mask = history.observed | ~is_sli
+    return kept
+
+
+def _paces(ref: WorkloadRef, history: WorkloadHistory) -> bool:
+    return any(ref.indicators[name].is_pacing for name in history.indicators)
 
 
 def _newest_at(history: WorkloadHistory, frame: HistoryFrame) -> datetime | None:

@@ -11,7 +11,9 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.push.ahead import ChangedSamples, ahead_limit, schedule_spans, write_ahead
+from services.ingest.push.ahead import ahead_limit, schedule_spans
+from services.ingest.push.counts import count_spans
+from services.ingest.push.spans import ChangedSamples, write_spans
 from services.ingest.series import repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadName, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, encode_observations
@@ -39,6 +41,7 @@ from services.ingest.series.translate import ParsedPush, describe_time, parse_pu
 from services.kernel import jobs, telemetry
 from services.kernel.clock import floor_step, last_complete_step
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.domain.objective import SERIES_PREFIX
 from services.kernel.settings import Settings
 
 
@@ -131,7 +134,7 @@ def _resolve(
             tally.count(workload.id, reason, n)
         indicator = workload.indicators.get(name.indicator)
         if indicator is None:
-            rule = f"must be one of {', '.join(workload.indicators)}"
+            rule = _names_rule(workload, name.indicator)
             tally.rejections.add(UNKNOWN_INDICATOR, n_samples, f"{name}: {rule}")
             if n_samples:
                 tally.count(workload.id, UNKNOWN_INDICATOR, n_samples)
@@ -144,6 +147,15 @@ def _resolve(
     kept = parsed.samples.where(renumber[parsed.samples.series] >= 0)
     samples = Samples(renumber[kept.series], kept.at_us, kept.value)
     return samples, [refs[number] for number in order]
+
+
+def _names_rule(workload: WorkloadRef, name: str) -> str:
+    """What a name should have been: a count of the objective, or an indicator."""
+    is_sli = name.startswith(SERIES_PREFIX)
+    allowed = workload.names(is_sli=is_sli)
+    if not allowed:
+        return f"is a count of an objective ({SERIES_PREFIX}*), and sla.objective is not set"
+    return f"must be one of {', '.join(allowed)}"
 
 
 def accept(
@@ -194,9 +206,10 @@ class Stored:
 
     Attributes:
         workload: The workload.
-        newest_at: Time of its newest measured sample; None: only schedules.
+        newest_at: Time of its newest sample that paces it; None: only schedules and counts of its
+            objective.
         reopen_at: First step that its new or changed samples belong to, at most the one that is
-            running; None: all were known.
+            running; None: all were known, or are counts of its objective.
     """
 
     workload: WorkloadRef
@@ -207,7 +220,7 @@ class Stored:
 def store(
     connection: Connection, samples: Samples, series: Sequence[SeriesRef], now: datetime
 ) -> list[Stored]:
-    """Write accepted samples (sorted by series), move the cursors, write schedules ahead."""
+    """Write accepted samples (sorted by series), move the cursors, write what waits for nothing."""
     if not len(samples):
         return []
     refs = {ref.key: ref for ref in series}
@@ -218,9 +231,11 @@ def store(
     last_at = _last_at(series, samples)
     newest_at = _newest_at(refs, last_at)
     repository.note_samples(connection, reopen_at, newest_at, now)
+    # after the cursors: they are locked now, so that another push's samples are there, or wait
     workloads = {ref.workload.id: ref.workload for ref in series}
     times = {key: ChangedSamples(first_at, last_at[key]) for key, first_at in changed.items()}
-    write_ahead(connection, schedule_spans(list(workloads.values()), times, now))
+    found = list(workloads.values())
+    write_spans(connection, [*schedule_spans(found, times, now), *count_spans(found, times, now)])
     return [Stored(workloads[id_], at, reopen_at.get(id_)) for id_, at in newest_at.items()]
 
 
@@ -234,11 +249,15 @@ def _last_at(series: Sequence[SeriesRef], samples: Samples) -> dict[SeriesKey, d
 def _newest_at(
     refs: Mapping[SeriesKey, SeriesRef], last_at: Mapping[SeriesKey, datetime]
 ) -> dict[int, datetime | None]:
-    """Per workload the time of its newest sample; a schedule says nothing of what is measured."""
+    """Per workload the time of its newest sample that paces it.
+
+    A schedule says nothing of what is measured, and a count of the objective must not close a step
+    before its demand is there.
+    """
     newest: dict[int, datetime | None] = {}
     for key, at in last_at.items():
         known = newest.setdefault(key.workload_id, None)
-        if not refs[key].indicator.is_known_ahead:
+        if refs[key].indicator.is_pacing:
             newest[key.workload_id] = at if known is None else max(known, at)
     return newest
 
@@ -248,10 +267,15 @@ def _reopened(
     changed: Mapping[SeriesKey, datetime],
     now: datetime,
 ) -> dict[int, datetime]:
-    """Per workload the first step that its changed samples belong to, none after `now`."""
+    """Per workload the first step that its changed samples belong to, none after `now`.
+
+    Counts of objectives open no step: they are written at once.
+    """
     first: dict[int, datetime] = {}
     for key, at in changed.items():
         ref = refs[key]
+        if ref.indicator.is_sli:
+            continue
         if ref.indicator.is_counter:  # a reading at the very end of a step closes it
             step_at = floor_step(at - timedelta(microseconds=1), ref.workload.step_s)
         else:
@@ -264,13 +288,17 @@ def _announce(deps: IngestDeps, work: UnitOfWork, stored: list[Stored], now: dat
     """One resampling job per shard with something to do.
 
     That is: samples of complete steps, or a step that has ended since the last job of this process.
+    Samples that pace nothing announce no step, or the job of those that do would be missing.
     """
     shards = set()
     for found in stored:
         workload = found.workload
         origin_at = last_complete_step(now, workload.step_s)
-        has_complete = found.reopen_at is not None and found.reopen_at <= origin_at
-        if has_complete or deps.announced.get(workload.shard, origin_at) != origin_at:
+        if found.reopen_at is not None and found.reopen_at <= origin_at:
+            shards.add(workload.shard)
+        if found.newest_at is None:
+            continue
+        if deps.announced.get(workload.shard, origin_at) != origin_at:
             shards.add(workload.shard)
         deps.announced[workload.shard] = origin_at
     for shard in sorted(shards):

@@ -23,7 +23,8 @@ _DESCRIPTION = """
 Prometheus remote write, versions 1.0 and 2.0. An API key with the role operator (of the namespaces
 to write to), or the push token, goes in `Authorization: Bearer`. Rules of label matchers
 (`HARMONY_REMOTE_WRITE_RULES`) tell which indicator a series is of; a series that none of them
-matches is left out. Native histograms and exemplars are left out too.
+matches is left out. Native histograms become the counts of an objective (`sli_GOAL_total`, `_good`,
+`_upto`) where a rule names them `sli_GOAL`; exemplars are left out.
 
 `204`: stored, but for samples that say nothing (staleness markers, NaN), copies of a second replica
 and series that are none of Harmony's. `400`: the request cannot be read, or samples in it were
@@ -83,7 +84,7 @@ def _answer(result: service.WriteResult) -> Response:
         answer = problem(400, "bad_request", detail, found)
     # A sender of version 2.0 takes what is not in these for lost, and a success that shows none at
     # all for an answer of somebody who does not know the version.
-    counts = {"Samples": result.n_done, "Histograms": 0, "Exemplars": 0}
+    counts = {"Samples": result.n_done, "Histograms": result.n_histograms_done, "Exemplars": 0}
     for name, count in counts.items():
         answer.headers[_WRITTEN.format(name)] = str(count)
     return answer

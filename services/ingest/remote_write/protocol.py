@@ -35,6 +35,14 @@ class Version(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class RawHistogram:
+    """A native histogram as it was sent, and the number of its series."""
+
+    series: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteWrite:
     """A remote write as columns.
 
@@ -43,7 +51,7 @@ class RemoteWrite:
         series: Number of the series of each sample, (N,).
         at_us: Its time in microseconds since the epoch, (N,).
         value: Its value, (N,).
-        n_histograms: Native histograms, which are not read.
+        histograms: Native histograms, in the order of their series.
         n_exemplars: Exemplars, which are not read.
     """
 
@@ -51,7 +59,7 @@ class RemoteWrite:
     series: I64
     at_us: I64
     value: F64
-    n_histograms: int
+    histograms: tuple[RawHistogram, ...]
     n_exemplars: int
 
     @property
@@ -142,9 +150,12 @@ def _columns(
     limits: RequestLimits,
 ) -> RemoteWrite:
     counts = [len(one.samples) for one in found]
-    if sum(counts) > limits.max_samples:
+    sent = [one.histograms for one in found]
+    histograms = [RawHistogram(number, raw) for number, each in enumerate(sent) for raw in each]
+    n_samples = sum(counts) + len(histograms)
+    if n_samples > limits.max_samples:
         raise PayloadTooLarge(
-            f"body: {sum(counts)} samples, over the limit of {limits.max_samples}; lower "
+            f"body: {n_samples} samples, over the limit of {limits.max_samples}; lower "
             "max_samples_per_send of the sender"
         )
     samples = list(chain.from_iterable(one.samples for one in found))
@@ -154,7 +165,7 @@ def _columns(
         series=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
         at_us=np.clip(at_ms, -_FARTHEST_MS, _FARTHEST_MS) * 1000,
         value=np.array([sample.value for sample in samples], dtype=np.float64),
-        n_histograms=sum(len(one.histograms) for one in found),
+        histograms=tuple(histograms),
         n_exemplars=sum(len(one.exemplars) for one in found),
     )
 

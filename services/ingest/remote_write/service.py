@@ -2,22 +2,29 @@
 
 An indicator is one series, as in a pull, where a query must give one. A second series for the same
 indicator is refused rather than mixed in, until the first has ended or has been silent for as long
-as Prometheus itself would go on repeating it.
+as Prometheus itself would go on repeating it. A native histogram is one series too; it becomes the
+counts of an objective.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 import numpy as np
 
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import write
+from services.ingest.remote_write.counts import N_COUNTS, HistogramSeries, add_counts
+from services.ingest.remote_write.histogram import BadHistogram, HistogramSample, read_histogram
 from services.ingest.remote_write.protocol import RemoteWrite, RequestLimits, Version, decode
+from services.ingest.series import repository
+from services.ingest.series.catalog import WorkloadName
 from services.ingest.series.owners import Claim, SeriesOwners
 from services.ingest.series.rules import Labels, RemoteRules
 from services.ingest.series.samples import (
+    BAD_SAMPLE,
     FORBIDDEN_NAMESPACE,
     NOT_FINITE,
     OTHER_REPLICA,
@@ -31,6 +38,7 @@ from services.ingest.series.samples import (
     to_us,
 )
 from services.ingest.series.translate import ParsedPush, PushedSeriesName
+from services.kernel.db.session import unit_of_work
 
 SOURCE = "remote_write"
 # What a sender does right: other series, ends of series, a second replica's copies, and NaN, which
@@ -43,23 +51,25 @@ class WriteResult:
     """Outcome of a remote write.
 
     Attributes:
-        n_written: Samples stored.
-        rejected: Samples that were not, by reason.
+        n_written: Samples stored; a native histogram is stored as three.
+        rejected: Samples and histograms that were not, by reason.
+        n_done: Samples that are done with: stored, or left out as they should be.
+        n_histograms_done: Native histograms that are.
     """
 
     n_written: int
     rejected: tuple[Rejection, ...]
+    n_done: int
+    n_histograms_done: int
 
     @property
     def faults(self) -> tuple[Rejection, ...]:
         """Samples of `rejected` that the sender, its rules or the workloads have wrong."""
         return tuple(found for found in self.rejected if found.reason not in _EXPECTED)
 
-    @property
-    def n_done(self) -> int:
-        """Samples that are done with: stored, or left out as they should be."""
-        left_out = sum(found.count for found in self.rejected if found.reason in _EXPECTED)
-        return self.n_written + left_out
+
+def _n_left_out(rejected: tuple[Rejection, ...]) -> int:
+    return sum(found.count for found in rejected if found.reason in _EXPECTED)
 
 
 def remote_write(
@@ -83,10 +93,25 @@ def remote_write(
     limits = RequestLimits(settings.remote_write_max_bytes, settings.push_max_samples)
     request = decode(body, version, limits)
     mapping = Mapping(deps.remote_rules, deps.owners, namespaces)
-    parsed = to_parsed(request, mapping, deps.clock.now())
+    now = deps.clock.now()
+    parsed = to_parsed(request, mapping, now)
+    n_before = _n_left_out(parsed.rejections.as_tuple())
+    histograms = to_histograms(request, mapping, parsed.rejections, now)
+    n_histograms = _n_left_out(parsed.rejections.as_tuple()) - n_before
+    n_counts, n_floats = n_histograms, len(parsed.samples)
+    if histograms:
+        names = {WorkloadName(one.name.namespace, one.name.workload) for one in histograms}
+        with unit_of_work(deps.engine) as work:
+            known = repository.find_workloads(work.connection, sorted(names), deps.catalog)
+        parsed = add_counts(parsed, histograms, known)
+        n_counts += len(parsed.samples) - n_floats
+        n_histograms += (len(parsed.samples) - n_floats) // N_COUNTS
     late_s = max(settings.late_s, settings.remote_write_late_s)
     result = write(deps, parsed, SOURCE, settings.model_copy(update={"late_s": late_s}))
-    return WriteResult(result.n_accepted, result.rejected)
+    n_done = result.n_accepted + _n_left_out(result.rejected) - n_counts
+    return WriteResult(
+        result.n_accepted, result.rejected, min(max(0, n_done), len(request.value)), n_histograms
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,39 @@ def to_parsed(request: RemoteWrite, mapping: Mapping, now: datetime) -> ParsedPu
     kept = (number >= 0) & ~is_marker
     samples = make_samples(number[kept], request.at_us[kept], request.value[kept])
     return ParsedPush(tuple(numbers), samples, {}, rejections)
+
+
+def to_histograms(
+    request: RemoteWrite, mapping: Mapping, rejections: Rejections, now: datetime
+) -> list[HistogramSeries]:
+    """Native histograms of the series that a rule maps; only these are read at all."""
+    found = []
+    for number, group in groupby(request.histograms, key=lambda one: one.series):
+        raw = [one.raw for one in group]
+        labels = request.labels[number]
+        if mapping.rules.name_of(labels) is None:
+            rejections.add(UNMAPPED, len(raw), "a native histogram that no rule matches")
+            continue
+        samples = [one for one in map(_read, raw) if isinstance(one, HistogramSample)]
+        n_bad = len(raw) - len(samples)
+        if n_bad:
+            fault = next(one for one in map(_read, raw) if isinstance(one, str))
+            rejections.add(BAD_SAMPLE, n_bad, f"{dict(labels)}: a native histogram {fault}")
+        samples.sort(key=lambda one: one.at_us)
+        markers = [one.is_stale_marker for one in samples]
+        series = _Series(labels, [one.at_us for one in samples], markers)
+        name = _claimed(series, mapping, rejections, to_us(now))
+        values = tuple(one for one in samples if not one.is_stale_marker)
+        if name is not None and values:
+            found.append(HistogramSeries(name, values))
+    return found
+
+
+def _read(raw: bytes) -> HistogramSample | str:
+    try:
+        return read_histogram(raw)
+    except BadHistogram as error:
+        return str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from services.ingest.series.samples import allows_negative
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.objective import ObjectiveSpec, SliSeriesSpec, series_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class IndicatorRef:
         query: PromQL; empty when it is pushed.
         is_known_ahead: May be pushed for steps to come.
         is_absent_zero: A step for which its query gives nothing counts as 0.
+        is_sli: It counts what an objective is measured by; no model reads it, so it neither makes
+            a step due nor is waited for.
     """
 
     name: str
@@ -29,6 +32,12 @@ class IndicatorRef:
     query: str
     is_known_ahead: bool = False
     is_absent_zero: bool = False
+    is_sli: bool = False
+
+    @property
+    def is_pacing(self) -> bool:
+        """True where its samples tell how far the workload has come."""
+        return not (self.is_known_ahead or self.is_sli)
 
 
 class WorkloadName(NamedTuple):
@@ -40,7 +49,12 @@ class WorkloadName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRef:
-    """A workload, as far as ingest needs to know it."""
+    """A workload, as far as ingest needs to know it.
+
+    Attributes:
+        indicators: By name, those of its spec first, then the counts of its objective.
+        thresholds_s: Of each goal of its objective that is a latency, by its metric.
+    """
 
     id: int
     namespace: str
@@ -48,6 +62,7 @@ class WorkloadRef:
     shard: int
     step_s: int
     indicators: Mapping[str, IndicatorRef]
+    thresholds_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def has_query(self) -> bool:
@@ -56,8 +71,12 @@ class WorkloadRef:
 
     @property
     def first_measured(self) -> str:
-        """Name of its first indicator that is not known ahead; the demand is one of these."""
-        return next(name for name, one in self.indicators.items() if not one.is_known_ahead)
+        """Name of its first indicator that paces it; the demand is one of these."""
+        return next(name for name, one in self.indicators.items() if one.is_pacing)
+
+    def names(self, *, is_sli: bool) -> list[str]:
+        """Names of the counts of its objective, or of all other indicators."""
+        return [name for name, one in self.indicators.items() if one.is_sli == is_sli]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +128,21 @@ def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
         )
         for indicator in spec.indicators
     }
-    return WorkloadRef(row.id, row.namespace, row.name, row.shard, row.step_s, indicators)
+    thresholds_s: dict[str, float] = {}
+    if spec.sla.objective is not None:
+        goals = spec.sla.objective.goals
+        indicators |= {one.name: one for one in _to_counts(spec.sla.objective)}
+        thresholds_s = {one.metric: one.threshold_s for one in goals if one.threshold_s}
+    place = (row.id, row.namespace, row.name, row.shard, row.step_s)
+    return WorkloadRef(*place, indicators, thresholds_s)
+
+
+def _to_counts(objective: ObjectiveSpec) -> list[IndicatorRef]:
+    """The series that an objective is counted with; those that it has no entry of are pushed."""
+    given = {one.name: one for one in objective.series}
+    names = series_names(objective.goals)
+    series = [given.get(name, SliSeriesSpec(name=name)) for name in names]
+    return [
+        IndicatorRef(one.name, one.is_counter, is_signed=False, query=one.query, is_sli=True)
+        for one in series
+    ]

@@ -68,7 +68,7 @@ def due_ranges(
     # Old steps first and the same stretch for all, so that a run stays bounded after an outage.
     step_us = rows[0].workload.step_s * SECOND_US
     first_us = min(due.start_us for due in open_ranges)
-    n_series = sum(len(due.row.workload.indicators) for due in open_ranges)
+    n_series = sum(len(due.row.workload.names(is_sli=False)) for due in open_ranges)
     cap_us = first_us + max(1, rules.max_rows // n_series) * step_us
     capped = [
         DueRange(due.row, due.start_us, max(due.start_us, min(due.end_us, cap_us)))

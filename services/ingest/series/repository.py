@@ -313,7 +313,7 @@ def has_indicators(connection: Connection, ids: Sequence[int], span: TimeSpan) -
 
 
 def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step_us: int) -> int:
-    """Number of these workloads with rows of one step; those known ahead do not count."""
+    """Number of these workloads with rows of one step; only what paces one counts."""
     statement = text(
         "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS s(id, name) "
         "JOIN indicators i ON i.workload_id = s.id AND i.indicator = s.name AND i.step_at = :at"
@@ -340,7 +340,8 @@ def find_backlog(
     """
     statement = text(
         "WITH workload AS (SELECT w.shard, c.resampled_until, c.last_sample_at, w.step_s, "
-        "jsonb_path_exists(w.spec, '$.indicators[*].query ? (@ != \"\")') AS has_query, "
+        "jsonb_path_exists(w.spec, '$.indicators[*].query ? (@ != \"\")') OR jsonb_path_exists("
+        "w.spec, '$.sla.objective.series[*].query ? (@ != \"\")') AS has_query, "
         "to_timestamp(floor(extract(epoch FROM CAST(:now AS timestamptz)) / w.step_s) * w.step_s) "
         "AS complete_at, to_timestamp(floor((extract(epoch FROM CAST(:now AS timestamptz)) - :grace"
         ") / w.step_s) * w.step_s) AS grace_at, to_timestamp((floor(extract(epoch FROM "

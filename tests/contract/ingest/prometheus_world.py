@@ -118,11 +118,11 @@ def require_prometheus() -> tuple[str, str]:
 
 
 @contextmanager
-def prometheus_server(folder: Path) -> Iterator[str]:
-    """URL of a real Prometheus that holds the world."""
+def prometheus_server(folder: Path, world: str = "") -> Iterator[str]:
+    """URL of a real Prometheus that holds the world, or another one in OpenMetrics."""
     _, tool = require_prometheus()
     metrics = folder / "world.om"
-    metrics.write_text(open_metrics())
+    metrics.write_text(world or open_metrics())
     create = [tool, "tsdb", "create-blocks-from", "openmetrics", str(metrics), str(folder / "data")]
     subprocess.run(create, check=True, capture_output=True)
     with running_prometheus(folder, "global: {}\n") as url:
@@ -130,7 +130,7 @@ def prometheus_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def running_prometheus(folder: Path, configuration: str) -> Iterator[str]:
+def running_prometheus(folder: Path, configuration: str, *flags: str) -> Iterator[str]:
     """URL of a real Prometheus with this configuration; its data are in `folder/data`."""
     server, _ = require_prometheus()
     config = folder / "prometheus.yml"
@@ -141,6 +141,7 @@ def running_prometheus(folder: Path, configuration: str) -> Iterator[str]:
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=100y",
         "--web.listen-address=127.0.0.1:0",
+        *flags,
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

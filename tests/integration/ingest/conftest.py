@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 
 from services.ingest.deps import IngestDeps
 from services.kernel.clock import FixedClock
-from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
+from services.kernel.domain import CapacitySpec, IndicatorSpec, SlaSpec, WorkloadSpec
+from services.kernel.domain.objective import ObjectiveSpec
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 
@@ -35,12 +36,14 @@ def register(database: Engine, clock: FixedClock) -> Register:
         step_s: int = 60,
         shard: int = 0,
         prefix: str = "w",
+        objective: ObjectiveSpec | None = None,
     ) -> list[int]:
         spec = WorkloadSpec(
             target="Deployment/x",
             demand=indicators[0].name,
             indicators=indicators,
             capacity=CapacitySpec(per_replica=10.0),
+            sla=SlaSpec(objective=objective),
         )
         statement = text(
             "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, updated_at) "

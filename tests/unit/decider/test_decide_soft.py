@@ -10,22 +10,26 @@ from hypothesis import given, settings, strategies as st
 
 from decider import (
     DecideConfig,
+    Hardware,
     Limits,
     MissDraws,
     Reason,
     ReplicaState,
     ShardRequest,
+    VariantSet,
     decide_shard,
 )
 from decider.planning.fallback import DecisionTime, Standing, stand
 from decider.planning.outlook import look_ahead
 from decider.planning.plan import first_charge
-from decider.replay import decision_bytes
+from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
+from tests.unit.decider.variant_sets import h100, l4
 
 CONFIG = DecideConfig()
+epsilons = st.sampled_from([0.001, 0.05, 0.5, None])
 kinds = pytest.mark.parametrize("kind", RISK_KINDS)
 
 
@@ -129,3 +133,50 @@ def test_the_reactive_floor_holds_the_last_demand_in_expectation(kind: RiskKind)
     risk = at.steps.violation[0, 0, index]
     assert risk[0] <= most * 1.05
     assert risk[1] > most * 0.95
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_limits_and_budgets_hold_with_responses_in_the_mix(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 4))
+    owners, rows, drawn = [], [], []
+    for i in range(n):
+        low = data.draw(st.integers(0, 6))
+        high = data.draw(st.integers(low, 30))
+        ready = data.draw(st.integers(low, high))
+        owners.append(
+            workload(
+                f"w{i}",
+                limits=Limits(low, high),
+                replicas=ReplicaState(ready, data.draw(st.integers(0, ready)), (5.0,)),
+                sla=sla(data.draw(st.sampled_from(RISK_KINDS)), data.draw(epsilons)),
+                hardware=Hardware("L4", data.draw(st.integers(1, 4)), 1.0),
+                history=observed(data.draw(st.floats(0, 300))),
+            )
+        )
+        rows.append(noisy(data.draw(st.floats(0, 300)), data.draw(st.integers(0, 99)), n_paths=20))
+        slope = data.draw(st.sampled_from([0.5, 6.0, 1e4]))
+        drawn.append(data.draw(st.sampled_from([None, response(i, slope=slope)])))
+    budget = data.draw(st.none() | st.integers(0, 200))
+    given_shard = soft_shard(np.stack(rows), drawn, owners, budgets={"L4": budget})
+    decisions = decide_shard(given_shard, CONFIG, NOW_S)
+    for one, decision in zip(owners, decisions, strict=True):
+        assert one.limits.min_replicas <= decision.final <= one.limits.max_replicas
+        if budget is None:
+            assert decision.final <= decision.current
+    least = sum(w.hardware.gpus_per_replica * w.limits.min_replicas for w in owners)
+    if budget is not None and least <= budget:
+        pairs = zip(owners, decisions, strict=True)
+        assert sum(w.hardware.gpus_per_replica * d.final for w, d in pairs) <= budget
+
+
+@kinds
+def test_a_mix_of_variants_is_chosen_and_replayed_under_a_response(kind: RiskKind) -> None:
+    variants = VariantSet((h100(10), l4(0)))
+    mixed = owner(kind, variants=variants, history=observed(100.0))
+    request = soft_shard(noisy(130.0), [response()], [mixed])
+    (decision,) = decide_shard(request, CONFIG, NOW_S)
+    assert decision.mix is not None
+    assert decision.final > 10
+    blob = inputs_to_bytes(request, 0, decision, CONFIG, NOW_S)
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)

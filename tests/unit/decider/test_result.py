@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decider import Direction, Reason
+from decider import Direction, ExpectedMisses, Reason
 
 
 def test_a_reason_is_its_name_in_lower_case() -> None:
@@ -14,3 +14,11 @@ def test_a_reason_begins_with_the_direction_that_it_explains() -> None:
     of_none = {r for r in Reason if not r.value.startswith(tuple(directions))}
     assert of_none == {Reason.REBALANCE_VARIANTS}
     assert [str(d) for d in directions.values()] == ["up", "down", "hold"]
+
+
+def test_expected_misses_are_told_in_the_words_of_the_goal() -> None:
+    requests = ExpectedMisses("requests", {19: 0.05, 20: 0.0312})
+    assert requests.words(20) == "20 replicas: 3.1 % of requests would miss"
+    assert (
+        ExpectedMisses("minutes", {2: 0.5}).words(2) == "2 replicas: 50 % of minutes would be bad"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from decider import (
     Limits,
+    MissDraws,
     ReplicaState,
     ShardRequest,
     Sla,
@@ -33,3 +36,17 @@ from tests.unit.decider.shards import shard, workload
 def test_impossible_requests_are_refused_at_the_door(make, match: str) -> None:
     with pytest.raises(InvalidRequest, match=match):
         make()
+
+
+def test_responses_that_cannot_be_decided_on_are_refused() -> None:
+    good = workload(sla=Sla(0.01, good_share=0.95))
+    draws = MissDraws(np.ones(2), np.ones(2), np.zeros(2), np.ones(2))
+    request = shard(np.ones((3, 2)), [good])
+    assert replace(request, responses=(draws,)).response(0) is draws
+    assert request.response(0) is None
+    with pytest.raises(InvalidRequest, match="responses has 2 entries"):
+        replace(request, responses=(draws, None))
+    with pytest.raises(InvalidRequest, match="good_share"):
+        replace(request, workloads=(replace(good, sla=Sla(0.01)),), responses=(draws,))
+    with pytest.raises(InvalidRequest, match="requests_per_step=0"):
+        replace(request, workloads=(replace(good, requests_per_step=0.0),), responses=(draws,))

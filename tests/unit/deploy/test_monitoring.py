@@ -100,6 +100,7 @@ def test_promtool_accepts_the_rules_and_the_configuration() -> None:
     for command in (
         ["promtool", "check", "rules", "--lint-fatal", str(RULES)],
         ["promtool", "check", "rules", "--lint-fatal", str(PROMETHEUS / "indicators.example.yml")],
+        ["promtool", "check", "rules", "--lint-fatal", str(PROMETHEUS / "counts.example.yml")],
         ["promtool", "check", "config", str(PROMETHEUS / "prometheus.yml")],
         [*syntax, str(PROMETHEUS / "remote-write.example.yml")],
     ):

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.ingest.push.ahead import (
-    MOST_AHEAD,
-    ChangedSamples,
-    ScheduleSpan,
-    ahead_limit,
-    schedule_spans,
-)
+from services.ingest.push.ahead import MOST_AHEAD, ahead_limit, schedule_spans
+from services.ingest.push.spans import ChangedSamples, SeriesSpan
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey
 from services.ingest.series.samples import SECOND_US, to_us
@@ -32,7 +27,7 @@ def test_only_steps_of_schedules_that_are_not_complete() -> None:
         SeriesKey(1, PLAN.name): ChangedSamples(at(-5), at(2.5)),
     }
     now_us = to_us(at(0))
-    expected = ScheduleSpan(WORKLOAD, PLAN.name, now_us, now_us + 3 * 60 * SECOND_US)
+    expected = SeriesSpan(WORKLOAD, PLAN, now_us, now_us + 3 * 60 * SECOND_US)
     assert schedule_spans([WORKLOAD], times, NOW) == [expected]
     past = {SeriesKey(1, PLAN.name): ChangedSamples(at(-5), at(-1))}
     assert schedule_spans([WORKLOAD], past, NOW) == []

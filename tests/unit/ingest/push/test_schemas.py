@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from services.ingest.push.schemas import PushAnswer, PushRequest, RejectedSamples
 from services.ingest.series.translate import ParsedPush, parse_push
+from services.kernel.domain.objective import GoalSpec, series_names
 from services.kernel.errors import InvalidInput
 
 EXAMPLE: dict[str, Any] = PushRequest.model_json_schema()["example"]
@@ -87,3 +89,14 @@ def test_a_reason_is_listed_only_where_it_refused_something() -> None:
     for changes in ({"count": 0}, {"reason": None}, {"example": None}):
         with pytest.raises(ValidationError):
             RejectedSamples.model_validate(refused | changes)
+
+
+def test_the_counts_that_the_documents_push_are_read_and_named_as_they_should_be() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "observability.md").read_text()
+    sent = page.split("/v1/observations", 1)[1].split("-d '", 1)[1].split("'\n", 1)[0]
+    push = parsed(orjson.loads(sent))
+    assert (push.rejections.n_rejected, push.unreadable) == (0, {})
+    allowed = series_names((GoalSpec(metric="ttft", threshold_s=0.5),))
+    assert {name.indicator for name in push.names} <= set(allowed)
+    values = push.samples.value.tolist()
+    assert (values[1] - values[0], values[3] - values[2]) == (120, 114)

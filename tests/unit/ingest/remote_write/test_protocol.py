@@ -86,7 +86,7 @@ def test_series_and_samples(version: Version, make: object) -> None:
     assert found.series.tolist() == [0, 0, 2]
     assert found.at_us.tolist() == [1767571200123000, 1767571215123000, -5000]
     assert found.value.tolist() == [1.5, -2.0, 3.0]
-    assert (found.n_histograms, found.n_exemplars) == (0, 0)
+    assert (len(found.histograms), found.n_exemplars) == (0, 0)
 
 
 @pytest.mark.parametrize(("version", "make"), BOTH)
@@ -111,11 +111,11 @@ def test_histograms_and_exemplars_are_counted() -> None:
         Version.V1,
         LIMITS,
     )
-    assert (found.n_histograms, found.n_exemplars) == (2, 1)
+    assert (len(found.histograms), found.n_exemplars) == (2, 1)
     symbols = b"".join(block(4, word) for word in (b"", b"__name__", b"latency"))
     series = block(5, block(1, b"\x01\x02") + block(3, b"") + block(4, b""))
     found = decode(packed(symbols + series), Version.V2, LIMITS)
-    assert (found.n_histograms, found.n_exemplars) == (1, 1)
+    assert (len(found.histograms), found.n_exemplars) == (1, 1)
 
 
 @pytest.mark.parametrize("at_ms", [2**63 - 1, -(2**63)])

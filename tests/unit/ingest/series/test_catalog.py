@@ -43,3 +43,47 @@ def test_what_ingest_reads_off_a_spec() -> None:
     assert (load.is_signed, load.is_counter, load.is_absent_zero) == (True, False, True)
     assert (tokens.is_signed, tokens.is_counter, tokens.is_absent_zero) == (False, True, False)
     assert found.indicators["campaign_ratio"].is_known_ahead
+
+
+OBJECTIVE = {
+    "goals": [{"metric": "ttft", "threshold_s": 0.5}, {"metric": "errors"}],
+    "series": [{"name": "sli_ttft_total", "query": "sum(rate(ttft_count[$step]))"}],
+}
+
+
+def test_the_counts_of_an_objective_are_series_but_pace_nothing() -> None:
+    found = WorkloadCatalog().learn(ROW, SPEC | {"sla": {"objective": OBJECTIVE}})
+    counts = [
+        "sli_ttft_total",
+        "sli_ttft_good",
+        "sli_ttft_upto",
+        "sli_errors_total",
+        "sli_lost",
+        "sli_waiting",
+    ]
+    assert found.names(is_sli=True) == counts
+    assert found.names(is_sli=False) == ["campaign_ratio", "tokens", "load_rps"]
+    assert [name for name in counts if found.indicators[name].is_counter] == counts[1:5]
+    assert [name for name, one in found.indicators.items() if one.query] == [
+        "load_rps",
+        "sli_ttft_total",
+    ]
+    assert [name for name, one in found.indicators.items() if one.is_pacing] == [
+        "tokens",
+        "load_rps",
+    ]
+    assert not any(found.indicators[name].is_signed for name in counts)
+    assert not any(found.indicators[name].is_absent_zero for name in counts)
+    assert found.first_measured == "tokens"
+
+
+def test_without_an_objective_nothing_is_counted() -> None:
+    assert WorkloadCatalog().learn(ROW, SPEC).names(is_sli=True) == []
+
+
+def test_an_objective_alone_is_enough_to_be_pulled_for() -> None:
+    pushed = [one | {"query": "", "gap": "Unknown"} for one in SPEC["indicators"]]  # type: ignore[attr-defined]
+    spec = SPEC | {"indicators": pushed}
+    assert not WorkloadCatalog().learn(ROW, spec).has_query
+    found = WorkloadCatalog().learn(ROW, spec | {"sla": {"objective": OBJECTIVE}})
+    assert found.has_query
