@@ -24,10 +24,12 @@ from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
-from decider.planning.risk import ErrorBudget, error_budget, update_risk
+from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
+from decider.planning.risk import teach_level, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.result import Decision, Direction, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
+from decider.sli import SliCounts, SliSteps, contradictions, count_misses, promised_violation
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -103,6 +105,8 @@ __all__ = [
     "SamplerConfig",
     "ShardRequest",
     "Sla",
+    "SliCounts",
+    "SliSteps",
     "StartData",
     "StepOutcome",
     "StepPrice",
@@ -115,6 +119,10 @@ __all__ = [
     "VariantState",
     "WorkloadInput",
     "capacity_draws",
+    "contradictions",
+    "count_believed",
+    "count_measured",
+    "count_misses",
     "decide_shard",
     "decision_bytes",
     "decision_summary",
@@ -126,9 +134,11 @@ __all__ = [
     "judge_model",
     "latency_log_likelihood",
     "predictive_draws",
+    "promised_violation",
     "relative_capacity_new",
     "replay_decision",
     "score_step",
+    "teach_level",
     "trailing_grid",
     "update_belief",
     "update_capacity",

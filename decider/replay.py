@@ -88,8 +88,7 @@ def inputs_to_bytes(
     """
     part = slice_request(request, row, decision)
     workload = asdict(part.workloads[0])
-    if part.workloads[0].variants is None:
-        del workload["variants"]  # so the bytes are what they were before there were variants
+    _drop_unused(workload)
     history = workload["history"].pop("demand")
     header = {
         "format": FORMAT,
@@ -108,6 +107,18 @@ def inputs_to_bytes(
     }
     blob = save_tensors(tensors, metadata={_HEADER: json.dumps(header, sort_keys=True)})
     return zlib.compress(blob, 1)  # sample paths hardly compress: the header does
+
+
+def _drop_unused(workload: dict[str, Any]) -> None:
+    """Leave out what a workload does not have, so that its bytes are what they were before."""
+    if workload["variants"] is None:
+        del workload["variants"]
+    if workload["sla"]["good_share"] is None:
+        del workload["sla"]["good_share"]
+    risk = workload["risk"]
+    if risk["measured_steps"] == 0.0:
+        for name in ("measured_missed", "measured_total", "measured_steps"):
+            del risk[name]
 
 
 def _is_scaled(paths: FloatArray, scale: float) -> bool:

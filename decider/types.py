@@ -191,15 +191,22 @@ class RiskState:
 
     Attributes:
         log_level: Natural logarithm of (level in use / epsilon), before pacing.
-        spent_steps: Violation within the SLA window so far, in steps.
-        observed_steps: Steps with a measured outcome within the window.
+        spent_steps: Believed violation within the SLA window so far, in steps.
+        observed_steps: Steps within the window of which it is known.
         log_multiplier: Logarithm of the price of risk carried over; None: not found yet.
+        measured_missed: What was measured to be out of SLA within the window: requests of a promise
+            of requests, steps of one of time.
+        measured_total: What it was of, in the same unit.
+        measured_steps: Steps within the window that were measured.
     """
 
     log_level: float = 0.0
     spent_steps: float = 0.0
     observed_steps: float = 0.0
     log_multiplier: float | None = None
+    measured_missed: float = 0.0
+    measured_total: float = 0.0
+    measured_steps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

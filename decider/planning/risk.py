@@ -1,6 +1,7 @@
 """From the promise to the risk level in use: adaptive conformal feedback and budget pacing.
 
-With `e = epsilon`, `v_t` the measured violation of step t (share of the step out of SLA) and aim
+With `e = epsilon`, `v_t` the violation of step t (share of the step out of SLA: measured where an
+objective is, else by the believed capacity) and aim
 `a <= 1`, the feedback is
 
     log level_{t+1} = log level_t + gain * (a * e - v_t) / e
@@ -19,31 +20,11 @@ from dataclasses import dataclass, replace
 
 from decider.config import RiskControlConfig
 from decider.errors import require
+from decider.planning.ledgers import ErrorBudget, count_believed, error_budget, spent_by_source
 from decider.types import RiskState, Sla
 
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorBudget:
-    """What of a promise has been measured and what is left of it: the figures of every surface.
-
-    Attributes:
-        measured_ratio: Share out of SLA of the window's measured steps; None: none is measured.
-        n_steps: Measured steps within the window.
-        left_ratio: Share of the window's violation budget that is left; below 0: overspent. None
-            where prices alone decide.
-    """
-
-    measured_ratio: float | None
-    n_steps: float
-    left_ratio: float | None
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Nothing is left."""
-        return self.left_ratio is not None and self.left_ratio <= 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +40,6 @@ class RiskLevel:
     budget: ErrorBudget
 
 
-def error_budget(state: RiskState, sla: Sla, step_s: float) -> ErrorBudget:
-    """The error budget after the steps that the memory knows."""
-    n = state.observed_steps
-    left = None
-    if sla.epsilon is not None:
-        left = 1.0 - state.spent_steps / (sla.epsilon * window_steps(sla, step_s))
-    return ErrorBudget(state.spent_steps / n if n > 0 else None, n, left)
-
-
-def window_steps(sla: Sla, step_s: float) -> float:
-    """Length of the SLA window in steps, at least one."""
-    return max(1.0, sla.window_s / step_s)
-
-
 def _log_bounds(epsilon: float, config: RiskControlConfig) -> tuple[float, float]:
     highest = max(min(config.max_level_ratio, config.max_level / epsilon), 1.0)
     return math.log(config.min_level_ratio), math.log(highest)
@@ -86,7 +53,8 @@ def risk_level(
     if epsilon is None:
         return None
     low, high = _log_bounds(epsilon, config)
-    overspent = state.spent_steps - config.aim_ratio * epsilon * state.observed_steps
+    spent = spent_by_source(state, sla)
+    overspent = spent.steps - config.aim_ratio * epsilon * spent.n_steps
     pace = -config.pacing_gain * overspent / (epsilon * config.pacing_steps)
     log_ratio = math.log(config.aim_ratio) + state.log_level + max(-1.0, min(0.7, pace))
     level = epsilon * math.exp(max(low, min(high, log_ratio)))
@@ -100,7 +68,7 @@ def update_risk(
     step_s: float,
     config: RiskControlConfig,
 ) -> RiskState:
-    """Feed one step's measured violation back.
+    """Feed one step's believed violation back, to its ledger and to the level.
 
     Args:
         state: Memory before.
@@ -112,19 +80,22 @@ def update_risk(
     Returns:
         Memory after. Beyond the SLA window old steps are forgotten at the window's rate.
     """
+    counted = count_believed(state, violation_ratio, sla, step_s)
+    return teach_level(counted, violation_ratio, sla, config)
+
+
+def teach_level(
+    state: RiskState, violation_ratio: float, sla: Sla, config: RiskControlConfig
+) -> RiskState:
+    """Move the level by one step's violation; prices alone have none."""
     require(0.0 <= violation_ratio <= 1.0, f"violation_ratio={violation_ratio}: must be in [0, 1]")
-    n = window_steps(sla, step_s)
-    keep = 1.0 if state.observed_steps + 1.0 <= n else max(0.0, (n - 1.0) / state.observed_steps)
-    spent = state.spent_steps * keep + violation_ratio
-    observed = min(n, state.observed_steps * keep + 1.0)
     if sla.epsilon is None:
-        return replace(state, spent_steps=spent, observed_steps=observed)
+        return state
     epsilon = sla.epsilon
     gain = min(config.gain, config.max_drop * epsilon)
     change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
     low, high = _log_bounds(epsilon, config)
-    log_level = max(low, min(high, state.log_level + change))
-    return RiskState(log_level, spent, observed, state.log_multiplier)
+    return replace(state, log_level=max(low, min(high, state.log_level + change)))
 
 
 def next_multiplier(

@@ -30,7 +30,7 @@ import numpy as np
 from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig
 from decider.errors import require
-from decider.planning.risk import window_steps
+from decider.planning.ledgers import window_steps
 from decider.trust.arms import trailing_counts, violation_ratio
 from decider.types import BoolArray, FloatArray, Sla, TrailingRule
 

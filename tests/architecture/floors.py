@@ -41,7 +41,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "explain",
         "mix",
         "budget trust",
-        "planning score",
+        "planning score sli",
         "belief",
         "result types",
         "config variant_types",

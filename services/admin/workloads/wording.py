@@ -18,10 +18,10 @@ def missed(risk: RiskView) -> str:
 
 
 def why_unmeasured(risk: RiskView) -> str:
-    """Why nothing is measured, with what to do; empty: it is measured."""
-    if risk.source == "measured":
-        return ""
+    """Why nothing is measured, or not at present, with what to do; empty: it is measured."""
     why = risk.sli_message.strip().rstrip(".")
+    if risk.source == "measured":
+        return f"not measured at present: {why}" if why else ""
     return f"nothing measured: {why}" if why else "nothing measured"
 
 
@@ -47,7 +47,7 @@ def budget_left(risk: RiskView) -> str:
 def promise(risk: RiskView) -> str:
     """Both figures and the budget: `measured 1.2 % of requests missed; believed 0.4 % …`."""
     parts = [violation(risk)]
-    if risk.source is None and risk.sli_message:
+    if risk.source != "believed" and risk.sli_message:
         parts.append(why_unmeasured(risk))
     if risk.source == "measured" and risk.believed_ratio is not None:
         parts.append(f"believed {percent(risk.believed_ratio)}")

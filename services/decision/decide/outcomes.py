@@ -1,4 +1,4 @@
-"""Outcomes of finished steps, and the risk control's memory after them; pure."""
+"""Outcomes of finished steps by the believed capacity; pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from decider import (
-    RiskControlConfig,
-    RiskState,
-    StepOutcome,
-    StepPrice,
-    score_step,
-    update_risk,
-)
-from services.decision.rows import translate
+from decider import RiskState, StepOutcome, StepPrice, score_step
 from services.decision.rows.inputs import ShardMember, ShardRows, scored_capacity
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.decision.rows.variants import mix_price
@@ -29,12 +21,14 @@ class WorkloadOutcomes:
     """Outcomes of a workload's finished steps.
 
     Attributes:
-        rows: Rows of `outcomes`.
+        rows: Rows of `outcomes`, up to `computed_at`.
         outcomes: The same as values, by step start (epoch seconds).
+        before_first: Starts of those that began before a replica was ever ready.
     """
 
     rows: tuple[tuple[Any, ...], ...]
     outcomes: Mapping[float, StepOutcome]
+    before_first: frozenset[float] = frozenset()
 
 
 def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
@@ -109,7 +103,8 @@ def finished_outcomes(
         outcomes[start_s] = outcome
         step_at = datetime.fromtimestamp(start_s, UTC)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
-    return WorkloadOutcomes(tuple(made), outcomes)
+    before_first = frozenset(start_s for start_s in outcomes if start_s < first_s)
+    return WorkloadOutcomes(tuple(made), outcomes, before_first)
 
 
 def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
@@ -118,7 +113,7 @@ def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
     What a service without any replica yet cannot serve is nobody's violation; it costs what is
     bound. Once a step has been scored, a service without replicas is out of SLA.
     """
-    if risk.observed_steps > 0:
+    if risk.observed_steps > 0 or risk.measured_steps > 0:
         return -math.inf
     serving = (e.at_s for e in events if e.kind == "ready" or (e.kind == "snapshot" and e.ready))
     return min(serving, default=math.inf)
@@ -136,31 +131,6 @@ def _priced(member: ShardMember, rows: ShardRows, price: StepPrice, end_s: float
     return replace(
         price, gpus_per_replica=mix.gpus_per_replica, usd_per_gpu_hour=mix.usd_per_gpu_hour
     )
-
-
-def learn(
-    members: Mapping[int, ShardMember],
-    results: Mapping[int, WorkloadOutcomes],
-    rows: ShardRows,
-    config: RiskControlConfig,
-) -> dict[int, RiskState]:
-    """Memory of the risk control of the workloads that have new measured outcomes.
-
-    The outcome of a trailing percentile says nothing of a model that is not trusted: it counts
-    against the budget, but the level that the model is planned with stays as it is.
-    """
-    memory: dict[int, RiskState] = {}
-    for key, result in results.items():
-        sla, step_s = translate.to_sla(members[key].spec), float(members[key].step_s)
-        is_planned = rows.trust.get(key, translate.TrustInForce()).is_trusted
-        for _, outcome in sorted(result.outcomes.items()):
-            if outcome.violation_ratio is None:
-                continue
-            ratio = min(1.0, max(0.0, outcome.violation_ratio))
-            state = memory.get(key) or rows.risk.get(key, RiskState())
-            after = update_risk(state, ratio, sla, step_s, config)
-            memory[key] = after if is_planned else replace(after, log_level=state.log_level)
-    return memory
 
 
 def _row(

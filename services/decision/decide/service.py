@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import orjson
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import RowMapping
 
 import decider
-from decider import RiskState, decision_bytes, decision_to_dict, error_budget, replay_decision
+from decider import decision_bytes, decision_to_dict, replay_decision
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.repository import load_draws
 from services.decision.budgets import budgets
 from services.decision.budgets.repository import store_claims, store_variant_claims
 from services.decision.budgets.variant_budgets import binding_type, gpu_types_of
-from services.decision.decide.outcomes import (
-    LOOKBACK_STEPS,
-    WorkloadOutcomes,
-    finished_outcomes,
-    learn,
-)
+from services.decision.decide.outcomes import LOOKBACK_STEPS
 from services.decision.decide.report import (
     DecidedWorkload,
     log_decisions,
@@ -33,9 +27,10 @@ from services.decision.decide.report import (
     publish_freshness,
     publish_trust,
 )
+from services.decision.decide.settling import measure_steps, store_memory, store_steps
+from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
-    ShardMember,
     ShardRows,
     group_rows,
     prepare,
@@ -47,7 +42,7 @@ from services.decision.rows.translate import TrustInForce
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
 from services.kernel import tracing
-from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
+from services.kernel.db.session import next_ids, unit_of_work
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, shard_job
 
@@ -63,35 +58,6 @@ class ShardReport:
     n_outcomes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _ShardRun:
-    """One run over a shard, within its transaction.
-
-    Attributes:
-        work: The transaction.
-        deps: What the use case needs.
-        members: The shard's workloads by id; at least one.
-        origin_at: The origin that is decided for.
-        now: Time of the run.
-    """
-
-    work: UnitOfWork
-    deps: DecisionDeps
-    members: Mapping[int, ShardMember]
-    origin_at: datetime
-    now: datetime
-
-    @property
-    def connection(self) -> Connection:
-        """The open connection."""
-        return self.work.connection
-
-    @property
-    def longest_step(self) -> timedelta:
-        """Longest step of the shard's workloads."""
-        return timedelta(seconds=max(m.step_s for m in self.members.values()))
-
-
 def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardReport:
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
@@ -104,14 +70,16 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         members = {int(row["id"]): to_member(row) for row in found}
         if not members:
             return ShardReport(0, 0)
-        run = _ShardRun(work, deps, members, origin_at, now)
+        run = ShardRun(work, deps, members, origin_at, now)
         capacity = believed_capacity(work, deps.settings, members, origin_at)
-        results, rows = _store_outcomes(run, replace(_load_rows(run), capacity=capacity))
+        rows = replace(_load_rows(run), capacity=capacity)
+        measured = measure_steps(run, rows)
+        results, rows = store_steps(run, rows, measured)
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
         )
         decided, ledger = _decide(run, forecasts, rows)
-        _store_memory(run, rows, decided)
+        store_memory(run, rows, measured, decided)
         repository.notify_decisions(work.connection, shard)
     publish(members, results, rows.risk, decided)
     publish_freshness(decided, origin_at, deps.clock.now())
@@ -121,7 +89,7 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
     return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
 
 
-def _load_rows(run: _ShardRun) -> ShardRows:
+def _load_rows(run: ShardRun) -> ShardRows:
     """One query for each kind of row."""
     connection, now, ids = run.connection, run.now, list(run.members)
     members = list(run.members.values())
@@ -148,7 +116,7 @@ def _load_rows(run: _ShardRun) -> ShardRows:
     )
 
 
-def _trust(run: _ShardRun) -> dict[int, TrustInForce]:
+def _trust(run: ShardRun) -> dict[int, TrustInForce]:
     """Verdicts in force; none where the gate is off."""
     if run.deps.settings.trust_interval_s <= 0:
         return {}
@@ -156,49 +124,8 @@ def _trust(run: _ShardRun) -> dict[int, TrustInForce]:
     return {int(r["workload_id"]): translate.to_trust(r) for r in rows}
 
 
-def _store_outcomes(
-    run: _ShardRun, rows: ShardRows
-) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
-    """Store outcomes; returns them and the rows with the risk control's memory after them."""
-    done: dict[int, set[float]] = {}
-    first = run.origin_at - run.longest_step * LOOKBACK_STEPS
-    for row in repository.load_outcome_steps(run.connection, list(run.members), first):
-        done.setdefault(int(row["workload_id"]), set()).add(row["step_at"].timestamp())
-    results = {
-        key: finished_outcomes(member, rows, done.get(key, set()), run.origin_at, run.now)
-        for key, member in run.members.items()
-    }
-    repository.store_outcomes(run.connection, [row for r in results.values() for row in r.rows])
-    memory = learn(run.members, results, rows, run.deps.config.risk)
-    return results, replace(rows, risk={**rows.risk, **memory})
-
-
-def _store_memory(run: _ShardRun, rows: ShardRows, decided: Sequence[DecidedWorkload]) -> None:
-    """Store the risk control's memory after the outcomes and the decisions."""
-    memory = dict(rows.risk)
-    for each in decided:
-        state = memory.get(each.member.id, RiskState())
-        log_multiplier = each.decision.next_log_multiplier
-        memory[each.member.id] = replace(state, log_multiplier=log_multiplier)
-    stored = [
-        (key, orjson.dumps(_to_stored(run.members[key], state)).decode(), run.now)
-        for key, state in sorted(memory.items())
-    ]
-    repository.store_risk_states(run.connection, stored)
-
-
-def _to_stored(member: ShardMember, state: RiskState) -> dict[str, Any]:
-    """The memory, and the figures of the error budget that every surface shows from there."""
-    budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
-    return {
-        **asdict(state),
-        "measured_ratio": budget.measured_ratio,
-        "budget_left_ratio": budget.left_ratio,
-    }
-
-
 def _decide(
-    run: _ShardRun, forecasts: Sequence[RowMapping], rows: ShardRows
+    run: ShardRun, forecasts: Sequence[RowMapping], rows: ShardRows
 ) -> tuple[list[DecidedWorkload], budgets.Ledger]:
     """Decide and store; returns the decisions, and the holdings of the GPU budgets after them."""
     deps, now = run.deps, run.now

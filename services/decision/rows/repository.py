@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,11 @@ DECISION_COLUMNS = (
 )  # fmt: skip
 OUTCOME_COLUMNS = (
     "workload_id", "step_at", "decision_id", "demand", "ready_mean", "needed_replicas",
-    "violation_ratio", "shortage", "gpu_hours", "cost_usd", "computed_at",
+    "violation_ratio", "shortage", "gpu_hours", "cost_usd", "computed_at", "sli_requests",
+    "sli_miss_low", "sli_miss_high", "measured_violation_ratio", "is_final",
 )  # fmt: skip
+MEASURED_COLUMNS = OUTCOME_COLUMNS[OUTCOME_COLUMNS.index("computed_at") :]
+"""Those that are computed again until the row is final."""
 
 
 def lock_shard(connection: Connection, shard: int) -> None:
@@ -91,6 +94,34 @@ def load_demand(
     return connection.execute(statement, given).mappings().all()
 
 
+def load_series(
+    connection: Connection, names: Mapping[int, Sequence[str]], first: datetime, last: datetime
+) -> Sequence[RowMapping]:
+    """Observed values of some indicators: arrays of step starts (epoch seconds) and values.
+
+    Args:
+        connection: An open transaction.
+        names: Names of the indicators by workload.
+        first: First step start, inclusive.
+        last: Last step start, inclusive.
+    """
+    pairs = [(key, name) for key, wanted in names.items() for name in wanted]
+    if not pairs:
+        return []
+    statement = text(
+        "SELECT i.workload_id, i.indicator, "
+        "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
+        "array_agg(i.value::double precision ORDER BY i.step_at) AS values "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS w(id, name) "
+        "JOIN indicators i ON i.workload_id = w.id AND i.indicator = w.name "
+        "WHERE i.step_at >= :first AND i.step_at <= :last AND i.is_observed "
+        "AND i.value IS NOT NULL GROUP BY i.workload_id, i.indicator"
+    )
+    ids, wanted = [key for key, _ in pairs], [name for _, name in pairs]
+    given = {"ids": ids, "names": wanted, "first": first, "last": last}
+    return connection.execute(statement, given).mappings().all()
+
+
 def load_states(
     connection: Connection, ids: Sequence[int], first: datetime, last: datetime
 ) -> Sequence[RowMapping]:
@@ -154,10 +185,10 @@ def load_recommendations(
 def load_outcome_steps(
     connection: Connection, ids: Sequence[int], first: datetime
 ) -> Sequence[RowMapping]:
-    """Steps since a time that have an outcome already."""
+    """Steps since a time that have an outcome already, and whether it is final."""
     statement = text(
-        "SELECT workload_id, step_at FROM outcomes WHERE workload_id = ANY(:ids) "
-        "AND step_at >= :first"
+        "SELECT workload_id, step_at, is_final, violation_ratio FROM outcomes "
+        "WHERE workload_id = ANY(:ids) AND step_at >= :first"
     )
     return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
 
@@ -171,9 +202,16 @@ def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> in
 
 
 def store_outcomes(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
-    """Store outcomes; one that is there already stays as it is."""
-    key = ("workload_id", "step_at")
-    return copy_rows(connection, CopyTarget(schema.outcomes, OUTCOME_COLUMNS, "nothing", key), rows)
+    """Store outcomes; of one that is there, what was measured, until it is final."""
+    target = CopyTarget(
+        schema.outcomes,
+        OUTCOME_COLUMNS,
+        "update",
+        ("workload_id", "step_at"),
+        MEASURED_COLUMNS,
+        "is_final",
+    )
+    return copy_rows(connection, target, rows)
 
 
 def store_risk_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:

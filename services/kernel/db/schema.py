@@ -350,6 +350,11 @@ outcomes = Table(
     Column("gpu_hours", Double, nullable=True),
     Column("cost_usd", Double, nullable=True),
     time_column("computed_at"),
+    Column("sli_requests", Double, nullable=True),
+    Column("sli_miss_low", Double, nullable=True),
+    Column("sli_miss_high", Double, nullable=True),
+    Column("measured_violation_ratio", Double, nullable=True),
+    Column("is_final", Boolean, nullable=False, server_default=text("true")),
     Index(None, "decision_id"),
     Index(None, "step_at", "workload_id"),
     Index(

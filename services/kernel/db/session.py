@@ -149,12 +149,16 @@ class CopyTarget:
         on_conflict: `nothing` keeps the old row, `update` overwrites it; a bare `COPY` without
             a staging table is used for `error`, the fastest, which fails on a duplicate.
         key: Columns of the unique key that `update` and `nothing` refer to; empty: any key.
+        updated: Columns that `update` overwrites; empty: all but the key.
+        settled: Truth of the old row that `update` spares it by; empty: it spares none.
     """
 
     table: Table
     columns: tuple[str, ...]
     on_conflict: str = "nothing"
     key: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    settled: str = ""
 
 
 def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequence[Any]]) -> int:
@@ -166,7 +170,7 @@ def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequenc
         rows: Values in the order of `target.columns`.
 
     Returns:
-        Rows written (for `nothing`: rows that were new).
+        Rows written (for `nothing`: rows that were new; for `update`: those not spared).
     """
     rows = list(rows)
     if not rows:
@@ -196,9 +200,10 @@ def _conflict_clause(target: CopyTarget) -> str:
     key = ", ".join(f'"{column}"' for column in target.key)
     if target.on_conflict == "nothing":
         return f"({key}) DO NOTHING" if key else "DO NOTHING"
-    changed = [column for column in target.columns if column not in target.key]
+    changed = target.updated or [c for c in target.columns if c not in target.key]
     assignments = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in changed)
-    return f"({key}) DO UPDATE SET {assignments}"
+    spared = f' WHERE NOT {target.table.name}."{target.settled}"' if target.settled else ""
+    return f"({key}) DO UPDATE SET {assignments}{spared}"
 
 
 def _ensure_row_partitions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_every_field_of_the_inputs_survives_storage() -> None:
     np.testing.assert_array_equal(stored.history.demand, owner.history.demand)
     assert stored.history.changes == owner.history.changes
     np.testing.assert_array_equal(back.paths, request.paths)
+
+
+def test_what_is_measured_is_stored_and_without_an_objective_nothing_of_it() -> None:
+    """The bytes of a workload that has none stay what they were before there were objectives."""
+    measured = workload(
+        sla=Sla(0.01, good_share=0.95),
+        risk=RiskState(measured_missed=3.0, measured_total=40.0, measured_steps=40.0),
+    )
+    headers = []
+    for owner in (measured, workload()):
+        request = shard(noisy(100.0), [owner])
+        (decision,) = decide_shard(request, DecideConfig(), NOW_S)
+        blob = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S)
+        stored = inputs_from_bytes(blob)[0].workloads[0]
+        assert (stored.risk, stored.sla) == (owner.risk, owner.sla)
+        headers.append(zlib.decompress(blob))
+    for name in (b"measured_steps", b"good_share"):
+        assert [name in header for header in headers] == [True, False]
 
 
 def test_scaled_half_precision_paths_are_kept_small_and_exact() -> None:

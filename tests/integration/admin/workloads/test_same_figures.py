@@ -19,7 +19,8 @@ from services.admin.rest.formats import percent
 from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.explain import render_decision
 from services.decision.decide.report import publish_promise
-from services.decision.decide.service import to_stored
+from services.decision.decide.settling import _to_stored
+from services.decision.decide.sli_status import SliStanding
 from services.decision.rows.inputs import ShardMember, to_member
 from services.decision.rows.translate import to_sla
 from services.kernel import telemetry
@@ -76,6 +77,12 @@ def ledgers_of_rows(database: Engine, member: ShardMember) -> RiskState:
     with database.connect() as connection:
         row = connection.execute(statement, {"id": member.id}).mappings().one()
     return RiskState(**{name: float(value) for name, value in row.items()})
+
+
+def stored(member: ShardMember, risk: RiskState) -> dict[str, Any]:
+    """The state as the decision service stores it."""
+    is_measured = member.spec.sla.objective is not None
+    return _to_stored(member, risk, SliStanding("Measured" if is_measured else "NoObjective"))
 
 
 def store(database: Engine, member: ShardMember, state: Mapping[str, Any]) -> None:
@@ -180,7 +187,7 @@ def test_every_surface_shows_the_figures_of_the_one_function(
     assert wanted.source == ("measured" if name == MEASURED else "believed")
     assert (wanted.measured is None) == (name == BELIEVED)
     assert wanted.measured != wanted.believed, "a mix-up would be seen"
-    store(database, member, to_stored(member, risk))
+    store(database, member, stored(member, risk))
     of_rest(viewer, member).assert_like(wanted, "REST")
     of_status_line(database, member).assert_like(wanted, "harmony status")
     of_metrics(member, budget).assert_like(wanted, "metrics")
@@ -195,7 +202,7 @@ def test_every_surface_shows_the_figures_of_the_one_function(
 def test_rows_of_one_workload_sum_up_to_what_rest_shows(viewer, database: Engine) -> None:
     member = member_of(database, MEASURED)
     risk = ledgers_of_rows(database, member)
-    store(database, member, to_stored(member, risk))
+    store(database, member, stored(member, risk))
     outcomes = viewer.get(f"/v1/outcomes?workload={member.key}&limit=500").json()["items"]
     felt = [one["measured_ratio"] for one in outcomes]
     thought = [one["believed_ratio"] for one in outcomes]

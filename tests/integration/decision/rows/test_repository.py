@@ -1,4 +1,4 @@
-"""Forecasts that are decided on: the newest of models in use, each once."""
+"""Forecasts that are decided on, each once; series by name; outcomes until they are final."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from datetime import datetime
 import pytest
 
 from services.decision.decide import service
+from services.decision.rows import repository
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from services.kernel.jobs import DECIDE_SHARD, RecordingSender
+from tests.integration.decision.measured_rows import add_counts, outcomes
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
+    STEP,
     add_forecast,
+    add_workload,
     decisions,
     one_workload,
 )
@@ -42,3 +46,42 @@ def test_sweep_resends_exactly_what_is_undecided(deps: DecisionDeps) -> None:
     assert [(j.name, j.payload["shard"]) for j in sender.sent] == [(DECIDE_SHARD, 0)]
     service.decide_shard(deps, 0, datetime.fromisoformat(str(sender.sent[0].payload["at"])))
     assert service.sweep(deps) == 0
+
+
+def test_observed_values_are_loaded_by_workload_and_name(deps: DecisionDeps) -> None:
+    one = add_workload(deps.engine, "one")
+    other = add_workload(deps.engine, "other")
+    add_counts(deps.engine, one, ttft_total=[30.0, None, 90.0], waiting=[4.0])
+    add_counts(deps.engine, other, ttft_total=[60.0])
+    names = {one: ["sli_ttft_total"], other: ["sli_ttft_total", "sli_lost"]}
+    with deps.engine.connect() as connection:
+        rows = repository.load_series(connection, names, ORIGIN - 2 * STEP, ORIGIN)
+        assert repository.load_series(connection, {}, ORIGIN, ORIGIN) == []
+    found = {(r["workload_id"], r["indicator"]): (r["steps_s"], r["values"]) for r in rows}
+    first_s, last_s = (ORIGIN - 2 * STEP).timestamp(), ORIGIN.timestamp()
+    assert found == {
+        (one, "sli_ttft_total"): ([first_s, last_s], pytest.approx([0.1, 0.3])),
+        (other, "sli_ttft_total"): ([last_s], pytest.approx([0.2])),
+    }
+
+
+def test_an_outcome_is_revised_in_what_was_measured_until_it_is_final(deps: DecisionDeps) -> None:
+    def store(demand: float, requests: float, is_final: bool) -> None:
+        believed = (None, demand, 1.0, 1, 0.0, 0.0, 1.0, 1.0)
+        row = (1, ORIGIN, *believed, NOW, requests, 0.0, 0.0, 0.0, is_final)
+        with deps.engine.begin() as connection:
+            repository.store_outcomes(connection, [row])
+
+    def stored() -> tuple[float, float, bool]:
+        (row,) = outcomes(deps.engine)
+        return row["demand"], row["sli_requests"], row["is_final"]
+
+    store(1.0, 10.0, False)
+    store(2.0, 20.0, False)
+    assert stored() == (1.0, 20.0, False)
+    store(3.0, 30.0, True)
+    store(4.0, 40.0, False)
+    assert stored() == (1.0, 30.0, True)
+    with deps.engine.connect() as connection:
+        (step,) = repository.load_outcome_steps(connection, [1], ORIGIN)
+    assert (step["is_final"], step["violation_ratio"]) == (True, 0.0)

@@ -31,3 +31,14 @@ def test_copy_makes_partitions_and_keeps_or_overwrites(database: Engine) -> None
         copy_rows(work.connection, overwrite, changed)
         assert set(work.connection.execute(select(indicators.c.value)).scalars()) == {99.0}
         assert len(list_partitions(work.connection, "indicators")) == 4
+
+
+def test_an_update_may_spare_settled_rows_and_columns(database: Engine) -> None:
+    rows = [(1, "load_rps", AT, 1.0, True), (1, "used_ratio", AT, 1.0, False)]
+    target = CopyTarget(indicators, COLUMNS, "update", KEY, ("value",), "is_observed")
+    with unit_of_work(database) as work:
+        assert copy_rows(work.connection, target, rows) == 2
+        changed = [(*row[:3], 2.0, True) for row in rows]
+        assert copy_rows(work.connection, target, changed) == 1
+        found = select(indicators.c.value, indicators.c.is_observed).order_by(indicators.c.value)
+        assert [tuple(r) for r in work.connection.execute(found)] == [(1.0, True), (2.0, False)]

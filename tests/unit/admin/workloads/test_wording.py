@@ -82,6 +82,13 @@ def test_a_window_without_requests_has_no_share() -> None:
     )
 
 
+def test_series_that_have_gone_silent_are_said_beside_what_was_measured() -> None:
+    silent = risk(MEASURED, sli_status="NoAnswer", sli_message="the query gives nothing.")
+    assert promise(silent).startswith(
+        "measured 1.2 % of requests missed; not measured at present: the query gives nothing; "
+    )
+
+
 def test_the_unknown_is_no_figure() -> None:
     nothing = {"source": None, "violation_ratio": None, "budget_remaining": None}
     assert promise(risk(BELIEVED, **nothing, sli_message="")) == UNKNOWN

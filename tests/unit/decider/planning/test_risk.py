@@ -10,14 +10,14 @@ from hypothesis import given, settings, strategies as st
 
 from decider import RiskControlConfig, RiskState, Sla
 from decider.errors import InvalidRequest
+from decider.planning.ledgers import count_believed, count_measured
 from decider.planning.risk import (
     MAX_LOG_MULTIPLIER,
-    error_budget,
     next_multiplier,
     reactive_floor,
     risk_level,
+    teach_level,
     update_risk,
-    window_steps,
 )
 
 STEP_S = 300.0
@@ -97,24 +97,25 @@ def test_pacing_works_off_what_was_overspent() -> None:
     assert level(over) < level(even) < level(under)
 
 
-def test_the_budget_counts_what_is_measured_and_may_be_overspent() -> None:
-    sla = Sla(0.01, window_s=1000 * STEP_S)
-    unknown = error_budget(RiskState(), sla, STEP_S)
-    assert (unknown.measured_ratio, unknown.left_ratio, unknown.is_exhausted) == (None, 1.0, False)
-    spent = error_budget(fed([1.0] * 5 + [0.0] * 95, sla), sla, STEP_S)
-    assert (spent.measured_ratio, spent.left_ratio) == pytest.approx((0.05, 0.5))
-    over = error_budget(fed([1.0] * 15, sla), sla, STEP_S)
-    assert over.left_ratio == pytest.approx(-0.5)
-    assert over.is_exhausted
-    assert error_budget(RiskState(), Sla(None), STEP_S).left_ratio is None
+def test_pacing_goes_by_what_was_measured_once_something_was() -> None:
+    """A capacity believed too high hides what requests felt; without an objective none is read."""
+    believed = RiskState(0.0, 2.88 * CONFIG.aim_ratio, 288.0)
+    worse = replace(believed, measured_missed=6.0, measured_total=288.0, measured_steps=288.0)
+    objective = replace(SLA, good_share=0.95)
+    assert level(worse, objective) < level(believed, objective)
+    assert level(worse) == level(believed)
+    of_requests = replace(worse, measured_missed=6e3, measured_total=288e3)
+    assert level(of_requests, objective) == pytest.approx(level(worse, objective))
 
 
-def test_old_steps_leave_the_window() -> None:
-    sla = Sla(0.1, window_s=100 * STEP_S)
-    state = fed([1.0] * 5 + [0.0] * 400, sla)
-    assert state.observed_steps == pytest.approx(100)
-    assert state.spent_steps < 0.3
-    assert window_steps(sla, STEP_S) == 100
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_the_ledgers_leave_the_level_and_the_level_the_ledgers(violations: list[float]) -> None:
+    state = fed(violations)
+    counted = count_measured(count_believed(state, 1.0, SLA, STEP_S), 1.0, 1.0, SLA, STEP_S)
+    assert counted.log_level == state.log_level
+    taught = teach_level(state, 1.0, SLA, CONFIG)
+    assert replace(taught, log_level=state.log_level) == state
+    assert taught.log_level < state.log_level
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.001, 0.5))

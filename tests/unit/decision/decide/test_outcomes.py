@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from decider import RiskControlConfig, RiskState
-from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes, learn
+from decider import RiskState
+from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
 from services.decision.rows.inputs import ShardMember, ShardRows, capacity_of, scored_capacity
-from services.decision.rows.translate import TrustInForce
 from services.kernel.domain import WorkloadSpec
 
 STEP_S = 300
@@ -66,43 +65,15 @@ def test_a_service_without_a_replica_yet_violates_nothing() -> None:
     none_yet = step_rows(60.0, 0)
     (outcome,) = scored(member(), none_yet).outcomes.values()
     assert (outcome.demand, outcome.violation_ratio, outcome.needed_replicas) == (60.0, None, None)
-    assert (
-        learn({1: member()}, {1: scored(member(), none_yet)}, none_yet, RiskControlConfig()) == {}
-    )
+    assert scored(member(), none_yet).before_first == {ORIGIN.timestamp()}
     ready: Any = {"requested_at": ORIGIN, "ready_at": ORIGIN + timedelta(seconds=60)}
     (outcome,) = scored(member(), replace(none_yet, starts={1: [ready]})).outcomes.values()
     assert outcome.violation_ratio is None, "the step began without one"
-    known = replace(none_yet, risk={1: RiskState(observed_steps=1.0)})
-    (outcome,) = scored(member(), known).outcomes.values()
-    assert outcome.violation_ratio == 1.0, "an outage of a service that has served"
-
-
-def test_a_violation_by_the_learned_capacity_tightens_the_level() -> None:
-    one = member(**LEARNING)
-    memory = {}
-    for name, rows in {
-        "stated": step_rows(60.0, 10),
-        "learned": step_rows(60.0, 10, workload__1=np.full(256, 5.0)),
-    }.items():
-        memory[name] = learn({1: one}, {1: scored(one, rows)}, rows, RiskControlConfig())[1]
-    assert memory["stated"].spent_steps == 0.0
-    assert memory["learned"].spent_steps == 1.0
-    assert memory["learned"].log_level < RiskState().log_level < memory["stated"].log_level
-
-
-def test_a_trailing_percentiles_violation_is_not_the_models() -> None:
-    """It spends the budget; neither the model's level nor the others' hears of it."""
-    members = {key: replace(member(), id=key) for key in (1, 2)}
-    outcome = scored(member(), step_rows(200.0, 10))
-    kept = scored(member(), step_rows(60.0, 10))
-    start = RiskState(log_level=0.4)
-    rows = ShardRows(risk={1: start, 2: start}, trust={1: TrustInForce(is_trusted=False)})
-    config = RiskControlConfig()
-    found = learn(members, {1: outcome, 2: kept}, rows, config)
-    assert (found[1].log_level, found[1].spent_steps) == (0.4, 1.0)
-    alone = learn({2: members[2]}, {2: kept}, rows, config)
-    assert found[2] == alone[2]
-    assert found[2].log_level > 0.4
+    for known in (RiskState(observed_steps=1.0), RiskState(measured_steps=1.0)):
+        result = scored(member(), replace(none_yet, risk={1: known}))
+        (outcome,) = result.outcomes.values()
+        assert outcome.violation_ratio == 1.0, "an outage of a service that has served"
+        assert result.before_first == frozenset()
 
 
 def test_the_ratio_of_the_gpu_type_counts_only_with_a_latency_objective() -> None:

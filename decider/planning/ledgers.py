@@ -1,0 +1,129 @@
+"""Two ledgers of a promise: what was measured of its requests, what the capacity makes one believe.
+
+Both forget beyond the SLA window, at the window's rate. The budget goes by what was measured where
+an objective is, and by what is believed until the first measured step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from decider.errors import require
+from decider.types import RiskState, Sla
+
+BudgetSource = Literal["measured", "believed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """What is known of a promise and what is left of it: the figures of every surface.
+
+    Attributes:
+        source: What it goes by: the requests measured, or the capacity believed.
+        violation_ratio: Share out of SLA within the window, by that source; None: it knows none.
+        n_steps: Steps within the window that the source knows.
+        left_ratio: Share of the window's violation budget that is left; below 0: overspent. None
+            where prices alone decide.
+        measured_ratio: Share out of SLA that was measured; None: nothing was.
+        believed_ratio: Share out of SLA by the believed capacity; None: nothing is known.
+    """
+
+    source: BudgetSource
+    violation_ratio: float | None
+    n_steps: float
+    left_ratio: float | None
+    measured_ratio: float | None
+    believed_ratio: float | None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Nothing is left."""
+        return self.left_ratio is not None and self.left_ratio <= 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Violation within the window by the source in force.
+
+    Attributes:
+        source: The source.
+        steps: Violation in steps.
+        n_steps: Steps that it is of.
+    """
+
+    source: BudgetSource
+    steps: float
+    n_steps: float
+
+
+def error_budget(state: RiskState, sla: Sla, step_s: float) -> ErrorBudget:
+    """The error budget after the steps that the memory knows."""
+    spent = spent_by_source(state, sla)
+    left = None
+    if sla.epsilon is not None:
+        left = 1.0 - spent.steps / (sla.epsilon * window_steps(sla, step_s))
+    measured = None
+    if sla.good_share is not None and state.measured_total > 0:
+        measured = state.measured_missed / state.measured_total
+    believed = state.spent_steps / state.observed_steps if state.observed_steps > 0 else None
+    in_force = measured if spent.source == "measured" else believed
+    return ErrorBudget(spent.source, in_force, spent.n_steps, left, measured, believed)
+
+
+def spent_by_source(state: RiskState, sla: Sla) -> Spent:
+    """What was measured, where an objective is; else what is believed.
+
+    Misses in requests count as the steps that the same share of the window would be.
+    """
+    if sla.good_share is None or state.measured_steps <= 0:
+        return Spent("believed", state.spent_steps, state.observed_steps)
+    n = state.measured_steps
+    missed = state.measured_missed / state.measured_total if state.measured_total > 0 else 0.0
+    return Spent("measured", missed * n, n)
+
+
+def window_steps(sla: Sla, step_s: float) -> float:
+    """Length of the SLA window in steps, at least one."""
+    return max(1.0, sla.window_s / step_s)
+
+
+def count_believed(state: RiskState, violation_ratio: float, sla: Sla, step_s: float) -> RiskState:
+    """Count a step's violation by the believed capacity; the level stays."""
+    require(0.0 <= violation_ratio <= 1.0, f"violation_ratio={violation_ratio}: must be in [0, 1]")
+    n = window_steps(sla, step_s)
+    keep = _kept(state.observed_steps, n)
+    spent = state.spent_steps * keep + violation_ratio
+    observed = min(n, state.observed_steps * keep + 1.0)
+    return replace(state, spent_steps=spent, observed_steps=observed)
+
+
+def count_measured(
+    state: RiskState, missed: float, total: float, sla: Sla, step_s: float
+) -> RiskState:
+    """Count what was measured of a step, once it is final; the level stays.
+
+    Args:
+        state: Memory before.
+        missed: Requests that missed a goal; of a promise of time the step's violation.
+        total: Requests of the step, which may be none; of a promise of time 1.
+        sla: The promise.
+        step_s: Step length.
+    """
+    require(
+        0.0 <= missed <= total < math.inf, f"missed={missed} of total={total}: 0 <= missed <= total"
+    )
+    n = window_steps(sla, step_s)
+    keep = _kept(state.measured_steps, n)
+    return replace(
+        state,
+        measured_missed=state.measured_missed * keep + missed,
+        measured_total=state.measured_total * keep + total,
+        measured_steps=min(n, state.measured_steps * keep + 1.0),
+    )
+
+
+def _kept(n_known: float, n_window: float) -> float:
+    """Share of a ledger that is kept as a step joins it: all until the window is full."""
+    return 1.0 if n_known + 1.0 <= n_window else max(0.0, (n_window - 1.0) / n_known)

@@ -1,0 +1,170 @@
+"""Finished steps settled: the rows of their outcomes, and the risk control's memory; pure.
+
+What was believed of a step is counted when its row is made. What was measured is computed again
+until the step is final, and counted then, once: the row's `is_final` says whether it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from decider import (
+    RiskControlConfig,
+    RiskState,
+    Sla,
+    count_believed,
+    count_measured,
+    teach_level,
+)
+from services.decision.decide.measured import MeasuredSli, StepSli
+from services.decision.decide.outcomes import WorkloadOutcomes
+from services.decision.rows import translate
+from services.decision.rows.inputs import ShardMember, ShardRows
+
+_N_BELIEVED = 8
+"""Columns of an outcome between its key and `computed_at`: they stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """When a step is final: nothing may change it any more.
+
+    Attributes:
+        now: Time of the computation.
+        late_s: How late a sample may change its step.
+    """
+
+    now: datetime
+    late_s: float
+
+    def is_passed(self, start_s: float, step_s: float) -> bool:
+        """Check a step by its start: `late_s` and one step have passed since its end."""
+        return self.now.timestamp() >= start_s + 2.0 * step_s + self.late_s
+
+
+@dataclass(frozen=True, slots=True)
+class SettledStep:
+    """A step whose row is new or was not final yet.
+
+    Attributes:
+        start_s: Its start, epoch seconds.
+        believed_ratio: Violation by the believed capacity; None: not known.
+        sli: What was measured; None: nothing.
+        is_new: It had no row.
+        is_final: What was measured will not change any more.
+        row: Its row of `outcomes`.
+    """
+
+    start_s: float
+    believed_ratio: float | None
+    sli: StepSli | None
+    is_new: bool
+    is_final: bool
+    row: tuple[Any, ...]
+
+
+def settle(
+    member: ShardMember,
+    result: WorkloadOutcomes,
+    open_rows: Mapping[float, RowMapping],
+    measured: MeasuredSli,
+    watermark: Watermark,
+) -> tuple[SettledStep, ...]:
+    """Steps of a workload in time order, with what was measured of them so far.
+
+    A step before the first replica was ever ready is nobody's violation: it is final at once,
+    unmeasured. So is every step of a workload without an objective.
+
+    Args:
+        member: The workload.
+        result: Outcomes of its new steps.
+        open_rows: Rows that are not final, by step start.
+        measured: What was measured.
+        watermark: When a step is final.
+    """
+    step_s = float(member.step_s)
+    has_objective = member.spec.sla.objective is not None
+    settled = []
+    new = dict(zip(result.outcomes, result.rows, strict=True))
+    for start_s in sorted({*new, *open_rows}):
+        is_new = start_s in new
+        if is_new:
+            believed, row = result.outcomes[start_s].violation_ratio, new[start_s]
+        else:
+            believed, row = (
+                open_rows[start_s]["violation_ratio"],
+                _revised(member, start_s, watermark),
+            )
+        is_measurable = has_objective and start_s not in result.before_first
+        sli = measured.steps.get(start_s) if is_measurable else None
+        is_final = not is_measurable or watermark.is_passed(start_s, step_s)
+        columns = (*row, *_measured_columns(sli), is_final)
+        settled.append(SettledStep(start_s, believed, sli, is_new, is_final, columns))
+    return tuple(settled)
+
+
+def learn(
+    members: Mapping[int, ShardMember],
+    settled: Mapping[int, Sequence[SettledStep]],
+    rows: ShardRows,
+    config: RiskControlConfig,
+) -> dict[int, RiskState]:
+    """Memory of the risk control of the workloads whose steps tell something new.
+
+    The outcome of a trailing percentile says nothing of a model that is not trusted: it counts
+    against the budget, but the level that the model is planned with stays as it is.
+    """
+    memory: dict[int, RiskState] = {}
+    for key, steps in settled.items():
+        member = members[key]
+        before = rows.risk.get(key, RiskState())
+        after = before
+        for step in steps:
+            after = _after(after, step, member, config)
+        if not rows.trust.get(key, translate.TrustInForce()).is_trusted:
+            after = replace(after, log_level=before.log_level)
+        if after != before:
+            memory[key] = after
+    return memory
+
+
+def _after(
+    state: RiskState, step: SettledStep, member: ShardMember, config: RiskControlConfig
+) -> RiskState:
+    """Memory after one step: believed when it is new, measured and taught when it is final."""
+    sla, step_s = translate.to_sla(member.spec), float(member.step_s)
+    believed = step.believed_ratio
+    if believed is not None:
+        believed = min(1.0, max(0.0, believed))
+        if step.is_new:
+            state = count_believed(state, believed, sla, step_s)
+    if not step.is_final:
+        return state
+    lesson = believed
+    if step.sli is not None:
+        total = step.sli.requests if _is_of_requests(sla) else 1.0
+        violation = min(1.0, max(0.0, step.sli.violation_ratio))
+        state = count_measured(state, violation * total, total, sla, step_s)
+        lesson = violation if total > 0 else None
+    return state if lesson is None else teach_level(state, lesson, sla, config)
+
+
+def _is_of_requests(sla: Sla) -> bool:
+    return sla.kind == "DemandFraction"
+
+
+def _revised(member: ShardMember, start_s: float, watermark: Watermark) -> tuple[Any, ...]:
+    """A row that is there already: what was believed of it is not written again."""
+    step_at = datetime.fromtimestamp(start_s, UTC)
+    return (member.id, step_at, *(None,) * _N_BELIEVED, watermark.now)
+
+
+def _measured_columns(sli: StepSli | None) -> tuple[float | None, ...]:
+    if sli is None:
+        return (None,) * 4
+    return (sli.requests, sli.miss_low, sli.miss_high, sli.violation_ratio)

@@ -1,0 +1,92 @@
+"""What was measured of the requests of finished steps; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from decider import FloatArray, count_misses, promised_violation
+from services.decision.decide.sli_series import StepGrid, goal_counts, to_series
+from services.decision.decide.sli_status import SliStanding, demand_censored, standing
+from services.decision.rows.inputs import ShardMember
+
+_MARGIN_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StepSli:
+    """What requests of one step felt; all of it known.
+
+    Attributes:
+        requests: Requests of the step.
+        miss_low: Least share of them that missed a goal.
+        miss_high: Largest share.
+        violation_ratio: Violation of the promise, in [0, 1].
+    """
+
+    requests: float
+    miss_low: float
+    miss_high: float
+    violation_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSli:
+    """What was measured of one workload.
+
+    Attributes:
+        standing: How its objective stands.
+        steps: Known steps by start (epoch seconds).
+    """
+
+    standing: SliStanding
+    steps: Mapping[float, StepSli] = field(default_factory=dict)
+
+
+def open_steps(step_s: float, late_s: float) -> int:
+    """Newest steps that may still change: until `late_s` and a step after their end."""
+    return math.ceil(late_s / step_s) + _MARGIN_STEPS
+
+
+def measure(
+    member: ShardMember,
+    sampled: Mapping[str, tuple[FloatArray, FloatArray]],
+    grid: StepGrid,
+    was_measured: bool,
+) -> MeasuredSli:
+    """Measure a workload's steps; one without an objective is not measured.
+
+    Args:
+        member: The workload.
+        sampled: Step starts (epoch seconds) and values of the objective's series by name.
+        grid: The steps to measure; the more there are, the better small ones are judged.
+        was_measured: The workload has been measured before.
+    """
+    sla = member.spec.sla
+    if sla.objective is None:
+        return MeasuredSli(
+            SliStanding(
+                "NoObjective",
+                "no objective is set: violations are what the believed capacity says. Set "
+                "sla.objective to what requests are to feel",
+                demand_censored(member.spec, np.zeros(0)),
+            )
+        )
+    series = to_series(sla.objective, sampled, grid, was_measured)
+    found = goal_counts(sla.objective, series)
+    if found.counts is None:
+        return MeasuredSli(standing(member.spec, series, found, None))
+    steps = count_misses(found.counts)
+    starts_s = grid.starts_s
+    violation = promised_violation(
+        steps, sla.kind, sla.objective.share, grid.step_s, float(starts_s[0])
+    )
+    columns = (steps.requests, steps.miss_low, steps.miss_high, violation)
+    known = {
+        float(starts_s[t]): StepSli(*(float(column[t]) for column in columns))
+        for t in np.flatnonzero(np.isfinite(violation))
+    }
+    return MeasuredSli(standing(member.spec, series, found, steps), known)

@@ -1,0 +1,113 @@
+"""Finished steps of a shard: measured, stored, and counted in the risk control's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import orjson
+from sqlalchemy import RowMapping
+
+from decider import FloatArray, RiskState, error_budget
+from services.decision.decide.ledgers import Watermark, learn, settle
+from services.decision.decide.measured import MeasuredSli, measure
+from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
+from services.decision.decide.report import DecidedWorkload
+from services.decision.decide.shard_run import ShardRun
+from services.decision.decide.sli_status import SliStanding
+from services.decision.rows import repository, translate
+from services.decision.rows.inputs import ShardMember, ShardRows
+from services.kernel.domain.objective import series_names
+
+
+def measure_steps(run: ShardRun, rows: ShardRows) -> dict[int, MeasuredSli]:
+    """What was measured of the steps that may be new or may still change."""
+    sampled = _load_sampled(run)
+    return {
+        key: measure(
+            member,
+            sampled.get(key, {}),
+            run.grid(member),
+            rows.risk.get(key, RiskState()).measured_steps > 0,
+        )
+        for key, member in run.members.items()
+    }
+
+
+def _load_sampled(run: ShardRun) -> dict[int, dict[str, tuple[FloatArray, FloatArray]]]:
+    """Series of the objectives of those that have one."""
+    names = {
+        key: series_names(objective.goals)
+        for key, member in run.members.items()
+        if (objective := member.spec.sla.objective) is not None
+    }
+    found: dict[int, dict[str, tuple[FloatArray, FloatArray]]] = {}
+    for row in repository.load_series(run.connection, names, run.first_step_at, run.origin_at):
+        columns = (np.array(row["steps_s"]), np.array(row["values"]))
+        found.setdefault(int(row["workload_id"]), {})[row["indicator"]] = columns
+    return found
+
+
+def store_steps(
+    run: ShardRun, rows: ShardRows, measured: Mapping[int, MeasuredSli]
+) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
+    """Store outcomes; returns them and the rows with the risk control's memory after them."""
+    known: dict[int, dict[float, RowMapping]] = {key: {} for key in run.members}
+    for row in repository.load_outcome_steps(run.connection, list(run.members), run.first_step_at):
+        known[int(row["workload_id"])][row["step_at"].timestamp()] = row
+    watermark = Watermark(run.now, run.deps.settings.late_s)
+    results, settled = {}, {}
+    for key, member in run.members.items():
+        result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now)
+        inside = set(run.grid(member).starts_s.tolist())
+        open_rows = {s: r for s, r in known[key].items() if s in inside and not r["is_final"]}
+        results[key] = result
+        settled[key] = settle(member, result, open_rows, measured[key], watermark)
+    made = [step.row for steps in settled.values() for step in steps]
+    repository.store_outcomes(run.connection, made)
+    memory = learn(run.members, settled, rows, run.deps.config.risk)
+    return results, replace(rows, risk={**rows.risk, **memory})
+
+
+def store_memory(
+    run: ShardRun,
+    rows: ShardRows,
+    measured: Mapping[int, MeasuredSli],
+    decided: Sequence[DecidedWorkload],
+) -> None:
+    """Store the risk control's memory after the outcomes and the decisions."""
+    memory = dict(rows.risk)
+    for key, member in run.members.items():
+        if member.spec.sla.objective is not None:
+            memory.setdefault(key, RiskState())  # whether it is measured is told from the start
+    for each in decided:
+        state = memory.get(each.member.id, RiskState())
+        log_multiplier = each.decision.next_log_multiplier
+        memory[each.member.id] = replace(state, log_multiplier=log_multiplier)
+    stored = [
+        (
+            key,
+            orjson.dumps(_to_stored(run.members[key], state, measured[key].standing)).decode(),
+            run.now,
+        )
+        for key, state in sorted(memory.items())
+    ]
+    repository.store_risk_states(run.connection, stored)
+
+
+def _to_stored(member: ShardMember, state: RiskState, standing: SliStanding) -> dict[str, Any]:
+    """The memory, and the figures of the error budget that every surface shows from there."""
+    budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
+    return {
+        **asdict(state),
+        "budget_source": budget.source,
+        "violation_ratio": budget.violation_ratio,
+        "measured_ratio": budget.measured_ratio,
+        "believed_ratio": budget.believed_ratio,
+        "budget_left_ratio": budget.left_ratio,
+        "sli_status": standing.status,
+        "sli_message": standing.message,
+        "demand_censored_message": standing.demand_censored_message,
+    }

@@ -1,0 +1,64 @@
+"""What was measured of the requests of finished steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from services.decision.decide.measured import StepSli, measure, open_steps
+from services.decision.rows.inputs import ShardMember
+from tests.unit.decision.decide.measured_workloads import (
+    GRID,
+    ORIGIN_S,
+    STEP_S,
+    measured_member,
+    member,
+    sampled,
+)
+
+NAN = float("nan")
+
+
+def steps(one: ShardMember, **counts: Any) -> dict[float, StepSli]:
+    return dict(measure(one, sampled(**counts), GRID, False).steps)
+
+
+def test_a_step_of_a_promise_of_time_is_good_or_bad() -> None:
+    found = steps(measured_member(), ttft_total=[100.0, 100.0], ttft_good=[98.0, 90.0])
+    before, last = found[ORIGIN_S - STEP_S], found[ORIGIN_S]
+    assert (before.requests, before.miss_high, before.violation_ratio) == pytest.approx(
+        (100, 0.02, 0.0)
+    )
+    assert (last.miss_low, last.miss_high, last.violation_ratio) == pytest.approx((0.1, 0.1, 1.0))
+
+
+def test_one_of_a_promise_of_requests_is_the_share_that_missed() -> None:
+    one = measured_member(kind="DemandFraction")
+    found = steps(one, ttft_total=[100.0], ttft_good=[90.0], ttft_upto=[94.0], lost=[0.0])
+    assert found[ORIGIN_S] == StepSli(
+        *(pytest.approx(x) for x in (100.0, 0.06, 0.1, 0.1))  # type: ignore[arg-type]
+    )
+
+
+def test_unknown_steps_are_not_there() -> None:
+    found = steps(measured_member(), ttft_total=[NAN, 100.0], ttft_good=[90.0, 99.0])
+    assert list(found) == [ORIGIN_S]
+
+
+def test_silence_while_something_waits_is_a_violation() -> None:
+    found = steps(measured_member(), waiting=[3.0])
+    assert found[ORIGIN_S] == StepSli(3.0, 1.0, 1.0, 1.0)
+
+
+def test_nothing_is_measured_without_an_objective_or_its_series() -> None:
+    counts: dict[str, Any] = {"ttft_total": [100.0], "ttft_good": [90.0]}
+    assert steps(member(), **counts) == {}
+    assert steps(measured_member(series=()), waiting=[3.0]) == {}
+
+
+@given(st.floats(1, 3600), st.floats(0, 7200))
+def test_steps_stay_open_until_what_is_late_has_come(step_s: float, late_s: float) -> None:
+    assert (open_steps(step_s, late_s) - 1) * step_s >= late_s
+    assert (open_steps(step_s, late_s) - 4) * step_s <= late_s
