@@ -15,7 +15,8 @@ SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
        min(c.epsilon) AS epsilon_min, max(c.epsilon) AS epsilon_max,
        array_agg(DISTINCT c.kind) AS kinds,
        sum(o.violation * o.n_steps) / nullif(sum(o.n_steps), 0) AS violation_ratio,
-       sum(o.measured * o.n_measured) / nullif(sum(o.n_measured), 0) AS measured_ratio,
+       sum(o.measured * o.n_measured) / nullif(sum(o.n_measured)
+           FILTER (WHERE o.measured IS NOT NULL), 0) AS measured_ratio,
        sum(o.believed * o.n_believed) / nullif(sum(o.n_believed), 0) AS believed_ratio,
        COALESCE(sum(o.n_steps), 0)::bigint AS n_steps,
        COALESCE(sum(o.n_measured), 0)::bigint AS n_measured_steps,
@@ -31,8 +32,9 @@ FROM (
            COALESCE(w.spec #>> '{{sla,kind}}', :default_kind) AS kind
     FROM workloads w WHERE w.is_active AND {where}
 ) c LEFT JOIN LATERAL (
-    SELECT s.*, COALESCE(s.measured, s.believed) AS violation,
-           CASE WHEN s.measured IS NULL THEN s.n_believed ELSE s.n_measured END AS n_steps
+    SELECT s.*, CASE WHEN s.n_measured > 0 THEN s.measured ELSE s.believed END AS violation,
+           CASE WHEN s.n_measured = 0 THEN s.n_believed
+                WHEN s.measured IS NULL THEN 0 ELSE s.n_measured END AS n_steps
     FROM (
         SELECT CASE WHEN c.kind = 'DemandFraction' THEN
                    sum(measured_violation_ratio * sli_requests) FILTER (WHERE is_final)

@@ -132,3 +132,17 @@ def test_where_a_promise_is_measured_its_class_goes_by_that(database: Engine) ->
     assert gold["n_over_promise"] == 1, (
         "1.5 % of 1 % promised; what may still change is not counted"
     )
+
+
+@pytest.mark.usefixtures("promises")
+def test_a_day_without_requests_is_measured_and_nobodys_violation(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE outcomes SET violation_ratio = 1, {UNMEASURED}"))
+        idle = (
+            "UPDATE outcomes SET measured_violation_ratio = 0, sli_requests = 0 "
+            "WHERE workload_id = 1"
+        )
+        connection.execute(text(idle))
+    gold = classes(database)["gold"]
+    assert (gold["measured_ratio"], gold["n_measured"], gold["n_steps"]) == (None, 1, 48)
+    assert (gold["violation_ratio"], gold["n_over_promise"]) == (1.0, 1)
