@@ -29,7 +29,14 @@ from decider.planning.risk import teach_level, update_risk
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.result import Decision, Direction, GuardStep, Reason
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
-from decider.sli import SliCounts, SliSteps, contradictions, count_misses, promised_violation
+from decider.sli import (
+    MINUTE_S,
+    SliCounts,
+    SliSteps,
+    contradictions,
+    count_misses,
+    promised_violation,
+)
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -73,6 +80,7 @@ _LAZY = {
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
+    "MINUTE_S",
     "PRICES",
     "RESPONSE_SAMPLER",
     "Control",

@@ -6,6 +6,7 @@ until the step is final, and counted then, once: the row's `is_final` says wheth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,9 +15,9 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from decider import (
+    MINUTE_S,
     RiskControlConfig,
     RiskState,
-    Sla,
     count_believed,
     count_measured,
     teach_level,
@@ -31,7 +32,7 @@ _N_BELIEVED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Watermark:
+class Finality:
     """When a step is final: nothing may change it any more.
 
     Attributes:
@@ -43,8 +44,14 @@ class Watermark:
     late_s: float
 
     def is_passed(self, start_s: float, step_s: float) -> bool:
-        """Check a step by its start: `late_s` and one step have passed since its end."""
-        return self.now.timestamp() >= start_s + 2.0 * step_s + self.late_s
+        """Check a step by its start: `late_s` and one step have passed since its end.
+
+        A step of less than a minute is judged with the others of its minute: that must have ended.
+        """
+        end_s = start_s + step_s
+        if step_s < MINUTE_S:
+            end_s = math.ceil(end_s / MINUTE_S) * MINUTE_S
+        return self.now.timestamp() >= end_s + step_s + self.late_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def settle(
     result: WorkloadOutcomes,
     open_rows: Mapping[float, RowMapping],
     measured: MeasuredSli,
-    watermark: Watermark,
+    finality: Finality,
 ) -> tuple[SettledStep, ...]:
     """Steps of a workload in time order, with what was measured of them so far.
 
@@ -85,7 +92,7 @@ def settle(
         result: Outcomes of its new steps.
         open_rows: Rows that are not final, by step start.
         measured: What was measured.
-        watermark: When a step is final.
+        finality: When a step is final.
     """
     step_s = float(member.step_s)
     has_objective = member.spec.sla.objective is not None
@@ -98,11 +105,11 @@ def settle(
         else:
             believed, row = (
                 open_rows[start_s]["violation_ratio"],
-                _revised(member, start_s, watermark),
+                _revised(member, start_s, finality),
             )
         is_measurable = has_objective and start_s not in result.before_first
         sli = measured.steps.get(start_s) if is_measurable else None
-        is_final = not is_measurable or watermark.is_passed(start_s, step_s)
+        is_final = not is_measurable or finality.is_passed(start_s, step_s)
         columns = (*row, *_measured_columns(sli), is_final)
         settled.append(SettledStep(start_s, believed, sli, is_new, is_final, columns))
     return tuple(settled)
@@ -147,21 +154,18 @@ def _after(
         return state
     lesson = believed
     if step.sli is not None:
-        total = step.sli.requests if _is_of_requests(sla) else 1.0
+        is_of_requests = translate.measured_unit(member.spec) == "requests"
+        total = step.sli.requests if is_of_requests else 1.0
         violation = min(1.0, max(0.0, step.sli.violation_ratio))
         state = count_measured(state, violation * total, total, sla, step_s)
         lesson = violation if total > 0 else None
     return state if lesson is None else teach_level(state, lesson, sla, config)
 
 
-def _is_of_requests(sla: Sla) -> bool:
-    return sla.kind == "DemandFraction"
-
-
-def _revised(member: ShardMember, start_s: float, watermark: Watermark) -> tuple[Any, ...]:
+def _revised(member: ShardMember, start_s: float, finality: Finality) -> tuple[Any, ...]:
     """A row that is there already: what was believed of it is not written again."""
     step_at = datetime.fromtimestamp(start_s, UTC)
-    return (member.id, step_at, *(None,) * _N_BELIEVED, watermark.now)
+    return (member.id, step_at, *(None,) * _N_BELIEVED, finality.now)
 
 
 def _measured_columns(sli: StepSli | None) -> tuple[float | None, ...]:

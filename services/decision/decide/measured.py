@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from decider import FloatArray, count_misses, promised_violation
-from services.decision.decide.sli_series import StepGrid, goal_counts, to_series
+from decider import MINUTE_S, FloatArray, count_misses, promised_violation
+from services.decision.decide.sli_series import SliGrid, goal_counts, to_series
 from services.decision.decide.sli_status import SliStanding, demand_censored, standing
 from services.decision.rows.inputs import ShardMember
 
@@ -47,14 +47,15 @@ class MeasuredSli:
 
 
 def open_steps(step_s: float, late_s: float) -> int:
-    """Newest steps that may still change: until `late_s` and a step after their end."""
-    return math.ceil(late_s / step_s) + _MARGIN_STEPS
+    """Newest steps that may still change: until `late_s` and a step after their (minute's) end."""
+    wait_s = late_s if step_s >= MINUTE_S else late_s + MINUTE_S
+    return math.ceil(wait_s / step_s) + _MARGIN_STEPS
 
 
 def measure(
     member: ShardMember,
     sampled: Mapping[str, tuple[FloatArray, FloatArray]],
-    grid: StepGrid,
+    grid: SliGrid,
     was_measured: bool,
 ) -> MeasuredSli:
     """Measure a workload's steps; one without an objective is not measured.

@@ -108,8 +108,9 @@ def _load_rows(run: ShardRun) -> ShardRows:
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
         risk={
-            int(r["workload_id"]): translate.to_risk_state(r["state"])
+            key: translate.to_risk_state(r["state"], translate.measured_unit(run.members[key].spec))
             for r in repository.load_risk_states(connection, ids)
+            for key in (int(r["workload_id"]),)
         },
         lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
         trust=_trust(run),

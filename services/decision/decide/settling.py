@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import RowMapping
 
 from decider import FloatArray, RiskState, error_budget
-from services.decision.decide.ledgers import Watermark, learn, settle
+from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.measured import MeasuredSli, measure
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
 from services.decision.decide.report import DecidedWorkload
@@ -57,14 +57,14 @@ def store_steps(
     known: dict[int, dict[float, RowMapping]] = {key: {} for key in run.members}
     for row in repository.load_outcome_steps(run.connection, list(run.members), run.first_step_at):
         known[int(row["workload_id"])][row["step_at"].timestamp()] = row
-    watermark = Watermark(run.now, run.deps.settings.late_s)
+    finality = Finality(run.now, run.deps.settings.late_s)
     results, settled = {}, {}
     for key, member in run.members.items():
         result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now)
         inside = set(run.grid(member).starts_s.tolist())
         open_rows = {s: r for s, r in known[key].items() if s in inside and not r["is_final"]}
         results[key] = result
-        settled[key] = settle(member, result, open_rows, measured[key], watermark)
+        settled[key] = settle(member, result, open_rows, measured[key], finality)
     made = [step.row for steps in settled.values() for step in steps]
     repository.store_outcomes(run.connection, made)
     memory = learn(run.members, settled, rows, run.deps.config.risk)
@@ -102,6 +102,7 @@ def _to_stored(member: ShardMember, state: RiskState, standing: SliStanding) -> 
     budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
     return {
         **asdict(state),
+        "measured_unit": translate.measured_unit(member.spec),
         "budget_source": budget.source,
         "violation_ratio": budget.violation_ratio,
         "measured_ratio": budget.measured_ratio,

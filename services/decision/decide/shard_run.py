@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from services.decision.decide.measured import open_steps
 from services.decision.decide.outcomes import LOOKBACK_STEPS
-from services.decision.decide.sli_series import StepGrid
+from services.decision.decide.sli_series import SliGrid
 from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import UnitOfWork
@@ -44,10 +44,10 @@ class ShardRun:
         """Longest step of the shard's workloads."""
         return timedelta(seconds=max(m.step_s for m in self.members.values()))
 
-    def grid(self, member: ShardMember) -> StepGrid:
+    def grid(self, member: ShardMember) -> SliGrid:
         """Steps of a workload that may be new or may still change."""
         n = LOOKBACK_STEPS + open_steps(member.step_s, self.deps.settings.late_s)
-        return StepGrid(self.origin_at.timestamp(), float(member.step_s), n)
+        return SliGrid(self.origin_at.timestamp(), float(member.step_s), n)
 
     @property
     def first_step_at(self) -> datetime:

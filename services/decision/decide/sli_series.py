@@ -20,7 +20,7 @@ from services.kernel.domain.objective import (
 
 
 @dataclass(frozen=True, slots=True)
-class StepGrid:
+class SliGrid:
     """The steps that are measured: `n_steps` of `step_s` seconds, the last from `last_s`."""
 
     last_s: float
@@ -43,7 +43,7 @@ class SliSeries:
         expected: Names of the series that must have values.
     """
 
-    grid: StepGrid
+    grid: SliGrid
     values: Mapping[str, FloatArray]
     expected: frozenset[str]
 
@@ -75,7 +75,7 @@ class GoalCounts:
 def to_series(
     objective: ObjectiveSpec,
     sampled: Mapping[str, tuple[FloatArray, FloatArray]],
-    grid: StepGrid,
+    grid: SliGrid,
     was_measured: bool,
 ) -> SliSeries:
     """What was observed, as counts of each step.
@@ -92,7 +92,7 @@ def to_series(
         at = np.round((at_s - grid.starts_s[0]) / grid.step_s).astype(np.int64)
         inside = (at >= 0) & (at < grid.n_steps)
         found[at[inside]] = rates[inside] * (1.0 if name == WAITING else grid.step_s)
-        values[name] = found
+        values[name] = np.where(np.isfinite(found), found, np.nan)
     expected = frozenset(one.name for one in objective.series if one.query or was_measured)
     return SliSeries(grid, values, expected)
 

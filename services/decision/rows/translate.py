@@ -130,10 +130,23 @@ def to_hardware(spec: WorkloadSpec) -> Hardware:
     return Hardware(spec.gpu_type, spec.gpus_per_replica, price)
 
 
-def to_risk_state(state: Mapping[str, Any] | None) -> RiskState:
-    """Memory of the risk control; fields that a later version added take their defaults."""
+def measured_unit(spec: WorkloadSpec) -> str:
+    """What the measured ledger of a promise counts."""
+    return "requests" if spec.sla.kind == "DemandFraction" else "steps"
+
+
+def to_risk_state(state: Mapping[str, Any] | None, unit: str = "") -> RiskState:
+    """Memory of the risk control; fields that a later version added take their defaults.
+
+    Args:
+        state: What is stored.
+        unit: What the promise counts now; a measured ledger in another unit is begun anew. Empty:
+            not asked.
+    """
     given = state or {}
     known = {n: float(v) for n, v in given.items() if n in _RISK_FIELDS and v is not None}
+    if unit and given.get("measured_unit", unit) != unit:
+        known = {n: v for n, v in known.items() if not n.startswith("measured_")}
     log_multiplier = known.pop("log_multiplier", None)
     return RiskState(**known, log_multiplier=log_multiplier)
 

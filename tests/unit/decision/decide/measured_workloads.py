@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from decider import FloatArray
-from services.decision.decide.sli_series import StepGrid
+from services.decision.decide.sli_series import SliGrid
 from services.decision.rows.inputs import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 STEP_S = 300
 ORIGIN_S = 1767700800.0
-GRID = StepGrid(ORIGIN_S, STEP_S, 12)
+GRID = SliGrid(ORIGIN_S, STEP_S, 12)
 TTFT = {"metric": "ttft", "threshold_s": 0.5}
 QUERIED = ("sli_ttft_total", "sli_ttft_good", "sli_waiting", "sli_lost")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from decider import RiskControlConfig, RiskState, StepOutcome
-from services.decision.decide.ledgers import SettledStep, Watermark, learn, settle
-from services.decision.decide.measured import MeasuredSli, StepSli
+from services.decision.decide.ledgers import Finality, SettledStep, learn, settle
+from services.decision.decide.measured import MeasuredSli, StepSli, open_steps
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.decide.sli_status import SliStanding
 from services.decision.rows.inputs import ShardMember, ShardRows
@@ -46,7 +46,7 @@ def settled(
 ) -> tuple[SettledStep, ...]:
     """Settled `passed_s` after the end of the origin's step."""
     measured = MeasuredSli(SliStanding("Measured"), sli or {})
-    at = Watermark(NOW + timedelta(seconds=passed_s), LATE_S)
+    at = Finality(NOW + timedelta(seconds=passed_s), LATE_S)
     return settle(one, new, open_rows or {}, measured, at)
 
 
@@ -74,6 +74,22 @@ def test_a_measured_step_is_open_until_what_is_late_has_come() -> None:
         (step,) = settled(one, believed({ORIGIN_S: 0.0}), {ORIGIN_S: BAD}, passed_s=passed_s)
         assert step.is_final == is_final
         assert step.row[-5:] == (50.0, 0.2, 0.4, 1.0, is_final)
+
+
+def test_a_short_step_is_open_as_long_as_its_minute_may_change() -> None:
+    minute_s = ORIGIN_S
+    for start_s in (minute_s, minute_s + 45.0):
+        for passed_s, is_passed in ((74.0, False), (75.0, True)):
+            at = datetime.fromtimestamp(minute_s + passed_s, UTC)
+            assert Finality(at, 0.0).is_passed(start_s, 15.0) == is_passed
+
+
+@given(st.floats(1, 3600), st.floats(0, 7200))
+def test_the_steps_looked_at_hold_every_one_that_is_not_final(step_s: float, late_s: float) -> None:
+    """Decisions come at each step's end: the oldest step of the grid is final by then."""
+    oldest_s = ORIGIN_S - (open_steps(step_s, late_s) - 1) * step_s
+    now = datetime.fromtimestamp(ORIGIN_S + step_s + 0.001, UTC)
+    assert Finality(now, late_s).is_passed(oldest_s, step_s)
 
 
 def test_an_open_row_is_measured_again_and_keeps_what_was_believed() -> None:

@@ -44,6 +44,8 @@ def test_rates_become_counts_a_queue_stays_a_number_and_a_gap_a_gap() -> None:
     assert np.isnan(series.of("sli_ttft_good")).all()
     outside = {"sli_waiting": (np.array([ORIGIN_S + STEP_S, ORIGIN_S - 99 * STEP_S]), np.ones(2))}
     assert not np.isfinite(to_series(objective_of(), outside, GRID, False).of("sli_waiting")).any()
+    endless = {"sli_waiting": (np.array([ORIGIN_S]), np.array([np.inf]))}
+    assert np.isnan(to_series(objective_of(), endless, GRID, False).of("sli_waiting")[-1])
 
 
 def test_a_series_is_there_with_a_query_a_sample_or_if_it_was_once_measured() -> None:

@@ -103,6 +103,22 @@ def test_risk_state_round_trip_and_unknown_fields() -> None:
     assert translate.to_risk_state({"log_multiplier": None}) == RiskState()
 
 
+def test_a_ledger_in_another_unit_is_begun_anew() -> None:
+    measured = {"measured_missed": 5.0, "measured_total": 900.0, "measured_steps": 9.0}
+    stored = {"spent_steps": 1.5, "measured_unit": "requests"} | measured
+    whole = RiskState(spent_steps=1.5, **measured)
+    assert translate.to_risk_state(stored) == whole
+    assert translate.to_risk_state(stored, "requests") == whole
+    assert translate.to_risk_state(stored, "steps") == RiskState(spent_steps=1.5)
+    assert translate.to_risk_state(measured, "steps") == RiskState(**measured)
+
+
+def test_a_promise_of_requests_counts_requests_and_one_of_time_steps() -> None:
+    kinds = ("TimeFraction", "DemandFraction", "AnyInWindow")
+    found = [translate.measured_unit(make_spec(sla={"kind": k})) for k in kinds]
+    assert found == ["steps", "requests", "steps"]
+
+
 def start(ready_after_s: float | None, gone_after_s: float | None = None) -> Any:
     requested = NOW - timedelta(seconds=600)
     after = {
