@@ -39,10 +39,20 @@ def publish(
     results: Mapping[int, WorkloadOutcomes],
     memory: Mapping[int, RiskState],
     decided: Sequence[DecidedWorkload],
+    is_answered: Mapping[int, bool],
 ) -> None:
-    """Set gauges and counters of a shard's run."""
+    """Set gauges and counters of a shard's run.
+
+    Args:
+        members: The shard's workloads by id.
+        results: Outcomes of their finished steps.
+        memory: Risk control's memory after them.
+        decided: The decisions.
+        is_answered: Whether the objective's counts answer now.
+    """
     for key, result in results.items():
-        _publish_outcomes(members[key], result, memory.get(key, RiskState()))
+        state = memory.get(key, RiskState())
+        _publish_outcomes(members[key], result, state, is_answered=is_answered.get(key, False))
     for each in decided:
         decision, labels = each.decision, (each.member.namespace, each.member.name)
         telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
@@ -87,15 +97,25 @@ def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
         series.set(value)
 
 
-def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes, risk: RiskState) -> None:
+def _publish_outcomes(
+    member: ShardMember, result: WorkloadOutcomes, risk: RiskState, *, is_answered: bool
+) -> None:
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
-    publish_promise(member, error_budget(risk, to_sla(member.spec), member.step_s))
+    budget = error_budget(risk, to_sla(member.spec), member.step_s)
+    publish_promise(member, budget, is_answered=is_answered)
 
 
-def publish_promise(member: ShardMember, budget: ErrorBudget) -> None:
-    """Set the gauges of a promise; what is not measured has no measured series."""
+def publish_promise(member: ShardMember, budget: ErrorBudget, *, is_answered: bool) -> None:
+    """Set the gauges of a promise; what is not measured has no measured series.
+
+    Args:
+        member: The workload.
+        budget: Its error budget.
+        is_answered: Whether its objective's counts answer now: they may have fallen silent since
+            the budget was counted.
+    """
     labels = (member.namespace, member.name)
     ratios = {"measured": budget.measured_ratio, "believed": budget.believed_ratio}
     for source, ratio in ratios.items():
@@ -105,7 +125,7 @@ def publish_promise(member: ShardMember, budget: ErrorBudget) -> None:
         _set(telemetry.sla_budget_remaining_ratio, (*labels, source), left)
     is_measured = None
     if member.spec.sla.objective is not None:
-        is_measured = float(budget.source == "measured")
+        is_measured = float(is_answered)
     _set(telemetry.sli_measured, labels, is_measured)
 
 

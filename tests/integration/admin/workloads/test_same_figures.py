@@ -107,7 +107,7 @@ def of_status_line(database: Engine, member: ShardMember) -> Figures:
 
 
 def of_metrics(member: ShardMember, budget: ErrorBudget) -> Figures:
-    publish_promise(member, budget)
+    publish_promise(member, budget, is_answered=True)
 
     def value(name: str, source: str) -> float | None:
         labels = {"namespace": member.namespace, "workload": member.name, "source": source}

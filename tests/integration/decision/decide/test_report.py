@@ -64,26 +64,34 @@ def by_source(name: str) -> list[float | None]:
 
 
 def test_a_believed_promise_has_no_measured_series() -> None:
-    publish_promise(promising(has_objective=True), MEASURED)
+    publish_promise(promising(has_objective=True), MEASURED, is_answered=True)
     assert by_source("sli_good_ratio") == [pytest.approx(0.97), pytest.approx(0.98)]
     assert by_source("sla_budget_remaining_ratio") == [-0.1, None]
     assert shown("sli_measured") == 1
-    publish_promise(promising(has_objective=True), BELIEVED)
+    publish_promise(promising(has_objective=True), BELIEVED, is_answered=False)
     assert by_source("sli_good_ratio") == [None, pytest.approx(0.98)]
     assert by_source("sla_budget_remaining_ratio") == [None, 0.5]
     assert shown("sli_measured") == 0
 
 
+def test_counts_that_fell_silent_are_told_though_the_budget_was_measured() -> None:
+    publish_promise(promising(has_objective=True), MEASURED, is_answered=False)
+    assert by_source("sla_budget_remaining_ratio") == [-0.1, None]
+    assert shown("sli_measured") == 0
+
+
 def test_without_an_objective_nothing_is_said_of_its_measurement() -> None:
-    publish_promise(promising(has_objective=False), BELIEVED)
+    publish_promise(promising(has_objective=False), BELIEVED, is_answered=False)
     assert shown("sli_measured") is None
 
 
 def test_what_is_not_known_has_no_series() -> None:
-    publish_promise(promising(has_objective=True), IDLE)
+    publish_promise(promising(has_objective=True), IDLE, is_answered=True)
     assert by_source("sli_good_ratio") == [None, None]
     assert by_source("sla_budget_remaining_ratio") == [1.0, None]
     publish_promise(
-        promising(has_objective=True), ErrorBudget("believed", None, 0, 1.0, None, None)
+        promising(has_objective=True),
+        ErrorBudget("believed", None, 0, 1.0, None, None),
+        is_answered=False,
     )
     assert by_source("sla_budget_remaining_ratio") == [None, None]
