@@ -361,7 +361,14 @@ outcomes = Table(
         "ix_outcomes_measured",
         "workload_id",
         "step_at",
-        postgresql_include=["violation_ratio", "gpu_hours", "cost_usd"],
+        postgresql_include=[
+            "violation_ratio",
+            "gpu_hours",
+            "cost_usd",
+            "measured_violation_ratio",
+            "sli_requests",
+            "is_final",
+        ],
     ),
     postgresql_partition_by=_partition_by("outcomes"),
 )

@@ -13,12 +13,13 @@ import numpy as np
 
 from decider import (
     MissDraws,
+    MissPrior,
     ShardRequest,
     Sla,
     decide_shard,
     equivalent_capacity,
+    learn_misses,
 )
-from decider.belief.miss_update import MissPrior, learn_misses
 from services.backtest.memory import DecisionMemory
 from services.lab.bench.decide.deployed import N_HISTORY, Deployed, GridCell
 from services.lab.bench.decide.truth import GOOD_SHARE, REQUESTS_PER_UNIT
@@ -197,7 +198,7 @@ def _requests(view: GridView) -> FloatArray:
     with np.errstate(invalid="ignore"):
         known = np.where(np.isfinite(recent), recent, 0.0).sum(axis=1)
     mean = known / np.maximum(np.isfinite(recent).sum(axis=1), 1)
-    return np.maximum(REQUESTS_PER_UNIT * mean, 1.0)
+    return np.asarray(np.maximum(REQUESTS_PER_UNIT * mean, 1.0))
 
 
 def _counted(view: GridView, at: GridCell, steps: CountedSteps) -> CountedSteps:
