@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
+from decider.belief.miss_learning import learn_misses
+from decider.belief.miss_model import MissData, MissPosterior, NewMember
+from decider.belief.miss_prior import MissPrior, prior_draws
+from decider.belief.miss_steps import steps_across_loads
+from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
 from decider.belief.response_model import (
     CurveDraws,
@@ -63,25 +68,30 @@ from decider.variant_types import MixRecord, VariantSet, VariantState, whole
 if TYPE_CHECKING:
     from decider.belief.model import StartData
     from decider.belief.posterior import (
+        MISS_SAMPLER,
         RESPONSE_SAMPLER,
         Diagnostics,
         SamplerConfig,
         fit_lead_time,
+        fit_misses,
         fit_response,
     )
 
 _LAZY = {
     "StartData": "decider.belief.model",
+    "MISS_SAMPLER": "decider.belief.posterior",
     "RESPONSE_SAMPLER": "decider.belief.posterior",
     "Diagnostics": "decider.belief.posterior",
     "SamplerConfig": "decider.belief.posterior",
     "fit_lead_time": "decider.belief.posterior",
+    "fit_misses": "decider.belief.posterior",
     "fit_response": "decider.belief.posterior",
 }
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
     "MINUTE_S",
+    "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
     "Control",
@@ -102,8 +112,13 @@ __all__ = [
     "IntArray",
     "LeadTimeBelief",
     "Limits",
+    "MissData",
     "MissDraws",
+    "MissPosterior",
+    "MissPrior",
+    "MissUpdate",
     "MixRecord",
+    "NewMember",
     "RatePolicy",
     "Reason",
     "ReplicaInterval",
@@ -140,19 +155,25 @@ __all__ = [
     "equivalent_capacity",
     "error_budget",
     "fit_lead_time",
+    "fit_misses",
     "fit_response",
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",
+    "learn_misses",
+    "miss_log_likelihood",
     "predictive_draws",
+    "prior_draws",
     "promised_violation",
     "relative_capacity_new",
     "replay_decision",
     "score_step",
+    "steps_across_loads",
     "teach_level",
     "trailing_grid",
     "update_belief",
     "update_capacity",
+    "update_misses",
     "update_risk",
     "whole",
 ]

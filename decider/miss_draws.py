@@ -13,6 +13,7 @@ A capacity with a sharp edge is the limit of an endless slope.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,14 @@ from scipy.special import expit, logit
 from decider.errors import InvalidRequest
 
 FloatArray = npt.NDArray[np.float64]
+
+_EDGE = 1e-9
+"""How near to none and to all an expected share of misses may come."""
+
+
+def inside(share: Any) -> Any:
+    """Shares in [0, 1], an array or a tensor, moved off both ends: no step is impossible there."""
+    return _EDGE + (1.0 - 2.0 * _EDGE) * share
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,10 @@ class MissDraws:
         if not 0 < share < 1:
             raise InvalidRequest(f"share={share} must lie in (0, 1)")
         return np.asarray(self.capacity * np.exp(logit(share) / self.slope))
+
+    def rows(self, chosen: npt.NDArray[np.int64]) -> MissDraws:
+        """Some of the draws, in the order of `chosen`."""
+        return MissDraws(*self.to_array()[chosen].T)
 
     def to_array(self) -> FloatArray:
         """(P, 4) the draws in one array, in the order of the attributes."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from decider.errors import InvalidRequest
-from decider.types import FloatArray
+from decider.types import FloatArray, IntArray
 
 RELATIVE_SLACK = 1e-9
 """`ceil(d / c)` replicas must hold `d` in floating point too."""
@@ -84,11 +84,26 @@ def reweight(draws: FloatArray, log_likelihood: FloatArray) -> FloatArray:
     Returns:
         (P,) draws, systematically resampled (deterministic), so equally weighted again.
     """
-    if draws.shape != log_likelihood.shape:
-        raise InvalidRequest(f"shapes differ: {draws.shape} and {log_likelihood.shape}")
-    order = np.argsort(draws, kind="stable")
+    return np.asarray(draws[reweighted_rows(draws, log_likelihood)])
+
+
+def reweighted_rows(order_by: FloatArray, log_likelihood: FloatArray, n_rows: int = 0) -> IntArray:
+    """Rows that a systematic, deterministic resampling by new evidence takes.
+
+    Args:
+        order_by: (P,) what the rows are lined up by: like ones then stand for each other.
+        log_likelihood: (P,) log likelihood of the new evidence under each row.
+        n_rows: How many are taken; 0 for as many as there are.
+
+    Returns:
+        (n_rows,) indices, some of them more than once, equally weighted again.
+    """
+    if order_by.shape != log_likelihood.shape:
+        raise InvalidRequest(f"shapes differ: {order_by.shape} and {log_likelihood.shape}")
+    n_taken = n_rows or order_by.size
+    order = np.argsort(order_by, kind="stable")
     weights = np.exp(log_likelihood[order] - log_likelihood.max())
     cumulative = np.cumsum(weights) / weights.sum()
-    levels = (np.arange(draws.size) + 0.5) / draws.size
-    picked = np.minimum(np.searchsorted(cumulative, levels), draws.size - 1)
-    return np.asarray(draws[order][picked])
+    levels = (np.arange(n_taken) + 0.5) / n_taken
+    picked = np.minimum(np.searchsorted(cumulative, levels), order_by.size - 1)
+    return np.asarray(order[picked])

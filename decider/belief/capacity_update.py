@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.belief.capacity import reweight
+from decider.belief.capacity import reweighted_rows
 from decider.belief.response_model import CurveDraws
 from decider.errors import InvalidRequest
-from decider.types import FloatArray
+from decider.types import FloatArray, IntArray
 
 MIN_EFFECTIVE_RATIO = 0.1
 """Effective share of the particles below which they are kept and a refit is asked for."""
@@ -69,6 +69,21 @@ def effective_ratio(log_likelihood: FloatArray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum() / weights.size)
 
 
+@dataclass(frozen=True, slots=True)
+class RowUpdate:
+    """Which rows of stored draws stand for them after new evidence.
+
+    Attributes:
+        rows: (P,) indices; each row once where too few would carry the evidence.
+        effective_ratio: Effective share of the particles under the new weights, in (0, 1].
+        needs_refit: Whether that share was too small.
+    """
+
+    rows: IntArray
+    effective_ratio: float
+    needs_refit: bool
+
+
 def update_capacity(
     draws: FloatArray,
     log_likelihood: FloatArray,
@@ -84,11 +99,31 @@ def update_capacity(
     Raises:
         InvalidRequest: Shapes differ, or a likelihood is not a number.
     """
-    if draws.size == 0 or draws.shape != log_likelihood.shape:
-        raise InvalidRequest(f"shapes {draws.shape} and {log_likelihood.shape} must be one (P,)")
+    update = update_rows(draws, log_likelihood, min_effective_ratio)
+    return CapacityUpdate(draws[update.rows], update.effective_ratio, update.needs_refit)
+
+
+def update_rows(
+    order_by: FloatArray,
+    log_likelihood: FloatArray,
+    min_effective_ratio: float = MIN_EFFECTIVE_RATIO,
+) -> RowUpdate:
+    """`update_capacity` for draws of whatever form: which of their rows are taken.
+
+    Args:
+        order_by: (P,) what the rows are lined up by.
+        log_likelihood: (P,) log likelihood of everything that came after the fit.
+        min_effective_ratio: Smallest effective share of the particles.
+
+    Raises:
+        InvalidRequest: Shapes differ, or a likelihood is not a number.
+    """
+    if order_by.size == 0 or order_by.shape != log_likelihood.shape:
+        shapes = f"{order_by.shape} and {log_likelihood.shape}"
+        raise InvalidRequest(f"shapes {shapes} must be one (P,)")
     if not np.isfinite(log_likelihood).all():
         raise InvalidRequest("log_likelihood must be finite")
     ratio = effective_ratio(log_likelihood)
     if ratio < min_effective_ratio:
-        return CapacityUpdate(draws, ratio, True)
-    return CapacityUpdate(reweight(draws, log_likelihood), ratio, False)
+        return RowUpdate(np.arange(order_by.size), ratio, True)
+    return RowUpdate(reweighted_rows(order_by, log_likelihood), ratio, False)

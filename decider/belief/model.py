@@ -13,6 +13,13 @@ Response curve of workload w: what latency a step had at its load per ready repl
 
 with log base_w, log a_w and log factor_w normal around a location of their GPU type.
 
+Misses of workload w: how many requests of a step missed a goal at its load per ready replica x_i:
+
+    missed_i ~ BetaBinomial(total_i, miss_w(x_i) * concentration_w, (1 - miss_w) * concentration_w)
+
+with `miss` of `decider.belief.misses`, the log knee over the stated capacity and the log slope
+normal around a location of their group, floor and concentration a workload's own.
+
 Only this file and `decider.belief.posterior` import PyMC; the decision path never does.
 """
 
@@ -27,8 +34,21 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from decider.belief.capacity import SATURATION
+from decider.belief.miss_model import MissData
+from decider.belief.miss_prior import (
+    CONCENTRATION,
+    FLOOR,
+    GROUP_SIGMAS,
+    KNEE,
+    MEANS,
+    OWN_SIGMAS,
+    SLOPE,
+    SPREAD_SIGMA,
+    SPREADS,
+)
 from decider.belief.response_model import ResponseData
 from decider.errors import InvalidRequest
+from decider.miss_draws import inside
 from decider.types import BoolArray, FloatArray, IntArray
 
 
@@ -148,3 +168,83 @@ def _pooled(name: str, prior: _Prior, data: ResponseData, given: Mapping[str, An
     types = data.gpu_type
     offset = pm.Normal(f"{name}_offset", location[types] - near, spread, shape=types.size)
     return near + offset
+
+
+def miss_inputs(data: MissData) -> dict[str, FloatArray]:
+    """Data of `miss_model`: log load over the stated capacity, counts.
+
+    The `near_` arrays say where misses are best known, and what they are there: see
+    `MissData.near`.
+    """
+    log_load = np.log(data.load) - np.log(data.prior_capacity)[data.workload]
+    seen = {"log_load": log_load, "missed": data.missed, "total": data.total}
+    return seen | {f"near_{name}": value for name, value in data.near().items()}
+
+
+def miss_model(data: MissData) -> pm.Model:
+    """The model of misses with its data.
+
+    Steps below the knee say what floor and curable misses are in sum, not which of them it is: in
+    knee and floor that is a sharp bend. So the log odds of the sum near the loads seen are sampled,
+    and those of its curable part; the slope's inverse is the Jacobian.
+    """
+    with pm.Model() as model:
+        given = {name: pm.Data(name, v) for name, v in miss_inputs(data).items()}
+        own = data.prior_sigma
+        log_slope = _pooled_normal("log_slope", SLOPE, data)
+        all_odds = given["near_log_odds"] + pm.Flat("log_odds_offset", shape=own.size)
+        curable_part = pm.Flat("logit_curable", shape=own.size)
+        curable_odds = all_odds + _log_sigmoid(curable_part)
+        log_floor = _log_sigmoid(-curable_part) + _log_sigmoid(all_odds)
+        floor = pm.Deterministic("logit_floor", log_floor - pt.log1p(-pt.exp(log_floor)))
+        prior_odds = np.log(data.prior_share / (1.0 - data.prior_share))
+        far = (prior_odds - curable_odds) * pt.exp(-log_slope)
+        knee = pm.Deterministic("knee", given["near_log_load"] + far)
+        location, spread = _group("knee", KNEE, data)
+        knee_law = pm.Normal.dist(location[data.group], pt.sqrt(spread**2 + own**2))
+        floor_law = pm.Normal.dist(MEANS[FLOOR], OWN_SIGMAS[0])
+        logp = pm.logp(knee_law, knee) + pm.logp(floor_law, floor) - log_slope
+        pm.Potential("prior_of_knee_and_floor", logp.sum())
+        near = pm.Normal("log_concentration", MEANS[CONCENTRATION], OWN_SIGMAS[1], shape=own.size)
+        beyond = (given["log_load"] - given["near_log_load"][data.workload]) * pt.exp(log_slope)[
+            data.workload
+        ]
+        curable = pt.sigmoid(curable_odds[data.workload] + beyond)
+        _count_misses(pt.exp(log_floor), curable, pt.exp(near), data, given)
+    return model
+
+
+def _count_misses(
+    floor: Any, curable: Any, near: Any, data: MissData, given: Mapping[str, Any]
+) -> None:
+    """The likelihood of the steps.
+
+    Args:
+        floor: (W,) share that no replica cures.
+        curable: (N,) share of the rest that each step's load makes miss.
+        near: (W,) concentration.
+        data: The steps' workloads.
+        given: The model's data by name.
+    """
+    least = floor[data.workload]
+    share = inside(least + (1.0 - least) * curable)
+    alpha, beta = share * near[data.workload], (1.0 - share) * near[data.workload]
+    pm.BetaBinomial(
+        "observed_missed", alpha=alpha, beta=beta, n=given["total"], observed=given["missed"]
+    )
+
+
+def _log_sigmoid(log_odds: Any) -> Any:
+    return -pt.softplus(-log_odds)
+
+
+def _group(name: str, at: int, data: MissData) -> tuple[Any, Any]:
+    """(G,) location of a coordinate per group, and the spread of workloads around it."""
+    location = pm.Normal(f"{name}_group", MEANS[at], GROUP_SIGMAS[at], shape=data.n_groups)
+    return location, pm.LogNormal(f"{name}_spread", np.log(SPREADS[at]), SPREAD_SIGMA)
+
+
+def _pooled_normal(name: str, at: int, data: MissData) -> Any:
+    """(W,) normal coordinate, pooled within groups."""
+    location, spread = _group(name, at, data)
+    return pm.Normal(name, location[data.group], spread, shape=data.group.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,12 @@ import numpy as np
 import nutpie
 import pymc as pm
 
+from decider.belief.miss_model import MissData, MissPosterior, PooledDraws
+from decider.belief.miss_prior import CONCENTRATION, MEANS, SLOPE
 from decider.belief.model import (
     StartData,
     lead_time_model,
+    miss_model,
     response_model,
 )
 from decider.belief.response_model import ResponseData, ResponsePosterior, TypeDraws
@@ -48,6 +51,16 @@ RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
 """Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
 trajectory takes four times the steps."""
 RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
+MISS_SAMPLER = SamplerConfig(300, 500, 4, 0.85, is_low_rank=True)
+"""Where loads stay below the knee, slope and curable part are one ridge."""
+MISS_START = {
+    "log_slope": float(MEANS[SLOPE]),
+    "log_odds_offset": 0.0,
+    "logit_curable": 0.0,
+    "log_concentration": float(MEANS[CONCENTRATION]),
+}
+MISS_AIDS = ("log_odds_offset", "logit_curable")
+"""Where nothing curable is missed, how little that is has no end and no meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,32 +163,59 @@ def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> Response
     )
 
 
+def fit_misses(
+    data: MissData, config: SamplerConfig, seed: int
+) -> tuple[MissPosterior, Diagnostics]:
+    """Sample the responses. Whether they may be used is for the diagnostics to say."""
+    compiled = CompiledModel.of(miss_model(data), MISS_START, MISS_AIDS)
+    draws, diagnostics = compiled.sample(config, seed)
+    return to_misses(draws, data), diagnostics
+
+
+def to_misses(draws: Mapping[str, FloatArray], data: MissData) -> MissPosterior:
+    """Draws of `miss_model` by name as responses."""
+    pooled = PooledDraws(
+        np.stack([draws[f"{name}_group"] for name in ("knee", "log_slope")], axis=1),
+        np.stack([draws[f"{name}_spread"] for name in ("knee", "log_slope")], axis=1),
+    )
+    names = ("knee", "log_slope", "logit_floor", "log_concentration")
+    coordinates = np.stack([draws[name] for name in names], axis=1)
+    return MissPosterior(coordinates, data.prior_capacity, data.prior_share, pooled)
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledModel:
     """A model that was compiled once and may be sampled with other data of the same shapes.
 
     Attributes:
         compiled: nutpie's form of it.
-        parameters: Names of its free parameters.
+        parameters: Names of its free parameters and of what is derived from them.
     """
 
     compiled: Any
     parameters: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: pm.Model, start: Mapping[str, float] | None = None) -> CompiledModel:
+    def of(
+        cls,
+        model: pm.Model,
+        start: Mapping[str, float] | None = None,
+        aids: Collection[str] = (),
+    ) -> CompiledModel:
         """Compile a model.
 
         Args:
             model: The model.
             start: Where all chains start, by parameter; the others start around their priors.
+            aids: Parameters that only help to sample: what is derived of them is kept instead.
         """
         given = start or {}
         free = {v for v in model.free_RVs if str(v.name) not in given}
         shapes = {str(v.name): tuple(v.shape.eval()) for v in model.free_RVs}
         points = {name: np.full(shapes[name], value) for name, value in given.items()}
         compiled = nutpie.compile_pymc_model(model, initial_points=points, jitter_rvs=free)
-        return cls(compiled, tuple(str(v.name) for v in model.free_RVs))
+        names = (str(v.name) for v in model.free_RVs + model.deterministics)
+        return cls(compiled, tuple(name for name in names if name not in aids))
 
     def sample(
         self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None

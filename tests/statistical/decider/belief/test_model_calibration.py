@@ -16,6 +16,16 @@ import pytest
 from scipy.stats import chisquare
 
 from decider.belief.capacity import congestion, utilisation_within
+from decider.belief.miss_model import MissData
+from decider.belief.miss_prior import (
+    GROUP_SIGMAS,
+    MEANS,
+    OWN_SIGMAS,
+    PRIOR_SHARE,
+    SPREAD_SIGMA,
+    SPREADS,
+    to_draws,
+)
 from decider.belief.response_model import ResponseData
 from decider.types import FloatArray
 
@@ -25,10 +35,19 @@ with warnings.catch_warnings():
         StartData,
         lead_time_inputs,
         lead_time_model,
+        miss_inputs,
+        miss_model,
         response_inputs,
         response_model,
     )
-    from decider.belief.posterior import RESPONSE_START, CompiledModel, SamplerConfig, to_response
+    from decider.belief.posterior import (
+        MISS_AIDS,
+        MISS_START,
+        RESPONSE_START,
+        CompiledModel,
+        SamplerConfig,
+        to_response,
+    )
 
 pytestmark = [
     pytest.mark.slow,
@@ -163,6 +182,50 @@ def test_response_curves_are_calibrated() -> None:
         }, truth
 
     found = calibrate(replicate, seed=12)
+    print(f"\np-values: {found}")
+    assert min(found.values()) > LEVEL, found
+
+
+MISSES_OF = np.repeat(np.arange(2), 16)
+MISS_LOAD = np.array([4.0, 25.0])[MISSES_OF] * np.tile(np.linspace(0.4, 1.2, 16), 2)
+
+
+def draw_misses(rng: np.random.Generator) -> tuple[MissData, dict[str, float]]:
+    stated = np.array([4.0, 25.0])
+    group, spread = (
+        MEANS[:2] + GROUP_SIGMAS * rng.standard_normal(2),
+        SPREADS * np.exp(SPREAD_SIGMA * rng.standard_normal(2)),
+    )
+    pooled = group + spread * rng.standard_normal((2, 2))
+    alone = MEANS[2:] + OWN_SIGMAS * rng.standard_normal((2, 2))
+    coordinates = np.concatenate([pooled, alone], axis=1)
+    total = np.full(MISS_LOAD.size, 200)
+    missed = np.zeros(MISS_LOAD.size)
+    for row in range(2):
+        of = row == MISSES_OF
+        one = to_draws(coordinates[[row]], float(stated[row]), PRIOR_SHARE)
+        share = np.clip(one.miss(MISS_LOAD[of])[0], 1e-9, 1 - 1e-6)
+        near = one.concentration[0]
+        missed[of] = rng.binomial(total[of], rng.beta(share * near, (1 - share) * near))
+    zeros = np.zeros(2)
+    counts = (missed, total.astype(float), MISS_LOAD, MISSES_OF)
+    data = MissData(*counts, stated, zeros, zeros.astype(int), np.full(2, PRIOR_SHARE))
+    names = ("knee", "log_slope", "logit_floor", "log_concentration")
+    truth = dict(zip(names, coordinates[0].tolist(), strict=True))
+    return data, truth | {"knee_group": float(group[0]), "knee_spread": float(spread[0])}
+
+
+def test_responses_to_load_are_calibrated() -> None:
+    first, _ = draw_misses(np.random.default_rng(0))
+    compiled = CompiledModel.of(miss_model(first), MISS_START, MISS_AIDS)
+    config = SamplerConfig(250, 250, 2, 0.9, is_low_rank=True)
+
+    def replicate(rng: np.random.Generator) -> tuple[dict[str, FloatArray], dict[str, float]]:
+        data, truth = draw_misses(rng)
+        found, _ = compiled.sample(config, int(rng.integers(2**31)), miss_inputs(data))
+        return {n: (v if v.ndim == 1 else v[:, 0]) for n, v in found.items()}, truth
+
+    found = calibrate(replicate, seed=13)
     print(f"\np-values: {found}")
     assert min(found.values()) > LEVEL, found
 

@@ -6,10 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import betabinom, norm
 
+from decider.belief.miss_model import MissData
+from decider.belief.miss_prior import MEANS, OWN_SIGMAS
 from decider.belief.response_model import (
     ResponseData,
 )
+from decider.miss_draws import inside
 
 quiet_pymc = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
@@ -45,3 +49,59 @@ def test_the_sampled_model_is_the_curve() -> None:
         z = (np.log(data.latency_ms[of]) - curve.log_latency(load[of])[0]) / curve.noise[0]
         by_hand = -0.5 * z**2 - np.log(curve.noise[0]) - 0.5 * np.log(2 * np.pi)
         np.testing.assert_allclose(logp[of], by_hand, rtol=1e-9)
+
+
+@quiet_pymc
+def test_the_sampled_model_of_misses_is_the_response_and_its_prior() -> None:
+    """What is sampled is another form of knee and floor, with the density that these have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from decider.belief.model import miss_model
+        from decider.belief.posterior import to_misses
+
+    rng = np.random.default_rng(3)
+    stated, cv = np.array([4.0, 8.0]), np.array([0.0, 0.3])
+    workload = np.repeat([0, 1], 5)
+    load = stated[workload] * rng.uniform(0.3, 1.4, 10)
+    total = rng.integers(5, 100, 10).astype(float)
+    missed = np.floor(total * rng.uniform(0, 0.5, 10))
+    share = np.array([0.05, 0.01])
+    data = MissData(missed, total, load, workload, stated, cv, np.zeros(2, dtype=int), share)
+    model = miss_model(data)
+    point = model.initial_point() | {
+        "log_odds_offset": np.array([0.3, -0.2]),
+        "logit_curable": np.array([1.0, -0.5]),
+        "log_slope": np.log([6.0, 20.0]),
+        "knee_group": np.array([0.1]),
+        "knee_spread_log__": np.array(np.log(0.2)),
+        "log_concentration": np.log([30.0, 90.0]),
+    }
+    named = {name: point[name][None] for name in ("log_slope", "log_concentration", "knee_group")}
+    derive = model.compile_fn(
+        model.replace_rvs_by_values(model.deterministics),
+        inputs=model.value_vars,
+        on_unused_input="ignore",
+    )
+    for value, found in zip(model.deterministics, derive(point), strict=True):
+        named[str(value.name)] = found[None]
+    more = {"log_slope_group": point["log_slope_group"][None]}
+    more |= {f"{name}_spread": np.array([0.2]) for name in ("knee", "log_slope")}
+    posterior = to_misses(named | more, data)
+    by_step = model.compile_logp(vars=[model["observed_missed"]], sum=False)(point)[0]
+    for row in range(2):
+        of, one = workload == row, posterior.draws(row)
+        miss, near = inside(one.miss(load[of])[0]), one.concentration[0]
+        by_hand = betabinom.logpmf(missed[of], total[of], miss * near, (1 - miss) * near)
+        np.testing.assert_allclose(by_step[of], by_hand, rtol=1e-6)
+    knee, log_slope, floor, _ = posterior.coordinates[0]
+    sigma = np.hypot(0.2, data.prior_sigma)
+    prior = norm.logpdf(knee, 0.1, sigma) + norm.logpdf(floor, MEANS[2], OWN_SIGMAS[0])
+    potential = model.compile_logp(vars=model.potentials)(point)
+    assert potential == pytest.approx((prior - log_slope).sum())
+    # The Jacobian by finite differences: of (knee, logit floor) by what is sampled.
+    columns = []
+    for name in ("log_odds_offset", "logit_curable"):
+        ends = [derive(point | {name: point[name] + step}) for step in (1e-5, -1e-5)]
+        columns.append([(up - down) / 2e-5 for up, down in zip(*ends, strict=True)])
+    volume = np.abs(np.linalg.det(np.moveaxis(np.array(columns), -1, 0)))
+    np.testing.assert_allclose(np.log(volume), -log_slope, atol=1e-6)

@@ -1,0 +1,59 @@
+"""Counts of steps that responses are learned from: made whole, and chosen across loads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from decider.errors import require
+from decider.types import BoolArray, FloatArray, IntArray
+
+N_BINS, MAX_STEPS = 20, 200
+
+
+def whole_counts(
+    load: FloatArray, missed: FloatArray, total: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Whole requests missed and whole requests in all, at least as many; (N,) each.
+
+    Raises:
+        InvalidRequest: Shapes differ, or a value is unknown or impossible.
+    """
+    shapes = f"load {load.shape}, missed {missed.shape}, total {total.shape}"
+    is_one = load.ndim == 1 and load.shape == missed.shape == total.shape
+    require(is_one, f"{shapes}: all must be (N,)")
+    require_all(load > 0, load, "load must be finite and > 0: leave out what is unknown")
+    for name, counts in (("missed", missed), ("total", total)):
+        require_all(counts >= 0, counts, f"{name} must be finite and >= 0: leave out the unknown")
+    whole = np.round(missed)
+    return whole, np.maximum(np.round(total), whole)
+
+
+def steps_across_loads(load: FloatArray) -> IntArray:
+    """Which steps to learn from: the newest of each bin of equal width in load, in time order.
+
+    Bins give one step each in turn until `MAX_STEPS` are chosen, so the few steps near the knee are
+    kept. That biases nothing: the response is about misses given load.
+
+    Args:
+        load: (N,) load per ready replica, in time order.
+
+    Returns:
+        Indices, ascending.
+    """
+    if load.size <= MAX_STEPS:
+        return np.arange(load.size)
+    low, high = float(load.min()), float(load.max())
+    width = max(high - low, 1e-12)
+    bins = np.minimum((N_BINS * (load - low) / width).astype(np.int64), N_BINS - 1)
+    turn = np.empty(load.size, dtype=np.int64)
+    for at in (np.flatnonzero(bins == b)[::-1] for b in range(N_BINS)):
+        turn[at] = np.arange(at.size)
+    return np.sort(np.argsort(turn, kind="stable")[:MAX_STEPS])
+
+
+def require_all(holds: BoolArray, values: FloatArray, message: str) -> None:
+    """Refuse the first value that is not finite or for which something does not hold."""
+    wrong = np.flatnonzero(~(np.isfinite(values) & holds))
+    if wrong.size:
+        at = int(wrong[0])
+        require(False, f"{message}; it is {values[at]:g} at {at}")

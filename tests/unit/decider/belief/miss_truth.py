@@ -1,0 +1,37 @@
+"""A true response, and steps counted under it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from decider.belief.miss_prior import PRIOR_SHARE, MissPrior, to_draws
+from decider.miss_draws import MissDraws
+from decider.types import FloatArray
+
+STATED, WITHIN = 10.0, 0.01
+N_STEPS, N_DRAWS = 120, 200
+PRIOR = MissPrior.stated(STATED, 0.0, PRIOR_SHARE)
+Steps = tuple[FloatArray, FloatArray, FloatArray]
+
+
+def response(error: float, slope: float = 14.0, floor: float = 0.002) -> MissDraws:
+    """The truth where the stated capacity is off by `error`."""
+    odds = np.log(floor / (1 - floor))
+    at = np.array([[np.log1p(error), np.log(slope), odds, np.log(80.0)]])
+    return to_draws(at, STATED, PRIOR_SHARE)
+
+
+def count(truth: MissDraws, load: FloatArray, n: float, seed: int = 0) -> Steps:
+    """Steps of about `n` requests at loads (N,)."""
+    rng = np.random.default_rng(seed)
+    total = rng.poisson(n, load.size)
+    share, near = np.clip(truth.miss(load)[0], 1e-9, 1 - 1e-6), truth.concentration[0]
+    missed = rng.binomial(total, rng.beta(share * near, (1 - share) * near))
+    return load, missed.astype(float), total.astype(float)
+
+
+def ramp(top: float, seed: int = 0) -> FloatArray:
+    """Two hours of the daily rise, as loads up to about `top`."""
+    rng = np.random.default_rng(seed)
+    wave = 1.0 + 0.05 * rng.standard_normal(N_STEPS)
+    return np.asarray(top * np.linspace(0.4, 1.0, N_STEPS) * wave)

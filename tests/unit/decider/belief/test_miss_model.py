@@ -1,0 +1,108 @@
+"""Data and draws of the model of misses: what is refused, what stands for what. No sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decider.belief.miss_model import MissData, MissPosterior, NewMember, PooledDraws
+from decider.belief.miss_prior import PRIOR_SHARE
+from decider.errors import InvalidRequest
+
+
+def data(**given: Any) -> MissData:
+    """Three steps of two workloads."""
+    values = {
+        "missed": np.array([0.0, 1.0, 4.0]),
+        "total": np.array([10.0, 10.0, 10.0]),
+        "load": np.array([1.0, 2.0, 3.0]),
+        "workload": np.array([0, 0, 1]),
+        "prior_capacity": np.array([4.0, 8.0]),
+        "prior_cv": np.array([0.0, 0.3]),
+        "group": np.array([0, 0]),
+        "prior_share": np.array([0.05, 0.01]),
+    }
+    return MissData(**(values | given))
+
+
+def test_counts_are_whole_and_no_more_are_missed_than_there_were() -> None:
+    found = data(missed=np.array([0.4, 9.6, 12.3]), total=np.array([9.8, 10.2, 11.9]))
+    assert list(found.missed) == [0, 10, 12]
+    assert list(found.total) == [10, 10, 12]
+
+
+ONE = np.array([1.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("missed", np.array([0.0, np.nan, 1.0]), r"missed must be finite and >= 0.*nan at 1"),
+        ("total", np.array([1.0, 1.0, -1.0]), "total must be finite and >= 0"),
+        ("total", ONE, r"all must be \(N,\)"),
+        ("load", np.array([1.0, 0.0, 1.0]), "load must be finite and > 0.*0 at 1"),
+        ("workload", np.array([0, 0, 2]), "workload must index the 2 workloads"),
+        ("workload", np.array([0, 0]), r"workload must be \(N,\)"),
+        ("prior_capacity", np.array([4.0, 0.0]), "prior_capacity must be > 0"),
+        ("prior_capacity", ONE, r"prior_cv \(2,\) must be \(W,\)"),
+        ("prior_cv", np.array([0.0, -0.1]), "prior_cv must be >= 0"),
+        ("prior_share", np.array([0.0, 0.1]), r"prior_share must lie in \(0, 1\)"),
+        ("group", np.array([0, -1]), "group must be >= 0"),
+    ],
+)
+def test_impossible_data_are_refused(name: str, value: np.ndarray, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        data(**{name: value})
+
+
+def test_data_without_steps_are_data() -> None:
+    none = np.zeros(0)
+    found = data(missed=none, total=none, load=none, workload=np.zeros(0, dtype=int))
+    assert found.n_groups == 1
+
+
+def posterior(n_draws: int = 4000) -> MissPosterior:
+    rng = np.random.default_rng(0)
+    coordinates = rng.standard_normal((n_draws, 4, 2)) * 0.1
+    location = np.stack([np.full((n_draws, 1), 0.2), np.full((n_draws, 1), np.log(9.0))], axis=1)
+    spread = np.tile([0.1, 0.2], (n_draws, 1))
+    capacities, shares = np.array([4.0, 8.0]), np.array([0.05, 0.01])
+    return MissPosterior(coordinates, capacities, shares, PooledDraws(location, spread))
+
+
+def test_draws_of_a_row_stand_at_its_own_capacity_and_share() -> None:
+    found = posterior()
+    for row, (capacity, share) in enumerate(((4.0, 0.05), (8.0, 0.01))):
+        knee = np.log(found.draws(row).load_within(share) / capacity)
+        np.testing.assert_allclose(knee, found.coordinates[:, 0, row], atol=1e-9)
+    with pytest.raises(InvalidRequest, match="row=2 must index the 2 workloads"):
+        found.draws(2)
+
+
+def test_a_new_workload_takes_the_law_of_its_group() -> None:
+    draws = posterior().draws_new(NewMember(0, 20.0), np.random.default_rng(1))
+    knee = np.log(draws.load_within(PRIOR_SHARE) / 20.0)
+    assert knee.mean() == pytest.approx(0.2, abs=0.01)
+    assert knee.std() == pytest.approx(0.1, rel=0.05)
+    assert np.log(draws.slope).mean() == pytest.approx(np.log(9.0), abs=0.02)
+    doubted = posterior().draws_new(NewMember(0, 20.0, 0.3), np.random.default_rng(1))
+    assert np.log(doubted.load_within(PRIOR_SHARE)).std() > 0.25
+    with pytest.raises(InvalidRequest, match="group=1 must be one of the 1 groups"):
+        posterior().draws_new(NewMember(1, 20.0), np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        ((0, 0.0), "prior_capacity=0.0"),
+        ((0, 1.0, -0.1), "prior_cv=-0.1"),
+        ((0, 1.0, 0.0, 1.0), "prior_share=1.0"),
+    ],
+)
+def test_a_new_workload_that_nobody_can_mean_is_refused(
+    member: tuple[Any, ...], words: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        NewMember(*member)
