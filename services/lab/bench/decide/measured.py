@@ -22,7 +22,7 @@ from decider import (
 )
 from services.backtest.memory import DecisionMemory
 from services.lab.bench.decide.deployed import N_HISTORY, Deployed, GridCell
-from services.lab.bench.decide.truth import GOOD_SHARE, REQUESTS_PER_UNIT
+from services.lab.bench.decide.truth import GOOD_SHARE, MIN_REQUESTS, REQUESTS_PER_UNIT
 from services.simulator.course import Course
 from services.simulator.policies.grid import FloatArray, GridView
 
@@ -193,12 +193,12 @@ def _stated(view: GridView, w: int) -> MissPrior:
 
 
 def _requests(view: GridView) -> FloatArray:
-    """(W,) requests of a usual step; at least one."""
+    """(W,) requests of a usual step."""
     recent = view.demand[:, -N_HISTORY:]
     with np.errstate(invalid="ignore"):
         known = np.where(np.isfinite(recent), recent, 0.0).sum(axis=1)
     mean = known / np.maximum(np.isfinite(recent).sum(axis=1), 1)
-    return np.asarray(np.maximum(REQUESTS_PER_UNIT * mean, 1.0))
+    return np.asarray(np.maximum(REQUESTS_PER_UNIT * mean, MIN_REQUESTS))
 
 
 def _counted(view: GridView, at: GridCell, steps: CountedSteps) -> CountedSteps:
@@ -209,5 +209,5 @@ def _counted(view: GridView, at: GridCell, steps: CountedSteps) -> CountedSteps:
     demand = view.demand[at.workload, -1]
     if not (np.isfinite(missed) and np.isfinite(demand) and demand > 0 and ready > 0):
         return steps
-    total = REQUESTS_PER_UNIT * demand
+    total = max(REQUESTS_PER_UNIT * demand, MIN_REQUESTS)
     return steps.with_step((view.now_s - view.step_s, demand / ready, missed * total, total))

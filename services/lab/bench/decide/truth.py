@@ -17,7 +17,8 @@ learns from that.
   SLA when more than 5 % of its requests miss. The load at which that share misses is a ratio of the
   stated capacity: `ratio`, or log-uniform between 0.7 and 1.3, drawn once for each workload. The
   logarithm of the slope is normal around log 12 (standard deviation 0.4), that of the concentration
-  around log 150 (0.5); the floor is uniform up to 0.3 %; a unit of demand is 50 requests a step.
+  around log 150 (0.5); the floor is uniform up to 0.3 %; a unit of demand is 500 requests a step,
+  and fewer than 20 count as 20, as a promise of time merges such steps.
 
 Shapes: W workloads, T steps of prelude and test.
 """
@@ -44,7 +45,8 @@ LOWEST_DRIFT, HIGHEST_DRIFT = 0.7, 1.3
 SLOPE, SLOPE_SPREAD = 12.0, 0.4
 CONCENTRATION, CONCENTRATION_SPREAD = 150.0, 0.5
 HIGHEST_FLOOR = 0.003
-REQUESTS_PER_UNIT = 50.0
+REQUESTS_PER_UNIT = 500.0
+MIN_REQUESTS = 20.0
 GOOD_SHARE = 0.95
 TOLD_TRUTH = "told_capacity"
 """Harmony as deployed that is told the true capacity at every step, or the response."""
@@ -159,7 +161,7 @@ def _response(course: Course, seed: int) -> ServedTruth:
     concentration = CONCENTRATION * np.exp(CONCENTRATION_SPREAD * rng.standard_normal(n))
     floor = rng.uniform(0.0, HIGHEST_FLOOR, n)
     luck = rng.uniform(1e-6, 1.0 - 1e-6, (course.n_steps, n)).T
-    requests = REQUESTS_PER_UNIT * np.nan_to_num(course.demand)
+    requests = np.maximum(REQUESTS_PER_UNIT * np.nan_to_num(course.demand), MIN_REQUESTS)
     return ServedTruth(slope, floor, concentration, requests, GOOD_SHARE, luck)
 
 
