@@ -101,9 +101,9 @@ class Measured:
 
     def decide(self, view: GridView, state: MeasuredState) -> tuple[FloatArray, MeasuredState]:
         """Count and learn from the last step, then decide; hold before the first forecast."""
-        known = self._after(view, state)
         if view.paths is None:
-            return view.answer(np.full(view.shape, np.nan)), known
+            return view.answer(np.full(view.shape, np.nan)), state
+        known = self._after(view, state)
         slas, config = self._slas(), self.deployed.config
         request = self._felt(view, self.deployed.request(view, slas, known.memory), known)
         decisions = decide_shard(request, config, view.now_s)
