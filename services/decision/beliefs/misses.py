@@ -1,0 +1,232 @@
+"""Responses believed at a decision: stored draws, reweighted by the steps since they were learned.
+
+A workload without a fit learns from its own steps, a few workloads in each run; what they learned
+is stored, so that later runs only reweight it. A decision stores the draws that it used: a replay
+needs none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from decider import (
+    MissDraws,
+    MissPrior,
+    MissUpdate,
+    learn_misses,
+    miss_log_likelihood,
+    update_misses,
+)
+from services.decision.beliefs import repository
+from services.decision.beliefs.miss_data import (
+    MIN_STEPS,
+    MissSteps,
+    learned_for,
+    summary_of,
+)
+from services.decision.beliefs.refit import RefitRequest, request_refit
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.responses import LearnedResponse, tolerated_share
+from services.decision.rows.translate import from_draws, to_draws
+from services.kernel.db.session import UnitOfWork
+from services.kernel.settings import Settings
+from services.kernel.telemetry import get_logger
+
+MISSES = "misses"
+PARTICLES, SAMPLED = "particles", "pymc"
+"""How a response was learned: at a decision, from its own steps; by the fit, with its group."""
+EVIDENCE = timedelta(days=2)
+"""How far back steps count."""
+MAX_STEPS, MAX_STEPS_SINCE = 1440, 720
+"""Newest steps that are read: to learn from, and to reweight by."""
+MAX_LEARNED = 4
+"""Workloads that learn in one run: about 0.1 s each."""
+MANY_STEPS, LEAST_NEW = 100, 10
+"""Learned from so many steps, a response is not learned again before so many new ones."""
+N_STORED = 256
+
+
+def believed_responses(
+    work: UnitOfWork, settings: Settings, members: Mapping[int, ShardMember], origin_at: datetime
+) -> dict[int, LearnedResponse]:
+    """What load does to the requests of the workloads with an objective that have shown it.
+
+    Asks for a refit, at most once per `refit_min_interval_s` and shard, when too few of a
+    response's draws agree with the steps since.
+
+    Args:
+        work: The transaction; what was learned anew is stored with it.
+        settings: Settings.
+        members: The shard's workloads.
+        origin_at: The origin that is decided for.
+    """
+    measured = {key: m for key, m in members.items() if m.spec.sla.objective is not None}
+    if not measured:
+        return {}
+    views = _views(work, measured, origin_at)
+    chosen = sorted((v for v in views if v.wants_to_learn()), key=_View.age)[:MAX_LEARNED]
+    known = _learn(work, chosen, origin_at)
+    believed = {}
+    for view in views:
+        draws = known.get(view.member.id, view.draws)
+        response = None if draws is None else _to_response(view, draws)
+        if response is not None:
+            believed[view.member.id] = response
+    outdated = [view.member.key for view in views if view.needs_refit]
+    if outdated:
+        longest_s = max(m.step_s for m in members.values())
+        asked = RefitRequest("response_needs_refit", outdated, longest_s)
+        request_refit(work, settings, asked, origin_at)
+    return believed
+
+
+@dataclass(slots=True)
+class _View:
+    """One workload as a run finds it.
+
+    Attributes:
+        member: The workload.
+        stored: Its stored response, learned for the spec as it is; None: there is none.
+        since: Steps after those that it was learned from.
+        draws: The response after them; None: there is none.
+        needs_refit: Too few of the stored draws agree with them.
+    """
+
+    member: ShardMember
+    stored: RowMapping | None
+    since: MissSteps = field(default_factory=MissSteps.none)
+    draws: MissDraws | None = None
+    needs_refit: bool = False
+
+    def reweight(self) -> None:
+        """Take the steps since into the stored draws."""
+        if self.stored is None:
+            return
+        stored = _draws_of(self.stored)
+        steps = self.since.across_loads()
+        evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total)
+        update = update_misses(stored, evidence)
+        self.draws, self.needs_refit = update.draws, update.needs_refit
+
+    def wants_to_learn(self) -> bool:
+        """It has none and enough steps, or many more steps than it was learned from."""
+        n = self.since.size
+        if self.stored is None:
+            return n >= MIN_STEPS
+        n_learned = int(self.stored["n_observations"])
+        if n_learned >= MANY_STEPS and n < LEAST_NEW:
+            return False
+        is_own = self.stored["summary"].get("method") == PARTICLES
+        return self.needs_refit or (is_own and n > 0 and 2 * n >= n_learned)
+
+    def age(self) -> tuple[datetime, int]:
+        """Order in which workloads learn: the oldest first, those without any before them."""
+        oldest = datetime.min.replace(tzinfo=UTC)
+        return (oldest if self.stored is None else self.stored["fitted_at"], self.member.id)
+
+    def requests_per_step(self) -> float:
+        """By the steps since; where there are few, as when it was learned."""
+        if self.stored is None or self.since.size >= MIN_STEPS:
+            return self.since.requests_of_a_step(self.member)
+        return float(self.stored["summary"]["requests_per_step"])
+
+
+def _views(
+    work: UnitOfWork, measured: Mapping[int, ShardMember], origin_at: datetime
+) -> list[_View]:
+    """All workloads, their stored draws reweighted; one that fails has no stored draws."""
+    scopes = [f"workload:{key}" for key in measured]
+    rows = {
+        row["scope"]: row for row in repository.load_posteriors(work.connection, MISSES, scopes)
+    }
+    views = []
+    for key, member in measured.items():
+        row = rows.get(f"workload:{key}")
+        is_valid = row is not None and row["summary"].get("learned_for") == learned_for(member)
+        views.append(_View(member, row if is_valid else None))
+    first = {v.member.id: _first_at(v.stored, origin_at) for v in views}
+    found = repository.load_miss_steps(work.connection, first, origin_at, MAX_STEPS_SINCE)
+    since = {int(row["workload_id"]): MissSteps.of(row) for row in found}
+    for view in views:
+        view.since = since.get(view.member.id, view.since)
+        try:
+            view.reweight()
+        except (ValueError, ArithmeticError) as error:
+            _tell(view.member, error)
+            view.stored = None
+    return views
+
+
+def _first_at(stored: RowMapping | None, origin_at: datetime) -> datetime:
+    if stored is None:
+        return origin_at - EVIDENCE
+    until = datetime.fromtimestamp(float(stored["summary"]["data_until_s"]), UTC)
+    return max(until, origin_at - EVIDENCE)
+
+
+def _learn(work: UnitOfWork, chosen: Sequence[_View], origin_at: datetime) -> dict[int, MissDraws]:
+    """Responses of the chosen workloads from all their steps, stored."""
+    first = {view.member.id: origin_at - EVIDENCE for view in chosen}
+    if not first:
+        return {}
+    rows = repository.load_miss_steps(work.connection, first, origin_at, MAX_STEPS)
+    steps = {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+    learned = {}
+    for view in chosen:
+        member, seen = view.member, steps[view.member.id]
+        try:
+            update = learned_alone(member, seen)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            _tell(member, error)
+            continue
+        view.needs_refit |= update.needs_refit
+        row = _row(member, update, seen, origin_at + timedelta(seconds=member.step_s))
+        repository.replace_particles(work.connection, row)
+        learned[member.id] = _draws_of(row)
+    return learned
+
+
+def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
+    """A workload's response from its stated capacity and its own steps."""
+    stated = member.spec.capacity
+    prior = MissPrior.stated(stated.per_replica, stated.cv, tolerated_share(member.spec))
+    return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED)
+
+
+def _row(
+    member: ShardMember, update: MissUpdate, steps: MissSteps, learned_at: datetime
+) -> dict[str, Any]:
+    return {
+        "kind": MISSES,
+        "scope": f"workload:{member.id}",
+        "status": "promoted",
+        "reason": "",
+        "n_observations": steps.size,
+        "summary": summary_of(update.draws, member, steps) | {"method": PARTICLES},
+        "diagnostics": {"effective_ratio": float(f"{update.effective_ratio:.4g}")},
+        "draws": from_draws(update.draws.to_array().ravel()),
+        "fitted_at": learned_at,
+    }
+
+
+def _draws_of(row: Mapping[str, Any] | RowMapping) -> MissDraws:
+    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, 4))
+
+
+def _to_response(view: _View, draws: MissDraws) -> LearnedResponse | None:
+    try:
+        return LearnedResponse.of(draws, view.member.spec, view.requests_per_step())
+    except (ValueError, ArithmeticError) as error:
+        _tell(view.member, error)
+        return None
+
+
+def _tell(member: ShardMember, error: Exception) -> None:
+    """One workload's bad draws or counts harm no other."""
+    get_logger(__name__).warning("response_refused", workload=member.key, error=str(error))
