@@ -152,7 +152,8 @@ def load_posteriors(
 ) -> Sequence[RowMapping]:
     """Newest promoted posterior of each scope."""
     statement = text(
-        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at FROM posteriors "
+        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at, n_observations "
+        "FROM posteriors "
         "WHERE kind = :kind AND scope = ANY(:scopes) AND status = 'promoted' "
         "ORDER BY scope, fitted_at DESC, id DESC"
     )

@@ -108,7 +108,6 @@ class Loop:
         one.is_bad.append(missed + lost > (1.0 - SHARE) * total)
         add_demand(engine, one.id, [demand], last=start)
         add_state(engine, one.id, one.count, at=start)
-        add_state(engine, one.id, one.count, at=start + STEP)
         counted = {"ttft_total": total - lost, "ttft_good": total - lost - missed, "lost": lost}
         columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
         rows = [(one.id, f"sli_{k}", start, v / STEP_S, True) for k, v in counted.items()]
@@ -117,7 +116,7 @@ class Loop:
             copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
         forecast_id = self.at * len(self.services) + self.services.index(one) + 1
         level = self.demand(self.at + 1)
-        add_forecast(engine, one.id, level, forecast_id=forecast_id, origin_at=start)
+        add_forecast(engine, one.id, level, forecast_id=forecast_id, origin_at=start, step_s=STEP_S)
 
 
 def _decided(engine: Engine, workload: int, origin: datetime) -> int:
