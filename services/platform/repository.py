@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, RowMapping, text
 
 _STATUS = text("""
 SELECT w.namespace || '/' || w.name AS workload,
@@ -31,6 +32,15 @@ def load_status(engine: Engine) -> list[dict[str, Any]]:
     """One row per active workload: replicas, promise, measured violations, rung, reason."""
     with engine.connect() as connection:
         return [dict(row._mapping) for row in connection.execute(_STATUS)]
+
+
+def load_specs(connection: Connection, namespace: str, name: str) -> Sequence[RowMapping]:
+    """Active workloads with their specs; of one namespace or name where these are given."""
+    query = text(
+        "SELECT id, namespace, name, step_s, spec FROM workloads WHERE is_active "
+        "AND :namespace IN ('', namespace) AND :name IN ('', name) ORDER BY namespace, name"
+    )
+    return connection.execute(query, {"namespace": namespace, "name": name}).mappings().all()
 
 
 def load_workload_ids(engine: Engine) -> dict[str, int]:

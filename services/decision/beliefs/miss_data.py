@@ -81,16 +81,21 @@ def lack_of_steps(member: ShardMember, steps: MissSteps | None) -> str:
 def learned_for(member: ShardMember) -> dict[str, Any]:
     """The parts of a spec that a response is learned for; of another spec, it is not used."""
     spec = member.spec
+    stated = {"per_replica": spec.capacity.per_replica, "kind": spec.sla.kind}
+    return group_of(member) | stated
+
+
+def group_of(member: ShardMember) -> dict[str, Any]:
+    """What workloads have in common that are learned together."""
+    spec = member.spec
     objective = spec.sla.objective
     goals = [] if objective is None else objective.goals
     return {
         "demand": spec.demand,
         "gpu_type": spec.gpu_type,
         "gpus_per_replica": spec.gpus_per_replica,
-        "per_replica": spec.capacity.per_replica,
         "goals": sorted([goal.metric, goal.threshold_s] for goal in goals),
         "share": None if objective is None else objective.share,
-        "kind": spec.sla.kind,
     }
 
 

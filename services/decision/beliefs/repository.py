@@ -62,6 +62,24 @@ def load_learning_workloads(connection: Connection) -> Sequence[RowMapping]:
     return connection.execute(statement).mappings().all()
 
 
+def load_measured_workloads(connection: Connection) -> Sequence[RowMapping]:
+    """Active workloads with an objective."""
+    statement = text(
+        "SELECT id, namespace, name, step_s, spec FROM workloads WHERE is_active "
+        "AND spec -> 'sla' -> 'objective' ->> 'goals' IS NOT NULL ORDER BY id"
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def has_miss_fit(connection: Connection, after: datetime) -> bool:
+    """Responses were fitted after a time, promoted or not."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM posteriors WHERE kind = 'misses' AND fitted_at > :after "
+        "AND summary ->> 'method' = 'pymc')"
+    )
+    return bool(connection.execute(statement, {"after": after}).scalar_one())
+
+
 def load_latency_steps(
     connection: Connection,
     ids: Sequence[int],
@@ -158,6 +176,17 @@ def load_posteriors(
         "ORDER BY scope, fitted_at DESC, id DESC"
     )
     return connection.execute(statement, {"kind": kind, "scopes": list(scopes)}).mappings().all()
+
+
+def load_refusals(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, str]:
+    """Why the newest posterior of a scope was rejected, where it was."""
+    statement = text(
+        "SELECT scope, reason FROM (SELECT DISTINCT ON (scope) scope, status, reason "
+        "FROM posteriors WHERE kind = :kind AND scope = ANY(:scopes) "
+        "ORDER BY scope, fitted_at DESC, id DESC) newest WHERE status = 'rejected'"
+    )
+    rows = connection.execute(statement, {"kind": kind, "scopes": list(scopes)})
+    return {str(row.scope): str(row.reason) for row in rows}
 
 
 def load_draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, FloatArray]:

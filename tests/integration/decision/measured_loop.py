@@ -18,6 +18,8 @@ from decider import MissDraws
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.decision.stored_rows import (
     ORIGIN,
     add_demand,
@@ -25,8 +27,6 @@ from tests.integration.decision.stored_rows import (
     add_state,
     add_workload,
 )
-from services.kernel.db import schema
-from services.kernel.db.session import CopyTarget, copy_rows
 
 STEP_S = 60
 STEP = timedelta(seconds=STEP_S)

@@ -45,7 +45,8 @@ def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: Deci
     assert np.mean(measured.counts[-40:]) < 1.5 * np.mean(believed.counts[-40:])
     (learned,) = stored(deps, "SELECT * FROM posteriors WHERE kind = 'misses'")
     assert learned["scope"] == f"workload:{measured.id}"
-    assert learned["summary"]["p10"] < 10.2 and learned["summary"]["p90"] > 9.6
+    assert learned["summary"]["p10"] < 10.2
+    assert learned["summary"]["p90"] > 9.6
     made = stored(deps, "SELECT id, workload_id FROM decisions ORDER BY id DESC LIMIT 20")
     for row in made:
         assert service.replay(loop.deps, row["id"]).is_identical
