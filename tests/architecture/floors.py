@@ -247,8 +247,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "capacity_commands kubectl model_commands pipeline_commands platform_commands preset_commands "
-        "security_commands study_commands",
+        "capacity_commands kubectl model_commands pipeline_commands platform_commands "
+        "preset_commands security_commands study_commands",
         "preset_report",
         "connection model_training output preset_page preset_rows",
     ),

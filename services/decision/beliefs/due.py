@@ -32,8 +32,8 @@ def due_fits(deps: DecisionDeps) -> DueFits:
     """Find what has not been fitted for the interval.
 
     Lead times are stored in one transaction, capacities in one for each GPU type, responses in one:
-    a fit that was killed between two of them is due for the rest. A fit that was rejected was made nevertheless;
-    one that lacked data was not, and is tried again at the next check.
+    a fit that was killed between two of them is due for the rest. A fit that was rejected was made
+    nevertheless; one that lacked data was not, and is tried again at the next check.
     """
     after = deps.clock.now() - timedelta(seconds=deps.settings.fit_interval_s)
     with deps.engine.connect() as connection:

@@ -122,8 +122,11 @@ class _View:
         n_learned = int(self.stored["n_observations"])
         if n_learned >= MANY_STEPS and n < LEAST_NEW:
             return False
-        is_own = self.stored["summary"].get("method") == PARTICLES
-        return self.needs_refit or (is_own and n > 0 and 2 * n >= n_learned)
+        return self.needs_refit or (self.is_own() and n > 0 and 2 * n >= n_learned)
+
+    def is_own(self) -> bool:
+        """What is stored was learned at a decision."""
+        return self.stored is not None and self.stored["summary"].get("method") == PARTICLES
 
     def age(self) -> tuple[datetime, int]:
         """Order in which workloads learn: the oldest first, those without any before them."""
@@ -185,7 +188,7 @@ def _learn(work: UnitOfWork, chosen: Sequence[_View], origin_at: datetime) -> di
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             _tell(member, error)
             continue
-        view.needs_refit |= update.needs_refit
+        view.needs_refit = update.needs_refit or (view.needs_refit and not view.is_own())
         row = _row(member, update, seen, origin_at + timedelta(seconds=member.step_s))
         repository.replace_particles(work.connection, row)
         learned[member.id] = _draws_of(row)

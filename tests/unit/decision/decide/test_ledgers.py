@@ -168,3 +168,16 @@ def test_it_does_not_matter_in_how_many_runs_steps_are_settled(
     at_once = settled(one, believed(ratios), sli, passed_s=1e6)
     each = [settled(one, believed({s: ratios[s]}), sli, passed_s=1e6) for s in starts]
     assert fed(one, at_once) == fed(one, *each)
+
+
+def test_errors_count_against_the_promise_but_teach_nothing() -> None:
+    one = measured_member()
+    errors = StepSli(100.0, 0.2, 0.2, 1.0, 0.0)
+    steps = [
+        step
+        for sli in (errors, BAD)
+        for step in settled(one, believed({ORIGIN_S: 0.0}), {ORIGIN_S: sli}, passed_s=2 * LATE_S)
+    ]
+    states = [fed(one, [step]) for step in steps]
+    assert [state.measured_missed for state in states] == [1.0, 1.0]
+    assert states[0].log_level >= 0 > states[1].log_level
