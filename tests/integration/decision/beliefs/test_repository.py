@@ -166,17 +166,25 @@ def test_only_one_holds_the_lock_of_fits(database: Engine) -> None:
 
 def test_only_final_measured_steps_under_load_say_what_requests_felt(database: Engine) -> None:
     workload, other = (add_workload(database, name) for name in ("w", "other"))
-    good = {"demand": 40.0, "ready_mean": 4.0, "sli_requests": 100.0, "sli_miss_high": 0.1}
+    good: dict[str, object] = {
+        "demand": 40.0,
+        "ready_mean": 4.0,
+        "sli_requests": 100.0,
+        "sli_miss_high": 0.1,
+    }
     changes: list[dict[str, object]] = [
         {}, {"is_final": False}, {"sli_requests": 0.0}, {"sli_requests": None},
         {"ready_mean": 0.0}, {"ready_mean": None}, {"demand": 0.0}, {"demand": None},
         {"sli_miss_high": None}, {"ready_mean": 5.0}, {},
     ]  # fmt: skip
+    columns = ("workload_id", "step_at", "computed_at", "is_final", *good)
+    rows = [
+        (workload, NOW - timedelta(minutes=len(changes) - at), NOW, *known.values())
+        for at, change in enumerate(changes)
+        for known in ({"is_final": True} | good | change,)
+    ]
     with database.begin() as connection:
-        for at, change in enumerate(changes):
-            step_at = NOW - timedelta(minutes=len(changes) - at)
-            values = {"workload_id": workload, "step_at": step_at, "computed_at": NOW}
-            connection.execute(schema.outcomes.insert().values(**values | good | change))
+        copy_rows(connection, CopyTarget(schema.outcomes, columns, "error"), rows)
     first = {workload: NOW - timedelta(days=1), other: NOW - timedelta(days=1)}
     with database.connect() as connection:
         (row,) = repository.load_miss_steps(connection, first, NOW, 100)
