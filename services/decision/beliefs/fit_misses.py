@@ -30,7 +30,8 @@ from services.decision.beliefs.miss_data import (
     lack_of_steps,
     summary_of,
 )
-from services.decision.beliefs.misses import MISSES, N_STORED, SAMPLED
+from services.decision.beliefs.miss_view import SAMPLED
+from services.decision.beliefs.misses import MISSES, N_STORED
 from services.decision.rows.inputs import ShardMember, to_member
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.wiring import DecisionDeps

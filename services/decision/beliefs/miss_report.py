@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import (
@@ -57,33 +57,27 @@ def report_learned(
     first = {m.id: now - EVIDENCE for m in members if m.spec.sla.objective is not None}
     rows = repository.load_miss_steps(connection, first, now, MIN_STEPS) if first else []
     steps = {int(row["workload_id"]): MissSteps.of(row) for row in rows}
-    lines = []
-    for member in members:
-        scope = f"workload:{member.id}"
-        row = stored.get(scope)
-        is_other = row is not None and row["summary"].get("learned_for") != learned_for(member)
-        refusal = refusals.get(scope, "")
-        note = f"the last fit was refused: {refusal}" if refusal else ""
-        if row is None or is_other:
-            why = lack_of_steps(member, steps.get(member.id))
-            note = "; ".join(
-                part
-                for part in (
-                    "the spec has changed since it was learned" if is_other else "",
-                    why or "there are enough steps: one of the next decisions learns it",
-                    note,
-                )
-                if part
-            )
-            row = None
-        lines.append(
-            LearnedLine(
-                member.key,
-                member.spec.capacity.per_replica,
-                None if row is None else row["summary"],
-                None if row is None else int(row["n_observations"]),
-                None if row is None else row["fitted_at"],
-                note,
-            )
+    return [
+        _line(
+            member,
+            stored.get(f"workload:{member.id}"),
+            steps.get(member.id),
+            refusals.get(f"workload:{member.id}", ""),
         )
-    return lines
+        for member in members
+    ]
+
+
+def _line(
+    member: ShardMember, row: RowMapping | None, steps: MissSteps | None, refusal: str
+) -> LearnedLine:
+    stated = member.spec.capacity.per_replica
+    notes = [f"the last fit was refused: {refusal}"] if refusal else []
+    if row is not None and row["summary"].get("learned_for") == learned_for(member):
+        n, at = int(row["n_observations"]), row["fitted_at"]
+        return LearnedLine(member.key, stated, row["summary"], n, at, "; ".join(notes))
+    why = lack_of_steps(member, steps)
+    notes.insert(0, why or "there are enough steps: one of the next decisions learns it")
+    if row is not None:
+        notes.insert(0, "the spec has changed since it was learned")
+    return LearnedLine(member.key, stated, None, None, None, "; ".join(notes))

@@ -8,47 +8,31 @@ needs none of this.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import (
-    MissDraws,
-    MissPrior,
-    MissUpdate,
-    learn_misses,
-    miss_log_likelihood,
-    update_misses,
-)
+from decider import MissDraws, MissPrior, MissUpdate, learn_misses
 from services.decision.beliefs import repository
-from services.decision.beliefs.miss_data import (
-    MIN_STEPS,
-    MissSteps,
-    learned_for,
-    summary_of,
-)
+from services.decision.beliefs.miss_data import MissSteps, learned_for, summary_of
+from services.decision.beliefs.miss_view import PARTICLES, MissView, draws_of
 from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.responses import LearnedResponse, tolerated_share
-from services.decision.rows.translate import from_draws, to_draws
+from services.decision.rows.translate import from_draws
 from services.kernel.db.session import UnitOfWork
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
 MISSES = "misses"
-PARTICLES, SAMPLED = "particles", "pymc"
-"""How a response was learned: at a decision, from its own steps; by the fit, with its group."""
 EVIDENCE = timedelta(days=2)
 """How far back steps count."""
 MAX_STEPS, MAX_STEPS_SINCE = 1440, 720
 """Newest steps that are read: to learn from, and to reweight by."""
 MAX_LEARNED = 4
-"""Workloads that learn in one run: about 0.1 s each."""
-MANY_STEPS, LEAST_NEW = 100, 10
-"""Learned from so many steps, a response is not learned again before so many new ones."""
+"""Workloads that learn in one run: about 0.05 s each."""
 N_STORED = 256
 
 
@@ -70,7 +54,7 @@ def believed_responses(
     if not measured:
         return {}
     views = _views(work, measured, origin_at)
-    chosen = sorted((v for v in views if v.wants_to_learn()), key=_View.age)[:MAX_LEARNED]
+    chosen = sorted((v for v in views if v.wants_to_learn()), key=MissView.age)[:MAX_LEARNED]
     known = _learn(work, chosen, origin_at)
     believed = {}
     for view in views:
@@ -86,63 +70,9 @@ def believed_responses(
     return believed
 
 
-@dataclass(slots=True)
-class _View:
-    """One workload as a run finds it.
-
-    Attributes:
-        member: The workload.
-        stored: Its stored response, learned for the spec as it is; None: there is none.
-        since: Steps after those that it was learned from.
-        draws: The response after them; None: there is none.
-        needs_refit: Too few of the stored draws agree with them.
-    """
-
-    member: ShardMember
-    stored: RowMapping | None
-    since: MissSteps = field(default_factory=MissSteps.none)
-    draws: MissDraws | None = None
-    needs_refit: bool = False
-
-    def reweight(self) -> None:
-        """Take the steps since into the stored draws."""
-        if self.stored is None:
-            return
-        stored = _draws_of(self.stored)
-        steps = self.since.across_loads()
-        evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total)
-        update = update_misses(stored, evidence)
-        self.draws, self.needs_refit = update.draws, update.needs_refit
-
-    def wants_to_learn(self) -> bool:
-        """It has none and enough steps, or many more steps than it was learned from."""
-        n = self.since.size
-        if self.stored is None:
-            return n >= MIN_STEPS
-        n_learned = int(self.stored["n_observations"])
-        if n_learned >= MANY_STEPS and n < LEAST_NEW:
-            return False
-        return self.needs_refit or (self.is_own() and n > 0 and 2 * n >= n_learned)
-
-    def is_own(self) -> bool:
-        """What is stored was learned at a decision."""
-        return self.stored is not None and self.stored["summary"].get("method") == PARTICLES
-
-    def age(self) -> tuple[datetime, int]:
-        """Order in which workloads learn: the oldest first, those without any before them."""
-        oldest = datetime.min.replace(tzinfo=UTC)
-        return (oldest if self.stored is None else self.stored["fitted_at"], self.member.id)
-
-    def requests_per_step(self) -> float:
-        """By the steps since; where there are few, as when it was learned."""
-        if self.stored is None or self.since.size >= MIN_STEPS:
-            return self.since.requests_of_a_step(self.member)
-        return float(self.stored["summary"]["requests_per_step"])
-
-
 def _views(
     work: UnitOfWork, measured: Mapping[int, ShardMember], origin_at: datetime
-) -> list[_View]:
+) -> list[MissView]:
     """All workloads, their stored draws reweighted; one that fails has no stored draws."""
     scopes = [f"workload:{key}" for key in measured]
     rows = {
@@ -152,7 +82,7 @@ def _views(
     for key, member in measured.items():
         row = rows.get(f"workload:{key}")
         is_valid = row is not None and row["summary"].get("learned_for") == learned_for(member)
-        views.append(_View(member, row if is_valid else None))
+        views.append(MissView(member, row if is_valid else None))
     first = {v.member.id: _first_at(v.stored, origin_at) for v in views}
     found = repository.load_miss_steps(work.connection, first, origin_at, MAX_STEPS_SINCE)
     since = {int(row["workload_id"]): MissSteps.of(row) for row in found}
@@ -173,7 +103,9 @@ def _first_at(stored: RowMapping | None, origin_at: datetime) -> datetime:
     return max(until, origin_at - EVIDENCE)
 
 
-def _learn(work: UnitOfWork, chosen: Sequence[_View], origin_at: datetime) -> dict[int, MissDraws]:
+def _learn(
+    work: UnitOfWork, chosen: Sequence[MissView], origin_at: datetime
+) -> dict[int, MissDraws]:
     """Responses of the chosen workloads from all their steps, stored."""
     first = {view.member.id: origin_at - EVIDENCE for view in chosen}
     if not first:
@@ -191,7 +123,7 @@ def _learn(work: UnitOfWork, chosen: Sequence[_View], origin_at: datetime) -> di
         view.needs_refit = update.needs_refit or (view.needs_refit and not view.is_own())
         row = _row(member, update, seen, origin_at + timedelta(seconds=member.step_s))
         repository.replace_particles(work.connection, row)
-        learned[member.id] = _draws_of(row)
+        learned[member.id] = draws_of(row)
     return learned
 
 
@@ -218,11 +150,7 @@ def _row(
     }
 
 
-def _draws_of(row: Mapping[str, Any] | RowMapping) -> MissDraws:
-    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, 4))
-
-
-def _to_response(view: _View, draws: MissDraws) -> LearnedResponse | None:
+def _to_response(view: MissView, draws: MissDraws) -> LearnedResponse | None:
     try:
         return LearnedResponse.of(draws, view.member.spec, view.requests_per_step())
     except (ValueError, ArithmeticError) as error:
