@@ -50,30 +50,50 @@ def believed_responses(
         members: The shard's workloads.
         origin_at: The origin that is decided for.
     """
-    measured = {key: m for key, m in members.items() if m.spec.sla.objective is not None}
-    if not measured:
-        return {}
-    views = _views(work, measured, origin_at)
+    views = _views(work, members, origin_at)
     chosen = sorted((v for v in views if v.wants_to_learn()), key=MissView.age)[:MAX_LEARNED]
-    known = _learn(work, chosen, origin_at)
-    believed = {}
-    for view in views:
-        draws = known.get(view.member.id, view.draws)
-        response = None if draws is None else _to_response(view, draws)
-        if response is not None:
-            believed[view.member.id] = response
+    learned = _learn(work, chosen, origin_at)
     outdated = [view.member.key for view in views if view.needs_refit]
     if outdated:
         longest_s = max(m.step_s for m in members.values())
         asked = RefitRequest("response_needs_refit", outdated, longest_s)
         request_refit(work, settings, asked, origin_at)
+    return _responses(views, learned)
+
+
+def stored_responses(
+    work: UnitOfWork, members: Mapping[int, ShardMember], origin_at: datetime
+) -> dict[int, LearnedResponse]:
+    """`believed_responses` for who only looks: nothing is learned, stored or asked for.
+
+    Args:
+        work: The transaction.
+        members: The workloads.
+        origin_at: Steps before it count.
+    """
+    return _responses(_views(work, members, origin_at), {})
+
+
+def _responses(
+    views: Sequence[MissView], learned: Mapping[int, MissDraws]
+) -> dict[int, LearnedResponse]:
+    """By workload what was learned now, else what is stored."""
+    believed = {}
+    for view in views:
+        draws = learned.get(view.member.id, view.draws)
+        response = None if draws is None else _to_response(view, draws)
+        if response is not None:
+            believed[view.member.id] = response
     return believed
 
 
 def _views(
-    work: UnitOfWork, measured: Mapping[int, ShardMember], origin_at: datetime
+    work: UnitOfWork, members: Mapping[int, ShardMember], origin_at: datetime
 ) -> list[MissView]:
-    """All workloads, their stored draws reweighted; one that fails has no stored draws."""
+    """Those with an objective, their stored draws reweighted; one that fails has none."""
+    measured = {key: m for key, m in members.items() if m.spec.sla.objective is not None}
+    if not measured:
+        return []
     scopes = [f"workload:{key}" for key in measured]
     rows = {
         row["scope"]: row for row in repository.load_posteriors(work.connection, MISSES, scopes)

@@ -149,3 +149,17 @@ def test_one_workloads_broken_draws_harm_no_other(deps: DecisionDeps) -> None:
     found = believed(deps, ORIGIN + STEP)
     assert ids[1] in found
     assert set(found) <= set(ids)
+
+
+def test_who_only_looks_learns_nothing(deps: DecisionDeps) -> None:
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 8.0, loads(30))
+
+    def seen() -> Mapping[int, LearnedResponse]:
+        with unit_of_work(deps.engine, deps.sender) as work:
+            return misses.stored_responses(work, members_of(work.connection), ORIGIN)
+
+    assert seen() == {}
+    assert posteriors(deps.engine) == []
+    known = believed(deps)
+    np.testing.assert_array_equal(seen()[workload].capacity, known[workload].capacity)
