@@ -162,4 +162,4 @@ def test_who_only_looks_learns_nothing(deps: DecisionDeps) -> None:
     assert seen() == {}
     assert posteriors(deps.engine) == []
     known = believed(deps)
-    np.testing.assert_array_equal(seen()[workload].capacity, known[workload].capacity)
+    np.testing.assert_allclose(seen()[workload].capacity, known[workload].capacity, rtol=1e-6)
