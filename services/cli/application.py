@@ -7,6 +7,7 @@ import sys
 import typer
 
 from services.cli import (
+    capacity_commands,
     model_commands,
     pipeline_commands,
     platform_commands,
@@ -38,6 +39,7 @@ platform_commands.register(app)
 pipeline_commands.register(app)
 study_commands.register(app)
 model_commands.register(app)
+capacity_commands.register(app)
 preset_commands.register(app)
 security_commands.register(app)
 bench_commands.register(app)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, RowMapping, text
 
 from services.kernel.domain import promise_figures
 
@@ -51,6 +52,15 @@ def _status_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _rounded(ratio: float | None) -> float | None:
     return None if ratio is None else round(ratio, 4)
+
+
+def load_specs(connection: Connection, namespace: str, name: str) -> Sequence[RowMapping]:
+    """Active workloads with their specs; of one namespace or name where these are given."""
+    query = text(
+        "SELECT id, namespace, name, step_s, spec FROM workloads WHERE is_active "
+        "AND :namespace IN ('', namespace) AND :name IN ('', name) ORDER BY namespace, name"
+    )
+    return connection.execute(query, {"namespace": namespace, "name": name}).mappings().all()
 
 
 def load_workload_ids(engine: Engine) -> dict[str, int]:

@@ -215,7 +215,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.platform": (
         "up",
         "platform",
-        "embedded_servers stages",
+        "capacities embedded_servers stages",
         "embedded_postgres processes repository",
     ),
     "services.lab": ("bench", "demo", "cluster report"),
@@ -253,8 +253,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "kubectl model_commands pipeline_commands platform_commands preset_commands "
-        "security_commands study_commands",
+        "capacity_commands kubectl model_commands pipeline_commands platform_commands "
+        "preset_commands security_commands study_commands",
         "preset_report",
         "connection model_training output preset_page preset_rows",
     ),

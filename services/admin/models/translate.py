@@ -19,6 +19,7 @@ QUANTITIES = {
         "divergence_load",
         "log_latency_sd",
     ),
+    "misses": ("half_missed_load", "slope", "floor_ratio", "concentration"),
 }
 
 

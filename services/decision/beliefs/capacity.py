@@ -15,12 +15,11 @@ from sqlalchemy import Connection, RowMapping
 from decider import CurveDraws, FloatArray, latency_log_likelihood, update_capacity
 from services.decision.beliefs import repository
 from services.decision.beliefs.capacity_data import LatencySteps, fingerprint
+from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.translate import to_draws
 from services.kernel.db.session import UnitOfWork
-from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
-from services.kernel.telemetry import get_logger
 
 CAPACITY, RESPONSE = "capacity", "response"
 EVIDENCE = timedelta(days=2)
@@ -60,7 +59,8 @@ def believed_capacity(
         draws[f"workload:{key}"] = values
     if outdated:
         longest_s = max(m.step_s for m in members.values())
-        _request_refit(work, settings, outdated, origin_at, longest_s)
+        asked = RefitRequest("capacity_needs_refit", outdated, longest_s)
+        request_refit(work, settings, asked, origin_at)
     return draws | _of_types(work.connection, learning)
 
 
@@ -117,15 +117,3 @@ def _steps_since(
 def _of_types(connection: Connection, learning: Mapping[int, ShardMember]) -> dict[str, FloatArray]:
     scopes = sorted({f"gpu_type:{m.spec.gpu_type}" for m in learning.values()})
     return repository.load_draws(connection, CAPACITY, scopes)
-
-
-def _request_refit(
-    work: UnitOfWork, settings: Settings, workloads: list[str], origin_at: datetime, step_s: int
-) -> None:
-    """Send the fit job when the origin is the first of its interval: no state, no flood."""
-    width = settings.refit_min_interval_s
-    origin_s = origin_at.timestamp()
-    is_first = origin_s // width != (origin_s - step_s) // width
-    if is_first:
-        work.send_after_commit(Job(DECIDE_FIT))
-    get_logger(__name__).warning("capacity_needs_refit", workloads=workloads, is_asked=is_first)

@@ -20,39 +20,45 @@ class DueFits:
     Attributes:
         lead_times: Lead times are due.
         fresh_types: GPU types whose capacities are not.
+        responses: Responses are due.
     """
 
     lead_times: bool = True
     fresh_types: frozenset[str] = frozenset()
+    responses: bool = True
 
 
 def due_fits(deps: DecisionDeps) -> DueFits:
     """Find what has not been fitted for the interval.
 
-    Lead times are stored in one transaction, capacities in one for each GPU type: a fit that was
-    killed between two of them is due for the rest. A fit that was rejected was made nevertheless;
-    one that lacked data was not, and is tried again at the next check.
+    Lead times are stored in one transaction, capacities in one for each GPU type, responses in one:
+    a fit that was killed between two of them is due for the rest. A fit that was rejected was made
+    nevertheless; one that lacked data was not, and is tried again at the next check.
     """
     after = deps.clock.now() - timedelta(seconds=deps.settings.fit_interval_s)
     with deps.engine.connect() as connection:
         return DueFits(
             not repository.has_lead_time_fit(connection, after),
             frozenset(repository.load_fitted_types(connection, after)),
+            not repository.has_miss_fit(connection, after),
         )
 
 
-def fit_posteriors(deps: DecisionDeps, is_scheduled: bool) -> None:
-    """Fit lead times and capacities, unless another process is at it.
+def fit_posteriors(deps: DecisionDeps, is_scheduled: bool) -> bool:
+    """Fit lead times, capacities and responses, unless another process is at it.
 
     Args:
         deps: What the use case needs.
         is_scheduled: Only what is due; otherwise all.
+
+    Returns:
+        Whether it was this process that fitted.
     """
     log = get_logger(__name__)
     with repository.fit_lock(deps.engine) as is_mine:
         if not is_mine:
             log.info("fit_left_to_another", is_scheduled=is_scheduled)
-            return
+            return False
         due = due_fits(deps) if is_scheduled else DueFits()
         if due.lead_times:
             from services.decision.beliefs.fit_lead_time import fit_lead_times
@@ -64,6 +70,12 @@ def fit_posteriors(deps: DecisionDeps, is_scheduled: bool) -> None:
 
             found = fit_capacities(deps, but_types=due.fresh_types)
             log.info("capacities_fitted", scopes=found.promoted, refused=dict(found.refused))
+        if due.responses and has_objectives(deps):
+            from services.decision.beliefs.fit_misses import fit_responses
+
+            made = fit_responses(deps)
+            log.info("responses_fitted", scopes=made.promoted, refused=dict(made.refused))
+    return True
 
 
 def due_types(deps: DecisionDeps, due: DueFits) -> set[str]:
@@ -71,3 +83,9 @@ def due_types(deps: DecisionDeps, due: DueFits) -> set[str]:
     with deps.engine.connect() as connection:
         rows = repository.load_learning_types(connection)
     return rows - due.fresh_types
+
+
+def has_objectives(deps: DecisionDeps) -> bool:
+    """Some workload has an objective."""
+    with deps.engine.connect() as connection:
+        return bool(repository.load_measured_workloads(connection))

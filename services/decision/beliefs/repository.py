@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,24 @@ def load_learning_workloads(connection: Connection) -> Sequence[RowMapping]:
     return connection.execute(statement).mappings().all()
 
 
+def load_measured_workloads(connection: Connection) -> Sequence[RowMapping]:
+    """Active workloads with an objective."""
+    statement = text(
+        "SELECT id, namespace, name, step_s, spec FROM workloads WHERE is_active "
+        "AND spec -> 'sla' -> 'objective' ->> 'goals' IS NOT NULL ORDER BY id"
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def has_miss_fit(connection: Connection, after: datetime) -> bool:
+    """Responses were fitted after a time, promoted or not."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM posteriors WHERE kind = 'misses' AND fitted_at > :after "
+        "AND summary ->> 'method' = 'pymc')"
+    )
+    return bool(connection.execute(statement, {"after": after}).scalar_one())
+
+
 def load_latency_steps(
     connection: Connection,
     ids: Sequence[int],
@@ -99,6 +117,44 @@ def load_latency_steps(
     return connection.execute(statement, given).mappings().all()
 
 
+def load_miss_steps(
+    connection: Connection, first: Mapping[int, datetime], last: datetime, max_steps: int
+) -> Sequence[RowMapping]:
+    """Newest final measured steps per workload: arrays of starts, loads, misses and requests.
+
+    A step without requests, demand or ready replicas says nothing of a load.
+
+    Args:
+        connection: An open transaction.
+        first: Start of each workload's first step, exclusive.
+        last: Last step start, exclusive.
+        max_steps: How many steps of a workload are read at most.
+    """
+    statement = text(
+        "SELECT w.id AS workload_id, "
+        "array_agg(extract(epoch FROM s.step_at)::double precision ORDER BY s.step_at) AS steps_s, "
+        "array_agg(s.load ORDER BY s.step_at) AS load, "
+        "array_agg(s.missed ORDER BY s.step_at) AS missed, "
+        "array_agg(s.total ORDER BY s.step_at) AS total "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[])) AS w(id, first_at) "
+        "CROSS JOIN LATERAL (SELECT o.step_at, o.demand / o.ready_mean AS load, "
+        "o.sli_miss_high * o.sli_requests AS missed, o.sli_requests AS total FROM outcomes o "
+        "WHERE o.workload_id = w.id AND o.step_at > w.first_at AND o.step_at > :earliest "
+        "AND o.step_at < :last AND o.is_final AND o.sli_requests > 0 "
+        "AND o.sli_requests < 'infinity' AND o.sli_miss_high IS NOT NULL "
+        "AND o.ready_mean > 0 AND o.demand > 0 AND o.demand < 'infinity' "
+        "ORDER BY o.step_at DESC LIMIT :max_steps) s GROUP BY w.id ORDER BY w.id"
+    )
+    given = {
+        "ids": list(first),
+        "first": list(first.values()),
+        "earliest": min(first.values(), default=last),
+        "last": last,
+        "max_steps": max_steps,
+    }
+    return connection.execute(statement, given).mappings().all()
+
+
 def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
     """Starts of all workloads since a time, for the posteriors."""
     statement = text(
@@ -114,11 +170,23 @@ def load_posteriors(
 ) -> Sequence[RowMapping]:
     """Newest promoted posterior of each scope."""
     statement = text(
-        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at FROM posteriors "
+        "SELECT DISTINCT ON (scope) scope, summary, draws, fitted_at, n_observations "
+        "FROM posteriors "
         "WHERE kind = :kind AND scope = ANY(:scopes) AND status = 'promoted' "
         "ORDER BY scope, fitted_at DESC, id DESC"
     )
     return connection.execute(statement, {"kind": kind, "scopes": list(scopes)}).mappings().all()
+
+
+def load_refusals(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, str]:
+    """Why the newest posterior of a scope was rejected, where it was."""
+    statement = text(
+        "SELECT scope, reason FROM (SELECT DISTINCT ON (scope) scope, status, reason "
+        "FROM posteriors WHERE kind = :kind AND scope = ANY(:scopes) "
+        "ORDER BY scope, fitted_at DESC, id DESC) newest WHERE status = 'rejected'"
+    )
+    rows = connection.execute(statement, {"kind": kind, "scopes": list(scopes)})
+    return {str(row.scope): str(row.reason) for row in rows}
 
 
 def load_draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict[str, FloatArray]:
@@ -130,3 +198,14 @@ def load_draws(connection: Connection, kind: str, scopes: Sequence[str]) -> dict
 def store_posterior(connection: Connection, row: dict[str, Any]) -> None:
     """Store one fitted posterior; a promoted one replaces its scope's last."""
     connection.execute(schema.posteriors.insert().values(**row))
+
+
+def replace_particles(connection: Connection, row: dict[str, Any]) -> None:
+    """Store a response learned at a decision instead of the one learned so before."""
+    statement = text(
+        "DELETE FROM posteriors WHERE kind = :kind AND scope = :scope "
+        "AND summary ->> 'method' = :method"
+    )
+    given = {"kind": row["kind"], "scope": row["scope"], "method": row["summary"]["method"]}
+    connection.execute(statement, given)
+    store_posterior(connection, row)

@@ -143,7 +143,11 @@ def learn(
 def _after(
     state: RiskState, step: SettledStep, member: ShardMember, config: RiskControlConfig
 ) -> RiskState:
-    """Memory after one step: believed when it is new, measured and taught when it is final."""
+    """Memory after one step: believed when it is new, measured and taught when it is final.
+
+    The ledger counts all that was measured. The level learns only of what replicas can cure: more
+    of them would not make errors fewer.
+    """
     sla, step_s = translate.to_sla(member.spec), float(member.step_s)
     believed = step.believed_ratio
     if believed is not None:
@@ -156,9 +160,11 @@ def _after(
     if step.sli is not None:
         is_of_requests = translate.measured_unit(member.spec) == "requests"
         total = step.sli.requests if is_of_requests else 1.0
-        violation = min(1.0, max(0.0, step.sli.violation_ratio))
+        violation, curable = (
+            min(1.0, max(0.0, v)) for v in (step.sli.violation_ratio, step.sli.curable_ratio)
+        )
         state = count_measured(state, violation * total, total, sla, step_s)
-        lesson = violation if total > 0 else None
+        lesson = curable if total > 0 else None
     return state if lesson is None else teach_level(state, lesson, sla, config)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from decider import MINUTE_S, FloatArray, count_misses, promised_violation
+from decider import MINUTE_S, FloatArray, SliSteps, count_misses, promised_violation
 from services.decision.decide.sli_series import SliGrid, goal_counts, to_series
 from services.decision.decide.sli_status import SliStanding, demand_censored, standing
 from services.decision.rows.inputs import ShardMember
@@ -25,12 +25,14 @@ class StepSli:
         miss_low: Least share of them that missed a goal.
         miss_high: Largest share.
         violation_ratio: Violation of the promise, in [0, 1].
+        curable_ratio: What would be left of it without the share that misses at any load.
     """
 
     requests: float
     miss_low: float
     miss_high: float
     violation_ratio: float
+    curable_ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def measure(
     sampled: Mapping[str, tuple[FloatArray, FloatArray]],
     grid: SliGrid,
     was_measured: bool,
+    floor: float = 0.0,
 ) -> MeasuredSli:
     """Measure a workload's steps; one without an objective is not measured.
 
@@ -65,6 +68,7 @@ def measure(
         sampled: Step starts (epoch seconds) and values of the objective's series by name.
         grid: The steps to measure; the more there are, the better small ones are judged.
         was_measured: The workload has been measured before.
+        floor: Share of requests that misses at any load: no replica cures it.
     """
     sla = member.spec.sla
     if sla.objective is None:
@@ -82,12 +86,27 @@ def measure(
         return MeasuredSli(standing(member.spec, series, found, None))
     steps = count_misses(found.counts)
     starts_s = grid.starts_s
-    violation = promised_violation(
-        steps, sla.kind, sla.objective.share, grid.step_s, float(starts_s[0])
+    violation, curable = (
+        promised_violation(each, sla.kind, sla.objective.share, grid.step_s, float(starts_s[0]))
+        for each in (steps, without_floor(steps, floor))
     )
-    columns = (steps.requests, steps.miss_low, steps.miss_high, violation)
+    columns = (steps.requests, steps.miss_low, steps.miss_high, violation, curable)
     known = {
         float(starts_s[t]): StepSli(*(float(column[t]) for column in columns))
         for t in np.flatnonzero(np.isfinite(violation))
     }
     return MeasuredSli(standing(member.spec, series, found, steps), known)
+
+
+def without_floor(steps: SliSteps, floor: float) -> SliSteps:
+    """Misses that replicas can cure, of the requests that the floor leaves.
+
+    Args:
+        steps: What was measured.
+        floor: Share that misses at any load, in [0, 1).
+    """
+    low, high = (
+        np.maximum(0.0, (share - floor) / (1.0 - floor))
+        for share in (steps.miss_low, steps.miss_high)
+    )
+    return replace(steps, miss_low=low, miss_high=high)

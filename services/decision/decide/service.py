@@ -14,6 +14,7 @@ from sqlalchemy import RowMapping
 import decider
 from decider import decision_bytes, decision_to_dict, replay_decision
 from services.decision.beliefs.capacity import believed_capacity
+from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.budgets import budgets
 from services.decision.budgets.repository import store_claims, store_variant_claims
@@ -72,7 +73,8 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
             return ShardReport(0, 0)
         run = ShardRun(work, deps, members, origin_at, now)
         capacity = believed_capacity(work, deps.settings, members, origin_at)
-        rows = replace(_load_rows(run), capacity=capacity)
+        responses = believed_responses(work, deps.settings, members, origin_at)
+        rows = replace(_load_rows(run), capacity=capacity, responses=responses)
         measured = measure_steps(run, rows)
         results, rows = store_steps(run, rows, measured)
         forecasts = repository.load_undecided(

@@ -19,6 +19,7 @@ from services.decision.decide.shard_run import ShardRun
 from services.decision.decide.sli_status import SliStanding
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.responses import unreachable_message
 from services.kernel.domain.objective import series_names
 
 
@@ -31,6 +32,7 @@ def measure_steps(run: ShardRun, rows: ShardRows) -> dict[int, MeasuredSli]:
             sampled.get(key, {}),
             run.grid(member),
             rows.risk.get(key, RiskState()).measured_steps > 0,
+            0.0 if key not in rows.responses else rows.responses[key].floor,
         )
         for key, member in run.members.items()
     }
@@ -89,12 +91,19 @@ def store_memory(
     stored = [
         (
             key,
-            orjson.dumps(_to_stored(run.members[key], state, measured[key].standing)).decode(),
+            orjson.dumps(
+                _to_stored(run.members[key], state, measured[key].standing)
+                | {"goal_unreachable_message": _unreachable(run.members[key], rows)}
+            ).decode(),
             run.now,
         )
         for key, state in sorted(memory.items())
     ]
     repository.store_risk_states(run.connection, stored)
+
+
+def _unreachable(member: ShardMember, rows: ShardRows) -> str:
+    return unreachable_message(rows.responses.get(member.id), member.spec)
 
 
 def _to_stored(member: ShardMember, state: RiskState, standing: SliStanding) -> dict[str, Any]:

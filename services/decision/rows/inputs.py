@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlalchemy import RowMapping
 from decider import (
     FloatArray,
     History,
+    MissDraws,
     ReplicaState,
     RiskState,
     ShardRequest,
@@ -20,6 +22,7 @@ from decider import (
 )
 from services.decision.rows import lead_times, translate
 from services.decision.rows.lead_times import N_DRAWS
+from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
 from services.kernel.domain import WorkloadSpec
 
@@ -60,6 +63,8 @@ class ShardRows:
         lead_time_s: Draws of the fitted lead time by scope.
         capacity: Draws of the fitted capacity by scope; a GPU type's are relative to the stated.
         trust: Verdicts on the models; a workload without one is trusted.
+        responses: What was learned of the requests under load; a workload without one goes by
+            its capacity alone.
     """
 
     demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class ShardRows:
     lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
+    responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +130,19 @@ def prepare(
                 [lead_time_of(m, rows, now, x) for m, x in zip(chosen, variants, strict=True)]
             ),
             float(step_s),
+            responses=responses_of(chosen, rows),
         )
         scales = tuple(paths.scale for _, paths in group)
         prepared.append(Prepared(request, chosen, tuple(f for f, _ in group), scales))
     return prepared
+
+
+def responses_of(members: Sequence[ShardMember], rows: ShardRows) -> tuple[MissDraws | None, ...]:
+    """What was learned of each one's requests; empty where nothing was of any."""
+    learned = [rows.responses.get(m.id) for m in members]
+    if all(one is None for one in learned):
+        return ()
+    return tuple(None if one is None else one.draws for one in learned)
 
 
 def capacity_of(member: ShardMember, rows: ShardRows) -> FloatArray:
@@ -147,11 +162,15 @@ def scored_capacity(member: ShardMember, rows: ShardRows) -> float:
 
 
 def learned_capacity(member: ShardMember, rows: ShardRows) -> FloatArray | None:
-    """(P,) draws of the capacity learned from latencies; None: the stated one is in force.
+    """(P,) draws of the capacity learned; None: the stated one is in force.
 
-    A workload that states a latency objective but has no fit of its own takes its stated mean
-    times what the workloads of its GPU type that have one turned out to be relative to theirs.
+    What requests felt goes before what latencies say. A workload that states a latency objective
+    but has no fit of its own takes its stated mean times what the workloads of its GPU type that
+    have one turned out to be relative to theirs.
     """
+    response = rows.responses.get(member.id)
+    if response is not None:
+        return _resized(response.capacity)
     fitted = rows.capacity.get(f"workload:{member.id}")
     if fitted is not None:
         return _resized(fitted)
@@ -199,6 +218,7 @@ def workload_input(
     if variants is not None:
         state, measured = variants.replicas, variants.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
+    response = rows.responses.get(member.id)
     return WorkloadInput(
         workload=member.key,
         replicas=state,
@@ -215,6 +235,7 @@ def workload_input(
         trust_reason=trust.reason,
         trailing_rule=trust.rule,
         variants=None if variants is None else variants.variants,
+        requests_per_step=math.inf if response is None else response.requests_per_step,
     )
 
 

@@ -21,6 +21,7 @@ from decider import (
     trailing_grid,
 )
 from services.decision.beliefs.capacity import believed_capacity
+from services.decision.beliefs.misses import stored_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
@@ -163,6 +164,7 @@ def _load_past(
         starts=group_rows(repository.load_pod_starts(connection, ids, since)),
         lead_time_s=load_draws(connection, "lead_time", scopes),
         capacity=believed_capacity(work, deps.settings, members, now),
+        responses=stored_responses(work, members, now),
     )
     return _Past(
         now,

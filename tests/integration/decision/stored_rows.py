@@ -80,6 +80,7 @@ def add_forecast(
     forecast_id: int = 1,
     origin_at: datetime = ORIGIN,
     version: str = "best-simple",
+    step_s: int = STEP_S,
 ) -> int:
     columns = (
         "id", "origin_at", "workload_id", "model_version", "rung", "reason", "step_s",
@@ -87,14 +88,14 @@ def add_forecast(
         "created_at",
     )  # fmt: skip
     if level is None:
-        row: tuple[Any, ...] = ("none", "short history", STEP_S, 6, [], [], 0, None, None)
+        row: tuple[Any, ...] = ("none", "short history", step_s, 6, [], [], 0, None, None)
     else:
         rng = np.random.default_rng(forecast_id)
         paths = level * np.exp(0.05 * rng.standard_normal((100, 6)))
         scale = float(np.float32(paths.max()))
         blob = (paths / scale).astype(np.float16).tobytes()
         quantiles = np.quantile(paths, LEVELS, axis=0).tolist()
-        row = ("model", "", STEP_S, 6, LEVELS, quantiles, 100, blob, scale)
+        row = ("model", "", step_s, 6, LEVELS, quantiles, 100, blob, scale)
     with engine.begin() as connection:
         copy_rows(
             connection,

@@ -205,3 +205,37 @@ def test_the_job_passes_on_whether_it_is_scheduled(
     celery.tasks[DECIDE_FIT]()
     celery.tasks[DECIDE_FIT](is_scheduled=True)
     assert asked == [False, True]
+
+
+def test_responses_are_fitted_once_per_interval_where_there_is_an_objective(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.decision.beliefs import fit_misses
+
+    def fit(deps: DecisionDeps) -> fit_misses.MissFitReport:
+        bench.made.append("misses")
+        with deps.engine.begin() as connection:
+            connection.execute(
+                schema.posteriors.insert().values(
+                    kind="misses", scope="workload:1", status="rejected", reason="",
+                    n_observations=1, summary={"method": "pymc"}, diagnostics={}, draws=b"",
+                    fitted_at=bench.clock.now(),
+                )
+            )  # fmt: skip
+        return fit_misses.MissFitReport((), {})
+
+    monkeypatch.setattr(fit_misses, "fit_responses", fit)
+    assert bench.run() == ["lead_time", "H100", "L4"]
+    objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}], "share": 0.95}
+    with bench.deps.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE workloads SET spec = jsonb_set(spec, '{sla}', CAST(:sla AS jsonb)) "
+                "WHERE name = 'a'"
+            ),
+            {"sla": json.dumps({"objective": objective})},
+        )
+    assert bench.run() == ["misses"]
+    assert bench.run() == []
+    bench.clock.advance(INTERVAL_S)
+    assert bench.run() == ["lead_time", "H100", "L4", "misses"]

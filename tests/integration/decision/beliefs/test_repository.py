@@ -162,3 +162,64 @@ def test_the_newest_promoted_posterior_of_a_scope_is_in_force(database: Engine) 
 def test_only_one_holds_the_lock_of_fits(database: Engine) -> None:
     with repository.fit_lock(database) as first, repository.fit_lock(database) as second:
         assert (first, second) == (True, False)
+
+
+def test_only_final_measured_steps_under_load_say_what_requests_felt(database: Engine) -> None:
+    workload, other = (add_workload(database, name) for name in ("w", "other"))
+    good: dict[str, object] = {
+        "demand": 40.0,
+        "ready_mean": 4.0,
+        "sli_requests": 100.0,
+        "sli_miss_high": 0.1,
+    }
+    changes: list[dict[str, object]] = [
+        {}, {"is_final": False}, {"sli_requests": 0.0}, {"sli_requests": None},
+        {"ready_mean": 0.0}, {"ready_mean": None}, {"demand": 0.0}, {"demand": None},
+        {"sli_miss_high": None}, {"ready_mean": 5.0}, {},
+    ]  # fmt: skip
+    columns = ("workload_id", "step_at", "computed_at", "is_final", *good)
+    rows = [
+        (workload, NOW - timedelta(minutes=len(changes) - at), NOW, *known.values())
+        for at, change in enumerate(changes)
+        for known in ({"is_final": True} | good | change,)
+    ]
+    with database.begin() as connection:
+        copy_rows(connection, CopyTarget(schema.outcomes, columns, "error"), rows)
+    first = {workload: NOW - timedelta(days=1), other: NOW - timedelta(days=1)}
+    with database.connect() as connection:
+        (row,) = repository.load_miss_steps(connection, first, NOW, 100)
+        (newest,) = repository.load_miss_steps(connection, first, NOW, 1)
+        first[workload] = NOW - timedelta(minutes=1)
+        none = repository.load_miss_steps(connection, first, NOW, 100)
+    assert row["workload_id"] == workload
+    assert row["load"] == [10.0, 8.0, 10.0]
+    assert row["missed"] == pytest.approx([10.0] * 3)
+    assert row["total"] == [100.0] * 3
+    assert row["steps_s"] == [(NOW - timedelta(minutes=m)).timestamp() for m in (11, 2, 1)]
+    assert newest["steps_s"] == row["steps_s"][-1:]
+    assert none == [], "a step that was learned from is not read again"
+
+
+def test_a_response_learned_at_a_decision_replaces_the_one_before(database: Engine) -> None:
+    def row(method: str, at: datetime, status: str = "promoted") -> dict[str, object]:
+        return {
+            "kind": "misses", "scope": "workload:1", "status": status, "reason": "why",
+            "n_observations": 9, "summary": {"method": method}, "diagnostics": {},
+            "draws": b"", "fitted_at": at,
+        }  # fmt: skip
+
+    hour = timedelta(hours=1)
+    with database.begin() as connection:
+        assert not repository.has_miss_fit(connection, NOW - 9 * hour)
+        for at in (NOW - 3 * hour, NOW - 2 * hour):
+            repository.replace_particles(connection, row("particles", at))
+        assert not repository.has_miss_fit(connection, NOW - 9 * hour)
+        (used,) = repository.load_posteriors(connection, "misses", ["workload:1"])
+        assert used["fitted_at"] == NOW - 2 * hour
+        assert repository.load_refusals(connection, "misses", ["workload:1"]) == {}
+        repository.store_posterior(connection, row("pymc", NOW - hour, "rejected"))
+        assert repository.has_miss_fit(connection, NOW - 2 * hour)
+        refused = repository.load_refusals(connection, "misses", ["workload:1"])
+        assert refused == {"workload:1": "why"}
+        n = connection.execute(text("SELECT count(*) FROM posteriors")).scalar_one()
+    assert n == 2

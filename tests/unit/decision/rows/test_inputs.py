@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.decision.rows.inputs import ShardMember, ShardRows, history_of, lead_time_of
+from decider import prior_draws
+from services.decision.rows.inputs import (
+    ShardMember,
+    ShardRows,
+    capacity_of,
+    history_of,
+    lead_time_of,
+    responses_of,
+    scored_capacity,
+)
 from services.decision.rows.lead_times import durations_of
+from services.decision.rows.responses import LearnedResponse
 from services.kernel.domain import WorkloadSpec
 
 NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
@@ -59,3 +69,19 @@ def test_history_keeps_gaps_as_unknown() -> None:
     history = history_of(member, {"origin_at": origin}, rows)  # type: ignore[arg-type]
     np.testing.assert_array_equal(history.demand, [1.0, np.nan, 2.0, 3.0])
     assert history.demand_until_s == NOW.timestamp()
+
+
+def test_what_was_learned_goes_to_the_request_and_to_nobody_else() -> None:
+    objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}
+    learned = ShardMember(1, "demo", "w", 300, make_spec(sla={"objective": objective}))
+    other = ShardMember(2, "demo", "v", 300, make_spec())
+    response = LearnedResponse.of(prior_draws(8.0, 0.0, 0.05, 256), learned.spec, 500.0)
+    rows = ShardRows(responses={1: response}, capacity={"workload:1": np.full(9, 3.0)})
+    assert responses_of([learned, other], rows) == (response.draws, None)
+    assert responses_of([other], rows) == ()
+    np.testing.assert_allclose(
+        np.quantile(capacity_of(learned, rows), 0.5), np.median(response.capacity)
+    )
+    assert scored_capacity(learned, rows) == pytest.approx(float(np.median(response.capacity)))
+    assert scored_capacity(other, rows) == 10.0
+    np.testing.assert_array_equal(capacity_of(other, rows), capacity_of(other, ShardRows()))

@@ -1,0 +1,175 @@
+"""Refit of responses on the `fit` queue: misses in, responses out, pooled by group, gated.
+
+Imports PyMC: load it on the fit queue only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from decider import (
+    MISS_SAMPLER,
+    FloatArray,
+    MissData,
+    MissDraws,
+    MissPosterior,
+    SamplerConfig,
+    fit_misses,
+)
+from services.decision.beliefs import repository
+from services.decision.beliefs.fit_lead_time import FitStamp
+from services.decision.beliefs.miss_data import (
+    MissSteps,
+    group_of,
+    lack_of_steps,
+    summary_of,
+)
+from services.decision.beliefs.miss_view import SAMPLED
+from services.decision.beliefs.misses import MISSES, N_STORED
+from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.responses import LearnedResponse, tolerated_share
+from services.decision.wiring import DecisionDeps
+from services.kernel.clock import make_rng
+from services.kernel.db.session import unit_of_work
+
+SINCE = timedelta(days=14)
+MAX_STEPS = 2880
+"""Newest steps of a workload that are read, before the choice across loads."""
+MAX_WORKLOADS = 24
+"""Workloads that are fitted together: about half a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissFitReport:
+    """Result of a refit.
+
+    Attributes:
+        promoted: Scopes with a new posterior in use.
+        refused: Scope to why it has none; where there was one, that one stays.
+    """
+
+    promoted: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
+def fit_responses(deps: DecisionDeps, sampler: SamplerConfig = MISS_SAMPLER) -> MissFitReport:
+    """Refit the response of every workload whose objective is measured.
+
+    A workload with too few steps is not fitted; a posterior that has not mixed is stored as
+    rejected. In each case the reason is reported and what was in use stays. All is stored at once:
+    a fit that was killed is due again.
+
+    Args:
+        deps: What the use case needs.
+        sampler: How the posterior is sampled.
+    """
+    now = deps.clock.now()
+    with deps.engine.connect() as connection:
+        found = [to_member(r) for r in repository.load_measured_workloads(connection)]
+    refused: dict[str, str] = {}
+    rows: list[dict[str, Any]] = []
+    for number, batch in enumerate(_batches(found)):
+        steps = _load(deps, batch, now)
+        reasons = {m.id: lack_of_steps(m, steps.get(m.id)) for m in batch}
+        refused |= {f"workload:{key}": reason for key, reason in reasons.items() if reason}
+        usable = [m for m in batch if not reasons[m.id]]
+        if usable:
+            rng = make_rng(deps.settings.seed, f"misses/{number}", now.isoformat())
+            rows += _fit(usable, steps, sampler, FitMoment(now, int(rng.integers(2**31))))
+    with unit_of_work(deps.engine) as work:
+        for row in rows:
+            repository.store_posterior(work.connection, row)
+    refused |= {row["scope"]: row["reason"] for row in rows if row["reason"]}
+    return MissFitReport(tuple(r["scope"] for r in rows if not r["reason"]), refused)
+
+
+@dataclass(frozen=True, slots=True)
+class FitMoment:
+    """Time of a fit, and the seed of its chains."""
+
+    now: datetime
+    seed: int
+
+
+def _batches(members: Sequence[ShardMember]) -> Iterable[list[ShardMember]]:
+    """Members of a group side by side, as many at a time as one fit can hold."""
+    ordered = sorted(members, key=lambda m: (_key(m), m.id))
+    for first in range(0, len(ordered), MAX_WORKLOADS):
+        yield ordered[first : first + MAX_WORKLOADS]
+
+
+def _key(member: ShardMember) -> str:
+    return json.dumps(group_of(member), sort_keys=True)
+
+
+def _load(
+    deps: DecisionDeps, members: Sequence[ShardMember], now: datetime
+) -> dict[int, MissSteps]:
+    first = {m.id: now - SINCE for m in members}
+    with deps.engine.connect() as connection:
+        rows = repository.load_miss_steps(connection, first, now, MAX_STEPS)
+    return {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+
+
+def _fit(
+    members: Sequence[ShardMember],
+    steps: Mapping[int, MissSteps],
+    sampler: SamplerConfig,
+    moment: FitMoment,
+) -> list[dict[str, Any]]:
+    """Rows of `posteriors` of one fit."""
+    posterior, diagnostics = fit_misses(miss_data(members, steps), sampler, moment.seed)
+    made = []
+    for row, member in enumerate(members):
+        stamp = FitStamp(diagnostics, steps[member.id].size, moment.now)
+        made.append(_row(member, _stored_draws(posterior, row), steps[member.id], stamp))
+    return made
+
+
+def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) -> MissData:
+    """The model's data: of each workload the steps across its loads."""
+    chosen = [steps[m.id].across_loads() for m in members]
+    keys = sorted({_key(m) for m in members})
+
+    def joined(name: str) -> FloatArray:
+        return np.concatenate([getattr(one, name) for one in chosen])
+
+    return MissData(
+        missed=joined("missed"),
+        total=joined("total"),
+        load=joined("load"),
+        workload=np.repeat(np.arange(len(members)), [one.size for one in chosen]),
+        prior_capacity=np.array([m.spec.capacity.per_replica for m in members]),
+        prior_cv=np.array([m.spec.capacity.cv for m in members]),
+        group=np.array([keys.index(_key(m)) for m in members]),
+        prior_share=np.array([tolerated_share(m.spec) for m in members]),
+    )
+
+
+def _stored_draws(posterior: MissPosterior, row: int) -> FloatArray:
+    """(N_STORED, 4) every so many-th draw, as it is stored."""
+    full = posterior.draws(row).to_array()
+    at = np.linspace(0, full.shape[0] - 1, N_STORED).round().astype(np.int64)
+    return np.asarray(full[at].astype(np.float32), dtype=np.float64)
+
+
+def _row(
+    member: ShardMember, draws: FloatArray, steps: MissSteps, stamp: FitStamp
+) -> dict[str, Any]:
+    """A workload's row; of draws that no decision could use, one that is rejected."""
+    fault = stamp.diagnostics.fault()
+    summary: dict[str, Any] = {}
+    try:
+        response = MissDraws.from_array(draws)
+        LearnedResponse.of(response, member.spec, steps.requests_of_a_step(member))
+        summary = summary_of(response, member, steps)
+    except (ValueError, ArithmeticError) as error:
+        fault = fault or str(error)
+    about = summary | {"method": SAMPLED}
+    return stamp.row(MISSES, f"workload:{member.id}", draws.ravel(), about, fault)

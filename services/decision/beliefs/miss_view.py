@@ -1,0 +1,79 @@
+"""One workload's response as a run finds it: stored, reweighted, or to be learned anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from decider import MissDraws, miss_log_likelihood, update_misses
+from services.decision.beliefs.miss_data import MIN_STEPS, MissSteps
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.translate import to_draws
+
+PARTICLES, SAMPLED = "particles", "pymc"
+"""How a response was learned: at a decision, from its own steps; by the fit, with its group."""
+MANY_STEPS, LEAST_NEW = 100, 10
+"""Learned from so many steps, a response is not learned again before so many new ones."""
+
+
+@dataclass(slots=True)
+class MissView:
+    """What a run of decisions knows of one workload's response.
+
+    Attributes:
+        member: The workload.
+        stored: Its stored response, learned for the spec as it is; None: there is none.
+        since: Steps after those that it was learned from.
+        draws: The response after them; None: there is none.
+        needs_refit: Too few of the stored draws agree with them.
+    """
+
+    member: ShardMember
+    stored: RowMapping | None
+    since: MissSteps = field(default_factory=MissSteps.none)
+    draws: MissDraws | None = None
+    needs_refit: bool = False
+
+    def reweight(self) -> None:
+        """Take the steps since into the stored draws."""
+        if self.stored is None:
+            return
+        stored = draws_of(self.stored)
+        steps = self.since.across_loads()
+        evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total)
+        update = update_misses(stored, evidence)
+        self.draws, self.needs_refit = update.draws, update.needs_refit
+
+    def wants_to_learn(self) -> bool:
+        """It has none and enough steps, or many more steps than it was learned from."""
+        n = self.since.size
+        if self.stored is None:
+            return n >= MIN_STEPS
+        n_learned = int(self.stored["n_observations"])
+        if n_learned >= MANY_STEPS and n < LEAST_NEW:
+            return False
+        return self.needs_refit or (self.is_own() and n > 0 and 2 * n >= n_learned)
+
+    def is_own(self) -> bool:
+        """What is stored was learned at a decision."""
+        return self.stored is not None and self.stored["summary"].get("method") == PARTICLES
+
+    def age(self) -> tuple[datetime, int]:
+        """Order in which workloads learn: the oldest first, those without any before them."""
+        oldest = datetime.min.replace(tzinfo=UTC)
+        return (oldest if self.stored is None else self.stored["fitted_at"], self.member.id)
+
+    def requests_per_step(self) -> float:
+        """By the steps since; where there are few, as when it was learned."""
+        if self.stored is None or self.since.size >= MIN_STEPS:
+            return self.since.requests_of_a_step(self.member)
+        return float(self.stored["summary"]["requests_per_step"])
+
+
+def draws_of(row: Mapping[str, Any] | RowMapping) -> MissDraws:
+    """The response of a row of `posteriors`."""
+    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, 4))

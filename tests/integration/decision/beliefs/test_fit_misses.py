@@ -1,0 +1,77 @@
+"""Responses fitted on a real Postgres: pooled by group, gated, used at the next decision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from decider import SamplerConfig
+from services.decision.beliefs import due, misses
+from services.decision.wiring import DecisionDeps
+from services.kernel.db.session import unit_of_work
+from tests.integration.decision.learned_capacity import posteriors
+from tests.integration.decision.measured_loop import OBJECTIVE
+from tests.integration.decision.measured_steps import add_measured_steps
+from tests.integration.decision.stored_rows import ORIGIN, add_workload
+from tests.integration.decision.views import members_of
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
+    ),
+]
+SLA = {"kind": "TimeFraction", "epsilon": 0.05, "objective": OBJECTIVE}
+
+
+@pytest.mark.slow
+def test_responses_are_learned_together_gated_and_used(deps: DecisionDeps) -> None:
+    from services.decision.beliefs.fit_misses import fit_responses
+
+    rng = np.random.default_rng(0)
+    knees = (8.0, 9.0, 10.0)
+    ids = [add_workload(deps.engine, f"w{i}", sla=SLA) for i in range(len(knees))]
+    for workload, knee in zip(ids, knees, strict=True):
+        add_measured_steps(deps.engine, workload, knee, knee * rng.uniform(0.5, 1.15, 120))
+    few = add_workload(deps.engine, "few", sla=SLA)
+    add_measured_steps(deps.engine, few, 9.0, np.full(3, 5.0))
+    add_workload(deps.engine, "plain")
+
+    report = fit_responses(deps)
+
+    assert set(report.promoted) == {f"workload:{key}" for key in ids}
+    assert list(report.refused) == [f"workload:{few}"]
+    assert report.refused[f"workload:{few}"].startswith("3 measured steps")
+    for workload, knee in zip(ids, knees, strict=True):
+        (row,) = posteriors(deps.engine, kind="misses", scope=f"workload:{workload}")
+        assert row["summary"]["p50"] == pytest.approx(knee, rel=0.05)
+        assert row["summary"]["method"] == "pymc"
+        assert row["summary"]["slope"] == pytest.approx(12.0, rel=0.4)
+        assert row["n_observations"] == 120
+    assert not due.due_fits(deps).responses
+
+    with unit_of_work(deps.engine, deps.sender) as work:
+        members = members_of(work.connection)
+        believed = misses.believed_responses(work, deps.settings, members, ORIGIN)
+    assert set(believed) == set(ids)
+    assert np.median(believed[ids[0]].draws.load_within(0.05)) == pytest.approx(8.0, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_fit_that_has_not_mixed_is_rejected_and_what_was_learned_stays(
+    deps: DecisionDeps,
+) -> None:
+    from services.decision.beliefs.fit_misses import fit_responses
+
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 9.0, np.linspace(5.0, 10.0, 30))
+    with unit_of_work(deps.engine, deps.sender) as work:
+        members = members_of(work.connection)
+        before = misses.believed_responses(work, deps.settings, members, ORIGIN)
+    report = fit_responses(deps, SamplerConfig(100, 20, 2, 0.85, is_low_rank=True))
+    assert report.promoted == ()
+    (row,) = posteriors(deps.engine, kind="misses", status="rejected")
+    assert row["reason"] == report.refused[f"workload:{workload}"] != ""
+    with unit_of_work(deps.engine, deps.sender) as work:
+        after = misses.believed_responses(work, deps.settings, members, ORIGIN)
+    np.testing.assert_array_equal(after[workload].capacity, before[workload].capacity)

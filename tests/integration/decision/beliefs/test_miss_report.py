@@ -1,0 +1,47 @@
+"""What was learned, in lines: with the reasons why nothing is in use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from services.decision.beliefs.miss_report import LearnedLine, report_learned
+from services.decision.beliefs.misses import believed_responses
+from services.decision.wiring import DecisionDeps
+from services.kernel.db.session import unit_of_work
+from tests.integration.decision.measured_loop import OBJECTIVE
+from tests.integration.decision.measured_steps import add_measured_steps
+from tests.integration.decision.stored_rows import NOW, ORIGIN, add_workload
+from tests.integration.decision.views import members_of
+
+pytestmark = pytest.mark.integration
+
+
+def lines(deps: DecisionDeps) -> list[LearnedLine]:
+    with deps.engine.connect() as connection:
+        return report_learned(connection, list(members_of(connection).values()), NOW)
+
+
+def test_a_line_follows_a_workload_from_nothing_to_a_changed_spec(deps: DecisionDeps) -> None:
+    sla = {"kind": "TimeFraction", "epsilon": 0.05, "objective": OBJECTIVE}
+    workload = add_workload(deps.engine, "w", sla=sla)
+    (line,) = lines(deps)
+    assert line.note.startswith("0 measured steps")
+    add_measured_steps(deps.engine, workload, 8.0, np.linspace(5.0, 9.0, 30))
+    (line,) = lines(deps)
+    assert line.note == "there are enough steps: one of the next decisions learns it"
+    assert (line.summary, line.n_steps) == (None, None)
+    with unit_of_work(deps.engine, deps.sender) as work:
+        believed_responses(work, deps.settings, members_of(work.connection), ORIGIN)
+    (line,) = lines(deps)
+    assert line.summary is not None
+    assert line.summary["p50"] == pytest.approx(8.0, rel=0.1)
+    assert (line.stated, line.n_steps, line.note) == (10.0, 30, "")
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET spec = jsonb_set(spec, '{gpus_per_replica}', '2')")
+        )
+    (line,) = lines(deps)
+    assert line.note.startswith("the spec has changed since it was learned; there are enough")
+    assert line.learned_at is None

@@ -1,0 +1,83 @@
+"""The promise kept by what is measured: a closed loop through Postgres, against a known truth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from services.decision.decide import service
+from services.decision.wiring import DecisionDeps
+from tests.integration.decision.measured_loop import OBJECTIVE, Loop, Looped, truth
+
+pytestmark = pytest.mark.integration
+
+
+def day(t: int) -> float:
+    return 100.0 * (1.0 + 0.3 * math.sin(2.0 * math.pi * t / 40.0))
+
+
+def bad_share(one: Looped, last: int = 40) -> float:
+    return float(np.mean(one.is_bad[-last:]))
+
+
+def promise(kind: str = "TimeFraction", **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "epsilon": 0.05} | more
+
+
+def stored(deps: DecisionDeps, query: str) -> list[Any]:
+    with deps.engine.connect() as connection:
+        return list(connection.execute(text(query)).mappings())
+
+
+def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: DecisionDeps) -> None:
+    loop = Loop(deps, day)
+    stated = {"per_replica": 12.5}
+    measured = loop.add("measured", truth(10.0), capacity=stated, sla=promise(objective=OBJECTIVE))
+    believed = loop.add("believed", truth(10.0), capacity=stated, sla=promise())
+    loop.run(80)
+
+    assert bad_share(measured) < 0.1
+    assert bad_share(believed) > 0.5 + bad_share(measured)
+    assert np.mean(measured.counts[-40:]) < 1.5 * np.mean(believed.counts[-40:])
+    (learned,) = stored(deps, "SELECT * FROM posteriors WHERE kind = 'misses'")
+    assert learned["scope"] == f"workload:{measured.id}"
+    assert learned["summary"]["p10"] < 10.2
+    assert learned["summary"]["p90"] > 9.6
+    made = stored(deps, "SELECT id, workload_id FROM decisions ORDER BY id DESC LIMIT 20")
+    for row in made:
+        assert service.replay(loop.deps, row["id"]).is_identical
+
+
+@pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
+def test_errors_at_low_load_add_no_replica(deps: DecisionDeps, kind: str) -> None:
+    """A fifth of the requests is lost from step 20 on, at 2.5 of the stated load of 10."""
+    loop = Loop(deps, lambda _t: 40.0)
+    sla = promise(kind, objective=OBJECTIVE)
+    one = loop.add("w", truth(10.0), capacity={"per_replica": 10.0}, min_replicas=16, sla=sla)
+    one.lost = lambda t: 0.2 if t >= 20 else 0.0
+    one.count = 16
+    loop.run(45)
+
+    assert max(one.counts[20:]) <= max(one.counts[:20])
+    (state,) = (row["state"] for row in stored(deps, "SELECT state FROM risk_states"))
+    assert state["measured_ratio"] > 0.09, "the ledger counts what was promised"
+    assert state["goal_unreachable_message"].endswith("a bad release")
+
+
+@pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
+def test_overload_adds_replicas_until_it_is_cured(deps: DecisionDeps, kind: str) -> None:
+    """The same demand and share of misses, but of load: a replica truly serves 5, not 10."""
+    loop = Loop(deps, lambda _t: 40.0)
+    sla = promise(kind, objective=OBJECTIVE)
+    one = loop.add("w", truth(5.0), capacity={"per_replica": 10.0}, sla=sla)
+    loop.run(45)
+
+    assert one.counts[4] <= 6
+    assert min(one.counts[-20:]) >= 8
+    assert bad_share(one, 20) < 0.3
+    (state,) = (row["state"] for row in stored(deps, "SELECT state FROM risk_states"))
+    assert state["goal_unreachable_message"] == ""

@@ -1,0 +1,131 @@
+"""Services in a closed loop through Postgres: the truth answers the counts that are decided.
+
+Each step writes what the truth says of it (demand, requests and misses, replicas), decides, and
+takes the count over at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, text
+
+from decider import MissDraws
+from services.decision.decide import service
+from services.decision.wiring import DecisionDeps
+from services.kernel.clock import FixedClock
+from services.kernel.db import schema
+from services.kernel.db.session import CopyTarget, copy_rows
+from tests.integration.decision.stored_rows import (
+    ORIGIN,
+    add_demand,
+    add_forecast,
+    add_state,
+    add_workload,
+)
+
+STEP_S = 60
+STEP = timedelta(seconds=STEP_S)
+SHARE = 0.95
+OBJECTIVE = {
+    "goals": [{"metric": "ttft", "threshold_s": 0.5}],
+    "share": SHARE,
+    "series": [
+        {"name": name, "query": "sum(rate(x[$step]))"}
+        for name in ("sli_ttft_total", "sli_ttft_good", "sli_waiting", "sli_lost")
+    ],
+}
+
+
+def truth(knee: float, slope: float = 12.0) -> MissDraws:
+    """A response of which 5 % miss at the load `knee`."""
+    capacity = knee * (1.0 / (1.0 - SHARE) - 1.0) ** (1.0 / slope)
+    return MissDraws(*(np.array([v]) for v in (capacity, slope, 0.0, 200.0)))
+
+
+@dataclass
+class Looped:
+    """One workload of the loop and what became of it.
+
+    Attributes:
+        id: The workload.
+        response: What load truly does to its requests.
+        lost: Share of requests without an answer in step t, whatever the load.
+        count: Replicas now.
+    """
+
+    id: int
+    response: MissDraws
+    lost: Callable[[int], float] = lambda _t: 0.0
+    count: int = 4
+    counts: list[int] = field(default_factory=list)
+    is_bad: list[bool] = field(default_factory=list)
+
+
+class Loop:
+    """A shard of workloads that all have the same demand."""
+
+    def __init__(self, deps: DecisionDeps, demand: Callable[[int], float]) -> None:
+        settings = deps.settings.model_copy(update={"step_s": STEP_S, "late_s": 0.0})
+        self.deps = replace(deps, settings=settings)
+        self.demand = demand
+        self.services: list[Looped] = []
+        self.rng = np.random.default_rng(5)
+        self.at = 0
+
+    def add(self, name: str, response: MissDraws, **changes: Any) -> Looped:
+        """A workload that stays as it is; one with an objective names it in its `sla`."""
+        workload = add_workload(self.deps.engine, name, **changes)
+        with self.deps.engine.begin() as connection:
+            connection.execute(text("UPDATE workloads SET step_s = :s"), {"s": STEP_S})
+        self.services.append(Looped(workload, response))
+        return self.services[-1]
+
+    def run(self, n_steps: int) -> None:
+        """Go on for some steps."""
+        for _ in range(n_steps):
+            start = ORIGIN + self.at * STEP
+            noise = float(np.exp(0.03 * self.rng.standard_normal()))
+            for one in self.services:
+                self._write(one, start, self.demand(self.at) * noise)
+            at = replace(self.deps, clock=FixedClock(start + STEP))
+            service.decide_shard(at, 0, start)
+            for one in self.services:
+                one.count = _decided(self.deps.engine, one.id, start)
+            self.at += 1
+
+    def _write(self, one: Looped, start: datetime, demand: float) -> None:
+        engine, total = self.deps.engine, round(demand * STEP_S)
+        share = float(one.response.miss(np.array([demand / one.count]))[0, 0])
+        near = float(one.response.concentration[0])
+        missed = self.rng.binomial(total, self.rng.beta(share * near, (1.0 - share) * near))
+        lost = round(total * one.lost(self.at))
+        one.counts.append(one.count)
+        one.is_bad.append(missed + lost > (1.0 - SHARE) * total)
+        add_demand(engine, one.id, [demand], last=start)
+        add_state(engine, one.id, one.count, at=start)
+        counted = {"ttft_total": total - lost, "ttft_good": total - lost - missed, "lost": lost}
+        columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
+        rows = [(one.id, f"sli_{k}", start, v / STEP_S, True) for k, v in counted.items()]
+        rows.append((one.id, "sli_waiting", start, 0.0, True))
+        with engine.begin() as connection:
+            copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
+        forecast_id = self.at * len(self.services) + self.services.index(one) + 1
+        level = self.demand(self.at + 1)
+        add_forecast(engine, one.id, level, forecast_id=forecast_id, origin_at=start, step_s=STEP_S)
+
+
+def _decided(engine: Engine, workload: int, origin: datetime) -> int:
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT desired_replicas FROM decisions WHERE workload_id = :id "
+                "AND origin_at = :origin"
+            ),
+            {"id": workload, "origin": origin},
+        ).scalar_one()
+    return int(found)
