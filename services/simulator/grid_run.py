@@ -109,7 +109,7 @@ def simulate_grid(
     seen, n_before = course.measured(), course.history.shape[1]
     told_capacity, outcome_of = course.told_capacity(), _outcomes(course, shows_missed)
     replicas = GridReplicas(course, policy.n_settings)
-    state, last = policy.initial_state(), _Shown()
+    state, last = policy.initial_state(), _LastStep()
     record = _GridRecorder(course, replicas)
     for t in range(course.n_steps):
         now_s = course.start_s + t * course.step_s
@@ -134,12 +134,12 @@ def simulate_grid(
         wanted, state = policy.decide(view, state)
         replicas.scale(wanted.astype(np.int64), now_s)
         step = outcome_of(replicas, t)
-        last = _shown(step, np.isfinite(seen[:, n_before + t]))
+        last = _last_step(step, np.isfinite(seen[:, n_before + t]))
         record.add(t, wanted, step)
     return record.run(policy)
 
 
-class _Shown(NamedTuple):
+class _LastStep(NamedTuple):
     """What a policy is shown of the last step, (G, W) each; None: nothing."""
 
     violation: FloatArray | None = None
@@ -147,10 +147,10 @@ class _Shown(NamedTuple):
     ready: FloatArray | None = None
 
 
-def _shown(step: _Step, is_seen: BoolArray) -> _Shown:
+def _last_step(step: _Step, is_seen: BoolArray) -> _LastStep:
     """The last step, unknown where its demand was not observed."""
     missed = None if step.missed is None else np.where(is_seen, step.missed, np.nan)
-    return _Shown(np.where(is_seen, step.measured, np.nan), missed, step.true.ready_mean)
+    return _LastStep(np.where(is_seen, step.measured, np.nan), missed, step.true.ready_mean)
 
 
 def _outcomes(course: Course, shows_missed: bool) -> Callable[[GridReplicas, int], _Step]:
