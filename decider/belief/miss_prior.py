@@ -67,7 +67,7 @@ class MissPrior:
         own = np.array([np.sqrt(np.log1p(prior_cv**2)), 0.0])
         spread = SPREADS * np.exp(SPREAD_SIGMA**2)  # root mean square of the lognormal
         pooled = np.sqrt(GROUP_SIGMAS**2 + spread**2 + own**2)
-        root = np.asarray(np.diag(np.concatenate([pooled, OWN_SIGMAS])), dtype=np.float64)
+        root: FloatArray = np.diag(np.concatenate([pooled, OWN_SIGMAS]))
         return cls(MEANS, root, prior_capacity, prior_share)
 
     @classmethod
@@ -76,7 +76,8 @@ class MissPrior:
         check_stated(prior_capacity, 0.0, prior_share)
         coordinates = to_coordinates(draws, prior_capacity, prior_share)
         spread = np.cov(coordinates, rowvar=False) if coordinates.shape[0] > 1 else 0.0
-        root = np.linalg.cholesky(spread + LEAST_VARIANCE * np.eye(MEANS.size))
+        lower = np.linalg.cholesky(spread + LEAST_VARIANCE * np.eye(MEANS.size))
+        root: FloatArray = lower.astype(np.float64)
         return cls(coordinates.mean(axis=0), root, prior_capacity, prior_share)
 
     def draws(self, n_draws: int) -> MissDraws:

@@ -51,14 +51,15 @@ RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
 """Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
 trajectory takes four times the steps."""
 RESPONSE_START = {f"log_{name}_offset": 0.0 for name in ("base", "queueing", "factor")}
-MISS_SAMPLER = SamplerConfig(300, 500, 4, 0.85, is_low_rank=True)
+MISS_SAMPLER = SamplerConfig(300, 500, 4, 0.95, is_low_rank=True)
 """Where loads stay below the knee, slope and curable part are one ridge."""
 MISS_START = {
-    "log_slope": float(MEANS[SLOPE]),
+    "log_slope": float(MEANS[SLOPE]) - 0.1,
     "log_odds_offset": 0.0,
     "logit_curable": 0.0,
-    "log_concentration": float(MEANS[CONCENTRATION]),
+    "log_concentration": float(MEANS[CONCENTRATION]) - 0.1,
 }
+"""Beside the prior's means: at these, without steps, a gradient is zero and no chain starts."""
 MISS_AIDS = ("log_odds_offset", "logit_curable")
 """Where nothing curable is missed, how little that is has no end and no meaning."""
 

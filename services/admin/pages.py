@@ -27,12 +27,13 @@ from services.admin.controls import (
     policy_page,
     schedules_page,
 )
-from services.admin.decisions import wording
+from services.admin.decisions import outcome_wording, wording
 from services.admin.fleet import page as fleet_page, workload_page
 from services.admin.freezes import page as freezes_page
 from services.admin.models import page as models_page
 from services.admin.operations import backtests_page
 from services.admin.operations.wording import policy_name
+from services.admin.workloads import wording as promise_wording
 from services.kernel.errors import HarmonyError
 from services.kernel.http import application as http
 
@@ -55,6 +56,11 @@ templates.env.filters.update(
     plain=wording.plain,
     policy=policy_name,
     short_reason=wording.short_reason,
+    step_words=outcome_wording.step_words,
+    missed=promise_wording.missed,
+    violation=promise_wording.violation,
+    budget_left=promise_wording.budget_left,
+    promise=promise_wording.promise,
 )
 templates.env.globals.update(best_rungs=wording.BEST_RUNGS)
 

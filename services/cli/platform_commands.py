@@ -151,7 +151,7 @@ def migrate(as_json: AsJson = False) -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show the fleet: replicas, promise, measured violations, rung and last reason."""
+    """Show the fleet: replicas, promise, what is measured and believed, rung and last reason."""
     from services.cli.connection import database_engine
     from services.platform.repository import load_status
 

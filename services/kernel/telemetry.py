@@ -89,9 +89,20 @@ model_trusted = _gauge(
 )
 risk_target = _gauge("risk_target", "Promised share out of SLA", _WORKLOAD)
 risk_estimated = _gauge("risk_estimated", "Estimated share out of SLA", _WORKLOAD)
-sla_violation_ratio = _gauge("sla_violation_ratio", "Measured share out of SLA", _WORKLOAD)
+sli_good_ratio = _gauge(
+    "sli_good_ratio",
+    "Share within SLA over the promise's window: as requests felt it, and as believed",
+    (*_WORKLOAD, "source"),
+)
+sli_measured = _gauge(
+    "sli_measured",
+    "1 while the objective is measured, 0 while it is not; absent: none is set",
+    _WORKLOAD,
+)
 sla_budget_remaining_ratio = _gauge(
-    "sla_budget_remaining_ratio", "Share of the error budget left", _WORKLOAD
+    "sla_budget_remaining_ratio",
+    "Share of the error budget left, by its source",
+    (*_WORKLOAD, "source"),
 )
 desired_replicas = _gauge("desired_replicas", "Replicas decided and applied", _WORKLOAD)
 recommended_replicas = _gauge("recommended_replicas", "Replicas decided", _WORKLOAD)

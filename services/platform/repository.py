@@ -8,14 +8,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
+from services.kernel.domain import promise_figures
+
 _STATUS = text("""
 SELECT w.namespace || '/' || w.name AS workload,
        w.spec->>'mode' AS mode,
        s.spec_replicas AS current, s.ready_replicas AS ready,
        d.desired_replicas AS desired, d.reason, d.rung,
        (w.spec->'sla'->>'epsilon')::float AS promised,
-       round((r.state->>'measured_ratio')::numeric, 4)::float AS measured,
-       d.origin_at
+       r.state AS risk_state, d.origin_at
 FROM workloads w
 LEFT JOIN LATERAL (
   SELECT * FROM replica_states r WHERE r.workload_id = w.id ORDER BY observed_at DESC LIMIT 1
@@ -29,9 +30,28 @@ WHERE w.is_active ORDER BY workload
 
 
 def load_status(engine: Engine) -> list[dict[str, Any]]:
-    """One row per active workload: replicas, promise, measured violations, rung, reason."""
+    """One row per active workload: replicas, promise, what is measured and believed, rung, reason.
+
+    `source` says which of the two `budget_left` is of.
+    """
     with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(_STATUS)]
+        return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS)]
+
+
+def _status_row(row: dict[str, Any]) -> dict[str, Any]:
+    known, origin_at = promise_figures(row.pop("risk_state")), row.pop("origin_at")
+    return {
+        **row,
+        "measured": _rounded(known.measured_ratio),
+        "believed": _rounded(known.believed_ratio),
+        "source": known.source,
+        "budget_left": _rounded(known.left_ratio),
+        "origin_at": origin_at,
+    }
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 4)
 
 
 def load_specs(connection: Connection, namespace: str, name: str) -> Sequence[RowMapping]:

@@ -84,7 +84,12 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,
-    "services.kernel.domain": ("presets", "controls schedules", "workload", "objective variants"),
+    "services.kernel.domain": (
+        "presets",
+        "controls schedules",
+        "workload",
+        "objective promise variants",
+    ),
     "services.kernel.domain.presets": ROOM,
     "services.kernel.http": ROOM,
     "services.kernel.security": ROOM,

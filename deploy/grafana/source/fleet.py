@@ -1,4 +1,4 @@
-"""Fleet: what is promised, what was measured, and what it costs."""
+"""Fleet: what is promised, what was measured and believed, and what it costs."""
 
 # ruff: noqa: S608 - text for Grafana; what it puts in is escaped by Grafana
 from __future__ import annotations
@@ -15,7 +15,12 @@ from deploy.grafana.source.parts import (
     Sql,
     dashboard,
 )
-from deploy.grafana.source.shared import CHOSEN_NAMESPACES, FLEET_SCALINGS, NAMESPACES
+from deploy.grafana.source.shared import (
+    CHOSEN_NAMESPACES,
+    FLEET_SCALINGS,
+    MEASURED,
+    NAMESPACES,
+)
 
 _GPUS = "(w.spec->>'gpus_per_replica')::int"
 _OUTCOMES = f"""
@@ -58,9 +63,16 @@ HEAD = [
     Panel(
         "stat",
         "Out of SLA",
-        "Measured share of time in the range; steps that were not measured are left out, not "
-        "counted as good. Compare with what each workload promises.",
-        [Sql(f"SELECT avg(o.violation_ratio) AS out_of_sla {_OUTCOMES}", "table")],
+        "Mean of the steps in the range. Measured: as requests felt it, of workloads whose "
+        "objective is measured. Believed: of all, by the capacity that Harmony believes a replica "
+        "has. Compare with what each workload promises.",
+        [
+            Sql(
+                f"""SELECT avg(o.measured_violation_ratio) AS measured,
+                  avg(o.violation_ratio) AS believed {_OUTCOMES}""",
+                "table",
+            )
+        ],
         width=5,
         height=4,
         unit="percentunit",
@@ -108,8 +120,8 @@ TABLE = Panel(
             f"""SELECT w.namespace, w.name AS workload, w.spec->>'mode' AS mode,
               w.spec->>'gpu_type' AS gpu_type, s.ready_replicas AS ready,
               s.spec_replicas AS current, d.desired_replicas AS desired,
-              d.risk_target AS promised, m.measured, d.risk_estimated AS estimated, f.rung,
-              d.reason, m.cost_usd AS cost
+              d.risk_target AS promised, m.measured, m.believed,
+              d.risk_estimated AS estimated, f.rung, d.reason, m.cost_usd AS cost
             FROM workloads w
             LEFT JOIN LATERAL (SELECT ready_replicas, spec_replicas FROM replica_states
               WHERE workload_id = w.id AND $__timeFilter(observed_at)
@@ -119,18 +131,20 @@ TABLE = Panel(
               WHERE workload_id = w.id AND $__timeFilter(origin_at)
               ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true
             LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
-            LEFT JOIN LATERAL (SELECT avg(violation_ratio) AS measured, sum(cost_usd) AS cost_usd
-              FROM outcomes WHERE workload_id = w.id AND $__timeFilter(step_at)) m ON true
+            LEFT JOIN LATERAL (SELECT {MEASURED.format(t="o")} AS measured,
+                avg(o.violation_ratio) AS believed, sum(o.cost_usd) AS cost_usd
+              FROM outcomes o WHERE o.workload_id = w.id AND $__timeFilter(o.step_at)) m ON true
             WHERE {CHOSEN_NAMESPACES}
-            ORDER BY m.measured / d.risk_target DESC NULLS LAST, w.namespace, w.name""",
+            ORDER BY coalesce(m.measured, m.believed) / d.risk_target DESC NULLS LAST,
+              w.namespace, w.name""",
             "table",
         )
     ],
     width=24,
     height=9,
     overrides=[
-        ("/promised|measured|estimated/", "unit", "percentunit"),
-        ("/promised|measured|estimated/", "decimals", 2),
+        ("/promised|measured|believed|estimated/", "unit", "percentunit"),
+        ("/promised|measured|believed|estimated/", "decimals", 2),
         ("cost", "unit", "currencyUSD"),
         ("workload", "links", [{"title": "Workload", "url": _LINK}]),
     ],
@@ -153,11 +167,12 @@ COURSE = [
     ),
     Panel(
         "timeseries",
-        "Out of SLA: measured against promised",
-        "Share of the fleet's time in each step",
+        "Out of SLA: measured and believed against promised",
+        "Mean over the fleet in each step; measured of those whose objective is",
         [
             Sql(
-                f"""SELECT o.step_at AS time, avg(o.violation_ratio) AS measured,
+                f"""SELECT o.step_at AS time, avg(o.measured_violation_ratio) AS measured,
+                  avg(o.violation_ratio) AS believed,
                   avg((w.spec->'sla'->>'epsilon')::float8) AS promised
                 {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
             )
@@ -206,9 +221,9 @@ EXPORTED = [
         "Share of the budget of each promise's window; at 0 Harmony decides most carefully",
         [
             Prom(
-                "bottomk(5, min by (namespace, workload) "
+                "bottomk(5, min by (namespace, workload, source) "
                 f"(harmony_sla_budget_remaining_ratio{{{_NAMESPACE_SERIES}}}))",
-                "{{namespace}}/{{workload}}",
+                "{{namespace}}/{{workload}}, {{source}}",
             )
         ],
         unit="percentunit",
@@ -274,7 +289,7 @@ def make() -> Json:
     """The dashboard."""
     return dashboard(
         "Fleet",
-        "All workloads: what is promised, what was measured, what it costs",
+        "All workloads: what is promised, measured and believed, what it costs",
         [*HEAD, TABLE, *COURSE, *EXPORTED],
         [NAMESPACES],
         [FLEET_SCALINGS],

@@ -9,6 +9,11 @@ CHOSEN_NAMESPACES = "w.is_active AND w.namespace IN (${namespace:sqlstring})"
 CHOSEN_WORKLOADS = (
     "w.is_active AND w.namespace IN (${namespace:sqlstring}) AND w.name IN (${workload:sqlstring})"
 )
+MEASURED = """CASE WHEN w.spec->'sla'->>'kind' = 'DemandFraction'
+  THEN sum({t}.measured_violation_ratio * {t}.sli_requests) / nullif(sum({t}.sli_requests)
+    FILTER (WHERE {t}.measured_violation_ratio IS NOT NULL), 0)
+  ELSE avg({t}.measured_violation_ratio) END"""
+"""Share out of SLA as requests felt it, over the steps of one workload; NULL: not measured."""
 SERIES = 'namespace=~"${namespace:regex}",workload=~"${workload:regex}"'
 
 _NAMESPACES = "SELECT DISTINCT namespace FROM workloads WHERE is_active ORDER BY namespace"

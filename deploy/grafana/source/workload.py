@@ -16,7 +16,13 @@ from deploy.grafana.source.parts import (
     choice,
     dashboard,
 )
-from deploy.grafana.source.shared import CHOSEN_WORKLOADS, NAMESPACE, SCALINGS, WORKLOAD
+from deploy.grafana.source.shared import (
+    CHOSEN_WORKLOADS,
+    MEASURED,
+    NAMESPACE,
+    SCALINGS,
+    WORKLOAD,
+)
 
 _LEVELS = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 _ONE = 'namespace="$namespace",workload="$workload"'
@@ -96,12 +102,14 @@ HEAD = [
     ),
     Panel(
         "stat",
-        "Out of SLA: promised and measured",
-        "Measured share of time in the range; steps that were not measured are left out",
+        "Out of SLA: promised, measured, believed",
+        "Of the range. Measured: as requests felt it; none: not measured. Believed: by the "
+        "capacity that Harmony believes a replica has.",
         [
             Sql(
-                f"""SELECT max((w.spec->'sla'->>'epsilon')::float8) AS promised,
-                  avg(t.violation_ratio) AS measured {_from("outcomes", "step_at")}""",
+                f"""SELECT (w.spec->'sla'->>'epsilon')::float8 AS promised,
+                  {MEASURED.format(t="t")} AS measured, avg(t.violation_ratio) AS believed
+                {_from("outcomes", "step_at")} GROUP BY w.id""",
                 "table",
             )
         ],
@@ -187,11 +195,13 @@ COURSE = [
     ),
     Panel(
         "timeseries",
-        "Out of SLA: promised, estimated, measured",
-        "Share of the step's time. Estimated: by the decision, before it.",
+        "Out of SLA: promised, estimated, measured, believed",
+        "Share of the step. Estimated: by the decision, before it. Measured: as requests felt it. "
+        "Believed: by the capacity that Harmony believes a replica has.",
         [
             Sql(
-                f"""SELECT t.step_at AS time, t.violation_ratio AS measured
+                f"""SELECT t.step_at AS time, t.measured_violation_ratio AS measured,
+                  t.violation_ratio AS believed
                 {_from("outcomes", "step_at")} ORDER BY t.step_at"""
             ),
             Sql(
@@ -289,8 +299,9 @@ EXPORTED = [
     Panel(
         "timeseries",
         "Error budget left",
-        "Share of the promise's window; at 0 Harmony decides most carefully",
-        [Prom(f"min(harmony_sla_budget_remaining_ratio{{{_ONE}}})", "left")],
+        "Share of the promise's window; at 0 Harmony decides most carefully. Measured by what "
+        "requests felt, or else believed.",
+        [Prom(f"min by (source) (harmony_sla_budget_remaining_ratio{{{_ONE}}})", "{{source}}")],
         width=8,
         unit="percentunit",
         steps=[(None, RED), (0.1, ORANGE), (0.5, GREEN)],

@@ -14,10 +14,14 @@ _CLASSES = """
 SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
        min(c.epsilon) AS epsilon_min, max(c.epsilon) AS epsilon_max,
        array_agg(DISTINCT c.kind) AS kinds,
-       sum(o.violation) / nullif(sum(o.n_steps), 0) AS violation_ratio,
-       COALESCE(sum(o.n_steps), 0)::bigint AS n_measured_steps,
-       count(*) FILTER (WHERE o.n_steps > 0 AND o.violation / o.n_steps > c.epsilon)
-           AS n_over_promise,
+       sum(o.violation * o.n_steps) / nullif(sum(o.n_steps), 0) AS violation_ratio,
+       sum(o.measured * o.n_measured) / nullif(sum(o.n_measured)
+           FILTER (WHERE o.measured IS NOT NULL), 0) AS measured_ratio,
+       sum(o.believed * o.n_believed) / nullif(sum(o.n_believed), 0) AS believed_ratio,
+       COALESCE(sum(o.n_steps), 0)::bigint AS n_steps,
+       COALESCE(sum(o.n_measured), 0)::bigint AS n_measured_steps,
+       count(*) FILTER (WHERE o.n_measured > 0) AS n_measured,
+       count(*) FILTER (WHERE o.violation > c.epsilon) AS n_over_promise,
        sum(o.gpu_hours) AS gpu_hours, sum(o.cost_usd) AS cost_usd
 FROM (
     SELECT w.id, COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) AS name,
@@ -28,9 +32,20 @@ FROM (
            COALESCE(w.spec #>> '{{sla,kind}}', :default_kind) AS kind
     FROM workloads w WHERE w.is_active AND {where}
 ) c LEFT JOIN LATERAL (
-    SELECT sum(violation_ratio) AS violation, count(violation_ratio) AS n_steps,
-           sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
-    FROM outcomes WHERE workload_id = c.id AND step_at >= :since
+    SELECT s.*, CASE WHEN s.n_measured > 0 THEN s.measured ELSE s.believed END AS violation,
+           CASE WHEN s.n_measured = 0 THEN s.n_believed
+                WHEN s.measured IS NULL THEN 0 ELSE s.n_measured END AS n_steps
+    FROM (
+        SELECT CASE WHEN c.kind = 'DemandFraction' THEN
+                   sum(measured_violation_ratio * sli_requests) FILTER (WHERE is_final)
+                   / nullif(sum(sli_requests) FILTER (
+                       WHERE is_final AND measured_violation_ratio IS NOT NULL), 0)
+               ELSE avg(measured_violation_ratio) FILTER (WHERE is_final) END AS measured,
+               count(measured_violation_ratio) FILTER (WHERE is_final) AS n_measured,
+               avg(violation_ratio) AS believed, count(violation_ratio) AS n_believed,
+               sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+        FROM outcomes WHERE workload_id = c.id AND step_at >= :since
+    ) s
 ) o ON true
 WHERE {after} GROUP BY c.name ORDER BY c.name LIMIT :limit
 """
@@ -42,13 +57,13 @@ def load_classes(
     since: datetime,
     limit: int,
 ) -> list[RowMapping]:
-    """SLA classes in use, by name, with what was measured since `since`.
+    """SLA classes in use, by name, with what was measured and believed since `since`.
 
     Args:
         connection: An open transaction.
         filters: `defaults` (name, priority, epsilon, kind), `priorities` by name, `name`,
             `namespaces`, `label`, `after`.
-        since: Start of what is measured.
+        since: Start of what is measured and believed.
         limit: At most this many.
     """
     inner, outer = Conditions(), Conditions()

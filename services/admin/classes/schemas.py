@@ -17,13 +17,25 @@ class SlaClassView(Out):
     epsilon_max: float = Field(examples=[0.01])
     kinds: list[str] = Field(examples=[["TimeFraction"]])
     violation_ratio: float | None = Field(
-        description="Measured over `measured_window_s`, mean over steps; null: not measured",
+        description="Over `window_s`, mean over steps: as measured at workloads that are, at the "
+        "others as believed; null: no step yet",
         examples=[0.004],
     )
-    measured_window_s: float = Field(examples=[86400])
-    n_measured_steps: int = Field(examples=[17280])
+    measured_ratio: float | None = Field(
+        description="Of the workloads that are measured, as requests felt it; null: none is",
+        examples=[0.006],
+    )
+    believed_ratio: float | None = Field(
+        description="Of all of them, by the capacity that is believed", examples=[0.002]
+    )
+    n_measured: int = Field(description="Workloads that are measured", examples=[6])
+    window_s: float = Field(examples=[86400])
+    n_steps: int = Field(description="Steps in `violation_ratio`", examples=[17280])
+    n_measured_steps: int = Field(description="Those of them that were measured", examples=[8640])
     n_over_promise: int = Field(
-        description="Workloads out of SLA for more than they promise", examples=[0]
+        description="Workloads out of SLA for more than they promise: as measured, or where "
+        "nothing is, believed",
+        examples=[0],
     )
     gpu_hours: float | None = Field(examples=[812.5])
     cost_usd: float | None = Field(examples=[2031.25])

@@ -22,7 +22,7 @@ from services.kernel.domain.workload import CLASS_PRIORITIES, DEFAULT_PRIORITY
 from services.kernel.errors import NotFound
 from services.kernel.telemetry import get_logger
 
-MEASURED_WINDOW_S = 86400.0
+WINDOW_S = 86400.0
 REMEMBERED_S = 30.0
 _MOST = 64
 _remembered: OrderedDict[str, tuple[int, Page[SlaClassView]]] = OrderedDict()
@@ -88,11 +88,11 @@ def _load_classes(
         "kind": fields["kind"].default,
     }
     known = {"defaults": defaults, "priorities": CLASS_PRIORITIES}
-    since = deps.clock.now() - timedelta(seconds=MEASURED_WINDOW_S)
+    since = deps.clock.now() - timedelta(seconds=WINDOW_S)
     with deps.reading() as connection:
         rows = repository.load_classes(connection, filters | known, since, limit + 1)
     return page_of(
-        Page[SlaClassView], rows, limit, ("name",), lambda row: to_sla_class(row, MEASURED_WINDOW_S)
+        Page[SlaClassView], rows, limit, ("name",), lambda row: to_sla_class(row, WINDOW_S)
     )
 
 

@@ -63,7 +63,7 @@ class DecisionDetail(DecisionSummary):
         "counts are reference replicas: in units of the workload's stated capacity",
     )
     actions: list[ActionView]
-    outcomes: list[OutcomeView] = Field(description="Steps that were measured under it")
+    outcomes: list[OutcomeView] = Field(description="Steps that passed under it")
 
 
 class ActionView(Out):
@@ -83,7 +83,10 @@ class ActionView(Out):
 
 
 class OutcomeView(Out):
-    """What happened in one step. Null: not measured."""
+    """What happened in one step. Null: not measured.
+
+    The measured columns are revised while late observations may come, until `is_final`.
+    """
 
     namespace: str
     workload: str
@@ -92,7 +95,19 @@ class OutcomeView(Out):
     demand: float | None
     ready_mean: float | None
     needed_replicas: int | None
-    violation_ratio: float | None
+    violation_ratio: float | None = Field(
+        description="Share of the step out of SLA: as measured, or where it is not, as believed"
+    )
+    measured_ratio: float | None = Field(description="As requests felt it; null: not measured")
+    believed_ratio: float | None = Field(description="By the capacity that is believed")
+    sli_requests: float | None = Field(description="Requests of the step")
+    sli_miss_low: float | None = Field(
+        description="At least this share of them missed a goal", examples=[0.009]
+    )
+    sli_miss_high: float | None = Field(
+        description="At most this share of them did", examples=[0.012]
+    )
+    is_final: bool = Field(description="False: what is measured may still change")
     shortage: float | None
     gpu_hours: float | None
     cost_usd: float | None

@@ -10,6 +10,11 @@ from sqlalchemy import RowMapping
 from services.admin.decisions import schemas
 from services.admin.rest.translate import finite
 
+_OUTCOME_NUMBERS = (
+    *("demand", "ready_mean", "sli_requests", "sli_miss_low", "sli_miss_high", "shortage"),
+    *("gpu_hours", "cost_usd"),
+)
+
 
 def to_decision(row: RowMapping) -> schemas.DecisionSummary:
     """A decision for a list."""
@@ -51,6 +56,11 @@ def to_action(row: RowMapping) -> schemas.ActionView:
 
 def to_outcome(row: RowMapping) -> schemas.OutcomeView:
     """An outcome; what is not finite was not measured."""
-    numbers = ("demand", "ready_mean", "violation_ratio", "shortage", "gpu_hours", "cost_usd")
-    cleaned = {name: finite(row[name]) for name in numbers}
+    cleaned = {name: finite(row[name]) for name in _OUTCOME_NUMBERS}
+    measured, believed = finite(row["measured_violation_ratio"]), finite(row["violation_ratio"])
+    cleaned |= {
+        "violation_ratio": believed if measured is None else measured,
+        "measured_ratio": measured,
+        "believed_ratio": believed,
+    }
     return schemas.OutcomeView.model_validate(dict(row) | {"workload": row["name"]} | cleaned)

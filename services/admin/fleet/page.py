@@ -24,7 +24,7 @@ MAX_SORTED = 2_000
 """Workloads that are read to sort or filter by live state; of more, the first by name."""
 _MAX_WAITING = 50
 
-Sort = Literal["name", "demand", "desired", "measured", "budget", "cost", "decided"]
+Sort = Literal["name", "demand", "desired", "violation", "budget", "cost", "decided"]
 State = Literal["", "paused", "fallback", "over"]
 Mode = Literal["", "Auto", "Approval", "Advisory"]
 STATES = (
@@ -45,8 +45,9 @@ def is_on_fallback(item: schemas.WorkloadView) -> bool:
 
 
 def is_over(item: schemas.WorkloadView) -> bool:
-    """True where more time was out of SLA than promised."""
-    return item.risk.measured is not None and item.risk.measured > item.risk.target
+    """True where more was out of SLA than promised: as measured, or where nothing is, believed."""
+    ratio = item.risk.violation_ratio
+    return ratio is not None and ratio > item.risk.target
 
 
 templates.env.globals.update(is_on_fallback=is_on_fallback)
@@ -60,7 +61,7 @@ _IS: dict[str, Callable[[schemas.WorkloadView], bool]] = {
 _KEYS: dict[str, Callable[[schemas.WorkloadView], float | None]] = {
     "demand": lambda item: item.demand,
     "desired": lambda item: item.last_decision.desired_replicas if item.last_decision else None,
-    "measured": lambda item: item.risk.measured,
+    "violation": lambda item: item.risk.violation_ratio,
     "budget": lambda item: item.risk.budget_remaining,
     "cost": lambda item: item.cost_usd,
     "decided": lambda item: (
@@ -209,21 +210,38 @@ def fleet_totals(items: list[schemas.WorkloadView]) -> dict[str, Any]:
         if item.replicas:
             bound = (item.replicas.ready + item.replicas.starting) * item.gpus_per_replica
             gpus[item.gpu_type] = gpus.get(item.gpu_type, 0) + bound
-    measured = [
-        (item.risk.measured * item.risk.n_measured_steps, item.risk.n_measured_steps)
-        for item in items
-        if item.risk.measured is not None
-    ]
-    n_steps = sum(n for _, n in measured)
     costs = [item.cost_usd for item in items if item.cost_usd is not None]
     return {
         "n_workloads": len(items),
         "gpus": gpus,
         "n_gpus": sum(gpus.values()),
-        "measured": sum(v for v, _ in measured) / n_steps if n_steps else None,
+        **_mean_ratios(items),
         "promised": max((item.risk.target for item in items), default=None),
         "cost_usd": sum(costs) if costs else None,
         "n_over": sum(1 for item in items if is_over(item)),
         "n_fallback": sum(1 for item in items if is_on_fallback(item)),
         "n_paused": sum(1 for item in items if item.is_paused),
     }
+
+
+def _mean_ratios(items: list[schemas.WorkloadView]) -> dict[str, Any]:
+    """Means over steps of what is measured and of what is believed, each of those that have it."""
+    measured, believed = (
+        [
+            (ratio, item.risk.n_steps)
+            for item in items
+            if item.risk.source == source and (ratio := item.risk.violation_ratio) is not None
+        ]
+        for source in ("measured", "believed")
+    )
+    return {
+        "measured": _weighted_mean(measured),
+        "believed": _weighted_mean(believed),
+        "n_measured": len(measured),
+        "n_believed": len(believed),
+    }
+
+
+def _weighted_mean(ratios: list[tuple[float, int]]) -> float | None:
+    n_steps = sum(n for _, n in ratios)
+    return sum(ratio * n for ratio, n in ratios) / n_steps if n_steps else None

@@ -135,9 +135,10 @@ def load_forecasts_ahead(
 
 
 def load_outcome_series(connection: Connection, workload_id: int, window: Window) -> Columns:
-    """Needed replicas and violation per step."""
+    """Needed replicas per step, and what is measured and believed of its violation."""
     statement = text(
-        "SELECT step_at, needed_replicas AS needed, violation_ratio FROM outcomes "
+        "SELECT step_at, needed_replicas AS needed, measured_violation_ratio AS measured_ratio, "
+        "violation_ratio AS believed_ratio FROM outcomes "
         "WHERE workload_id = :workload_id AND step_at BETWEEN :from_at AND :to_at ORDER BY step_at"
     )
     return _columns(connection, statement, _values(workload_id, window))

@@ -69,7 +69,11 @@ class AllocationView(Out):
     gpus_per_replica: int
     step_at: list[datetime] = Field(description="Steps with an outcome")
     needed: list[int | None] = Field(description="Replicas that the demand needed")
-    violation_ratio: list[float | None] = Field(description="Share of the step out of SLA")
+    violation_ratio: list[float | None] = Field(
+        description="Share of the step out of SLA: as measured, or where it is not, as believed"
+    )
+    measured_ratio: list[float | None] = Field(description="Null: not measured")
+    believed_ratio: list[float | None] = Field(description="By the capacity that is believed")
     origin_at: list[datetime] = Field(description="Origins with a decision")
     desired: list[int]
     observed_at: list[datetime] = Field(description="Snapshots of the cluster")

@@ -113,7 +113,7 @@ def get_allocation(deps: AdminDeps, key: WorkloadKey, window: Window) -> schemas
     return schemas.AllocationView(
         step_s=workload.step_s,
         gpus_per_replica=workload.spec.gpus_per_replica,
-        **outcomes | {"violation_ratio": [finite(v) for v in outcomes["violation_ratio"]]},
+        **outcomes | translate.to_violations(outcomes),
         **decided,
         **states,
     )

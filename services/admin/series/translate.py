@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -23,6 +23,19 @@ def to_observed(rows: Iterable[RowMapping]) -> schemas.ObservedSeries:
         step_at=[row["step_at"] for row in rows],
         demand=[finite(row["value"]) if row["is_observed"] else None for row in rows],
     )
+
+
+def to_violations(outcomes: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
+    """Shares of the steps out of SLA: each source's, and the measured one where there is one."""
+    measured, believed = (
+        [finite(value) for value in outcomes[name]] for name in ("measured_ratio", "believed_ratio")
+    )
+    pairs = zip(measured, believed, strict=True)
+    return {
+        "violation_ratio": [thought if felt is None else felt for felt, thought in pairs],
+        "measured_ratio": measured,
+        "believed_ratio": believed,
+    }
 
 
 def to_forecast(

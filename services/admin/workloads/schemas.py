@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services.admin.decisions.schemas import Direction
 from services.admin.rest.schemas import Out
+from services.kernel.domain import SliStatus, ViolationSource
 
 
 class ReplicaView(Out):
@@ -23,18 +24,40 @@ class ReplicaView(Out):
 
 
 class RiskView(Out):
-    """The promise beside what was estimated and measured. Shares of time, 0 to 1."""
+    """The promise beside what was estimated, measured and believed. Shares of 0 to 1.
+
+    Measured is what requests felt; believed is what the capacity that Harmony believes a replica
+    has would have let them feel.
+    """
 
     kind: str = Field(examples=["TimeFraction"])
     target: float = Field(description="At most this share out of SLA", examples=[0.01])
     estimated: float | None = Field(None, description="By the newest decision", examples=[0.004])
-    measured: float | None = Field(None, description="Over `measured_window_s`; null: not measured")
-    measured_window_s: float = Field(
-        description="The promise's window; older steps fade", examples=[604800]
+    source: ViolationSource | None = Field(
+        None,
+        description="What `violation_ratio`, `budget_remaining` and `n_steps` come from: measured "
+        "where the objective is, else believed; null: no step was looked at yet",
     )
-    n_measured_steps: int = Field(examples=[2016])
+    violation_ratio: float | None = Field(None, description="Over `window_s`, by `source`")
+    measured_ratio: float | None = Field(
+        None, description="As requests felt it, over `window_s`; null: not measured"
+    )
+    believed_ratio: float | None = Field(
+        None, description="By the capacity that is believed, over `window_s`"
+    )
+    window_s: float = Field(description="The promise's window; older steps fade", examples=[604800])
+    n_steps: int = Field(examples=[2016])
     budget_remaining: float | None = Field(
         None, description="Share of the SLA window's error budget that is left; below 0: overspent"
+    )
+    sli_status: SliStatus | None = Field(
+        None, description="Whether the objective is measured; else why it is not"
+    )
+    sli_message: str = Field("", description="What to do so that it is measured")
+    demand_censored_message: str | None = Field(
+        None,
+        description="Why the demand seen may be less than what arrives; empty: it is not; null: "
+        "not known",
     )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import RowMapping
 
 from services.admin.rest.translate import finite, spec_of
 from services.admin.workloads import schemas
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, promise_figures
 
 COST_WINDOW_S = 86400.0
 """How far back GPU-hours and cost are summed."""
@@ -74,17 +72,23 @@ def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
 
 
 def _risk(row: RowMapping, spec: WorkloadSpec) -> schemas.RiskView:
-    """The promise; what is measured and left of it are the decision service's own figures."""
-    state: Mapping[str, Any] = row["risk_state"] or {}
+    """The promise; all else are the decision service's own figures."""
+    known = promise_figures(row["risk_state"])
     target = row["risk_target"] if row["risk_target"] is not None else spec.sla.epsilon
     return schemas.RiskView(
         kind=spec.sla.kind,
         target=target,
         estimated=finite(row["risk_estimated"]),
-        measured=finite(state.get("measured_ratio")),
-        measured_window_s=spec.sla.window_s,
-        n_measured_steps=round(state.get("observed_steps") or 0),
-        budget_remaining=finite(state.get("budget_left_ratio")),
+        source=known.source,
+        violation_ratio=finite(known.violation_ratio),
+        measured_ratio=finite(known.measured_ratio),
+        believed_ratio=finite(known.believed_ratio),
+        window_s=spec.sla.window_s,
+        n_steps=round(known.n_steps),
+        budget_remaining=finite(known.left_ratio),
+        sli_status=known.sli_status,
+        sli_message=known.sli_message,
+        demand_censored_message=known.demand_censored_message,
     )
 
 

@@ -9,10 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services.admin.decisions.outcome_wording import means_words, violation_means
 from services.admin.decisions.schemas import ActionView, DecisionDetail
 from services.admin.decisions.wording import BEST_RUNGS, Explanation, explain, plain
-from services.admin.rest.formats import ago, clock_time, duration, percent, usd
+from services.admin.rest.formats import ago, clock_time, duration, usd
 from services.admin.workloads.schemas import WorkloadView
+from services.admin.workloads.wording import promise
 
 _STYLES = {"up": "bold red", "down": "bold green", "hold": "bold"}
 _GAP = "  "
@@ -78,6 +80,7 @@ def _rows(
     yield "risk", Text("\n".join(f"{label}: {value}" for label, value in words.risk))
     if words.is_budget_exhausted:
         yield "", Text("the SLA window's error budget is spent")
+    yield "promise", Text(promise(workload.risk))
     yield "forecast", Text(_forecast(detail, workload, words))
     yield "guards", _guards(detail, words)
     if words.counterfactuals:
@@ -89,11 +92,9 @@ def _rows(
             "GPU budget",
             Text("\n".join((*words.gpu_budget.sentences, *words.gpu_budget.gave_up))),
         )
-    measured = [o.violation_ratio for o in detail.outcomes if o.violation_ratio is not None]
-    if measured:
-        share = sum(measured) / len(measured)
-        steps = "1 step" if len(measured) == 1 else f"{len(measured)} steps"
-        yield "came of it", Text(f"measured {percent(share)} out of SLA over {steps}")
+    came = means_words(violation_means(detail.outcomes))
+    if came:
+        yield "came of it", Text(came)
 
 
 def _when(detail: DecisionDetail, now: datetime) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from services.admin.decisions.outcome_wording import violation_means
 from services.admin.decisions.schemas import DecisionSummary, OutcomeView
 from services.admin.decisions.wording import short_reason
 from services.admin.rest.formats import DASH, clock_time, percent
@@ -29,9 +30,12 @@ class HistoryRow:
     """One decision.
 
     Attributes:
-        measured: Mean share out of SLA of the steps under it; None: nothing measured (yet).
-        n_steps: Steps that were measured under it.
-        gpu_hours: Used under it; None: nothing measured.
+        measured: Mean share out of SLA of the steps under it, as requests felt it; None: nothing
+            measured (yet).
+        believed: The same by the capacity that is believed; None: no step has passed.
+        n_measured_steps: Steps that were measured under it.
+        n_steps: Steps of which something is believed.
+        gpu_hours: Used under it; None: no step has passed.
     """
 
     id: int
@@ -47,6 +51,8 @@ class HistoryRow:
     risk_estimated: float | None
     cost_delta_usd_per_h: float
     measured: float | None
+    believed: float | None
+    n_measured_steps: int
     n_steps: int
     gpu_hours: float | None
 
@@ -58,7 +64,7 @@ class HistoryRow:
 def to_history_rows(
     decisions: Sequence[DecisionSummary], outcomes: Iterable[OutcomeView]
 ) -> list[HistoryRow]:
-    """Decisions in their order, each with the outcomes measured under it."""
+    """Decisions in their order, each with the outcomes of the steps under it."""
     under: dict[int, list[OutcomeView]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.decision_id is not None:
@@ -67,7 +73,7 @@ def to_history_rows(
 
 
 def _row(decision: DecisionSummary, outcomes: Sequence[OutcomeView]) -> HistoryRow:
-    shares = [o.violation_ratio for o in outcomes if o.violation_ratio is not None]
+    means = violation_means(outcomes)
     hours = [o.gpu_hours for o in outcomes if o.gpu_hours is not None]
     return HistoryRow(
         id=decision.id,
@@ -82,8 +88,10 @@ def _row(decision: DecisionSummary, outcomes: Sequence[OutcomeView]) -> HistoryR
         risk_target=decision.risk_target,
         risk_estimated=decision.risk_estimated,
         cost_delta_usd_per_h=decision.cost_delta_usd_per_h,
-        measured=sum(shares) / len(shares) if shares else None,
-        n_steps=len(shares),
+        measured=means.measured,
+        believed=means.believed,
+        n_measured_steps=means.n_measured,
+        n_steps=means.n_believed,
         gpu_hours=sum(hours) if hours else None,
     )
 
@@ -104,6 +112,7 @@ def render_history(name: str, rows: Sequence[HistoryRow]) -> RenderableType:
     table.add_column("RESULT", no_wrap=True)
     table.add_column("RISK", justify="right", no_wrap=True)
     table.add_column("MEASURED", justify="right", no_wrap=True)
+    table.add_column("BELIEVED", justify="right", no_wrap=True)
     table.add_column("WHY", overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
@@ -119,5 +128,6 @@ def _cells(row: HistoryRow) -> list[str]:
         RESULTS.get(row.result, row.result) if row.result else DASH,
         percent(row.risk_estimated),
         percent(row.measured),
+        percent(row.believed),
         short_reason(row.reason),
     ]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 
-from decider import Decision, RiskState, error_budget
+from decider import Decision, ErrorBudget, RiskState, error_budget
 from services.decision.budgets.budgets import Ledger
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows.inputs import ShardMember
@@ -39,10 +39,20 @@ def publish(
     results: Mapping[int, WorkloadOutcomes],
     memory: Mapping[int, RiskState],
     decided: Sequence[DecidedWorkload],
+    is_answered: Mapping[int, bool],
 ) -> None:
-    """Set gauges and counters of a shard's run."""
+    """Set gauges and counters of a shard's run.
+
+    Args:
+        members: The shard's workloads by id.
+        results: Outcomes of their finished steps.
+        memory: Risk control's memory after them.
+        decided: The decisions.
+        is_answered: Whether the objective's counts answer now.
+    """
     for key, result in results.items():
-        _publish_outcomes(members[key], result, memory.get(key, RiskState()))
+        state = memory.get(key, RiskState())
+        _publish_outcomes(members[key], result, state, is_answered=is_answered.get(key, False))
     for each in decided:
         decision, labels = each.decision, (each.member.namespace, each.member.name)
         telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
@@ -75,27 +85,48 @@ def publish_trust(members: Mapping[int, ShardMember], trust: Mapping[int, TrustI
 def publish_budgets(ledger: Ledger, gpu_types: Collection[str]) -> None:
     """Set the gauges of the GPU budgets; a type without a readable budget has no series."""
     for gpu_type in gpu_types:
-        _set(telemetry.gpu_budget_gpus, gpu_type, ledger.budgets.get(gpu_type))
-        _set(telemetry.gpu_budget_price_usd, gpu_type, ledger.price(gpu_type))
+        _set(telemetry.gpu_budget_gpus, (gpu_type,), ledger.budgets.get(gpu_type))
+        _set(telemetry.gpu_budget_price_usd, (gpu_type,), ledger.price(gpu_type))
 
 
-def _set(gauge: Gauge, gpu_type: str, value: float | None) -> None:
-    series = gauge.labels(gpu_type)
+def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
+    series = gauge.labels(*labels)
     if value is None:
-        gauge.remove(gpu_type)
+        gauge.remove(*labels)
     else:
         series.set(value)
 
 
-def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes, risk: RiskState) -> None:
-    labels = (member.namespace, member.name)
+def _publish_outcomes(
+    member: ShardMember, result: WorkloadOutcomes, risk: RiskState, *, is_answered: bool
+) -> None:
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
     budget = error_budget(risk, to_sla(member.spec), member.step_s)
-    if budget.violation_ratio is not None and budget.left_ratio is not None:
-        telemetry.sla_violation_ratio.labels(*labels).set(budget.violation_ratio)
-        telemetry.sla_budget_remaining_ratio.labels(*labels).set(budget.left_ratio)
+    publish_promise(member, budget, is_answered=is_answered)
+
+
+def publish_promise(member: ShardMember, budget: ErrorBudget, *, is_answered: bool) -> None:
+    """Set the gauges of a promise; what is not measured has no measured series.
+
+    Args:
+        member: The workload.
+        budget: Its error budget.
+        is_answered: Whether its objective's counts answer now: they may have fallen silent since
+            the budget was counted.
+    """
+    labels = (member.namespace, member.name)
+    ratios = {"measured": budget.measured_ratio, "believed": budget.believed_ratio}
+    for source, ratio in ratios.items():
+        good = None if ratio is None else 1.0 - ratio
+        left = budget.left_ratio if source == budget.source and budget.n_steps > 0 else None
+        _set(telemetry.sli_good_ratio, (*labels, source), good)
+        _set(telemetry.sla_budget_remaining_ratio, (*labels, source), left)
+    is_measured = None
+    if member.spec.sla.objective is not None:
+        is_measured = float(is_answered)
+    _set(telemetry.sli_measured, labels, is_measured)
 
 
 def log_decisions(decided: Sequence[DecidedWorkload]) -> None:

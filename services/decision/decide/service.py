@@ -83,7 +83,8 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         decided, ledger = _decide(run, forecasts, rows)
         store_memory(run, rows, measured, decided)
         repository.notify_decisions(work.connection, shard)
-    publish(members, results, rows.risk, decided)
+    is_answered = {key: one.standing.is_answered for key, one in measured.items()}
+    publish(members, results, rows.risk, decided, is_answered)
     publish_freshness(decided, origin_at, deps.clock.now())
     log_decisions(decided)
     publish_trust(members, rows.trust)

@@ -351,8 +351,7 @@ outcomes = Table(
     Column("cost_usd", Double, nullable=True),
     time_column("computed_at"),
     Column("sli_requests", Double, nullable=True),
-    Column("sli_miss_low", Double, nullable=True),
-    Column("sli_miss_high", Double, nullable=True),
+    *(Column(f"sli_miss_{end}", Double, nullable=True) for end in ("low", "high")),
     Column("measured_violation_ratio", Double, nullable=True),
     Column("is_final", Boolean, nullable=False, server_default=text("true")),
     Index(None, "decision_id"),
@@ -361,7 +360,10 @@ outcomes = Table(
         "ix_outcomes_measured",
         "workload_id",
         "step_at",
-        postgresql_include=["violation_ratio", "gpu_hours", "cost_usd"],
+        postgresql_include=[
+            *("violation_ratio", "gpu_hours", "cost_usd"),
+            *("measured_violation_ratio", "sli_requests", "is_final"),
+        ],
     ),
     postgresql_partition_by=_partition_by("outcomes"),
 )

@@ -1,6 +1,12 @@
 """The services' shared language."""
 
 from services.kernel.domain.objective import GoalSpec, ObjectiveSpec, SliSeriesSpec
+from services.kernel.domain.promise import (
+    PromiseFigures,
+    SliStatus,
+    ViolationSource,
+    promise_figures,
+)
 from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
@@ -22,12 +28,16 @@ __all__ = [
     "IndicatorSpec",
     "LeadTimeSpec",
     "ObjectiveSpec",
+    "PromiseFigures",
     "ScalingPolicy",
     "ScalingRules",
     "ScheduleSpec",
     "SlaSpec",
     "SliSeriesSpec",
+    "SliStatus",
     "VariantSpec",
+    "ViolationSource",
     "WorkloadSpec",
     "class_priority",
+    "promise_figures",
 ]

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, RowMapping
 
 from services.kernel import telemetry
+from services.kernel.domain.promise import promise_figures
 from services.operator.cluster.pods import Replicas
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.reconcile import repository
@@ -76,6 +77,7 @@ def refresh_details(
 def to_details(row: RowMapping) -> Details:
     """Details from their row."""
     levels, values = row["quantile_levels"] or (), row["next_step"] or ()
+    promise = promise_figures(row["risk_state"])
     return Details(
         last_sample_at=row["last_sample_at"],
         model_version=row["model_version"],
@@ -88,13 +90,13 @@ def to_details(row: RowMapping) -> Details:
             if status.is_shown(level)
         },
         coverage=row["coverage"],
-        measured=row["measured"],
-        believed=row["believed"],
-        budget_source=row["budget_source"],
-        budget_left=row["budget_left"],
-        sli_status=row["sli_status"],
-        sli_message=row["sli_message"] or "",
-        censored_message=row["censored_message"],
+        measured=promise.measured_ratio,
+        believed=promise.believed_ratio,
+        budget_source=promise.source,
+        budget_left=promise.left_ratio,
+        sli_status=promise.sli_status,
+        sli_message=promise.sli_message,
+        censored_message=promise.demand_censored_message,
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
         n_starts=row["n_starts"] or 0,

@@ -293,12 +293,7 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
     statement = text(
         "SELECT w.id AS workload_id, c.last_sample_at, f.model_version, f.rung, f.origin_at, "
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
-        "CAST(r.state ->> 'measured_ratio' AS float8) AS measured, "
-        "CAST(r.state ->> 'believed_ratio' AS float8) AS believed, "
-        "CAST(r.state ->> 'budget_left_ratio' AS float8) AS budget_left, "
-        "r.state ->> 'budget_source' AS budget_source, r.state ->> 'sli_status' AS sli_status, "
-        "r.state ->> 'sli_message' AS sli_message, "
-        "r.state ->> 'demand_censored_message' AS censored_message, "
+        "r.state AS risk_state, "
         "l.p50_s, l.p90_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "

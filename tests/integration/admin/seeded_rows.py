@@ -17,6 +17,10 @@ from tests.integration.admin.explanations import explanation
 
 STEP_S = 300
 HORIZON = 12
+REQUESTS = 400.0
+"""Requests of a measured step."""
+MISS_HIGH, MISS_EVERY = 0.12, 4
+"""Share of them that missed, and in which steps."""
 LEVELS = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 
 Row = tuple[Any, ...]
@@ -31,7 +35,8 @@ _COLUMNS = {
     "actions": "id origin_at decision_id workload_id attempt from_replicas to_replicas result "
     "reason applied_at",
     "outcomes": "workload_id step_at decision_id demand ready_mean needed_replicas "
-    "violation_ratio shortage gpu_hours cost_usd computed_at",
+    "violation_ratio shortage gpu_hours cost_usd computed_at "
+    "sli_requests sli_miss_low sli_miss_high measured_violation_ratio is_final",
     "replica_states": "workload_id observed_at spec_replicas ready_replicas starting_replicas "
     "pending_replicas start_ages_s schedulable_gpus",
     "forecast_scores": "forecast_id origin_at workload_id model_version n_steps crps pinball "
@@ -236,7 +241,22 @@ def _outcome(moment: Moment) -> Row:
         gpu_hours,
         gpu_hours * workload.gpu_price_usd_per_hour,
         moment.decided_at,
+        *_measured(moment),
+        True,
     )
+
+
+def is_measured_workload(k: int) -> bool:
+    """Of every third workload, the second first, the promise is measured."""
+    return k % 3 == 1
+
+
+def _measured(moment: Moment) -> Row:
+    """Requests, the range of the share that missed, and the violation; a step in four has some."""
+    if not is_measured_workload(moment.workload.k):
+        return (None, None, None, None)
+    is_missed = moment.t % MISS_EVERY == 0
+    return (REQUESTS, *((0.75 * MISS_HIGH, MISS_HIGH, MISS_HIGH) if is_missed else (0.0, 0.0, 0.0)))
 
 
 def _replica_state(moment: Moment) -> Row:

@@ -10,10 +10,20 @@ import numpy as np
 from sqlalchemy import insert
 
 from services.kernel.db import schema
-from tests.integration.admin.seeded_rows import HORIZON, STEP_S, History, Moment, Workload
+from tests.integration.admin.seeded_rows import (
+    HORIZON,
+    MISS_EVERY,
+    MISS_HIGH,
+    STEP_S,
+    History,
+    Moment,
+    Workload,
+    is_measured_workload,
+)
 
 # Standard normal quantiles of LEVELS.
 Z = np.array([-2.326, -1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645, 2.326])
+OBJECTIVE = {"goals": [{"metric": "ttft", "threshold_s": 2.0}], "share": 0.95}
 NAMES = [
     ("llm-prod", "llama-70b-chat", "H100", 4, "output_tokens_per_s", "tokens/s", 1800.0),
     ("llm-prod", "mixtral-agents", "H100", 2, "output_tokens_per_s", "tokens/s", 2400.0),
@@ -29,15 +39,31 @@ def seed_workload(connection: Any, rng: np.random.Generator, k: int, steps: list
     workload = _register(connection, k, steps[0])
     _history(rng, workload, steps).write(connection)
     _seed_pod_starts(connection, rng, workload, steps)
-    spent = 4.0 + 9 * (k % 3)
-    figures = {
-        "spent_steps": spent,
-        "observed_steps": float(len(steps)),
-        "measured_ratio": spent / len(steps),
-        "budget_left_ratio": 1 - spent / (0.01 * 7 * 86400 / STEP_S),
-    }
-    state = {"workload_id": workload.id, "state": figures, "updated_at": steps[-1]}
+    state = {"workload_id": workload.id, "state": risk_state(k, steps), "updated_at": steps[-1]}
     connection.execute(insert(schema.risk_states).values(state))
+
+
+def risk_state(k: int, steps: list[datetime]) -> dict[str, Any]:
+    """Memory of the risk control: of every third workload the promise is measured."""
+    n, spent, window_steps = float(len(steps)), 4.0 + 9 * (k % 3), 7 * 86400 / STEP_S
+    believed, is_measured = spent / n, is_measured_workload(k)
+    measured = sum(MISS_HIGH for t in range(len(steps)) if t % MISS_EVERY == 0) / n
+    ratio = measured if is_measured else believed
+    return {
+        "spent_steps": spent,
+        "observed_steps": n,
+        "measured_missed": ratio * n if is_measured else 0.0,
+        "measured_total": n if is_measured else 0.0,
+        "measured_steps": n if is_measured else 0.0,
+        "budget_source": "measured" if is_measured else "believed",
+        "violation_ratio": ratio,
+        "measured_ratio": measured if is_measured else None,
+        "believed_ratio": believed,
+        "budget_left_ratio": 1 - ratio * n / (0.01 * window_steps),
+        "sli_status": "Measured" if is_measured else "NoObjective",
+        "sli_message": "" if is_measured else "set spec.sla.objective to measure the promise",
+        "demand_censored_message": "" if is_measured else None,
+    }
 
 
 def spec_of(k: int) -> dict[str, Any]:
@@ -57,7 +83,8 @@ def spec_of(k: int) -> dict[str, Any]:
             {"name": "gpu_duty_ratio", "level": 3, "unit": "ratio"},
         ],
         "capacity": {"per_replica": capacity, "cv": 0.1},
-        "sla": {"epsilon": 0.01, "window_s": 7 * 86400.0},
+        "sla": {"epsilon": 0.01, "window_s": 7 * 86400.0}
+        | ({"objective": OBJECTIVE} if is_measured_workload(k) else {}),
         "price_usd_per_gpu_hour": {"H100": 2.5, "A100": 1.6, "L4": 0.7}[gpu],
         "paused": k % 6 == 5,
     }

@@ -56,7 +56,7 @@ def test_fleet_page_says_what_an_operator_needs(console) -> None:
         "Auto",
         "4 × H100",
         "Promised",
-        "Measured",
+        "Out of SLA",
         "Budget left",
         "Model",
         "awaiting approval",

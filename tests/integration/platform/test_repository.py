@@ -32,7 +32,9 @@ def test_the_status_has_the_newest_of_each_active_workload(
     assert (sdxl["mode"], llama["mode"]) == ("Approval", "Auto")
     assert {row["origin_at"] for row in rows} == {seeded.origins[-1]}
     assert {row["promised"] for row in rows} == {0.01}
-    assert llama["measured"] == pytest.approx(4 / 48, abs=1e-4)
+    assert llama["believed"] == pytest.approx(4 / 48, abs=1e-4)
+    assert (llama["measured"], llama["source"]) == (None, "believed")
+    assert llama["budget_left"] == pytest.approx(1 - 4 / (0.01 * 7 * 288), abs=1e-4)
     assert min(row[name] for row in rows for name in ("current", "ready", "desired")) >= 2
 
 
@@ -41,8 +43,9 @@ def test_a_workload_of_which_nothing_is_known_has_a_status(database: Engine) -> 
     for table in ("decisions", "replica_states", "risk_states"):
         run(database, f"DELETE FROM {table}")
     (row,) = repository.load_status(database)
-    unknown = ("current", "ready", "desired", "reason", "measured", "origin_at")
-    assert [row[name] for name in unknown] == [None] * 6
+    unknown = ("current", "ready", "desired", "reason", "origin_at")
+    assert [row[name] for name in unknown] == [None] * 5
+    assert [row[name] for name in ("measured", "believed", "source", "budget_left")] == [None] * 4
 
 
 @pytest.mark.usefixtures("seeded")

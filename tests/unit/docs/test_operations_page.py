@@ -8,13 +8,20 @@ from pathlib import Path
 from services.admin.decisions.schemas import (
     ActionView,
 )
+from services.admin.workloads.schemas import RiskView
 from services.cli.kubectl.diff import render_diff, to_diff_row
 from services.cli.kubectl.explain import render_decision
 from tests.unit.cli.kubectl.views import NOW, decision, shown, workload
 
 
 def test_the_operations_page_shows_what_is_printed() -> None:
-    chat = workload("chat", mode="Advisory", gpus_per_replica=1)
+    risk = RiskView(
+        kind="TimeFraction", target=0.01, estimated=0.0042, window_s=86400.0, n_steps=1440,
+        source="believed", violation_ratio=0.003, believed_ratio=0.003, budget_remaining=0.7,
+        sli_status="NoObjective", sli_message="no objective is set: violations are what the "
+        "believed capacity says. Set sla.objective to what requests are to feel",
+    )  # fmt: skip
+    chat = workload("chat", mode="Advisory", gpus_per_replica=1, risk=risk)
     action = ActionView(
         id=1, decision_id=4711, namespace="serving", workload="chat", origin_at=NOW, attempt=1,
         from_replicas=8, to_replicas=10, result="advisory", reason="mode Advisory applies nothing",

@@ -16,6 +16,7 @@ KNOWN: dict[str, Any] = {
     "defaults": {"name": "silver", "priority": 100, "epsilon": 0.03, "kind": "TimeFraction"},
     "priorities": {"gold": 200, "bronze": 50},
 }
+UNMEASURED = "sli_requests = NULL, measured_violation_ratio = NULL"
 LONG_AGO = datetime.fromisoformat("2026-01-01T00:00:00Z")
 
 
@@ -81,17 +82,18 @@ def test_a_class_is_of_the_workloads_that_may_be_seen_and_are_active(database: E
 
 
 @pytest.mark.usefixtures("promises")
-def test_what_was_measured_of_a_class_adds_up_from_a_time_on(
+def test_what_is_believed_of_a_class_adds_up_from_a_time_on(
     database: Engine, seeded: Seeded
 ) -> None:
     middle = seeded.origins[24]
     with database.begin() as connection:
         # each out of SLA for a third of the time: too much for 0.01, not for 0.9
-        change = "UPDATE outcomes SET violation_ratio = 1.0 / 3, gpu_hours = 2, cost_usd = 5"
-        connection.execute(text(change))
+        change = "UPDATE outcomes SET violation_ratio = 1.0 / 3, gpu_hours = 2, cost_usd = 5, "
+        connection.execute(text(f"{change} {UNMEASURED}"))
     gold = classes(database, since=middle)["gold"]
-    assert gold["n_measured_steps"] == 48
-    assert gold["violation_ratio"] == pytest.approx(1 / 3, rel=1e-5)
+    assert (gold["n_steps"], gold["n_measured_steps"], gold["n_measured"]) == (48, 0, 0)
+    assert gold["violation_ratio"] == gold["believed_ratio"] == pytest.approx(1 / 3, rel=1e-5)
+    assert gold["measured_ratio"] is None
     assert (gold["gpu_hours"], gold["cost_usd"]) == (96, 240)
     assert gold["n_over_promise"] == 1
 
@@ -99,5 +101,48 @@ def test_what_was_measured_of_a_class_adds_up_from_a_time_on(
 @pytest.mark.usefixtures("promises")
 def test_what_was_not_measured_is_null(database: Engine, seeded: Seeded) -> None:
     gold = classes(database, since=seeded.now)["gold"]
-    assert (gold["n_measured_steps"], gold["n_over_promise"]) == (0, 0)
+    assert (gold["n_steps"], gold["n_measured_steps"], gold["n_over_promise"]) == (0, 0, 0)
     assert (gold["violation_ratio"], gold["gpu_hours"], gold["cost_usd"]) == (None, None, None)
+
+
+@pytest.mark.usefixtures("promises")
+def test_where_a_promise_is_measured_its_class_goes_by_that(database: Engine) -> None:
+    with database.begin() as connection:
+        change = f"UPDATE outcomes SET violation_ratio = 0.5, {UNMEASURED}"
+        connection.execute(text(change))
+        # of requests: 1 of 100 in half of the steps, 5 of 300 in the others: 1.5 %, not 1.33 %
+        felt = (
+            "UPDATE outcomes o SET sli_requests = n, measured_violation_ratio = m FROM (SELECT "
+            "workload_id, step_at, CASE WHEN row_number() OVER (ORDER BY step_at) % 2 = 0 "
+            "THEN 100 ELSE 300 END AS n, CASE WHEN row_number() OVER (ORDER BY step_at) % 2 = 0 "
+            "THEN 0.01 ELSE 5.0 / 300 END AS m FROM outcomes WHERE workload_id = 1) f "
+            "WHERE o.workload_id = f.workload_id AND o.step_at = f.step_at"
+        )
+        connection.execute(text(felt))
+        open_row = (
+            "UPDATE outcomes SET measured_violation_ratio = 1, is_final = false "
+            "WHERE workload_id = 2"
+        )
+        connection.execute(text(open_row))
+    gold = classes(database)["gold"]
+    assert gold["measured_ratio"] == pytest.approx(0.015)
+    assert gold["believed_ratio"] == pytest.approx(0.5)
+    assert gold["violation_ratio"] == pytest.approx((0.015 + 0.5) / 2)
+    assert (gold["n_measured"], gold["n_measured_steps"], gold["n_steps"]) == (1, 48, 96)
+    assert gold["n_over_promise"] == 1, (
+        "1.5 % of 1 % promised; what may still change is not counted"
+    )
+
+
+@pytest.mark.usefixtures("promises")
+def test_a_day_without_requests_is_measured_and_nobodys_violation(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE outcomes SET violation_ratio = 1, {UNMEASURED}"))
+        idle = (
+            "UPDATE outcomes SET measured_violation_ratio = 0, sli_requests = 0 "
+            "WHERE workload_id = 1"
+        )
+        connection.execute(text(idle))
+    gold = classes(database)["gold"]
+    assert (gold["measured_ratio"], gold["n_measured"], gold["n_steps"]) == (None, 1, 48)
+    assert (gold["violation_ratio"], gold["n_over_promise"]) == (1.0, 1)

@@ -21,7 +21,7 @@ def test_the_fleet_is_filtered_and_sorted_by_its_address(console) -> None:
     assert shown(console.get("/?mode=Approval").text) == ["sdxl-turbo"]
     assert shown(console.get("/?search=llm&sort=demand").text)[0] in by_name[1:]
     budget = console.get("/?sort=budget").text
-    assert shown(budget)[-1] == "llama-70b-chat", "the workload with most budget left is last"
+    assert shown(budget)[-1] == "mixtral-agents", "the workload with most budget left is last"
     assert shown(console.get("/fleet?sort=budget&reverse=true").text) == shown(budget)[::-1]
     assert 'aria-sort="ascending"' in budget
     assert 'name="sort" value="budget"' in budget, "a search keeps the order"
@@ -29,3 +29,16 @@ def test_the_fleet_is_filtered_and_sorted_by_its_address(console) -> None:
     assert shown(nothing) == []
     assert "No workload matches" in nothing
     assert console.get("/?sort=colour").status_code == 422
+
+
+def test_a_figure_names_its_source_in_every_row(console) -> None:
+    page = console.get("/").text
+    rows = {name: page.split(f">{name}</a>")[1].split("</tr>")[0] for name in shown(page)}
+    for name, row in rows.items():
+        is_measured = name == "mixtral-agents"
+        assert (">measured</small>" in row) == is_measured, name
+        assert (">believed</small>" in row) != is_measured, name
+    assert "3 %" in rows["mixtral-agents"]
+    assert "measured 3 % of minutes missed" in rows["mixtral-agents"]
+    assert "believed 8.3 % of the time beyond capacity (nothing measured" in rows["llama-70b-chat"]
+    assert "measured at 1 of 3; believed" in page

@@ -19,6 +19,9 @@ def test_a_workload_page_reads_without_scripts(console) -> None:
         "<caption>Replicas needed by the demand",
         f'href="{OWN}/timeline"',
         "Budget left",
+        "believed 8.3 % of the time beyond capacity",
+        "nothing measured: set spec.sla.objective",
+        "of the SLA window, believed",
         "90 % within",
         "Demand lay below",
     ):

@@ -85,7 +85,7 @@ def test_series_of_a_window_are_columns(database: Engine, seeded: Seeded) -> Non
         decided = repository.load_decided_series(connection, LLAMA, asked)
         states = repository.load_state_series(connection, LLAMA, asked)
         nothing = repository.load_state_series(connection, 99, asked)
-    assert list(outcomes) == ["step_at", "needed", "violation_ratio"]
+    assert list(outcomes) == ["step_at", "needed", "measured_ratio", "believed_ratio"]
     assert outcomes["step_at"] == decided["origin_at"] == seeded.origins[2:5]
     assert states["observed_at"] == seeded.origins[2:5]
     assert min(decided["desired"]) >= 2

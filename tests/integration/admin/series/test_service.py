@@ -30,6 +30,8 @@ def test_fan_chart(viewer, seeded) -> None:
 def test_series(viewer) -> None:
     allocation = viewer.get(f"{LLAMA}/allocation").json()
     assert len(allocation["needed"]) == len(allocation["step_at"]) == 48
+    assert allocation["measured_ratio"] == [None] * 48
+    assert allocation["violation_ratio"] == allocation["believed_ratio"]
     assert len(allocation["desired"]) == len(allocation["ready"]) == 48
     series = viewer.get(f"{LLAMA}/indicators", params={"indicator": "gpu_duty_ratio"}).json()
     assert [item["name"] for item in series] == ["gpu_duty_ratio"]
@@ -44,3 +46,10 @@ def test_series(viewer) -> None:
     lead = viewer.get(f"{LLAMA}/lead-times").json()
     assert lead["n_measured"] + lead["n_on_the_way"] == 20
     assert 60 <= lead["p50_s"] <= lead["p90_s"] <= lead["max_s"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_measured_step_is_shown_as_measured(viewer) -> None:
+    felt = viewer.get("/v1/workloads/llm-prod/mixtral-agents/allocation").json()
+    assert felt["violation_ratio"] == felt["measured_ratio"] == [0.12, 0, 0, 0] * 12
+    assert felt["believed_ratio"] != felt["measured_ratio"]

@@ -1,33 +1,212 @@
-"""What is measured and what is left of a promise: the same figures wherever they are read."""
+"""What is measured, believed and left of a promise: the same figures wherever they are read."""
 
 from __future__ import annotations
 
-import pytest
-from sqlalchemy import Engine
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import orjson
+import pytest
+from rich.console import Console
+from sqlalchemy import Engine, text
+
+from decider import ErrorBudget, RiskState, error_budget
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.rest.formats import percent
+from services.admin.workloads.schemas import WorkloadView
+from services.cli.kubectl.explain import render_decision
+from services.decision.decide.report import publish_promise
+from services.decision.decide.settling import _to_stored
+from services.decision.decide.sli_status import SliStanding
+from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.translate import to_sla
+from services.kernel import telemetry
 from services.operator.reconcile.report_statuses import to_details
 from services.operator.reconcile.repository import load_details
-from services.platform.repository import load_status, load_workload_ids
+from services.platform.repository import load_status
 from tests.integration.admin.seeded_fleet import NOW
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
+
+MEASURED, BELIEVED = "mixtral-agents", "llama-70b-chat"
+ELSEWHERE = RiskState(
+    spent_steps=9.6,
+    observed_steps=480.0,
+    measured_missed=3.7,
+    measured_total=310.0,
+    measured_steps=310.0,
+)
+"""Ledgers that no row tells of: a surface that counts for itself shows other figures."""
 
 
-@pytest.mark.usefixtures("seeded")
-def test_rest_console_status_and_command_line_agree(viewer, database: Engine) -> None:
-    found = {}
-    for item in viewer.get("/v1/workloads").json()["items"]:
-        risk = item["risk"]
-        found[f"{item['namespace']}/{item['name']}"] = (risk["measured"], risk["budget_remaining"])
-    assert len(set(found.values())) == 3, "a mix-up would be seen"
-    ids = load_workload_ids(database)
+@dataclass(frozen=True)
+class Figures:
+    """What one surface shows of a promise."""
+
+    measured: float | None
+    believed: float | None
+    source: str | None
+    left: float | None
+
+    def assert_like(self, other: Figures, surface: str) -> None:
+        """The same as another's, as far as surfaces round."""
+        assert self.source == other.source, surface
+        for name in ("measured", "believed", "left"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            assert mine == pytest.approx(theirs, abs=5e-5), (surface, name)
+
+
+def member_of(database: Engine, name: str) -> ShardMember:
     with database.connect() as connection:
-        details = {
-            row["workload_id"]: to_details(row)
-            for row in load_details(connection, list(ids.values()), NOW)
-        }
-    lines = {row["workload"]: row["measured"] for row in load_status(database)}
-    for name, (measured, left) in found.items():
-        one = details[ids[name]]
-        assert (one.measured, one.budget_left) == pytest.approx((measured, left), rel=1e-6)
-        assert lines[name] == pytest.approx(measured, abs=5e-5)
+        row = connection.execute(text("SELECT * FROM workloads WHERE name = :name"), {"name": name})
+        return to_member(row.mappings().one())
+
+
+def ledgers_of_rows(database: Engine, member: ShardMember) -> RiskState:
+    """What the outcome rows sum up to."""
+    statement = text(
+        "SELECT sum(violation_ratio) AS spent_steps, count(violation_ratio) AS observed_steps, "
+        "coalesce(sum(measured_violation_ratio), 0) AS measured_missed, "
+        "count(measured_violation_ratio) AS measured_total, "
+        "count(measured_violation_ratio) AS measured_steps "
+        "FROM outcomes WHERE workload_id = :id AND is_final"
+    )
+    with database.connect() as connection:
+        row = connection.execute(statement, {"id": member.id}).mappings().one()
+    return RiskState(**{name: float(value) for name, value in row.items()})
+
+
+def stored(member: ShardMember, risk: RiskState) -> dict[str, Any]:
+    """The state as the decision service stores it."""
+    is_measured = member.spec.sla.objective is not None
+    return _to_stored(member, risk, SliStanding("Measured" if is_measured else "NoObjective"))
+
+
+def store(database: Engine, member: ShardMember, state: Mapping[str, Any]) -> None:
+    statement = "UPDATE risk_states SET state = CAST(:state AS jsonb) WHERE workload_id = :id"
+    values = {"state": orjson.dumps(state).decode(), "id": member.id}
+    with database.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+def of_rest(viewer: Any, member: ShardMember) -> Figures:
+    risk = viewer.get(f"/v1/workloads/{member.key}").json()["risk"]
+    by_source = {"measured": risk["measured_ratio"], "believed": risk["believed_ratio"]}
+    assert risk["violation_ratio"] == by_source[risk["source"]]
+    return Figures(
+        risk["measured_ratio"], risk["believed_ratio"], risk["source"], risk["budget_remaining"]
+    )
+
+
+def of_status_line(database: Engine, member: ShardMember) -> Figures:
+    (row,) = [row for row in load_status(database) if row["workload"] == member.key]
+    return Figures(row["measured"], row["believed"], row["source"], row["budget_left"])
+
+
+def of_metrics(member: ShardMember, budget: ErrorBudget) -> Figures:
+    publish_promise(member, budget, is_answered=True)
+
+    def value(name: str, source: str) -> float | None:
+        labels = {"namespace": member.namespace, "workload": member.name, "source": source}
+        return telemetry.REGISTRY.get_sample_value(f"harmony_{name}", labels)
+
+    def out(source: str) -> float | None:
+        good = value("sli_good_ratio", source)
+        return None if good is None else 1 - good
+
+    left = {one: value("sla_budget_remaining_ratio", one) for one in ("measured", "believed")}
+    known = {source: found for source, found in left.items() if found is not None}
+    assert len(known) == 1
+    ((source, remaining),) = known.items()
+    return Figures(out("measured"), out("believed"), source, remaining)
+
+
+def assert_operator(database: Engine, member: ShardMember, wanted: Figures) -> None:
+    """The details that the operator writes into the object's status."""
+    with database.connect() as connection:
+        (row,) = load_details(connection, [member.id], NOW)
+    details = asdict(to_details(row))
+    names = {
+        "measured": wanted.measured,
+        "believed": wanted.believed,
+        "budget_left": wanted.left,
+        "budget_source": wanted.source,
+    }
+    assert {"measured", "budget_left"} <= details.keys()
+    for name in details.keys() & names.keys():
+        expected = names[name]
+        is_number = isinstance(expected, float)
+        assert details[name] == (pytest.approx(expected) if is_number else expected), name
+
+
+def words(page: str) -> str:
+    """Text of a page or of a terminal, without tags and line breaks."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+def assert_said(said: str, wanted: Figures, surface: str) -> None:
+    """Both shares and the budget in words, each under its own name."""
+    assert f"believed {percent(wanted.believed)}" in said, surface
+    assert f"error budget {percent(wanted.left)} left, {wanted.source}" in said, surface
+    if wanted.measured is None:
+        assert "measured" not in said.replace("nothing measured", ""), surface
+    else:
+        assert f"measured {percent(wanted.measured)} of minutes missed" in said, surface
+
+
+def kubectl_text(viewer: Any, member: ShardMember) -> str:
+    """What `kubectl harmony explain` prints."""
+    workload = WorkloadView.model_validate(viewer.get(f"/v1/workloads/{member.key}").json())
+    assert workload.last_decision is not None
+    answer = viewer.get(f"/v1/decisions/{workload.last_decision.id}").json()
+    detail = DecisionDetail.model_validate(answer | {"outcomes": []})
+    terminal = Console(width=200, force_terminal=False)
+    with terminal.capture() as capture:
+        terminal.print(render_decision(detail, workload, NOW))
+    return words(capture.get()).split(" promise ")[1].split(" forecast ")[0]
+
+
+def console_text(console: Any, member: ShardMember) -> str:
+    """The sentence on a promise on the workload's page."""
+    page = words(console.get(f"/workloads/{member.key}/live").text)
+    return page.split("The promise: ")[1].split(" Decided ")[0]
+
+
+@pytest.mark.parametrize("name", [MEASURED, BELIEVED])
+@pytest.mark.parametrize("is_of_rows", [True, False])
+def test_every_surface_shows_the_figures_of_the_one_function(
+    viewer, console, database: Engine, name: str, is_of_rows: bool
+) -> None:
+    member = member_of(database, name)
+    risk = ledgers_of_rows(database, member) if is_of_rows else ELSEWHERE
+    budget = error_budget(risk, to_sla(member.spec), member.step_s)
+    wanted = Figures(budget.measured_ratio, budget.believed_ratio, budget.source, budget.left_ratio)
+    assert wanted.source == ("measured" if name == MEASURED else "believed")
+    assert (wanted.measured is None) == (name == BELIEVED)
+    assert wanted.measured != wanted.believed, "a mix-up would be seen"
+    store(database, member, stored(member, risk))
+    of_rest(viewer, member).assert_like(wanted, "REST")
+    of_status_line(database, member).assert_like(wanted, "harmony status")
+    of_metrics(member, budget).assert_like(wanted, "metrics")
+    assert_operator(database, member, wanted)
+    assert_said(console_text(console, member), wanted, "console")
+    assert_said(kubectl_text(viewer, member), wanted, "kubectl")
+    row = words(console.get(f"/fleet?search={name}").text)
+    assert f"{percent(budget.violation_ratio)}" in row
+    assert f"{percent(wanted.left)}" in row
+
+
+def test_rows_of_one_workload_sum_up_to_what_rest_shows(viewer, database: Engine) -> None:
+    member = member_of(database, MEASURED)
+    risk = ledgers_of_rows(database, member)
+    store(database, member, stored(member, risk))
+    outcomes = viewer.get(f"/v1/outcomes?workload={member.key}&limit=500").json()["items"]
+    felt = [one["measured_ratio"] for one in outcomes]
+    thought = [one["believed_ratio"] for one in outcomes]
+    assert len(felt) == 48
+    shown = of_rest(viewer, member)
+    assert shown.measured == pytest.approx(sum(felt) / len(felt))
+    assert shown.believed == pytest.approx(sum(thought) / len(thought), rel=1e-6)

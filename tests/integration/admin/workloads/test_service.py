@@ -21,7 +21,13 @@ def test_fleet_shows_live_state_and_pages(viewer) -> None:
     assert llama["last_decision"]["forecast_rung"] == "model"
     assert llama["last_decision"]["valid_until"] > llama["last_decision"]["decided_at"]
     assert llama["risk"]["target"] == 0.01
-    assert llama["risk"]["n_measured_steps"] == 48
+    assert llama["risk"]["n_steps"] == 48
+    assert (llama["risk"]["source"], llama["risk"]["measured_ratio"]) == ("believed", None)
+    assert llama["risk"]["believed_ratio"] == llama["risk"]["violation_ratio"]
+    mixtral = everything["items"][2]["risk"]
+    assert (mixtral["source"], mixtral["sli_status"]) == ("measured", "Measured")
+    assert mixtral["violation_ratio"] == mixtral["measured_ratio"] == pytest.approx(0.03)
+    assert mixtral["believed_ratio"] == pytest.approx(13 / 48)
     assert llama["risk"]["budget_remaining"] == pytest.approx(1 - 4 / (0.01 * 7 * 288))
     assert llama["demand"] is not None
     seen, cursor = [], None

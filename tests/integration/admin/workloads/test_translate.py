@@ -25,8 +25,8 @@ def test_unknown_stays_unknown_before_the_first_snapshot(viewer, database: Engin
     assert view["last_decision"] is None
     assert view["demand"] is None
     assert view["cost_usd"] is None
-    assert view["risk"]["measured"] is None
-    assert view["risk"]["budget_remaining"] is None
+    unknown = ("source", "violation_ratio", "measured_ratio", "believed_ratio", "budget_remaining")
+    assert [view["risk"][name] for name in unknown] == [None] * 5
     answer = viewer.get("/v1/workloads/a/b/forecasts")
     assert answer.status_code == 404
     assert "no forecast yet" in answer.json()["detail"]

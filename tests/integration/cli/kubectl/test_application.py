@@ -42,6 +42,8 @@ def test_explain_says_what_why_and_what_it_costs(seeded_plugin: Plugin, database
         "Estimated if kept at",
         "p50",
         "by harmony-flow-3",
+        "promise",
+        "measured 3 % of minutes missed; believed 27 %; error budget 93 % left,",
         "at a promise of 0.1 %:",
         "if replicas started at once:",
     ):
@@ -124,15 +126,19 @@ def test_history_joins_decisions_with_what_came_of_them(seeded_plugin: Plugin) -
     answer = seeded_plugin("history", *CHAT, "--limit", "30", "--json")
     assert answer.status == 0
     assert [row["id"] for row in answer.items] == list(range(100047, 100017, -1))
-    measured = [row for row in answer.items if row["measured"] is not None]
-    assert measured
-    assert all(row["n_steps"] >= 1 and row["gpu_hours"] > 0 for row in measured)
+    passed = [row for row in answer.items if row["believed"] is not None]
+    assert passed
+    assert all(row["n_steps"] >= 1 and row["gpu_hours"] > 0 for row in passed)
+    assert {row["measured"] for row in answer.items} == {None}
+    felt = seeded_plugin("history", "mixtral-agents", "-n", "llm-prod", "--json").items
+    assert {row["measured"] for row in felt} == {0.0, 0.12}
     assert all(row["workload"] == "llm-prod/llama-70b-chat" for row in answer.items)
     moves = seeded_plugin("history", *CHAT, "--changes", "--json").items
     assert moves
     assert all(row["current"] != row["final"] for row in moves)
     table = seeded_plugin("history", *CHAT, "--limit", "2").out.splitlines()
-    assert table[1].split() == ["ID", "DECIDED", "REPLICAS", "RESULT", "RISK", "MEASURED", "WHY"]
+    names = ["ID", "DECIDED", "REPLICAS", "RESULT", "RISK", "MEASURED", "BELIEVED", "WHY"]
+    assert table[1].split() == names
     assert [line.split()[0] for line in table[2:]] == ["100047", "100046"]
 
 

@@ -233,6 +233,7 @@ def test_what_the_risk_control_stored_is_told(bench: Bench) -> None:
         "measured_ratio": 0.004,
         "believed_ratio": 0.001,
         "budget_source": "measured",
+        "measured_steps": 1440.0,
         "budget_left_ratio": 0.6,
         "sli_status": "Measured",
         "sli_message": "",

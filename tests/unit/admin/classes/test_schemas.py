@@ -15,8 +15,12 @@ CLASS: dict[str, Any] = {
     "epsilon_max": 0.01,
     "kinds": ["TimeFraction"],
     "violation_ratio": 0.004,
-    "measured_window_s": 86400.0,
-    "n_measured_steps": 17280,
+    "measured_ratio": 0.006,
+    "believed_ratio": 0.002,
+    "n_measured": 6,
+    "window_s": 86400.0,
+    "n_steps": 17280,
+    "n_measured_steps": 8640,
     "n_over_promise": 0,
     "gpu_hours": 812.5,
     "cost_usd": 2031.25,
@@ -29,14 +33,19 @@ def test_a_class_comes_through_whole() -> None:
 
 
 def test_what_was_not_measured_of_a_class_is_null() -> None:
-    assert nullable(SlaClassView, CLASS) == {"violation_ratio", "gpu_hours", "cost_usd"}
+    assert nullable(SlaClassView, CLASS) == {
+        *("violation_ratio", "measured_ratio", "believed_ratio", "gpu_hours", "cost_usd")
+    }
 
 
 def test_the_documented_class_is_one_that_can_be() -> None:
     example = documented(SlaClassView)
     assert through(SlaClassView, example) == CLASS
-    n_steps_each = example["measured_window_s"] / 60
-    assert example["n_measured_steps"] == example["n_workloads"] * n_steps_each
+    n_steps_each = example["window_s"] / 60
+    assert example["n_steps"] == example["n_workloads"] * n_steps_each
+    assert example["n_measured_steps"] == example["n_measured"] * n_steps_each
+    halves = (example["measured_ratio"] + example["believed_ratio"]) / 2
+    assert example["violation_ratio"] == halves
     assert example["epsilon_min"] <= example["epsilon_max"]
     assert example["n_over_promise"] <= example["n_workloads"]
     assert example["cost_usd"] == example["gpu_hours"] * 2.5

@@ -53,7 +53,13 @@ OUTCOME: dict[str, Any] = KEY | {
     "demand": 41.5,
     "ready_mean": 9.5,
     "needed_replicas": 9,
-    "violation_ratio": 0.0,
+    "violation_ratio": 0.012,
+    "measured_ratio": 0.012,
+    "believed_ratio": 0.0,
+    "sli_requests": 340.0,
+    "sli_miss_low": 0.009,
+    "sli_miss_high": 0.012,
+    "is_final": True,
     "shortage": 0.0,
     "gpu_hours": 0.8,
     "cost_usd": 2.0,
@@ -109,7 +115,7 @@ def test_an_action_that_did_not_reach_the_cluster_has_no_counts() -> None:
 def test_everything_of_an_outcome_may_be_unmeasured_but_none_of_it_left_out() -> None:
     assert through(OutcomeView, OUTCOME) == OUTCOME
     assert optional(OutcomeView, OUTCOME) == set()
-    assert nullable(OutcomeView, OUTCOME) == set(OUTCOME) - {*KEY, "step_at"}
+    assert nullable(OutcomeView, OUTCOME) == set(OUTCOME) - {*KEY, "step_at", "is_final"}
 
 
 def test_a_variant_is_documented_by_one_that_comes_through() -> None:

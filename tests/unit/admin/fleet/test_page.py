@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin.fleet.page import FleetQuery, arrange
+import pytest
+
+from services.admin.fleet.page import FleetQuery, arrange, fleet_totals
 from services.admin.workloads.schemas import RiskView, WorkloadView
 
 
 def view(name: str, **changes: Any) -> WorkloadView:
-    measured, budget = changes.pop("measured", None), changes.pop("budget", None)
+    ratio, budget = changes.pop("ratio", None), changes.pop("budget", None)
+    source = changes.pop("source", "believed" if ratio is not None else None)
     risk = RiskView(
         kind="TimeFraction",
         target=0.01,
-        measured=measured,
-        measured_window_s=86400.0,
-        n_measured_steps=10,
+        source=source,
+        violation_ratio=ratio,
+        measured_ratio=ratio if source == "measured" else None,
+        window_s=86400.0,
+        n_steps=changes.pop("n_steps", 10),
         budget_remaining=budget,
     )
     blank: dict[str, Any] = {
@@ -41,9 +46,11 @@ def view(name: str, **changes: Any) -> WorkloadView:
 
 
 FLEET = [
-    view("a", measured=0.002, budget=0.9, demand=5.0),
-    view("b", measured=None, budget=None, demand=None),
-    view("c", measured=0.03, budget=-0.2, demand=1.0, is_paused=True, mode="Approval"),
+    view("a", ratio=0.002, budget=0.9, demand=5.0),
+    view("b", ratio=None, budget=None, demand=None),
+    view(
+        "c", ratio=0.03, source="measured", budget=-0.2, demand=1.0, is_paused=True, mode="Approval"
+    ),
 ]
 
 
@@ -52,8 +59,8 @@ def names(**query: Any) -> str:
 
 
 def test_what_is_unknown_comes_last_either_way() -> None:
-    assert names(sort="measured") == "cab"
-    assert names(sort="measured", is_reversed=True) == "acb"
+    assert names(sort="violation") == "cab"
+    assert names(sort="violation", is_reversed=True) == "acb"
     assert names(sort="budget") == "cab"
     assert names(sort="budget", is_reversed=True) == "acb"
     assert names(sort="demand") == "acb"
@@ -75,3 +82,14 @@ def test_an_address_keeps_what_was_asked_for() -> None:
     assert FleetQuery().address() == ""
     assert (query.direction("cost"), query.direction("name")) == ("descending", None)
     assert FleetQuery(sort="budget").direction("budget") == "ascending"
+
+
+def test_totals_keep_what_is_measured_and_what_is_believed_apart() -> None:
+    more = view("d", ratio=0.01, source="measured", n_steps=30)
+    totals = fleet_totals([*FLEET, more])
+    assert (totals["measured"], totals["n_measured"]) == (pytest.approx(0.015), 2)
+    assert (totals["believed"], totals["n_believed"]) == (pytest.approx(0.002), 1)
+    assert totals["n_over"] == 1
+    nothing = fleet_totals([FLEET[1]])
+    assert (nothing["measured"], nothing["believed"]) == (None, None)
+    assert (nothing["n_measured"], nothing["n_believed"]) == (0, 0)

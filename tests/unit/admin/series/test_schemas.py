@@ -56,6 +56,8 @@ ALLOCATION: dict[str, Any] = {
     "step_at": T,
     "needed": [5, None],
     "violation_ratio": [0.0, None],
+    "measured_ratio": [0.0, None],
+    "believed_ratio": [0.1, None],
     "origin_at": T,
     "desired": [6, 7],
     "observed_at": T,

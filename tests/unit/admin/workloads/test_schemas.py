@@ -29,10 +29,16 @@ RISK: dict[str, Any] = {
     "kind": "TimeFraction",
     "target": 0.01,
     "estimated": 0.004,
-    "measured": 0.002,
-    "measured_window_s": 604800.0,
-    "n_measured_steps": 2016,
+    "source": "measured",
+    "violation_ratio": 0.002,
+    "measured_ratio": 0.002,
+    "believed_ratio": 0.001,
+    "window_s": 604800.0,
+    "n_steps": 2016,
     "budget_remaining": 0.8,
+    "sli_status": "Measured",
+    "sli_message": "",
+    "demand_censored_message": "",
 }
 DECISION: dict[str, Any] = {
     "id": 7,
@@ -79,7 +85,10 @@ WORKLOAD: dict[str, Any] = {
     "managed_by": "kubernetes",
 }
 NOT_YET = {"demand", "demand_at", "replicas", "last_decision", "trust", "gpu_hours", "cost_usd"}
-UNMEASURED = {"estimated", "measured", "budget_remaining"}
+UNMEASURED = {
+    *("estimated", "source", "violation_ratio", "measured_ratio", "believed_ratio"),
+    *("budget_remaining", "sli_status", "demand_censored_message"),
+}
 UNANSWERED = {
     "binding_constraint",
     "forecast_rung",
@@ -90,7 +99,7 @@ UNANSWERED = {
 }
 SHAPES: list[tuple[type[BaseModel], dict[str, Any], set[str], set[str]]] = [
     (ReplicaView, REPLICAS, {"schedulable_gpus"}, {"schedulable_gpus"}),
-    (RiskView, RISK, UNMEASURED, UNMEASURED),
+    (RiskView, RISK, UNMEASURED | {"sli_message"}, UNMEASURED),
     (LastDecision, DECISION, set(), UNANSWERED),
     (TrustView, TRUST, set(), set()),
     (WorkloadView, WORKLOAD, NOT_YET | {"cost_window_s"}, NOT_YET),
@@ -118,6 +127,13 @@ def test_a_workload_follows_its_object_or_was_made_over_rest() -> None:
         WorkloadView.model_validate(WORKLOAD | {"managed_by": "helm"})
 
 
+def test_a_promise_is_measured_or_believed() -> None:
+    with pytest.raises(ValidationError, match="source"):
+        RiskView.model_validate(RISK | {"source": "guessed"})
+    with pytest.raises(ValidationError, match="sli_status"):
+        RiskView.model_validate(RISK | {"sli_status": "Guessed"})
+
+
 def test_a_decision_goes_up_or_down_or_holds() -> None:
     with pytest.raises(ValidationError, match="direction"):
         LastDecision.model_validate(DECISION | {"direction": "Up"})
@@ -128,4 +144,4 @@ def test_the_documented_state_is_one_that_can_be() -> None:
         assert documented(model).items() <= body.items(), model
     replicas, risk = documented(ReplicaView), documented(RiskView)
     assert replicas["spec"] == sum(replicas[name] for name in ("ready", "starting", "pending"))
-    assert risk["n_measured_steps"] * WORKLOAD["step_s"] == risk["measured_window_s"]
+    assert risk["n_steps"] * WORKLOAD["step_s"] == risk["window_s"]

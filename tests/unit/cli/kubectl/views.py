@@ -43,8 +43,7 @@ def workload(name: str = "llama", current: int | None = 8, **changes: Any) -> Wo
         "demand_indicator": "output_tokens_per_s", "demand_unit": "tokens/s",
         "capacity_per_replica": 2400.0, "replicas": replicas, "last_decision": decision,
         "risk": RiskView(
-            kind="TimeFraction", target=0.01, estimated=0.0042, measured=None,
-            measured_window_s=86400.0, n_measured_steps=0,
+            kind="TimeFraction", target=0.01, estimated=0.0042, window_s=86400.0, n_steps=0,
         ),
         "spec_version": 1,
     }  # fmt: skip

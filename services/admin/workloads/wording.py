@@ -1,0 +1,56 @@
+"""What is known of a promise, in words; pure. A believed figure is never called measured."""
+
+from __future__ import annotations
+
+from services.admin.rest.formats import DASH, percent
+from services.admin.workloads.schemas import RiskView
+
+UNKNOWN = "no step was looked at yet"
+_MISSED = {"DemandFraction": "of requests missed"}
+_OUT = {"DemandFraction": "of the demand beyond capacity"}
+
+
+def missed(risk: RiskView) -> str:
+    """What the share in `violation_ratio` is a share of: `of requests missed`."""
+    if risk.source == "measured":
+        return _MISSED.get(risk.kind, "of minutes missed")
+    return _OUT.get(risk.kind, "of the time beyond capacity")
+
+
+def why_unmeasured(risk: RiskView) -> str:
+    """Why nothing is measured, or not at present, with what to do; empty: it is measured."""
+    why = risk.sli_message.strip().rstrip(".")
+    if risk.source == "measured":
+        return f"not measured at present: {why}" if why else ""
+    return f"nothing measured: {why}" if why else "nothing measured"
+
+
+def violation(risk: RiskView) -> str:
+    """The share out of SLA, with its source: `measured 1.2 % of requests missed`."""
+    if risk.source is None:
+        return UNKNOWN
+    if risk.violation_ratio is None:
+        return f"{risk.source}, no requests in the window"
+    share = f"{risk.source} {percent(risk.violation_ratio)}"
+    if risk.source == "measured":
+        return f"{share} {missed(risk)}"
+    return f"{share} {missed(risk)} ({why_unmeasured(risk)})"
+
+
+def budget_left(risk: RiskView) -> str:
+    """What is left of the error budget, with its source: `20 % left, measured`."""
+    if risk.source is None or risk.budget_remaining is None:
+        return DASH
+    return f"{percent(risk.budget_remaining)} left, {risk.source}"
+
+
+def promise(risk: RiskView) -> str:
+    """Both figures and the budget: `measured 1.2 % of requests missed; believed 0.4 % …`."""
+    parts = [violation(risk)]
+    if risk.source != "believed" and risk.sli_message:
+        parts.append(why_unmeasured(risk))
+    if risk.source == "measured" and risk.believed_ratio is not None:
+        parts.append(f"believed {percent(risk.believed_ratio)}")
+    if risk.budget_remaining is not None:
+        parts.append(f"error budget {budget_left(risk)}")
+    return "; ".join(parts)

@@ -1,0 +1,75 @@
+"""What is known of a promise, as the decision service stores it and every surface shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+ViolationSource = Literal["measured", "believed"]
+"""By what requests felt, or by the capacity that Harmony believes a replica has."""
+SliStatus = Literal["Measured", "NoObjective", "NoSeries", "NoAnswer", "NoRequests"]
+"""Whether the objective is measured; all but the first say why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseFigures:
+    """The figures of one workload's promise. No surface computes its own. None: not known.
+
+    Attributes:
+        source: What `violation_ratio`, `left_ratio` and `n_steps` come from; None: no step was
+            counted.
+        violation_ratio: Share out of SLA over the window, by `source`; None with a source: its
+            steps had no request.
+        measured_ratio: The same as requests felt it; None: not measured.
+        believed_ratio: The same by the capacity that is believed.
+        left_ratio: Share of the error budget that is left; below 0: overspent.
+        n_steps: Steps counted; older ones fade.
+        sli_status: Whether the objective is measured.
+        sli_message: Why it is not, and what to do; empty: it is.
+        demand_censored_message: Why the demand seen may be less than what arrives; empty: it is
+            not.
+    """
+
+    source: ViolationSource | None = None
+    violation_ratio: float | None = None
+    measured_ratio: float | None = None
+    believed_ratio: float | None = None
+    left_ratio: float | None = None
+    n_steps: float = 0.0
+    sli_status: SliStatus | None = None
+    sli_message: str = ""
+    demand_censored_message: str | None = None
+
+
+def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
+    """The figures in `risk_states.state`; None: no step of the workload has been looked at yet.
+
+    A state that names no source was stored when nothing could be measured: its figures are believed
+    ones, whatever they were called then.
+    """
+    if not state:
+        return PromiseFigures()
+    source = state.get("budget_source")
+    if source not in get_args(ViolationSource):
+        ratio = state.get("measured_ratio")
+        return PromiseFigures(
+            source=None if ratio is None else "believed",
+            violation_ratio=ratio,
+            believed_ratio=ratio,
+            left_ratio=state.get("budget_left_ratio"),
+            n_steps=state.get("observed_steps") or 0.0,
+        )
+    n_steps = state.get("measured_steps" if source == "measured" else "observed_steps") or 0.0
+    status = state.get("sli_status")
+    return PromiseFigures(
+        source=source if n_steps > 0 else None,
+        violation_ratio=state.get("violation_ratio"),
+        measured_ratio=state.get("measured_ratio") if source == "measured" else None,
+        believed_ratio=state.get("believed_ratio"),
+        left_ratio=state.get("budget_left_ratio"),
+        n_steps=n_steps,
+        sli_status=status if status in get_args(SliStatus) else None,
+        sli_message=state.get("sli_message") or "",
+        demand_censored_message=state.get("demand_censored_message"),
+    )

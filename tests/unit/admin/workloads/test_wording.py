@@ -1,0 +1,110 @@
+"""A promise in words: what is believed is never called measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, strategies as st
+
+from services.admin.workloads.schemas import RiskView
+from services.admin.workloads.wording import (
+    UNKNOWN,
+    budget_left,
+    missed,
+    promise,
+    violation,
+    why_unmeasured,
+)
+
+MEASURED: dict[str, Any] = {
+    "kind": "DemandFraction",
+    "target": 0.01,
+    "source": "measured",
+    "violation_ratio": 0.012,
+    "measured_ratio": 0.012,
+    "believed_ratio": 0.004,
+    "window_s": 86400.0,
+    "n_steps": 288,
+    "budget_remaining": -0.2,
+    "sli_status": "Measured",
+}
+BELIEVED: dict[str, Any] = MEASURED | {
+    "source": "believed",
+    "violation_ratio": 0.004,
+    "measured_ratio": None,
+    "budget_remaining": 0.6,
+    "sli_status": "NoSeries",
+    "sli_message": "sli_ttft_total has no query; set spec.objective.series.",
+}
+
+
+def risk(values: dict[str, Any], **changes: Any) -> RiskView:
+    return RiskView.model_validate(values | changes)
+
+
+def test_measured_is_what_requests_or_minutes_missed() -> None:
+    assert violation(risk(MEASURED)) == "measured 1.2 % of requests missed"
+    assert violation(risk(MEASURED, kind="TimeFraction")) == "measured 1.2 % of minutes missed"
+    assert missed(risk(MEASURED, kind="AnyInWindow")) == "of minutes missed"
+    assert why_unmeasured(risk(MEASURED)) == ""
+
+
+def test_believed_says_why_nothing_is_measured() -> None:
+    assert violation(risk(BELIEVED, kind="TimeFraction")) == (
+        "believed 0.4 % of the time beyond capacity (nothing measured: "
+        "sli_ttft_total has no query; set spec.objective.series)"
+    )
+    assert missed(risk(BELIEVED)) == "of the demand beyond capacity"
+    assert violation(risk(BELIEVED, sli_message="")).endswith("capacity (nothing measured)")
+
+
+def test_the_budget_names_its_source() -> None:
+    assert budget_left(risk(MEASURED)) == "-20 % left, measured"
+    assert budget_left(risk(BELIEVED)) == "60 % left, believed"
+    assert budget_left(risk(BELIEVED, budget_remaining=None)) == "–"
+    assert budget_left(risk(BELIEVED, source=None)) == "–"
+
+
+def test_the_promise_gives_both_figures() -> None:
+    assert promise(risk(MEASURED)) == (
+        "measured 1.2 % of requests missed; believed 0.4 %; error budget -20 % left, measured"
+    )
+    assert promise(risk(BELIEVED, sli_message="")) == (
+        "believed 0.4 % of the demand beyond capacity (nothing measured); "
+        "error budget 60 % left, believed"
+    )
+
+
+def test_a_window_without_requests_has_no_share() -> None:
+    idle = risk(MEASURED, violation_ratio=None, measured_ratio=None, budget_remaining=1.0)
+    assert promise(idle) == (
+        "measured, no requests in the window; believed 0.4 %; error budget 100 % left, measured"
+    )
+
+
+def test_series_that_have_gone_silent_are_said_beside_what_was_measured() -> None:
+    silent = risk(MEASURED, sli_status="NoAnswer", sli_message="the query gives nothing.")
+    assert promise(silent).startswith(
+        "measured 1.2 % of requests missed; not measured at present: the query gives nothing; "
+    )
+
+
+def test_the_unknown_is_no_figure() -> None:
+    nothing = {"source": None, "violation_ratio": None, "budget_remaining": None}
+    assert promise(risk(BELIEVED, **nothing, sli_message="")) == UNKNOWN
+    assert promise(risk(BELIEVED, **nothing)) == (
+        f"{UNKNOWN}; nothing measured: sli_ttft_total has no query; set spec.objective.series"
+    )
+
+
+@given(
+    ratio=st.floats(0, 1),
+    kind=st.sampled_from(["TimeFraction", "DemandFraction", "AnyInWindow"]),
+    message=st.sampled_from(["", "no answer"]),
+)
+def test_a_believed_figure_is_never_called_measured(ratio: float, kind: str, message: str) -> None:
+    said = promise(
+        risk(BELIEVED, violation_ratio=ratio, believed_ratio=ratio, kind=kind, sli_message=message)
+    )
+    assert said.startswith("believed ")
+    assert "measured" not in said.replace("nothing measured", "")

@@ -1,0 +1,63 @@
+"""What is stored of a promise, as every surface reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.kernel.domain.promise import PromiseFigures, promise_figures
+
+MEASURED: dict[str, Any] = {
+    "budget_source": "measured",
+    "violation_ratio": 0.012,
+    "measured_ratio": 0.012,
+    "believed_ratio": 0.004,
+    "budget_left_ratio": -0.2,
+    "observed_steps": 300.0,
+    "measured_steps": 120.0,
+    "measured_total": 9000.0,
+    "sli_status": "Measured",
+    "sli_message": "",
+    "demand_censored_message": "",
+}
+BELIEVED: dict[str, Any] = MEASURED | {
+    "budget_source": "believed",
+    "violation_ratio": 0.004,
+    "measured_ratio": None,
+    "budget_left_ratio": 0.6,
+    "measured_steps": 0.0,
+    "sli_status": "NoSeries",
+    "sli_message": "no series of ttft: set objective.series",
+    "demand_censored_message": None,
+}
+
+
+def test_a_measured_promise_has_both_figures_and_its_own_steps() -> None:
+    assert promise_figures(MEASURED) == PromiseFigures(
+        "measured", 0.012, 0.012, 0.004, -0.2, 120.0, "Measured", "", ""
+    )
+
+
+def test_a_believed_one_has_no_measured_figure() -> None:
+    why = "no series of ttft: set objective.series"
+    assert promise_figures(BELIEVED) == PromiseFigures(
+        "believed", 0.004, None, 0.004, 0.6, 300.0, "NoSeries", why, None
+    )
+    lied = BELIEVED | {"measured_ratio": 0.004}
+    assert promise_figures(lied).measured_ratio is None
+
+
+def test_what_was_stored_before_anything_could_be_measured_is_believed() -> None:
+    old = {"observed_steps": 48.0, "measured_ratio": 0.08, "budget_left_ratio": 0.5}
+    assert promise_figures(old) == PromiseFigures("believed", 0.08, None, 0.08, 0.5, 48.0)
+
+
+def test_the_unknown_stays_unknown() -> None:
+    nothing = PromiseFigures()
+    assert promise_figures(None) == promise_figures({}) == nothing
+    assert promise_figures({"observed_steps": 0.0, "measured_ratio": None}) == nothing
+    fresh = BELIEVED | {"violation_ratio": None, "believed_ratio": None, "observed_steps": 0.0}
+    found = promise_figures(fresh)
+    assert (found.source, found.violation_ratio, found.sli_status) == (None, None, "NoSeries")
+    idle = promise_figures(MEASURED | {"violation_ratio": None, "measured_ratio": None})
+    assert (idle.source, idle.violation_ratio, idle.n_steps) == ("measured", None, 120.0)
+    assert promise_figures(MEASURED | {"sli_status": "Guessed"}).sli_status is None
