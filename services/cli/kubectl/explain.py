@@ -78,6 +78,8 @@ def _rows(
     if detail.binding_constraint:
         yield "bound by", Text(plain(detail.binding_constraint).lower())
     yield "risk", Text("\n".join(f"{label}: {value}" for label, value in words.risk))
+    if words.misses:
+        yield "expected", Text(words.misses)
     if words.is_budget_exhausted:
         yield "", Text("the SLA window's error budget is spent")
     yield "promise", Text(promise(workload.risk))
