@@ -14,7 +14,7 @@ from services.admin.decisions.schemas import ActionView, DecisionDetail
 from services.admin.decisions.wording import BEST_RUNGS, Explanation, explain, plain
 from services.admin.rest.formats import ago, clock_time, duration, usd
 from services.admin.workloads.schemas import WorkloadView
-from services.admin.workloads.wording import promise
+from services.admin.workloads.wording import faults, promise
 
 _STYLES = {"up": "bold red", "down": "bold green", "hold": "bold"}
 _GAP = "  "
@@ -82,7 +82,7 @@ def _rows(
         yield "expected", Text(words.misses)
     if words.is_budget_exhausted:
         yield "", Text("the SLA window's error budget is spent")
-    yield "promise", Text(promise(workload.risk))
+    yield "promise", Text("\n".join((promise(workload.risk), *faults(workload.risk))))
     yield "forecast", Text(_forecast(detail, workload, words))
     yield "guards", _guards(detail, words)
     if words.counterfactuals:
