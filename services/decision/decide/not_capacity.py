@@ -62,14 +62,22 @@ class TwoSpans:
         like = self.before.rows(np.flatnonzero(self.before.load <= self.hour.load.max()))
         n, n_like = self.hour.total.sum(), max(1.0, like.total.sum())
         share = like.missed.sum() / n_like
-        deviation = math.sqrt(max(1.0, n * share * (1.0 - share)))
-        return float((self.hour.missed.sum() - n * share) / deviation)
+        variance = n * share * (1.0 - share) * _dispersion(like, share)
+        return float((self.hour.missed.sum() - n * share) / math.sqrt(max(1.0, variance)))
 
     def evidence(self) -> MissSteps:
         """Steps of the day before that the response is learned from."""
         n = self.before.size
         at = np.unique(np.linspace(0, n - 1, min(n, N_LEARNED)).round().astype(np.int64))
         return self.before.rows(at)
+
+
+def _dispersion(steps: MissSteps, share: float) -> float:
+    """How many times more the misses of steps scatter than by chance alone; at least 1."""
+    chance = float((steps.total * share * (1.0 - share)).sum())
+    if chance <= 0.0:
+        return 1.0
+    return max(1.0, float(((steps.missed - steps.total * share) ** 2).sum()) / chance)
 
 
 def not_capacity_message(spans: TwoSpans, draws: MissDraws) -> str:

@@ -51,6 +51,15 @@ def test_chance_alone_is_no_fault(seed: int) -> None:
     assert not_capacity_message(spans(steps(np.full(60, 6.0), seed=seed)), DRAWS) == ""
 
 
+def test_the_usual_scatter_of_steps_raises_few_suspicions() -> None:
+    """Each suspicion costs a response to be learned."""
+    load = np.random.default_rng(4).uniform(5.0, 7.0, 1440)
+    before = steps(load, total=2000.0)
+    hours = [steps(load[s : s + 60], total=2000.0, seed=s + 2) for s in range(50)]
+    found = [spans(hour, before).suspicion() for hour in hours]
+    assert sum(one > N_DEVIATIONS for one in found) <= 2
+
+
 def test_overload_is_what_the_load_explains() -> None:
     one = spans(steps(np.full(60, 9.0), seed=3))
     assert one.hour.missed.sum() > 0.1 * one.hour.total.sum()
