@@ -44,6 +44,26 @@ class VariantView(Out):
     desired: int = Field(description="Replicas decided", examples=[6])
 
 
+class ExpectedShare(Out):
+    """What one count of replicas is expected to miss."""
+
+    replicas: int = Field(examples=[20])
+    share: float = Field(description="Of 0 to 1", examples=[0.031])
+
+
+class ExpectedMissesView(Out):
+    """What some counts are expected to miss at the step that a decision is made for.
+
+    Without what no number of replicas cures.
+    """
+
+    of: Literal["requests", "minutes"] = Field(
+        description="Unit of the promise: requests that miss a goal, or minutes that are bad",
+        examples=["requests"],
+    )
+    by_replicas: list[ExpectedShare] = Field(description="In ascending order of counts")
+
+
 class DecisionDetail(DecisionSummary):
     """A decision with everything that led to it and came of it."""
 
@@ -61,6 +81,11 @@ class DecisionDetail(DecisionSummary):
         None,
         description="Counts by variant; null for a workload of one kind. With variants all other "
         "counts are reference replicas: in units of the workload's stated capacity",
+    )
+    expected_misses: ExpectedMissesView | None = Field(
+        None,
+        description="Null: what load does to the requests has not been learned, or there was no "
+        "forecast",
     )
     actions: list[ActionView]
     outcomes: list[OutcomeView] = Field(description="Steps that passed under it")

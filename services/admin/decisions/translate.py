@@ -39,7 +39,9 @@ def to_decision_detail(
     """A decision with its forecast, actions (oldest first) and outcomes."""
     attempts = [to_action(item) for item in reversed(actions)]
     newest = attempts[-1] if attempts else None
-    values = decision_values(row) | {
+    known = decision_values(row)
+    values = known | {
+        "expected_misses": to_expected_misses(known["explanation"]),
         "action_result": newest.result if newest else None,
         "action_reason": newest.reason if newest else None,
         "applied_at": newest.applied_at if newest else None,
@@ -47,6 +49,22 @@ def to_decision_detail(
         "outcomes": [to_outcome(item) for item in reversed(outcomes)],
     }
     return schemas.DecisionDetail.model_validate(values)
+
+
+def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None:
+    """What counts are expected to miss, by a stored explanation; None: it does not say."""
+    record = explanation.get("expected_misses") if isinstance(explanation, dict) else None
+    if not isinstance(record, dict) or not isinstance(record.get("by_replicas"), dict):
+        return None
+    shares = sorted(
+        (int(count), float(share))
+        for count, share in record["by_replicas"].items()
+        if isinstance(share, (int, float)) and str(count).isdecimal()
+    )
+    if record.get("of") not in ("requests", "minutes") or not shares:
+        return None
+    told = [schemas.ExpectedShare(replicas=count, share=share) for count, share in shares]
+    return schemas.ExpectedMissesView(of=record["of"], by_replicas=told)
 
 
 def to_action(row: RowMapping) -> schemas.ActionView:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.admin.decisions.budget_wording import BudgetWords, explain_budget
+from services.admin.decisions.misses_wording import explain_misses
 from services.admin.decisions.mix_wording import explain_mix
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import DASH, number, percent
@@ -152,6 +153,7 @@ class Explanation:
     is_budget_exhausted: bool
     gpu_budget: BudgetWords
     mix: tuple[str, ...] = ()
+    misses: str = ""
 
 
 def explain(detail: DecisionDetail) -> Explanation:
@@ -178,6 +180,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         is_budget_exhausted=risk.get("is_budget_exhausted") is True,
         gpu_budget=explain_budget(record),
         mix=explain_mix(record),
+        misses=explain_misses(detail),
     )
 
 

@@ -59,6 +59,14 @@ class RiskView(Out):
         description="Why the demand seen may be less than what arrives; empty: it is not; null: "
         "not known",
     )
+    goal_unreachable_message: str = Field(
+        "", description="Why no number of replicas keeps the promise; empty: nothing says so"
+    )
+    not_capacity_message: str | None = Field(
+        None,
+        description="Why more requests missed in the last hour than their load explains, and what "
+        "to look at; empty: they did not; null: not known",
+    )
 
 
 class LastDecision(Out):

@@ -89,6 +89,8 @@ def _risk(row: RowMapping, spec: WorkloadSpec) -> schemas.RiskView:
         sli_status=known.sli_status,
         sli_message=known.sli_message,
         demand_censored_message=known.demand_censored_message,
+        goal_unreachable_message=known.goal_unreachable_message,
+        not_capacity_message=known.not_capacity_message,
     )
 
 

@@ -54,3 +54,9 @@ def promise(risk: RiskView) -> str:
     if risk.budget_remaining is not None:
         parts.append(f"error budget {budget_left(risk)}")
     return "; ".join(parts)
+
+
+def faults(risk: RiskView) -> tuple[str, ...]:
+    """What replicas do not cure, each with what to do; nothing: nothing says so."""
+    found = (risk.goal_unreachable_message, risk.not_capacity_message)
+    return tuple(message for message in found if message)

@@ -14,7 +14,7 @@ from services.admin.decisions.schemas import ActionView, DecisionDetail
 from services.admin.decisions.wording import BEST_RUNGS, Explanation, explain, plain
 from services.admin.rest.formats import ago, clock_time, duration, usd
 from services.admin.workloads.schemas import WorkloadView
-from services.admin.workloads.wording import promise
+from services.admin.workloads.wording import faults, promise
 
 _STYLES = {"up": "bold red", "down": "bold green", "hold": "bold"}
 _GAP = "  "
@@ -78,9 +78,11 @@ def _rows(
     if detail.binding_constraint:
         yield "bound by", Text(plain(detail.binding_constraint).lower())
     yield "risk", Text("\n".join(f"{label}: {value}" for label, value in words.risk))
+    if words.misses:
+        yield "expected", Text(words.misses)
     if words.is_budget_exhausted:
         yield "", Text("the SLA window's error budget is spent")
-    yield "promise", Text(promise(workload.risk))
+    yield "promise", Text("\n".join((promise(workload.risk), *faults(workload.risk))))
     yield "forecast", Text(_forecast(detail, workload, words))
     yield "guards", _guards(detail, words)
     if words.counterfactuals:

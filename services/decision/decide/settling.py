@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.measured import MeasuredSli, measure
+from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
 from services.decision.decide.report import DecidedWorkload
 from services.decision.decide.shard_run import ShardRun
@@ -88,12 +89,16 @@ def store_memory(
         state = memory.get(each.member.id, RiskState())
         log_multiplier = each.decision.next_log_multiplier
         memory[each.member.id] = replace(state, log_multiplier=log_multiplier)
+    not_capacity = check_misses(run)
     stored = [
         (
             key,
             orjson.dumps(
                 _to_stored(run.members[key], state, measured[key].standing)
-                | {"goal_unreachable_message": _unreachable(run.members[key], rows)}
+                | {
+                    "goal_unreachable_message": _unreachable(run.members[key], rows),
+                    "not_capacity_message": not_capacity.get(key),
+                }
             ).decode(),
             run.now,
         )

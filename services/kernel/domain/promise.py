@@ -27,6 +27,10 @@ class PromiseFigures:
         n_steps: Steps counted; older ones fade.
         sli_status: Whether the objective is measured.
         sli_message: Why it is not, and what to do; empty: it is.
+        goal_unreachable_message: Why no number of replicas keeps the promise; empty: nothing says
+            so.
+        not_capacity_message: Why more requests miss than the load explains, and what to do; empty:
+            they do not.
         demand_censored_message: Why the demand seen may be less than what arrives; empty: it is
             not.
     """
@@ -40,6 +44,8 @@ class PromiseFigures:
     sli_status: SliStatus | None = None
     sli_message: str = ""
     demand_censored_message: str | None = None
+    goal_unreachable_message: str = ""
+    not_capacity_message: str | None = None
 
 
 def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
@@ -72,4 +78,6 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
         sli_status=status if status in get_args(SliStatus) else None,
         sli_message=state.get("sli_message") or "",
         demand_censored_message=state.get("demand_censored_message"),
+        goal_unreachable_message=state.get("goal_unreachable_message") or "",
+        not_capacity_message=state.get("not_capacity_message"),
     )

@@ -97,6 +97,8 @@ def to_details(row: RowMapping) -> Details:
         sli_status=promise.sli_status,
         sli_message=promise.sli_message,
         censored_message=promise.demand_censored_message,
+        unreachable_message=promise.goal_unreachable_message,
+        not_capacity_message=promise.not_capacity_message,
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
         n_starts=row["n_starts"] or 0,

@@ -10,7 +10,12 @@ from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
 from services.operator.plan.plan import Result, Situation, StoredDecision
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
-from services.operator.report.measurement import demand_censored, sli_measured
+from services.operator.report.measurement import (
+    demand_censored,
+    goal_unreachable,
+    not_capacity,
+    sli_measured,
+)
 from services.operator.resource.autoscaler import APPROVED_DECISION
 
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
@@ -30,6 +35,8 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         _budget(facts),
         sli_measured(facts),
         demand_censored(facts),
+        goal_unreachable(facts),
+        not_capacity(facts),
         _conflict(facts),
     ]
     return [_ready(facts, others), *others]

@@ -25,6 +25,9 @@ class Details:
         sli_status: How it stands with the counts of the objective; None: not known yet.
         sli_message: What is to be done about that; empty: nothing.
         censored_message: Why the demand is not all that was asked for; empty: it is; None: unknown.
+        unreachable_message: Why no number of replicas keeps the promise; empty: nothing says so.
+        not_capacity_message: Why more requests miss than the load explains; empty: they do not;
+            None: unknown.
     """
 
     last_sample_at: datetime | None = None
@@ -41,6 +44,8 @@ class Details:
     sli_status: str | None = None
     sli_message: str = ""
     censored_message: str | None = None
+    unreachable_message: str = ""
+    not_capacity_message: str | None = None
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None
     n_starts: int = 0

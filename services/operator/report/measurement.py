@@ -1,4 +1,4 @@
-"""Conditions of what is measured: the objective's counts, and the demand; pure."""
+"""Conditions of what is measured: counts, demand, and what replicas do not cure; pure."""
 
 from __future__ import annotations
 
@@ -47,3 +47,27 @@ def demand_censored(facts: AutoscalerFacts) -> Finding:
     if message:
         return Finding("DemandCensored", TRUE, "ReplicasSaturated", message)
     return Finding("DemandCensored", FALSE, "DemandSeen")
+
+
+def goal_unreachable(facts: AutoscalerFacts) -> Finding:
+    """Whether more requests miss at any load than the promise tolerates."""
+    if facts.details is None:
+        return Finding("GoalUnreachable", UNKNOWN, "NotReadYet")
+    message = facts.details.unreachable_message
+    if message:
+        return Finding("GoalUnreachable", TRUE, "MissesAtAnyLoad", message)
+    if facts.details.measured is None:
+        return Finding("GoalUnreachable", UNKNOWN, "NotMeasured")
+    return Finding("GoalUnreachable", FALSE, "NothingSaysSo")
+
+
+def not_capacity(facts: AutoscalerFacts) -> Finding:
+    """Whether more requests missed in the last hour than their load explains."""
+    if facts.details is None:
+        return Finding("NotCapacity", UNKNOWN, "NotReadYet")
+    message = facts.details.not_capacity_message
+    if message is None:
+        return Finding("NotCapacity", UNKNOWN, "NotKnown")
+    if message:
+        return Finding("NotCapacity", TRUE, "MissesWithoutLoad", message)
+    return Finding("NotCapacity", FALSE, "LoadExplains")

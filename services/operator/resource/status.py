@@ -21,6 +21,8 @@ CONDITION_TYPES = (
     "BudgetExhausted",
     "SLIMeasured",
     "DemandCensored",
+    "GoalUnreachable",
+    "NotCapacity",
     "Conflict",
 )
 N_HISTORY = 10

@@ -25,6 +25,7 @@ DETAILS = Details(
     budget_left=-0.25,
     sli_status="Measured",
     censored_message="",
+    not_capacity_message="",
     lead_p50_s=61.2,
     lead_p90_s=95.0,
     n_starts=12,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Engine, text
 
 pytestmark = pytest.mark.integration
 
@@ -29,3 +30,31 @@ def test_an_outcome_that_was_measured_says_of_how_many_requests(viewer) -> None:
     assert (felt["sli_requests"], felt["is_final"]) == (400, True)
     assert (felt["sli_miss_low"], felt["sli_miss_high"]) == pytest.approx((0.09, 0.12))
     assert felt["believed_ratio"] in (0, 1)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_what_counts_are_expected_to_miss_is_told_where_it_is_known(
+    viewer, console, database: Engine
+) -> None:
+    assert viewer.get("/v1/decisions/200040").json()["expected_misses"] is None
+    assert "objective allows" not in console.get("/decisions/200040").text
+    known = viewer.get("/v1/decisions/200040").json()["desired_replicas"]
+    record = f'{{"of": "requests", "by_replicas": {{"{known}": 0.0312, "{known - 1}": 0.2}}}}'
+    statement = (
+        "UPDATE decisions SET explanation = explanation || jsonb_build_object("
+        "'expected_misses', CAST(:record AS jsonb)) WHERE id = 200040"
+    )
+    with database.begin() as connection:
+        connection.execute(text(statement), {"record": record})
+    assert viewer.get("/v1/decisions/200040").json()["expected_misses"] == {
+        "of": "requests",
+        "by_replicas": [
+            {"replicas": known - 1, "share": 0.2},
+            {"replicas": known, "share": 0.0312},
+        ],
+    }
+    page = console.get("/decisions/200040").text
+    assert (
+        f"20 % of requests would wait longer than the objective allows, or fail; {known}: 3.1 %."
+        in page
+    )

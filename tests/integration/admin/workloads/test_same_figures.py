@@ -210,3 +210,28 @@ def test_rows_of_one_workload_sum_up_to_what_rest_shows(viewer, database: Engine
     shown = of_rest(viewer, member)
     assert shown.measured == pytest.approx(sum(felt) / len(felt))
     assert shown.believed == pytest.approx(sum(thought) / len(thought), rel=1e-6)
+
+
+def test_what_replicas_do_not_cure_is_told_in_the_same_words(
+    viewer, console, database: Engine
+) -> None:
+    member = member_of(database, MEASURED)
+    told = {
+        "goal_unreachable_message": "6 % of requests miss at any load",
+        "not_capacity_message": "more requests miss than this load explains",
+    }
+    state = stored(member, ledgers_of_rows(database, member))
+    store(database, member, state)
+    unsaid = console_text(console, member) + kubectl_text(viewer, member)
+    store(database, member, state | told)
+    risk = viewer.get(f"/v1/workloads/{member.key}").json()["risk"]
+    assert {name: risk[name] for name in told} == told
+    page, terminal = console_text(console, member), kubectl_text(viewer, member)
+    for message in told.values():
+        assert message not in unsaid
+        assert message in page
+        assert message in terminal
+    with database.connect() as connection:
+        (row,) = load_details(connection, [member.id], NOW)
+    details = to_details(row)
+    assert (details.unreachable_message, details.not_capacity_message) == tuple(told.values())

@@ -238,6 +238,8 @@ def test_what_the_risk_control_stored_is_told(bench: Bench) -> None:
         "sli_status": "Measured",
         "sli_message": "",
         "demand_censored_message": "the queue grows while the replicas are full",
+        "goal_unreachable_message": "",
+        "not_capacity_message": "look at the release",
     }
     stored = {
         "workload_id": bench.workload_id("llama"),
@@ -260,6 +262,9 @@ def test_what_the_risk_control_stored_is_told(bench: Bench) -> None:
     censored = bench.lab.condition("llama", "DemandCensored")
     assert (censored["status"], censored["reason"]) == ("True", "ReplicasSaturated")
     assert censored["message"] == state["demand_censored_message"]
+    assert bench.lab.condition("llama", "GoalUnreachable")["reason"] == "NothingSaysSo"
+    fault = bench.lab.condition("llama", "NotCapacity")
+    assert (fault["status"], fault["message"]) == ("True", "look at the release")
 
 
 def test_a_budget_says_whether_it_holds(bench: Bench) -> None:

@@ -11,6 +11,8 @@ from services.admin.decisions.schemas import (
     ActionView,
     DecisionDetail,
     DecisionSummary,
+    ExpectedMissesView,
+    ExpectedShare,
     OutcomeView,
     VariantView,
 )
@@ -65,6 +67,8 @@ OUTCOME: dict[str, Any] = KEY | {
     "cost_usd": 2.0,
 }
 VARIANT: dict[str, Any] = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
+SHARE: dict[str, Any] = {"replicas": 20, "share": 0.031}
+MISSES: dict[str, Any] = {"of": "requests", "by_replicas": [SHARE]}
 DETAIL: dict[str, Any] = SUMMARY | {
     "forecast_id": 5,
     "policy_version": "harmony-1",
@@ -74,6 +78,7 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "forecast_reason": "",
     "explanation": {"guards": []},
     "variants": [VARIANT],
+    "expected_misses": MISSES,
     "actions": [ACTION],
     "outcomes": [OUTCOME],
 }
@@ -94,10 +99,21 @@ def test_before_it_is_applied_a_decision_has_no_action() -> None:
     assert through(DecisionSummary, bare) == SUMMARY | dict.fromkeys(UNTIL_APPLIED)
 
 
-def test_a_decision_of_one_kind_of_replicas_has_no_variants() -> None:
-    assert optional(DecisionDetail, DETAIL) == UNTIL_APPLIED | {"binding_constraint", "variants"}
+def test_a_decision_may_have_no_variants_and_no_expected_misses() -> None:
+    may_be_absent = {"variants", "expected_misses"}
+    assert (
+        optional(DecisionDetail, DETAIL) == UNTIL_APPLIED | {"binding_constraint"} | may_be_absent
+    )
     forecast = {"model_version", "forecast_rung", "forecast_reason"}
-    assert nullable(DecisionDetail, DETAIL) == MAY_BE_UNKNOWN | forecast | {"variants"}
+    assert nullable(DecisionDetail, DETAIL) == MAY_BE_UNKNOWN | forecast | may_be_absent
+
+
+def test_expected_misses_are_of_requests_or_of_minutes() -> None:
+    assert documented(ExpectedShare) == SHARE
+    assert through(ExpectedMissesView, MISSES) == MISSES
+    assert optional(ExpectedMissesView, MISSES) == nullable(ExpectedMissesView, MISSES) == set()
+    with pytest.raises(ValidationError, match="of"):
+        ExpectedMissesView.model_validate(MISSES | {"of": "tokens"})
 
 
 @pytest.mark.parametrize("direction", ["sideways", "Up", ""])

@@ -39,6 +39,8 @@ RISK: dict[str, Any] = {
     "sli_status": "Measured",
     "sli_message": "",
     "demand_censored_message": "",
+    "goal_unreachable_message": "",
+    "not_capacity_message": "",
 }
 DECISION: dict[str, Any] = {
     "id": 7,
@@ -88,6 +90,7 @@ NOT_YET = {"demand", "demand_at", "replicas", "last_decision", "trust", "gpu_hou
 UNMEASURED = {
     *("estimated", "source", "violation_ratio", "measured_ratio", "believed_ratio"),
     *("budget_remaining", "sli_status", "demand_censored_message"),
+    "not_capacity_message",
 }
 UNANSWERED = {
     "binding_constraint",
@@ -99,7 +102,7 @@ UNANSWERED = {
 }
 SHAPES: list[tuple[type[BaseModel], dict[str, Any], set[str], set[str]]] = [
     (ReplicaView, REPLICAS, {"schedulable_gpus"}, {"schedulable_gpus"}),
-    (RiskView, RISK, UNMEASURED | {"sli_message"}, UNMEASURED),
+    (RiskView, RISK, UNMEASURED | {"sli_message", "goal_unreachable_message"}, UNMEASURED),
     (LastDecision, DECISION, set(), UNANSWERED),
     (TrustView, TRUST, set(), set()),
     (WorkloadView, WORKLOAD, NOT_YET | {"cost_window_s"}, NOT_YET),

@@ -10,6 +10,7 @@ from services.admin.workloads.schemas import RiskView
 from services.admin.workloads.wording import (
     UNKNOWN,
     budget_left,
+    faults,
     missed,
     promise,
     violation,
@@ -95,6 +96,12 @@ def test_the_unknown_is_no_figure() -> None:
     assert promise(risk(BELIEVED, **nothing)) == (
         f"{UNKNOWN}; nothing measured: sli_ttft_total has no query; set spec.objective.series"
     )
+
+
+def test_what_replicas_do_not_cure_is_told_one_by_one() -> None:
+    assert faults(risk(MEASURED)) == faults(risk(MEASURED, not_capacity_message="")) == ()
+    told = {"goal_unreachable_message": "errors", "not_capacity_message": "release"}
+    assert faults(risk(MEASURED, **told)) == ("errors", "release")
 
 
 @given(

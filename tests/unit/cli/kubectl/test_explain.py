@@ -28,3 +28,16 @@ def test_explain_says_which_rung_answered_instead_of_the_forecast() -> None:
     )
     text = "\n".join(shown(render_decision(detail, workload(), NOW)))
     assert "fallback rung trailing percentile answered: demand is stale" in text
+
+
+def test_explain_tells_what_counts_are_expected_to_miss() -> None:
+    record = {
+        "of": "requests",
+        "by_replicas": [{"replicas": 8, "share": 0.031}, {"replicas": 10, "share": 0.006}],
+    }
+    said = "8 replicas: 3.1 % of requests would wait longer than the objective allows, or fail"
+    text = " ".join(
+        " ".join(shown(render_decision(decision(expected_misses=record), workload(), NOW))).split()
+    )
+    assert f"{said}; 10: 0.6 %" in text
+    assert "expected" not in "\n".join(shown(render_decision(decision(), workload(), NOW)))

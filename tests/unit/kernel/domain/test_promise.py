@@ -37,6 +37,15 @@ def test_a_measured_promise_has_both_figures_and_its_own_steps() -> None:
     )
 
 
+def test_what_replicas_do_not_cure_is_told_and_an_unknown_stays_one() -> None:
+    told = {"goal_unreachable_message": "errors", "not_capacity_message": "release"}
+    found = promise_figures(MEASURED | told)
+    assert (found.goal_unreachable_message, found.not_capacity_message) == ("errors", "release")
+    older = promise_figures(MEASURED)
+    assert (older.goal_unreachable_message, older.not_capacity_message) == ("", None)
+    assert promise_figures(MEASURED | {"not_capacity_message": ""}).not_capacity_message == ""
+
+
 def test_a_believed_one_has_no_measured_figure() -> None:
     why = "no series of ttft: set objective.series"
     assert promise_figures(BELIEVED) == PromiseFigures(

@@ -37,6 +37,8 @@ def test_a_healthy_one_is_ready() -> None:
         "BudgetExhausted": "False",
         "SLIMeasured": "True",
         "DemandCensored": "False",
+        "GoalUnreachable": "False",
+        "NotCapacity": "False",
         "Conflict": "False",
     }
 

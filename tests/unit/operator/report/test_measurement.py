@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from services.operator.report.facts import Details
-from services.operator.report.measurement import demand_censored, sli_measured
+from services.operator.report.measurement import (
+    demand_censored,
+    goal_unreachable,
+    not_capacity,
+    sli_measured,
+)
 from tests.unit.operator.reports import DETAILS, facts
 
 RISK = {"epsilon": "0.01"}
@@ -77,3 +82,37 @@ def test_a_demand_is_censored_seen_or_unknown(
     finding = demand_censored(facts(details=details))
     assert (finding.type, finding.status, finding.reason) == ("DemandCensored", status, reason)
     assert finding.message == ("queue" if status == "True" else "")
+
+
+@pytest.mark.parametrize(
+    ("details", "status", "reason"),
+    [
+        (None, "Unknown", "NotReadYet"),
+        (Details(), "Unknown", "NotMeasured"),
+        (Details(measured=0.01), "False", "NothingSaysSo"),
+        (Details(measured=0.01, unreachable_message="errors"), "True", "MissesAtAnyLoad"),
+    ],
+)
+def test_a_goal_is_out_of_reach_where_too_many_miss_at_any_load(
+    details: Details | None, status: str, reason: str
+) -> None:
+    finding = goal_unreachable(facts(details=details))
+    assert (finding.type, finding.status, finding.reason) == ("GoalUnreachable", status, reason)
+    assert finding.message == ("errors" if status == "True" else "")
+
+
+@pytest.mark.parametrize(
+    ("details", "status", "reason"),
+    [
+        (None, "Unknown", "NotReadYet"),
+        (Details(), "Unknown", "NotKnown"),
+        (Details(not_capacity_message=""), "False", "LoadExplains"),
+        (Details(not_capacity_message="release"), "True", "MissesWithoutLoad"),
+    ],
+)
+def test_misses_beyond_what_the_load_explains_are_no_matter_of_capacity(
+    details: Details | None, status: str, reason: str
+) -> None:
+    finding = not_capacity(facts(details=details))
+    assert (finding.type, finding.status, finding.reason) == ("NotCapacity", status, reason)
+    assert finding.message == ("release" if status == "True" else "")

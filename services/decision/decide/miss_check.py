@@ -1,0 +1,68 @@
+"""Check of a shard's last hour: do more requests miss than their load explains?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from services.decision.beliefs.miss_data import MissSteps
+from services.decision.beliefs.misses import learned_alone
+from services.decision.beliefs.repository import load_miss_steps
+from services.decision.decide.not_capacity import (
+    LEAST_REQUESTS,
+    N_DEVIATIONS,
+    TwoSpans,
+    not_capacity_message,
+)
+from services.decision.decide.shard_run import ShardRun
+from services.kernel.telemetry import get_logger
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MAX_STEPS = 1800
+"""Newest steps of the hour and the day that are read."""
+MAX_JUDGED = 4
+"""Workloads for which a response is learned in one run: about 0.05 s each."""
+
+
+def check_misses(run: ShardRun) -> dict[int, str | None]:
+    """Why misses are no matter of capacity, by workload; empty: they are not, or none are many.
+
+    None: not known, for want of requests, or since others of the shard stand out more.
+    """
+    ids = [key for key, m in run.members.items() if m.spec.sla.objective is not None]
+    found: dict[int, str | None] = dict.fromkeys(run.members)
+    hours = _load(run, ids, HOUR)
+    busy = {key: one for key, one in hours.items() if one.total.sum() >= LEAST_REQUESTS}
+    found |= {key: "" for key, one in busy.items() if not one.missed.any()}
+    doubtful = [key for key in busy if found[key] is None]
+    hour_from_s = (run.origin_at - HOUR).timestamp()
+    days = _load(run, doubtful, HOUR + DAY)
+    spans = {key: TwoSpans.of(steps, hour_from_s) for key, steps in days.items()}
+    suspicion = {key: one.suspicion() for key, one in spans.items() if one.is_enough}
+    found |= {key: "" for key, value in suspicion.items() if value <= N_DEVIATIONS}
+    worst = sorted(
+        (key for key, value in suspicion.items() if value > N_DEVIATIONS),
+        key=lambda key: (-suspicion[key], key),
+    )
+    return found | {key: _judged(run, key, spans[key]) for key in worst[:MAX_JUDGED]}
+
+
+def _load(run: ShardRun, ids: list[int], back: timedelta) -> dict[int, MissSteps]:
+    if not ids:
+        return {}
+    first: dict[int, datetime] = dict.fromkeys(ids, run.origin_at - back)
+    last = run.origin_at + run.longest_step
+    rows = load_miss_steps(run.connection, first, last, MAX_STEPS)
+    return {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+
+
+def _judged(run: ShardRun, key: int, spans: TwoSpans) -> str | None:
+    """One workload's steps that no response fits harm no other."""
+    member = run.members[key]
+    try:
+        return not_capacity_message(spans, learned_alone(member, spans.evidence()).draws)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        log = get_logger(__name__)
+        log.warning("misses_not_judged", workload=member.key, error=str(error))
+        return None
