@@ -10,7 +10,11 @@ import typer
 from services.cli.output import console, print_json, print_table
 from services.kernel.settings import get_settings
 
-Truth = Literal["stated", "served"]
+_TRUTH_HELP = "What a replica bears: what is stated, or a response that no policy is told."
+Truth = Annotated[Literal["stated", "served"], typer.Option(help=_TRUTH_HELP)]
+DemoPort = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -55,12 +59,8 @@ def demo(  # noqa: PLR0913 - one option each
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scoreboard to this file.")
     ] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
-    ] = 8080,
-    truth: Annotated[Truth, typer.Option(help="What a replica bears; served: nobody is told.")] = (
-        "stated"
-    ),
+    port: DemoPort = 8080,
+    truth: Truth = "stated",
 ) -> None:
     """Run the whole platform on a simulated GPU cluster and score it against its rivals.
 
