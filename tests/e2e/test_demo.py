@@ -83,7 +83,6 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert not leftovers(short_demo.home)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
