@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from services.cli.output import console, print_json, print_table
 from services.kernel.settings import get_settings
 
+_TRUTH_HELP = "What a replica bears: what is stated, or a response that no policy is told."
+Truth = Annotated[Literal["stated", "served"], typer.Option(help=_TRUTH_HELP)]
+DemoPort = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -54,16 +59,15 @@ def demo(  # noqa: PLR0913 - one option each
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scoreboard to this file.")
     ] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
-    ] = 8080,
+    port: DemoPort = 8080,
+    truth: Truth = "stated",
 ) -> None:
     """Run the whole platform on a simulated GPU cluster and score it against its rivals.
 
     Starts Postgres, a Redis-protocol server, Celery workers, the APIs and the operator on this
-    machine, replays a day of demand of a generated fleet (or of a real trace) in lockstep through
-    the real pipeline, and compares cost and SLA violations with tuned HPA, trailing percentile,
-    static peak and an oracle on identical demand.
+    machine, replays a day of a generated fleet (or of a real trace) in lockstep through the real
+    pipeline, and compares cost and SLA violations with tuned HPA, trailing percentile, static peak
+    and an oracle on identical demand.
     """
     from services.lab.demo.options import DemoOptions
     from services.lab.demo.run import run_demo
@@ -81,6 +85,7 @@ def demo(  # noqa: PLR0913 - one option each
         report=report,
         json_file=json_file,
         port=port,
+        truth=truth,
     )
     run_demo(options, get_settings(), console)
 

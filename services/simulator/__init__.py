@@ -3,6 +3,7 @@
 from services.simulator.accounting import StepAccount, account_step
 from services.simulator.history import HistoryRun, simulate_history
 from services.simulator.ledger import PolicyRun, RunLedger
+from services.simulator.request_meters import RequestMeters
 from services.simulator.run import (
     SimulationSetup,
     deployment_spec,
@@ -11,20 +12,31 @@ from services.simulator.run import (
     oracles,
     simulate,
 )
-from services.simulator.scoreboard import PolicyScore, RivalScores, run_rivals, score
+from services.simulator.scoreboard import (
+    PolicyScore,
+    RivalScores,
+    felt_score,
+    run_rivals,
+    score,
+)
+from services.simulator.served_fleet import ServedFleet, draw_served_fleet
 from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
 
 __all__ = [
     "HistoryRun",
     "PolicyRun",
     "PolicyScore",
+    "RequestMeters",
     "RivalScores",
     "RunLedger",
+    "ServedFleet",
     "SimulationSetup",
     "StepAccount",
     "TunedSetting",
     "account_step",
     "deployment_spec",
+    "draw_served_fleet",
+    "felt_score",
     "needed_gpus",
     "node_specs",
     "oracles",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, replace
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from services.simulator.history import simulate_history
 from services.simulator.ledger import PolicyRun
 from services.simulator.policies import Hpa, Solo, StaticGrid
 from services.simulator.run import SimulationSetup, oracles, simulate
+from services.simulator.served_fleet import ServedFleet
 from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
 
 
@@ -24,6 +25,8 @@ class PolicyScoreJson(TypedDict):
     violation_rate: float
     promised: float | None
     scale_ops: int
+    believed_violation_rate: NotRequired[float]
+    n_over_promise: NotRequired[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class PolicyScore:
         name: The policy.
         gpu_hours: GPU-hours held by starting and ready replicas.
         cost_usd: Their price.
-        violation_rate: Fraction of known time out of SLA, mean over workloads.
+        violation_rate: Fraction of known time out of SLA, mean over workloads; by what
+            requests felt where they are served by a response.
         promised: The fraction it was asked to keep; None where nothing was promised.
         scale_ops: Changes of a workload's replicas.
         unserved_ratio: Demand beyond capacity over all demand, mean over workloads.
@@ -44,6 +48,8 @@ class PolicyScore:
         workload_violation_rate: (W,) NaN where no demand was known.
         step_gpus: (R,) GPUs held in each step, all workloads.
         step_cost_usd: (R,) cost of each step, all workloads.
+        believed_violation_rate: The rate by the stated capacity; None where that is the truth.
+        n_over_promise: Workloads over the promise by what requests felt; None likewise.
     """
 
     name: str
@@ -59,16 +65,23 @@ class PolicyScore:
     workload_violation_rate: FloatArray
     step_gpus: FloatArray
     step_cost_usd: FloatArray
+    believed_violation_rate: float | None = None
+    n_over_promise: int | None = None
 
     def to_json(self) -> PolicyScoreJson:
         """The figures of the demo's JSON."""
-        return PolicyScoreJson(
+        found = PolicyScoreJson(
             gpu_hours=round(self.gpu_hours, 3),
             cost_usd=round(self.cost_usd, 2),
             violation_rate=round(self.violation_rate, 6),
             promised=self.promised,
             scale_ops=self.scale_ops,
         )
+        if self.believed_violation_rate is not None:
+            found["believed_violation_rate"] = round(self.believed_violation_rate, 6)
+        if self.n_over_promise is not None:
+            found["n_over_promise"] = self.n_over_promise
+        return found
 
 
 def score(
@@ -99,6 +112,27 @@ def score(
         workload_violation_rate=violation,
         step_gpus=run.gpu_s.sum(axis=0) / fleet.step_s,
         step_cost_usd=step_usd,
+    )
+
+
+def felt_score(
+    believed: PolicyScore, run: PolicyRun, served: ServedFleet, epsilon: float
+) -> PolicyScore:
+    """The score by what requests felt instead of by the stated capacity.
+
+    Args:
+        believed: Score of `run` by the stated capacity.
+        run: The whole replay.
+        served: How its requests were served.
+        epsilon: Promised largest fraction of bad steps.
+    """
+    violation = served.is_bad(run.ready_mean).mean(axis=1)
+    return replace(
+        believed,
+        violation_rate=float(violation.mean()),
+        workload_violation_rate=violation,
+        believed_violation_rate=believed.violation_rate,
+        n_over_promise=int((violation > epsilon).sum()),
     )
 
 

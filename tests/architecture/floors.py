@@ -193,6 +193,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "grid_run run",
         "fleet_course ledger replicas schedules",
         "accounting course",
+        "request_meters",
+        "served_fleet",
         "served",
         "engine fleet",
         "policies",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -66,6 +67,8 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert not any(n for name, n in rows.items() if "without" in name or "twice" in name)
     own = found["policies"]["harmony"]
     assert own["promised"] == 0.01
+    assert "believed_violation_rate" not in own  # what is stated is the truth
+    assert "felt" not in found
     assert own["gpu_hours"] > 0
     assert 0 <= own["violation_rate"] <= 1
     # the platform's own measurement and the cluster's exact account must agree
@@ -78,6 +81,26 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert short_demo.end() == 0, short_demo.output.read_text()
     assert not leftovers(short_demo.home)
+
+
+@pytest.mark.timeout(900)
+def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> None:
+    figures, report = tmp_path / "figures.json", tmp_path / "report.html"
+    arguments = ["--quick", "--truth", "served", "--no-serve", "--hours", "6", "--workloads", "4"]
+    files = ["--port", "0", "--json", str(figures), "--report", str(report)]
+    ran = harmony(home, "demo", *arguments, *files)
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert "no orphan, no duplicate" in ran.stdout
+    assert re.search(r"measured by Harmony \d+\.\d\d%, true \d+\.\d\d%", ran.stdout)
+    found = json.loads(figures.read_text())
+    assert found["felt"]["workloads_measured"] >= 3
+    own = found["policies"]["harmony"]
+    measured = found["felt"]["violation_rate_measured_by_platform"]
+    assert measured == pytest.approx(own["violation_rate"], abs=0.01)
+    for policy in found["policies"].values():
+        assert {"believed_violation_rate", "n_over_promise"} <= set(policy)
+    assert "Services over" in report.read_text()
+    assert not leftovers(home)
 
 
 def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> None:
@@ -139,6 +162,7 @@ def test_wrong_input_is_one_line_and_nothing_is_started(home: Path, tmp_path: Pa
     refused(harmony(home, "demo", "--data", str(missing)), "missing.parquet")
     refused(harmony(home, "demo", "--data", str(broken)), "parquet")
     refused(harmony(home, "demo", "--data", str(good), "--demand", "lood"), "lood")
+    refused(harmony(home, "demo", "--data", str(good), "--truth", "served"), "--truth=served")
     refused(harmony(home, "demo", "--risk", "2"), "--risk=2.0: must lie between 0 and 1")
     refused(harmony(home, "status", HARMONY_STEP_S="soon"), "HARMONY_STEP_S='soon'")
     unreachable = "postgresql://nobody@127.0.0.1:1/none"

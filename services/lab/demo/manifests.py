@@ -7,6 +7,8 @@ from typing import Any
 
 from services.kernel.domain import IndicatorSpec
 from services.simulator.fleet.fleet import Fleet, FleetWorkload, NodePool
+from services.simulator.request_meters import GOAL, THRESHOLD_S
+from services.simulator.served_fleet import GOOD_SHARE
 
 GROUP = "scaling.harmony.dev"
 Manifest = dict[str, Any]
@@ -52,8 +54,16 @@ def deployment(workload: FleetWorkload, replicas: int) -> Manifest:
     }
 
 
-def gpu_autoscaler(workload: FleetWorkload, indicators: Sequence[IndicatorSpec]) -> Manifest:
-    """The workload's GPUAutoscaler: what a user would write."""
+def gpu_autoscaler(
+    workload: FleetWorkload, indicators: Sequence[IndicatorSpec], *, has_objective: bool = False
+) -> Manifest:
+    """The workload's GPUAutoscaler: what a user would write.
+
+    Args:
+        workload: The workload.
+        indicators: All its indicators.
+        has_objective: Whether it says what requests are to feel; the counts are pushed.
+    """
     spec: Manifest = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name},
         "mode": "Auto",
@@ -74,6 +84,11 @@ def gpu_autoscaler(workload: FleetWorkload, indicators: Sequence[IndicatorSpec])
         },
         "cost": {"currency": "USD", "perGpuHour": f"{workload.price_usd_per_gpu_hour:g}"},
     }
+    if has_objective:
+        spec["sla"]["objective"] = {
+            "goals": [{"metric": GOAL, "threshold": f"{round(1000 * THRESHOLD_S)}ms"}],
+            "share": f"{GOOD_SHARE:g}",
+        }
     return {
         "apiVersion": f"{GROUP}/v1alpha1",
         "kind": "GPUAutoscaler",
@@ -90,7 +105,11 @@ def _indicator(indicator: IndicatorSpec) -> Manifest:
 
 
 def fleet_manifests(
-    fleet: Fleet, closed_loop: Sequence[IndicatorSpec], replicas: Sequence[int]
+    fleet: Fleet,
+    closed_loop: Sequence[IndicatorSpec],
+    replicas: Sequence[int],
+    *,
+    has_objective: bool = False,
 ) -> list[Manifest]:
     """Everything to create, in order.
 
@@ -98,6 +117,7 @@ def fleet_manifests(
         fleet: W workloads.
         closed_loop: Indicators added to each workload's own.
         replicas: (W,) initial replicas.
+        has_objective: Whether each workload says what its requests are to feel.
     """
     namespaces = sorted({workload.namespace for workload in fleet.workloads})
     objects: list[Manifest] = [
@@ -107,7 +127,7 @@ def fleet_manifests(
         deployment(workload, n) for workload, n in zip(fleet.workloads, replicas, strict=True)
     ]
     objects += [
-        gpu_autoscaler(workload, [*workload.indicators, *closed_loop])
+        gpu_autoscaler(workload, [*workload.indicators, *closed_loop], has_objective=has_objective)
         for workload in fleet.workloads
     ]
     return objects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,24 @@ from services.simulator.engine.specs import Interval
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.fleet.meters import ServiceMeters
+from services.simulator.request_meters import RequestMeters
 
 
 class Reporter:
-    """Reports a fleet's indicators to the platform."""
+    """Reports a fleet's indicators to the platform.
 
-    def __init__(self, fleet: Fleet, meters: ServiceMeters) -> None:
+    Args:
+        fleet: The fleet.
+        meters: Its indicators.
+        requests: Counts of its requests; None: they are not counted.
+    """
+
+    def __init__(
+        self, fleet: Fleet, meters: ServiceMeters, requests: RequestMeters | None = None
+    ) -> None:
         self._fleet = fleet
         self._meters = meters
+        self._requests = requests
 
     def history(self) -> HistoryFrame:
         """The history but for its last step, which goes through the pipeline to start it."""
@@ -39,12 +49,20 @@ class Reporter:
         """Observations of the last step of the history."""
         step = self._fleet.n_history - 1
         values, observed = self._meters.history_values, self._meters.history_observed
-        return self._observations(step, values[:, step], observed[:, step])
+        seen = self._observations(step, values[:, step], observed[:, step])
+        if self._requests is not None:  # where the counters begin: the first step rises from it
+            seen += self._readings(self._requests.counters(), step + 1.0)
+        return seen
 
     def __call__(self, step: int, intervals: Sequence[Sequence[Interval]]) -> list[dict[str, Any]]:
         """Observations of step `step`, given the (W,) histories of the replicas during it."""
         ready = np.array([mean_ready(pieces) for pieces in intervals])
-        return self._observations(step, *self._meters.read(step, ready))
+        seen = self._observations(step, *self._meters.read(step, ready))
+        if self._requests is not None:
+            self._requests.count(step - self._fleet.n_history, ready)
+            seen += self._readings(self._requests.counters(), step + 1.0)
+            seen += self._readings(self._requests.gauges(), step + 0.5)
+        return seen
 
     def _names(self, workload: int) -> tuple[str, ...]:
         return tuple(indicator.name for indicator in self._meters.indicators(workload))
@@ -63,4 +81,18 @@ class Reporter:
             for i, workload in enumerate(self._fleet.workloads)
             for j, name in enumerate(self._names(i))
             if observed[i, j]
+        ]
+
+    def _readings(self, readings: Mapping[str, FloatArray], at_step: float) -> list[dict[str, Any]]:
+        """Observations of (W,) readings by name, taken `at_step` steps after the fleet's start."""
+        at_s = self._fleet.start_s + at_step * self._fleet.step_s
+        return [
+            {
+                "namespace": workload.namespace,
+                "workload": workload.name,
+                "indicator": name,
+                "samples": [[at_s, float(values[i])]],
+            }
+            for i, workload in enumerate(self._fleet.workloads)
+            for name, values in readings.items()
         ]

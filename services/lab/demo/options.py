@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from services.kernel.errors import InvalidInput
 
@@ -13,6 +14,9 @@ DEFAULT_WORKLOADS = 24
 QUICK_WORKLOADS = 8
 HISTORY_DAYS = 14
 QUICK_HISTORY_DAYS = 10
+
+Truth = Literal["stated", "served"]
+"""What a replica bears: the stated capacity, or what a response says that no policy is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class DemoOptions:
         report: Where the HTML report goes.
         json_file: Where the scoreboard goes as JSON; None: nowhere.
         port: Port of API and console.
+        truth: What a replica bears.
     """
 
     data: Path | None
@@ -46,6 +51,7 @@ class DemoOptions:
     report: Path
     json_file: Path | None
     port: int
+    truth: Truth = "stated"
 
     @classmethod
     def from_command_line(  # noqa: PLR0913 - one argument per option
@@ -63,6 +69,7 @@ class DemoOptions:
         report: Path,
         json_file: Path | None,
         port: int,
+        truth: Truth = "stated",
     ) -> DemoOptions:
         """Fill in the defaults and check what can be checked at once.
 
@@ -75,6 +82,12 @@ class DemoOptions:
             raise InvalidInput(f"--demand={demand}: only makes sense together with --data FILE")
         if step_s is not None and 3600 % step_s:
             raise InvalidInput(f"--step={step_s}: must divide an hour, e.g. 60, 300 or 600")
+        if truth not in get_args(Truth):
+            raise InvalidInput(f"--truth={truth}: must be one of {', '.join(get_args(Truth))}")
+        if truth == "served" and data is not None:
+            raise InvalidInput(
+                "--truth=served: only makes sense without --data; a trace tells no requests"
+            )
         for flag, path in (("--report", report), ("--json", json_file)):
             if path is not None and path.is_dir():
                 raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
@@ -93,6 +106,7 @@ class DemoOptions:
             report=report,
             json_file=json_file,
             port=port,
+            truth=truth,
         )
 
     @property

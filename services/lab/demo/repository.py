@@ -18,6 +18,7 @@ from services.kernel.db.schema import (
     models,
     pod_starts,
     replica_states,
+    risk_states,
     workloads,
 )
 
@@ -150,6 +151,23 @@ def measured_violation_ratio(engine: Engine, first_step_at: datetime) -> float |
     with engine.connect() as connection:
         found = connection.execute(query, {"first": first_step_at}).scalar()
     return None if found is None else float(found)
+
+
+def felt_violation_ratio(engine: Engine, first_step_at: datetime) -> float | None:
+    """Share of time out of SLA that the platform counted of requests, mean over workloads."""
+    query = text("""
+        SELECT avg(share) FROM (SELECT avg(measured_violation_ratio) AS share FROM outcomes
+        WHERE step_at >= :first GROUP BY workload_id) AS of_workloads
+    """)
+    with engine.connect() as connection:
+        found = connection.execute(query, {"first": first_step_at}).scalar()
+    return None if found is None else float(found)
+
+
+def n_measured_workloads(engine: Engine) -> int:
+    """Workloads whose objective is measured."""
+    query = select(func.count()).select_from(risk_states)
+    return _count(engine, query.where(risk_states.c.state["sli_status"].astext == "Measured"))
 
 
 def _count(engine: Engine, query: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -40,7 +40,19 @@ from services.lab.demo.training import TrainingResult, start_training, wait_for_
 from services.platform.platform import platform_servers
 from services.platform.processes import resident_gib
 from services.platform.up import announced, ending_on_signals, wait_until_stopped
-from services.simulator import RivalScores, RunLedger, run_rivals, score, simulate_history
+from services.simulator import (
+    PolicyRun,
+    PolicyScore,
+    RequestMeters,
+    RivalScores,
+    RunLedger,
+    ServedFleet,
+    draw_served_fleet,
+    felt_score,
+    run_rivals,
+    score,
+    simulate_history,
+)
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.meters import ServiceMeters
 
@@ -60,6 +72,8 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     history = simulate_history(fleet)
     meters = ServiceMeters(fleet, history.ready_mean)
     initial = [int(n) for n in history.last_spec]
+    served = draw_served_fleet(fleet) if options.truth == "served" else None
+    requests = None if served is None else RequestMeters(served)
     filled = demo_settings(settings, options, fleet)
     with (
         ending_on_signals(),
@@ -69,16 +83,21 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         _progress(console) as progress,
     ):
         with _phase(progress, "starting Postgres, Redis, Celery, APIs, operator, cluster"):
-            session = start_session(platform, fleet, initial, meters)
+            session = start_session(
+                platform, fleet, initial, meters, has_objective=served is not None
+            )
         try:
             training, rivals = _train_and_simulate(session, fleet, options, progress)
             ledger = RunLedger(fleet, "harmony", history.last_spec)
-            latencies = _replay(session, fleet, Reporter(fleet, meters), ledger, progress)
+            reporter = Reporter(fleet, meters, requests)
+            latencies = _replay(session, fleet, reporter, ledger, progress)
             run = ledger.run()
             promise = "not tuned"
             own = score(run, fleet, promised=options.epsilon, setting=promise)
             wall_s = time.monotonic() - started
             scores = (own, *rivals.scores)
+            if served is not None:
+                scores = _felt(scores, (run, *rivals.runs), served, options.epsilon)
             replayed = Replayed(scores, run, training, latencies, wall_s, memory.peak_gib)
             progress.stop()
             write_results(session, fleet, options, replayed, console)
@@ -89,6 +108,17 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 wait_until_stopped(platform)
         finally:
             end_session(session)
+
+
+def _felt(
+    scores: Sequence[PolicyScore],
+    runs: Sequence[PolicyRun],
+    served: ServedFleet,
+    epsilon: float,
+) -> tuple[PolicyScore, ...]:
+    return tuple(
+        felt_score(one, run, served, epsilon) for one, run in zip(scores, runs, strict=True)
+    )
 
 
 def _describe(fleet: Fleet) -> str:

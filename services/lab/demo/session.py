@@ -89,9 +89,21 @@ def empty_database(engine: Engine) -> None:
 
 
 def start_session(
-    platform: Platform, fleet: Fleet, initial: Sequence[int], meters: ServiceMeters
+    platform: Platform,
+    fleet: Fleet,
+    initial: Sequence[int],
+    meters: ServiceMeters,
+    *,
+    has_objective: bool = False,
 ) -> DemoSession:
     """Start the cluster and all services, register the fleet, store its history.
+
+    Args:
+        platform: Processes and settings.
+        fleet: The fleet.
+        initial: (W,) replicas at the start of the replay.
+        meters: The fleet's indicators.
+        has_objective: Whether each workload says what its requests are to feel.
 
     Raises:
         Unavailable: Something does not start.
@@ -105,7 +117,9 @@ def start_session(
     cluster = _start_cluster(platform, fleet)
     for manifest in _definitions():
         cluster.create(manifest)
-    for manifest in fleet_manifests(fleet, meters.closed_loop, initial):
+    for manifest in fleet_manifests(
+        fleet, meters.closed_loop, initial, has_objective=has_objective
+    ):
         cluster.create(manifest)
     kubeconfig = platform.folder / "kubeconfig"
     supervisor.start_all([*service_processes(settings), operator_process(settings, kubeconfig)])

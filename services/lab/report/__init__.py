@@ -1,8 +1,15 @@
 """The report of a replay: a self-contained HTML page, a terminal table, a JSON summary."""
 
-from services.lab.report.data import FanChart, ReportData
+from services.lab.report.data import FanChart, ReportData, measured_line
 from services.lab.report.render import render_report
 from services.lab.report.summary import summary_json
 from services.lab.report.terminal import scoreboard_table
 
-__all__ = ["FanChart", "ReportData", "render_report", "scoreboard_table", "summary_json"]
+__all__ = [
+    "FanChart",
+    "ReportData",
+    "measured_line",
+    "render_report",
+    "scoreboard_table",
+    "summary_json",
+]

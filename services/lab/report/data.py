@@ -28,6 +28,15 @@ def percent(share: float) -> str:
     return "unknown" if share != share else f"{share:.2%}"
 
 
+def measured_line(data: ReportData) -> str:
+    """What Harmony measured of its own requests beside the truth; empty without such a truth."""
+    ours, measured = data.score("harmony"), data.measured_violation_rate
+    if ours is None or not data.is_felt:
+        return ""
+    counted = float("nan") if measured is None else measured
+    return f"measured by Harmony {percent(counted)}, true {percent(ours.violation_rate)}"
+
+
 @dataclass(frozen=True, slots=True)
 class FanChart:
     """Forecasts of one workload against what came.
@@ -85,6 +94,8 @@ class ReportData:
         peak_rss_gib: Peak memory of all its processes.
         machine: Machine class, e.g. `2 cores, 8 GiB`.
         title: Page title.
+        measured_violation_rate: Fraction of time out of SLA that Harmony counted of requests; None
+            where it counted none.
     """
 
     data: str
@@ -102,6 +113,7 @@ class ReportData:
     peak_rss_gib: float = 0.0
     machine: str = ""
     title: str = "Harmony replay"
+    measured_violation_rate: float | None = None
 
     def __post_init__(self) -> None:
         """Check that there is something to show, and that arrays fit together."""
@@ -122,6 +134,11 @@ class ReportData:
     def score(self, policy: str) -> PolicyScore | None:
         """The score of a policy, if it is in the report."""
         return next((s for s in self.scores if s.name == policy), None)
+
+    @property
+    def is_felt(self) -> bool:
+        """Whether policies are scored by what requests felt, not by the stated capacity."""
+        return any(s.believed_violation_rate is not None for s in self.scores)
 
     def ordered(self) -> tuple[PolicyScore, ...]:
         """Scores with Harmony first and the oracle last."""

@@ -12,7 +12,7 @@ from services.lab.report.charts import (
     savings_chart,
     workload_rows,
 )
-from services.lab.report.data import LABELS, ReportData, label_of, percent
+from services.lab.report.data import LABELS, ReportData, label_of, measured_line, percent
 from services.simulator import PolicyScore
 
 STANDING_NOTES = (
@@ -44,6 +44,7 @@ def render_report(data: ReportData) -> str:
     return environment.get_template("report.html").render(
         data=data,
         headline=_headline(data),
+        measured=measured_line(data),
         chips=_chips(data),
         tiles=_tiles(data),
         rows=[_row(s, data) for s in data.ordered()],
@@ -96,7 +97,7 @@ def _tiles(data: ReportData) -> list[dict[str, str]]:
         return []
     tiles = [
         {
-            "name": "Out of SLA, measured",
+            "name": "Out of SLA, felt" if data.is_felt else "Out of SLA, measured",
             "figure": percent(ours.violation_rate),
             "css": _verdict(ours, data),
             "more": f"promised at most {100 * data.epsilon:g} %",
@@ -135,6 +136,10 @@ def _row(s: PolicyScore, data: ReportData) -> dict[str, str]:
         "violation": percent(s.violation_rate),
         "verdict": "" if s.name == "oracle" else _verdict(s, data),
         "promised": "–" if s.promised is None else f"≤ {100 * s.promised:g} %",
+        "believed": "–"
+        if s.believed_violation_rate is None
+        else percent(s.believed_violation_rate),
+        "over": "–" if s.n_over_promise is None else str(s.n_over_promise),
         "unserved": percent(s.unserved_ratio),
         "used": f"{s.utilisation:.0%}",
         "scale_ops": f"{s.scale_ops:,}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from services.lab.report.data import ReportData, label_of
+from services.lab.report.data import ReportData, label_of, percent
 from services.simulator import PolicyScore
 
 
@@ -16,7 +16,11 @@ def scoreboard_table(data: ReportData) -> Table:
         title=f"{data.data}: {data.simulated_hours:g} h, {len(data.workloads)} workloads",
         caption=(
             f"promised: at most {data.epsilon:.2%} of time out of SLA; "
-            "the oracle knows the future and is a bound, not a rival"
+            + (
+                "out of SLA is what requests felt; the oracle knows the demand to come, not this"
+                if data.is_felt
+                else "the oracle knows the future and is a bound, not a rival"
+            )
         ),
         title_justify="left",
         caption_justify="left",
@@ -24,6 +28,9 @@ def scoreboard_table(data: ReportData) -> Table:
     table.add_column("policy")
     for heading in ("GPU-hours", "cost USD", "vs HPA", "out of SLA", "promised", "scale ops"):
         table.add_column(heading, justify="right")
+    if data.is_felt:
+        for heading in ("as believed", "over promise"):
+            table.add_column(heading, justify="right")
     table.add_column("setting", style="dim")
     for s in data.ordered():
         table.add_row(
@@ -34,9 +41,18 @@ def scoreboard_table(data: ReportData) -> Table:
             _violation(s, data.epsilon),
             "–" if s.promised is None else f"{s.promised:.2%}",
             f"{s.scale_ops:,}",
+            *(_felt_cells(s) if data.is_felt else ()),
             s.setting,
         )
     return table
+
+
+def _felt_cells(s: PolicyScore) -> tuple[str, str]:
+    believed = s.believed_violation_rate
+    return (
+        "–" if believed is None else percent(believed),
+        "–" if s.n_over_promise is None else str(s.n_over_promise),
+    )
 
 
 def _relative(s: PolicyScore, hpa: PolicyScore | None) -> str:

@@ -7,7 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from services.simulator import RunLedger, SimulationSetup, run_rivals, score, simulate
+from services.simulator import (
+    RunLedger,
+    SimulationSetup,
+    draw_served_fleet,
+    felt_score,
+    run_rivals,
+    score,
+    simulate,
+)
+from services.simulator.fleet import FleetOptions, generate_fleet
 from services.simulator.policies import Solo, StaticGrid
 from tests.unit.simulator.fleets import make_fleet
 
@@ -44,3 +53,21 @@ class TestScoreboard:
     def test_a_ledger_with_holes_is_refused(self, fleet):
         with pytest.raises(ValueError, match="never recorded"):
             RunLedger(fleet, "x", np.zeros(3)).run()
+
+    def test_what_requests_felt_takes_the_place_of_what_is_believed(self):
+        options = FleetOptions(seed=3, n_workloads=4, step_s=600, n_history=36, n_replay=24)
+        fleet = generate_fleet(options)
+        policies = [Solo(StaticGrid())] * 4
+        run = simulate("s", policies, SimulationSetup(fleet, np.full(4, 1.0), 1))
+        believed = score(run, fleet)
+        served = draw_served_fleet(fleet)
+        felt = felt_score(believed, run, served, 0.02)
+        assert believed.believed_violation_rate is None
+        assert felt.believed_violation_rate == believed.violation_rate
+        bad = served.is_bad(run.ready_mean).mean(axis=1)
+        np.testing.assert_array_equal(felt.workload_violation_rate, bad)
+        assert felt.violation_rate == pytest.approx(bad.mean())
+        assert felt.n_over_promise == (bad > 0.02).sum()
+        assert felt.cost_usd == believed.cost_usd
+        added = {"believed_violation_rate", "n_over_promise"}
+        assert set(felt.to_json()) - set(believed.to_json()) == added

@@ -45,3 +45,12 @@ def test_the_cluster_reads_the_start_up_law_back() -> None:
     assert (spec.startup.median_s, spec.startup.sigma) == (law.median_s, law.sigma)
     assert spec.startup.fail_probability == law.fail_probability
     assert (spec.gpu_type, spec.gpus_per_pod) == ("L4", 2)
+
+
+def test_an_objective_is_stated_only_where_it_is_counted() -> None:
+    plain = fleet_manifests(FLEET, [LATENCY], [3, 4])
+    stated = fleet_manifests(FLEET, [LATENCY], [3, 4], has_objective=True)
+    assert "objective" not in plain[3]["spec"]["sla"]
+    goals = [{"metric": "ttft", "threshold": "500ms"}]
+    assert stated[3]["spec"]["sla"].pop("objective") == {"goals": goals, "share": "0.95"}
+    assert stated[3] == plain[3]

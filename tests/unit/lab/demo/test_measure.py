@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from services.lab.demo.measure import Reporter
 from services.simulator.engine.specs import Interval
 from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
 from services.simulator.fleet.meters import ServiceMeters
+from services.simulator.request_meters import RequestMeters
+from services.simulator.served_fleet import draw_served_fleet
 
 
 def make_reporter(fleet: Fleet) -> Reporter:
@@ -48,3 +51,28 @@ def test_what_was_not_observed_is_not_reported() -> None:
     pieces = [[Interval(0, 600, 4, 4)]] * 2
     names = {one["workload"] for one in reporter(12, pieces)}
     assert names == {fleet.workloads[0].name}
+
+
+def test_counts_are_read_at_the_ends_of_steps_from_the_replays_start_on() -> None:
+    fleet = small()
+    ready = np.full((fleet.n_workloads, fleet.n_history), 4.0)
+    meters = ServiceMeters(fleet, ready)
+    reporter = Reporter(fleet, meters, RequestMeters(draw_served_fleet(fleet)))
+    key = fleet.workloads[0].name
+
+    def samples(observations: list[dict[str, Any]]) -> dict[str, list[float]]:
+        return {
+            one["indicator"]: one["samples"][0]
+            for one in observations
+            if one["workload"] == key and one["indicator"].startswith("sli_")
+        }
+
+    start_s = float(fleet.replay_start_s)
+    begin = samples(reporter.last_of_history())
+    names = ("sli_ttft_total", "sli_ttft_good", "sli_lost")
+    assert begin == {name: [start_s, 0.0] for name in names}
+    first = samples(reporter(fleet.n_history, [[Interval(0, 600, 500, 500)]] * 2))
+    assert set(first) == {*names, "sli_waiting"}
+    assert {first[name][0] for name in names} == {start_s + 600}
+    assert first["sli_waiting"][0] == start_s + 300
+    assert first["sli_ttft_total"][1] >= first["sli_ttft_good"][1] > 0

@@ -41,6 +41,8 @@ def test_what_is_asked_for_stays() -> None:
         ({"step_s": 700}, "--step=700"),
         ({"report": Path("/")}, "--report=/"),
         ({"json_file": Path("/")}, "--json=/"),
+        ({"truth": "guessed"}, "--truth=guessed"),
+        ({"truth": "served", "data": Path("t.parquet")}, "--truth=served"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named(changes: dict[str, Any], named: str) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.lab.report.pages import R
+from services.lab.report import measured_line
+from tests.unit.lab.report.pages import R, felt
 
 
 def test_arrays_that_do_not_fit_are_refused(data):
@@ -19,3 +20,10 @@ def test_arrays_that_do_not_fit_are_refused(data):
         replace(data, scores=data.scores * 2)
     with pytest.raises(ValueError, match="quantiles"):
         replace(data.fans[0], quantiles=np.zeros((2, R)))
+
+
+def test_what_was_measured_is_told_only_beside_a_truth(data):
+    assert measured_line(data) == ""
+    assert measured_line(felt(data)) == "measured by Harmony 0.79%, true 0.80%"
+    unknown = replace(felt(data), measured_violation_rate=None)
+    assert measured_line(unknown) == "measured by Harmony unknown, true 0.80%"

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from services.lab.report import render_report
-from tests.unit.lab.report.pages import check, score
+from tests.unit.lab.report.pages import check, felt, score
 
 
 def test_self_contained_and_well_formed(data):
@@ -70,3 +70,12 @@ def test_without_harmony_without_fans_or_known_violation(data):
     check(html)
     assert "unknown" in html
     assert "Cumulative savings" not in html
+
+
+def test_the_truth_stands_beside_what_was_measured(data):
+    assert "As believed" not in render_report(data)
+    html = render_report(felt(data))
+    check(html)
+    assert "measured by Harmony 0.79%, true 0.80%" in html
+    assert "<th>As believed</th><th>Services over</th>" in html
+    assert "<td>0.40%</td><td>2</td>" in html

@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 
 from services.lab.report import scoreboard_table
+from tests.unit.lab.report.pages import felt
 
 
 def test_terminal_table(data):
@@ -16,3 +17,15 @@ def test_terminal_table(data):
     assert "Harmony" in printed
     assert "-25.0%" in printed
     assert printed.index("Harmony") < printed.index("Oracle")
+    assert "as believed" not in printed
+
+
+def test_what_is_believed_stands_beside_what_requests_felt(data):
+    out = io.StringIO()
+    Console(file=out, width=200).print(scoreboard_table(felt(data)))
+    printed = out.getvalue()
+    row = next(line for line in printed.splitlines() if "Harmony" in line)
+    assert "0.80%" in row
+    assert "0.40%" in row
+    assert "over promise" in printed
+    assert "what requests felt" in printed

@@ -1,0 +1,55 @@
+"""Counts of the requests of a served fleet: cumulative counters, and a gauge of the queue.
+
+They count what requests felt, step by step, in the names of an objective's series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from services.kernel.domain.objective import LOST, WAITING, GoalMetric, good_name, total_name
+from services.simulator.fleet.arrays import FloatArray
+from services.simulator.served_fleet import ServedFleet
+
+GOAL: GoalMetric = "ttft"
+THRESHOLD_S = 0.5
+
+
+class RequestMeters:
+    """Counts the requests of one step after the other.
+
+    Args:
+        served: How they are served.
+    """
+
+    def __init__(self, served: ServedFleet) -> None:
+        self._served = served
+        W = served.demand.shape[0]
+        self._total, self._missed, self._waiting = np.zeros(W), np.zeros(W), np.zeros(W)
+
+    def count(self, step: int, ready_mean: FloatArray) -> None:
+        """Count a step; to be called once for each, in order.
+
+        Args:
+            step: Step counted from the start of the replay.
+            ready_mean: (W,) time-mean ready replicas.
+        """
+        missed = self._served.missed(step, ready_mean)
+        self._total = self._total + self._served.truth.requests[:, step]
+        self._missed = self._missed + missed
+        # by Little's law: who misses waits as long as the threshold at least
+        self._waiting = missed / self._served.step_s * THRESHOLD_S
+
+    def counters(self) -> Mapping[str, FloatArray]:
+        """(W,) readings at the end of the steps counted so far; nothing is ever lost."""
+        return {
+            total_name(GOAL): self._total,
+            good_name(GOAL): self._total - self._missed,
+            LOST: np.zeros_like(self._total),
+        }
+
+    def gauges(self) -> Mapping[str, FloatArray]:
+        """(W,) means of the step that was counted last."""
+        return {WAITING: self._waiting}

@@ -1,0 +1,58 @@
+"""Counters of requests: they only rise, follow the replicas, and repeat by seed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from services.kernel.domain.objective import LOST, WAITING
+from services.simulator.fleet import FleetOptions, generate_fleet
+from services.simulator.request_meters import RequestMeters
+from services.simulator.served_fleet import ServedFleet, draw_served_fleet
+
+W, R = 3, 24
+TOTAL, GOOD = "sli_ttft_total", "sli_ttft_good"
+
+
+def served() -> ServedFleet:
+    options = FleetOptions(seed=5, n_workloads=W, step_s=600, n_history=12, n_replay=R)
+    return draw_served_fleet(generate_fleet(options))
+
+
+def course(ready: float) -> dict[str, np.ndarray]:
+    """(R, W) readings after each step by name."""
+    meters, rows = RequestMeters(served()), []
+    for step in range(R):
+        meters.count(step, np.full(W, ready))
+        rows.append({**meters.counters(), **meters.gauges()})
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def test_counters_begin_at_nothing_and_only_rise() -> None:
+    begin = RequestMeters(served()).counters()
+    assert set(begin) == {TOTAL, GOOD, LOST}
+    assert not any(values.any() for values in begin.values())
+    for ready in (0.0, 3.0, 30.0):
+        found = course(ready)
+        for name in (TOTAL, GOOD, LOST):
+            assert (np.diff(found[name], axis=0) >= 0).all()
+        assert (np.diff(found[TOTAL], axis=0) >= 20).all()
+        assert (found[GOOD] <= found[TOTAL]).all()
+        assert not found[LOST].any()
+
+
+def test_more_replicas_never_miss_more_nor_wait_longer() -> None:
+    runs = [course(ready) for ready in (0.0, 1.0, 2.5, 6.0, 20.0)]
+    for few, many in pairwise(runs):
+        np.testing.assert_array_equal(few[TOTAL], many[TOTAL])
+        assert (np.diff(few[GOOD], axis=0) <= np.diff(many[GOOD], axis=0)).all()
+        assert (few[WAITING] >= many[WAITING]).all()
+    assert not runs[0][GOOD].any()
+    assert runs[-1][GOOD].sum() > 0.9 * runs[-1][TOTAL].sum()
+
+
+def test_the_same_seed_counts_the_same() -> None:
+    first, again = course(4.0), course(4.0)
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name])
