@@ -124,7 +124,8 @@ def learn(
     """Memory of the risk control of the workloads whose steps tell something new.
 
     The outcome of a trailing percentile says nothing of a model that is not trusted: it counts
-    against the budget, but the level that the model is planned with stays as it is.
+    against the budget, but the level that the model is planned with stays as it is. So it does
+    while more requests miss than the load explains: no replica cures a fault.
     """
     memory: dict[int, RiskState] = {}
     for key, steps in settled.items():
@@ -133,7 +134,8 @@ def learn(
         after = before
         for step in steps:
             after = _after(after, step, member, config)
-        if not rows.trust.get(key, translate.TrustInForce()).is_trusted:
+        is_trusted = rows.trust.get(key, translate.TrustInForce()).is_trusted
+        if not is_trusted or key in rows.faulty:
             after = replace(after, log_level=before.log_level)
         if after != before:
             memory[key] = after

@@ -102,6 +102,9 @@ def _load_rows(run: ShardRun) -> ShardRows:
     demand = repository.load_demand(
         connection, ids, [m.spec.demand for m in members], first, run.origin_at
     )
+    states = {
+        int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
+    }
     return ShardRows(
         demand={
             int(r["workload_id"]): (np.array(r["steps_s"]), np.array(r["demand"])) for r in demand
@@ -111,10 +114,10 @@ def _load_rows(run: ShardRun) -> ShardRows:
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
         risk={
-            key: translate.to_risk_state(r["state"], translate.measured_unit(run.members[key].spec))
-            for r in repository.load_risk_states(connection, ids)
-            for key in (int(r["workload_id"]),)
+            key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
+            for key, state in states.items()
         },
+        faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
         lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
         trust=_trust(run),
     )

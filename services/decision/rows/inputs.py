@@ -65,6 +65,8 @@ class ShardRows:
         trust: Verdicts on the models; a workload without one is trusted.
         responses: What was learned of the requests under load; a workload without one goes by
             its capacity alone.
+        faulty: Workloads of which more requests miss than their load explains: what they miss does
+            not teach the risk level.
     """
 
     demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class ShardRows:
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
     responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
+    faulty: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

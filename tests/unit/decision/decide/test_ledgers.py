@@ -181,3 +181,14 @@ def test_errors_count_against_the_promise_but_teach_nothing() -> None:
     states = [fed(one, [step]) for step in steps]
     assert [state.measured_missed for state in states] == [1.0, 1.0]
     assert states[0].log_level >= 0 > states[1].log_level
+
+
+def test_a_fault_counts_but_teaches_the_level_nothing() -> None:
+    one = measured_member()
+    steps = settled(one, believed({ORIGIN_S: 0.0}), {ORIGIN_S: BAD}, passed_s=2 * LATE_S)
+    before = RiskState()
+    sound = learn({1: one}, {1: steps}, ShardRows(risk={1: before}), CONFIG)[1]
+    faulty = learn({1: one}, {1: steps}, ShardRows(risk={1: before}, faulty=frozenset({1})), CONFIG)
+    assert sound.log_level < before.log_level
+    assert faulty[1].log_level == before.log_level
+    assert faulty[1].measured_missed == sound.measured_missed > 0
