@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
 
 _MEASURED = ("Measured", "NoRequests")
@@ -39,14 +41,8 @@ def sli_measured(facts: AutoscalerFacts) -> Finding:
 
 def demand_censored(facts: AutoscalerFacts) -> Finding:
     """Whether the demand is less than what was asked for, since the replicas serve no more."""
-    if facts.details is None:
-        return Finding("DemandCensored", UNKNOWN, "NotReadYet")
-    message = facts.details.censored_message
-    if message is None:
-        return Finding("DemandCensored", UNKNOWN, "NotKnown")
-    if message:
-        return Finding("DemandCensored", TRUE, "ReplicasSaturated", message)
-    return Finding("DemandCensored", FALSE, "DemandSeen")
+    message = None if facts.details is None else facts.details.censored_message
+    return _told(facts, "DemandCensored", message, _Reasons("ReplicasSaturated", "DemandSeen"))
 
 
 def goal_unreachable(facts: AutoscalerFacts) -> Finding:
@@ -63,11 +59,23 @@ def goal_unreachable(facts: AutoscalerFacts) -> Finding:
 
 def not_capacity(facts: AutoscalerFacts) -> Finding:
     """Whether more requests missed in the last hour than their load explains."""
+    message = None if facts.details is None else facts.details.not_capacity_message
+    return _told(facts, "NotCapacity", message, _Reasons("MissesWithoutLoad", "LoadExplains"))
+
+
+class _Reasons(NamedTuple):
+    """Reason of a condition that is true, and of one that is false."""
+
+    of_true: str
+    of_false: str
+
+
+def _told(facts: AutoscalerFacts, name: str, message: str | None, reasons: _Reasons) -> Finding:
+    """A condition by what is stored of it: a message where it is true, none where nobody knows."""
     if facts.details is None:
-        return Finding("NotCapacity", UNKNOWN, "NotReadYet")
-    message = facts.details.not_capacity_message
+        return Finding(name, UNKNOWN, "NotReadYet")
     if message is None:
-        return Finding("NotCapacity", UNKNOWN, "NotKnown")
+        return Finding(name, UNKNOWN, "NotKnown")
     if message:
-        return Finding("NotCapacity", TRUE, "MissesWithoutLoad", message)
-    return Finding("NotCapacity", FALSE, "LoadExplains")
+        return Finding(name, TRUE, reasons.of_true, message)
+    return Finding(name, FALSE, reasons.of_false)
