@@ -12,14 +12,21 @@ from hypothesis import given, settings, strategies as st
 from decider import (
     DecideConfig,
     Direction,
-    Hardware,
     Limits,
     Reason,
     ReplicaState,
     Sla,
     decide_shard,
 )
-from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
+from tests.unit.decider.shards import (
+    NOW_S,
+    assert_limits_hold,
+    drawn_workload,
+    noisy,
+    observed,
+    shard,
+    workload,
+)
 
 CONFIG = DecideConfig()
 
@@ -148,30 +155,10 @@ def test_limits_and_budgets_always_hold(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 4))
     owners, rows = [], []
     for i in range(n):
-        low = data.draw(st.integers(0, 6))
-        high = data.draw(st.integers(low, 30))
-        ready = data.draw(st.integers(low, high))
-        owners.append(
-            workload(
-                f"w{i}",
-                limits=Limits(low, high),
-                replicas=ReplicaState(ready, data.draw(st.integers(0, ready)), (5.0,)),
-                sla=Sla(data.draw(st.sampled_from([0.001, 0.05, 0.5, None]))),
-                hardware=Hardware("L4", data.draw(st.integers(1, 4)), 1.0),
-                history=observed(data.draw(st.floats(0, 300))),
-            )
-        )
+        promise = Sla(data.draw(st.sampled_from([0.001, 0.05, 0.5, None])))
+        owners.append(drawn_workload(data, f"w{i}", promise))
         rows.append(noisy(data.draw(st.floats(0, 300)), data.draw(st.integers(0, 99)), n_paths=20))
     budget = data.draw(st.none() | st.integers(0, 200))
     given_shard = shard(np.stack(rows), owners, budgets={"L4": budget})
     decisions = decide_shard(given_shard, CONFIG, NOW_S)
-    for owner, decision in zip(owners, decisions, strict=True):
-        assert owner.limits.min_replicas <= decision.final <= owner.limits.max_replicas
-        if budget is None:
-            assert decision.final <= decision.current
-    least = sum(w.hardware.gpus_per_replica * w.limits.min_replicas for w in owners)
-    if budget is not None and least <= budget:
-        used = sum(
-            w.hardware.gpus_per_replica * d.final for w, d in zip(owners, decisions, strict=True)
-        )
-        assert used <= budget
+    assert_limits_hold(owners, decisions, budget)

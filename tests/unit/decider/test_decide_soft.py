@@ -10,7 +10,6 @@ from hypothesis import given, settings, strategies as st
 
 from decider import (
     DecideConfig,
-    Hardware,
     Limits,
     MissDraws,
     Reason,
@@ -25,7 +24,15 @@ from decider.planning.plan import first_charge
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
-from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
+from tests.unit.decider.shards import (
+    NOW_S,
+    assert_limits_hold,
+    drawn_workload,
+    noisy,
+    observed,
+    shard,
+    workload,
+)
 from tests.unit.decider.variant_sets import h100, l4
 
 CONFIG = DecideConfig()
@@ -141,33 +148,15 @@ def test_limits_and_budgets_hold_with_responses_in_the_mix(data: st.DataObject) 
     n = data.draw(st.integers(1, 4))
     owners, rows, drawn = [], [], []
     for i in range(n):
-        low = data.draw(st.integers(0, 6))
-        high = data.draw(st.integers(low, 30))
-        ready = data.draw(st.integers(low, high))
-        owners.append(
-            workload(
-                f"w{i}",
-                limits=Limits(low, high),
-                replicas=ReplicaState(ready, data.draw(st.integers(0, ready)), (5.0,)),
-                sla=sla(data.draw(st.sampled_from(RISK_KINDS)), data.draw(epsilons)),
-                hardware=Hardware("L4", data.draw(st.integers(1, 4)), 1.0),
-                history=observed(data.draw(st.floats(0, 300))),
-            )
-        )
+        promise = sla(data.draw(st.sampled_from(RISK_KINDS)), data.draw(epsilons))
+        owners.append(drawn_workload(data, f"w{i}", promise))
         rows.append(noisy(data.draw(st.floats(0, 300)), data.draw(st.integers(0, 99)), n_paths=20))
         slope = data.draw(st.sampled_from([0.5, 6.0, 1e4]))
         drawn.append(data.draw(st.sampled_from([None, response(i, slope=slope)])))
     budget = data.draw(st.none() | st.integers(0, 200))
     given_shard = soft_shard(np.stack(rows), drawn, owners, budgets={"L4": budget})
     decisions = decide_shard(given_shard, CONFIG, NOW_S)
-    for one, decision in zip(owners, decisions, strict=True):
-        assert one.limits.min_replicas <= decision.final <= one.limits.max_replicas
-        if budget is None:
-            assert decision.final <= decision.current
-    least = sum(w.hardware.gpus_per_replica * w.limits.min_replicas for w in owners)
-    if budget is not None and least <= budget:
-        pairs = zip(owners, decisions, strict=True)
-        assert sum(w.hardware.gpus_per_replica * d.final for w, d in pairs) <= budget
+    assert_limits_hold(owners, decisions, budget)
 
 
 @kinds

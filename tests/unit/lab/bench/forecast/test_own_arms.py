@@ -12,7 +12,6 @@ from forecaster.choice.baselines import POOLS
 from forecaster.config import ForecasterConfig, TreeConfig
 from forecaster.features import gather_windows
 from forecaster.trees.trees import TreeShare
-from services.kernel.clock import make_rng
 from services.lab.bench.forecast import own_arms
 from services.lab.bench.forecast.arm import LEVELS, Fitted, Prediction
 from services.lab.bench.forecast.own_arms import (
@@ -27,20 +26,9 @@ from services.lab.bench.forecast.own_arms import (
     young,
 )
 from services.lab.bench.forecast.task import BenchTask, Protocol, Truth
-from tests.unit.lab.bench.forecast.trained import SMALL, quiet
+from tests.unit.lab.bench.forecast.trained import SMALL, quiet, rng
 
 N_PATHS = 6
-
-
-def rng() -> np.random.Generator:
-    return make_rng(1, "x")
-
-
-@pytest.fixture(scope="module")
-def task(
-    tmp_path_factory: pytest.TempPathFactory, small_task: Callable[..., BenchTask]
-) -> BenchTask:
-    return small_task(tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="module")

@@ -41,13 +41,6 @@ FIGURES = {
 
 
 @pytest.fixture(scope="module")
-def task(
-    tmp_path_factory: pytest.TempPathFactory, small_task: Callable[..., BenchTask]
-) -> BenchTask:
-    return small_task(tmp_path_factory.mktemp("traces"))
-
-
-@pytest.fixture(scope="module")
 def document(task: BenchTask) -> dict:
     arms = {"model": ModelArm(SMALL), "best_simple": SimpleArm(), "blend": SimpleArm("blend")}
     return bench_forecast(task, arms, (7, 8), lambda _line: None).to_json()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -22,20 +21,9 @@ from services.lab.bench.forecast.shipped_arm import (
 from services.lab.bench.forecast.task import BenchTask
 from services.simulator.fleet.arrays import F32Array
 from tests.unit.lab.bench.decide.tasks import bench_task
-from tests.unit.lab.bench.forecast.trained import SMALL, quiet
+from tests.unit.lab.bench.forecast.trained import SMALL, quiet, rng
 
 N_PATHS = 20
-
-
-def rng() -> np.random.Generator:
-    return make_rng(1, "x")
-
-
-@pytest.fixture(scope="module")
-def task(
-    tmp_path_factory: pytest.TempPathFactory, small_task: Callable[..., BenchTask]
-) -> BenchTask:
-    return small_task(tmp_path_factory.mktemp("shipped"))
 
 
 @pytest.fixture(scope="module")
