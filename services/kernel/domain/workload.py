@@ -19,6 +19,7 @@ Mode = Literal["Advisory", "Approval", "Auto"]
 
 CLASS_PRIORITIES = {"gold": 200, "silver": 100, "bronze": 50}
 DEFAULT_PRIORITY = 100
+MAX_FURTHER_LOADS = 3
 
 
 def class_priority(name: str) -> int:
@@ -88,6 +89,19 @@ class LeadTimeSpec(_Spec):
     sigma: float = Field(0.5, ge=0, le=3)
 
 
+class FurtherLoadSpec(_Spec):
+    """A load besides the demand that binds a replica.
+
+    Attributes:
+        indicator: Name of its indicator; one of the workload's.
+        per_replica: Most of it that one ready replica carries within its SLO while nothing else
+            binds, in the unit of the indicator.
+    """
+
+    indicator: Annotated[str, Field(min_length=1, max_length=63)]
+    per_replica: float = Field(gt=0, allow_inf_nan=False)
+
+
 class CapacitySpec(_Spec):
     """Load that one ready replica serves within its SLO.
 
@@ -98,12 +112,14 @@ class CapacitySpec(_Spec):
             one of the workload's indicators. With it the capacity is learned from what is
             measured; empty: the stated one is used.
         slo_latency_ms: Latency that the SLO allows; given with `latency_indicator` or not at all.
+        also_bound_by: Further loads, in the order in which they are counted.
     """
 
     per_replica: float = Field(gt=0)
     cv: float = Field(0.0, ge=0, le=1)
     latency_indicator: str = ""
     slo_latency_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
+    also_bound_by: tuple[FurtherLoadSpec, ...] = Field((), max_length=MAX_FURTHER_LOADS)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> CapacitySpec:
@@ -251,7 +267,13 @@ class WorkloadSpec(_Spec):
         check_variants(self.variants)
         if self.capacity.latency_indicator:
             _check_latency(self.capacity.latency_indicator, self)
+        _check_further_loads(self)
         return self
+
+    @property
+    def further_loads(self) -> tuple[str, ...]:
+        """Names of the indicators of the further loads, in their order."""
+        return tuple(load.indicator for load in self.capacity.also_bound_by)
 
 
 def _check_latency(name: str, spec: WorkloadSpec) -> None:
@@ -271,3 +293,24 @@ def _check_latency(name: str, spec: WorkloadSpec) -> None:
             f"{field} has unit {found.unit!r}, which must be 'ms' (or the name must end in _ms): "
             "slo_latency_ms is compared with it"
         )
+
+
+def _check_further_loads(spec: WorkloadSpec) -> None:
+    loads = spec.further_loads
+    if len(set(loads)) != len(loads):
+        raise ValueError(
+            f"capacity.also_bound_by: each indicator must be given once, got {list(loads)}"
+        )
+    found = {indicator.name: indicator for indicator in spec.indicators}
+    for name in loads:
+        field = f"capacity.also_bound_by: indicator={name!r}"
+        if name not in found:
+            raise ValueError(f"{field} must be one of the indicators {list(found)}")
+        if name == spec.demand:
+            raise ValueError(f"{field} must not be the demand: per_replica already bounds that")
+        if name == spec.capacity.latency_indicator:
+            raise ValueError(
+                f"{field} must not be the latency indicator: a latency does not add up to replicas"
+            )
+        if found[name].is_known_ahead:
+            raise ValueError(f"{field} must not be known ahead: a load is measured and forecast")
