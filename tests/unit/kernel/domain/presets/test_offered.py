@@ -183,8 +183,6 @@ def test_a_load_of_the_cache_needs_the_speed_of_decoding() -> None:
 
 
 @pytest.mark.parametrize("preset", ["vllm", "sglang", "dynamo"])
-def test_a_query_fits_into_a_spec(preset: str) -> None:
-    """Also with long names, and two variants."""
-    names = ("a-service-with-quite-a-long-name-h100", "a-service-with-quite-a-long-name-l40s")
-    for indicator in preset_indicators((preset,), "a-namespace", names):
-        assert len(indicator.query) <= 8192
+def test_a_query_may_be_pasted_into_a_spec(preset: str) -> None:
+    for indicator in preset_indicators((preset,), "a-namespace", ("a-service-with-a-long-name",)):
+        assert len(indicator.query) <= 4096
