@@ -12,11 +12,11 @@ from services.cli.preset_rows import goal_rows, indicator_row, loss_rows
 from services.kernel.domain import IndicatorSpec
 from services.kernel.domain.presets import (
     Bracket,
-    LoadCounts,
     Preset,
     PresetFinding,
     PresetFit,
 )
+from services.kernel.domain.workload import LoadCounts
 
 _WIDTH = 4096
 _COUNTED = {

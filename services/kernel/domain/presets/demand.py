@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 
 from services.kernel.domain.presets.catalog import PRESETS
-from services.kernel.domain.presets.shape import LoadCounts, metrics_in
+from services.kernel.domain.presets.shape import metrics_in
+from services.kernel.domain.workload import LoadCounts
 
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _MATCHERS = re.compile(r"\{[^}]*\}")

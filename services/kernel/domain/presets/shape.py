@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.kernel.domain.presets.promql import PODS, Promql
+from services.kernel.domain.workload import LoadCounts
 
 Goal = Literal["ttft", "itl", "tpot", "e2e", "queue"]
 """Time to the first token, between two tokens, per output token of a request, of the whole request,
@@ -30,8 +31,6 @@ LOSS_WORDS: dict[LossKind, str] = {
     "refusal": "requests that were refused",
     "abort": "requests that were aborted",
 }
-LoadCounts = Literal["arrives", "served"]
-"""What a load counts: what arrives, or what was served."""
 _ANSWERS = "output_tokens_per_s"
 _METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
 
