@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from services.lab.bench.forecast.inference import bench_inference
