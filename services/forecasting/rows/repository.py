@@ -29,6 +29,9 @@ FORECAST_COLUMNS = (
     "n_paths",
     "paths",
     "path_scale",
+    "further_names",
+    "further_paths",
+    "further_scales",
     "created_at",
 )
 SCORE_COLUMNS = (

@@ -61,6 +61,9 @@ class ForecastRow:
     n_paths: int
     paths: bytes | None
     path_scale: float | None
+    further_names: list[str] | None = None
+    further_paths: bytes | None = None
+    further_scales: list[float] | None = None
 
 
 class IndicatorKey(NamedTuple):
