@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from forecaster.choice.baselines import POOLS, Baseline, BestSimple
     from forecaster.choice.comparison import MODEL, Comparison, Predictor, compare
     from forecaster.choice.joint_paths import JointPaths, joint_paths
-    from forecaster.choice.ladder import STALE_RUNG, Ladder, LadderForecast
+    from forecaster.choice.ladder import MODEL_RUNG, STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
     from forecaster.errors import CheckpointError, ForecasterError, HistoryTooShort
@@ -50,7 +50,7 @@ _EXPORTS = {
     "forecaster.choice.baselines": "POOLS Baseline BestSimple",
     "forecaster.choice.comparison": "MODEL Comparison Predictor compare",
     "forecaster.choice.joint_paths": "JointPaths joint_paths",
-    "forecaster.choice.ladder": "STALE_RUNG Ladder LadderForecast",
+    "forecaster.choice.ladder": "MODEL_RUNG STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",
     "forecaster.errors": "CheckpointError ForecasterError HistoryTooShort",
@@ -80,6 +80,7 @@ __all__ = [
     "HEDGE_GROUPS",
     "MARGINALS",
     "MODEL",
+    "MODEL_RUNG",
     "POOLS",
     "REFIT_KINDS",
     "STALE_RUNG",
