@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event, text
 
-from forecaster import joint_paths
+from forecaster import JointPaths, joint_paths
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import joint, service
 from services.forecasting.forecast.service import Forecasting
@@ -79,6 +79,7 @@ def test_paths_are_stored_as_they_were_made(
     assert service.forecast_shard(app, 0, ORIGIN) == 2
     rows = {row.workload_id: row for row in rows_of(app.engine, ALL)}
     ((paths,),) = made
+    assert isinstance(paths, JointPaths)
     row = rows[loaded]
     assert row.further_names == FURTHER
     back = unpack_further(row.further_paths, row.further_scales, row.n_paths, row.n_horizon)
