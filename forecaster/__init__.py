@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forecaster.choice.baselines import POOLS, Baseline, BestSimple
     from forecaster.choice.comparison import MODEL, Comparison, Predictor, compare
-    from forecaster.choice.joint_paths import JointPaths, joint_paths
+    from forecaster.choice.joint_paths import JointPaths, further_quantiles, joint_paths
     from forecaster.choice.ladder import MODEL_RUNG, STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "forecaster.choice.baselines": "POOLS Baseline BestSimple",
     "forecaster.choice.comparison": "MODEL Comparison Predictor compare",
-    "forecaster.choice.joint_paths": "JointPaths joint_paths",
+    "forecaster.choice.joint_paths": "JointPaths further_quantiles joint_paths",
     "forecaster.choice.ladder": "MODEL_RUNG STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",
@@ -118,6 +118,7 @@ __all__ = [
     "compare",
     "crps_of_quantiles",
     "fit",
+    "further_quantiles",
     "gather_windows",
     "input_reference",
     "input_verdicts",

@@ -11,6 +11,7 @@ from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online.further import FURTHER
 from services.forecasting.rows.further import unpack_further
 from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.training import fit as service_fit
@@ -33,6 +34,7 @@ from tests.integration.forecasting.simple_fleet import (
 SMALL_MODEL = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8)
 SMALL = TrainConfig(max_windows=300, max_validation_windows=100, epochs=1, flow_epochs=1)
 LOADS = NAMES[1:]
+STATES = "SELECT state FROM calibration_states ORDER BY workload_id"
 
 
 @pytest.fixture
@@ -59,6 +61,10 @@ def test_forecasts_go_by_the_loads_that_were_learned_together(app: Forecasting) 
     assert told["n_windows"] > 0
     if outcome.status != "promoted":
         service_fit.promote(app, outcome.version, "to see its forecasts")
+    states = [row.state for row in rows_of(app.engine, STATES)]
+    assert FURTHER not in states[0]
+    assert [set(state[FURTHER]) for state in states[1:]] == [set(LOADS), {LOADS[0]}]
+    assert all(one["n_seen"] > 0 for state in states[1:] for one in state[FURTHER].values())
     service.forecast_shard(app, 0, ORIGIN)
     plain, both, one = rows_of(app.engine, "SELECT * FROM forecasts ORDER BY workload_id")
     assert [row.rung for row in (plain, both, one)] == ["model"] * 3

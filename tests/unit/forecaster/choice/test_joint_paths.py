@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forecaster.choice.baselines import BestSimple
-from forecaster.choice.joint_paths import joint_paths
+from forecaster.choice.joint_paths import further_quantiles, joint_paths
 from forecaster.choice.ladder import Ladder
 from forecaster.errors import ShapeError
 from forecaster.features import build_windows
@@ -72,3 +72,22 @@ def test_other_rows_are_refused(
     forecast = forecast_of(ladder, windows)
     with pytest.raises(ShapeError, match="3 windows, 1 sets"):
         joint_paths(ladder, windows, FURTHER[:1], forecast, rng)
+
+
+def test_quantiles_are_those_that_the_paths_are_drawn_from(
+    fitted: FitResult, windows: Windows, rng: np.random.Generator
+) -> None:
+    ladder = Ladder(fitted.model, BestSimple({}, fitted.model.config.window))
+    forecast = ladder.predict(windows, HORIZON, 2000, rng).forecast
+    assert forecast is not None
+    quantiles = further_quantiles(ladder, windows, FURTHER, forecast)
+    paths = joint_paths(ladder, windows, FURTHER, forecast, rng)
+    assert [one is None for one in quantiles] == [one is None for one in paths]
+    levels = forecast.quantile_levels
+    inner = (levels >= 0.05) & (levels <= 0.95)
+    for own, one in zip(quantiles, paths, strict=True):
+        if own is None or one is None:
+            continue
+        drawn = np.quantile(one.further, levels[inner], axis=1).swapaxes(0, 1)
+        spread = own[:, -1] - own[:, 0]
+        assert (np.abs(drawn - own[:, inner]) <= 0.01 * spread[:, None] + 1e-6).all()
