@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def series(name: str, seed: int, further: tuple[int, ...] = (1, 2), jump: float 
     )
 
 
-def states(*fleet: Series) -> dict[str, dict]:
+def states(*fleet: Series) -> dict[str, dict[str, Any]]:
     return warm_states(fleet, LADDER, CONFIG, N_HELD, np.random.default_rng(1))
 
 
