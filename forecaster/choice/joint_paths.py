@@ -73,6 +73,27 @@ def joint_paths(
     return tuple(found.get(row) for row in range(len(windows)))
 
 
+def further_quantiles(
+    ladder: Ladder,
+    windows: Windows,
+    further: Sequence[tuple[str, ...]],
+    forecast: Forecast,
+) -> tuple[F32 | None, ...]:
+    """Quantiles `(F, Q, H)` of the further loads of every row, at the forecast's levels.
+
+    They are what the paths of `joint_paths`, which has the same arguments, are drawn from; None in
+    the same rows.
+    """
+    asked = _Asked(ladder, windows, further, forecast)
+    loads = asked.loads()
+    found: list[F32 | None] = [None] * len(windows)
+    if loads:
+        quantiles, row = asked.quantiles(loads), np.array([load.row for load in loads])
+        for i in np.unique(row):
+            found[i] = quantiles[row == i]
+    return tuple(found)
+
+
 class _Load(NamedTuple):
     """A further load: row and column of the windows, and the rung that answers for it."""
 
@@ -166,13 +187,13 @@ class _Asked:
         n_paths, horizon = self.forecast.paths.shape[1:]
         points = stratified(n_paths, horizon, rng)
         ranks, levels = self.forecast.paths[row], self.forecast.quantile_levels
-        values = paths_by_rank(self._quantiles(loads), levels, ranks, points)
+        values = paths_by_rank(self.quantiles(loads), levels, ranks, points)
         return {
             int(i): JointPaths(self.forecast.paths[i], values[row == i], is_joint=False)
             for i in np.unique(row)
         }
 
-    def _quantiles(self, loads: Sequence[_Load]) -> F32:
+    def quantiles(self, loads: Sequence[_Load]) -> F32:
         """Quantiles `(P, Q, H)` of further loads, each by its rung."""
         levels, horizon = self.forecast.quantile_levels, self.forecast.horizon
         found = np.empty((len(loads), levels.size, horizon), dtype=np.float32)
