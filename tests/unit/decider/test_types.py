@@ -67,7 +67,7 @@ def test_further_loads_that_cannot_be_decided_on_are_refused() -> None:
         InvalidRequest, match=r"w: further_capacity=\(0.0,\) must be finite and > 0"
     ):
         workload(further_capacity=(0.0,))
-    with pytest.raises(InvalidRequest, match="at most 3 further loads"):
+    with pytest.raises(InvalidRequest, match="at most 3 loads"):
         workload(further_capacity=(1.0,) * 4)
 
 
