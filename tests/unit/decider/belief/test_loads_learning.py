@@ -33,6 +33,7 @@ def learn(truth: MissDraws, load: FloatArray, n: float = 400, seed: int = 0) -> 
     return learn_misses(prior, *count(truth, load, n, seed), n_draws=N_DRAWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_further", [1, 3])
 def test_the_ranks_of_truths_are_uniform(n_further: int) -> None:
     """Simulation-based calibration of all coordinates, as of one load."""
@@ -52,6 +53,7 @@ def test_the_ranks_of_truths_are_uniform(n_further: int) -> None:
         assert chisquare(counts).pvalue > 0.001, (at, counts)
 
 
+@pytest.mark.slow
 def test_another_mix_and_loads_beyond_any_seen_are_covered() -> None:
     """Steps bound by the demand mostly; then the others, and 1.3 times the highest loads."""
     hits = []
