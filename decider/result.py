@@ -114,7 +114,8 @@ class Decision:
         is_budget_exhausted: The SLA window's violation budget is spent.
         cost_delta_usd_per_hour: Final against current.
         plan: (H,) planned counts; only the first is applied.
-        quantiles: Demand quantiles at the step that the decision is made for, by level.
+        quantiles: Demand quantiles at the step that the decision is made for, by level; of several
+            loads those of the equivalent demand.
         counterfactuals: Counts under other circumstances, by name.
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
@@ -126,6 +127,9 @@ class Decision:
         mix: Counts of its variants, whose capacity is `final`; None: it has none.
         expected_misses: What some counts are expected to miss; None: no response is known, or
             there is no forecast.
+        bound_by: (1+F,) share of what `final` is expected to miss that falls to each load: to that
+            which takes the largest share of its own capacity. In the order of the loads; sums to 1.
+            Empty: the demand alone binds it, or there is no forecast.
     """
 
     workload: str
@@ -156,3 +160,4 @@ class Decision:
     model_replicas: int | None = None
     mix: MixRecord | None = None
     expected_misses: ExpectedMisses | None = None
+    bound_by: tuple[float, ...] = ()
