@@ -77,8 +77,8 @@ def test_what_was_learned_goes_to_the_request_and_to_nobody_else() -> None:
     other = ShardMember(2, "demo", "v", 300, make_spec())
     response = LearnedResponse.of(prior_draws(8.0, 0.0, 0.05, 256), learned.spec, 500.0)
     rows = ShardRows(responses={1: response}, capacity={"workload:1": np.full(9, 3.0)})
-    assert responses_of([learned, other], rows) == (response.draws, None)
-    assert responses_of([other], rows) == ()
+    assert responses_of([learned, other], rows, [False, False]) == (response.draws, None)
+    assert responses_of([other], rows, [False]) == ()
     np.testing.assert_allclose(
         np.quantile(capacity_of(learned, rows), 0.5), np.median(response.capacity)
     )
