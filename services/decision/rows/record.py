@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -84,7 +84,7 @@ def decision_row(
         prepared.path_scales[row],
     )
     record = decision_to_dict(decision) | {
-        "summary": decision_summary(decision),
+        "summary": decision_summary(replace(decision, bound_by=())),  # told below, by name
         "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
         "forecast": {
             "id": forecast["id"],
