@@ -40,15 +40,16 @@ def further_capacity(spec: WorkloadSpec) -> tuple[float, ...]:
 
 def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FurtherPaths | None:
     """Paths of the further loads of a forecast row; None: it lacks some, or there are none."""
-    names, blob = row["further_names"] or [], row["further_paths"]
+    names = list(row["further_names"] or ())
     if not spec.further_loads or set(spec.further_loads) - set(names) or not row["paths"]:
         return None
     shape = (len(names), int(row["n_paths"]), int(row["n_horizon"]))
     scales = np.array(row["further_scales"] or [], dtype=float)
-    stored = np.frombuffer(blob or b"", dtype=np.float16).astype(np.float64)
-    if stored.size != np.prod(shape) or scales.size != len(names):
+    blob = row["further_paths"] or b""
+    if len(blob) != 2 * np.prod(shape) or scales.size != len(names):
         return None
-    at = [list(names).index(name) for name in spec.further_loads]
+    stored = np.frombuffer(blob, dtype=np.float16).astype(np.float64)
+    at = [names.index(name) for name in spec.further_loads]
     paths = stored.reshape(shape)[at] * scales[at, None, None]
     return FurtherPaths(paths, tuple(float(scale) for scale in scales[at]))
 
@@ -98,8 +99,9 @@ def added_up(
 ) -> FloatArray:
     """(N,) equivalent demand of loads (N, 1+F).
 
-    By the response where one is known, the median of its draws; else by the stated capacities, of
-    which the tightest binds. NaN where a load is unknown or impossible.
+    By the response where one is known: by the median over its draws of the capacities relative to
+    that for the demand. Else by the stated capacities, of which the tightest binds. NaN where a
+    load is unknown or impossible.
 
     Args:
         loads: The demand and the further loads, all of the workload or all per ready replica.
@@ -112,7 +114,9 @@ def added_up(
     if not known.any():
         return found
     if draws is not None and draws.n_further == len(spec.further_loads):
-        found[known] = np.median(draws.equivalent(loads[known]), axis=0)
+        ratio = np.median(draws.further / draws.capacity[:, None], axis=0)
+        sharing = float(np.median(draws.sharing))
+        found[known] = equivalent_demand(loads[known], np.array([1.0, *ratio]), sharing)
     else:
         stated = np.array([capacity, *further_capacity(spec)])
         found[known] = equivalent_demand(loads[known], stated)
