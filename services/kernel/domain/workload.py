@@ -15,6 +15,7 @@ from services.kernel.domain.variants import VariantSpec, check_variants
 GpuType = Annotated[str, Field(min_length=1, max_length=63)]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 Mode = Literal["Advisory", "Approval", "Auto"]
+LoadCounts = Literal["arrives", "served"]
 
 
 CLASS_PRIORITIES = {"gold": 200, "silver": 100, "bronze": 50}
@@ -95,11 +96,14 @@ class FurtherLoadSpec(_Spec):
     Attributes:
         indicator: Name of its indicator; one of the workload's.
         per_replica: Most of it that one ready replica carries within its SLO while nothing else
-            binds, in the unit of the indicator.
+            binds, in the unit of the indicator. With variants that of a reference replica, as
+            `CapacitySpec.per_replica` is: one worth two of these carries twice of every load.
+        counts: What the indicator counts, as `WorkloadSpec.demand_counts` says of the demand.
     """
 
     indicator: Annotated[str, Field(min_length=1, max_length=63)]
     per_replica: float = Field(gt=0, allow_inf_nan=False)
+    counts: LoadCounts = "arrives"
 
 
 class CapacitySpec(_Spec):
@@ -227,7 +231,7 @@ class WorkloadSpec(_Spec):
     min_replicas: int = Field(1, ge=0)
     max_replicas: int = Field(10, ge=1)
     demand: str
-    demand_counts: Literal["arrives", "served"] = "arrives"
+    demand_counts: LoadCounts = "arrives"
     indicators: tuple[IndicatorSpec, ...] = Field(min_length=1)
     capacity: CapacitySpec
     lead_time: LeadTimeSpec = LeadTimeSpec()
@@ -274,6 +278,13 @@ class WorkloadSpec(_Spec):
     def further_loads(self) -> tuple[str, ...]:
         """Names of the indicators of the further loads, in their order."""
         return tuple(load.indicator for load in self.capacity.also_bound_by)
+
+    @property
+    def served_loads(self) -> tuple[str, ...]:
+        """Names of the loads, the demand first, that count what was served."""
+        further = self.capacity.also_bound_by
+        demand = (self.demand,) if self.demand_counts == "served" else ()
+        return (*demand, *(load.indicator for load in further if load.counts == "served"))
 
 
 def _check_latency(name: str, spec: WorkloadSpec) -> None:

@@ -163,6 +163,15 @@ def test_further_loads_keep_their_order() -> None:
     assert bound_by().further_loads == ()
 
 
+def test_loads_that_count_what_was_served_are_named_the_demand_first() -> None:
+    loads = load("output_tokens_per_s") | {"counts": "served"}, load("kv_token_s")
+    spec = bound_by(*loads)
+    assert spec.served_loads == ("output_tokens_per_s",)
+    served = spec.model_copy(update={"demand_counts": "served"})
+    assert served.served_loads == ("load_rps", "output_tokens_per_s")
+    assert bound_by().served_loads == ()
+
+
 LATENCY = {"latency_indicator": "latency_p95_ms", "slo_latency_ms": 500.0}
 
 
