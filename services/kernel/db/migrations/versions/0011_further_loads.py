@@ -1,5 +1,7 @@
 """Forecasts of the further loads of a workload, beside those of its demand."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -9,7 +11,7 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-COLUMNS = {
+COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
     "further_names": postgresql.ARRAY(sa.Text()),
     "further_paths": sa.LargeBinary(),
     "further_scales": postgresql.ARRAY(sa.Double()),
