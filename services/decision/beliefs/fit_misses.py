@@ -35,6 +35,7 @@ from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import SAMPLED
 from services.decision.beliefs.misses import MISSES, N_STORED
 from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.loads import further_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
@@ -159,6 +160,7 @@ def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) ->
         prior_cv=np.array([m.spec.capacity.cv for m in members]),
         group=np.array([keys.index(_key(m)) for m in members]),
         prior_share=np.array([tolerated_share(m.spec) for m in members]),
+        further_capacity=np.array([further_capacity(m.spec) for m in members]),
     )
 
 

@@ -157,7 +157,7 @@ def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
         stated.per_replica,
         stated.cv,
         tolerated_share(member.spec),
-        *((f,) if (f := further_capacity(member.spec)) else ()),  # TEMP
+        further_capacity(member.spec),
     )
     return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED)
 
