@@ -101,11 +101,11 @@ class TrustView(Out):
 class FurtherLoadView(Out):
     """A load besides the demand that binds a replica."""
 
-    indicator: str = Field(examples=["output_tokens_per_s"])
-    unit: str = Field(examples=["tokens/s"])
+    indicator: str = Field(examples=["offered_kv_tokens"])
+    unit: str = Field(examples=["tokens"])
     per_replica: float = Field(
         description="Most of it that one replica carries while nothing else binds",
-        examples=[2400.0],
+        examples=[90000.0],
     )
     counts: LoadCounts = Field(description="Load as it arrives, or as it was served")
 

@@ -209,8 +209,7 @@ class FurtherLoad(ResourceModel):
         description="Name of its indicator, e.g. offered_output_tokens_per_s of a preset"
     )
     per_replica: Decimal = Field(
-        description="Most of it that one ready replica carries within the objective while nothing "
-        "else binds, in the indicator's unit"
+        description="Most of it that one ready replica carries while nothing else binds"
     )
     counts: Literal["Arrivals", "Served"] | None = Field(
         None, description="What the indicator counts, as demandCounts says of the demand"
@@ -231,12 +230,7 @@ class Capacity(ResourceModel):
         None, alias="sloLatency", description="Latency that the SLO allows, e.g. 500ms"
     )
     also_bound_by: Annotated[tuple[FurtherLoad, ...], Field(min_length=1, max_length=3)] | None = (
-        Field(
-            None,
-            description="Further loads, of each of which a replica carries only so much; what they "
-            "take of it together is learned where an objective is measured, until then the "
-            "tightest one binds",
-        )
+        Field(None, description="Further loads, of each of which a replica carries only so much")
     )
 
 
