@@ -70,19 +70,24 @@ def _about_loads(prepared: Prepared, row: int, decision: Decision) -> LoadNote:
     return LoadNote({"bound_by": shares}, bound_words(shares))
 
 
+def _scales(prepared: Prepared, row: int) -> tuple[float, ...]:
+    """Scales of the paths of demand and further loads."""
+    beside = prepared.further[row]
+    return (prepared.path_scales[row], *(() if beside is None else beside.scales))
+
+
 def decision_row(
     prepared: Prepared, row: int, decision: Decision, stamp: DecisionStamp
 ) -> tuple[Any, ...]:
     """The row of one decision, in the order of `repository.DECISION_COLUMNS`."""
     forecast, now = prepared.forecasts[row], stamp.decided_at
-    beside = prepared.further[row]
     inputs = inputs_to_bytes(
         prepared.request,
         row,
         decision,
         stamp.config,
         now.timestamp(),
-        (prepared.path_scales[row], *(beside.scales if beside is not None else ())),
+        _scales(prepared, row),
     )
     record = decision_to_dict(decision) | {
         "summary": decision_summary(replace(decision, bound_by=())),  # told below, by name
