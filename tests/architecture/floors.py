@@ -90,7 +90,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "presets",
         "controls schedules",
         "workload",
-        "objective promise variants",
+        "loads objective promise variants",
     ),
     "services.kernel.domain.presets": ROOM,
     "services.kernel.http": ROOM,
