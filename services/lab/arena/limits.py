@@ -60,7 +60,9 @@ class _Rung:
     counted: slice
 
     def keeps(self, share: float) -> bool:
-        return float(self.missed.either[self.counted].mean()) <= self.floor + share
+        tolerated = self.floor + share
+        # Where everything misses alone no rate is within the share: all of them would seem to be.
+        return tolerated < 1 and float(self.missed.either[self.counted].mean()) <= tolerated
 
 
 class LimitFinder:
