@@ -12,6 +12,7 @@ from services.cli.engine_options import (
     Gpu,
     Lengths,
     Model,
+    RequestSeed,
     TensorParallel,
     Tpot,
     Ttft,
@@ -19,7 +20,6 @@ from services.cli.engine_options import (
     read_ms,
 )
 from services.cli.output import console, print_json, print_table
-from services.cli.study_commands import Seed
 
 if TYPE_CHECKING:
     from services.lab.arena.profile import CapacityProfile
@@ -90,7 +90,7 @@ def profile(  # noqa: PLR0913 - one option each
         str, typer.Option(help="The service's demand: a load of the first three that are shown.")
     ] = "request_rate_rps",
     lengths: Lengths = None,
-    seed: Seed = 7,
+    seed: RequestSeed = 7,
     as_json: AsJson = False,
 ) -> None:
     """What one replica carries by the profile of a real engine: a prior without any history.

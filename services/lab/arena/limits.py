@@ -79,7 +79,7 @@ class LimitFinder:
         """
         first = 0.15 * self._guess(shape)
         for _ in range(_MAX_LADDERS):
-            coarse = self._ladder(_rates(first, _COARSE, _N_COARSE), shape, mix, search)
+            coarse = self._ladder(_rates(first, _COARSE, range(_N_COARSE)), shape, mix, search)
             at = _first_over(coarse, search.share)
             if 0 < at < len(coarse):
                 break
@@ -87,7 +87,7 @@ class LimitFinder:
         if at == 0 or at == len(coarse):
             return self._limit(coarse, at)
         n_fine = round(np.log(_COARSE) / np.log(_FINE))
-        between = _rates(coarse[at - 1].rate * _FINE, _FINE, n_fine - 1)
+        between = _rates(coarse[at - 1].rate, _FINE, range(1, n_fine))
         fine = [coarse[at - 1], *self._ladder(between, shape, mix, search), coarse[at]]
         return self._limit(fine, max(1, _first_over(fine, search.share)))
 
@@ -125,8 +125,9 @@ class LimitFinder:
         ]
 
 
-def _rates(first: float, step: float, n: int) -> FloatArray:
-    return np.asarray(first * step ** np.arange(n), np.float64)
+def _rates(first: float, step: float, powers: range) -> FloatArray:
+    # Requests are drawn by the rate to its last digit: another way to multiply is another table.
+    return np.asarray(first * step ** np.array(powers), np.float64)
 
 
 def _first_over(rungs: Sequence[_Rung], share: float) -> int:
