@@ -14,7 +14,7 @@ import numpy as np
 from decider.belief.capacity import replicas_needed
 from decider.planning.candidates import CandidateGrid
 from decider.planning.landing import LandingWeights
-from decider.planning.load_paths import UsablePaths, LoadPaths
+from decider.planning.load_paths import LoadPaths, UsablePaths
 from decider.planning.pairing import Spreading, paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from decider import Limits, ReplicaState, decide_shard, equivalent_demand
 from decider.config import DecideConfig
 from decider.planning.candidates import make_grid
-from decider.planning.load_paths import UsablePaths, LoadPaths
+from decider.planning.load_paths import LoadPaths, UsablePaths
 from decider.planning.pairing import Spreading, paired_draws
 from decider.planning.scenarios import make_scenarios, step_tables
 from decider.planning.soft_response import soft_responses, top_need
