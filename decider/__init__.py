@@ -44,6 +44,7 @@ from decider.sli import (
     count_misses,
     promised_violation,
 )
+from decider.step_quantiles import StepQuantiles
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -137,6 +138,7 @@ __all__ = [
     "StartData",
     "StepOutcome",
     "StepPrice",
+    "StepQuantiles",
     "TrailingRule",
     "TrustCase",
     "TrustConfig",

@@ -22,7 +22,9 @@ from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
 from decider.fleet_types import FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.planning.exact import integrated
 from decider.result import Decision
+from decider.step_quantiles import StepQuantiles
 from decider.types import (
     Control,
     DirectionRules,
@@ -45,6 +47,8 @@ RESPONSE_FORMAT = 3
 """Of inputs with a response; a reader of `FORMAT` alone would decide without it."""
 LOADS_FORMAT = 4
 """Of inputs with further loads."""
+QUANTILES_FORMAT = 6
+"""Of inputs with the quantile function that the decision was integrated over."""
 _HEADER = "header"
 
 
@@ -72,6 +76,7 @@ def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardR
         request.step_s,
         responses=request.responses[one],
         further_paths=request.further_paths[one],
+        quantiles=(known,) if (known := integrated(request, row)) is not None else (),
     )
 
 
@@ -120,6 +125,10 @@ def inputs_to_bytes(
     }
     if response is not None:
         tensors["response"] = _smallest(response.to_array())
+    steps = part.steps(0)
+    if steps is not None:
+        tensors["quantile_levels"] = _smallest(steps.levels)
+        tensors["quantiles"] = _smallest(steps.values)
     further = part.further(0)
     if further is not None:
         header["further_scales"] = []
@@ -132,6 +141,8 @@ def inputs_to_bytes(
 
 
 def _format(part: ShardRequest) -> int:
+    if part.steps(0) is not None:
+        return QUANTILES_FORMAT
     if part.workloads[0].further_capacity:
         return LOADS_FORMAT
     return FORMAT if part.response(0) is None else RESPONSE_FORMAT
@@ -193,13 +204,16 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"][_HEADER])
     except Exception as error:  # any of several libraries' errors: the bytes are not ours
         raise ReplayMismatch(f"not a decision's inputs: {error}") from error
-    formats = (FORMAT, RESPONSE_FORMAT, LOADS_FORMAT)
+    formats = (FORMAT, RESPONSE_FORMAT, LOADS_FORMAT, QUANTILES_FORMAT)
     if header.get("format") not in formats:
         known = ", ".join(str(one) for one in formats)
         raise ReplayMismatch(f"format {header.get('format')!r}, this version reads {known}")
     wide = {name: np.asarray(t, dtype=np.float64) for name, t in tensors.items()}
     scales = header.get("further_scales", [])
     further = [wide[_further_name(g)] * scale for g, scale in enumerate(scales)]
+    steps = None
+    if "quantiles" in wide:
+        steps = StepQuantiles(wide["quantile_levels"], wide["quantiles"])
     request = ShardRequest(
         (_workload(header["workload"], wide["demand"]),),
         wide["paths"] * header["path_scale"],
@@ -208,6 +222,7 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         header["step_s"],
         responses=(MissDraws.from_array(wide["response"]),) if "response" in wide else (),
         further_paths=(np.stack(further),) if further else (),
+        quantiles=(steps,) if steps is not None else (),
     )
     return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
 

@@ -16,125 +16,44 @@ import numpy.typing as npt
 from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.replica_types import (
+    Control,
+    DirectionRules,
+    Hardware,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+)
+from decider.step_quantiles import StepQuantiles
 from decider.use import MAX_FURTHER
 from decider.variant_types import VariantSet
+
+__all__ = [
+    "RISK_KINDS",
+    "BoolArray",
+    "Control",
+    "DirectionRules",
+    "FloatArray",
+    "Hardware",
+    "History",
+    "IntArray",
+    "Limits",
+    "RatePolicy",
+    "ReplicaState",
+    "RiskKind",
+    "RiskState",
+    "ShardRequest",
+    "Sla",
+    "StepQuantiles",
+    "TrailingRule",
+    "WorkloadInput",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 RISK_KINDS: tuple[RiskKind, ...] = ("TimeFraction", "DemandFraction", "AnyInWindow")
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaState:
-    """Replicas of one workload now.
-
-    Attributes:
-        spec: Current target count (what was last asked for).
-        ready: Replicas that serve.
-        starting_age_s: Seconds since each start on its way that is bound to a node.
-        pending_age_s: Seconds since each start that has no node yet.
-        schedulable_gpus: Free GPUs of its type that it could use; None: unknown.
-    """
-
-    spec: int
-    ready: int
-    starting_age_s: tuple[float, ...] = ()
-    pending_age_s: tuple[float, ...] = ()
-    schedulable_gpus: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse negative counts and ages."""
-        require(self.spec >= 0, f"spec={self.spec} must be >= 0")
-        require(self.ready >= 0, f"ready={self.ready} must be >= 0")
-        ages = self.starting_age_s + self.pending_age_s
-        require(all(a >= 0 and math.isfinite(a) for a in ages), f"ages {ages} must be >= 0")
-        free = self.schedulable_gpus
-        require(free is None or free >= 0, f"schedulable_gpus={free} must be >= 0")
-
-    @property
-    def on_the_way(self) -> int:
-        """Starts asked for that do not serve yet."""
-        return max(0, self.spec - self.ready)
-
-
-@dataclass(frozen=True, slots=True)
-class RatePolicy:
-    """One rate limit of HPA's `behavior`: at most `value` pods or per cent in `period_s`."""
-
-    kind: Literal["Pods", "Percent"]
-    value: int
-    period_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionRules:
-    """HPA's `behavior.scaleUp` or `.scaleDown`; no policies means no rate limit."""
-
-    stabilization_window_s: float = 0.0
-    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
-    policies: tuple[RatePolicy, ...] = ()
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds and manners of scaling.
-
-    Attributes:
-        min_replicas: Lower bound; 0 allows scaling to zero.
-        max_replicas: Upper bound.
-        scale_up: HPA's `behavior.scaleUp`.
-        scale_down: HPA's `behavior.scaleDown`.
-        static_replicas: Last rung of the fallback ladder; None: hold.
-    """
-
-    min_replicas: int
-    max_replicas: int
-    scale_up: DirectionRules = DirectionRules()
-    scale_down: DirectionRules = DirectionRules()
-    static_replicas: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse contradictory bounds."""
-        require(
-            0 <= self.min_replicas <= self.max_replicas,
-            f"min_replicas={self.min_replicas}, max_replicas={self.max_replicas}: "
-            "need 0 <= min <= max",
-        )
-
-    def clamp(self, replicas: int) -> int:
-        """`replicas` brought within the bounds."""
-        return max(self.min_replicas, min(self.max_replicas, replicas))
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Controls that people have set: pauses, freezes, schedules.
-
-    Attributes:
-        is_paused: Nothing may change.
-        paused_until_s: Epoch seconds at which a pause ends by itself.
-        scale_in_only: Only decreases may happen.
-        scale_out_only: Only increases may happen.
-        schedule: Name of the schedule in force, if any.
-        schedule_min: Lower bound of that schedule.
-        schedule_max: Upper bound of that schedule.
-        freeze: `ScaleDown` or `Both` while a freeze is in force.
-        is_automatic: Decisions are applied without a human. What others hold is never taken for a
-            GPU budget: nobody knows whether they will let it go.
-    """
-
-    is_paused: bool = False
-    paused_until_s: float | None = None
-    scale_in_only: bool = False
-    scale_out_only: bool = False
-    schedule: str = ""
-    schedule_min: int | None = None
-    schedule_max: int | None = None
-    freeze: Literal["ScaleDown", "Both"] | None = None
-    is_automatic: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,24 +87,6 @@ class Sla:
         require(self.kind in RISK_KINDS, f"kind={self.kind!r} must be one of {RISK_KINDS}")
         require(self.window_s > 0, f"window_s={self.window_s} must be > 0")
         require(self.class_weight > 0, f"class_weight={self.class_weight} must be > 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """GPUs of one replica and what they cost."""
-
-    gpu_type: str
-    gpus_per_replica: int = 1
-    price_usd_per_gpu_hour: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse impossible hardware."""
-        require(self.gpus_per_replica >= 1, "gpus_per_replica must be >= 1")
-        require(self.price_usd_per_gpu_hour >= 0, "price_usd_per_gpu_hour must be >= 0")
-
-    def usd_per_hour(self, replicas: float) -> float:
-        """Cost of `replicas` in USD per hour."""
-        return replicas * self.gpus_per_replica * self.price_usd_per_gpu_hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +196,7 @@ class WorkloadInput:
     limits: Limits
     sla: Sla
     hardware: Hardware
-    control: Control = Control()
+    control: Control = field(default_factory=Control)
     history: History = field(default_factory=History)
     risk: RiskState = RiskState()
     forecast_rung: str = "model"
@@ -336,6 +237,8 @@ class ShardRequest:
             still has its `capacity_draws`: `decider.equivalent_capacity` of it.
         further_paths: By workload, (F, S, H) paths of its further loads, path by path with its
             demand; None: none are forecast, and if it has any its demand is not planned with.
+        quantiles: By workload, the quantile function that its demand's paths were drawn from; None:
+            its paths are all that is known. Empty: no workload's is known.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -347,6 +250,7 @@ class ShardRequest:
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     responses: tuple[MissDraws | None, ...] = ()
     further_paths: tuple[FloatArray | None, ...] = ()
+    quantiles: tuple[StepQuantiles | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes; the content of single rows is judged by the fallback ladder."""
@@ -370,7 +274,7 @@ class ShardRequest:
 
     def _check_loads(self) -> None:
         n = len(self.workloads)
-        for name in ("responses", "further_paths"):
+        for name in ("responses", "further_paths", "quantiles"):
             given = len(getattr(self, name))
             require(given in (0, n), f"{name} has {given} entries, must be empty or W={n}")
         for row, w in enumerate(self.workloads):
@@ -385,10 +289,18 @@ class ShardRequest:
                 shape = (n_further, *self.paths.shape[1:])
                 found = f"{w.workload}: further_paths has shape {paths.shape}"
                 require(n_further > 0 and paths.shape == shape, f"{found}, must be {shape}")
+            known = self.steps(row)
+            if known is not None:
+                found = f"{w.workload}: quantiles of {known.values.shape[1]} steps"
+                require(known.values.shape[1] == self.horizon, f"{found}, must be H={self.horizon}")
 
     def further(self, row: int) -> FloatArray | None:
         """(F, S, H) paths of the further loads of the workload in `row`; None: there are none."""
         return self.further_paths[row] if self.further_paths else None
+
+    def steps(self, row: int) -> StepQuantiles | None:
+        """Quantile function of the demand of the workload in `row`; None: only paths are known."""
+        return self.quantiles[row] if self.quantiles else None
 
     def response(self, row: int) -> MissDraws | None:
         """Response of the workload in `row`; None: its capacity has a sharp edge."""

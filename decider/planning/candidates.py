@@ -29,6 +29,11 @@ class CandidateGrid:
     last: IntArray
     is_allowed: BoolArray
 
+    def rows(self, some: IntArray) -> CandidateGrid:
+        """The grids of some workloads."""
+        last, is_allowed = self.last[some], self.is_allowed[some]
+        return CandidateGrid(self.counts[some], self.low[some], self.stride[some], last, is_allowed)
+
     def index_of(self, replicas: IntArray) -> IntArray:
         """(W, ...) index of the largest candidate that does not exceed `replicas`, clipped."""
         shape = (-1,) + (1,) * (replicas.ndim - 1)
@@ -39,6 +44,19 @@ class CandidateGrid:
         """`index_of` for one workload."""
         index = (replicas - self.low[row]) // self.stride[row]
         return np.asarray(np.clip(index, 0, self.last[row]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NeedRange:
+    """Replicas between which the counts worth considering lie, whatever the paths are.
+
+    Attributes:
+        smallest: (W,); NaN where only the paths tell.
+        largest: (W,) the same.
+    """
+
+    smallest: FloatArray
+    largest: FloatArray
 
 
 def effective_bounds(workload: WorkloadInput) -> tuple[int, int]:
@@ -58,6 +76,7 @@ def make_grid(
     *,
     is_unserved_dear: bool = True,
     top_need: IntArray | None = None,
+    need_range: NeedRange | None = None,
 ) -> CandidateGrid:
     """Choose the grids.
 
@@ -72,10 +91,14 @@ def make_grid(
         is_unserved_dear: Unserved load costs more than the replicas that would serve it; where it
             does not, the grid reaches down to the lower bounds.
         top_need: (W,) replicas that each grid reaches in any case, within the bounds.
+        need_range: Takes the place of the extreme scenarios where it is known.
     """
     bounds = np.array([effective_bounds(w) for w in workloads], dtype=np.int64)
     running = np.array([(w.replicas.spec, w.replicas.ready) for w in workloads], dtype=np.int64)
     smallest, largest = need.min(axis=(1, 2)), need.max(axis=(1, 2))
+    if need_range is not None:
+        smallest = np.where(np.isnan(need_range.smallest), smallest, need_range.smallest)
+        largest = np.where(np.isnan(need_range.largest), largest, need_range.largest)
     cap = np.int64(2**31)
     if top_need is not None:
         largest = np.maximum(largest, top_need)

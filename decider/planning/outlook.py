@@ -13,6 +13,7 @@ import numpy as np
 
 from decider.config import DecideConfig
 from decider.planning.candidates import CandidateGrid, make_grid
+from decider.planning.exact import exact_rows, need_range, tables_of
 from decider.planning.fallback import Standing
 from decider.planning.landing import LandingWeights, landing_weights
 from decider.planning.plan import Plan, Program, first_charge, solve
@@ -22,7 +23,6 @@ from decider.planning.scenarios import (
     StepTables,
     make_scenarios,
     stage_tables,
-    step_tables,
 )
 from decider.planning.soft_response import Soft, floor_loads, soft_responses, top_need
 from decider.planning.soft_tables import soften
@@ -114,7 +114,7 @@ def _usable(paths: FloatArray, standing: Standing) -> FloatArray:
 def make_program(
     request: ShardRequest,
     paths: FloatArray,
-    elapsed: FloatArray,
+    standings: list[Standing],
     config: DecideConfig,
     soft: dict[int, Soft],
     further: Mapping[int, FloatArray] = MappingProxyType({}),
@@ -124,11 +124,12 @@ def make_program(
     Args:
         request: The shard.
         paths: (W, S, H) usable paths.
-        elapsed: (W,) share of the present step that has passed.
+        standings: Where each workload stands on the fallback ladder.
         config: Settings.
         soft: Responses by row.
         further: By row, (F, S, H) usable paths of further loads.
     """
+    exact = exact_rows(request, standings, config)
     scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma, further)
     is_dear = config.shortage_price_ratio > 1.0
     grid = make_grid(
@@ -137,9 +138,10 @@ def make_program(
         config.max_candidates,
         is_unserved_dear=is_dear,
         top_need=top_need(soft, scenarios.demand),
+        need_range=need_range(exact, len(request.workloads)),
     )
-    weights = landing_weights(request, elapsed)
-    steps = soften(soft, scenarios, grid, step_tables(scenarios, grid))
+    weights = landing_weights(request, np.array([s.elapsed_ratio for s in standings]))
+    steps = soften(soft, scenarios, grid, tables_of(scenarios, grid, exact))
     stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
     current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
     program = Program(
@@ -162,11 +164,10 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         config: Settings.
     """
     paths = usable_paths(request, standings)
-    elapsed = np.array([s.elapsed_ratio for s in standings])
     soft = soft_responses(request)
     further = usable_further(request, standings)
     scenarios, weights, steps, program = make_program(
-        request, paths, elapsed, config, soft, further
+        request, paths, standings, config, soft, further
     )
     levels = tuple(
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads

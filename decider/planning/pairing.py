@@ -32,14 +32,20 @@ class Spreading:
     n_pairs: int = 1
     sigma: float = 0.0
 
+    def factors(self) -> FloatArray:
+        """(n_pairs,) factors by which distances from the mean are scaled."""
+        if self.n_pairs == 1 or self.sigma <= 0:
+            return np.ones(self.n_pairs)
+        factors = np.exp(self.sigma * ndtri((np.arange(self.n_pairs) + 0.5) / self.n_pairs))
+        return np.asarray(factors / factors.mean())
+
     def scenarios(self, paths: FloatArray) -> FloatArray:
         """(W, S * n_pairs, H) paths (W, S, H) with their distance from the mean scaled."""
         if self.n_pairs == 1:
             return paths
         if self.sigma <= 0:
             return np.repeat(paths, self.n_pairs, axis=1)
-        factors = np.exp(self.sigma * ndtri((np.arange(self.n_pairs) + 0.5) / self.n_pairs))
-        factors = (factors / factors.mean()).astype(paths.dtype, copy=False)
+        factors = self.factors().astype(paths.dtype, copy=False)
         middle = paths.mean(axis=1, keepdims=True)
         away = (paths - middle)[:, :, None, :] * factors[:, None]
         away += middle[:, :, None, :]

@@ -20,6 +20,7 @@ from decider import (
     ReplicaState,
     ShardRequest,
     Sla,
+    StepQuantiles,
     WorkloadInput,
     capacity_draws,
     decide_shard,
@@ -116,6 +117,7 @@ class HarmonyController:
             self._capacity,
             self._lead_time_s,
             float(self._fleet.step_s),
+            quantiles=_quantiles(forecast),
         )
         decisions = decide_shard(request, self._options.decide, now_s)
         self._memory = self._memory.decided(decisions, now_s)
@@ -149,3 +151,9 @@ class HarmonyController:
             forecast_rung=rung,
             forecast_origin_s=now_s - self._fleet.step_s,
         )
+
+
+def _quantiles(forecast: Forecast) -> tuple[StepQuantiles, ...]:
+    """Quantile functions of all workloads."""
+    levels = np.array(forecast.quantile_levels, dtype=float)
+    return tuple(StepQuantiles(levels, one) for one in forecast.quantiles.astype(np.float64))

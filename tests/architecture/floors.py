@@ -44,7 +44,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "planning score sli",
         "belief",
         "result types",
-        "config fleet_types miss_draws variant_types",
+        "config fleet_types miss_draws replica_types step_quantiles variant_types",
         "use",
         "errors",
     ),

@@ -162,6 +162,7 @@ def prepare(
             float(step_s),
             responses=responses_of(chosen, rows, bound),
             further_paths=further_paths_of(further),
+            quantiles=tuple(translate.to_quantiles(forecast) for forecast, _ in group),
         )
         scales = tuple(paths.scale for _, paths in group)
         forecast_rows = tuple(forecast for forecast, _ in group)

@@ -20,6 +20,7 @@ from decider import (
     ReplicaState,
     RiskState,
     Sla,
+    StepQuantiles,
     TrailingRule,
     TrustState,
 )
@@ -60,6 +61,16 @@ def to_paths(row: RowMapping) -> DemandPaths:
     at = (np.arange(N_COMONOTONE_PATHS) + 0.5) / N_COMONOTONE_PATHS
     columns = [np.interp(at, levels, quantiles[:, h]) for h in range(n_horizon)]
     return DemandPaths(np.stack(columns, axis=1), 1.0)
+
+
+def to_quantiles(row: RowMapping) -> StepQuantiles | None:
+    """Quantile function of a forecast row; None where it has none that could be used."""
+    levels = np.asarray(row["quantile_levels"] or (), dtype=float)
+    values = np.asarray(row["quantiles"] or (), dtype=float)
+    is_complete = values.shape == (levels.size, int(row["n_horizon"])) and levels.size > 1
+    if not is_complete or not (np.diff(levels) > 0).all() or not 0 < levels[0] < levels[-1] < 1:
+        return None
+    return StepQuantiles(levels, values)
 
 
 def forecast_rung(row: RowMapping) -> str:
