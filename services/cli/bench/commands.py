@@ -17,6 +17,7 @@ from services.cli.bench.decide import (
 )
 from services.cli.bench.joint import bench_joint
 from services.cli.bench.month import bench_month
+from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
 from services.cli.bench.progress import one_thread, progress
 from services.cli.bench.response import bench_response, bench_response_table
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
     bench.command("decide")(bench_decide)
     bench.command("decide-summary")(bench_decide_summary)
     bench.command("decide-latency")(bench_decide_latency)
+    bench.command("decide-noise")(bench_decide_noise)
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)

@@ -175,6 +175,10 @@ def bench_decide_latency(  # noqa: PLR0913 - one option each
     has_responses: Annotated[
         bool, typer.Option("--responses", help="Each workload has a learned response, 64 draws.")
     ] = False,
+    has_quantiles: Annotated[
+        bool,
+        typer.Option("--quantiles", help="Quantile functions are known; times paths alone too."),
+    ] = False,
     seed: Seed = 7,
     json_file: JsonFile = None,
 ) -> None:
@@ -182,6 +186,7 @@ def bench_decide_latency(  # noqa: PLR0913 - one option each
     from services.lab.bench.decide.latency import ShardSize, bench_latency
 
     with console.status("deciding"):
-        found = bench_latency(ShardSize(workloads, paths, steps, loads, has_responses), seed)
+        size = ShardSize(workloads, paths, steps, loads, has_responses, has_quantiles)
+        found = bench_latency(size, seed)
     print_table("decision of one shard", [found])
     write_json(json_file, dict(found))

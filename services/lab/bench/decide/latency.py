@@ -20,11 +20,14 @@ from decider import (
     RiskState,
     ShardRequest,
     Sla,
+    StepQuantiles,
     WorkloadInput,
     decide_shard,
     equivalent_capacity,
 )
 from services.kernel.clock import make_rng
+from services.lab.bench.forecast.arm import LEVELS
+from services.simulator.fleet.arrays import FloatArray
 
 N_DRAWS = 64
 N_REPEATS = 5
@@ -46,6 +49,7 @@ class ShardSize:
         loads: Loads that bind a replica, the demand included.
         has_responses: Each workload has a learned response, every other one a promise of requests;
             with several loads it has in any case.
+        has_quantiles: The quantile functions of the demand are known, not its paths alone.
     """
 
     workloads: int
@@ -53,6 +57,7 @@ class ShardSize:
     steps: int
     loads: int = 1
     has_responses: bool = False
+    has_quantiles: bool = False
 
     @property
     def is_soft(self) -> bool:
@@ -84,7 +89,13 @@ def decision_shard(size: ShardSize, seed: int) -> ShardRequest:
     lead_s = rng.lognormal(np.log(90.0), 0.4, (n, N_DRAWS))
     capacity = rng.lognormal(0.0, 0.05, (n, N_DRAWS))
     request = ShardRequest(inputs, paths, capacity, lead_s, 300.0)
+    if size.has_quantiles:
+        request = replace(request, quantiles=tuple(_quantiles(one) for one in paths))
     return _with_responses(request, size, rng) if size.is_soft else request
+
+
+def _quantiles(paths: FloatArray) -> StepQuantiles:
+    return StepQuantiles(LEVELS, np.quantile(paths, LEVELS, axis=0))
 
 
 def _sla(size: ShardSize, row: int) -> Sla:
@@ -131,8 +142,12 @@ def bench_latency(size: ShardSize, seed: int) -> dict[str, Any]:
     request = decision_shard(size, seed)
     config = DecideConfig()
     decide_shard(request, config, 0.0)
-    seconds, cpu_s = [], []
+    seconds, cpu_s, by_paths_s = [], [], []
     for _ in range(N_REPEATS):
+        if size.has_quantiles:
+            worked = time.process_time()
+            decide_shard(replace(request, quantiles=()), config, 0.0)
+            by_paths_s.append(time.process_time() - worked)
         started, worked = time.perf_counter(), time.process_time()
         decide_shard(request, config, 0.0)
         seconds.append(time.perf_counter() - started)
@@ -148,5 +163,6 @@ def bench_latency(size: ShardSize, seed: int) -> dict[str, Any]:
         "seconds": round(min(seconds), 3),
         "seconds_median": round(float(np.median(seconds)), 3),
         "cpu_s": round(min(cpu_s), 3),
+        **({"cpu_s_by_paths": round(min(by_paths_s), 3)} if by_paths_s else {}),
         "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from decider import DecideConfig, Decision, ReplicaState, Sla, decide_shard
+from decider.planning.fallback import Standing
 from decider.planning.outlook import make_program
 from decider.planning.plan import first_charge, solve, within
 from decider.types import Limits, ShardRequest, WorkloadInput
@@ -19,8 +20,8 @@ PLAIN = DecideConfig(reactive_floor_ratio=0.0, n_pairs=1)
 
 
 def program_of(request: ShardRequest, config: DecideConfig):
-    elapsed = np.zeros(len(request.workloads))
-    return make_program(request, np.asarray(request.paths), elapsed, config, {})[3]
+    standings = [Standing("model", "", 0, 0.0, None)] * len(request.workloads)
+    return make_program(request, np.asarray(request.paths), standings, config, {})[3]
 
 
 @dataclass(frozen=True, slots=True)

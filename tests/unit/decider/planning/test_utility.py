@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 
 from decider import DecideConfig, ReplicaState, Sla, decide_shard
+from decider.planning.fallback import Standing
 from decider.planning.outlook import make_program
 from decider.planning.plan import solve
 from decider.types import ShardRequest
@@ -17,8 +18,8 @@ PLAIN = DecideConfig(reactive_floor_ratio=0.0, n_pairs=1)
 
 
 def program_of(request: ShardRequest, config: DecideConfig):
-    elapsed = np.zeros(len(request.workloads))
-    return make_program(request, np.asarray(request.paths), elapsed, config, {})[3]
+    standings = [Standing("model", "", 0, 0.0, None)] * len(request.workloads)
+    return make_program(request, np.asarray(request.paths), standings, config, {})[3]
 
 
 @given(seed=st.integers(0, 10_000), epsilon=st.sampled_from([0.01, 0.05, 0.2]))

@@ -152,3 +152,21 @@ def test_paths_from_quantiles_follow_them() -> None:
 def test_classes_weigh_by_their_priority(sla: dict[str, Any], weight: float) -> None:
     """Specs without a priority, as they were stored before, keep the weights of their names."""
     assert translate.to_sla(make_spec(sla=sla)).class_weight == weight
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantile_levels": [], "quantiles": []},
+        {"n_horizon": 3},
+        {"quantile_levels": [0.9, 0.5, 0.1]},
+        {"quantile_levels": [0.1, 0.9]},
+    ],
+)
+def test_a_broken_quantile_function_is_none(changes: dict[str, Any]) -> None:
+    row = {"n_horizon": 2, "quantile_levels": [0.1, 0.5, 0.9]}
+    row["quantiles"] = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    whole = translate.to_quantiles(row)
+    assert whole is not None
+    assert whole.values.shape == (3, 2)
+    assert translate.to_quantiles(row | changes) is None

@@ -36,3 +36,8 @@ def test_with_several_loads_each_binds_now_and_then(loads: int) -> None:
     assert all(len(d.bound_by) == (0 if loads == 1 else loads) for d in decisions)
     if loads > 1:
         assert (np.mean([d.bound_by for d in decisions], axis=0) > 0.02).all()
+
+
+def test_known_quantiles_are_timed_beside_the_paths_alone() -> None:
+    found = bench_latency(ShardSize(16, 50, 6, has_quantiles=True), seed=7)
+    assert found["cpu_s_by_paths"] > 0

@@ -1,0 +1,34 @@
+"""Laws are the forecaster's quantile function, tails included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from decider.planning.demand_law import DemandLaw
+from tests.unit.decider.planning.exact_cases import LEVELS, demand_points, steps_of
+
+
+@pytest.mark.parametrize("shift", [0.0, -8.0])
+def test_quantiles_and_mean_are_the_forecaster_s(shift: float) -> None:
+    values = shift + 10.0 * np.exp(0.5 * ndtri(LEVELS))
+    law, points = DemandLaw.of([steps_of(values)]), demand_points(values)
+    assert law.mean[0, 0] == pytest.approx(points.mean(), rel=2e-3)
+    for risk in (0.3, 0.05, 0.005, 0.001):
+        exact = float(np.quantile(points, 1.0 - risk))
+        assert law.exceeded_with(risk)[0, 0] == pytest.approx(exact, rel=1e-2)
+
+
+def test_a_law_falls_from_one_to_nothing() -> None:
+    law = DemandLaw.of([steps_of(-4.0 + 10.0 * np.exp(0.5 * ndtri(LEVELS)))])
+    assert law.above[0, 0, 0] == 1.0
+    assert law.above[0, 0, -1] == 0.0
+    assert (np.diff(law.above) <= 0).all()
+    assert (law.knots >= 0).all()
+
+
+def test_crossing_quantiles_are_straightened() -> None:
+    values = 10.0 + np.arange(LEVELS.size, dtype=float)
+    values[5] = values[4] - 1e-6
+    assert (np.diff(DemandLaw.of([steps_of(values)]).knots) >= 0).all()
