@@ -78,7 +78,7 @@ def _paths(case: NoiseCase, seed: int, sample: int) -> FloatArray:
     scores = rng.standard_normal((1, case.n_paths, N_STEPS), dtype=np.float32)
     points = stratified(case.n_paths, N_STEPS, rng)
     quantiles = case.quantiles()[None].astype(np.float32)
-    return paths_by_rank(quantiles, LEVELS, scores, points)[0].astype(np.float64)
+    return np.asarray(paths_by_rank(quantiles, LEVELS, scores, points)[0], dtype=np.float64)
 
 
 def _request(case: NoiseCase, samples: FloatArray, promise: float) -> ShardRequest:
