@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, text
 
+from forecaster.config import QUANTILE_LEVELS
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 
@@ -17,7 +18,7 @@ STEP_S = 300
 STEP = timedelta(seconds=STEP_S)
 ORIGIN = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
 NOW = ORIGIN + STEP
-LEVELS = [0.1, 0.5, 0.9, 0.99]
+LEVELS = list(QUANTILE_LEVELS)
 
 
 def spec(**changes: Any) -> dict[str, Any]:
