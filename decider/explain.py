@@ -137,7 +137,7 @@ def bound_by(
 
 
 def _by_load(shares: FloatArray, misses: FloatArray) -> tuple[float, ...]:
-    """(1+F,) part of the misses (N,) of scenarios in which each load's share (1+F, N) is largest."""
+    """(1+F,) part of scenarios' misses (N,) that falls to the largest of their shares (1+F, N)."""
     by_load = np.bincount(shares.argmax(axis=0), misses, minlength=shares.shape[0])
     return tuple(float(s) for s in by_load / by_load.sum())
 
@@ -175,7 +175,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads, `pool` only for pools: every other record is what it was before there were these.
+    there are further loads, `pool` only for pools: every other record is what it was before there
+    were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:

@@ -48,7 +48,6 @@ LOADS_FORMAT = 4
 """Of inputs with further loads."""
 POOLS_FORMAT = 5
 """Of inputs of all pools of a service."""
-FORMATS = (FORMAT, RESPONSE_FORMAT, LOADS_FORMAT, POOLS_FORMAT)
 _HEADER = "header"
 
 
@@ -275,8 +274,9 @@ def _read(blob: bytes) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"][_HEADER])
     except Exception as error:  # any of several libraries' errors: the bytes are not ours
         raise ReplayMismatch(f"not a decision's inputs: {error}") from error
-    if header.get("format") not in FORMATS:
-        known = ", ".join(str(one) for one in FORMATS)
+    formats = (FORMAT, RESPONSE_FORMAT, LOADS_FORMAT, POOLS_FORMAT)
+    if header.get("format") not in formats:
+        known = ", ".join(str(one) for one in formats)
         raise ReplayMismatch(f"format {header.get('format')!r}, this version reads {known}")
     return header, {name: np.asarray(t, dtype=np.float64) for name, t in tensors.items()}
 
