@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from decider import DecideConfig, Decision, Hardware, ReplicaState, ShardRequest, Sla, decide_shard
+from decider import (
+    DecideConfig,
+    Decision,
+    Hardware,
+    Limits,
+    ReplicaState,
+    ShardRequest,
+    Sla,
+    decide_shard,
+)
 from decider.planning.outlook import Outlook, look_ahead
 from decider.types import RiskKind
 from tests.unit.decider.planning.soft_cases import sla
@@ -251,3 +260,21 @@ def test_the_plan_is_near_the_cheapest_pair_of_counts_that_keeps_the_level(
     best = pairs[risk <= outlook.level[0]].sum(axis=1).min()
     planned = sum(np.mean(d.plan) for d in decide_shard(request, config, NOW_S))
     assert best <= planned <= 1.08 * best + 1.0
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_a_pool_at_its_most_does_not_drive_the_other_to_any_price(is_soft: bool) -> None:
+    one = noisy(200.0, 3, cv=0.3)
+    drawn = None
+    if is_soft:
+        drawn = service_response(1)
+        drawn = replace(drawn, further=drawn.capacity[:, None])
+    owners = two_pools(sla("TimeFraction", 0.05), spec=25, most=200)
+    kept = decide_shard(service(np.stack([one, one]), drawn, owners), CONFIG, NOW_S)
+    owners[1] = replace(owners[1], limits=Limits(1, 22))
+    first, second = decide_shard(service(np.stack([one, one]), drawn, owners), CONFIG, NOW_S)
+    assert second.final == 22
+    assert first.next_log_multiplier == second.next_log_multiplier
+    assert first.risk_level is not None
+    assert first.risk_level < (first.risk_after or 0.0)
+    assert first.raw <= kept[0].raw
