@@ -1,0 +1,271 @@
+"""Harmony as deployed under several loads: it learns what they do together from what requests feel.
+
+As `services.lab.bench.decide.measured`, with a vector per step in the place of one demand. Which
+loads are named, and what is made of the response that was learned, is what the arms change.
+
+Shapes: G promises, W workloads, L loads of the view, F further loads, N steps, P draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decider import (
+    MissDraws,
+    MissPrior,
+    ShardRequest,
+    Sla,
+    decide_shard,
+    equivalent_capacity,
+    equivalent_demand,
+    learn_misses,
+)
+from services.backtest.memory import DecisionMemory
+from services.lab.bench.decide.deployed import N_HISTORY, Deployed
+from services.lab.bench.decide.measured import EVIDENCE_S
+from services.lab.bench.decide.truth import GOOD_SHARE
+from services.lab.bench.loads.arms import LoadArm
+from services.lab.bench.loads.posterior import at_mean
+from services.lab.bench.loads.simulate import LoadView
+from services.simulator.policies.grid import FloatArray
+
+FIRST_LOOKS = (1, 2, 3, 4, 6, 9, 13, 18, 24)
+"""Counted steps after which there is a look at the evidence; later ones are `learn_every` apart."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadSteps:
+    """Counted steps of a workload under one promise, oldest first.
+
+    Attributes:
+        at_s: (N,) start.
+        load: (N, 1 + F) named loads per ready replica.
+        missed: (N,) requests that missed.
+        total: (N,) requests.
+        n_seen: Steps counted so far, those forgotten included.
+    """
+
+    at_s: FloatArray
+    load: FloatArray
+    missed: FloatArray
+    total: FloatArray
+    n_seen: int = 0
+
+    @classmethod
+    def none(cls, n_loads: int) -> LoadSteps:
+        """Nothing was counted yet."""
+        return cls(np.zeros(0), np.zeros((0, n_loads)), np.zeros(0), np.zeros(0))
+
+    def with_step(self, at_s: float, load: FloatArray, missed: float, total: float) -> LoadSteps:
+        """One more, without those that are too old."""
+        kept = self.at_s > at_s - EVIDENCE_S
+        return LoadSteps(
+            np.append(self.at_s[kept], at_s),
+            np.concatenate([self.load[kept], load[None]]),
+            np.append(self.missed[kept], missed),
+            np.append(self.total[kept], total),
+            self.n_seen + 1,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadState:
+    """Memory between decisions: (G, W) counted steps and responses, and what promises remember."""
+
+    memory: tuple[DecisionMemory, ...] = ()
+    steps: tuple[tuple[LoadSteps, ...], ...] = ()
+    responses: tuple[tuple[MissDraws, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLoads:
+    """One promise of time per setting, its objective measured (`LoadPolicy`).
+
+    Attributes:
+        deployed: Promises, lead times and settings of the decision stage.
+        arm: What is left out.
+        stated: (W, 1 + F) capacities of the named loads that it is told.
+        told: (W,) responses that it knows, which then are not learned; empty: none.
+        n_draws: Draws of each response.
+        learn_every: Steps between two looks at the evidence, after the first ones.
+    """
+
+    deployed: Deployed
+    arm: LoadArm
+    stated: FloatArray
+    told: tuple[MissDraws, ...] = ()
+    n_draws: int = 64
+    learn_every: int = 24
+
+    @property
+    def name(self) -> str:
+        """Of the arm."""
+        return self.arm.name
+
+    @property
+    def n_settings(self) -> int:
+        """G."""
+        return self.deployed.n_settings
+
+    def label(self, setting: int) -> str:
+        """The promise."""
+        return f"{self.deployed.label(setting)}, measured"
+
+    def initial_state(self) -> LoadState:
+        """Filled at the first decision, when the number of workloads is known."""
+        return LoadState()
+
+    def believed_need(self, loads: FloatArray) -> FloatArray:
+        """See `LoadPolicy`: the tightest of the named loads by its stated capacity."""
+        return np.asarray((self._named(loads) / self.stated).max(axis=1))
+
+    def decide(self, view: LoadView, state: LoadState) -> tuple[FloatArray, LoadState]:
+        """Count and learn from the last step, then decide; hold before the first forecast."""
+        grid = view.grid
+        if view.paths is None:
+            return grid.answer(np.full(grid.shape, np.nan)), state
+        known, n_workloads = self._after(view, state), grid.shape[1]
+        decisions = decide_shard(self._request(view, known), self.deployed.config, grid.now_s)
+        wanted = np.array([float(d.final) for d in decisions]).reshape(grid.shape)
+        memory = tuple(
+            own.decided(decisions[g * n_workloads : (g + 1) * n_workloads], grid.now_s)
+            for g, own in enumerate(known.memory)
+        )
+        return wanted, replace(known, memory=memory)
+
+    def _named(self, loads: FloatArray) -> FloatArray:
+        """(W, 1 + F, ...) the named ones of loads (W, L, ...)."""
+        return loads[:, list(self.arm.columns)]
+
+    def _slas(self) -> list[Sla]:
+        return [Sla(epsilon, good_share=GOOD_SHARE) for epsilon in self.deployed.epsilons]
+
+    def _after(self, view: LoadView, state: LoadState) -> LoadState:
+        """What is known after the last step."""
+        grid = view.grid
+        n_settings, n_workloads = grid.shape
+        known = state if state.memory else self._first(n_settings, n_workloads)
+        memory, risk = known.memory, self.deployed.config.risk
+        if grid.last_violation is not None:
+            memory = tuple(
+                own.learned(grid.last_violation[g], sla, grid.step_s, risk)
+                for g, (own, sla) in enumerate(zip(memory, self._slas(), strict=True))
+            )
+        if self.told:
+            return replace(known, memory=memory)
+        steps, responses = [], []
+        for g in range(n_settings):
+            own = [self._counted(view, g, w, known.steps[g][w]) for w in range(n_workloads)]
+            learned = [
+                self._learned(w, own[w], known.steps[g][w], known.responses[g][w])
+                for w in range(n_workloads)
+            ]
+            steps.append(tuple(own))
+            responses.append(tuple(learned))
+        return LoadState(memory, tuple(steps), tuple(responses))
+
+    def _first(self, n_settings: int, n_workloads: int) -> LoadState:
+        """Before any step: what is stated, or told."""
+        none = LoadSteps.none(self.stated.shape[1])
+        responses = self.told or tuple(
+            self._taken(self._prior(w).draws(self.n_draws)) for w in range(n_workloads)
+        )
+        return LoadState(
+            (DecisionMemory.empty(n_workloads),) * n_settings,
+            ((none,) * n_workloads,) * n_settings,
+            (responses,) * n_settings,
+        )
+
+    def _prior(self, w: int) -> MissPrior:
+        own, share = self.stated[w], 1.0 - GOOD_SHARE
+        if own.size == 1:
+            return MissPrior.stated(float(own[0]), 0.0, share)
+        return MissPrior.stated(float(own[0]), 0.0, share, tuple(own[1:].tolist()))
+
+    def _taken(self, draws: MissDraws) -> MissDraws:
+        """What the arm makes of a posterior."""
+        return at_mean(draws, 1.0 - GOOD_SHARE) if self.arm.posterior == "mean" else draws
+
+    def _learned(
+        self, w: int, steps: LoadSteps, before: LoadSteps, known: MissDraws
+    ) -> MissDraws:
+        """The response after the steps so far, where it is time to look at them."""
+        n, last = steps.n_seen, FIRST_LOOKS[-1]
+        is_due = n in FIRST_LOOKS or (n > last and (n + w) % self.learn_every == 0)
+        if n == before.n_seen or not is_due:
+            return known
+        load = steps.load[:, 0] if steps.load.shape[1] == 1 else steps.load
+        found = learn_misses(self._prior(w), load, steps.missed, steps.total, self.n_draws)
+        return self._taken(found.draws)
+
+    def _counted(self, view: LoadView, g: int, w: int, steps: LoadSteps) -> LoadSteps:
+        """The counts of the last step added, where they are known and something served it."""
+        grid = view.grid
+        if grid.last_missed is None or grid.last_ready is None:
+            return steps
+        missed, ready = float(grid.last_missed[g, w]), float(grid.last_ready[g, w])
+        load = view.loads[w, list(self.arm.columns), -1]
+        if not (np.isfinite(missed) and np.isfinite(load).all() and load[0] > 0 and ready > 0):
+            return steps
+        total = float(view.last_requests[w])
+        return steps.with_step(grid.now_s - grid.step_s, load / ready, missed * total, total)
+
+    def _request(self, view: LoadView, state: LoadState) -> ShardRequest:
+        """The request with what each promise has learned of the responses."""
+        assert view.paths is not None
+        paths = self._named(view.paths)
+        grid = replace(view.grid, paths=paths[:, 0], capacity=self.stated[:, 0])
+        request = self.deployed.request(grid, self._slas(), state.memory)
+        n_workloads = grid.shape[1]
+        responses = tuple(one for row in state.responses for one in row)
+        workloads = tuple(
+            replace(one, requests_per_step=float(view.usual_requests[row % n_workloads]))
+            for row, one in enumerate(request.workloads)
+        )
+        capacity = np.stack(
+            [
+                equivalent_capacity(response, one.sla, one.requests_per_step)
+                for response, one in zip(responses, workloads, strict=True)
+            ]
+        )
+        whole = replace(request, workloads=workloads, responses=responses, capacity_draws=capacity)
+        return whole if self.stated.shape[1] == 1 else self._joined(whole, view, paths)
+
+    def _joined(self, request: ShardRequest, view: LoadView, paths: FloatArray) -> ShardRequest:
+        """The request with the further loads; its history is that of the equivalent demand."""
+        n_workloads, named = view.grid.shape[1], self._named(view.loads[..., -N_HISTORY:])
+        workloads = []
+        for row, (one, response) in enumerate(
+            zip(request.workloads, request.responses, strict=True)
+        ):
+            w = row % n_workloads
+            past = _equivalent(response, named[w].T, self.stated[w])
+            workloads.append(
+                replace(
+                    one,
+                    history=replace(one.history, demand=past),
+                    further_capacity=tuple(self.stated[w, 1:].tolist()),
+                )
+            )
+        further: Sequence[FloatArray] = [
+            np.where(np.isfinite(own[1:]).all(), own[1:], 0.0) for own in paths
+        ]
+        return replace(
+            request,
+            workloads=tuple(workloads),
+            further_paths=tuple(further) * self.n_settings,
+        )
+
+
+def _equivalent(response: MissDraws | None, loads: FloatArray, stated: FloatArray) -> FloatArray:
+    """(N,) equivalent demand of past loads (N, 1 + F) by the middle draw; NaN where unknown."""
+    if response is None:
+        return np.asarray(equivalent_demand(loads, stated))
+    known = np.isfinite(loads).all(axis=1)
+    found = np.full(len(loads), np.nan)
+    if known.any():
+        found[known] = np.median(response.equivalent(loads[known]), axis=0)
+    return found
