@@ -221,7 +221,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "embedded_postgres processes repository",
     ),
     "services.lab": ("bench", "demo", "cluster report"),
-    "services.lab.bench": ("month", "console", "ablate", "decide", "api forecast operator"),
+    "services.lab.bench": (
+        "month",
+        "console",
+        "loads",
+        "ablate",
+        "decide",
+        "api forecast operator",
+    ),
     "services.lab.bench.ablate": ROOM,
     "services.lab.bench.api": ROOM,
     "services.lab.bench.console": ROOM,
@@ -235,6 +242,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "inference report task",
     ),
     "services.lab.bench.forecast.peers": ROOM,
+    "services.lab.bench.loads": ROOM,
     "services.lab.bench.month": ROOM,
     "services.lab.bench.operator": ROOM,
     "services.lab.cluster": (

@@ -95,8 +95,7 @@ def single_task(task: LoadTask, load: int) -> BenchTask:
     name = task.names[load]
     at = [one.indicators.index(name) for one in task.decide.forecast.series]
     series = tuple(
-        replace(one, demand_index=k)
-        for one, k in zip(task.decide.forecast.series, at, strict=True)
+        replace(one, demand_index=k) for one, k in zip(task.decide.forecast.series, at, strict=True)
     )
     return replace(task.decide.forecast, series=series, targets=np.array(at)[:, None])
 

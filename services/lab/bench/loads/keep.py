@@ -22,6 +22,7 @@ from services.lab.bench.loads.task import LoadTask
 
 NO_LEVELS = "no_levels"
 ONE_LOAD = "load"
+MODEL, FORECASTS = "model", "npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class KeptForecasts:
         if name == NO_LEVELS and self.has_one_level():
             # every indicator may read every other anyway: the same network, to the byte
             return self("joint")
-        path = self._path(name, "npz")
+        path = self._path(name, FORECASTS)
         if path is not None and path.exists():
             with np.load(path) as stored:
                 return LoadForecasts(int(stored["first_step"]), stored["paths"])
@@ -64,7 +65,7 @@ class KeptForecasts:
 
     def _model(self, name: str, load: int | None) -> TrainedModel:
         """The trained forecaster."""
-        path = self._path(name, "model")
+        path = self._path(name, MODEL)
         if path is not None and path.exists():
             return model_from_bytes(path.read_bytes())
         config = ForecasterConfig()
@@ -81,11 +82,19 @@ class KeptForecasts:
         return model
 
     def _path(self, name: str, ending: str) -> Path | None:
-        """File of a forecaster of this very task and seed; None where nothing is kept."""
+        """File of a forecaster of this very task and seed; None where nothing is kept.
+
+        A model depends on the series alone, forecasts on the split and the scale too.
+        """
         if self.folder is None:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
         task = self.task
-        what = (task.decide.options, task.decide.names, task.names, task.truth.loads.shape)
-        digest = sha256(repr(what).encode() + task.truth.loads.tobytes()).hexdigest()[:12]
-        return self.folder / f"{task.decide.forecast.data}-{self.seed}-{digest}-{name}.{ending}"
+        what = sha256(repr((task.decide.names, task.names)).encode())
+        for one in task.decide.forecast.series:
+            what.update(one.values.tobytes())
+        if ending == FORECASTS:
+            what.update(repr(task.decide.options).encode())
+            what.update(task.loads.tobytes())
+        start = f"{task.decide.forecast.data}-{self.seed}-{what.hexdigest()[:12]}"
+        return self.folder / f"{start}-{name}.{ending}"

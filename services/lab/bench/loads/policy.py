@@ -189,9 +189,7 @@ class MeasuredLoads:
         """What the arm makes of a posterior."""
         return at_mean(draws, 1.0 - GOOD_SHARE) if self.arm.posterior == "mean" else draws
 
-    def _learned(
-        self, w: int, steps: LoadSteps, before: LoadSteps, known: MissDraws
-    ) -> MissDraws:
+    def _learned(self, w: int, steps: LoadSteps, before: LoadSteps, known: MissDraws) -> MissDraws:
         """The response after the steps so far, where it is time to look at them."""
         n, last = steps.n_seen, FIRST_LOOKS[-1]
         is_due = n in FIRST_LOOKS or (n > last and (n + w) % self.learn_every == 0)

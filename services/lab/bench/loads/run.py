@@ -24,7 +24,7 @@ from services.lab.bench.decide.figures import number
 from services.lab.bench.decide.frontier import block_sums
 from services.lab.bench.decide.run import lead_draws, task_block
 from services.lab.bench.forecast.arm import Tell
-from services.lab.bench.loads.arms import LoadArm, load_arms
+from services.lab.bench.loads.arms import FULL, LoadArm, load_arms
 from services.lab.bench.loads.forecasts import LoadForecasts
 from services.lab.bench.loads.policy import MeasuredLoads
 from services.lab.bench.loads.simulate import simulate_loads
@@ -64,7 +64,7 @@ def bench_loads(
 
     Args:
         run: What is run.
-        names: Arms; empty: all.
+        names: Arms beside Harmony itself; empty: all.
         forecasts_of: Makes or finds forecasts.
         tell: Called with lines of progress.
         keep: Stores the document, or a longer one of the same run.
@@ -89,7 +89,7 @@ def bench_loads(
 
 
 def chosen_arms(loads: Sequence[str], names: Sequence[str]) -> list[LoadArm]:
-    """Arms by name; all of them where none is named.
+    """Harmony and arms by name; all of them where none is named.
 
     Raises:
         InvalidInput: One is unknown.
@@ -98,7 +98,7 @@ def chosen_arms(loads: Sequence[str], names: Sequence[str]) -> list[LoadArm]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InvalidInput(f"--arms: {unknown[0]!r} is unknown; known: {', '.join(known)}")
-    return [known[name] for name in names or known]
+    return [known[name] for name in (dict.fromkeys((FULL, *names)) if names else known)]
 
 
 def policy_of(run: LoadBench, arm: LoadArm) -> MeasuredLoads:

@@ -71,7 +71,12 @@ class LoadTask:
 
 
 def make_load_task(
-    loaded: BenchTask, names: Sequence[str], options: DecideOptions, make: MakeResponse = drawn
+    loaded: BenchTask,
+    names: Sequence[str],
+    options: DecideOptions,
+    make: MakeResponse = drawn,
+    *,
+    max_workloads: int | None = None,
 ) -> LoadTask:
     """Scale and align the workloads that have all loads.
 
@@ -80,6 +85,7 @@ def make_load_task(
         names: G loads.
         options: How a trace becomes a benchmark of deciders.
         make: Draws the true response.
+        max_workloads: Most workloads, in the order of the file.
 
     Raises:
         InvalidInput: No workload has all loads, or their number is out of bounds.
@@ -88,7 +94,7 @@ def make_load_task(
         raise InvalidInput(
             f"--loads={','.join(names)}: 2 to {MOST_LOADS} different indicators are right"
         )
-    whole = _with_all_loads(loaded, names)
+    whole = _with_all_loads(loaded, names, max_workloads)
     decide = make_decide_task(whole, options)
     raw, usual = _loads(decide, names), _usual(decide, names)
     rng = make_rng(options.seed, "bench", "loads", "response")
@@ -110,8 +116,8 @@ def make_load_task(
     )
 
 
-def _with_all_loads(loaded: BenchTask, names: Sequence[str]) -> BenchTask:
-    """Only the workloads that have all loads; the others are named with what they lack."""
+def _with_all_loads(loaded: BenchTask, names: Sequence[str], most: int | None) -> BenchTask:
+    """The first workloads that have all loads; the others are named with what they lack."""
     skipped = dict(loaded.skipped)
     kept = []
     for i, one in enumerate(loaded.series):
@@ -126,7 +132,7 @@ def _with_all_loads(loaded: BenchTask, names: Sequence[str]) -> BenchTask:
             f"--loads={','.join(names)}: no workload of {loaded.data} has all of them "
             f"({first[0]}: {first[1]})"
         )
-
+    kept = kept[:most]
     return replace(
         loaded,
         series=tuple(loaded.series[i] for i in kept),

@@ -33,7 +33,7 @@ class LoadTruth:
         self, replicas: GridReplicas, t: int, start_s: float, end_s: float
     ) -> FloatArray:
         """(S, W) mean share of the step's requests that miss under S settings, over its pieces."""
-        n_settings, n_workloads = replicas.shape
+        n_workloads = replicas.shape[1]
         workload = np.broadcast_to(np.arange(n_workloads), replicas.shape)
         missed = self.response.mean(self._per_replica(t, workload, replicas.ready), workload)
         rows = replicas.landing_rows(end_s)
