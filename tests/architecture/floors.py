@@ -45,6 +45,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "belief",
         "result types",
         "config fleet_types miss_draws variant_types",
+        "use",
         "errors",
     ),
     "decider.belief": ROOM,
