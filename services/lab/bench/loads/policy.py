@@ -8,7 +8,6 @@ Shapes: G promises, W workloads, L loads of the view, F further loads, N steps, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -248,13 +247,11 @@ class MeasuredLoads:
                     further_capacity=tuple(self.stated[w, 1:].tolist()),
                 )
             )
-        further: Sequence[FloatArray] = [
-            np.where(np.isfinite(own[1:]).all(), own[1:], 0.0) for own in paths
-        ]
+        further = tuple(own[1:] if np.isfinite(own).all() else None for own in paths)
         return replace(
             request,
             workloads=tuple(workloads),
-            further_paths=tuple(further) * self.n_settings,
+            further_paths=further * self.n_settings,
         )
 
 
