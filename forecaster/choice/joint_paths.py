@@ -2,19 +2,22 @@
 
 The demand's values at a step are those of its forecast, calibration included. Where nothing is
 known of how the loads go together, the further ones are ranked as the demand is: all high at once,
-the cautious assumption.
+the cautious assumption. A trained joint flow says which path gets which value; then the demand's
+own values are dealt out anew too, and its distribution at each step is what it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from forecaster.choice.baselines import POOLS, pool_quantiles
 from forecaster.choice.ladder import MODEL_RUNG, Ladder
 from forecaster.errors import ShapeError
+from forecaster.joint import JointModel, row_chunks
 from forecaster.predict import paths_by_rank, stratified
 from forecaster.types import F32, I64, Forecast, Windows
 
@@ -62,78 +65,154 @@ def joint_paths(
             f"{len(windows)} windows, {len(further)} sets of further loads and a forecast of "
             f"{len(forecast)} workloads must be of the same workloads in order"
         )
-    found: list[JointPaths | None] = [None] * len(windows)
-    columns = {
-        row: at for row, names in enumerate(further) if (at := _columns(windows, row, names))
-    }
-    if not columns:
-        return tuple(found)
-    loads = _Loads.of(columns)
-    values = _ranked_as_the_demand(ladder, windows, loads, forecast, rng)
-    for row in columns:
-        found[row] = JointPaths(forecast.paths[row], values[loads.row == row], is_joint=False)
-    return tuple(found)
+    asked = _Asked(ladder, windows, further, forecast)
+    loads = asked.loads()
+    found = asked.sampled(asked.joint_rows(loads), rng)
+    found |= asked.ranked([load for load in loads if load.row not in found], rng)
+    return tuple(found.get(row) for row in range(len(windows)))
+
+
+class _Load(NamedTuple):
+    """A further load: row and column of the windows, and the rung that answers for it."""
+
+    row: int
+    column: int
+    rung: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Loads:
-    """Further loads of several rows, one after the other: `(P,)` row and column of each."""
+class _Asked:
+    """What `joint_paths` was asked."""
 
-    row: I64
-    column: I64
+    ladder: Ladder
+    windows: Windows
+    further: Sequence[tuple[str, ...]]
+    forecast: Forecast
 
-    @classmethod
-    def of(cls, columns: dict[int, list[int]]) -> _Loads:
-        pairs = [(row, column) for row, at in columns.items() for column in at]
-        row, column = np.array(pairs, dtype=np.int64).T
-        return cls(row, column)
+    def loads(self) -> list[_Load]:
+        """Further loads of the rows that can be answered, row by row.
+
+        Each has the demand's rung; the model must be one that could answer for both.
+        """
+        at = [(row, k) for row in range(len(self.windows)) for k in self._columns(row)]
+        aimed = self._aimed(at)
+        found = []
+        for i, (row, column) in enumerate(at):
+            rung = self.forecast.rung[row]
+            if rung == MODEL_RUNG:
+                rung, _ = self.ladder.choose(aimed, i)
+            elif rung not in POOLS:
+                rung = self.ladder.pick(aimed.workloads[i])
+            found.append(_Load(row, column, rung))
+        return found
+
+    def _columns(self, row: int) -> list[int]:
+        """Columns of a row's further loads; none where one of them cannot be forecast."""
+        own, names = self.windows.indicators[row], self.further[row]
+        if not set(names) <= set(own):
+            return []
+        at = [own.index(name) for name in names]
+        is_seen = self.windows.observed[row][:, at].any(axis=0)
+        return at if (is_seen & ~self.windows.known_ahead[row, at]).all() else []
+
+    def _aimed(self, at: Sequence[tuple[int, int]]) -> Windows:
+        """A window for each row and column, whose demand is that column."""
+        row, column = np.array(at, dtype=np.int64).reshape(-1, 2).T
+        return replace(self.windows.rows(row), demand_index=column)
+
+    def joint_rows(self, loads: Sequence[_Load]) -> I64:
+        """Rows whose loads the model answers for, and of which it knows how they go together."""
+        model = self.ladder.model
+        if model is None or model.joint is None:
+            return np.zeros(0, dtype=np.int64)
+        others = {load.row for load in loads if load.rung != MODEL_RUNG}
+        rows = {load.row for load in loads if model.joint.knows(self.further[load.row])}
+        return np.array(sorted(rows - others), dtype=np.int64)
+
+    def sampled(self, rows: I64, rng: np.random.Generator) -> dict[int, JointPaths]:
+        """Paths from the joint flow; a row is left out where they are not finite."""
+        found: dict[int, JointPaths] = {}
+        model, levels = self.ladder.model, self.forecast.quantile_levels
+        if model is None or model.joint is None:
+            return found
+        n_paths, horizon = self.forecast.paths.shape[1:]
+        joint = JointModel(model, model.joint.flow)
+        for at in row_chunks(rows.size):
+            windows, names = self.windows.rows(rows[at]), [self.further[row] for row in rows[at]]
+            one = joint.sample(windows, model.joint.slots(windows, names), n_paths, rng, 1)
+            scores = one.scores[..., :horizon]
+            demand = dealt(self.forecast.paths[rows[at]], scores[:, :, 0])
+            values = []
+            for g in range(1, scores.shape[2]):
+                quantiles, points = (
+                    one.quantiles[:, g, :, :horizon],
+                    stratified(n_paths, horizon, rng),
+                )
+                values.append(paths_by_rank(quantiles, levels, scores[:, :, g], points))
+            further = np.stack(values, axis=1)
+            is_finite = np.isfinite(further).all(axis=(1, 2, 3))
+            is_finite &= np.isfinite(scores).all(axis=(1, 2, 3))
+            for i in np.flatnonzero(is_finite):
+                blocks = [model.joint.further.index(name) for name in names[i]]
+                found[int(rows[at[i]])] = JointPaths(demand[i], further[i, blocks], is_joint=True)
+        return found
+
+    def ranked(self, loads: Sequence[_Load], rng: np.random.Generator) -> dict[int, JointPaths]:
+        """Paths of further loads that rank as the demand does, by the rung that answered for it."""
+        if not loads:
+            return {}
+        row = np.array([load.row for load in loads])
+        n_paths, horizon = self.forecast.paths.shape[1:]
+        points = stratified(n_paths, horizon, rng)
+        ranks, levels = self.forecast.paths[row], self.forecast.quantile_levels
+        values = paths_by_rank(self._quantiles(loads), levels, ranks, points)
+        return {
+            int(i): JointPaths(self.forecast.paths[i], values[row == i], is_joint=False)
+            for i in np.unique(row)
+        }
+
+    def _quantiles(self, loads: Sequence[_Load]) -> F32:
+        """Quantiles `(P, Q, H)` of further loads, each by its rung."""
+        levels, horizon = self.forecast.quantile_levels, self.forecast.horizon
+        found = np.empty((len(loads), levels.size, horizon), dtype=np.float32)
+        names = np.array([load.rung for load in loads], dtype=object)
+        at_model = np.flatnonzero(names == MODEL_RUNG)
+        if at_model.size:
+            found[at_model] = self._of_model([load for load in loads if load.rung == MODEL_RUNG])
+            for i in at_model[~np.isfinite(found[at_model]).all(axis=(1, 2))]:
+                names[i] = self.ladder.pick(self.windows.workloads[loads[int(i)].row])
+        for name in sorted({*names} - {MODEL_RUNG}):
+            at = np.flatnonzero(names == name)
+            aimed = self._aimed(
+                [load[:2] for load, own in zip(loads, names, strict=True) if own == name]
+            )
+            window = self.ladder.simple.window
+            found[at] = pool_quantiles(name, aimed, horizon, window, tuple(levels))
+        return found
+
+    def _of_model(self, loads: Sequence[_Load]) -> F32:
+        """The model's quantiles `(P, Q, H)`, >= 0.
+
+        A model that was trained on further loads knows them beside the demand; for any other they
+        must be the demand.
+        """
+        model = self.ladder.model
+        assert model is not None
+        windows = self._aimed([load[:2] for load in loads])
+        targets = windows.demand_index[:, None]
+        if model.joint is not None:
+            windows = self.windows.rows([load.row for load in loads])
+        own = model.quantiles_of(windows, targets)[:, 0, :, : self.forecast.horizon]
+        return np.maximum(own, np.float32(0))
 
 
-def _columns(windows: Windows, row: int, names: tuple[str, ...]) -> list[int]:
-    """Columns of a row's further loads; none where one of them cannot be forecast."""
-    own = windows.indicators[row]
-    if not set(names) <= set(own):
-        return []
-    at = [own.index(name) for name in names]
-    is_seen = windows.observed[row][:, at].any(axis=0) & ~windows.known_ahead[row, at]
-    return at if is_seen.all() else []
+def dealt(values: F32, scores: F32) -> F32:
+    """The values of each step, dealt out so that they rank along S as the scores do.
 
-
-def _ranked_as_the_demand(
-    ladder: Ladder, windows: Windows, loads: _Loads, forecast: Forecast, rng: np.random.Generator
-) -> F32:
-    """Paths `(P, S, H)` of further loads by the rung that answered for the demand."""
-    aimed = replace(windows.rows(loads.row), demand_index=loads.column)
-    quantiles = _quantiles(ladder, aimed, [forecast.rung[row] for row in loads.row], forecast)
-    n_paths, horizon = forecast.paths.shape[1:]
-    points = stratified(n_paths, horizon, rng)
-    ranks = forecast.paths[loads.row]
-    return paths_by_rank(quantiles, forecast.quantile_levels, ranks, points)
-
-
-def _quantiles(ladder: Ladder, aimed: Windows, rungs: Sequence[str], forecast: Forecast) -> F32:
-    """Quantiles `(P, Q, H)` of the loads that windows are aimed at, each by its rung.
-
-    The model answers for a load that it could answer for were it the demand.
+    Args:
+        values: `(B, S, H)`.
+        scores: `(B, S, H)`.
     """
-    levels, horizon = forecast.quantile_levels, forecast.horizon
-    chosen = [
-        ladder.choose(aimed, i)[0] if rung == MODEL_RUNG else rung for i, rung in enumerate(rungs)
-    ]
-    quantiles = np.empty((len(aimed), levels.size, horizon), dtype=np.float32)
-    at_model = np.flatnonzero([rung == MODEL_RUNG for rung in chosen])
-    if ladder.model is not None and at_model.size:
-        rows = aimed.rows(at_model)
-        own = ladder.model.quantiles_of(rows, rows.demand_index[:, None])[:, 0, :, :horizon]
-        quantiles[at_model] = np.maximum(own, np.float32(0))
-        for i in at_model[~np.isfinite(own).all(axis=(1, 2))]:
-            chosen[i] = ladder.pick(aimed.workloads[i])
-    names = [
-        r if r in POOLS or r == MODEL_RUNG else ladder.pick(w)
-        for r, w in zip(chosen, aimed.workloads, strict=True)
-    ]
-    for name in sorted({*names} - {MODEL_RUNG}):
-        at = np.flatnonzero([one == name for one in names])
-        rows, config = aimed.rows(at), ladder.simple.window
-        quantiles[at] = pool_quantiles(name, rows, horizon, config, tuple(levels))
-    return quantiles
+    found = np.empty_like(values)
+    np.put_along_axis(found, np.argsort(scores, axis=1), np.sort(values, axis=1), axis=1)
+    return found

@@ -50,7 +50,7 @@ class TrainingState:
     """State of a training after an epoch.
 
     Args:
-        stage: `marginals` or `flow`.
+        stage: `marginals`, `flow` or `joint flow`.
         epoch: Epochs of this stage that are done.
         is_stage_over: Whether the stage ended with this epoch.
         history: Progress so far, of all stages.

@@ -56,10 +56,11 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "forecaster": (
         "online training",
         "choice",
+        "joint",
         "dataset predict",
         "augment trees",
         "network",
-        "features metrics",
+        "features metrics targets",
         "quantiles scaling",
         "config types",
         "errors",
