@@ -133,32 +133,36 @@ def _with_all_loads(loaded: BenchTask, names: Sequence[str], most: int | None) -
             f"({first[0]}: {first[1]})"
         )
     kept = kept[:most]
+    return replace(only(loaded, kept), skipped=skipped)
+
+
+def only(loaded: BenchTask, kept: Sequence[int]) -> BenchTask:
+    """Some of a benchmark's workloads."""
     return replace(
         loaded,
         series=tuple(loaded.series[i] for i in kept),
         train_ends=tuple(loaded.train_ends[i] for i in kept),
         validation_ends=tuple(loaded.validation_ends[i] for i in kept),
-        targets=loaded.targets[kept],
-        units=loaded.units[kept],
-        skipped=skipped,
+        targets=loaded.targets[list(kept)],
+        units=loaded.units[list(kept)],
     )
 
 
 def _loads(decide: DecideTask, names: Sequence[str]) -> FloatArray:
-    """(W, G, C + T) loads in units of the trace; NaN where one of them is unknown.
-
-    Where nothing is asked for, none of the loads is there, whether it was written down or not.
-    """
+    """(W, G, C + T) loads in units of the trace."""
     course, rows = decide.course, []
     n_before = course.history.shape[1]
     for one, stop in zip(decide.forecast.series, decide.forecast.validation_ends, strict=True):
         first = stop - decide.n_prelude - n_before
-        rows.append(_of_series(one, names, first, n_before + course.n_steps))
+        rows.append(loads_of(one, names, first, n_before + course.n_steps))
     return np.stack(rows)
 
 
-def _of_series(one: Series, names: Sequence[str], first: int, n_steps: int) -> FloatArray:
-    """(G, n_steps) loads of one workload."""
+def loads_of(one: Series, names: Sequence[str], first: int, n_steps: int) -> FloatArray:
+    """(G, n_steps) loads of one workload in units of the trace; NaN where one is unknown.
+
+    Where nothing is asked for, none of the loads is there, whether it was written down or not.
+    """
     found = np.stack([steps_of(one, one.indicators.index(n), first, n_steps) for n in names])
     found[:, found[0] == 0] = 0.0
     found[:, ~np.isfinite(found).all(axis=0)] = np.nan
@@ -169,7 +173,7 @@ def _trained(decide: DecideTask, names: Sequence[str]) -> list[FloatArray]:
     """W times (G, n) known steps of the training part."""
     found = []
     for one, stop in zip(decide.forecast.series, decide.forecast.validation_ends, strict=True):
-        loads = _of_series(one, names, 0, stop)
+        loads = loads_of(one, names, 0, stop)
         found.append(loads[:, np.isfinite(loads[0])])
     return found
 
