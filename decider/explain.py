@@ -19,15 +19,9 @@ from decider.types import IntArray, ShardRequest
 QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)
 
 
-def owned_step(outlook: Outlook) -> IntArray:
-    """(W,) step that the decision made now mostly answers for."""
-    owned = outlook.weights.own_first.sum(axis=2)
-    return np.asarray(np.argmax(owned, axis=1), dtype=np.int64)
-
-
 def demand_quantiles(outlook: Outlook) -> list[dict[str, float]]:
     """Demand quantiles at the step that each decision is made for, by level."""
-    step = owned_step(outlook)
+    step = outlook.owned_step
     demand = np.take_along_axis(outlook.scenarios.demand, step[:, None, None], axis=2)[:, :, 0]
     table = np.quantile(demand, QUANTILE_LEVELS, axis=1)
     return [
@@ -91,7 +85,7 @@ def expected_misses(
     """
     if request.response(row) is None:
         return None
-    step = int(owned_step(outlook)[row])
+    step = int(outlook.owned_step[row])
     around = np.array(sorted({n + d for n in counts for d in (-1, 0, 1)}), dtype=np.int64)
     index = np.unique(outlook.grid.row_index(row, around))
     shares = outlook.steps.violation[row, step, index]
@@ -109,7 +103,7 @@ def bound_by(request: ShardRequest, outlook: Outlook, row: int, replicas: int) -
     the load that takes the largest share of its own capacity. Where no scenario misses, it is that
     of the scenario that comes nearest. Empty without further loads, and where there is no load.
     """
-    loads, step = outlook.scenarios.loads.get(row), int(owned_step(outlook)[row])
+    loads, step = outlook.scenarios.loads.get(row), int(outlook.owned_step[row])
     if loads is None:
         return ()
     demand = outlook.scenarios.demand[row, :, step]
@@ -132,8 +126,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     """A JSON-able record of a decision, with stable key order and rounded figures.
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
-    there are variants, `expected_misses` only where a response is known, `bound_by` only with further
-    loads: every other record is what it was before there were these.
+    there are variants, `expected_misses` only where a response is known, `bound_by` only where
+    there are further loads: every other record is what it was before there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:

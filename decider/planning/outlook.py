@@ -54,6 +54,7 @@ class Outlook:
         is_feasible: (W,) whether some allowed count keeps the level.
         first_limit: (W,) bound on the risk of the first action.
         floor_load: (W,) load of one replica that the reactive floor counts on.
+        owned_step: (W,) step that the decision made now mostly answers for.
     """
 
     scenarios: Scenarios
@@ -69,6 +70,7 @@ class Outlook:
     is_feasible: BoolArray
     first_limit: FloatArray
     floor_load: FloatArray
+    owned_step: IntArray
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -187,6 +189,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         np.asarray(least <= level + 1e-12),
         first_limit,
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
+        np.argmax(weights.own_first.sum(axis=2), axis=1),
     )
 
 

@@ -38,7 +38,7 @@ class Spreading:
         if self.sigma <= 0:
             return np.repeat(paths, self.n_pairs, axis=1)
         factors = np.exp(self.sigma * ndtri((np.arange(self.n_pairs) + 0.5) / self.n_pairs))
-        factors /= factors.mean()
+        factors = (factors / factors.mean()).astype(paths.dtype, copy=False)
         middle = paths.mean(axis=1, keepdims=True)
         away = (paths - middle)[:, :, None, :] * factors[:, None]
         away += middle[:, :, None, :]

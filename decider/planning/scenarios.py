@@ -14,7 +14,7 @@ import numpy as np
 from decider.belief.capacity import replicas_needed
 from decider.planning.candidates import CandidateGrid
 from decider.planning.landing import LandingWeights
-from decider.planning.load_paths import LoadPaths
+from decider.planning.load_paths import JointPaths, LoadPaths
 from decider.planning.pairing import Spreading, paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 
@@ -98,12 +98,12 @@ def make_scenarios(
     spreading = Spreading(n_pairs, spread_sigma)
     raw = spreading.scenarios(paths)
     loads = {
-        row: LoadPaths.of(request, row, np.concatenate([paths[row][None], more]), spreading)
+        row: LoadPaths.of(request, row, JointPaths(paths[row], more), spreading)
         for row, more in further.items()
     }
     demand = raw.copy() if loads else raw
     for row, one in loads.items():
-        demand[row] = one.equivalent()
+        demand[row] = one.equivalent(raw[row])
     picked = paired_draws(n_draws, demand.shape[1])
     capacity = request.capacity_draws[:, picked][:, :, None]
     return Scenarios(demand, capacity, replicas_needed(demand, capacity), raw, loads)
@@ -130,7 +130,9 @@ def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
     mean_capacity = scenarios.capacity.mean(axis=1)[:, :, None]
     demand_above = above(scenarios.demand)
     shortage = demand_above - grid.counts[:, None, :] * above(broad)
-    raw_above = above(scenarios.raw) if scenarios.loads else demand_above
+    # With a response all this is found anew: see `decider.planning.soft_tables`.
+    is_sharp = any(one.sharing is None for one in scenarios.loads.values())
+    raw_above = above(scenarios.raw) if is_sharp else demand_above
     step_demand = np.ascontiguousarray(scenarios.raw.mean(axis=1)).mean(axis=1)
     scale = np.maximum(step_demand, 1e-300)[:, None, None] * n_scenarios
     return StepTables(
