@@ -1,8 +1,9 @@
 """What leaving a part out costs at equal true violation, with a paired interval.
 
-Costs are mean replicas of a workload, read off each arm's own frontier: several promises, linear in
-the logarithm of the true rate between neighbours. The bootstrap resamples days and workloads, the
-same for both arms. Shapes: R rows (the data as they are, then resamples).
+Costs are replicas held over the use of a single one (what would be needed by who knows the future
+and may hold parts of a replica), mean over workloads, read off each arm's own frontier: several
+promises, linear in the logarithm of the true rate between neighbours. The bootstrap resamples days
+and workloads, the same for both arms. Shapes: R rows (the data as they are, then resamples).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Extra:
     """Cost of an arm over Harmony's at one true rate.
 
     Attributes:
-        cost: Mean replicas per workload; NaN where no promise reaches the rate.
+        cost: Over what is needed; NaN where no promise reaches the rate.
         percent: (R,) cost over Harmony's in per cent; NaN where one of the two does not reach it.
     """
 
@@ -75,8 +76,8 @@ def _draws(document: Document) -> Draws:
 
 
 def _costs(document: Document, drawn: Draws, name: str, rate: float) -> FloatArray:
-    """(R,) least mean replicas at a true rate; NaN where no promise reaches it."""
-    yard = {"known": document["known"], "held": document["known"]}
+    """(R,) least cost over what is needed at a true rate; NaN where no promise reaches it."""
+    yard = {"known": document["known"], "held": document["needed"]}
     points = [point(drawn, sums, yard) for sums in document["arms"][name]]
     rates, costs = np.stack([p.rate for p in points]), np.stack([p.ratio for p in points])
     return np.array([Curve(rates[:, r], costs[:, r]).at(rate) for r in range(rates.shape[1])])
@@ -89,20 +90,20 @@ class DeployedFigures:
     Attributes:
         true: Share of time out of SLA, which is what was measured too.
         believed: The same by the stated capacities.
-        replicas: Mean replicas per workload.
+        cost: Replicas held over what is needed.
         n_twice: Workloads truly over twice the promise.
     """
 
     true: float
     believed: float
-    replicas: float
+    cost: float
     n_twice: int
 
 
 def deployed(document: Document, epsilon: float) -> dict[str, DeployedFigures]:
     """Every arm at one of the promises."""
     at = document["epsilons"].index(epsilon)
-    known = np.asarray(document["known"]).sum(axis=1)
+    known, needed = (np.asarray(document[k]).sum(axis=1) for k in ("known", "needed"))
     found = {}
     for name, by_promise in document["arms"].items():
         total = {k: np.asarray(v).sum(axis=1) for k, v in by_promise[at].items()}
@@ -110,7 +111,7 @@ def deployed(document: Document, epsilon: float) -> dict[str, DeployedFigures]:
         found[name] = DeployedFigures(
             float(true.mean()),
             float((total["believed"] / np.maximum(known, 1.0)).mean()),
-            float((total["held"] / np.maximum(known, 1.0)).mean()),
+            float((total["held"] / needed).mean()),
             int((true > 2 * epsilon).sum()),
         )
     return found

@@ -17,9 +17,9 @@ from decider import (
     MissPrior,
     ShardRequest,
     Sla,
+    WorkloadInput,
     decide_shard,
     equivalent_capacity,
-    equivalent_demand,
     learn_misses,
 )
 from services.backtest.memory import DecisionMemory
@@ -27,11 +27,10 @@ from services.lab.bench.decide.deployed import N_HISTORY, Deployed
 from services.lab.bench.decide.measured import EVIDENCE_S
 from services.lab.bench.decide.truth import GOOD_SHARE
 from services.lab.bench.loads.arms import LoadArm
-from services.lab.bench.loads.posterior import at_mean
 from services.lab.bench.loads.simulate import LoadView
 from services.simulator.policies.grid import FloatArray
 
-FIRST_LOOKS = (1, 2, 3, 4, 6, 9, 13, 18, 24)
+FIRST_LOOKS = (1, 2, 4, 8, 16)
 """Counted steps after which there is a look at the evidence; later ones are `learn_every` apart."""
 
 
@@ -170,7 +169,7 @@ class MeasuredLoads:
         """Before any step: what is stated, or told."""
         none = LoadSteps.none(self.stated.shape[1])
         responses = self.told or tuple(
-            self._taken(self._prior(w).draws(self.n_draws)) for w in range(n_workloads)
+            self._taken(w, self._prior(w).draws(self.n_draws)) for w in range(n_workloads)
         )
         return LoadState(
             (DecisionMemory.empty(n_workloads),) * n_settings,
@@ -179,14 +178,12 @@ class MeasuredLoads:
         )
 
     def _prior(self, w: int) -> MissPrior:
-        own, share = self.stated[w], 1.0 - GOOD_SHARE
-        if own.size == 1:
-            return MissPrior.stated(float(own[0]), 0.0, share)
-        return MissPrior.stated(float(own[0]), 0.0, share, tuple(own[1:].tolist()))
+        capacity, *further = self.stated[w].tolist()
+        return MissPrior.stated(capacity, 0.0, 1.0 - GOOD_SHARE, further)
 
-    def _taken(self, draws: MissDraws) -> MissDraws:
+    def _taken(self, w: int, draws: MissDraws) -> MissDraws:
         """What the arm makes of a posterior."""
-        return at_mean(draws, 1.0 - GOOD_SHARE) if self.arm.posterior == "mean" else draws
+        return at_mean(draws, self.stated[w]) if self.arm.posterior == "mean" else draws
 
     def _learned(self, w: int, steps: LoadSteps, before: LoadSteps, known: MissDraws) -> MissDraws:
         """The response after the steps so far, where it is time to look at them."""
@@ -196,7 +193,7 @@ class MeasuredLoads:
             return known
         load = steps.load[:, 0] if steps.load.shape[1] == 1 else steps.load
         found = learn_misses(self._prior(w), load, steps.missed, steps.total, self.n_draws)
-        return self._taken(found.draws)
+        return self._taken(w, found.draws)
 
     def _counted(self, view: LoadView, g: int, w: int, steps: LoadSteps) -> LoadSteps:
         """The counts of the last step added, where they are known and something served it."""
@@ -216,11 +213,10 @@ class MeasuredLoads:
         paths = self._named(view.paths)
         grid = replace(view.grid, paths=paths[:, 0], capacity=self.stated[:, 0])
         request = self.deployed.request(grid, self._slas(), state.memory)
-        n_workloads = grid.shape[1]
         responses = tuple(one for row in state.responses for one in row)
         workloads = tuple(
-            replace(one, requests_per_step=float(view.usual_requests[row % n_workloads]))
-            for row, one in enumerate(request.workloads)
+            self._input(view, row, one, response)
+            for row, (one, response) in enumerate(zip(request.workloads, responses, strict=True))
         )
         capacity = np.stack(
             [
@@ -228,37 +224,45 @@ class MeasuredLoads:
                 for response, one in zip(responses, workloads, strict=True)
             ]
         )
-        whole = replace(request, workloads=workloads, responses=responses, capacity_draws=capacity)
-        return whole if self.stated.shape[1] == 1 else self._joined(whole, view, paths)
-
-    def _joined(self, request: ShardRequest, view: LoadView, paths: FloatArray) -> ShardRequest:
-        """The request with the further loads; its history is that of the equivalent demand."""
-        n_workloads, named = view.grid.shape[1], self._named(view.loads[..., -N_HISTORY:])
-        workloads = []
-        for row, (one, response) in enumerate(
-            zip(request.workloads, request.responses, strict=True)
-        ):
-            w = row % n_workloads
-            past = _equivalent(response, named[w].T, self.stated[w])
-            workloads.append(
-                replace(
-                    one,
-                    history=replace(one.history, demand=past),
-                    further_capacity=tuple(self.stated[w, 1:].tolist()),
-                )
-            )
         further = tuple(own[1:] if np.isfinite(own).all() else None for own in paths)
         return replace(
             request,
-            workloads=tuple(workloads),
-            further_paths=further * self.n_settings,
+            workloads=workloads,
+            responses=responses,
+            capacity_draws=capacity,
+            further_paths=further * self.n_settings if self.stated.shape[1] > 1 else (),
+        )
+
+    def _input(
+        self, view: LoadView, row: int, one: WorkloadInput, response: MissDraws
+    ) -> WorkloadInput:
+        """One promise of one workload; with further loads its history is the equivalent demand."""
+        w = row % view.grid.shape[1]
+        counted = replace(one, requests_per_step=float(view.usual_requests[w]))
+        if self.stated.shape[1] == 1:
+            return counted
+        past = self._named(view.loads[w : w + 1, :, -N_HISTORY:])[0].T
+        return replace(
+            counted,
+            history=replace(one.history, demand=_equivalent(response, past)),
+            further_capacity=tuple(self.stated[w, 1:].tolist()),
         )
 
 
-def _equivalent(response: MissDraws | None, loads: FloatArray, stated: FloatArray) -> FloatArray:
+def at_mean(draws: MissDraws, stated: FloatArray) -> MissDraws:
+    """One draw at the mean of the coordinates that Harmony learns in: the spread is thrown away.
+
+    Args:
+        draws: A posterior.
+        stated: (1 + F,) stated capacities, which the coordinates are relative to.
+    """
+    capacity, *further = stated.tolist()
+    law = MissPrior.of_draws(draws, capacity, 1.0 - GOOD_SHARE, further)
+    return law.at(np.zeros((1, law.mean.size)))
+
+
+def _equivalent(response: MissDraws, loads: FloatArray) -> FloatArray:
     """(N,) equivalent demand of past loads (N, 1 + F) by the middle draw; NaN where unknown."""
-    if response is None:
-        return np.asarray(equivalent_demand(loads, stated))
     known = np.isfinite(loads).all(axis=1)
     found = np.full(len(loads), np.nan)
     if known.any():

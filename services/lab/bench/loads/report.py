@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from services.lab.bench.decide.task import MEAN_GPUS
 from services.lab.bench.loads.arms import FULL, TOLD
 from services.lab.bench.loads.effects import (
     BAR_PERCENT,
@@ -18,6 +19,8 @@ from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 
 Row = dict[str, object]
 USD_PER_GPU_HOUR = PRICE_USD_PER_GPU_HOUR["A100"]
+USD_PER_HOUR = MEAN_GPUS * USD_PER_GPU_HOUR
+"""Of a workload at its need: 20 replicas of one GPU each."""
 AWAY = (FULL, TOLD)
 """Arms in which nothing is left out."""
 
@@ -28,7 +31,7 @@ def cost_rows(document: Document, rate: float) -> list[Row]:
         {
             "arm": name,
             "left out": document["about"][name],
-            "$ / h": _figure(extra.cost * USD_PER_GPU_HOUR, ".2f"),
+            "$ / h": _figure(extra.cost * USD_PER_HOUR, ".2f"),
             "over harmony, %": "" if name == FULL else _figure(extra.value, "+.2f"),
             "95 % interval": "" if name == FULL else _interval(extra),
         }
@@ -44,8 +47,8 @@ def deployed_rows(document: Document, epsilon: float) -> list[Row]:
             "arm": name,
             "true = measured": f"{one.true:.2%}",
             "believed": f"{one.believed:.2%}",
-            "replicas": f"{one.replicas:.2f}",
-            "$ / h": f"{one.replicas * USD_PER_GPU_HOUR:.2f}",
+            "cost / need": f"{one.cost:.3f}",
+            "$ / h": f"{one.cost * USD_PER_HOUR:.2f}",
             "truly over twice the promise": f"{one.n_twice} of {n}",
         }
         for name, one in deployed(document, epsilon).items()

@@ -2,7 +2,7 @@
 
 Split, prelude and starts are those of `bench decide`. A workload takes part where all of its loads
 were observed. Its loads keep the mix that they come with; one factor per workload brings the mean
-use over the training part to 20 replicas. What policies are told of a load's capacity is off by a
+use over the counted part to 20 replicas. What policies are told of a load's capacity is off by a
 factor uniform between 0.75 and 1.25, one per workload and load.
 
 Shapes: W workloads, G loads, C steps before the prelude, T steps of prelude and test.
@@ -19,6 +19,7 @@ from forecaster.types import Series
 from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.task import (
+    MAX_UTILISATION,
     MEAN_GPUS,
     DecideOptions,
     DecideTask,
@@ -99,7 +100,7 @@ def make_load_task(
     raw, usual = _loads(decide, names), _usual(decide, names)
     rng = make_rng(options.seed, "bench", "loads", "response")
     response = make(usual, rng)
-    scale = _scale(decide, names, response)
+    scale = _scale(decide, raw, response)
     loads = raw * scale[:, None, None]
     truth = _truth(decide, loads, usual * scale[:, None], response)
     off = make_rng(options.seed, "bench", "loads", "stated").uniform(
@@ -169,26 +170,27 @@ def loads_of(one: Series, names: Sequence[str], first: int, n_steps: int) -> Flo
     return np.maximum(found, 0.0)
 
 
-def _trained(decide: DecideTask, names: Sequence[str]) -> list[FloatArray]:
-    """W times (G, n) known steps of the training part."""
+def _usual(decide: DecideTask, names: Sequence[str]) -> FloatArray:
+    """(W, G) mean loads of the training part."""
     found = []
     for one, stop in zip(decide.forecast.series, decide.forecast.validation_ends, strict=True):
         loads = loads_of(one, names, 0, stop)
-        found.append(loads[:, np.isfinite(loads[0])])
-    return found
+        found.append(loads[:, np.isfinite(loads[0])].mean(axis=1))
+    return np.stack(found)
 
 
-def _usual(decide: DecideTask, names: Sequence[str]) -> FloatArray:
-    """(W, G) mean loads of the training part."""
-    return np.stack([loads.mean(axis=1) for loads in _trained(decide, names)])
-
-
-def _scale(decide: DecideTask, names: Sequence[str], response: LoadResponse) -> FloatArray:
-    """(W,) factors that bring the mean use over the training part to 20 replicas."""
+def _scale(decide: DecideTask, loads: FloatArray, response: LoadResponse) -> FloatArray:
+    """(W,) factors that bring the mean use over the counted part of loads to 20 replicas."""
+    first = decide.course.history.shape[1] + decide.n_prelude
     means = []
-    for w, loads in enumerate(_trained(decide, names)):
-        means.append(response.use(loads.T, np.full(loads.shape[1], w)).mean())
-    return np.asarray(MEAN_GPUS / np.array(means))
+    for w, own in enumerate(loads[:, :, first:]):
+        known = own[:, np.isfinite(own[0])]
+        means.append(response.use(known.T, np.full(known.shape[1], w)).mean())
+    mean = np.array(means)
+    idle = [name for name, m in zip(decide.names, mean, strict=True) if not m > 0]
+    if idle:
+        raise InvalidInput(f"{', '.join(idle)}: no load in the counted part; leave it out")
+    return np.asarray(MEAN_GPUS / mean)
 
 
 def _truth(
@@ -214,6 +216,11 @@ def _scaled(decide: DecideTask, loads: FloatArray, scale: FloatArray) -> DecideT
     demand = np.where(is_known, loads[:, 0], np.nan)
     return replace(
         decide,
-        course=replace(course, history=demand[:, :n_before], demand=demand[:, n_before:]),
+        course=replace(
+            course,
+            history=demand[:, :n_before],
+            demand=demand[:, n_before:],
+            initial=np.full(course.n_workloads, np.ceil(MEAN_GPUS / MAX_UTILISATION)),
+        ),
         gpus_per_unit=scale,
     )

@@ -7,17 +7,18 @@ from typing import Any
 
 N_DAYS, STEPS, N_WORKLOADS = 10, 100.0, 4
 EPSILONS = (0.003, 0.01, 0.1)
-TRADE = ((0.002, 30.0), (0.01, 25.0), (0.1, 20.0))
-"""Rate and mean replicas of Harmony at each promise."""
+TRADE = ((0.002, 1.5), (0.01, 1.25), (0.1, 1.0))
+"""Rate and cost over need of Harmony at each promise."""
+SIZES = tuple(20.0 + w for w in range(N_WORKLOADS))
+"""Mean need of each workload."""
 
 
 def sums(rate: float, cost: float) -> dict[str, list[list[float]]]:
     """An arm at one promise, the same on every day; workloads differ in size."""
     row = {"out": rate * STEPS, "held": cost * STEPS, "known": STEPS, "churn": 4.0}
     row["believed"] = 2 * row["out"]
-    size = [1.0 + 0.1 * w for w in range(N_WORKLOADS)]
     return {
-        name: [[value * (s if name == "held" else 1.0)] * N_DAYS for s in size]
+        name: [[value * (size if name == "held" else 1.0)] * N_DAYS for size in SIZES]
         for name, value in row.items()
     }
 
@@ -41,6 +42,7 @@ def document(**arms: list[Any]) -> dict[str, Any]:
         "seed": 7,
         "epsilons": list(EPSILONS),
         "known": [[STEPS] * N_DAYS] * N_WORKLOADS,
+        "needed": [[size * STEPS] * N_DAYS for size in SIZES],
         "about": dict.fromkeys(every, "something"),
         "arms": every,
     }

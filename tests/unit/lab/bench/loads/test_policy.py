@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decider import MissDraws, MissPrior
 from services.lab.bench.loads.arms import FULL, TOLD, load_arms
-from services.lab.bench.loads.policy import LoadSteps
+from services.lab.bench.loads.policy import LoadSteps, at_mean
 from services.lab.bench.loads.run import LoadBench, policy_of
 from services.lab.bench.loads.simulate import simulate_loads
 from services.simulator.grid_run import GridRun
 from tests.unit.lab.bench.loads.small import NAMES, fake_forecasts, load_task
 
-TASK = load_task()
+TASK = load_task(40)
 FORECASTS = fake_forecasts(TASK)
 ARMS = load_arms(NAMES)
 
@@ -31,11 +32,11 @@ def run(name: str, *, off: float | None = None, epsilon: float = 0.05) -> GridRu
 
 
 def rate(found: GridRun) -> float:
-    return float(found.violation_ratio[0][:, 30:].mean())
+    return float(found.violation_ratio[0][:, 20:].mean())
 
 
 def cost(found: GridRun) -> float:
-    return float(found.asked[0][:, 30:].mean())
+    return float(found.asked[0][:, 20:].mean())
 
 
 def test_who_is_told_does_not_depend_on_what_is_stated() -> None:
@@ -48,7 +49,7 @@ def test_who_is_told_does_not_depend_on_what_is_stated() -> None:
 def test_a_capacity_stated_too_high_is_learned(name: str) -> None:
     found = run(name, off=1.25)
     assert rate(found) < 0.3
-    assert float(found.believed_ratio[0][:, 30:].mean()) < 0.05
+    assert float(found.believed_ratio[0][:, 20:].mean()) < 0.05
     assert not np.array_equal(found.asked, run(TOLD).asked)
 
 
@@ -65,3 +66,13 @@ def test_steps_that_are_too_old_are_forgotten_but_counted() -> None:
     last = later.with_step(2 * 86_400.0 + 1.0, np.array([1.2, 2.2]), 5.0, 100.0)
     assert last.load.tolist() == [[1.1, 2.1], [1.2, 2.2]]
     assert last.n_seen == 3
+
+
+@pytest.mark.parametrize("further", [(), (7.0, 300.0)])
+def test_a_posterior_at_its_mean_is_one_draw_in_the_middle(further: tuple[float, ...]) -> None:
+    prior = MissPrior.stated(3.0, 0.0, 0.05, further)
+    mean = at_mean(prior.draws(400), np.array([3.0, *further]))
+    middle: MissDraws = prior.at(np.zeros((1, prior.mean.size)))
+    assert mean.capacity.shape == (1,)
+    assert mean.to_array() == pytest.approx(middle.to_array(), rel=0.05)
+    assert at_mean(mean, np.array([3.0, *further])).to_array() == pytest.approx(mean.to_array())

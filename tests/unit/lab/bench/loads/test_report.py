@@ -8,14 +8,14 @@ from tests.unit.lab.bench.loads.documents import arm, document
 DOCUMENT = document(
     vector=arm(1.04),
     levels=arm(1.0),
-    lost=arm(1.0, [(0.2, 30.0), (0.3, 25.0), (0.4, 20.0)]),
+    lost=arm(1.0, [(0.2, 1.5), (0.3, 1.25), (0.4, 1.0)]),
     told=arm(0.99),
 )
 
 
 def test_costs_are_in_dollars_and_per_cent_over_harmony() -> None:
     rows = {row["arm"]: row for row in report.cost_rows(DOCUMENT, 0.01)}
-    assert rows["full"]["$ / h"] == f"{25 * 1.15 * report.USD_PER_GPU_HOUR:.2f}"
+    assert rows["full"]["$ / h"] == f"{1.25 * 20 * report.USD_PER_GPU_HOUR:.2f}"
     assert rows["full"]["over harmony, %"] == ""
     assert rows["vector"]["over harmony, %"] == "+4.00"
     assert rows["vector"]["95 % interval"] == "+4.00 to +4.00"

@@ -23,9 +23,8 @@ def test_loads_keep_their_mix_and_need_twenty_replicas() -> None:
         raw = one.values[stop - 30 : stop + 60].T
         ratio = task.loads[w, :, task.n_before :] / raw
         assert ratio == pytest.approx(np.full(raw.shape, ratio[0, 0]), rel=1e-5)
-        trained = one.values[:stop].astype(float) * ratio[0, 0]
-        use = task.truth.response.use(trained, np.full(stop, w))
-        assert use.mean() == pytest.approx(MEAN_GPUS, rel=1e-4)
+    counted = task.truth.need()[:, task.decide.n_prelude :]
+    assert counted.mean(axis=1) == pytest.approx(np.full(3, MEAN_GPUS))
 
 
 def test_the_demand_is_the_first_load_in_the_same_unit() -> None:
@@ -73,6 +72,15 @@ def test_a_step_with_one_unknown_load_is_unknown_unless_nothing_was_asked_for() 
     assert not task.decide.is_known[0, 500 + at]
     assert (task.loads[0, :, task.n_before + 510 + at] == 0).all()
     assert np.isfinite(task.loads[1]).all()
+
+
+def test_a_workload_without_any_load_in_the_counted_part_is_refused() -> None:
+    whole = bench_task()
+    idle = whole.series[1].values.copy()
+    idle[480:] = 0.0
+    series = (whole.series[0], replace(whole.series[1], values=idle), whole.series[2])
+    with pytest.raises(InvalidInput, match="w1: no load in the counted part"):
+        make_load_task(replace(whole, series=series), NAMES, OPTIONS)
 
 
 def test_workloads_without_all_loads_are_named() -> None:
