@@ -76,7 +76,7 @@ class EngineCurves:
                     "at least 2 are right"
                 )
             floor[i, j] = points.floor[rows].mean()
-            limit[i, j], odds[i, j] = _curve(points, rows, floor[i, j])
+            limit[i, j], odds[i, j] = _curve(points, rows, float(floor[i, j]))
         return cls(np.log(inputs), np.log(outputs), limit, floor, odds)
 
     def corners(self, load: FloatArray) -> Corners:

@@ -126,5 +126,5 @@ def drawn(usual: FloatArray, rng: np.random.Generator) -> SharedUse:
     share = rng.dirichlet(np.ones(n_loads), n_workloads)
     sharing = np.exp(rng.uniform(np.log(LEAST_SHARING), np.log(MOST_SHARING), n_workloads))
     slope = SLOPE * np.exp(SLOPE_SPREAD * rng.standard_normal(n_workloads))
-    floor = rng.uniform(0.0, HIGHEST_FLOOR, n_workloads)
+    floor = np.asarray(rng.uniform(0.0, HIGHEST_FLOOR, n_workloads))
     return SharedUse(usual / share, sharing, slope, floor)

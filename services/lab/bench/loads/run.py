@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from decider import MissDraws
 from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
 from services.lab.bench.ablate.decider_arms import BASE
@@ -111,7 +112,7 @@ def policy_of(run: LoadBench, arm: LoadArm) -> MeasuredLoads:
     deployed = Deployed(run.epsilons, lead_draws(task.decide), BASE)
     columns = list(arm.columns)
     stated = task.stated_single if len(columns) == 1 else task.stated
-    told = ()
+    told: tuple[MissDraws, ...] = ()
     if arm.posterior == "told":
         concentration = task.truth.luck.concentration
         told = tuple(task.truth.response.draws(w, float(c)) for w, c in enumerate(concentration))
