@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+ARENA  := .venv-arena
 ARGS   ?=
 EXAMPLES ?= 1000
 WORKERS ?= 3
@@ -11,7 +12,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
+.PHONY: help install arena demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,6 +24,14 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
+
+arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (0.8 GB, docs/arena.md)
+
+$(ARENA)/.installed: deploy/arena/requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "The engine needs Python 3.11 to 3.13, found %d.%d: set PYTHON=/path/to/python3.11" % v[:2])'
+	test -x $(ARENA)/bin/python || $(PYTHON) -m venv $(ARENA)
+	$(ARENA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r deploy/arena/requirements.txt
+	@touch $@
 
 demo: install ## Run the whole platform on a simulated GPU cluster (options in ARGS, trace in DATA)
 	$(BIN)/harmony demo $(if $(DATA),--data $(DATA)) $(ARGS)
@@ -90,5 +99,5 @@ golden: install ## Regenerate golden files, protobuf code, dashboards and the ch
 image: ## Build the image with podman and smoke test it
 	deploy/podman.sh
 
-clean: ## Remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+clean: ## Remove both environments and caches
+	rm -rf $(VENV) $(ARENA) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

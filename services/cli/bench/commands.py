@@ -20,6 +20,7 @@ from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.operator import bench_operator
 from services.cli.bench.progress import one_thread, progress
+from services.cli.bench.response import bench_response, bench_response_table
 from services.cli.output import console, print_rows, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -57,6 +58,8 @@ def register(app: typer.Typer) -> None:
     bench.command("loads")(bench_loads)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
+    bench.command("response")(bench_response)
+    bench.command("response-table")(bench_response_table)
     app.add_typer(bench, name="bench")
 
 

@@ -12,7 +12,8 @@ from services.cli.output import console, print_rows, write_json
 from services.cli.study_commands import DataOption, JsonFile, Seed, promises
 
 if TYPE_CHECKING:
-    from services.lab.bench.loads.task import LoadTask
+    from services.lab.bench.decide.task import DecideOptions
+    from services.lab.bench.loads.task import LoadTask, MakeResponse
 
 LOADS = "l1_requests_per_s,l1_input_tokens_per_s,l1_output_tokens_per_s"
 
@@ -22,9 +23,13 @@ def bench_loads(  # noqa: PLR0913 - one option each
     loads: Annotated[
         str, typer.Option(help="Loads that bind a replica, comma-separated; the demand first.")
     ] = LOADS,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Table of a real engine as the true response; default: a drawn one."),
+    ] = None,
     risk: Annotated[
         str, typer.Option(help="Promises that each arm's frontier is made of, comma-separated.")
-    ] = "0.003,0.01,0.03,0.1",
+    ] = "0.002,0.01,0.05",
     at: Annotated[
         str, typer.Option(help="True shares of time out of SLA at which costs are compared.")
     ] = "0.01,0.05",
@@ -53,15 +58,18 @@ def bench_loads(  # noqa: PLR0913 - one option each
     arm runs at every promise, and costs are compared where the true share of time out of SLA is
     equal, with a paired bootstrap over days and workloads.
     """
+    from services.lab.bench.decide.task import DecideOptions
     from services.lab.bench.loads.keep import KeptForecasts
     from services.lab.bench.loads.run import LoadBench, bench_loads as run
 
     rates, chosen = promises(at), _parts(arms)
-    task = _task(data, _parts(loads), max_workloads, max_test_steps, seed)
+    options = DecideOptions(max_test_steps, max_prelude_steps=max_test_steps // 2, seed=seed)
+    task = _task(data, _parts(loads), options, table, max_workloads)
     for name, reason in task.decide.forecast.skipped.items():
         console.print(f"left out: {name}: {reason}")
     one_thread()
-    bench = LoadBench(task, tuple(promises(risk)), seed, "drawn", learn_every)
+    truth = "drawn" if table is None else table.stem
+    bench = LoadBench(task, tuple(promises(risk)), seed, truth, learn_every)
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)
 
@@ -75,15 +83,22 @@ def bench_loads(  # noqa: PLR0913 - one option each
 
 
 def _task(
-    data: Path, loads: list[str], max_workloads: int, max_test_steps: int, seed: int
+    data: Path, loads: list[str], options: DecideOptions, table: Path | None, max_workloads: int
 ) -> LoadTask:
-    from services.lab.bench.decide.task import DecideOptions
+    """The benchmark; with a table only the workloads that it speaks of."""
+    from services.lab.arena.table import ResponseTable
     from services.lab.bench.forecast.task import Protocol, load_task
+    from services.lab.bench.loads.curves import EngineCurves
+    from services.lab.bench.loads.engine import covered, maker
+    from services.lab.bench.loads.response import drawn
     from services.lab.bench.loads.task import make_load_task
 
     loaded = load_task(data, Protocol.PANEL, demand=loads[0] if loads else None, max_origins=10**9)
-    options = DecideOptions(max_test_steps, max_prelude_steps=max_test_steps // 2, seed=seed)
-    return make_load_task(loaded, loads, options, max_workloads=max_workloads)
+    make: MakeResponse = drawn
+    if table is not None:
+        curves = EngineCurves.of(ResponseTable.load(table))
+        loaded, make = covered(loaded, loads, curves), maker(curves)
+    return make_load_task(loaded, loads, options, make, max_workloads=max_workloads)
 
 
 def _parts(names: str) -> list[str]:
