@@ -70,12 +70,25 @@ class LoadSteps:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class KnownResponse:
+    """A response as one promise uses it.
+
+    Attributes:
+        draws: P draws.
+        edge: (P,) `equivalent_capacity` of it.
+    """
+
+    draws: MissDraws
+    edge: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadState:
     """Memory between decisions: (G, W) counted steps and responses, and what promises remember."""
 
     memory: tuple[DecisionMemory, ...] = ()
     steps: tuple[tuple[LoadSteps, ...], ...] = ()
-    responses: tuple[tuple[MissDraws, ...], ...] = ()
+    responses: tuple[tuple[KnownResponse, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,7 @@ class MeasuredLoads:
         """What is known after the last step."""
         grid = view.grid
         n_settings, n_workloads = grid.shape
-        known = state if state.memory else self._first(n_settings, n_workloads)
+        known = state if state.memory else self._first(view)
         memory, risk = known.memory, self.deployed.config.risk
         if grid.last_violation is not None:
             memory = tuple(
@@ -155,26 +168,31 @@ class MeasuredLoads:
         if self.told:
             return replace(known, memory=memory)
         steps, responses = [], []
-        for g in range(n_settings):
+        for g, sla in enumerate(self._slas()):
             own = [self._counted(view, g, w, known.steps[g][w]) for w in range(n_workloads)]
-            learned = [
-                self._learned(w, own[w], known.steps[g][w], known.responses[g][w])
-                for w in range(n_workloads)
-            ]
+            learned = []
+            for w, before in enumerate(known.responses[g]):
+                draws = self._learned(w, own[w], known.steps[g][w], before.draws)
+                is_new = draws is not before.draws
+                learned.append(_known(draws, sla, view.usual_requests[w]) if is_new else before)
             steps.append(tuple(own))
             responses.append(tuple(learned))
         return LoadState(memory, tuple(steps), tuple(responses))
 
-    def _first(self, n_settings: int, n_workloads: int) -> LoadState:
+    def _first(self, view: LoadView) -> LoadState:
         """Before any step: what is stated, or told."""
+        n_settings, n_workloads = view.grid.shape
         none = LoadSteps.none(self.stated.shape[1])
-        responses = self.told or tuple(
+        draws = self.told or tuple(
             self._taken(w, self._prior(w).draws(self.n_draws)) for w in range(n_workloads)
         )
         return LoadState(
             (DecisionMemory.empty(n_workloads),) * n_settings,
             ((none,) * n_workloads,) * n_settings,
-            (responses,) * n_settings,
+            tuple(
+                tuple(_known(d, sla, view.usual_requests[w]) for w, d in enumerate(draws))
+                for sla in self._slas()
+            ),
         )
 
     def _prior(self, w: int) -> MissPrior:
@@ -213,23 +231,17 @@ class MeasuredLoads:
         paths = self._named(view.paths)
         grid = replace(view.grid, paths=paths[:, 0], capacity=self.stated[:, 0])
         request = self.deployed.request(grid, self._slas(), state.memory)
-        responses = tuple(one for row in state.responses for one in row)
+        known = [one for row in state.responses for one in row]
         workloads = tuple(
-            self._input(view, row, one, response)
-            for row, (one, response) in enumerate(zip(request.workloads, responses, strict=True))
-        )
-        capacity = np.stack(
-            [
-                equivalent_capacity(response, one.sla, one.requests_per_step)
-                for response, one in zip(responses, workloads, strict=True)
-            ]
+            self._input(view, row, one, known[row].draws)
+            for row, one in enumerate(request.workloads)
         )
         further = tuple(own[1:] if np.isfinite(own).all() else None for own in paths)
         return replace(
             request,
             workloads=workloads,
-            responses=responses,
-            capacity_draws=capacity,
+            responses=tuple(one.draws for one in known),
+            capacity_draws=np.stack([one.edge for one in known]),
             further_paths=further * self.n_settings if self.stated.shape[1] > 1 else (),
         )
 
@@ -247,6 +259,10 @@ class MeasuredLoads:
             history=replace(one.history, demand=_equivalent(response, past)),
             further_capacity=tuple(self.stated[w, 1:].tolist()),
         )
+
+
+def _known(draws: MissDraws, sla: Sla, requests: float) -> KnownResponse:
+    return KnownResponse(draws, equivalent_capacity(draws, sla, float(requests)))
 
 
 def at_mean(draws: MissDraws, stated: FloatArray) -> MissDraws:
