@@ -157,7 +157,7 @@ class MeasuredLoads:
     def _after(self, view: LoadView, state: LoadState) -> LoadState:
         """What is known after the last step."""
         grid = view.grid
-        n_settings, n_workloads = grid.shape
+        n_workloads = grid.shape[1]
         known = state if state.memory else self._first(view)
         memory, risk = known.memory, self.deployed.config.risk
         if grid.last_violation is not None:
