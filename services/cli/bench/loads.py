@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,13 +71,10 @@ def bench_loads(  # noqa: PLR0913 - one option each
     one_thread()
     truth = "drawn" if table is None else table.stem
     bench = LoadBench(task, tuple(promises(risk)), seed, truth, learn_every)
+    on_the_way = None if str(json_file) == "-" else json_file
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)
-
-        def store(document: dict[str, Any]) -> None:
-            if json_file is not None and str(json_file) != "-":
-                write_json(json_file, document)
-
+        store = partial(write_json, on_the_way)
         document = run(bench, chosen, forecasts, tell, store)
     _print(document, rates, is_markdown=is_markdown)
     write_json(json_file, document)

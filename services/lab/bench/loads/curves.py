@@ -1,8 +1,8 @@
-"""What a table of a real engine says: limits, floors and curves by the mix of requests.
+"""What a table of a real engine says: limits, floors and curves by the composition of requests.
 
 A point is a rate of requests with a mean length of prompts and of answers, and the share of the
-requests that missed. Of every pair of lengths, a *mix*, the limit is the rate at which the
-tolerated share misses beyond the floor; the use of a replica is its rate over the limit of its mix.
+requests that missed. Of every pair of lengths, a *composition*, the limit is the rate at which the
+tolerated share misses beyond the floor; the use of a replica is its rate over that limit.
 
 Shapes: I lengths of prompts, O of answers, K uses, P points, N loads.
 """
@@ -37,7 +37,7 @@ class MeasuredPoints(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineCurves:
-    """What a table says of its mixes.
+    """What a table says of its compositions.
 
     Attributes:
         log_input: (I,) logarithms of the mean lengths of prompts, increasing.
@@ -58,7 +58,7 @@ class EngineCurves:
         """Curves of the points of single replicas.
 
         Raises:
-            InvalidInput: A mix of the grid has fewer than two points, or never misses enough.
+            InvalidInput: A composition of the grid has fewer than two points.
         """
         single = points.replicas == 1
         inputs, outputs = (np.unique(v[single]) for v in (points.mean_input, points.mean_output))
@@ -80,10 +80,10 @@ class EngineCurves:
         return cls(np.log(inputs), np.log(outputs), limit, floor, odds)
 
     def corners(self, load: FloatArray) -> Corners:
-        """The mixes around those of loads (..., 3); one outside the table is moved to its edge."""
-        mix = _log_mix(load)
-        first = _Neighbours.of(mix[0], self.log_input)
-        second = _Neighbours.of(mix[1], self.log_output)
+        """The compositions around loads (..., 3); those outside the table are moved to its edge."""
+        own = _log_lengths(load)
+        first = _Neighbours.of(own[0], self.log_input)
+        second = _Neighbours.of(own[1], self.log_output)
         return Corners(
             (first.low, first.low, first.low + 1, first.low + 1),
             (second.low, second.low + 1, second.low, second.low + 1),
@@ -96,16 +96,16 @@ class EngineCurves:
         )
 
     def covers(self, loads: FloatArray) -> BoolArray:
-        """(N,) whether the mix of loads (N, 3) lies inside the table; false without requests."""
-        mix = _log_mix(loads)
+        """(N,) whether loads (N, 3) are composed as in the table; false without requests."""
+        own = _log_lengths(loads)
         lengths = (self.log_input, self.log_output)
-        inside = [(m >= x[0]) & (m <= x[-1]) for m, x in zip(mix, lengths, strict=True)]
+        inside = [(m >= x[0]) & (m <= x[-1]) for m, x in zip(own, lengths, strict=True)]
         return np.asarray(inside[0] & inside[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corners:
-    """The four mixes around each of some loads, and how much each of them counts; (...) each."""
+    """The four compositions around each of some loads, and how much each counts; (...) each."""
 
     rows: tuple[IntArray, ...]
     columns: tuple[IntArray, ...]
@@ -137,7 +137,7 @@ class _Neighbours:
 
 
 def _curve(points: MeasuredPoints, rows: IntArray, floor: float) -> tuple[float, FloatArray]:
-    """Logarithm of the limit, and (K,) log odds at `LOG_USES`, of one mix's points by rate."""
+    """Logarithm of the limit, and (K,) log odds at `LOG_USES`, of points by rate."""
     missed, total = points.missed[rows].sum(axis=1), points.requests[rows].sum(axis=1)
     share = (missed + 0.5) / (total + 1.0)
     curable = np.clip(
@@ -157,7 +157,7 @@ def _along(at: FloatArray, x: FloatArray, y: FloatArray, slope: float) -> FloatA
     return np.asarray(inside + slope * (np.minimum(at - x[0], 0.0) + np.maximum(at - x[-1], 0.0)))
 
 
-def _log_mix(load: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _log_lengths(load: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Logarithms of tokens per prompt and per answer; NaN without requests, or without end."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(load[..., 1] / load[..., 0]), np.log(load[..., 2] / load[..., 0])

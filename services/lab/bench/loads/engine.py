@@ -1,8 +1,8 @@
 """The true response of a real engine, read off a table of measured points (`curves`).
 
-Between mixes the logarithm of the limit, the floor and the curve (log odds of the share over the
-logarithm of the use) are linear in the logarithms of the lengths; a mix outside the table counts as
-the nearest one inside. Along each mix misses never fall.
+Between compositions the logarithm of the limit, the floor and the curve (log odds of the share over
+the logarithm of the use) are linear in the logarithms of the lengths; one outside the table counts
+as the nearest inside. Along each composition misses never fall.
 
 Shapes: K uses, W workloads, N steps.
 """
@@ -27,7 +27,7 @@ from services.simulator.fleet.arrays import FloatArray, IntArray
 N_LOADS = 3
 """Requests, tokens of prompts and tokens of answers per second, in that order."""
 LEAST_COVERED = 0.5
-"""Share of a workload's known steps whose mix must lie inside the table."""
+"""Share of a workload's known steps whose composition must lie inside the table."""
 _STEP = float(LOG_USES[1] - LOG_USES[0])
 
 
@@ -54,15 +54,17 @@ class EngineResponse:
 
         Capacities and exponent are those nearest to the logarithms of the limits.
         """
-        mix = np.stack(np.meshgrid(curves.log_input, curves.log_output, indexing="ij"), axis=-1)
-        log_mix = np.concatenate([np.zeros((*mix.shape[:2], 1)), mix], axis=-1).reshape(-1, N_LOADS)
+        lengths = np.stack(np.meshgrid(curves.log_input, curves.log_output, indexing="ij"), axis=-1)
+        log_lengths = np.concatenate([np.zeros((*lengths.shape[:2], 1)), lengths], axis=-1).reshape(
+            -1, N_LOADS
+        )
         log_limit = curves.log_limit.reshape(-1)
 
         def error(z: FloatArray) -> FloatArray:
-            share = z[1] * (log_mix - z[2:])
+            share = z[1] * (log_lengths - z[2:])
             return np.asarray(np.logaddexp.reduce(share, axis=1) / z[1] + log_limit)
 
-        widest = log_mix.max(axis=0) + log_limit.max()
+        widest = log_lengths.max(axis=0) + log_limit.max()
         start = np.concatenate([[0.0, 2.0], widest])
         low = np.concatenate([[-1.0, 1.0], widest - 8.0])
         high = np.concatenate([[1.0, MOST_SHARING], widest + 3.0])
@@ -113,7 +115,7 @@ def maker(curves: EngineCurves) -> MakeResponse:
 
 
 def covered(loaded: BenchTask, names: Sequence[str], curves: EngineCurves) -> BenchTask:
-    """Only the workloads whose mix of requests and tokens lies inside the table half the time."""
+    """Only the workloads whose loads are composed as in the table at least half the time."""
     skipped, kept = dict(loaded.skipped), []
     for i, (one, stop) in enumerate(zip(loaded.series, loaded.validation_ends, strict=True)):
         if not set(names) <= set(one.indicators):
@@ -125,5 +127,5 @@ def covered(loaded: BenchTask, names: Sequence[str], curves: EngineCurves) -> Be
         if share >= LEAST_COVERED:
             kept.append(i)
         else:
-            skipped[one.workload] = f"its mix is in the table for {share:.0%} of the time"
+            skipped[one.workload] = f"its composition is in the table for {share:.0%} of the time"
     return replace(only(loaded, kept), skipped=skipped)

@@ -6,7 +6,7 @@ good step tolerates:
     use(z) = (sum over loads g of (z_g / c_g)**s)**(1 / s)
     mean(z) = floor + (1 - floor) * expit(slope * log use(z) + logit(tolerated))
 
-The law of `drawn`, per workload: the shares that the loads have in the use at the usual mix are
+The law of `drawn`, per workload: the shares that the loads have in the use at their means are
 uniform on the simplex (Dirichlet of ones), the logarithm of the sharing exponent s is uniform
 between 1 and 8, slope and floor are as in `bench decide --truth served`. No draw looks at the data
 but for their mean.
@@ -36,7 +36,7 @@ LEAST_SHARING, MOST_SHARING = 1.0, 8.0
 
 
 class LoadResponse(Protocol):
-    """Response of W workloads' replicas to G loads; monotone along each mix of loads."""
+    """Response of W workloads' replicas to G loads; monotone along each composition of loads."""
 
     @property
     def capacity(self) -> FloatArray:

@@ -1,9 +1,9 @@
 """A benchmark of deciders in which several loads bind a replica.
 
 Split, prelude and starts are those of `bench decide`. A workload takes part where all of its loads
-were observed. Its loads keep the mix that they come with; one factor per workload brings the mean
-use over the counted part to 20 replicas. What policies are told of a load's capacity is off by a
-factor uniform between 0.75 and 1.25, one per workload and load.
+were observed. Its loads come as they are but for one factor per workload, which brings the mean use
+over the counted part to 20 replicas. What policies are told of a load's capacity is off by a factor
+uniform between 0.75 and 1.25, one per workload and load.
 
 Shapes: W workloads, G loads, C steps before the prelude, T steps of prelude and test.
 """
@@ -55,7 +55,7 @@ class LoadTask:
         loads: (W, G, C + T) loads as everyone sees them; NaN where one of them is unknown.
         truth: What requests feel.
         stated: (W, G) capacity for each load alone that policies are told.
-        stated_single: (W, G) the same of a load that is the only one named: at the usual mix.
+        stated_single: (W, G) the same of a load that is the only one named: at the mean loads.
     """
 
     decide: DecideTask

@@ -29,7 +29,7 @@ class Points:
 
 
 def points(n_rates: int = 10) -> Points:
-    """Six by six mixes at some rates of one replica, and a point of four."""
+    """Six by six compositions at some rates of one replica, and a point of four."""
     mean_input, mean_output, factor = (
         grid.ravel()
         for grid in np.meshgrid(INPUTS, OUTPUTS, np.geomspace(0.3, 2.0, n_rates), indexing="ij")

@@ -1,4 +1,4 @@
-"""A small benchmark of several loads: three workloads whose mix of requests and tokens wanders."""
+"""A small benchmark of several loads: tokens per request that wander."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ def raw_loads(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(N_STEPS)
     requests = 40 * (1 + 0.4 * np.sin(2 * np.pi * t / 144)) * np.exp(0.05 * rng.normal(size=t.size))
-    mix = 0.5 * np.sin(2 * np.pi * t / 97 + seed)
-    return np.stack([requests, 500 * requests * np.exp(mix), 80 * requests * np.exp(-mix)], axis=1)
+    composition = 0.5 * np.sin(2 * np.pi * t / 97 + seed)
+    return np.stack(
+        [requests, 500 * requests * np.exp(composition), 80 * requests * np.exp(-composition)],
+        axis=1,
+    )
 
 
 def bench_task(names: tuple[str, ...] = NAMES, n_workloads: int = 3) -> BenchTask:

@@ -29,7 +29,9 @@ def test_curves_climb() -> None:
     )
 
 
-def test_what_lies_between_mixes_is_weighed_and_what_lies_beyond_is_moved_to_the_edge() -> None:
+def test_what_lies_between_compositions_is_weighed_and_what_lies_beyond_is_moved_to_the_edge() -> (
+    None
+):
     middle = np.sqrt(INPUTS[2] * INPUTS[3])
     loads = np.array([[2.0, 2 * middle, 2 * OUTPUTS[1]], [2.0, 1.0, 1e6]])
     found = CURVES.corners(loads).mean(CURVES.log_limit)
@@ -37,11 +39,11 @@ def test_what_lies_between_mixes_is_weighed_and_what_lies_beyond_is_moved_to_the
     assert found[1] == pytest.approx(CURVES.log_limit[0, -1])
 
 
-def test_a_mix_is_covered_or_not() -> None:
+def test_a_composition_is_covered_or_not() -> None:
     loads = np.array([[2.0, 1000.0, 100.0], [2.0, 10.0, 100.0], [0.0, 0.0, 0.0]])
     assert CURVES.covers(loads).tolist() == [True, False, False]
 
 
-def test_a_mix_with_one_point_is_refused() -> None:
+def test_a_composition_with_one_point_is_refused() -> None:
     with pytest.raises(InvalidInput, match="1 points at 200 and 20 tokens"):
         EngineCurves.of(replace(points(1), replicas=points(1).replicas))

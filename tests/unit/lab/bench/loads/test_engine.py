@@ -19,14 +19,14 @@ ENGINE = EngineResponse.of(CURVES, 2)
 WHO = np.zeros(40, dtype=np.int64)
 
 
-def mixes() -> np.ndarray:
+def compositions() -> np.ndarray:
     rng = np.random.default_rng(1)
     n_input, n_output = rng.uniform(250, 1100, 40), rng.uniform(25, 240, 40)
     return np.stack([np.ones(40), n_input, n_output], axis=1) * rng.uniform(0.5, 3.0, 40)[:, None]
 
 
 def test_it_misses_what_the_table_was_made_with() -> None:
-    loads = mixes()
+    loads = compositions()
     assert ENGINE.use(loads, WHO) == pytest.approx(KNOWN.use(loads, WHO), rel=0.03)
     assert ENGINE.mean(loads, WHO) == pytest.approx(KNOWN.mean(loads, WHO), abs=0.04)
 
@@ -35,15 +35,15 @@ def test_the_nearest_of_the_family_is_found() -> None:
     assert ENGINE.sharing == pytest.approx(KNOWN.sharing[0], rel=0.2)
     assert ENGINE.slope == pytest.approx(KNOWN.slope[0], rel=0.1)
     assert ENGINE.capacity[1] == pytest.approx(KNOWN.capacity[0], rel=0.25)
-    told = ENGINE.draws(0, 100.0).miss(mixes())[0]
-    assert told == pytest.approx(KNOWN.mean(mixes(), WHO), abs=0.05)
+    told = ENGINE.draws(0, 100.0).miss(compositions())[0]
+    assert told == pytest.approx(KNOWN.mean(compositions(), WHO), abs=0.05)
 
 
 @given(st.integers(0, 39), st.floats(0.05, 20.0), st.floats(1.0, 3.0))
-def test_along_a_mix_the_use_is_homogeneous_and_misses_never_fall(
+def test_along_a_composition_the_use_is_homogeneous_and_misses_never_fall(
     row: int, scale: float, more: float
 ) -> None:
-    load = mixes()[row : row + 1]
+    load = compositions()[row : row + 1]
     who = WHO[:1]
     assert ENGINE.use(scale * load, who) == pytest.approx(scale * ENGINE.use(load, who))
     low, high = ENGINE.mean(scale * load, who), ENGINE.mean(more * scale * load, who)
@@ -62,7 +62,7 @@ def test_workloads_outside_the_table_are_named() -> None:
     swapped = (NAMES[0], NAMES[2], NAMES[1])
     found = covered(loaded, swapped, CURVES)
     assert not found.series
-    assert found.skipped["w0"].startswith("its mix is in the table for")
+    assert found.skipped["w0"].startswith("its composition is in the table for")
 
 
 def test_it_stands_behind_a_benchmark_of_three_loads_only() -> None:

@@ -1,4 +1,4 @@
-"""The true response: homogeneous along a mix, monotone, and what Harmony is told when it knows."""
+"""The true response: homogeneous, monotone, and what Harmony is told when it knows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_load_alone_at_its_capacity_is_all_of_the_use() -> None:
         assert RESPONSE.mean(alone, WHO) == pytest.approx(expected)
 
 
-def test_shares_at_the_usual_mix_add_up_to_a_whole() -> None:
+def test_shares_at_the_usual_composition_add_up_to_a_whole() -> None:
     assert (USUAL / RESPONSE.capacity).sum(axis=1) == pytest.approx(1.0)
     assert ((RESPONSE.sharing >= LEAST_SHARING) & (RESPONSE.sharing <= MOST_SHARING)).all()
 
@@ -41,10 +41,12 @@ def test_no_load_misses_the_floor_alone_and_no_replica_misses_all() -> None:
     assert RESPONSE.mean(one_sided, WHO) == pytest.approx(1.0)
 
 
-def test_who_is_told_knows_the_misses_of_every_mix() -> None:
+def test_who_is_told_knows_the_misses_of_every_composition() -> None:
     rng = np.random.default_rng(3)
     for w in (0, 1):
-        mixes = USUAL[w] * np.exp(rng.normal(0, 0.4, (50, 3)))
+        compositions = USUAL[w] * np.exp(rng.normal(0, 0.4, (50, 3)))
         told = RESPONSE.draws(w, 100.0)
         assert told.n_further == 2
-        assert told.miss(mixes)[0] == pytest.approx(RESPONSE.mean(mixes, np.full(50, w)))
+        assert told.miss(compositions)[0] == pytest.approx(
+            RESPONSE.mean(compositions, np.full(50, w))
+        )

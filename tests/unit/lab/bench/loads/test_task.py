@@ -16,7 +16,7 @@ from tests.unit.lab.bench.loads.small import NAMES, bench_task, load_task
 OPTIONS = DecideOptions(60, max_prelude_steps=30)
 
 
-def test_loads_keep_their_mix_and_need_twenty_replicas() -> None:
+def test_loads_keep_their_composition_and_need_twenty_replicas() -> None:
     task = load_task()
     stop = task.decide.forecast.validation_ends[0]
     for w, one in enumerate(task.decide.forecast.series):
@@ -41,7 +41,7 @@ def test_what_is_stated_is_off_by_a_quarter_at_most() -> None:
     assert ratio.std() > 0.05
 
 
-def test_a_single_load_is_stated_at_the_usual_mix_and_off_by_the_same() -> None:
+def test_a_single_load_is_stated_at_the_usual_composition_and_off_by_the_same() -> None:
     task = load_task()
     usual = task.truth.loads.mean(axis=2)
     exact = usual / task.truth.response.use(usual, np.arange(3))[:, None]
