@@ -10,29 +10,17 @@ Shapes: I lengths of prompts, O of answers, K uses, P points, N loads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.special import logit
 
 from services.kernel.errors import InvalidInput
+from services.lab.arena.table import ResponseTable
 from services.lab.bench.loads.response import TOLERATED
 from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 
 LOG_USES = np.linspace(np.log(0.2), np.log(4.0), 61)
 _LEAST_SLOPE = 0.5
-
-
-class MeasuredPoints(Protocol):
-    """Points of an engine (`services.lab.arena.table.ResponseTable`); counts are (P, minutes)."""
-
-    replicas: IntArray
-    rate: FloatArray
-    mean_input: FloatArray
-    mean_output: FloatArray
-    floor: FloatArray
-    requests: IntArray
-    missed: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +42,7 @@ class EngineCurves:
     log_odds: FloatArray
 
     @classmethod
-    def of(cls, points: MeasuredPoints) -> EngineCurves:
+    def of(cls, points: ResponseTable) -> EngineCurves:
         """Curves of the points of single replicas.
 
         Raises:
@@ -136,7 +124,7 @@ class _Neighbours:
         return cls(np.asarray(low, dtype=np.int64), share)
 
 
-def _curve(points: MeasuredPoints, rows: IntArray, floor: float) -> tuple[float, FloatArray]:
+def _curve(points: ResponseTable, rows: IntArray, floor: float) -> tuple[float, FloatArray]:
     """Logarithm of the limit, and (K,) log odds at `LOG_USES`, of points by rate."""
     missed, total = points.missed[rows].sum(axis=1), points.requests[rows].sum(axis=1)
     share = (missed + 0.5) / (total + 1.0)

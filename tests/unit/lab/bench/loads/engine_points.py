@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from services.lab.arena.table import ResponseTable
 from services.lab.bench.loads.response import SharedUse
-from services.simulator.fleet.arrays import FloatArray, IntArray
 
 INPUTS, OUTPUTS = np.geomspace(200, 1200, 6), np.geomspace(20, 250, 6)
 KNOWN = SharedUse(
@@ -15,20 +13,7 @@ KNOWN = SharedUse(
 )
 
 
-@dataclass(frozen=True)
-class Points:
-    """See `MeasuredPoints`."""
-
-    replicas: IntArray
-    rate: FloatArray
-    mean_input: FloatArray
-    mean_output: FloatArray
-    floor: FloatArray
-    requests: IntArray
-    missed: IntArray
-
-
-def points(n_rates: int = 10) -> Points:
+def points(n_rates: int = 10) -> ResponseTable:
     """Six by six compositions at some rates of one replica, and a point of four."""
     mean_input, mean_output, factor = (
         grid.ravel()
@@ -41,10 +26,19 @@ def points(n_rates: int = 10) -> Points:
     requests = np.full((factor.size, 15), 100_000)
     missed = np.round(miss[:, None] * requests).astype(np.int64)
     ends = [np.append(v, v[0]) for v in (rate, mean_input, mean_output)]
-    return Points(
-        np.append(np.ones(factor.size, dtype=np.int64), 4),
-        *ends,
-        np.full(factor.size + 1, 0.004),
-        np.vstack([requests, requests[:1]]),
-        np.vstack([missed, 0 * missed[:1]]),
+    unused = np.zeros((factor.size + 1, 15), dtype=np.int64)
+    return ResponseTable(
+        replicas=np.append(np.ones(factor.size, dtype=np.int64), 4),
+        rate=ends[0],
+        mean_input=ends[1],
+        mean_output=ends[2],
+        floor=np.full(factor.size + 1, 0.004),
+        requests=np.vstack([requests, requests[:1]]),
+        input_tokens=unused,
+        output_tokens=unused,
+        kv_token_s=unused.astype(float),
+        missed=np.vstack([missed, 0 * missed[:1]]),
+        missed_ttft=unused,
+        missed_tpot=unused,
+        about={},
     )
