@@ -24,49 +24,11 @@ from decider import (
 )
 from services.backtest.memory import DecisionMemory
 from services.lab.bench.decide.deployed import N_HISTORY, Deployed
-from services.lab.bench.decide.measured import EVIDENCE_S
 from services.lab.bench.decide.truth import GOOD_SHARE
 from services.lab.bench.loads.arms import LoadArm
+from services.lab.bench.loads.evidence import LoadSteps, at_mean, equivalent_past, is_due
 from services.lab.bench.loads.simulate import LoadView
 from services.simulator.policies.grid import FloatArray
-
-FIRST_LOOKS = (1, 2, 4, 8, 16)
-"""Counted steps after which there is a look at the evidence; later ones are `learn_every` apart."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadSteps:
-    """Counted steps of a workload under one promise, oldest first.
-
-    Attributes:
-        at_s: (N,) start.
-        load: (N, 1 + F) named loads per ready replica.
-        missed: (N,) requests that missed.
-        total: (N,) requests.
-        n_seen: Steps counted so far, those forgotten included.
-    """
-
-    at_s: FloatArray
-    load: FloatArray
-    missed: FloatArray
-    total: FloatArray
-    n_seen: int = 0
-
-    @classmethod
-    def none(cls, n_loads: int) -> LoadSteps:
-        """Nothing was counted yet."""
-        return cls(np.zeros(0), np.zeros((0, n_loads)), np.zeros(0), np.zeros(0))
-
-    def with_step(self, at_s: float, load: FloatArray, missed: float, total: float) -> LoadSteps:
-        """One more, without those that are too old."""
-        kept = self.at_s > at_s - EVIDENCE_S
-        return LoadSteps(
-            np.append(self.at_s[kept], at_s),
-            np.concatenate([self.load[kept], load[None]]),
-            np.append(self.missed[kept], missed),
-            np.append(self.total[kept], total),
-            self.n_seen + 1,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,9 +167,8 @@ class MeasuredLoads:
 
     def _learned(self, w: int, steps: LoadSteps, before: LoadSteps, known: MissDraws) -> MissDraws:
         """The response after the steps so far, where it is time to look at them."""
-        n, last = steps.n_seen, FIRST_LOOKS[-1]
-        is_due = n in FIRST_LOOKS or (n > last and (n + w) % self.learn_every == 0)
-        if n == before.n_seen or not is_due:
+        n = steps.n_seen
+        if n == before.n_seen or not is_due(n, w, self.learn_every):
             return known
         load = steps.load[:, 0] if steps.load.shape[1] == 1 else steps.load
         found = learn_misses(self._prior(w), load, steps.missed, steps.total, self.n_draws)
@@ -256,31 +217,10 @@ class MeasuredLoads:
         past = self._named(view.loads[w : w + 1, :, -N_HISTORY:])[0].T
         return replace(
             counted,
-            history=replace(one.history, demand=_equivalent(response, past)),
+            history=replace(one.history, demand=equivalent_past(response, past)),
             further_capacity=tuple(self.stated[w, 1:].tolist()),
         )
 
 
 def _known(draws: MissDraws, sla: Sla, requests: float) -> KnownResponse:
     return KnownResponse(draws, equivalent_capacity(draws, sla, float(requests)))
-
-
-def at_mean(draws: MissDraws, stated: FloatArray) -> MissDraws:
-    """One draw at the mean of the coordinates that Harmony learns in: the spread is thrown away.
-
-    Args:
-        draws: A posterior.
-        stated: (1 + F,) stated capacities, which the coordinates are relative to.
-    """
-    capacity, *further = stated.tolist()
-    law = MissPrior.of_draws(draws, capacity, 1.0 - GOOD_SHARE, further)
-    return law.at(np.zeros((1, law.mean.size)))
-
-
-def _equivalent(response: MissDraws, loads: FloatArray) -> FloatArray:
-    """(N,) equivalent demand of past loads (N, 1 + F) by the middle draw; NaN where unknown."""
-    known = np.isfinite(loads).all(axis=1)
-    found = np.full(len(loads), np.nan)
-    if known.any():
-        found[known] = np.median(response.equivalent(loads[known]), axis=0)
-    return found

@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decider import MissDraws, MissPrior
 from services.lab.bench.loads.arms import FULL, TOLD, load_arms
-from services.lab.bench.loads.policy import LoadSteps, at_mean
 from services.lab.bench.loads.run import LoadBench, policy_of
 from services.lab.bench.loads.simulate import simulate_loads
 from services.simulator.grid_run import GridRun
@@ -57,22 +55,3 @@ def test_a_single_load_believes_in_itself_alone() -> None:
     policy = policy_of(LoadBench(TASK, (0.05,), 7, "drawn"), ARMS["only_output_tokens"])
     loads = TASK.truth.loads[:, :, 3]
     assert policy.believed_need(loads) == pytest.approx(loads[:, 2] / TASK.stated_single[:, 2])
-
-
-def test_steps_that_are_too_old_are_forgotten_but_counted() -> None:
-    steps = LoadSteps.none(2).with_step(0.0, np.array([1.0, 2.0]), 2.0, 100.0)
-    later = steps.with_step(86_400.0, np.array([1.1, 2.1]), 0.0, 100.0)
-    assert later.load.tolist() == [[1.0, 2.0], [1.1, 2.1]]
-    last = later.with_step(2 * 86_400.0 + 1.0, np.array([1.2, 2.2]), 5.0, 100.0)
-    assert last.load.tolist() == [[1.1, 2.1], [1.2, 2.2]]
-    assert last.n_seen == 3
-
-
-@pytest.mark.parametrize("further", [(), (7.0, 300.0)])
-def test_a_posterior_at_its_mean_is_one_draw_in_the_middle(further: tuple[float, ...]) -> None:
-    prior = MissPrior.stated(3.0, 0.0, 0.05, further)
-    mean = at_mean(prior.draws(400), np.array([3.0, *further]))
-    middle: MissDraws = prior.at(np.zeros((1, prior.mean.size)))
-    assert mean.capacity.shape == (1,)
-    assert mean.to_array() == pytest.approx(middle.to_array(), rel=0.05)
-    assert at_mean(mean, np.array([3.0, *further])).to_array() == pytest.approx(mean.to_array())
