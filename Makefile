@@ -12,7 +12,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install arena demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
+.PHONY: help install arena demo up test test-slow test-failed test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,16 +39,16 @@ demo: install ## Run the whole platform on a simulated GPU cluster (options in A
 up: install ## Run the platform on the embedded default until stopped
 	$(BIN)/harmony up $(ARGS)
 
-test: install ## Run the whole test suite, file by file in WORKERS processes (3)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+test: install ## Run the tests, file by file in WORKERS processes (3)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
+
+test-slow: install ## Run the slow tests: statistics, whole platforms, a real browser at length
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow --timeout=900 $(ARGS)
 
 test-failed: install ## What failed in the last run again, one after the other; more than 3 fail at once
 	n=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \
 	  [ "$$n" -le 3 ] || { echo "$$n tests failed: more than 3" >&2; exit 1; }
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v $(ARGS)
-
-test-fast: install ## Run the suite without the slow statistical tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
 
 test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
 	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \

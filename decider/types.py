@@ -311,10 +311,9 @@ class WorkloadInput:
 
     def __post_init__(self) -> None:
         """Refuse impossible capacities of further loads."""
-        given = self.further_capacity
-        name = f"{self.workload}: further_capacity={given}"
-        require(len(given) <= MAX_FURTHER, f"{name}: at most {MAX_FURTHER} further loads")
-        require(all(c > 0 and math.isfinite(c) for c in given), f"{name} must be finite and > 0")
+        given, name = self.further_capacity, f"{self.workload}: further_capacity"
+        require(len(given) <= MAX_FURTHER, f"{name}={given}: at most {MAX_FURTHER} loads")
+        require(all(0 < c < math.inf for c in given), f"{name}={given} must be finite and > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,9 +334,8 @@ class ShardRequest:
         responses: What each workload's load does to its requests, learned from what was measured;
             None: its capacity has a sharp edge. Empty: none has one. A workload with a response
             still has its `capacity_draws`: `decider.equivalent_capacity` of it.
-        further_paths: By workload, (F, S, H) paths of its further loads; path s of each belongs
-            with path s of its demand. None: it has none, or there is no forecast of them, and then
-            none of its demand is used either. Empty: no workload has further loads.
+        further_paths: By workload, (F, S, H) paths of its further loads, path by path with its
+            demand; None: none are forecast, and if it has any its demand is not planned with.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -368,31 +366,25 @@ class ShardRequest:
         require(self.step_s > 0, f"step_s={self.step_s} must be > 0")
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
-        self._check_responses()
-        self._check_further()
+        self._check_loads()
 
-    def _check_responses(self) -> None:
-        n, given = len(self.workloads), len(self.responses)
-        require(given in (0, n), f"responses has {given} entries, must be empty or W={n}")
-        for w, response in zip(self.workloads, self.responses, strict=False):
+    def _check_loads(self) -> None:
+        n = len(self.workloads)
+        for name in ("responses", "further_paths"):
+            given = len(getattr(self, name))
+            require(given in (0, n), f"{name} has {given} entries, must be empty or W={n}")
+        for row, w in enumerate(self.workloads):
+            n_further, size = len(w.further_capacity), w.requests_per_step
+            paths, response = self.further(row), self.response(row)
             if response is not None:
-                size = w.requests_per_step
                 require(w.sla.good_share is not None, f"{w.workload}: a response needs good_share")
                 require(size > 0, f"{w.workload}: requests_per_step={size} must be > 0")
-
-    def _check_further(self) -> None:
-        n, given = len(self.workloads), len(self.further_paths)
-        require(given in (0, n), f"further_paths has {given} entries, must be empty or W={n}")
-        for row, w in enumerate(self.workloads):
-            n_further = len(w.further_capacity)
-            paths, response = self.further(row), self.response(row)
+                found = f"{w.workload}: its response has {response.n_further} further loads, must"
+                require(response.n_further == n_further, f"{found} have {n_further}")
             if paths is not None:
                 shape = (n_further, *self.paths.shape[1:])
                 found = f"{w.workload}: further_paths has shape {paths.shape}"
                 require(n_further > 0 and paths.shape == shape, f"{found}, must be {shape}")
-            if response is not None:
-                found = f"{w.workload}: its response has {response.n_further} further loads"
-                require(response.n_further == n_further, f"{found}, must have {n_further}")
 
     def further(self, row: int) -> FloatArray | None:
         """(F, S, H) paths of the further loads of the workload in `row`; None: there are none."""

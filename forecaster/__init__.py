@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forecaster.choice.baselines import POOLS, Baseline, BestSimple
     from forecaster.choice.comparison import MODEL, Comparison, Predictor, compare
-    from forecaster.choice.joint_paths import JointPaths, joint_paths
-    from forecaster.choice.ladder import STALE_RUNG, Ladder, LadderForecast
+    from forecaster.choice.joint_paths import JointPaths, further_quantiles, joint_paths
+    from forecaster.choice.ladder import MODEL_RUNG, STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
     from forecaster.errors import CheckpointError, ForecasterError, HistoryTooShort
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "forecaster.choice.baselines": "POOLS Baseline BestSimple",
     "forecaster.choice.comparison": "MODEL Comparison Predictor compare",
-    "forecaster.choice.joint_paths": "JointPaths joint_paths",
-    "forecaster.choice.ladder": "STALE_RUNG Ladder LadderForecast",
+    "forecaster.choice.joint_paths": "JointPaths further_quantiles joint_paths",
+    "forecaster.choice.ladder": "MODEL_RUNG STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",
     "forecaster.errors": "CheckpointError ForecasterError HistoryTooShort",
@@ -80,6 +80,7 @@ __all__ = [
     "HEDGE_GROUPS",
     "MARGINALS",
     "MODEL",
+    "MODEL_RUNG",
     "POOLS",
     "REFIT_KINDS",
     "STALE_RUNG",
@@ -117,6 +118,7 @@ __all__ = [
     "compare",
     "crps_of_quantiles",
     "fit",
+    "further_quantiles",
     "gather_windows",
     "input_reference",
     "input_verdicts",

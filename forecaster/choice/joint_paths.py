@@ -1,9 +1,10 @@
 """Joint paths of all loads that bind a replica: the demand, and the further loads of a workload.
 
-The demand's values at a step are those of its forecast, calibration included. Where nothing is
-known of how the loads go together, the further ones are ranked as the demand is: all high at once,
-the cautious assumption. A trained joint flow says which path gets which value; then the demand's
-own values are dealt out anew too, and its distribution at each step is what it was.
+The demand's values at a step are those of its forecast, calibration included. A trained joint flow
+says which path gets which value; the demand's own are dealt out anew too, and its distribution at
+each step is what it was. Where nothing is known of how the loads go together, the further ones rank
+as the demand does, all high at once: cautious where they share a resource, but not where the
+tightest alone binds, since loads that peak at different times make that happen more often.
 """
 
 from __future__ import annotations
@@ -70,6 +71,27 @@ def joint_paths(
     found = asked.sampled(asked.joint_rows(loads), rng)
     found |= asked.ranked([load for load in loads if load.row not in found], rng)
     return tuple(found.get(row) for row in range(len(windows)))
+
+
+def further_quantiles(
+    ladder: Ladder,
+    windows: Windows,
+    further: Sequence[tuple[str, ...]],
+    forecast: Forecast,
+) -> tuple[F32 | None, ...]:
+    """Quantiles `(F, Q, H)` of the further loads of every row, at the forecast's levels.
+
+    They are what the paths of `joint_paths`, which has the same arguments, are drawn from; None in
+    the same rows.
+    """
+    asked = _Asked(ladder, windows, further, forecast)
+    loads = asked.loads()
+    found: list[F32 | None] = [None] * len(windows)
+    if loads:
+        quantiles, row = asked.quantiles(loads), np.array([load.row for load in loads])
+        for i in np.unique(row):
+            found[i] = quantiles[row == i]
+    return tuple(found)
 
 
 class _Load(NamedTuple):
@@ -165,13 +187,13 @@ class _Asked:
         n_paths, horizon = self.forecast.paths.shape[1:]
         points = stratified(n_paths, horizon, rng)
         ranks, levels = self.forecast.paths[row], self.forecast.quantile_levels
-        values = paths_by_rank(self._quantiles(loads), levels, ranks, points)
+        values = paths_by_rank(self.quantiles(loads), levels, ranks, points)
         return {
             int(i): JointPaths(self.forecast.paths[i], values[row == i], is_joint=False)
             for i in np.unique(row)
         }
 
-    def _quantiles(self, loads: Sequence[_Load]) -> F32:
+    def quantiles(self, loads: Sequence[_Load]) -> F32:
         """Quantiles `(P, Q, H)` of further loads, each by its rung."""
         levels, horizon = self.forecast.quantile_levels, self.forecast.horizon
         found = np.empty((len(loads), levels.size, horizon), dtype=np.float32)

@@ -219,7 +219,9 @@ class _Trainer:
         n_loads, device = 1 + len(further), self.net.flow.cholesky.device
         parts = (self.train, self.validation)
         train, held = (load_scores(self.net, part, self.levels, n_loads) for part in parts)
-        if len(train) < 2 * n_loads * self.config.window.horizon or len(held) == 0:
+        if train is None or held is None:
+            return
+        if len(train) < 2 * n_loads * self.config.window.horizon:
             return
         flow, apart = start_joint(train, self.config, n_loads, self.seed)
         independent = mean_log_prob(apart, held)

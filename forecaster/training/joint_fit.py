@@ -42,8 +42,10 @@ class JointFlowReport:
 
 
 @torch.no_grad()
-def load_scores(net: ForecastNet, examples: Examples, levels: F64, n_loads: int) -> Scores:
+def load_scores(net: ForecastNet, examples: Examples, levels: F64, n_loads: int) -> Scores | None:
     """Joint normal scores of the first targets, of windows where two or more are whole.
+
+    None where there is no such window.
 
     Args:
         net: Network, on any device.
@@ -56,11 +58,13 @@ def load_scores(net: ForecastNet, examples: Examples, levels: F64, n_loads: int)
     for chunk in chunks(examples):
         whole = (chunk.weight[:, :n_loads] > 0).all(dim=2)
         kept = torch.nonzero(whole.sum(dim=1) > 1)[:, 0]
+        if not len(kept):
+            continue
         one, present = chunk.rows(kept), whole[kept]
         quantiles, encoding = (part.cpu() for part in net(examples_on(one, device).inputs))
         z, _ = joint_scores(quantiles[:, :n_loads], one.actual[:, :n_loads].numpy(), levels)
         parts.append(Scores(z, mean_encoding(encoding[:, :n_loads], present), present))
-    return Scores.concatenate(parts)
+    return Scores.concatenate(parts) if parts else None
 
 
 def start_joint(

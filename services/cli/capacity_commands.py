@@ -12,6 +12,7 @@ from services.cli.engine_options import (
     Gpu,
     Lengths,
     Model,
+    RequestSeed,
     TensorParallel,
     Tpot,
     Ttft,
@@ -19,7 +20,6 @@ from services.cli.engine_options import (
     read_ms,
 )
 from services.cli.output import console, print_json, print_table
-from services.cli.study_commands import Seed
 
 if TYPE_CHECKING:
     from services.lab.arena.profile import CapacityProfile
@@ -45,6 +45,8 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
 
     p10, p50 and p90: load per ready replica at which as many requests miss as the promise allows.
     floor: share of requests that misses at any load. slope: how steeply misses rise with load.
+    sharing: of several loads, 1 where they share one resource; large where the tightest binds.
+    bound_share: how often a load lately took the largest share of what a replica carries of it.
     """
     from services.platform.capacities import learned_capacities
 
@@ -52,11 +54,17 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     if as_json:
         print_json(rows)
         return
-    shown = [{k: v for k, v in row.items() if k != "note"} for row in rows]
+    hidden = {"note", "loads"}
+    if not any(row["loads"] for row in rows):
+        hidden.add("sharing")
+    shown = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
     for row in shown:
         if row["learned_at"] is not None:
             row["learned_at"] = f"{row['learned_at']:%Y-%m-%d %H:%M} UTC"
     print_table("Capacities", shown)
+    loads = [{"workload": row["workload"], **load} for row in rows for load in row["loads"]]
+    if loads:
+        print_table("Loads of a replica, each alone", loads)
     for row in rows:
         if row["note"]:
             console.print(f"{row['workload']}: {row['note']}", soft_wrap=True, markup=False)
@@ -90,7 +98,7 @@ def profile(  # noqa: PLR0913 - one option each
         str, typer.Option(help="The service's demand: a load of the first three that are shown.")
     ] = "request_rate_rps",
     lengths: Lengths = None,
-    seed: Seed = 7,
+    seed: RequestSeed = 7,
     as_json: AsJson = False,
 ) -> None:
     """What one replica carries by the profile of a real engine: a prior without any history.

@@ -19,6 +19,7 @@ Engine = Annotated[str, typer.Option(help="vllm, sglang or trtllm.")]
 TensorParallel = Annotated[int, typer.Option(min=1, help="GPUs of one replica.")]
 Ttft = Annotated[str, typer.Option(help="Goal: time to the first token, e.g. 2s.")]
 Tpot = Annotated[str, typer.Option(help="Goal: mean time between a request's tokens, e.g. 100ms.")]
+RequestSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of arrivals and lengths.")]
 Lengths = Annotated[
     Path | None,
     typer.Option(

@@ -52,7 +52,7 @@ def measure_alone(engine: ReplayEngine) -> AloneLaw:
     longest = min(engine.about["max_model_tokens"], engine.about["kv_tokens"])
     pairs = [(i, o) for i in INPUTS for o in OUTPUTS if i + o + 64 < longest]
     inputs, outputs = np.array(pairs, np.int64).T
-    alone = RequestList(np.arange(len(pairs)) * APART_MS, inputs, outputs)
+    alone = RequestList(np.arange(len(pairs), dtype=np.float64) * APART_MS, inputs, outputs)
     served = engine.replay(alone)
     tried = np.unique(inputs)
     first = np.array([served.ttft_ms[inputs == length].mean() for length in tried])

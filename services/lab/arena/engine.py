@@ -94,9 +94,10 @@ class ReplayEngine:
             python: Python of the arena's environment; by default it is looked for.
         """
         self.choice = choice
+        program = python or arena_python()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [str(python or arena_python()), str(SCRIPT)],
+            [str(program), str(SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._messages,

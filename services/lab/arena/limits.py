@@ -60,7 +60,9 @@ class _Rung:
     counted: slice
 
     def keeps(self, share: float) -> bool:
-        return float(self.missed.either[self.counted].mean()) <= self.floor + share
+        tolerated = self.floor + share
+        # Where everything misses alone no rate is within the share: all of them would seem to be.
+        return tolerated < 1 and float(self.missed.either[self.counted].mean()) <= tolerated
 
 
 class LimitFinder:
@@ -77,7 +79,7 @@ class LimitFinder:
         """
         first = 0.15 * self._guess(shape)
         for _ in range(_MAX_LADDERS):
-            coarse = self._ladder(first * _COARSE ** np.arange(_N_COARSE), shape, mix, search)
+            coarse = self._ladder(_rates(first, _COARSE, range(_N_COARSE)), shape, mix, search)
             at = _first_over(coarse, search.share)
             if 0 < at < len(coarse):
                 break
@@ -85,7 +87,7 @@ class LimitFinder:
         if at == 0 or at == len(coarse):
             return self._limit(coarse, at)
         n_fine = round(np.log(_COARSE) / np.log(_FINE))
-        between = coarse[at - 1].rate * _FINE ** np.arange(1, n_fine)
+        between = _rates(coarse[at - 1].rate, _FINE, range(1, n_fine))
         fine = [coarse[at - 1], *self._ladder(between, shape, mix, search), coarse[at]]
         return self._limit(fine, max(1, _first_over(fine, search.share)))
 
@@ -121,6 +123,11 @@ class LimitFinder:
             )
             for rate, requests, one in zip(rates, lists, served, strict=True)
         ]
+
+
+def _rates(first: float, step: float, powers: range) -> FloatArray:
+    # Requests are drawn by the rate to its last digit: another way to multiply is another table.
+    return np.asarray(first * step ** np.array(powers), np.float64)
 
 
 def _first_over(rungs: Sequence[_Rung], share: float) -> int:

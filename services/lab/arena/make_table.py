@@ -54,7 +54,7 @@ class TableGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
+class _RateLadder:
     shape: Shape
     rates: tuple[float, ...]
     replicas: int
@@ -85,7 +85,7 @@ class TableMaker:
                 alone = pool.submit(lambda: measure_alone(self._engine())).result()
                 limits = list(pool.map(lambda shape: self._limit(shape, alone, grid), grid.shapes))
                 self._done = 0
-                parts = pool.map(lambda one: self._serve(one, alone, grid), _series(grid, limits))
+                parts = pool.map(lambda one: self._serve(one, alone, grid), _ladders(grid, limits))
                 rows = [row for part in parts for row in part]
                 about = self._about(grid, alone, limits, command)
             finally:
@@ -108,7 +108,7 @@ class TableMaker:
         self._tell(f"limits of {self._done} pairs of lengths")
         return found
 
-    def _serve(self, one: _Series, alone: AloneLaw, grid: TableGrid) -> list[dict[str, Any]]:
+    def _serve(self, one: _RateLadder, alone: AloneLaw, grid: TableGrid) -> list[dict[str, Any]]:
         length = grid.warm_minutes + grid.minutes
         lists = [
             poisson_requests(
@@ -179,9 +179,9 @@ def _by_minute(
     }
 
 
-def _series(grid: TableGrid, limits: Sequence[RateLimit]) -> list[_Series]:
+def _ladders(grid: TableGrid, limits: Sequence[RateLimit]) -> list[_RateLadder]:
     found = [
-        _Series(shape, tuple(ratio * limit.rate for ratio in grid.rate_ratios), 1)
+        _RateLadder(shape, tuple(ratio * limit.rate for ratio in grid.rate_ratios), 1)
         for shape, limit in zip(grid.shapes, limits, strict=True)
         if limit.rate > 0
     ]

@@ -66,12 +66,14 @@ class ResponseTable:
     def loads(self, names: Sequence[str] = LOADS) -> FloatArray:
         """(P, L) loads per replica and second, as they came, means over a point's minutes."""
         seconds = 60.0 * self.requests.shape[1] * self.replicas
-        return np.stack([getattr(self, _COUNTS[name]).sum(1) / seconds for name in names], axis=1)
+        columns = [getattr(self, _COUNTS[name]).sum(1) / seconds for name in names]
+        return np.asarray(np.stack(columns, axis=1), np.float64)
 
     def minute_loads(self, names: Sequence[str] = LOADS) -> FloatArray:
         """(P, M, L) loads per replica and second of single minutes."""
         columns = [getattr(self, _COUNTS[name]) for name in names]
-        return np.stack(columns, axis=2) / (60.0 * self.replicas[:, None, None])
+        per_second = np.stack(columns, axis=2) / (60.0 * self.replicas[:, None, None])
+        return np.asarray(per_second, np.float64)
 
     def rows(self, chosen: Chosen) -> ResponseTable:
         """Some of the points."""
@@ -81,9 +83,9 @@ class ResponseTable:
     def save(self, path: Path) -> None:
         """Write `path` (.npz) and beside it where it is from (.json)."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: _small(getattr(self, name)) for name in _ARRAYS}
         with path.open("wb") as file:
-            np.savez_compressed(file, **{name: _small(values) for name, values in arrays.items()})
+            np.savez_compressed(file, **arrays)
         path.with_suffix(".json").write_text(json.dumps(self.about, indent=2) + "\n")
 
     @classmethod

@@ -20,7 +20,8 @@ from services.lab.arena.requests import FloatArray, IntArray
 _MAX_SHARING = 64.0
 """From here on the loads' use is their largest but for a percent."""
 _EDGE = 1e-9
-_STARTS = ((1.0, 4.0), (3.0, 8.0), (1.3, 12.0))
+_SLOPES = (2.0, 6.0, 12.0)
+"""Slopes that a fit starts from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +104,28 @@ def fit_use(data: FitData, sharing: float | None = None) -> UseResponse:
     def loss(at: FloatArray) -> float:
         return -log_likelihood(response(at), data)
 
-    spread = 0.5 * math.log(max(n_loads, 1))
-    fits = []
-    for start_sharing, slope in _STARTS:
-        tail = [math.log(slope), logit(1e-3), math.log(50.0), math.log(start_sharing)]
-        start = np.concatenate([np.full(n_loads, spread), tail])
-        bounds = [(-8.0, 12.0)] * n_loads + [(-2, 5), (-14, 1), (-1, 9), (-6, 5)]
-        fits.append(minimize(loss, start, method="L-BFGS-B", bounds=bounds))
+    bounds = [(-8.0, 12.0)] * n_loads + [(-2, 5), (-14, 1), (-1, 9), (-6, 5)]
+    spread = np.full(n_loads, 0.5 * math.log(n_loads))
+    tails = [[math.log(slope), logit(1e-3), math.log(50.0), 0.0] for slope in _SLOPES]
+    starts = [np.concatenate([spread, tail]) for tail in tails]
+    if given is None:
+        # The likelihood has several tops: loads that share and loads that do not are both tried.
+        ends = ((_SHARED, fit_use(data, 1.0)), (_APART, fit_use(data, math.inf)))
+        starts += [np.append(_at(fitted, middle), tail) for tail, fitted in ends]
+    fits = [
+        minimize(loss, np.clip(start, *np.array(bounds).T), method="L-BFGS-B", bounds=bounds)
+        for start in starts
+    ]
     return response(min(fits, key=lambda fit: float(fit.fun)).x)
+
+
+_SHARED, _APART = -5.0, 3.0
+"""Logarithms of s - 1 from which a fit of the sharing exponent starts."""
+
+
+def _at(fitted: UseResponse, middle: FloatArray) -> FloatArray:
+    tail = [math.log(fitted.slope), logit(fitted.floor), math.log(fitted.concentration)]
+    return np.concatenate([np.log(fitted.capacity) - middle, tail])
 
 
 def log_likelihood(response: UseResponse, data: FitData) -> float:

@@ -11,7 +11,7 @@ import torch
 from forecaster.dataset import actuals, split_origins
 from forecaster.errors import NoObservations
 from forecaster.features import build_windows, gather_windows
-from forecaster.joint import JointModel, named_slots
+from forecaster.joint import JointModel, mean_encoding, named_slots
 from forecaster.network.flow import FlowCopula
 from forecaster.training.fit import fit
 from forecaster.training.flow_fit import fit_flow
@@ -113,3 +113,21 @@ def test_a_window_without_any_target_is_refused(joint: JointModel, mixed: list[S
     with pytest.raises(NoObservations, match="w0"):
         joint.predict(windows, slots, 2, np.random.default_rng(1))
     assert math.isfinite(float(joint.flow.log_scale.sum()))
+
+
+def test_what_nobody_reads_changes_nothing_that_is_read(
+    joint: JointModel, mixed: list[Series]
+) -> None:
+    windows = build_windows(mixed, joint.model.config.window)
+    slots = named_slots(windows, NAMES)
+    whole = joint.sample(windows, slots, 10, np.random.default_rng(1))
+    rest = joint.sample(windows, slots, 10, np.random.default_rng(1), n_skipped=1)
+    assert np.array_equal(whole.scores, rest.scores)
+    assert np.array_equal(whole.quantiles[:, 1:], rest.quantiles[:, 1:])
+    assert not whole.quantiles[2, 2].any()
+
+
+def test_targets_that_are_absent_do_not_enter_the_mean() -> None:
+    encoding = torch.tensor([[[1.0], [3.0], [100.0]], [[5.0], [7.0], [9.0]]])
+    present = torch.tensor([[True, True, False], [False, False, True]])
+    assert mean_encoding(encoding, present).tolist() == [[2.0], [9.0]]

@@ -14,7 +14,7 @@ from services.lab.arena.requests import RequestList
 class FakeEngine:
     """A first token takes a millisecond per token of the prompt, up to `carried` tokens a second.
 
-    Beyond it every request waits for ten seconds.
+    Beyond it every request waits for ten seconds, unless they are minutes apart.
     """
 
     def __init__(self, choice: EngineChoice, carried: float = 1000.0) -> None:
@@ -38,7 +38,8 @@ class FakeEngine:
 
     def replay(self, requests: RequestList, workers: int = 1) -> ServedRequests:
         seconds = max(requests.arrival_ms[-1] / 1e3, 1.0)
-        is_over = requests.input_tokens.sum() / seconds / workers > self.carried
+        is_alone = len(requests) < 2 or np.diff(requests.arrival_ms).min() > 100_000
+        is_over = requests.input_tokens.sum() / seconds / workers > self.carried and not is_alone
         ttft = requests.input_tokens * 1.0 + (10_000.0 if is_over else 0.0)
         tpot = np.where(requests.output_tokens > 1, 20.0, np.nan)
         return ServedRequests(ttft, tpot, ttft + 20.0 * (requests.output_tokens - 1))
