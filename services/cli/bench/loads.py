@@ -30,7 +30,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     ] = None,
     risk: Annotated[
         str, typer.Option(help="Promises that each arm's frontier is made of, comma-separated.")
-    ] = "0.002,0.01,0.05",
+    ] = "0.002,0.01,0.04,0.15",
     at: Annotated[
         str, typer.Option(help="True shares of time out of SLA at which costs are compared.")
     ] = "0.01,0.05",

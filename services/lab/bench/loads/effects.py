@@ -76,11 +76,12 @@ def _draws(document: Document) -> Draws:
 
 
 def _costs(document: Document, drawn: Draws, name: str, rate: float) -> FloatArray:
-    """(R,) least cost over what is needed at a true rate; NaN where no promise reaches it."""
+    """(R,) least cost over what is needed at a true rate; NaN where all rates are on one side."""
     yard = {"known": document["known"], "held": document["needed"]}
     points = [point(drawn, sums, yard) for sums in document["arms"][name]]
     rates, costs = np.stack([p.rate for p in points]), np.stack([p.ratio for p in points])
-    return np.array([Curve(rates[:, r], costs[:, r]).at(rate) for r in range(rates.shape[1])])
+    found = np.array([Curve(rates[:, r], costs[:, r]).at(rate) for r in range(rates.shape[1])])
+    return np.where(rates.max(axis=0) >= rate, found, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

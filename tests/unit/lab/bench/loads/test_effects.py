@@ -31,6 +31,11 @@ def test_a_rate_that_is_never_reached_is_unknown() -> None:
     assert not found["broken"].is_cost
 
 
+def test_an_arm_that_never_violates_as_much_has_no_cost_there_either() -> None:
+    careful = arm(1.0, [(0.001, 1.5), (0.002, 1.4), (0.005, 1.3)])
+    assert np.isnan(extras(document(careful=careful), 0.01)["careful"].value)
+
+
 def test_between_promises_costs_are_linear_in_the_logarithm_of_the_rate() -> None:
     middle = float(np.sqrt(0.01 * 0.1))
     assert extras(document(), middle)["full"].cost == pytest.approx(1.125)
