@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import yaml
@@ -10,7 +10,13 @@ import yaml
 from services.cli.output import console, print_table
 from services.cli.preset_rows import goal_rows, indicator_row, loss_rows
 from services.kernel.domain import IndicatorSpec
-from services.kernel.domain.presets import Bracket, Preset, PresetFinding, PresetFit
+from services.kernel.domain.presets import (
+    Bracket,
+    Preset,
+    PresetFinding,
+    PresetFit,
+)
+from services.kernel.domain.workload import LoadCounts
 
 _WIDTH = 4096
 _COUNTED = {
@@ -18,6 +24,17 @@ _COUNTED = {
     "finished": "requests that finished: under overload, what was served, not what was asked for",
     "nothing": "–",
 }
+_LOADS: dict[LoadCounts, str] = {
+    "arrives": "loads as they arrive, for demand and capacity.alsoBoundBy",
+    "served": "loads as they were served, which is less under overload",
+}
+_WORDS = (
+    ("request", "requests"),
+    ("input", "input"),
+    ("uncached", "uncached"),
+    ("output", "output"),
+    ("kv", "kv"),
+)
 
 
 def print_summaries(presets: Sequence[Preset]) -> None:
@@ -28,6 +45,7 @@ def print_summaries(presets: Sequence[Preset]) -> None:
             "program": preset.program,
             "measured at": preset.place,
             "counts": preset.counts,
+            "arriving loads": " ".join(_load_words(preset)) or "–",
             "promises on": " ".join(goal.goal for goal in preset.goals) or "–",
             "indicators": len(preset.indicators),
         }
@@ -46,6 +64,7 @@ def as_yaml(preset: Preset, indicators: Sequence[IndicatorSpec]) -> str:
     if preset.demands:
         lines.append(f"# may be the demand: {', '.join(preset.demands)}")
         lines.append(f"# request_rate_rps counts {_COUNTED[preset.counts]}")
+    lines += [f"# {line}" for line in load_lines(preset, preset.loads)]
     lines += [_goal_line(goal) for goal in goal_rows(preset)]
     lines += [f"# {_loss_line(loss)}" for loss in loss_rows(preset)]
     for indicator in indicators:
@@ -73,6 +92,8 @@ def print_fit(fit: PresetFit) -> None:
         for finding in findings
     ]
     print_table("Metrics", rows)
+    for line in load_lines(fit.preset, _found_loads(fit)):
+        _print_plain(line)
     for finding in fit.goals:
         if finding.edges_s:
             _print_plain(
@@ -80,6 +101,16 @@ def print_fit(fit: PresetFit) -> None:
             )
             if finding.bracket is not None:
                 _print_plain(f"{finding.name} {bracket_words(finding.bracket)}")
+
+
+def load_lines(preset: Preset, names: Collection[str]) -> list[str]:
+    """Which loads are there as they arrive, and which as they were served."""
+    found = []
+    for counts, words in _LOADS.items():
+        listed = [name for name, what in preset.loads.items() if what == counts and name in names]
+        if listed:
+            found.append(f"{words}: {', '.join(listed)}")
+    return found
 
 
 def bracket_words(found: Bracket) -> str:
@@ -96,6 +127,20 @@ def bracket_words(found: Bracket) -> str:
         f"{at} lies between the edges {found.below_s:g} s and {found.above_s:g} s: the share "
         "within it is an interval; take one of the two to know it"
     )
+
+
+def _found_loads(fit: PresetFit) -> list[str]:
+    return [one.name for one in fit.indicators if one.presence != "missing"]
+
+
+def _load_words(preset: Preset) -> list[str]:
+    """What of a service arrives by this preset, a word for each."""
+    arriving = [name for name, counts in preset.loads.items() if counts == "arrives"]
+    return [word for part, word in _WORDS if any(_is_of(part, name) for name in arriving)]
+
+
+def _is_of(part: str, name: str) -> bool:
+    return name.removeprefix("offered_").startswith(part)
 
 
 def _print_plain(text: str) -> None:

@@ -23,6 +23,7 @@ def summary(preset: Preset) -> dict[str, Any]:
         "place": preset.place,
         "counts": preset.counts,
         "demands": list(preset.demands),
+        "loads": dict(preset.loads),
         "goals": [goal.goal for goal in preset.goals],
         "losses": [loss.kind for loss in preset.losses],
         "n_indicators": len(preset.indicators),

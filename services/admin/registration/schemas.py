@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from services.admin.controls.schemas import ScheduleBody
 from services.admin.rest.schemas import In, ObjectName, Out
 from services.kernel.domain.objective import GoalMetric
-from services.kernel.domain.workload import Mode, RiskKind
+from services.kernel.domain.workload import MAX_FURTHER_LOADS, LoadCounts, Mode, RiskKind
 
 Word = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 Unit = Annotated[str, Field(max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -36,6 +36,24 @@ class IndicatorBody(In):
     )
 
 
+class FurtherLoadBody(In):
+    """A load besides the demand that binds a replica."""
+
+    indicator: IndicatorName = Field(
+        description="One of the workload's; not the demand", examples=["output_tokens_per_s"]
+    )
+    per_replica: float = Field(
+        gt=0,
+        le=_LARGEST,
+        description="Most of it that one ready replica carries within its SLO while nothing else "
+        "binds, in the indicator's unit",
+        examples=[2400.0],
+    )
+    counts: LoadCounts = Field(
+        "arrives", description="What it counts, as `demand_counts` says of the demand"
+    )
+
+
 class CapacityBody(In):
     """Load that one ready replica serves within its SLO."""
 
@@ -50,6 +68,9 @@ class CapacityBody(In):
         "", description="Indicator, in ms, from which the capacity is learned; empty: it is not"
     )
     slo_latency_ms: float | None = Field(None, gt=0, le=_LARGEST)
+    also_bound_by: list[FurtherLoadBody] = Field(
+        [], max_length=MAX_FURTHER_LOADS, description="Further loads, each once"
+    )
 
 
 class LeadTimeBody(In):
@@ -119,7 +140,7 @@ class WorkloadBody(In):
     demand: IndicatorName = Field(
         description="Name of the indicator that is forecast", examples=["output_tokens_per_s"]
     )
-    demand_counts: Literal["arrives", "served"] = Field(
+    demand_counts: LoadCounts = Field(
         "arrives",
         description="What it counts: load as it arrives, or as it was served, which is less while "
         "replicas are short",

@@ -10,6 +10,7 @@ from pydantic import Field
 from services.admin.decisions.schemas import Direction
 from services.admin.rest.schemas import Out
 from services.kernel.domain import SliStatus, ViolationSource
+from services.kernel.domain.workload import LoadCounts
 
 
 class ReplicaView(Out):
@@ -97,6 +98,18 @@ class TrustView(Out):
     decided_at: datetime
 
 
+class FurtherLoadView(Out):
+    """A load besides the demand that binds a replica."""
+
+    indicator: str = Field(examples=["offered_kv_tokens"])
+    unit: str = Field(examples=["tokens"])
+    per_replica: float = Field(
+        description="Most of it that one replica carries while nothing else binds",
+        examples=[90000.0],
+    )
+    counts: LoadCounts = Field(description="Load as it arrives, or as it was served")
+
+
 class WorkloadView(Out):
     """A workload with its live state."""
 
@@ -116,6 +129,7 @@ class WorkloadView(Out):
     demand: float | None = Field(None, description="Newest observed; null: none within a day")
     demand_at: datetime | None = None
     capacity_per_replica: float
+    further_loads: list[FurtherLoadView] = Field([], description="Loads besides the demand")
     replicas: ReplicaView | None = Field(None, description="Null: no snapshot yet")
     risk: RiskView
     last_decision: LastDecision | None = None

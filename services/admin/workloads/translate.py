@@ -35,6 +35,7 @@ def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> sch
         demand=finite(row["demand"]),
         demand_at=row["demand_at"],
         capacity_per_replica=spec.capacity.per_replica,
+        further_loads=_further_loads(spec),
         replicas=_replicas(row),
         risk=_risk(row, spec),
         last_decision=_last_decision(row),
@@ -45,6 +46,19 @@ def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> sch
         spec_version=row["spec_version"],
         managed_by=row["managed_by"],
     )
+
+
+def _further_loads(spec: WorkloadSpec) -> list[schemas.FurtherLoadView]:
+    units = {indicator.name: indicator.unit for indicator in spec.indicators}
+    return [
+        schemas.FurtherLoadView(
+            indicator=load.indicator,
+            unit=units[load.indicator],
+            per_replica=load.per_replica,
+            counts=load.counts,
+        )
+        for load in spec.capacity.also_bound_by
+    ]
 
 
 def is_paused(spec: WorkloadSpec, now: datetime) -> bool:

@@ -34,8 +34,8 @@ class SliStanding:
     Attributes:
         status: Whether it is measured, or why not.
         message: What is wrong and what to do; empty: nothing.
-        demand_censored_message: The same where the demand is what was served while requests
-            waited; empty: it is what arrived. None: not known.
+        demand_censored_message: The same where the demand, or a further load, is what was served
+            while requests waited; empty: it is what arrived. None: not known.
     """
 
     status: Status
@@ -64,13 +64,15 @@ def standing(
 
 
 def demand_censored(spec: WorkloadSpec, waiting: FloatArray) -> str | None:
-    """Why the demand is less than what was asked for; empty: it is not; None: not known.
+    """Why the demand or a further load is less than what was asked for.
+
+    Empty: none is; None: not known.
 
     Args:
         spec: The workload.
         waiting: (T,) requests that waited in each step; NaN: unknown.
     """
-    if spec.demand_counts != "served":
+    if not spec.served_loads:
         return ""
     known = waiting[np.isfinite(waiting)][-N_QUEUED:]
     if known.size == 0:
@@ -79,10 +81,18 @@ def demand_censored(spec: WorkloadSpec, waiting: FloatArray) -> str | None:
     if 2 * queued.size < known.size or queued.size == 0:
         return ""
     return (
-        f"demand {spec.demand!r} counts what was served while {queued.mean():.3g} requests waited "
-        f"(in {queued.size} of the last {known.size} steps): more arrived than it says. Set the "
-        "demand to a counter of arrivals (gateway, router) or add the change of the queue to it"
+        f"{_words_of(spec)} counts what was served while {queued.mean():.3g} requests waited "
+        f"(in {queued.size} of the last {known.size} steps): more arrived than it says. Set it to "
+        "a load as it arrives: a counter of arrivals (gateway, router), or an offered load of the "
+        "preset (`harmony presets show`)"
     )
+
+
+def _words_of(spec: WorkloadSpec) -> str:
+    """The loads that count what was served, each named."""
+    further = [name for name in spec.served_loads if name != spec.demand]
+    words = [f"demand {spec.demand!r}"] if spec.demand_counts == "served" else []
+    return ", ".join(words + [f"further load {name!r}" for name in further])
 
 
 def _status(series: SliSeries, found: GoalCounts, steps: SliSteps | None) -> tuple[Status, str]:

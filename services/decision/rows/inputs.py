@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -22,6 +22,16 @@ from decider import (
 )
 from services.decision.rows import lead_times, translate
 from services.decision.rows.lead_times import N_DRAWS
+from services.decision.rows.loads import (
+    FurtherPaths,
+    Sampled,
+    added_up,
+    further_capacity,
+    further_paths_of,
+    stacked,
+    to_demand_alone,
+    to_further_paths,
+)
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
 from services.kernel.domain import WorkloadSpec
@@ -55,6 +65,7 @@ class ShardRows:
 
     Attributes:
         demand: Step starts (epoch seconds) and values of the observed demand.
+        further: The same of the further loads, by name; of workloads that have some.
         states: Replica snapshots in time order.
         changes: Applied scalings in time order.
         starts: Pod starts, oldest first.
@@ -69,7 +80,8 @@ class ShardRows:
             not teach the risk level.
     """
 
-    demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    demand: Mapping[int, Sampled] = field(default_factory=dict)
+    further: Mapping[int, Mapping[str, Sampled]] = field(default_factory=dict)
     states: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     changes: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     starts: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
@@ -84,12 +96,17 @@ class ShardRows:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request and the forecasts that its rows came from."""
+    """A request and the forecasts that its rows came from.
+
+    Attributes:
+        further: Paths of the further loads by row; None: it has none, or the forecast lacks some.
+    """
 
     request: ShardRequest
     members: tuple[ShardMember, ...]
     forecasts: tuple[RowMapping, ...]
     path_scales: tuple[float, ...]
+    further: tuple[FurtherPaths | None, ...]
 
 
 def scopes_of(members: Sequence[ShardMember]) -> list[str]:
@@ -121,9 +138,19 @@ def prepare(
     for (step_s, _, _), group in groups.items():
         chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
         variants = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
+        further = tuple(
+            to_further_paths(forecast, member.spec)
+            for member, (forecast, _) in zip(chosen, group, strict=True)
+        )
+        bound = [counts_further(m, rows, x) for m, x in zip(chosen, further, strict=True)]
         inputs = tuple(
-            workload_input(member, known, forecast, rows, now)
-            for member, known, (forecast, _) in zip(chosen, variants, group, strict=True)
+            replace(
+                workload_input(member, known, forecast, rows, now),
+                further_capacity=further_of(member, rows) if is_bound else (),
+            )
+            for member, known, (forecast, _), is_bound in zip(
+                chosen, variants, group, bound, strict=True
+            )
         )
         request = ShardRequest(
             inputs,
@@ -133,19 +160,44 @@ def prepare(
                 [lead_time_of(m, rows, now, x) for m, x in zip(chosen, variants, strict=True)]
             ),
             float(step_s),
-            responses=responses_of(chosen, rows),
+            responses=responses_of(chosen, rows, bound),
+            further_paths=further_paths_of(further),
         )
         scales = tuple(paths.scale for _, paths in group)
-        prepared.append(Prepared(request, chosen, tuple(f for f, _ in group), scales))
+        forecast_rows = tuple(forecast for forecast, _ in group)
+        prepared.append(Prepared(request, chosen, forecast_rows, scales, further))
     return prepared
 
 
-def responses_of(members: Sequence[ShardMember], rows: ShardRows) -> tuple[MissDraws | None, ...]:
-    """What was learned of each one's requests; empty where nothing was of any."""
+def responses_of(
+    members: Sequence[ShardMember], rows: ShardRows, bound: Sequence[bool]
+) -> tuple[MissDraws | None, ...]:
+    """What was learned of each one's requests; empty where nothing was of any.
+
+    Args:
+        members: The workloads.
+        rows: Their rows.
+        bound: Whether further loads count; where they do not, the response is to the demand alone.
+    """
     learned = [rows.responses.get(m.id) for m in members]
     if all(one is None for one in learned):
         return ()
-    return tuple(None if one is None else one.draws for one in learned)
+    return tuple(
+        None if one is None else one.draws if is_bound else to_demand_alone(one.draws)
+        for one, is_bound in zip(learned, bound, strict=True)
+    )
+
+
+def counts_further(member: ShardMember, rows: ShardRows, paths: FurtherPaths | None) -> bool:
+    """Further loads enter the decision: they were forecast, or at least observed.
+
+    Observed but not forecast, they make the decider go by what was observed. Of which nothing is
+    known, they leave the demand alone.
+    """
+    if paths is not None or not member.spec.further_loads:
+        return paths is not None
+    known = equivalent_of(member, rows)
+    return known is not None and bool(np.isfinite(known[1]).any())
 
 
 def capacity_of(member: ShardMember, rows: ShardRows) -> FloatArray:
@@ -162,6 +214,32 @@ def scored_capacity(member: ShardMember, rows: ShardRows) -> float:
     """
     learned = learned_capacity(member, rows)
     return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
+
+
+def further_of(member: ShardMember, rows: ShardRows) -> tuple[float, ...]:
+    """(F,) capacities of the further loads: to that of the demand as they are stated.
+
+    A capacity learned from latencies is one of the equivalent demand: what it says of the demand it
+    says of all. With a response it is the response that counts.
+    """
+    ratio = scored_capacity(member, rows) / member.spec.capacity.per_replica
+    if member.id in rows.responses:
+        ratio = 1.0
+    return tuple(ratio * stated for stated in further_capacity(member.spec))
+
+
+def equivalent_of(member: ShardMember, rows: ShardRows) -> Sampled | None:
+    """Equivalent demand by step, in the unit of `scored_capacity`; NaN: a load is unknown.
+
+    Without further loads it is the demand itself.
+    """
+    known = rows.demand.get(member.id)
+    if known is None or not member.spec.further_loads:
+        return known
+    response = rows.responses.get(member.id)
+    loads = stacked(known, rows.further.get(member.id, {}), member.spec)
+    draws = None if response is None else response.draws
+    return known[0], added_up(loads, member.spec, draws)
 
 
 def learned_capacity(member: ShardMember, rows: ShardRows) -> FloatArray | None:
@@ -263,11 +341,16 @@ def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[Re
 
 
 def history_of(member: ShardMember, forecast: RowMapping, rows: ShardRows) -> History:
-    """Demand on the grid up to the origin, and what was decided and applied before."""
+    """Equivalent demand on the grid up to the origin, and what was decided and applied before.
+
+    Further loads of which nothing is known at all leave the demand alone.
+    """
     step_s = float(member.step_s)
     until_s = forecast["origin_at"].timestamp() + step_s
     demand = np.zeros(0)
-    known = rows.demand.get(member.id)
+    known = equivalent_of(member, rows)
+    if known is not None and not np.isfinite(known[1]).any():
+        known = rows.demand.get(member.id)
     if known is not None and known[0].size:
         steps_s, values = known
         first_s = float(steps_s[0])

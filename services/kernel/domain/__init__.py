@@ -11,6 +11,7 @@ from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
     CapacitySpec,
+    FurtherLoadSpec,
     IndicatorSpec,
     LeadTimeSpec,
     ScalingPolicy,
@@ -24,6 +25,7 @@ from services.kernel.domain.workload import (
 __all__ = [
     "Behavior",
     "CapacitySpec",
+    "FurtherLoadSpec",
     "GoalSpec",
     "IndicatorSpec",
     "LeadTimeSpec",

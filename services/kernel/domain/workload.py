@@ -15,10 +15,12 @@ from services.kernel.domain.variants import VariantSpec, check_variants
 GpuType = Annotated[str, Field(min_length=1, max_length=63)]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 Mode = Literal["Advisory", "Approval", "Auto"]
+LoadCounts = Literal["arrives", "served"]
 
 
 CLASS_PRIORITIES = {"gold": 200, "silver": 100, "bronze": 50}
 DEFAULT_PRIORITY = 100
+MAX_FURTHER_LOADS = 3
 
 
 def class_priority(name: str) -> int:
@@ -88,6 +90,22 @@ class LeadTimeSpec(_Spec):
     sigma: float = Field(0.5, ge=0, le=3)
 
 
+class FurtherLoadSpec(_Spec):
+    """A load besides the demand that binds a replica.
+
+    Attributes:
+        indicator: Name of its indicator; one of the workload's.
+        per_replica: Most of it that one ready replica carries within its SLO while nothing else
+            binds, in the unit of the indicator. With variants that of a reference replica, as
+            `CapacitySpec.per_replica` is: one worth two of these carries twice of every load.
+        counts: What the indicator counts, as `WorkloadSpec.demand_counts` says of the demand.
+    """
+
+    indicator: Annotated[str, Field(min_length=1, max_length=63)]
+    per_replica: float = Field(gt=0, allow_inf_nan=False)
+    counts: LoadCounts = "arrives"
+
+
 class CapacitySpec(_Spec):
     """Load that one ready replica serves within its SLO.
 
@@ -98,12 +116,14 @@ class CapacitySpec(_Spec):
             one of the workload's indicators. With it the capacity is learned from what is
             measured; empty: the stated one is used.
         slo_latency_ms: Latency that the SLO allows; given with `latency_indicator` or not at all.
+        also_bound_by: Further loads, in the order in which they are counted.
     """
 
     per_replica: float = Field(gt=0)
     cv: float = Field(0.0, ge=0, le=1)
     latency_indicator: str = ""
     slo_latency_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
+    also_bound_by: tuple[FurtherLoadSpec, ...] = Field((), max_length=MAX_FURTHER_LOADS)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> CapacitySpec:
@@ -211,7 +231,7 @@ class WorkloadSpec(_Spec):
     min_replicas: int = Field(1, ge=0)
     max_replicas: int = Field(10, ge=1)
     demand: str
-    demand_counts: Literal["arrives", "served"] = "arrives"
+    demand_counts: LoadCounts = "arrives"
     indicators: tuple[IndicatorSpec, ...] = Field(min_length=1)
     capacity: CapacitySpec
     lead_time: LeadTimeSpec = LeadTimeSpec()
@@ -251,7 +271,20 @@ class WorkloadSpec(_Spec):
         check_variants(self.variants)
         if self.capacity.latency_indicator:
             _check_latency(self.capacity.latency_indicator, self)
+        _check_further_loads(self)
         return self
+
+    @property
+    def further_loads(self) -> tuple[str, ...]:
+        """Names of the indicators of the further loads, in their order."""
+        return tuple(load.indicator for load in self.capacity.also_bound_by)
+
+    @property
+    def served_loads(self) -> tuple[str, ...]:
+        """Names of the loads, the demand first, that count what was served."""
+        further = self.capacity.also_bound_by
+        demand = (self.demand,) if self.demand_counts == "served" else ()
+        return (*demand, *(load.indicator for load in further if load.counts == "served"))
 
 
 def _check_latency(name: str, spec: WorkloadSpec) -> None:
@@ -271,3 +304,24 @@ def _check_latency(name: str, spec: WorkloadSpec) -> None:
             f"{field} has unit {found.unit!r}, which must be 'ms' (or the name must end in _ms): "
             "slo_latency_ms is compared with it"
         )
+
+
+def _check_further_loads(spec: WorkloadSpec) -> None:
+    loads = spec.further_loads
+    if len(set(loads)) != len(loads):
+        raise ValueError(
+            f"capacity.also_bound_by: each indicator must be given once, got {list(loads)}"
+        )
+    found = {indicator.name: indicator for indicator in spec.indicators}
+    for name in loads:
+        field = f"capacity.also_bound_by: indicator={name!r}"
+        if name not in found:
+            raise ValueError(f"{field} must be one of the indicators {list(found)}")
+        if name == spec.demand:
+            raise ValueError(f"{field} must not be the demand: per_replica already bounds that")
+        if name == spec.capacity.latency_indicator:
+            raise ValueError(
+                f"{field} must not be the latency indicator: a latency does not add up to replicas"
+            )
+        if found[name].is_known_ahead:
+            raise ValueError(f"{field} must not be known ahead: a load is measured and forecast")

@@ -131,6 +131,10 @@ _IS_MEASURED_MS = (
 )
 _PRESET_MS = f"(!{_own(_IS_LATENCY)} && {_of_presets(_LATENCY, unit='ms')})"
 
+_FURTHER = "self.capacity.alsoBoundBy"
+_IS_FURTHER = "i.name == l.indicator"
+_PRESET_LOAD = f"(!{_own(_IS_FURTHER)} && {_of_presets('l.indicator')})"
+
 GPU_AUTOSCALER_RULES = (
     CelRule(
         "spec",
@@ -163,6 +167,20 @@ GPU_AUTOSCALER_RULES = (
         f"({_own(f'{_IS_LATENCY} && {_IS_MEASURED_MS}')} || {_PRESET_MS}))",
         "capacity.latencyIndicator must be the name of another indicator than the demand: a gauge "
         "in ms that is measured, not known ahead, and whose gap is Unknown",
+    ),
+    CelRule(
+        "spec",
+        f"!has({_FURTHER}) || {_FURTHER}.all(l, {_own(f'{_IS_FURTHER} && !i.knownAhead')} || "
+        f"{_PRESET_LOAD})",
+        "each indicator of capacity.alsoBoundBy must be the name of one of the indicators, or of "
+        "one of a preset's, and not known ahead: a load is measured and forecast",
+    ),
+    CelRule(
+        "spec",
+        f"!has({_FURTHER}) || {_FURTHER}.all(l, l.indicator != self.demand && "
+        f"(!has({_LATENCY}) || l.indicator != {_LATENCY}))",
+        "an indicator of capacity.alsoBoundBy must be another one than the demand, which "
+        "perReplica bounds, and than the latencyIndicator",
     ),
     CelRule(
         "spec",
@@ -218,6 +236,7 @@ GPU_AUTOSCALER_RULES = (
         "only then does an empty answer tell of it",
     ),
     _positive("spec.capacity", "perReplica"),
+    _positive("spec.capacity.alsoBoundBy[]", "perReplica"),
     _at_most("spec.capacity", "cv", 1),
     CelRule(
         "spec.capacity",

@@ -112,6 +112,7 @@ GPU_AUTOSCALER = Definition(
     ),
     list_keys=(
         ("spec.indicators", "name"),
+        ("spec.capacity.alsoBoundBy", "indicator"),
         ("spec.sla.objective.goals", "metric"),
         ("spec.schedules", "name"),
         ("spec.variants", "name"),

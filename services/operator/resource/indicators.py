@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from services.kernel.domain import IndicatorSpec
+from services.kernel.domain import FurtherLoadSpec, IndicatorSpec
 from services.kernel.domain.presets import demand_counts, preset_indicators
+from services.kernel.domain.workload import LoadCounts
 from services.operator.resource import spec as schemas
 
 
 def indicators(written: schemas.GPUAutoscalerSpec, namespace: str) -> tuple[IndicatorSpec, ...]:
     """The indicators that are written out, then those of the presets whose names are not taken.
+
+    Offered loads of presets are measured only where the spec names them: they are costly queries.
 
     Args:
         written: The spec.
@@ -24,18 +27,46 @@ def indicators(written: schemas.GPUAutoscalerSpec, namespace: str) -> tuple[Indi
     if not own and not presets:
         raise ValueError("give indicators, indicatorsFrom or both")
     taken = {indicator.name for indicator in own}
-    found = preset_indicators(presets, namespace, targets(written)) if presets else ()
+    found = (
+        preset_indicators(presets, namespace, targets(written), _loads(written)) if presets else ()
+    )
     return (*own, *(indicator for indicator in found if indicator.name not in taken))
 
 
 def read_demand_counts(
     written: schemas.GPUAutoscalerSpec, measured: tuple[IndicatorSpec, ...]
-) -> Literal["arrives", "served"]:
+) -> LoadCounts:
     """What the demand counts: as it is written, else as its query tells."""
-    if written.demand_counts is not None:
-        return "arrives" if written.demand_counts == "Arrivals" else "served"
+    return _counts(written.demand_counts, written.demand, measured)
+
+
+def read_further_loads(
+    written: schemas.Capacity, measured: tuple[IndicatorSpec, ...]
+) -> tuple[FurtherLoadSpec, ...]:
+    """The further loads, each with what it counts."""
+    return tuple(
+        FurtherLoadSpec(
+            indicator=load.indicator,
+            per_replica=load.per_replica,
+            counts=_counts(load.counts, load.indicator, measured),
+        )
+        for load in written.also_bound_by or ()
+    )
+
+
+def _counts(
+    written: Literal["Arrivals", "Served"] | None, name: str, measured: tuple[IndicatorSpec, ...]
+) -> LoadCounts:
+    if written is not None:
+        return "arrives" if written == "Arrivals" else "served"
     queries = {indicator.name: indicator.query for indicator in measured}
-    return demand_counts(queries.get(written.demand, ""))
+    return demand_counts(queries.get(name, ""))
+
+
+def _loads(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:
+    """Names of the loads of a spec."""
+    further = written.capacity.also_bound_by or ()
+    return (written.demand, *(load.indicator for load in further))
 
 
 def targets(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:

@@ -202,6 +202,20 @@ class Indicator(ResourceModel):
     )
 
 
+class FurtherLoad(ResourceModel):
+    """A load besides the demand that binds a replica."""
+
+    indicator: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of its indicator, e.g. offered_output_tokens_per_s of a preset"
+    )
+    per_replica: Decimal = Field(
+        description="Most of it that one ready replica carries while nothing else binds"
+    )
+    counts: Literal["Arrivals", "Served"] | None = Field(
+        None, description="What the indicator counts, as demandCounts says of the demand"
+    )
+
+
 class Capacity(ResourceModel):
     """Load that one ready replica serves within the objective, in the demand's unit."""
 
@@ -214,6 +228,9 @@ class Capacity(ResourceModel):
     )
     slo_latency_s: Duration | None = Field(
         None, alias="sloLatency", description="Latency that the SLO allows, e.g. 500ms"
+    )
+    also_bound_by: Annotated[tuple[FurtherLoad, ...], Field(min_length=1, max_length=3)] | None = (
+        Field(None, description="Further loads, of each of which a replica carries only so much")
     )
 
 

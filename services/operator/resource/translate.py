@@ -18,7 +18,7 @@ from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
-from services.operator.resource.indicators import indicators, read_demand_counts
+from services.operator.resource.indicators import indicators, read_demand_counts, read_further_loads
 from services.operator.resource.objective import FoundObjective, read_objective
 from services.operator.resource.variants import hardware, to_target, variant_targets
 
@@ -238,13 +238,16 @@ def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
     return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
 
 
-def _capacity(written: schemas.Capacity) -> domain.CapacitySpec:
+def _capacity(
+    written: schemas.Capacity, measured: tuple[domain.IndicatorSpec, ...]
+) -> domain.CapacitySpec:
     slo_s = written.slo_latency_s
     return domain.CapacitySpec(
         per_replica=written.per_replica,
         cv=written.cv or 0.0,
         latency_indicator=written.latency_indicator or "",
         slo_latency_ms=None if slo_s is None else slo_s * 1000.0,
+        also_bound_by=read_further_loads(written, measured),
     )
 
 
@@ -268,7 +271,7 @@ def _workload_spec(
         demand=written.demand,
         demand_counts=read_demand_counts(written, measured),
         indicators=tuple(_shared(indicator) for indicator in measured),
-        capacity=_shared(_capacity(written.capacity)),
+        capacity=_shared(_capacity(written.capacity, measured)),
         lead_time=_shared(_lead_time(written.lead_time)),
         sla=_shared(sla),
         behavior=_shared(

@@ -29,6 +29,7 @@ RESULTS = {
     "scale-to-zero.yaml": "applied",
     "variants.yaml": "advisory",
     "vllm-advisory.yaml": "advisory",
+    "vllm-loads.yaml": "advisory",
     "vllm-presets.yaml": "advisory",
 }
 

@@ -38,7 +38,7 @@ OURS = {
     if (manifest := load(path))["apiVersion"] == API_VERSION
 }
 CLASSES = to_classes(m for m in OURS.values() if m["kind"] == "SLAClass")
-ADVISORY, PRESETS = "vllm-advisory.yaml", "vllm-presets.yaml"
+ADVISORY, PRESETS, LOADS = "vllm-advisory.yaml", "vllm-presets.yaml", "vllm-loads.yaml"
 SERVICES = [name for name, m in OURS.items() if m["kind"] == "GPUAutoscaler"]
 
 
@@ -104,7 +104,15 @@ def test_queries_cover_exactly_a_step_and_one_service(name: str) -> None:
         assert "vector(0)" not in query, "a silent exporter must be a gap, not a zero"
 
 
-@pytest.mark.parametrize("name", [ADVISORY, PRESETS])
+def test_the_loads_of_the_example_arrive() -> None:
+    stored = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+    found = to_autoscaler(OURS[LOADS] | {"metadata": OURS[LOADS]["metadata"] | stored}, CLASSES)
+    assert found.spec is not None
+    assert found.spec.further_loads == ("offered_output_tokens_per_s", "offered_kv_tokens")
+    assert found.spec.served_loads == ()
+
+
+@pytest.mark.parametrize("name", [ADVISORY, PRESETS, LOADS])
 def test_the_objective_of_the_example_is_measured(name: str) -> None:
     stored = {"creationTimestamp": "2026-01-01T00:00:00Z"}
     found = to_autoscaler(OURS[name] | {"metadata": OURS[name]["metadata"] | stored}, CLASSES)
@@ -167,6 +175,15 @@ BREAKS_A_RULE = [
     (PRESETS, "sla.objective.goals.0.goodQuery", "x", "goodQuery and totalQuery must be given"),
     (APPROVAL, "sla", TOKENS, "an itl goal counts tokens"),
     (AUTO, "capacity.perReplica", "0", "perReplica must be greater than 0"),
+    (LOADS, "capacity.alsoBoundBy.0.perReplica", "0", "perReplica must be greater than 0"),
+    (LOADS, "capacity.alsoBoundBy.0.indicator", "campaign_ratio", "and not known ahead: a load"),
+    (LOADS, "capacity.alsoBoundBy.0.indicator", "nothing", "of one of a preset's, and not known"),
+    (
+        LOADS,
+        "capacity.alsoBoundBy.0.indicator",
+        "offered_request_rate_rps",
+        "alsoBoundBy must be another one than the demand",
+    ),
     (ADVISORY, "capacity.sloLatency", None, "latencyIndicator and sloLatency must be given"),
     (AUTO, "schedules.0.maxReplicas", 5, "minReplicas must not be greater than its maxReplicas"),
     (AUTO, "schedules.2.freeze", None, "a schedule needs minReplicas, maxReplicas or freeze"),
@@ -206,6 +223,9 @@ BREAKS_THE_SCHEMA = [
     (AUTO, "schedules.0.startTime", "7:30", "startTime"),
     (AUTO, "schedules.0.daysOfWeek", ["Monday"], "daysOfWeek"),
     (AUTO, "behavior.scaleDown.policies.0.type", "Replicas", "type"),
+    (LOADS, "capacity.alsoBoundBy", [], "alsoBoundBy"),
+    (LOADS, "capacity.alsoBoundBy.0.counts", "Both", "counts"),
+    (LOADS, "capacity.alsoBoundBy.0.indicator", "offered_kv_tokens", "Duplicate"),
     (APPROVAL, "approval.expireAfter", "15", "expireAfter"),
     (APPROVAL, "sla.risk.epsilon", "1%", "epsilon"),
     (BRONZE, "priority", 0, "priority"),

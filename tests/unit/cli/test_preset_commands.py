@@ -77,7 +77,7 @@ def test_show_as_json_has_the_service_levels() -> None:
 def test_a_page_is_compared_with_the_presets_that_fit(on_page: list[MetricsPage]) -> None:
     on_page.append(page("vllm-older"))
     text = run("check", URL, "--threshold", "ttft=500ms", "--threshold", "e2e=3s")
-    assert "vllm (vLLM) fits: 10 of 11 indicators" in text
+    assert "vllm (vLLM) fits: 15 of 16 indicators" in text
     assert "ttft 0.5 s is an edge" in text
     assert "e2e 3 s lies between the edges 2.5 s and 5 s" in text
     assert "sglang" not in text
@@ -87,7 +87,7 @@ def test_the_comparison_as_json(on_page: list[MetricsPage]) -> None:
     on_page.append(page("vllm-older"))
     found = json.loads(run("check", URL, "--threshold", "queue=2h", "--json"))
     (preset,) = found["presets"]
-    assert (preset["name"], preset["is_fit"], preset["n_found"]) == ("vllm", True, 10)
+    assert (preset["name"], preset["is_fit"], preset["n_found"]) == ("vllm", True, 15)
     goals = {goal["name"]: goal for goal in preset["goals"]}
     assert goals["queue"]["threshold"] == {
         "threshold_s": 7200.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from services.cli.preset_report import as_yaml, bracket_words
+from services.cli.preset_report import as_yaml, bracket_words, load_lines
 from services.kernel.domain.presets import PRESETS, Bracket, preset_indicators
 
 
@@ -30,3 +30,20 @@ def test_all_that_is_no_indicator_is_a_comment() -> None:
     assert not any("may be the demand" in line for line in comments)
     assert [row["name"] for row in yaml.safe_load(text)] == [i.name for i in preset.indicators]
     assert all(line.count("query:") <= 1 for line in text.splitlines())
+
+
+def test_loads_are_told_apart() -> None:
+    arriving, served = load_lines(PRESETS["dynamo"], PRESETS["dynamo"].loads)
+    assert arriving.startswith("loads as they arrive")
+    assert "request_rate_rps, offered_input_tokens_per_s" in arriving
+    assert served.endswith("less under overload: input_tokens_per_s, output_tokens_per_s")
+    assert load_lines(PRESETS["dynamo"], ["offered_kv_tokens"]) == [
+        "loads as they arrive, for demand and capacity.alsoBoundBy: offered_kv_tokens"
+    ]
+    assert load_lines(PRESETS["dcgm"], PRESETS["dcgm"].loads) == []
+
+
+def test_the_yaml_says_which_loads_arrive() -> None:
+    text = as_yaml(PRESETS["vllm"], preset_indicators(("vllm",), "shop", ("chat",)))
+    assert "\n# loads as they arrive, for demand and capacity.alsoBoundBy: offered_request" in text
+    assert "\n# loads as they were served, which is less under overload: request_rate_rps" in text

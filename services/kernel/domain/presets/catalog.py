@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.kernel.domain.presets.dcgm import DCGM
 from services.kernel.domain.presets.dynamo import DYNAMO
@@ -43,7 +43,10 @@ def find_preset(name: str) -> Preset:
 
 
 def preset_indicators(
-    presets: Sequence[str], namespace: str | None, workloads: Sequence[str]
+    presets: Sequence[str],
+    namespace: str | None,
+    workloads: Sequence[str],
+    loads: Collection[str] | None = None,
 ) -> tuple[IndicatorSpec, ...]:
     """The indicators of some presets for one workload; of a name given twice the first counts.
 
@@ -52,6 +55,7 @@ def preset_indicators(
         namespace: Namespace of the workload; None leaves `$namespace` to be filled in.
         workloads: Names of its scale targets, one for each variant; their pods are named
             `<target>-…`. Empty leaves `$pod` to be filled in.
+        loads: Names of the offered loads that are wanted; None: all.
 
     Raises:
         ValueError: A preset is unknown, or a name is not one of Kubernetes.
@@ -61,6 +65,8 @@ def preset_indicators(
     found: dict[str, IndicatorSpec] = {}
     for preset in presets:
         for indicator in find_preset(preset).indicators:
+            if indicator.is_offered and loads is not None and indicator.name not in loads:
+                continue
             found.setdefault(
                 indicator.name,
                 IndicatorSpec(

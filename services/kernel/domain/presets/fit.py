@@ -156,9 +156,15 @@ def _finding(
 
 
 def _indicator(preset: Preset, indicator: PresetIndicator, page: MetricsPage) -> PresetFinding:
-    choices = [metrics_in(expression) for expression in indicator.expressions]
-    is_demand = indicator.name in preset.demands
-    lost = "not measured" + (", so it cannot be the demand" if is_demand else "")
+    choices = [
+        [metric for metric in metrics_in(expression) if metric not in indicator.optional]
+        for expression in indicator.expressions
+    ]
+    lost = "not measured"
+    if indicator.name in preset.demands:
+        lost += ", so it cannot be the demand"
+    elif indicator.is_offered:
+        lost += ", so it cannot be a load"
     return _finding(indicator.name, choices, page, lost, indicator.needs)
 
 

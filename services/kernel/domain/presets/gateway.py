@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.kernel.domain.presets.offered import Counted, Ratio, router_loads
 from services.kernel.domain.presets.promql import PODS
 from services.kernel.domain.presets.shape import (
     GoalHistogram,
@@ -42,6 +43,21 @@ _POOL_QUEUE = (
     f" * avg_over_time({PODS.of('inference_pool_ready_pods')}))"
 )
 
+
+def _counted(requests: str, inputs: str, outputs: str) -> Counted:
+    """What the picker counts: requests as they come, their tokens with the end of the answer."""
+    return Counted(
+        PODS,
+        arrivals=requests,
+        finished="",
+        held=(),
+        unread=(),
+        tokens=f"{inputs}_sum",
+        input=Ratio(f"{inputs}_sum", f"{inputs}_count"),
+        output=Ratio(f"{outputs}_sum", f"{outputs}_count"),
+    )
+
+
 GATEWAY = Preset(
     name="gateway",
     program="Gateway API inference extension",
@@ -56,7 +72,13 @@ GATEWAY = Preset(
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator("request_rate_rps", 1, "requests/s", PODS.sum_rate(*_names("request_total"))),
-        Indicator("input_tokens_per_s", 1, "tokens/s", PODS.sum_rate(*_names("input_tokens_sum"))),
+        Indicator(
+            "input_tokens_per_s",
+            1,
+            "tokens/s",
+            PODS.sum_rate(*_names("input_tokens_sum")),
+            counts="served",
+        ),
         Indicator(
             "output_tokens_per_s", 1, "tokens/s", PODS.sum_rate(*_names("output_tokens_sum"))
         ),
@@ -69,6 +91,17 @@ GATEWAY = Preset(
         ),
         Indicator(
             "kv_cache_ratio", 2, "ratio", PODS.mean("inference_pool_average_kv_cache_utilization")
+        ),
+        *router_loads(
+            *(
+                _counted(*names)
+                for names in zip(
+                    _names("request_total"),
+                    _names("input_tokens"),
+                    _names("output_tokens"),
+                    strict=True,
+                )
+            )
         ),
     ),
     goals=(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.kernel.domain.presets.promql import PODS, Promql
+from services.kernel.domain.workload import LoadCounts
 
 Goal = Literal["ttft", "itl", "tpot", "e2e", "queue"]
 """Time to the first token, between two tokens, per output token of a request, of the whole request,
@@ -30,6 +31,7 @@ LOSS_WORDS: dict[LossKind, str] = {
     "refusal": "requests that were refused",
     "abort": "requests that were aborted",
 }
+_ANSWERS = "output_tokens_per_s"
 _METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
 
 
@@ -48,6 +50,10 @@ class PresetIndicator:
         unit: Unit in words.
         expressions: The same number by the program's newest names first, then by older ones.
         needs: What must be switched on before the program reports it; empty: nothing.
+        counts: What it counts as a load; None: what the preset says.
+        is_offered: A load that is put together from others (`offered.py`). A workload has it only
+            where its spec names it as a load.
+        optional: Metrics without which it is measured all the same.
     """
 
     name: str
@@ -55,6 +61,9 @@ class PresetIndicator:
     unit: str
     expressions: tuple[str, ...]
     needs: str = ""
+    counts: LoadCounts | None = None
+    is_offered: bool = False
+    optional: tuple[str, ...] = ()
 
     @property
     def expression(self) -> str:
@@ -129,3 +138,19 @@ class Preset:
     goals: tuple[GoalHistogram, ...] = ()
     losses: tuple[LossCounter, ...] = ()
     promql: Promql = PODS
+
+    @property
+    def loads(self) -> dict[str, LoadCounts]:
+        """Indicators that replicas can be bound by, and what they count."""
+        return {
+            one.name: self.load_counts(one)
+            for one in self.indicators
+            if one.name in self.demands or one.is_offered
+        }
+
+    def load_counts(self, indicator: PresetIndicator) -> LoadCounts:
+        """What one of the indicators counts, taken as a load; tokens of answers are served ones."""
+        if indicator.counts is not None:
+            return indicator.counts
+        is_served = self.counts != "arrivals" or indicator.name == _ANSWERS
+        return "served" if is_served else "arrives"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.kernel.domain.presets.offered import Counted, Ratio, engine_loads
 from services.kernel.domain.presets.promql import PODS
 from services.kernel.domain.presets.shape import (
     GoalHistogram,
@@ -16,6 +17,8 @@ _TPOT = "vllm:request_time_per_output_token_seconds"
 _E2E = "vllm:e2e_request_latency_seconds"
 _QUEUE = "vllm:request_queue_time_seconds"
 _FINISHED = "vllm:request_success_total"
+_WAITING, _RUNNING = "vllm:num_requests_waiting", "vllm:num_requests_running"
+_TOKENS = "vllm:prompt_tokens_total"
 _NEWER = "a newer vLLM"
 
 # TensorRT-LLM's server took these edges over
@@ -32,6 +35,22 @@ REQUEST_EDGES_S = (
     *(120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0),
 )
 
+
+def _counted(cached: str) -> Counted:
+    """What vLLM counts; input tokens with the first token, so that only the queue is unread."""
+    return Counted(
+        PODS,
+        finished=_FINISHED,
+        held=(_WAITING, _RUNNING),
+        unread=(_WAITING,),
+        tokens=_TOKENS,
+        input=Ratio("vllm:request_prompt_tokens_sum", "vllm:request_prompt_tokens_count"),
+        output=Ratio("vllm:request_generation_tokens_sum", "vllm:request_generation_tokens_count"),
+        decode=Ratio("vllm:request_decode_time_seconds_sum", "vllm:request_generation_tokens_sum"),
+        cached=cached,
+    )
+
+
 VLLM = Preset(
     name="vllm",
     program="vLLM",
@@ -46,7 +65,7 @@ VLLM = Preset(
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator("request_rate_rps", 1, "requests/s", PODS.sum_rate(_FINISHED)),
-        Indicator("input_tokens_per_s", 1, "tokens/s", PODS.sum_rate("vllm:prompt_tokens_total")),
+        Indicator("input_tokens_per_s", 1, "tokens/s", PODS.sum_rate(_TOKENS)),
         Indicator(
             "output_tokens_per_s", 1, "tokens/s", PODS.sum_rate("vllm:generation_tokens_total")
         ),
@@ -55,15 +74,16 @@ VLLM = Preset(
         Indicator("itl_p95_ms", 1, "ms", PODS.p95_ms(*_ITL)),
         Indicator("tpot_p95_ms", 1, "ms", PODS.p95_ms(_TPOT), needs=_NEWER),
         Indicator("queue_p95_ms", 2, "ms", PODS.p95_ms(_QUEUE)),
-        Indicator("queue_requests", 2, "requests", PODS.sum_mean("vllm:num_requests_waiting")),
-        Indicator(
-            "concurrency_requests", 2, "requests", PODS.sum_mean("vllm:num_requests_running")
-        ),
+        Indicator("queue_requests", 2, "requests", PODS.sum_mean(_WAITING)),
+        Indicator("concurrency_requests", 2, "requests", PODS.sum_mean(_RUNNING)),
         Indicator(
             "kv_cache_ratio",
             2,
             "ratio",
             PODS.mean("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+        ),
+        *engine_loads(
+            _counted("vllm:prefix_cache_hits_total"), _counted("vllm:gpu_prefix_cache_hits_total")
         ),
     ),
     goals=(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+from sqlalchemy import Engine, text
 
 from tests.integration.admin.console_visitor import OWN
 
@@ -34,3 +36,20 @@ def test_a_workload_page_reads_without_scripts(console) -> None:
     assert "<html" in console.get(older.group(1).replace("&amp;", "&")).text
     part = console.get(f"{OWN}/timeline", headers={"HX-Request": "true"}).text
     assert "<html" not in part
+
+
+def test_further_loads_stand_beside_the_capacity(console, database: Engine) -> None:
+    assert "is also bound by" not in console.get(OWN).text
+    load = {"indicator": "queue_requests", "per_replica": 40.0, "counts": "served"}
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE workloads SET spec = jsonb_set(spec, '{capacity,also_bound_by}', "
+                "CAST(:loads AS jsonb)) WHERE name = 'llama-70b-chat'"
+            ),
+            {"loads": json.dumps([load])},
+        )
+    page = " ".join(console.get(OWN).text.split())
+    assert "A replica carries 1,800 tokens/s, and is also bound by <code>queue_requests" in page
+    assert "</code>: 40 requests" in page
+    assert ">as served</span>" in page

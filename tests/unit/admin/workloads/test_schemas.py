@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from services.admin.workloads.schemas import (
+    FurtherLoadView,
     LastDecision,
     ReplicaView,
     RiskView,
@@ -59,6 +60,12 @@ DECISION: dict[str, Any] = {
     "action_reason": "mode Auto",
 }
 TRUST: dict[str, Any] = {"is_trusted": True, "reason": "cheaper", "n_looks": 12, "decided_at": AT}
+LOAD: dict[str, Any] = {
+    "indicator": "offered_kv_tokens",
+    "unit": "tokens",
+    "per_replica": 90000.0,
+    "counts": "arrives",
+}
 WORKLOAD: dict[str, Any] = {
     "namespace": "prod",
     "name": "llama-70b",
@@ -76,6 +83,7 @@ WORKLOAD: dict[str, Any] = {
     "demand": 9000.0,
     "demand_at": AT,
     "capacity_per_replica": 1800.0,
+    "further_loads": [LOAD],
     "replicas": REPLICAS,
     "risk": RISK,
     "last_decision": DECISION,
@@ -105,7 +113,8 @@ SHAPES: list[tuple[type[BaseModel], dict[str, Any], set[str], set[str]]] = [
     (RiskView, RISK, UNMEASURED | {"sli_message", "goal_unreachable_message"}, UNMEASURED),
     (LastDecision, DECISION, set(), UNANSWERED),
     (TrustView, TRUST, set(), set()),
-    (WorkloadView, WORKLOAD, NOT_YET | {"cost_window_s"}, NOT_YET),
+    (FurtherLoadView, LOAD, set(), set()),
+    (WorkloadView, WORKLOAD, NOT_YET | {"cost_window_s", "further_loads"}, NOT_YET),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from services.decision.decide.measured import measure
 from services.decision.decide.sli_status import SliStanding, demand_censored
 from services.decision.rows.inputs import ShardMember
+from services.kernel.domain import CapacitySpec, FurtherLoadSpec
 from tests.unit.decision.decide.measured_workloads import (
     GRID,
     TTFT,
@@ -100,6 +101,24 @@ def test_demand_as_served_is_censored_while_requests_wait() -> None:
     assert standing(measured_member(), waiting=[8.0] * 10, **FINE).demand_censored_message == ""
     assert standing(served, **FINE).demand_censored_message is None
     assert standing(member(demand_counts="served")).demand_censored_message is None
+
+
+def test_a_further_load_as_served_is_censored_too() -> None:
+    served = FurtherLoadSpec(indicator="output_tokens_per_s", per_replica=2400.0, counts="served")
+    spec = member().spec
+    bound = spec.model_copy(
+        update={"capacity": CapacitySpec(per_replica=9.0, also_bound_by=(served,))}
+    )
+    message = demand_censored(bound, np.array([8.0] * 10))
+    assert message is not None
+    assert message.startswith("further load 'output_tokens_per_s' counts what was served while 8 ")
+    assert "an offered load of the preset" in message
+    both = demand_censored(
+        bound.model_copy(update={"demand_counts": "served"}), np.array([8.0] * 10)
+    )
+    assert both is not None
+    assert both.startswith("demand 'request_rate_rps', further load 'output_tokens_per_s' counts")
+    assert demand_censored(bound, np.full(3, NAN)) is None
 
 
 def test_a_queue_is_looked_for_in_the_newest_known_steps() -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.kernel.domain import CapacitySpec, IndicatorSpec, SlaSpec, WorkloadSpec
+from services.kernel.domain import (
+    CapacitySpec,
+    FurtherLoadSpec,
+    IndicatorSpec,
+    SlaSpec,
+    WorkloadSpec,
+)
 
 
 def spec(**indicator: Any) -> WorkloadSpec:
@@ -127,3 +133,70 @@ def test_the_names_of_counts_are_kept_for_objectives() -> None:
                 "capacity": {"per_replica": 10.0},
             }
         )
+
+
+def bound_by(*loads: dict[str, Any], **capacity: Any) -> WorkloadSpec:
+    names = ("load_rps", "output_tokens_per_s", "input_tokens_per_s", "kv_token_s", "cache_rps")
+    campaign = IndicatorSpec(name="campaign", level=1, is_known_ahead=True)
+    latency = IndicatorSpec(name="latency_p95_ms", level=1)
+    return WorkloadSpec(
+        target="Deployment/x",
+        demand="load_rps",
+        indicators=(campaign, latency, *(IndicatorSpec(name=name, level=1) for name in names)),
+        capacity=CapacitySpec.model_validate(
+            {"per_replica": 1.0, "also_bound_by": loads} | capacity
+        ),
+    )
+
+
+def load(indicator: str, per_replica: float = 9.0) -> dict[str, Any]:
+    return {"indicator": indicator, "per_replica": per_replica}
+
+
+def test_further_loads_keep_their_order() -> None:
+    spec = bound_by(load("output_tokens_per_s", 2400.0), load("input_tokens_per_s"))
+    assert spec.further_loads == ("output_tokens_per_s", "input_tokens_per_s")
+    assert spec.capacity.also_bound_by[0] == FurtherLoadSpec(
+        indicator="output_tokens_per_s", per_replica=2400.0
+    )
+    assert WorkloadSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert bound_by().further_loads == ()
+
+
+def test_loads_that_count_what_was_served_are_named_the_demand_first() -> None:
+    loads = load("output_tokens_per_s") | {"counts": "served"}, load("kv_token_s")
+    spec = bound_by(*loads)
+    assert spec.served_loads == ("output_tokens_per_s",)
+    served = spec.model_copy(update={"demand_counts": "served"})
+    assert served.served_loads == ("load_rps", "output_tokens_per_s")
+    assert bound_by().served_loads == ()
+
+
+LATENCY = {"latency_indicator": "latency_p95_ms", "slo_latency_ms": 500.0}
+
+
+@pytest.mark.parametrize(
+    ("loads", "capacity", "words"),
+    [
+        ([load("typo")], {}, "indicator='typo' must be one of the indicators"),
+        ([load("load_rps")], {}, "indicator='load_rps' must not be the demand"),
+        ([load("campaign")], {}, "indicator='campaign' must not be known ahead"),
+        ([load("latency_p95_ms")], LATENCY, "'latency_p95_ms' must not be the latency indicator"),
+        ([load("kv_token_s")] * 2, {}, "each indicator must be given once"),
+        ([load("kv_token_s", 0.0)], {}, "per_replica\n.*greater than 0"),
+        ([load("kv_token_s", float("inf"))], {}, "per_replica\n.*finite number"),
+        (
+            [
+                load(name)
+                for name in ("output_tokens_per_s", "input_tokens_per_s", "kv_token_s", "cache_rps")
+            ],
+            {},
+            "also_bound_by\n.*at most 3 items",
+        ),
+    ],
+)
+def test_what_is_no_further_load(
+    loads: list[dict[str, Any]], capacity: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        bound_by(*loads, **capacity)

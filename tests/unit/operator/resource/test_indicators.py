@@ -10,7 +10,7 @@ from services.kernel.domain.presets import PRESETS
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import resource
 
-VLLM = [indicator.name for indicator in PRESETS["vllm"].indicators]
+VLLM = [indicator.name for indicator in PRESETS["vllm"].indicators if not indicator.is_offered]
 
 
 def found(**changes: Any) -> dict[str, str]:
@@ -87,3 +87,44 @@ def test_the_capacity_may_be_learned_from_a_preset_s_latency() -> None:
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], words: str) -> None:
     assert words in problem(**changes)
+
+
+def test_offered_loads_are_measured_where_the_spec_names_them() -> None:
+    loads = [{"indicator": "offered_kv_tokens", "perReplica": "95000"}]
+    capacity = {"perReplica": "12", "alsoBoundBy": loads}
+    changes: dict[str, Any] = {"indicators": None, "indicatorsFrom": ["vllm"]}
+    queries = found(**changes, demand="offered_request_rate_rps", capacity=capacity)
+    assert set(queries) == {*VLLM, "offered_request_rate_rps", "offered_kv_tokens"}
+
+
+def test_what_a_further_load_counts_is_told_by_its_query_unless_it_is_said() -> None:
+    loads = [
+        {"indicator": "output_tokens_per_s", "perReplica": "2400"},
+        {"indicator": "offered_kv_tokens", "perReplica": 95000},
+        {"indicator": "input_tokens_per_s", "perReplica": "9000.5", "counts": "Arrivals"},
+    ]
+    changes = {"indicatorsFrom": ["vllm"], "capacity": {"perReplica": "12", "alsoBoundBy": loads}}
+    spec = to_autoscaler(resource(**changes), {}).spec
+    assert spec is not None
+    assert spec.further_loads == (
+        "output_tokens_per_s",
+        "offered_kv_tokens",
+        "input_tokens_per_s",
+    )
+    further = spec.capacity.also_bound_by
+    assert [one.per_replica for one in further] == [2400.0, 95000.0, 9000.5]
+    assert [one.counts for one in further] == ["served", "arrives", "arrives"]
+    assert spec.served_loads == ("output_tokens_per_s",)
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        ({"indicator": "typo"}, "indicator='typo' must be one of the indicators"),
+        ({"indicator": "request_rate_rps"}, "must not be the demand"),
+        ({"indicator": "queue_requests", "perReplica": "much"}, "capacity.alsoBoundBy.0.perRep"),
+    ],
+)
+def test_a_wrong_further_load_is_a_problem_of_its_field(load: dict[str, Any], words: str) -> None:
+    capacity = {"perReplica": "12", "alsoBoundBy": [{"perReplica": "1"} | load]}
+    assert words in problem(indicatorsFrom=["vllm"], capacity=capacity)

@@ -63,6 +63,15 @@ def test_a_router_s_metrics_are_not_looked_for_at_the_replicas() -> None:
     assert set(PRESETS) - set(REPLICA_PRESETS) == {"dynamo", "gateway"}
 
 
+def test_offered_loads_are_there_where_they_are_wanted() -> None:
+    every = [i.name for i in preset_indicators(("vllm",), "shop", ("chat",))]
+    offered = [name for name in every if name.startswith("offered_")]
+    assert len(offered) == 5
+    for wanted in ((), ("offered_kv_tokens",)):
+        found = [i.name for i in preset_indicators(("vllm",), "shop", ("chat",), wanted)]
+        assert found == [n for n in every if n not in offered or n in wanted]
+
+
 def test_unknown_preset() -> None:
     with pytest.raises(ValueError, match=r"preset='ollama' must be one of \['dcgm'"):
         preset_indicators(("ollama",), "shop", ("llama",))

@@ -17,6 +17,13 @@ from services.kernel.domain.presets import PRESETS, demand_counts, metrics_in, p
         ("gateway", "request_rate_rps", "arrives"),
         ("tgi", "output_tokens_per_s", "served"),
         ("dynamo", "output_tokens_per_s", "served"),
+        ("dynamo", "input_tokens_per_s", "served"),
+        ("gateway", "input_tokens_per_s", "served"),
+        ("tgi", "input_tokens_per_s", "arrives"),
+        ("vllm", "offered_request_rate_rps", "arrives"),
+        ("vllm", "offered_kv_tokens", "arrives"),
+        ("sglang", "offered_uncached_tokens_per_s", "arrives"),
+        ("dynamo", "offered_output_tokens_per_s", "arrives"),
     ],
 )
 def test_what_a_preset_s_demand_counts(preset: str, indicator: str, counts: str) -> None:
@@ -45,3 +52,18 @@ def test_no_metric_counts_both() -> None:
         rate = next(i for i in preset.indicators if i.name == "request_rate_rps")
         for metric in metrics_in(rate.expression):
             assert demand_counts(f"sum(rate({metric}[$step]))") == "arrives"
+
+
+def test_an_offered_load_that_was_changed_is_judged_by_what_it_reads() -> None:
+    found = {one.name: one.query for one in preset_indicators(("vllm",), "shop", ("a", "b.c"))}
+    offered = found["offered_output_tokens_per_s"]
+    assert demand_counts(offered) == "arrives"
+    assert demand_counts(offered.replace("30m", "1h")) == "served"
+    assert PRESETS["vllm"].loads == {
+        **dict.fromkeys(PRESETS["vllm"].demands, "served"),
+        "offered_request_rate_rps": "arrives",
+        "offered_input_tokens_per_s": "arrives",
+        "offered_uncached_tokens_per_s": "arrives",
+        "offered_output_tokens_per_s": "arrives",
+        "offered_kv_tokens": "arrives",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.kernel.domain.presets import PRESETS, metrics_in
 from tests.unit.kernel.domain.presets.scraped import (
     are_all_on,
     edges,
@@ -25,8 +26,17 @@ def test_a_present_server_has_everything() -> None:
 def test_an_older_server_has_other_edges_and_counts_no_requests() -> None:
     found = fit("sglang", "sglang-older")
     absent = {finding.name: finding for finding in found.indicators}
-    assert there(found) == set(absent) - {"request_rate_rps", "queue_p95_ms"}
+    offered = set(PRESETS["sglang"].loads) - set(PRESETS["sglang"].demands)
+    assert there(found) == set(absent) - {"request_rate_rps", "queue_p95_ms"} - offered
     rate = absent["request_rate_rps"]
     assert rate.meaning == "not measured, so it cannot be the demand; needs --enable-metrics"
     assert 0.25 in edges(found, "ttft")
     assert 0.25 not in edges(fit("sglang", "sglang"), "ttft")
+
+
+def test_a_server_without_a_cached_prefix_yet_has_its_uncached_load() -> None:
+    uncached = next(i for i in PRESETS["sglang"].indicators if "uncached" in i.name)
+    assert uncached.optional == ("sglang:cached_tokens_total",)
+    assert set(uncached.optional) <= set(metrics_in(uncached.expression))
+    found = {finding.name: finding for finding in fit("sglang", "sglang").indicators}
+    assert not set(uncached.optional) & set(found[uncached.name].metrics)

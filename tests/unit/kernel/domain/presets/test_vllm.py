@@ -32,6 +32,8 @@ def test_an_older_server_has_all_but_what_it_did_not_measure() -> None:
     assert there(found) == {indicator.name for indicator in found.indicators} - NEWER
     assert missing["tpot"].meaning.startswith("no promise on the time per output token")
     assert missing["kv_cache_ratio"].metrics == ("vllm:gpu_cache_usage_perc",)
+    uncached = missing["offered_uncached_tokens_per_s"]
+    assert "vllm:gpu_prefix_cache_hits_total" in uncached.metrics
     assert missing["itl"].metrics == ("vllm:time_per_output_token_seconds",)
     assert edges(found, "itl") == edges(fit("vllm", "vllm"), "itl")
     has_the_edges_it_says("vllm", "vllm-older", "ttft", "itl", "e2e", "queue")
