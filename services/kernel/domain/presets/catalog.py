@@ -9,6 +9,7 @@ from services.kernel.domain.presets.dcgm import DCGM
 from services.kernel.domain.presets.dynamo import DYNAMO
 from services.kernel.domain.presets.gateway import GATEWAY
 from services.kernel.domain.presets.kserve import KSERVE
+from services.kernel.domain.presets.llm_d import LLM_D
 from services.kernel.domain.presets.opentelemetry import OPENTELEMETRY
 from services.kernel.domain.presets.sglang import SGLANG
 from services.kernel.domain.presets.shape import Preset
@@ -24,7 +25,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         *(VLLM, SGLANG, TGI, TENSORRT_LLM, TENSORRT_LLM_TRITON, TRITON),
-        *(KSERVE, DYNAMO, GATEWAY, OPENTELEMETRY, DCGM),
+        *(KSERVE, DYNAMO, GATEWAY, LLM_D, OPENTELEMETRY, DCGM),
     )
 }
 REPLICA_PRESETS = tuple(name for name, preset in PRESETS.items() if preset.place == "replica")
