@@ -7,10 +7,9 @@ from collections.abc import Collection, Sequence
 
 from services.kernel.domain.presets.dcgm import DCGM
 from services.kernel.domain.presets.dynamo import DYNAMO
-from services.kernel.domain.presets.gateway import GATEWAY
 from services.kernel.domain.presets.kserve import KSERVE
-from services.kernel.domain.presets.llm_d import LLM_D
 from services.kernel.domain.presets.opentelemetry import OPENTELEMETRY
+from services.kernel.domain.presets.pickers import GATEWAY, LLM_D
 from services.kernel.domain.presets.sglang import SGLANG
 from services.kernel.domain.presets.shape import Preset
 from services.kernel.domain.presets.tensorrt_llm import TENSORRT_LLM

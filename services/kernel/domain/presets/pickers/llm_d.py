@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.kernel.domain.presets.gateway import OBJECTIVE_NAMES
-from services.kernel.domain.presets.picker import (
+from services.kernel.domain.presets.pickers.gateway import OBJECTIVE_NAMES
+from services.kernel.domain.presets.pickers.picker import (
     REQUEST_EDGES_S,
     TOKEN_EDGES_S,
     PickerNames,

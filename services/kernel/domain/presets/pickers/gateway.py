@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kernel.domain.presets.picker import (
+from services.kernel.domain.presets.pickers.picker import (
     REQUEST_EDGES_S,
     SLO,
     TOKEN_EDGES_S,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from services.kernel.domain.presets import PRESETS, metrics_in
 from tests.unit.kernel.domain.presets.scraped import are_all_on, fit, has_the_edges_it_says, there
 
 NEWER = {
@@ -41,16 +40,3 @@ def test_what_the_cache_answered_is_only_known_where_replicas_say_so() -> None:
     found = {finding.name: finding for finding in fit("llm-d", "llm-d-older").indicators}
     meaning = found["offered_uncached_tokens_per_s"].meaning
     assert meaning.startswith("not measured, so it cannot be a load; needs replicas that say")
-
-
-def test_what_it_shares_with_the_extension_is_the_same() -> None:
-    llm_d, gateway = (
-        {i.name: i.expressions for i in PRESETS[name].indicators} for name in ("llm-d", "gateway")
-    )
-    for name in set(llm_d) & set(gateway):
-        assert gateway[name][0] in llm_d[name], name
-    assert {*llm_d} - {*gateway} == {
-        *("itl_p95_ms", "offered_uncached_tokens_per_s", "offered_kv_tokens")
-    }
-    newest = [metrics_in(expressions[0]) for expressions in llm_d.values()]
-    assert all(name.startswith("llm_d_epp_") for names in newest for name in names)
