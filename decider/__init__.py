@@ -63,6 +63,7 @@ from decider.types import (
     TrailingRule,
     WorkloadInput,
 )
+from decider.use import MAX_FURTHER, equivalent_demand
 from decider.variant_types import MixRecord, VariantSet, VariantState, whole
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ _LAZY = {
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
+    "MAX_FURTHER",
     "MINUTE_S",
     "MISS_SAMPLER",
     "PRICES",
@@ -153,6 +155,7 @@ __all__ = [
     "decision_summary",
     "decision_to_dict",
     "equivalent_capacity",
+    "equivalent_demand",
     "error_budget",
     "fit_lead_time",
     "fit_misses",

@@ -16,7 +16,7 @@ from decider.budget.budget import DraftedShard, share_budgets
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
 from decider.errors import require
-from decider.explain import counterfactuals, demand_quantiles, expected_misses
+from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
 from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
@@ -58,7 +58,9 @@ def decide_shard(
     capacity = request.capacity_draws.mean(axis=1)
     time = DecisionTime(now_s, request.step_s)
     standings = [
-        stand(w, request.paths[row], time, float(capacity[row]), config.fallback)
+        stand(
+            w, request.paths[row], time, float(capacity[row]), config.fallback, request.further(row)
+        )
         for row, w in enumerate(request.workloads)
     ]
     outlook = look_ahead(request, standings, config)
@@ -171,6 +173,7 @@ def _record(
                 )
                 if planned
                 else None,
+                bound_by=bound_by(request, outlook, row, int(final[row])) if planned else (),
             )
         )
     return tuple(decisions)

@@ -12,21 +12,16 @@ from decider.mix.record import changes, mix_to_dict
 from decider.planning.candidates import effective_bounds, smallest_allowed
 from decider.planning.outlook import Outlook
 from decider.planning.plan import solve, within
+from decider.planning.soft_tables import missed_shares
 from decider.result import Decision, ExpectedMisses
 from decider.types import IntArray, ShardRequest
 
 QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)
 
 
-def owned_step(outlook: Outlook) -> IntArray:
-    """(W,) step that the decision made now mostly answers for."""
-    owned = outlook.weights.own_first.sum(axis=2)
-    return np.asarray(np.argmax(owned, axis=1), dtype=np.int64)
-
-
 def demand_quantiles(outlook: Outlook) -> list[dict[str, float]]:
     """Demand quantiles at the step that each decision is made for, by level."""
-    step = owned_step(outlook)
+    step = outlook.owned_step
     demand = np.take_along_axis(outlook.scenarios.demand, step[:, None, None], axis=2)[:, :, 0]
     table = np.quantile(demand, QUANTILE_LEVELS, axis=1)
     return [
@@ -90,7 +85,7 @@ def expected_misses(
     """
     if request.response(row) is None:
         return None
-    step = int(owned_step(outlook)[row])
+    step = int(outlook.owned_step[row])
     around = np.array(sorted({n + d for n in counts for d in (-1, 0, 1)}), dtype=np.int64)
     index = np.unique(outlook.grid.row_index(row, around))
     shares = outlook.steps.violation[row, step, index]
@@ -101,12 +96,38 @@ def expected_misses(
     )
 
 
+def bound_by(request: ShardRequest, outlook: Outlook, row: int, replicas: int) -> tuple[float, ...]:
+    """(1+F,) share of the misses expected at a count that falls to each load; sums to 1.
+
+    Over the scenarios of the step that the decision mostly answers for: each one's misses fall to
+    the load that takes the largest share of its own capacity. Where no scenario misses, it is that
+    of the scenario that comes nearest. Empty without further loads, and where there is no load.
+    """
+    loads, step = outlook.scenarios.loads.get(row), int(outlook.owned_step[row])
+    if loads is None:
+        return ()
+    demand = outlook.scenarios.demand[row, :, step]
+    if not demand.any():
+        return ()
+    response = request.response(row)
+    if response is None:
+        share = (outlook.scenarios.need[row, :, step] > replicas).astype(float)
+    else:
+        share = missed_shares(response, demand, replicas)
+    misses = share * outlook.scenarios.raw[row, :, step]
+    if not misses.sum() > 0:
+        misses[np.argmax(demand / loads.capacity[0])] = 1.0
+    tightest = loads.shares(step).argmax(axis=0)
+    by_load = np.bincount(tightest, misses, minlength=loads.capacity.shape[0])
+    return tuple(float(s) for s in by_load / by_load.sum())
+
+
 def decision_to_dict(decision: Decision) -> dict[str, object]:
     """A JSON-able record of a decision, with stable key order and rounded figures.
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
-    there are variants, `expected_misses` only where a response is known: every other record is what
-    it was before there were these.
+    there are variants, `expected_misses` only where a response is known, `bound_by` only where
+    there are further loads: every other record is what it was before there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
@@ -117,6 +138,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     if misses is not None:
         shares = {str(n): _rounded(share) for n, share in misses.by_replicas.items()}
         shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
+    if decision.bound_by:
+        shadow["bound_by"] = [_rounded(share) for share in decision.bound_by]
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -173,6 +196,8 @@ def decision_summary(decision: Decision) -> str:
         and decision.final in decision.expected_misses.by_replicas
     ):
         parts.append(decision.expected_misses.words(decision.final))
+    if decision.bound_by:
+        parts.append(f"mostly bound by load {int(np.argmax(decision.bound_by))}")
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

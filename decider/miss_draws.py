@@ -7,12 +7,13 @@ floor is what no number of replicas cures. The misses of a step scatter around i
 
     missed ~ BetaBinomial(total, miss(z) * concentration, (1 - miss(z)) * concentration)
 
-A capacity with a sharp edge is the limit of an endless slope.
+A capacity with a sharp edge is the limit of an endless slope. Where several loads bind a replica, z
+is the load that their equivalent demand makes (`decider.use`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from decider.errors import InvalidRequest
+from decider.use import MAX_FURTHER, log_use
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,12 +43,16 @@ class MissDraws:
         slope: (P,) steepness on the logarithm of the load; > 0.
         floor: (P,) share that misses at any load, in [0, 1).
         concentration: (P,) how close the misses of a step keep to their share; > 0.
+        sharing: (P,) sharing exponent of the loads, >= 1; empty: 1, which one load does not use.
+        further: (P, F) as `capacity`, of each further load alone; > 0; empty: there is none.
     """
 
     capacity: FloatArray
     slope: FloatArray
     floor: FloatArray
     concentration: FloatArray
+    sharing: FloatArray = field(default_factory=lambda: np.zeros(0))
+    further: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         """Refuse draws that no response has."""
@@ -60,38 +66,104 @@ class MissDraws:
                 raise InvalidRequest(f"{name} must be finite and > 0 (floor: >= 0)")
         if not (self.floor < 1).all():
             raise InvalidRequest("floor must be < 1")
+        self._settle_loads()
+
+    def _settle_loads(self) -> None:
+        """Refuse what no several loads have; what is empty is made whole."""
+        size = self.capacity.size
+        if self.further.size == 0:
+            object.__setattr__(self, "further", np.zeros((size, 0)))
+            object.__setattr__(self, "sharing", np.ones(size))
+            return
+        if self.sharing.size == 0:
+            object.__setattr__(self, "sharing", np.ones(size))
+        if self.further.ndim != 2 or self.further.shape[0] != size or self.n_further > MAX_FURTHER:
+            shape = f"further has shape {self.further.shape}"
+            raise InvalidRequest(f"{shape}, must be (P={size}, F) with F <= {MAX_FURTHER}")
+        if self.sharing.shape != (size,):
+            raise InvalidRequest(f"sharing has shape {self.sharing.shape}, must be (P={size},)")
+        if not (np.isfinite(self.further).all() and (self.further > 0).all()):
+            raise InvalidRequest("further must be finite and > 0")
+        if not (np.isfinite(self.sharing).all() and (self.sharing >= 1).all()):
+            raise InvalidRequest("sharing must be finite and >= 1")
+
+    @property
+    def n_further(self) -> int:
+        """Further loads F besides the demand."""
+        return int(self.further.shape[1])
+
+    def equivalent(self, load: FloatArray) -> FloatArray:
+        """(P, N) equivalent demand of loads (N, 1+F); without further loads (N,) is one too."""
+        demand = load if load.ndim == 1 else load[:, 0]
+        self._check_loads(load)
+        if self.n_further == 0:
+            return np.repeat(np.asarray(demand, dtype=np.float64)[None, :], self.slope.size, axis=0)
+        return np.asarray(self.capacity[:, None] * np.exp(self._log_use(load)))
 
     def curable(self, load: FloatArray) -> FloatArray:
-        """(P, N) share that misses beyond the floor, of what the floor leaves, at loads (N,)."""
-        log_use = np.log(np.maximum(load, 1e-300))[None, :] - np.log(self.capacity)[:, None]
-        return np.asarray(expit(self.slope[:, None] * log_use))
+        """(P, N) share that misses beyond the floor, of what the floor leaves.
+
+        Args:
+            load: (N,) loads per ready replica, or (N, 1+F) vectors of them.
+        """
+        self._check_loads(load)
+        return np.asarray(expit(self.slope[:, None] * self._log_use(load)))
+
+    def _log_use(self, load: FloatArray) -> FloatArray:
+        """(P, N) logarithm of the use at loads that were checked."""
+        log_load = np.log(np.maximum(load, 1e-300))
+        if self.n_further == 0:
+            return np.asarray(log_load.reshape(1, -1) - np.log(self.capacity)[:, None])
+        capacities = np.log(np.column_stack([self.capacity, self.further]))
+        log_share = log_load.T[:, None, :] - capacities.T[:, :, None]
+        return log_use(log_share, self.sharing[:, None])
+
+    def _check_loads(self, load: FloatArray) -> None:
+        if not (load.shape[1:] == (1 + self.n_further,) or (load.ndim == 1 and not self.n_further)):
+            raise InvalidRequest(f"load has shape {load.shape}, must be (N, {1 + self.n_further})")
 
     def miss(self, load: FloatArray) -> FloatArray:
-        """(P, N) expected share that misses at loads per ready replica (N,)."""
+        """(P, N) expected share that misses at loads per ready replica (N,) or (N, 1+F)."""
         floor = self.floor[:, None]
         return np.asarray(floor + (1.0 - floor) * self.curable(load))
 
     def load_within(self, share: float) -> FloatArray:
-        """(P,) load per replica at which `share` in (0, 1) of what can be cured is missed."""
+        """(P,) equivalent demand per replica at which `share` of what can be cured is missed.
+
+        Args:
+            share: In (0, 1).
+        """
         if not 0 < share < 1:
             raise InvalidRequest(f"share={share} must lie in (0, 1)")
         return np.asarray(self.capacity * np.exp(logit(share) / self.slope))
 
     def rows(self, chosen: npt.NDArray[np.int64]) -> MissDraws:
         """Some of the draws, in the order of `chosen`."""
-        return MissDraws(*self.to_array()[chosen].T)
+        return MissDraws.from_array(self.to_array()[chosen])
 
     def to_array(self) -> FloatArray:
-        """(P, 4) the draws in one array, in the order of the attributes."""
-        return np.stack([self.capacity, self.slope, self.floor, self.concentration], axis=1)
+        """(P, 4) the draws in one array, in the order of the attributes; (P, 5+F) of several loads.
+
+        Without further loads there is no sharing exponent in it.
+        """
+        alone = [self.capacity, self.slope, self.floor, self.concentration]
+        if self.n_further == 0:
+            return np.stack(alone, axis=1)
+        return np.column_stack([*alone, self.sharing, self.further])
 
     @classmethod
     def from_array(cls, draws: FloatArray) -> MissDraws:
         """The inverse of `to_array`.
 
         Raises:
-            InvalidRequest: The array is not (P, 4) or holds a value that no response has.
+            InvalidRequest: The array is not (P, 4) or (P, 5+F), or holds a value that no response
+                has.
         """
-        if draws.ndim != 2 or draws.shape[1] != 4:
-            raise InvalidRequest(f"response draws have shape {draws.shape}, expected (P, 4)")
-        return cls(*draws.T)
+        columns = draws.shape[1] if draws.ndim == 2 else 0
+        if columns == 4:
+            return cls(*draws.T)
+        if not 6 <= columns <= 5 + MAX_FURTHER:
+            expected = f"expected (P, 4), or (P, 6) to (P, {5 + MAX_FURTHER}) of several loads"
+            raise InvalidRequest(f"response draws have shape {draws.shape}, {expected}")
+        capacity, slope, floor, concentration, sharing = draws[:, :5].T
+        return cls(capacity, slope, floor, concentration, sharing, draws[:, 5:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -43,6 +43,8 @@ from decider.variant_types import MixVerdict, VariantSet, VariantState
 FORMAT = 2
 RESPONSE_FORMAT = 3
 """Of inputs with a response; a reader of `FORMAT` alone would decide without it."""
+LOADS_FORMAT = 4
+"""Of inputs with further loads."""
 _HEADER = "header"
 
 
@@ -69,6 +71,7 @@ def slice_request(request: ShardRequest, row: int, decision: Decision) -> ShardR
         request.lead_time_draws_s[one],
         request.step_s,
         responses=request.responses[one],
+        further_paths=request.further_paths[one],
     )
 
 
@@ -78,7 +81,7 @@ def inputs_to_bytes(
     decision: Decision,
     config: DecideConfig,
     now_s: float,
-    path_scale: float = 1.0,
+    path_scale: float | Sequence[float] = 1.0,
 ) -> bytes:
     """Serialise the inputs of one decision.
 
@@ -89,8 +92,10 @@ def inputs_to_bytes(
         config: Settings.
         now_s: Time of the decision, epoch seconds.
         path_scale: The paths are this many times a float16 array (the forecaster stores them
-            so), which is then what is kept; arrays are narrowed only where that loses nothing.
+            so), which is then what is kept; arrays are narrowed only where that loses nothing. Of
+            several loads one each, (1+F,).
     """
+    scale, *further_scales = np.atleast_1d(path_scale).tolist()
     part = slice_request(request, row, decision)
     workload = asdict(part.workloads[0])
     _drop_unused(workload)
@@ -98,31 +103,50 @@ def inputs_to_bytes(
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
     history = workload["history"].pop("demand")
-    header = {
-        "format": FORMAT if response is None else RESPONSE_FORMAT,
+    header: dict[str, Any] = {
+        "format": _format(part),
         "now_s": now_s,
         "valid_for_s": decision.valid_until_s - now_s,
         "step_s": part.step_s,
         "config": asdict(config),
         "workload": workload,
-        "path_scale": path_scale if _is_scaled(part.paths, path_scale) else 1.0,
+        "path_scale": scale if _is_scaled(part.paths, scale) else 1.0,
     }
     tensors = {
-        "paths": _unscaled(part.paths, path_scale),
+        "paths": _unscaled(part.paths, scale),
         "capacity_draws": _smallest(part.capacity_draws),
         "lead_time_draws_s": _smallest(part.lead_time_draws_s),
         "demand": _smallest(np.asarray(history, dtype=float)),
     }
     if response is not None:
         tensors["response"] = _smallest(response.to_array())
+    further = part.further(0)
+    if further is not None:
+        header["further_scales"] = []
+        scales = further_scales or [1.0] * len(further)
+        for g, (paths, one) in enumerate(zip(further, scales, strict=True)):
+            header["further_scales"].append(one if _is_scaled(paths, one) else 1.0)
+            tensors[_further_name(g)] = _unscaled(paths, one)
     blob = save_tensors(tensors, metadata={_HEADER: json.dumps(header, sort_keys=True)})
     return zlib.compress(blob, 1)  # sample paths hardly compress: the header does
+
+
+def _format(part: ShardRequest) -> int:
+    if part.workloads[0].further_capacity:
+        return LOADS_FORMAT
+    return FORMAT if part.response(0) is None else RESPONSE_FORMAT
+
+
+def _further_name(g: int) -> str:
+    return f"further_paths_{g}"
 
 
 def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
     if workload["variants"] is None:
         del workload["variants"]
+    if not workload["further_capacity"]:
+        del workload["further_capacity"]
     if workload["sla"]["good_share"] is None:
         del workload["sla"]["good_share"]
     risk = workload["risk"]
@@ -169,10 +193,13 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"][_HEADER])
     except Exception as error:  # any of several libraries' errors: the bytes are not ours
         raise ReplayMismatch(f"not a decision's inputs: {error}") from error
-    if header.get("format") not in (FORMAT, RESPONSE_FORMAT):
-        known = f"{FORMAT} and {RESPONSE_FORMAT}"
+    formats = (FORMAT, RESPONSE_FORMAT, LOADS_FORMAT)
+    if header.get("format") not in formats:
+        known = ", ".join(str(one) for one in formats)
         raise ReplayMismatch(f"format {header.get('format')!r}, this version reads {known}")
     wide = {name: np.asarray(t, dtype=np.float64) for name, t in tensors.items()}
+    scales = header.get("further_scales", [])
+    further = [wide[_further_name(g)] * scale for g, scale in enumerate(scales)]
     request = ShardRequest(
         (_workload(header["workload"], wide["demand"]),),
         wide["paths"] * header["path_scale"],
@@ -180,6 +207,7 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         wide["lead_time_draws_s"],
         header["step_s"],
         responses=(MissDraws.from_array(wide["response"]),) if "response" in wide else (),
+        further_paths=(np.stack(further),) if further else (),
     )
     return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
 
@@ -224,6 +252,7 @@ def _workload(fields: Mapping[str, Any], demand: FloatArray) -> WorkloadInput:
     plain["trailing_rule"] = TrailingRule(**rule) if rule else None
     variants = plain.get("variants")
     plain["variants"] = _variants(variants) if variants else None
+    plain["further_capacity"] = tuple(plain.get("further_capacity", ()))
     return WorkloadInput(**plain)
 
 

@@ -126,6 +126,9 @@ class Decision:
         mix: Counts of its variants, whose capacity is `final`; None: it has none.
         expected_misses: What some counts are expected to miss; None: no response is known, or
             there is no forecast.
+        bound_by: (1+F,) share of what `final` is expected to miss that falls to each load: to that
+            which takes the largest share of its own capacity. In the order of the loads; sums to 1.
+            Empty: the demand alone binds it, or there is no forecast.
     """
 
     workload: str
@@ -156,3 +159,4 @@ class Decision:
     model_replicas: int | None = None
     mix: MixRecord | None = None
     expected_misses: ExpectedMisses | None = None
+    bound_by: tuple[float, ...] = ()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.use import MAX_FURTHER
 from decider.variant_types import VariantSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -285,6 +286,8 @@ class WorkloadInput:
         requests_per_step: Requests of a usual step, or minute where that is what a promise of time
             counts: how far chance moves the share missed of one; infinite: not at all. Used with a
             response only.
+        further_capacity: What a replica carries of each further load alone, as stated; empty: the
+            demand alone binds it. The demand of `history` is then the equivalent one.
     """
 
     workload: str
@@ -304,6 +307,14 @@ class WorkloadInput:
     trailing_rule: TrailingRule | None = None
     variants: VariantSet | None = None
     requests_per_step: float = math.inf
+    further_capacity: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse impossible capacities of further loads."""
+        given = self.further_capacity
+        name = f"{self.workload}: further_capacity={given}"
+        require(len(given) <= MAX_FURTHER, f"{name}: at most {MAX_FURTHER} further loads")
+        require(all(c > 0 and math.isfinite(c) for c in given), f"{name} must be finite and > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +335,9 @@ class ShardRequest:
         responses: What each workload's load does to its requests, learned from what was measured;
             None: its capacity has a sharp edge. Empty: none has one. A workload with a response
             still has its `capacity_draws`: `decider.equivalent_capacity` of it.
+        further_paths: By workload, (F, S, H) paths of its further loads; path s of each belongs
+            with path s of its demand. None: it has none, or there is no forecast of them, and then
+            none of its demand is used either. Empty: no workload has further loads.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -334,6 +348,7 @@ class ShardRequest:
     gpu_budgets: Mapping[str, int | None] = field(default_factory=dict)
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     responses: tuple[MissDraws | None, ...] = ()
+    further_paths: tuple[FloatArray | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes; the content of single rows is judged by the fallback ladder."""
@@ -354,6 +369,7 @@ class ShardRequest:
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
         self._check_responses()
+        self._check_further()
 
     def _check_responses(self) -> None:
         n, given = len(self.workloads), len(self.responses)
@@ -363,6 +379,24 @@ class ShardRequest:
                 size = w.requests_per_step
                 require(w.sla.good_share is not None, f"{w.workload}: a response needs good_share")
                 require(size > 0, f"{w.workload}: requests_per_step={size} must be > 0")
+
+    def _check_further(self) -> None:
+        n, given = len(self.workloads), len(self.further_paths)
+        require(given in (0, n), f"further_paths has {given} entries, must be empty or W={n}")
+        for row, w in enumerate(self.workloads):
+            n_further = len(w.further_capacity)
+            paths, response = self.further(row), self.response(row)
+            if paths is not None:
+                shape = (n_further, *self.paths.shape[1:])
+                found = f"{w.workload}: further_paths has shape {paths.shape}"
+                require(n_further > 0 and paths.shape == shape, f"{found}, must be {shape}")
+            if response is not None:
+                found = f"{w.workload}: its response has {response.n_further} further loads"
+                require(response.n_further == n_further, f"{found}, must have {n_further}")
+
+    def further(self, row: int) -> FloatArray | None:
+        """(F, S, H) paths of the further loads of the workload in `row`; None: there are none."""
+        return self.further_paths[row] if self.further_paths else None
 
     def response(self, row: int) -> MissDraws | None:
         """Response of the workload in `row`; None: its capacity has a sharp edge."""

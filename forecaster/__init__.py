@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from forecaster.choice.baselines import POOLS, Baseline, BestSimple
-    from forecaster.choice.comparison import MODEL, Comparison, compare
-    from forecaster.choice.ladder import STALE_RUNG, Ladder, LadderForecast
+    from forecaster.choice.comparison import MODEL, Comparison, Predictor, compare
+    from forecaster.choice.joint_paths import JointPaths, further_quantiles, joint_paths
+    from forecaster.choice.ladder import MODEL_RUNG, STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
     from forecaster.errors import CheckpointError, ForecasterError, HistoryTooShort
@@ -43,12 +44,13 @@ if TYPE_CHECKING:
     from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
     from forecaster.training.fit import FitProgress, FitReport, FitResult, fit
     from forecaster.training.stages import MARGINALS
-    from forecaster.types import Forecast, Predictor, Series, Windows
+    from forecaster.types import Forecast, Series, Windows
 
 _EXPORTS = {
     "forecaster.choice.baselines": "POOLS Baseline BestSimple",
-    "forecaster.choice.comparison": "MODEL Comparison compare",
-    "forecaster.choice.ladder": "STALE_RUNG Ladder LadderForecast",
+    "forecaster.choice.comparison": "MODEL Comparison Predictor compare",
+    "forecaster.choice.joint_paths": "JointPaths further_quantiles joint_paths",
+    "forecaster.choice.ladder": "MODEL_RUNG STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",
     "forecaster.errors": "CheckpointError ForecasterError HistoryTooShort",
@@ -68,7 +70,7 @@ _EXPORTS = {
     "forecaster.training.checkpoint": "model_from_bytes model_to_bytes",
     "forecaster.training.fit": "FitProgress FitReport FitResult fit",
     "forecaster.training.stages": "MARGINALS",
-    "forecaster.types": "Forecast Predictor Series Windows",
+    "forecaster.types": "Forecast Series Windows",
 }
 """Module to its names, parted by spaces."""
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
@@ -78,6 +80,7 @@ __all__ = [
     "HEDGE_GROUPS",
     "MARGINALS",
     "MODEL",
+    "MODEL_RUNG",
     "POOLS",
     "REFIT_KINDS",
     "STALE_RUNG",
@@ -101,6 +104,7 @@ __all__ = [
     "HistoryTooShort",
     "InputDriftConfig",
     "InputReference",
+    "JointPaths",
     "Ladder",
     "LadderForecast",
     "Outcome",
@@ -114,10 +118,12 @@ __all__ = [
     "compare",
     "crps_of_quantiles",
     "fit",
+    "further_quantiles",
     "gather_windows",
     "input_reference",
     "input_verdicts",
     "is_readable",
+    "joint_paths",
     "model_from_bytes",
     "model_to_bytes",
     "origins_between",

@@ -110,7 +110,8 @@ class TrainConfig:
     """Training of the network.
 
     Args:
-        targets: `demand`, or `all` to forecast every indicator (benchmarks).
+        targets: `demand` for the demand and further loads, or `all` to forecast every indicator
+            (benchmarks).
         validation_ratio: Share of the history, at its end, kept for validation.
         max_windows: Training windows drawn from the history (bounds memory and time).
         max_validation_windows: Validation windows.

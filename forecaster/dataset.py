@@ -15,7 +15,8 @@ from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
 from forecaster.network.model import NetInputs, Vocabulary, net_inputs
 from forecaster.scaling import series_scale
-from forecaster.types import F32, I64, Bool, Series, Windows
+from forecaster.targets import target_table
+from forecaster.types import F32, I64, Bool, Series
 
 CHUNK = 1024
 
@@ -138,14 +139,6 @@ def actuals(
     return values, observed
 
 
-def target_indices(windows: Windows, config: ForecasterConfig) -> I64:
-    """Indicators to forecast, `(B, G)`: the demand, or all of D."""
-    if config.train.targets == "demand":
-        return windows.demand_index[:, None]
-    width = windows.levels.shape[1]
-    return np.broadcast_to(np.arange(width), (len(windows), width)).astype(np.int64)
-
-
 def make_examples(
     series: Sequence[Series],
     origins: Origins,
@@ -153,13 +146,17 @@ def make_examples(
     vocabulary: Vocabulary,
     generator: torch.Generator | None = None,
 ) -> Examples:
-    """Build examples; with a generator some are changed, see `forecaster.augment` (training)."""
+    """Build examples; with a generator some are changed, see `forecaster.augment` (training).
+
+    Targets stand as in `target_table`; one that a series lacks has no weight.
+    """
     width = max(len(s.indicators) for s in series)
     unit = np.ones((len(series), width), dtype=np.float32)
     for i, one in enumerate(series):
         split = validation_start(one, config)
         scale = series_scale(one.values[:split], one.observed[:split])
         unit[i, : scale.size] = scale
+    table = target_table(series, config)
     parts: list[NetInputs] = []
     actual: list[Tensor] = []
     weight: list[Tensor] = []
@@ -170,13 +167,14 @@ def make_examples(
         if generator is not None:
             windows = hide_older(windows, generator)
             windows, factor = shift_level(windows, config.train.shift_share, generator)
-        targets = target_indices(windows, config)
+        own = table[chunk.which]
+        targets = np.where(own >= 0, own, windows.demand_index[:, None])
         inputs = net_inputs(windows, config, vocabulary, targets)
         raw, seen = actuals(series, chunk, targets, config.window.horizon)
         raw *= factor[:, None, None]
         scale, location = inputs.scale.numpy()[..., None], inputs.location.numpy()[..., None]
         has_data = inputs.available.numpy()[..., :1]
-        seen &= has_data
+        seen &= has_data & (own >= 0)[..., None]
         parts.append(inputs)
         actual.append(torch.from_numpy(np.where(seen, (raw - location) / scale, 0).astype("f4")))
         # A window made larger weighs no more than the one it was made from.

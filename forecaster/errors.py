@@ -30,6 +30,10 @@ class UnknownDemand(ForecasterError, ValueError):
     """The demand indicator is not among the indicators of the series."""
 
 
+class UnknownLoad(ForecasterError, ValueError):
+    """A further load is not among the indicators of the series, or cannot be a load."""
+
+
 class NoObservations(ForecasterError, ValueError):
     """There is no observed value of the demand to forecast from."""
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HorizonError, NoObservations
+from forecaster.network.joint import JointCopula
 from forecaster.network.model import (
     MIN_INCREMENT,
     ForecastNet,
@@ -22,7 +23,7 @@ from forecaster.network.model import (
 from forecaster.quantiles import interpolation_matrix, pit_and_log_density
 from forecaster.trees.features import tree_inputs
 from forecaster.trees.trees import NETWORK_ALONE, Trees, TreeShare, in_between
-from forecaster.types import F32, F64, I64, Forecast, Windows
+from forecaster.types import F32, F64, I64, Bool, Forecast, Windows
 
 CHUNK = 256
 MAX_SCORE = 4.0
@@ -40,6 +41,7 @@ class TrainedModel:
         version: Digest that names these parameters.
         trees: Quantile trees that are averaged with the network; None: the network alone.
         tree_share: Weight of the trees in that average.
+        joint: Dependence of the demand and further loads; None: trained without any of those.
     """
 
     net: ForecastNet
@@ -49,11 +51,13 @@ class TrainedModel:
     name: str = field(default="model")
     trees: Trees | None = None
     tree_share: TreeShare = NETWORK_ALONE
+    joint: JointCopula | None = None
 
     @property
     def n_parameters(self) -> int:
-        """Parameters of the network, leaves and splits of the trees."""
+        """Parameters of the network and the joint flow, leaves and splits of the trees."""
         own = sum(p.numel() for p in self.net.parameters())
+        own += 0 if self.joint is None else sum(p.numel() for p in self.joint.flow.parameters())
         return own + (0 if self.trees is None else self.trees.n_parameters)
 
     def predict(
@@ -109,28 +113,33 @@ class TrainedModel:
             parts.append(raw_quantiles(normalised, inputs))
         return np.concatenate(parts)
 
-    def marginals(self, windows: Windows, targets: I64) -> tuple[NetInputs, Tensor, Tensor]:
+    def marginals(
+        self, windows: Windows, targets: I64, mixed: Bool | None = None
+    ) -> tuple[NetInputs, Tensor, Tensor]:
         """Inputs of the network, normalised quantiles `(B, G, H, Q)` and encodings `(B, G, E)`.
 
         Args:
             windows: B windows.
             targets: `(B, G)` indicators to forecast.
+            mixed: `(B, G)` for which of them the trees are asked too; all when not given.
         """
         inputs = net_inputs(windows, self.config, self.vocabulary, targets)
         with torch.inference_mode():
             normalised, encoding = self.net(inputs)
         if self.trees is None or self.tree_share.is_none:
             return inputs, normalised, encoding
-        levels = np.array(self.config.window.quantile_levels)
-        mixed = []
-        for g in range(targets.shape[1]):
-            own = normalised[:, g].transpose(1, 2).numpy()
-            location, scale = inputs.location[:, g].numpy(), inputs.scale[:, g].numpy()
-            read = tree_inputs(windows, targets[:, g], self.vocabulary, self.config.window)
+        asked = np.ones(targets.shape, dtype=bool) if mixed is None else mixed
+        levels, found = np.array(self.config.window.quantile_levels), normalised.numpy().copy()
+        for g in np.flatnonzero(asked.any(axis=0)):
+            at = np.flatnonzero(asked[:, g])
+            rows, target = windows.rows(at), targets[at, g]
+            location, scale = inputs.location[at, g].numpy(), inputs.scale[at, g].numpy()
+            read = tree_inputs(rows, target, self.vocabulary, self.config.window)
             known = self.trees.quantiles(read, location, scale)
+            own = np.swapaxes(found[at, g], 1, 2)
             both = averaged(own, known, self.trees.levels, self.tree_share, levels)
-            mixed.append(torch.from_numpy(both).transpose(1, 2))
-        return inputs, torch.stack(mixed, dim=1), encoding
+            found[at, g] = np.swapaxes(both, 1, 2)
+        return inputs, torch.from_numpy(found), encoding
 
     def log_prob(self, windows: Windows, actual: F32) -> F64:
         """Exact joint log density of what happened, `(B,)`, per raw unit of demand to the H.

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forecaster.errors import IrregularSteps, ShapeError, UnknownDemand, UnknownLevel
+from forecaster.errors import (
+    IrregularSteps,
+    ShapeError,
+    UnknownDemand,
+    UnknownLevel,
+    UnknownLoad,
+)
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -60,11 +66,12 @@ class Series:
         known_ahead: D flags, all false when not given: the values of such an indicator (a campaign
             calendar, a batch schedule) are known before their time, so a window also reads the
             steps of its horizon. The demand is never one.
+        further: Columns of the further loads: besides the demand, what binds a replica.
 
-    Non-finite values, and negative values of the demand, are masked: they count as unobserved.
+    Non-finite values, and negative values of a load, are masked: they count as unobserved.
 
     Raises:
-        ShapeError, UnknownLevel, UnknownDemand, IrregularSteps: At construction.
+        ShapeError, UnknownLevel, UnknownDemand, UnknownLoad, IrregularSteps: At construction.
     """
 
     workload: str
@@ -76,6 +83,7 @@ class Series:
     start_s: int
     step_s: int
     known_ahead: tuple[bool, ...] = ()
+    further: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes, then mask what cannot be a measurement."""
@@ -101,6 +109,7 @@ class Series:
                 f"0..{n_indicators - 1}"
             )
         self._check_known_ahead()
+        self._check_further()
         if self.step_s <= 0:
             raise IrregularSteps(f"step_s={self.step_s} of {self.workload!r} must be > 0")
         if self.start_s % self.step_s:
@@ -123,11 +132,21 @@ class Series:
             )
         object.__setattr__(self, "known_ahead", known_ahead)
 
+    def _check_further(self) -> None:
+        taken = {self.demand_index, *np.flatnonzero(self.known_ahead).tolist()}
+        free = [k for k in range(len(self.indicators)) if k not in taken]
+        if len(set(self.further)) < len(self.further) or not set(self.further) <= set(free):
+            raise UnknownLoad(
+                f"further={self.further!r} of {self.workload!r} must be different columns of "
+                f"{free}: neither the demand nor known ahead"
+            )
+
     def _mask(self, values: NDArray[np.generic]) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             raw = values.astype(np.float32)
         seen = np.array(self.observed, dtype=bool) & np.isfinite(raw)
-        seen[:, self.demand_index] &= raw[:, self.demand_index] >= 0
+        loads = [self.demand_index, *self.further]
+        seen[:, loads] &= raw[:, loads] >= 0
         object.__setattr__(self, "values", np.where(seen, raw, np.float32(0)))
         object.__setattr__(self, "observed", seen)
 
@@ -371,23 +390,3 @@ class Forecast:
     def horizon(self) -> int:
         """Steps ahead H."""
         return int(self.quantiles.shape[2])
-
-
-class Predictor(Protocol):
-    """Anything that turns windows into a forecast: the trained model and every baseline."""
-
-    @property
-    def name(self) -> str:
-        """Rung name."""
-        ...
-
-    def predict(
-        self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
-    ) -> Forecast:
-        """Forecast `horizon` steps of the demand for every row.
-
-        Raises:
-            HorizonError: If `horizon` is further than the predictor reaches.
-            NoObservations: If a row has no observed demand.
-        """
-        ...

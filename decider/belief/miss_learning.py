@@ -18,7 +18,7 @@ from scipy.special import chdtri, ndtri
 from decider.belief.capacity import reweighted_rows
 from decider.belief.capacity_update import MIN_EFFECTIVE_RATIO, effective_ratio
 from decider.belief.lead_time import latin_levels
-from decider.belief.miss_prior import LEAST_VARIANCE, MEANS, MissPrior
+from decider.belief.miss_prior import LEAST_VARIANCE, MissPrior
 from decider.belief.miss_steps import steps_across_loads, whole_counts
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood
 from decider.types import FloatArray
@@ -31,7 +31,6 @@ ROUND_RATIO = 0.1
 """Effective share that a round keeps while it lets in more of the likelihood."""
 TAIL_FREEDOM = 5.0
 """Degrees of freedom of a round's Student t: wider than the posterior in every direction."""
-_N_LEVELS = MEANS.size + 1
 
 
 def learn_misses(
@@ -41,7 +40,7 @@ def learn_misses(
 
     Args:
         prior: What was known before.
-        load: (N,) load per ready replica, in time order; > 0.
+        load: (N,) load per ready replica, in time order; > 0. Of several (N, 1+F).
         missed: (N,) requests that missed a goal.
         total: (N,) requests.
         n_draws: How many draws are wanted.
@@ -55,7 +54,7 @@ def learn_misses(
     def log_likelihood(z: FloatArray) -> FloatArray:
         return miss_log_likelihood(prior.at(z), load[kept], missed[kept], total[kept])
 
-    particles = _narrowed(log_likelihood, max(n_draws, N_PARTICLES))
+    particles = _narrowed(log_likelihood, max(n_draws, N_PARTICLES), prior.mean.size)
     rows = reweighted_rows(particles.z[:, 0], particles.log_weight, n_draws)
     is_short = particles.heat < 1.0 or particles.ratio < MIN_EFFECTIVE_RATIO
     return MissUpdate(prior.at(particles.z[rows]), particles.ratio, is_short)
@@ -63,7 +62,7 @@ def learn_misses(
 
 @dataclass(frozen=True, slots=True)
 class _Particles:
-    """Weighted draws of one round: (P, 4) places, (P,) log weights, power of the likelihood."""
+    """Weighted draws of one round: (P, D) places, (P,) log weights, power of the likelihood."""
 
     z: FloatArray
     log_weight: FloatArray
@@ -83,25 +82,25 @@ class _Particles:
         return mean, np.linalg.cholesky(spread + LEAST_VARIANCE * np.eye(mean.size))
 
 
-def _narrowed(log_likelihood: Callable[[FloatArray], FloatArray], n: int) -> _Particles:
-    """Weighted draws of the posterior of z, standard normal before the evidence.
+def _narrowed(log_likelihood: Callable[[FloatArray], FloatArray], n: int, size: int) -> _Particles:
+    """`n` weighted draws of the posterior of `size` z, standard normal before the evidence.
 
     A round takes draws around those of the last one, and lets in as much of the likelihood as
     leaves it enough effective draws.
     """
-    levels = _levels(n)
-    z = ndtri(levels[:, : MEANS.size])
+    levels = _levels(n, size)
+    z = ndtri(levels[:, :size])
     best = _warmed(z, np.zeros(n), log_likelihood(z), 0.0)
     last = best
     for at in range(1, MAX_ROUNDS):
         if best.heat == 1.0 and best.ratio >= GOOD_RATIO:
             break
         mean, root = last.moments()
-        own = levels[:, at * _N_LEVELS : (at + 1) * _N_LEVELS]
+        own = levels[:, at * (size + 1) : (at + 1) * (size + 1)]
         wide = np.sqrt(TAIL_FREEDOM / chdtri(TAIL_FREEDOM, own[:, -1]))
         y = ndtri(own[:, :-1]) * wide[:, None]
         z = mean + y @ root.T
-        tails = 0.5 * (TAIL_FREEDOM + MEANS.size) * np.log1p((y**2).sum(axis=1) / TAIL_FREEDOM)
+        tails = 0.5 * (TAIL_FREEDOM + size) * np.log1p((y**2).sum(axis=1) / TAIL_FREEDOM)
         last = _warmed(z, tails - 0.5 * (z**2).sum(axis=1), log_likelihood(z), last.heat)
         best = max(best, last, key=lambda one: (one.heat, one.ratio))
     return best
@@ -120,6 +119,6 @@ def _warmed(z: FloatArray, base: FloatArray, evidence: FloatArray, least: float)
 
 
 @lru_cache(maxsize=4)
-def _levels(n: int) -> FloatArray:
-    """(n, rounds * levels of a round) fixed levels of all rounds."""
-    return latin_levels(n, MAX_ROUNDS * _N_LEVELS)
+def _levels(n: int, size: int) -> FloatArray:
+    """(n, rounds * levels of a round) fixed levels of all rounds: of each z, and of the tails."""
+    return latin_levels(n, MAX_ROUNDS * (size + 1))

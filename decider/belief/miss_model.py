@@ -6,16 +6,23 @@ those of `decider.belief.miss_prior`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from decider.belief.miss_prior import (
+    CONCENTRATION,
     FLOOR,
+    KNEE,
     MEANS,
     OWN_SIGMAS,
     PRIOR_SHARE,
+    RATIO,
+    SHARING,
+    SHARING_SIGMA,
+    SLOPE,
     check_stated,
+    expected_means,
     to_draws,
 )
 from decider.belief.miss_steps import require_all, whole_counts
@@ -25,6 +32,10 @@ from decider.types import FloatArray, IntArray
 
 N_NEAR = 20
 """Steps around a workload's average miss that say roughly how often a request is missed there."""
+
+
+LEAST_SHARE = 1e-6
+"""Share of a capacity below which a load is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,9 @@ class MissData:
         prior_cv: (W,) relative error that each stated capacity may have on its own; >= 0.
         group: (W,) index of each workload's group: those that are pooled.
         prior_share: (W,) share of requests that the objective lets miss, in (0, 1).
+        further_capacity: (W, F) stated capacities of further loads, whose loads are then columns of
+            `load`, (N, 1+F); > 0. A workload that has fewer has its own first; the capacities of
+            those it has not are infinite and its loads 0.
     """
 
     missed: FloatArray
@@ -53,14 +67,16 @@ class MissData:
     prior_cv: FloatArray
     group: IntArray
     prior_share: FloatArray
+    further_capacity: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         """Round the counts, and refuse data that no model could use."""
         n_workloads = self.prior_capacity.size
+        self._settle_loads()
         for name in ("prior_capacity", "prior_cv", "group", "prior_share"):
             shape = getattr(self, name).shape
             require(shape == (n_workloads,) and n_workloads > 0, f"{name} {shape} must be (W,)")
-        require(self.workload.shape == self.load.shape, "workload must be (N,), as load")
+        require(self.workload.shape == self.load.shape[:1], "workload must be (N,), as load")
         missed, total = whole_counts(self.load, self.missed, self.total)
         object.__setattr__(self, "missed", missed)
         object.__setattr__(self, "total", total)
@@ -71,6 +87,29 @@ class MissData:
         require(bool((self.group >= 0).all()), "group must be >= 0")
         is_known = (self.workload >= 0) & (self.workload < n_workloads)
         require(bool(is_known.all()), f"workload must index the {n_workloads} workloads")
+
+    def _settle_loads(self) -> None:
+        n_workloads = self.prior_capacity.size
+        if self.further_capacity.size == 0:
+            object.__setattr__(self, "further_capacity", np.zeros((n_workloads, 0)))
+        shape = self.further_capacity.shape
+        is_known = len(shape) == 2 and shape[0] == n_workloads
+        require(is_known, f"further_capacity {shape} must be (W, F)")
+        require(bool((self.further_capacity > 0).all()), "further_capacity must be > 0")
+        wanted = (1 + self.n_further,) if self.n_further else ()
+        is_known = self.load.shape[1:] == wanted
+        require(is_known, f"load {self.load.shape} must be (N, 1+F) of F={self.n_further}, or (N,)")
+
+    @property
+    def n_further(self) -> int:
+        """Most further loads F of a workload."""
+        return int(self.further_capacity.shape[1])
+
+    @property
+    def log_shares(self) -> FloatArray:
+        """(N, 1+F) logarithm of each load over its stated capacity."""
+        capacity = np.column_stack([self.prior_capacity, self.further_capacity])[self.workload]
+        return np.log(np.maximum(self.load.reshape(capacity.shape) / capacity, LEAST_SHARE))
 
     @property
     def n_groups(self) -> int:
@@ -86,27 +125,37 @@ class MissData:
         """(W,) where each workload's misses are best known, and roughly what they are there.
 
         That is the log load over the stated capacity of its average miss, or of its average step
-        where nothing was missed, and the log odds of a miss in the steps around it.
+        where nothing was missed, and the log odds of a miss in the steps around it. Of several
+        loads `log_load` is that of the tightest, and `log_shares` (W, 1+F) are those of all.
         """
         n = self.prior_capacity.size
-        log_load = np.log(self.load / self.prior_capacity[self.workload])
+        if self.n_further:
+            shares = self.log_shares
+            log_load = shares.max(axis=1)
+        else:
+            log_load = np.log(self.load / self.prior_capacity[self.workload])
+            shares = np.zeros((log_load.size, 0))
         near_load, odds = np.zeros(n), np.full(n, MEANS[FLOOR])
+        near_shares = np.zeros((n, shares.shape[1]))
         for row in np.unique(self.workload[self.total > 0]):
             of = (self.workload == row) & (self.total > 0)
             near_load[row] = np.average(log_load[of], weights=self.missed[of] + 1e-3)
+            near_shares[row] = np.average(shares[of], axis=0, weights=self.missed[of] + 1e-3)
             closest = np.argsort(np.abs(log_load[of] - near_load[row]), kind="stable")[:N_NEAR]
             missed, total = (c[of][closest].sum() for c in (self.missed, self.total))
             odds[row] = np.log((missed + 0.5) / (total - missed + 0.5))
-        return {"log_load": near_load, "log_odds": odds}
+        found = {"log_load": near_load, "log_odds": odds}
+        return found | {"log_shares": near_shares} if self.n_further else found
 
 
 @dataclass(frozen=True, slots=True)
 class PooledDraws:
-    """Draws of how knees (0) and slopes (1) spread over the workloads of a group.
+    """Draws of how knees (0), slopes (1) and ratios (2, ...) spread over the workloads of a group.
 
     Attributes:
-        location: (P, 2, G) location per group of log knee over the stated capacity, of log slope.
-        spread: (P, 2) standard deviation of a group's workloads.
+        location: (P, 2+F, G) location per group of log knee over the stated capacity, of log slope,
+            of the log ratio of each further load.
+        spread: (P, 2+F) standard deviation of a group's workloads.
     """
 
     location: FloatArray
@@ -122,16 +171,19 @@ class NewMember:
         prior_capacity: Its stated capacity.
         prior_cv: Relative error that this may have on its own.
         prior_share: Share of requests that its objective lets miss.
+        further_capacity: (F,) stated capacities of its further loads.
     """
 
     group: int
     prior_capacity: float
     prior_cv: float = 0.0
     prior_share: float = PRIOR_SHARE
+    further_capacity: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no workload states."""
-        check_stated(self.prior_capacity, self.prior_cv, self.prior_share)
+        stated = (self.prior_capacity, self.prior_cv, self.prior_share)
+        check_stated(*stated, self.further_capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,26 +191,31 @@ class MissPosterior:
     """Draws of the responses of all workloads of a fit.
 
     Attributes:
-        coordinates: (P, 4, W) log knee over the stated capacity, log slope, logit floor, log
-            concentration.
+        coordinates: (P, D, W) log knee over the stated capacity, log slope, logit floor, log
+            concentration; with further loads log(sharing - 1) and the log ratio of each.
         prior_capacity: (W,) stated capacities.
         prior_share: (W,) share at which each one's knee stands.
-        pooled: How knees and slopes spread within groups.
+        pooled: How knees, slopes and ratios spread within groups.
+        further_capacity: (W, F) stated capacities of further loads; infinite: it has not so many.
     """
 
     coordinates: FloatArray
     prior_capacity: FloatArray
     prior_share: FloatArray
     pooled: PooledDraws
+    further_capacity: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def draws(self, row: int) -> MissDraws:
         """Response of workload `row`."""
         n = self.prior_capacity.size
         require(0 <= row < n, f"row={row} must index the {n} workloads of the fit")
+        stated = self.further_capacity[row] if self.further_capacity.size else np.zeros(0)
+        further = tuple(stated[np.isfinite(stated)].tolist())
         return to_draws(
-            self.coordinates[:, :, row],
+            self.coordinates[:, : RATIO + len(further), row],
             float(self.prior_capacity[row]),
             float(self.prior_share[row]),
+            further,
         )
 
     def draws_new(self, member: NewMember, rng: np.random.Generator) -> MissDraws:
@@ -171,10 +228,18 @@ class MissPosterior:
         n_groups = self.pooled.location.shape[2]
         is_known = 0 <= member.group < n_groups
         require(is_known, f"group={member.group} must be one of the {n_groups} groups of the fit")
-        noise = rng.standard_normal((self.pooled.spread.shape[0], 4))
-        own = np.array([np.sqrt(np.log1p(member.prior_cv**2)), 0.0])
-        pooled = self.pooled.location[:, :, member.group]
-        pooled = pooled + np.hypot(self.pooled.spread, own) * noise[:, :2]
-        alone = MEANS[2:] + OWN_SIGMAS * noise[:, 2:]
-        coordinates = np.concatenate([pooled, alone], axis=1)
-        return to_draws(coordinates, member.prior_capacity, member.prior_share)
+        further = member.further_capacity
+        most = self.pooled.spread.shape[1] - 2
+        require(len(further) <= most, f"{len(further)} further loads, those of the fit have {most}")
+        size = expected_means(len(further)).size
+        noise = rng.standard_normal((self.pooled.spread.shape[0], size))
+        sigma = np.sqrt(np.log1p(member.prior_cv**2))
+        own = np.array([sigma, 0.0, *[sigma] * len(further)])
+        at = [KNEE, SLOPE, *range(RATIO, size)]
+        coordinates = expected_means(len(further)) + np.zeros_like(noise)
+        coordinates[:, at] = self.pooled.location[:, : own.size, member.group]
+        coordinates[:, at] += np.hypot(self.pooled.spread[:, : own.size], own) * noise[:, at]
+        coordinates[:, [FLOOR, CONCENTRATION]] += OWN_SIGMAS * noise[:, [FLOOR, CONCENTRATION]]
+        if further:
+            coordinates[:, SHARING] += SHARING_SIGMA * noise[:, SHARING]
+        return to_draws(coordinates, member.prior_capacity, member.prior_share, further)

@@ -8,10 +8,19 @@ capacity of `decider.belief.misses` lies beyond it, further for a gentle slope:
 
 Loads near the knee say much of it and little of the slope; told by its knee, a response's two
 parameters are nearly independent.
+
+Where several loads bind a replica, the knee is that of the equivalent demand. A load that never
+binds is bounded from one side only, so what is expected of the others is told relative to the
+demand: errors of stated capacities are mostly those of the GPU and the model, and shared. A
+coordinate of each further load is the log of its capacity over the demand's, over the stated ratio;
+that of sharing is log(sharing - 1), which has no edge.
+
+Shapes: F further loads; D coordinates, 4 or 5+F.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +46,12 @@ SPREAD_SIGMA = 0.5
 """Standard deviation of the logarithm of a spread."""
 OWN_SIGMAS = np.array([1.6, 1.2])
 """Standard deviation of a workload's floor and concentration: they are not pooled."""
+SHARING, RATIO = 4, 5
+"""Further columns where there are further loads: log(sharing - 1), then a ratio of each."""
+SHARING_MEAN, SHARING_SIGMA = 0.0, 1.2
+"""Of log(sharing - 1), a workload's own: an exponent of 2; below 1.1 or above 12 is unlikely."""
+RATIO_GROUP_SIGMA, RATIO_SPREAD = 0.3, 0.15
+"""As `GROUP_SIGMAS` and `SPREADS`, of every ratio; its mean is the stated one."""
 LEAST_VARIANCE = 1e-8
 """What a covariance of draws that are all alike is given."""
 
@@ -46,51 +61,84 @@ class MissPrior:
     """Normal law of a response's coordinates (`decider.belief.miss_model`).
 
     Attributes:
-        mean: (4,) their means.
-        root: (4, 4) lower triangle whose product with its transpose is their covariance.
+        mean: (D,) their means.
+        root: (D, D) lower triangle whose product with its transpose is their covariance.
         prior_capacity: Stated capacity.
         prior_share: Share of requests that may miss there.
+        further_capacity: (F,) stated capacities of the further loads.
     """
 
     mean: FloatArray
     root: FloatArray
     prior_capacity: float
     prior_share: float
+    further_capacity: tuple[float, ...] = ()
 
     @classmethod
-    def stated(cls, prior_capacity: float, prior_cv: float, prior_share: float) -> MissPrior:
-        """What is expected of a workload of which nothing but its stated capacity is known.
+    def stated(
+        cls,
+        prior_capacity: float,
+        prior_cv: float,
+        prior_share: float,
+        further_capacity: Sequence[float] = (),
+    ) -> MissPrior:
+        """What is expected of a workload of which nothing but its stated capacities is known.
 
         It is the prior of `decider.belief.model.miss_model` for a group of one.
         """
-        check_stated(prior_capacity, prior_cv, prior_share)
+        check_stated(prior_capacity, prior_cv, prior_share, further_capacity)
         own = np.array([np.sqrt(np.log1p(prior_cv**2)), 0.0])
         spread = SPREADS * np.exp(SPREAD_SIGMA**2)  # root mean square of the lognormal
         pooled = np.sqrt(GROUP_SIGMAS**2 + spread**2 + own**2)
-        root: FloatArray = np.diag(np.concatenate([pooled, OWN_SIGMAS]))
-        return cls(MEANS, root, prior_capacity, prior_share)
+        sigmas = np.concatenate([pooled, OWN_SIGMAS])
+        if further_capacity:
+            ratio = np.hypot(RATIO_GROUP_SIGMA, RATIO_SPREAD * np.exp(SPREAD_SIGMA**2))
+            ratios = np.repeat(np.hypot(ratio, own[0]), len(further_capacity))
+            sigmas = np.concatenate([sigmas, [SHARING_SIGMA], ratios])
+        root: FloatArray = np.diag(sigmas)
+        means = expected_means(len(further_capacity))
+        return cls(means, root, prior_capacity, prior_share, tuple(further_capacity))
 
     @classmethod
-    def of_draws(cls, draws: MissDraws, prior_capacity: float, prior_share: float) -> MissPrior:
+    def of_draws(
+        cls,
+        draws: MissDraws,
+        prior_capacity: float,
+        prior_share: float,
+        further_capacity: Sequence[float] = (),
+    ) -> MissPrior:
         """The normal law with the mean and covariance of draws: of a group's new workload, say."""
-        check_stated(prior_capacity, 0.0, prior_share)
-        coordinates = to_coordinates(draws, prior_capacity, prior_share)
+        check_stated(prior_capacity, 0.0, prior_share, further_capacity)
+        coordinates = to_coordinates(draws, prior_capacity, prior_share, further_capacity)
         spread = np.cov(coordinates, rowvar=False) if coordinates.shape[0] > 1 else 0.0
-        lower = np.linalg.cholesky(spread + LEAST_VARIANCE * np.eye(MEANS.size))
+        lower = np.linalg.cholesky(spread + LEAST_VARIANCE * np.eye(coordinates.shape[1]))
         root: FloatArray = lower.astype(np.float64)
-        return cls(coordinates.mean(axis=0), root, prior_capacity, prior_share)
+        mean = coordinates.mean(axis=0)
+        return cls(mean, root, prior_capacity, prior_share, tuple(further_capacity))
 
     def draws(self, n_draws: int) -> MissDraws:
         """Stratified draws: each coordinate of a diagonal law has its quantiles."""
-        return self.at(ndtri(latin_levels(n_draws, MEANS.size)))
+        return self.at(ndtri(latin_levels(n_draws, self.mean.size)))
 
     def at(self, z: FloatArray) -> MissDraws:
-        """The responses at (P, 4) standard normal values."""
-        return to_draws(self.mean + z @ self.root.T, self.prior_capacity, self.prior_share)
+        """The responses at (P, D) standard normal values."""
+        coordinates = self.mean + z @ self.root.T
+        return to_draws(coordinates, self.prior_capacity, self.prior_share, self.further_capacity)
+
+
+def expected_means(n_further: int) -> FloatArray:
+    """(D,) what is expected of the coordinates of `n_further` further loads."""
+    if n_further == 0:
+        return MEANS
+    return np.concatenate([MEANS, [SHARING_MEAN], np.zeros(n_further)])
 
 
 def prior_draws(
-    prior_capacity: float, prior_cv: float, prior_share: float, n_draws: int
+    prior_capacity: float,
+    prior_cv: float,
+    prior_share: float,
+    n_draws: int,
+    further_capacity: Sequence[float] = (),
 ) -> MissDraws:
     """Stratified draws of the response of a workload that has neither a fit nor steps.
 
@@ -99,36 +147,67 @@ def prior_draws(
         prior_cv: Relative error that it may have, beyond the 35 % that every stated one may.
         prior_share: Share of requests that the objective lets miss.
         n_draws: How many.
+        further_capacity: (F,) stated capacities of further loads.
     """
-    return MissPrior.stated(prior_capacity, prior_cv, prior_share).draws(n_draws)
+    prior = MissPrior.stated(prior_capacity, prior_cv, prior_share, further_capacity)
+    return prior.draws(n_draws)
 
 
-def to_draws(coordinates: FloatArray, prior_capacity: float, prior_share: float) -> MissDraws:
-    """The response that (P, 4) coordinates are those of."""
-    knee, slope, floor, concentration = np.clip(coordinates, *_REACH).T
+def to_draws(
+    coordinates: FloatArray,
+    prior_capacity: float,
+    prior_share: float,
+    further_capacity: Sequence[float] = (),
+) -> MissDraws:
+    """The response that (P, D) coordinates are those of."""
+    knee, slope, floor, concentration = np.clip(coordinates[:, : MEANS.size], *_REACH).T
     log_capacity = knee - logit(prior_share) * np.exp(-slope)
-    return MissDraws(
-        prior_capacity * np.exp(np.clip(log_capacity, -_FAR, _FAR)),
-        np.exp(slope),
-        expit(floor),
-        np.exp(concentration),
-    )
+    capacity = prior_capacity * np.exp(np.clip(log_capacity, -_FAR, _FAR))
+    alone = (capacity, np.exp(slope), expit(floor), np.exp(concentration))
+    if not further_capacity:
+        return MissDraws(*alone)
+    sharing = 1.0 + np.exp(np.clip(coordinates[:, SHARING], *_SHARING_REACH))
+    ratio = np.exp(np.clip(coordinates[:, RATIO:], -_RATIO_REACH, _RATIO_REACH))
+    further = capacity[:, None] * (np.array(further_capacity) / prior_capacity) * ratio
+    return MissDraws(*alone, sharing, further)
 
 
-def to_coordinates(draws: MissDraws, prior_capacity: float, prior_share: float) -> FloatArray:
-    """(P, 4) the inverse of `to_draws`."""
+def to_coordinates(
+    draws: MissDraws,
+    prior_capacity: float,
+    prior_share: float,
+    further_capacity: Sequence[float] = (),
+) -> FloatArray:
+    """(P, D) the inverse of `to_draws`."""
+    n_stated = len(further_capacity)
+    require(n_stated == draws.n_further, f"{n_stated} stated further loads, not {draws.n_further}")
     knee = np.log(draws.load_within(prior_share) / prior_capacity)
     floor = logit(np.maximum(draws.floor, 1e-12))
-    return np.stack([knee, np.log(draws.slope), floor, np.log(draws.concentration)], axis=1)
+    alone = [knee, np.log(draws.slope), floor, np.log(draws.concentration)]
+    if not further_capacity:
+        return np.stack(alone, axis=1)
+    excess = np.log(np.maximum(draws.sharing - 1.0, np.exp(_SHARING_REACH[0])))
+    stated = np.array(further_capacity) / prior_capacity
+    ratio = np.log(draws.further / draws.capacity[:, None] / stated)
+    return np.column_stack([*alone, excess, ratio])
 
 
 _FAR = 200.0
 _REACH = (np.array([-20.0, -4.0, -30.0, -20.0]), np.array([20.0, 9.0, 15.0, 20.0]))
 """Coordinates beyond these tell no response from another, and would overflow."""
+_SHARING_REACH, _RATIO_REACH = (-7.0, 4.0), 20.0
+"""The same of sharing, from 1.001 to 55, and of ratios."""
 
 
-def check_stated(prior_capacity: float, prior_cv: float, prior_share: float) -> None:
-    """Refuse a stated capacity, its error or a share that nobody can mean."""
+def check_stated(
+    prior_capacity: float,
+    prior_cv: float,
+    prior_share: float,
+    further_capacity: Sequence[float] = (),
+) -> None:
+    """Refuse stated capacities, their error or a share that nobody can mean."""
+    is_known = all(np.isfinite(c) and c > 0 for c in further_capacity)
+    require(is_known, f"further_capacity={tuple(further_capacity)} must be finite and > 0")
     is_positive = np.isfinite(prior_capacity) and prior_capacity > 0
     require(bool(is_positive), f"prior_capacity={prior_capacity} must be finite and > 0")
     require(bool(np.isfinite(prior_cv) and prior_cv >= 0), f"prior_cv={prior_cv} must be >= 0")

@@ -19,9 +19,13 @@ def whole_counts(
         InvalidRequest: Shapes differ, or a value is unknown or impossible.
     """
     shapes = f"load {load.shape}, missed {missed.shape}, total {total.shape}"
-    is_one = load.ndim == 1 and load.shape == missed.shape == total.shape
-    require(is_one, f"{shapes}: all must be (N,)")
-    require_all(load > 0, load, "load must be finite and > 0: leave out what is unknown")
+    is_one = missed.ndim == 1 and load.shape[:1] == missed.shape == total.shape
+    require(is_one and load.ndim <= 2, f"{shapes}: all must be (N,), loads may be (N, 1+F)")
+    if load.ndim == 1:
+        require_all(load > 0, load, "load must be finite and > 0: leave out what is unknown")
+    else:
+        require_all(load >= 0, load, "load must be finite and >= 0: leave out what is unknown")
+        require_all(load.max(axis=1) > 0, load.max(axis=1), "one of a step's loads must be > 0")
     for name, counts in (("missed", missed), ("total", total)):
         require_all(counts >= 0, counts, f"{name} must be finite and >= 0: leave out the unknown")
     whole = np.round(missed)
@@ -32,23 +36,35 @@ def steps_across_loads(load: FloatArray) -> IntArray:
     """Which steps to learn from: the newest of each bin of equal width in load, in time order.
 
     Bins give one step each in turn until `MAX_STEPS` are chosen, so the few steps near the knee are
-    kept. That biases nothing: the response is about misses given load.
+    kept. That biases nothing: the response is about misses given load. Of several loads each has
+    its own bins, and so has their sum in units of their means: the steps that stand out in any load
+    are kept, and those in which all are high.
 
     Args:
-        load: (N,) load per ready replica, in time order.
+        load: (N,) load per ready replica, or (N, 1+F) several, in time order.
 
     Returns:
         Indices, ascending.
     """
-    if load.size <= MAX_STEPS:
-        return np.arange(load.size)
+    if load.shape[0] <= MAX_STEPS:
+        return np.arange(load.shape[0])
+    if load.ndim == 1:
+        turn = _turns(load)
+    else:
+        total = (load / np.maximum(load.mean(axis=0), 1e-300)).sum(axis=1)
+        turn = np.min([_turns(one) for one in (*load.T, total)], axis=0)
+    return np.sort(np.argsort(turn, kind="stable")[:MAX_STEPS])
+
+
+def _turns(load: FloatArray) -> IntArray:
+    """(N,) how many steps of the same bin are newer."""
     low, high = float(load.min()), float(load.max())
     width = max(high - low, 1e-12)
     bins = np.minimum((N_BINS * (load - low) / width).astype(np.int64), N_BINS - 1)
     turn = np.empty(load.size, dtype=np.int64)
     for at in (np.flatnonzero(bins == b)[::-1] for b in range(N_BINS)):
         turn[at] = np.arange(at.size)
-    return np.sort(np.argsort(turn, kind="stable")[:MAX_STEPS])
+    return turn
 
 
 def require_all(holds: BoolArray, values: FloatArray, message: str) -> None:
@@ -56,4 +72,4 @@ def require_all(holds: BoolArray, values: FloatArray, message: str) -> None:
     wrong = np.flatnonzero(~(np.isfinite(values) & holds))
     if wrong.size:
         at = int(wrong[0])
-        require(False, f"{message}; it is {values[at]:g} at {at}")
+        require(False, f"{message}; it is {values.flat[at]:g} at {at}")

@@ -40,7 +40,7 @@ def miss_log_likelihood(
 
     Args:
         draws: P draws.
-        load: (N,) load per ready replica; > 0.
+        load: (N,) load per ready replica; > 0. Of several (N, 1+F).
         missed: (N,) requests that missed a goal; >= 0.
         total: (N,) requests; a step without any says nothing.
 
@@ -48,7 +48,7 @@ def miss_log_likelihood(
         (P,) log likelihood up to a constant; the same bytes in whatever order the steps come.
     """
     missed, total = whole_counts(load, missed, total)
-    order = np.lexsort((total, missed, load))
+    order = np.lexsort((total, missed, *np.atleast_2d(load.T)[::-1]))
     order = order[total[order] > 0]
     share = inside(draws.miss(load[order]))
     missed, total = missed[order], total[order]

@@ -18,7 +18,8 @@ Misses of workload w: how many requests of a step missed a goal at its load per 
     missed_i ~ BetaBinomial(total_i, miss_w(x_i) * concentration_w, (1 - miss_w) * concentration_w)
 
 with `miss` of `decider.belief.misses`, the log knee over the stated capacity and the log slope
-normal around a location of their group, floor and concentration a workload's own.
+normal around a location of their group, floor and concentration a workload's own. Several loads
+are one use (`decider.use`), which has the exponent and the ratios of capacities as parameters.
 
 Only this file and `decider.belief.posterior` import PyMC; the decision path never does.
 """
@@ -42,6 +43,10 @@ from decider.belief.miss_prior import (
     KNEE,
     MEANS,
     OWN_SIGMAS,
+    RATIO_GROUP_SIGMA,
+    RATIO_SPREAD,
+    SHARING_MEAN,
+    SHARING_SIGMA,
     SLOPE,
     SPREAD_SIGMA,
     SPREADS,
@@ -176,9 +181,12 @@ def miss_inputs(data: MissData) -> dict[str, FloatArray]:
     The `near_` arrays say where misses are best known, and what they are there: see
     `MissData.near`.
     """
+    near = {f"near_{name}": value for name, value in data.near().items()}
+    counts = {"missed": data.missed, "total": data.total}
+    if data.n_further:
+        return {"log_shares": data.log_shares} | counts | near
     log_load = np.log(data.load) - np.log(data.prior_capacity)[data.workload]
-    seen = {"log_load": log_load, "missed": data.missed, "total": data.total}
-    return seen | {f"near_{name}": value for name, value in data.near().items()}
+    return {"log_load": log_load} | counts | near
 
 
 def miss_model(data: MissData) -> pm.Model:
@@ -186,7 +194,8 @@ def miss_model(data: MissData) -> pm.Model:
 
     Steps below the knee say what floor and curable misses are in sum, not which of them it is: in
     knee and floor that is a sharp bend. So the log odds of the sum near the loads seen are sampled,
-    and those of its curable part; the slope's inverse is the Jacobian.
+    and those of its curable part; the slope's inverse is the Jacobian. Several loads are one there:
+    how they are weighed moves the knee, not those odds.
     """
     with pm.Model() as model:
         given = {name: pm.Data(name, v) for name, v in miss_inputs(data).items()}
@@ -199,19 +208,43 @@ def miss_model(data: MissData) -> pm.Model:
         floor = pm.Deterministic("logit_floor", log_floor - pt.log1p(-pt.exp(log_floor)))
         prior_odds = np.log(data.prior_share / (1.0 - data.prior_share))
         far = (prior_odds - curable_odds) * pt.exp(-log_slope)
-        knee = pm.Deterministic("knee", given["near_log_load"] + far)
+        log_load, near_log_load = _log_loads(data, given)
+        knee = pm.Deterministic("knee", near_log_load + far)
         location, spread = _group("knee", KNEE, data)
         knee_law = pm.Normal.dist(location[data.group], pt.sqrt(spread**2 + own**2))
         floor_law = pm.Normal.dist(MEANS[FLOOR], OWN_SIGMAS[0])
         logp = pm.logp(knee_law, knee) + pm.logp(floor_law, floor) - log_slope
         pm.Potential("prior_of_knee_and_floor", logp.sum())
         near = pm.Normal("log_concentration", MEANS[CONCENTRATION], OWN_SIGMAS[1], shape=own.size)
-        beyond = (given["log_load"] - given["near_log_load"][data.workload]) * pt.exp(log_slope)[
-            data.workload
-        ]
+        beyond = (log_load - near_log_load[data.workload]) * pt.exp(log_slope)[data.workload]
         curable = pt.sigmoid(curable_odds[data.workload] + beyond)
         _count_misses(pt.exp(log_floor), curable, pt.exp(near), data, given)
     return model
+
+
+def _log_loads(data: MissData, given: Mapping[str, Any]) -> tuple[Any, Any]:
+    """(N,) log load over the stated capacity, and (W,) where misses are best known.
+
+    Of several loads it is that of the equivalent demand; see `decider.belief.miss_prior`.
+    """
+    if not data.n_further:
+        return given["log_load"], given["near_log_load"]
+    n_loads, n_workloads = data.n_further, data.group.size
+    location = pm.Normal("log_ratio_group", 0.0, RATIO_GROUP_SIGMA, shape=(data.n_groups, n_loads))
+    spread = pm.LogNormal("log_ratio_spread", np.log(RATIO_SPREAD), SPREAD_SIGMA, shape=n_loads)
+    own = pt.sqrt(spread[None, :] ** 2 + data.prior_sigma[:, None] ** 2)
+    ratio = pm.Normal("log_ratio", location[data.group], own, shape=(n_workloads, n_loads))
+    excess = pm.Normal("log_excess", SHARING_MEAN, SHARING_SIGMA, shape=n_workloads)
+    sharing = 1.0 + pt.exp(excess)
+
+    def log_use(shares: Any, of: IntArray) -> Any:
+        most = shares.max(axis=1)
+        demand = pt.exp(sharing[of] * (shares[:, 0] - most))
+        further = pt.exp(sharing[of][:, None] * (shares[:, 1:] - most[:, None] - ratio[of]))
+        return most + pt.log(demand + further.sum(axis=1)) / sharing[of]
+
+    every = np.arange(n_workloads)
+    return log_use(given["log_shares"], data.workload), log_use(given["near_log_shares"], every)
 
 
 def _count_misses(

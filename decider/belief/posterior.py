@@ -175,13 +175,19 @@ def fit_misses(
 
 def to_misses(draws: Mapping[str, FloatArray], data: MissData) -> MissPosterior:
     """Draws of `miss_model` by name as responses."""
-    pooled = PooledDraws(
-        np.stack([draws[f"{name}_group"] for name in ("knee", "log_slope")], axis=1),
-        np.stack([draws[f"{name}_spread"] for name in ("knee", "log_slope")], axis=1),
-    )
+    location = np.stack([draws[f"{name}_group"] for name in ("knee", "log_slope")], axis=1)
+    spread = np.stack([draws[f"{name}_spread"] for name in ("knee", "log_slope")], axis=1)
     names = ("knee", "log_slope", "logit_floor", "log_concentration")
     coordinates = np.stack([draws[name] for name in names], axis=1)
-    return MissPosterior(coordinates, data.prior_capacity, data.prior_share, pooled)
+    if data.n_further:
+        # Of each draw (G, F) and (W, F), which come last here.
+        location = np.concatenate([location, draws["log_ratio_group"].swapaxes(1, 2)], axis=1)
+        spread = np.concatenate([spread, draws["log_ratio_spread"]], axis=1)
+        ratio = draws["log_ratio"].swapaxes(1, 2)
+        coordinates = np.concatenate([coordinates, draws["log_excess"][:, None], ratio], axis=1)
+    pooled = PooledDraws(location, spread)
+    stated = (data.prior_capacity, data.prior_share)
+    return MissPosterior(coordinates, *stated, pooled, data.further_capacity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,14 +63,25 @@ class Standing:
         return self.replicas is None or self.is_shadowed
 
 
-def forecast_fault(workload: WorkloadInput, paths: FloatArray) -> str:
-    """Find what makes the paths (S, H) unusable; empty if nothing does."""
+def forecast_fault(
+    workload: WorkloadInput, paths: FloatArray, further: FloatArray | None = None
+) -> str:
+    """Find what makes the paths (S, H) or (F, S, H) unusable; empty if nothing does.
+
+    Without its further loads a demand would look lighter than it is.
+    """
     if not workload.forecast_rung:
         return "there is no forecast"
+    if workload.further_capacity and further is None:
+        return "there is no forecast of the further loads"
     if not np.isfinite(paths).all():
         return "the forecast holds NaN or infinite values"
     if (paths < 0).any():
         return "the forecast holds negative demand"
+    if further is not None and not np.isfinite(further).all():
+        return "the forecast of the further loads holds NaN or infinite values"
+    if further is not None and (further < 0).any():
+        return "the forecast of the further loads holds negative ones"
     return ""
 
 
@@ -92,6 +103,7 @@ def stand(
     time: DecisionTime,
     capacity: float,
     config: FallbackConfig,
+    further: FloatArray | None = None,
 ) -> Standing:
     """Find the highest rung that holds.
 
@@ -101,11 +113,12 @@ def stand(
         time: Time of the decision.
         capacity: Load of one replica, for the rungs below the forecast.
         config: Settings.
+        further: (F, S, H) the forecast of its further loads, if it has any.
     """
     since = (time.now_s - workload.forecast_origin_s) / time.step_s - 1.0
     age_steps = math.floor(since + 1e-9)
     elapsed = max(0.0, since - age_steps)
-    fault = forecast_fault(workload, paths)
+    fault = forecast_fault(workload, paths, further)
     if not fault and age_steps < 0:
         fault = f"the forecast is from the future: its origin is {-since:.1f} steps ahead"
     if not fault and age_steps > min(config.forecast_max_age_steps, paths.shape[1] - 1):

@@ -5,7 +5,9 @@ Shapes: W workloads, S paths, H horizon, K candidates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -52,6 +54,7 @@ class Outlook:
         is_feasible: (W,) whether some allowed count keeps the level.
         first_limit: (W,) bound on the risk of the first action.
         floor_load: (W,) load of one replica that the reactive floor counts on.
+        owned_step: (W,) step that the decision made now mostly answers for.
     """
 
     scenarios: Scenarios
@@ -67,6 +70,7 @@ class Outlook:
     is_feasible: BoolArray
     first_limit: FloatArray
     floor_load: FloatArray
+    owned_step: IntArray
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -86,13 +90,25 @@ def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray
         return paths
     paths = paths.copy()
     for row, standing in enumerate(standings):
-        if not standing.is_planned:
-            paths[row] = 0.0
-        elif standing.age_steps:
-            kept = paths[row, :, standing.age_steps :]
-            padding = np.repeat(kept[:, -1:], standing.age_steps, axis=1)
-            paths[row] = np.concatenate([kept, padding], axis=1)
+        paths[row] = _usable(paths[row], standing)
     return paths
+
+
+def usable_further(request: ShardRequest, standings: list[Standing]) -> dict[int, FloatArray]:
+    """By row, (F, S, H) paths of the further loads, as `usable_paths`."""
+    given = ((row, request.further(row)) for row in range(len(standings)))
+    return {row: _usable(f, standings[row]) for row, f in given if f is not None}
+
+
+def _usable(paths: FloatArray, standing: Standing) -> FloatArray:
+    """Paths (..., H) of one workload."""
+    if not standing.is_planned:
+        return np.zeros_like(paths)
+    if standing.age_steps == 0:
+        return paths
+    kept = paths[..., standing.age_steps :]
+    padding = np.repeat(kept[..., -1:], standing.age_steps, axis=-1)
+    return np.concatenate([kept, padding], axis=-1)
 
 
 def make_program(
@@ -101,9 +117,19 @@ def make_program(
     elapsed: FloatArray,
     config: DecideConfig,
     soft: dict[int, Soft],
+    further: Mapping[int, FloatArray] = MappingProxyType({}),
 ) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
-    """Build the scenario tables and the planning problem; `soft` are the responses by row."""
-    scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma)
+    """Build the scenario tables and the planning problem.
+
+    Args:
+        request: The shard.
+        paths: (W, S, H) usable paths.
+        elapsed: (W,) share of the present step that has passed.
+        config: Settings.
+        soft: Responses by row.
+        further: By row, (F, S, H) usable paths of further loads.
+    """
+    scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma, further)
     is_dear = config.shortage_price_ratio > 1.0
     grid = make_grid(
         request.workloads,
@@ -138,7 +164,10 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
     paths = usable_paths(request, standings)
     elapsed = np.array([s.elapsed_ratio for s in standings])
     soft = soft_responses(request)
-    scenarios, weights, steps, program = make_program(request, paths, elapsed, config, soft)
+    further = usable_further(request, standings)
+    scenarios, weights, steps, program = make_program(
+        request, paths, elapsed, config, soft, further
+    )
     levels = tuple(
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
@@ -160,6 +189,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         np.asarray(least <= level + 1e-12),
         first_limit,
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
+        np.argmax(weights.own_first.sum(axis=2), axis=1),
     )
 
 

@@ -5,14 +5,17 @@ Shapes: W workloads, S scenarios, H horizon, K candidates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
-from scipy.special import ndtri
 
 from decider.belief.capacity import replicas_needed
 from decider.planning.candidates import CandidateGrid
 from decider.planning.landing import LandingWeights
+from decider.planning.load_paths import JointPaths, LoadPaths
+from decider.planning.pairing import Spreading, paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 
 
@@ -21,14 +24,19 @@ class Scenarios:
     """Demand paths paired with capacity draws.
 
     Attributes:
-        demand: (W, S, H).
+        demand: (W, S, H) equivalent demand: what replicas are needed for.
         capacity: (W, S, 1).
         need: (W, S, H) replicas needed.
+        raw: (W, S, H) the demand itself: what a promise of requests is weighed by. The same array
+            where no workload has further loads.
+        loads: By row, the loads of the workloads that have several.
     """
 
     demand: FloatArray
     capacity: FloatArray
     need: FloatArray
+    raw: FloatArray
+    loads: Mapping[int, LoadPaths]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,52 +77,36 @@ class StageTables:
 
 
 def make_scenarios(
-    request: ShardRequest, paths: FloatArray, n_pairs: int = 1, spread_sigma: float = 0.0
+    request: ShardRequest,
+    paths: FloatArray,
+    n_pairs: int = 1,
+    spread_sigma: float = 0.0,
+    further: Mapping[int, FloatArray] = MappingProxyType({}),
 ) -> Scenarios:
     """Pair every path with `n_pairs` capacity draws and spread factors (a fixed assignment).
 
-    A few hundred paths know little of what lies beyond the largest of them, and at small risks that
-    is where the decision lies. Each path is therefore taken `n_pairs` times, with its distance from
-    the mean of its step scaled by stratified lognormal factors of mean one: a scale mixture, which
-    smooths the tail in proportion to the forecast's own spread, keeps the mean, and leaves a
-    certain forecast certain.
+    A path's loads are spread alike, each around its own mean, and then taken as one demand.
 
     Args:
         request: The shard.
         paths: (W, S, H) usable paths.
         n_pairs: Scenarios per path.
-        spread_sigma: Standard deviation of the logarithm of the factors; 0: none.
+        spread_sigma: Standard deviation of the logarithm of the factors; 0: none. See `Spreading`.
+        further: By row, (F, S, H) usable paths of its further loads.
     """
     n_draws = request.capacity_draws.shape[1]
-    demand = _spread(paths, n_pairs, spread_sigma)
+    spreading = Spreading(n_pairs, spread_sigma)
+    raw = spreading.scenarios(paths)
+    loads = {
+        row: LoadPaths.of(request, row, JointPaths(paths[row], more), spreading)
+        for row, more in further.items()
+    }
+    demand = raw.copy() if loads else raw
+    for row, one in loads.items():
+        demand[row] = one.equivalent(raw[row])
     picked = paired_draws(n_draws, demand.shape[1])
     capacity = request.capacity_draws[:, picked][:, :, None]
-    return Scenarios(demand, capacity, replicas_needed(demand, capacity))
-
-
-def paired_draws(n_draws: int, n_scenarios: int) -> IntArray:
-    """(S,) draw that each scenario is taken with.
-
-    Golden-ratio order spreads the draws over the paths without any randomness.
-    """
-    order = np.argsort(np.modf(np.arange(n_scenarios) * 0.6180339887498949)[0], kind="stable")
-    return np.asarray((order * n_draws) // n_scenarios, dtype=np.int64)
-
-
-def _spread(paths: FloatArray, n_pairs: int, sigma: float) -> FloatArray:
-    """(W, S * n_pairs, H) paths with their distance from the mean scaled."""
-    if n_pairs == 1:
-        return paths
-    if sigma <= 0:
-        return np.repeat(paths, n_pairs, axis=1)
-    factors = np.exp(sigma * ndtri((np.arange(n_pairs) + 0.5) / n_pairs))
-    factors /= factors.mean()
-    middle = paths.mean(axis=1, keepdims=True)
-    away = (paths - middle)[:, :, None, :] * factors[:, None]
-    away += middle[:, :, None, :]
-    n, n_paths, horizon = paths.shape
-    np.maximum(away, 0.0, out=away)
-    return np.asarray(away.reshape(n, n_paths * n_pairs, horizon))
+    return Scenarios(demand, capacity, replicas_needed(demand, capacity), raw, loads)
 
 
 def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
@@ -138,11 +130,14 @@ def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
     mean_capacity = scenarios.capacity.mean(axis=1)[:, :, None]
     demand_above = above(scenarios.demand)
     shortage = demand_above - grid.counts[:, None, :] * above(broad)
-    step_demand = np.ascontiguousarray(scenarios.demand.mean(axis=1)).mean(axis=1)
+    # With a response all this is found anew: see `decider.planning.soft_tables`.
+    is_sharp = any(one.sharing is None for one in scenarios.loads.values())
+    raw_above = above(scenarios.raw) if is_sharp else demand_above
+    step_demand = np.ascontiguousarray(scenarios.raw.mean(axis=1)).mean(axis=1)
     scale = np.maximum(step_demand, 1e-300)[:, None, None] * n_scenarios
     return StepTables(
         above(None) / n_scenarios,
-        demand_above / scale,
+        raw_above / scale,
         np.maximum(shortage, 0.0) / (n_scenarios * mean_capacity),
     )
 

@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import expit
 
+from decider.miss_draws import MissDraws
 from decider.planning.bad_steps import N_CELLS, BadSteps, SingleArray
 from decider.planning.candidates import CandidateGrid
-from decider.planning.scenarios import Scenarios, StepTables, paired_draws
+from decider.planning.pairing import paired_draws
+from decider.planning.scenarios import Scenarios, StepTables
 from decider.planning.soft_response import Soft
 from decider.types import FloatArray, IntArray
 
@@ -41,7 +44,7 @@ def soften(
     """Step tables with the expectations of the workloads that have a response.
 
     `violation` is the expected share of a step's requests that miss, or the probability that the
-    step is bad; `unmet` the same weighted by demand, in the unit that it has without a response.
+    step is bad; `unmet` the same weighed by requests, in the unit that it has without a response.
     The shortage stays that of the sharp edge that stands for the response.
     """
     if not soft:
@@ -49,7 +52,8 @@ def soften(
     violation, unmet = steps.violation.copy(), steps.unmet.copy()
     for row, one in soft.items():
         size = int(grid.last[row]) + 1
-        sums = _expected(one, scenarios.demand[row], grid.counts[row, :size])
+        counts, requests = grid.counts[row, :size], scenarios.raw[row]
+        sums = _expected(one, scenarios.demand[row], requests, counts)
         for table, values in zip((violation, unmet), sums, strict=True):
             table[row, :, :size] = np.minimum.accumulate(values, axis=1)
             table[row, :, size:] = table[row, :, size - 1 : size]
@@ -63,7 +67,7 @@ class _SomeScenarios:
     Attributes:
         log_use: (S, H) logarithm of demand over the draws' capacities; -inf without demand.
         slope: (S,) slopes.
-        weight: (S, H) demand over its mean.
+        weight: (S, H) requests over their mean.
         index: (S,) classes of bad steps; empty for a promise of requests.
     """
 
@@ -73,11 +77,20 @@ class _SomeScenarios:
     index: IntArray
 
 
-def _expected(soft: Soft, demand: FloatArray, counts: IntArray) -> tuple[FloatArray, FloatArray]:
-    """(H, K) risk of one workload at counts (K,) under demand (S, H), plain and by demand."""
+def _expected(
+    soft: Soft, demand: FloatArray, requests: FloatArray, counts: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """(H, K) risk of one workload at counts (K,), plain and weighed by requests.
+
+    Args:
+        soft: Its response.
+        demand: (S, H) equivalent demand.
+        requests: (S, H) the demand itself.
+        counts: (K,) candidates.
+    """
     n, horizon = demand.shape
     picked = paired_draws(soft.draws.capacity.size, n)
-    weight = (demand / max(float(demand.mean()), 1e-300)).astype(np.float32)
+    weight = (requests / max(float(requests.mean()), 1e-300)).astype(np.float32)
     with np.errstate(divide="ignore"):
         log_use = np.log(demand) - np.log(soft.draws.capacity[picked])[:, None]
     slope = soft.draws.slope[picked]
@@ -96,6 +109,21 @@ def _expected(soft: Soft, demand: FloatArray, counts: IntArray) -> tuple[FloatAr
             plain[:, columns] += shares.sum(axis=0)
             weighted[:, columns] += np.einsum("shk,sh->hk", shares, part.weight)
     return plain / n, weighted / n
+
+
+def missed_shares(draws: MissDraws, demand: FloatArray, replicas: int) -> FloatArray:
+    """(S,) share of a step's requests that replicas could cure but do not, by scenario.
+
+    Args:
+        draws: The response.
+        demand: (S,) equivalent demand of one step.
+        replicas: Replicas that serve it.
+    """
+    if replicas <= 0:
+        return (demand > 0).astype(float)
+    picked = paired_draws(draws.capacity.size, demand.size)
+    log_use = np.log(np.maximum(demand, 1e-300) / replicas) - np.log(draws.capacity[picked])
+    return np.where(demand > 0, expit(draws.slope[picked] * log_use), 0.0)
 
 
 def _columns(soft: Soft, slope: FloatArray, counts: IntArray) -> list[slice]:

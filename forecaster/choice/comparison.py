@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -14,13 +15,33 @@ from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
 from forecaster.metrics import crps_of_quantiles, pinball
 from forecaster.scaling import series_scale
-from forecaster.types import F32, F64, Bool, Predictor, Series
+from forecaster.types import F32, F64, Bool, Forecast, Series, Windows
 
 MODEL = "model"
 TAIL_LEVELS = (0.9, 0.95, 0.99)
 """Levels whose pinball losses are added to the CRPS: the decider lives on the upper tail."""
 MAX_ORIGINS = 200
 """Origins scored per workload, evenly spread."""
+
+
+class Predictor(Protocol):
+    """Anything that turns windows into a forecast: the trained model and every baseline."""
+
+    @property
+    def name(self) -> str:
+        """Rung name."""
+        ...
+
+    def predict(
+        self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
+    ) -> Forecast:
+        """Forecast `horizon` steps of the demand for every row.
+
+        Raises:
+            HorizonError: If `horizon` is further than the predictor reaches.
+            NoObservations: If a row has no observed demand.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

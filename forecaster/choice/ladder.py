@@ -64,7 +64,7 @@ class Ladder:
             n_paths: Sample paths.
             rng: Source of all randomness.
         """
-        choice = [self._choose(windows, row) for row in range(len(windows))]
+        choice = [self.choose(windows, row) for row in range(len(windows))]
         refused = {row: reason for row, (rung, reason) in enumerate(choice) if rung == ""}
         answered = np.array([row for row in range(len(windows)) if row not in refused], dtype=int)
         if answered.size == 0:
@@ -78,7 +78,7 @@ class Ladder:
             forecast = self._try_model(rows.rows(at_model), horizon, n_paths, rng)
             if forecast is None:
                 for i in at_model:
-                    rungs[i], reasons[i] = self._pick(rows.workloads[i]), NOT_FINITE
+                    rungs[i], reasons[i] = self.pick(rows.workloads[i]), NOT_FINITE
             else:
                 parts.append(_Part(at_model, forecast))
         at_simple = np.flatnonzero(rungs != MODEL_RUNG)
@@ -103,7 +103,7 @@ class Ladder:
         except ShapeError:
             return None
 
-    def _choose(self, windows: Windows, row: int) -> tuple[str, str]:
+    def choose(self, windows: Windows, row: int) -> tuple[str, str]:
         """Rung and reason of one row; an empty rung refuses."""
         seen = np.flatnonzero(windows.observed[row, :, windows.demand_index[row]])
         n_steps = windows.observed.shape[1]
@@ -114,15 +114,15 @@ class Ladder:
         if n_stale > self.stale_after_steps:
             return STALE_RUNG, f"demand is stale: last observed {n_stale} steps before the origin"
         if self.model is None:
-            return self._pick(workload), "no promoted model"
+            return self.pick(workload), "no promoted model"
         if seen.size < MIN_OBSERVED:
             return (
-                self._pick(workload),
+                self.pick(workload),
                 f"short history: {seen.size} observed steps, the model needs {MIN_OBSERVED}",
             )
         return MODEL_RUNG, ""
 
-    def _pick(self, workload: str) -> str:
+    def pick(self, workload: str) -> str:
         """The simple forecaster that stands by for a workload."""
         return self.simple.picks.get(workload, self.simple.default)
 

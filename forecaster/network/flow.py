@@ -19,7 +19,7 @@ layers it is the exact marginal of the density over all targets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,45 @@ class Condition:
 
     rows: Tensor
     present: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Normal scores with what they are conditioned on.
+
+    Args:
+        z: `(N, D)`; absent targets may hold anything finite.
+        encoding: `(N, E)`.
+        present: `(N, G)` which targets exist, or None when all do.
+    """
+
+    z: Tensor
+    encoding: Tensor
+    present: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Number of windows N."""
+        return int(self.z.shape[0])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Scores]) -> Scores:
+        """Join scores of equal D that all say what is present, or none does."""
+        seen = [part.present for part in parts if part.present is not None]
+        return Scores(
+            torch.cat([part.z for part in parts]),
+            torch.cat([part.encoding for part in parts]),
+            torch.cat(seen) if seen else None,
+        )
+
+    def to(self, device: torch.device) -> Scores:
+        """The same on a device."""
+        present = None if self.present is None else self.present.to(device)
+        return Scores(self.z.to(device), self.encoding.to(device), present)
+
+    def rows(self, index: Tensor) -> Scores:
+        """The windows at `index`."""
+        present = None if self.present is None else self.present[index]
+        return Scores(self.z[index], self.encoding[index], present)
 
 
 class Conditioner(nn.Module):

@@ -13,6 +13,8 @@ import torch
 
 from forecaster.config import ForecasterConfig
 from forecaster.errors import CheckpointError, CheckpointVersionError, ConfigError
+from forecaster.network.flow import FlowCopula
+from forecaster.network.joint import JointCopula
 from forecaster.network.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
 from forecaster.trees.trees import Trees, TreeShare, trees_from_texts
@@ -21,6 +23,7 @@ FORMAT = "harmony-forecaster"
 FORMAT_VERSION = 5
 HEADER_KEY = "harmony"
 TREES = "trees"
+JOINT = "joint"
 
 
 def digest(model: TrainedModel) -> str:
@@ -34,7 +37,10 @@ def digest(model: TrainedModel) -> str:
 
 def _header(model: TrainedModel) -> dict[str, Any]:
     trees = model.trees
+    # Without further loads a checkpoint is what it was before there were any.
+    joint = {} if model.joint is None else {JOINT: list(model.joint.further)}
     return {
+        **joint,
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "config": model.config.to_dict(),
@@ -47,8 +53,11 @@ def _header(model: TrainedModel) -> dict[str, Any]:
 
 
 def _tensors(model: TrainedModel) -> dict[str, torch.Tensor]:
-    """Parameters of the network, and each level's trees as the bytes of LightGBM's own text."""
+    """Parameters of network and joint flow, each level's trees as bytes of LightGBM's own text."""
     tensors = {k: v.contiguous() for k, v in model.net.state_dict().items()}
+    if model.joint is not None:
+        own = model.joint.flow.state_dict()
+        tensors |= {f"{JOINT}.{k}": v.contiguous() for k, v in own.items()}
     for k, text in enumerate(() if model.trees is None else model.trees.texts()):
         tensors[f"{TREES}.{k}"] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     return tensors
@@ -74,14 +83,36 @@ def model_from_bytes(raw: bytes) -> TrainedModel:
         net = ForecastNet(config, vocabulary, torch.Generator().manual_seed(0))
         tensors = safetensors.torch.load(raw)
         trees = _trees(header, tensors)
-        net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(f"{TREES}.")})
+        joint = _joint(header, config, tensors)
+        others = (f"{TREES}.", f"{JOINT}.")
+        net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(others)})
         share = TreeShare(*(float(weight) for weight in header["tree_share"]))
     except (ConfigError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"checkpoint does not fit its configuration: {error}") from error
     net.eval()
     net.requires_grad_(requires_grad=False)
     version = str(header["version"])
-    return TrainedModel(net, config, vocabulary, version, trees=trees, tree_share=share)
+    return TrainedModel(
+        net, config, vocabulary, version, trees=trees, tree_share=share, joint=joint
+    )
+
+
+def _joint(
+    header: Mapping[str, Any], config: ForecasterConfig, tensors: Mapping[str, torch.Tensor]
+) -> JointCopula | None:
+    """The joint flow of a checkpoint, if it has one."""
+    if JOINT not in header:
+        return None
+    names = tuple(str(name) for name in header[JOINT])
+    first = torch.Generator().manual_seed(0)
+    flow = FlowCopula(config.window.horizon, config.model, first, 1 + len(names))
+    start = f"{JOINT}."
+    flow.load_state_dict(
+        {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+    )
+    flow.eval()
+    flow.requires_grad_(requires_grad=False)
+    return JointCopula(flow, names)
 
 
 def _trees(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Trees | None:

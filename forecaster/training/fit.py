@@ -1,4 +1,4 @@
-"""Training: marginals on a quadrature of the CRPS, then the flow copula on their PIT scores."""
+"""Training: marginals on a quadrature of the CRPS, then the flow copulas on their PIT scores."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ from forecaster.choice.comparison import MODEL, contenders, score_table
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Examples, is_trainable, make_examples, shuffled, split_origins
 from forecaster.errors import CheckpointError, HistoryTooShort
+from forecaster.network.joint import JointCopula
 from forecaster.network.model import ForecastNet, Vocabulary
 from forecaster.predict import TrainedModel
+from forecaster.targets import joint_names
 from forecaster.training.checkpoint import TREES, digest
-from forecaster.training.flow_fit import FLOW, FlowStage, correlation_of
-from forecaster.training.loop import FitProgress
+from forecaster.training.flow_fit import FlowStage, correlation_of
+from forecaster.training.joint_fit import (
+    JOINT_FLOW,
+    JointFlowReport,
+    load_scores,
+    mean_log_prob,
+    start_joint,
+)
+from forecaster.training.loop import FitProgress, named
 from forecaster.training.resume import TrainingState, fit_identity, state_from_bytes, state_to_bytes
 from forecaster.training.stages import MARGINALS, MarginalStage, Stage, scores_of
 from forecaster.training.tree_fit import TreeReport, with_trees
@@ -31,8 +40,9 @@ __all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress"
 class FitReport:
     """Result of a fit, in units of each series' own mean absolute deviation.
 
-    Both figures are on the validation part, which also chose the stopping epoch and the picks: a
-    fair verdict needs later steps (`forecaster.choice.comparison`).
+    All but `joint` is of the demand alone. Both CRPS are on the validation part, which also chose
+    the stopping epoch and the picks: a fair verdict needs later steps
+    (`forecaster.choice.comparison`).
 
     Args:
         crps: Validation CRPS of the demand, mean over workloads.
@@ -45,6 +55,7 @@ class FitReport:
         trees: What the trees brought; None: there are none, by configuration or for lack of time.
         flow_gain: Validation log-likelihood gained by the flow over the Gaussian copula, nats per
             window.
+        joint: What the flow over the demand and further loads brought; None: there is none.
         skipped: Workloads left out, with the reason.
         history: Progress lines.
     """
@@ -58,6 +69,7 @@ class FitReport:
     n_windows: int
     trees: TreeReport | None
     flow_gain: float
+    joint: JointFlowReport | None
     skipped: dict[str, str]
     history: tuple[FitProgress, ...] = field(repr=False)
 
@@ -124,8 +136,9 @@ def fit(  # noqa: PLR0913 - what fixes the result, then how to run
     if state is not None:
         trainer.load(state)
     trainer.fit_marginals()
-    flow_gain = trainer.fit_flow()
-    return trainer.result(flow_gain, skipped)
+    trainer.fit_flow()
+    trainer.fit_joint()
+    return trainer.result(skipped)
 
 
 class _Trainer:
@@ -150,6 +163,8 @@ class _Trainer:
         self.validation = make_examples(series, self.held, config, self.vocabulary)
         self.levels = np.array(config.window.quantile_levels)
         self.history: list[FitProgress] = []
+        self.flow_gain = 0.0
+        self.joint: tuple[JointCopula, JointFlowReport] | None = None
         self.resumed: TrainingState | None = None
         self.on_progress: OnProgress | None = None
         self.on_state: Callable[[TrainingState], None] | None = None
@@ -172,24 +187,52 @@ class _Trainer:
 
     def fit_marginals(self) -> None:
         """Train encoder and head with early stopping."""
-        if self.resumed is not None and self.resumed.stage == FLOW:
+        if self.resumed is not None and self.resumed.stage != MARGINALS:
             return
         examples = (self.train, self.validation)
         stage = MarginalStage(self.net, *examples, self.levels, self.config.train, self._draw)
         self._run(stage)
 
-    def fit_flow(self) -> float:
-        """Fit the Gaussian copula, then the coupling layers; returns the gain in nats."""
-        train = scores_of(self.net, self.train, self.levels)
-        if len(train) < 2 * self.config.window.horizon or self.config.window.horizon == 1:
-            return 0.0
+    def fit_flow(self) -> None:
+        """Fit the Gaussian copula, then the coupling layers, of the demand."""
+        if self.resumed is not None and self.resumed.stage == JOINT_FLOW:
+            self.flow_gain = self.resumed.numbers["flow_gain"]
+            return
+        horizon = self.config.window.horizon
+        n_targets = None if self.config.train.targets == "all" else 1
+        train = scores_of(self.net, self.train, self.levels, n_targets)
+        if len(train) < 2 * horizon or horizon == 1:
+            return
         self.net.flow.set_correlation(correlation_of(train.z))
-        held = scores_of(self.net, self.validation, self.levels)
+        held = scores_of(self.net, self.validation, self.levels, n_targets)
         if self.config.model.flow_layers == 0 or len(held) == 0:
-            return 0.0
+            return
         stage = FlowStage(self.net.flow, train, held, self.config.train.flow_epochs)
         self._run(stage)
-        return stage.gain
+        self.flow_gain = stage.gain
+
+    def fit_joint(self) -> None:
+        """Fit the flow over the demand and further loads, where there are any and enough of it."""
+        further = joint_names(self.series)
+        if not further or self.config.train.targets == "all":
+            return
+        n_loads, device = 1 + len(further), self.net.flow.cholesky.device
+        parts = (self.train, self.validation)
+        train, held = (load_scores(self.net, part, self.levels, n_loads) for part in parts)
+        if train is None or held is None:
+            return
+        if len(train) < 2 * n_loads * self.config.window.horizon:
+            return
+        flow, apart = start_joint(train, self.config, n_loads, self.seed)
+        independent = mean_log_prob(apart, held)
+        if self.resumed is not None and self.resumed.stage == JOINT_FLOW:
+            flow.load_state_dict(self.resumed.part("joint"))
+        n_epochs = self.config.train.flow_epochs if flow.n_layers else 0
+        stage = FlowStage(flow.to(device), train, held, n_epochs, JOINT_FLOW)
+        self._run(stage)
+        flow.cpu().eval().requires_grad_(requires_grad=False)
+        report = JointFlowReport(further, len(train), stage.gain, stage.best - independent)
+        self.joint = JointCopula(flow, further), report
 
     def _run(self, stage: Stage) -> None:
         """Train a stage to its end, from where the state to go on from left it."""
@@ -216,16 +259,22 @@ class _Trainer:
         tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         tensors |= stage.tensors()
         tensors["generator"] = self.generator.get_state()
+        numbers = stage.numbers()
+        if isinstance(stage, FlowStage) and stage.name == JOINT_FLOW:
+            tensors |= named("joint", stage.flow.state_dict())
+            numbers["flow_gain"] = self.flow_gain
         history = tuple(self.history)
-        self.on_state(TrainingState(stage.name, epoch, is_over, history, stage.numbers(), tensors))
+        self.on_state(TrainingState(stage.name, epoch, is_over, history, numbers, tensors))
 
-    def result(self, flow_gain: float, skipped: dict[str, str]) -> FitResult:
+    def result(self, skipped: dict[str, str]) -> FitResult:
         """Freeze the network and compare it with the simple forecasters on validation."""
         n_windows = len(self.train)
         del self.train, self.validation  # the largest arrays of a fit; no longer needed
         self.net.cpu().eval()
         self.net.requires_grad_(requires_grad=False)
         model, trees = self._with_trees(TrainedModel(self.net, self.config, self.vocabulary))
+        copula, joint = (None, None) if self.joint is None else self.joint
+        model = replace(model, joint=copula)
         model = replace(model, version=digest(model))
         predictors = contenders(model, self.config.window)
         rng = np.random.Generator(np.random.PCG64(self.seed))
@@ -241,7 +290,8 @@ class _Trainer:
             n_parameters=model.n_parameters,
             n_windows=n_windows,
             trees=trees,
-            flow_gain=flow_gain,
+            flow_gain=self.flow_gain,
+            joint=joint,
             skipped=skipped,
             history=tuple(self.history),
         )

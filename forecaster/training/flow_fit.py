@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from forecaster.errors import TrainingDiverged
-from forecaster.network.flow import FlowCopula
+from forecaster.network.flow import FlowCopula, Scores
 from forecaster.training.loop import batches, load_optimiser, named, optimiser_tensors, set_rate
 
 FLOW = "flow"
@@ -21,35 +21,6 @@ RATE = 8e-3
 LAST_RATE = 0.02
 GRADIENT_NORM = 1.0
 SHRINKAGE = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Normal scores with what they are conditioned on.
-
-    Args:
-        z: `(N, D)`; absent targets may hold anything finite.
-        encoding: `(N, E)`.
-        present: `(N, G)` which targets exist, or None when all do.
-    """
-
-    z: Tensor
-    encoding: Tensor
-    present: Tensor | None = None
-
-    def __len__(self) -> int:
-        """Number of windows N."""
-        return int(self.z.shape[0])
-
-    def to(self, device: torch.device) -> Scores:
-        """The same on a device."""
-        present = None if self.present is None else self.present.to(device)
-        return Scores(self.z.to(device), self.encoding.to(device), present)
-
-    def rows(self, index: Tensor) -> Scores:
-        """The windows at `index`."""
-        present = None if self.present is None else self.present[index]
-        return Scores(self.z[index], self.encoding[index], present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +69,13 @@ def flow_rate(step: int, n_steps: int) -> float:
 class FlowStage:
     """Coupling layers and base, by maximum likelihood of the normal scores; a `Stage`."""
 
-    name = FLOW
-
     def __init__(
         self,
         flow: FlowCopula,
         train: Scores,
         held: Scores,
         n_epochs: int,
+        name: str = FLOW,
     ) -> None:
         """Start at the flow's present parameters.
 
@@ -115,8 +85,9 @@ class FlowStage:
             train: Training windows, on the CPU.
             held: Later windows, on the CPU.
             n_epochs: Passes.
+            name: Name of the stage.
         """
-        self.flow, self.n_epochs = flow, n_epochs
+        self.flow, self.n_epochs, self.name = flow, n_epochs, name
         self.train = train
         self.device = flow.cholesky.device
         self.held = held.to(self.device)

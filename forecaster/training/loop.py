@@ -21,7 +21,10 @@ TAIL_LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class FitProgress:
-    """One line of progress: losses are per observed step; `stage` is marginals, flow or trees."""
+    """One line of progress of a stage: losses are per observed step.
+
+    `stage` is marginals, flow, joint flow (of further loads, where there are any) or trees.
+    """
 
     stage: str
     epoch: int

@@ -50,7 +50,7 @@ class TrainingState:
     """State of a training after an epoch.
 
     Args:
-        stage: `marginals` or `flow`.
+        stage: `marginals`, `flow` or `joint flow`.
         epoch: Epochs of this stage that are done.
         is_stage_over: Whether the stage ended with this epoch.
         history: Progress so far, of all stages.
@@ -83,6 +83,8 @@ def data_digest(series: Sequence[Series]) -> str:
     for one in series:
         for part in fields(one):
             value = getattr(one, part.name)
+            if part.name == "further" and not value:
+                continue  # a state written before there were any is still of this fit
             if isinstance(value, np.ndarray):
                 state.update(json.dumps([part.name, str(value.dtype), value.shape]).encode())
                 state.update(np.ascontiguousarray(value).tobytes())

@@ -13,11 +13,11 @@ from forecaster.augment import disturb
 from forecaster.config import TrainConfig
 from forecaster.dataset import Examples
 from forecaster.errors import TrainingDiverged
+from forecaster.network.flow import Scores
 from forecaster.network.layers import Dropout
 from forecaster.network.model import ForecastNet
 from forecaster.predict import normal_scores
 from forecaster.quantiles import pit_and_log_density
-from forecaster.training.flow_fit import Scores
 from forecaster.training.likelihood import LikelihoodLoss
 from forecaster.training.loop import (
     Average,
@@ -209,19 +209,24 @@ class MarginalStage:
 
 
 @torch.no_grad()
-def scores_of(net: ForecastNet, examples: Examples, levels: F64) -> Scores:
+def scores_of(
+    net: ForecastNet, examples: Examples, levels: F64, n_targets: int | None = None
+) -> Scores:
     """Normal scores and encodings of targets observed over all of H, on the CPU.
 
     Args:
         net: Network, on any device.
         examples: Examples, on the CPU.
         levels: `(Q,)` quantile levels of the head.
+        n_targets: How many of the targets are read, the first; all when not given.
     """
     device = next(net.parameters()).device
     scores, encodings = [], []
     for chunk in chunks(examples):
         quantiles, encoding = net(examples_on(chunk, device).inputs)
         whole = (chunk.weight > 0).all(dim=2)
+        if n_targets is not None:
+            whole[:, n_targets:] = False
         q = quantiles.cpu()[whole].transpose(1, 2).numpy()
         u, _ = pit_and_log_density(q, levels, chunk.actual[whole].numpy())
         scores.append(normal_scores(u))

@@ -14,6 +14,7 @@ from forecaster.dataset import Origins, actuals, shuffled, validation_start
 from forecaster.features import gather_windows
 from forecaster.network.model import Vocabulary
 from forecaster.scaling import series_scale
+from forecaster.targets import target_table
 from forecaster.trees.features import tree_inputs
 from forecaster.trees.trees import TreeRows
 from forecaster.types import F32, I64, Series
@@ -74,16 +75,14 @@ def draw_pairs(
     generator: torch.Generator,
 ) -> tuple[Origins, I64]:
     """At most `n_most` pairs of an origin and an indicator to forecast there, `(R,)` each."""
-    n_targets = np.array([len(s.indicators) for s in series])
-    if config.train.targets == "demand":
-        n_targets = np.ones_like(n_targets)
+    table = target_table(series, config)
+    n_targets = (table >= 0).sum(axis=1)
     first = np.concatenate([[0], np.cumsum(n_targets[origins.which])])
     pairs = shuffled(int(first[-1]), n_most, generator)
     at = np.searchsorted(first, pairs, side="right") - 1
     drawn = origins.take(at)
-    targets = pairs - first[at]
-    if config.train.targets == "demand":
-        targets = np.array([s.demand_index for s in series], dtype=np.int64)[drawn.which]
+    own_first = np.take_along_axis(table, np.argsort(table < 0, axis=1, kind="stable"), axis=1)
+    targets = own_first[drawn.which, pairs - first[at]]
     return drawn, targets
 
 

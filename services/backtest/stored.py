@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, RowMapping
 
+from decider import equivalent_demand
 from forecaster import BestSimple, ForecasterConfig, Ladder
 from services.backtest import repository
 from services.backtest.run import Trained, train
@@ -143,16 +144,37 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
         values=demand[:, :, None].copy(),
         observed=np.isfinite(demand)[:, :, None],
         has_closed_loop=False,
-        notes=("Capacity, bounds, prices and lead times are those of the workloads' specs.",),
+        notes=_notes(specs),
     )
+
+
+def _notes(specs: list[WorkloadSpec]) -> tuple[str, ...]:
+    notes: tuple[str, ...] = (
+        "Capacity, bounds, prices and lead times are those of the workloads' specs.",
+    )
+    if any(spec.further_loads for spec in specs):
+        notes += ("Of several loads, the one that takes most of its stated capacity binds.",)
+    return notes
 
 
 def _demand(
     connection: Connection, row: RowMapping, spec: WorkloadSpec, grid: _StoredGrid
 ) -> FloatArray:
+    """(T,) demand, of several loads the equivalent one; NaN where one is unknown."""
+    names = (spec.demand, *spec.further_loads)
+    loads = [_series(connection, row, name, grid) for name in names]
+    further = (load.per_replica for load in spec.capacity.also_bound_by)
+    return equivalent_demand(
+        np.stack(loads, axis=1), np.array([spec.capacity.per_replica, *further])
+    )
+
+
+def _series(
+    connection: Connection, row: RowMapping, indicator: str, grid: _StoredGrid
+) -> FloatArray:
     values = np.full(grid.n, np.nan)
     for found in repository.load_demand(
-        connection, row["id"], spec.demand, grid.start_at, grid.end_at
+        connection, row["id"], indicator, grid.start_at, grid.end_at
     ):
         value = found["value"]
         if value is not None and math.isfinite(value) and value >= 0:

@@ -29,6 +29,8 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
 
     p10, p50 and p90: load per ready replica at which as many requests miss as the promise allows.
     floor: share of requests that misses at any load. slope: how steeply misses rise with load.
+    sharing: of several loads, 1 where they share one resource; large where the tightest binds.
+    bound_share: how often a load lately took the largest share of what a replica carries of it.
     """
     from services.platform.capacities import learned_capacities
 
@@ -36,11 +38,17 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     if as_json:
         print_json(rows)
         return
-    shown = [{k: v for k, v in row.items() if k != "note"} for row in rows]
+    hidden = {"note", "loads"}
+    if not any(row["loads"] for row in rows):
+        hidden.add("sharing")
+    shown = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
     for row in shown:
         if row["learned_at"] is not None:
             row["learned_at"] = f"{row['learned_at']:%Y-%m-%d %H:%M} UTC"
     print_table("Capacities", shown)
+    loads = [{"workload": row["workload"], **load} for row in rows for load in row["loads"]]
+    if loads:
+        print_table("Loads of a replica, each alone", loads)
     for row in rows:
         if row["note"]:
             console.print(f"{row['workload']}: {row['note']}", soft_wrap=True, markup=False)

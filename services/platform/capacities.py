@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from services.decision.beliefs import due
@@ -60,7 +61,9 @@ def _to_row(line: LearnedLine) -> dict[str, Any]:
         "workload": line.workload,
         "stated": line.stated,
         **{name: known.get(name) for name in _FIGURES},
+        "sharing": known.get("sharing", {}).get("p50"),
         "steps": line.n_steps,
         "learned_at": line.learned_at,
         "note": line.note,
+        "loads": [asdict(load) for load in line.loads],
     }

@@ -87,6 +87,12 @@ class DecisionDetail(DecisionSummary):
         description="Null: what load does to the requests has not been learned, or there was no "
         "forecast",
     )
+    bound_by: dict[str, float] | None = Field(
+        None,
+        description="Share of what is expected to be missed that falls to each load, by indicator; "
+        "null: the demand alone binds the workload, or there was no forecast of the others",
+        examples=[{"request_rate_rps": 0.18, "output_tokens_per_s": 0.82}],
+    )
     actions: list[ActionView]
     outcomes: list[OutcomeView] = Field(description="Steps that passed under it")
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.admin.decisions import schemas
+from services.admin.decisions.loads_wording import bound_shares
 from services.admin.rest.translate import finite
 
 _OUTCOME_NUMBERS = (
@@ -42,6 +43,7 @@ def to_decision_detail(
     known = decision_values(row)
     values = known | {
         "expected_misses": to_expected_misses(known["explanation"]),
+        "bound_by": bound_shares(known["explanation"]) or None,
         "action_result": newest.result if newest else None,
         "action_reason": newest.reason if newest else None,
         "applied_at": newest.applied_at if newest else None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.admin.decisions.budget_wording import BudgetWords, explain_budget
+from services.admin.decisions.loads_wording import explain_loads
 from services.admin.decisions.misses_wording import explain_misses
 from services.admin.decisions.mix_wording import explain_mix
 from services.admin.decisions.schemas import DecisionDetail
@@ -154,6 +155,7 @@ class Explanation:
     gpu_budget: BudgetWords
     mix: tuple[str, ...] = ()
     misses: str = ""
+    loads: str = ""
 
 
 def explain(detail: DecisionDetail) -> Explanation:
@@ -181,6 +183,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         gpu_budget=explain_budget(record),
         mix=explain_mix(record),
         misses=explain_misses(detail),
+        loads=explain_loads(record),
     )
 
 

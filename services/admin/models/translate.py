@@ -33,10 +33,18 @@ def to_posterior(row: RowMapping) -> PosteriorView:
     return PosteriorView.model_validate(dict(row) | {"workload": row["name"]})
 
 
+def _of_further_loads(row: RowMapping) -> tuple[str, ...]:
+    """Quantities that a response to several loads has besides."""
+    further = (row["summary"] or {}).get("learned_for", {}).get("further", ())
+    return ("sharing_exponent", *(f"half_missed_{name}" for name in further)) if further else ()
+
+
 def to_posterior_detail(row: RowMapping) -> PosteriorDetail:
     """A belief with quantiles of its draws, which are float32 in rows of one value per quantity."""
     kind = row["kind"]
     names = QUANTITIES.get(kind, ("value",))
+    if kind == "misses":
+        names += _of_further_loads(row)
     if kind == "capacity" and str(row["scope"]).startswith("gpu_type:"):
         names = ("capacity_over_stated_ratio",)
     draws = np.frombuffer(row["draws"] or b"", dtype="<f4").reshape(-1, len(names)).astype(float)

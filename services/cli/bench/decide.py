@@ -164,17 +164,24 @@ def _report_decide(
         plot_frontiers(document, plot)
 
 
-def bench_decide_latency(
+def bench_decide_latency(  # noqa: PLR0913 - one option each
     workloads: Annotated[int, typer.Option(min=1, help="Workloads of the shard.")] = 512,
     paths: Annotated[int, typer.Option(min=1, help="Sample paths per workload.")] = 200,
     steps: Annotated[int, typer.Option(min=1, help="Steps ahead.")] = 12,
+    loads: Annotated[
+        int,
+        typer.Option(min=1, max=4, help="Loads that bind a replica; from 2 on with --responses."),
+    ] = 1,
+    has_responses: Annotated[
+        bool, typer.Option("--responses", help="Each workload has a learned response, 64 draws.")
+    ] = False,
     seed: Seed = 7,
     json_file: JsonFile = None,
 ) -> None:
     """Time one shard's decisions, explanations included, and the memory that they take."""
-    from services.lab.bench.decide.latency import bench_latency
+    from services.lab.bench.decide.latency import ShardSize, bench_latency
 
     with console.status("deciding"):
-        found = bench_latency(workloads, paths, steps, seed)
+        found = bench_latency(ShardSize(workloads, paths, steps, loads, has_responses), seed)
     print_table("decision of one shard", [found])
     write_json(json_file, dict(found))

@@ -80,6 +80,8 @@ def _rows(
     yield "risk", Text("\n".join(f"{label}: {value}" for label, value in words.risk))
     if words.misses:
         yield "expected", Text(words.misses)
+    if words.loads:
+        yield "loads", Text(words.loads)
     if words.is_budget_exhausted:
         yield "", Text("the SLA window's error budget is spent")
     yield "promise", Text("\n".join((promise(workload.risk), *faults(workload.risk))))

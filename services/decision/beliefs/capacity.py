@@ -14,7 +14,12 @@ from sqlalchemy import Connection, RowMapping
 
 from decider import CurveDraws, FloatArray, latency_log_likelihood, update_capacity
 from services.decision.beliefs import repository
-from services.decision.beliefs.capacity_data import LatencySteps, fingerprint
+from services.decision.beliefs.capacity_data import (
+    LatencySteps,
+    fingerprint,
+    latency_steps,
+)
+from services.decision.beliefs.miss_steps import load_further_of_steps
 from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.translate import to_draws
@@ -110,7 +115,9 @@ def _steps_since(
     )
     names = [m.spec.capacity.latency_indicator for m in members.values()]
     rows = repository.load_latency_steps(connection, list(members), names, first, origin_at)
-    found = {int(row["workload_id"]): LatencySteps.of(row) for row in rows}
+    since = dict.fromkeys(members, first)
+    further = load_further_of_steps(connection, list(members.values()), since, origin_at)
+    found = latency_steps(rows, list(members.values()), further)
     return {key: steps.where(steps.steps_s > own[key].until_s) for key, steps in found.items()}
 
 

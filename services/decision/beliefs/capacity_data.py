@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,14 @@ from sqlalchemy import RowMapping
 
 from decider import FloatArray, ResponseData
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.loads import (
+    NONE_FURTHER,
+    Sampled,
+    added_up,
+    further_capacity,
+    stacked,
+)
+from services.kernel.domain import WorkloadSpec
 
 MIN_STEPS = 48
 MIN_SPREAD = 1.5
@@ -29,7 +37,7 @@ class LatencySteps:
 
     Attributes:
         steps_s: (N,) step starts, epoch seconds.
-        load: (N,) demand per ready replica.
+        load: (N,) equivalent demand per ready replica, by the stated capacities.
         latency_ms: (N,) measured latency.
     """
 
@@ -38,14 +46,47 @@ class LatencySteps:
     latency_ms: FloatArray
 
     @classmethod
-    def of(cls, row: RowMapping) -> LatencySteps:
-        """From a row of `repository.load_latency_steps`."""
+    def of(
+        cls, row: RowMapping, spec: WorkloadSpec, further: Mapping[str, Sampled] = NONE_FURTHER
+    ) -> LatencySteps:
+        """From a row of `repository.load_latency_steps`; steps with an unknown load are left out.
+
+        Args:
+            row: The row.
+            spec: The workload's.
+            further: Its further loads per ready replica by name.
+        """
         columns = (row["steps_s"], row["load"], row["latency_ms"])
-        return cls(*(np.asarray(c, dtype=np.float64) for c in columns))
+        steps = cls(*(np.asarray(c, dtype=np.float64) for c in columns))
+        if not spec.further_loads:
+            return steps
+        loads = stacked((steps.steps_s, steps.load), further, spec)
+        load = added_up(loads, spec, spec.capacity.per_replica)
+        return replace(steps, load=load).where(np.isfinite(load))
 
     def where(self, chosen: Any) -> LatencySteps:
         """Some of the steps."""
         return LatencySteps(self.steps_s[chosen], self.load[chosen], self.latency_ms[chosen])
+
+
+def latency_steps(
+    rows: Sequence[RowMapping],
+    members: Sequence[ShardMember],
+    further: Mapping[int, Mapping[str, Sampled]],
+) -> dict[int, LatencySteps]:
+    """Steps by workload from rows of `repository.load_latency_steps`.
+
+    Args:
+        rows: The rows.
+        members: Their workloads.
+        further: Further loads per ready replica by workload and name.
+    """
+    specs = {m.id: m.spec for m in members}
+    found = {int(row["workload_id"]): row for row in rows}
+    return {
+        key: LatencySteps.of(row, specs[key], further.get(key, NONE_FURTHER))
+        for key, row in found.items()
+    }
 
 
 def lack(steps: LatencySteps | None, per_replica: float) -> str:
@@ -135,7 +176,13 @@ def spread_flaw(draws: FloatArray) -> str:
 def fingerprint(member: ShardMember) -> dict[str, Any]:
     """The parts of a spec that a capacity is learned for; of another spec, it is not used."""
     spec = member.spec
-    return {
+    further: dict[str, Any] = {}
+    if spec.further_loads:
+        further = {
+            "further": list(spec.further_loads),
+            "further_per_replica": list(further_capacity(spec)),
+        }
+    return further | {
         "demand": spec.demand,
         "gpu_type": spec.gpu_type,
         "gpus_per_replica": spec.gpus_per_replica,

@@ -29,10 +29,12 @@ from services.decision.beliefs.capacity_data import (
     fingerprint,
     flaw,
     lack,
+    latency_steps,
     response_data,
     spread_flaw,
 )
 from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
+from services.decision.beliefs.miss_steps import load_further_of_steps
 from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
@@ -119,7 +121,8 @@ def _load(
     names = [m.spec.capacity.latency_indicator for m in members]
     ids = [m.id for m in members]
     rows = repository.load_latency_steps(connection, ids, names, now - SINCE, now)
-    return members, {int(row["workload_id"]): LatencySteps.of(row) for row in rows}
+    further = load_further_of_steps(connection, members, dict.fromkeys(ids, now - SINCE), now)
+    return members, latency_steps(rows, members, further)
 
 
 def _fit_type(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,11 @@ from services.decision.beliefs.miss_data import (
     lack_of_steps,
     summary_of,
 )
+from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import SAMPLED
 from services.decision.beliefs.misses import MISSES, N_STORED
 from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.loads import further_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
@@ -98,10 +101,19 @@ class FitMoment:
 
 
 def _batches(members: Sequence[ShardMember]) -> Iterable[list[ShardMember]]:
-    """Members of a group side by side, as many at a time as one fit can hold."""
-    ordered = sorted(members, key=lambda m: (_key(m), m.id))
-    for first in range(0, len(ordered), MAX_WORKLOADS):
-        yield ordered[first : first + MAX_WORKLOADS]
+    """Members of a group side by side, as many at a time as one fit can hold.
+
+    Those of one fit have as many further loads as each other.
+    """
+    ordered = sorted(members, key=lambda m: (_n_further(m), _key(m), m.id))
+    for _, alike in groupby(ordered, key=_n_further):
+        batch = list(alike)
+        for first in range(0, len(batch), MAX_WORKLOADS):
+            yield batch[first : first + MAX_WORKLOADS]
+
+
+def _n_further(member: ShardMember) -> int:
+    return len(member.spec.further_loads)
 
 
 def _key(member: ShardMember) -> str:
@@ -113,8 +125,7 @@ def _load(
 ) -> dict[int, MissSteps]:
     first = {m.id: now - SINCE for m in members}
     with deps.engine.connect() as connection:
-        rows = repository.load_miss_steps(connection, first, now, MAX_STEPS)
-    return {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+        return load_steps(connection, members, StepSpan(first, now, MAX_STEPS))
 
 
 def _fit(
@@ -149,11 +160,12 @@ def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) ->
         prior_cv=np.array([m.spec.capacity.cv for m in members]),
         group=np.array([keys.index(_key(m)) for m in members]),
         prior_share=np.array([tolerated_share(m.spec) for m in members]),
+        further_capacity=np.array([further_capacity(m.spec) for m in members]),
     )
 
 
 def _stored_draws(posterior: MissPosterior, row: int) -> FloatArray:
-    """(N_STORED, 4) every so many-th draw, as it is stored."""
+    """(N_STORED, 4) or (N_STORED, 5+F) every so many-th draw, as it is stored."""
     full = posterior.draws(row).to_array()
     at = np.linspace(0, full.shape[0] - 1, N_STORED).round().astype(np.int64)
     return np.asarray(full[at].astype(np.float32), dtype=np.float64)

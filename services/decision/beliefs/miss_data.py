@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from sqlalchemy import RowMapping
 
 from decider import FloatArray, IntArray, MissDraws, steps_across_loads
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.loads import NONE_FURTHER, Sampled, further_capacity, stacked
 from services.decision.rows.responses import judged_requests, tolerated_share
+from services.kernel.domain import WorkloadSpec
 
 MIN_STEPS = 5
 """Measured steps from which a workload has a response of its own."""
@@ -25,7 +28,7 @@ class MissSteps:
 
     Attributes:
         steps_s: (N,) step starts, epoch seconds.
-        load: (N,) demand per ready replica.
+        load: (N,) demand per ready replica; with further loads (N, 1+F), all of them per replica.
         missed: (N,) requests that missed a goal, at most.
         total: (N,) requests.
     """
@@ -36,20 +39,34 @@ class MissSteps:
     total: FloatArray
 
     @classmethod
-    def of(cls, row: RowMapping) -> MissSteps:
-        """From a row of `repository.load_miss_steps`."""
+    def of(
+        cls, row: RowMapping, spec: WorkloadSpec, further: Mapping[str, Sampled] = NONE_FURTHER
+    ) -> MissSteps:
+        """From a row of `repository.load_miss_steps`; steps with an unknown load are left out.
+
+        Args:
+            row: The row.
+            spec: The workload's.
+            further: Its further loads per ready replica by name.
+        """
         columns = (row["steps_s"], row["load"], row["missed"], row["total"])
-        return cls(*(np.asarray(c, dtype=np.float64) for c in columns))
+        steps = cls(*(np.asarray(c, dtype=np.float64) for c in columns))
+        if not spec.further_loads:
+            return steps
+        load = stacked((steps.steps_s, steps.load), further, spec)
+        known = np.flatnonzero(np.isfinite(load).all(axis=1))
+        return replace(steps, load=load).rows(known)
 
     @classmethod
-    def none(cls) -> MissSteps:
-        """No step at all."""
-        return cls(*(np.zeros(0) for _ in range(4)))
+    def none(cls, n_further: int = 0) -> MissSteps:
+        """No step at all, of a workload with so many further loads."""
+        load = np.zeros((0, 1 + n_further)) if n_further else np.zeros(0)
+        return cls(np.zeros(0), load, np.zeros(0), np.zeros(0))
 
     @property
     def size(self) -> int:
         """How many steps."""
-        return int(self.load.size)
+        return int(self.total.size)
 
     def rows(self, chosen: IntArray) -> MissSteps:
         """Some of the steps."""
@@ -71,8 +88,9 @@ def lack_of_steps(member: ShardMember, steps: MissSteps | None) -> str:
         return "no objective is set: set sla.objective to what requests are to feel"
     n = 0 if steps is None else steps.size
     if n < MIN_STEPS:
+        loads = ", ".join(["demand", *member.spec.further_loads])
         return (
-            f"{n} measured steps with demand and ready replicas; {MIN_STEPS} are needed "
+            f"{n} measured steps with {loads} and ready replicas; {MIN_STEPS} are needed "
             "(condition SLIMeasured says whether the objective is measured)"
         )
     return ""
@@ -81,7 +99,9 @@ def lack_of_steps(member: ShardMember, steps: MissSteps | None) -> str:
 def learned_for(member: ShardMember) -> dict[str, Any]:
     """The parts of a spec that a response is learned for; of another spec, it is not used."""
     spec = member.spec
-    stated = {"per_replica": spec.capacity.per_replica, "kind": spec.sla.kind}
+    stated: dict[str, Any] = {"per_replica": spec.capacity.per_replica, "kind": spec.sla.kind}
+    if spec.further_loads:
+        stated["further_per_replica"] = list(further_capacity(spec))
     return group_of(member) | stated
 
 
@@ -90,7 +110,8 @@ def group_of(member: ShardMember) -> dict[str, Any]:
     spec = member.spec
     objective = spec.sla.objective
     goals = [] if objective is None else objective.goals
-    return {
+    further = {"further": list(spec.further_loads)} if spec.further_loads else {}
+    return further | {
         "demand": spec.demand,
         "gpu_type": spec.gpu_type,
         "gpus_per_replica": spec.gpus_per_replica,
@@ -108,15 +129,31 @@ def summary_of(draws: MissDraws, member: ShardMember, steps: MissSteps) -> dict[
         steps: The steps that it was learned from; at least one.
     """
     within = draws.load_within(tolerated_share(member.spec))
-    loads = {name: _short(float(np.quantile(within, q))) for name, q in _LEVELS.items()}
     return {
-        **loads,
+        **_levels(within),
+        **_further_summary(draws, within, member),
         "floor": _short(float(draws.floor.mean())),
         "slope": _short(float(np.median(draws.slope))),
         "requests_per_step": _short(steps.requests_of_a_step(member)),
         "learned_for": learned_for(member),
         "data_until_s": float(steps.steps_s[-1]),
     }
+
+
+def _further_summary(
+    draws: MissDraws, within: FloatArray, member: ShardMember
+) -> dict[str, dict[str, Any]]:
+    """Of each further load what a replica bears of it alone, and the sharing exponent."""
+    names = member.spec.further_loads
+    if not names:
+        return {}
+    ratio = within / draws.capacity
+    loads = {name: _levels(ratio * draws.further[:, at]) for at, name in enumerate(names)}
+    return {"further": loads, "sharing": _levels(draws.sharing)}
+
+
+def _levels(draws: FloatArray) -> dict[str, float]:
+    return {name: _short(float(np.quantile(draws, q))) for name, q in _LEVELS.items()}
 
 
 def _short(value: float) -> float:

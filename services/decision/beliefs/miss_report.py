@@ -7,17 +7,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, RowMapping
 
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import (
-    MIN_STEPS,
+    N_RECENT,
     MissSteps,
     lack_of_steps,
     learned_for,
 )
+from services.decision.beliefs.miss_steps import StepSpan, load_steps
+from services.decision.beliefs.miss_view import draws_of
 from services.decision.beliefs.misses import EVIDENCE, MISSES
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.loads import binding_shares, further_capacity
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLine:
+    """One load of a workload that several loads bind.
+
+    Attributes:
+        indicator: Its indicator.
+        stated: What the spec says a replica carries of it alone.
+        p10: What was learned of that, within the promise; None: nothing was.
+        p50: Its median.
+        p90: Its upper end.
+        bound_share: How often lately it took the largest share of a replica; None: not known.
+    """
+
+    indicator: str
+    stated: float
+    p10: float | None
+    p50: float | None
+    p90: float | None
+    bound_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +56,7 @@ class LearnedLine:
         n_steps: Steps that it was learned from.
         learned_at: When; each decision since reweights it by the steps after.
         note: Why nothing is in use, or why the last fit is not; empty: all is well.
+        loads: Its loads one by one; empty: the demand alone binds it.
     """
 
     workload: str
@@ -39,6 +65,7 @@ class LearnedLine:
     n_steps: int | None
     learned_at: datetime | None
     note: str
+    loads: tuple[LoadLine, ...] = ()
 
 
 def report_learned(
@@ -55,8 +82,8 @@ def report_learned(
     stored = {row["scope"]: row for row in repository.load_posteriors(connection, MISSES, scopes)}
     refusals = repository.load_refusals(connection, MISSES, scopes)
     first = {m.id: now - EVIDENCE for m in members if m.spec.sla.objective is not None}
-    rows = repository.load_miss_steps(connection, first, now, MIN_STEPS) if first else []
-    steps = {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+    measured = [m for m in members if m.id in first]
+    steps = load_steps(connection, measured, StepSpan(first, now, N_RECENT)) if first else {}
     return [
         _line(
             member,
@@ -75,9 +102,35 @@ def _line(
     notes = [f"the last fit was refused: {refusal}"] if refusal else []
     if row is not None and row["summary"].get("learned_for") == learned_for(member):
         n, at = int(row["n_observations"]), row["fitted_at"]
-        return LearnedLine(member.key, stated, row["summary"], n, at, "; ".join(notes))
+        loads = _loads(member, row, steps)
+        return LearnedLine(member.key, stated, row["summary"], n, at, "; ".join(notes), loads)
     why = lack_of_steps(member, steps)
     notes.insert(0, why or "there are enough steps: one of the next decisions learns it")
     if row is not None:
         notes.insert(0, "the spec has changed since it was learned")
-    return LearnedLine(member.key, stated, None, None, None, "; ".join(notes))
+    loads = _loads(member, None, steps)
+    return LearnedLine(member.key, stated, None, None, None, "; ".join(notes), loads)
+
+
+def _loads(
+    member: ShardMember, row: RowMapping | None, steps: MissSteps | None
+) -> tuple[LoadLine, ...]:
+    """The loads of a workload that has several, by its response or as stated."""
+    spec = member.spec
+    if not spec.further_loads:
+        return ()
+    summary = {} if row is None else row["summary"]
+    levels = [summary, *(summary.get("further", {}).get(name, {}) for name in spec.further_loads)]
+    stated = (spec.capacity.per_replica, *further_capacity(spec))
+    capacity = np.array([stated])
+    if row is not None:
+        draws = draws_of(row)
+        capacity = np.column_stack([draws.capacity, draws.further])
+    shares: list[float | None] = [None] * len(levels)
+    if steps is not None:
+        shares = [float(share) for share in binding_shares(steps.load, capacity)]
+    named = (spec.demand, *spec.further_loads)
+    return tuple(
+        LoadLine(name, most, found.get("p10"), found.get("p50"), found.get("p90"), share)
+        for name, most, found, share in zip(named, stated, levels, shares, strict=True)
+    )

@@ -76,4 +76,6 @@ class MissView:
 
 def draws_of(row: Mapping[str, Any] | RowMapping) -> MissDraws:
     """The response of a row of `posteriors`."""
-    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, 4))
+    n_further = len(row["summary"].get("learned_for", {}).get("further", ()))
+    width = 5 + n_further if n_further else 4
+    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, width))

@@ -17,9 +17,11 @@ from sqlalchemy import RowMapping
 from decider import MissDraws, MissPrior, MissUpdate, learn_misses
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps, learned_for, summary_of
+from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import PARTICLES, MissView, draws_of
 from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.loads import further_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.rows.translate import from_draws
 from services.kernel.db.session import UnitOfWork
@@ -104,10 +106,11 @@ def _views(
         is_valid = row is not None and row["summary"].get("learned_for") == learned_for(member)
         views.append(MissView(member, row if is_valid else None))
     first = {v.member.id: _first_at(v.stored, origin_at) for v in views}
-    found = repository.load_miss_steps(work.connection, first, origin_at, MAX_STEPS_SINCE)
-    since = {int(row["workload_id"]): MissSteps.of(row) for row in found}
+    span = StepSpan(first, origin_at, MAX_STEPS_SINCE)
+    since = load_steps(work.connection, [v.member for v in views], span)
     for view in views:
-        view.since = since.get(view.member.id, view.since)
+        none = MissSteps.none(len(view.member.spec.further_loads))
+        view.since = since.get(view.member.id, none)
         try:
             view.reweight()
         except (ValueError, ArithmeticError) as error:
@@ -130,8 +133,8 @@ def _learn(
     first = {view.member.id: origin_at - EVIDENCE for view in chosen}
     if not first:
         return {}
-    rows = repository.load_miss_steps(work.connection, first, origin_at, MAX_STEPS)
-    steps = {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+    span = StepSpan(first, origin_at, MAX_STEPS)
+    steps = load_steps(work.connection, [v.member for v in chosen], span)
     learned = {}
     for view in chosen:
         member, seen = view.member, steps[view.member.id]
@@ -150,7 +153,12 @@ def _learn(
 def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
     """A workload's response from its stated capacity and its own steps."""
     stated = member.spec.capacity
-    prior = MissPrior.stated(stated.per_replica, stated.cv, tolerated_share(member.spec))
+    prior = MissPrior.stated(
+        stated.per_replica,
+        stated.cv,
+        tolerated_share(member.spec),
+        further_capacity(member.spec),
+    )
     return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED)
 
 

@@ -155,6 +155,45 @@ def load_miss_steps(
     return connection.execute(statement, given).mappings().all()
 
 
+def load_further_loads(
+    connection: Connection,
+    names: Mapping[int, Sequence[str]],
+    first: Mapping[int, datetime],
+    last: datetime,
+) -> Sequence[RowMapping]:
+    """Further loads per ready replica in steps with an outcome: arrays of starts and loads.
+
+    Args:
+        connection: An open transaction.
+        names: Names of the further loads by workload.
+        first: Start of each workload's first step, exclusive.
+        last: Last step start, exclusive.
+    """
+    pairs = [(key, name) for key, wanted in names.items() for name in wanted]
+    if not pairs:
+        return []
+    statement = text(
+        "SELECT w.id AS workload_id, w.name AS indicator, "
+        "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
+        "array_agg(i.value::double precision / o.ready_mean ORDER BY i.step_at) AS load "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), "
+        "CAST(:first AS timestamptz[])) AS w(id, name, first_at) "
+        "JOIN indicators i ON i.workload_id = w.id AND i.indicator = w.name "
+        "AND i.step_at > w.first_at AND i.step_at > :earliest AND i.step_at < :last "
+        "JOIN outcomes o ON o.workload_id = w.id AND o.step_at = i.step_at "
+        "AND o.step_at > :earliest AND o.step_at < :last AND o.ready_mean > 0 "
+        "WHERE i.is_observed AND i.value >= 0 AND i.value < 'infinity' GROUP BY w.id, w.name"
+    )
+    given = {
+        "ids": [key for key, _ in pairs],
+        "names": [name for _, name in pairs],
+        "first": [first[key] for key, _ in pairs],
+        "earliest": min(first[key] for key, _ in pairs),
+        "last": last,
+    }
+    return connection.execute(statement, given).mappings().all()
+
+
 def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
     """Starts of all workloads since a time, for the posteriors."""
     statement = text(

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from services.decision.beliefs.miss_data import MissSteps
+from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.misses import learned_alone
-from services.decision.beliefs.repository import load_miss_steps
 from services.decision.decide.not_capacity import (
     LEAST_REQUESTS,
     N_DEVIATIONS,
@@ -53,8 +53,8 @@ def _load(run: ShardRun, ids: list[int], back: timedelta) -> dict[int, MissSteps
         return {}
     first: dict[int, datetime] = dict.fromkeys(ids, run.origin_at - back)
     last = run.origin_at + run.longest_step
-    rows = load_miss_steps(run.connection, first, last, MAX_STEPS)
-    return {int(row["workload_id"]): MissSteps.of(row) for row in rows}
+    members = [run.members[key] for key in ids]
+    return load_steps(run.connection, members, StepSpan(first, last, MAX_STEPS))
 
 
 def _judged(run: ShardRun, key: int, spans: TwoSpans) -> str | None:

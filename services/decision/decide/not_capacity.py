@@ -52,14 +52,16 @@ class TwoSpans:
     def suspicion(self) -> float:
         """By how many deviations more missed than in the day before at such loads.
 
-        0 where the load has risen above its median, or there are too few requests. The larger, the
+        0 where a load has risen above its median, or there are too few requests. The larger, the
         more it is worth to learn a response; what is not above `N_DEVIATIONS` needs none.
         """
         if not self.is_enough:
             return 0.0
-        if np.median(self.hour.load) > LOAD_NOISE * np.median(self.before.load):
+        hour, before = (one.load.reshape(one.size, -1) for one in (self.hour, self.before))
+        if (np.median(hour, axis=0) > LOAD_NOISE * np.median(before, axis=0)).any():
             return 0.0
-        like = self.before.rows(np.flatnonzero(self.before.load <= self.hour.load.max()))
+        is_like = (before <= hour.max(axis=0)).all(axis=1)
+        like = self.before.rows(np.flatnonzero(is_like))
         n, n_like = self.hour.total.sum(), max(1.0, like.total.sum())
         share = like.missed.sum() / n_like
         variance = n * share * (1.0 - share) * _dispersion(like, share)
@@ -84,7 +86,7 @@ def not_capacity_message(spans: TwoSpans, draws: MissDraws) -> str:
     """What is wrong and what to do; empty: the load explains the hour's misses.
 
     Args:
-        spans: The hour, its load not above the median of the day before.
+        spans: The hour, no load of it above its median of the day before.
         draws: The response as learned from the day before.
     """
     hour = spans.hour

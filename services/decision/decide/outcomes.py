@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
-from services.decision.rows.inputs import ShardMember, ShardRows, scored_capacity
+from services.decision.rows.inputs import (
+    ShardMember,
+    ShardRows,
+    equivalent_of,
+    scored_capacity,
+)
+from services.decision.rows.loads import Sampled
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.decision.rows.variants import mix_price
 
@@ -66,8 +72,9 @@ def finished_outcomes(
     """Outcomes of the steps up to the origin that have none yet.
 
     Steps that began before the first replica was ever ready are not scored. Violations and needed
-    replicas go by the capacity that decides now, learned or stated: the risk
-    control must not work against what the planner believes.
+    replicas go by the capacity that decides now, learned or stated, and by the equivalent demand
+    where further loads bind: the risk control must not work against what the planner believes. The
+    demand itself is stored as it was measured.
 
     Args:
         member: The workload.
@@ -81,8 +88,7 @@ def finished_outcomes(
     price = StepPrice(
         scored_capacity(member, rows), spec.gpus_per_replica, spec.price_usd_per_gpu_hour
     )
-    steps_s, values = rows.demand.get(member.id, ((), ()))
-    demand = dict(zip((float(s) for s in steps_s), (float(v) for v in values), strict=True))
+    demand, bound = _by_step(rows.demand.get(member.id)), _by_step(equivalent_of(member, rows))
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     events = replica_events(member, rows)
     first_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
@@ -94,10 +100,11 @@ def finished_outcomes(
             continue
         intervals = step_intervals(events, start_s, start_s + step_s)
         outcome = score_step(
-            demand.get(start_s), intervals, _priced(member, rows, price, start_s + step_s)
+            bound.get(start_s), intervals, _priced(member, rows, price, start_s + step_s)
         )
         if outcome is None:
             continue
+        outcome = replace(outcome, demand=demand.get(start_s))
         if start_s < first_s:
             outcome = replace(outcome, needed_replicas=None, violation_ratio=None, shortage=None)
         outcomes[start_s] = outcome
@@ -105,6 +112,14 @@ def finished_outcomes(
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
     before_first = frozenset(start_s for start_s in outcomes if start_s < first_s)
     return WorkloadOutcomes(tuple(made), outcomes, before_first)
+
+
+def _by_step(series: Sampled | None) -> dict[float, float]:
+    """Finite values by step start."""
+    if series is None:
+        return {}
+    pairs = zip(*series, strict=True)
+    return {float(at_s): float(value) for at_s, value in pairs if math.isfinite(value)}
 
 
 def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:

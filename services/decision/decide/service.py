@@ -31,6 +31,7 @@ from services.decision.decide.report import (
 from services.decision.decide.settling import measure_steps, store_memory, store_steps
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
+from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
     ShardRows,
     group_rows,
@@ -109,6 +110,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
         demand={
             int(r["workload_id"]): (np.array(r["steps_s"]), np.array(r["demand"])) for r in demand
         },
+        further=load_further(connection, run.members, first, run.origin_at),
         states=group_rows(repository.load_states(connection, ids, lookback, now)),
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),

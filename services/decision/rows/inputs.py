@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -22,6 +22,14 @@ from decider import (
 )
 from services.decision.rows import lead_times, translate
 from services.decision.rows.lead_times import N_DRAWS
+from services.decision.rows.loads import (
+    FurtherPaths,
+    Sampled,
+    added_up,
+    further_capacity,
+    stacked,
+    to_further_paths,
+)
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
 from services.kernel.domain import WorkloadSpec
@@ -55,6 +63,7 @@ class ShardRows:
 
     Attributes:
         demand: Step starts (epoch seconds) and values of the observed demand.
+        further: The same of the further loads, by name; of workloads that have some.
         states: Replica snapshots in time order.
         changes: Applied scalings in time order.
         starts: Pod starts, oldest first.
@@ -69,7 +78,8 @@ class ShardRows:
             not teach the risk level.
     """
 
-    demand: Mapping[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    demand: Mapping[int, Sampled] = field(default_factory=dict)
+    further: Mapping[int, Mapping[str, Sampled]] = field(default_factory=dict)
     states: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     changes: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     starts: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
@@ -84,12 +94,17 @@ class ShardRows:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request and the forecasts that its rows came from."""
+    """A request and the forecasts that its rows came from.
+
+    Attributes:
+        further: Paths of the further loads by row; None: it has none, or the forecast lacks some.
+    """
 
     request: ShardRequest
     members: tuple[ShardMember, ...]
     forecasts: tuple[RowMapping, ...]
     path_scales: tuple[float, ...]
+    further: tuple[FurtherPaths | None, ...]
 
 
 def scopes_of(members: Sequence[ShardMember]) -> list[str]:
@@ -121,9 +136,16 @@ def prepare(
     for (step_s, _, _), group in groups.items():
         chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
         variants = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
+        further = tuple(
+            to_further_paths(forecast, member.spec)
+            for member, (forecast, _) in zip(chosen, group, strict=True)
+        )
+        bound = [counts_further(m, rows, x) for m, x in zip(chosen, further, strict=True)]
         inputs = tuple(
-            workload_input(member, known, forecast, rows, now)
-            for member, known, (forecast, _) in zip(chosen, variants, group, strict=True)
+            with_further(workload_input(member, known, forecast, rows, now), member, is_bound)
+            for member, known, (forecast, _), is_bound in zip(
+                chosen, variants, group, bound, strict=True
+            )
         )
         request = ShardRequest(
             inputs,
@@ -133,19 +155,65 @@ def prepare(
                 [lead_time_of(m, rows, now, x) for m, x in zip(chosen, variants, strict=True)]
             ),
             float(step_s),
-            responses=responses_of(chosen, rows),
+            responses=responses_of(chosen, rows, bound),
+            further_paths=further_paths_of(further),
         )
         scales = tuple(paths.scale for _, paths in group)
-        prepared.append(Prepared(request, chosen, tuple(f for f, _ in group), scales))
+        forecast_rows = tuple(forecast for forecast, _ in group)
+        prepared.append(Prepared(request, chosen, forecast_rows, scales, further))
     return prepared
 
 
-def responses_of(members: Sequence[ShardMember], rows: ShardRows) -> tuple[MissDraws | None, ...]:
-    """What was learned of each one's requests; empty where nothing was of any."""
+def responses_of(
+    members: Sequence[ShardMember], rows: ShardRows, bound: Sequence[bool]
+) -> tuple[MissDraws | None, ...]:
+    """What was learned of each one's requests; empty where nothing was of any.
+
+    Args:
+        members: The workloads.
+        rows: Their rows.
+        bound: Whether further loads count; where they do not, the response is to the demand alone.
+    """
     learned = [rows.responses.get(m.id) for m in members]
     if all(one is None for one in learned):
         return ()
-    return tuple(None if one is None else one.draws for one in learned)
+    return tuple(
+        None if one is None else one.draws if is_bound else to_demand_alone(one.draws)
+        for one, is_bound in zip(learned, bound, strict=True)
+    )
+
+
+def to_demand_alone(draws: MissDraws) -> MissDraws:
+    """The response to the demand while the further loads are none."""
+    if draws.n_further == 0:
+        return draws
+    return MissDraws(draws.capacity, draws.slope, draws.floor, draws.concentration)
+
+
+def further_paths_of(further: Sequence[FurtherPaths | None]) -> tuple[FloatArray | None, ...]:
+    """Paths of the further loads by row; empty where no row has any."""
+    if all(one is None for one in further):
+        return ()
+    return tuple(None if one is None else one.paths for one in further)
+
+
+def counts_further(member: ShardMember, rows: ShardRows, paths: FurtherPaths | None) -> bool:
+    """Further loads enter the decision: they were forecast, or at least observed.
+
+    Observed but not forecast, they make the decider go by what was observed. Of which nothing is
+    known, they leave the demand alone.
+    """
+    if paths is not None or not member.spec.further_loads:
+        return paths is not None
+    known = equivalent_of(member, rows)
+    return known is not None and bool(np.isfinite(known[1]).any())
+
+
+def with_further(given: WorkloadInput, member: ShardMember, is_bound: bool) -> WorkloadInput:
+    """The stated capacities of the further loads, where these count."""
+    if not is_bound:
+        return given
+    return replace(given, further_capacity=further_capacity(member.spec))
 
 
 def capacity_of(member: ShardMember, rows: ShardRows) -> FloatArray:
@@ -162,6 +230,23 @@ def scored_capacity(member: ShardMember, rows: ShardRows) -> float:
     """
     learned = learned_capacity(member, rows)
     return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
+
+
+def equivalent_of(member: ShardMember, rows: ShardRows) -> Sampled | None:
+    """Equivalent demand by step, in the unit of `scored_capacity`; NaN: a load is unknown.
+
+    Without further loads it is the demand itself.
+    """
+    known = rows.demand.get(member.id)
+    if known is None or not member.spec.further_loads:
+        return known
+    response = rows.responses.get(member.id)
+    return known[0], added_up(
+        stacked(known, rows.further.get(member.id, {}), member.spec),
+        member.spec,
+        scored_capacity(member, rows),
+        None if response is None else response.draws,
+    )
 
 
 def learned_capacity(member: ShardMember, rows: ShardRows) -> FloatArray | None:
@@ -263,11 +348,16 @@ def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[Re
 
 
 def history_of(member: ShardMember, forecast: RowMapping, rows: ShardRows) -> History:
-    """Demand on the grid up to the origin, and what was decided and applied before."""
+    """Equivalent demand on the grid up to the origin, and what was decided and applied before.
+
+    Further loads of which nothing is known at all leave the demand alone.
+    """
     step_s = float(member.step_s)
     until_s = forecast["origin_at"].timestamp() + step_s
     demand = np.zeros(0)
-    known = rows.demand.get(member.id)
+    known = equivalent_of(member, rows)
+    if known is not None and not np.isfinite(known[1]).any():
+        known = rows.demand.get(member.id)
     if known is not None and known[0].size:
         steps_s, values = known
         first_s = float(steps_s[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,9 @@ from decider import (
     inputs_to_bytes,
 )
 from services.decision.rows.inputs import Prepared
+from services.decision.rows.loads import missing_loads, missing_words
 from services.decision.rows.variants import to_column
+from services.kernel.domain.loads import bound_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,31 @@ class DecisionStamp:
     trace: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LoadNote:
+    """What an explanation says of several loads: its fields, and the end of its summary."""
+
+    fields: Mapping[str, object]
+    words: str = ""
+
+
+def _about_loads(prepared: Prepared, row: int, decision: Decision) -> LoadNote:
+    """Which load binds; where a forecast lacks further loads, what was decided by instead."""
+    spec = prepared.members[row].spec
+    if not spec.further_loads:
+        return LoadNote({})
+    if prepared.further[row] is None:
+        missing = missing_loads(prepared.forecasts[row], spec)
+        is_observed = bool(prepared.request.workloads[row].further_capacity)
+        message = missing_words(missing, spec, is_observed=is_observed)
+        return LoadNote({"further_loads": {"missing": missing, "message": message}}, message)
+    if not decision.bound_by:
+        return LoadNote({})
+    names = (spec.demand, *spec.further_loads)
+    shares = {n: float(f"{v:.4g}") for n, v in zip(names, decision.bound_by, strict=True)}
+    return LoadNote({"bound_by": shares}, bound_words(shares))
+
+
 def decision_row(
     prepared: Prepared, row: int, decision: Decision, stamp: DecisionStamp
 ) -> tuple[Any, ...]:
@@ -57,7 +84,7 @@ def decision_row(
         prepared.path_scales[row],
     )
     record = decision_to_dict(decision) | {
-        "summary": decision_summary(decision),
+        "summary": decision_summary(replace(decision, bound_by=())),  # told below, by name
         "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
         "forecast": {
             "id": forecast["id"],
@@ -66,6 +93,9 @@ def decision_row(
             "reason": forecast["reason"],
         },
     }
+    about = _about_loads(prepared, row, decision)
+    if about.words:
+        record |= {**about.fields, "summary": f"{record['summary']}, {about.words}"}
     workload = prepared.request.workloads[row]
     if workload.trust_reason:
         record["trust"] = {

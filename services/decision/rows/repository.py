@@ -52,7 +52,7 @@ def load_undecided(
     statement = text(
         "SELECT DISTINCT ON (f.workload_id) f.id, f.workload_id, f.origin_at, f.model_version, "
         "f.rung, f.reason, f.step_s, f.n_horizon, f.n_paths, f.paths, f.path_scale, "
-        "f.quantile_levels, f.quantiles "
+        "f.quantile_levels, f.quantiles, f.further_names, f.further_paths, f.further_scales "
         "FROM forecasts f JOIN workloads w ON w.id = f.workload_id "
         "LEFT JOIN models m ON m.version = f.model_version "
         "WHERE w.shard = :shard AND w.is_active AND f.origin_at = :origin_at "

@@ -24,15 +24,18 @@ from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import stored_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.rows import repository, translate
+from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
+    equivalent_of,
     group_rows,
     lead_time_of,
     scopes_of,
     scored_capacity,
     to_member,
 )
+from services.decision.rows.loads import Sampled
 from services.decision.trust.repository import (
     load_due_shards,
     load_measured_demand,
@@ -72,7 +75,6 @@ class _Past:
     """Rows of the past, by workload id, as they are at one time."""
 
     at: datetime
-    demand: Mapping[int, RowMapping]
     counts: Mapping[int, RowMapping]
     rows: ShardRows
     states: Mapping[int, TrustState] = field(default_factory=dict)
@@ -157,10 +159,14 @@ def _load_past(
     """One query for each kind of row."""
     connection, ids, since = work.connection, list(members), now - PAST
     longest = timedelta(seconds=max(m.step_s for m in members.values()))
-    demand = load_measured_demand(connection, ids, since)
+    demand = {
+        int(r["workload_id"]): _series(r) for r in load_measured_demand(connection, ids, since)
+    }
     counts = load_model_counts(connection, ids, since - longest, deps.settings.policy_version)
     scopes = scopes_of(list(members.values()))
     rows = ShardRows(
+        demand=demand,
+        further=load_further(connection, members, since, now),
         starts=group_rows(repository.load_pod_starts(connection, ids, since)),
         lead_time_s=load_draws(connection, "lead_time", scopes),
         capacity=believed_capacity(work, deps.settings, members, now),
@@ -168,7 +174,6 @@ def _load_past(
     )
     return _Past(
         now,
-        {int(r["workload_id"]): r for r in demand},
         {int(r["workload_id"]): r for r in counts},
         rows,
         {key: translate.to_trust_state(r["state"]) for key, r in verdicts.items()},
@@ -177,13 +182,13 @@ def _load_past(
 
 def _case(member: ShardMember, past: _Past) -> TrustCase | None:
     """The workload's past on its grid; None without a finished step."""
-    measured, asked = past.demand.get(member.id), past.counts.get(member.id)
+    measured, asked = equivalent_of(member, past.rows), past.counts.get(member.id)
     if measured is None:
         return None
     step_s = float(member.step_s)
-    start_s = float(measured["steps_s"][0])
-    n_steps = round((float(measured["steps_s"][-1]) - start_s) / step_s) + 1
-    demand = _on_grid(measured["steps_s"], measured["demand"], start_s, step_s, n_steps)
+    start_s = float(measured[0][0])
+    n_steps = round((float(measured[0][-1]) - start_s) / step_s) + 1
+    demand = _on_grid(*measured, start_s, step_s, n_steps)
     # An origin is the last complete step: what was decided then stands from the next one on.
     counts = demand * np.nan
     if asked is not None:
@@ -199,6 +204,11 @@ def _case(member: ShardMember, past: _Past) -> TrustCase | None:
         bounds=(member.spec.min_replicas, member.spec.max_replicas),
         sla=translate.to_sla(member.spec),
     )
+
+
+def _series(row: RowMapping) -> Sampled:
+    """Step starts and demand of finished steps; NaN: unknown."""
+    return np.asarray(row["steps_s"], dtype=float), np.array(row["demand"], dtype=float)
 
 
 def _on_grid(at_s: Any, values: Any, start_s: float, step_s: float, n_steps: int) -> FloatArray:

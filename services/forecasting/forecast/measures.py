@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from services.forecasting.rows.translate import (
-    NO_FORECAST_RUNG,
-    ForecastRow,
-    WorkloadRow,
-    level_key,
-)
+from forecaster import MODEL_RUNG
+from services.forecasting.rows.translate import ForecastRow, WorkloadRow, level_key
 from services.kernel import telemetry
 
 SHOWN_LEVELS = (0.5, 0.9, 0.99)
@@ -51,7 +47,8 @@ class Rungs:
         if rung != row.rung:
             telemetry.fallback_active.remove(*key, rung)
         self._shown[key] = _Shown(row.rung, row.origin_at)
-        is_fallback = bool(row.reason) or row.rung == NO_FORECAST_RUNG
+        # the model's own answer may have a reason too: what it says of further loads
+        is_fallback = row.rung != MODEL_RUNG
         telemetry.fallback_active.labels(*key, row.rung).set(is_fallback)
 
     def forget(self, before: datetime) -> None:

@@ -10,8 +10,9 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Connection, Engine
 
+from services.forecasting.forecast.joint import Answered, with_further_loads
 from services.forecasting.forecast.measures import measure, measure_latency
-from services.forecasting.online.learn import corrected
+from services.forecasting.online.learn import corrected, stored_states
 from services.forecasting.registry.store import ModelStore, Serving
 from services.forecasting.rows import repository
 from services.forecasting.rows.translate import ForecastRow, WorkloadRow, to_rows
@@ -105,8 +106,12 @@ def _forecast_group(
     windows = windows_at(connection, window, workloads, origin_at)
     horizon = min(app.settings.horizon_steps, window.horizon)
     result = serving.ladder.predict(windows, horizon, app.settings.n_paths, rng)
-    result = corrected(connection, serving, workloads, windows, result)
-    return to_rows(workloads, result, origin_at, serving.version, horizon)
+    has_numbers = result.forecast is not None
+    stored = stored_states(connection, serving, workloads) if has_numbers else {}
+    result = corrected(stored, serving, workloads, windows, result)
+    rows = to_rows(workloads, result, origin_at, serving.version, horizon)
+    answered = Answered(serving, workloads, windows, result)
+    return with_further_loads(rows, answered, stored, app.settings.seed)
 
 
 def sweep(app: Forecasting) -> int:

@@ -55,8 +55,17 @@ class Issued:
     outcome: Outcome
 
 
+def stored_states(
+    connection: Connection, serving: Serving, workloads: Sequence[WorkloadRow]
+) -> dict[str, dict[str, Any]]:
+    """States under the model that serves, by name of the workload; one without is left out."""
+    ids = {w.key: w.id for w in workloads}
+    found = repository.load_calibration(connection, list(ids.values()), serving.version)
+    return {key: found[i] for key, i in ids.items() if i in found}
+
+
 def corrected(
-    connection: Connection,
+    stored: Mapping[str, Mapping[str, Any]],
     serving: Serving,
     workloads: Sequence[WorkloadRow],
     windows: Windows,
@@ -65,7 +74,7 @@ def corrected(
     """The ladder's answer, hedged and calibrated by what came of earlier forecasts.
 
     Args:
-        connection: To read the states.
+        stored: The states, of `stored_states`.
         serving: What answered.
         workloads: B workloads.
         windows: Their windows, in the same order.
@@ -73,9 +82,6 @@ def corrected(
     """
     if result.forecast is None:
         return result
-    ids = {w.key: w.id for w in workloads}
-    found = repository.load_calibration(connection, list(ids.values()), serving.version)
-    stored = {key: found[i] for key, i in ids.items() if i in found}
     forecast = result.forecast
     weights = _hedge_state(forecast.workloads, stored)
     _measure(workloads, weights)

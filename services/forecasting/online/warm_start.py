@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,27 @@ from forecaster import (
     Ladder,
     Outcome,
     Series,
+    Windows,
     actuals,
+    further_quantiles,
     gather_windows,
     origins_between,
     replay,
 )
+from services.forecasting.online.further import FURTHER
 from services.forecasting.online.learn import with_hedges
 
 MAX_ORIGINS = 480
 """Newest origins per workload that calibration learns from; more changes little and takes time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LoadTrack:
+    """Forecasts of one further load at T origins or fewer, with their outcomes."""
+
+    name: str
+    forecast: Forecast
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class _Track:
 
     experts: Experts
     outcome: Outcome
+    loads: Sequence[_LoadTrack]
 
 
 def warm_states(
@@ -84,10 +97,39 @@ def _track(
     result = ladder.predict(windows, window.horizon, 1, rng)
     if result.forecast is None:
         return None
-    actual, observed = actuals([one], origins, windows.demand_index[:, None], window.horizon)
+    targets = np.tile([one.demand_index, *one.further], (len(windows), 1))
+    actual, observed = actuals([one], origins, targets, window.horizon)
     at = result.answered
-    experts = Experts.of(result.forecast, windows.rows(at), window)
-    return _Track(experts, Outcome(actual[at, 0], observed[at, 0]))
+    actual, observed, windows = actual[at], observed[at], windows.rows(at)
+    experts = Experts.of(result.forecast, windows, window)
+    outcomes = [Outcome(actual[:, g], observed[:, g]) for g in range(targets.shape[1])]
+    loads = _load_tracks(one, ladder, windows, result.forecast, outcomes[1:])
+    return _Track(experts, outcomes[0], loads)
+
+
+def _load_tracks(
+    one: Series,
+    ladder: Ladder,
+    windows: Windows,
+    forecast: Forecast,
+    outcomes: Sequence[Outcome],
+) -> list[_LoadTrack]:
+    """Forecasts of the further loads of one workload, at the origins where there are any."""
+    names = tuple(one.indicators[k] for k in one.further)
+    found = further_quantiles(ladder, windows, [names] * len(windows), forecast)
+    at = np.array([i for i, quantiles in enumerate(found) if quantiles is not None], dtype=np.int64)
+    if at.size == 0:
+        return []
+    own = np.stack([quantiles for quantiles in found if quantiles is not None])
+    rows = forecast.rows(at)
+    return [
+        _LoadTrack(
+            name,
+            replace(rows, workloads=(f"{one.workload} {name}",) * at.size, quantiles=own[:, f]),
+            outcomes[f].rows(at),
+        )
+        for f, name in enumerate(names)
+    ]
 
 
 def _learn(tracks: Sequence[_Track]) -> dict[str, dict[str, Any]]:
@@ -107,7 +149,32 @@ def _learn(tracks: Sequence[_Track]) -> dict[str, dict[str, Any]]:
     stored = with_hedges(
         dict(enumerate(offsets.to_dicts())), {}, dict(enumerate(weights.to_dicts()))
     )
-    return dict(zip(names, stored.values(), strict=True))
+    further = _learn_loads(tracks)
+    return {
+        name: {**state, FURTHER: further[name]} if name in further else state
+        for name, state in zip(names, stored.values(), strict=True)
+    }
+
+
+def _learn_loads(tracks: Sequence[_Track]) -> dict[str, dict[str, Any]]:
+    """Calibration per workload and further load."""
+    loads = [load for track in tracks for load in track.loads]
+    if not loads:
+        return {}
+    forecast = _joined([load.forecast for load in loads])
+    outcome = Outcome(
+        np.concatenate([load.outcome.actual for load in loads]),
+        np.concatenate([load.outcome.observed for load in loads]),
+    )
+    calibration = Calibration(forecast.quantile_levels)
+    state = calibration.empty_state([load.forecast.workloads[0] for load in loads])
+    _, after = replay(calibration, state, forecast, outcome)
+    stored = iter(after.to_dicts())
+    return {
+        track.experts.forecast.workloads[0]: {load.name: next(stored) for load in track.loads}
+        for track in tracks
+        if track.loads
+    }
 
 
 def _joined(parts: Sequence[Forecast]) -> Forecast:

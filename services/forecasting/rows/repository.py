@@ -29,6 +29,9 @@ FORECAST_COLUMNS = (
     "n_paths",
     "paths",
     "path_scale",
+    "further_names",
+    "further_paths",
+    "further_scales",
     "created_at",
 )
 SCORE_COLUMNS = (
@@ -170,6 +173,10 @@ class DueForecast:
     step_s: int
     quantile_levels: list[float]
     quantiles: list[list[float]]
+    n_paths: int
+    further_names: list[str] | None = None
+    further_paths: bytes | None = None
+    further_scales: list[float] | None = None
 
 
 def try_lock_scoring(connection: Connection) -> bool:
@@ -185,7 +192,8 @@ def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueFore
     """Forecasts with numbers, all steps complete, not yet scored; oldest first."""
     statement = text(
         "SELECT f.id, f.workload_id, f.origin_at, f.model_version, f.step_s, f.quantile_levels, "
-        "f.quantiles FROM forecasts f "
+        "f.quantiles, f.n_paths, f.further_names, f.further_paths, f.further_scales "
+        "FROM forecasts f "
         "LEFT JOIN forecast_scores s ON s.forecast_id = f.id AND s.origin_at = f.origin_at "
         "WHERE s.forecast_id IS NULL AND f.n_paths > 0 "
         "AND f.origin_at > :oldest AND f.origin_at <= :now "

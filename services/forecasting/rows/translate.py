@@ -61,6 +61,9 @@ class ForecastRow:
     n_paths: int
     paths: bytes | None
     path_scale: float | None
+    further_names: list[str] | None = None
+    further_paths: bytes | None = None
+    further_scales: list[float] | None = None
 
 
 class IndicatorKey(NamedTuple):
@@ -86,7 +89,7 @@ def forecaster_config(settings: Settings) -> ForecasterConfig:
 
 
 def empty_series(workload: WorkloadRow) -> Series:
-    """A series of no steps that carries the workload's names, levels and demand."""
+    """A series of no steps that carries the workload's names, levels and loads."""
     names = tuple(indicator.name for indicator in workload.spec.indicators)
     empty = np.zeros((0, len(names)), dtype=np.float32)
     return Series(
@@ -99,6 +102,7 @@ def empty_series(workload: WorkloadRow) -> Series:
         0,
         workload.step_s,
         tuple(indicator.is_known_ahead for indicator in workload.spec.indicators),
+        tuple(names.index(load) for load in workload.spec.further_loads),
     )
 
 
@@ -131,6 +135,7 @@ def to_windows(
     observed = np.zeros(values.shape, dtype=bool)
     for i, (workload, series) in enumerate(zip(workloads, rows, strict=True)):
         readable = is_readable(offsets, series.known_ahead, window)
+        loads = (series.demand_index, *series.further)
         for d, name in enumerate(series.indicators):
             packed = samples.get(IndicatorKey(workload.id, name))
             if not packed:
@@ -140,7 +145,7 @@ def to_windows(
             found = np.minimum(np.searchsorted(steps, offsets), steps.size - 1)
             is_there = (steps[found] == offsets) & readable[:, d]
             value = records["value"].astype(np.float32)[found]
-            is_number = np.isfinite(value) & ((value >= 0) | (d != series.demand_index))
+            is_number = np.isfinite(value) & ((value >= 0) | (d not in loads))
             observed[i, :, d] = is_there & is_number
             values[i, :, d] = np.where(observed[i, :, d], value, 0)
     origins = np.full(len(rows), origin_s, dtype=np.int64)

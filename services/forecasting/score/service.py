@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 
 from forecaster import Calibration, CalibrationState, Forecast, Outcome, crps_of_quantiles, pinball
 from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online.further import further_keys, learned_further, with_further
 from services.forecasting.online.learn import Issued, learned_hedges, with_hedges
 from services.forecasting.rows import repository
 from services.forecasting.rows.repository import DueForecast, Span
-from services.forecasting.rows.translate import SAMPLE, IndicatorKey, WorkloadRow, level_key
+from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, level_key
 from services.forecasting.score.drift import DriftWatch, request_refit
+from services.forecasting.score.outcomes import measured_of
 from services.kernel import telemetry
 from services.kernel.db.session import UnitOfWork, unit_of_work
 
@@ -57,7 +59,9 @@ def score_forecasts(app: Forecasting) -> int:
             before = states[version]
             after = _score_group(work.connection, workloads, group, before, now)
             weights = _hedges(app, work.connection, workloads, group, before)
-            states[version] = before | with_hedges(after, before, weights)
+            after = with_hedges(after, before, weights)
+            loads = learned_further(before, group.rows, group.forecast, group.further)
+            states[version] = before | with_further(after, before, loads, workloads)
             watches[version].observe(
                 [row.workload_id for row in group.rows], group.forecast, group.outcome
             )
@@ -89,12 +93,14 @@ class _Group:
         forecast: The same as values.
         outcome: Demand, zero where unobserved.
         last: `(B,)` demand last observed in the dozen steps before the origin; NaN: none.
+        further: What came of the further loads, of `further_keys`.
     """
 
     rows: list[DueForecast]
     forecast: Forecast
     outcome: Outcome
     last: npt.NDArray[np.float32]
+    further: Outcome
 
 
 def _load_group(
@@ -108,24 +114,12 @@ def _load_group(
     demands = [
         IndicatorKey(row.workload_id, workloads[row.workload_id].spec.demand) for row in rows
     ]
-    samples = repository.load_samples(
-        connection, list(dict.fromkeys(demands)), origin_at, step_s, [span]
-    )
-    actual = np.zeros((len(rows), horizon), dtype=np.float32)
-    observed = np.zeros(actual.shape, dtype=bool)
-    last = np.full(len(rows), np.nan, dtype=np.float32)
-    for i, key in enumerate(demands):
-        packed = samples.get(key)
-        if not packed:
-            continue
-        records = np.frombuffer(packed, dtype=SAMPLE)
-        steps = records["offset"].astype(np.int64)
-        ahead, before = steps > 0, steps <= 0
-        actual[i, steps[ahead] - 1] = records["value"][ahead]
-        observed[i, steps[ahead] - 1] = True
-        if before.any():
-            last[i] = records["value"][before][-1]
-    return _Group(rows, _as_forecast(workloads, rows), Outcome(actual, observed), last)
+    loads = further_keys(rows)
+    keys = list(dict.fromkeys([*demands, *loads]))
+    samples = repository.load_samples(connection, keys, origin_at, step_s, [span])
+    found = measured_of(samples, demands, horizon)
+    further = measured_of(samples, loads, horizon).outcome
+    return _Group(rows, _as_forecast(workloads, rows), found.outcome, found.last, further)
 
 
 def _score_group(

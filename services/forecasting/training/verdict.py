@@ -73,7 +73,9 @@ def judge_fit(
 
 
 def _metrics(report: FitReport, found: Comparison, n_workloads: int) -> dict[str, Any]:
+    joint = {} if report.joint is None else {"joint_flow": asdict(report.joint)}
     return {
+        **joint,
         "n_workloads": n_workloads,
         "n_windows": report.n_windows,
         "n_parameters": report.n_parameters,

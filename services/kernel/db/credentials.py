@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, text, update
 
-from services.kernel.db.schema import api_keys, audit
+from services.kernel.db.schema_access import api_keys, audit
 
 _AUDIT_LOCK = 7013
 

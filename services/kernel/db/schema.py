@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-import services.kernel.db.schema_control  # noqa: F401  # its tables belong to the metadata
+import services.kernel.db.schema_access
+import services.kernel.db.schema_control  # noqa: F401  # their tables belong to the metadata
 from services.kernel.db.metadata import metadata as metadata, time_column
 
 
@@ -169,6 +170,9 @@ forecasts = Table(
     Column("paths", LargeBinary, nullable=True),
     Column("path_scale", REAL, nullable=True),
     time_column("created_at"),
+    Column("further_names", ARRAY(Text), nullable=True),
+    Column("further_paths", LargeBinary, nullable=True),
+    Column("further_scales", ARRAY(Double), nullable=True),
     UniqueConstraint("workload_id", "origin_at", "model_version"),
     postgresql_partition_by=_partition_by("forecasts"),
 )
@@ -366,35 +370,6 @@ outcomes = Table(
         ],
     ),
     postgresql_partition_by=_partition_by("outcomes"),
-)
-
-audit = Table(
-    "audit",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    time_column("at"),
-    Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("before", JSONB, nullable=True),
-    Column("after", JSONB, nullable=True),
-    Column("previous_hash", LargeBinary, nullable=True),
-    Column("hash", LargeBinary, nullable=False),
-)
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("prefix", Text, nullable=False, unique=True),
-    Column("hash", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("namespaces", ARRAY(Text), nullable=True),
-    time_column("created_at"),
-    time_column("expires_at", nullable=True),
-    time_column("revoked_at", nullable=True),
-    Column("replaced_by", Integer, nullable=True),
 )
 
 SEQUENCES = ("forecasts_id_seq", "decisions_id_seq", "actions_id_seq")

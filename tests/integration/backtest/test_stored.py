@@ -24,8 +24,10 @@ from tests.integration.decision.stored_rows import (
     ORIGIN,
     STEP,
     STEP_S,
+    TOKENS,
     add_demand,
     add_workload,
+    bound_by_tokens,
 )
 
 pytestmark = pytest.mark.integration
@@ -72,6 +74,21 @@ def test_a_gap_stays_a_gap_and_no_negative_demand_is_taken(database: Engine) -> 
     add_demand(database, add_workload(database, "tiny"), values)
     fleet = fleet_of(database, asked(KEY))
     assert np.flatnonzero(np.isnan(fleet.demand[0])).tolist() == [50, 60]
+
+
+def test_of_several_loads_the_tightest_is_replayed(database: Engine) -> None:
+    tokens = [10.0 * value for value in wave()]
+    tokens[:100] = [40.0 * value for value in wave()[:100]]
+    tokens[70] = float("nan")
+    workload = add_workload(database, "tiny", **bound_by_tokens(per_replica=200.0))
+    add_demand(database, workload, list(wave()))
+    add_demand(database, workload, tokens, indicator=TOKENS)
+    fleet = fleet_of(database, asked(KEY))
+    expected = np.array(wave())
+    expected[:100] *= 2.0
+    expected[70] = np.nan
+    np.testing.assert_allclose(fleet.demand[0], expected, rtol=1e-6)
+    assert "binds" in fleet.notes[-1]
 
 
 def test_an_unknown_workload_is_named(database: Engine) -> None:

@@ -22,6 +22,7 @@ from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.decision.stored_rows import (
     ORIGIN,
+    TOKENS,
     add_demand,
     add_forecast,
     add_state,
@@ -54,6 +55,7 @@ class Looped:
     Attributes:
         id: The workload.
         response: What load truly does to its requests.
+        is_told: The forecasts hold its tokens.
         lost: Share of requests without an answer in step t, whatever the load.
         count: Replicas now.
     """
@@ -62,14 +64,21 @@ class Looped:
     response: MissDraws
     lost: Callable[[int], float] = lambda _t: 0.0
     count: int = 4
+    is_told: bool = True
     counts: list[int] = field(default_factory=list)
     is_bad: list[bool] = field(default_factory=list)
 
 
 class Loop:
-    """A shard of workloads that all have the same demand."""
+    """A shard of workloads that all have the same demand, and tokens where these are given."""
 
-    def __init__(self, deps: DecisionDeps, demand: Callable[[int], float]) -> None:
+    def __init__(
+        self,
+        deps: DecisionDeps,
+        demand: Callable[[int], float],
+        tokens: Callable[[int], float] | None = None,
+    ) -> None:
+        self.tokens = tokens
         settings = deps.settings.model_copy(update={"step_s": STEP_S, "late_s": 0.0})
         self.deps = replace(deps, settings=settings)
         self.demand = demand
@@ -100,7 +109,11 @@ class Loop:
 
     def _write(self, one: Looped, start: datetime, demand: float) -> None:
         engine, total = self.deps.engine, round(demand * STEP_S)
-        share = float(one.response.miss(np.array([demand / one.count]))[0, 0])
+        tokens = (
+            None if self.tokens is None else self.tokens(self.at) * demand / self.demand(self.at)
+        )
+        loads = np.array([[demand, tokens or 0.0][: 1 + one.response.n_further]]) / one.count
+        share = float(one.response.miss(loads)[0, 0])
         near = float(one.response.concentration[0])
         missed = self.rng.binomial(total, self.rng.beta(share * near, (1.0 - share) * near))
         lost = round(total * one.lost(self.at))
@@ -116,7 +129,19 @@ class Loop:
             copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
         forecast_id = self.at * len(self.services) + self.services.index(one) + 1
         level = self.demand(self.at + 1)
-        add_forecast(engine, one.id, level, forecast_id=forecast_id, origin_at=start, step_s=STEP_S)
+        further = None
+        if self.tokens is not None and tokens is not None:
+            add_demand(engine, one.id, [tokens], last=start, indicator=TOKENS)
+            further = {TOKENS: self.tokens(self.at + 1)} if one.is_told else None
+        add_forecast(
+            engine,
+            one.id,
+            level,
+            forecast_id=forecast_id,
+            origin_at=start,
+            step_s=STEP_S,
+            further=further,
+        )
 
 
 def _decided(engine: Engine, workload: int, origin: datetime) -> int:

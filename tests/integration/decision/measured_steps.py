@@ -11,7 +11,7 @@ from decider import FloatArray
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.decision.measured_loop import STEP, truth
-from tests.integration.decision.stored_rows import ORIGIN
+from tests.integration.decision.stored_rows import ORIGIN, TOKENS, add_demand
 
 READY = 4.0
 
@@ -22,10 +22,20 @@ def add_measured_steps(
     knee: float,
     load: FloatArray,
     last: datetime = ORIGIN - timedelta(minutes=1),
+    tokens: FloatArray | None = None,
 ) -> None:
-    """Steps of a minute up to `last`, at loads per ready replica; 5 % miss at the load `knee`."""
+    """Steps of a minute up to `last`, the newest first; 5 % miss at the load `knee` per replica.
+
+    With tokens per ready replica, a replica carries 10 times as many of them as of requests, and
+    the tighter of the two binds.
+    """
     rng = np.random.default_rng(workload)
-    share = truth(knee).miss(load)[0]
+    use = load
+    if tokens is not None:
+        use = np.maximum(load, 0.1 * tokens)
+        values = (READY * tokens)[::-1].tolist()
+        add_demand(engine, workload, values, last=last, indicator=TOKENS, step=STEP)
+    share = truth(knee).miss(use)[0]
     total = np.round(READY * load * 60.0)
     missed = rng.binomial(total.astype(int), rng.beta(200.0 * share, 200.0 * (1.0 - share)))
     at = [last - back * STEP for back in range(load.size)]

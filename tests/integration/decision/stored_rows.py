@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,20 @@ def spec(**changes: Any) -> dict[str, Any]:
     return base | changes
 
 
+TOKENS = "output_tokens_per_s"
+
+
+def bound_by_tokens(per_replica: float = 200.0, demand: float = 10.0) -> dict[str, Any]:
+    """Changes of a spec: a replica carries so many output tokens beside its requests."""
+    return {
+        "indicators": [{"name": "request_rate_rps", "level": 1}, {"name": TOKENS, "level": 2}],
+        "capacity": {
+            "per_replica": demand,
+            "also_bound_by": [{"indicator": TOKENS, "per_replica": per_replica}],
+        },
+    }
+
+
 def add_workload(engine: Engine, name: str, **changes: Any) -> int:
     with engine.begin() as connection:
         return connection.execute(
@@ -44,14 +59,19 @@ def add_workload(engine: Engine, name: str, **changes: Any) -> int:
         ).scalar_one()
 
 
-def add_demand(engine: Engine, workload: int, values: list[float], last: datetime = ORIGIN) -> None:
+def add_demand(
+    engine: Engine,
+    workload: int,
+    values: list[float],
+    last: datetime = ORIGIN,
+    indicator: str = "request_rate_rps",
+    step: timedelta = STEP,
+) -> None:
     columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
     rows = []
     for back, value in enumerate(reversed(values)):
         seen = bool(np.isfinite(value))
-        rows.append(
-            (workload, "request_rate_rps", last - back * STEP, value if seen else None, seen)
-        )
+        rows.append((workload, indicator, last - back * step, value if seen else None, seen))
     with engine.begin() as connection:
         copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
 
@@ -81,26 +101,34 @@ def add_forecast(
     origin_at: datetime = ORIGIN,
     version: str = "best-simple",
     step_s: int = STEP_S,
+    further: Mapping[str, float] | None = None,
 ) -> int:
     columns = (
         "id", "origin_at", "workload_id", "model_version", "rung", "reason", "step_s",
         "n_horizon", "quantile_levels", "quantiles", "n_paths", "paths", "path_scale",
-        "created_at",
+        "further_names", "further_paths", "further_scales", "created_at",
     )  # fmt: skip
+    beside: tuple[Any, ...] = (None, None, None)
     if level is None:
         row: tuple[Any, ...] = ("none", "short history", step_s, 6, [], [], 0, None, None)
     else:
-        rng = np.random.default_rng(forecast_id)
-        paths = level * np.exp(0.05 * rng.standard_normal((100, 6)))
+        shape = np.exp(0.05 * np.random.default_rng(forecast_id).standard_normal((100, 6)))
+        paths = level * shape
         scale = float(np.float32(paths.max()))
         blob = (paths / scale).astype(np.float16).tobytes()
         quantiles = np.quantile(paths, LEVELS, axis=0).tolist()
         row = ("model", "", step_s, 6, LEVELS, quantiles, 100, blob, scale)
+        if further:
+            tops = [float(np.float32(each * shape.max())) for each in further.values()]
+            scaled = np.stack(
+                [each * shape / top for each, top in zip(further.values(), tops, strict=True)]
+            )
+            beside = (list(further), scaled.astype(np.float16).tobytes(), tops)
     with engine.begin() as connection:
         copy_rows(
             connection,
             CopyTarget(schema.forecasts, columns, "error"),
-            [(forecast_id, origin_at, workload, version, *row, NOW)],
+            [(forecast_id, origin_at, workload, version, *row, *beside, NOW)],
         )
     return forecast_id
 

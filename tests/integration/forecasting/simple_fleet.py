@@ -34,7 +34,12 @@ def demand(workload: int, n_steps: int = N_STEPS) -> np.ndarray:
     return np.maximum(wave + noise, 0)
 
 
-def add_workload(engine: Engine, name: str, *, shard: int = 0) -> int:
+def add_workload(
+    engine: Engine, name: str, *, shard: int = 0, further: tuple[str, ...] = ()
+) -> int:
+    loads = [{"indicator": load, "per_replica": 5.0} for load in further]
+    capacity = {"per_replica": 10.0, "also_bound_by": loads}
+    spec = json.dumps(SPEC | {"capacity": capacity} if further else SPEC)
     with engine.begin() as connection:
         return connection.execute(
             text(
@@ -42,15 +47,17 @@ def add_workload(engine: Engine, name: str, *, shard: int = 0) -> int:
                 "updated_at) VALUES ('demo', :name, :shard, :step_s, CAST(:spec AS jsonb), :at, "
                 ":at) RETURNING id"
             ),
-            {"name": name, "shard": shard, "step_s": STEP_S, "spec": json.dumps(SPEC), "at": START},
+            {"name": name, "shard": shard, "step_s": STEP_S, "spec": spec, "at": START},
         ).scalar_one()
 
 
-def add_indicators(engine: Engine, workload_id: int, values: np.ndarray) -> None:
+def add_indicators(
+    engine: Engine, workload_id: int, values: np.ndarray, *, silent: tuple[str, ...] = ()
+) -> None:
     rows = []
     for t, value in enumerate(values):
-        is_seen = bool(np.isfinite(value))
         for factor, name in zip((1.0, 0.5, 0.01), NAMES, strict=True):
+            is_seen = bool(np.isfinite(value)) and name not in silent
             number = float(value * factor) if is_seen else None
             rows.append((workload_id, name, START + t * STEP, number, is_seen))
     target = CopyTarget(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from decider import equivalent_demand
 from decider.errors import InvalidRequest
 from decider.miss_draws import MissDraws
 
@@ -57,3 +58,59 @@ def test_wrong_shapes_and_shares_are_refused() -> None:
         MissDraws.from_array(np.ones((3, 3)))
     with pytest.raises(InvalidRequest, match="share=1"):
         draws().load_within(1.0)
+
+
+def vector_draws(n_further: int = 2) -> MissDraws:
+    one = draws()
+    further = np.array([[400.0, 2.0, 9.0]] * 3)[:, :n_further] * np.array([[1.0], [1.1], [0.8]])
+    sharing = np.array([1.0, 2.0, 9.0])
+    return MissDraws(one.capacity, one.slope, one.floor, one.concentration, sharing, further)
+
+
+@pytest.mark.parametrize("n_further", [1, 2, 3])
+def test_several_loads_miss_what_their_equivalent_demand_does(n_further: int) -> None:
+    one = vector_draws(n_further)
+    load = np.random.default_rng(0).uniform(0, 1, (50, 4))[:, : 1 + n_further]
+    load *= np.array([10.0, 400.0, 2.0, 9.0])[: 1 + n_further]
+    load[0] = 0.0
+    equivalent = one.equivalent(load)
+    for p in range(3):
+        capacity = np.concatenate([one.capacity[p : p + 1], one.further[p]])
+        expected = equivalent_demand(load, capacity, float(one.sharing[p]))
+        assert equivalent[p] == pytest.approx(expected)
+        assert one.curable(load)[p] == pytest.approx(draws().curable(equivalent[p])[p])
+    assert one.miss(load)[:, 0] == pytest.approx(0.01)
+
+
+def test_without_further_loads_a_column_is_the_load_itself() -> None:
+    load = np.linspace(0.0, 30.0, 40)
+    one = draws()
+    assert np.array_equal(one.miss(load[:, None]), one.miss(load))
+    assert np.array_equal(one.equivalent(load), np.repeat(load[None], 3, axis=0))
+    assert one.n_further == 0
+    assert one.further.shape == (3, 0)
+
+
+@pytest.mark.parametrize("n_further", [1, 2, 3])
+def test_the_array_form_of_several_loads_comes_back(n_further: int) -> None:
+    one = vector_draws(n_further)
+    again = MissDraws.from_array(one.to_array())
+    assert one.to_array().shape == (3, 5 + n_further)
+    assert np.array_equal(again.to_array(), one.to_array())
+    assert again.n_further == n_further
+    assert np.array_equal(one.rows(np.array([2, 0])).to_array(), one.to_array()[[2, 0]])
+
+
+def test_impossible_loads_are_refused() -> None:
+    one = vector_draws()
+    alone = (one.capacity, one.slope, one.floor, one.concentration)
+    with pytest.raises(InvalidRequest, match=r"load has shape \(5,\), must be \(N, 3\)"):
+        one.miss(np.ones(5))
+    with pytest.raises(InvalidRequest, match=r"sharing has shape \(2,\), must be \(P=3,\)"):
+        MissDraws(*alone, np.ones(2), one.further)
+    with pytest.raises(InvalidRequest, match=r"further has shape \(2, 2\)"):
+        MissDraws(*alone, one.sharing, one.further[:2])
+    with pytest.raises(InvalidRequest, match="sharing must be finite and >= 1"):
+        MissDraws(*alone, 0.5 * one.sharing, one.further)
+    with pytest.raises(InvalidRequest, match="further must be finite and > 0"):
+        MissDraws(*alone, one.sharing, -one.further)

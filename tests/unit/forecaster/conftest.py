@@ -42,6 +42,19 @@ def make_series(
     return Series(f"w{seed}", values, observed, names, levels, 0, 0, STEP_S)
 
 
+def make_loaded(seed: int, n_steps: int = 500, further: tuple[int, ...] = (1, 2)) -> Series:
+    """A demand, a load that is shaken as it is and one that is shaken the other way."""
+    rng = np.random.default_rng(seed)
+    shock, own = rng.normal(0, 1, n_steps), rng.normal(0, 1, (2, n_steps))
+    wave = 1 + 0.05 * np.sin(2 * np.pi * np.arange(n_steps) / 24 + seed)
+    same, against = (0.9 * sign * shock + 0.436 * own[k] for k, sign in enumerate((1, -1)))
+    columns = [wave + 0.15 * shock, 7 * (wave + 0.15 * same), 40 * (wave + 0.15 * against)]
+    values = np.maximum(np.stack(columns, axis=1), 0).astype(np.float32)
+    seen = np.ones(values.shape, dtype=bool)
+    names, levels = ("requests_rps", "input_tps", "output_tps"), (1, 1, 1)
+    return Series(f"w{seed}", values, seen, names, levels, 0, 0, STEP_S, further=further)
+
+
 def small_config(**train: object) -> ForecasterConfig:
     """A model that trains in seconds."""
     settings: dict = {
@@ -72,6 +85,22 @@ def fleet() -> list[Series]:
 @pytest.fixture(scope="session")
 def fitted(fleet: list[Series]) -> FitResult:
     return fit(fleet, small_config(), seed=3)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> list[Series]:
+    """Workloads with both further loads, with one of them, and with none."""
+    return [
+        make_loaded(0),
+        make_loaded(1),
+        make_loaded(2, further=(2,)),
+        make_loaded(3, further=()),
+    ]
+
+
+@pytest.fixture(scope="session")
+def fitted_jointly(loaded: list[Series]) -> FitResult:
+    return fit(loaded, small_config(flow_epochs=2), seed=3)
 
 
 @pytest.fixture(scope="session")

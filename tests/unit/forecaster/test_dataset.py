@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from forecaster.dataset import (
     Origins,
     actuals,
     is_trainable,
+    make_examples,
     min_origin,
     origins_between,
     split_origins,
     validation_start,
 )
 from forecaster.errors import HistoryTooShort
+from forecaster.network.model import Vocabulary
+from forecaster.types import Series
 from tests.unit.forecaster.conftest import make_series, small_config
 
 
@@ -73,3 +77,15 @@ def test_a_history_is_trained_on_when_both_parts_are_long_enough_and_seen() -> N
     assert not is_trainable(short, config)
     with pytest.raises(HistoryTooShort, match=r"1 series give 0 training"):
         split_origins([short], config)
+
+
+def test_further_loads_weigh_as_the_demand_and_absent_ones_nothing(loaded: list[Series]) -> None:
+    config = small_config()
+    origins = split_origins(loaded, config)[1]
+    vocabulary = Vocabulary(("w0", "w1", "w2", "w3"), loaded[0].indicators)
+    examples = make_examples(loaded, origins, config, vocabulary)
+    which = torch.from_numpy(origins.which)
+    assert (examples.weight[which < 2] > 0).all()
+    assert not examples.weight[which == 2, 1].any()
+    assert not examples.weight[which == 3, 1:].any()
+    assert (examples.weight[which == 3, 0] > 0).all()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 
 from forecaster.config import QUANTILE_LEVELS
@@ -93,3 +96,19 @@ def test_same_rng_same_bytes(fitted: FitResult, fleet: list[Series]) -> None:
     assert not np.array_equal(
         first, fitted.model.predict(windows, 4, 30, np.random.default_rng(3)).paths
     )
+
+
+def test_trees_are_asked_only_for_the_targets_that_are_read(
+    mixed: FitResult, fleet: list[Series]
+) -> None:
+    model = mixed.model
+    windows = build_windows(fleet, model.config.window)
+    targets = np.tile(np.arange(3), (3, 1))
+    asked = np.array([[True, False, True], [False, False, True], [False, False, True]])
+    _, some, _ = model.marginals(windows, targets, asked)
+    _, both, _ = model.marginals(windows, targets)
+    _, network, _ = replace(model, trees=None).marginals(windows, targets)
+    is_asked = torch.from_numpy(asked)
+    assert torch.equal(some[is_asked], both[is_asked])
+    assert torch.equal(some[~is_asked], network[~is_asked])
+    assert not torch.equal(both[~is_asked], network[~is_asked])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecaster.errors import IrregularSteps, ShapeError, UnknownDemand, UnknownLevel
+from forecaster.errors import IrregularSteps, ShapeError, UnknownDemand, UnknownLevel, UnknownLoad
 from forecaster.types import Forecast, Series, series_from_rows
 from tests.unit.forecaster.conftest import make_series
 
@@ -31,6 +31,7 @@ def test_what_cannot_be_a_measurement_is_masked() -> None:
     assert one.observed[:, 1].tolist() == [True, True, False, True]
     assert np.isfinite(one.values).all()
     assert one.values[0, 1] == -5.0
+    assert series(values, further=(1,)).observed[:, 1].tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,10 @@ def test_what_cannot_be_a_measurement_is_masked() -> None:
         ({"levels": (1, 4)}, UnknownLevel, "levels"),
         ({"levels": (1,)}, UnknownLevel, "levels"),
         ({"demand_index": 2}, UnknownDemand, "demand_index=2"),
+        ({"further": (0,)}, UnknownLoad, r"further=\(0,\) .* columns of \[1\]"),
+        ({"further": (2,)}, UnknownLoad, "further"),
+        ({"further": (1, 1)}, UnknownLoad, "different"),
+        ({"further": (1,), "known_ahead": (False, True)}, UnknownLoad, "known ahead"),
         ({"step_s": 0}, IrregularSteps, "step_s=0"),
         ({"start_s": 61}, IrregularSteps, "start_s=61"),
         ({"indicators": ("a",)}, ShapeError, "values"),

@@ -18,12 +18,12 @@ import torch
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins
 from forecaster.features import gather_windows
+from forecaster.joint import JointModel, named_slots
 from forecaster.metrics import crps_of_samples
-from forecaster.network.flow import FlowCopula
+from forecaster.network.flow import FlowCopula, Scores
 from forecaster.predict import TrainedModel
 from forecaster.training.fit import fit
-from forecaster.training.flow_fit import Scores, correlation_of, fit_flow
-from forecaster.training.joint import JointModel
+from forecaster.training.flow_fit import correlation_of, fit_flow
 from forecaster.types import Windows
 from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
@@ -186,8 +186,9 @@ class _JointBench:
 
     def scores(self, origins: Origins) -> Scores:
         """Normal scores of what happened, to fit a dependence to."""
-        found, _ = JointModel(self.model, self.flow(0), self.names).scores(
-            self.windows(origins), *self.truth(origins)
+        windows = self.windows(origins)
+        found, _ = JointModel(self.model, self.flow(0)).scores(
+            windows, named_slots(windows, self.names), *self.truth(origins)
         )
         return found
 
@@ -204,7 +205,7 @@ class _JointBench:
             block = torch.kron(torch.eye(len(self.names)), torch.ones(horizon, horizon))
             flow.set_correlation(correlation_of(train.z, train.present) * block)
         flow.eval().requires_grad_(requires_grad=False)
-        return JointModel(self.model, flow, self.names)
+        return JointModel(self.model, flow)
 
     def figures(self, joint: JointModel, origins: Origins) -> dict[str, float]:
         """Means over windows, then over workloads, all indicators in the task's units."""
@@ -215,14 +216,16 @@ class _JointBench:
         parts = []
         for start in range(0, whole.size, CHUNK):
             rows = whole[start : start + CHUNK]
-            found = joint.predict(self.windows(origins.take(rows)), N_PATHS, rng)
+            windows = self.windows(origins.take(rows))
+            found = joint.predict(windows, named_slots(windows, self.names), N_PATHS, rng)
             paths = (found.paths / unit[rows, None, :, None]).reshape(len(rows), N_PATHS, -1)
             seen = (actual[rows] / unit[rows, :, None]).reshape(len(rows), -1)
             total = crps_of_samples(paths.sum(axis=2), seen.sum(axis=1))
             parts.append((total, crps_of_samples(paths.max(axis=2), seen.max(axis=1))))
         total, largest = (np.concatenate(part) for part in zip(*parts, strict=True))
         which = origins.which[whole]
-        density = joint.log_prob(self.windows(origins), actual, observed)
+        windows = self.windows(origins)
+        density = joint.log_prob(windows, named_slots(windows, self.names), actual, observed)
         return {
             "log_density": _mean(density, origins.which),
             "sum_crps": _mean(total, which),

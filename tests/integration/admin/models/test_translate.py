@@ -53,3 +53,19 @@ def test_posteriors_show_quantiles_of_their_draws(admin: AppClient, database: En
     filtered = admin.get("/v1/posteriors", params={"kind": "response"}).json()["items"]
     assert filtered == [items[1]]
     assert admin.get("/v1/posteriors/999").status_code == 404
+
+
+def test_a_response_to_several_loads_shows_what_is_of_each(
+    admin: AppClient, database: Engine
+) -> None:
+    row = {
+        "kind": "misses", "scope": "workload:1", "status": "promoted", "n_observations": 9,
+        "summary": {"learned_for": {"further": ["output_tokens_per_s"]}}, "diagnostics": {},
+        "fitted_at": NOW, "draws": struct.pack("<6f", 10.0, 12.0, 0.5, 60.0, 2.0, 200.0) * 2,
+    }  # fmt: skip
+    with database.begin() as connection:
+        connection.execute(insert(schema.posteriors).values(row))
+    (item,) = admin.get("/v1/posteriors", params={"kind": "misses"}).json()["items"]
+    found = admin.get(f"/v1/posteriors/{item['id']}").json()
+    assert found["quantities"][-2:] == ["sharing_exponent", "half_missed_output_tokens_per_s"]
+    assert (found["n_draws"], found["quantiles"]["0.5"][-2:]) == (2, [2.0, 200.0])

@@ -12,7 +12,12 @@ from services.kernel.db.session import unit_of_work
 from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import OBJECTIVE
 from tests.integration.decision.measured_steps import add_measured_steps
-from tests.integration.decision.stored_rows import ORIGIN, add_workload
+from tests.integration.decision.stored_rows import (
+    ORIGIN,
+    TOKENS,
+    add_workload,
+    bound_by_tokens,
+)
 from tests.integration.decision.views import members_of
 
 pytestmark = [
@@ -75,3 +80,28 @@ def test_a_fit_that_has_not_mixed_is_rejected_and_what_was_learned_stays(
     with unit_of_work(deps.engine, deps.sender) as work:
         after = misses.believed_responses(work, deps.settings, members, ORIGIN)
     np.testing.assert_array_equal(after[workload].capacity, before[workload].capacity)
+
+
+@pytest.mark.slow
+def test_who_has_several_loads_is_fitted_beside_those_with_one(deps: DecisionDeps) -> None:
+    from services.decision.beliefs.fit_misses import fit_responses
+
+    rng = np.random.default_rng(1)
+    alone = add_workload(deps.engine, "alone", sla=SLA)
+    add_measured_steps(deps.engine, alone, 9.0, rng.uniform(4.5, 10.0, 120))
+    bound = add_workload(deps.engine, "bound", sla=SLA, **bound_by_tokens())
+    load, tokens = rng.uniform(3.0, 9.0, 120), rng.uniform(30.0, 90.0, 120)
+    add_measured_steps(deps.engine, bound, 8.0, load, tokens=tokens)
+
+    report = fit_responses(deps)
+
+    assert set(report.promoted) == {f"workload:{key}" for key in (alone, bound)}
+    (row,) = posteriors(deps.engine, kind="misses", scope=f"workload:{bound}")
+    assert row["summary"]["learned_for"]["further"] == [TOKENS]
+    assert row["summary"]["further"][TOKENS]["p50"] == pytest.approx(80.0, rel=0.1)
+    (row,) = posteriors(deps.engine, kind="misses", scope=f"workload:{alone}")
+    assert "further" not in row["summary"]
+    with unit_of_work(deps.engine, deps.sender) as work:
+        members = members_of(work.connection)
+        believed = misses.believed_responses(work, deps.settings, members, ORIGIN)
+    assert [believed[key].draws.n_further for key in (alone, bound)] == [0, 1]

@@ -12,7 +12,13 @@ from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from tests.integration.decision.measured_loop import OBJECTIVE
 from tests.integration.decision.measured_steps import add_measured_steps
-from tests.integration.decision.stored_rows import NOW, ORIGIN, add_workload
+from tests.integration.decision.stored_rows import (
+    NOW,
+    ORIGIN,
+    TOKENS,
+    add_workload,
+    bound_by_tokens,
+)
 from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
@@ -45,3 +51,32 @@ def test_a_line_follows_a_workload_from_nothing_to_a_changed_spec(deps: Decision
     (line,) = lines(deps)
     assert line.note.startswith("the spec has changed since it was learned; there are enough")
     assert line.learned_at is None
+
+
+def test_several_loads_are_told_one_by_one(deps: DecisionDeps) -> None:
+    """A replica carries 8 requests or 80 tokens; 10 and 100 were stated, and tokens bind lately."""
+    sla = {"kind": "TimeFraction", "epsilon": 0.05, "objective": OBJECTIVE}
+    workload = add_workload(deps.engine, "w", sla=sla, **bound_by_tokens(100.0))
+    (line,) = lines(deps)
+    assert [one.indicator for one in line.loads] == ["request_rate_rps", TOKENS]
+    assert [one.stated for one in line.loads] == [10.0, 100.0]
+    assert [(one.p50, one.bound_share) for one in line.loads] == [(None, None)] * 2
+    rng = np.random.default_rng(0)
+    load, tokens = rng.uniform(3.0, 8.5, 200), rng.uniform(30.0, 85.0, 200)
+    load[:60], tokens[:60] = 3.0, 70.0
+    add_measured_steps(deps.engine, workload, 8.0, load, tokens=tokens)
+    (line,) = lines(deps)
+    assert line.note.startswith("there are enough steps")
+    assert [one.bound_share for one in line.loads] == [0.0, 1.0], "by what is stated"
+    with unit_of_work(deps.engine, deps.sender) as work:
+        believed_responses(work, deps.settings, members_of(work.connection), ORIGIN)
+    (line,) = lines(deps)
+    requests, output = line.loads
+    assert requests.p50 == pytest.approx(8.0, rel=0.2)
+    assert output.p50 == pytest.approx(80.0, rel=0.15)
+    assert output.p10 is not None
+    assert output.p90 is not None
+    assert output.p10 < output.p50 < output.p90
+    assert output.bound_share == pytest.approx(1.0, abs=0.02)
+    assert line.summary is not None
+    assert line.summary["sharing"]["p50"] > 1.5, "the tighter binds"

@@ -22,6 +22,7 @@ from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import DECIDE_TRUST, RecordingSender
 from services.kernel.settings import Settings
+from tests.integration.decision.stored_rows import TOKENS, add_demand, bound_by_tokens
 
 pytestmark = pytest.mark.integration
 
@@ -42,8 +43,8 @@ class Bench:
         self.deps = DecisionDeps(engine, self.clock, settings, sender=self.sender)
         self.n_forecasts = 0
 
-    def workload(self, name: str, shard: int = 0) -> int:
-        spec = {
+    def workload(self, name: str, shard: int = 0, **changes: Any) -> int:
+        spec: dict[str, Any] = {
             "target": "Deployment/w",
             "demand": "request_rate_rps",
             "indicators": [{"name": "request_rate_rps", "level": 1}],
@@ -51,7 +52,7 @@ class Bench:
             "lead_time": {"median_s": 60.0, "sigma": 0.1},
             "max_replicas": 80,
             "sla": {"epsilon": 0.05},
-        }
+        } | changes
         values = {"name": name, "shard": shard, "step_s": STEP_S, "spec": json.dumps(spec)}
         with self.deps.engine.begin() as connection:
             return connection.execute(
@@ -228,6 +229,19 @@ def test_what_a_rung_below_answered_alone_is_not_the_models(bench: Bench) -> Non
     verdict = bench.verdicts()[workload]
     assert verdict["is_trusted"]
     assert verdict["reason"].startswith("0 of 7 blocks")
+
+
+def test_a_model_that_follows_the_load_that_binds_is_not_wasteful(bench: Bench) -> None:
+    """Its counts are twice what the demand would need alone, and what the tokens do."""
+    workload = bench.workload("w", **bound_by_tokens(per_replica=200.0))
+    bench.past(workload, (0, 11), ratio=2.0)
+    tokens = [40.0 * demand_at(step) for step in range(11 * PER_DAY)]
+    last = START + (11 * PER_DAY - 1) * STEP
+    add_demand(bench.deps.engine, workload, tokens, last=last, indicator=TOKENS, step=STEP)
+
+    assert judge_shard(bench.deps, 0, is_scheduled=True).demoted == ()
+    scores = bench.verdicts()[workload]["scores"]
+    assert scores["model"]["replicas"] < 1.1 * scores["trailing"]["replicas"]
 
 
 def test_a_second_look_at_the_same_days_counts_nothing_twice(bench: Bench) -> None:

@@ -82,3 +82,29 @@ def test_migrations_go_back_and_forth(database: Engine) -> None:
         assert connection.execute(text("SELECT to_regclass('drift_states')")).scalar() is None
         connection.execute(text("DELETE FROM audit"))
     assert migrate(database) == head_revision()
+
+
+def test_forecasts_made_before_further_loads_keep_their_rows(database: Engine) -> None:
+    from alembic import command
+
+    from services.kernel.db import migrations
+
+    config = migrations._config()
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0010")
+        connection.commit()
+    add = (
+        "INSERT INTO forecasts (id, origin_at, workload_id, model_version, rung, step_s, "
+        "n_horizon, quantile_levels, quantiles, n_paths, paths, path_scale, created_at) "
+        "VALUES (1, :at, 1, 'flow-1', 'model', 60, 1, '{0.5}', '{{7}}', 1, :paths, 7, :at)"
+    )
+    with unit_of_work(database) as work:
+        ensure_partitions(work.connection, "forecasts", AT, AT)
+        work.connection.execute(text(add), {"at": AT, "paths": b"\x00\x3c"})
+        before = work.connection.execute(text("SELECT * FROM forecasts")).mappings().one()
+    assert migrate(database) == head_revision()
+    with database.connect() as connection:
+        after = connection.execute(text("SELECT * FROM forecasts")).mappings().one()
+    added = {"further_names": None, "further_paths": None, "further_scales": None}
+    assert dict(after) == {**before, **added}

@@ -79,6 +79,7 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "explanation": {"guards": []},
     "variants": [VARIANT],
     "expected_misses": MISSES,
+    "bound_by": {"request_rate_rps": 0.18, "output_tokens_per_s": 0.82},
     "actions": [ACTION],
     "outcomes": [OUTCOME],
 }
@@ -99,8 +100,8 @@ def test_before_it_is_applied_a_decision_has_no_action() -> None:
     assert through(DecisionSummary, bare) == SUMMARY | dict.fromkeys(UNTIL_APPLIED)
 
 
-def test_a_decision_may_have_no_variants_and_no_expected_misses() -> None:
-    may_be_absent = {"variants", "expected_misses"}
+def test_a_decision_may_have_no_variants_no_expected_misses_and_one_load() -> None:
+    may_be_absent = {"variants", "expected_misses", "bound_by"}
     assert (
         optional(DecisionDetail, DETAIL) == UNTIL_APPLIED | {"binding_constraint"} | may_be_absent
     )

@@ -17,6 +17,7 @@ from services.decision.beliefs.capacity_data import (
     fingerprint,
     flaw,
     lack,
+    latency_steps,
     response_data,
     spread_flaw,
     thinned,
@@ -109,3 +110,24 @@ def test_own_draws_come_first_then_the_types_then_what_is_stated() -> None:
     plain = member(3, latency_indicator="", slo_latency_ms=None)
     np.testing.assert_array_equal(capacity_of(plain, every), np.full(N_DRAWS, 10.0))
     np.testing.assert_array_equal(capacity_of(member(2), ShardRows()), np.full(N_DRAWS, 10.0))
+
+
+def test_latencies_of_several_loads_go_by_the_tightest_stated_capacity() -> None:
+    known: Any = {
+        "workload_id": 1,
+        "steps_s": [0.0, 300.0, 600.0],
+        "load": [5.0, 5.0, 5.0],
+        "latency_ms": [100.0, 200.0, 300.0],
+    }
+    spec = member().spec.model_dump()
+    spec["indicators"] = [*spec["indicators"], {"name": "tokens", "level": 1}]
+    further = [{"indicator": "tokens", "per_replica": 200.0}]
+    spec["capacity"] = spec["capacity"] | {"also_bound_by": further}
+    bound = ShardMember(1, "demo", "w1", 300, WorkloadSpec.model_validate(spec))
+    tokens = {1: {"tokens": (np.array([0.0, 600.0]), np.array([50.0, 180.0]))}}
+    found = latency_steps([known], [bound], tokens)[1]
+    np.testing.assert_allclose(found.load, [5.0, 9.0])
+    assert found.latency_ms.tolist() == [100.0, 300.0]
+    assert latency_steps([known], [member()], {})[1].load.tolist() == [5.0] * 3
+    assert fingerprint(bound) != fingerprint(member())
+    assert json.loads(json.dumps(fingerprint(bound))) == fingerprint(bound)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from decider import prior_draws
+from decider import MissDraws, prior_draws
 from services.decision.beliefs.miss_data import (
     MIN_STEPS,
     MissSteps,
@@ -45,9 +46,18 @@ def test_some_steps_are_needed() -> None:
     assert "sla.objective" in lack_of_steps(member(sla={"epsilon": 0.05}), steps(100))
 
 
+TOKENS = {"indicators": [{"name": n, "level": 1} for n in ("load_rps", "tokens", "kv")]}
+
+
+def bound(*names: str, per_replica: float = 200.0) -> ShardMember:
+    further = [{"indicator": name, "per_replica": per_replica} for name in names]
+    return member(capacity={"per_replica": 10.0, "also_bound_by": further}, **TOKENS)
+
+
 @pytest.mark.parametrize(
     "other",
     [
+        bound("tokens"),
         member(demand="tokens", indicators=[{"name": "tokens", "level": 1}]),
         member(gpu_type="L4"),
         member(gpus_per_replica=2),
@@ -86,3 +96,54 @@ def test_of_many_steps_those_near_the_knee_are_kept() -> None:
     assert many.across_loads().size == 200
     assert steps(3).across_loads().size == 3
     assert MissSteps.none().across_loads().size == 0
+
+
+def test_what_further_loads_it_is_learned_for_counts_and_their_order() -> None:
+    one, other = bound("tokens", "kv"), bound("kv", "tokens")
+    assert group_of(one)["further"] == ["tokens", "kv"]
+    assert group_of(one) != group_of(other)
+    tight = bound("tokens", "kv", per_replica=100.0)
+    assert group_of(one) == group_of(tight)
+    assert learned_for(one) != learned_for(tight)
+    assert "further" not in learned_for(member())
+
+
+def test_steps_with_an_unknown_load_are_left_out() -> None:
+    known: Any = {
+        "steps_s": [0.0, 60.0, 120.0],
+        "load": [1.0, 2.0, 3.0],
+        "missed": [0.0, 1.0, 2.0],
+        "total": [10.0, 20.0, 30.0],
+    }
+    tokens = {"tokens": (np.array([0.0, 120.0]), np.array([7.0, 9.0]))}
+    found = MissSteps.of(known, bound("tokens").spec, tokens)
+    np.testing.assert_array_equal(found.load, [[1.0, 7.0], [3.0, 9.0]])
+    assert (found.size, found.missed.tolist(), found.total.tolist()) == (
+        2,
+        [0.0, 2.0],
+        [10.0, 30.0],
+    )
+    assert MissSteps.of(known, bound("tokens", "kv").spec, tokens).size == 0
+    np.testing.assert_array_equal(MissSteps.of(known, member().spec).load, [1.0, 2.0, 3.0])
+    assert MissSteps.none(2).load.shape == (0, 3)
+
+
+def test_too_few_steps_name_the_loads_that_they_need() -> None:
+    assert "with demand, tokens, kv and ready" in lack_of_steps(bound("tokens", "kv"), None)
+
+
+def test_a_summary_says_what_a_replica_bears_of_each_load_alone() -> None:
+    alone = prior_draws(10.0, 0.0, 0.05, 256)
+    draws = MissDraws(
+        alone.capacity,
+        alone.slope,
+        alone.floor,
+        alone.concentration,
+        np.full(256, 3.0),
+        20.0 * alone.capacity[:, None],
+    )
+    load = np.column_stack([np.full(30, 5.0), np.full(30, 80.0)])
+    found = summary_of(draws, bound("tokens"), replace(steps(30), load=load))
+    assert found["further"]["tokens"]["p50"] == pytest.approx(20.0 * found["p50"], rel=1e-4)
+    assert found["sharing"] == {"p10": 3.0, "p50": 3.0, "p90": 3.0}
+    assert "further" not in summary_of(alone, member(), steps(30))

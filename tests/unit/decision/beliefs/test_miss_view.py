@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import prior_draws
+from decider import MissDraws, prior_draws
 from services.decision.beliefs.miss_view import MissView, draws_of
 from services.decision.rows.translate import from_draws
 from tests.unit.decision.beliefs.test_miss_data import member, steps
@@ -78,3 +78,18 @@ def test_steps_without_misses_move_the_draws_up() -> None:
 def test_the_size_of_a_step_is_as_when_it_was_learned_until_there_are_some() -> None:
     assert view(row(40), 4).requests_per_step() == 77.0
     assert view(row(40), 5).requests_per_step() == 100.0
+
+
+def test_draws_are_as_wide_as_the_loads_that_they_were_learned_for() -> None:
+    alone = prior_draws(10.0, 0.0, 0.05, 64)
+    further = np.column_stack([2.0 * alone.capacity, 3.0 * alone.capacity])
+    draws = MissDraws(
+        alone.capacity, alone.slope, alone.floor, alone.concentration, np.full(64, 2.0), further
+    )
+    stored = row(40)
+    stored["summary"]["learned_for"] = {"further": ["tokens", "kv"]}
+    stored["draws"] = from_draws(draws.to_array().ravel())
+    found = draws_of(stored)
+    assert found.n_further == 2
+    np.testing.assert_allclose(found.further, further, rtol=1e-6)
+    assert draws_of(row(40)).n_further == 0

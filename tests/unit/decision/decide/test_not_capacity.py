@@ -129,3 +129,14 @@ def test_figures_are_no_more_exact_than_they_are_known(missed: float, words: str
     plain = MissSteps(*(np.full(60, v) for v in (0.0, 1.0, missed, 100.0)))
     spotless = replace(DRAWS, floor=np.zeros(8))
     assert f"{words} against less than 0.01 %" in not_capacity_message(spans(plain), spotless)
+
+
+def with_tokens(one: MissSteps, tokens: float) -> MissSteps:
+    return replace(one, load=np.column_stack([one.load, np.full(one.size, tokens)]))
+
+
+@pytest.mark.parametrize(("tokens", "is_suspect"), [(100.0, True), (104.0, True), (106.0, False)])
+def test_a_further_load_that_rose_is_a_load_that_rose(tokens: float, is_suspect: bool) -> None:
+    day = spans(steps(np.full(60, 6.0), more=0.06))
+    one = TwoSpans(with_tokens(day.hour, tokens), with_tokens(day.before, 100.0))
+    assert (one.suspicion() > N_DEVIATIONS) == is_suspect

@@ -19,6 +19,7 @@ STEP_S = 300
 ORIGIN = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
 NOW = ORIGIN + timedelta(seconds=STEP_S)
 LATENCY = {"name": "latency_p95_ms", "level": 1}
+TOKENS = {"name": "tokens", "level": 1}
 LEARNING = {"latency_indicator": "latency_p95_ms", "slo_latency_ms": 400.0}
 
 
@@ -27,7 +28,7 @@ def member(**capacity: Any) -> ShardMember:
         {
             "target": "Deployment/w",
             "demand": "request_rate_rps",
-            "indicators": [{"name": "request_rate_rps", "level": 1}, LATENCY],
+            "indicators": [{"name": "request_rate_rps", "level": 1}, LATENCY, TOKENS],
             "capacity": {"per_replica": 10.0} | capacity,
         }
     )
@@ -102,3 +103,16 @@ def test_the_scoring_capacity_is_the_median_of_the_draws_that_decide(
     used = capacity_of(one, rows)
     assert scored_capacity(one, rows) == np.median(used)
     assert min(draws) <= scored_capacity(one, rows) <= max(draws) * (1 + 1e-12)
+
+
+def test_where_tokens_bind_the_step_is_scored_by_them_and_the_demand_kept() -> None:
+    """Demand 60 would take 6 replicas; its 2400 tokens, 200 a replica, take 12."""
+    spec = member(also_bound_by=[{"indicator": "tokens", "per_replica": 200.0}])
+    seen = (np.array([ORIGIN.timestamp()]), np.array([2400.0]))
+    bound = scored(spec, replace(step_rows(60.0, 10), further={1: {"tokens": seen}}))
+    (outcome,) = bound.outcomes.values()
+    assert (outcome.demand, outcome.needed_replicas, outcome.violation_ratio) == (60.0, 12, 1.0)
+    assert bound.rows[0][3] == 60.0
+    unknown = scored(spec, step_rows(60.0, 10))
+    (outcome,) = unknown.outcomes.values()
+    assert (outcome.demand, outcome.needed_replicas, outcome.violation_ratio) == (60.0, None, None)

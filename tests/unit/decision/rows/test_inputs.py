@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import prior_draws
+from decider import MissDraws, prior_draws
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
     capacity_of,
+    counts_further,
+    equivalent_of,
     history_of,
     lead_time_of,
     responses_of,
     scored_capacity,
 )
 from services.decision.rows.lead_times import durations_of
+from services.decision.rows.loads import FurtherPaths
 from services.decision.rows.responses import LearnedResponse
 from services.kernel.domain import WorkloadSpec
 
@@ -77,11 +80,96 @@ def test_what_was_learned_goes_to_the_request_and_to_nobody_else() -> None:
     other = ShardMember(2, "demo", "v", 300, make_spec())
     response = LearnedResponse.of(prior_draws(8.0, 0.0, 0.05, 256), learned.spec, 500.0)
     rows = ShardRows(responses={1: response}, capacity={"workload:1": np.full(9, 3.0)})
-    assert responses_of([learned, other], rows) == (response.draws, None)
-    assert responses_of([other], rows) == ()
+    assert responses_of([learned, other], rows, [False, False]) == (response.draws, None)
+    assert responses_of([other], rows, [False]) == ()
     np.testing.assert_allclose(
         np.quantile(capacity_of(learned, rows), 0.5), np.median(response.capacity)
     )
     assert scored_capacity(learned, rows) == pytest.approx(float(np.median(response.capacity)))
     assert scored_capacity(other, rows) == 10.0
     np.testing.assert_array_equal(capacity_of(other, rows), capacity_of(other, ShardRows()))
+
+
+TOKENS = "output_tokens_per_s"
+ORIGIN = NOW - timedelta(seconds=300)
+AT_S = ORIGIN.timestamp() - 300.0 * np.arange(3)[::-1]
+
+
+def bound_member(**changes: Any) -> ShardMember:
+    """A replica serves 10 requests or 200 tokens a second."""
+    spec = make_spec(
+        indicators=[{"name": name, "level": 1} for name in ("request_rate_rps", TOKENS)],
+        capacity={
+            "per_replica": 10.0,
+            "also_bound_by": [{"indicator": TOKENS, "per_replica": 200.0}],
+        },
+        **changes,
+    )
+    return ShardMember(1, "demo", "w", 300, spec)
+
+
+def rows_of(tokens: Any, **more: Any) -> ShardRows:
+    """Three steps with a demand of 50; tokens of the last ones."""
+    known = np.asarray(tokens, dtype=float)
+    series = (AT_S[AT_S.size - known.size :], known)
+    further = {1: {TOKENS: series}} if known.size else {}
+    return ShardRows(demand={1: (AT_S, np.full(3, 50.0))}, further=further, **more)
+
+
+def test_the_history_is_the_equivalent_demand_and_unknown_where_a_load_is() -> None:
+    forecast: Any = {"origin_at": ORIGIN}
+    history = history_of(bound_member(), forecast, rows_of([400.0, 2000.0]))
+    np.testing.assert_array_equal(history.demand, [np.nan, 50.0, 100.0])
+    plain = ShardMember(1, "demo", "w", 300, make_spec())
+    np.testing.assert_array_equal(
+        history_of(plain, forecast, rows_of([400.0, 2000.0])).demand, np.full(3, 50.0)
+    )
+
+
+def test_of_loads_that_never_answered_the_demand_alone_is_left() -> None:
+    forecast: Any = {"origin_at": ORIGIN}
+    np.testing.assert_array_equal(
+        history_of(bound_member(), forecast, rows_of([])).demand, np.full(3, 50.0)
+    )
+    found = equivalent_of(bound_member(), rows_of([]))
+    assert found is not None
+    assert np.isnan(found[1]).all(), "but what was scored by it is not known"
+
+
+def test_further_loads_count_where_they_were_forecast_or_seen() -> None:
+    member, paths = bound_member(), FurtherPaths(np.ones((1, 5, 6)), (1.0,))
+    assert counts_further(member, rows_of([]), paths)
+    assert counts_further(member, rows_of([400.0]), None)
+    assert not counts_further(member, rows_of([]), None)
+    assert not counts_further(member, ShardRows(), None)
+    plain = ShardMember(1, "demo", "w", 300, make_spec())
+    assert not counts_further(plain, rows_of([400.0]), None)
+
+
+def two_loads(sharing: float, tokens: float) -> MissDraws:
+    """A response by which a replica carries `tokens` times as many tokens as requests."""
+    one = prior_draws(8.0, 0.0, 0.05, 256)
+    return MissDraws(
+        one.capacity,
+        one.slope,
+        one.floor,
+        one.concentration,
+        np.full(256, sharing),
+        tokens * one.capacity[:, None],
+    )
+
+
+def test_a_response_adds_the_loads_up_and_answers_to_the_demand_where_they_are_unknown() -> None:
+    objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}
+    member = bound_member(sla={"objective": objective})
+    response = LearnedResponse.of(two_loads(1.0, 10.0), member.spec, 500.0)
+    rows = rows_of([400.0, 2000.0, 0.0], responses={1: response})
+    found = equivalent_of(member, rows)
+    assert found is not None
+    np.testing.assert_allclose(found[1], [90.0, 250.0, 50.0])
+    (whole,) = responses_of([member], rows, [True])
+    (alone,) = responses_of([member], rows, [False])
+    assert whole is not None
+    assert alone is not None
+    assert (whole.n_further, alone.n_further) == (1, 0)
+    np.testing.assert_array_equal(whole.capacity, alone.capacity)

@@ -8,8 +8,8 @@ from hypothesis import given, settings, strategies as st
 
 from forecaster.config import ModelConfig
 from forecaster.errors import TrainingDiverged
-from forecaster.network.flow import FlowCopula
-from forecaster.training.flow_fit import RATE, Scores, correlation_of, fit_flow, flow_rate
+from forecaster.network.flow import FlowCopula, Scores
+from forecaster.training.flow_fit import RATE, correlation_of, fit_flow, flow_rate
 
 N_ROWS = 3000
 

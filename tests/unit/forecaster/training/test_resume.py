@@ -123,10 +123,11 @@ def test_the_digest_reads_everything_a_fit_reads(fleet: list[Series]) -> None:
         data_digest([replace(one, demand_index=1)]),
         data_digest([replace(one, start_s=one.step_s)]),
         data_digest([replace(one, known_ahead=(False, False, True))]),
+        data_digest([replace(one, further=(1,))]),
         data_digest([replace(one, observed=hidden)]),
         data_digest([one.head(499)]),
     }
-    assert len(seen) == 10
+    assert len(seen) == 11
     assert data_digest([replace(one, values=one.values.copy())]) in seen
 
 

@@ -13,7 +13,7 @@ from forecaster.network.model import Vocabulary
 from forecaster.training.tree_dataset import draw_pairs, tree_rows
 from forecaster.trees.features import tree_inputs
 from forecaster.types import Series
-from tests.unit.forecaster.conftest import NAMES, make_series, small_config
+from tests.unit.forecaster.conftest import NAMES, make_loaded, make_series, small_config
 
 VOCABULARY = Vocabulary(("w0", "w1"), NAMES)
 
@@ -79,3 +79,12 @@ def test_every_pair_of_window_and_indicator_is_drawn_once() -> None:
     demand, at = draw_pairs([few, many], origins, small_config(), 100, torch.Generator())
     assert at.tolist() == [0, 0, 0]
     assert demand.which.tolist() == [0, 1, 1]
+
+
+def test_further_loads_are_drawn_beside_the_demand_and_absent_ones_never() -> None:
+    both, last = make_loaded(0), make_loaded(1, further=(2,))
+    origins = Origins(np.array([0, 1]), np.array([300, 300]))
+    generator = torch.Generator().manual_seed(0)
+    drawn, targets = draw_pairs([both, last], origins, small_config(), 100, generator)
+    pairs = list(zip(drawn.which, targets, strict=True))
+    assert pairs == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)]

@@ -68,3 +68,11 @@ def test_a_workload_that_others_forecast_now_is_forgotten() -> None:
     assert (shown(3), shown(4)) == ({}, {"model": 0.0})
     measure([workload(3)], [answer(3, "model", 5)], 1, rungs)
     assert shown(3) == {"model": 0.0}
+
+
+def test_what_the_model_says_of_further_loads_is_no_fallback() -> None:
+    rungs, fleet = Rungs(), [workload(5)]
+    measure(fleet, [answer(5, "model", 0, "no observed output_tokens_per_s")], 1, rungs)
+    assert shown(5) == {"model": 0.0}
+    measure(fleet, [answer(5, "none", 1, "no observed demand")], 1, rungs)
+    assert shown(5) == {"none": 1.0}

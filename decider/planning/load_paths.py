@@ -1,0 +1,114 @@
+"""Joint paths of several loads as one: the equivalent demand of each scenario.
+
+It is found scenario by scenario, each with its own draw, before anything is averaged: what the
+loads of a path do together depends on all of them (`decider.use`).
+
+Shapes: F further loads, S paths, N scenarios, H horizon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from decider.planning.pairing import Spreading, paired_draws
+from decider.types import FloatArray, ShardRequest
+
+SingleArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointPaths:
+    """Usable paths of one workload.
+
+    Attributes:
+        demand: (S, H).
+        further: (F, S, H) further loads; path s of each belongs with path s of the demand.
+    """
+
+    demand: FloatArray
+    further: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadPaths:
+    """Loads of one workload, and what a replica carries of each alone.
+
+    Attributes:
+        paths: Its usable paths.
+        capacity: (1+F, N) capacity for each alone, by scenario.
+        sharing: (N,) sharing exponents; None: the tightest load binds.
+        spreading: How scenarios are made of the paths.
+    """
+
+    paths: JointPaths
+    capacity: FloatArray
+    sharing: FloatArray | None
+    spreading: Spreading
+
+    @classmethod
+    def of(
+        cls, request: ShardRequest, row: int, paths: JointPaths, spreading: Spreading
+    ) -> LoadPaths:
+        """The loads of the workload in `row`: with its response, else as stated.
+
+        Args:
+            request: The shard.
+            row: The workload.
+            paths: Its usable paths.
+            spreading: How scenarios are made of them.
+        """
+        n = paths.demand.shape[0] * spreading.n_pairs
+        response = request.response(row)
+        if response is not None:
+            picked = paired_draws(response.capacity.size, n)
+            capacity = np.vstack([response.capacity, response.further.T])[:, picked]
+            return cls(paths, capacity, response.sharing[picked], spreading)
+        draws = request.capacity_draws[row]
+        further = np.array(request.workloads[row].further_capacity)
+        alone = draws[paired_draws(draws.size, n)]
+        capacity = np.vstack([alone, np.repeat(further[:, None], n, axis=1)])
+        return cls(paths, capacity, None, spreading)
+
+    def equivalent(self, demand: FloatArray) -> FloatArray:
+        """(N, H) equivalent demand of each scenario, by its own draw.
+
+        Args:
+            demand: (N, H) the demand itself in each scenario.
+        """
+        if self.sharing is None:
+            loads = self.spreading.scenarios(self.paths.further)
+            others = loads * (self.capacity[0] / self.capacity[1:])[:, :, None]
+            return np.asarray(np.maximum(demand, others.max(axis=0)))
+        # In single precision, and about the tightest load: no count is off by a hundredth.
+        share = np.empty((self.capacity.shape[0], *demand.shape), dtype=np.float32)
+        share[0] = demand
+        share[1:] = self.spreading.scenarios(self.paths.further.astype(np.float32))
+        share *= (1.0 / self.capacity).astype(np.float32)[:, :, None]
+        if (self.sharing == 1.0).all():
+            use = share.sum(axis=0)
+        else:
+            use = _use(share, self.sharing.astype(np.float32))
+        return np.asarray(use * self.capacity[0][:, None])
+
+    def shares(self, step: int) -> FloatArray:
+        """(1+F, N) share of its own capacity that each load takes of one replica, in one step."""
+        at = slice(step, step + 1)
+        paths = np.concatenate([self.paths.demand[None, :, at], self.paths.further[:, :, at]])
+        return np.asarray(self.spreading.scenarios(paths)[:, :, 0] / self.capacity)
+
+
+def _use(share: SingleArray, sharing: SingleArray) -> SingleArray:
+    """(N, H) use by shares (1+F, N, H), which are overwritten."""
+    most = share.max(axis=0)
+    share /= np.maximum(most, np.float32(1e-30))
+    with np.errstate(divide="ignore"):
+        np.log(share, out=share)
+    share *= sharing[:, None]
+    total = np.exp(share, out=share).sum(axis=0)
+    np.maximum(total, np.float32(1.0), out=total)  # no load at all: no share either
+    np.log(total, out=total)
+    total /= sharing[:, None]
+    return np.asarray(most * np.exp(total, out=total))

@@ -1,0 +1,66 @@
+"""Final measured steps of workloads, with all of their loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection
+
+from services.decision.beliefs import repository
+from services.decision.beliefs.miss_data import MissSteps
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.loads import NONE_FURTHER, Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpan:
+    """Which steps are read.
+
+    Attributes:
+        first: Start of each workload's first step, exclusive.
+        last: Last step start, exclusive.
+        max_steps: How many of a workload are read at most, the newest.
+    """
+
+    first: Mapping[int, datetime]
+    last: datetime
+    max_steps: int
+
+
+def load_steps(
+    connection: Connection, members: Sequence[ShardMember], span: StepSpan
+) -> dict[int, MissSteps]:
+    """Steps by workload; one without any is not there."""
+    rows = repository.load_miss_steps(connection, span.first, span.last, span.max_steps)
+    specs = {m.id: m.spec for m in members}
+    further = load_further_of_steps(connection, members, span.first, span.last)
+    found = {}
+    for row in rows:
+        key = int(row["workload_id"])
+        found[key] = MissSteps.of(row, specs[key], further.get(key, NONE_FURTHER))
+    return {key: steps for key, steps in found.items() if steps.size}
+
+
+def load_further_of_steps(
+    connection: Connection,
+    members: Sequence[ShardMember],
+    first: Mapping[int, datetime],
+    last: datetime,
+) -> dict[int, dict[str, Sampled]]:
+    """Further loads per ready replica by workload and name; one query, none where none has any.
+
+    Args:
+        connection: An open transaction.
+        members: The workloads.
+        first: Start of each one's first step, exclusive.
+        last: Last step start, exclusive.
+    """
+    names = {m.id: m.spec.further_loads for m in members if m.spec.further_loads}
+    found: dict[int, dict[str, Sampled]] = {}
+    for row in repository.load_further_loads(connection, names, first, last):
+        series = (np.array(row["steps_s"]), np.array(row["load"], dtype=float))
+        found.setdefault(int(row["workload_id"]), {})[row["indicator"]] = series
+    return found

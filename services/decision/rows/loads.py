@@ -1,0 +1,134 @@
+"""Loads of a workload beside its demand, and what they add up to; pure.
+
+Further loads enter what is scored and shown as one equivalent demand: the demand that alone would
+use a replica as much as they do together. Where one of them is unknown, so is it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from decider import FloatArray, MissDraws, equivalent_demand
+from services.kernel.domain import WorkloadSpec
+
+Sampled = tuple[FloatArray, FloatArray]
+"""Step starts (epoch seconds, ascending) and values of a series."""
+NONE_FURTHER: Mapping[str, Sampled] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherPaths:
+    """Paths of a forecast's further loads, in the order of the spec.
+
+    Attributes:
+        paths: (F, S, H), in the units of the loads.
+        scales: The paths of each are this many times a float16 array.
+    """
+
+    paths: FloatArray
+    scales: tuple[float, ...]
+
+
+def further_capacity(spec: WorkloadSpec) -> tuple[float, ...]:
+    """(F,) stated capacities of the further loads."""
+    return tuple(load.per_replica for load in spec.capacity.also_bound_by)
+
+
+def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FurtherPaths | None:
+    """Paths of the further loads of a forecast row; None: it lacks some, or there are none."""
+    names = list(row["further_names"] or ())
+    if not spec.further_loads or set(spec.further_loads) - set(names) or not row["paths"]:
+        return None
+    shape = (len(names), int(row["n_paths"]), int(row["n_horizon"]))
+    scales = np.array(row["further_scales"] or [], dtype=float)
+    blob = row["further_paths"] or b""
+    if len(blob) != 2 * np.prod(shape) or scales.size != len(names):
+        return None
+    stored = np.frombuffer(blob, dtype=np.float16).astype(np.float64)
+    at = [names.index(name) for name in spec.further_loads]
+    paths = stored.reshape(shape)[at] * scales[at, None, None]
+    return FurtherPaths(paths, tuple(float(scale) for scale in scales[at]))
+
+
+def missing_loads(row: RowMapping, spec: WorkloadSpec) -> list[str]:
+    """Further loads that a forecast row without paths of all of them lacks; all if it is broken."""
+    known = set(row["further_names"] or ()) if row["paths"] else set()
+    return [n for n in spec.further_loads if n not in known] or list(spec.further_loads)
+
+
+def missing_words(missing: Sequence[str], spec: WorkloadSpec, *, is_observed: bool) -> str:
+    """What a decision went by whose forecast lacks some further loads.
+
+    Args:
+        missing: These loads.
+        spec: The workload.
+        is_observed: They were observed; otherwise nothing is known of them.
+    """
+    named = ", ".join(missing)
+    if is_observed:
+        return f"no forecast of {named}: decided by the loads observed so far"
+    return f"nothing is known of {named}: decided by {spec.demand} alone"
+
+
+def stacked(demand: Sampled, further: Mapping[str, Sampled], spec: WorkloadSpec) -> FloatArray:
+    """(N, 1+F) loads at the steps of the demand; NaN where one was not observed."""
+    at_s, values = demand
+    columns = [np.asarray(values, dtype=float)]
+    columns += [_at(further.get(name), at_s) for name in spec.further_loads]
+    return np.stack(columns, axis=1)
+
+
+def _at(series: Sampled | None, at_s: FloatArray) -> FloatArray:
+    """(N,) values at step starts; NaN where there is none."""
+    found = np.full(at_s.size, np.nan)
+    if series is None or series[0].size == 0:
+        return found
+    steps_s, values = series
+    near = np.minimum(np.searchsorted(steps_s, at_s - 0.5), steps_s.size - 1)
+    same = np.abs(steps_s[near] - at_s) < 0.5
+    found[same] = values[near[same]]
+    return found
+
+
+def added_up(
+    loads: FloatArray, spec: WorkloadSpec, capacity: float, draws: MissDraws | None = None
+) -> FloatArray:
+    """(N,) equivalent demand of loads (N, 1+F).
+
+    By the response where one is known: by the median over its draws of the capacities relative to
+    that for the demand. Else by the stated capacities, of which the tightest binds. NaN where a
+    load is unknown or impossible.
+
+    Args:
+        loads: The demand and the further loads, all of the workload or all per ready replica.
+        spec: The workload.
+        capacity: Load of a replica that the equivalent demand is compared with.
+        draws: What load does to its requests.
+    """
+    found = np.full(loads.shape[0], np.nan)
+    known = (np.isfinite(loads) & (loads >= 0)).all(axis=1)
+    if not known.any():
+        return found
+    if draws is not None and draws.n_further == len(spec.further_loads):
+        ratio = np.median(draws.further / draws.capacity[:, None], axis=0)
+        sharing = float(np.median(draws.sharing))
+        found[known] = equivalent_demand(loads[known], np.array([1.0, *ratio]), sharing)
+    else:
+        stated = np.array([capacity, *further_capacity(spec)])
+        found[known] = equivalent_demand(loads[known], stated)
+    return found
+
+
+def binding_shares(loads: FloatArray, capacity: FloatArray) -> FloatArray:
+    """(1+F,) how often each load takes the largest share of its own capacity.
+
+    Args:
+        loads: (N, 1+F) known loads per ready replica, at least one step.
+        capacity: (P, 1+F) draws of what a replica carries of each alone.
+    """
+    most = (loads[None, :, :] / capacity[:, None, :]).argmax(axis=2)
+    return np.asarray(np.bincount(most.ravel(), minlength=loads.shape[1]) / most.size)

@@ -1,0 +1,84 @@
+"""Measured steps with all of their loads, from a real Postgres."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, event
+
+from services.decision.beliefs.miss_steps import StepSpan, load_further_of_steps, load_steps
+from tests.integration.decision.measured_loop import OBJECTIVE, STEP
+from tests.integration.decision.measured_steps import READY, add_measured_steps
+from tests.integration.decision.stored_rows import (
+    NOW,
+    ORIGIN,
+    TOKENS,
+    add_demand,
+    add_workload,
+    bound_by_tokens,
+)
+from tests.integration.decision.views import members_of
+
+pytestmark = pytest.mark.integration
+SLA = {"kind": "TimeFraction", "epsilon": 0.05, "objective": OBJECTIVE}
+LAST = ORIGIN - timedelta(minutes=1)
+
+
+def seeded(engine: Engine) -> tuple[int, int]:
+    """One bound by tokens, of which the third last is not known; one by its demand alone."""
+    bound = add_workload(engine, "bound", sla=SLA, **bound_by_tokens())
+    plain = add_workload(engine, "plain", sla=SLA)
+    for workload in (bound, plain):
+        add_measured_steps(engine, workload, 9.0, np.linspace(5.0, 9.0, 6))
+        tokens = [400.0, 440.0, 480.0, float("nan"), 0.0, 600.0]
+        add_demand(engine, workload, tokens, last=LAST, indicator=TOKENS, step=STEP)
+    return bound, plain
+
+
+def test_loads_are_per_ready_replica_and_steps_with_an_unknown_one_left_out(
+    database: Engine,
+) -> None:
+    bound, plain = seeded(database)
+    first = dict.fromkeys((bound, plain), ORIGIN - timedelta(days=1))
+    with database.connect() as connection:
+        members = list(members_of(connection).values())
+        found = load_steps(connection, members, StepSpan(first, ORIGIN, 100))
+        newest = load_steps(connection, members, StepSpan(first, ORIGIN, 2))
+        first[bound] = LAST - 2 * STEP
+        later = load_steps(connection, members, StepSpan(first, ORIGIN, 100))
+    np.testing.assert_allclose(
+        found[bound].load[:, 1], np.array([400.0, 440.0, 480.0, 0.0, 600.0]) / READY
+    )
+    assert found[bound].steps_s[-1] == LAST.timestamp()
+    assert found[bound].size == found[bound].missed.size == 5
+    assert found[plain].load.shape == (6,)
+    assert newest[bound].load.shape == (2, 2)
+    assert later[bound].steps_s.tolist() == [(LAST - STEP).timestamp(), LAST.timestamp()]
+    assert later[plain].size == 6
+
+
+def test_who_has_no_further_load_costs_no_query(database: Engine) -> None:
+    bound, plain = seeded(database)
+    asked: list[Any] = []
+    event.listen(database, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    with database.connect() as connection:
+        members = members_of(connection)
+        first = dict.fromkeys(members, ORIGIN - timedelta(days=1))
+        asked.clear()
+        assert load_further_of_steps(connection, [members[plain]], first, NOW) == {}
+        assert asked == []
+        found = load_further_of_steps(connection, list(members.values()), first, NOW)
+    assert list(found) == [bound]
+    assert len(asked) == 1
+
+
+def test_a_load_that_never_answered_leaves_no_step(database: Engine) -> None:
+    silent = add_workload(database, "silent", sla=SLA, **bound_by_tokens())
+    add_measured_steps(database, silent, 9.0, np.linspace(5.0, 9.0, 6))
+    with database.connect() as connection:
+        members = list(members_of(connection).values())
+        first = {silent: ORIGIN - timedelta(days=1)}
+        assert load_steps(connection, members, StepSpan(first, ORIGIN, 100)) == {}
