@@ -70,14 +70,14 @@ def _loads(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:
 
 
 def targets(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:
-    """Names of what is scaled: the target, or that of each variant.
+    """Names of what is scaled: the target, or that of each variant or pool.
 
     Raises:
         ValueError: There is none.
     """
-    references = [variant.scale_target_ref for variant in written.variants or ()]
+    references = [part.scale_target_ref for part in written.variants or written.pools or ()]
     if written.scale_target_ref is not None:
         references.append(written.scale_target_ref)
     if not references:
-        raise ValueError("give scaleTargetRef and gpuType, or variants")
+        raise ValueError("give scaleTargetRef and gpuType, or variants, or pools")
     return tuple(dict.fromkeys(reference.name for reference in references))

@@ -312,8 +312,8 @@ class VariantCapacity(ResourceModel):
     per_replica: Decimal
 
 
-class GPUVariant(ResourceModel):
-    """One kind of replica among several that serve the same load behind one router."""
+class GPUPart(ResourceModel):
+    """One of several targets, with its hardware."""
 
     name: Annotated[
         str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -321,13 +321,37 @@ class GPUVariant(ResourceModel):
     scale_target_ref: ScaleTargetRef
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
+    cost: Cost | None = None
+
+
+class GPUVariant(GPUPart):
+    """One kind of replica among several that serve the same load behind one router."""
+
     capacity: VariantCapacity | None = Field(
         None, description="Default: the capacity of the spec, that of a reference replica"
     )
-    cost: Cost | None = None
     min_replicas: Annotated[int, Field(ge=0)] = 0
     max_replicas: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Default: as many as the maxReplicas of the spec are worth"
+    )
+
+
+class GPUPool(GPUPart):
+    """One of several pools that a request passes through, e.g. prefill and decode."""
+
+    bound_by: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=63)], ...],
+        Field(min_length=1, max_length=4),
+    ] = Field(
+        description="Loads that fall on it: the demand, indicators of capacity.alsoBoundBy. Each "
+        "of these falls on exactly one pool"
+    )
+    lead_time: LeadTime | None = Field(None, description="Default: the leadTime of the spec")
+    min_replicas: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Default: the minReplicas of the spec"
+    )
+    max_replicas: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Default: the maxReplicas of the spec"
     )
 
 
@@ -335,7 +359,7 @@ class GPUAutoscalerSpec(ResourceModel):
     """What is to be scaled, between which bounds, under which promise."""
 
     scale_target_ref: ScaleTargetRef | None = Field(
-        None, description="What is scaled; with variants each of these has its own"
+        None, description="What is scaled; with variants or pools each of these has its own"
     )
     mode: Literal["Advisory", "Approval", "Auto"] = Field(
         "Advisory", description="Advisory computes and shows, Approval asks, Auto acts"
@@ -374,6 +398,12 @@ class GPUAutoscalerSpec(ResourceModel):
         description="Kinds of replicas that serve the load together, instead of scaleTargetRef, "
         "gpuType, gpusPerReplica and cost; all other counts are in replicas of the capacity "
         "that the spec states",
+    )
+    pools: Annotated[tuple[GPUPool, ...], Field(min_length=2, max_length=4)] | None = Field(
+        None,
+        description="Parts of the service that carry different loads and keep the promise "
+        "together, instead of scaleTargetRef, gpuType, gpusPerReplica and cost. minReplicas, "
+        "maxReplicas, behavior, schedules and fallback hold for each; status counts their sum",
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.operator.plan.plan import Situation
-from services.operator.plan.variant_members import (
+from services.operator.plan.part_members import (
     combine,
     decision_of,
     describe_target,
     members_of,
     ratios,
-    variant_statuses,
+    part_statuses,
 )
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import decision, resource, situation
@@ -56,14 +56,14 @@ def test_a_variant_without_a_target_is_shown_and_does_not_count() -> None:
 
 
 def test_the_parts_of_a_decision_and_the_statuses() -> None:
-    made = decision(variants={"l4": (2, 5)})
+    made = decision(parts={"l4": (2, 5)})
     own = decision_of(made, "l4")
     assert own is not None
-    assert (own.current, own.raw, own.desired, own.variants) == (2, 5, 5, {})
+    assert (own.current, own.raw, own.desired, own.parts) == (2, 5, 5, {})
     assert decision_of(made, "h100") is None
     whole = combine(two_variants_read(), [situation(3), situation(2)])
-    assert variant_statuses(whole, made) == [
+    assert part_statuses(whole, made) == [
         {"name": "h100", "currentReplicas": 3},
         {"name": "l4", "currentReplicas": 2, "desiredReplicas": 5},
     ]
-    assert variant_statuses(whole, None)[1] == {"name": "l4", "currentReplicas": 2}
+    assert part_statuses(whole, None)[1] == {"name": "l4", "currentReplicas": 2}

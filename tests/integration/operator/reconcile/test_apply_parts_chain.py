@@ -14,7 +14,7 @@ from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from tests.integration.operator.conftest import GROUP_PATH, Bench
-from tests.integration.operator.reconcile.test_apply_variants import (
+from tests.integration.operator.reconcile.test_apply_parts import (
     H100,
     L4,
     autoscale,

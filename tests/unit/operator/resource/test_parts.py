@@ -6,7 +6,7 @@ import pytest
 
 from services.operator.resource.spec import GPUAutoscalerSpec
 from services.operator.resource.translate import to_autoscaler
-from services.operator.resource.variants import hardware, to_target, variant_targets
+from services.operator.resource.parts import hardware, to_target, part_targets
 from tests.unit.operator.examples import spec
 from tests.unit.operator.variants import two_variants, two_variants_read, variant
 
@@ -20,7 +20,7 @@ def test_a_target_defaults_to_the_version_of_deployments() -> None:
 def test_every_variant_has_its_target_and_hardware() -> None:
     autoscaler = two_variants_read()
     assert autoscaler.spec is not None
-    assert [v.name for v in autoscaler.variants] == ["h100", "l4"]
+    assert [v.name for v in autoscaler.parts] == ["h100", "l4"]
     assert [t.name for t in autoscaler.targets] == ["llama-h100", "llama-l4"]
     first, second = autoscaler.spec.variants
     assert (first.gpu_type, second.gpu_type) == ("H100", "L4")
@@ -37,7 +37,7 @@ def test_one_kind_of_replicas_keeps_its_own_hardware() -> None:
         "gpus_per_replica": 2,
         "price_usd_per_gpu_hour": 3.0,
     }
-    assert variant_targets("serving", None, {}) == ()
+    assert part_targets("serving", None, {}) == ()
 
 
 @pytest.mark.parametrize("kept", ["scaleTargetRef", "neither"])
