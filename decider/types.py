@@ -16,6 +16,7 @@ import numpy.typing as npt
 from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.pool_types import PoolPlace, check_places, pool_response
 from decider.use import MAX_FURTHER
 from decider.variant_types import VariantSet
 
@@ -24,6 +25,11 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 RISK_KINDS: tuple[RiskKind, ...] = ("TimeFraction", "DemandFraction", "AnyInWindow")
+SHARED_BY_POOLS = (
+    *("sla", "risk", "requests_per_step"),
+    *("forecast_rung", "forecast_origin_s", "is_model_trusted"),
+)
+"""What the pools of a service have in common: one promise, one memory, one forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +294,7 @@ class WorkloadInput:
             response only.
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
+        pool: Which pool of which service it is; None: it is a service of its own.
     """
 
     workload: str
@@ -308,6 +315,7 @@ class WorkloadInput:
     variants: VariantSet | None = None
     requests_per_step: float = math.inf
     further_capacity: tuple[float, ...] = ()
+    pool: PoolPlace | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible capacities of further loads."""
@@ -334,7 +342,8 @@ class ShardRequest:
             a type not listed has no other workloads.
         responses: What each workload's load does to its requests, learned from what was measured;
             None: its capacity has a sharp edge. Empty: none has one. A workload with a response
-            still has its `capacity_draws`: `decider.equivalent_capacity` of it.
+            still has its `capacity_draws`: `decider.equivalent_capacity` of it. Each pool has the
+            whole response of its service, and the capacities of `decider.pool_response` of it.
         further_paths: By workload, (F, S, H) paths of its further loads; path s of each belongs
             with path s of its demand. None: it has none, or there is no forecast of them, and then
             none of its demand is used either. Empty: no workload has further loads.
@@ -368,8 +377,35 @@ class ShardRequest:
         require(self.step_s > 0, f"step_s={self.step_s} must be > 0")
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
+        self._check_pools()
         self._check_responses()
         self._check_further()
+
+    def _check_pools(self) -> None:
+        for name, rows in self.services().items():
+            pools = [self.workloads[row] for row in rows]
+            check_places([w.pool for w in pools if w.pool is not None])
+            responses = [self.responses[row] if self.responses else None for row in rows]
+            first, whole = pools[0], responses[0]
+            for w, response in zip(pools, responses, strict=True):
+                found = f"service {name!r}: pools {first.workload} and {w.workload}"
+                require(w.variants is None, f"{w.workload}: a pool has no variants")
+                for shared in SHARED_BY_POOLS:
+                    is_same = getattr(w, shared) == getattr(first, shared)
+                    require(is_same, f"{found} differ in {shared}, which they share")
+                require(_is_same_response(response, whole), f"{found} differ in their response")
+            n_loads = sum(len(w.pool.loads) for w in pools if w.pool is not None)
+            if whole is not None:
+                found = f"service {name!r}: its response has {whole.n_further} further loads"
+                require(whole.n_further == n_loads - 1, f"{found}, its pools {n_loads - 1}")
+
+    def services(self) -> dict[str, tuple[int, ...]]:
+        """Rows of every service that has pools, in their order."""
+        rows: dict[str, tuple[int, ...]] = {}
+        for row, w in enumerate(self.workloads):
+            if w.pool is not None:
+                rows[w.pool.service] = (*rows.get(w.pool.service, ()), row)
+        return rows
 
     def _check_responses(self) -> None:
         n, given = len(self.workloads), len(self.responses)
@@ -399,10 +435,20 @@ class ShardRequest:
         return self.further_paths[row] if self.further_paths else None
 
     def response(self, row: int) -> MissDraws | None:
-        """Response of the workload in `row`; None: its capacity has a sharp edge."""
-        return self.responses[row] if self.responses else None
+        """Response of the workload in `row`, of a pool that to its own loads.
+
+        None: its capacity has a sharp edge.
+        """
+        given, pool = self.responses[row] if self.responses else None, self.workloads[row].pool
+        return given if given is None or pool is None else pool_response(given, pool.loads)
 
     @property
     def horizon(self) -> int:
         """Number of forecast steps H."""
         return int(self.paths.shape[2])
+
+
+def _is_same_response(one: MissDraws | None, other: MissDraws | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or np.array_equal(one.to_array(), other.to_array())

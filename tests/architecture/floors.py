@@ -44,6 +44,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "planning score sli",
         "belief",
         "result types",
+        "pool_types",
         "config fleet_types miss_draws variant_types",
         "use",
         "errors",
