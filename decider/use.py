@@ -36,8 +36,9 @@ def log_use(log_share: FloatArray, sharing: FloatArray | float) -> FloatArray:
     if np.isinf(sharing).all():
         return np.asarray(most)
     away = log_share - np.where(np.isfinite(most), most, 0.0)
+    away *= sharing
     with np.errstate(divide="ignore"):
-        return np.asarray(most + np.log(np.exp(sharing * away).sum(axis=0)) / sharing)
+        return np.asarray(most + np.log(np.exp(away, out=away).sum(axis=0)) / sharing)
 
 
 def equivalent_demand(

@@ -18,13 +18,14 @@ from scipy.special import chdtri, ndtri
 from decider.belief.capacity import reweighted_rows
 from decider.belief.capacity_update import MIN_EFFECTIVE_RATIO, effective_ratio
 from decider.belief.lead_time import latin_levels
-from decider.belief.miss_prior import LEAST_VARIANCE, MissPrior
+from decider.belief.miss_prior import LEAST_VARIANCE, MEANS, MissPrior
 from decider.belief.miss_steps import steps_across_loads, whole_counts
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood
 from decider.types import FloatArray
 
 N_PARTICLES = 512
-MAX_ROUNDS = 12
+MAX_ROUNDS, MAX_ROUNDS_LOADS = 12, 30
+"""Rounds of one load, and of several: these have up to twice the coordinates."""
 GOOD_RATIO = 0.35
 """Effective share of the particles from which no further round is needed."""
 ROUND_RATIO = 0.1
@@ -92,7 +93,7 @@ def _narrowed(log_likelihood: Callable[[FloatArray], FloatArray], n: int, size: 
     z = ndtri(levels[:, :size])
     best = _warmed(z, np.zeros(n), log_likelihood(z), 0.0)
     last = best
-    for at in range(1, MAX_ROUNDS):
+    for at in range(1, _rounds(size)):
         if best.heat == 1.0 and best.ratio >= GOOD_RATIO:
             break
         mean, root = last.moments()
@@ -121,4 +122,8 @@ def _warmed(z: FloatArray, base: FloatArray, evidence: FloatArray, least: float)
 @lru_cache(maxsize=4)
 def _levels(n: int, size: int) -> FloatArray:
     """(n, rounds * levels of a round) fixed levels of all rounds: of each z, and of the tails."""
-    return latin_levels(n, MAX_ROUNDS * (size + 1))
+    return latin_levels(n, _rounds(size) * (size + 1))
+
+
+def _rounds(size: int) -> int:
+    return MAX_ROUNDS if size == MEANS.size else MAX_ROUNDS_LOADS

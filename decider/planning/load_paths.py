@@ -11,12 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from decider.planning.pairing import Spreading, paired_draws
 from decider.types import FloatArray, ShardRequest
-
-SingleArray = npt.NDArray[np.float32]
+from decider.use import log_use
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,19 +76,14 @@ class LoadPaths:
         Args:
             demand: (N, H) the demand itself in each scenario.
         """
+        loads = self.spreading.scenarios(self.paths.further)
         if self.sharing is None:
-            loads = self.spreading.scenarios(self.paths.further)
             others = loads * (self.capacity[0] / self.capacity[1:])[:, :, None]
             return np.asarray(np.maximum(demand, others.max(axis=0)))
-        # In single precision, and about the tightest load: no count is off by a hundredth.
-        share = np.empty((self.capacity.shape[0], *demand.shape), dtype=np.float32)
-        share[0] = demand
-        share[1:] = self.spreading.scenarios(self.paths.further.astype(np.float32))
-        share *= (1.0 / self.capacity).astype(np.float32)[:, :, None]
-        if (self.sharing == 1.0).all():
-            use = share.sum(axis=0)
-        else:
-            use = _use(share, self.sharing.astype(np.float32))
+        with np.errstate(divide="ignore"):
+            log_share = np.log(np.concatenate([demand[None], loads]))
+        log_share -= np.log(self.capacity)[:, :, None]
+        use = np.exp(log_use(log_share, self.sharing[:, None]))
         return np.asarray(use * self.capacity[0][:, None])
 
     def shares(self, step: int) -> FloatArray:
@@ -98,17 +91,3 @@ class LoadPaths:
         at = slice(step, step + 1)
         paths = np.concatenate([self.paths.demand[None, :, at], self.paths.further[:, :, at]])
         return np.asarray(self.spreading.scenarios(paths)[:, :, 0] / self.capacity)
-
-
-def _use(share: SingleArray, sharing: SingleArray) -> SingleArray:
-    """(N, H) use by shares (1+F, N, H), which are overwritten."""
-    most = share.max(axis=0)
-    share /= np.maximum(most, np.float32(1e-30))
-    with np.errstate(divide="ignore"):
-        np.log(share, out=share)
-    share *= sharing[:, None]
-    total = np.exp(share, out=share).sum(axis=0)
-    np.maximum(total, np.float32(1.0), out=total)  # no load at all: no share either
-    np.log(total, out=total)
-    total /= sharing[:, None]
-    return np.asarray(most * np.exp(total, out=total))

@@ -6,6 +6,7 @@ Shapes: W workloads, S paths or scenarios, H horizon.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtri
@@ -47,10 +48,13 @@ class Spreading:
         return np.asarray(away.reshape(n, n_paths * self.n_pairs, horizon))
 
 
+@lru_cache(maxsize=64)
 def paired_draws(n_draws: int, n_scenarios: int) -> IntArray:
     """(S,) draw that each scenario is taken with.
 
     Golden-ratio order spreads the draws over the paths without any randomness.
     """
     order = np.argsort(np.modf(np.arange(n_scenarios) * 0.6180339887498949)[0], kind="stable")
-    return np.asarray((order * n_draws) // n_scenarios, dtype=np.int64)
+    picked: IntArray = ((order * n_draws) // n_scenarios).astype(np.int64)
+    picked.setflags(write=False)  # whoever asks next gets the same array
+    return picked

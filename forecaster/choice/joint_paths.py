@@ -1,9 +1,10 @@
 """Joint paths of all loads that bind a replica: the demand, and the further loads of a workload.
 
-The demand's values at a step are those of its forecast, calibration included. Where nothing is
-known of how the loads go together, the further ones are ranked as the demand is: all high at once,
-the cautious assumption. A trained joint flow says which path gets which value; then the demand's
-own values are dealt out anew too, and its distribution at each step is what it was.
+The demand's values at a step are those of its forecast, calibration included. A trained joint flow
+says which path gets which value; the demand's own are dealt out anew too, and its distribution at
+each step is what it was. Where nothing is known of how the loads go together, the further ones rank
+as the demand does, all high at once: cautious where they share a resource, but not where the
+tightest alone binds, since loads that peak at different times make that happen more often.
 """
 
 from __future__ import annotations

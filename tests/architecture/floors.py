@@ -82,7 +82,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "session",
         "credentials migrations partitions",
         "schema",
-        "schema_control",
+        "schema_access schema_control",
         "metadata notifications operations session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),

@@ -29,9 +29,15 @@ def get_forecast(
         Instant | None, Query(description="Origin of the forecast; default: the newest")
     ] = None,
     n_context: Annotated[int, Query(ge=1, le=2000, description="Steps of demand before it")] = 48,
+    load: Annotated[
+        str, Query(max_length=63, description="A further load by its indicator; default: demand")
+    ] = "",
 ) -> schemas.ForecastView:
-    """Fan-chart data: the forecast made at one origin and the demand observed around it."""
-    return service.get_forecast(deps, WorkloadKey(namespace, name), origin_at, n_context)
+    """Fan-chart data: the forecast made at one origin and the demand observed around it.
+
+    With `load`, the same of a further load, in its unit and with what a replica bears of it.
+    """
+    return service.get_forecast(deps, WorkloadKey(namespace, name), origin_at, n_context, load)
 
 
 async def ahead_query(

@@ -62,7 +62,7 @@ def get_fans(deps: AdminDeps, key: WorkloadKey, query: FansQuery) -> FansView:
         demand = repository.load_indicators(connection, workload.id, names, window)
     return FansView(
         step_s=workload.step_s,
-        unit=translate.demand_unit(workload.spec),
+        unit=translate.load_unit(workload.spec, workload.spec.demand),
         capacity_per_replica=workload.spec.capacity.per_replica,
         fans=[FanView.model_validate(translate.fan_values(row)) for row in rows],
         observed=translate.to_observed(demand),

@@ -53,6 +53,16 @@ def load_forecast(
     return connection.execute(statement, values).mappings().first()
 
 
+def load_further(connection: Connection, forecast: RowMapping) -> RowMapping:
+    """The paths of the further loads of a forecast, as they are stored."""
+    statement = text(
+        "SELECT n_paths, n_horizon, quantile_levels, further_names, further_paths, further_scales "
+        "FROM forecasts WHERE id = :id AND origin_at = :origin_at"
+    )
+    values = {"id": forecast["id"], "origin_at": forecast["origin_at"]}
+    return connection.execute(statement, values).mappings().one()
+
+
 def load_forecasts_at(
     connection: Connection, workload_id: int, origins: Sequence[datetime]
 ) -> list[RowMapping]:

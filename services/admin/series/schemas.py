@@ -12,7 +12,7 @@ _AT = "2026-01-05T12:00:00Z"
 
 
 class ObservedSeries(Out):
-    """Demand by step; null where it was not observed."""
+    """Demand, or the further load that was asked for, by step; null where it was not observed."""
 
     step_at: list[datetime]
     demand: list[float | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from services.admin.deps import AdminDeps
 from services.admin.rest.service import Workload, WorkloadKey, find_workload
@@ -29,25 +29,53 @@ class AheadQuery:
 
 
 def get_forecast(
-    deps: AdminDeps, key: WorkloadKey, origin_at: datetime | None, n_context: int
+    deps: AdminDeps, key: WorkloadKey, origin_at: datetime | None, n_context: int, load: str = ""
 ) -> schemas.ForecastView:
     """The fan chart at an origin (None: the newest) with `n_context` steps of demand before it.
 
+    Args:
+        deps: The API's.
+        key: The workload.
+        origin_at: The origin.
+        n_context: Steps before it.
+        load: A further load to show instead of the demand; empty: the demand.
+
     Raises:
         NotFound: No such workload, or no forecast at this origin.
+        InvalidInput: The load is not one of the workload's.
     """
     with deps.reading() as connection:
         workload = find_workload(connection, key)
+        load = load or workload.spec.demand
+        loads = (workload.spec.demand, *workload.spec.further_loads)
+        if load not in loads:
+            raise InvalidInput(f"load={load!r} must be one of {list(loads)}")
         row = repository.load_forecast(connection, workload.id, origin_at)
         if row is None:
             at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
             raise NotFound(f"workload {key} has no forecast{at}")
         origin = row["origin_at"]
+        fan = dict(row)
+        if load != workload.spec.demand:
+            fan["quantiles"] = _further_quantiles(connection, key, row, load)
         step = timedelta(seconds=row["step_s"])
         window = Window(origin - step * (n_context - 1), origin + step * row["n_horizon"])
-        observed = _demand(connection, workload, window)
+        observed = _observed(connection, workload, load, window)
         previous, following = repository.load_neighbour_origins(connection, workload.id, origin)
-    return translate.to_forecast(row, workload.spec, observed, previous, following)
+    bound = translate.to_bound(workload.spec, load)
+    return translate.to_forecast(fan, bound, observed, previous, following)
+
+
+def _further_quantiles(
+    connection: Connection, key: WorkloadKey, row: RowMapping, load: str
+) -> list[list[float]]:
+    """Quantiles (Q, H) of a further load of a forecast."""
+    further = repository.load_further(connection, row)
+    if load not in (further["further_names"] or ()):
+        why = f": {row['reason']}" if row["reason"] else ""
+        at = row["origin_at"].isoformat()
+        raise NotFound(f"workload {key} has no forecast of load={load!r} at origin_at={at}{why}")
+    return translate.to_further_quantiles(further, load)
 
 
 def get_forecast_ahead(
@@ -61,20 +89,21 @@ def get_forecast_ahead(
     with deps.reading() as connection:
         workload = find_workload(connection, key)
         rows = repository.load_forecasts_ahead(connection, workload.id, query.n_ahead, window)
-        observed = _demand(connection, workload, window)
+        observed = _observed(connection, workload, workload.spec.demand, window)
     series = translate.to_ahead_series(rows, query.levels)
     return schemas.ForecastAheadView(
         n_ahead=query.n_ahead,
         step_s=workload.step_s,
-        unit=translate.demand_unit(workload.spec),
+        unit=translate.load_unit(workload.spec, workload.spec.demand),
         capacity_per_replica=workload.spec.capacity.per_replica,
         **translate.align(series, observed),
     )
 
 
-def _demand(connection: Connection, workload: Workload, window: Window) -> schemas.ObservedSeries:
-    names = [workload.spec.demand]
-    rows = repository.load_indicators(connection, workload.id, names, window)
+def _observed(
+    connection: Connection, workload: Workload, load: str, window: Window
+) -> schemas.ObservedSeries:
+    rows = repository.load_indicators(connection, workload.id, [load], window)
     return translate.to_observed(rows)
 
 

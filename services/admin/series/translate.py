@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from sqlalchemy import RowMapping
 
 from services.admin.rest.translate import finite
@@ -38,9 +39,33 @@ def to_violations(outcomes: Mapping[str, Sequence[float | None]]) -> dict[str, l
     }
 
 
+@dataclass(frozen=True, slots=True)
+class LoadBound:
+    """Unit of a load, and what a replica bears of it."""
+
+    unit: str
+    per_replica: float
+
+
+def to_bound(spec: WorkloadSpec, load: str) -> LoadBound:
+    """The bound of the demand or of a further load."""
+    further = {one.indicator: one.per_replica for one in spec.capacity.also_bound_by}
+    return LoadBound(load_unit(spec, load), further.get(load, spec.capacity.per_replica))
+
+
+def to_further_quantiles(row: RowMapping, load: str) -> list[list[float]]:
+    """Quantiles (Q, H) of a further load from its stored paths."""
+    at, names = row["further_names"].index(load), row["further_names"]
+    halves = np.frombuffer(row["further_paths"], dtype="<f2")
+    paths = halves.reshape(len(names), row["n_paths"], row["n_horizon"])[at].astype(np.float64)
+    levels = _levels(tuple(row["quantile_levels"]))
+    found = np.quantile(paths * row["further_scales"][at], levels, axis=0, method="hazen")
+    return [[float(value) for value in level] for level in found]
+
+
 def to_forecast(
-    row: RowMapping,
-    spec: WorkloadSpec,
+    row: Mapping[str, Any],
+    bound: LoadBound,
     observed: schemas.ObservedSeries,
     previous: datetime | None,
     following: datetime | None,
@@ -49,8 +74,8 @@ def to_forecast(
     return schemas.ForecastView(
         created_at=row["created_at"],
         step_s=row["step_s"],
-        unit=demand_unit(spec),
-        capacity_per_replica=spec.capacity.per_replica,
+        unit=bound.unit,
+        capacity_per_replica=bound.per_replica,
         observed=observed,
         previous_origin_at=previous,
         next_origin_at=following,
@@ -58,7 +83,7 @@ def to_forecast(
     )
 
 
-def fan_values(row: RowMapping) -> dict[str, Any]:
+def fan_values(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
     """A forecast as fields of a fan."""
     step = timedelta(seconds=row["step_s"])
     return {
@@ -125,10 +150,10 @@ def align(series: AheadSeries, observed: schemas.ObservedSeries) -> dict[str, An
     }
 
 
-def demand_unit(spec: WorkloadSpec) -> str:
-    """Unit of the demand indicator, in words; its name where none is given."""
-    unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
-    return unit or spec.demand
+def load_unit(spec: WorkloadSpec, load: str) -> str:
+    """Unit of the demand or a further load, in words; the indicator's name where none is given."""
+    unit = next(item.unit for item in spec.indicators if item.name == load)
+    return unit or load
 
 
 def to_indicators(rows: Iterable[RowMapping], spec: WorkloadSpec) -> list[schemas.IndicatorSeries]:

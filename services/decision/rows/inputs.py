@@ -27,7 +27,9 @@ from services.decision.rows.loads import (
     Sampled,
     added_up,
     further_capacity,
+    further_paths_of,
     stacked,
+    to_demand_alone,
     to_further_paths,
 )
 from services.decision.rows.responses import LearnedResponse
@@ -181,20 +183,6 @@ def responses_of(
         None if one is None else one.draws if is_bound else to_demand_alone(one.draws)
         for one, is_bound in zip(learned, bound, strict=True)
     )
-
-
-def to_demand_alone(draws: MissDraws) -> MissDraws:
-    """The response to the demand while the further loads are none."""
-    if draws.n_further == 0:
-        return draws
-    return MissDraws(draws.capacity, draws.slope, draws.floor, draws.concentration)
-
-
-def further_paths_of(further: Sequence[FurtherPaths | None]) -> tuple[FloatArray | None, ...]:
-    """Paths of the further loads by row; empty where no row has any."""
-    if all(one is None for one in further):
-        return ()
-    return tuple(None if one is None else one.paths for one in further)
 
 
 def counts_further(member: ShardMember, rows: ShardRows, paths: FurtherPaths | None) -> bool:

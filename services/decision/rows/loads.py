@@ -54,6 +54,20 @@ def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FurtherPaths | None
     return FurtherPaths(paths, tuple(float(scale) for scale in scales[at]))
 
 
+def to_demand_alone(draws: MissDraws) -> MissDraws:
+    """The response to the demand while the further loads are none."""
+    if draws.n_further == 0:
+        return draws
+    return MissDraws(draws.capacity, draws.slope, draws.floor, draws.concentration)
+
+
+def further_paths_of(further: Sequence[FurtherPaths | None]) -> tuple[FloatArray | None, ...]:
+    """Paths of the further loads by row; empty where no row has any."""
+    if all(one is None for one in further):
+        return ()
+    return tuple(None if one is None else one.paths for one in further)
+
+
 def missing_loads(row: RowMapping, spec: WorkloadSpec) -> list[str]:
     """Further loads that a forecast row without paths of all of them lacks; all if it is broken."""
     known = set(row["further_names"] or ()) if row["paths"] else set()

@@ -75,13 +75,14 @@ def decision_row(
 ) -> tuple[Any, ...]:
     """The row of one decision, in the order of `repository.DECISION_COLUMNS`."""
     forecast, now = prepared.forecasts[row], stamp.decided_at
+    beside = prepared.further[row]
     inputs = inputs_to_bytes(
         prepared.request,
         row,
         decision,
         stamp.config,
         now.timestamp(),
-        prepared.path_scales[row],
+        (prepared.path_scales[row], *(beside.scales if beside is not None else ())),
     )
     record = decision_to_dict(decision) | {
         "summary": decision_summary(replace(decision, bound_by=())),  # told below, by name

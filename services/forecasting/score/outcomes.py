@@ -13,7 +13,7 @@ from services.forecasting.rows.translate import SAMPLE, IndicatorKey, Samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class LoadOutcomes:
     """B indicators around an origin.
 
     Attributes:
@@ -25,7 +25,7 @@ class Measured:
     last: npt.NDArray[np.float32]
 
 
-def measured_of(samples: Samples, keys: Sequence[IndicatorKey], horizon: int) -> Measured:
+def load_outcomes(samples: Samples, keys: Sequence[IndicatorKey], horizon: int) -> LoadOutcomes:
     """Indicators over `horizon` steps after the origin that samples are counted from."""
     actual = np.zeros((len(keys), horizon), dtype=np.float32)
     observed = np.zeros(actual.shape, dtype=bool)
@@ -41,4 +41,4 @@ def measured_of(samples: Samples, keys: Sequence[IndicatorKey], horizon: int) ->
         observed[i, steps[ahead] - 1] = True
         if before.any():
             last[i] = records["value"][before][-1]
-    return Measured(Outcome(actual, observed), last)
+    return LoadOutcomes(Outcome(actual, observed), last)

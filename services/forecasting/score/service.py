@@ -21,7 +21,7 @@ from services.forecasting.rows import repository
 from services.forecasting.rows.repository import DueForecast, Span
 from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, level_key
 from services.forecasting.score.drift import DriftWatch, request_refit
-from services.forecasting.score.outcomes import measured_of
+from services.forecasting.score.outcomes import load_outcomes
 from services.kernel import telemetry
 from services.kernel.db.session import UnitOfWork, unit_of_work
 
@@ -117,8 +117,8 @@ def _load_group(
     loads = further_keys(rows)
     keys = list(dict.fromkeys([*demands, *loads]))
     samples = repository.load_samples(connection, keys, origin_at, step_s, [span])
-    found = measured_of(samples, demands, horizon)
-    further = measured_of(samples, loads, horizon).outcome
+    found = load_outcomes(samples, demands, horizon)
+    further = load_outcomes(samples, loads, horizon).outcome
     return _Group(rows, _as_forecast(workloads, rows), found.outcome, found.last, further)
 
 

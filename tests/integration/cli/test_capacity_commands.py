@@ -23,7 +23,7 @@ from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings, get_settings
 from tests.integration.decision.measured_loop import OBJECTIVE
 from tests.integration.decision.measured_steps import add_measured_steps
-from tests.integration.decision.stored_rows import add_workload
+from tests.integration.decision.stored_rows import TOKENS, add_workload, bound_by_tokens
 from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
@@ -98,3 +98,16 @@ def test_a_fit_is_made_here_unless_another_is_at_it(
     with pytest.raises(Conflict, match="another process"):
         harmony("fit")
     assert asked == [False, False]
+
+
+def test_of_several_loads_each_has_a_line(known: None, database: Engine) -> None:
+    assert "sharing" not in harmony("show").splitlines()[2]
+    add_workload(database, "bound", sla=SLA, **bound_by_tokens())
+    loads = shown("bound")["demo/bound"]["loads"]
+    assert [(one["indicator"], one["stated"]) for one in loads] == [
+        ("request_rate_rps", 10.0),
+        (TOKENS, 200.0),
+    ]
+    assert [one["bound_share"] for one in loads] == [None, None]
+    assert shown()["demo/learned"]["loads"] == []
+    assert "Loads of a replica, each alone" in harmony("show")

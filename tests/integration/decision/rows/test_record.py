@@ -9,6 +9,12 @@ from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.stored_rows import (
     ORIGIN,
+    TOKENS,
+    add_demand,
+    add_forecast,
+    add_state,
+    add_workload,
+    bound_by_tokens,
     decisions,
     one_workload,
 )
@@ -36,3 +42,20 @@ def test_a_tampered_decision_does_not_replay(deps: DecisionDeps) -> None:
             text('UPDATE decisions SET explanation = explanation || \'{"sha256": "0"}\'')
         )
     assert not service.replay(deps, decisions(deps.engine)[0]["id"]).is_identical
+
+
+def test_paths_of_further_loads_are_kept_in_half_precision(deps: DecisionDeps) -> None:
+    workload = add_workload(deps.engine, "w", **bound_by_tokens())
+    add_demand(deps.engine, workload, [95.0] * 30)
+    add_demand(deps.engine, workload, [4000.0] * 30, indicator=TOKENS)
+    add_state(deps.engine, workload, 9)
+    add_forecast(deps.engine, workload, 100.0, further={TOKENS: 4000.0})
+    service.decide_shard(deps, 0, ORIGIN)
+    (row,) = decisions(deps.engine)
+
+    report = service.replay(deps, row["id"])
+
+    assert report.is_identical
+    assert report.record["final"] == row["desired_replicas"] >= 20
+    assert row["explanation"]["bound_by"][TOKENS] == 1.0
+    assert len(row["inputs"]) < 9500, "100 paths of 6 steps are 1200 bytes in half precision"

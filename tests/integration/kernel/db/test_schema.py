@@ -6,7 +6,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import ProgrammingError
 
 from services.kernel.db.migrations import current_revision, head_revision, migrate
 from services.kernel.db.partitions import (
@@ -31,22 +30,6 @@ def test_migrations_equal_the_schema(database: Engine) -> None:
 
 def test_migrating_twice_changes_nothing(database: Engine) -> None:
     assert migrate(database) == head_revision() == current_revision(database)
-
-
-@pytest.mark.parametrize(
-    "change", ["UPDATE audit SET actor = 'you'", "DELETE FROM audit", "TRUNCATE audit"]
-)
-def test_the_audit_log_only_grows(database: Engine, change: str) -> None:
-    add = "INSERT INTO audit (at, actor, action, object, hash) VALUES (:at, 'me', 'x', 'y', :hash)"
-    with database.begin() as connection:
-        connection.execute(text(add), {"at": AT, "hash": b"h"})
-    with (
-        pytest.raises(ProgrammingError, match="the audit log is append-only"),
-        database.begin() as connection,
-    ):
-        connection.execute(text(change))
-    with database.connect() as connection:
-        assert connection.execute(text("SELECT actor FROM audit")).scalars().all() == ["me"]
 
 
 def test_lists_in_time_order_have_an_index_in_old_and_new_partitions(database: Engine) -> None:

@@ -22,6 +22,10 @@ from decider.belief.miss_prior import (
     MEANS,
     OWN_SIGMAS,
     PRIOR_SHARE,
+    RATIO_GROUP_SIGMA,
+    RATIO_SPREAD,
+    SHARING_MEAN,
+    SHARING_SIGMA,
     SPREAD_SIGMA,
     SPREADS,
     to_draws,
@@ -190,8 +194,11 @@ MISSES_OF = np.repeat(np.arange(2), 16)
 MISS_LOAD = np.array([4.0, 25.0])[MISSES_OF] * np.tile(np.linspace(0.4, 1.2, 16), 2)
 
 
-def draw_misses(rng: np.random.Generator) -> tuple[MissData, dict[str, float]]:
-    stated = np.array([4.0, 25.0])
+STATED_MISSES = np.array([4.0, 25.0])
+
+
+def draw_coordinates(rng: np.random.Generator) -> tuple[FloatArray, dict[str, float]]:
+    """(2, 4) coordinates of two workloads of a group, and the truths by name."""
     group, spread = (
         MEANS[:2] + GROUP_SIGMAS * rng.standard_normal(2),
         SPREADS * np.exp(SPREAD_SIGMA * rng.standard_normal(2)),
@@ -199,20 +206,33 @@ def draw_misses(rng: np.random.Generator) -> tuple[MissData, dict[str, float]]:
     pooled = group + spread * rng.standard_normal((2, 2))
     alone = MEANS[2:] + OWN_SIGMAS * rng.standard_normal((2, 2))
     coordinates = np.concatenate([pooled, alone], axis=1)
-    total = np.full(MISS_LOAD.size, 200)
-    missed = np.zeros(MISS_LOAD.size)
+    names = ("knee", "log_slope", "logit_floor", "log_concentration")
+    truth = dict(zip(names, coordinates[0].tolist(), strict=True))
+    return coordinates, truth | {"knee_group": float(group[0]), "knee_spread": float(spread[0])}
+
+
+def count_misses(
+    rng: np.random.Generator, coordinates: FloatArray, load: FloatArray, further: FloatArray
+) -> MissData:
+    """Steps of two workloads at given loads."""
+    total = np.full(MISSES_OF.size, 200)
+    missed = np.zeros(MISSES_OF.size)
     for row in range(2):
         of = row == MISSES_OF
-        one = to_draws(coordinates[[row]], float(stated[row]), PRIOR_SHARE)
-        share = np.clip(one.miss(MISS_LOAD[of])[0], 1e-9, 1 - 1e-6)
+        stated = float(STATED_MISSES[row])
+        one = to_draws(coordinates[[row]], stated, PRIOR_SHARE, tuple(further[row].tolist()))
+        share = np.clip(one.miss(load[of])[0], 1e-9, 1 - 1e-6)
         near = one.concentration[0]
         missed[of] = rng.binomial(total[of], rng.beta(share * near, (1 - share) * near))
     zeros = np.zeros(2)
-    counts = (missed, total.astype(float), MISS_LOAD, MISSES_OF)
-    data = MissData(*counts, stated, zeros, zeros.astype(int), np.full(2, PRIOR_SHARE))
-    names = ("knee", "log_slope", "logit_floor", "log_concentration")
-    truth = dict(zip(names, coordinates[0].tolist(), strict=True))
-    return data, truth | {"knee_group": float(group[0]), "knee_spread": float(spread[0])}
+    counts = (missed, total.astype(float), load, MISSES_OF)
+    stated_of = (STATED_MISSES, zeros, zeros.astype(int), np.full(2, PRIOR_SHARE))
+    return MissData(*counts, *stated_of, further)
+
+
+def draw_misses(rng: np.random.Generator) -> tuple[MissData, dict[str, float]]:
+    coordinates, truth = draw_coordinates(rng)
+    return count_misses(rng, coordinates, MISS_LOAD, np.zeros((2, 0))), truth
 
 
 def test_responses_to_load_are_calibrated() -> None:
@@ -226,6 +246,41 @@ def test_responses_to_load_are_calibrated() -> None:
         return {n: (v if v.ndim == 1 else v[:, 0]) for n, v in found.items()}, truth
 
     found = calibrate(replicate, seed=13)
+    print(f"\np-values: {found}")
+    assert min(found.values()) > LEVEL, found
+
+
+FURTHER = np.array([[400.0, 2.0], [90.0, 30.0]])
+"""Stated capacities of two further loads of each workload."""
+MIX = np.stack([np.tile(m, 2) for m in np.random.default_rng(3).dirichlet(np.ones(3), 16).T])
+"""(3, N) how the loads of a step share in it."""
+
+
+def draw_vector_misses(rng: np.random.Generator) -> tuple[MissData, dict[str, float]]:
+    """As `draw_misses`, of three loads whose mix differs from step to step."""
+    coordinates, truth = draw_coordinates(rng)
+    group = RATIO_GROUP_SIGMA * rng.standard_normal(2)
+    spread = RATIO_SPREAD * np.exp(SPREAD_SIGMA * rng.standard_normal(2))
+    ratio = group + spread * rng.standard_normal((2, 2))
+    excess = SHARING_MEAN + SHARING_SIGMA * rng.standard_normal(2)
+    load = 1.6 * np.column_stack([STATED_MISSES, FURTHER])[MISSES_OF] * MIX.T
+    load *= np.tile(np.linspace(0.4, 1.2, 16), 2)[:, None]
+    data = count_misses(rng, np.column_stack([coordinates, excess, ratio]), load, FURTHER)
+    more = {"log_excess": excess[0], "log_ratio": ratio[0, 0], "log_ratio_group": group[0]}
+    return data, truth | {name: float(value) for name, value in more.items()}
+
+
+def test_responses_to_several_loads_are_calibrated() -> None:
+    first, _ = draw_vector_misses(np.random.default_rng(0))
+    compiled = CompiledModel.of(miss_model(first), MISS_START, MISS_AIDS)
+    config = SamplerConfig(250, 250, 2, 0.9, is_low_rank=True)
+
+    def replicate(rng: np.random.Generator) -> tuple[dict[str, FloatArray], dict[str, float]]:
+        data, truth = draw_vector_misses(rng)
+        found, _ = compiled.sample(config, int(rng.integers(2**31)), miss_inputs(data))
+        return {n: v.reshape(v.shape[0], -1)[:, 0] for n, v in found.items()}, truth
+
+    found = calibrate(replicate, seed=14)
     print(f"\np-values: {found}")
     assert min(found.values()) > LEVEL, found
 

@@ -41,3 +41,11 @@ def test_explain_tells_what_counts_are_expected_to_miss() -> None:
     )
     assert f"{said}; 10: 0.6 %" in text
     assert "expected" not in "\n".join(shown(render_decision(decision(), workload(), NOW)))
+
+
+def test_explain_tells_which_load_binds() -> None:
+    stored = decision()
+    record = stored.explanation | {"bound_by": {"load_rps": 0.1, "output_tokens_per_s": 0.9}}
+    text = "\n".join(shown(render_decision(decision(explanation=record), workload(), NOW)))
+    assert "loads       Mostly bound by output_tokens_per_s (90 %)" in text
+    assert "loads  " not in "\n".join(shown(render_decision(stored, workload(), NOW)))
