@@ -285,6 +285,10 @@ class WorkloadSpec(_Spec):
         """Names of the indicators of the further loads, in their order."""
         return tuple(load.indicator for load in self.capacity.also_bound_by)
 
+    def pool_of(self, load: str) -> str:
+        """Name of the pool that a load falls on; empty: there are no pools."""
+        return next((pool.name for pool in self.pools if load in pool.loads), "")
+
     @property
     def served_loads(self) -> tuple[str, ...]:
         """Names of the loads, the demand first, that count what was served."""

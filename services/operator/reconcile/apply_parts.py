@@ -9,7 +9,6 @@ from typing import Any
 
 from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
 from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
-from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
 from services.operator.plan.part_members import decision_of, members_of, ratios
 from services.operator.plan.part_plan import (
     PartChange,
@@ -18,6 +17,7 @@ from services.operator.plan.part_plan import (
     whole_action,
     within_quota,
 )
+from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler
 
@@ -152,9 +152,7 @@ def _scale_in(autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str
     return scale_in(changes)
 
 
-def _by_quota(
-    view: View, autoscaler: Autoscaler, changes: Sequence[PartChange]
-) -> dict[str, int]:
+def _by_quota(view: View, autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str, int]:
     """Counts up to which each part may rise under the namespace's quota, shared by all."""
     quota = (view.quotas or {}).get(autoscaler.namespace)
     if quota is None:

@@ -21,8 +21,8 @@ from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
-from services.operator.plan.plan import Situation
 from services.operator.plan.part_members import combine, members_of
+from services.operator.plan.plan import Situation
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate

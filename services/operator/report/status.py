@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from services.operator.cluster.pods import Replicas
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.part_members import describe_target, part_statuses
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.report import conditions
 from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.resource.quantities import format_duration

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.kernel.domain import LeadTimeSpec, PartSpec, PoolSpec, VariantSpec, WorkloadSpec
 from services.operator.resource import spec as schemas
-from services.operator.resource.autoscaler import ScaleTarget, PartTarget
+from services.operator.resource.autoscaler import PartTarget, ScaleTarget
 
 
 def to_target(namespace: str, written: Mapping[str, Any]) -> ScaleTarget:
@@ -44,7 +44,9 @@ def hardware(written: schemas.GPUAutoscalerSpec) -> dict[str, Any]:
     if written.variants is not None and written.pools is not None:
         raise ValueError("give either variants or pools, not both")
     if (written.variants or written.pools) and reference is not None:
-        raise ValueError("give either scaleTargetRef or variants or pools, each of which has its own")
+        raise ValueError(
+            "give either scaleTargetRef or variants or pools, each of which has its own"
+        )
     if written.variants is not None:
         variants = [_variant(variant) for variant in written.variants]
         return _of_first(variants) | {"variants": tuple(variants)}

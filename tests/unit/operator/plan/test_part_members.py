@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.operator.plan.plan import Situation
 from services.operator.plan.part_members import (
     combine,
     decision_of,
     describe_target,
     members_of,
-    ratios,
     part_statuses,
+    ratios,
 )
+from services.operator.plan.plan import Situation
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import decision, resource, situation
 from tests.unit.operator.variants import two_variants_read

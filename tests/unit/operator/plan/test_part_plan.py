@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.part_plan import (
     PartChange,
     describe_waiting,
@@ -15,6 +14,7 @@ from services.operator.plan.part_plan import (
     whole_action,
     within_quota,
 )
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 DECISION = StoredDecision(

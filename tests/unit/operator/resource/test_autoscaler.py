@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.operator.resource.autoscaler import Pause, ScaleTarget, PartTarget
+from services.operator.resource.autoscaler import PartTarget, Pause, ScaleTarget
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, STEP, resource
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.operator.resource.parts import hardware, part_targets, to_target
 from services.operator.resource.spec import GPUAutoscalerSpec
 from services.operator.resource.translate import to_autoscaler
-from services.operator.resource.parts import hardware, to_target, part_targets
 from tests.unit.operator.examples import spec
 from tests.unit.operator.variants import two_variants, two_variants_read, variant
 
