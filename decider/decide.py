@@ -151,9 +151,8 @@ def _record(
     plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
     decisions = []
     for row, w in enumerate(request.workloads):
-        planned = standings[row].replicas is None
+        planned, level = standings[row].replicas is None, outlook.levels[row]
         reason, binding = name_reason(w, drafts[row], grants[row])
-        level = outlook.levels[row]
         delta = int(final[row] - spec[row])
         decisions.append(
             Decision(

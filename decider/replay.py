@@ -288,7 +288,8 @@ def _of_row(wide: Mapping[str, FloatArray], row: int) -> dict[str, FloatArray]:
 
 def replay_decision(blob: bytes) -> Decision:
     """Make the decision again from its stored inputs."""
-    return replay_service(blob)[_read(blob)[0].get("row", 0)]
+    row = int(_read(blob)[0].get("row", 0))
+    return replay_service(blob)[row]
 
 
 def replay_service(blob: bytes) -> tuple[Decision, ...]:

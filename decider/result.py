@@ -156,7 +156,8 @@ class Decision:
         is_budget_exhausted: The SLA window's violation budget is spent.
         cost_delta_usd_per_hour: Final against current.
         plan: (H,) planned counts; only the first is applied.
-        quantiles: Demand quantiles at the step that the decision is made for, by level.
+        quantiles: Demand quantiles at the step that the decision is made for, by level; of several
+            loads those of the equivalent demand.
         counterfactuals: Counts under other circumstances, by name.
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.

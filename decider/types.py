@@ -17,8 +17,37 @@ from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
 from decider.pool_types import PoolPlace, check_places, pool_response
+from decider.replica_types import (
+    Control,
+    DirectionRules,
+    Hardware,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+)
 from decider.use import MAX_FURTHER
 from decider.variant_types import VariantSet
+
+__all__ = [
+    "RISK_KINDS",
+    "SHARED_BY_POOLS",
+    "BoolArray",
+    "Control",
+    "DirectionRules",
+    "FloatArray",
+    "Hardware",
+    "History",
+    "IntArray",
+    "Limits",
+    "RatePolicy",
+    "ReplicaState",
+    "RiskKind",
+    "RiskState",
+    "ShardRequest",
+    "Sla",
+    "TrailingRule",
+    "WorkloadInput",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,117 +59,6 @@ SHARED_BY_POOLS = (
     *("forecast_rung", "forecast_origin_s", "is_model_trusted"),
 )
 """What the pools of a service have in common: one promise, one memory, one forecast."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaState:
-    """Replicas of one workload now.
-
-    Attributes:
-        spec: Current target count (what was last asked for).
-        ready: Replicas that serve.
-        starting_age_s: Seconds since each start on its way that is bound to a node.
-        pending_age_s: Seconds since each start that has no node yet.
-        schedulable_gpus: Free GPUs of its type that it could use; None: unknown.
-    """
-
-    spec: int
-    ready: int
-    starting_age_s: tuple[float, ...] = ()
-    pending_age_s: tuple[float, ...] = ()
-    schedulable_gpus: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse negative counts and ages."""
-        require(self.spec >= 0, f"spec={self.spec} must be >= 0")
-        require(self.ready >= 0, f"ready={self.ready} must be >= 0")
-        ages = self.starting_age_s + self.pending_age_s
-        require(all(a >= 0 and math.isfinite(a) for a in ages), f"ages {ages} must be >= 0")
-        free = self.schedulable_gpus
-        require(free is None or free >= 0, f"schedulable_gpus={free} must be >= 0")
-
-    @property
-    def on_the_way(self) -> int:
-        """Starts asked for that do not serve yet."""
-        return max(0, self.spec - self.ready)
-
-
-@dataclass(frozen=True, slots=True)
-class RatePolicy:
-    """One rate limit of HPA's `behavior`: at most `value` pods or per cent in `period_s`."""
-
-    kind: Literal["Pods", "Percent"]
-    value: int
-    period_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionRules:
-    """HPA's `behavior.scaleUp` or `.scaleDown`; no policies means no rate limit."""
-
-    stabilization_window_s: float = 0.0
-    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
-    policies: tuple[RatePolicy, ...] = ()
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds and manners of scaling.
-
-    Attributes:
-        min_replicas: Lower bound; 0 allows scaling to zero.
-        max_replicas: Upper bound.
-        scale_up: HPA's `behavior.scaleUp`.
-        scale_down: HPA's `behavior.scaleDown`.
-        static_replicas: Last rung of the fallback ladder; None: hold.
-    """
-
-    min_replicas: int
-    max_replicas: int
-    scale_up: DirectionRules = DirectionRules()
-    scale_down: DirectionRules = DirectionRules()
-    static_replicas: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse contradictory bounds."""
-        require(
-            0 <= self.min_replicas <= self.max_replicas,
-            f"min_replicas={self.min_replicas}, max_replicas={self.max_replicas}: "
-            "need 0 <= min <= max",
-        )
-
-    def clamp(self, replicas: int) -> int:
-        """`replicas` brought within the bounds."""
-        return max(self.min_replicas, min(self.max_replicas, replicas))
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Controls that people have set: pauses, freezes, schedules.
-
-    Attributes:
-        is_paused: Nothing may change.
-        paused_until_s: Epoch seconds at which a pause ends by itself.
-        scale_in_only: Only decreases may happen.
-        scale_out_only: Only increases may happen.
-        schedule: Name of the schedule in force, if any.
-        schedule_min: Lower bound of that schedule.
-        schedule_max: Upper bound of that schedule.
-        freeze: `ScaleDown` or `Both` while a freeze is in force.
-        is_automatic: Decisions are applied without a human. What others hold is never taken for a
-            GPU budget: nobody knows whether they will let it go.
-    """
-
-    is_paused: bool = False
-    paused_until_s: float | None = None
-    scale_in_only: bool = False
-    scale_out_only: bool = False
-    schedule: str = ""
-    schedule_min: int | None = None
-    schedule_max: int | None = None
-    freeze: Literal["ScaleDown", "Both"] | None = None
-    is_automatic: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,24 +92,6 @@ class Sla:
         require(self.kind in RISK_KINDS, f"kind={self.kind!r} must be one of {RISK_KINDS}")
         require(self.window_s > 0, f"window_s={self.window_s} must be > 0")
         require(self.class_weight > 0, f"class_weight={self.class_weight} must be > 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """GPUs of one replica and what they cost."""
-
-    gpu_type: str
-    gpus_per_replica: int = 1
-    price_usd_per_gpu_hour: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse impossible hardware."""
-        require(self.gpus_per_replica >= 1, "gpus_per_replica must be >= 1")
-        require(self.price_usd_per_gpu_hour >= 0, "price_usd_per_gpu_hour must be >= 0")
-
-    def usd_per_hour(self, replicas: float) -> float:
-        """Cost of `replicas` in USD per hour."""
-        return replicas * self.gpus_per_replica * self.price_usd_per_gpu_hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +202,7 @@ class WorkloadInput:
     limits: Limits
     sla: Sla
     hardware: Hardware
-    control: Control = Control()
+    control: Control = field(default_factory=Control)
     history: History = field(default_factory=History)
     risk: RiskState = RiskState()
     forecast_rung: str = "model"
@@ -319,10 +219,9 @@ class WorkloadInput:
 
     def __post_init__(self) -> None:
         """Refuse impossible capacities of further loads."""
-        given = self.further_capacity
-        name = f"{self.workload}: further_capacity={given}"
-        require(len(given) <= MAX_FURTHER, f"{name}: at most {MAX_FURTHER} further loads")
-        require(all(c > 0 and math.isfinite(c) for c in given), f"{name} must be finite and > 0")
+        given, name = self.further_capacity, f"{self.workload}: further_capacity"
+        require(len(given) <= MAX_FURTHER, f"{name}={given}: at most {MAX_FURTHER} loads")
+        require(all(0 < c < math.inf for c in given), f"{name}={given} must be finite and > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +243,8 @@ class ShardRequest:
             None: its capacity has a sharp edge. Empty: none has one. A workload with a response
             still has its `capacity_draws`: `decider.equivalent_capacity` of it. Each pool has the
             whole response of its service, and the capacities of `decider.pool_response` of it.
-        further_paths: By workload, (F, S, H) paths of its further loads; path s of each belongs
-            with path s of its demand. None: it has none, or there is no forecast of them, and then
-            none of its demand is used either. Empty: no workload has further loads.
+        further_paths: By workload, (F, S, H) paths of its further loads, path by path with its
+            demand; None: none are forecast, and if it has any its demand is not planned with.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -377,9 +275,8 @@ class ShardRequest:
         require(self.step_s > 0, f"step_s={self.step_s} must be > 0")
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
+        self._check_loads()
         self._check_pools()
-        self._check_responses()
-        self._check_further()
 
     def _check_pools(self) -> None:
         for name, rows in self.services().items():
@@ -407,28 +304,23 @@ class ShardRequest:
                 rows[w.pool.service] = (*rows.get(w.pool.service, ()), row)
         return rows
 
-    def _check_responses(self) -> None:
-        n, given = len(self.workloads), len(self.responses)
-        require(given in (0, n), f"responses has {given} entries, must be empty or W={n}")
-        for w, response in zip(self.workloads, self.responses, strict=False):
+    def _check_loads(self) -> None:
+        n = len(self.workloads)
+        for name in ("responses", "further_paths"):
+            given = len(getattr(self, name))
+            require(given in (0, n), f"{name} has {given} entries, must be empty or W={n}")
+        for row, w in enumerate(self.workloads):
+            n_further, size = len(w.further_capacity), w.requests_per_step
+            paths, response = self.further(row), self.response(row)
             if response is not None:
-                size = w.requests_per_step
                 require(w.sla.good_share is not None, f"{w.workload}: a response needs good_share")
                 require(size > 0, f"{w.workload}: requests_per_step={size} must be > 0")
-
-    def _check_further(self) -> None:
-        n, given = len(self.workloads), len(self.further_paths)
-        require(given in (0, n), f"further_paths has {given} entries, must be empty or W={n}")
-        for row, w in enumerate(self.workloads):
-            n_further = len(w.further_capacity)
-            paths, response = self.further(row), self.response(row)
+                found = f"{w.workload}: its response has {response.n_further} further loads, must"
+                require(response.n_further == n_further, f"{found} have {n_further}")
             if paths is not None:
                 shape = (n_further, *self.paths.shape[1:])
                 found = f"{w.workload}: further_paths has shape {paths.shape}"
                 require(n_further > 0 and paths.shape == shape, f"{found}, must be {shape}")
-            if response is not None:
-                found = f"{w.workload}: its response has {response.n_further} further loads"
-                require(response.n_further == n_further, f"{found}, must have {n_further}")
 
     def further(self, row: int) -> FloatArray | None:
         """(F, S, H) paths of the further loads of the workload in `row`; None: there are none."""

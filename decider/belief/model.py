@@ -184,6 +184,7 @@ def miss_inputs(data: MissData) -> dict[str, FloatArray]:
     near = {f"near_{name}": value for name, value in data.near().items()}
     counts = {"missed": data.missed, "total": data.total}
     if data.n_further:
+        del near["near_log_load"]
         return {"log_shares": data.log_shares} | counts | near
     log_load = np.log(data.load) - np.log(data.prior_capacity)[data.workload]
     return {"log_load": log_load} | counts | near

@@ -34,12 +34,20 @@ def keep_promises(shard: DraftedShard, grants: Sequence[Grant]) -> list[Grant]:
         if any(shard.request.workloads[row].verdict is not None for row in at):
             continue
         counts = np.array([kept[row].final for row in at], dtype=np.int64)
+        if not any(_due(shard, row, kept[row].final) > 0 for row in at):
+            continue
         found = _best(shard, one, counts)
         for i in np.flatnonzero(found != counts):
             row, names = at[i], _names(shard, one, found, counts, int(i))
             n = int(found[i])
             kept[row] = replace(kept[row], final=n, cap=n, detail=names)
     return kept
+
+
+def _due(shard: DraftedShard, row: int, count: int) -> int:
+    """Replicas that a budget took from what a pool runs and goes on asking for."""
+    running = shard.request.workloads[row].replicas.spec
+    return min(running, shard.drafts[row].guarded) - count
 
 
 def _best(shard: DraftedShard, one: PoolRisk, counts: IntArray) -> IntArray:
@@ -67,9 +75,8 @@ def _risk(shard: DraftedShard, one: PoolRisk, counts: IntArray) -> float:
 def _returns(shard: DraftedShard, one: PoolRisk, counts: IntArray) -> Iterator[IntArray]:
     """Counts with replicas of a raised pool given back to one that was cut."""
     pools = [shard.request.workloads[row] for row in one.rows]
-    wanted = [shard.drafts[row].guarded for row in one.rows]
     for i, cut in enumerate(pools):
-        due = min(cut.replicas.spec, wanted[i]) - int(counts[i])
+        due = _due(shard, one.rows[i], int(counts[i]))
         for j, raised in enumerate(pools):
             spare = int(counts[j]) - max(raised.replicas.spec, raised.limits.min_replicas)
             if raised.hardware.gpu_type != cut.hardware.gpu_type:

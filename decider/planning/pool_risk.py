@@ -66,10 +66,11 @@ class PoolRisk:
         alone: (P, H, K) step risk of each pool alone.
         spec: (P,) current spec.
         ready: (P,) of those, ready.
-        first: Time that the decision made now owns.
-        before: Time before that.
-        later: Time that later decisions own.
-        known: Parts in common that were found, by step and candidates.
+        first: Time that the decision made now answers for: what it owns and the time before.
+        before: The time before alone.
+        timing: When decisions land.
+        known: Parts in common that were found, by step and candidates in one number.
+        held_in_common: What is held, once it was found.
     """
 
     rows: tuple[int, ...]
@@ -80,8 +81,9 @@ class PoolRisk:
     ready: IntArray
     first: Terms
     before: Terms
-    later: Terms
-    known: dict[tuple[int, ...], float] = field(default_factory=dict)
+    timing: Timing
+    known: dict[int, float] = field(default_factory=dict)
+    held_in_common: list[float] = field(default_factory=list)
 
     def charge(self, charge: FloatArray, counts: IntArray) -> float:
         """Joint risk that choosing counts (P,) now answers for.
@@ -90,17 +92,27 @@ class PoolRisk:
             charge: (P,) risk that each alone answers for.
             counts: (P,).
         """
-        return _joined(charge, self._of_first(counts))
+        asked = np.broadcast_to(counts, self.first.landed.shape)
+        return _joined(charge, self._common(self.first, asked) - self._held())
 
     def held(self, held: FloatArray) -> float:
         """Joint risk before anything decided now can land; held: (P,) of each alone."""
-        return _joined(held, float(self._held().sum()))
+        return _joined(held, self._held())
 
-    def plan(self, risk: FloatArray, counts: IntArray) -> float:
-        """Joint risk of plans (P, H), mean over their decisions; risk: (P,) of each alone."""
-        common = self._common(self.later, counts[:, self.later.decision].T)
-        total = self._of_first(counts[:, 0]) + float(common.sum())
-        return _joined(risk, total / counts.shape[1])
+    def plan(self, risk: FloatArray, counts: IntArray, terms: Terms) -> float:
+        """Joint risk of plans, mean over their decisions.
+
+        Args:
+            risk: (P,) that of each alone.
+            counts: (P, H) planned counts.
+            terms: Time that all decisions answer for (`all_terms`).
+        """
+        common = self._common(terms, counts[:, terms.decision].T) - self._held()
+        return _joined(risk, common / counts.shape[1])
+
+    def all_terms(self) -> Terms:
+        """Time that the decision made now and all later ones answer for."""
+        return _concatenated([self.first, self.timing.later()], len(self.rows))
 
     def any_in_window(self, served: IntArray, answers: BoolArray) -> float:
         """Probability of any violation in the horizon, over joint paths.
@@ -112,42 +124,39 @@ class PoolRisk:
         """
         return self.scenarios.any_out(np.where(answers, served, np.inf).T)
 
-    def _of_first(self, counts: IntArray) -> float:
-        """Part in common of what the decision made now owns and takes away."""
-        own = self._common(self.first, np.broadcast_to(counts, self.first.landed.shape))
-        taken = self._common(self.before, np.broadcast_to(counts, self.before.landed.shape))
-        return float(own.sum() + (taken.sum() - self._held().sum()))
+    def _held(self) -> float:
+        """Part in common of the time before, if nothing drops."""
+        if not self.held_in_common:
+            kept = np.broadcast_to(self.spec, self.before.landed.shape)
+            self.held_in_common.append(self._common(self.before, kept))
+        return self.held_in_common[0]
 
-    def _held(self) -> FloatArray:
-        """(T,) part in common of the time before, if nothing drops."""
-        return self._common(self.before, np.broadcast_to(self.spec, self.before.landed.shape))
-
-    def _common(self, terms: Terms, asked: IntArray) -> FloatArray:
-        """(T,) weighed part in common of each term, on counts (T, P) asked for."""
-        if terms.weight.size == 0:
-            return np.zeros(0)
+    def _common(self, terms: Terms, asked: IntArray) -> float:
+        """Part in common over some time, on counts (T, P) asked for."""
         available = self.ready + terms.landed
         count = np.minimum(asked, available)
         is_more = ~terms.is_kept & (asked > self.spec)
         count = np.where(is_more, available + asked - self.spec, count)
-        index = np.stack(
-            [self.grid.row_index(row, count[:, i]) for i, row in enumerate(self.rows)], axis=1
-        )
-        keys = [tuple(key) for key in np.column_stack([terms.step, index]).tolist()]
-        missing = list(dict.fromkeys(key for key in keys if key not in self.known))
-        if missing:
-            self._find(np.array(missing, dtype=np.int64))
-        return terms.weight * np.array([self.known[key] for key in keys])
+        at, size = list(self.rows), self.grid.counts.shape[1]
+        index = (count - self.grid.low[at]) // self.grid.stride[at]
+        index = np.clip(index, 0, self.grid.last[at])
+        key = terms.step.copy()
+        for i in range(len(at)):
+            key = key * size + index[:, i]
+        keys = key.tolist()
+        new = {k: t for t, k in enumerate(keys) if k not in self.known}
+        if new:
+            chosen = list(new.values())
+            self.known.update(zip(new, self._find(terms.step[chosen], index[chosen]), strict=True))
+        return float((terms.weight * np.array([self.known[k] for k in keys])).sum())
 
-    def _find(self, keys: IntArray) -> None:
-        """Parts in common at steps and candidates (N, 1+P)."""
-        steps, index = keys[:, 0], keys[:, 1:]
+    def _find(self, steps: IntArray, index: IntArray) -> list[float]:
+        """Parts in common at steps (N,) and candidates (N, P)."""
         counts = self.grid.counts[np.array(self.rows), index]
         common = self.scenarios.risk(steps, counts.astype(float))
         for i in range(len(self.rows)):
             common -= self.alone[i, steps, index[:, i]]
-        pairs = zip(keys.tolist(), common.tolist(), strict=True)
-        self.known.update((tuple(key), value) for key, value in pairs)
+        return [float(one) for one in common]
 
 
 def _joined(alone: FloatArray, common: float) -> float:
@@ -195,13 +204,14 @@ def pool_risks(
     for rows in request.services().values():
         at = list(rows)
         replicas = [request.workloads[row].replicas for row in rows]
-        timing = _Timing(
+        timing = Timing(
             weights.landed[at],
             weights.arrival[at],
             weights.own_first[at],
             weights.drop_first[at],
             weights.own_later[at],
         )
+        before = timing.first(timing.drop)
         found.append(
             PoolRisk(
                 rows,
@@ -210,16 +220,16 @@ def pool_risks(
                 risk[at],
                 np.array([r.spec for r in replicas], dtype=np.int64),
                 np.array([min(r.ready, r.spec) for r in replicas], dtype=np.int64),
-                timing.first(timing.own),
-                timing.first(timing.drop),
-                timing.later(),
+                _concatenated([timing.first(timing.own), before], len(rows)),
+                before,
+                timing,
             )
         )
     return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Timing:
+class Timing:
     """Landing weights of the pools of one service.
 
     Attributes:

@@ -144,5 +144,5 @@ class PoolScenarios:
         """(S,) share of a step's requests that counts (P,) could cure but do not, by scenario."""
         steps = np.array([step])
         if self.draws is None:
-            return self.out(steps, counts[None])[0]
+            return np.asarray(self.out(steps, counts[None])[0])
         return np.asarray(expit(self.draws.log_odds(steps, counts[None])[0]))

@@ -112,6 +112,8 @@ def plan_risk(
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     joint_soft = {row: one for row, one in judged.soft.items() if is_any[row]}
 
+    terms = {one.rows[0]: one.all_terms() for one in judged.services if not is_any[one.rows[0]]}
+
     def risk_of(plan: Plan) -> FloatArray:
         if not is_any.any() and not judged.services:
             return plan.mean_risk
@@ -126,7 +128,7 @@ def plan_risk(
             if is_any[at[0]]:
                 risk[at] = one.any_in_window(*_in_force(counts[at], lead_steps[at]))
             else:
-                risk[at] = one.plan(risk[at], counts[at])
+                risk[at] = one.plan(risk[at], counts[at], terms[at[0]])
         return risk
 
     return risk_of

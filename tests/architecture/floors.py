@@ -45,7 +45,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "belief",
         "result types",
         "pool_types",
-        "config fleet_types miss_draws variant_types",
+        "config fleet_types miss_draws replica_types variant_types",
         "use",
         "errors",
     ),

@@ -161,7 +161,31 @@ def budgets() -> ShardRequest:
     return shard(owners, levels, {"H100": 48, "L4": 400, "A100": None})
 
 
-CASES: tuple[Callable[[], ShardRequest], ...] = (promises, movements, limits, fallbacks, budgets)
+def loads() -> ShardRequest:
+    """Two further loads, by stated capacities: one binds, none does, one is not known."""
+    two: dict[str, Any] = {"further_capacity": (400.0, 2.0)}
+    owners = [
+        workload("demand", **two),
+        workload("first", **two),
+        workload("second", sla=Sla(0.02, "DemandFraction"), **two),
+        workload("unknown", **two),
+        workload("alone"),
+    ]
+    request = shard(owners, [150.0, 110.0, 110.0, 150.0, 150.0])
+    noise = np.exp(0.2 * np.random.default_rng(SEED + 1).standard_normal((2, 200, 6)))
+    level = noise * np.array([4000.0, 20.0])[:, None, None]
+    high = np.array([[1.0, 1.0], [1.7, 1.0], [1.0, 1.7]])[:, :, None, None]
+    return replace(request, further_paths=(*(level * h for h in high), None, None))
+
+
+CASES: tuple[Callable[[], ShardRequest], ...] = (
+    promises,
+    movements,
+    limits,
+    fallbacks,
+    budgets,
+    loads,
+)
 
 
 def rendered(request: ShardRequest) -> str:

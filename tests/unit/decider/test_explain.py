@@ -10,10 +10,12 @@ import pytest
 from decider import (
     DecideConfig,
     Limits,
+    ReplicaState,
     decide_shard,
 )
 from decider.explain import decision_summary, decision_to_dict
 from decider.types import RiskKind
+from tests.unit.decider.planning.load_cases import STATED, bound, load_shard, several
 from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
@@ -75,3 +77,46 @@ def test_without_a_response_nothing_is_said_of_misses() -> None:
     decision = decide_one(noisy(150.0))
     assert decision.expected_misses is None
     assert "expected_misses" not in decision_to_dict(decision)
+    assert decision.bound_by == ()
+    assert "bound_by" not in decision_to_dict(decision)
+    assert "bound by load" not in decision_summary(decision)
+
+
+@pytest.mark.parametrize("kind", ["DemandFraction", "TimeFraction", None])
+@pytest.mark.parametrize("tightest", [0, 1, 2])
+def test_the_load_that_binds_is_named(kind: RiskKind | None, tightest: int) -> None:
+    """With a response and as stated; where none would miss, by what comes nearest."""
+    paths = noisy(100.0, cv=0.2)
+    further = np.stack([noisy(0.4 * 10.0 * c, i, cv=0.2) for i, c in enumerate(STATED[:2])])
+    if tightest:
+        further[tightest - 1] *= 5.0
+    for ready in (1, 10, 200):
+        replicas = ReplicaState(ready, ready)
+        owner = bound(sla=sla(kind) if kind else workload().sla, replicas=replicas)
+        draws = several() if kind else None
+        (decision,) = decide_shard(load_shard(paths, further, owner, draws), CONFIG, NOW_S)
+        assert sum(decision.bound_by) == pytest.approx(1.0)
+        assert decision.bound_by[tightest] > 0.6
+        assert f"mostly bound by load {tightest}" in decision_summary(decision)
+        record = json.loads(json.dumps(decision_to_dict(decision)))
+        assert record["bound_by"] == pytest.approx(decision.bound_by, rel=1e-5)
+
+
+def test_shares_of_what_binds_are_those_of_the_misses() -> None:
+    """By hand, scenario by scenario, for stated capacities: half the paths are bound by each."""
+    paths = np.full((40, 6), 100.0)
+    further = np.zeros((1, 40, 6))
+    paths[:10], further[0, 10:20] = 300.0, 40.0 * STATED[0]
+    further[0, 20:] = STATED[0]
+    owner = bound(1, limits=Limits(1, 12))
+    config = DecideConfig(n_pairs=1)
+    (decision,) = decide_shard(load_shard(paths, further, owner), config, NOW_S)
+    assert 10 <= decision.final <= 12
+    # Ten paths with 300 requests miss by the demand, ten with 100 by the further load.
+    assert decision.bound_by == pytest.approx((0.75, 0.25))
+
+
+def test_nothing_binds_where_there_is_no_load() -> None:
+    none = np.zeros((20, 6))
+    (decision,) = decide_shard(load_shard(none, none[None], bound(1)), CONFIG, NOW_S)
+    assert decision.bound_by == ()

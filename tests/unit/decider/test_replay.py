@@ -24,7 +24,8 @@ from decider import (
 )
 from decider.errors import ReplayMismatch
 from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
-from tests.unit.decider.planning.soft_cases import response, soft_shard
+from tests.unit.decider.planning.load_cases import bound, load_shard, several
+from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 
 
@@ -177,3 +178,43 @@ def test_another_format_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("decider.replay.FORMAT", 1)
     with pytest.raises(ReplayMismatch, match="format 2"):
         replay_decision(blob)
+
+
+def test_inputs_with_several_loads_replay_and_name_their_format() -> None:
+    paths = noisy(100.0).astype(np.float16).astype(float)
+    scales = (2.0, 3.7, 1e-3)
+    further = np.stack([noisy(300.0, 1), noisy(1.5, 2)]).astype(np.float16).astype(float)
+    further *= np.array(scales[1:])[:, None, None]
+    for draws in (several(), None):
+        owner = bound(sla=sla() if draws else workload().sla)
+        plain = workload("plain", sla=owner.sla)
+        one = load_shard(2.0 * paths, further, owner, draws)
+        both = ShardRequest(
+            (plain, owner),
+            np.repeat(one.paths, 2, axis=0),
+            np.repeat(one.capacity_draws, 2, axis=0),
+            np.repeat(one.lead_time_draws_s, 2, axis=0),
+            one.step_s,
+            responses=(None, draws),
+            further_paths=(None, further),
+        )
+        decisions = decide_shard(both, DecideConfig(), NOW_S)
+        assert decisions[1].bound_by
+        small, large = (
+            inputs_to_bytes(both, 1, decisions[1], DecideConfig(), NOW_S, scale)
+            for scale in (scales, 1.0)
+        )
+        assert len(small) < 0.75 * len(large)
+        for blob in (small, large):
+            assert decision_bytes(replay_decision(blob)) == decision_bytes(decisions[1])
+            assert b'"format": 4' in zlib.decompress(blob).replace(b"\\", b"")
+        back = inputs_from_bytes(small)[0]
+        assert back.workloads[0].further_capacity == owner.further_capacity
+        np.testing.assert_array_equal(back.further_paths[0], further)
+        # A workload of the same shard that has none is stored as it was before there were any.
+        without = replace(both, responses=(), further_paths=())
+        blobs = [
+            inputs_to_bytes(given, 0, decisions[0], DecideConfig(), NOW_S)
+            for given in (both, replace(without, workloads=(plain, plain)))
+        ]
+        assert blobs[0] == blobs[1]

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from decider import (
-    Limits,
     MissDraws,
-    ReplicaState,
     ShardRequest,
     Sla,
 )
@@ -23,8 +21,6 @@ from tests.unit.decider.shards import shard, workload
     [
         (lambda: Sla(0.0), "epsilon=0"),
         (lambda: Sla(1.0), "epsilon=1"),
-        (lambda: Limits(5, 2), "min_replicas=5, max_replicas=2"),
-        (lambda: ReplicaState(-1, 0), "spec=-1"),
         (lambda: shard(np.zeros((1, 3, 2)), [workload(), workload()]), "must be W=2"),
         (lambda: shard(np.zeros((1, 3, 2)), capacity=0.0), "capacity_draws must be > 0"),
         (lambda: shard(np.zeros((1, 3, 2)), lead_s=np.nan), "lead_time_draws_s must be finite"),
@@ -50,3 +46,30 @@ def test_responses_that_cannot_be_decided_on_are_refused() -> None:
         replace(request, workloads=(replace(good, sla=Sla(0.01)),), responses=(draws,))
     with pytest.raises(InvalidRequest, match="requests_per_step=0"):
         replace(request, workloads=(replace(good, requests_per_step=0.0),), responses=(draws,))
+
+
+def test_further_loads_that_cannot_be_decided_on_are_refused() -> None:
+    paths, further = np.ones((3, 2)), np.ones((2, 3, 2))
+    request = shard(paths, [workload(further_capacity=(5.0, 7.0))])
+    assert replace(request, further_paths=(further,)).further(0) is further
+    assert request.further(0) is None
+    with pytest.raises(InvalidRequest, match="further_paths has 2 entries"):
+        replace(request, further_paths=(further, None))
+    with pytest.raises(InvalidRequest, match=r"w: further_paths has shape \(1, 3, 2\), must be"):
+        replace(request, further_paths=(further[:1],))
+    with pytest.raises(InvalidRequest, match="w0: further_paths has shape"):
+        replace(shard(paths), further_paths=(further,))
+    with pytest.raises(
+        InvalidRequest, match=r"w: further_capacity=\(0.0,\) must be finite and > 0"
+    ):
+        workload(further_capacity=(0.0,))
+    with pytest.raises(InvalidRequest, match="at most 3 loads"):
+        workload(further_capacity=(1.0,) * 4)
+
+
+def test_a_response_of_other_loads_is_refused() -> None:
+    owner = workload(sla=Sla(0.01, good_share=0.95), further_capacity=(5.0,))
+    draws = MissDraws(np.ones(2), np.ones(2), np.zeros(2), np.ones(2))
+    request = shard(np.ones((3, 2)), [owner])
+    with pytest.raises(InvalidRequest, match="its response has 0 further loads, must have 1"):
+        replace(request, responses=(draws,))

@@ -270,6 +270,7 @@ def draw_vector_misses(rng: np.random.Generator) -> tuple[MissData, dict[str, fl
     return data, truth | {name: float(value) for name, value in more.items()}
 
 
+@pytest.mark.timeout(900)
 def test_responses_to_several_loads_are_calibrated() -> None:
     first, _ = draw_vector_misses(np.random.default_rng(0))
     compiled = CompiledModel.of(miss_model(first), MISS_START, MISS_AIDS)

@@ -106,3 +106,46 @@ def test_a_new_workload_that_nobody_can_mean_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequest, match=words):
         NewMember(*member)
+
+
+def test_a_workload_with_fewer_loads_has_its_own_first() -> None:
+    """Of a fit whose workloads have up to two further loads; a new one may have one of them."""
+    one, rng = posterior(), np.random.default_rng(0)
+    n_draws = one.coordinates.shape[0]
+    location = np.concatenate([one.pooled.location, np.full((n_draws, 2, 1), 0.3)], axis=1)
+    spread = np.column_stack([one.pooled.spread, np.full((n_draws, 2), 0.1)])
+    more = 0.1 * rng.standard_normal((n_draws, 3, 2))
+    found = MissPosterior(
+        np.concatenate([one.coordinates, more], axis=1),
+        one.prior_capacity,
+        one.prior_share,
+        PooledDraws(location, spread),
+        np.array([[100.0, 0.5], [np.inf, np.inf]]),
+    )
+    assert [found.draws(row).n_further for row in range(2)] == [2, 0]
+    assert np.array_equal(found.draws(1).to_array(), one.draws(1).to_array())
+    ratio = np.log(found.draws(0).further / found.draws(0).capacity[:, None] / [25.0, 0.125])
+    np.testing.assert_allclose(ratio, more[:, 1:, 0], atol=1e-9)
+    draws = found.draws_new(NewMember(0, 20.0, further_capacity=(80.0,)), rng)
+    log_ratio = np.log(draws.further[:, 0] / draws.capacity / 4.0)
+    assert draws.n_further == 1
+    assert log_ratio.mean() == pytest.approx(0.3, abs=0.01)
+    assert log_ratio.std() == pytest.approx(0.1, rel=0.05)
+    assert np.median(draws.sharing) == pytest.approx(2.0, rel=0.1)
+    with pytest.raises(InvalidRequest, match="3 further loads, those of the fit have 2"):
+        found.draws_new(NewMember(0, 20.0, further_capacity=(1.0, 1.0, 1.0)), rng)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"further_capacity": np.ones((2, 1))}, r"load \(3,\) must be \(N, 1\+F\)"),
+        ({"further_capacity": np.ones((1, 1))}, r"further_capacity \(1, 1\) must be \(W, F\)"),
+        ({"further_capacity": -np.ones((2, 1))}, "further_capacity must be > 0"),
+        ({"further_capacity": np.ones((2, 1)), "load": np.zeros((3, 2))}, "must be > 0"),
+        ({"further_capacity": np.ones((2, 1)), "load": -np.ones((3, 2))}, "load must be .*>= 0"),
+    ],
+)
+def test_impossible_further_loads_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        data(**given)

@@ -105,3 +105,54 @@ def test_the_sampled_model_of_misses_is_the_response_and_its_prior() -> None:
         columns.append([(up - down) / 2e-5 for up, down in zip(*ends, strict=True)])
     volume = np.abs(np.linalg.det(np.moveaxis(np.array(columns), -1, 0)))
     np.testing.assert_allclose(np.log(volume), -log_slope, atol=1e-6)
+
+
+@quiet_pymc
+def test_the_sampled_model_of_several_loads_is_the_response() -> None:
+    """A workload of three loads beside one of two: likelihood, and the density of its knee."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from decider.belief.model import miss_model
+        from decider.belief.posterior import to_misses
+
+    rng = np.random.default_rng(3)
+    stated, workload = np.array([4.0, 8.0]), np.repeat([0, 1], 5)
+    further = np.array([[100.0, 0.5], [30.0, np.inf]])
+    shares = rng.uniform(0.1, 1.2, (10, 3))
+    load = shares * np.column_stack([stated, further])[workload]
+    load[5:, 2] = 0.0
+    total = rng.integers(5, 100, 10).astype(float)
+    missed = np.floor(total * rng.uniform(0, 0.5, 10))
+    share, group = np.array([0.05, 0.01]), np.zeros(2, dtype=int)
+    data = MissData(missed, total, load, workload, stated, np.zeros(2), group, share, further)
+    model = miss_model(data)
+    point = model.initial_point() | {
+        "log_odds_offset": np.array([0.3, -0.2]),
+        "logit_curable": np.array([1.0, -0.5]),
+        "log_slope": np.log([6.0, 20.0]),
+        "log_concentration": np.log([30.0, 90.0]),
+        "log_excess": np.array([-0.5, 0.7]),
+        "log_ratio": np.array([[0.1, -0.2], [0.2, 0.3]]),
+    }
+    values = model.replace_rvs_by_values(model.deterministics)
+    derive = model.compile_fn(values, inputs=model.value_vars, on_unused_input="ignore")
+    named = {str(v.name): np.asarray(point[v.name])[None] for v in model.value_vars}
+    for value, found in zip(model.deterministics, derive(point), strict=True):
+        named[str(value.name)] = found[None]
+    named |= {f"{name}_spread": np.array([0.2]) for name in ("knee", "log_slope")}
+    named["log_ratio_spread"] = np.array([[0.2, 0.2]])
+    posterior = to_misses(named, data)
+    by_step = model.compile_logp(vars=[model["observed_missed"]], sum=False)(point)[0]
+    for row, n_loads in enumerate((3, 2)):
+        of, one = workload == row, posterior.draws(row)
+        assert one.n_further == n_loads - 1
+        miss, near = inside(one.miss(load[of, :n_loads])[0]), one.concentration[0]
+        by_hand = betabinom.logpmf(missed[of], total[of], miss * near, (1 - miss) * near)
+        np.testing.assert_allclose(by_step[of], by_hand, rtol=1e-5)
+    assert posterior.pooled.location.shape == (1, 4, 1)
+    columns = []
+    for name in ("log_odds_offset", "logit_curable"):
+        ends = [derive(point | {name: point[name] + step}) for step in (1e-5, -1e-5)]
+        columns.append([(up - down) / 2e-5 for up, down in zip(*ends, strict=True)])
+    volume = np.abs(np.linalg.det(np.moveaxis(np.array(columns), -1, 0)))
+    np.testing.assert_allclose(np.log(volume), -point["log_slope"], atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from decider import (
     ReplicaState,
     decide_shard,
 )
+from tests.unit.decider.planning.load_cases import STATED, bound, further_paths, load_shard
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
 
 CONFIG = DecideConfig()
@@ -85,3 +88,27 @@ def test_a_forecast_from_the_future_is_refused() -> None:
     decision = decide_one(noisy(100.0), workload(forecast_origin_s=NOW_S + 5 * STEP_S))
     assert decision.rung == "hold"
     assert "future" in decision.guard_trace[0].detail
+
+
+@pytest.mark.parametrize("kind", [*BAD_PATHS, "missing"])
+def test_a_demand_is_not_planned_with_while_a_further_load_is_unknown(kind: str) -> None:
+    """It would look lighter than it is; the history's demand, the equivalent one, answers."""
+    paths = noisy(100.0, n_paths=20)
+    owner = bound(1, history=observed(*[80.0] * 11, 100.0))
+    request = load_shard(paths, further_paths(paths, 1), owner)
+    further = None if kind == "missing" else BAD_PATHS[kind][None]
+    (decision,) = decide_shard(replace(request, further_paths=(further,)), CONFIG, NOW_S)
+    assert decision.rung == "trailing_percentile"
+    assert decision.final == 11
+    assert decision.bound_by == ()
+    assert "further loads" in decision.guard_trace[0].detail
+
+
+def test_further_loads_of_an_older_forecast_are_shifted_with_the_demand() -> None:
+    paths = np.full((20, 6), 10.0)
+    further = np.full((1, 20, 6), STATED[0])
+    further[:, :, 0] *= 30.0  # a peak that has passed
+    owner = bound(1, forecast_origin_s=NOW_S - 2 * STEP_S)
+    (decision,) = decide_shard(load_shard(paths, further, owner), CONFIG, NOW_S)
+    assert decision.rung == "last_forecast"
+    assert decision.raw < 5

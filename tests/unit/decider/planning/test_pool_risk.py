@@ -150,7 +150,7 @@ def test_the_first_price_keeps_the_joint_risk_of_the_plans_within_the_level(
     one = outlook.services[0]
     counts = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
     assert outlook.multiplier[0] == outlook.multiplier[1]
-    assert one.plan(outlook.plan.mean_risk, counts) <= outlook.level[0] + 1e-9
+    assert one.plan(outlook.plan.mean_risk, counts, one.all_terms()) <= outlook.level[0] + 1e-9
 
 
 def test_pools_share_risk_and_price_and_carry_them_on_together() -> None:
