@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+ARENA  := .venv-arena
 ARGS   ?=
 EXAMPLES ?= 1000
 WORKERS ?= 3
@@ -11,7 +12,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
+.PHONY: help install arena demo up test test-slow test-failed test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,22 +25,30 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
+arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (0.8 GB, docs/arena.md)
+
+$(ARENA)/.installed: deploy/arena/requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "The engine needs Python 3.11 to 3.13, found %d.%d: set PYTHON=/path/to/python3.11" % v[:2])'
+	test -x $(ARENA)/bin/python || $(PYTHON) -m venv $(ARENA)
+	$(ARENA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r deploy/arena/requirements.txt
+	@touch $@
+
 demo: install ## Run the whole platform on a simulated GPU cluster (options in ARGS, trace in DATA)
 	$(BIN)/harmony demo $(if $(DATA),--data $(DATA)) $(ARGS)
 
 up: install ## Run the platform on the embedded default until stopped
 	$(BIN)/harmony up $(ARGS)
 
-test: install ## Run the whole test suite, file by file in WORKERS processes (3)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+test: install ## Run the tests, file by file in WORKERS processes (3)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
+
+test-slow: install ## Run the slow tests: statistics, whole platforms, a real browser at length
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow --timeout=900 $(ARGS)
 
 test-failed: install ## What failed in the last run again, one after the other; more than 3 fail at once
 	n=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \
 	  [ "$$n" -le 3 ] || { echo "$$n tests failed: more than 3" >&2; exit 1; }
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v $(ARGS)
-
-test-fast: install ## Run the suite without the slow statistical tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
 
 test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
 	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \
@@ -90,5 +99,5 @@ golden: install ## Regenerate golden files, protobuf code, dashboards and the ch
 image: ## Build the image with podman and smoke test it
 	deploy/podman.sh
 
-clean: ## Remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+clean: ## Remove both environments and caches
+	rm -rf $(VENV) $(ARENA) .pytest_cache .mypy_cache .ruff_cache .hypothesis build

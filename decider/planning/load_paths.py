@@ -18,7 +18,7 @@ from decider.use import log_use
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JointPaths:
+class UsablePaths:
     """Usable paths of one workload.
 
     Attributes:
@@ -41,14 +41,14 @@ class LoadPaths:
         spreading: How scenarios are made of the paths.
     """
 
-    paths: JointPaths
+    paths: UsablePaths
     capacity: FloatArray
     sharing: FloatArray | None
     spreading: Spreading
 
     @classmethod
     def of(
-        cls, request: ShardRequest, row: int, paths: JointPaths, spreading: Spreading
+        cls, request: ShardRequest, row: int, paths: UsablePaths, spreading: Spreading
     ) -> LoadPaths:
         """The loads of the workload in `row`: with its response, else as stated.
 

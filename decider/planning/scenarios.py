@@ -14,7 +14,7 @@ import numpy as np
 from decider.belief.capacity import replicas_needed
 from decider.planning.candidates import CandidateGrid
 from decider.planning.landing import LandingWeights
-from decider.planning.load_paths import JointPaths, LoadPaths
+from decider.planning.load_paths import LoadPaths, UsablePaths
 from decider.planning.pairing import Spreading, paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 
@@ -100,7 +100,7 @@ def make_scenarios(
     spreading = Spreading(n_pairs, spread_sigma)
     raw = spreading.scenarios(paths)
     loads = {
-        row: LoadPaths.of(request, row, JointPaths(paths[row], more), spreading)
+        row: LoadPaths.of(request, row, UsablePaths(paths[row], more), spreading)
         for row, more in further.items()
     }
     demand = raw.copy() if loads else raw

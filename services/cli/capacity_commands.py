@@ -1,13 +1,28 @@
-"""Commands of what was learned of capacities: `capacity show`, `fit`."""
+"""Commands of capacities: what was learned, `capacity show` and `fit`; a prior, `profile`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.connection import connected_settings
+from services.cli.engine_options import (
+    Engine,
+    Gpu,
+    Lengths,
+    Model,
+    RequestSeed,
+    TensorParallel,
+    Tpot,
+    Ttft,
+    chosen_mix,
+    read_ms,
+)
 from services.cli.output import console, print_json, print_table
+
+if TYPE_CHECKING:
+    from services.lab.arena.profile import CapacityProfile
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Only this namespace.")]
@@ -21,6 +36,7 @@ def register(app: typer.Typer) -> None:
     )
     capacity.command()(show)
     capacity.command()(fit)
+    capacity.command()(profile)
     app.add_typer(capacity, name="capacity")
 
 
@@ -60,3 +76,70 @@ def fit(as_json: AsJson = False) -> None:
 
     fit_capacities_now(connected_settings())
     show(as_json=as_json)
+
+
+def profile(  # noqa: PLR0913 - one option each
+    model: Model = "Qwen/Qwen3-32B",
+    gpu: Gpu = "a100_sxm",
+    engine: Engine = "vllm",
+    tensor_parallel: TensorParallel = 1,
+    mean_input: Annotated[
+        float, typer.Option("--input", min=1, max=8000, help="Mean length of prompts, tokens.")
+    ] = 1000.0,
+    mean_output: Annotated[
+        float, typer.Option("--output", min=1, max=2000, help="Mean length of answers, tokens.")
+    ] = 200.0,
+    ttft: Ttft = "2s",
+    tpot: Tpot = "100ms",
+    share: Annotated[
+        float, typer.Option(help="Share of requests that may miss, beyond those alone.")
+    ] = 0.05,
+    demand: Annotated[
+        str, typer.Option(help="The service's demand: a load of the first three that are shown.")
+    ] = "request_rate_rps",
+    lengths: Lengths = None,
+    seed: RequestSeed = 7,
+    as_json: AsJson = False,
+) -> None:
+    """What one replica carries by the profile of a real engine: a prior without any history.
+
+    Requests arrive by chance, without shared prefixes, on the GPU-free engine of `make arena`. The
+    loads are those at the largest rate within the objective at these lengths. A load binds where
+    twice as many tokens of it a request cut the rate by more than a tenth. It is a prior: what
+    Harmony measures replaces it.
+    """
+    from services.lab.arena.engine import EngineChoice, ReplayEngine
+    from services.lab.arena.goals import RequestGoals
+    from services.lab.arena.profile import ProfileQuestion, capacity_profile
+    from services.lab.arena.requests import Shape
+
+    goals = RequestGoals(read_ms("--ttft", ttft), read_ms("--tpot", tpot))
+    question = ProfileQuestion(Shape(mean_input, mean_output), goals, share, demand, seed)
+    mix, choice = chosen_mix(lengths), EngineChoice(model, gpu, engine, tensor_parallel)
+    with ReplayEngine(choice) as running:
+        found = capacity_profile(running, question, mix)
+    if as_json:
+        print_json(found.to_json())
+        return
+    _print_profile(found, f"{model} on {tensor_parallel} x {gpu}, {engine}")
+
+
+def _print_profile(found: CapacityProfile, title: str) -> None:
+    rows = [
+        {
+            "requests": row.requests,
+            **{load: f"{value:,.3g}" for load, value in row.loads.items()},
+            "alone": f"{row.limit.floor:.1%}",
+            "over the limit: ttft": f"{row.limit.missed_ttft:.1%}",
+            "tpot": f"{row.limit.missed_tpot:.1%}",
+        }
+        for row in found.rows
+    ]
+    about = found.about
+    print_table(f"{title} {about['engine_version']}: one replica carries, a second", rows)
+    console.print(
+        f"KV space of {about['kv_tokens']:,} tokens. Binds beside requests: "
+        f"{', '.join(found.binding) or 'nothing'}. A prior: it replaces no measurement.",
+        soft_wrap=True,
+    )
+    console.print(found.spec_yaml(), markup=False, soft_wrap=True)

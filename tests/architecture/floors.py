@@ -223,7 +223,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "capacities embedded_servers stages",
         "embedded_postgres processes repository",
     ),
-    "services.lab": ("bench", "demo", "cluster report"),
+    "services.lab": ("bench", "demo", "arena cluster report"),
+    "services.lab.arena": ROOM,
     "services.lab.bench": ("month", "console", "ablate", "decide", "api forecast operator"),
     "services.lab.bench.ablate": ROOM,
     "services.lab.bench.api": ROOM,
@@ -260,7 +261,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "bench",
         "capacity_commands kubectl model_commands pipeline_commands platform_commands "
         "preset_commands security_commands study_commands",
-        "preset_report",
+        "engine_options preset_report",
         "connection model_training output preset_page preset_rows",
     ),
     "services.cli.bench": ROOM,

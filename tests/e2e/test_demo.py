@@ -83,6 +83,7 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert not leftovers(short_demo.home)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
@@ -103,6 +104,7 @@ def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> 
     assert not leftovers(home)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> None:
     command = [*HARMONY, "demo", "--quick", "--hours", "24", "--workloads", "2", "--port", "0"]
     demo = subprocess.Popen(
@@ -152,6 +154,7 @@ def refused(result: subprocess.CompletedProcess[str], words: str) -> None:
     assert "Traceback" not in result.stderr + result.stdout
 
 
+@pytest.mark.slow
 def test_wrong_input_is_one_line_and_nothing_is_started(home: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not a parquet")

@@ -51,6 +51,7 @@ def shown(log: Path, pattern: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
     env = {**kept, "HARMONY_HOME": str(home), "HARMONY_INGEST_PORT": "0"}

@@ -19,6 +19,7 @@ from services.cli.bench.joint import bench_joint
 from services.cli.bench.month import bench_month
 from services.cli.bench.operator import bench_operator
 from services.cli.bench.progress import one_thread, progress
+from services.cli.bench.response import bench_response, bench_response_table
 from services.cli.output import console, print_rows, print_table, write_json
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -55,6 +56,8 @@ def register(app: typer.Typer) -> None:
     bench.command("joint")(bench_joint)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
+    bench.command("response")(bench_response)
+    bench.command("response-table")(bench_response_table)
     app.add_typer(bench, name="bench")
 
 

@@ -61,7 +61,7 @@ class LatencySteps:
         if not spec.further_loads:
             return steps
         loads = stacked((steps.steps_s, steps.load), further, spec)
-        load = added_up(loads, spec, spec.capacity.per_replica)
+        load = added_up(loads, spec)
         return replace(steps, load=load).where(np.isfinite(load))
 
     def where(self, chosen: Any) -> LatencySteps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -130,13 +130,6 @@ def counts_further(member: ShardMember, rows: ShardRows, paths: FurtherPaths | N
     return known is not None and bool(np.isfinite(known[1]).any())
 
 
-def with_further(given: WorkloadInput, member: ShardMember, is_bound: bool) -> WorkloadInput:
-    """The stated capacities of the further loads, where these count."""
-    if not is_bound:
-        return given
-    return replace(given, further_capacity=further_capacity(member.spec))
-
-
 def capacity_of(member: ShardMember, rows: ShardRows) -> FloatArray:
     """(P,) capacity draws that decide: learned ones where there are, else stated mean and cv."""
     learned = learned_capacity(member, rows)
@@ -153,6 +146,18 @@ def scored_capacity(member: ShardMember, rows: ShardRows) -> float:
     return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
 
 
+def further_of(member: ShardMember, rows: ShardRows) -> tuple[float, ...]:
+    """(F,) capacities of the further loads: to that of the demand as they are stated.
+
+    A capacity learned from latencies is one of the equivalent demand: what it says of the demand it
+    says of all. With a response it is the response that counts.
+    """
+    ratio = scored_capacity(member, rows) / member.spec.capacity.per_replica
+    if member.id in rows.responses:
+        ratio = 1.0
+    return tuple(ratio * stated for stated in further_capacity(member.spec))
+
+
 def equivalent_of(member: ShardMember, rows: ShardRows) -> Sampled | None:
     """Equivalent demand by step, in the unit of `scored_capacity`; NaN: a load is unknown.
 
@@ -162,12 +167,9 @@ def equivalent_of(member: ShardMember, rows: ShardRows) -> Sampled | None:
     if known is None or not member.spec.further_loads:
         return known
     response = rows.responses.get(member.id)
-    return known[0], added_up(
-        stacked(known, rows.further.get(member.id, {}), member.spec),
-        member.spec,
-        scored_capacity(member, rows),
-        None if response is None else response.draws,
-    )
+    loads = stacked(known, rows.further.get(member.id, {}), member.spec)
+    draws = None if response is None else response.draws
+    return known[0], added_up(loads, member.spec, draws)
 
 
 def learned_capacity(member: ShardMember, rows: ShardRows) -> FloatArray | None:

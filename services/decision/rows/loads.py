@@ -108,9 +108,7 @@ def _at(series: Sampled | None, at_s: FloatArray) -> FloatArray:
     return found
 
 
-def added_up(
-    loads: FloatArray, spec: WorkloadSpec, capacity: float, draws: MissDraws | None = None
-) -> FloatArray:
+def added_up(loads: FloatArray, spec: WorkloadSpec, draws: MissDraws | None = None) -> FloatArray:
     """(N,) equivalent demand of loads (N, 1+F).
 
     By the response where one is known: by the median over its draws of the capacities relative to
@@ -120,7 +118,6 @@ def added_up(
     Args:
         loads: The demand and the further loads, all of the workload or all per ready replica.
         spec: The workload.
-        capacity: Load of a replica that the equivalent demand is compared with.
         draws: What load does to its requests.
     """
     found = np.full(loads.shape[0], np.nan)
@@ -132,7 +129,7 @@ def added_up(
         sharing = float(np.median(draws.sharing))
         found[known] = equivalent_demand(loads[known], np.array([1.0, *ratio]), sharing)
     else:
-        stated = np.array([capacity, *further_capacity(spec)])
+        stated = np.array([spec.capacity.per_replica, *further_capacity(spec)])
         found[known] = equivalent_demand(loads[known], stated)
     return found
 

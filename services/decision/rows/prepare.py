@@ -16,10 +16,10 @@ from services.decision.rows.inputs import (
     ShardRows,
     capacity_of,
     counts_further,
+    further_of,
     lead_time_of,
     response_of,
     variants_of,
-    with_further,
     workload_input,
 )
 from services.decision.rows.loads import FurtherPaths, further_paths_of, to_further_paths
@@ -124,7 +124,7 @@ def _row(
         forecast=forecast,
         paths=paths,
         further=further,
-        given=with_further(given, member, is_bound),
+        given=replace(given, further_capacity=further_of(member, rows) if is_bound else ()),
         capacity=capacity_of(member, rows),
         lead_time_s=lead_time_of(member, rows, now, variants),
         response=response_of(member, rows, is_bound),

@@ -36,6 +36,7 @@ def is_seen_in_time(load: Load) -> bool:
     return load.paint_ms <= MAX_PAINT_MS * max(1.0, load.slowdown)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chromium")
 def test_every_page_is_light_and_seen_within_a_second(
     deps: AdminDeps, database: Engine, keys: dict[Role, str]

@@ -71,6 +71,7 @@ def url_of(engine: Engine) -> str:
     return url.render_as_string(hide_password=False)
 
 
+@pytest.mark.slow
 def test_a_pod_waits_for_the_schema_and_then_goes_on(empty_database: Engine) -> None:
     argv, url = command("Deployment", "harmony-admin"), url_of(empty_database)
     waiting = run(argv, HARMONY_DATABASE_URL=url)

@@ -125,6 +125,7 @@ def migrations(cluster: httpx.Client) -> set[str]:
     return {name for name in names(cluster, "batch/v1/jobs") if "migrate" in name}
 
 
+@pytest.mark.slow
 def test_the_life_of_a_release(cluster: httpx.Client, helm: helm_python.Config) -> None:
     helm.install(str(CHART), "harmony", NO_HOOK, timeout=60)
     deployments = names(cluster, "apps/v1/deployments")

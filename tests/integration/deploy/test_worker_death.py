@@ -147,6 +147,7 @@ def caught(database: Engine, workers: Workers) -> Iterator[None]:
         holder.rollback()
 
 
+@pytest.mark.slow
 def test_a_task_survives_its_worker(
     database: Engine, settings: Settings, redis_url: str, workload: int, workers: Workers
 ) -> None:

@@ -17,6 +17,7 @@ EXAMPLE = Path(__file__).parents[3] / "deploy" / "examples" / "keda-scaledobject
 MOST, N_SYNCS = 200, 3
 
 
+@pytest.mark.slow
 def test_every_count_is_arrived_at(caller: Caller, rows: Rows) -> None:
     manifest = yaml.safe_load(EXAMPLE.read_text())["spec"]
     (metric,) = caller.stub.GetMetricSpec(caller.reference()).metricSpecs

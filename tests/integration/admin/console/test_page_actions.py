@@ -27,6 +27,7 @@ ACTIONS = [
 ]
 
 
+@pytest.mark.slow
 def test_every_action_needs_the_role_of_its_rest_route(deps: AdminDeps, database: Engine) -> None:
     waiting = wait_for_approval(database)
     actions = [(path.format(waiting=waiting), role, there) for path, role, there in ACTIONS]

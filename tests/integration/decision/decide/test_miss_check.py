@@ -95,6 +95,7 @@ def test_steps_that_no_response_fits_harm_no_other(
     assert found[ids[1]]
 
 
+@pytest.mark.slow
 def test_errors_of_a_release_are_stored_and_told(deps: DecisionDeps) -> None:
     loop = Loop(deps, lambda _t: 40.0)
     one = loop.add("w", truth(10.0), capacity={"per_replica": 10.0}, min_replicas=8, sla=SLA)

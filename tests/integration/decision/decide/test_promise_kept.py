@@ -52,6 +52,7 @@ def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: Deci
         assert service.replay(loop.deps, row["id"]).is_identical
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
 def test_errors_at_low_load_add_no_replica(deps: DecisionDeps, kind: str) -> None:
     """A fifth of the requests is lost from step 20 on, at 2.5 of the stated load of 10."""
@@ -68,6 +69,7 @@ def test_errors_at_low_load_add_no_replica(deps: DecisionDeps, kind: str) -> Non
     assert state["goal_unreachable_message"].endswith("a bad release")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
 def test_overload_adds_replicas_until_it_is_cured(deps: DecisionDeps, kind: str) -> None:
     """The same demand and share of misses, but of load: a replica truly serves 5, not 10."""

@@ -125,6 +125,7 @@ def as_if_killed(engine: Engine, n_attempts: int) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_stopped_fit_goes_on_and_ends_with_the_same_model(app: Forecasting) -> None:
     fill(app.engine, END, [demand(i) for i in range(2)])
@@ -156,6 +157,7 @@ def test_a_stopped_fit_goes_on_and_ends_with_the_same_model(app: Forecasting) ->
     assert service_fit.fit_models(early).version == outcome.version
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_an_unfinished_fit_of_other_histories_or_settings_starts_over(
     app: Forecasting, small: Callable[..., None]
@@ -189,6 +191,7 @@ def test_an_unfinished_fit_of_other_histories_or_settings_starts_over(
     assert rows_of(app.engine, "SELECT 1 FROM models WHERE status = 'training'") == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_fit_that_is_always_killed_is_given_up(app: Forecasting) -> None:
     fill(app.engine, END, [demand(i) for i in range(2)])
@@ -212,6 +215,7 @@ def test_only_one_fit_runs_at_a_time(app: Forecasting) -> None:
         assert is_mine
 
 
+@pytest.mark.slow
 def test_a_diverged_fit_is_a_failed_row_and_the_incumbent_stays(
     app: Forecasting, small: Callable[..., None]
 ) -> None:
@@ -229,6 +233,7 @@ def test_a_diverged_fit_is_a_failed_row_and_the_incumbent_stays(
         assert app.store.current(connection).version == good.version
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_values_that_are_no_numbers_are_gaps(app: Forecasting) -> None:
     values = [demand(i) for i in range(2)]
@@ -240,6 +245,7 @@ def test_values_that_are_no_numbers_are_gaps(app: Forecasting) -> None:
     assert np.isfinite(outcome.metrics["backtest_crps"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_new_model_starts_with_the_calibration_of_its_back_test(app: Forecasting) -> None:
     ids = fill(app.engine, END, [demand(0), demand(1), demand(2)[300:]])

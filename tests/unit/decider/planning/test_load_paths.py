@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from decider import Limits, ReplicaState, decide_shard, equivalent_demand
 from decider.config import DecideConfig
 from decider.planning.candidates import make_grid
-from decider.planning.load_paths import JointPaths, LoadPaths
+from decider.planning.load_paths import LoadPaths, UsablePaths
 from decider.planning.pairing import Spreading, paired_draws
 from decider.planning.scenarios import make_scenarios, step_tables
 from decider.planning.soft_response import soft_responses, top_need
@@ -201,7 +201,7 @@ def test_shares_of_a_step_are_those_of_each_load_alone() -> None:
     paths = noisy(100.0, 2, n_paths=20, horizon=3)
     further = further_paths(paths)
     request = load_shard(paths, further, bound())
-    loads = LoadPaths.of(request, 0, JointPaths(paths, further), Spreading())
+    loads = LoadPaths.of(request, 0, UsablePaths(paths, further), Spreading())
     shares = loads.shares(1)
     assert shares[0] == pytest.approx(paths[:, 1] / 10.0)
     assert shares[2] == pytest.approx(further[1, :, 1] / STATED[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from services.decision.rows.inputs import (
     capacity_of,
     counts_further,
     equivalent_of,
+    further_of,
     history_of,
     lead_time_of,
     response_of,
@@ -172,3 +174,18 @@ def test_a_response_adds_the_loads_up_and_answers_to_the_demand_where_they_are_u
     assert alone is not None
     assert (whole.n_further, alone.n_further) == (1, 0)
     np.testing.assert_array_equal(whole.capacity, alone.capacity)
+
+
+def test_a_capacity_learned_from_latencies_is_one_of_all_loads() -> None:
+    """Half of the stated 10: then half of the 200 tokens, too; the equivalent demand stays."""
+    member, rows = bound_member(), rows_of([400.0, 2000.0, 0.0])
+    learned = replace(rows, capacity={"workload:1": np.full(9, 5.0)})
+    assert further_of(member, rows) == (200.0,)
+    assert further_of(member, learned) == (100.0,)
+    found = equivalent_of(member, learned)
+    assert found is not None
+    np.testing.assert_array_equal(found[1], [50.0, 100.0, 50.0])
+    objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}
+    measured = bound_member(sla={"objective": objective})
+    response = LearnedResponse.of(two_loads(1.0, 10.0), measured.spec, 500.0)
+    assert further_of(measured, replace(learned, responses={1: response})) == (200.0,)

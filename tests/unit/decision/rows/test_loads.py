@@ -120,13 +120,12 @@ def response(sharing: float) -> MissDraws:
 
 def test_without_a_response_the_tightest_stated_capacity_binds() -> None:
     loads = np.array([[10.0, 100.0, 0.0], [10.0, 800.0, 0.0], [10.0, 100.0, 16000.0]])
-    np.testing.assert_allclose(added_up(loads, spec(), 10.0), [10.0, 40.0, 40.0])
-    np.testing.assert_allclose(added_up(loads, spec(), 5.0), [10.0, 20.0, 20.0])
+    np.testing.assert_allclose(added_up(loads, spec()), [10.0, 40.0, 40.0])
 
 
 def test_with_a_response_it_is_the_median_of_its_draws() -> None:
     loads = np.array([[10.0, 100.0, 0.0]])
-    found = added_up(loads, spec(), 10.0, response(1.0))
+    found = added_up(loads, spec(), response(1.0))
     np.testing.assert_allclose(found, [10.0 + 10.0 * 1.0])
 
 
@@ -134,7 +133,7 @@ def test_a_response_to_other_loads_is_not_used() -> None:
     alone = response(1.0)
     draws = MissDraws(alone.capacity, alone.slope, alone.floor, alone.concentration)
     loads = np.array([[10.0, 800.0, 0.0]])
-    np.testing.assert_allclose(added_up(loads, spec(), 10.0, draws), [40.0])
+    np.testing.assert_allclose(added_up(loads, spec(), draws), [40.0])
 
 
 @pytest.mark.parametrize("draws", [None, response(2.0)])
@@ -142,16 +141,16 @@ def test_a_response_to_other_loads_is_not_used() -> None:
 def test_no_load_makes_the_others_less_and_an_unknown_one_makes_them_unknown(
     draws: MissDraws | None, loads: np.ndarray[Any, Any]
 ) -> None:
-    found = added_up(loads, spec(), 10.0, draws)
+    found = added_up(loads, spec(), draws)
     assert (found >= loads[:, 0] * (1.0 - 1e-9)).all()
     loads[1, 2], loads[2, 1] = np.nan, -1.0
-    less = added_up(loads, spec(), 10.0, draws)
+    less = added_up(loads, spec(), draws)
     np.testing.assert_array_equal(np.isnan(less), [False, True, True, False])
     np.testing.assert_array_equal(less[[0, 3]], found[[0, 3]])
 
 
 def test_nothing_known_adds_up_to_nothing_known() -> None:
-    assert np.isnan(added_up(np.full((2, 3), np.nan), spec(), 10.0)).all()
+    assert np.isnan(added_up(np.full((2, 3), np.nan), spec())).all()
 
 
 def test_the_load_that_takes_most_of_its_own_capacity_binds() -> None:

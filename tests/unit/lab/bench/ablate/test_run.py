@@ -19,6 +19,8 @@ from services.lab.bench.ablate.forecast_arms import FORECAST_ARMS
 from services.lab.bench.forecast import own_arms
 from services.lab.bench.forecast.own_arms import ModelArm
 
+pytestmark = pytest.mark.slow
+
 SMALL = ForecasterConfig(
     model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
     train=TrainConfig(

@@ -47,6 +47,7 @@ def test_it_learns_that_less_is_served_than_stated() -> None:
     assert felt.asked[0][:, late].mean() < 2.0 * blind.asked[0][:, late].mean()
 
 
+@pytest.mark.slow
 def test_it_learns_that_more_is_served_than_stated() -> None:
     blind, felt = run(1.3, is_measured=False), run(1.3, is_measured=True)
     assert felt.asked[0][:, 60:].mean() < 0.95 * blind.asked[0][:, 60:].mean()

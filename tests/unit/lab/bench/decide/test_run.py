@@ -54,6 +54,7 @@ def test_what_varies_is_also_run_as_if_it_did_not(result: DecideResult) -> None:
     assert all(not np.array_equal(p.run.asked, usual) for p in result.ablations.values())
 
 
+@pytest.mark.slow
 def test_one_that_is_told_the_truth_is_run_where_the_stated_capacity_is_wrong() -> None:
     task = wavy_task(truth=truth_of("off", 0.8))
     found = small_result(task)

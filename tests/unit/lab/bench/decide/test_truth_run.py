@@ -54,6 +54,7 @@ def test_stated_is_the_document_of_before_to_the_byte_but_for_what_is_added() ->
         assert arms["harmony"]["cost_of_not_knowing"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["0.02", "0.1"])
 def test_with_less_than_stated_the_promise_is_believed_and_not_kept(key: str) -> None:
     own = harmony("off", 0.9, key)
@@ -63,6 +64,7 @@ def test_with_less_than_stated_the_promise_is_believed_and_not_kept(key: str) ->
     assert own["true_rate"] > max(float(key), 2 * own["believed_rate"])
 
 
+@pytest.mark.slow
 def test_with_more_than_stated_the_promise_is_more_than_kept() -> None:
     own = harmony("off", 1.1, "0.1")
     assert own["true_rate"] < own["believed_rate"] == own["measured_rate"]
@@ -70,6 +72,7 @@ def test_with_more_than_stated_the_promise_is_more_than_kept() -> None:
     assert own["cost_of_not_knowing"]["true_rate"] <= own["cost_of_not_knowing"]["true_rate_told"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [("off", 0.9), ("off", 1.1), ("drifting", None)])
 def test_who_is_told_the_truth_believes_what_is_true(truth: tuple[str, float | None]) -> None:
     for key in ("0.02", "0.1"):
@@ -86,6 +89,7 @@ def test_what_policies_ask_for_does_not_depend_on_a_truth_that_nobody_measures()
     np.testing.assert_array_equal(stated.deployed.run.asked, other.deployed.run.asked)
 
 
+@pytest.mark.slow
 def test_drifting_is_the_same_on_every_run_and_for_every_policy() -> None:
     one, again = result_of("drifting"), small_result(wavy_task(truth=truth_of("drifting", None)))
     assert to_document([one]) == to_document([again])

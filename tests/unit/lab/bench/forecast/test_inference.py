@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from services.lab.bench.forecast.inference import bench_inference
 
 
+@pytest.mark.slow
 def test_the_whole_fleet_is_forecast_and_timed() -> None:
     n_threads = torch.get_num_threads()
     try:

@@ -24,6 +24,8 @@ from services.lab.bench.month.source import RIVALS, MonthOptions, MonthSource
 from services.simulator import PolicyRun, score, simulate_history
 from services.simulator.fleet import Fleet
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = MonthOptions(n_workloads=2, days=2, seed=3, step_s=600)
 Seen = list[tuple[str, int, int]]
 

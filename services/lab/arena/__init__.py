@@ -1,0 +1,1 @@
+"""The arena: an engine that no one here wrote, in an environment of its own (`make arena`)."""

@@ -1,0 +1,208 @@
+"""The engine, seen from here: a process of the arena's own Python that replays requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from services.kernel.errors import InvalidInput, Unavailable
+from services.lab.arena.requests import FloatArray, RequestList
+
+VARIABLE = "HARMONY_ARENA"
+FOLDER = ".venv-arena"
+SCRIPT = Path(__file__).with_name("replay_process.py")
+_PAUSE_MS = 6 * 3.6e6
+ENGINES = ("vllm", "sglang", "trtllm")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Which replica is replayed.
+
+    Attributes:
+        model: Name of the model, as its publisher spells it: `Qwen/Qwen3-32B`.
+        gpu: Name of the GPU type, as the profiles spell it: `a100_sxm`.
+        engine: One of `ENGINES`.
+        tensor_parallel: GPUs of one replica.
+    """
+
+    model: str
+    gpu: str
+    engine: str = "vllm"
+    tensor_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that there is no profile of."""
+        if self.engine not in ENGINES:
+            raise InvalidInput(f"--engine={self.engine}: must be one of {', '.join(ENGINES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequests:
+    """What requests felt; NaN where a request was refused or never finished.
+
+    Attributes:
+        ttft_ms: (N,) time to the first token.
+        tpot_ms: (N,) mean time between tokens of the request; NaN too where it had but one.
+        e2e_ms: (N,) time to the last token.
+    """
+
+    ttft_ms: FloatArray
+    tpot_ms: FloatArray
+    e2e_ms: FloatArray
+
+
+def arena_python() -> Path:
+    """The arena's Python: of `HARMONY_ARENA`, of this folder, of the source tree.
+
+    Raises:
+        Unavailable: There is none.
+    """
+    named = os.environ.get(VARIABLE)
+    folders = [Path(named)] if named else [Path(FOLDER), Path(__file__).parents[3] / FOLDER]
+    for folder in folders:
+        if (folder / ".installed").exists() and (folder / "bin" / "python").exists():
+            return (folder / "bin" / "python").absolute()
+    raise Unavailable(
+        "the engine is not installed: run `make arena` in Harmony's source tree, or set "
+        f"{VARIABLE} to an environment made so (looked in {', '.join(map(str, folders))})"
+    )
+
+
+class ReplayEngine:
+    """A running engine: `with ReplayEngine(choice) as engine: engine.replay(...)`.
+
+    Attributes:
+        choice: Which replica it replays.
+        about: What it says of itself: versions, memory, limits.
+    """
+
+    def __init__(self, choice: EngineChoice, python: Path | None = None) -> None:
+        """Start it.
+
+        Args:
+            choice: Which replica.
+            python: Python of the arena's environment; by default it is looked for.
+        """
+        self.choice = choice
+        program = python or arena_python()
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            [str(program), str(SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")},
+        )
+        try:
+            self.about = self._ask({"engine": asdict(choice)})
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Already started."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        self._process.terminate()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._messages.close()
+
+    def replay(self, requests: RequestList, workers: int = 1) -> ServedRequests:
+        """Serve requests by that many replicas, in turn, from the first arrival to the last token.
+
+        Raises:
+            InvalidInput: The engine refuses them.
+            Unavailable: It has died.
+        """
+        columns = {
+            "arrival_ms": requests.arrival_ms.tolist(),
+            "input_tokens": requests.input_tokens.tolist(),
+            "output_tokens": requests.output_tokens.tolist(),
+        }
+        answer = self._ask({"replay": {**columns, "workers": workers}})
+        return ServedRequests(
+            **{
+                name: np.array(answer[name], np.float64)
+                for name in ("ttft_ms", "tpot_ms", "e2e_ms")
+            }
+        )
+
+    def replay_each(
+        self, lists: Sequence[RequestList], workers: int = 1
+    ) -> tuple[ServedRequests, ...]:
+        """Serve several lists in one replay, each after the queues of the one before are empty.
+
+        It starts the engine's model once, which takes longer than some minutes of requests.
+        """
+        pause_ms, starts = _PAUSE_MS, [0.0]
+        for requests in lists[:-1]:
+            starts.append(starts[-1] + float(requests.arrival_ms[-1]) + pause_ms)
+        arrivals = [r.arrival_ms + start for r, start in zip(lists, starts, strict=True)]
+        whole = RequestList(
+            np.concatenate(arrivals),
+            np.concatenate([requests.input_tokens for requests in lists]),
+            np.concatenate([requests.output_tokens for requests in lists]),
+        )
+        served = self.replay(whole, workers)
+        ends = np.nan_to_num(whole.arrival_ms + served.e2e_ms, nan=0.0)
+        found, first = [], 0
+        for at, requests in enumerate(lists):
+            part = slice(first, first + len(requests))
+            if at + 1 < len(lists) and ends[part].max() > starts[at + 1]:
+                raise InvalidInput(
+                    f"{len(requests)} requests on {workers} replicas leave a queue of over "
+                    f"{pause_ms / 3.6e6:g} h: lower the rate"
+                )
+            found.append(
+                ServedRequests(served.ttft_ms[part], served.tpot_ms[part], served.e2e_ms[part])
+            )
+            first += len(requests)
+        return tuple(found)
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise Unavailable(f"the engine has ended: {self._last_message()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise InvalidInput(answer["error"])
+        return answer
+
+    def _last_message(self) -> str:
+        self._process.wait()
+        self._messages.seek(0)
+        lines = self._messages.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {self._process.returncode}"
