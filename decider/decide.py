@@ -154,6 +154,7 @@ def _record(
         planned, level = standings[row].replicas is None, outlook.levels[row]
         reason, binding = name_reason(w, drafts[row], grants[row])
         delta = int(final[row] - spec[row])
+        counts = (int(spec[row]), int(final[row]), *others[row].values())
         decisions.append(
             Decision(
                 workload=w.workload,
@@ -184,13 +185,7 @@ def _record(
                 valid_until_s=valid_until_s,
                 budget_demand=grants[row].demand,
                 model_replicas=drafts[row].model,
-                expected_misses=expected_misses(
-                    request,
-                    outlook,
-                    row,
-                    (int(spec[row]), int(final[row]), *others[row].values()),
-                    final,
-                )
+                expected_misses=expected_misses(request, outlook, row, counts, final)
                 if planned
                 else None,
                 bound_by=bound_by(request, outlook, row, final) if planned else (),

@@ -81,7 +81,7 @@ class PoolRisk:
     ready: IntArray
     first: Terms
     before: Terms
-    timing: Timing
+    timing: PoolTiming
     known: dict[int, float] = field(default_factory=dict)
     held_in_common: list[float] = field(default_factory=list)
 
@@ -204,7 +204,7 @@ def pool_risks(
     for rows in request.services().values():
         at = list(rows)
         replicas = [request.workloads[row].replicas for row in rows]
-        timing = Timing(
+        timing = PoolTiming(
             weights.landed[at],
             weights.arrival[at],
             weights.own_first[at],
@@ -229,7 +229,7 @@ def pool_risks(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Timing:
+class PoolTiming:
     """Landing weights of the pools of one service.
 
     Attributes:

@@ -210,3 +210,33 @@ def test_any_in_window_is_searched_over_the_pools_together() -> None:
         for other in (one, apart)
     ]
     assert found[0] < found[1]
+
+
+@pytest.mark.parametrize("sharing", [1.0, 5.0, 30.0])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_plan_is_near_the_cheapest_pair_of_counts_that_keeps_the_level(
+    sharing: float, seed: int
+) -> None:
+    """Steady loads: every pair is tried by brute force."""
+    config = replace(FREE, first_step_ratio=1000.0)
+    steady = [
+        np.repeat(noisy(level, seed + i, n_paths=200, cv=0.3, horizon=1), 4, axis=1)
+        for i, level in enumerate((100.0, 400.0))
+    ]
+    drawn = replace(service_response(seed), sharing=np.full(8, sharing))
+    owners = two_pools(sla("DemandFraction", 0.02), spec=15, most=400)
+    request = service(np.stack(steady), drawn, owners, lead_s=0.0)
+    outlook = outlook_of(request, config)
+    grid, joint = outlook.grid, outlook.services[0].scenarios
+    pairs = np.array(
+        [
+            (a, b)
+            for a in grid.counts[0, : grid.last[0] + 1]
+            for b in grid.counts[1, : grid.last[1] + 1]
+        ],
+        dtype=float,
+    )
+    risk = joint.risk(np.zeros(len(pairs), dtype=np.int64), pairs)
+    best = pairs[risk <= outlook.level[0]].sum(axis=1).min()
+    planned = sum(np.mean(d.plan) for d in decide_shard(request, config, NOW_S))
+    assert best <= planned <= 1.08 * best + 1.0
