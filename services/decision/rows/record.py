@@ -105,19 +105,9 @@ def _pools_to_dict(made: ServiceDecision) -> dict[str, object]:
     return {"summary": pool_words(made.decisions), "bound_by": bound, "counts": each}
 
 
-def decision_row(
-    prepared: Prepared, made: ServiceDecision, stamp: DecisionStamp
-) -> tuple[Any, ...]:
-    """The row of one workload's decision, in the order of `repository.DECISION_COLUMNS`."""
-    forecast, now, decision = made.forecast, stamp.decided_at, made.whole
-    inputs = inputs_to_bytes(
-        prepared.request,
-        made.at[0],
-        made.decisions[0],
-        stamp.config,
-        now.timestamp(),
-        _scales(made),
-    )
+def _explanation(made: ServiceDecision, stamp: DecisionStamp) -> dict[str, object]:
+    """Why it was decided, as it is stored."""
+    forecast, decision = made.forecast, made.whole
     told = replace(decision, bound_by=())  # told below, by name
     if made.has_pools:
         told = replace(told, expected_misses=None)
@@ -147,6 +137,22 @@ def decision_row(
         record["gpu_budget"] = dict(stamp.gpu_budget)
     if stamp.trace:
         record["trace"] = stamp.trace
+    return record
+
+
+def decision_row(
+    prepared: Prepared, made: ServiceDecision, stamp: DecisionStamp
+) -> tuple[Any, ...]:
+    """The row of one workload's decision, in the order of `repository.DECISION_COLUMNS`."""
+    forecast, now, decision = made.forecast, stamp.decided_at, made.whole
+    inputs = inputs_to_bytes(
+        prepared.request,
+        made.at[0],
+        made.decisions[0],
+        stamp.config,
+        now.timestamp(),
+        _scales(made),
+    )
     variants = to_column(made.counts)
     valid_s = decision.valid_until_s - now.timestamp()
     return (
@@ -167,7 +173,7 @@ def decision_row(
         decision.risk_target,
         decision.risk_after,
         decision.cost_delta_usd_per_hour,
-        orjson.dumps(record).decode(),
+        orjson.dumps(_explanation(made, stamp)).decode(),
         inputs,
         None if variants is None else orjson.dumps(variants).decode(),
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.kernel.domain import PartSpec, WorkloadSpec
-from services.operator.resource.spec import GROUP
+from services.operator.resource.fields import GROUP
 
 PAUSED = f"{GROUP}/paused"
 PAUSED_UNTIL = f"{GROUP}/paused-until"

@@ -22,14 +22,8 @@ from services.operator.resource.admission import (
     SLA_CLASS_RULES,
     CelRule,
 )
-from services.operator.resource.spec import (
-    GROUP,
-    VERSION,
-    GPUAutoscalerSpec,
-    GPUBudgetSpec,
-    ResourceModel,
-    SLAClassSpec,
-)
+from services.operator.resource.fields import GROUP, VERSION, ResourceModel
+from services.operator.resource.spec import GPUAutoscalerSpec, GPUBudgetSpec, SLAClassSpec
 from services.operator.resource.status import GPUAutoscalerStatus, GPUBudgetStatus, SLAClassStatus
 
 Schema = dict[str, Any]

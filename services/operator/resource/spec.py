@@ -7,54 +7,13 @@ Python names carry units; the aliases are the names in YAML.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field
 
 from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.presets import REPLICA_PRESETS
-from services.operator.resource.quantities import (
-    DECIMAL_PATTERN,
-    DURATION_PATTERN,
-    format_decimal,
-    format_duration,
-    parse_decimal,
-    parse_duration_s,
-)
-
-GROUP = "scaling.harmony.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration_s),
-    PlainSerializer(format_duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
-]
-"""Seconds, spelled with a unit (`5m`)."""
-
-Decimal = Annotated[
-    float,
-    BeforeValidator(parse_decimal),
-    PlainSerializer(format_decimal),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": DECIMAL_PATTERN}),
-]
-"""A decimal: a string, or a whole number. A structural schema has no type that admits both strings
-and fractions; Kubernetes' own answer, which this follows, is to write fractions as strings."""
-
-Name = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
+from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
 
 
 def _known_preset(name: str) -> str:
@@ -81,16 +40,6 @@ _SHARE = (
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-class ResourceModel(BaseModel):
-    """A piece of a custom resource; unknown fields are pruned, as the API server does."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
-    def to_manifest(self) -> dict[str, Any]:
-        """The fields as they are written in YAML, without what was left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class ScaleTargetRef(ResourceModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.operator.resource.spec import ResourceModel
+from services.operator.resource.fields import ResourceModel
 
 CONDITION_TYPES = (
     "Ready",

@@ -17,7 +17,8 @@ import yaml
 from services.kernel.clock import FixedClock
 from services.lab.cluster.cluster import ClusterSettings
 from services.operator.resource.definitions import DEFINITIONS, to_crd
-from services.operator.resource.spec import API_VERSION, GPUBudgetSpec
+from services.operator.resource.fields import API_VERSION
+from services.operator.resource.spec import GPUBudgetSpec
 from services.operator.resource.translate import to_autoscaler, to_classes
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
