@@ -15,7 +15,7 @@ from services.operator.plan.part_members import (
 from services.operator.plan.plan import Situation
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import decision, resource, situation
-from tests.unit.operator.variants import two_variants_read
+from tests.unit.operator.variants import two_pools, two_variants_read
 
 
 def test_one_kind_of_replicas_is_its_own_member() -> None:
@@ -67,3 +67,16 @@ def test_the_parts_of_a_decision_and_the_statuses() -> None:
         {"name": "l4", "currentReplicas": 2, "desiredReplicas": 5},
     ]
     assert part_statuses(whole, None)[1] == {"name": "l4", "currentReplicas": 2}
+
+
+def test_a_pool_is_a_member_with_its_own_bounds_and_every_replica_counts_once() -> None:
+    schedule = {"name": "night", "startTime": "20:00", "endTime": "06:00", "minReplicas": 2}
+    autoscaler = to_autoscaler(two_pools(schedules=[schedule]), {})
+    prefill, decode = members_of(autoscaler)
+    assert prefill.spec is not None
+    assert decode.spec is not None
+    assert ratios(autoscaler) == (1.0, 1.0)
+    assert (prefill.spec.gpus_per_replica, decode.spec.gpus_per_replica) == (1, 2)
+    assert (decode.spec.min_replicas, decode.spec.max_replicas) == (1, 10)
+    assert decode.spec.schedules[0].min_replicas == 2, "bounds of schedules are of each pool"
+    assert combine(autoscaler, [situation(3), situation(5)]).replicas == 8

@@ -1,6 +1,8 @@
-"""Variants of a written spec arrive with their targets, GPUs and prices."""
+"""Variants and pools of a written spec arrive with their targets, GPUs and prices."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,13 @@ from services.operator.resource.parts import hardware, part_targets, to_target
 from services.operator.resource.spec import GPUAutoscalerSpec
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import spec
-from tests.unit.operator.variants import two_variants, two_variants_read, variant
+from tests.unit.operator.variants import (
+    pool,
+    two_pools,
+    two_variants,
+    two_variants_read,
+    variant,
+)
 
 
 def test_a_target_defaults_to_the_version_of_deployments() -> None:
@@ -50,3 +58,37 @@ def test_a_target_or_variants_but_not_both_or_none(kept: str) -> None:
     autoscaler = to_autoscaler(written, {})
     assert autoscaler.spec is None
     assert autoscaler.problem.startswith("give ")
+
+
+def test_every_pool_has_its_target_hardware_loads_and_bounds() -> None:
+    slow = pool("decode", "output_tokens_per_s", minReplicas=4, maxReplicas=6)
+    given = [pool("prefill", "request_rate_rps"), slow | {"leadTime": {"median": "5m"}}]
+    autoscaler = to_autoscaler(two_pools(minReplicas=2, pools=given), {})
+    assert autoscaler.problem == ""
+    assert autoscaler.spec is not None
+    assert [t.name for t in autoscaler.targets] == ["llama-prefill", "llama-decode"]
+    prefill, decode = autoscaler.spec.pools
+    assert (prefill.loads, decode.loads) == (("request_rate_rps",), ("output_tokens_per_s",))
+    assert (prefill.min_replicas, prefill.max_replicas) == (2, None), "that of the spec"
+    assert (decode.min_replicas, decode.max_replicas) == (4, 6)
+    assert prefill.lead_time is None
+    assert decode.lead_time is not None
+    assert decode.lead_time.median_s == 300.0
+    assert autoscaler.spec.target == "Deployment/llama-prefill"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"variants": [variant("h100")]}, "give either variants or pools, not both"),
+        ({"scaleTargetRef": variant("x")["scaleTargetRef"]}, "give either scaleTargetRef or"),
+        (
+            {"pools": [pool("prefill", "request_rate_rps"), pool("decode", "request_rate_rps")]},
+            "load 'request_rate_rps' is in 2 pools, must be in exactly one",
+        ),
+    ],
+)
+def test_pools_that_cannot_be_are_a_problem_in_words(changes: dict[str, Any], said: str) -> None:
+    autoscaler = to_autoscaler(two_pools(**changes), {})
+    assert autoscaler.spec is None
+    assert said in autoscaler.problem
