@@ -56,7 +56,7 @@ def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArr
     factor = np.where(np.isnan(own), 1.0, epsilon / own)
     first = outlook.first_limit
     limit = np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0))
-    plan = solve(outlook.program, outlook.multiplier / factor, limit)
+    plan = solve(outlook.program, outlook.paid / factor, limit)
     return np.asarray(outlook.grid.counts[np.arange(own.size), plan.index[:, 0]])
 
 

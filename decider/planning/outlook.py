@@ -34,6 +34,7 @@ from decider.planning.utility import (
     search_multiplier,
     step_risk,
     trace_frontier,
+    within_reach,
 )
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
@@ -53,6 +54,8 @@ class Outlook:
         level: (W,) the same as numbers; infinite where prices alone decide.
         charge: (W, K) risk that each first action answers for.
         multiplier: (W,) price of risk in use; 0 where there is none.
+        paid: (W,) the same, but the largest for a pool that breaks the promise at its most replicas
+            by itself: nothing that the others do keeps it.
         is_feasible: (W,) whether some allowed count keeps the level.
         first_limit: (W,) bound on the risk of the first action.
         floor_load: (W,) load of one replica that the reactive floor counts on.
@@ -70,6 +73,7 @@ class Outlook:
     level: FloatArray
     charge: FloatArray
     multiplier: FloatArray
+    paid: FloatArray
     is_feasible: BoolArray
     first_limit: FloatArray
     floor_load: FloatArray
@@ -204,9 +208,14 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         request, scenarios, program.grid, weights, step_risk(request, steps), soft
     )
     judged = Judged(scenarios, soft, services)
-    plan, multiplier, first_limit = _solve(request, program, judged, level, config)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
+    is_bound = np.asarray(least > level + 1e-12)
+    multiplier = _prices(request, program, judged, level, config, is_bound)
+    is_pool = np.array([w.pool is not None for w in request.workloads])
+    paid = np.where(is_bound & is_pool, config.max_multiplier, multiplier)
+    first_limit = _first_limit(request, level, config)
+    plan = solve(program, paid, first_limit)
     if services:
         safest = np.where(program.grid.is_allowed, charge, np.inf).argmin(axis=1)
         counts = np.take_along_axis(program.grid.counts, safest[:, None], axis=1)[:, 0]
@@ -222,6 +231,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         level,
         charge,
         multiplier,
+        paid,
         np.asarray(least <= level + 1e-12),
         first_limit,
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
@@ -230,14 +240,24 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
     )
 
 
-def _solve(
+def _prices(
     request: ShardRequest,
     program: Program,
     judged: Judged,
     level: FloatArray,
     config: DecideConfig,
-) -> tuple[Plan, FloatArray, FloatArray]:
-    """Solve; returns the multipliers and the limits of the first action's risk too."""
+    is_bound: BoolArray,
+) -> FloatArray:
+    """(W,) prices of risk, carried over or found.
+
+    Args:
+        request: The shard.
+        program: The planning problem.
+        judged: What plans are judged by.
+        level: (W,) levels; infinite where prices alone decide.
+        config: Settings.
+        is_bound: (W,) whether the level is broken at the most replicas, by the row itself.
+    """
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
@@ -256,11 +276,18 @@ def _solve(
         asked = [one for one in judged.services if searched[one.rows[0]]]
         risk_of = plan_risk(request, program, replace(judged, services=asked), lead)
         frontier = trace_frontier(program, risk_of, search)
-        found, _ = search_multiplier(program, risk_of, level, frontier, search)
+        broken = [one for one in asked if is_bound[list(one.rows)].any()]
+        reached = within_reach(level, frontier, broken)
+        found, _ = search_multiplier(program, risk_of, reached, frontier, search)
         multiplier = np.where(searched, found, multiplier)
+    return multiplier
+
+
+def _first_limit(request: ShardRequest, level: FloatArray, config: DecideConfig) -> FloatArray:
+    """(W,) bounds on the risk of the first actions; of a pool on that of its own."""
+    is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     most = np.minimum(config.first_step_ratio * level, 1.0)
-    first_limit = np.where(priced | is_any, np.inf, most)
-    return solve(program, multiplier, first_limit), multiplier, first_limit
+    return np.where(np.isinf(level) | is_any, np.inf, most)
 
 
 def lead_steps(request: ShardRequest) -> IntArray:

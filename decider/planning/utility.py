@@ -155,6 +155,24 @@ def trace_frontier(program: Program, risk_of: RiskOf, search: SearchConfig) -> F
     return Frontier(grid, np.stack(risks))
 
 
+def within_reach(level: FloatArray, frontier: Frontier, broken: Sequence[PoolRisk]) -> FloatArray:
+    """(W,) levels to search for; of a broken service what is added to the least that it can have.
+
+    A pool that has reached its most replicas is short whatever the others do: they are not to pay
+    any price for what they cannot cure.
+
+    Args:
+        level: (W,) levels.
+        frontier: Plans over a grid of multipliers.
+        broken: Services whose promise one of their pools breaks by itself.
+    """
+    reached = level.copy()
+    for one in broken:
+        at = list(one.rows)
+        reached[at] += frontier.risk[:, at].min(axis=0)
+    return reached
+
+
 def search_multiplier(
     program: Program,
     risk_of: RiskOf,

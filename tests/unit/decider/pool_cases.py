@@ -80,7 +80,7 @@ def two_pools(promise: Sla, spec: int = 10, most: int = 60, **changes: Any) -> l
 def standings(request: ShardRequest, config: Any) -> list[Standing]:
     time = DecisionTime(NOW_S, request.step_s)
     return [
-        stand(w, request.paths[i], time, 10.0, config.fallback)
+        stand(w, request.paths[i], time, 10.0, config.fallback, request.further(i))
         for i, w in enumerate(request.workloads)
     ]
 

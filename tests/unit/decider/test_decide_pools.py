@@ -135,6 +135,18 @@ def test_without_a_forecast_of_one_pool_none_is_planned() -> None:
     assert first.plan == ()
 
 
+def test_a_model_that_is_not_trusted_is_planned_with_for_all_pools() -> None:
+    paths = np.stack([noisy(100.0, 1), noisy(100.0, 2)])
+    owners = [replace(w, history=observed(100.0), is_model_trusted=False) for w in two_pools(sla())]
+    request = service(paths, service_response(1), owners)
+    decisions = decide_shard(request, CONFIG, NOW_S)
+    assert [d.rung for d in decisions] == ["reactive", "reactive"]
+    assert all(d.model_replicas is not None for d in decisions)
+    assert decisions[0].next_log_multiplier == decisions[1].next_log_multiplier is not None
+    blob = inputs_to_bytes(request, 1, decisions[1], CONFIG, NOW_S)
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(decisions[1])
+
+
 def decided(seed: int = 1) -> tuple[Decision, ...]:
     paths = np.stack([noisy(50.0, seed), noisy(300.0, seed + 1)])
     request = service(paths, service_response(seed), two_pools(sla(), spec=14))

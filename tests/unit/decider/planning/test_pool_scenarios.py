@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from decider import DecideConfig, MissDraws
+from decider.planning.fallback import DecisionTime, stand
 from decider.planning.outlook import look_ahead
 from decider.types import RISK_KINDS, RiskKind
-from tests.unit.decider.planning.soft_cases import sla
+from tests.unit.decider.planning.soft_cases import sla, soft_shard
 from tests.unit.decider.pool_cases import (
     brute_risk,
     service,
@@ -16,7 +19,7 @@ from tests.unit.decider.pool_cases import (
     standings,
     two_pools,
 )
-from tests.unit.decider.shards import noisy
+from tests.unit.decider.shards import NOW_S, noisy
 
 CONFIG = DecideConfig()
 kinds = pytest.mark.parametrize("kind", RISK_KINDS)
@@ -63,3 +66,38 @@ def test_any_step_counts_over_joint_paths() -> None:
         for one in (together, apart)
     ]
     assert found == pytest.approx([0.5, 1.0])
+
+
+@kinds
+def test_at_equal_counts_pools_miss_what_one_workload_with_all_loads_does(kind: RiskKind) -> None:
+    """A pool may have several loads; the use of all is one, however they are shared out."""
+    whole = service_response(5, n_further=2)
+    first, second, third = noisy(100.0, 1), noisy(200.0, 2), noisy(400.0, 3)
+    owners = two_pools(sla(kind))
+    assert owners[0].pool is not None
+    owners[0] = replace(
+        owners[0], pool=replace(owners[0].pool, loads=(0, 2)), further_capacity=(40.0,)
+    )
+    split = replace(
+        service(np.stack([first, second]), whole, owners),
+        further_paths=(third[None], None),
+    )
+    one = replace(owners[0], pool=None, further_capacity=(20.0, 40.0))
+    plain = replace(
+        soft_shard(first, [None], [one]),
+        responses=(whole,),
+        further_paths=(np.stack([second, third]),),
+    )
+    outlook = look_ahead(split, standings(split, CONFIG), CONFIG)
+    time = DecisionTime(NOW_S, plain.step_s)
+    alone = look_ahead(
+        plain,
+        [stand(one, first, time, 10.0, CONFIG.fallback, plain.further(0))],
+        CONFIG,
+    )
+    for count in (12, 16, 20):
+        counts = np.full((6, 2), float(count))
+        found = outlook.services[0].scenarios.risk(np.arange(6), counts)
+        risk = alone.steps.unmet if kind == "DemandFraction" else alone.steps.violation
+        expected = risk[0, :, alone.grid.row_index(0, np.array([count]))[0]]
+        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-4)
