@@ -226,7 +226,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.lab": ("bench", "demo", "arena cluster report"),
     "services.lab.arena": ROOM,
-    "services.lab.bench": ("month", "console", "ablate", "decide", "api forecast operator"),
+    "services.lab.bench": (
+        "month",
+        "console",
+        "loads",
+        "ablate",
+        "decide",
+        "api forecast operator",
+    ),
     "services.lab.bench.ablate": ROOM,
     "services.lab.bench.api": ROOM,
     "services.lab.bench.console": ROOM,
@@ -240,6 +247,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "inference report task",
     ),
     "services.lab.bench.forecast.peers": ROOM,
+    "services.lab.bench.loads": ROOM,
     "services.lab.bench.month": ROOM,
     "services.lab.bench.operator": ROOM,
     "services.lab.cluster": (
