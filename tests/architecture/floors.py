@@ -95,6 +95,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "lead_time parts",
     ),
     "services.kernel.domain.presets": ROOM,
+    "services.kernel.domain.presets.pickers": ROOM,
     "services.kernel.http": ROOM,
     "services.kernel.security": ROOM,
     # the services
