@@ -73,10 +73,12 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     believed = found["violation_rate_measured_by_platform"]
     assert believed == pytest.approx(own["believed_violation_rate"], abs=0.02)
     felt = found["felt"]
-    assert felt["violation_rate_measured_by_platform"] == pytest.approx(own["violation_rate"])
+    counted = felt["violation_rate_measured_by_platform"]
+    assert counted == pytest.approx(own["violation_rate"], abs=1e-5)
     assert felt["workloads_measured"] == 3
     for service in felt["services"].values():
-        assert service["measured"] == pytest.approx(service["violation_rate"]["harmony"])
+        counted, true = service["measured"], service["violation_rate"]["harmony"]
+        assert counted == pytest.approx(true, abs=1e-5)
     oracle = found["policies"]["oracle"]
     assert oracle["gpu_hours"] <= min(p["gpu_hours"] for p in found["policies"].values()) * 1.05
     page = short_demo.report.read_text()
