@@ -128,6 +128,7 @@ def _row(s: PolicyScore, data: ReportData) -> dict[str, str]:
         else percent(s.believed_violation_rate),
         "over": "–" if s.n_over_promise is None else str(s.n_over_promise),
         "measured": _measured(s, data),
+        "worst": percent(s.worst_rate),
         "unserved": percent(s.unserved_ratio),
         "used": f"{s.utilisation:.0%}",
         "scale_ops": f"{s.scale_ops:,}",

@@ -26,7 +26,7 @@ def scoreboard_table(data: ReportData) -> Table:
         caption_justify="left",
     )
     table.add_column("policy")
-    felt_headings = ("over promise", "out of SLA", "as believed")
+    felt_headings = ("over promise", "out of SLA", "worst", "as believed")
     for heading in felt_headings if data.is_felt else ("out of SLA",):
         table.add_column(heading, justify="right")
     for heading in ("promised", "GPU-hours", "cost USD", "vs HPA", "scale ops"):
@@ -54,6 +54,7 @@ def _promise_cells(s: PolicyScore, data: ReportData) -> tuple[str | Text, ...]:
     return (
         "–" if s.n_over_promise is None else f"{s.n_over_promise} of {len(data.workloads)}",
         rate,
+        percent(s.worst_rate),
         "–" if believed is None else percent(believed),
     )
 
