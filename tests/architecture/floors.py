@@ -232,6 +232,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "platform",
         "capacities embedded_servers stages",
         "embedded_postgres processes repository",
+        "lifeline",
     ),
     "services.lab": ("bench", "demo", "arena cluster report"),
     "services.lab.arena": ROOM,
