@@ -19,11 +19,14 @@ from decider.errors import require
 from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
+from decider.planning.backlog import counted_waiting
+from decider.planning.candidates import effective_bounds
 from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.outlook import Outlook, look_ahead
+from decider.planning.quiet import quiet_counts
 from decider.planning.risk import next_multiplier, reactive_floor
-from decider.result import Decision, Direction, GuardStep
+from decider.result import Decision, Direction, GuardStep, QueueNote
 from decider.types import IntArray, ShardRequest, WorkloadInput
 
 
@@ -38,6 +41,24 @@ class ReplicaLoads:
 
     capacity: float
     floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCounts:
+    """What the planner wants now.
+
+    Attributes:
+        planned: Its count.
+        quiet: The same were nothing waiting; None: nothing is.
+    """
+
+    planned: int
+    quiet: int | None
+
+    @property
+    def wanted(self) -> int:
+        """More load may be worth fewer replicas (decision record 0025); a queue never is."""
+        return max(self.planned, self.quiet or 0)
 
 
 def decide_shard(
@@ -64,13 +85,13 @@ def decide_shard(
         for row, w in enumerate(request.workloads)
     ]
     outlook = look_ahead(request, standings, config)
-    first = outlook.first()
+    first, quiet = outlook.first(), quiet_counts(request, standings, config)
     drafts = [
         replace(
             _draft(
                 w,
                 standings[row],
-                int(first[row]),
+                FirstCounts(int(first[row]), quiet.get(row)),
                 ReplicaLoads(float(capacity[row]), float(outlook.floor_load[row])),
                 time,
                 config,
@@ -96,24 +117,28 @@ def decide_shard(
 def _draft(
     workload: WorkloadInput,
     standing: Standing,
-    first: int,
+    first: FirstCounts,
     loads: ReplicaLoads,
     time: DecisionTime,
     config: DecideConfig,
 ) -> Draft:
     """Raw count and guards of one workload."""
     last = last_known_demand(workload, time, config.fallback)
-    raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
+    raw, cause = first.wanted, "price" if workload.sla.epsilon is None else "risk"
+    quiet = first.quiet
     if last is not None:
+        if quiet is not None:
+            quiet = max(quiet, reactive_floor(last, loads.floor, config.reactive_floor_ratio))
+            last += counted_waiting(workload.waiting_load, last, config.max_backlog_steps)
         floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
         if floor > raw:
             raw, cause = floor, "reactive_floor"
     model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
-        raw, cause = standing.replicas, standing.rung
+        raw, cause, quiet = standing.replicas, standing.rung, None
     given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
-    return Draft(raw, cause, guarded, trace, model=model)
+    return Draft(raw, cause, guarded, trace, model=model, quiet=quiet)
 
 
 def _record(
@@ -161,7 +186,7 @@ def _record(
                 cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
                 plan=_plan(plans[row], planned=planned),
                 quantiles=quantiles[row] if planned else {},
-                counterfactuals=others[row] if planned else {},
+                counterfactuals=others[row] | _if_quiet(w, drafts[row]) if planned else {},
                 shadow_price_usd_per_gpu_hour=grants[row].price,
                 fleet_cap=grants[row].cap,
                 valid_until_s=valid_until_s,
@@ -173,9 +198,24 @@ def _record(
                 if planned
                 else None,
                 bound_by=bound_by(request, outlook, row, int(final[row])) if planned else (),
+                queue=_queue(request, row),
             )
         )
     return tuple(decisions)
+
+
+def _queue(request: ShardRequest, row: int) -> QueueNote | None:
+    w = request.workloads[row]
+    if w.waiting_load <= 0 or request.response(row) is None:
+        return None
+    return QueueNote(w.waiting_requests, w.waiting_load)
+
+
+def _if_quiet(workload: WorkloadInput, draft: Draft) -> dict[str, int]:
+    if draft.quiet is None:
+        return {}
+    low, high = effective_bounds(workload)
+    return {"nothing_waiting": max(low, min(high, draft.quiet))}
 
 
 def _log_multiplier(outlook: Outlook, row: int) -> float | None:

@@ -127,7 +127,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads: every other record is what it was before there were these.
+    there are further loads, `queue` only where something waits: every other record is what it was
+    before there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
@@ -140,6 +141,9 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
         shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
     if decision.bound_by:
         shadow["bound_by"] = [_rounded(share) for share in decision.bound_by]
+    if decision.queue is not None:
+        queue = decision.queue
+        shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -198,6 +202,9 @@ def decision_summary(decision: Decision) -> str:
         parts.append(decision.expected_misses.words(decision.final))
     if decision.bound_by:
         parts.append(f"mostly bound by load {int(np.argmax(decision.bound_by))}")
+    quiet = decision.counterfactuals.get("nothing_waiting", decision.raw)
+    if decision.queue is not None and quiet < decision.raw:
+        parts.append(f"{decision.queue.words()} ({quiet} replicas without)")
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

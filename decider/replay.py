@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
-from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
+from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
@@ -35,7 +35,6 @@ from decider.types import (
     RiskState,
     ShardRequest,
     Sla,
-    TrailingRule,
     WorkloadInput,
 )
 from decider.variant_types import MixVerdict, VariantSet, VariantState
@@ -102,13 +101,16 @@ def inputs_to_bytes(
     response = part.response(0)
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
+    settings = asdict(config)
+    if response is None:
+        del settings["max_backlog_steps"]  # nor are queues
     history = workload["history"].pop("demand")
     header: dict[str, Any] = {
         "format": _format(part),
         "now_s": now_s,
         "valid_for_s": decision.valid_until_s - now_s,
         "step_s": part.step_s,
-        "config": asdict(config),
+        "config": settings,
         "workload": workload,
         "path_scale": scale if _is_scaled(part.paths, scale) else 1.0,
     }
@@ -145,6 +147,9 @@ def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
     if workload["variants"] is None:
         del workload["variants"]
+    for name in ("waiting_load", "waiting_requests"):
+        if not workload[name]:
+            del workload[name]
     if not workload["further_capacity"]:
         del workload["further_capacity"]
     if workload["sla"]["good_share"] is None:
@@ -209,7 +214,7 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         responses=(MissDraws.from_array(wide["response"]),) if "response" in wide else (),
         further_paths=(np.stack(further),) if further else (),
     )
-    return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
+    return request, _config(header["config"], wide), header["now_s"], header["valid_for_s"]
 
 
 def replay_decision(blob: bytes) -> Decision:
@@ -218,8 +223,10 @@ def replay_decision(blob: bytes) -> Decision:
     return decide_shard(request, config, now_s, valid_for_s)[0]
 
 
-def _config(fields: Mapping[str, Any]) -> DecideConfig:
+def _config(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> DecideConfig:
     plain = dict(fields)
+    if "response" in tensors:
+        plain.setdefault("max_backlog_steps", 0.0)  # decided before queues were remembered
     plain["fallback"] = FallbackConfig(**plain["fallback"])
     plain["risk"] = RiskControlConfig(**plain["risk"])
     plain["epsilons"] = tuple(plain["epsilons"])

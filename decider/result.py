@@ -90,6 +90,25 @@ class ExpectedMisses:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueNote:
+    """What waited when the decision was made.
+
+    Attributes:
+        requests: Requests that waited; 0: only their load is known.
+        load: That load, in demand of one step.
+    """
+
+    requests: float
+    load: float
+
+    def words(self) -> str:
+        """The queue in words."""
+        if self.requests > 0:
+            return f"{self.requests:.3g} requests waiting"
+        return f"a load of {self.load:.3g} waiting"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision about one workload.
 
@@ -115,8 +134,9 @@ class Decision:
         cost_delta_usd_per_hour: Final against current.
         plan: (H,) planned counts; only the first is applied.
         quantiles: Demand quantiles at the step that the decision is made for, by level; of several
-            loads those of the equivalent demand.
-        counterfactuals: Counts under other circumstances, by name.
+            loads those of the equivalent demand. What waits by then is part of it.
+        counterfactuals: Counts under other circumstances, by name; `nothing_waiting` where
+            something is.
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
         valid_until_s: After this the decision must not be applied.
@@ -130,6 +150,7 @@ class Decision:
         bound_by: (1+F,) share of what `final` is expected to miss that falls to each load: to that
             which takes the largest share of its own capacity. In the order of the loads; sums to 1.
             Empty: the demand alone binds it, or there is no forecast.
+        queue: What waits; None: nothing, or no response is known.
     """
 
     workload: str
@@ -161,3 +182,4 @@ class Decision:
     mix: MixRecord | None = None
     expected_misses: ExpectedMisses | None = None
     bound_by: tuple[float, ...] = ()
+    queue: QueueNote | None = None
