@@ -107,7 +107,10 @@ def decide_shard(
     else:
         grants = share_budgets(shard)
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
-    decisions = _record(shard, grants, config, valid_until_s)
+    decisions = tuple(
+        _with_queue(d, request, row, drafts[row])
+        for row, d in enumerate(_record(shard, grants, config, valid_until_s))
+    )
     return tuple(
         with_mix(d, request.workloads[row], drafts[row], mixes[row]) if row in mixes else d
         for row, d in enumerate(decisions)
@@ -186,7 +189,7 @@ def _record(
                 cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
                 plan=_plan(plans[row], planned=planned),
                 quantiles=quantiles[row] if planned else {},
-                counterfactuals=others[row] | _if_quiet(w, drafts[row]) if planned else {},
+                counterfactuals=others[row] if planned else {},
                 shadow_price_usd_per_gpu_hour=grants[row].price,
                 fleet_cap=grants[row].cap,
                 valid_until_s=valid_until_s,
@@ -198,24 +201,22 @@ def _record(
                 if planned
                 else None,
                 bound_by=bound_by(request, outlook, row, int(final[row])) if planned else (),
-                queue=_queue(request, row),
             )
         )
     return tuple(decisions)
 
 
-def _queue(request: ShardRequest, row: int) -> QueueNote | None:
+def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
+    """The decision with what waits, and the count were it nothing."""
     w = request.workloads[row]
     if w.waiting_load <= 0 or request.response(row) is None:
-        return None
-    return QueueNote(w.waiting_requests, w.waiting_load)
-
-
-def _if_quiet(workload: WorkloadInput, draft: Draft) -> dict[str, int]:
-    if draft.quiet is None:
-        return {}
-    low, high = effective_bounds(workload)
-    return {"nothing_waiting": max(low, min(high, draft.quiet))}
+        return decision
+    others = dict(decision.counterfactuals)
+    if draft.quiet is not None:
+        low, high = effective_bounds(w)
+        others["nothing_waiting"] = max(low, min(high, draft.quiet))
+    queue = QueueNote(w.waiting_requests, w.waiting_load)
+    return replace(decision, queue=queue, counterfactuals=others)
 
 
 def _log_multiplier(outlook: Outlook, row: int) -> float | None:

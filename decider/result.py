@@ -104,7 +104,8 @@ class QueueNote:
     def words(self) -> str:
         """The queue in words."""
         if self.requests > 0:
-            return f"{self.requests:.3g} requests waiting"
+            figure = f"{self.requests:.0f}" if self.requests >= 10.0 else f"{self.requests:.2g}"
+            return f"{figure} requests waiting"
         return f"a load of {self.load:.3g} waiting"
 
 
