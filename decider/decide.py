@@ -13,20 +13,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from decider.budget.budget import DraftedShard, share_budgets
+from decider.budget.pools import keep_promises
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
 from decider.errors import require
 from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
+from decider.fleet_types import FleetVerdict
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
 from decider.planning.backlog import counted_waiting
 from decider.planning.candidates import effective_bounds
-from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
+from decider.planning.fallback import (
+    DecisionTime,
+    Standing,
+    last_known_demand,
+    stand,
+    stand_together,
+)
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.quiet import quiet_counts
 from decider.planning.risk import next_multiplier, reactive_floor
-from decider.result import Decision, Direction, GuardStep, QueueNote
+from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
 from decider.types import IntArray, ShardRequest, WorkloadInput
 
 
@@ -84,6 +92,13 @@ def decide_shard(
         )
         for row, w in enumerate(request.workloads)
     ]
+    for rows in request.services().values():
+        pools = [request.workloads[row] for row in rows]
+        alone = [standings[row] for row in rows]
+        loads = [float(capacity[row]) for row in rows]
+        together = stand_together(pools, alone, time, loads, config.fallback)
+        for row, standing in zip(rows, together, strict=True):
+            standings[row] = standing
     outlook = look_ahead(request, standings, config)
     first, quiet = outlook.first(), quiet_counts(request, standings, config)
     drafts = [
@@ -106,6 +121,8 @@ def decide_shard(
         grants, mixes = share_mixes(shard, now_s)
     else:
         grants = share_budgets(shard)
+    if outlook.services:
+        grants = keep_promises(shard, grants)
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
     decisions = tuple(
         _with_queue(d, request, row, drafts[row])
@@ -156,7 +173,7 @@ def _record(
     own = np.array(
         [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
     )
-    carried = outlook.risk_at(own.astype(np.int64))
+    carried, held = outlook.risk_at(own.astype(np.int64)), outlook.risk_held()
     quantiles = demand_quantiles(outlook)
     others = counterfactuals(request, outlook, config)
     plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
@@ -165,6 +182,7 @@ def _record(
         planned, level = standings[row].replicas is None, outlook.levels[row]
         reason, binding = name_reason(w, drafts[row], grants[row])
         delta = int(final[row] - spec[row])
+        counts = (int(spec[row]), int(final[row]), *others[row].values())
         decisions.append(
             Decision(
                 workload=w.workload,
@@ -184,7 +202,7 @@ def _record(
                 next_log_multiplier=_carried(outlook, row, w, float(carried[row]), config)
                 if standings[row].is_planned
                 else w.risk.log_multiplier,
-                risk_committed=float(outlook.program.stages.held_risk[row]) if planned else None,
+                risk_committed=float(held[row]) if planned else None,
                 is_budget_exhausted=level is not None and level.budget.is_exhausted,
                 cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
                 plan=_plan(plans[row], planned=planned),
@@ -195,12 +213,11 @@ def _record(
                 valid_until_s=valid_until_s,
                 budget_demand=grants[row].demand,
                 model_replicas=drafts[row].model,
-                expected_misses=expected_misses(
-                    request, outlook, row, (int(spec[row]), int(final[row]), *others[row].values())
-                )
+                expected_misses=expected_misses(request, outlook, row, counts, final)
                 if planned
                 else None,
-                bound_by=bound_by(request, outlook, row, int(final[row])) if planned else (),
+                bound_by=bound_by(request, outlook, row, final) if planned else (),
+                pools=_pools(shard, grants, row),
             )
         )
     return tuple(decisions)
@@ -217,6 +234,21 @@ def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draf
         others["nothing_waiting"] = max(low, min(high, draft.quiet))
     queue = QueueNote(w.waiting_requests, w.waiting_load)
     return replace(decision, queue=queue, counterfactuals=others)
+
+
+def _pools(shard: DraftedShard, grants: list[Grant], row: int) -> PoolRecord | None:
+    """What the pools of a row's service were decided."""
+    workloads, service = shard.request.workloads, shard.outlook.service_of(row)
+    own = workloads[row].pool
+    if service is None or own is None:
+        return None
+    counts = []
+    for other in service.rows:
+        pool, grant = workloads[other].pool, grants[other]
+        assert pool is not None, "the rows of a service are pools"
+        cut = None if grant.cap is None else FleetVerdict(grant.cap, grant.price, grant.detail)
+        counts.append(PoolCount(pool.name, grant.final, pool.loads, cut))
+    return PoolRecord(own.service, own.name, tuple(counts))
 
 
 def _log_multiplier(outlook: Outlook, row: int) -> float | None:

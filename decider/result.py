@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from decider.fleet_types import FleetVerdict
 from decider.variant_types import MixRecord
 
 
@@ -110,6 +111,47 @@ class QueueNote:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolCount:
+    """What one pool of a service was decided.
+
+    Attributes:
+        name: The pool.
+        replicas: Its count.
+        loads: The service's loads that fall on it.
+        verdict: What the fleet's budget left of the count; None where it did not matter.
+    """
+
+    name: str
+    replicas: int
+    loads: tuple[int, ...]
+    verdict: FleetVerdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecord:
+    """A pool's place, and the counts of all pools that keep its promise together.
+
+    Attributes:
+        service: The service.
+        name: The pool that the decision is about.
+        counts: Of every pool, in the order of the request.
+    """
+
+    service: str
+    name: str
+    counts: tuple[PoolCount, ...]
+
+    def words(self) -> str:
+        """What it stands beside, in words."""
+        others = [f"{c.name} {c.replicas}" for c in self.counts if c.name != self.name]
+        return f"pool {self.name} beside {', '.join(others)}"
+
+    def of_load(self, load: int) -> str:
+        """Name of the pool that a load of the service falls on."""
+        return next(c.name for c in self.counts if load in c.loads)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision about one workload.
 
@@ -152,6 +194,8 @@ class Decision:
             which takes the largest share of its own capacity. In the order of the loads; sums to 1.
             Empty: the demand alone binds it, or there is no forecast.
         queue: What waits; None: nothing, or no response is known.
+        pools: The pools of its service. Risks, the price of risk, what is expected to be missed and
+            what binds are then those of the service. None: it has none.
     """
 
     workload: str
@@ -184,3 +228,4 @@ class Decision:
     expected_misses: ExpectedMisses | None = None
     bound_by: tuple[float, ...] = ()
     queue: QueueNote | None = None
+    pools: PoolRecord | None = None

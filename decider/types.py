@@ -17,125 +17,49 @@ from decider.config import TrailingRule
 from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.pool_types import PoolPlace, check_places, pool_response
+from decider.replica_types import (
+    Control,
+    DirectionRules,
+    Hardware,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+)
 from decider.use import MAX_FURTHER
 from decider.variant_types import VariantSet
+
+__all__ = [
+    "RISK_KINDS",
+    "SHARED_BY_POOLS",
+    "BoolArray",
+    "Control",
+    "DirectionRules",
+    "FloatArray",
+    "Hardware",
+    "History",
+    "IntArray",
+    "Limits",
+    "RatePolicy",
+    "ReplicaState",
+    "RiskKind",
+    "RiskState",
+    "ShardRequest",
+    "Sla",
+    "TrailingRule",
+    "WorkloadInput",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 RISK_KINDS: tuple[RiskKind, ...] = ("TimeFraction", "DemandFraction", "AnyInWindow")
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaState:
-    """Replicas of one workload now.
-
-    Attributes:
-        spec: Current target count (what was last asked for).
-        ready: Replicas that serve.
-        starting_age_s: Seconds since each start on its way that is bound to a node.
-        pending_age_s: Seconds since each start that has no node yet.
-        schedulable_gpus: Free GPUs of its type that it could use; None: unknown.
-    """
-
-    spec: int
-    ready: int
-    starting_age_s: tuple[float, ...] = ()
-    pending_age_s: tuple[float, ...] = ()
-    schedulable_gpus: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse negative counts and ages."""
-        require(self.spec >= 0, f"spec={self.spec} must be >= 0")
-        require(self.ready >= 0, f"ready={self.ready} must be >= 0")
-        ages = self.starting_age_s + self.pending_age_s
-        require(all(a >= 0 and math.isfinite(a) for a in ages), f"ages {ages} must be >= 0")
-        free = self.schedulable_gpus
-        require(free is None or free >= 0, f"schedulable_gpus={free} must be >= 0")
-
-    @property
-    def on_the_way(self) -> int:
-        """Starts asked for that do not serve yet."""
-        return max(0, self.spec - self.ready)
-
-
-@dataclass(frozen=True, slots=True)
-class RatePolicy:
-    """One rate limit of HPA's `behavior`: at most `value` pods or per cent in `period_s`."""
-
-    kind: Literal["Pods", "Percent"]
-    value: int
-    period_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionRules:
-    """HPA's `behavior.scaleUp` or `.scaleDown`; no policies means no rate limit."""
-
-    stabilization_window_s: float = 0.0
-    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
-    policies: tuple[RatePolicy, ...] = ()
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds and manners of scaling.
-
-    Attributes:
-        min_replicas: Lower bound; 0 allows scaling to zero.
-        max_replicas: Upper bound.
-        scale_up: HPA's `behavior.scaleUp`.
-        scale_down: HPA's `behavior.scaleDown`.
-        static_replicas: Last rung of the fallback ladder; None: hold.
-    """
-
-    min_replicas: int
-    max_replicas: int
-    scale_up: DirectionRules = DirectionRules()
-    scale_down: DirectionRules = DirectionRules()
-    static_replicas: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse contradictory bounds."""
-        require(
-            0 <= self.min_replicas <= self.max_replicas,
-            f"min_replicas={self.min_replicas}, max_replicas={self.max_replicas}: "
-            "need 0 <= min <= max",
-        )
-
-    def clamp(self, replicas: int) -> int:
-        """`replicas` brought within the bounds."""
-        return max(self.min_replicas, min(self.max_replicas, replicas))
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Controls that people have set: pauses, freezes, schedules.
-
-    Attributes:
-        is_paused: Nothing may change.
-        paused_until_s: Epoch seconds at which a pause ends by itself.
-        scale_in_only: Only decreases may happen.
-        scale_out_only: Only increases may happen.
-        schedule: Name of the schedule in force, if any.
-        schedule_min: Lower bound of that schedule.
-        schedule_max: Upper bound of that schedule.
-        freeze: `ScaleDown` or `Both` while a freeze is in force.
-        is_automatic: Decisions are applied without a human. What others hold is never taken for a
-            GPU budget: nobody knows whether they will let it go.
-    """
-
-    is_paused: bool = False
-    paused_until_s: float | None = None
-    scale_in_only: bool = False
-    scale_out_only: bool = False
-    schedule: str = ""
-    schedule_min: int | None = None
-    schedule_max: int | None = None
-    freeze: Literal["ScaleDown", "Both"] | None = None
-    is_automatic: bool = True
+SHARED_BY_POOLS = (
+    *("sla", "risk", "requests_per_step"),
+    *("forecast_rung", "forecast_origin_s", "is_model_trusted"),
+)
+"""What the pools of a service have in common: one promise, one memory, one forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,24 +93,6 @@ class Sla:
         require(self.kind in RISK_KINDS, f"kind={self.kind!r} must be one of {RISK_KINDS}")
         require(self.window_s > 0, f"window_s={self.window_s} must be > 0")
         require(self.class_weight > 0, f"class_weight={self.class_weight} must be > 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """GPUs of one replica and what they cost."""
-
-    gpu_type: str
-    gpus_per_replica: int = 1
-    price_usd_per_gpu_hour: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse impossible hardware."""
-        require(self.gpus_per_replica >= 1, "gpus_per_replica must be >= 1")
-        require(self.price_usd_per_gpu_hour >= 0, "price_usd_per_gpu_hour must be >= 0")
-
-    def usd_per_hour(self, replicas: float) -> float:
-        """Cost of `replicas` in USD per hour."""
-        return replicas * self.gpus_per_replica * self.price_usd_per_gpu_hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +177,7 @@ class WorkloadInput:
         waiting_requests: Requests that it is, for the explanation; 0: unknown.
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
+        pool: Which pool of which service it is; None: it is a service of its own.
     """
 
     workload: str
@@ -278,7 +185,7 @@ class WorkloadInput:
     limits: Limits
     sla: Sla
     hardware: Hardware
-    control: Control = Control()
+    control: Control = field(default_factory=Control)
     history: History = field(default_factory=History)
     risk: RiskState = RiskState()
     forecast_rung: str = "model"
@@ -293,6 +200,7 @@ class WorkloadInput:
     waiting_load: float = 0.0
     waiting_requests: float = 0.0
     further_capacity: tuple[float, ...] = ()
+    pool: PoolPlace | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible queues and capacities of further loads."""
@@ -322,7 +230,8 @@ class ShardRequest:
             a type not listed has no other workloads.
         responses: What each workload's load does to its requests, learned from what was measured;
             None: its capacity has a sharp edge. Empty: none has one. A workload with a response
-            still has its `capacity_draws`: `decider.equivalent_capacity` of it.
+            still has its `capacity_draws`: `decider.equivalent_capacity` of it. Each pool has the
+            whole response of its service, and the capacities of `decider.pool_response` of it.
         further_paths: By workload, (F, S, H) paths of its further loads, path by path with its
             demand; None: none are forecast, and if it has any its demand is not planned with.
     """
@@ -356,6 +265,33 @@ class ShardRequest:
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
         self._check_loads()
+        self._check_pools()
+
+    def _check_pools(self) -> None:
+        for name, rows in self.services().items():
+            pools = [self.workloads[row] for row in rows]
+            check_places([w.pool for w in pools if w.pool is not None])
+            responses = [self.responses[row] if self.responses else None for row in rows]
+            first, whole = pools[0], responses[0]
+            for w, response in zip(pools, responses, strict=True):
+                found = f"service {name!r}: pools {first.workload} and {w.workload}"
+                require(w.variants is None, f"{w.workload}: a pool has no variants")
+                for shared in SHARED_BY_POOLS:
+                    is_same = getattr(w, shared) == getattr(first, shared)
+                    require(is_same, f"{found} differ in {shared}, which they share")
+                require(_is_same_response(response, whole), f"{found} differ in their response")
+            n_loads = sum(len(w.pool.loads) for w in pools if w.pool is not None)
+            if whole is not None:
+                found = f"service {name!r}: its response has {whole.n_further} further loads"
+                require(whole.n_further == n_loads - 1, f"{found}, its pools {n_loads - 1}")
+
+    def services(self) -> dict[str, tuple[int, ...]]:
+        """Rows of every service that has pools, in their order."""
+        rows: dict[str, tuple[int, ...]] = {}
+        for row, w in enumerate(self.workloads):
+            if w.pool is not None:
+                rows[w.pool.service] = (*rows.get(w.pool.service, ()), row)
+        return rows
 
     def _check_loads(self) -> None:
         n = len(self.workloads)
@@ -380,10 +316,20 @@ class ShardRequest:
         return self.further_paths[row] if self.further_paths else None
 
     def response(self, row: int) -> MissDraws | None:
-        """Response of the workload in `row`; None: its capacity has a sharp edge."""
-        return self.responses[row] if self.responses else None
+        """Response of the workload in `row`, of a pool that to its own loads.
+
+        None: its capacity has a sharp edge.
+        """
+        given, pool = self.responses[row] if self.responses else None, self.workloads[row].pool
+        return given if given is None or pool is None else pool_response(given, pool.loads)
 
     @property
     def horizon(self) -> int:
         """Number of forecast steps H."""
         return int(self.paths.shape[2])
+
+
+def _is_same_response(one: MissDraws | None, other: MissDraws | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or np.array_equal(one.to_array(), other.to_array())

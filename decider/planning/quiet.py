@@ -16,15 +16,18 @@ def quiet_counts(
 ) -> dict[int, int]:
     """By row, planned first counts of the workloads of which something waits, were it nothing.
 
-    No count depends on a workload's company, so these few are planned among themselves.
+    No count depends on a workload's company but a pool's, so these few are planned among
+    themselves, pools with all of their service.
     """
-    rows = [
+    waiting = {
         row
         for row, w in enumerate(request.workloads)
         if w.waiting_load > 0 and request.response(row) is not None
-    ]
-    if not rows or config.max_backlog_steps <= 0:
+    }
+    if not waiting or config.max_backlog_steps <= 0:
         return {}
+    together = [pools for pools in request.services().values() if waiting & set(pools)]
+    rows = sorted(waiting.union(*together))
     part = replace(
         request,
         workloads=tuple(
@@ -37,4 +40,4 @@ def quiet_counts(
         further_paths=tuple(request.further(row) for row in rows) if request.further_paths else (),
     )
     first = look_ahead(part, [standings[row] for row in rows], config).first()
-    return {row: int(n) for row, n in zip(rows, first, strict=True)}
+    return {row: int(n) for row, n in zip(rows, first, strict=True) if row in waiting}

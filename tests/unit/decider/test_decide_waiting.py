@@ -17,6 +17,7 @@ from decider.explain import decision_summary, decision_to_dict
 from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind, RiskState
 from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
+from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.queue_loop import QueueLoop, bad_steps
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
 
@@ -181,6 +182,20 @@ def test_queues_do_not_depend_on_company_and_replay(seed: int) -> None:
         assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
         (stored,) = inputs_from_bytes(blob)[0].workloads
         assert stored.waiting_load == owners[row].waiting_load
+
+
+def test_the_queue_of_a_pool_raises_that_pool_and_replays() -> None:
+    paths = np.stack([noisy(100.0), noisy(200.0, 1)])
+    idle = service(paths, service_response(), two_pools(sla(), spec=8))
+    waiting = replace(idle.workloads[0], waiting_load=80.0, history=observed(100.0))
+    busy = replace(idle, workloads=(waiting, idle.workloads[1]))
+    quiet, queued = (decide_shard(one, CONFIG, NOW_S) for one in (idle, busy))
+    assert queued[0].raw >= quiet[0].raw + 3
+    assert queued[0].counterfactuals["nothing_waiting"] == quiet[0].raw
+    assert queued[1].queue is None
+    for row, decision in enumerate(queued):
+        blob = inputs_to_bytes(busy, row, decision, CONFIG, NOW_S)
+        assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
 
 
 def test_bytes_without_a_queue_do_not_know_of_any() -> None:

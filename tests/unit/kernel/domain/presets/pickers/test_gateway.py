@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from services.kernel.domain.presets import PRESETS
 from tests.unit.kernel.domain.presets.scraped import are_all_on, fit, has_the_edges_it_says, there
 
 
@@ -17,9 +16,3 @@ def test_either_prefix_gives_every_goal_that_it_measures() -> None:
     assert there(found) == {finding.name for finding in found.indicators} - {"queue_requests"}
     assert found.indicators[0].metrics == ("inference_model_request_total",)
     assert found.goals[-1].meaning == "no promise on the time in the queue; needs flow control"
-
-
-def test_the_queue_is_that_of_the_whole_pool() -> None:
-    queue = next(i for i in PRESETS["gateway"].indicators if i.name == "queue_requests")
-    assert "average_queue_size" in queue.expression
-    assert "ready_pods" in queue.expression
