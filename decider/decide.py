@@ -124,10 +124,7 @@ def decide_shard(
     if outlook.services:
         grants = keep_promises(shard, grants)
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
-    decisions = tuple(
-        _with_queue(d, request, row, drafts[row])
-        for row, d in enumerate(_record(shard, grants, config, valid_until_s))
-    )
+    decisions = _record(shard, grants, config, valid_until_s)
     return tuple(
         with_mix(d, request.workloads[row], drafts[row], mixes[row]) if row in mixes else d
         for row, d in enumerate(decisions)
@@ -220,7 +217,7 @@ def _record(
                 pools=_pools(shard, grants, row),
             )
         )
-    return tuple(decisions)
+    return tuple(_with_queue(d, request, row, drafts[row]) for row, d in enumerate(decisions))
 
 
 def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
