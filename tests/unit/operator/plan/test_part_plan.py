@@ -7,14 +7,14 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
-from services.operator.plan.variant_plan import (
-    VariantChange,
+from services.operator.plan.part_plan import (
+    PartChange,
     describe_waiting,
     scale_in,
     whole_action,
     within_quota,
 )
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 DECISION = StoredDecision(
@@ -26,10 +26,10 @@ DECISION = StoredDecision(
 def part(
     name: str, current: int, wanted: int, ready: int, *, ratio: float = 1.0, usd: float = 1.0,
     result: Result | None = None, **changes: Any,
-) -> VariantChange:  # fmt: skip
+) -> PartChange:  # fmt: skip
     usual = Result.UNCHANGED if current == wanted else Result.APPLIED
     action = PlannedAction(DECISION, result or usual, "as planned", current, wanted, **changes)
-    return VariantChange(name, ratio, ready, usd, action)
+    return PartChange(name, ratio, ready, usd, action)
 
 
 def test_by_hand_the_old_one_waits_for_the_new_one() -> None:
@@ -51,7 +51,7 @@ def test_replicas_that_do_not_serve_go_at_once() -> None:
 
 
 @st.composite
-def mixes(draw: st.DrawFn) -> list[VariantChange]:
+def mixes(draw: st.DrawFn) -> list[PartChange]:
     found = []
     for i in range(draw(st.integers(1, 4))):
         current, wanted = draw(st.integers(0, 12)), draw(st.integers(0, 12))
@@ -65,7 +65,7 @@ def mixes(draw: st.DrawFn) -> list[VariantChange]:
 @given(parts=mixes())
 @settings(max_examples=300, deadline=None)
 def test_what_serves_never_falls_below_what_is_asked_for_or_serves_now(
-    parts: list[VariantChange],
+    parts: list[PartChange],
 ) -> None:
     lowest = scale_in(parts)
     serving = sum(p.ready * p.ratio for p in parts)
@@ -81,7 +81,7 @@ def test_what_serves_never_falls_below_what_is_asked_for_or_serves_now(
 
 @given(parts=mixes())
 @settings(max_examples=200, deadline=None)
-def test_once_all_is_ready_every_one_comes_down_as_decided(parts: list[VariantChange]) -> None:
+def test_once_all_is_ready_every_one_comes_down_as_decided(parts: list[PartChange]) -> None:
     risen = [
         part(p.name, max(p.current, p.wanted), p.wanted, max(p.current, p.wanted),
              ratio=p.ratio, usd=p.unit_usd_per_hour)

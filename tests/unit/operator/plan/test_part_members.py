@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.operator.plan.plan import Situation
-from services.operator.plan.variant_members import (
+from services.operator.plan.part_members import (
     combine,
     decision_of,
     describe_target,
     members_of,
+    part_statuses,
     ratios,
-    variant_statuses,
 )
+from services.operator.plan.plan import Situation
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import decision, resource, situation
-from tests.unit.operator.variants import two_variants_read
+from tests.unit.operator.variants import two_pools, two_variants_read
 
 
 def test_one_kind_of_replicas_is_its_own_member() -> None:
@@ -56,14 +56,27 @@ def test_a_variant_without_a_target_is_shown_and_does_not_count() -> None:
 
 
 def test_the_parts_of_a_decision_and_the_statuses() -> None:
-    made = decision(variants={"l4": (2, 5)})
+    made = decision(parts={"l4": (2, 5)})
     own = decision_of(made, "l4")
     assert own is not None
-    assert (own.current, own.raw, own.desired, own.variants) == (2, 5, 5, {})
+    assert (own.current, own.raw, own.desired, own.parts) == (2, 5, 5, {})
     assert decision_of(made, "h100") is None
     whole = combine(two_variants_read(), [situation(3), situation(2)])
-    assert variant_statuses(whole, made) == [
+    assert part_statuses(whole, made) == [
         {"name": "h100", "currentReplicas": 3},
         {"name": "l4", "currentReplicas": 2, "desiredReplicas": 5},
     ]
-    assert variant_statuses(whole, None)[1] == {"name": "l4", "currentReplicas": 2}
+    assert part_statuses(whole, None)[1] == {"name": "l4", "currentReplicas": 2}
+
+
+def test_a_pool_is_a_member_with_its_own_bounds_and_every_replica_counts_once() -> None:
+    schedule = {"name": "night", "startTime": "20:00", "endTime": "06:00", "minReplicas": 2}
+    autoscaler = to_autoscaler(two_pools(schedules=[schedule]), {})
+    prefill, decode = members_of(autoscaler)
+    assert prefill.spec is not None
+    assert decode.spec is not None
+    assert ratios(autoscaler) == (1.0, 1.0)
+    assert (prefill.spec.gpus_per_replica, decode.spec.gpus_per_replica) == (1, 2)
+    assert (decode.spec.min_replicas, decode.spec.max_replicas) == (1, 10)
+    assert decode.spec.schedules[0].min_replicas == 2, "bounds of schedules are of each pool"
+    assert combine(autoscaler, [situation(3), situation(5)]).replicas == 8

@@ -1,4 +1,4 @@
-"""Plan of a change of mix, pure: replicas are added before others go, so capacity never dips."""
+"""Plan of a change of several counts, pure: of variants replicas are added before others go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ORDER = (
     Result.DELEGATED,
     Result.UNCHANGED,
 )
-"""Order of results: where no variant was patched, the first of theirs is the decision's."""
+"""Order of results: where no part was patched, the first of theirs is the decision's."""
 _WHOLE = (
     Result.SUPERSEDED,
     Result.EXPIRED,
@@ -25,16 +25,16 @@ _WHOLE = (
     Result.AWAITING_APPROVAL,
     Result.ADVISORY,
 )
-"""Results that hold for a decision as a whole: where one variant has one of them, all have."""
+"""Results that hold for a decision as a whole: where one part has one of them, all have."""
 _SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class VariantChange:
-    """The change of one variant that a decision asks for.
+class PartChange:
+    """The change of one variant or pool that a decision asks for.
 
     Attributes:
-        ratio: Reference replicas that one replica is worth.
+        ratio: Counted replicas that one replica is worth: reference replicas of a variant.
         ready: Replicas that serve.
         unit_usd_per_hour: Price of the capacity of one reference replica.
         action: What is to be done, or was done, about it.
@@ -67,7 +67,7 @@ class VariantChange:
         return self.action.is_patch and self.wanted < self.current
 
 
-def scale_in(changes: Sequence[VariantChange]) -> dict[str, int]:
+def scale_in(changes: Sequence[PartChange]) -> dict[str, int]:
     """Counts to which each variant that loses replicas may come down now.
 
     What serves afterwards is no less than what the decision asks for or, where less serves now,
@@ -90,19 +90,19 @@ def scale_in(changes: Sequence[VariantChange]) -> dict[str, int]:
 
 
 def within_quota(
-    changes: Sequence[VariantChange], gpus: Mapping[str, int], free_gpus: int
+    changes: Sequence[PartChange], gpus: Mapping[str, int], free_gpus: int
 ) -> dict[str, int]:
-    """Counts to which each variant that gains replicas may rise under the quota of all.
+    """Counts to which each part that gains replicas may rise under the quota of all.
 
     The cheapest capacity goes first.
 
     Args:
-        changes: Every variant.
+        changes: Every part.
         gpus: GPUs of one replica of each.
         free_gpus: What the quota leaves.
 
     Returns:
-        Count by variant: as decided, or fewer.
+        Count by part: as decided, or fewer.
     """
     found = {}
     left = free_gpus
@@ -114,7 +114,7 @@ def within_quota(
     return found
 
 
-def describe_waiting(changes: Sequence[VariantChange]) -> str:
+def describe_waiting(changes: Sequence[PartChange]) -> str:
     """Describe the replicas that a scale-in waits for."""
     starting = [p for p in changes if p.ready < p.wanted]
     of = ", ".join(f"{p.ready} of {p.wanted} of {p.name}" for p in starting)
@@ -122,13 +122,13 @@ def describe_waiting(changes: Sequence[VariantChange]) -> str:
 
 
 def whole_action(
-    decision: StoredDecision, changes: Sequence[VariantChange], held: Sequence[str]
+    decision: StoredDecision, changes: Sequence[PartChange], held: Sequence[str]
 ) -> PlannedAction:
-    """The action of the whole decision from those of its variants, in reference replicas.
+    """The action of the whole decision from those of its parts, in counted replicas.
 
     Args:
         decision: What is followed.
-        changes: Every variant, with its result.
+        changes: Every part, with its result.
         held: Why a scale-in waits, in words; empty: none does.
     """
     before = whole_units(sum(p.current * p.ratio for p in changes))
@@ -142,7 +142,7 @@ def whole_action(
     return replace(action, reason=_reason(decision, action, changes, held))
 
 
-def _result(changes: Sequence[VariantChange], *, is_held: bool) -> Result:
+def _result(changes: Sequence[PartChange], *, is_held: bool) -> Result:
     results = {change.action.result for change in changes}
     for result in _WHOLE:
         if result in results:
@@ -157,7 +157,7 @@ def _result(changes: Sequence[VariantChange], *, is_held: bool) -> Result:
 def _reason(
     decision: StoredDecision,
     action: PlannedAction,
-    changes: Sequence[VariantChange],
+    changes: Sequence[PartChange],
     held: Sequence[str],
 ) -> str:
     if action.result in _WHOLE:

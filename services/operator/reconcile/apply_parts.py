@@ -1,4 +1,4 @@
-"""Apply decisions to autoscalers with variants, and count the replicas of these."""
+"""Apply decisions to autoscalers with variants or pools, and count the replicas of these."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
 from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
-from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
-from services.operator.plan.variant_members import decision_of, members_of, ratios
-from services.operator.plan.variant_plan import (
-    VariantChange,
+from services.operator.plan.part_members import decision_of, members_of, ratios
+from services.operator.plan.part_plan import (
+    PartChange,
     describe_waiting,
     scale_in,
     whole_action,
     within_quota,
 )
+from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler
 
@@ -25,20 +25,20 @@ Patch = Callable[[Autoscaler, PlannedAction, Situation, datetime], PlannedAction
 """Patches one target; None: the API server is away."""
 
 
-def count_variants(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
-    """Replicas of each variant and of all together; None where no target is there."""
+def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
+    """Replicas of each part and of all together; None where no target is there."""
     figures: dict[str, dict[str, Any]] = {}
     spec = ready = 0.0
     bound: list[VariantStart] = []
     waiting_for_node: list[VariantStart] = []
-    members = zip(autoscaler.variants, members_of(autoscaler), ratios(autoscaler), strict=True)
-    for variant, member, ratio in members:
+    members = zip(autoscaler.parts, members_of(autoscaler), ratios(autoscaler), strict=True)
+    for part, member, ratio in members:
         target = view.target_of(member)
         if target is None:
             continue
         replicas = count_replicas(view.replicas_of(member), now)
         room, _ = view.gpu_room(member, replicas)
-        figures[variant.name] = {
+        figures[part.name] = {
             "spec": target.replicas,
             "ready": replicas.ready,
             "starting": replicas.starting,
@@ -61,14 +61,14 @@ def count_variants(view: View, autoscaler: Autoscaler, now: datetime) -> Replica
 
 
 def _held_by(situation: Situation) -> str:
-    """Why a variant's count cannot be changed; advice is given as if it could."""
+    """Why a part's count cannot be changed; advice is given as if it could."""
     if situation.spec is None or situation.spec.mode == "Advisory":
         return ""
     other = situation.conflict or situation.follower
     return f"{other} scales it" if other else ""
 
 
-def apply_variants(
+def apply_parts(
     view: View,
     autoscaler: Autoscaler,
     decisions: Sequence[StoredDecision],
@@ -76,11 +76,11 @@ def apply_variants(
     patch: Patch | None,
     now: datetime,
 ) -> list[PlannedAction] | None:
-    """Plan and patch the variants of one autoscaler; one action per decision.
+    """Plan and patch the parts of one autoscaler; one action per decision.
 
     Args:
         view: The cluster.
-        autoscaler: It has variants.
+        autoscaler: It has variants or pools.
         decisions: Its open decisions.
         newest: Its newest decision.
         patch: None: the API server is away, so what needs a patch is left to the next pass.
@@ -93,7 +93,7 @@ def apply_variants(
     for decision in decisions:
         changes = _plan_changes(view, autoscaler, decision, newest, now)
         if changes is None:
-            reason = "it was made before these variants were; the next one knows them"
+            reason = f"it was made before these {_word(autoscaler)}s were; the next one knows them"
             situation = situation_of(view, autoscaler)
             action = PlannedAction(
                 decision, Result.EXPIRED, reason, situation.replicas, decision.desired
@@ -118,13 +118,13 @@ def _plan_changes(
     decision: StoredDecision,
     newest: StoredDecision | None,
     now: datetime,
-) -> list[VariantChange] | None:
-    """The change of every variant; empty: nothing new to do; None: no variant is known."""
-    found: list[VariantChange] = []
+) -> list[PartChange] | None:
+    """The change of every part; empty: nothing new to do; None: no part is known."""
+    found: list[PartChange] = []
     is_known = False
-    members = zip(autoscaler.variants, members_of(autoscaler), ratios(autoscaler), strict=True)
-    for variant, member, ratio in members:
-        own = decision_of(decision, variant.name)
+    members = zip(autoscaler.parts, members_of(autoscaler), ratios(autoscaler), strict=True)
+    for part, member, ratio in members:
+        own = decision_of(decision, part.name)
         if own is None:
             continue
         is_known = True
@@ -135,29 +135,38 @@ def _plan_changes(
         actions = plan([own], last, situation, now)
         if not actions:
             continue
-        usd = variant.spec.gpus_per_replica * variant.spec.price_usd_per_gpu_hour / ratio
+        usd = part.spec.gpus_per_replica * part.spec.price_usd_per_gpu_hour / ratio
         ready = count_replicas(view.replicas_of(member), now).ready
-        found.append(VariantChange(variant.name, ratio, ready, usd, actions[-1]))
+        found.append(PartChange(part.name, ratio, ready, usd, actions[-1]))
     return found if is_known else None
 
 
-def _by_quota(
-    view: View, autoscaler: Autoscaler, changes: Sequence[VariantChange]
-) -> dict[str, int]:
-    """Counts up to which each variant may rise under the namespace's quota, shared by all."""
+def _word(autoscaler: Autoscaler) -> str:
+    return autoscaler.parts[0].spec.WORD
+
+
+def _scale_in(autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str, int]:
+    """Counts to which each part may come down now: a pool's replicas stand in for no other's."""
+    if autoscaler.spec is not None and autoscaler.spec.pools:
+        return {name: count for one in changes for name, count in scale_in([one]).items()}
+    return scale_in(changes)
+
+
+def _by_quota(view: View, autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str, int]:
+    """Counts up to which each part may rise under the namespace's quota, shared by all."""
     quota = (view.quotas or {}).get(autoscaler.namespace)
     if quota is None:
         return {}
-    gpus = {v.name: v.spec.gpus_per_replica for v in autoscaler.variants}
+    gpus = {part.name: part.spec.gpus_per_replica for part in autoscaler.parts}
     return within_quota(changes, gpus, quota.free)
 
 
 def _limit_reason(
     view: View,
     autoscaler: Autoscaler,
-    change: VariantChange,
+    change: PartChange,
     count: int,
-    changes: Sequence[VariantChange],
+    changes: Sequence[PartChange],
 ) -> str:
     if change.is_fall:
         return f"scale-in of {change.name} waits: {describe_waiting(changes)}"
@@ -168,7 +177,7 @@ def _limit_reason(
     )
 
 
-def _stopped(autoscaler: Autoscaler, changes: list[VariantChange]) -> list[VariantChange]:
+def _stopped(autoscaler: Autoscaler, changes: list[PartChange]) -> list[PartChange]:
     """Nothing is patched where every target was scaled to zero by hand."""
     spec = autoscaler.spec
     is_stopped = spec is not None and spec.min_replicas > 0 and not any(p.current for p in changes)
@@ -184,22 +193,22 @@ def _stopped(autoscaler: Autoscaler, changes: list[VariantChange]) -> list[Varia
 def _patch_changes(
     view: View,
     autoscaler: Autoscaler,
-    changes: Sequence[VariantChange],
+    changes: Sequence[PartChange],
     patch: Patch | None,
     now: datetime,
-) -> tuple[list[VariantChange], list[str]] | None:
+) -> tuple[list[PartChange], list[str]] | None:
     """Patch what is to be patched, first what rises.
 
     Returns:
         What was done, and why a scale-in waits; None when the API server went away: what was
         patched before that is found done by the next pass, which goes on from there.
     """
-    names = [variant.name for variant in autoscaler.variants]
+    names = [part.name for part in autoscaler.parts]
     by_name = dict(zip(names, members_of(autoscaler), strict=True))
     if any(change.action.result is Result.AWAITING_APPROVAL for change in changes):
         return list(changes), []
     done = {change.name: change for change in changes}
-    reachable = scale_in(changes) | _by_quota(view, autoscaler, changes)
+    reachable = _scale_in(autoscaler, changes) | _by_quota(view, autoscaler, changes)
     held: list[str] = []
     for change in sorted((p for p in changes if p.action.is_patch), key=lambda p: not p.is_rise):
         action, count = change.action, reachable.get(change.name, change.wanted)

@@ -1,4 +1,4 @@
-"""Holdings of workloads with variants under the GPU budgets, one for each type; pure."""
+"""Holdings of workloads with variants or pools under the GPU budgets, one for each type; pure."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from sqlalchemy import RowMapping
 from decider import PRICES, Decision, IntArray
 from services.decision.budgets.holdings import Holding, presumed
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.service_decision import ServiceDecision
 from services.decision.rows.variants import desired_counts
-from services.kernel.domain import VariantSpec
+from services.kernel.domain import WorkloadSpec
 from services.kernel.settings import Settings
 
-VariantHoldings = dict[tuple[int, str], Holding]
+PartHoldings = dict[tuple[int, str], Holding]
 """Holdings in GPUs by workload id and GPU type."""
 
 
 def gpu_types_of(member: ShardMember) -> set[str]:
     """GPU types that a workload may run on."""
-    types = {variant.gpu_type for variant in member.spec.variants}
+    types = {part.gpu_type for part in member.spec.parts}
     return types or {member.spec.gpu_type}
 
 
-def variant_holdings(
+def part_holdings(
     row: RowMapping, gpu_types: Collection[str], settings: Settings, now: datetime
-) -> VariantHoldings:
-    """Holdings of a workload with variants, of each of `gpu_types` that it may run on.
+) -> PartHoldings:
+    """Holdings of a workload with variants or pools, of each of `gpu_types` that it may run on.
 
-    As for a workload without variants: its target or, where more, what was granted to it last.
+    As for a workload of one target: its target or, where more, what was granted to it last.
     """
-    variants = [VariantSpec.model_validate(variant) for variant in row["spec_variants"]]
+    parts = WorkloadSpec.model_validate(row["spec"]).parts
     seen: Mapping[str, Any] | None = row["seen"]
     desired = dict(desired_counts(row["decided"]))
     is_in_force = bool(desired) and row["valid_until"] > now and row["mode"] != "Advisory"
     found = {}
-    for gpu_type in sorted({v.gpu_type for v in variants} & set(gpu_types)):
+    for gpu_type in sorted({part.gpu_type for part in parts} & set(gpu_types)):
         held = least = 0
-        for variant in variants:
-            if variant.gpu_type != gpu_type:
+        for part in parts:
+            if part.gpu_type != gpu_type:
                 continue
-            decided = desired.get(variant.name)
+            decided = desired.get(part.name)
             if seen is None:
-                count = variant.min_replicas if decided is None else decided
+                count = part.min_replicas if decided is None else decided
             else:
-                count = int((seen.get(variant.name) or {}).get("spec", 0))
+                count = int((seen.get(part.name) or {}).get("spec", 0))
                 count = max(count, decided) if is_in_force and decided is not None else count
-            held += count * variant.gpus_per_replica
-            least += variant.min_replicas * variant.gpus_per_replica
+            held += count * part.gpus_per_replica
+            least += part.min_replicas * part.gpus_per_replica
         demand = _demand(row, gpu_type, held, least, settings, now)
         found[int(row["id"]), gpu_type] = Holding(int(row["shard"]), gpu_type, 1, held, demand)
     return found
@@ -73,26 +74,24 @@ def _demand(
 
 
 def granted_holdings(
-    holdings: VariantHoldings,
-    member: ShardMember,
-    decision: Decision,
-    now: datetime,
-) -> tuple[VariantHoldings, list[tuple[Any, ...]]]:
+    holdings: PartHoldings, made: ServiceDecision, now: datetime
+) -> tuple[PartHoldings, list[tuple[Any, ...]]]:
     """Holdings of a workload after its decision, and its rows of `variant_claims`."""
-    if decision.mix is None:
+    if not made.counts:
         return {}, []
+    member = made.member
     is_applied = member.spec.mode != "Advisory"
-    gpus = {variant.name: variant.gpus_per_replica for variant in member.spec.variants}
-    found: VariantHoldings = {}
+    gpus = {part.name: part.gpus_per_replica for part in member.spec.parts}
+    found: PartHoldings = {}
     claims: list[tuple[Any, ...]] = []
-    demands = dict(decision.mix.budget_demand)
+    demands = _demands(made)
     for gpu_type in sorted(gpu_types_of(member)):
         holding = holdings.get((member.id, gpu_type))
         if holding is None:
             continue
         held = sum(
             gpus[c.name] * (max(c.current, c.desired) if is_applied else c.current)
-            for c in decision.mix.counts
+            for c in made.counts
             if c.gpu_type == gpu_type
         )
         taken = demands.get(gpu_type)
@@ -101,6 +100,24 @@ def granted_holdings(
         if taken is not None:
             claims.append((member.id, gpu_type, list(taken), now))
     return found, claims
+
+
+def _demands(made: ServiceDecision) -> dict[str, tuple[int, ...]]:
+    """GPUs that it would take at each price by type; a type of which one is not known is left out.
+
+    Pools of a type take what each of them takes.
+    """
+    if made.whole.mix is not None:
+        return dict(made.whole.mix.budget_demand)
+    found: dict[str, IntArray] = {}
+    unknown = set()
+    for pool, decision in zip(made.member.spec.pools, made.decisions, strict=True):
+        if not decision.budget_demand:
+            unknown.add(pool.gpu_type)
+            continue
+        taken = pool.gpus_per_replica * np.array(decision.budget_demand, dtype=np.int64)
+        found[pool.gpu_type] = found.get(pool.gpu_type, 0) + taken
+    return {name: tuple(d.tolist()) for name, d in found.items() if name not in unknown}
 
 
 def binding_type(member: ShardMember, decision: Decision, known: Sequence[str]) -> str:
