@@ -94,7 +94,16 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "loads objective pools promise variants",
         "lead_time parts",
     ),
-    "services.kernel.domain.presets": ROOM,
+    "services.kernel.domain.presets": (
+        "counts demand",
+        "catalog fit",
+        "dcgm dynamo kserve opentelemetry page pickers sglang tensorrt_llm tgi triton",
+        "vllm",
+        "offered",
+        "shape",
+        "promql",
+    ),
+    "services.kernel.domain.presets.pickers": ROOM,
     "services.kernel.http": ROOM,
     "services.kernel.security": ROOM,
     # the services
