@@ -26,7 +26,7 @@ from decider.belief.response_model import (
     relative_capacity_new,
 )
 from decider.budget.fleet import PRICES
-from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
+from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
@@ -69,7 +69,6 @@ from decider.types import (
     RiskState,
     ShardRequest,
     Sla,
-    TrailingRule,
     WorkloadInput,
 )
 from decider.use import MAX_FURTHER, equivalent_demand

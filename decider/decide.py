@@ -21,6 +21,8 @@ from decider.explain import bound_by, counterfactuals, demand_quantiles, expecte
 from decider.fleet_types import FleetVerdict
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
+from decider.planning.backlog import counted_waiting
+from decider.planning.candidates import effective_bounds
 from decider.planning.fallback import (
     DecisionTime,
     Standing,
@@ -30,8 +32,9 @@ from decider.planning.fallback import (
 )
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.outlook import Outlook, look_ahead
+from decider.planning.quiet import quiet_counts
 from decider.planning.risk import next_multiplier, reactive_floor
-from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord
+from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
 from decider.types import IntArray, ShardRequest, WorkloadInput
 
 
@@ -46,6 +49,24 @@ class ReplicaLoads:
 
     capacity: float
     floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCounts:
+    """What the planner wants now.
+
+    Attributes:
+        planned: Its count.
+        quiet: The same were nothing waiting; None: nothing is.
+    """
+
+    planned: int
+    quiet: int | None
+
+    @property
+    def wanted(self) -> int:
+        """More load may be worth fewer replicas (decision record 0025); a queue never is."""
+        return max(self.planned, self.quiet or 0)
 
 
 def decide_shard(
@@ -79,13 +100,13 @@ def decide_shard(
         for row, standing in zip(rows, together, strict=True):
             standings[row] = standing
     outlook = look_ahead(request, standings, config)
-    first = outlook.first()
+    first, quiet = outlook.first(), quiet_counts(request, standings, config)
     drafts = [
         replace(
             _draft(
                 w,
                 standings[row],
-                int(first[row]),
+                FirstCounts(int(first[row]), quiet.get(row)),
                 ReplicaLoads(float(capacity[row]), float(outlook.floor_load[row])),
                 time,
                 config,
@@ -113,24 +134,28 @@ def decide_shard(
 def _draft(
     workload: WorkloadInput,
     standing: Standing,
-    first: int,
+    first: FirstCounts,
     loads: ReplicaLoads,
     time: DecisionTime,
     config: DecideConfig,
 ) -> Draft:
     """Raw count and guards of one workload."""
     last = last_known_demand(workload, time, config.fallback)
-    raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
+    raw, cause = first.wanted, "price" if workload.sla.epsilon is None else "risk"
+    quiet = first.quiet
     if last is not None:
+        if quiet is not None:
+            quiet = max(quiet, reactive_floor(last, loads.floor, config.reactive_floor_ratio))
+            last += counted_waiting(workload.waiting_load, last, config.max_backlog_steps)
         floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
         if floor > raw:
             raw, cause = floor, "reactive_floor"
     model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
-        raw, cause = standing.replicas, standing.rung
+        raw, cause, quiet = standing.replicas, standing.rung, None
     given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
-    return Draft(raw, cause, guarded, trace, model=model)
+    return Draft(raw, cause, guarded, trace, model=model, quiet=quiet)
 
 
 def _record(
@@ -192,7 +217,20 @@ def _record(
                 pools=_pools(shard, grants, row),
             )
         )
-    return tuple(decisions)
+    return tuple(_with_queue(d, request, row, drafts[row]) for row, d in enumerate(decisions))
+
+
+def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
+    """The decision with what waits, and the count were it nothing."""
+    w = request.workloads[row]
+    if w.waiting_load <= 0 or request.response(row) is None:
+        return decision
+    others = dict(decision.counterfactuals)
+    if draft.quiet is not None:
+        low, high = effective_bounds(w)
+        others["nothing_waiting"] = max(low, min(high, draft.quiet))
+    queue = QueueNote(w.waiting_requests, w.waiting_load)
+    return replace(decision, queue=queue, counterfactuals=others)
 
 
 def _pools(shard: DraftedShard, grants: list[Grant], row: int) -> PoolRecord | None:

@@ -175,8 +175,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads, `pool` only for pools: every other record is what it was before there
-    were these.
+    there are further loads, `pool` only for pools, `queue` only where something waits: every other
+    record is what it was before there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
@@ -193,6 +193,9 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     if pools is not None:
         replicas = {c.name: c.replicas for c in pools.counts}
         shadow["pool"] = {"service": pools.service, "name": pools.name, "replicas": replicas}
+    if decision.queue is not None:
+        queue = decision.queue
+        shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -255,6 +258,9 @@ def decision_summary(decision: Decision) -> str:
         load, pools = int(np.argmax(decision.bound_by)), decision.pools
         name = f"load {load}" if pools is None else f"pool {pools.of_load(load)} (load {load})"
         parts.append(f"mostly bound by {name}")
+    quiet = decision.counterfactuals.get("nothing_waiting", decision.raw)
+    if decision.queue is not None and quiet < decision.raw:
+        parts.append(f"{decision.queue.words()} ({quiet} replicas without)")
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

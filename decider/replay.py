@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
-from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
+from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
@@ -36,7 +36,6 @@ from decider.types import (
     RiskState,
     ShardRequest,
     Sla,
-    TrailingRule,
     WorkloadInput,
 )
 from decider.variant_types import MixVerdict, VariantSet, VariantState
@@ -122,7 +121,7 @@ def inputs_to_bytes(
         "now_s": now_s,
         "valid_for_s": decision.valid_until_s - now_s,
         "step_s": part.step_s,
-        "config": asdict(config),
+        "config": _settings(part, config),
     }
     if decision.pools is None:
         fields, tensors = _row_to_parts(part, 0, scales)
@@ -176,6 +175,14 @@ def _row_to_parts(
     return fields, tensors
 
 
+def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
+    """The configuration as it is stored: without a response there are no queues."""
+    settings = asdict(config)
+    if all(part.response(row) is None for row in range(len(part.workloads))):
+        del settings["max_backlog_steps"]
+    return settings
+
+
 def _format(part: ShardRequest) -> int:
     if part.workloads[0].pool is not None:
         return POOLS_FORMAT
@@ -194,6 +201,9 @@ def _further_name(g: int) -> str:
 
 def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
+    for name in ("waiting_load", "waiting_requests"):
+        if not workload[name]:
+            del workload[name]
     for name in ("variants", "pool"):
         if workload[name] is None:
             del workload[name]
@@ -262,7 +272,7 @@ def inputs_from_bytes(blob: bytes) -> tuple[ShardRequest, DecideConfig, float, f
         responses=(response,) * len(parts) if response is not None else (),
         further_paths=tuple(further) if any(one is not None for one in further) else (),
     )
-    return request, _config(header["config"]), header["now_s"], header["valid_for_s"]
+    return request, _config(header["config"], wide), header["now_s"], header["valid_for_s"]
 
 
 def _read(blob: bytes) -> tuple[dict[str, Any], dict[str, FloatArray]]:
@@ -298,8 +308,10 @@ def replay_service(blob: bytes) -> tuple[Decision, ...]:
     return decide_shard(request, config, now_s, valid_for_s)
 
 
-def _config(fields: Mapping[str, Any]) -> DecideConfig:
+def _config(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> DecideConfig:
     plain = dict(fields)
+    if "response" in tensors:
+        plain.setdefault("max_backlog_steps", 0.0)  # decided before queues were remembered
     plain["fallback"] = FallbackConfig(**plain["fallback"])
     plain["risk"] = RiskControlConfig(**plain["risk"])
     plain["epsilons"] = tuple(plain["epsilons"])

@@ -91,6 +91,26 @@ class ExpectedMisses:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueNote:
+    """What waited when the decision was made.
+
+    Attributes:
+        requests: Requests that waited; 0: only their load is known.
+        load: That load, in demand of one step.
+    """
+
+    requests: float
+    load: float
+
+    def words(self) -> str:
+        """The queue in words."""
+        if self.requests > 0:
+            figure = f"{self.requests:.0f}" if self.requests >= 10.0 else f"{self.requests:.2g}"
+            return f"{figure} requests waiting"
+        return f"a load of {self.load:.3g} waiting"
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCount:
     """What one pool of a service was decided.
 
@@ -157,8 +177,9 @@ class Decision:
         cost_delta_usd_per_hour: Final against current.
         plan: (H,) planned counts; only the first is applied.
         quantiles: Demand quantiles at the step that the decision is made for, by level; of several
-            loads those of the equivalent demand.
-        counterfactuals: Counts under other circumstances, by name.
+            loads those of the equivalent demand. What waits by then is part of it.
+        counterfactuals: Counts under other circumstances, by name; `nothing_waiting` where
+            something is.
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
         valid_until_s: After this the decision must not be applied.
@@ -172,6 +193,7 @@ class Decision:
         bound_by: (1+F,) share of what `final` is expected to miss that falls to each load: to that
             which takes the largest share of its own capacity. In the order of the loads; sums to 1.
             Empty: the demand alone binds it, or there is no forecast.
+        queue: What waits; None: nothing, or no response is known.
         pools: The pools of its service. Risks, the price of risk, what is expected to be missed and
             what binds are then those of the service. None: it has none.
     """
@@ -205,4 +227,5 @@ class Decision:
     mix: MixRecord | None = None
     expected_misses: ExpectedMisses | None = None
     bound_by: tuple[float, ...] = ()
+    queue: QueueNote | None = None
     pools: PoolRecord | None = None

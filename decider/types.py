@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from decider.config import TrailingRule
 from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
@@ -147,27 +148,6 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class TrailingRule:
-    """Setting of a trailing percentile: what it asks for holds the percentile and the last step.
-
-    Attributes:
-        window_steps: Steps that the percentile is taken over.
-        percentile: Percentile of the observed demand, in [0, 1].
-        margin_ratio: Headroom over the load.
-    """
-
-    window_steps: int
-    percentile: float
-    margin_ratio: float
-
-    def __post_init__(self) -> None:
-        """Refuse impossible settings."""
-        require(self.window_steps >= 1, f"window_steps={self.window_steps} must be >= 1")
-        require(0 <= self.percentile <= 1, f"percentile={self.percentile} must be in [0, 1]")
-        require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
-
-
-@dataclass(frozen=True, slots=True)
 class WorkloadInput:
     """Everything about one workload that is not a large array.
 
@@ -192,6 +172,9 @@ class WorkloadInput:
         requests_per_step: Requests of a usual step, or minute where that is what a promise of time
             counts: how far chance moves the share missed of one; infinite: not at all. Used with a
             response only.
+        waiting_load: Load that waits now, in demand of one step: requests waiting times the demand
+            that one is; 0: none, or unknown. Used with a response only.
+        waiting_requests: Requests that it is, for the explanation; 0: unknown.
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
         pool: Which pool of which service it is; None: it is a service of its own.
@@ -214,11 +197,17 @@ class WorkloadInput:
     trailing_rule: TrailingRule | None = None
     variants: VariantSet | None = None
     requests_per_step: float = math.inf
+    waiting_load: float = 0.0
+    waiting_requests: float = 0.0
     further_capacity: tuple[float, ...] = ()
     pool: PoolPlace | None = None
 
     def __post_init__(self) -> None:
-        """Refuse impossible capacities of further loads."""
+        """Refuse impossible queues and capacities of further loads."""
+        for field_name in ("waiting_load", "waiting_requests"):
+            waits: float = getattr(self, field_name)
+            is_load = 0 <= waits < math.inf
+            require(is_load, f"{self.workload}: {field_name}={waits} must be finite and >= 0")
         given, name = self.further_capacity, f"{self.workload}: further_capacity"
         require(len(given) <= MAX_FURTHER, f"{name}={given}: at most {MAX_FURTHER} loads")
         require(all(0 < c < math.inf for c in given), f"{name}={given} must be finite and > 0")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from decider.belief.capacity import needed
-from decider.config import FallbackConfig
-from decider.types import FloatArray, TrailingRule, WorkloadInput
+from decider.config import FallbackConfig, TrailingRule
+from decider.types import FloatArray, WorkloadInput
 
 FORECAST, LAST_FORECAST = "forecast", "last_forecast"
 TRAILING, REACTIVE = "trailing_percentile", "reactive"

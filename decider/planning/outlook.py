@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from decider.config import DecideConfig
+from decider.planning.backlog import with_backlog
 from decider.planning.candidates import CandidateGrid, make_grid
 from decider.planning.fallback import Standing
 from decider.planning.landing import LandingWeights, landing_weights
@@ -161,6 +162,8 @@ def make_program(
         further: By row, (F, S, H) usable paths of further loads.
     """
     scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma, further)
+    weights = landing_weights(request, elapsed)
+    scenarios = with_backlog(request, scenarios, weights, elapsed, config.max_backlog_steps)
     is_dear = config.shortage_price_ratio > 1.0
     grid = make_grid(
         request.workloads,
@@ -169,7 +172,6 @@ def make_program(
         is_unserved_dear=is_dear,
         top_need=top_need(soft, scenarios.demand),
     )
-    weights = landing_weights(request, elapsed)
     steps = soften(soft, scenarios, grid, step_tables(scenarios, grid))
     stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
     current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
@@ -235,7 +237,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         np.asarray(least <= level + 1e-12),
         first_limit,
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
-        np.argmax(weights.own_first.sum(axis=2), axis=1),
+        weights.owned_step,
         services,
     )
 

@@ -112,6 +112,7 @@ BEST_RUNGS = {"model", "forecast"}
 _COUNTERFACTUALS = {
     "median_forecast": "if only the median forecast counted",
     "zero_lead_time": "if replicas started at once",
+    "nothing_waiting": "if no request were waiting",
     "model_trusted": "if the forecast's model were trusted",
 }
 

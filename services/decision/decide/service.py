@@ -78,6 +78,8 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         rows = replace(_load_rows(run), capacity=capacity, responses=responses)
         measured = measure_steps(run, rows)
         results, rows = store_steps(run, rows, measured)
+        queues = {key: one.queue for key, one in measured.items() if one.queue is not None}
+        rows = replace(rows, queues=queues)
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
         )

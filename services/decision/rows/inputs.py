@@ -31,6 +31,7 @@ from services.decision.rows.loads import (
 )
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
+from services.decision.rows.waiting import RequestQueue
 from services.kernel.domain import WorkloadSpec
 
 
@@ -75,6 +76,7 @@ class ShardRows:
             its capacity alone.
         faulty: Workloads of which more requests miss than their load explains: what they miss does
             not teach the risk level.
+        queues: Requests that wait.
     """
 
     demand: Mapping[int, Sampled] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class ShardRows:
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
     responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
     faulty: frozenset[int] = frozenset()
+    queues: Mapping[int, RequestQueue] = field(default_factory=dict)
 
 
 def scopes_of(members: Sequence[ShardMember]) -> list[str]:
@@ -229,7 +232,10 @@ def workload_input(
     if variants is not None:
         state, measured = variants.replicas, variants.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
-    response = rows.responses.get(member.id)
+    response, queue = rows.responses.get(member.id), rows.queues.get(member.id)
+    history, waiting_load = history_of(member, forecast, rows), 0.0
+    if response is not None and queue is not None:
+        waiting_load = queue.load(history, float(member.step_s))
     return WorkloadInput(
         workload=member.key,
         replicas=state,
@@ -237,7 +243,7 @@ def workload_input(
         sla=translate.to_sla(member.spec),
         hardware=translate.to_hardware(member.spec),
         control=translate.to_control(member.spec, now),
-        history=history_of(member, forecast, rows),
+        history=history,
         risk=rows.risk.get(member.id, RiskState()),
         forecast_rung=translate.forecast_rung(forecast),
         forecast_origin_s=forecast["origin_at"].timestamp(),
@@ -247,6 +253,8 @@ def workload_input(
         trailing_rule=trust.rule,
         variants=None if variants is None else variants.variants,
         requests_per_step=math.inf if response is None else response.requests_per_step,
+        waiting_load=waiting_load,
+        waiting_requests=queue.waiting if queue is not None and waiting_load > 0 else 0.0,
     )
 
 

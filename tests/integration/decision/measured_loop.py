@@ -57,12 +57,14 @@ class Looped:
         response: What load truly does to its requests.
         is_told: The forecasts hold its tokens.
         lost: Share of requests without an answer in step t, whatever the load.
+        waiting: Mean number of requests that wait in step t; None: not known.
         count: Replicas now.
     """
 
     id: int
     response: MissDraws
     lost: Callable[[int], float] = lambda _t: 0.0
+    waiting: Callable[[int], float | None] = lambda _t: 0.0
     count: int = 4
     is_told: bool = True
     counts: list[int] = field(default_factory=list)
@@ -137,7 +139,8 @@ class Loop:
         counted = {"ttft_total": total - lost, "ttft_good": total - lost - missed, "lost": lost}
         columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
         rows = [(one.id, f"sli_{k}", start, v / STEP_S, True) for k, v in counted.items()]
-        rows.append((one.id, "sli_waiting", start, 0.0, True))
+        waiting = one.waiting(self.at)
+        rows.append((one.id, "sli_waiting", start, waiting, waiting is not None))
         with engine.begin() as connection:
             copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
         forecast_id = self.at * len(self.services) + self.services.index(one) + 1
