@@ -26,15 +26,24 @@ from decider.belief.response_model import (
     relative_capacity_new,
 )
 from decider.budget.fleet import PRICES
-from decider.config import DecideConfig, FallbackConfig, RiskControlConfig
+from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
 from decider.planning.risk import teach_level, update_risk
-from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
-from decider.result import Decision, Direction, ExpectedMisses, GuardStep, Reason
+from decider.pool_types import PoolPlace, pool_response
+from decider.replay import decision_bytes, inputs_to_bytes, replay_decision, replay_service
+from decider.result import (
+    Decision,
+    Direction,
+    ExpectedMisses,
+    GuardStep,
+    PoolCount,
+    PoolRecord,
+    Reason,
+)
 from decider.score import ReplicaInterval, StepOutcome, StepPrice, score_step
 from decider.sli import (
     MINUTE_S,
@@ -61,7 +70,6 @@ from decider.types import (
     RiskState,
     ShardRequest,
     Sla,
-    TrailingRule,
     WorkloadInput,
 )
 from decider.use import MAX_FURTHER, equivalent_demand
@@ -122,6 +130,9 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "PoolCount",
+    "PoolPlace",
+    "PoolRecord",
     "RatePolicy",
     "Reason",
     "ReplicaInterval",
@@ -167,11 +178,13 @@ __all__ = [
     "latency_log_likelihood",
     "learn_misses",
     "miss_log_likelihood",
+    "pool_response",
     "predictive_draws",
     "prior_draws",
     "promised_violation",
     "relative_capacity_new",
     "replay_decision",
+    "replay_service",
     "score_step",
     "steps_across_loads",
     "teach_level",

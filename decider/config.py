@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from decider.errors import InvalidConfig
@@ -80,6 +81,27 @@ class FallbackConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailingRule:
+    """Setting of a trailing percentile: what it asks for holds the percentile and the last step.
+
+    Attributes:
+        window_steps: Steps that the percentile is taken over.
+        percentile: Percentile of the observed demand, in [0, 1].
+        margin_ratio: Headroom over the load.
+    """
+
+    window_steps: int
+    percentile: float
+    margin_ratio: float
+
+    def __post_init__(self) -> None:
+        """Refuse impossible settings."""
+        _require(self.window_steps >= 1, f"window_steps={self.window_steps} must be >= 1")
+        _require(0 <= self.percentile <= 1, f"percentile={self.percentile} must be in [0, 1]")
+        _require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
+
+
+@dataclass(frozen=True, slots=True)
 class DecideConfig:
     """Everything that shapes a decision besides its inputs.
 
@@ -101,6 +123,10 @@ class DecideConfig:
             from the mean is scaled by it, since a few hundred paths say little about what lies
             beyond the largest of them; 0 takes the paths as they are.
         reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
+        max_backlog_steps: What waits counts for at most this many steps of demand; 0: queues are
+            not remembered. By one, a queue never more than doubles what is to be served: it is
+            worked off about as fast as it came, and a service that is dead does not ask for its
+            maximum for ever. Who has waited for longer has mostly given up; a retry arrives anew.
         consolidation_ratio: Utilisation that the last observed demand may bring a smaller set to;
             0 switches that guard off.
         epsilons: Other risk levels to answer in the explanation.
@@ -119,6 +145,7 @@ class DecideConfig:
     n_pairs: int = 3
     spread_sigma: float = 0.5
     reactive_floor_ratio: float = 1.0
+    max_backlog_steps: float = 1.0
     consolidation_ratio: float = 1.0
     epsilons: tuple[float, ...] = (0.001, 0.01, 0.05, 0.1)
     fallback: FallbackConfig = field(default_factory=FallbackConfig)
@@ -135,6 +162,10 @@ class DecideConfig:
         _require(self.n_pairs >= 1, f"n_pairs={self.n_pairs} must be >= 1")
         _require(self.spread_sigma >= 0, f"spread_sigma={self.spread_sigma} must be >= 0")
         _require(self.reactive_floor_ratio >= 0, "reactive_floor_ratio must be >= 0")
+        _require(
+            0 <= self.max_backlog_steps < math.inf,
+            f"max_backlog_steps={self.max_backlog_steps} must be finite and >= 0",
+        )
         _require(
             0 <= self.consolidation_ratio <= 1,
             f"consolidation_ratio={self.consolidation_ratio} must be in [0, 1]",

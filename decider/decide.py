@@ -13,17 +13,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from decider.budget.budget import DraftedShard, share_budgets
+from decider.budget.pools import keep_promises
 from decider.budget.reasons import Draft, Grant, name_reason
 from decider.config import DecideConfig
 from decider.errors import require
 from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
+from decider.fleet_types import FleetVerdict
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
-from decider.planning.fallback import DecisionTime, Standing, last_known_demand, stand
+from decider.planning.backlog import counted_waiting
+from decider.planning.candidates import effective_bounds
+from decider.planning.fallback import (
+    DecisionTime,
+    Standing,
+    last_known_demand,
+    stand,
+    stand_together,
+)
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.outlook import Outlook, look_ahead
+from decider.planning.quiet import quiet_counts
 from decider.planning.risk import next_multiplier, reactive_floor
-from decider.result import Decision, Direction, GuardStep
+from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
 from decider.types import IntArray, ShardRequest, WorkloadInput
 
 
@@ -38,6 +49,24 @@ class ReplicaLoads:
 
     capacity: float
     floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCounts:
+    """What the planner wants now.
+
+    Attributes:
+        planned: Its count.
+        quiet: The same were nothing waiting; None: nothing is.
+    """
+
+    planned: int
+    quiet: int | None
+
+    @property
+    def wanted(self) -> int:
+        """More load may be worth fewer replicas (decision record 0025); a queue never is."""
+        return max(self.planned, self.quiet or 0)
 
 
 def decide_shard(
@@ -63,14 +92,21 @@ def decide_shard(
         )
         for row, w in enumerate(request.workloads)
     ]
+    for rows in request.services().values():
+        pools = [request.workloads[row] for row in rows]
+        alone = [standings[row] for row in rows]
+        loads = [float(capacity[row]) for row in rows]
+        together = stand_together(pools, alone, time, loads, config.fallback)
+        for row, standing in zip(rows, together, strict=True):
+            standings[row] = standing
     outlook = look_ahead(request, standings, config)
-    first = outlook.first()
+    first, quiet = outlook.first(), quiet_counts(request, standings, config)
     drafts = [
         replace(
             _draft(
                 w,
                 standings[row],
-                int(first[row]),
+                FirstCounts(int(first[row]), quiet.get(row)),
                 ReplicaLoads(float(capacity[row]), float(outlook.floor_load[row])),
                 time,
                 config,
@@ -85,6 +121,8 @@ def decide_shard(
         grants, mixes = share_mixes(shard, now_s)
     else:
         grants = share_budgets(shard)
+    if outlook.services:
+        grants = keep_promises(shard, grants)
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
     decisions = _record(shard, grants, config, valid_until_s)
     return tuple(
@@ -96,24 +134,28 @@ def decide_shard(
 def _draft(
     workload: WorkloadInput,
     standing: Standing,
-    first: int,
+    first: FirstCounts,
     loads: ReplicaLoads,
     time: DecisionTime,
     config: DecideConfig,
 ) -> Draft:
     """Raw count and guards of one workload."""
     last = last_known_demand(workload, time, config.fallback)
-    raw, cause = first, "price" if workload.sla.epsilon is None else "risk"
+    raw, cause = first.wanted, "price" if workload.sla.epsilon is None else "risk"
+    quiet = first.quiet
     if last is not None:
+        if quiet is not None:
+            quiet = max(quiet, reactive_floor(last, loads.floor, config.reactive_floor_ratio))
+            last += counted_waiting(workload.waiting_load, last, config.max_backlog_steps)
         floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
         if floor > raw:
             raw, cause = floor, "reactive_floor"
     model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
-        raw, cause = standing.replicas, standing.rung
+        raw, cause, quiet = standing.replicas, standing.rung, None
     given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
-    return Draft(raw, cause, guarded, trace, model=model)
+    return Draft(raw, cause, guarded, trace, model=model, quiet=quiet)
 
 
 def _record(
@@ -128,7 +170,7 @@ def _record(
     own = np.array(
         [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
     )
-    carried = outlook.risk_at(own.astype(np.int64))
+    carried, held = outlook.risk_at(own.astype(np.int64)), outlook.risk_held()
     quantiles = demand_quantiles(outlook)
     others = counterfactuals(request, outlook, config)
     plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
@@ -137,6 +179,7 @@ def _record(
         planned, level = standings[row].replicas is None, outlook.levels[row]
         reason, binding = name_reason(w, drafts[row], grants[row])
         delta = int(final[row] - spec[row])
+        counts = (int(spec[row]), int(final[row]), *others[row].values())
         decisions.append(
             Decision(
                 workload=w.workload,
@@ -156,7 +199,7 @@ def _record(
                 next_log_multiplier=_carried(outlook, row, w, float(carried[row]), config)
                 if standings[row].is_planned
                 else w.risk.log_multiplier,
-                risk_committed=float(outlook.program.stages.held_risk[row]) if planned else None,
+                risk_committed=float(held[row]) if planned else None,
                 is_budget_exhausted=level is not None and level.budget.is_exhausted,
                 cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
                 plan=_plan(plans[row], planned=planned),
@@ -167,15 +210,42 @@ def _record(
                 valid_until_s=valid_until_s,
                 budget_demand=grants[row].demand,
                 model_replicas=drafts[row].model,
-                expected_misses=expected_misses(
-                    request, outlook, row, (int(spec[row]), int(final[row]), *others[row].values())
-                )
+                expected_misses=expected_misses(request, outlook, row, counts, final)
                 if planned
                 else None,
-                bound_by=bound_by(request, outlook, row, int(final[row])) if planned else (),
+                bound_by=bound_by(request, outlook, row, final) if planned else (),
+                pools=_pools(shard, grants, row),
             )
         )
-    return tuple(decisions)
+    return tuple(_with_queue(d, request, row, drafts[row]) for row, d in enumerate(decisions))
+
+
+def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
+    """The decision with what waits, and the count were it nothing."""
+    w = request.workloads[row]
+    if w.waiting_load <= 0 or request.response(row) is None:
+        return decision
+    others = dict(decision.counterfactuals)
+    if draft.quiet is not None:
+        low, high = effective_bounds(w)
+        others["nothing_waiting"] = max(low, min(high, draft.quiet))
+    queue = QueueNote(w.waiting_requests, w.waiting_load)
+    return replace(decision, queue=queue, counterfactuals=others)
+
+
+def _pools(shard: DraftedShard, grants: list[Grant], row: int) -> PoolRecord | None:
+    """What the pools of a row's service were decided."""
+    workloads, service = shard.request.workloads, shard.outlook.service_of(row)
+    own = workloads[row].pool
+    if service is None or own is None:
+        return None
+    counts = []
+    for other in service.rows:
+        pool, grant = workloads[other].pool, grants[other]
+        assert pool is not None, "the rows of a service are pools"
+        cut = None if grant.cap is None else FleetVerdict(grant.cap, grant.price, grant.detail)
+        counts.append(PoolCount(pool.name, grant.final, pool.loads, cut))
+    return PoolRecord(own.service, own.name, tuple(counts))
 
 
 def _log_multiplier(outlook: Outlook, row: int) -> float | None:

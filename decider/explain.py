@@ -11,10 +11,12 @@ from decider.config import DecideConfig
 from decider.mix.record import changes, mix_to_dict
 from decider.planning.candidates import effective_bounds, smallest_allowed
 from decider.planning.outlook import Outlook
+from decider.planning.pairing import paired_draws
 from decider.planning.plan import solve, within
+from decider.planning.pool_risk import PoolRisk
 from decider.planning.soft_tables import missed_shares
 from decider.result import Decision, ExpectedMisses
-from decider.types import IntArray, ShardRequest
+from decider.types import FloatArray, IntArray, ShardRequest
 
 QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)
 
@@ -54,7 +56,7 @@ def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArr
     factor = np.where(np.isnan(own), 1.0, epsilon / own)
     first = outlook.first_limit
     limit = np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0))
-    plan = solve(outlook.program, outlook.multiplier / factor, limit)
+    plan = solve(outlook.program, outlook.paid / factor, limit)
     return np.asarray(outlook.grid.counts[np.arange(own.size), plan.index[:, 0]])
 
 
@@ -77,18 +79,26 @@ def _at_zero_lead(outlook: Outlook) -> IntArray:
 
 
 def expected_misses(
-    request: ShardRequest, outlook: Outlook, row: int, counts: Iterable[int]
+    request: ShardRequest, outlook: Outlook, row: int, counts: Iterable[int], final: IntArray
 ) -> ExpectedMisses | None:
     """What one workload is expected to miss at counts, their neighbours and none in between.
 
-    A count between two candidates is taken for the lower one.
+    A count between two candidates is taken for the lower one. A pool's counts stand beside those
+    that the other pools of its service were decided (`final`, (W,)); what is missed is the
+    service's.
     """
     if request.response(row) is None:
         return None
-    step = int(outlook.owned_step[row])
+    step, service = int(outlook.owned_step[row]), outlook.service_of(row)
     around = np.array(sorted({n + d for n in counts for d in (-1, 0, 1)}), dtype=np.int64)
     index = np.unique(outlook.grid.row_index(row, around))
-    shares = outlook.steps.violation[row, step, index]
+    if service is None:
+        shares = outlook.steps.violation[row, step, index]
+    else:
+        beside = np.repeat(final[None, list(service.rows)].astype(float), index.size, axis=0)
+        beside[:, service.rows.index(row)] = outlook.grid.counts[row, index]
+        out = service.scenarios.out(np.full(index.size, step), beside)
+        shares = np.ascontiguousarray(out).mean(axis=1)
     known = zip(outlook.grid.counts[row, index], shares, strict=True)
     is_of_requests = request.workloads[row].sla.kind == "DemandFraction"
     return ExpectedMisses(
@@ -96,20 +106,26 @@ def expected_misses(
     )
 
 
-def bound_by(request: ShardRequest, outlook: Outlook, row: int, replicas: int) -> tuple[float, ...]:
-    """(1+F,) share of the misses expected at a count that falls to each load; sums to 1.
+def bound_by(
+    request: ShardRequest, outlook: Outlook, row: int, final: IntArray
+) -> tuple[float, ...]:
+    """(1+F,) share of the misses expected at counts (W,) that falls to each load; sums to 1.
 
     Over the scenarios of the step that the decision mostly answers for: each one's misses fall to
     the load that takes the largest share of its own capacity. Where no scenario misses, it is that
     of the scenario that comes nearest. Empty without further loads, and where there is no load.
+    The loads of a pool are those of its whole service.
     """
+    service = outlook.service_of(row)
+    if service is not None:
+        return _service_bound_by(request, outlook, service, row, final)
     loads, step = outlook.scenarios.loads.get(row), int(outlook.owned_step[row])
     if loads is None:
         return ()
     demand = outlook.scenarios.demand[row, :, step]
     if not demand.any():
         return ()
-    response = request.response(row)
+    response, replicas = request.response(row), int(final[row])
     if response is None:
         share = (outlook.scenarios.need[row, :, step] > replicas).astype(float)
     else:
@@ -117,9 +133,41 @@ def bound_by(request: ShardRequest, outlook: Outlook, row: int, replicas: int) -
     misses = share * outlook.scenarios.raw[row, :, step]
     if not misses.sum() > 0:
         misses[np.argmax(demand / loads.capacity[0])] = 1.0
-    tightest = loads.shares(step).argmax(axis=0)
-    by_load = np.bincount(tightest, misses, minlength=loads.capacity.shape[0])
+    return _by_load(loads.shares(step), misses)
+
+
+def _by_load(shares: FloatArray, misses: FloatArray) -> tuple[float, ...]:
+    """(1+F,) part of scenarios' misses (N,) that falls to the largest of their shares (1+F, N)."""
+    by_load = np.bincount(shares.argmax(axis=0), misses, minlength=shares.shape[0])
     return tuple(float(s) for s in by_load / by_load.sum())
+
+
+def _service_bound_by(
+    request: ShardRequest, outlook: Outlook, service: PoolRisk, row: int, final: IntArray
+) -> tuple[float, ...]:
+    """`bound_by` of a service, at the step that the pool in `row` is decided for."""
+    scenarios, step = outlook.scenarios, int(outlook.owned_step[row])
+    found: dict[int, FloatArray] = {}
+    for other in service.rows:
+        loads, response = scenarios.loads.get(other), request.response(other)
+        if loads is not None:
+            shares = loads.shares(step)
+        elif response is None:
+            shares = (scenarios.demand[other, :, step] / scenarios.capacity[other, :, 0])[None]
+        else:
+            picked = paired_draws(response.capacity.size, scenarios.demand.shape[1])
+            shares = (scenarios.demand[other, :, step] / response.capacity[picked])[None]
+        pool = request.workloads[other].pool
+        assert pool is not None, "the rows of a service are pools"
+        found |= dict(zip(pool.loads, shares / max(int(final[other]), 1e-9), strict=True))
+    taken = np.stack([found[g] for g in sorted(found)])
+    if not taken.any():
+        return ()
+    misses = service.scenarios.missed(step, final[list(service.rows)].astype(float))
+    misses = misses * scenarios.raw[row, :, step]
+    if not misses.sum() > 0:
+        misses[np.argmax(taken.max(axis=0))] = 1.0
+    return _by_load(taken, misses)
 
 
 def decision_to_dict(decision: Decision) -> dict[str, object]:
@@ -127,7 +175,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads: every other record is what it was before there were these.
+    there are further loads, `pool` only for pools, `queue` only where something waits: every other
+    record is what it was before there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
@@ -140,6 +189,13 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
         shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
     if decision.bound_by:
         shadow["bound_by"] = [_rounded(share) for share in decision.bound_by]
+    pools = decision.pools
+    if pools is not None:
+        replicas = {c.name: c.replicas for c in pools.counts}
+        shadow["pool"] = {"service": pools.service, "name": pools.name, "replicas": replicas}
+    if decision.queue is not None:
+        queue = decision.queue
+        shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -187,6 +243,8 @@ def decision_summary(decision: Decision) -> str:
     """One line for people: what, why, what it costs."""
     arrow = f"{decision.current} -> {decision.final}"
     parts = [f"{decision.workload}: {arrow} ({decision.reason})"]
+    if decision.pools is not None:
+        parts.append(decision.pools.words())
     if decision.binding_constraint:
         parts.append(f"bound by {decision.binding_constraint}")
     if decision.risk_after is not None and decision.risk_target is not None:
@@ -197,7 +255,12 @@ def decision_summary(decision: Decision) -> str:
     ):
         parts.append(decision.expected_misses.words(decision.final))
     if decision.bound_by:
-        parts.append(f"mostly bound by load {int(np.argmax(decision.bound_by))}")
+        load, pools = int(np.argmax(decision.bound_by)), decision.pools
+        name = f"load {load}" if pools is None else f"pool {pools.of_load(load)} (load {load})"
+        parts.append(f"mostly bound by {name}")
+    quiet = decision.counterfactuals.get("nothing_waiting", decision.raw)
+    if decision.queue is not None and quiet < decision.raw:
+        parts.append(f"{decision.queue.words()} ({quiet} replicas without)")
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

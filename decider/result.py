@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from decider.fleet_types import FleetVerdict
 from decider.variant_types import MixRecord
 
 
@@ -90,6 +91,67 @@ class ExpectedMisses:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueNote:
+    """What waited when the decision was made.
+
+    Attributes:
+        requests: Requests that waited; 0: only their load is known.
+        load: That load, in demand of one step.
+    """
+
+    requests: float
+    load: float
+
+    def words(self) -> str:
+        """The queue in words."""
+        if self.requests > 0:
+            figure = f"{self.requests:.0f}" if self.requests >= 10.0 else f"{self.requests:.2g}"
+            return f"{figure} requests waiting"
+        return f"a load of {self.load:.3g} waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCount:
+    """What one pool of a service was decided.
+
+    Attributes:
+        name: The pool.
+        replicas: Its count.
+        loads: The service's loads that fall on it.
+        verdict: What the fleet's budget left of the count; None where it did not matter.
+    """
+
+    name: str
+    replicas: int
+    loads: tuple[int, ...]
+    verdict: FleetVerdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecord:
+    """A pool's place, and the counts of all pools that keep its promise together.
+
+    Attributes:
+        service: The service.
+        name: The pool that the decision is about.
+        counts: Of every pool, in the order of the request.
+    """
+
+    service: str
+    name: str
+    counts: tuple[PoolCount, ...]
+
+    def words(self) -> str:
+        """What it stands beside, in words."""
+        others = [f"{c.name} {c.replicas}" for c in self.counts if c.name != self.name]
+        return f"pool {self.name} beside {', '.join(others)}"
+
+    def of_load(self, load: int) -> str:
+        """Name of the pool that a load of the service falls on."""
+        return next(c.name for c in self.counts if load in c.loads)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision about one workload.
 
@@ -115,8 +177,9 @@ class Decision:
         cost_delta_usd_per_hour: Final against current.
         plan: (H,) planned counts; only the first is applied.
         quantiles: Demand quantiles at the step that the decision is made for, by level; of several
-            loads those of the equivalent demand.
-        counterfactuals: Counts under other circumstances, by name.
+            loads those of the equivalent demand. What waits by then is part of it.
+        counterfactuals: Counts under other circumstances, by name; `nothing_waiting` where
+            something is.
         shadow_price_usd_per_gpu_hour: Price of the GPU budget, 0 when it does not bind.
         fleet_cap: Count that the fleet's allocation allowed; None when it did not matter.
         valid_until_s: After this the decision must not be applied.
@@ -130,6 +193,9 @@ class Decision:
         bound_by: (1+F,) share of what `final` is expected to miss that falls to each load: to that
             which takes the largest share of its own capacity. In the order of the loads; sums to 1.
             Empty: the demand alone binds it, or there is no forecast.
+        queue: What waits; None: nothing, or no response is known.
+        pools: The pools of its service. Risks, the price of risk, what is expected to be missed and
+            what binds are then those of the service. None: it has none.
     """
 
     workload: str
@@ -161,3 +227,5 @@ class Decision:
     mix: MixRecord | None = None
     expected_misses: ExpectedMisses | None = None
     bound_by: tuple[float, ...] = ()
+    queue: QueueNote | None = None
+    pools: PoolRecord | None = None

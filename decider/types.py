@@ -13,9 +13,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from decider.config import TrailingRule
 from decider.errors import require
 from decider.fleet_types import Elsewhere, FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.pool_types import PoolPlace, check_places, pool_response
 from decider.replica_types import (
     Control,
     DirectionRules,
@@ -30,6 +32,7 @@ from decider.variant_types import VariantSet
 
 __all__ = [
     "RISK_KINDS",
+    "SHARED_BY_POOLS",
     "BoolArray",
     "Control",
     "DirectionRules",
@@ -54,6 +57,11 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 RISK_KINDS: tuple[RiskKind, ...] = ("TimeFraction", "DemandFraction", "AnyInWindow")
+SHARED_BY_POOLS = (
+    *("sla", "risk", "requests_per_step"),
+    *("forecast_rung", "forecast_origin_s", "is_model_trusted"),
+)
+"""What the pools of a service have in common: one promise, one memory, one forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,27 +150,6 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class TrailingRule:
-    """Setting of a trailing percentile: what it asks for holds the percentile and the last step.
-
-    Attributes:
-        window_steps: Steps that the percentile is taken over.
-        percentile: Percentile of the observed demand, in [0, 1].
-        margin_ratio: Headroom over the load.
-    """
-
-    window_steps: int
-    percentile: float
-    margin_ratio: float
-
-    def __post_init__(self) -> None:
-        """Refuse impossible settings."""
-        require(self.window_steps >= 1, f"window_steps={self.window_steps} must be >= 1")
-        require(0 <= self.percentile <= 1, f"percentile={self.percentile} must be in [0, 1]")
-        require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
-
-
-@dataclass(frozen=True, slots=True)
 class WorkloadInput:
     """Everything about one workload that is not a large array.
 
@@ -187,8 +174,12 @@ class WorkloadInput:
         requests_per_step: Requests of a usual step, or minute where that is what a promise of time
             counts: how far chance moves the share missed of one; infinite: not at all. Used with a
             response only.
+        waiting_load: Load that waits now, in demand of one step: requests waiting times the demand
+            that one is; 0: none, or unknown. Used with a response only.
+        waiting_requests: Requests that it is, for the explanation; 0: unknown.
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
+        pool: Which pool of which service it is; None: it is a service of its own.
     """
 
     workload: str
@@ -208,10 +199,17 @@ class WorkloadInput:
     trailing_rule: TrailingRule | None = None
     variants: VariantSet | None = None
     requests_per_step: float = math.inf
+    waiting_load: float = 0.0
+    waiting_requests: float = 0.0
     further_capacity: tuple[float, ...] = ()
+    pool: PoolPlace | None = None
 
     def __post_init__(self) -> None:
-        """Refuse impossible capacities of further loads."""
+        """Refuse impossible queues and capacities of further loads."""
+        for field_name in ("waiting_load", "waiting_requests"):
+            waits: float = getattr(self, field_name)
+            is_load = 0 <= waits < math.inf
+            require(is_load, f"{self.workload}: {field_name}={waits} must be finite and >= 0")
         given, name = self.further_capacity, f"{self.workload}: further_capacity"
         require(len(given) <= MAX_FURTHER, f"{name}={given}: at most {MAX_FURTHER} loads")
         require(all(0 < c < math.inf for c in given), f"{name}={given} must be finite and > 0")
@@ -234,7 +232,8 @@ class ShardRequest:
             a type not listed has no other workloads.
         responses: What each workload's load does to its requests, learned from what was measured;
             None: its capacity has a sharp edge. Empty: none has one. A workload with a response
-            still has its `capacity_draws`: `decider.equivalent_capacity` of it.
+            still has its `capacity_draws`: `decider.equivalent_capacity` of it. Each pool has the
+            whole response of its service, and the capacities of `decider.pool_response` of it.
         further_paths: By workload, (F, S, H) paths of its further loads, path by path with its
             demand; None: none are forecast, and if it has any its demand is not planned with.
         quantiles: By workload, the quantile function that its demand's paths were drawn from; None:
@@ -271,6 +270,33 @@ class ShardRequest:
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
         self._check_loads()
+        self._check_pools()
+
+    def _check_pools(self) -> None:
+        for name, rows in self.services().items():
+            pools = [self.workloads[row] for row in rows]
+            check_places([w.pool for w in pools if w.pool is not None])
+            responses = [self.responses[row] if self.responses else None for row in rows]
+            first, whole = pools[0], responses[0]
+            for w, response in zip(pools, responses, strict=True):
+                found = f"service {name!r}: pools {first.workload} and {w.workload}"
+                require(w.variants is None, f"{w.workload}: a pool has no variants")
+                for shared in SHARED_BY_POOLS:
+                    is_same = getattr(w, shared) == getattr(first, shared)
+                    require(is_same, f"{found} differ in {shared}, which they share")
+                require(_is_same_response(response, whole), f"{found} differ in their response")
+            n_loads = sum(len(w.pool.loads) for w in pools if w.pool is not None)
+            if whole is not None:
+                found = f"service {name!r}: its response has {whole.n_further} further loads"
+                require(whole.n_further == n_loads - 1, f"{found}, its pools {n_loads - 1}")
+
+    def services(self) -> dict[str, tuple[int, ...]]:
+        """Rows of every service that has pools, in their order."""
+        rows: dict[str, tuple[int, ...]] = {}
+        for row, w in enumerate(self.workloads):
+            if w.pool is not None:
+                rows[w.pool.service] = (*rows.get(w.pool.service, ()), row)
+        return rows
 
     def _check_loads(self) -> None:
         n = len(self.workloads)
@@ -303,10 +329,20 @@ class ShardRequest:
         return self.quantiles[row] if self.quantiles else None
 
     def response(self, row: int) -> MissDraws | None:
-        """Response of the workload in `row`; None: its capacity has a sharp edge."""
-        return self.responses[row] if self.responses else None
+        """Response of the workload in `row`, of a pool that to its own loads.
+
+        None: its capacity has a sharp edge.
+        """
+        given, pool = self.responses[row] if self.responses else None, self.workloads[row].pool
+        return given if given is None or pool is None else pool_response(given, pool.loads)
 
     @property
     def horizon(self) -> int:
         """Number of forecast steps H."""
         return int(self.paths.shape[2])
+
+
+def _is_same_response(one: MissDraws | None, other: MissDraws | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or np.array_equal(one.to_array(), other.to_array())

@@ -251,6 +251,9 @@ def claims_of(shard: DraftedShard, rows: list[int]) -> Claims:
             index = outlook.grid.row_index(row, counts)
             short = outlook.program.stages.own_shortage[row, 0]
             risk = outlook.charge[row, index]
+            worth = outlook.program.worth
+            if worth is not None:
+                risk = worth[row] * risk
             values = VIOLATION_WORTH * risk + outlook.program.shortage_price * short[index]
         usd = w.hardware.usd_per_hour(1.0) or 1.0
         # What runs is worth a stop and a start: equals would change places with every forecast.

@@ -23,6 +23,7 @@ class Draft:
         trace: The guards' trace.
         is_feasible: Some allowed count keeps the risk level.
         model: Count that a forecast asked for that is not trusted; None elsewhere.
+        quiet: Count before the guards, were nothing waiting; None where nothing is.
     """
 
     raw: int
@@ -31,6 +32,7 @@ class Draft:
     trace: tuple[GuardStep, ...]
     is_feasible: bool = True
     model: int | None = None
+    quiet: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Shapes: C classes, P draws.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -105,9 +106,7 @@ class _Anchors:
         below = np.unique(classes // CLASSES_APART)
         found = {}
         for one in np.union1d(below, below + 1) * CLASSES_APART:
-            middle = np.exp(CLASS_WIDTH * one)
-            tail = bad_probability(_nodes(middle, tolerance), middle, tolerance)
-            found[int(one)] = np.maximum.accumulate(tail)
+            found[int(one)] = _tail_at(int(one), tolerance)
         return cls(found)
 
     def tail(self, one: int) -> FloatArray:
@@ -115,3 +114,15 @@ class _Anchors:
         below = one // CLASSES_APART * CLASSES_APART
         part = (one - below) / CLASSES_APART
         return (1.0 - part) * self.tails[below] + part * self.tails[below + CLASSES_APART]
+
+
+@lru_cache(maxsize=2048)
+def _tail_at(one: int, tolerance: float) -> FloatArray:
+    """(N_NODES,) probabilities at a class's nodes, computed.
+
+    The dearest part of a decision, and the same at the next one: responses change seldom.
+    """
+    middle = np.exp(CLASS_WIDTH * one)
+    found = np.maximum.accumulate(bad_probability(_nodes(middle, tolerance), middle, tolerance))
+    found.setflags(write=False)
+    return np.asarray(found)

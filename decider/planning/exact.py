@@ -64,6 +64,7 @@ def integrated(request: ShardRequest, row: int) -> StepQuantiles | None:
     if steps is None or not steps.is_usable or workload.sla.kind == "AnyInWindow":
         return None
     is_plain = request.response(row) is None and not workload.further_capacity
+    is_plain &= workload.pool is None  # pools go by joint paths
     return steps if is_plain else None
 
 

@@ -10,13 +10,14 @@ its place again, but a rung below answers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from decider.belief.capacity import needed
-from decider.config import FallbackConfig
-from decider.types import FloatArray, TrailingRule, WorkloadInput
+from decider.config import FallbackConfig, TrailingRule
+from decider.types import FloatArray, WorkloadInput
 
 FORECAST, LAST_FORECAST = "forecast", "last_forecast"
 TRAILING, REACTIVE = "trailing_percentile", "reactive"
@@ -131,6 +132,36 @@ def stand(
         why = _joined(_joined(DISTRUSTED, workload.trust_reason, ": "), detail)
         return Standing(rung, why, age_steps, elapsed, replicas, is_shadowed=True)
     return Standing(rung, _joined(fault, detail), 0, 0.0, replicas)
+
+
+def stand_together(
+    workloads: Sequence[WorkloadInput],
+    standings: Sequence[Standing],
+    time: DecisionTime,
+    capacity: Sequence[float],
+    config: FallbackConfig,
+) -> list[Standing]:
+    """Standings of the pools of one service: where one cannot be planned, none is.
+
+    Their forecast is one: without a part of it, what the others risk is not known.
+
+    Args:
+        workloads: Its pools.
+        standings: Where each stands by itself.
+        time: Time of the decision.
+        capacity: Load of one replica of each.
+        config: Settings.
+    """
+    faults = [s for s in zip(workloads, standings, strict=True) if not s[1].is_planned]
+    together = list(standings)
+    for i, w in enumerate(workloads):
+        if faults and standings[i].is_planned:
+            other, fault = faults[0]
+            name = "" if other.pool is None else other.pool.name
+            rung, detail, replicas = _below(w, time, capacity[i], config)
+            why = _joined(f"pool {name}: {fault.detail}", detail)
+            together[i] = Standing(rung, why, 0, 0.0, replicas)
+    return together
 
 
 def _joined(first: str, second: str, by: str = "; ") -> str:

@@ -42,6 +42,11 @@ class LandingWeights:
     own_later: FloatArray
     drop_later: FloatArray
 
+    @property
+    def owned_step(self) -> IntArray:
+        """(W,) step that the decision made now mostly answers for."""
+        return np.asarray(np.argmax(self.own_first.sum(axis=2), axis=1), dtype=np.int64)
+
 
 def _ages(state: ReplicaState, gpus_per_replica: int) -> tuple[FloatArray, int]:
     """Ages of the starts that can land, and how many cannot (no GPU for them)."""

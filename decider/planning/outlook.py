@@ -5,18 +5,20 @@ Shapes: W workloads, S paths, H horizon, K candidates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from decider.config import DecideConfig
+from decider.planning.backlog import with_backlog
 from decider.planning.candidates import CandidateGrid, make_grid
 from decider.planning.exact import exact_rows, need_range, tables_of
 from decider.planning.fallback import Standing
 from decider.planning.landing import LandingWeights, landing_weights
 from decider.planning.plan import Plan, Program, first_charge, solve
+from decider.planning.pool_risk import PoolRisk, pool_risks, worth_of
 from decider.planning.risk import RiskLevel, risk_level
 from decider.planning.scenarios import (
     Scenarios,
@@ -27,11 +29,13 @@ from decider.planning.scenarios import (
 from decider.planning.soft_response import Soft, floor_loads, soft_responses, top_need
 from decider.planning.soft_tables import soften
 from decider.planning.utility import (
+    Judged,
     SearchConfig,
     plan_risk,
     search_multiplier,
     step_risk,
     trace_frontier,
+    within_reach,
 )
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
@@ -51,10 +55,13 @@ class Outlook:
         level: (W,) the same as numbers; infinite where prices alone decide.
         charge: (W, K) risk that each first action answers for.
         multiplier: (W,) price of risk in use; 0 where there is none.
+        paid: (W,) the same, but the largest for a pool that breaks the promise at its most replicas
+            by itself: nothing that the others do keeps it.
         is_feasible: (W,) whether some allowed count keeps the level.
         first_limit: (W,) bound on the risk of the first action.
         floor_load: (W,) load of one replica that the reactive floor counts on.
         owned_step: (W,) step that the decision made now mostly answers for.
+        services: Joint risks of the services that have pools.
     """
 
     scenarios: Scenarios
@@ -67,10 +74,12 @@ class Outlook:
     level: FloatArray
     charge: FloatArray
     multiplier: FloatArray
+    paid: FloatArray
     is_feasible: BoolArray
     first_limit: FloatArray
     floor_load: FloatArray
     owned_step: IntArray
+    services: tuple[PoolRisk, ...] = ()
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -78,9 +87,32 @@ class Outlook:
         return np.asarray(self.grid.counts[rows, self.plan.index[:, 0]])
 
     def risk_at(self, replicas: IntArray) -> FloatArray:
-        """(W,) risk that choosing `replicas` now answers for."""
-        index = self.grid.index_of(replicas)
-        return np.take_along_axis(self.charge, index[:, None], axis=1)[:, 0]
+        """(W,) risk that choosing `replicas` now answers for; of pools their joint one."""
+        return _charged(self.grid, self.charge, self.services, replicas)
+
+    def risk_held(self) -> FloatArray:
+        """(W,) risk before anything decided now can land; of pools their joint one."""
+        held = self.program.stages.held_risk.copy()
+        for one in self.services:
+            at = list(one.rows)
+            held[at] = one.held(held[at])
+        return held
+
+    def service_of(self, row: int) -> PoolRisk | None:
+        """Joint risk of the service that the pool in `row` belongs to; None: it is no pool."""
+        return next((one for one in self.services if row in one.rows), None)
+
+
+def _charged(
+    grid: CandidateGrid, charge: FloatArray, services: Sequence[PoolRisk], replicas: IntArray
+) -> FloatArray:
+    """(W,) risk that counts (W,) answer for."""
+    index = grid.index_of(replicas)
+    risk = np.take_along_axis(charge, index[:, None], axis=1)[:, 0]
+    for one in services:
+        at = list(one.rows)
+        risk[at] = one.charge(risk[at], replicas[at])
+    return risk
 
 
 def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray:
@@ -130,7 +162,10 @@ def make_program(
         further: By row, (F, S, H) usable paths of further loads.
     """
     exact = exact_rows(request, standings, config)
+    elapsed = np.array([s.elapsed_ratio for s in standings])
     scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma, further)
+    weights = landing_weights(request, elapsed)
+    scenarios = with_backlog(request, scenarios, weights, elapsed, config.max_backlog_steps)
     is_dear = config.shortage_price_ratio > 1.0
     grid = make_grid(
         request.workloads,
@@ -140,7 +175,6 @@ def make_program(
         top_need=top_need(soft, scenarios.demand),
         need_range=need_range(exact, len(request.workloads)),
     )
-    weights = landing_weights(request, np.array([s.elapsed_ratio for s in standings]))
     steps = soften(soft, scenarios, grid, tables_of(scenarios, grid, exact))
     stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
     current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
@@ -151,6 +185,7 @@ def make_program(
         config.shortage_price_ratio,
         config.start_cost_steps,
         config.stop_cost_steps,
+        worth_of(request),
     )
     return scenarios, weights, steps, program
 
@@ -173,9 +208,22 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    plan, multiplier, first_limit = _solve(request, program, scenarios, level, config, soft)
+    services = pool_risks(
+        request, scenarios, program.grid, weights, step_risk(request, steps), soft
+    )
+    judged = Judged(scenarios, soft, services)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
+    is_bound = np.asarray(least > level + 1e-12)
+    multiplier = _prices(request, program, judged, level, config, is_bound)
+    is_pool = np.array([w.pool is not None for w in request.workloads])
+    paid = np.where(is_bound & is_pool, config.max_multiplier, multiplier)
+    first_limit = _first_limit(request, level, config)
+    plan = solve(program, paid, first_limit)
+    if services:
+        safest = np.where(program.grid.is_allowed, charge, np.inf).argmin(axis=1)
+        counts = np.take_along_axis(program.grid.counts, safest[:, None], axis=1)[:, 0]
+        least = _charged(program.grid, charge, services, counts)
     return Outlook(
         scenarios,
         program.grid,
@@ -187,22 +235,33 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         level,
         charge,
         multiplier,
+        paid,
         np.asarray(least <= level + 1e-12),
         first_limit,
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
-        np.argmax(weights.own_first.sum(axis=2), axis=1),
+        weights.owned_step,
+        services,
     )
 
 
-def _solve(
+def _prices(
     request: ShardRequest,
     program: Program,
-    scenarios: Scenarios,
+    judged: Judged,
     level: FloatArray,
     config: DecideConfig,
-    soft: dict[int, Soft],
-) -> tuple[Plan, FloatArray, FloatArray]:
-    """Solve; returns the multipliers and the limits of the first action's risk too."""
+    is_bound: BoolArray,
+) -> FloatArray:
+    """(W,) prices of risk, carried over or found.
+
+    Args:
+        request: The shard.
+        program: The planning problem.
+        judged: What plans are judged by.
+        level: (W,) levels; infinite where prices alone decide.
+        config: Settings.
+        is_bound: (W,) whether the level is broken at the most replicas, by the row itself.
+    """
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
@@ -218,13 +277,21 @@ def _solve(
             config.max_multiplier,
             config.first_step_ratio,
         )
-        risk_of = plan_risk(request, program, scenarios, lead, soft)
+        asked = [one for one in judged.services if searched[one.rows[0]]]
+        risk_of = plan_risk(request, program, replace(judged, services=asked), lead)
         frontier = trace_frontier(program, risk_of, search)
-        found, _ = search_multiplier(program, risk_of, level, frontier, search)
+        broken = [one for one in asked if is_bound[list(one.rows)].any()]
+        reached = within_reach(level, frontier, broken)
+        found, _ = search_multiplier(program, risk_of, reached, frontier, search)
         multiplier = np.where(searched, found, multiplier)
+    return multiplier
+
+
+def _first_limit(request: ShardRequest, level: FloatArray, config: DecideConfig) -> FloatArray:
+    """(W,) bounds on the risk of the first actions; of a pool on that of its own."""
+    is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     most = np.minimum(config.first_step_ratio * level, 1.0)
-    first_limit = np.where(priced | is_any, np.inf, most)
-    return solve(program, multiplier, first_limit), multiplier, first_limit
+    return np.where(np.isinf(level) | is_any, np.inf, most)
 
 
 def lead_steps(request: ShardRequest) -> IntArray:

@@ -36,6 +36,9 @@ class Program:
         shortage_price: Replica-steps per replica-step of unserved load.
         start_cost: Replica-steps per start.
         stop_cost: Replica-steps per stop.
+        worth: (W,) how much more a step out of SLA is worth, in a row's replicas, than its price of
+            risk says: a pool whose replicas are cheaper than its service's others avoids it with
+            more of them. None: one everywhere.
     """
 
     grid: CandidateGrid
@@ -44,6 +47,7 @@ class Program:
     shortage_price: float
     start_cost: float
     stop_cost: float
+    worth: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ def solve(program: Program, multiplier: FloatArray, first_limit: FloatArray | No
         multiplier: (W,) price of risk in replica-steps per step out of SLA.
         first_limit: (W,) bound on the risk of the first action; None: none.
     """
+    if program.worth is not None:
+        multiplier = multiplier * program.worth
     values = _stage_values(program, multiplier)
     first = values[0] + _first_transition(program, multiplier)
     if first_limit is not None:

@@ -27,9 +27,10 @@ class Scenarios:
         demand: (W, S, H) equivalent demand: what replicas are needed for.
         capacity: (W, S, 1).
         need: (W, S, H) replicas needed.
-        raw: (W, S, H) the demand itself: what a promise of requests is weighed by. The same array
-            where no workload has further loads.
+        raw: (W, S, H) the demand itself: what a promise of requests is weighed by; of a pool that
+            of its service. The same array where no workload has further loads or pools.
         loads: By row, the loads of the workloads that have several.
+        has_sharp_pools: Pools of some service have no response.
     """
 
     demand: FloatArray
@@ -37,6 +38,7 @@ class Scenarios:
     need: FloatArray
     raw: FloatArray
     loads: Mapping[int, LoadPaths]
+    has_sharp_pools: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,20 @@ def make_scenarios(
     for row, one in loads.items():
         demand[row] = one.equivalent(raw[row])
     picked = paired_draws(n_draws, demand.shape[1])
+    services = request.services()
+    if services:
+        raw = raw.copy()
+        for rows in services.values():
+            raw[list(rows)] = raw[_demand_row(request, rows)]
     capacity = request.capacity_draws[:, picked][:, :, None]
-    return Scenarios(demand, capacity, replicas_needed(demand, capacity), raw, loads)
+    is_sharp = any(request.response(rows[0]) is None for rows in services.values())
+    return Scenarios(demand, capacity, replicas_needed(demand, capacity), raw, loads, is_sharp)
+
+
+def _demand_row(request: ShardRequest, rows: tuple[int, ...]) -> int:
+    """Row of the pool that the demand of a service falls on."""
+    pools = {row: request.workloads[row].pool for row in rows}
+    return next(row for row, pool in pools.items() if pool is not None and 0 in pool.loads)
 
 
 def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
@@ -132,6 +146,7 @@ def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
     shortage = demand_above - grid.counts[:, None, :] * above(broad)
     # With a response all this is found anew: see `decider.planning.soft_tables`.
     is_sharp = any(one.sharing is None for one in scenarios.loads.values())
+    is_sharp = is_sharp or scenarios.has_sharp_pools
     raw_above = above(scenarios.raw) if is_sharp else demand_above
     step_demand = np.ascontiguousarray(scenarios.raw.mean(axis=1)).mean(axis=1)
     scale = np.maximum(step_demand, 1e-300)[:, None, None] * n_scenarios

@@ -5,18 +5,34 @@ Shapes: W workloads, S scenarios, H horizon, L multipliers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
 from decider.planning.plan import Plan, Program, solve
+from decider.planning.pool_risk import PoolRisk
 from decider.planning.scenarios import Scenarios, StepTables
 from decider.planning.soft_response import Soft
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 RiskOf = Callable[[Plan], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What plans are judged by, besides the tables.
+
+    Attributes:
+        scenarios: Demand and capacity.
+        soft: Responses by row.
+        services: Joint risks of the services that have pools.
+    """
+
+    scenarios: Scenarios
+    soft: Mapping[int, Soft]
+    services: Sequence[PoolRisk]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +78,7 @@ def any_in_window(
         lead_steps: (W,) whole steps until a start lands.
         soft: By row, the responses of workloads that have one and promise that no step is bad.
     """
-    horizon = counts.shape[1]
-    step = np.arange(horizon)
-    served = counts.copy()
-    for lag in range(1, int(lead_steps.max(initial=0)) + 1):
-        earlier = counts[:, np.maximum(step - lag, 0)]
-        served = np.where(lag <= lead_steps[:, None], np.minimum(served, earlier), served)
-    answers = step[None, :] >= np.minimum(lead_steps, horizon - 1)[:, None]
+    served, answers = _in_force(counts, lead_steps)
     out = (scenarios.need > served[:, None, :]) & answers[:, None, :]
     joint = np.asarray(out.any(axis=2).mean(axis=1))
     for row, one in soft.items():
@@ -77,23 +87,49 @@ def any_in_window(
     return joint
 
 
+def _in_force(counts: IntArray, lead_steps: IntArray) -> tuple[IntArray, BoolArray]:
+    """(W, H) counts that serve, and whether the plan answers for the step."""
+    horizon = counts.shape[1]
+    step = np.arange(horizon)
+    served = counts.copy()
+    for lag in range(1, int(lead_steps.max(initial=0)) + 1):
+        earlier = counts[:, np.maximum(step - lag, 0)]
+        served = np.where(lag <= lead_steps[:, None], np.minimum(served, earlier), served)
+    answers = step[None, :] >= np.minimum(lead_steps, horizon - 1)[:, None]
+    return served, answers
+
+
 def plan_risk(
     request: ShardRequest,
     program: Program,
-    scenarios: Scenarios,
+    judged: Judged,
     lead_steps: IntArray,
-    soft: Mapping[int, Soft] = MappingProxyType({}),
 ) -> RiskOf:
-    """Make the measure of a plan's risk: mean over its decisions, joint for `AnyInWindow`."""
+    """Make the measure of a plan's risk: mean over its decisions, joint for `AnyInWindow`.
+
+    The pools of a service have their joint risk, all of them the same.
+    """
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
-    joint_soft = {row: one for row, one in soft.items() if is_any[row]}
+    joint_soft = {row: one for row, one in judged.soft.items() if is_any[row]}
+
+    terms = {one.rows[0]: one.all_terms() for one in judged.services if not is_any[one.rows[0]]}
 
     def risk_of(plan: Plan) -> FloatArray:
-        if not is_any.any():
+        if not is_any.any() and not judged.services:
             return plan.mean_risk
         counts = np.take_along_axis(program.grid.counts, plan.index, axis=1)
-        joint = any_in_window(scenarios, counts, lead_steps, joint_soft)
-        return np.where(is_any, joint, plan.mean_risk)
+        risk = plan.mean_risk
+        if is_any.any():
+            joint = any_in_window(judged.scenarios, counts, lead_steps, joint_soft)
+            risk = np.where(is_any, joint, risk)
+        risk = risk.copy()
+        for one in judged.services:
+            at = list(one.rows)
+            if is_any[at[0]]:
+                risk[at] = one.any_in_window(*_in_force(counts[at], lead_steps[at]))
+            else:
+                risk[at] = one.plan(risk[at], counts[at], terms[at[0]])
+        return risk
 
     return risk_of
 
@@ -117,6 +153,24 @@ def trace_frontier(program: Program, risk_of: RiskOf, search: SearchConfig) -> F
         plan = solve(program, np.full(n, value))
         risks.append(np.maximum(risk_of(plan), 0.0))
     return Frontier(grid, np.stack(risks))
+
+
+def within_reach(level: FloatArray, frontier: Frontier, broken: Sequence[PoolRisk]) -> FloatArray:
+    """(W,) levels to search for; of a broken service what is added to the least that it can have.
+
+    A pool that has reached its most replicas is short whatever the others do: they are not to pay
+    any price for what they cannot cure.
+
+    Args:
+        level: (W,) levels.
+        frontier: Plans over a grid of multipliers.
+        broken: Services whose promise one of their pools breaks by itself.
+    """
+    reached = level.copy()
+    for one in broken:
+        at = list(one.rows)
+        reached[at] += frontier.risk[:, at].min(axis=0)
+    return reached
 
 
 def search_multiplier(

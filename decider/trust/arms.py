@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from decider.belief.capacity import replicas_needed
-from decider.config import FallbackConfig
-from decider.types import FloatArray, TrailingRule
+from decider.config import FallbackConfig, TrailingRule
+from decider.types import FloatArray
 
 WINDOWS_STEPS = (12, 36, 144)
 PERCENTILES = (0.9, 0.98, 1.0)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from decider.config import FallbackConfig
+from decider.config import FallbackConfig, TrailingRule
 from decider.errors import require
 from decider.trust.score import (
     ArmComparison,
@@ -36,7 +36,6 @@ from decider.trust.score import (
     TrustCase,
     compare_arms,
 )
-from decider.types import TrailingRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ from itertools import pairwise
 import numpy as np
 
 from decider.belief.capacity import replicas_needed
-from decider.config import FallbackConfig
+from decider.config import FallbackConfig, TrailingRule
 from decider.errors import require
 from decider.planning.ledgers import window_steps
 from decider.trust.arms import trailing_counts, violation_ratio
-from decider.types import BoolArray, FloatArray, Sla, TrailingRule
+from decider.types import BoolArray, FloatArray, Sla
 
 MAX_PRICE_FACTOR = 10.0
 

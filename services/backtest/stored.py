@@ -112,7 +112,7 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
 
     Raises:
         NotFound: A workload does not exist.
-        Conflict: Too little is stored of one, or their steps differ in length.
+        Conflict: One has pools, too little is stored of it, or their steps differ in length.
     """
     rows = repository.load_workloads(connection, params.workloads)
     missing = sorted(set(params.workloads) - {f"{r['namespace']}/{r['name']}" for r in rows})
@@ -122,6 +122,12 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
     if len(steps) > 1:
         raise Conflict(f"workloads with steps of {steps} s cannot share a backtest; choose some")
     specs = [WorkloadSpec.model_validate(row["spec"]) for row in rows]
+    for row, spec in zip(rows, specs, strict=True):
+        if spec.pools:
+            raise Conflict(
+                f"workload {row['namespace']}/{row['name']} has pools, and a backtest plans one "
+                "count: leave it out"
+            )
     n_replay = max(1, round(params.replay_hours * 3600 / steps[0]))
     n_most = MAX_HISTORY_STEPS + n_replay
     end_at = last_complete_step(now, steps[0])

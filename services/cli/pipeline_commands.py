@@ -91,9 +91,9 @@ def explain(decision: DecisionId, as_json: AsJson = False) -> None:
     lines = "\n".join(f"{key:26} {value}" for key, value in plain.items())
     console.print(Panel(lines, title=f"decision {decision}", title_align="left"))
     _show_budget(found)
-    _show_mix(found)
+    _show_parts(found)
     for key, value in found.items():
-        if key in ("gpu_budget", "mix"):
+        if key in ("gpu_budget", "mix", "pools"):
             continue
         if isinstance(value, dict) and value:
             print_table(key, [value])
@@ -111,13 +111,13 @@ def _show_budget(explanation: dict[str, Any]) -> None:
         console.print(Panel(Text("\n".join(lines)), title="GPU budget", title_align="left"))
 
 
-def _show_mix(explanation: dict[str, Any]) -> None:
-    """The variants' counts and prices, in words."""
-    from services.admin.decisions.mix_wording import explain_mix
+def _show_parts(explanation: dict[str, Any]) -> None:
+    """The counts of variants or pools, in words."""
+    from services.admin.decisions.mix_wording import explain_parts
 
-    lines = explain_mix(explanation)
-    if lines:
-        console.print(Panel(Text("\n".join(lines)), title="variants", title_align="left"))
+    words = explain_parts(explanation)
+    if words.lines:
+        console.print(Panel(Text("\n".join(words.lines)), title=words.title, title_align="left"))
 
 
 def replay(decision: DecisionId, as_json: AsJson = False) -> None:

@@ -10,8 +10,11 @@ import typer
 from services.cli.output import console, print_json, print_table
 from services.kernel.settings import get_settings
 
-_TRUTH_HELP = "What a replica bears: what is stated, or a response that no policy is told."
-Truth = Annotated[Literal["stated", "served"], typer.Option(help=_TRUTH_HELP)]
+_TRUTH_HELP = (
+    "What a replica bears: a response that no policy is told (served, the default), or what is "
+    "stated (of a trace always, since it tells no requests)."
+)
+Truth = Annotated[Literal["served", "stated"] | None, typer.Option(help=_TRUTH_HELP)]
 DemoPort = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
 ]
@@ -60,14 +63,14 @@ def demo(  # noqa: PLR0913 - one option each
         Path | None, typer.Option("--json", help="Also write the scoreboard to this file.")
     ] = None,
     port: DemoPort = 8080,
-    truth: Truth = "stated",
+    truth: Truth = None,
 ) -> None:
     """Run the whole platform on a simulated GPU cluster and score it against its rivals.
 
     Starts Postgres, a Redis-protocol server, Celery workers, the APIs and the operator on this
     machine, replays a day of a generated fleet (or of a real trace) in lockstep through the real
-    pipeline, and compares cost and SLA violations with tuned HPA, trailing percentile, static peak
-    and an oracle on identical demand.
+    pipeline, and compares what requests felt and what it cost with tuned HPA, trailing percentile,
+    static peak and an oracle on identical demand.
     """
     from services.lab.demo.options import DemoOptions
     from services.lab.demo.run import run_demo

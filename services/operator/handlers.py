@@ -31,7 +31,7 @@ from services.operator.leadership.health import Checks, serve
 from services.operator.leadership.process import Election
 from services.operator.listener import ReconcileLoop
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.resource.spec import GROUP, VERSION
+from services.operator.resource.fields import GROUP, VERSION
 from services.operator.wire.http import load_configuration
 
 log = structlog.get_logger("operator")

@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from services.kernel.errors import Unavailable
+from services.platform.lifeline import end_with_parent
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -83,10 +85,10 @@ def _usable_install(home: Path, owner: _ServerOwner | None) -> Path:
         return install
     copy = home / install.name
     if not (copy / "bin" / "postgres").exists():
-        partial = Path(tempfile.mkdtemp(dir=home))
-        shutil.copytree(install, partial / "install", symlinks=True)
-        (partial / "install").rename(copy)
-        partial.rmdir()
+        unfinished = Path(tempfile.mkdtemp(dir=home))
+        shutil.copytree(install, unfinished / "install", symlinks=True)
+        (unfinished / "install").rename(copy)
+        unfinished.rmdir()
     return copy
 
 
@@ -146,7 +148,13 @@ def _start(
     with log.open("wb") as stream:
         # Its own session, so that Ctrl-C reaches this process only, which then stops it in order.
         server: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]  # user/group from a dict
-            command, stdout=stream, stderr=stream, cwd="/", start_new_session=True, **extra
+            command,
+            stdout=stream,
+            stderr=stream,
+            cwd="/",
+            start_new_session=True,
+            preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509 - one system call
+            **extra,
         )
     deadline = time.monotonic() + _START_TIMEOUT_S
     pid_file = data / "postmaster.pid"

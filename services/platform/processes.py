@@ -6,11 +6,9 @@ them in reverse order. On Linux the kernel ends them too if this process is kill
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +21,10 @@ import psutil
 
 from services.kernel.errors import Unavailable
 from services.kernel.listening import find_address
+from services.platform.lifeline import end_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _TERM_TIMEOUT_S = 5.0
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - one system call
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call
             )
 
     def start_all(self, specs: Sequence[ProcessSpec]) -> None:
@@ -195,11 +192,6 @@ class Supervisor(AbstractContextManager["Supervisor"]):
     def _last_line(self, name: str) -> str:
         lines = self._log(name).read_text(errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else "no output"
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _kill_session(pid: int) -> None:

@@ -117,19 +117,21 @@ def announced(platform: Platform) -> Iterator[None]:
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end the block in order, so that every child is ended.
+    """SIGTERM, SIGINT and a closed terminal end the block in order, so that every child is ended.
 
     SIGINT is taken also where it was inherited as ignored, as for a script's background job:
     whoever sends it to this process means it.
     """
 
-    def end(*_: object) -> None:
-        raise SystemExit(143)
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
 
     previous = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, end),
         signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
     }
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: `nohup` means it to go on
+        previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, end)
     try:
         yield
     finally:

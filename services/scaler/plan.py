@@ -106,10 +106,11 @@ def advise(facts: WorkloadFacts, now: datetime) -> Advice:
         facts: What is stored of the workload.
         now: Aware.
     """
-    if facts.spec.variants:
+    if facts.spec.parts:
         problem = (
-            f"{_label(facts)} has variants, whose counts no single HPA can follow: let Harmony's "
-            "operator scale them (mode Auto or Approval), or give each target a GPUAutoscaler"
+            f"{_label(facts)} has {facts.spec.parts[0].WORD}s, whose counts no single HPA can "
+            "follow: let Harmony's operator scale them (mode Auto or "
+            "Approval), or give each target a GPUAutoscaler"
         )
         return Advice(None, problem=problem)
     seen = facts.seen if facts.seen is not None and now < facts.seen.valid_until else None

@@ -68,6 +68,12 @@ class PolicyScore:
     believed_violation_rate: float | None = None
     n_over_promise: int | None = None
 
+    @property
+    def worst_rate(self) -> float:
+        """Fraction of time out of SLA of the worst workload; NaN where none is known."""
+        known = self.workload_violation_rate[np.isfinite(self.workload_violation_rate)]
+        return float(known.max()) if known.size else float("nan")
+
     def to_json(self) -> PolicyScoreJson:
         """The figures of the demo's JSON."""
         found = PolicyScoreJson(

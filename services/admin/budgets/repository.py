@@ -8,25 +8,26 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
+from services.kernel.db.parts import PARTS
 from services.kernel.domain import WorkloadSpec
 
 # A type without a row of its own goes by the row `*`, where there is one. A workload with variants
-# is a member of each of their budgets, once for each variant.
-_MEMBERS = """
+# or pools is a member of each of their budgets, once for each of them.
+_MEMBERS = f"""
 SELECT w.id, w.namespace, w.name, w.spec -> 'sla' AS sla, b.gpu_type AS budget,
-       COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.variant
+       COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.part
 FROM workloads w CROSS JOIN LATERAL (
     SELECT w.spec ->> 'gpu_type' AS gpu_type, (w.spec ->> 'gpus_per_replica')::int AS gpus,
-           NULL AS variant
-    WHERE COALESCE(jsonb_array_length(w.spec -> 'variants'), 0) = 0
+           NULL AS part
+    WHERE jsonb_array_length({PARTS}) = 0
     UNION ALL
     SELECT v ->> 'gpu_type', (v ->> 'gpus_per_replica')::int, v ->> 'name'
-    FROM jsonb_array_elements(COALESCE(w.spec -> 'variants', '[]'::jsonb)) v
+    FROM jsonb_array_elements({PARTS}) v
 ) k JOIN gpu_budgets b ON b.gpu_type = COALESCE((
     SELECT gpu_type FROM gpu_budgets WHERE gpu_type = COALESCE(k.gpu_type, :default_type)
 ), '*')
 WHERE w.is_active AND (CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type)
-"""
+"""  # noqa: S608  # fixed fragments with bound values
 
 _NEWEST = """
 LATERAL (SELECT id, origin_at, decided_at, valid_until, reason, binding_constraint,
@@ -37,8 +38,8 @@ LATERAL (SELECT id, origin_at, decided_at, valid_until, reason, binding_constrai
 _USAGE = f"""
 SELECT m.budget, count(DISTINCT m.id) AS n_workloads,
        count(DISTINCT m.id) FILTER (WHERE r.spec_replicas IS NULL) AS n_unmeasured,
-       sum(m.gpus * CASE WHEN m.variant IS NULL THEN r.spec_replicas
-                         ELSE (r.variants #>> ARRAY[m.variant, 'spec'])::int END
+       sum(m.gpus * CASE WHEN m.part IS NULL THEN r.spec_replicas
+                         ELSE (r.variants #>> ARRAY[m.part, 'spec'])::int END
        )::bigint AS used_gpus
 FROM ({_MEMBERS}) m
 LEFT JOIN LATERAL (
@@ -76,8 +77,8 @@ SELECT * FROM (
         FROM ({_MEMBERS}) m
         JOIN {_NEWEST} n ON n.valid_until > :now AND n.binding_constraint = 'gpu_budget'
         JOIN decisions d ON d.id = n.id AND d.origin_at = n.origin_at
-        WHERE m.variant IS NULL OR d.explanation #>> '{{gpu_budget,gpu_type}}' = m.budget
-        ORDER BY m.budget, m.id, m.variant
+        WHERE m.part IS NULL OR d.explanation #>> '{{gpu_budget,gpu_type}}' = m.budget
+        ORDER BY m.budget, m.id, m.part
     ) c WHERE wanted_replicas > granted_replicas
         AND (CAST(:namespaces AS text[]) IS NULL OR namespace = ANY(:namespaces))
 ) ranked WHERE place <= :limit ORDER BY budget, place

@@ -1,8 +1,9 @@
-"""The mix of variants that a decision chose, in plain words."""
+"""The counts of variants or pools that a decision chose, in plain words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from services.admin.rest.formats import usd
@@ -15,6 +16,48 @@ _BINDING = {
     "one_way": "Nothing may be added at present.",
     "held": "Its counts cannot be changed at present.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PartWords:
+    """What a decision says of variants or pools: what these are called, and a line for each first.
+
+    Attributes:
+        title: Empty with the lines: there is one target.
+    """
+
+    title: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def explain_parts(explanation: Mapping[str, Any]) -> PartWords:
+    """Counts of variants or of pools.
+
+    Args:
+        explanation: The decision's stored explanation; parts that are absent are left out.
+    """
+    mix, pools = explain_mix(explanation), explain_pools(explanation)
+    if mix:
+        return PartWords("variants", mix)
+    return PartWords("pools", pools) if pools else PartWords()
+
+
+def explain_pools(explanation: Mapping[str, Any]) -> tuple[str, ...]:
+    """A line for each pool, and what they come to together; nothing where there are no pools.
+
+    Args:
+        explanation: As in `explain_parts`.
+    """
+    record = explanation.get("pools")
+    if not isinstance(record, dict):
+        return ()
+    lines = [
+        f"{_counts(pool)}, {str(pool.get('reason') or '').replace('_', ' ')}"
+        for pool in record.get("counts") or ()
+        if isinstance(pool, dict)
+    ]
+    summary = record.get("summary")
+    return (*lines, f"{summary}.") if isinstance(summary, str) else tuple(lines)
 
 
 def explain_mix(explanation: Mapping[str, Any]) -> tuple[str, ...]:
@@ -41,9 +84,13 @@ def explain_mix(explanation: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _line(variant: Mapping[str, Any]) -> str:
-    current, desired = variant.get("current"), variant.get("desired")
-    change = f"{desired}" if current == desired else f"{current} → {desired}"
     unit = variant.get("usd_per_hour_per_reference_replica")
     price = "" if not isinstance(unit, (int, float)) else f", {usd(unit)} per hour"
     worth = f"{price} for the capacity of a reference replica" if price else ""
-    return f"{variant.get('name')} on {variant.get('gpu_type')}: {change}{worth}"
+    return f"{_counts(variant)}{worth}"
+
+
+def _counts(part: Mapping[str, Any]) -> str:
+    current, desired = part.get("current"), part.get("desired")
+    change = f"{desired}" if current == desired else f"{current} → {desired}"
+    return f"{part.get('name')} on {part.get('gpu_type')}: {change}"

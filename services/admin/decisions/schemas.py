@@ -36,7 +36,7 @@ class DecisionSummary(Out):
 
 
 class VariantView(Out):
-    """A decision about one variant: one of several kinds of replicas behind one router."""
+    """A decision about one of several targets: a variant, or a pool."""
 
     name: str = Field(examples=["l4"])
     gpu_type: str = Field(examples=["L4"])
@@ -75,12 +75,13 @@ class DecisionDetail(DecisionSummary):
     forecast_reason: str | None
     explanation: dict[str, Any] = Field(
         description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "
-        "GPU budget `gpu_budget`: who gave up what"
+        "GPU budget `gpu_budget`: who gave up what; of `pools` each one's counts"
     )
     variants: list[VariantView] | None = Field(
         None,
-        description="Counts by variant; null for a workload of one kind. With variants all other "
-        "counts are reference replicas: in units of the workload's stated capacity",
+        description="Counts by variant or pool; null for a workload of one target. With variants "
+        "all other counts are reference replicas, in units of the workload's stated capacity; with "
+        "pools they are sums",
     )
     expected_misses: ExpectedMissesView | None = Field(
         None,

@@ -13,7 +13,7 @@ from typing import Any
 from services.admin.decisions.budget_wording import BudgetWords, explain_budget
 from services.admin.decisions.loads_wording import explain_loads
 from services.admin.decisions.misses_wording import explain_misses
-from services.admin.decisions.mix_wording import explain_mix
+from services.admin.decisions.mix_wording import PartWords, explain_parts
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import DASH, number, percent
 
@@ -112,6 +112,7 @@ BEST_RUNGS = {"model", "forecast"}
 _COUNTERFACTUALS = {
     "median_forecast": "if only the median forecast counted",
     "zero_lead_time": "if replicas started at once",
+    "nothing_waiting": "if no request were waiting",
     "model_trusted": "if the forecast's model were trusted",
 }
 
@@ -141,6 +142,9 @@ class GuardRow:
         return self.before != self.after
 
 
+_ONE_TARGET = PartWords()
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A decision's why, ready for the page."""
@@ -153,7 +157,7 @@ class Explanation:
     plan: tuple[int, ...]
     is_budget_exhausted: bool
     gpu_budget: BudgetWords
-    mix: tuple[str, ...] = ()
+    parts: PartWords = _ONE_TARGET
     misses: str = ""
     loads: str = ""
 
@@ -181,7 +185,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         plan=tuple(int(n) for n in record.get("plan") or () if isinstance(n, (int, float))),
         is_budget_exhausted=risk.get("is_budget_exhausted") is True,
         gpu_budget=explain_budget(record),
-        mix=explain_mix(record),
+        parts=explain_parts(record),
         misses=explain_misses(detail),
         loads=explain_loads(record),
     )

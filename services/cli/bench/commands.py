@@ -16,6 +16,7 @@ from services.cli.bench.decide import (
     bench_decide_summary,
 )
 from services.cli.bench.joint import bench_joint
+from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
@@ -56,6 +57,7 @@ def register(app: typer.Typer) -> None:
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
     bench.command("joint")(bench_joint)
+    bench.command("loads")(bench_loads)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
     bench.command("response")(bench_response)

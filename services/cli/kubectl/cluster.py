@@ -20,7 +20,7 @@ from services.kernel.errors import (
     Unauthorized,
     Unavailable,
 )
-from services.operator.resource.spec import GROUP, VERSION
+from services.operator.resource.fields import GROUP, VERSION
 
 FIELD_MANAGER = "kubectl-harmony"
 DEFAULT_NAMESPACE = "default"

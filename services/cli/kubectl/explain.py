@@ -89,8 +89,8 @@ def _rows(
     yield "guards", _guards(detail, words)
     if words.counterfactuals:
         yield "what if", Text("\n".join(_what_if(words, detail.raw_replicas)))
-    if words.mix:
-        yield "variants", Text("\n".join(words.mix))
+    if words.parts.lines:
+        yield words.parts.title, Text("\n".join(words.parts.lines))
     if words.gpu_budget.sentences:
         yield (
             "GPU budget",

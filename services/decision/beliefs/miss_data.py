@@ -110,7 +110,10 @@ def group_of(member: ShardMember) -> dict[str, Any]:
     spec = member.spec
     objective = spec.sla.objective
     goals = [] if objective is None else objective.goals
-    further = {"further": list(spec.further_loads)} if spec.further_loads else {}
+    further: dict[str, Any] = {"further": list(spec.further_loads)} if spec.further_loads else {}
+    pools = [[p.gpu_type, p.gpus_per_replica, sorted(p.loads)] for p in spec.pools]
+    if pools:
+        further["pools"] = pools
     return further | {
         "demand": spec.demand,
         "gpu_type": spec.gpu_type,

@@ -34,7 +34,8 @@ def load_steps(
     connection: Connection, members: Sequence[ShardMember], span: StepSpan
 ) -> dict[int, MissSteps]:
     """Steps by workload; one without any is not there."""
-    rows = repository.load_miss_steps(connection, span.first, span.last, span.max_steps)
+    pools = {m.id: m.spec.pool_of(m.spec.demand) for m in members if m.spec.pools}
+    rows = repository.load_miss_steps(connection, span.first, span.last, span.max_steps, pools)
     specs = {m.id: m.spec for m in members}
     further = load_further_of_steps(connection, members, span.first, span.last)
     found = {}
@@ -58,7 +59,11 @@ def load_further_of_steps(
         first: Start of each one's first step, exclusive.
         last: Last step start, exclusive.
     """
-    names = {m.id: m.spec.further_loads for m in members if m.spec.further_loads}
+    names = {
+        m.id: {name: m.spec.pool_of(name) for name in m.spec.further_loads}
+        for m in members
+        if m.spec.further_loads
+    }
     found: dict[int, dict[str, Sampled]] = {}
     for row in repository.load_further_loads(connection, names, first, last):
         series = (np.array(row["steps_s"]), np.array(row["load"], dtype=float))

@@ -16,6 +16,7 @@ from services.kernel.db.session_lock import session_lock
 from services.kernel.domain import WorkloadSpec
 
 FIT_LOCK = "harmony.decide.fit"
+NO_POOLS: Mapping[int, str] = {}
 
 
 def fit_lock(engine: Engine) -> AbstractContextManager[bool]:
@@ -117,8 +118,19 @@ def load_latency_steps(
     return connection.execute(statement, given).mappings().all()
 
 
+_READY = (
+    "CASE WHEN w.pool = '' THEN o.ready_mean "
+    "ELSE (o.ready_by_pool ->> w.pool)::double precision END"
+)
+"""Mean ready replicas that a load falls on: all of them, or those of its pool."""
+
+
 def load_miss_steps(
-    connection: Connection, first: Mapping[int, datetime], last: datetime, max_steps: int
+    connection: Connection,
+    first: Mapping[int, datetime],
+    last: datetime,
+    max_steps: int,
+    pools: Mapping[int, str] = NO_POOLS,
 ) -> Sequence[RowMapping]:
     """Newest final measured steps per workload: arrays of starts, loads, misses and requests.
 
@@ -129,25 +141,28 @@ def load_miss_steps(
         first: Start of each workload's first step, exclusive.
         last: Last step start, exclusive.
         max_steps: How many steps of a workload are read at most.
+        pools: The pool that the demand falls on, of workloads that have pools.
     """
     statement = text(
-        "SELECT w.id AS workload_id, "
+        "SELECT w.id AS workload_id, "  # noqa: S608  # fixed fragments
         "array_agg(extract(epoch FROM s.step_at)::double precision ORDER BY s.step_at) AS steps_s, "
         "array_agg(s.load ORDER BY s.step_at) AS load, "
         "array_agg(s.missed ORDER BY s.step_at) AS missed, "
         "array_agg(s.total ORDER BY s.step_at) AS total "
-        "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[])) AS w(id, first_at) "
-        "CROSS JOIN LATERAL (SELECT o.step_at, o.demand / o.ready_mean AS load, "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[]), CAST(:pools AS text[])) "
+        "AS w(id, first_at, pool) "
+        f"CROSS JOIN LATERAL (SELECT o.step_at, o.demand / {_READY} AS load, "
         "o.sli_miss_high * o.sli_requests AS missed, o.sli_requests AS total FROM outcomes o "
         "WHERE o.workload_id = w.id AND o.step_at > w.first_at AND o.step_at > :earliest "
         "AND o.step_at < :last AND o.is_final AND o.sli_requests > 0 "
         "AND o.sli_requests < 'infinity' AND o.sli_miss_high IS NOT NULL "
-        "AND o.ready_mean > 0 AND o.demand > 0 AND o.demand < 'infinity' "
+        f"AND {_READY} > 0 AND o.demand > 0 AND o.demand < 'infinity' "
         "ORDER BY o.step_at DESC LIMIT :max_steps) s GROUP BY w.id ORDER BY w.id"
     )
     given = {
         "ids": list(first),
         "first": list(first.values()),
+        "pools": [pools.get(key, "") for key in first],
         "earliest": min(first.values(), default=last),
         "last": last,
         "max_steps": max_steps,
@@ -157,7 +172,7 @@ def load_miss_steps(
 
 def load_further_loads(
     connection: Connection,
-    names: Mapping[int, Sequence[str]],
+    names: Mapping[int, Mapping[str, str]],
     first: Mapping[int, datetime],
     last: datetime,
 ) -> Sequence[RowMapping]:
@@ -165,30 +180,33 @@ def load_further_loads(
 
     Args:
         connection: An open transaction.
-        names: Names of the further loads by workload.
+        names: Names of the further loads by workload, each with the pool that it falls on; empty:
+            there are no pools.
         first: Start of each workload's first step, exclusive.
         last: Last step start, exclusive.
     """
-    pairs = [(key, name) for key, wanted in names.items() for name in wanted]
-    if not pairs:
+    wanted = [(key, *one) for key, loads in names.items() for one in loads.items()]
+    if not wanted:
         return []
     statement = text(
-        "SELECT w.id AS workload_id, w.name AS indicator, "
+        "SELECT w.id AS workload_id, w.name AS indicator, "  # noqa: S608  # fixed fragments
         "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
-        "array_agg(i.value::double precision / o.ready_mean ORDER BY i.step_at) AS load "
-        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), "
-        "CAST(:first AS timestamptz[])) AS w(id, name, first_at) "
+        f"array_agg(i.value::double precision / {_READY} ORDER BY i.step_at) AS load "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), CAST(:pools AS text[]), "
+        "CAST(:first AS timestamptz[])) AS w(id, name, pool, first_at) "
         "JOIN indicators i ON i.workload_id = w.id AND i.indicator = w.name "
         "AND i.step_at > w.first_at AND i.step_at > :earliest AND i.step_at < :last "
         "JOIN outcomes o ON o.workload_id = w.id AND o.step_at = i.step_at "
-        "AND o.step_at > :earliest AND o.step_at < :last AND o.ready_mean > 0 "
+        "AND o.step_at > :earliest AND o.step_at < :last "
+        f"AND {_READY} > 0 "
         "WHERE i.is_observed AND i.value >= 0 AND i.value < 'infinity' GROUP BY w.id, w.name"
     )
     given = {
-        "ids": [key for key, _ in pairs],
-        "names": [name for _, name in pairs],
-        "first": [first[key] for key, _ in pairs],
-        "earliest": min(first[key] for key, _ in pairs),
+        "ids": [key for key, _, _ in wanted],
+        "names": [name for _, name, _ in wanted],
+        "pools": [pool for _, _, pool in wanted],
+        "first": [first[key] for key, _, _ in wanted],
+        "earliest": min(first[key] for key, _, _ in wanted),
         "last": last,
     }
     return connection.execute(statement, given).mappings().all()

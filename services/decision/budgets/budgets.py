@@ -18,15 +18,17 @@ from sqlalchemy import Connection, RowMapping
 from decider import PRICES, Decision, Elsewhere, IntArray
 from services.decision.budgets import repository
 from services.decision.budgets.holdings import Holding, presumed
-from services.decision.budgets.variant_budgets import (
-    VariantHoldings,
+from services.decision.budgets.part_budgets import (
+    PartHoldings,
     binding_type,
     gpu_types_of,
     granted_holdings,
     lost_gpus,
-    variant_holdings,
+    part_holdings,
 )
-from services.decision.rows.inputs import Prepared, ShardMember
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.prepare import Prepared
+from services.decision.rows.service_decision import ServiceDecision
 from services.kernel.settings import Settings
 
 ANY_TYPE = "*"
@@ -42,21 +44,21 @@ class Ledger:
     Attributes:
         budgets: GPUs by type; None: could not be read; a type that is absent has no budget.
         holdings: Workloads of the types that have a readable budget, over all shards.
-        by_variant: The same of workloads with variants, in GPUs, by workload id and type.
+        by_part: The same of workloads with variants or pools, in GPUs, by workload id and type.
         claims: Rows of `gpu_claims` of what was decided.
         variant_claims: Rows of `variant_claims`.
     """
 
     budgets: Mapping[str, int | None] = field(default_factory=dict)
     holdings: dict[int, Holding] = field(default_factory=dict)
-    by_variant: VariantHoldings = field(default_factory=dict)
+    by_part: PartHoldings = field(default_factory=dict)
     claims: list[tuple[Any, ...]] = field(default_factory=list)
     variant_claims: list[tuple[Any, ...]] = field(default_factory=list)
 
     def _of_type(self, gpu_type: str) -> list[tuple[int, Holding]]:
         """Workload ids and holdings of a type."""
         own = [(id_, h) for id_, h in self.holdings.items() if h.gpu_type == gpu_type]
-        return own + [(id_, h) for (id_, _), h in self.by_variant.items() if h.gpu_type == gpu_type]
+        return own + [(id_, h) for (id_, _), h in self.by_part.items() if h.gpu_type == gpu_type]
 
     def elsewhere(self, gpu_type: str, decided_now: Collection[int]) -> Elsewhere:
         """Holdings of a type but for those that are decided now; one part for each shard."""
@@ -112,10 +114,10 @@ def open_ledger(
     known = [name for name, gpus in budgets.items() if gpus is not None]
     rows = repository.load_holdings(connection, known, settings.policy_version, now)
     holdings = {int(r["id"]): to_holding(r, settings, now) for r in rows}
-    by_variant: VariantHoldings = {}
-    for row in repository.load_variant_holdings(connection, known, settings.policy_version, now):
-        by_variant |= variant_holdings(row, known, settings, now)
-    return Ledger(budgets, holdings, by_variant)
+    by_part: PartHoldings = {}
+    for row in repository.load_part_holdings(connection, known, settings.policy_version, now):
+        by_part |= part_holdings(row, known, settings, now)
+    return Ledger(budgets, holdings, by_part)
 
 
 def to_budgets(
@@ -170,14 +172,13 @@ def with_budgets(prepared: Prepared, ledger: Ledger) -> Prepared:
     return replace(prepared, request=replace(request, gpu_budgets=budgets, elsewhere=elsewhere))
 
 
-def note_decisions(
-    ledger: Ledger, prepared: Prepared, decisions: Sequence[Decision], now: datetime
-) -> None:
+def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: datetime) -> None:
     """Count what was granted, for the groups that are decided next and for other shards."""
-    for member, decision in zip(prepared.members, decisions, strict=True):
-        granted, claims = granted_holdings(ledger.by_variant, member, decision, now)
-        ledger.by_variant |= granted
+    for made in decided:
+        granted, claims = granted_holdings(ledger.by_part, made, now)
+        ledger.by_part |= granted
         ledger.variant_claims += claims
+        member, decision = made.member, made.whole
         holding = ledger.holdings.get(member.id)
         if holding is None:
             continue
@@ -224,6 +225,16 @@ def explanations(
             "gave_up": cut[:N_NAMED],
         }
     return found
+
+
+def explained_type(made: ServiceDecision, known: Sequence[str]) -> str:
+    """The GPU type whose budget a decision is explained by: of pools that of one that was cut."""
+    types: list[str] = []
+    for row, decision in zip(made.rows, made.decisions, strict=True):
+        is_cut = decision.guard_trace[-1].before > decision.final
+        gpu_type = binding_type(row.member, decision, known)
+        types.insert(0 if is_cut else len(types), gpu_type)
+    return next((name for name in types if name in known), types[0])
 
 
 def _given_up(member: ShardMember, decision: Decision, gpu_type: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema
+from services.kernel.db.parts import PARTS
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
 
@@ -37,18 +38,17 @@ def lock_budgets(connection: Connection, gpu_types: Sequence[str]) -> None:
 def load_holdings(
     connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
 ) -> Sequence[RowMapping]:
-    """Active workloads without variants, of GPU types, over all shards: target, decision, claim."""
+    """Active workloads of one target, of GPU types, over all shards: target, decision, claim."""
     if not gpu_types:
         return []
     fields = WorkloadSpec.model_fields
     statement = text(
-        "SELECT * FROM (SELECT w.id, w.shard, w.step_s, "
+        "SELECT * FROM (SELECT w.id, w.shard, w.step_s, "  # noqa: S608  # fixed fragments
         "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
         "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
         "COALESCE((w.spec ->> 'min_replicas')::int, :min_replicas) AS min_replicas "
-        "FROM workloads w WHERE w.is_active "
-        "AND COALESCE(jsonb_array_length(w.spec -> 'variants'), 0) = 0) w "
+        f"FROM workloads w WHERE w.is_active AND jsonb_array_length({PARTS}) = 0) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         "LEFT JOIN LATERAL (SELECT d.desired_replicas, d.valid_until FROM decisions d "
@@ -64,18 +64,18 @@ def load_holdings(
     return connection.execute(statement, given).mappings().all()
 
 
-def load_variant_holdings(
+def load_part_holdings(
     connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
 ) -> Sequence[RowMapping]:
-    """Active workloads with a variant of one of the types, over all shards.
+    """Active workloads with a variant or pool of one of the types, over all shards.
 
-    Each with the newest replicas and the newest decision of its variants, and with its claims: a
+    Each with the newest replicas and the newest decision of its parts, and with its claims: a
     JSON object of `demand_gpus` and `claimed_at` by GPU type, NULL where it has none.
     """
     if not gpu_types:
         return []
     statement = text(
-        "SELECT w.id, w.shard, w.step_s, w.spec -> 'variants' AS spec_variants, "
+        "SELECT w.id, w.shard, w.step_s, w.spec, "  # noqa: S608  # fixed fragments
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, r.variants AS seen, "
         "d.variants AS decided, d.valid_until, c.claims "
         "FROM workloads w "
@@ -89,8 +89,8 @@ def load_variant_holdings(
         "  'demand_gpus', c.demand_gpus, "
         "  'claimed_s', extract(epoch FROM c.claimed_at))) AS claims "
         "  FROM variant_claims c WHERE c.workload_id = w.id) c ON true "
-        "WHERE w.is_active AND jsonb_array_length(w.spec -> 'variants') > 0 "
-        "AND EXISTS (SELECT FROM jsonb_array_elements(w.spec -> 'variants') v "
+        "WHERE w.is_active "
+        f"AND EXISTS (SELECT FROM jsonb_array_elements({PARTS}) v "
         "  WHERE v ->> 'gpu_type' = ANY(:gpu_types)) ORDER BY w.id"
     )
     given = {
@@ -111,7 +111,7 @@ def store_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
 
 
 def store_variant_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
-    """Store what workloads with variants would take of each type at each price."""
+    """Store what workloads with variants or pools would take of each type at each price."""
     columns = ("workload_id", "gpu_type", "demand_gpus", "claimed_at")
     key = ("workload_id", "gpu_type")
     return copy_rows(connection, CopyTarget(schema.variant_claims, columns, "update", key), rows)

@@ -27,7 +27,7 @@ from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows import translate
 from services.decision.rows.inputs import ShardMember, ShardRows
 
-_N_BELIEVED = 8
+_N_BELIEVED = 9
 """Columns of an outcome between its key and `computed_at`: they stay as they are."""
 
 

@@ -12,6 +12,8 @@ from decider import MINUTE_S, FloatArray, SliSteps, count_misses, promised_viola
 from services.decision.decide.sli_series import SliGrid, goal_counts, to_series
 from services.decision.decide.sli_status import SliStanding, demand_censored, standing
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.waiting import RequestQueue, queue_of
+from services.kernel.domain.objective import WAITING
 
 _MARGIN_STEPS = 2
 
@@ -42,10 +44,12 @@ class MeasuredSli:
     Attributes:
         standing: How its objective stands.
         steps: Known steps by start (epoch seconds).
+        queue: Requests that wait; None: there are none, or it is not known.
     """
 
     standing: SliStanding
     steps: Mapping[float, StepSli] = field(default_factory=dict)
+    queue: RequestQueue | None = None
 
 
 def open_steps(step_s: float, late_s: float) -> int:
@@ -95,7 +99,10 @@ def measure(
         float(starts_s[t]): StepSli(*(float(column[t]) for column in columns))
         for t in np.flatnonzero(np.isfinite(violation))
     }
-    return MeasuredSli(standing(member.spec, series, found, steps), known)
+    # Tokens are no requests: of goals that count nothing else, what a request is is not known.
+    is_counted = bool(found.counts.is_of_requests.any())
+    queue = queue_of(series.of(WAITING), steps, starts_s) if is_counted else None
+    return MeasuredSli(standing(member.spec, series, found, steps), known, queue)
 
 
 def without_floor(steps: SliSteps, floor: float) -> SliSteps:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
 from services.decision.rows.inputs import (
@@ -16,6 +18,7 @@ from services.decision.rows.inputs import (
     scored_capacity,
 )
 from services.decision.rows.loads import Sampled
+from services.decision.rows.pools import pool_views
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.decision.rows.variants import mix_price
 
@@ -84,34 +87,105 @@ def finished_outcomes(
         now: Time of the computation.
     """
     step_s = float(member.step_s)
-    spec = member.spec
-    price = StepPrice(
-        scored_capacity(member, rows), spec.gpus_per_replica, spec.price_usd_per_gpu_hour
-    )
-    demand, bound = _by_step(rows.demand.get(member.id)), _by_step(equivalent_of(member, rows))
+    grid_s = [origin_at.timestamp() - back * step_s for back in range(LOOKBACK_STEPS)][::-1]
+    scored = _scored(member, rows, [start_s for start_s in grid_s if start_s not in done])
+    demand = _by_step(rows.demand.get(member.id))
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
-    events = replica_events(member, rows)
-    first_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
     made: list[tuple[Any, ...]] = []
     outcomes: dict[float, StepOutcome] = {}
-    for back in range(LOOKBACK_STEPS - 1, -1, -1):
-        start_s = origin_at.timestamp() - back * step_s
-        if start_s in done:
-            continue
-        intervals = step_intervals(events, start_s, start_s + step_s)
-        outcome = score_step(
-            bound.get(start_s), intervals, _priced(member, rows, price, start_s + step_s)
-        )
-        if outcome is None:
-            continue
-        outcome = replace(outcome, demand=demand.get(start_s))
-        if start_s < first_s:
+    for start_s, one in scored.outcomes.items():
+        outcome = replace(one, demand=demand.get(start_s))
+        if start_s < scored.first_s:
             outcome = replace(outcome, needed_replicas=None, violation_ratio=None, shortage=None)
         outcomes[start_s] = outcome
         step_at = datetime.fromtimestamp(start_s, UTC)
-        made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, now))
-    before_first = frozenset(start_s for start_s in outcomes if start_s < first_s)
+        ready = scored.ready_by_pool.get(start_s)
+        made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, ready, now))
+    before_first = frozenset(start_s for start_s in outcomes if start_s < scored.first_s)
     return WorkloadOutcomes(tuple(made), outcomes, before_first)
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoredSteps:
+    """Steps of a workload by what was believed.
+
+    Attributes:
+        outcomes: By step start; their demand is the equivalent one.
+        first_s: Start of the first step that can be scored.
+        ready_by_pool: Mean ready replicas of each pool, by step start; empty: there are no pools.
+    """
+
+    outcomes: Mapping[float, StepOutcome]
+    first_s: float
+    ready_by_pool: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
+
+
+def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> _ScoredSteps:
+    """Steps scored by the replicas of the workload, or by those of the tightest of its pools."""
+    spec = member.spec
+    if spec.pools:
+        return _scored_pools(member, rows, starts_s)
+    price = StepPrice(
+        scored_capacity(member, rows), spec.gpus_per_replica, spec.price_usd_per_gpu_hour
+    )
+    step_s, bound = float(member.step_s), _by_step(equivalent_of(member, rows))
+    events = replica_events(member, rows)
+    outcomes = {}
+    for start_s in starts_s:
+        end_s = start_s + step_s
+        intervals = step_intervals(events, start_s, end_s)
+        priced = _priced(member, rows, price, end_s)
+        outcome = score_step(bound.get(start_s), intervals, priced)
+        if outcome is not None:
+            outcomes[start_s] = outcome
+    first_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
+    return _ScoredSteps(outcomes, first_s)
+
+
+def _scored_pools(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> _ScoredSteps:
+    """Steps of which every pool is known; only snapshots tell the pools' replicas apart."""
+    seen = replace(rows, changes={}, starts={})
+    pools = {
+        view.place.name: _scored(view.member, view.rows, starts_s)
+        for view in pool_views(member, seen)
+    }
+    demand = _by_step(rows.demand.get(member.id))
+    outcomes, ready = {}, {}
+    for start_s in starts_s:
+        parts = {name: one.outcomes.get(start_s) for name, one in pools.items()}
+        known = {name: one for name, one in parts.items() if one is not None}
+        if len(known) == len(pools):
+            outcomes[start_s] = _joined(list(known.values()), demand.get(start_s))
+            ready[start_s] = {name: one.ready_mean for name, one in known.items()}
+    return _ScoredSteps(outcomes, max(one.first_s for one in pools.values()), ready)
+
+
+def _joined(pools: Sequence[StepOutcome], demand: float | None) -> StepOutcome:
+    """A step out of what it was for each pool: replicas and costs add up, the tightest violates.
+
+    The shortage is the largest share of its load that a pool left unserved, times the demand. What
+    is not known of one pool is not known.
+    """
+    ready, gpu_hours = sum(one.ready_mean for one in pools), sum(one.gpu_hours for one in pools)
+    cost = sum(one.cost_usd for one in pools)
+    whole = StepOutcome(None, ready, None, None, None, gpu_hours, cost)
+    if demand is None:
+        return whole
+    needed = violation = unserved = 0.0
+    for one in pools:
+        if one.needed_replicas is None or one.violation_ratio is None:
+            return whole
+        needed += one.needed_replicas
+        violation = max(violation, one.violation_ratio)
+        if one.demand and one.shortage:
+            unserved = max(unserved, one.shortage / one.demand)
+    return replace(
+        whole,
+        demand=demand,
+        needed_replicas=round(needed),
+        violation_ratio=violation,
+        shortage=unserved * demand,
+    )
 
 
 def _by_step(series: Sampled | None) -> dict[float, float]:
@@ -153,6 +227,7 @@ def _row(
     step_at: datetime,
     decision_id: int | None,
     outcome: StepOutcome,
+    ready_by_pool: Mapping[str, float] | None,
     now: datetime,
 ) -> tuple[Any, ...]:
     return (
@@ -166,5 +241,6 @@ def _row(
         outcome.shortage,
         outcome.gpu_hours,
         outcome.cost_usd,
+        None if ready_by_pool is None else orjson.dumps(ready_by_pool).decode(),
         now,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,13 +11,13 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 import decider
-from decider import decision_bytes, decision_to_dict, replay_decision
+from decider import decision_to_dict, replay_service
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.budgets import budgets
+from services.decision.budgets.part_budgets import gpu_types_of
 from services.decision.budgets.repository import store_claims, store_variant_claims
-from services.decision.budgets.variant_budgets import binding_type, gpu_types_of
 from services.decision.decide.outcomes import LOOKBACK_STEPS
 from services.decision.decide.report import (
     DecidedWorkload,
@@ -35,11 +34,12 @@ from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
     ShardRows,
     group_rows,
-    prepare,
     scopes_of,
     to_member,
 )
-from services.decision.rows.record import DecisionStamp, decision_row
+from services.decision.rows.prepare import prepare
+from services.decision.rows.record import DecisionStamp, decision_row, decisions_sha256
+from services.decision.rows.service_decision import service_decisions, whole_decision
 from services.decision.rows.translate import TrustInForce
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
@@ -78,6 +78,8 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         rows = replace(_load_rows(run), capacity=capacity, responses=responses)
         measured = measure_steps(run, rows)
         results, rows = store_steps(run, rows, measured)
+        queues = {key: one.queue for key, one in measured.items() if one.queue is not None}
+        rows = replace(rows, queues=queues)
         forecasts = repository.load_undecided(
             work.connection, shard, origin_at, deps.settings.policy_version
         )
@@ -148,18 +150,18 @@ def _decide(
         decisions = decider.decide_shard(
             prepared.request, deps.config, now.timestamp(), valid_for_s
         )
-        budgets.note_decisions(ledger, prepared, decisions, now)
+        found = service_decisions(prepared, decisions)
+        budgets.note_decisions(ledger, found, now)
         cuts = budgets.explanations(prepared, decisions, ledger)
-        ids = next_ids(run.connection, "decisions_id_seq", len(decisions))
-        for row, decision in enumerate(decisions):
-            member = prepared.members[row]
-            gpu_budget = cuts.get(binding_type(member, decision, sorted(cuts)))
+        ids = next_ids(run.connection, "decisions_id_seq", len(found))
+        for id_, made in zip(ids, found, strict=True):
+            gpu_budget = cuts.get(budgets.explained_type(made, sorted(cuts)))
             stamp = DecisionStamp(
-                ids[row], now, deps.settings.policy_version, deps.config, gpu_budget, trace
+                id_, now, deps.settings.policy_version, deps.config, gpu_budget, trace
             )
-            stored.append(decision_row(prepared, row, decision, stamp))
-            forecast_id = int(prepared.forecasts[row]["id"])
-            decided.append(DecidedWorkload(member, decision, ids[row], forecast_id))
+            stored.append(decision_row(prepared, made, stamp))
+            forecast_id = int(made.forecast["id"])
+            decided.append(DecidedWorkload(made.member, made.whole, id_, forecast_id))
     repository.store_decisions(run.connection, stored)
     store_claims(run.connection, ledger.claims)
     store_variant_claims(run.connection, ledger.variant_claims)
@@ -232,7 +234,8 @@ def replay(deps: DecisionDeps, decision_id: int) -> ReplayReport:
         raise NotFound(f"decision {decision_id} does not exist")
     if row["inputs"] is None:
         raise Conflict(f"decision {decision_id}: its inputs were not kept")
-    again = replay_decision(bytes(row["inputs"]))
-    digest = hashlib.sha256(decision_bytes(again)).hexdigest()
+    again = replay_service(bytes(row["inputs"]))
+    digest = decisions_sha256(again)
     stored = str(row["explanation"].get("sha256", ""))
-    return ReplayReport(digest == stored, stored, digest, decision_to_dict(again))
+    record = decision_to_dict(whole_decision(again))
+    return ReplayReport(digest == stored, stored, digest, record)

@@ -1,10 +1,10 @@
-"""From a shard's rows to the decider's request; pure."""
+"""From the rows of a workload to the decider's values; pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -16,7 +16,6 @@ from decider import (
     MissDraws,
     ReplicaState,
     RiskState,
-    ShardRequest,
     WorkloadInput,
     capacity_draws,
 )
@@ -27,13 +26,12 @@ from services.decision.rows.loads import (
     Sampled,
     added_up,
     further_capacity,
-    further_paths_of,
     stacked,
     to_demand_alone,
-    to_further_paths,
 )
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
+from services.decision.rows.waiting import RequestQueue
 from services.kernel.domain import WorkloadSpec
 
 
@@ -78,6 +76,7 @@ class ShardRows:
             its capacity alone.
         faulty: Workloads of which more requests miss than their load explains: what they miss does
             not teach the risk level.
+        queues: Requests that wait.
     """
 
     demand: Mapping[int, Sampled] = field(default_factory=dict)
@@ -92,21 +91,7 @@ class ShardRows:
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
     responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
     faulty: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request and the forecasts that its rows came from.
-
-    Attributes:
-        further: Paths of the further loads by row; None: it has none, or the forecast lacks some.
-    """
-
-    request: ShardRequest
-    members: tuple[ShardMember, ...]
-    forecasts: tuple[RowMapping, ...]
-    path_scales: tuple[float, ...]
-    further: tuple[FurtherPaths | None, ...]
+    queues: Mapping[int, RequestQueue] = field(default_factory=dict)
 
 
 def scopes_of(members: Sequence[ShardMember]) -> list[str]:
@@ -122,71 +107,18 @@ def group_rows(rows: Sequence[RowMapping]) -> dict[int, list[RowMapping]]:
     return grouped
 
 
-def prepare(
-    members: Mapping[int, ShardMember],
-    forecasts: Sequence[RowMapping],
-    rows: ShardRows,
-    now: datetime,
-) -> list[Prepared]:
-    """Build one request per step length and forecast shape."""
-    groups: dict[tuple[int, int, int], list[tuple[RowMapping, translate.DemandPaths]]] = {}
-    for forecast in forecasts:
-        paths = translate.to_paths(forecast)
-        key = (int(forecast["step_s"]), *paths.paths.shape)
-        groups.setdefault(key, []).append((forecast, paths))
-    prepared = []
-    for (step_s, _, _), group in groups.items():
-        chosen = tuple(members[int(forecast["workload_id"])] for forecast, _ in group)
-        variants = [variants_of(m, rows, now) if m.spec.variants else None for m in chosen]
-        further = tuple(
-            to_further_paths(forecast, member.spec)
-            for member, (forecast, _) in zip(chosen, group, strict=True)
-        )
-        bound = [counts_further(m, rows, x) for m, x in zip(chosen, further, strict=True)]
-        inputs = tuple(
-            replace(
-                workload_input(member, known, forecast, rows, now),
-                further_capacity=further_of(member, rows) if is_bound else (),
-            )
-            for member, known, (forecast, _), is_bound in zip(
-                chosen, variants, group, bound, strict=True
-            )
-        )
-        request = ShardRequest(
-            inputs,
-            np.stack([paths.paths for _, paths in group]),
-            np.stack([capacity_of(m, rows) for m in chosen]),
-            np.stack(
-                [lead_time_of(m, rows, now, x) for m, x in zip(chosen, variants, strict=True)]
-            ),
-            float(step_s),
-            responses=responses_of(chosen, rows, bound),
-            further_paths=further_paths_of(further),
-            quantiles=tuple(translate.to_quantiles(forecast) for forecast, _ in group),
-        )
-        scales = tuple(paths.scale for _, paths in group)
-        forecast_rows = tuple(forecast for forecast, _ in group)
-        prepared.append(Prepared(request, chosen, forecast_rows, scales, further))
-    return prepared
-
-
-def responses_of(
-    members: Sequence[ShardMember], rows: ShardRows, bound: Sequence[bool]
-) -> tuple[MissDraws | None, ...]:
-    """What was learned of each one's requests; empty where nothing was of any.
+def response_of(member: ShardMember, rows: ShardRows, is_bound: bool) -> MissDraws | None:
+    """What was learned of a workload's requests; None: nothing was.
 
     Args:
-        members: The workloads.
-        rows: Their rows.
-        bound: Whether further loads count; where they do not, the response is to the demand alone.
+        member: The workload.
+        rows: Its rows.
+        is_bound: Further loads count; where they do not, the response is to the demand alone.
     """
-    learned = [rows.responses.get(m.id) for m in members]
-    if all(one is None for one in learned):
-        return ()
-    return tuple(
-        None if one is None else one.draws if is_bound else to_demand_alone(one.draws)
-        for one, is_bound in zip(learned, bound, strict=True)
-    )
+    learned = rows.responses.get(member.id)
+    if learned is None:
+        return None
+    return learned.draws if is_bound else to_demand_alone(learned.draws)
 
 
 def counts_further(member: ShardMember, rows: ShardRows, paths: FurtherPaths | None) -> bool:
@@ -300,7 +232,10 @@ def workload_input(
     if variants is not None:
         state, measured = variants.replicas, variants.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
-    response = rows.responses.get(member.id)
+    response, queue = rows.responses.get(member.id), rows.queues.get(member.id)
+    history, waiting_load = history_of(member, forecast, rows), 0.0
+    if response is not None and queue is not None:
+        waiting_load = queue.load(history, float(member.step_s))
     return WorkloadInput(
         workload=member.key,
         replicas=state,
@@ -308,7 +243,7 @@ def workload_input(
         sla=translate.to_sla(member.spec),
         hardware=translate.to_hardware(member.spec),
         control=translate.to_control(member.spec, now),
-        history=history_of(member, forecast, rows),
+        history=history,
         risk=rows.risk.get(member.id, RiskState()),
         forecast_rung=translate.forecast_rung(forecast),
         forecast_origin_s=forecast["origin_at"].timestamp(),
@@ -318,6 +253,8 @@ def workload_input(
         trailing_rule=trust.rule,
         variants=None if variants is None else variants.variants,
         requests_per_step=math.inf if response is None else response.requests_per_step,
+        waiting_load=waiting_load,
+        waiting_requests=queue.waiting if queue is not None and waiting_load > 0 else 0.0,
     )
 
 

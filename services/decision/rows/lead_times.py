@@ -48,7 +48,7 @@ def type_scope(gpu_type: str) -> str:
 
 def scopes(workload_id: int, spec: WorkloadSpec) -> list[str]:
     """Scopes of posteriors that a workload may use."""
-    types = dict.fromkeys(v.gpu_type for v in spec.variants)
+    types = dict.fromkeys(part.gpu_type for part in spec.parts)
     own = [own_scope(workload_id, gpu_type) for gpu_type in types]
     return [own_scope(workload_id), *own, *map(type_scope, types or (spec.gpu_type,))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +18,9 @@ from decider import (
     decision_to_dict,
     inputs_to_bytes,
 )
-from services.decision.rows.inputs import Prepared
-from services.decision.rows.loads import missing_loads, missing_words
+from services.decision.rows.loads import missing_loads, missing_words, to_further_paths
+from services.decision.rows.prepare import Prepared
+from services.decision.rows.service_decision import ServiceDecision, binding_pool, pool_words
 from services.decision.rows.variants import to_column
 from services.kernel.domain.loads import bound_words
 
@@ -53,45 +54,66 @@ class LoadNote:
     words: str = ""
 
 
-def _about_loads(prepared: Prepared, row: int, decision: Decision) -> LoadNote:
+def _about_loads(made: ServiceDecision) -> LoadNote:
     """Which load binds; where a forecast lacks further loads, what was decided by instead."""
-    spec = prepared.members[row].spec
+    spec, decision = made.member.spec, made.whole
     if not spec.further_loads:
         return LoadNote({})
-    if prepared.further[row] is None:
-        missing = missing_loads(prepared.forecasts[row], spec)
-        is_observed = bool(prepared.request.workloads[row].further_capacity)
+    if to_further_paths(made.forecast, spec) is None:
+        missing = missing_loads(made.forecast, spec)
+        is_observed = made.has_pools or bool(made.rows[0].given.further_capacity)
         message = missing_words(missing, spec, is_observed=is_observed)
         return LoadNote({"further_loads": {"missing": missing, "message": message}}, message)
     if not decision.bound_by:
         return LoadNote({})
-    names = (spec.demand, *spec.further_loads)
-    shares = {n: float(f"{v:.4g}") for n, v in zip(names, decision.bound_by, strict=True)}
+    shares = {n: float(f"{v:.4g}") for n, v in zip(spec.loads, decision.bound_by, strict=True)}
     return LoadNote({"bound_by": shares}, bound_words(shares))
 
 
-def _scales(prepared: Prepared, row: int) -> tuple[float, ...]:
-    """Scales of the paths of demand and further loads."""
-    beside = prepared.further[row]
-    return (prepared.path_scales[row], *(() if beside is None else beside.scales))
+def _scales(made: ServiceDecision) -> tuple[float, ...]:
+    """Scale of the paths of each load, in the order of the workload's."""
+    found: dict[int, float] = {}
+    for row in made.rows:
+        own = (row.paths.scale, *(row.further.scales if row.further is not None else ()))
+        place = row.given.pool
+        found |= zip(range(len(own)) if place is None else place.loads, own, strict=True)
+    return tuple(found[load] for load in sorted(found))
 
 
-def decision_row(
-    prepared: Prepared, row: int, decision: Decision, stamp: DecisionStamp
-) -> tuple[Any, ...]:
-    """The row of one decision, in the order of `repository.DECISION_COLUMNS`."""
-    forecast, now = prepared.forecasts[row], stamp.decided_at
-    inputs = inputs_to_bytes(
-        prepared.request,
-        row,
-        decision,
-        stamp.config,
-        now.timestamp(),
-        _scales(prepared, row),
-    )
+def decisions_sha256(decisions: Sequence[Decision]) -> str:
+    """Digest of the decisions about one workload, that a replay must reproduce."""
+    return hashlib.sha256(b"".join(decision_bytes(one) for one in decisions)).hexdigest()
+
+
+def _pools_to_dict(made: ServiceDecision) -> dict[str, object]:
+    """What was decided about each pool, and which of them binds."""
+    each = [
+        {
+            "name": pool.name,
+            "gpu_type": pool.gpu_type,
+            "loads": list(pool.loads),
+            "current": decision.current,
+            "raw": decision.raw,
+            "desired": decision.final,
+            "reason": str(decision.reason),
+            "binding_constraint": decision.binding_constraint,
+            "guard_trace": decision_to_dict(decision)["guard_trace"],
+        }
+        for pool, decision in zip(made.member.spec.pools, made.decisions, strict=True)
+    ]
+    bound = binding_pool(made.decisions[0])
+    return {"summary": pool_words(made.decisions), "bound_by": bound, "counts": each}
+
+
+def _explanation(made: ServiceDecision, stamp: DecisionStamp) -> dict[str, object]:
+    """Why it was decided, as it is stored."""
+    forecast, decision = made.forecast, made.whole
+    told = replace(decision, bound_by=())  # told below, by name
+    if made.has_pools:
+        told = replace(told, expected_misses=None)
     record = decision_to_dict(decision) | {
-        "summary": decision_summary(replace(decision, bound_by=())),  # told below, by name
-        "sha256": hashlib.sha256(decision_bytes(decision)).hexdigest(),
+        "summary": decision_summary(told),
+        "sha256": decisions_sha256(made.decisions),
         "forecast": {
             "id": forecast["id"],
             "model_version": forecast["model_version"],
@@ -99,10 +121,13 @@ def decision_row(
             "reason": forecast["reason"],
         },
     }
-    about = _about_loads(prepared, row, decision)
+    if made.has_pools:
+        pools = _pools_to_dict(made)
+        record |= {"pools": pools, "summary": f"{record['summary']}, {pools['summary']}"}
+    about = _about_loads(made)
     if about.words:
         record |= {**about.fields, "summary": f"{record['summary']}, {about.words}"}
-    workload = prepared.request.workloads[row]
+    workload = made.rows[0].given
     if workload.trust_reason:
         record["trust"] = {
             "is_model_trusted": workload.is_model_trusted,
@@ -112,7 +137,23 @@ def decision_row(
         record["gpu_budget"] = dict(stamp.gpu_budget)
     if stamp.trace:
         record["trace"] = stamp.trace
-    variants = to_column(decision)
+    return record
+
+
+def decision_row(
+    prepared: Prepared, made: ServiceDecision, stamp: DecisionStamp
+) -> tuple[Any, ...]:
+    """The row of one workload's decision, in the order of `repository.DECISION_COLUMNS`."""
+    forecast, now, decision = made.forecast, stamp.decided_at, made.whole
+    inputs = inputs_to_bytes(
+        prepared.request,
+        made.at[0],
+        made.decisions[0],
+        stamp.config,
+        now.timestamp(),
+        _scales(made),
+    )
+    variants = to_column(made.counts)
     valid_s = decision.valid_until_s - now.timestamp()
     return (
         stamp.decision_id,
@@ -132,7 +173,7 @@ def decision_row(
         decision.risk_target,
         decision.risk_after,
         decision.cost_delta_usd_per_hour,
-        orjson.dumps(record).decode(),
+        orjson.dumps(_explanation(made, stamp)).decode(),
         inputs,
         None if variants is None else orjson.dumps(variants).decode(),
     )

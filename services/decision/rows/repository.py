@@ -19,8 +19,8 @@ DECISION_COLUMNS = (
 )  # fmt: skip
 OUTCOME_COLUMNS = (
     "workload_id", "step_at", "decision_id", "demand", "ready_mean", "needed_replicas",
-    "violation_ratio", "shortage", "gpu_hours", "cost_usd", "computed_at", "sli_requests",
-    "sli_miss_low", "sli_miss_high", "measured_violation_ratio", "is_final",
+    "violation_ratio", "shortage", "gpu_hours", "cost_usd", "ready_by_pool", "computed_at",
+    "sli_requests", "sli_miss_low", "sli_miss_high", "measured_violation_ratio", "is_final",
 )  # fmt: skip
 MEASURED_COLUMNS = OUTCOME_COLUMNS[OUTCOME_COLUMNS.index("computed_at") :]
 """Those that are computed again until the row is final."""
@@ -143,7 +143,7 @@ def load_changes(
 ) -> Sequence[RowMapping]:
     """Scalings that were applied in [first, last], in time order."""
     statement = text(
-        "SELECT workload_id, applied_at, from_replicas, to_replicas FROM actions "
+        "SELECT workload_id, decision_id, applied_at, from_replicas, to_replicas FROM actions "
         "WHERE workload_id = ANY(:ids) AND origin_at >= CAST(:first AS timestamptz) - "
         "interval '1 day' AND result = 'applied' AND to_replicas IS NOT NULL "
         "AND applied_at >= :first AND applied_at <= :last ORDER BY workload_id, applied_at, id"

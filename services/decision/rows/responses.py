@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from decider import MINUTE_S, FloatArray, MissDraws, equivalent_capacity
+from decider import MINUTE_S, FloatArray, MissDraws, equivalent_capacity, pool_response
 from services.decision.rows.lead_times import N_DRAWS
 from services.decision.rows.translate import to_sla
 from services.kernel.domain import WorkloadSpec
@@ -34,6 +35,17 @@ class LearnedResponse:
         if not (np.isfinite(capacity).all() and (capacity > 0).all()):
             raise ValueError("the learned response has no load that keeps the promise")
         return cls(few, requests_per_step, capacity)
+
+    def to_pool(self, loads: Sequence[int], spec: WorkloadSpec) -> LearnedResponse:
+        """The response to the loads of one pool, the others being none.
+
+        Args:
+            loads: Their places in the order of the workload's.
+            spec: The pool as a workload.
+        """
+        draws = pool_response(self.draws, loads)
+        capacity = equivalent_capacity(draws, to_sla(spec), self.requests_per_step)
+        return LearnedResponse(draws, self.requests_per_step, capacity)
 
     @property
     def floor(self) -> float:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision, FloatArray, ReplicaState, VariantSet, VariantState, whole
+from decider import FloatArray, ReplicaState, VariantSet, VariantState, whole
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import VariantStart, unit_ages
 
@@ -128,18 +128,29 @@ def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> Repl
 
 
 def desired_counts(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, int]]:
-    """Name and count of each variant of a stored decision."""
+    """Name and count of each variant or pool of a stored decision."""
     return [(str(v["name"]), int(v["desired"])) for v in stored or ()]
 
 
-def to_column(decision: Decision) -> list[dict[str, object]] | None:
-    """The value of the column `decisions.variants`."""
-    if decision.mix is None:
-        return None
-    return [
-        {"name": c.name, "gpu_type": c.gpu_type, "current": c.current, "desired": c.desired}
-        for c in decision.mix.counts
-    ]
+@dataclass(frozen=True, slots=True)
+class PartCount:
+    """A decision about one variant or pool.
+
+    Attributes:
+        raw: Count wanted before the guards; None: of variants only their sum is wanted.
+    """
+
+    name: str
+    gpu_type: str
+    current: int
+    desired: int
+    raw: int | None = None
+
+
+def to_column(counts: Sequence[PartCount]) -> list[dict[str, object]] | None:
+    """The value of the column `decisions.variants`; None: there is one target."""
+    columns = [{name: v for name, v in asdict(c).items() if v is not None} for c in counts]
+    return columns or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,6 +353,7 @@ outcomes = Table(
     Column("shortage", Double, nullable=True),
     Column("gpu_hours", Double, nullable=True),
     Column("cost_usd", Double, nullable=True),
+    Column("ready_by_pool", JSONB, nullable=True),
     time_column("computed_at"),
     Column("sli_requests", Double, nullable=True),
     *(Column(f"sli_miss_{end}", Double, nullable=True) for end in ("low", "high")),

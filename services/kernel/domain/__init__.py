@@ -1,6 +1,10 @@
 """The services' shared language."""
 
+from services.kernel.domain.lead_time import LeadTimeSpec
 from services.kernel.domain.objective import GoalSpec, ObjectiveSpec, SliSeriesSpec
+from services.kernel.domain.part_specs import part_spec, part_specs
+from services.kernel.domain.parts import PartSpec
+from services.kernel.domain.pools import PoolSpec
 from services.kernel.domain.promise import (
     PromiseFigures,
     SliStatus,
@@ -13,7 +17,6 @@ from services.kernel.domain.workload import (
     CapacitySpec,
     FurtherLoadSpec,
     IndicatorSpec,
-    LeadTimeSpec,
     ScalingPolicy,
     ScalingRules,
     ScheduleSpec,
@@ -30,6 +33,8 @@ __all__ = [
     "IndicatorSpec",
     "LeadTimeSpec",
     "ObjectiveSpec",
+    "PartSpec",
+    "PoolSpec",
     "PromiseFigures",
     "ScalingPolicy",
     "ScalingRules",
@@ -41,5 +46,7 @@ __all__ = [
     "ViolationSource",
     "WorkloadSpec",
     "class_priority",
+    "part_spec",
+    "part_specs",
     "promise_figures",
 ]

@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.kernel.domain.lead_time import LeadTimeSpec
 from services.kernel.domain.objective import SERIES_PREFIX, ObjectiveSpec
+from services.kernel.domain.parts import PartSpec
+from services.kernel.domain.pools import PoolSpec, check_pools
 from services.kernel.domain.variants import VariantSpec, check_variants
 
 GpuType = Annotated[str, Field(min_length=1, max_length=63)]
@@ -76,18 +79,6 @@ class IndicatorSpec(_Spec):
                 "tells of the past; push the steps to come"
             )
         return self
-
-
-class LeadTimeSpec(_Spec):
-    """Prior of the lead time (scaling to Ready) until starts have been measured.
-
-    Attributes:
-        median_s: Median in seconds.
-        sigma: Standard deviation of its logarithm.
-    """
-
-    median_s: float = Field(90.0, gt=0, le=7200)
-    sigma: float = Field(0.5, ge=0, le=3)
 
 
 class FurtherLoadSpec(_Spec):
@@ -221,6 +212,9 @@ class WorkloadSpec(_Spec):
         variants: Kinds of replicas that serve it together; none: there is one kind. With variants
             `target`, `gpu_type`, `gpus_per_replica` and the price are those of the first one, and
             all counts are in reference replicas: in units of `capacity.per_replica`.
+        pools: Parts that carry different loads and keep the promise together; none: there is one.
+            `target`, `gpu_type`, `gpus_per_replica` and the price are then those of the first one.
+            Bounds, schedules, behaviour and fallback hold for each of them.
     """
 
     target: str
@@ -246,6 +240,7 @@ class WorkloadSpec(_Spec):
     scale_out_only: bool = False
     labels: dict[str, str] = {}
     variants: tuple[VariantSpec, ...] = ()
+    pools: tuple[PoolSpec, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> WorkloadSpec:
@@ -272,12 +267,27 @@ class WorkloadSpec(_Spec):
         if self.capacity.latency_indicator:
             _check_latency(self.capacity.latency_indicator, self)
         _check_further_loads(self)
+        _check_pools(self)
         return self
+
+    @property
+    def parts(self) -> tuple[PartSpec, ...]:
+        """What it has instead of one target: its variants or its pools; none: it has one."""
+        return self.variants or self.pools
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """Names of its loads: the demand, then the further ones."""
+        return (self.demand, *self.further_loads)
 
     @property
     def further_loads(self) -> tuple[str, ...]:
         """Names of the indicators of the further loads, in their order."""
         return tuple(load.indicator for load in self.capacity.also_bound_by)
+
+    def pool_of(self, load: str) -> str:
+        """Name of the pool that a load falls on; empty: there are no pools."""
+        return next((pool.name for pool in self.pools if load in pool.loads), "")
 
     @property
     def served_loads(self) -> tuple[str, ...]:
@@ -325,3 +335,14 @@ def _check_further_loads(spec: WorkloadSpec) -> None:
             )
         if found[name].is_known_ahead:
             raise ValueError(f"{field} must not be known ahead: a load is measured and forecast")
+
+
+def _check_pools(spec: WorkloadSpec) -> None:
+    if spec.pools and spec.variants:
+        raise ValueError("pools: give either variants or pools, not both")
+    if spec.pools and spec.capacity.latency_indicator:
+        raise ValueError(
+            f"capacity.latency_indicator={spec.capacity.latency_indicator!r} must be left out with "
+            "pools: a latency is that of all of them; set sla.objective, of which each is learned"
+        )
+    check_pools(spec.pools, spec.loads)

@@ -15,8 +15,8 @@ QUICK_WORKLOADS = 8
 HISTORY_DAYS = 14
 QUICK_HISTORY_DAYS = 10
 
-Truth = Literal["stated", "served"]
-"""What a replica bears: the stated capacity, or what a response says that no policy is told."""
+Truth = Literal["served", "stated"]
+"""What a replica bears: what a response says that no policy is told, or the stated capacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class DemoOptions:
     report: Path
     json_file: Path | None
     port: int
-    truth: Truth = "stated"
+    truth: Truth
 
     @classmethod
     def from_command_line(  # noqa: PLR0913 - one argument per option
@@ -69,9 +69,11 @@ class DemoOptions:
         report: Path,
         json_file: Path | None,
         port: int,
-        truth: Truth = "stated",
+        truth: Truth | None = None,
     ) -> DemoOptions:
         """Fill in the defaults and check what can be checked at once.
+
+        Without a truth a fleet is `served`; a trace, which tells no requests, `stated`.
 
         Raises:
             InvalidInput: An option cannot be used; the message says what would be right.
@@ -82,7 +84,7 @@ class DemoOptions:
             raise InvalidInput(f"--demand={demand}: only makes sense together with --data FILE")
         if step_s is not None and 3600 % step_s:
             raise InvalidInput(f"--step={step_s}: must divide an hour, e.g. 60, 300 or 600")
-        if truth not in get_args(Truth):
+        if truth is not None and truth not in get_args(Truth):
             raise InvalidInput(f"--truth={truth}: must be one of {', '.join(get_args(Truth))}")
         if truth == "served" and data is not None:
             raise InvalidInput(
@@ -106,7 +108,7 @@ class DemoOptions:
             report=report,
             json_file=json_file,
             port=port,
-            truth=truth,
+            truth=truth or ("served" if data is None else "stated"),
         )
 
     @property

@@ -153,15 +153,15 @@ def measured_violation_ratio(engine: Engine, first_step_at: datetime) -> float |
     return None if found is None else float(found)
 
 
-def felt_violation_ratio(engine: Engine, first_step_at: datetime) -> float | None:
-    """Share of time out of SLA that the platform counted of requests, mean over workloads."""
+def felt_violation_ratios(engine: Engine, first_step_at: datetime) -> dict[int, float]:
+    """Share of time out of SLA that the platform counted of requests, by workload it counted."""
     query = text("""
-        SELECT avg(share) FROM (SELECT avg(measured_violation_ratio) AS share FROM outcomes
-        WHERE step_at >= :first GROUP BY workload_id) AS of_workloads
+        SELECT workload_id, avg(measured_violation_ratio) AS share FROM outcomes
+        WHERE step_at >= :first AND measured_violation_ratio IS NOT NULL GROUP BY workload_id
     """)
     with engine.connect() as connection:
-        found = connection.execute(query, {"first": first_step_at}).scalar()
-    return None if found is None else float(found)
+        rows = connection.execute(query, {"first": first_step_at})
+        return {int(row.workload_id): float(row.share) for row in rows}
 
 
 def n_measured_workloads(engine: Engine) -> int:

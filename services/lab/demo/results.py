@@ -17,7 +17,7 @@ from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency
 from services.lab.demo.repository import (
     chain_counts,
-    felt_violation_ratio,
+    felt_violation_ratios,
     measured_violation_ratio,
     n_measured_starts,
     n_measured_workloads,
@@ -28,14 +28,18 @@ from services.lab.demo.session import DemoSession
 from services.lab.demo.training import TrainingResult
 from services.lab.report import (
     FanChart,
+    Felt,
     ReportData,
+    headline,
     measured_line,
     render_report,
     scoreboard_table,
+    services_json,
     summary_json,
 )
-from services.simulator import PolicyRun, PolicyScore, needed_gpus
+from services.simulator import PolicyRun, PolicyScore, ServedFleet, needed_gpus
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 
 _N_FANS = 4
 MUST_BE_ZERO = (
@@ -64,6 +68,7 @@ class Replayed:
         latencies: Wall time of each step.
         wall_s: Duration of the whole demo so far.
         peak_gib: Peak memory of all its processes.
+        served: How requests were served; None: by the stated capacity.
     """
 
     scores: tuple[PolicyScore, ...]
@@ -72,6 +77,7 @@ class Replayed:
     latencies: list[Latency]
     wall_s: float
     peak_gib: float
+    served: ServedFleet | None
 
 
 def write_results(
@@ -101,20 +107,26 @@ def write_results(
         "step_wall_s": _latency_summary(replayed.latencies),
         "rows": chain,
     }
-    if data.is_felt:
+    if data.felt is not None:
         document["felt"] = {
-            "violation_rate_measured_by_platform": data.measured_violation_rate,
+            "violation_rate_measured_by_platform": _measured_mean(data.felt),
             "workloads_measured": n_measured_workloads(engine),
+            "services": services_json(data),
         }
     write_whole(options.report, render_report(data))
     if options.json_file is not None:
         write_whole(options.json_file, json.dumps(document, indent=2) + "\n")
     console.print(scoreboard_table(data))
     if data.is_felt:
-        console.print(measured_line(data))
+        console.print(f"[bold]{headline(data)}[/]; {measured_line(data)}")
     console.print(_rows_line(chain))
     console.print(f"report: {options.report.resolve()}")
     return document
+
+
+def _measured_mean(felt: Felt) -> float | None:
+    """What Harmony counted over all services; None where it counted none."""
+    return None if np.isnan(felt.measured_mean) else felt.measured_mean
 
 
 def _latency_summary(latencies: list[Latency]) -> dict[str, dict[str, float]]:
@@ -141,7 +153,7 @@ def report_data(
 ) -> ReportData:
     """The report's input."""
     memory_gib = psutil.virtual_memory().total / 2**30
-    training, is_served = replayed.training, options.truth == "served"
+    training, served = replayed.training, replayed.served
     note = f"Forecaster: {training.status} after {training.wall_s:.0f} s. {training.reason}"
     return ReportData(
         data=fleet.label,
@@ -153,21 +165,27 @@ def report_data(
         epsilon=options.epsilon,
         scores=replayed.scores,
         needed_gpus=needed_gpus(fleet),
-        fans=fan_charts(session, fleet, replayed.run),
-        notes=(*fleet.notes, note, *((_SERVED_NOTE,) if is_served else ())),
+        fans=fan_charts(session, fleet, replayed.run, served),
+        notes=(*fleet.notes, note, *(() if served is None else (_SERVED_NOTE,))),
         wall_s=replayed.wall_s,
         peak_rss_gib=replayed.peak_gib,
         machine=f"{os.cpu_count()} cores, {memory_gib:.0f} GiB",
         title="Harmony demo",
-        measured_violation_rate=(
-            felt_violation_ratio(session.deps.engine, fleet.step_at(fleet.n_history))
-            if is_served
-            else None
-        ),
+        felt=None if served is None else _felt(session, fleet, served),
     )
 
 
-def fan_charts(session: DemoSession, fleet: Fleet, run: PolicyRun) -> tuple[FanChart, ...]:
+def _felt(session: DemoSession, fleet: Fleet, served: ServedFleet) -> Felt:
+    engine = session.deps.engine
+    ids = workload_ids(engine)
+    counted = felt_violation_ratios(engine, fleet.step_at(fleet.n_history))
+    measured = [counted.get(ids[workload.key], np.nan) for workload in fleet.workloads]
+    return Felt(np.array(measured), served.ratio[:, 0], served.ratio[:, -1])
+
+
+def fan_charts(
+    session: DemoSession, fleet: Fleet, run: PolicyRun, served: ServedFleet | None
+) -> tuple[FanChart, ...]:
     """Forecasts of the next step against demand, one workload of each kind first."""
     ids = workload_ids(session.deps.engine)
     chosen = sorted(
@@ -179,11 +197,15 @@ def fan_charts(session: DemoSession, fleet: Fleet, run: PolicyRun) -> tuple[FanC
         first = fleet.step_at(fleet.n_history - 1)
         rows = next_step_forecasts(session.deps.engine, ids[fleet.workloads[i].key], first)
         if rows:
-            found.append(_fan_chart(fleet, run, i, rows))
+            ratio = np.ones(fleet.n_replay) if served is None else served.ratio[i]
+            found.append(_fan_chart(fleet, run, i, rows, ratio))
     return tuple(found)
 
 
-def _fan_chart(fleet: Fleet, run: PolicyRun, i: int, rows: list[Any]) -> FanChart:
+def _fan_chart(
+    fleet: Fleet, run: PolicyRun, i: int, rows: list[Any], ratio: FloatArray
+) -> FanChart:
+    """Forecasts of workload `i`; (R,) `ratio` is what a replica bears over what is stated."""
     workload = fleet.workloads[i]
     levels = np.array(rows[0].quantile_levels, dtype=float)
     quantiles = np.full((levels.size, fleet.n_replay), np.nan)
@@ -202,7 +224,7 @@ def _fan_chart(fleet: Fleet, run: PolicyRun, i: int, rows: list[Any]) -> FanChar
         demand=fleet.demand[i, fleet.n_history :],
         quantile_levels=levels,
         quantiles=quantiles,
-        ready_capacity=run.ready_mean[i] * workload.capacity_per_replica,
+        ready_capacity=run.ready_mean[i] * workload.capacity_per_replica * ratio,
         caption=f"{workload.kind} on {workload.gpu_type}; forecast by: {', '.join(rungs)}",
     )
 

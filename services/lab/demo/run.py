@@ -98,7 +98,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             scores = (own, *rivals.scores)
             if served is not None:
                 scores = _felt(scores, (run, *rivals.runs), served, options.epsilon)
-            replayed = Replayed(scores, run, training, latencies, wall_s, memory.peak_gib)
+            replayed = Replayed(scores, run, training, latencies, wall_s, memory.peak_gib, served)
             progress.stop()
             write_results(session, fleet, options, replayed, console)
             if options.serve:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.simulator import PolicyScore
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.scoreboard import mean_known
 
 LABELS = {
     "harmony": "Harmony",
@@ -30,11 +31,31 @@ def percent(share: float) -> str:
 
 def measured_line(data: ReportData) -> str:
     """What Harmony measured of its own requests beside the truth; empty without such a truth."""
-    ours, measured = data.score("harmony"), data.measured_violation_rate
-    if ours is None or not data.is_felt:
+    ours = data.score("harmony")
+    if ours is None or data.felt is None:
         return ""
-    counted = float("nan") if measured is None else measured
-    return f"measured by Harmony {percent(counted)}, true {percent(ours.violation_rate)}"
+    counted = percent(data.felt.measured_mean)
+    return f"measured by Harmony {counted}, true {percent(ours.violation_rate)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """What is known of requests that were served by a response which no policy is told.
+
+    Attributes:
+        measured: (W,) fraction of time out of SLA that Harmony counted; NaN where it counted none.
+        first_ratio: (W,) what a replica bears at the start of the replay, over what is stated.
+        last_ratio: (W,) the same at its end.
+    """
+
+    measured: FloatArray
+    first_ratio: FloatArray
+    last_ratio: FloatArray
+
+    @property
+    def measured_mean(self) -> float:
+        """Mean over the workloads that Harmony counted; NaN where there is none."""
+        return mean_known(self.measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +115,7 @@ class ReportData:
         peak_rss_gib: Peak memory of all its processes.
         machine: Machine class, e.g. `2 cores, 8 GiB`.
         title: Page title.
-        measured_violation_rate: Fraction of time out of SLA that Harmony counted of requests; None
-            where it counted none.
+        felt: What requests felt, where policies are scored by it instead of by the stated capacity.
     """
 
     data: str
@@ -113,7 +133,7 @@ class ReportData:
     peak_rss_gib: float = 0.0
     machine: str = ""
     title: str = "Harmony replay"
-    measured_violation_rate: float | None = None
+    felt: Felt | None = None
 
     def __post_init__(self) -> None:
         """Check that there is something to show, and that arrays fit together."""
@@ -130,6 +150,8 @@ class ReportData:
                 )
             if s.workload_gpu_hours.size != len(self.workloads):
                 raise ValueError(f"{s.name}: scores of {s.workload_gpu_hours.size} workloads")
+        if self.felt is not None and self.felt.measured.size != len(self.workloads):
+            raise ValueError(f"felt: measured {self.felt.measured.size} workloads")
 
     def score(self, policy: str) -> PolicyScore | None:
         """The score of a policy, if it is in the report."""
@@ -138,7 +160,7 @@ class ReportData:
     @property
     def is_felt(self) -> bool:
         """Whether policies are scored by what requests felt, not by the stated capacity."""
-        return any(s.believed_violation_rate is not None for s in self.scores)
+        return self.felt is not None
 
     def ordered(self) -> tuple[PolicyScore, ...]:
         """Scores with Harmony first and the oracle last."""

@@ -13,14 +13,19 @@ from services.lab.report.charts import (
     workload_rows,
 )
 from services.lab.report.data import LABELS, ReportData, label_of, measured_line, percent
+from services.lab.report.promise import headline, luck_line, promise_rows, promise_tiles
 from services.simulator import PolicyScore
 
+_ORACLE = (
+    "The oracle knows future demand. It is a lower bound on cost, not a policy that anyone can run."
+)
+_ORACLE_FELT = (
+    "The oracle knows future demand and believes the stated capacities: no bound, and no promise."
+)
 STANDING_NOTES = (
     "The cluster, its start-up times and the services' capacity are simulated.",
     "A promise is about the average over time, not a guarantee: coverage does not hold against "
     "arbitrary shocks.",
-    "The oracle knows future demand. It is a lower bound on cost, not a policy that anyone can "
-    "run.",
     "HPA sees an unclipped load metric once per step; a utilisation metric that saturates at 1 "
     "would serve it worse.",
     "GPU time counts from the moment a replica is placed on a node; replicas waiting for a node "
@@ -43,11 +48,13 @@ def render_report(data: ReportData) -> str:
     ]
     return environment.get_template("report.html").render(
         data=data,
-        headline=_headline(data),
+        headline=headline(data),
         measured=measured_line(data),
         chips=_chips(data),
         tiles=_tiles(data),
         rows=[_row(s, data) for s in data.ordered()],
+        promise_rows=promise_rows(data),
+        luck=luck_line(data),
         cost_chart=Markup(bars_chart(data, "cost")),  # noqa: S704  # our own SVG
         violation_chart=Markup(bars_chart(data, "violation")),  # noqa: S704  # our own SVG
         allocation_chart=Markup(allocation_chart(data)),  # noqa: S704  # our own SVG
@@ -56,21 +63,8 @@ def render_report(data: ReportData) -> str:
         fan_lead=_lead(data),
         workload_rows=workload_rows(data),
         losing=_losing(data),
-        notes=(*data.notes, *STANDING_NOTES),
+        notes=(*data.notes, _ORACLE_FELT if data.is_felt else _ORACLE, *STANDING_NOTES),
     )
-
-
-def _headline(data: ReportData) -> str:
-    ours, hpa = data.score("harmony"), data.score("hpa")
-    hours = f"{data.simulated_hours:g} hours of {len(data.workloads)} GPU services"
-    if ours is None or hpa is None or hpa.cost_usd <= 0:
-        return hours
-    saved = 1 - ours.cost_usd / hpa.cost_usd
-    direction = "less" if saved >= 0 else "more"
-    claim = f"{hours}: {abs(saved):.1%} {direction} cost than a tuned HPA"
-    if ours.violation_rate > data.epsilon:
-        claim += f", but out of SLA for {ours.violation_rate:.2%} of the time"
-    return claim
 
 
 def _chips(data: ReportData) -> list[tuple[str, str]]:
@@ -95,14 +89,7 @@ def _tiles(data: ReportData) -> list[dict[str, str]]:
     ours = data.score("harmony")
     if ours is None:
         return []
-    tiles = [
-        {
-            "name": "Out of SLA, felt" if data.is_felt else "Out of SLA, measured",
-            "figure": percent(ours.violation_rate),
-            "css": _verdict(ours, data),
-            "more": f"promised at most {100 * data.epsilon:g} %",
-        }
-    ]
+    tiles = promise_tiles(data)
     for rival in ("hpa", "trailing_percentile", "static_peak"):
         other = data.score(rival)
         if other is None or other.cost_usd <= 0:
@@ -140,11 +127,20 @@ def _row(s: PolicyScore, data: ReportData) -> dict[str, str]:
         if s.believed_violation_rate is None
         else percent(s.believed_violation_rate),
         "over": "–" if s.n_over_promise is None else str(s.n_over_promise),
+        "measured": _measured(s, data),
+        "worst": percent(s.worst_rate),
         "unserved": percent(s.unserved_ratio),
         "used": f"{s.utilisation:.0%}",
         "scale_ops": f"{s.scale_ops:,}",
         "setting": s.setting,
     }
+
+
+def _measured(s: PolicyScore, data: ReportData) -> str:
+    """What Harmony counted; nobody else counts."""
+    if s.name != "harmony" or data.felt is None:
+        return "–"
+    return percent(data.felt.measured_mean)
 
 
 def _verdict(s: PolicyScore, data: ReportData) -> str:

@@ -26,32 +26,36 @@ def scoreboard_table(data: ReportData) -> Table:
         caption_justify="left",
     )
     table.add_column("policy")
-    for heading in ("GPU-hours", "cost USD", "vs HPA", "out of SLA", "promised", "scale ops"):
+    felt_headings = ("over promise", "out of SLA", "worst", "as believed")
+    for heading in felt_headings if data.is_felt else ("out of SLA",):
         table.add_column(heading, justify="right")
-    if data.is_felt:
-        for heading in ("as believed", "over promise"):
-            table.add_column(heading, justify="right")
+    for heading in ("promised", "GPU-hours", "cost USD", "vs HPA", "scale ops"):
+        table.add_column(heading, justify="right")
     table.add_column("setting", style="dim")
     for s in data.ordered():
         table.add_row(
             Text(label_of(s.name), style="bold" if s.name == "harmony" else ""),
+            *_promise_cells(s, data),
+            "–" if s.promised is None else f"{s.promised:.2%}",
             f"{s.gpu_hours:,.0f}",
             f"{s.cost_usd:,.0f}",
             _relative(s, hpa),
-            _violation(s, data.epsilon),
-            "–" if s.promised is None else f"{s.promised:.2%}",
             f"{s.scale_ops:,}",
-            *(_felt_cells(s) if data.is_felt else ()),
             s.setting,
         )
     return table
 
 
-def _felt_cells(s: PolicyScore) -> tuple[str, str]:
+def _promise_cells(s: PolicyScore, data: ReportData) -> tuple[str | Text, ...]:
+    rate = _violation(s, data.epsilon)
+    if not data.is_felt:
+        return (rate,)
     believed = s.believed_violation_rate
     return (
+        "–" if s.n_over_promise is None else f"{s.n_over_promise} of {len(data.workloads)}",
+        rate,
+        percent(s.worst_rate),
         "–" if believed is None else percent(believed),
-        "–" if s.n_over_promise is None else str(s.n_over_promise),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.operator.resource.autoscaler import Key, ScaleTarget, TargetKey
-from services.operator.resource.spec import GROUP
+from services.operator.resource.fields import GROUP
 
 Object = Mapping[str, Any]
 

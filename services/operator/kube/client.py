@@ -18,7 +18,7 @@ from services.operator.cluster.other_autoscalers import (
     to_other_autoscalers,
 )
 from services.operator.resource.autoscaler import ScaleTarget
-from services.operator.resource.spec import API_VERSION
+from services.operator.resource.fields import API_VERSION
 from services.operator.wire.discovery import Discovery, ServedKind
 from services.operator.wire.http import Call, KubeError, KubeHttp
 

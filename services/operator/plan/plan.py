@@ -44,7 +44,7 @@ class StoredDecision:
         last_result: Result of the newest of them; empty without one.
         forecast_id: Forecast that it is made of; 0: not read.
         trace: `traceparent` of the run that made it; empty: none is known.
-        variants: Present and desired count of each variant by name; empty: it knows of none.
+        parts: Present and desired count of each variant or pool by name; empty: it knows of none.
     """
 
     id: int
@@ -68,7 +68,7 @@ class StoredDecision:
     last_result: str = ""
     forecast_id: int = 0
     trace: str = ""
-    variants: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ class Situation:
         hung: How far a roll-out of the target that hangs came; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
         limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
-        variants: The same of each variant by name, where there are several kinds of replicas; then
-            `replicas` is their sum in reference replicas.
+        parts: The same of each variant or pool by name, where there are several targets; then
+            `replicas` is their sum, of variants in reference replicas.
     """
 
     spec: WorkloadSpec | None
@@ -109,7 +109,7 @@ class Situation:
     limit: str = ""
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
-    variants: tuple[tuple[str, Situation], ...] = ()
+    parts: tuple[tuple[str, Situation], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

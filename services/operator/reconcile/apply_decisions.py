@@ -25,7 +25,7 @@ from services.operator.plan.plan import (
     plan,
 )
 from services.operator.reconcile import repository
-from services.operator.reconcile.apply_variants import apply_variants
+from services.operator.reconcile.apply_parts import apply_parts
 from services.operator.reconcile.mark_victims import mark_victims
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
@@ -98,7 +98,7 @@ def to_decision(row: RowMapping) -> StoredDecision:
         last_result=intern(row["last_result"]),
         forecast_id=row["forecast_id"],
         trace=row["trace"] or "",
-        variants={v["name"]: (v["current"], v["desired"]) for v in row["variants"] or ()},
+        parts={v["name"]: (v["current"], v["desired"]) for v in row["variants"] or ()},
     )
 
 
@@ -115,10 +115,10 @@ def apply_decisions(
     is_reachable = True
     for workload_id, decisions in found.decisions.items():
         autoscaler = by_id.get(workload_id)
-        if autoscaler is not None and autoscaler.variants:
+        if autoscaler is not None and autoscaler.parts:
             newest = found.newest.get(workload_id)
             patch = partial(_patch, deps, view) if is_reachable else None
-            mixed = apply_variants(view, autoscaler, decisions, newest, patch, now)
+            mixed = apply_parts(view, autoscaler, decisions, newest, patch, now)
             is_reachable &= mixed is not None
             done += mixed or []
             continue

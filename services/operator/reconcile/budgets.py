@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.operator.kube.client import Object
-from services.operator.plan.variant_members import members_of
+from services.operator.plan.part_members import members_of
 from services.operator.reconcile import repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View

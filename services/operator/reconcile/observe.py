@@ -21,8 +21,8 @@ from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
+from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
-from services.operator.plan.variant_members import combine, members_of
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
@@ -278,7 +278,7 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         autoscaler: One of its autoscalers.
         replicas: Its replicas, where they have been counted: then `limit` is found out too.
     """
-    if autoscaler.variants:
+    if autoscaler.parts:
         parts = [situation_of(view, member) for member in members_of(autoscaler)]
         return combine(autoscaler, parts)
     target, key = view.target_of(autoscaler), autoscaler.target.key

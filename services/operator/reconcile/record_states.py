@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.operator.cluster.pods import PodState, Replicas, ReplicaSnapshot, count_replicas
-from services.operator.plan.variant_members import members_of
+from services.operator.plan.part_members import members_of
 from services.operator.reconcile import repository
-from services.operator.reconcile.apply_variants import count_variants
+from services.operator.reconcile.apply_parts import count_parts
 from services.operator.reconcile.memory import KnownStart, OperatorDeps, State
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key
@@ -49,8 +49,8 @@ def record_states(
         if workload_id is None or autoscaler.spec is None:
             continue
         seen = (
-            count_variants(view, autoscaler, now)
-            if autoscaler.variants
+            count_parts(view, autoscaler, now)
+            if autoscaler.parts
             else _count(view, autoscaler, now)
         )
         if seen is None:

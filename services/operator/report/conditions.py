@@ -72,11 +72,12 @@ def _ready(facts: AutoscalerFacts, others: Sequence[Finding]) -> Finding:
 
 def _target(facts: AutoscalerFacts) -> Finding:
     target, situation = facts.autoscaler.target, facts.situation
-    for name, variant in situation.variants:
-        if variant.replicas is None:
-            status = FALSE if variant.is_target_known else UNKNOWN
-            message = f"variant {name}: {variant.target_problem}; the others are scaled without it"
-            return Finding("TargetResolved", status, variant.target_reason, message)
+    for own, (name, part) in zip(facts.autoscaler.parts, situation.parts, strict=False):
+        if part.replicas is None:
+            status = FALSE if part.is_target_known else UNKNOWN
+            word, problem = own.spec.WORD, part.target_problem
+            message = f"{word} {name}: {problem}; the others are scaled without it"
+            return Finding("TargetResolved", status, part.target_reason, message)
     if situation.replicas is None:
         status = FALSE if situation.is_target_known else UNKNOWN
         return Finding("TargetResolved", status, situation.target_reason, situation.target_problem)

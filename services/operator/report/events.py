@@ -10,7 +10,7 @@ from typing import Any
 from services.operator.plan.plan import Result
 from services.operator.report.status import AutoscalerReport, Status, stamp
 from services.operator.resource.autoscaler import Autoscaler
-from services.operator.resource.spec import API_VERSION
+from services.operator.resource.fields import API_VERSION
 
 COMPONENT = "harmony-operator"
 

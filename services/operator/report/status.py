@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from services.operator.cluster.pods import Replicas
+from services.operator.plan.part_members import describe_target, part_statuses
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
-from services.operator.plan.variant_members import describe_target, variant_statuses
 from services.operator.report import conditions
 from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.resource.quantities import format_duration
@@ -75,8 +75,8 @@ def build(report: AutoscalerReport, now: datetime) -> Status:
         status["lastDecision"] = _last_decision(facts.newest, report.done, before)
     for done in report.done:
         _add_action(status, done)
-    if facts.situation.variants:
-        status["variants"] = variant_statuses(facts.situation, facts.newest)
+    if facts.situation.parts:
+        status["variants"] = part_statuses(facts.situation, facts.newest)
     elif before.get("variants"):
         status["variants"] = None  # there were some
     _add_details(status, facts, before)

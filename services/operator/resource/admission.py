@@ -135,6 +135,27 @@ _FURTHER = "self.capacity.alsoBoundBy"
 _IS_FURTHER = "i.name == l.indicator"
 _PRESET_LOAD = f"(!{_own(_IS_FURTHER)} && {_of_presets('l.indicator')})"
 
+_HAS_PARTS = "(has(self.variants) || has(self.pools))"
+
+
+def _part_rules(word: str, has_bounds: str) -> tuple[CelRule, ...]:
+    """Rules of variants or pools; `has_bounds`: a part has both bounds."""
+    path = f"spec.{word}s"
+    return (
+        CelRule(
+            path,
+            "self.all(v, self.exists_one(w, w.scaleTargetRef.kind == v.scaleTargetRef.kind && "
+            "w.scaleTargetRef.name == v.scaleTargetRef.name))",
+            f"each {word} must have a scaleTargetRef of its own",
+        ),
+        CelRule(
+            f"{path}[]",
+            f"!({has_bounds}) || self.minReplicas <= self.maxReplicas",
+            f"a {word}'s minReplicas must not be greater than its maxReplicas",
+        ),
+    )
+
+
 GPU_AUTOSCALER_RULES = (
     CelRule(
         "spec",
@@ -195,31 +216,45 @@ GPU_AUTOSCALER_RULES = (
     ),
     CelRule(
         "spec",
-        "has(self.variants) != has(self.scaleTargetRef)",
-        "give either scaleTargetRef or variants, each of which has its own",
+        f"{_HAS_PARTS} != has(self.scaleTargetRef)",
+        "give either scaleTargetRef or variants or pools, each of which has its own",
+    ),
+    CelRule("spec", "!has(self.variants) || !has(self.pools)", "give either variants or pools"),
+    CelRule(
+        "spec",
+        f"{_HAS_PARTS} != has(self.gpuType)",
+        "give gpuType with scaleTargetRef, or one in each of the variants or pools",
     ),
     CelRule(
         "spec",
-        "has(self.variants) != has(self.gpuType)",
-        "give gpuType with scaleTargetRef, or one in each of the variants",
+        f"!{_HAS_PARTS} || (self.gpusPerReplica == 1 && !has(self.cost))",
+        "with variants or pools gpusPerReplica and cost belong to each of them",
     ),
-    CelRule(
-        "spec",
-        "!has(self.variants) || (self.gpusPerReplica == 1 && !has(self.cost))",
-        "with variants gpusPerReplica and cost belong to each of them",
-    ),
-    CelRule(
-        "spec.variants",
-        "self.all(v, self.exists_one(w, w.scaleTargetRef.kind == v.scaleTargetRef.kind && "
-        "w.scaleTargetRef.name == v.scaleTargetRef.name))",
-        "each variant must have a scaleTargetRef of its own",
-    ),
-    CelRule(
-        "spec.variants[]",
-        "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
-        "a variant's minReplicas must not be greater than its maxReplicas",
-    ),
+    *_part_rules("variant", "has(self.maxReplicas)"),
     _positive("spec.variants[].capacity", "perReplica"),
+    *_part_rules("pool", "has(self.minReplicas) && has(self.maxReplicas)"),
+    _lasting("spec.pools[].leadTime", "median"),
+    _at_most("spec.pools[].leadTime", "sigma", 3),
+    CelRule(
+        "spec",
+        f"!has(self.pools) || self.pools.all(p, p.boundBy.all(l, l == self.demand || "
+        f"(has({_FURTHER}) && {_FURTHER}.exists(f, f.indicator == l))))",
+        "boundBy of a pool must name loads: the demand, or indicators of capacity.alsoBoundBy",
+    ),
+    CelRule(
+        "spec",
+        "!has(self.pools) || (self.pools.exists_one(p, self.demand in p.boundBy) && "
+        f"(!has({_FURTHER}) || {_FURTHER}.all(f, "
+        "self.pools.exists_one(p, f.indicator in p.boundBy))))",
+        "the demand and each indicator of capacity.alsoBoundBy must be in the boundBy of exactly "
+        "one pool",
+    ),
+    CelRule(
+        "spec",
+        f"!has(self.pools) || !has({_LATENCY})",
+        "capacity.latencyIndicator must be left out with pools, whose latency is that of all of "
+        "them: set sla.objective, of which each is learned",
+    ),
     CelRule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
     *risk_rules("spec.sla.risk"),
     *objective_rules("spec.sla.objective", has_choice=True),

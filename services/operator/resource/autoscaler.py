@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.kernel.domain import VariantSpec, WorkloadSpec
-from services.operator.resource.spec import GROUP
+from services.kernel.domain import PartSpec, WorkloadSpec
+from services.operator.resource.fields import GROUP
 
 PAUSED = f"{GROUP}/paused"
 PAUSED_UNTIL = f"{GROUP}/paused-until"
@@ -48,12 +48,12 @@ class ScaleTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class VariantTarget:
-    """One of the kinds of replicas of an autoscaler that has several."""
+class PartTarget:
+    """One of the targets of an autoscaler that has several: a variant or a pool."""
 
     name: str
     target: ScaleTarget
-    spec: VariantSpec
+    spec: PartSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,8 @@ class Autoscaler:
         problem: The mistake and its correction; empty when there is none.
         missing_class: Name of its SLA class where that cannot be found but its own risk stands.
         status: Its status as the API server has it.
-        variants: The kinds of replicas that it scales, the first of which `target` is; none: there
-            is one kind.
+        parts: The variants or pools that it scales, the first of which `target` is; none: there is
+            one target.
         unmeasured: Why its objective is not measured; None: the spec says nothing against it.
         objective_note: What is known of its measurement beforehand: thresholds between two edges.
     """
@@ -151,14 +151,14 @@ class Autoscaler:
     pause: Pause = Pause()
     approval: ApprovalRule = ApprovalRule()
     status: Mapping[str, Any] = field(default_factory=dict)
-    variants: tuple[VariantTarget, ...] = ()
+    parts: tuple[PartTarget, ...] = ()
     unmeasured: Unmeasured | None = None
     objective_note: str = ""
 
     @property
     def targets(self) -> tuple[ScaleTarget, ...]:
         """Everything that it scales."""
-        return tuple(variant.target for variant in self.variants) or (self.target,)
+        return tuple(part.target for part in self.parts) or (self.target,)
 
     @property
     def key(self) -> Key:

@@ -22,14 +22,8 @@ from services.operator.resource.admission import (
     SLA_CLASS_RULES,
     CelRule,
 )
-from services.operator.resource.spec import (
-    GROUP,
-    VERSION,
-    GPUAutoscalerSpec,
-    GPUBudgetSpec,
-    ResourceModel,
-    SLAClassSpec,
-)
+from services.operator.resource.fields import GROUP, VERSION, ResourceModel
+from services.operator.resource.spec import GPUAutoscalerSpec, GPUBudgetSpec, SLAClassSpec
 from services.operator.resource.status import GPUAutoscalerStatus, GPUBudgetStatus, SLAClassStatus
 
 Schema = dict[str, Any]
@@ -92,7 +86,9 @@ GPU_AUTOSCALER = Definition(
     rules=GPU_AUTOSCALER_RULES,
     columns=(
         PrinterColumn(
-            "TARGET", ".status.target", description="What is scaled, or each variant's count"
+            "TARGET",
+            ".status.target",
+            description="What is scaled, or the count of each variant or pool",
         ),
         PrinterColumn("MODE", ".spec.mode"),
         PrinterColumn("MIN", ".spec.minReplicas", "integer"),
@@ -116,10 +112,11 @@ GPU_AUTOSCALER = Definition(
         ("spec.sla.objective.goals", "metric"),
         ("spec.schedules", "name"),
         ("spec.variants", "name"),
+        ("spec.pools", "name"),
         ("status.variants", "name"),
         ("status.conditions", "type"),
     ),
-    sets=("spec.indicatorsFrom",),
+    sets=("spec.indicatorsFrom", "spec.pools[].boundBy"),
     description="Scales one GPU service ahead of its demand, under a stated SLA risk.",
 )
 

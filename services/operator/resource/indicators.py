@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from services.kernel.domain import FurtherLoadSpec, IndicatorSpec
@@ -27,10 +28,24 @@ def indicators(written: schemas.GPUAutoscalerSpec, namespace: str) -> tuple[Indi
     if not own and not presets:
         raise ValueError("give indicators, indicatorsFrom or both")
     taken = {indicator.name for indicator in own}
-    found = (
-        preset_indicators(presets, namespace, targets(written), _loads(written)) if presets else ()
-    )
-    return (*own, *(indicator for indicator in found if indicator.name not in taken))
+    found = _of_presets(written, namespace, presets) if presets else {}
+    return (*own, *(indicator for name, indicator in found.items() if name not in taken))
+
+
+def _of_presets(
+    written: schemas.GPUAutoscalerSpec, namespace: str, presets: Sequence[str]
+) -> dict[str, IndicatorSpec]:
+    """Indicators of presets by name.
+
+    The loads of a pool are measured at that pool alone: a request passes all of them.
+    """
+    loads = _loads(written)
+    measured = preset_indicators(presets, namespace, targets(written), loads)
+    found = {indicator.name: indicator for indicator in measured}
+    for pool in written.pools or ():
+        of_pool = preset_indicators(presets, namespace, (pool.scale_target_ref.name,), loads)
+        found |= {one.name: one for one in of_pool if one.name in pool.bound_by}
+    return found
 
 
 def read_demand_counts(
@@ -70,14 +85,14 @@ def _loads(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:
 
 
 def targets(written: schemas.GPUAutoscalerSpec) -> tuple[str, ...]:
-    """Names of what is scaled: the target, or that of each variant.
+    """Names of what is scaled: the target, or that of each variant or pool.
 
     Raises:
         ValueError: There is none.
     """
-    references = [variant.scale_target_ref for variant in written.variants or ()]
+    references = [part.scale_target_ref for part in written.variants or written.pools or ()]
     if written.scale_target_ref is not None:
         references.append(written.scale_target_ref)
     if not references:
-        raise ValueError("give scaleTargetRef and gpuType, or variants")
+        raise ValueError("give scaleTargetRef and gpuType, or variants, or pools")
     return tuple(dict.fromkeys(reference.name for reference in references))

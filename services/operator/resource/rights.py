@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.operator.resource.spec import GROUP
+from services.operator.resource.fields import GROUP
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,54 +7,13 @@ Python names carry units; the aliases are the names in YAML.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field
 
 from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.presets import REPLICA_PRESETS
-from services.operator.resource.quantities import (
-    DECIMAL_PATTERN,
-    DURATION_PATTERN,
-    format_decimal,
-    format_duration,
-    parse_decimal,
-    parse_duration_s,
-)
-
-GROUP = "scaling.harmony.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration_s),
-    PlainSerializer(format_duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
-]
-"""Seconds, spelled with a unit (`5m`)."""
-
-Decimal = Annotated[
-    float,
-    BeforeValidator(parse_decimal),
-    PlainSerializer(format_decimal),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": DECIMAL_PATTERN}),
-]
-"""A decimal: a string, or a whole number. A structural schema has no type that admits both strings
-and fractions; Kubernetes' own answer, which this follows, is to write fractions as strings."""
-
-Name = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
+from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
 
 
 def _known_preset(name: str) -> str:
@@ -81,16 +40,6 @@ _SHARE = (
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-class ResourceModel(BaseModel):
-    """A piece of a custom resource; unknown fields are pruned, as the API server does."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
-
-    def to_manifest(self) -> dict[str, Any]:
-        """The fields as they are written in YAML, without what was left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class ScaleTargetRef(ResourceModel):
@@ -312,8 +261,8 @@ class VariantCapacity(ResourceModel):
     per_replica: Decimal
 
 
-class GPUVariant(ResourceModel):
-    """One kind of replica among several that serve the same load behind one router."""
+class GPUPart(ResourceModel):
+    """One of several targets, with its hardware."""
 
     name: Annotated[
         str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -321,13 +270,37 @@ class GPUVariant(ResourceModel):
     scale_target_ref: ScaleTargetRef
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
+    cost: Cost | None = None
+
+
+class GPUVariant(GPUPart):
+    """One kind of replica among several that serve the same load behind one router."""
+
     capacity: VariantCapacity | None = Field(
         None, description="Default: the capacity of the spec, that of a reference replica"
     )
-    cost: Cost | None = None
     min_replicas: Annotated[int, Field(ge=0)] = 0
     max_replicas: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Default: as many as the maxReplicas of the spec are worth"
+    )
+
+
+class GPUPool(GPUPart):
+    """One of several pools that a request passes through, e.g. prefill and decode."""
+
+    bound_by: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=63)], ...],
+        Field(min_length=1, max_length=4),
+    ] = Field(
+        description="Loads that fall on it: the demand, indicators of capacity.alsoBoundBy. Each "
+        "of these falls on exactly one pool"
+    )
+    lead_time: LeadTime | None = Field(None, description="Default: the leadTime of the spec")
+    min_replicas: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Default: the minReplicas of the spec"
+    )
+    max_replicas: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Default: the maxReplicas of the spec"
     )
 
 
@@ -335,7 +308,7 @@ class GPUAutoscalerSpec(ResourceModel):
     """What is to be scaled, between which bounds, under which promise."""
 
     scale_target_ref: ScaleTargetRef | None = Field(
-        None, description="What is scaled; with variants each of these has its own"
+        None, description="What is scaled; with variants or pools each of these has its own"
     )
     mode: Literal["Advisory", "Approval", "Auto"] = Field(
         "Advisory", description="Advisory computes and shows, Approval asks, Auto acts"
@@ -374,6 +347,12 @@ class GPUAutoscalerSpec(ResourceModel):
         description="Kinds of replicas that serve the load together, instead of scaleTargetRef, "
         "gpuType, gpusPerReplica and cost; all other counts are in replicas of the capacity "
         "that the spec states",
+    )
+    pools: Annotated[tuple[GPUPool, ...], Field(min_length=2, max_length=4)] | None = Field(
+        None,
+        description="Parts of the service that carry different loads and keep the promise "
+        "together, instead of scaleTargetRef, gpuType, gpusPerReplica and cost. minReplicas, "
+        "maxReplicas, behavior, schedules and fallback hold for each; status counts their sum",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.operator.resource.spec import ResourceModel
+from services.operator.resource.fields import ResourceModel
 
 CONDITION_TYPES = (
     "Ready",
@@ -99,8 +99,8 @@ class DecisionStatus(ResourceModel):
     rejected_by: str | None = None
 
 
-class VariantStatus(ResourceModel):
-    """Replicas of one variant."""
+class PartStatus(ResourceModel):
+    """Replicas of one variant or pool."""
 
     name: Annotated[str, Field(max_length=63)]
     current_replicas: int | None = Field(None, description="In the target's spec")
@@ -112,14 +112,16 @@ class GPUAutoscalerStatus(ResourceModel):
 
     observed_generation: int | None = None
     target: str | None = Field(
-        None, description="What is scaled; of variants each with the replicas in its target's spec"
+        None,
+        description="What is scaled; of variants or pools each with the replicas in its target's "
+        "spec",
     )
     current_replicas: int | None = None
     ready_replicas: int | None = None
     desired_replicas: int | None = None
     recommended_replicas: int | None = None
     last_scale_time: datetime | None = None
-    variants: Annotated[tuple[VariantStatus, ...], Field(max_length=8)] | None = None
+    variants: Annotated[tuple[PartStatus, ...], Field(max_length=8)] | None = None
     forecast: ForecastStatus | None = None
     risk: RiskStatus | None = None
     lead_time: LeadTimeStatus | None = None

@@ -20,7 +20,7 @@ from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
 from services.operator.resource.indicators import indicators, read_demand_counts, read_further_loads
 from services.operator.resource.objective import FoundObjective, read_objective
-from services.operator.resource.variants import hardware, to_target, variant_targets
+from services.operator.resource.parts import hardware, part_targets, to_lead_time, to_target
 
 Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
@@ -81,21 +81,21 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         problem = first_problem(error)
     except ValueError as error:
         problem = str(error)
-    variants = variant_targets(namespace, spec, raw_spec)
+    parts = part_targets(namespace, spec, raw_spec)
     return Autoscaler(
         namespace=namespace,
         name=name,
         uid=str(metadata.get("uid", "")),
         generation=int(metadata.get("generation", 0)),
         created_at=parse_time(metadata["creationTimestamp"]),
-        target=variants[0].target if variants else to_target(namespace, raw_spec),
+        target=parts[0].target if parts else to_target(namespace, raw_spec),
         spec=spec,
         problem=problem,
         missing_class=missing_class,
         pause=pause,
         approval=approval,
         status=resource.get("status") or {},
-        variants=variants,
+        parts=parts,
         unmeasured=objective.unmeasured,
         objective_note=objective.note,
     )
@@ -232,12 +232,6 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
     )
 
 
-def _lead_time(lead_time: schemas.LeadTime | None) -> domain.LeadTimeSpec:
-    written = lead_time or schemas.LeadTime()
-    values = {"median_s": written.median_s, "sigma": written.sigma}
-    return domain.LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})
-
-
 def _capacity(
     written: schemas.Capacity, measured: tuple[domain.IndicatorSpec, ...]
 ) -> domain.CapacitySpec:
@@ -272,7 +266,7 @@ def _workload_spec(
         demand_counts=read_demand_counts(written, measured),
         indicators=tuple(_shared(indicator) for indicator in measured),
         capacity=_shared(_capacity(written.capacity, measured)),
-        lead_time=_shared(_lead_time(written.lead_time)),
+        lead_time=_shared(to_lead_time(written.lead_time or schemas.LeadTime())),
         sla=_shared(sla),
         behavior=_shared(
             domain.Behavior(

@@ -19,6 +19,7 @@ from tests.integration.backtest.replayable import (
     add_replayable,
     wave,
 )
+from tests.integration.decision.pool_rows import add_service
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -104,6 +105,12 @@ def test_workloads_on_different_steps_are_refused(database: Engine) -> None:
         connection.execute(text("UPDATE workloads SET step_s = 600 WHERE name = 'other'"))
     with pytest.raises(Conflict, match=r"steps of \[300, 600\] s"):
         fleet_of(database, asked(KEY, "demo/other"))
+
+
+def test_a_workload_with_pools_is_refused(database: Engine) -> None:
+    add_service(database)
+    with pytest.raises(Conflict, match="demo/llama has pools, and a backtest plans one count"):
+        fleet_of(database, asked("demo/llama"))
 
 
 def test_a_history_of_144_steps_is_just_enough(database: Engine) -> None:

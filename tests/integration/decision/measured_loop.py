@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, RowMapping, text
 
-from decider import MissDraws
+from decider import FloatArray, MissDraws
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
@@ -57,12 +57,14 @@ class Looped:
         response: What load truly does to its requests.
         is_told: The forecasts hold its tokens.
         lost: Share of requests without an answer in step t, whatever the load.
+        waiting: Mean number of requests that wait in step t; None: not known.
         count: Replicas now.
     """
 
     id: int
     response: MissDraws
     lost: Callable[[int], float] = lambda _t: 0.0
+    waiting: Callable[[int], float | None] = lambda _t: 0.0
     count: int = 4
     is_told: bool = True
     counts: list[int] = field(default_factory=list)
@@ -104,27 +106,41 @@ class Loop:
             at = replace(self.deps, clock=FixedClock(start + STEP))
             service.decide_shard(at, 0, start)
             for one in self.services:
-                one.count = _decided(self.deps.engine, one.id, start)
+                self._take(one, decided(self.deps.engine, one.id, start))
             self.at += 1
+
+    def _take(self, one: Looped, decision: RowMapping) -> None:
+        """What was decided runs at once."""
+        one.count = int(decision["desired_replicas"])
+
+    def _per_replica(self, one: Looped, demand: float, tokens: float) -> FloatArray:
+        """(1+F,) loads of a replica."""
+        loads = np.array([demand, tokens][: 1 + one.response.n_further])
+        return np.asarray(loads / one.count)
+
+    def _see(self, one: Looped, start: datetime) -> None:
+        """The replicas as the operator sees them."""
+        add_state(self.deps.engine, one.id, one.count, at=start)
 
     def _write(self, one: Looped, start: datetime, demand: float) -> None:
         engine, total = self.deps.engine, round(demand * STEP_S)
         tokens = (
             None if self.tokens is None else self.tokens(self.at) * demand / self.demand(self.at)
         )
-        loads = np.array([[demand, tokens or 0.0][: 1 + one.response.n_further]]) / one.count
-        share = float(one.response.miss(loads)[0, 0])
+        loads = self._per_replica(one, demand, tokens or 0.0)
+        share = float(one.response.miss(loads[None])[0, 0])
         near = float(one.response.concentration[0])
         missed = self.rng.binomial(total, self.rng.beta(share * near, (1.0 - share) * near))
         lost = round(total * one.lost(self.at))
         one.counts.append(one.count)
         one.is_bad.append(missed + lost > (1.0 - SHARE) * total)
         add_demand(engine, one.id, [demand], last=start)
-        add_state(engine, one.id, one.count, at=start)
+        self._see(one, start)
         counted = {"ttft_total": total - lost, "ttft_good": total - lost - missed, "lost": lost}
         columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
         rows = [(one.id, f"sli_{k}", start, v / STEP_S, True) for k, v in counted.items()]
-        rows.append((one.id, "sli_waiting", start, 0.0, True))
+        waiting = one.waiting(self.at)
+        rows.append((one.id, "sli_waiting", start, waiting, waiting is not None))
         with engine.begin() as connection:
             copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
         forecast_id = self.at * len(self.services) + self.services.index(one) + 1
@@ -144,13 +160,9 @@ class Loop:
         )
 
 
-def _decided(engine: Engine, workload: int, origin: datetime) -> int:
+def decided(engine: Engine, workload: int, origin: datetime) -> RowMapping:
+    """The decision about a workload at an origin."""
+    query = "SELECT * FROM decisions WHERE workload_id = :id AND origin_at = :origin"
     with engine.connect() as connection:
-        found = connection.execute(
-            text(
-                "SELECT desired_replicas FROM decisions WHERE workload_id = :id "
-                "AND origin_at = :origin"
-            ),
-            {"id": workload, "origin": origin},
-        ).scalar_one()
-    return int(found)
+        found = connection.execute(text(query), {"id": workload, "origin": origin})
+        return found.mappings().one()

@@ -31,9 +31,8 @@ def seen(spec: int, ready: int | None = None, **changes: Any) -> dict[str, Any]:
 
 def observe(engine: Engine, workload: int, at: Any, **variants: dict[str, Any]) -> None:
     """A snapshot as the operator writes it; an L4 is worth half a reference replica."""
-    worth = {"h100": 1.0, "l4": 0.5}
     total, ready = (
-        int(sum(worth[name] * v[part] for name, v in variants.items()))
+        int(sum((0.5 if name == "l4" else 1.0) * v[part] for name, v in variants.items()))
         for part in ("spec", "ready")
     )
     columns = (

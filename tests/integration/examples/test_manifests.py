@@ -17,7 +17,8 @@ import yaml
 from services.kernel.clock import FixedClock
 from services.lab.cluster.cluster import ClusterSettings
 from services.operator.resource.definitions import DEFINITIONS, to_crd
-from services.operator.resource.spec import API_VERSION, GPUBudgetSpec
+from services.operator.resource.fields import API_VERSION
+from services.operator.resource.spec import GPUBudgetSpec
 from services.operator.resource.translate import to_autoscaler, to_classes
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
@@ -152,12 +153,15 @@ def changed(name: str, place: str, value: Any) -> Manifest:
 
 
 AUTO, BRONZE, BUDGET = "auto-schedules.yaml", "slaclass-bronze.yaml", "gpubudget.yaml"
-APPROVAL, VARIANTS = "approval.yaml", "variants.yaml"
+APPROVAL, VARIANTS, POOLS = "approval.yaml", "variants.yaml", "pools.yaml"
 SINGLE = {"metric": "ttft_p95", "threshold": "1s"}
 TOKENS = {
     "risk": {"epsilon": "0.01", "kind": "DemandFraction"},
     "objective": {"goals": [{"metric": "itl", "threshold": "50ms"}]},
 }
+VARIANT = {
+    "name": "l4", "scaleTargetRef": {"kind": "Deployment", "name": "x"}, "gpuType": "L4",
+}  # fmt: skip
 BREAKS_A_RULE = [
     (AUTO, "minReplicas", 41, "minReplicas must not be greater than maxReplicas"),
     (AUTO, "demand", "tokens", "demand must be the name of one of the indicators"),
@@ -205,11 +209,21 @@ BREAKS_A_RULE = [
     (VARIANTS, "scaleTargetRef", {"kind": "Deployment", "name": "x"}, "give either scaleTargetRef"),
     (VARIANTS, "gpuType", "H100", "give gpuType with scaleTargetRef"),
     (AUTO, "gpuType", None, "give gpuType with scaleTargetRef"),
-    (VARIANTS, "gpusPerReplica", 2, "with variants gpusPerReplica and cost belong to each"),
-    (VARIANTS, "cost", {"perGpuHour": "1"}, "with variants gpusPerReplica and cost belong to each"),
+    (VARIANTS, "gpusPerReplica", 2, "with variants or pools gpusPerReplica and cost"),
+    (VARIANTS, "cost", {"perGpuHour": "1"}, "with variants or pools gpusPerReplica and cost"),
     (VARIANTS, "variants.0.scaleTargetRef.name", "llama-h100", "a scaleTargetRef of its own"),
     (VARIANTS, "variants.0.minReplicas", 41, "a variant's minReplicas must not be greater"),
     (VARIANTS, "variants.1.capacity.perReplica", "0", "perReplica must be greater than 0"),
+    (POOLS, "gpuType", "H100", "give gpuType with scaleTargetRef"),
+    (POOLS, "cost", {"perGpuHour": "1"}, "with variants or pools gpusPerReplica and cost belong"),
+    (POOLS, "pools.0.scaleTargetRef.name", "llama-decode", "each pool must have a scaleTargetRef"),
+    (POOLS, "pools.1.maxReplicas", 1, "a pool's minReplicas must not be greater"),
+    (POOLS, "pools.0.leadTime", {"median": "0s"}, "median must be longer than 0"),
+    (POOLS, "pools.0.boundBy", ["nothing"], "boundBy of a pool must name loads"),
+    (POOLS, "pools.0.boundBy", ["output_tokens_per_s"], "in the boundBy of exactly one pool"),
+    (POOLS, "capacity.alsoBoundBy", None, "boundBy of a pool must name loads"),
+    (POOLS, "capacity.latencyIndicator", "ttft_p95_ms", "must be left out with pools"),
+    (POOLS, "variants", [VARIANT], "give either variants or pools"),
     (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
     (BRONZE, "risk.window", "0d", "window must be longer than 0"),
 ]
@@ -235,6 +249,8 @@ BREAKS_THE_SCHEMA = [
     (VARIANTS, "variants.0.name", "h100", "Duplicate"),
     (VARIANTS, "variants.0.gpuType", None, "gpuType"),
     (VARIANTS, "variants.0.scaleTargetRef", None, "scaleTargetRef"),
+    (POOLS, "pools.0.name", "decode", "Duplicate"),
+    (POOLS, "pools.0.boundBy", [], "boundBy"),
     (BUDGET, "gpus", -1, "gpus"),
     (BUDGET, "gpuType", None, "gpuType"),
 ]
@@ -279,6 +295,7 @@ def test_what_admission_cannot_see_becomes_a_problem_that_names_the_field(
     [
         ("docs/operations.md", ADVISORY),
         ("docs/variants.md", VARIANTS),
+        ("docs/pools.md", POOLS),
         ("README.md", "gpuautoscaler.yaml"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from sqlalchemy import text
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.settings import Settings
+from services.platform.embedded_postgres import embedded_postgres
 from services.platform.embedded_servers import default_home, embedded_servers, embedded_valkey
 
 pytestmark = pytest.mark.integration
@@ -58,6 +61,22 @@ def test_data_survives_a_restart_and_a_kill(home: Path) -> None:
         with engine.connect() as connection:
             assert connection.execute(text("SELECT n FROM kept")).scalar() == 42
         engine.dispose()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a killed parent's children")
+def test_a_server_ends_with_its_killed_parent_and_starts_again(home: Path) -> None:
+    run = "import sys, time; from pathlib import Path\n"
+    run += "from services.platform.embedded_postgres import embedded_postgres\n"
+    run += "with embedded_postgres(Path(sys.argv[1])): print('up', flush=True); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", run, str(home)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"up\n"
+    server = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+    parent.kill()
+    parent.communicate()
+    server.wait(20)
+    with embedded_postgres(home) as url:
+        check_reachable(make_engine(url))
 
 
 def test_a_port_that_another_took_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_the_comparison_as_json(on_page: list[MetricsPage]) -> None:
 
 def test_a_page_that_fits_nothing_ends_with_1(on_page: list[MetricsPage]) -> None:
     on_page.append(read_page("up 1\n"))
-    for name, said in (((), "none of 11 presets fits"), (("vllm",), "vllm (vLLM) does not fit: 0")):
+    for name, said in (((), "none of 12 presets fits"), (("vllm",), "vllm (vLLM) does not fit: 0")):
         result = RUNNER.invoke(app, ["presets", "check", URL, *name])
         assert result.exit_code == 1
         assert said in result.stdout

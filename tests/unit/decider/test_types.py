@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from decider import (
-    Limits,
     MissDraws,
-    ReplicaState,
     ShardRequest,
     Sla,
 )
@@ -23,8 +21,6 @@ from tests.unit.decider.shards import shard, workload
     [
         (lambda: Sla(0.0), "epsilon=0"),
         (lambda: Sla(1.0), "epsilon=1"),
-        (lambda: Limits(5, 2), "min_replicas=5, max_replicas=2"),
-        (lambda: ReplicaState(-1, 0), "spec=-1"),
         (lambda: shard(np.zeros((1, 3, 2)), [workload(), workload()]), "must be W=2"),
         (lambda: shard(np.zeros((1, 3, 2)), capacity=0.0), "capacity_draws must be > 0"),
         (lambda: shard(np.zeros((1, 3, 2)), lead_s=np.nan), "lead_time_draws_s must be finite"),

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from services.kernel.settings import Settings
+from services.operator.resource.fields import GROUP
 from services.operator.resource.rights import RIGHTS
-from services.operator.resource.spec import GROUP
 from tests.unit.deploy.chart import (
     CHART,
     FIXED,

@@ -1,4 +1,4 @@
-"""An autoscaler of two variants, of which one replica of the second is worth half a replica."""
+"""Autoscalers of two variants, the second worth half a replica, and of two pools."""
 
 from __future__ import annotations
 
@@ -21,6 +21,27 @@ def two_variants(**changes: Any) -> dict[str, Any]:
         del found["spec"][name]
     cheap = {"capacity": {"perReplica": "6.25"}, "cost": {"perGpuHour": "1"}, "minReplicas": 2}
     found["spec"]["variants"] = [variant("h100"), variant("l4", **cheap)]
+    return found
+
+
+def pool(name: str, *loads: str, **changes: Any) -> dict[str, Any]:
+    return variant(name, gpuType="H100", boundBy=list(loads)) | changes
+
+
+def two_pools(**changes: Any) -> dict[str, Any]:
+    """The resource, with `prefill` for requests and `decode` for tokens instead of one target."""
+    found = resource(**changes)
+    for name in ("scaleTargetRef", "gpuType", "gpusPerReplica"):
+        del found["spec"][name]
+    tokens = "output_tokens_per_s"
+    base = {
+        "indicators": [{"name": name, "level": 1} for name in ("request_rate_rps", tokens)],
+        "capacity": {
+            "perReplica": "12.5", "alsoBoundBy": [{"indicator": tokens, "perReplica": "200"}],
+        },
+        "pools": [pool("prefill", "request_rate_rps"), pool("decode", tokens, gpusPerReplica=2)],
+    }  # fmt: skip
+    found["spec"] |= base | changes
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, strategies as st
 
-from services.kernel.domain import ScheduleSpec, VariantSpec
+from services.kernel.domain import PoolSpec, ScheduleSpec, VariantSpec
 from services.operator.plan.plan import Result, Situation, StoredDecision, decide_action
 from services.operator.resource.autoscaler import ApprovalRule, Pause
 from services.scaler.plan import Advice, Approved, advise, past_tolerance
@@ -55,6 +55,13 @@ def test_the_counts_of_variants_are_nothing_that_one_follower_could_follow() -> 
     found = advise(facts(9, 4, variants=variants, paused=True), NOW)
     assert found.count is None
     assert "has variants" in found.problem
+
+
+def test_nor_are_the_counts_of_pools() -> None:
+    pool = PoolSpec(name="a", target="Deployment/a", gpu_type="H100", loads=("request_rate_rps",))
+    known = facts(9, 4)
+    split = replace(known, spec=known.spec.model_copy(update={"pools": (pool,)}))
+    assert "has pools" in advise(split, NOW).problem
 
 
 def window(**changes: Any) -> ScheduleSpec:

@@ -68,6 +68,7 @@ class TestScoreboard:
         np.testing.assert_array_equal(felt.workload_violation_rate, bad)
         assert felt.violation_rate == pytest.approx(bad.mean())
         assert felt.n_over_promise == (bad > 0.02).sum()
+        assert felt.worst_rate == bad.max()
         assert felt.cost_usd == believed.cost_usd
         added = {"believed_violation_rate", "n_over_promise"}
         assert set(felt.to_json()) - set(believed.to_json()) == added

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 
 from services.kernel.domain.presets.dcgm import DCGM
 from services.kernel.domain.presets.dynamo import DYNAMO
-from services.kernel.domain.presets.gateway import GATEWAY
 from services.kernel.domain.presets.kserve import KSERVE
 from services.kernel.domain.presets.opentelemetry import OPENTELEMETRY
+from services.kernel.domain.presets.pickers import GATEWAY, LLM_D
 from services.kernel.domain.presets.sglang import SGLANG
 from services.kernel.domain.presets.shape import Preset
 from services.kernel.domain.presets.tensorrt_llm import TENSORRT_LLM
@@ -24,7 +24,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         *(VLLM, SGLANG, TGI, TENSORRT_LLM, TENSORRT_LLM_TRITON, TRITON),
-        *(KSERVE, DYNAMO, GATEWAY, OPENTELEMETRY, DCGM),
+        *(KSERVE, DYNAMO, GATEWAY, LLM_D, OPENTELEMETRY, DCGM),
     )
 }
 REPLICA_PRESETS = tuple(name for name, preset in PRESETS.items() if preset.place == "replica")

@@ -16,7 +16,7 @@ from services.kernel.domain.objective import (
 )
 from services.kernel.domain.presets.catalog import check_names, filled, find_preset
 from services.kernel.domain.presets.fit import bracket
-from services.kernel.domain.presets.promql import at_edge
+from services.kernel.domain.presets.promql import at_edge, sum_of
 from services.kernel.domain.presets.shape import GoalHistogram, Preset
 
 _QUEUE = "queue_requests"
@@ -159,9 +159,7 @@ def _lost(presets: Sequence[Preset]) -> str:
         if len(kinds) == 1:
             return kinds[0]
         if kinds:
-            # without a label of its own each kind would hide the one behind it
-            told = (f'label_replace({kind}, "loss", "{n}", "", "")' for n, kind in enumerate(kinds))
-            return f"sum({' or '.join(told)})"
+            return sum_of(kinds)
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kernel.domain.presets.offered import Counted, Ratio, router_loads
+from services.kernel.domain.presets.offered import Counted, Ratio, arrival_loads
 from services.kernel.domain.presets.promql import PODS
 from services.kernel.domain.presets.shape import (
     GoalHistogram,
@@ -90,7 +90,7 @@ DYNAMO = Preset(
             "requests",
             PODS.sum_mean("dynamo_frontend_active_requests", *_HELD),
         ),
-        *router_loads(_counted(_STARTED), _counted("")),
+        *arrival_loads(_counted(_STARTED), _counted("")),
     ),
     goals=(
         GoalHistogram("ttft", (_TTFT,), _TTFT_EDGES_S, note=_NOTE.format("TTFT")),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.kernel.domain.presets.promql import Promql
+from services.kernel.domain.presets.promql import Promql, sum_of
 from services.kernel.domain.presets.shape import PresetIndicator
 
 MEAN = "30m"
@@ -37,6 +37,9 @@ class Counted:
     Attributes:
         promql: How its series are picked.
         arrivals: Counter of requests as they arrive; empty: they are put together.
+        refused: Counter of requests that `arrivals` leaves out; empty: none.
+        refused_labels: Matchers that pick these.
+        queued: Gauge of requests that `arrivals` counts when they leave it; empty: none.
         finished: Counter of requests that are done.
         held: Gauges of requests whose end `finished` has not counted yet.
         unread: Gauges of requests whose input `tokens` has not counted yet.
@@ -57,13 +60,22 @@ class Counted:
     output: Ratio
     decode: Ratio | None = None
     arrivals: str = ""
+    refused: str = ""
+    refused_labels: str = ""
+    queued: str = ""
     cached: str = ""
     is_cached_sparse: bool = False
 
     def arriving(self) -> str:
         """Requests that arrive, per second."""
         if self.arrivals:
-            return self._rate(self.arrivals)
+            refused = self._rate(self.refused, labels=self.refused_labels)
+            found = [
+                self._rate(self.arrivals),
+                *([refused] if self.refused else []),
+                *(self._slopes((self.queued,)) if self.queued else []),
+            ]
+            return f"clamp_min({sum_of(found)}, 0)" if len(found) > 1 else found[0]
         return f"clamp_min({' + '.join((self._rate(self.finished), *self._slopes(self.held)))}, 0)"
 
     def input_load(self) -> str:
@@ -83,6 +95,11 @@ class Counted:
     def mean_input_load(self) -> str:
         """Input tokens that arrive, where they are counted with the answer: a mean of requests."""
         return self._times(self._mean(self.input))
+
+    def mean_uncached_load(self) -> str:
+        """The same without those that a cache of prefixes answers."""
+        read = f"{self._rate(self.input.of, MEAN)} - {self._rate(self.cached, MEAN)}"
+        return self._times(f"({read}) / {self._rate(self.input.per, MEAN)}")
 
     def output_load(self) -> str:
         """Output tokens that arriving requests ask for, per second."""
@@ -105,8 +122,8 @@ class Counted:
         change = " + ".join(self._slopes(self.unread))
         return f"clamp_min({counted} + (({change}) * ({mean} >= 0) or ({change}) == 0), 0)"
 
-    def _rate(self, metric: str, window: str = "$step") -> str:
-        return f"sum(rate({self._over(metric, window)}))"
+    def _rate(self, metric: str, window: str = "$step", labels: str = "") -> str:
+        return f"sum(rate({self._over(metric, window, labels)}))"
 
     def _slopes(self, gauges: tuple[str, ...]) -> list[str]:
         return [f"sum(deriv({self._over(gauge, '$step')}))" for gauge in gauges]
@@ -114,8 +131,8 @@ class Counted:
     def _mean(self, ratio: Ratio) -> str:
         return f"{self._rate(ratio.of, MEAN)} / {self._rate(ratio.per, MEAN)}"
 
-    def _over(self, metric: str, window: str) -> str:
-        return self.promql.of(metric).replace("[$step]", f"[{window}]")
+    def _over(self, metric: str, window: str, labels: str = "") -> str:
+        return self.promql.of(metric, labels).replace("[$step]", f"[{window}]")
 
 
 def engine_loads(*named: Counted, needs: str = "") -> tuple[PresetIndicator, ...]:
@@ -137,14 +154,31 @@ def engine_loads(*named: Counted, needs: str = "") -> tuple[PresetIndicator, ...
     )
 
 
-def router_loads(*named: Counted) -> tuple[PresetIndicator, ...]:
-    """Offered loads of a router, which counts requests as they arrive."""
-    held = [expression for one in named for expression in one.kv_load()]
-    found = (
-        _offered("offered_input_tokens_per_s", "tokens/s", [o.mean_input_load() for o in named]),
-        _offered("offered_output_tokens_per_s", "tokens/s", [o.output_load() for o in named]),
+def arrival_loads(*named: Counted, cached_needs: str = "") -> tuple[PresetIndicator, ...]:
+    """Offered loads of a program that counts requests as they arrive, mostly a router.
+
+    Args:
+        named: What it counts, by its newest names first.
+        cached_needs: What must be switched on before it counts what a cache of prefixes answered.
+    """
+    apart = tuple(metric for one in named for metric in (one.refused, one.queued) if metric)
+    loads = (
+        ("request_rate_rps", "requests/s", [o.arriving() for o in named] if apart else [], ""),
+        ("input_tokens_per_s", "tokens/s", [o.mean_input_load() for o in named], ""),
+        (
+            "uncached_tokens_per_s",
+            "tokens/s",
+            [o.mean_uncached_load() for o in named if o.cached],
+            cached_needs,
+        ),
+        ("output_tokens_per_s", "tokens/s", [o.output_load() for o in named], ""),
+        ("kv_tokens", "tokens", [e for o in named for e in o.kv_load()], ""),
     )
-    return (*found, _offered("offered_kv_tokens", "tokens", held)) if held else found
+    return tuple(
+        _offered(f"offered_{name}", unit, expressions, needs, apart)
+        for name, unit, expressions, needs in loads
+        if expressions
+    )
 
 
 def _offered(

@@ -7,6 +7,7 @@ back over one step (`$step`). Each function returns one expression for each name
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _MS_PER_S = 1000
@@ -55,6 +56,13 @@ class Promql:
 
 PODS = Promql('namespace="$namespace",pod=~"$pod"')
 """By the labels that a scrape of pods has."""
+
+
+def sum_of(parts: Iterable[str]) -> str:
+    """Sum of those of some single values that are there; where none is, the sum is absent."""
+    # without a label of its own each part would hide the one behind it
+    told = (f'label_replace({part}, "part", "{n}", "", "")' for n, part in enumerate(parts))
+    return f"sum({' or '.join(told)})"
 
 
 def at_edge(edge: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.kernel.domain.presets.offered import Counted, Ratio, engine_loads
 from services.kernel.domain.presets.promql import PODS
 from services.kernel.domain.presets.shape import (
     GoalHistogram,
@@ -15,10 +16,32 @@ _TTFT = "trtllm_time_to_first_token_seconds"
 _TPOT = "trtllm_time_per_output_token_seconds"
 _E2E = "trtllm_e2e_request_latency_seconds"
 _QUEUE = "trtllm_request_queue_time_seconds"
+_FINISHED = "trtllm_request_success_total"
+_READ, _ANSWERED = "trtllm_prompt_tokens_total", "trtllm_generation_tokens_total"
+_QUEUED = ("trtllm_num_requests_waiting", "trtllm_server_queue_length")
+_ACTIVE = ("trtllm_num_requests_running", "trtllm_num_active_requests")
 _PER_REQUEST = "return_perf_metrics: true"
 _PER_ITERATION = "enable_iter_perf_stats: true"
 _TOKENS = f"{_PER_REQUEST}, and a version that counts tokens"
 _NOTE = "a version of 2026 can be given other edges"
+
+
+def _counted(waiting: str, running: str) -> Counted:
+    """What the server counts; tokens of inputs and answers when the request is done."""
+    held = (waiting, running)
+    return Counted(
+        PODS,
+        finished=_FINISHED,
+        held=held,
+        unread=held,
+        tokens=_READ,
+        input=Ratio(_READ, _FINISHED),
+        output=Ratio(_ANSWERED, _FINISHED),
+        decode=Ratio("trtllm_request_decode_time_seconds_sum", _ANSWERED),
+        cached="trtllm_prompt_cached_tokens_total",
+        is_cached_sparse=True,
+    )
+
 
 TENSORRT_LLM = Preset(
     name="tensorrt-llm",
@@ -29,28 +52,28 @@ TENSORRT_LLM = Preset(
     ),
     place="replica",
     counts="finished",
-    marks=("trtllm_request_success_total",),
+    marks=(_FINISHED,),
     demands=("request_rate_rps", "input_tokens_per_s", "output_tokens_per_s"),
     indicators=(
         Indicator(
             "request_rate_rps",
             1,
             "requests/s",
-            PODS.sum_rate("trtllm_request_success_total"),
+            PODS.sum_rate(_FINISHED),
             _PER_REQUEST,
         ),
         Indicator(
             "input_tokens_per_s",
             1,
             "tokens/s",
-            PODS.sum_rate("trtllm_prompt_tokens_total"),
+            PODS.sum_rate(_READ),
             _TOKENS,
         ),
         Indicator(
             "output_tokens_per_s",
             1,
             "tokens/s",
-            PODS.sum_rate("trtllm_generation_tokens_total"),
+            PODS.sum_rate(_ANSWERED),
             _TOKENS,
         ),
         Indicator("latency_p95_ms", 1, "ms", PODS.p95_ms(_E2E), _PER_REQUEST),
@@ -61,18 +84,22 @@ TENSORRT_LLM = Preset(
             "queue_requests",
             2,
             "requests",
-            PODS.sum_mean("trtllm_num_requests_waiting", "trtllm_server_queue_length"),
+            PODS.sum_mean(*_QUEUED),
             _PER_ITERATION,
         ),
         Indicator(
             "concurrency_requests",
             2,
             "requests",
-            PODS.sum_mean("trtllm_num_requests_running", "trtllm_num_active_requests"),
+            PODS.sum_mean(*_ACTIVE),
             _PER_ITERATION,
         ),
         Indicator(
             "kv_cache_ratio", 2, "ratio", PODS.mean("trtllm_kv_cache_utilization"), _PER_ITERATION
+        ),
+        *engine_loads(
+            *(_counted(*names) for names in zip(_QUEUED, _ACTIVE, strict=True)),
+            needs=f"{_PER_ITERATION}, and {_TOKENS}",
         ),
     ),
     goals=(

@@ -154,9 +154,13 @@ def make_decide_task(loaded: BenchTask, options: DecideOptions) -> DecideTask:
 
 def _demand(series: Series, first: int, n_steps: int) -> FloatArray:
     """Steps [first, first + n_steps) of a workload's demand; NaN where unobserved or outside."""
+    return steps_of(series, series.demand_index, first, n_steps)
+
+
+def steps_of(series: Series, column: int, first: int, n_steps: int) -> FloatArray:
+    """Steps [first, first + n_steps) of an indicator; NaN where unobserved or outside."""
     found = np.full(n_steps, np.nan)
     low, high = max(first, 0), min(first + n_steps, series.n_steps)
-    column = series.demand_index
     seen = series.observed[low:high, column]
     found[low - first : high - first] = np.where(seen, series.values[low:high, column], np.nan)
     return found

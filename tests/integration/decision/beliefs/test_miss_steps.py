@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from services.decision.beliefs.miss_steps import StepSpan, load_further_of_steps, load_steps
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP
 from tests.integration.decision.measured_steps import READY, add_measured_steps
+from tests.integration.decision.pool_rows import add_service
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -82,3 +83,21 @@ def test_a_load_that_never_answered_leaves_no_step(database: Engine) -> None:
         members = list(members_of(connection).values())
         first = {silent: ORIGIN - timedelta(days=1)}
         assert load_steps(connection, members, StepSpan(first, ORIGIN, 100)) == {}
+
+
+def test_each_load_is_per_ready_replica_of_its_own_pool(database: Engine) -> None:
+    """Of six steps the last tells two pools apart, with two replicas and five of four in all."""
+    split = add_service(database, sla=SLA)
+    add_measured_steps(database, split, 9.0, np.linspace(5.0, 9.0, 6))
+    add_demand(database, split, [400.0] * 6, last=LAST, indicator=TOKENS, step=STEP)
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE outcomes SET ready_by_pool = CAST(:ready AS jsonb) WHERE step_at = :at"),
+            {"ready": '{"prefill": 2.0, "decode": 5.0}', "at": LAST},
+        )
+    first = {split: ORIGIN - timedelta(days=1)}
+    with database.connect() as connection:
+        members = list(members_of(connection).values())
+        found = load_steps(connection, members, StepSpan(first, ORIGIN, 100))
+    assert found[split].steps_s.tolist() == [LAST.timestamp()]
+    np.testing.assert_allclose(found[split].load, [[READY * 5.0 / 2.0, 400.0 / 5.0]])

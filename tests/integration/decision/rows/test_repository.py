@@ -68,7 +68,7 @@ def test_observed_values_are_loaded_by_workload_and_name(deps: DecisionDeps) -> 
 def test_an_outcome_is_revised_in_what_was_measured_until_it_is_final(deps: DecisionDeps) -> None:
     def store(demand: float, requests: float, is_final: bool) -> None:
         believed = (None, demand, 1.0, 1, 0.0, 0.0, 1.0, 1.0)
-        row = (1, ORIGIN, *believed, NOW, requests, 0.0, 0.0, 0.0, is_final)
+        row = (1, ORIGIN, *believed, None, NOW, requests, 0.0, 0.0, 0.0, is_final)
         with deps.engine.begin() as connection:
             repository.store_outcomes(connection, [row])
 

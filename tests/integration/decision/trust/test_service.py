@@ -91,8 +91,8 @@ class Bench:
                 "explanation": json.dumps(explanation), "inputs": None, "variants": None,
             }  # fmt: skip
             decisions.append(tuple(row[name] for name in DECISION_COLUMNS))
-            outcome = (workload, step_at, None, demand, 40.0, None, 0.0, 0.0, 10.0, 25.0, step_at)
-            outcomes.append((*outcome, *(None,) * 4, True))
+            outcome = (workload, step_at, None, demand, 40.0, None, 0.0, 0.0, 10.0, 25.0, None)
+            outcomes.append((*outcome, step_at, *(None,) * 4, True))
         with self.deps.engine.begin() as connection:
             key = CopyTarget(schema.decisions, DECISION_COLUMNS, "error")
             copy_rows(connection, key, decisions)

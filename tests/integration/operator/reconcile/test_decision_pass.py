@@ -7,7 +7,7 @@ import pytest
 from services.operator.plan.plan import Result
 from services.operator.reconcile.decision_pass import decision_pass
 from tests.integration.operator.conftest import Bench
-from tests.integration.operator.reconcile.test_apply_variants import (
+from tests.integration.operator.reconcile.test_apply_parts import (
     autoscale,
     decide,
     deploy,

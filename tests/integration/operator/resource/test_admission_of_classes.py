@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.operator.resource.spec import API_VERSION
+from services.operator.resource.fields import API_VERSION
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.admin.decisions import translate
-from services.admin.decisions.mix_wording import explain_mix
+from services.admin.decisions.mix_wording import PartWords, explain_mix, explain_parts
 
 RECORD: dict[str, Any] = {
     "mix": {
@@ -35,9 +35,30 @@ def test_every_variant_has_a_line_and_what_it_costs() -> None:
     )
 
 
-@pytest.mark.parametrize("record", [{}, {"mix": None}, {"mix": {}}, {"mix": {"variants": None}}])
+def test_every_pool_has_a_line_and_what_they_come_to() -> None:
+    summary = "3 prefill + 5 decode: 0.8 % of requests would miss; bound by decode"
+    pools = [
+        {"name": "prefill", "gpu_type": "H100", "current": 3, "desired": 3,
+         "reason": "hold_within_risk"},
+        {"name": "decode", "gpu_type": "A100", "current": 4, "desired": 5,
+         "reason": "scale_up_risk"},
+    ]  # fmt: skip
+    words = explain_parts({"pools": {"summary": summary, "bound_by": "decode", "counts": pools}})
+    assert words.title == "pools"
+    assert words.lines == (
+        "prefill on H100: 3, hold within risk",
+        "decode on A100: 4 → 5, scale up risk",
+        f"{summary}.",
+    )
+    assert explain_parts(RECORD) == PartWords("variants", explain_mix(RECORD))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{}, {"mix": None}, {"mix": {}}, {"mix": {"variants": None}}, {"pools": None}, {"pools": {}}],
+)
 def test_what_is_absent_is_left_out(record: dict[str, Any]) -> None:
-    assert explain_mix(record) == ()
+    assert explain_parts(record) == PartWords()
 
 
 @pytest.mark.parametrize("variants", [None, [{"name": "l4", "gpu_type": "L4", "current": 0,

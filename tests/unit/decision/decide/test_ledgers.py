@@ -97,8 +97,8 @@ def test_an_open_row_is_measured_again_and_keeps_what_was_believed() -> None:
     (step,) = settled(measured_member(), believed({}), {ORIGIN_S: BAD}, {ORIGIN_S: row})
     assert (step.is_new, step.believed_ratio, step.sli) == (False, 0.25, BAD)
     assert step.row[:2] == (1, datetime.fromtimestamp(ORIGIN_S, UTC))
-    assert set(step.row[2:10]) == {None}
-    assert len(step.row) == 16
+    assert set(step.row[2:11]) == {None}
+    assert len(step.row) == 17
 
 
 def test_before_the_first_replica_nobody_violates_a_measured_promise_either() -> None:

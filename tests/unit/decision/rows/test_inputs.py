@@ -19,7 +19,7 @@ from services.decision.rows.inputs import (
     further_of,
     history_of,
     lead_time_of,
-    responses_of,
+    response_of,
     scored_capacity,
 )
 from services.decision.rows.lead_times import durations_of
@@ -82,8 +82,8 @@ def test_what_was_learned_goes_to_the_request_and_to_nobody_else() -> None:
     other = ShardMember(2, "demo", "v", 300, make_spec())
     response = LearnedResponse.of(prior_draws(8.0, 0.0, 0.05, 256), learned.spec, 500.0)
     rows = ShardRows(responses={1: response}, capacity={"workload:1": np.full(9, 3.0)})
-    assert responses_of([learned, other], rows, [False, False]) == (response.draws, None)
-    assert responses_of([other], rows, [False]) == ()
+    assert response_of(learned, rows, False) is response.draws
+    assert response_of(other, rows, False) is None
     np.testing.assert_allclose(
         np.quantile(capacity_of(learned, rows), 0.5), np.median(response.capacity)
     )
@@ -169,8 +169,7 @@ def test_a_response_adds_the_loads_up_and_answers_to_the_demand_where_they_are_u
     found = equivalent_of(member, rows)
     assert found is not None
     np.testing.assert_allclose(found[1], [90.0, 250.0, 50.0])
-    (whole,) = responses_of([member], rows, [True])
-    (alone,) = responses_of([member], rows, [False])
+    whole, alone = (response_of(member, rows, is_bound) for is_bound in (True, False))
     assert whole is not None
     assert alone is not None
     assert (whole.n_further, alone.n_further) == (1, 0)

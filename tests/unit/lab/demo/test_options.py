@@ -32,6 +32,12 @@ def test_what_is_asked_for_stays() -> None:
     assert (found.step_s, found.n_workloads, found.demand) == (60, 3, "l3_busy")
 
 
+def test_requests_are_served_by_a_response_unless_a_trace_tells_none() -> None:
+    assert options().truth == "served"
+    assert options(truth="stated").truth == "stated"
+    assert options(data=Path("t.parquet")).truth == "stated"
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
+from services.lab.report import Felt
 from services.simulator import PolicyScore
 
 R = 48
@@ -64,4 +65,7 @@ def felt(data):
         replace(s, believed_violation_rate=0.5 * s.violation_rate, n_over_promise=k)
         for k, s in enumerate(data.scores)
     )
-    return replace(data, scores=scores, measured_violation_rate=0.0079)
+    measured = np.array([0.0059, 0.0099])
+    return replace(
+        data, scores=scores, felt=Felt(measured, np.array([0.8, 1.1]), np.array([0.8, 0.9]))
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.lab.report import measured_line
+from services.lab.report import Felt, measured_line
 from tests.unit.lab.report.pages import R, felt
 
 
@@ -25,5 +25,5 @@ def test_arrays_that_do_not_fit_are_refused(data):
 def test_what_was_measured_is_told_only_beside_a_truth(data):
     assert measured_line(data) == ""
     assert measured_line(felt(data)) == "measured by Harmony 0.79%, true 0.80%"
-    unknown = replace(felt(data), measured_violation_rate=None)
+    unknown = replace(felt(data), felt=Felt(np.full(2, np.nan), np.ones(2), np.ones(2)))
     assert measured_line(unknown) == "measured by Harmony unknown, true 0.80%"

@@ -77,5 +77,10 @@ def test_the_truth_stands_beside_what_was_measured(data):
     html = render_report(felt(data))
     check(html)
     assert "measured by Harmony 0.79%, true 0.80%" in html
-    assert "<th>As believed</th><th>Services over</th>" in html
-    assert "<td>0.40%</td><td>2</td>" in html
+    for heading in ("Services over", "Worst", "Measured", "As believed"):
+        assert f"<th>{heading}</th>" in html
+    assert html.index("The promise, service by service") < html.index("<h2>Cost</h2>")
+    row = html[html.index('<tr class="ours">') :].split("</tr>")[0]
+    shown = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+    assert shown[:5] == ["2", "0.80%", "0.80%", "0.79%", "0.40%"]
+    assert "no bound, and no promise" in html

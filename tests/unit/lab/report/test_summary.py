@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from services.lab.report import summary_json
+import json
+
+import numpy as np
+
+from services.lab.report import services_json, summary_json
+from tests.unit.lab.report.pages import felt
 
 
 def test_summary_has_the_agreed_shape(data):
@@ -30,3 +35,17 @@ def test_summary_has_the_agreed_shape(data):
         "promised",
         "scale_ops",
     }
+
+
+def test_services_are_told_where_requests_were_felt(data):
+    assert services_json(data) == {}
+    page = felt(data)
+    page.felt.measured[1] = np.nan
+    found = json.loads(json.dumps(services_json(page)))
+    assert list(found) == list(data.workloads)
+    first, second = found.values()
+    assert first["bears"] == [0.8, 0.8]
+    assert first["measured"] == 0.0059
+    assert first["violation_rate"]["harmony"] == 0.008
+    assert second["bears"] == [1.1, 0.9]
+    assert second["measured"] is None

@@ -27,5 +27,6 @@ def test_what_is_believed_stands_beside_what_requests_felt(data):
     row = next(line for line in printed.splitlines() if "Harmony" in line)
     assert "0.80%" in row
     assert "0.40%" in row
+    assert row.index("2 of 2") < row.index("0.80%") < row.index("0.40%")
     assert "over promise" in printed
     assert "what requests felt" in printed

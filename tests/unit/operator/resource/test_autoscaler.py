@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.operator.resource.autoscaler import Pause, ScaleTarget, VariantTarget
+from services.operator.resource.autoscaler import PartTarget, Pause, ScaleTarget
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, STEP, resource
 
@@ -40,5 +40,5 @@ def test_the_targets_are_those_of_the_variants_where_there_are_some() -> None:
     assert autoscaler.key == ("serving", "llama")
     assert autoscaler.targets == (autoscaler.target,)
     other = ScaleTarget("apps/v1", "Deployment", "serving", "llama-l4")
-    variant = VariantTarget("l4", other, None)  # type: ignore[arg-type]
-    assert replace(autoscaler, variants=(variant,)).targets == (other,)
+    variant = PartTarget("l4", other, None)  # type: ignore[arg-type]
+    assert replace(autoscaler, parts=(variant,)).targets == (other,)

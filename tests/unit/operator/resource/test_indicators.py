@@ -9,6 +9,7 @@ import pytest
 from services.kernel.domain.presets import PRESETS
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import resource
+from tests.unit.operator.variants import pool, two_pools
 
 VLLM = [indicator.name for indicator in PRESETS["vllm"].indicators if not indicator.is_offered]
 
@@ -128,3 +129,25 @@ def test_what_a_further_load_counts_is_told_by_its_query_unless_it_is_said() -> 
 def test_a_wrong_further_load_is_a_problem_of_its_field(load: dict[str, Any], words: str) -> None:
     capacity = {"perReplica": "12", "alsoBoundBy": [{"perReplica": "1"} | load]}
     assert words in problem(indicatorsFrom=["vllm"], capacity=capacity)
+
+
+def test_the_loads_of_a_pool_are_measured_at_that_pool_alone() -> None:
+    """A request passes both pools: measured at both it would count twice."""
+    tokens = "offered_output_tokens_per_s"
+    found = to_autoscaler(
+        two_pools(
+            indicators=None,
+            indicatorsFrom=["vllm"],
+            capacity={
+                "perReplica": "9",
+                "alsoBoundBy": [{"indicator": tokens, "perReplica": "2400"}],
+            },
+            pools=[pool("prefill", "request_rate_rps"), pool("decode", tokens)],
+        ),
+        {},
+    )
+    assert found.spec is not None, found.problem
+    queries = {indicator.name: indicator.query for indicator in found.spec.indicators}
+    assert 'pod=~"llama-prefill-.*"' in queries["request_rate_rps"]
+    assert 'pod=~"llama-decode-.*"' in queries[tokens]
+    assert 'pod=~"(llama-prefill|llama-decode)-.*"' in queries["queue_requests"]

@@ -60,7 +60,7 @@ def test_several_targets_are_one_workload() -> None:
 
 
 def test_a_router_s_metrics_are_not_looked_for_at_the_replicas() -> None:
-    assert set(PRESETS) - set(REPLICA_PRESETS) == {"dynamo", "gateway"}
+    assert set(PRESETS) - set(REPLICA_PRESETS) == {"dynamo", "gateway", "llm-d"}
 
 
 def test_offered_loads_are_there_where_they_are_wanted() -> None:

@@ -172,6 +172,7 @@ def test_the_series_are_always_those_of_an_objective(
     [
         *[(name, name) for name in ("vllm", "sglang", "tgi", "tensorrt-llm", "triton", "kserve")],
         *[("opentelemetry", "opentelemetry"), ("gateway", "gateway"), ("dynamo", "dynamo-newer")],
+        ("llm-d", "llm-d"),
     ],
 )
 def test_each_edge_is_one_bucket_of_the_real_page(preset: str, on: str) -> None:
@@ -234,6 +235,35 @@ def test_counters_of_equal_labels_do_not_hide_each_other(tmp_path: Path) -> None
         series_of("dynamo_frontend_model_cancellation_total", "0+30x9"),
     ]
     assert answers(tmp_path, inputs, {"sli_lost": 2.5}, "dynamo") == ""
+
+
+@pytest.mark.parametrize(
+    ("preset", "errors", "pool"),
+    [
+        ("gateway", "inference_objective_request_error_total", "inference_pool_ready_pods"),
+        ("llm-d", "llm_d_epp_request_error_total", "llm_d_epp_ready_endpoints"),
+    ],
+)
+def test_a_picker_s_queue_and_refusals_count_and_a_client_s_mistakes_do_not(
+    tmp_path: Path, preset: str, errors: str, pool: str
+) -> None:
+    size = pool.replace("ready_pods", "average_queue_size").replace(
+        "ready_endpoints", "average_queue_size"
+    )
+    flow = "inference_extension" if preset == "gateway" else "llm_d_epp"
+    inputs = [
+        series_of(errors, "0+60x9", 'error_code="ModelServerError"'),
+        series_of(errors, "0+30x9", 'error_code="ResourceExhausted"'),
+        series_of(errors, "0+60x9", 'error_code="BadRequest"'),
+        series_of(size, "1.5x9", 'name="a"'),
+        series_of(pool, "2x9", 'name="a"'),
+    ]
+    expected: dict[str, float | None] = {"sli_lost": 1.5, "sli_waiting": 3.0}
+    assert answers(tmp_path, inputs, expected, preset) == ""
+    held = series_of(f"{flow}_flow_control_queue_size", "4x9", 'priority="0"')
+    assert answers(tmp_path, [*inputs, held], {"sli_waiting": 7.0}, preset) == ""
+    # scaled to zero there are no replicas' queues
+    assert answers(tmp_path, [held], {"sli_waiting": 4.0, "sli_lost": None}, preset) == ""
 
 
 def test_buckets_are_counted_over_pods_however_their_edges_are_written(tmp_path: Path) -> None:

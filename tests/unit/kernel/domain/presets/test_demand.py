@@ -15,6 +15,7 @@ from services.kernel.domain.presets import PRESETS, demand_counts, metrics_in, p
         ("dcgm", "gpu_duty_ratio", "served"),
         ("tgi", "request_rate_rps", "arrives"),
         ("gateway", "request_rate_rps", "arrives"),
+        ("llm-d", "request_rate_rps", "arrives"),
         ("tgi", "output_tokens_per_s", "served"),
         ("dynamo", "output_tokens_per_s", "served"),
         ("dynamo", "input_tokens_per_s", "served"),
@@ -24,6 +25,10 @@ from services.kernel.domain.presets import PRESETS, demand_counts, metrics_in, p
         ("vllm", "offered_kv_tokens", "arrives"),
         ("sglang", "offered_uncached_tokens_per_s", "arrives"),
         ("dynamo", "offered_output_tokens_per_s", "arrives"),
+        ("llm-d", "input_tokens_per_s", "served"),
+        ("llm-d", "offered_request_rate_rps", "arrives"),
+        ("tgi", "offered_output_tokens_per_s", "arrives"),
+        ("tensorrt-llm", "offered_kv_tokens", "arrives"),
     ],
 )
 def test_what_a_preset_s_demand_counts(preset: str, indicator: str, counts: str) -> None:

@@ -78,7 +78,11 @@ def test_without_anything_that_can_be_the_demand_a_page_does_not_fit() -> None:
 
 
 def test_a_page_fits_the_preset_of_its_program_and_no_stranger_s() -> None:
-    related = {"triton": {"triton"}, "tensorrt-llm-triton": {"triton", "tensorrt-llm-triton"}}
+    related = {
+        "triton": {"triton"},
+        "tensorrt-llm-triton": {"triton", "tensorrt-llm-triton"},
+        "llm-d-older": {"gateway", "llm-d"},
+    }
     for path in sorted(PAGES.glob("*.txt")):
         stem = path.stem
         own = max((name for name in PRESETS if stem.startswith(name)), key=len)

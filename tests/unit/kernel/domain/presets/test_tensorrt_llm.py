@@ -7,6 +7,8 @@ from tests.unit.kernel.domain.presets.scraped import are_all_on, fit, has_the_ed
 LATER = {
     *("input_tokens_per_s", "output_tokens_per_s"),
     *("queue_requests", "concurrency_requests", "kv_cache_ratio"),
+    *("offered_request_rate_rps", "offered_input_tokens_per_s", "offered_uncached_tokens_per_s"),
+    *("offered_output_tokens_per_s", "offered_kv_tokens"),
 }
 
 

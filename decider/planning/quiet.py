@@ -1,0 +1,43 @@
+"""What would be planned if nothing waited: what a queue costs, and that it never lowers a count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from decider.config import DecideConfig
+from decider.planning.fallback import Standing
+from decider.planning.outlook import look_ahead
+from decider.types import ShardRequest
+
+
+def quiet_counts(
+    request: ShardRequest, standings: Sequence[Standing], config: DecideConfig
+) -> dict[int, int]:
+    """By row, planned first counts of the workloads of which something waits, were it nothing.
+
+    No count depends on a workload's company but a pool's, so these few are planned among
+    themselves, pools with all of their service.
+    """
+    waiting = {
+        row
+        for row, w in enumerate(request.workloads)
+        if w.waiting_load > 0 and request.response(row) is not None
+    }
+    if not waiting or config.max_backlog_steps <= 0:
+        return {}
+    together = [pools for pools in request.services().values() if waiting & set(pools)]
+    rows = sorted(waiting.union(*together))
+    part = replace(
+        request,
+        workloads=tuple(
+            replace(request.workloads[row], waiting_load=0.0, waiting_requests=0.0) for row in rows
+        ),
+        paths=request.paths[rows],
+        capacity_draws=request.capacity_draws[rows],
+        lead_time_draws_s=request.lead_time_draws_s[rows],
+        responses=tuple(request.responses[row] for row in rows),
+        further_paths=tuple(request.further(row) for row in rows) if request.further_paths else (),
+    )
+    first = look_ahead(part, [standings[row] for row in rows], config).first()
+    return {row: int(n) for row, n in zip(rows, first, strict=True) if row in waiting}

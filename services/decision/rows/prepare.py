@@ -1,0 +1,154 @@
+"""From a shard's rows to the decider's requests; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from decider import FloatArray, MissDraws, ShardRequest, WorkloadInput
+from services.decision.rows import translate
+from services.decision.rows.inputs import (
+    ShardMember,
+    ShardRows,
+    capacity_of,
+    counts_further,
+    further_of,
+    lead_time_of,
+    response_of,
+    variants_of,
+    workload_input,
+)
+from services.decision.rows.loads import FurtherPaths, further_paths_of, to_further_paths
+from services.decision.rows.pools import PoolView, paths_by_load, pool_views
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestRow:
+    """One row of a request: a workload, or one of its pools.
+
+    Attributes:
+        service: The workload.
+        member: The same, or its pool as a workload of its own.
+        forecast: The forecast that its paths came from.
+        paths: Paths of its demand.
+        further: Paths of its further loads; None: it has none, or the forecast lacks some.
+        given: What is known of it but for its large arrays.
+        capacity: (P,) draws.
+        lead_time_s: (P,) draws.
+        response: What was learned of its requests, of a pool that of the whole; None: nothing.
+    """
+
+    service: ShardMember
+    member: ShardMember
+    forecast: RowMapping
+    paths: translate.DemandPaths
+    further: FurtherPaths | None
+    given: WorkloadInput
+    capacity: FloatArray
+    lead_time_s: FloatArray
+    response: MissDraws | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request and what its rows came from; the pools of a workload stand side by side."""
+
+    request: ShardRequest
+    rows: tuple[RequestRow, ...]
+
+    @property
+    def members(self) -> tuple[ShardMember, ...]:
+        """What each row is about."""
+        return tuple(row.member for row in self.rows)
+
+
+def prepare(
+    members: Mapping[int, ShardMember],
+    forecasts: Sequence[RowMapping],
+    rows: ShardRows,
+    now: datetime,
+) -> list[Prepared]:
+    """Build one request per step length and forecast shape."""
+    groups: dict[tuple[int, ...], list[RequestRow]] = {}
+    for forecast in forecasts:
+        member = members[int(forecast["workload_id"])]
+        found = _rows_of(member, forecast, rows, now)
+        key = (int(forecast["step_s"]), *found[0].paths.paths.shape)
+        groups.setdefault(key, []).extend(found)
+    return [_prepared(float(key[0]), group) for key, group in groups.items()]
+
+
+def _prepared(step_s: float, group: Sequence[RequestRow]) -> Prepared:
+    responses = tuple(row.response for row in group)
+    request = ShardRequest(
+        tuple(row.given for row in group),
+        np.stack([row.paths.paths for row in group]),
+        np.stack([row.capacity for row in group]),
+        np.stack([row.lead_time_s for row in group]),
+        step_s,
+        responses=() if all(one is None for one in responses) else responses,
+        further_paths=further_paths_of([row.further for row in group]),
+        quantiles=tuple(translate.to_quantiles(row.forecast) for row in group),
+    )
+    return Prepared(request, tuple(group))
+
+
+def _rows_of(
+    member: ShardMember, forecast: RowMapping, rows: ShardRows, now: datetime
+) -> list[RequestRow]:
+    """The row of a workload, or those of its pools."""
+    if not member.spec.pools:
+        paths, further = translate.to_paths(forecast), to_further_paths(forecast, member.spec)
+        return [_row(member, rows, forecast, now, paths, further)]
+    by_load = paths_by_load(forecast, member.spec)
+    return [_pool_row(member, view, forecast, now, by_load) for view in pool_views(member, rows)]
+
+
+def _row(
+    member: ShardMember,
+    rows: ShardRows,
+    forecast: RowMapping,
+    now: datetime,
+    paths: translate.DemandPaths,
+    further: FurtherPaths | None,
+) -> RequestRow:
+    variants = variants_of(member, rows, now) if member.spec.variants else None
+    is_bound = counts_further(member, rows, further)
+    given = workload_input(member, variants, forecast, rows, now)
+    return RequestRow(
+        service=member,
+        member=member,
+        forecast=forecast,
+        paths=paths,
+        further=further,
+        given=replace(given, further_capacity=further_of(member, rows) if is_bound else ()),
+        capacity=capacity_of(member, rows),
+        lead_time_s=lead_time_of(member, rows, now, variants),
+        response=response_of(member, rows, is_bound),
+    )
+
+
+def _pool_row(
+    member: ShardMember,
+    view: PoolView,
+    forecast: RowMapping,
+    now: datetime,
+    by_load: Sequence[translate.DemandPaths],
+) -> RequestRow:
+    """The row of a pool; what of its loads was not forecast is unknown in it, never left out."""
+    first, *others = (by_load[load] for load in view.place.loads)
+    further = None
+    if others:
+        scales = tuple(one.scale for one in others)
+        further = FurtherPaths(np.stack([one.paths for one in others]), scales)
+    found = _row(view.member, view.rows, forecast, now, first, further)
+    return replace(
+        found,
+        service=member,
+        given=replace(found.given, pool=view.place),
+        response=view.response,
+    )

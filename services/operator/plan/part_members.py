@@ -1,0 +1,98 @@
+"""An autoscaler with variants or pools as one autoscaler for each of its targets, pure.
+
+Existence, roll-outs, other autoscalers, pauses and bounds of a target are then found and checked
+for each part as for an autoscaler of one target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.kernel.domain import part_specs
+from services.kernel.domain.variants import whole_units
+from services.operator.plan.plan import Situation, StoredDecision
+from services.operator.resource.autoscaler import Autoscaler
+
+
+def members_of(autoscaler: Autoscaler) -> tuple[Autoscaler, ...]:
+    """One autoscaler for each part; itself where it has none."""
+    spec = autoscaler.spec
+    if spec is None or not autoscaler.parts:
+        return (autoscaler,)
+    return tuple(
+        replace(autoscaler, target=part.target, parts=(), spec=own)
+        for part, own in zip(autoscaler.parts, part_specs(spec), strict=True)
+    )
+
+
+def ratios(autoscaler: Autoscaler) -> tuple[float, ...]:
+    """Counted replicas that one replica of each part is worth."""
+    spec = autoscaler.spec
+    if spec is None:
+        return ()
+    return tuple(part.spec.ratio(spec.capacity.per_replica) for part in autoscaler.parts)
+
+
+def combine(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
+    """The situation of the whole, in counted replicas; what forbids one part is kept."""
+    known = [part for part in parts if part.replicas is not None]
+    missing = next((part for part in parts if part.replicas is None), parts[0])
+    worth = zip(parts, ratios(autoscaler), strict=True)
+    total = whole_units(sum((part.replicas or 0) * ratio for part, ratio in worth))
+
+    def first(name: str) -> Any:
+        return next((found for part in parts if (found := getattr(part, name))), "")
+
+    return replace(
+        parts[0],
+        spec=autoscaler.spec,
+        replicas=total if known else None,
+        target_problem=missing.target_problem,
+        target_reason=missing.target_reason,
+        is_target_known=missing.is_target_known,
+        conflict=first("conflict"),
+        follower=first("follower"),
+        rollout=first("rollout"),
+        failure=first("failure"),
+        limit="",
+        parts=tuple((p.name, part) for p, part in zip(autoscaler.parts, parts, strict=True)),
+    )
+
+
+def decision_of(decision: StoredDecision, name: str) -> StoredDecision | None:
+    """What a decision says of one part; None: nothing."""
+    counts = decision.parts.get(name)
+    if counts is None:
+        return None
+    current, desired = counts
+    return replace(decision, current=current, raw=desired, desired=desired, parts={})
+
+
+def describe_target(autoscaler: Autoscaler, situation: Situation) -> str:
+    """Describe what is scaled: a name, or each part with its count; empty: there is no name.
+
+    A part whose target is not there has a question mark.
+    """
+    if not situation.parts:
+        return autoscaler.target.name
+    counts = (
+        f"{name}={'?' if part.replicas is None else part.replicas}"
+        for name, part in situation.parts
+    )
+    return ",".join(counts)
+
+
+def part_statuses(situation: Situation, newest: StoredDecision | None) -> list[dict[str, Any]]:
+    """`status.variants`: present replicas, and those that the newest decision asks for."""
+    wanted = {} if newest is None else newest.parts
+    found = []
+    for name, part in situation.parts:
+        entry: dict[str, Any] = {"name": name}
+        if part.replicas is not None:
+            entry["currentReplicas"] = part.replicas
+        if name in wanted:
+            entry["desiredReplicas"] = wanted[name][1]
+        found.append(entry)
+    return found

@@ -1,0 +1,230 @@
+"""Apply decisions to autoscalers with variants or pools, and count the replicas of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
+from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
+from services.operator.plan.part_members import decision_of, members_of, ratios
+from services.operator.plan.part_plan import (
+    PartChange,
+    describe_waiting,
+    scale_in,
+    whole_action,
+    within_quota,
+)
+from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
+from services.operator.reconcile.observe import View, situation_of
+from services.operator.resource.autoscaler import Autoscaler
+
+Patch = Callable[[Autoscaler, PlannedAction, Situation, datetime], PlannedAction | None]
+"""Patches one target; None: the API server is away."""
+
+
+def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
+    """Replicas of each part and of all together; None where no target is there."""
+    figures: dict[str, dict[str, Any]] = {}
+    spec = ready = 0.0
+    bound: list[VariantStart] = []
+    waiting_for_node: list[VariantStart] = []
+    members = zip(autoscaler.parts, members_of(autoscaler), ratios(autoscaler), strict=True)
+    for part, member, ratio in members:
+        target = view.target_of(member)
+        if target is None:
+            continue
+        replicas = count_replicas(view.replicas_of(member), now)
+        room, _ = view.gpu_room(member, replicas)
+        figures[part.name] = {
+            "spec": target.replicas,
+            "ready": replicas.ready,
+            "starting": replicas.starting,
+            "pending": replicas.pending,
+            "start_ages_s": [round(age, 3) for age in replicas.start_ages_s],
+            "schedulable_gpus": room,
+            "held": _held_by(situation_of(view, member)),
+        }
+        spec += target.replicas * ratio
+        ready += replicas.ready * ratio
+        starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]
+        bound += starts[: replicas.starting]
+        waiting_for_node += starts[replicas.starting :]
+    if not figures:
+        return None
+    starting, total = unit_ages(bound, ready)
+    pending, _ = unit_ages(waiting_for_node, total)
+    counts = Replicas(whole_units(ready), len(starting), len(pending), (*starting, *pending))
+    return ReplicaSnapshot(whole_units(spec), counts, None, figures)
+
+
+def _held_by(situation: Situation) -> str:
+    """Why a part's count cannot be changed; advice is given as if it could."""
+    if situation.spec is None or situation.spec.mode == "Advisory":
+        return ""
+    other = situation.conflict or situation.follower
+    return f"{other} scales it" if other else ""
+
+
+def apply_parts(
+    view: View,
+    autoscaler: Autoscaler,
+    decisions: Sequence[StoredDecision],
+    newest: StoredDecision | None,
+    patch: Patch | None,
+    now: datetime,
+) -> list[PlannedAction] | None:
+    """Plan and patch the parts of one autoscaler; one action per decision.
+
+    Args:
+        view: The cluster.
+        autoscaler: It has variants or pools.
+        decisions: Its open decisions.
+        newest: Its newest decision.
+        patch: None: the API server is away, so what needs a patch is left to the next pass.
+        now: Aware.
+
+    Returns:
+        The actions; None when the API server went away before anything was done.
+    """
+    done: list[PlannedAction] = []
+    for decision in decisions:
+        changes = _plan_changes(view, autoscaler, decision, newest, now)
+        if changes is None:
+            reason = f"it was made before these {_word(autoscaler)}s were; the next one knows them"
+            situation = situation_of(view, autoscaler)
+            action = PlannedAction(
+                decision, Result.EXPIRED, reason, situation.replicas, decision.desired
+            )
+            done += [action] if decision.last_result != Result.EXPIRED else []
+            continue
+        if not changes:
+            continue
+        changes = _stopped(autoscaler, changes)
+        if patch is None and any(change.action.is_patch for change in changes):
+            return done or None
+        applied = _patch_changes(view, autoscaler, changes, patch, now)
+        if applied is None:
+            return done or None
+        done.append(whole_action(decision, *applied))
+    return done
+
+
+def _plan_changes(
+    view: View,
+    autoscaler: Autoscaler,
+    decision: StoredDecision,
+    newest: StoredDecision | None,
+    now: datetime,
+) -> list[PartChange] | None:
+    """The change of every part; empty: nothing new to do; None: no part is known."""
+    found: list[PartChange] = []
+    is_known = False
+    members = zip(autoscaler.parts, members_of(autoscaler), ratios(autoscaler), strict=True)
+    for part, member, ratio in members:
+        own = decision_of(decision, part.name)
+        if own is None:
+            continue
+        is_known = True
+        situation = situation_of(view, member)
+        if situation.replicas is None and own.desired == 0 and own.last_result == "":
+            continue  # a target that is not there is not asked for anything
+        last = newest if newest is None or newest.id != decision.id else own
+        actions = plan([own], last, situation, now)
+        if not actions:
+            continue
+        usd = part.spec.gpus_per_replica * part.spec.price_usd_per_gpu_hour / ratio
+        ready = count_replicas(view.replicas_of(member), now).ready
+        found.append(PartChange(part.name, ratio, ready, usd, actions[-1]))
+    return found if is_known else None
+
+
+def _word(autoscaler: Autoscaler) -> str:
+    return autoscaler.parts[0].spec.WORD
+
+
+def _scale_in(autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str, int]:
+    """Counts to which each part may come down now: a pool's replicas stand in for no other's."""
+    if autoscaler.spec is not None and autoscaler.spec.pools:
+        return {name: count for one in changes for name, count in scale_in([one]).items()}
+    return scale_in(changes)
+
+
+def _by_quota(view: View, autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str, int]:
+    """Counts up to which each part may rise under the namespace's quota, shared by all."""
+    quota = (view.quotas or {}).get(autoscaler.namespace)
+    if quota is None:
+        return {}
+    gpus = {part.name: part.spec.gpus_per_replica for part in autoscaler.parts}
+    return within_quota(changes, gpus, quota.free)
+
+
+def _limit_reason(
+    view: View,
+    autoscaler: Autoscaler,
+    change: PartChange,
+    count: int,
+    changes: Sequence[PartChange],
+) -> str:
+    if change.is_fall:
+        return f"scale-in of {change.name} waits: {describe_waiting(changes)}"
+    quota = (view.quotas or {})[autoscaler.namespace]
+    return (
+        f"ResourceQuota/{quota.name} leaves {quota.free} GPUs: {change.name} gets {count} of "
+        f"{change.wanted}"
+    )
+
+
+def _stopped(autoscaler: Autoscaler, changes: list[PartChange]) -> list[PartChange]:
+    """Nothing is patched where every target was scaled to zero by hand."""
+    spec = autoscaler.spec
+    is_stopped = spec is not None and spec.min_replicas > 0 and not any(p.current for p in changes)
+    if not is_stopped:
+        return changes
+    reason = "the targets were scaled to zero by hand; give one of them replicas to go on"
+    return [
+        replace(p, action=p.action.with_result(Result.PAUSED, reason)) if p.is_rise else p
+        for p in changes
+    ]
+
+
+def _patch_changes(
+    view: View,
+    autoscaler: Autoscaler,
+    changes: Sequence[PartChange],
+    patch: Patch | None,
+    now: datetime,
+) -> tuple[list[PartChange], list[str]] | None:
+    """Patch what is to be patched, first what rises.
+
+    Returns:
+        What was done, and why a scale-in waits; None when the API server went away: what was
+        patched before that is found done by the next pass, which goes on from there.
+    """
+    names = [part.name for part in autoscaler.parts]
+    by_name = dict(zip(names, members_of(autoscaler), strict=True))
+    if any(change.action.result is Result.AWAITING_APPROVAL for change in changes):
+        return list(changes), []
+    done = {change.name: change for change in changes}
+    reachable = _scale_in(autoscaler, changes) | _by_quota(view, autoscaler, changes)
+    held: list[str] = []
+    for change in sorted((p for p in changes if p.action.is_patch), key=lambda p: not p.is_rise):
+        action, count = change.action, reachable.get(change.name, change.wanted)
+        if count != change.wanted:
+            held.append(_limit_reason(view, autoscaler, change, count, changes))
+            # what is planned again after a conflict must not go further either
+            action = replace(
+                action, to_replicas=count, decision=replace(action.decision, desired=count)
+            )
+        if count == change.current:
+            done[change.name] = replace(change, action=action.with_result(Result.PAUSED, held[-1]))
+            continue
+        member = by_name[change.name]
+        assert patch is not None, "the caller returned when something is to be patched"
+        tried = patch(member, action, situation_of(view, member), now)
+        if tried is None:
+            return None
+        done[change.name] = replace(change, action=tried)
+    return [done[change.name] for change in changes], held

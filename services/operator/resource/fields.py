@@ -1,0 +1,52 @@
+"""What the custom resources are written with: their group, scalars with units, the base model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from services.operator.resource.quantities import (
+    DECIMAL_PATTERN,
+    DURATION_PATTERN,
+    format_decimal,
+    format_duration,
+    parse_decimal,
+    parse_duration_s,
+)
+
+GROUP = "scaling.harmony.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration_s),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+]
+"""Seconds, spelled with a unit (`5m`)."""
+
+Decimal = Annotated[
+    float,
+    BeforeValidator(parse_decimal),
+    PlainSerializer(format_decimal),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": DECIMAL_PATTERN}),
+]
+"""A decimal: a string, or a whole number. A structural schema has no type that admits both strings
+and fractions; Kubernetes' own answer, which this follows, is to write fractions as strings."""
+
+Name = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
+
+
+class ResourceModel(BaseModel):
+    """A piece of a custom resource; unknown fields are pruned, as the API server does."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The fields as they are written in YAML, without what was left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,58 @@
+"""Services with pools under GPU budgets: holdings and claims of each type."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.decision.decide import service
+from services.kernel.settings import Settings
+from tests.integration.decision.budget_fleet import Fleet
+from tests.integration.decision.pool_rows import add_loads, add_service
+from tests.integration.decision.stored_rows import NOW
+from tests.integration.decision.variant_rows import observe, seen, variants_of
+
+
+class SplitFleet(Fleet):
+    """A fleet with services of two pools."""
+
+    def add_split(self, prefill: int, decode: int) -> int:
+        """45 requests/s for five prefill replicas of two H100, 2000 tokens/s for ten of an A100."""
+        found = add_service(self.engine)
+        observe(self.engine, found, NOW, prefill=seen(prefill), decode=seen(decode))
+        self.n_forecasts += 1
+        add_loads(self.engine, found, 45.0, 2000.0, forecast_id=self.n_forecasts)
+        return found
+
+
+@pytest.fixture
+def split_fleet(database: Engine, settings: Settings) -> SplitFleet:
+    return SplitFleet(database, settings)
+
+
+def test_a_budget_of_one_type_holds_that_pool_and_says_so(split_fleet: SplitFleet) -> None:
+    fleet = split_fleet
+    split = fleet.add_split(prefill=6, decode=6)
+    fleet.budget(8, "A100")
+    row = fleet.decide(0)[split]
+    assert variants_of(row)["decode"] == 8
+    assert row["explanation"]["gpu_budget"]["gpu_type"] == "A100"
+    (cut,) = row["explanation"]["gpu_budget"]["gave_up"]
+    assert (cut["workload"], cut["granted"]) == ("demo/llama/decode", 8)
+    assert service.replay(fleet.deps, row["id"]).is_identical
+    with fleet.engine.connect() as connection:
+        claims = connection.execute(text("SELECT * FROM variant_claims")).mappings().all()
+        assert connection.execute(text("SELECT count(*) FROM gpu_claims")).scalar_one() == 0
+    assert [claim["gpu_type"] for claim in claims] == ["A100"]
+    assert claims[0]["demand_gpus"][0] > 8
+
+
+def test_gpus_of_a_pool_count_for_other_workloads(split_fleet: SplitFleet) -> None:
+    """Six prefill replicas hold twelve of 14 H100: two are left for who asks for ten."""
+    fleet = split_fleet
+    split = fleet.add_split(prefill=6, decode=12)
+    fleet.budget(14, "H100")
+    held = 2 * variants_of(fleet.decide(0)[split])["prefill"]
+    plain = fleet.add("plain", 1, 1, 90.0)
+    granted = fleet.decide(1)[plain]["desired_replicas"]
+    assert 1 <= granted <= max(1, 14 - held)

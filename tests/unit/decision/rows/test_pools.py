@@ -1,0 +1,120 @@
+"""Each pool as a workload of its own, with its part of the rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decider import MissDraws, prior_draws
+from services.decision.rows.inputs import capacity_of, equivalent_of, history_of, lead_time_of
+from services.decision.rows.pools import paths_by_load, pool_views
+from services.decision.rows.responses import LearnedResponse
+from tests.unit.decision.rows.pool_members import (
+    NOW,
+    TOKENS,
+    decision,
+    forecast,
+    member,
+    pool,
+    rows,
+    state,
+)
+
+
+def test_each_pool_has_the_series_of_its_own_loads() -> None:
+    prefill, decode = pool_views(member(), rows())
+    assert (prefill.place.loads, decode.place.loads) == ((0,), (1,))
+    assert {prefill.place.service, decode.place.service} == {"demo/w"}
+    assert (prefill.member.key, decode.member.spec.demand) == ("demo/w/prefill", TOKENS)
+    found = equivalent_of(decode.member, decode.rows)
+    assert found is not None
+    np.testing.assert_array_equal(found[1], np.full(3, 1900.0))
+    np.testing.assert_array_equal(capacity_of(decode.member, decode.rows)[:1], [200.0])
+
+
+def test_the_replicas_of_a_pool_are_those_of_the_snapshots() -> None:
+    both = state(prefill=pool(3), decode=pool(5, 4))
+    prefill, decode = pool_views(member(), rows(states={1: [both]}))
+    (seen,) = decode.rows.states[1]
+    assert (seen["spec_replicas"], seen["ready_replicas"], seen["starting_replicas"]) == (5, 4, 1)
+    assert prefill.rows.states[1][0]["ready_replicas"] == 3
+
+
+def test_a_pool_that_the_newest_snapshot_lacks_was_not_seen() -> None:
+    states = [
+        state(NOW - timedelta(seconds=60), prefill=pool(3), decode=pool(5)),
+        state(prefill=pool(3)),
+    ]
+    prefill, decode = pool_views(member(), rows(states={1: states}))
+    assert len(prefill.rows.states[1]) == 2
+    assert decode.rows.states[1] == []
+    old = {"observed_at": NOW, "ready_replicas": 3, "starting_replicas": 0, "variants": None}
+    assert all(v.rows.states[1] == [] for v in pool_views(member(), rows(states={1: [old]})))
+
+
+def test_what_was_decided_and_applied_is_told_by_pool() -> None:
+    """Of two applied changes only the one whose decision is known says what each pool gained."""
+    made = decision(7, NOW - timedelta(seconds=60), prefill=(3, 3, 3), decode=(4, 9, 6))
+    older = decision(6, NOW - timedelta(seconds=360))
+    changes = [
+        {"decision_id": id_, "applied_at": NOW, "from_replicas": 7, "to_replicas": 9}
+        for id_ in (5, 7)
+    ]
+    known = rows(recommendations={1: [older, made]}, changes={1: changes})
+    prefill, decode = pool_views(member(), known)
+    origin: Any = {"origin_at": NOW}
+    history = history_of(decode.member, origin, decode.rows)
+    assert history.changes == ((NOW.timestamp(), 2),)
+    assert [raw for _, raw in history.recommendations] == [9]
+    assert history_of(prefill.member, origin, prefill.rows).changes == ((NOW.timestamp(), 0),)
+
+
+@pytest.mark.parametrize(
+    ("decode_type", "scope", "expected"),
+    [("A100", "workload:1/A100", 500.0), ("H100", "workload:1", 500.0), ("A100", "workload:1", 90)],
+)
+def test_the_lead_time_is_that_of_the_gpu_type(
+    decode_type: str, scope: str, expected: float
+) -> None:
+    """A lead time of all the workload's starts is a pool's where all are of one type."""
+    given = [p.model_dump() for p in member().spec.pools]
+    given[1]["gpu_type"] = decode_type
+    one = member(pools=given)
+    known = rows(lead_time_s={scope: np.full(64, 500.0)})
+    decode = pool_views(one, known)[1]
+    median = np.median(lead_time_of(decode.member, decode.rows, NOW))
+    assert median == pytest.approx(expected, rel=0.1)
+
+
+def test_a_response_to_all_loads_is_one_to_those_of_each_pool() -> None:
+    objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}
+    one = member(sla={"objective": objective})
+    base = prior_draws(10.0, 0.0, 0.05, 256)
+    draws = MissDraws(
+        base.capacity,
+        base.slope,
+        base.floor,
+        base.concentration,
+        np.full(256, 4.0),
+        20.0 * base.capacity[:, None],
+    )
+    response = LearnedResponse.of(draws, one.spec, 500.0)
+    prefill, decode = pool_views(one, rows(responses={1: response}))
+    assert prefill.response is decode.response is response.draws
+    assert decode.rows.responses[1].draws.n_further == 0
+    np.testing.assert_allclose(
+        capacity_of(decode.member, decode.rows), 20.0 * capacity_of(prefill.member, prefill.rows)
+    )
+
+
+def test_paths_of_every_load_and_unknown_where_the_forecast_lacks_it() -> None:
+    rate, tokens = paths_by_load(forecast(), member().spec)
+    np.testing.assert_allclose(tokens.paths, 50.0 * rate.paths, rtol=1e-3)
+    assert (rate.scale, tokens.scale) == (44.0, 2200.0)
+    rate, tokens = paths_by_load(forecast(has_tokens=False), member().spec)
+    assert np.isfinite(rate.paths).all()
+    assert tokens.paths.shape == rate.paths.shape
+    assert np.isnan(tokens.paths).all()

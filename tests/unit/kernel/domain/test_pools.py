@@ -1,0 +1,79 @@
+"""Pools of a workload: what is refused, and each as a workload of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.kernel.domain import WorkloadSpec
+
+RATE, TOKENS, CACHE = "request_rate_rps", "output_tokens_per_s", "kv_tokens"
+
+
+def pool(name: str, *loads: str, **changes: Any) -> dict[str, Any]:
+    given = {"name": name, "target": f"Deployment/{name}", "gpu_type": "H100", "loads": loads}
+    return given | changes
+
+
+PREFILL, DECODE = pool("prefill", RATE), pool("decode", CACHE, TOKENS)
+
+
+def workload(*pools: dict[str, Any], **changes: Any) -> WorkloadSpec:
+    names = (RATE, TOKENS, CACHE, "latency_ms")
+    base: dict[str, Any] = {
+        "target": "Deployment/prefill",
+        "demand": RATE,
+        "indicators": [{"name": name, "level": 1} for name in names],
+        "capacity": {
+            "per_replica": 10.0,
+            "also_bound_by": [
+                {"indicator": TOKENS, "per_replica": 200.0},
+                {"indicator": CACHE, "per_replica": 9000.0},
+            ],
+        },
+        "pools": list(pools),
+    }
+    return WorkloadSpec.model_validate(base | changes)
+
+
+def test_pools_are_kept_as_they_are_given() -> None:
+    spec = workload(PREFILL, DECODE)
+    assert [part.name for part in spec.parts] == ["prefill", "decode"]
+    assert [spec.pool_of(load) for load in spec.loads] == ["prefill", "decode", "decode"]
+    assert WorkloadSpec.model_validate(spec.model_dump(mode="json")) == spec
+    assert workload().parts == ()
+    assert workload().pool_of(RATE) == ""
+
+
+VARIANT = {"name": "a", "target": "Deployment/a", "gpu_type": "H100"}
+
+
+@pytest.mark.parametrize(
+    ("pools", "said"),
+    [
+        ([pool("all", RATE, TOKENS, CACHE)], "1 given, must be 2 to 4"),
+        ([PREFILL, pool("prefill", TOKENS, CACHE)], "each name must be given once"),
+        ([PREFILL, DECODE | {"target": "Deployment/prefill"}], "each target must be given once"),
+        ([PREFILL, pool("decode", TOKENS)], f"load '{CACHE}' is in 0 pools"),
+        ([PREFILL, pool("decode", TOKENS, CACHE, RATE)], f"load '{RATE}' is in 2 pools"),
+        ([PREFILL, pool("decode", TOKENS, CACHE, "latency_ms")], "'latency_ms' of pool 'decode'"),
+        ([PREFILL, pool("decode")], "at least 1"),
+        ([PREFILL | {"min_replicas": 3, "max_replicas": 2}, DECODE], "min_replicas=3 of pool"),
+    ],
+)
+def test_what_cannot_be_is_refused(pools: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        workload(*pools)
+
+
+def test_pools_go_with_neither_variants_nor_a_latency() -> None:
+    with pytest.raises(ValidationError, match="either variants or pools"):
+        workload(PREFILL, DECODE, variants=[VARIANT])
+    capacity = workload().capacity.model_dump() | {
+        "latency_indicator": "latency_ms",
+        "slo_latency_ms": 100.0,
+    }
+    with pytest.raises(ValidationError, match="must be left out with pools"):
+        workload(PREFILL, DECODE, capacity=capacity)
