@@ -21,8 +21,6 @@ from decider.explain import bound_by, counterfactuals, demand_quantiles, expecte
 from decider.fleet_types import FleetVerdict
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
-from decider.planning.backlog import counted_waiting
-from decider.planning.candidates import effective_bounds
 from decider.planning.fallback import (
     DecisionTime,
     Standing,
@@ -35,6 +33,8 @@ from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.quiet import quiet_counts
 from decider.planning.risk import next_multiplier, reactive_floor
 from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
+from decider.tables.backlog import counted_waiting
+from decider.tables.candidates import effective_bounds
 from decider.types import IntArray, ShardRequest, WorkloadInput
 
 

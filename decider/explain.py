@@ -9,13 +9,13 @@ import numpy as np
 from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
 from decider.mix.record import changes, mix_to_dict
-from decider.planning.candidates import effective_bounds, smallest_allowed
 from decider.planning.outlook import Outlook
-from decider.planning.pairing import paired_draws
 from decider.planning.plan import solve, within
 from decider.planning.pool_risk import PoolRisk
-from decider.planning.soft_tables import missed_shares
 from decider.result import Decision, ExpectedMisses
+from decider.tables.candidates import effective_bounds, smallest_allowed
+from decider.tables.pairing import paired_draws
+from decider.tables.soft_tables import missed_shares
 from decider.types import FloatArray, IntArray, ShardRequest
 
 QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)

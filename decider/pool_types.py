@@ -2,7 +2,7 @@
 
 A service whose pools do different work (prefill and decode of disaggregated serving) has a count
 for each. Every load of the service falls on one pool; what its requests miss depends on all of them
-(`decider.planning.pool_scenarios`). In a request each pool is a row of its own.
+(`decider.tables.pool_scenarios`). In a request each pool is a row of its own.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.budget.reasons import UNREADABLE, Draft, Grant
 from decider.errors import require
 from decider.fleet_types import Elsewhere
-from decider.planning.candidates import effective_bounds
 from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
+from decider.tables.candidates import effective_bounds
 from decider.types import IntArray, ShardRequest, WorkloadInput
 
 VIOLATION_WORTH = 100.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from decider.planning import fallback
-from decider.planning.candidates import effective_bounds
 from decider.result import GuardStep, Reason
+from decider.tables.candidates import effective_bounds
 from decider.types import WorkloadInput
 
 UNREADABLE = "the budget cannot be read"

@@ -9,8 +9,8 @@ import numpy as np
 from decider.budget.budget import DraftedShard, claims_of
 from decider.budget.reasons import Draft
 from decider.mix.candidates import MixRequest
-from decider.planning.candidates import effective_bounds
 from decider.planning.guards import GuardInput, rate_edge
+from decider.tables.candidates import effective_bounds
 from decider.types import WorkloadInput
 from decider.variant_types import VariantSet, whole
 

@@ -1,1 +1,1 @@
-"""From a forecast to candidates, their risk and cost, and the guards around a choice."""
+"""From tables to a choice: the plan, its price of risk, and the guards around it."""

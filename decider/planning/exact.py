@@ -17,13 +17,13 @@ import numpy as np
 
 from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
-from decider.planning.candidates import CandidateGrid, NeedRange
-from decider.planning.demand_law import DemandLaw
-from decider.planning.exact_tables import Integrand, exact_tables
 from decider.planning.fallback import Standing
-from decider.planning.pairing import Spreading
-from decider.planning.scenarios import Scenarios, StepTables, step_tables
 from decider.step_quantiles import StepQuantiles
+from decider.tables.candidates import CandidateGrid, NeedRange
+from decider.tables.demand_law import DemandLaw
+from decider.tables.exact_tables import Integrand, exact_tables
+from decider.tables.pairing import Spreading
+from decider.tables.scenarios import Scenarios, StepTables, step_tables
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 MOST_TOP_RISK = 1e-3

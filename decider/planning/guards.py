@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from decider.belief.capacity import needed
-from decider.planning.candidates import effective_bounds
 from decider.result import GuardStep
+from decider.tables.candidates import effective_bounds
 from decider.types import DirectionRules, WorkloadInput
 
 

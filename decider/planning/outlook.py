@@ -12,22 +12,11 @@ from types import MappingProxyType
 import numpy as np
 
 from decider.config import DecideConfig
-from decider.planning.backlog import with_backlog
-from decider.planning.candidates import CandidateGrid, make_grid
 from decider.planning.exact import exact_rows, need_range, tables_of
 from decider.planning.fallback import Standing
-from decider.planning.landing import LandingWeights, landing_weights
 from decider.planning.plan import Plan, Program, first_charge, solve
 from decider.planning.pool_risk import PoolRisk, pool_risks, worth_of
 from decider.planning.risk import RiskLevel, risk_level
-from decider.planning.scenarios import (
-    Scenarios,
-    StepTables,
-    make_scenarios,
-    stage_tables,
-)
-from decider.planning.soft_response import Soft, floor_loads, soft_responses, top_need
-from decider.planning.soft_tables import soften
 from decider.planning.utility import (
     Judged,
     SearchConfig,
@@ -37,6 +26,17 @@ from decider.planning.utility import (
     trace_frontier,
     within_reach,
 )
+from decider.tables.backlog import with_backlog
+from decider.tables.candidates import CandidateGrid, make_grid
+from decider.tables.landing import LandingWeights, landing_weights
+from decider.tables.scenarios import (
+    Scenarios,
+    StepTables,
+    make_scenarios,
+    stage_tables,
+)
+from decider.tables.soft_response import Soft, floor_loads, soft_responses, top_need
+from decider.tables.soft_tables import soften
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 

@@ -5,7 +5,7 @@ Our own formulation. A plan n_0..n_{H-1} minimises, in replica-steps,
     sum_h n_h + multiplier * risk_h + shortage_price * shortage_h + start/stop costs
 
 where decision h answers for the time it owns and for what it takes away
-(`decider.planning.scenarios`).
+(`decider.tables.scenarios`).
 The transition from a to b costs `start * (b - a)` upwards and `stop * (a - b) + drop[b] - drop[a]`
 downwards, so each stage is a two-pass min-plus transform: O(H K) per workload. The programme is
 exact for every plan that never stops a start before it has landed; for the others it overstates
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.planning.candidates import CandidateGrid
-from decider.planning.scenarios import StageTables
+from decider.tables.candidates import CandidateGrid
+from decider.tables.scenarios import StageTables
 from decider.types import BoolArray, FloatArray, IntArray
 
 

@@ -25,11 +25,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from decider.planning.candidates import CandidateGrid
-from decider.planning.landing import LandingWeights
-from decider.planning.pool_scenarios import PoolScenarios
-from decider.planning.scenarios import Scenarios
-from decider.planning.soft_response import Soft
+from decider.tables.candidates import CandidateGrid
+from decider.tables.landing import LandingWeights
+from decider.tables.pool_scenarios import PoolScenarios
+from decider.tables.scenarios import Scenarios
+from decider.tables.soft_response import Soft
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 _LEAST_WEIGHT = 1e-9

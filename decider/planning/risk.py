@@ -139,7 +139,7 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     come again, then on the floor's count, over the draws, at most epsilon of the requests are
     expected to miss (a promise of requests), or the step is at least as likely good as bad (one of
     time). `capacity` is the largest load of which that is true, or the mean of the capacities that
-    stand for the response where that is less (`decider.planning.soft_response.floor_loads`).
+    stand for the response where that is less (`decider.tables.soft_response.floor_loads`).
     Bound 3 stays an identity. In place of 2, the expected misses of every moment are at most the
     reactive rule's, since the count in force is at least its and more replicas miss no more.
 

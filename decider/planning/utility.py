@@ -13,8 +13,8 @@ import numpy as np
 
 from decider.planning.plan import Plan, Program, solve
 from decider.planning.pool_risk import PoolRisk
-from decider.planning.scenarios import Scenarios, StepTables
-from decider.planning.soft_response import Soft
+from decider.tables.scenarios import Scenarios, StepTables
+from decider.tables.soft_response import Soft
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 RiskOf = Callable[[Plan], FloatArray]

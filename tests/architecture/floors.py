@@ -42,6 +42,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "mix",
         "budget trust",
         "planning score sli",
+        "tables",
         "belief",
         "result types",
         "pool_types",
@@ -53,6 +54,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider.budget": ROOM,
     "decider.mix": ROOM,
     "decider.planning": ROOM,
+    "decider.tables": ROOM,
     "decider.trust": ROOM,
     "forecaster": (
         "online training",

@@ -20,11 +20,11 @@ from decider import (
 )
 from decider.belief.misses import bad_probability, effective_concentration
 from decider.planning.fallback import DecisionTime, Standing, stand
-from decider.planning.pairing import paired_draws
-from decider.planning.scenarios import Scenarios
+from decider.tables.pairing import paired_draws
+from decider.tables.scenarios import Scenarios
 from decider.types import FloatArray, RiskKind
-from tests.unit.decider.planning.soft_cases import N_DRAWS, response, sla
 from tests.unit.decider.shards import NOW_S, shard, workload
+from tests.unit.decider.tables.soft_cases import N_DRAWS, response, sla
 
 NAMES = ("prefill", "decode", "embed", "rank")
 

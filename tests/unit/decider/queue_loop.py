@@ -9,8 +9,8 @@ import numpy as np
 
 from decider import DecideConfig, History, Limits, MissDraws, ReplicaState, decide_shard
 from decider.types import RiskKind, RiskState
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import noisy, workload
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 STEP_S = 60.0
 CAPACITY = 10.0

@@ -21,9 +21,9 @@ from decider import (
 )
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision, replay_service
 from decider.types import RISK_KINDS, RiskKind
-from tests.unit.decider.planning.soft_cases import response, sla
 from tests.unit.decider.pool_cases import pool, service, service_response, two_pools
 from tests.unit.decider.shards import NOW_S, noisy, observed, workload
+from tests.unit.decider.tables.soft_cases import response, sla
 
 CONFIG = DecideConfig()
 

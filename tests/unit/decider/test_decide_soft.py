@@ -23,7 +23,6 @@ from decider.planning.outlook import look_ahead
 from decider.planning.plan import first_charge
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import (
     NOW_S,
     assert_limits_hold,
@@ -33,6 +32,7 @@ from tests.unit.decider.shards import (
     shard,
     workload,
 )
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 from tests.unit.decider.variant_sets import h100, l4
 
 CONFIG = DecideConfig()

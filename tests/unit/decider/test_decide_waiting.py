@@ -16,10 +16,10 @@ from decider.errors import InvalidConfig, InvalidRequest
 from decider.explain import decision_summary, decision_to_dict
 from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind, RiskState
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.queue_loop import QueueLoop, bad_steps
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 CONFIG = DecideConfig()
 FORGETFUL = replace(CONFIG, max_backlog_steps=0.0)

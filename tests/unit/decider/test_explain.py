@@ -15,9 +15,9 @@ from decider import (
 )
 from decider.explain import decision_summary, decision_to_dict
 from decider.types import RiskKind
-from tests.unit.decider.planning.load_cases import STATED, bound, load_shard, several
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, shard, workload
+from tests.unit.decider.tables.load_cases import STATED, bound, load_shard, several
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 CONFIG = DecideConfig()
 

@@ -10,9 +10,9 @@ import pytest
 
 from decider import MissDraws, PoolPlace, RiskState, Sla, VariantSet, VariantState, pool_response
 from decider.errors import InvalidRequest
-from tests.unit.decider.planning.soft_cases import sla
 from tests.unit.decider.pool_cases import pool, service, service_response, two_pools
 from tests.unit.decider.shards import noisy
+from tests.unit.decider.tables.soft_cases import sla
 
 PATHS = np.stack([noisy(100.0, 1), noisy(100.0, 2)])
 

@@ -24,9 +24,9 @@ from decider import (
 )
 from decider.errors import ReplayMismatch
 from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
-from tests.unit.decider.planning.load_cases import bound, load_shard, several
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
+from tests.unit.decider.tables.load_cases import bound, load_shard, several
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 
 def mixed_shard(seed: int, n: int = 5, budgets: dict[str, int | None] | None = None):

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from decider.config import DecideConfig
-from decider.planning.candidates import CandidateGrid, make_grid
-from decider.planning.landing import landing_weights
 from decider.planning.plan import Program, solve
-from decider.planning.scenarios import make_scenarios, stage_tables, step_tables
+from decider.tables.candidates import CandidateGrid, make_grid
+from decider.tables.landing import landing_weights
+from decider.tables.scenarios import make_scenarios, stage_tables, step_tables
 from decider.types import Hardware, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
 from services.simulator.policies.grid import FloatArray, GridView, Knob, count_settings
 

@@ -14,7 +14,7 @@ from decider.belief.misses import (
 )
 from decider.errors import InvalidRequest
 from decider.types import RISK_KINDS, Sla
-from tests.unit.decider.planning.soft_cases import response, sla
+from tests.unit.decider.tables.soft_cases import response, sla
 
 
 @given(phi=st.floats(0.05, 1e5), n=st.floats(2.0, 1e6), share=st.floats(0.001, 0.5))

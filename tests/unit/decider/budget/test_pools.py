@@ -9,9 +9,9 @@ from hypothesis import given, settings, strategies as st
 
 from decider import Control, DecideConfig, Decision, ReplicaState, ShardRequest, decide_shard
 from decider.replay import decision_bytes, inputs_to_bytes, replay_service
-from tests.unit.decider.planning.soft_cases import sla
 from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.shards import NOW_S, noisy
+from tests.unit.decider.tables.soft_cases import sla
 
 CONFIG = DecideConfig()
 

@@ -22,8 +22,8 @@ from decider import (
 from decider.planning.exact import integrated
 from decider.replay import decision_bytes, inputs_from_bytes
 from forecaster.predict import stratified
-from tests.unit.decider.planning.exact_cases import LEVELS, steps_of
 from tests.unit.decider.shards import NOW_S, STEP_S, shard, workload
+from tests.unit.decider.tables.exact_cases import LEVELS, steps_of
 
 VALUES = (100.0 * np.exp(0.3 * ndtri(LEVELS))).astype(np.float32).astype(float)
 STEPS = steps_of(*[VALUES] * 6)

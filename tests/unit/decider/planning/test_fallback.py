@@ -15,8 +15,8 @@ from decider import (
     ReplicaState,
     decide_shard,
 )
-from tests.unit.decider.planning.load_cases import STATED, bound, further_paths, load_shard
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
+from tests.unit.decider.tables.load_cases import STATED, bound, further_paths, load_shard
 
 CONFIG = DecideConfig()
 

@@ -20,7 +20,6 @@ from decider import (
 )
 from decider.planning.outlook import Outlook, look_ahead
 from decider.types import RiskKind
-from tests.unit.decider.planning.soft_cases import sla
 from tests.unit.decider.pool_cases import (
     brute_risk,
     service,
@@ -29,6 +28,7 @@ from tests.unit.decider.pool_cases import (
     two_pools,
 )
 from tests.unit.decider.shards import NOW_S, noisy
+from tests.unit.decider.tables.soft_cases import sla
 
 CONFIG = DecideConfig(reactive_floor_ratio=0.0)
 FREE = replace(CONFIG, start_cost_steps=0.0, stop_cost_steps=0.0)

@@ -10,9 +10,9 @@ from decider import DecideConfig, Limits, ShardRequest
 from decider.planning.fallback import DecisionTime, Standing, stand
 from decider.planning.outlook import look_ahead
 from decider.planning.quiet import quiet_counts
-from tests.unit.decider.planning.load_cases import bound, further_paths, load_shard, several
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import NOW_S, noisy, workload
+from tests.unit.decider.tables.load_cases import bound, further_paths, load_shard, several
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 CONFIG = DecideConfig()
 

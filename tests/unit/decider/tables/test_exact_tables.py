@@ -8,12 +8,12 @@ from hypothesis import given, settings, strategies as st
 from scipy.special import ndtri
 
 from decider import Limits, ReplicaState, StepQuantiles, capacity_draws
-from decider.planning.candidates import CandidateGrid, make_grid
-from decider.planning.demand_law import DemandLaw
-from decider.planning.exact_tables import Integrand, exact_tables
-from decider.planning.pairing import Spreading
-from tests.unit.decider.planning.exact_cases import LEVELS, brute, steps_of
+from decider.tables.candidates import CandidateGrid, make_grid
+from decider.tables.demand_law import DemandLaw
+from decider.tables.exact_tables import Integrand, exact_tables
+from decider.tables.pairing import Spreading
 from tests.unit.decider.shards import workload
+from tests.unit.decider.tables.exact_cases import LEVELS, brute, steps_of
 
 FACTORS = Spreading(3, 0.5).factors()
 

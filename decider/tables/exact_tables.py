@@ -7,7 +7,7 @@ capacity c,
     P(m + f * (D - m) > n * c)
 
 is a mixture of the law at other places, and so is its expected excess. At demands in a row both are
-running sums over the laws' knots (`decider.planning.demand_law.Pieces`), for all factors at once. A
+running sums over the laws' knots (`decider.tables.demand_law.Pieces`), for all factors at once. A
 known capacity makes the candidates themselves such a row; an uncertain one is averaged over by
 reading between demands that are evenly spaced by their logarithm.
 
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from decider.planning.candidates import CandidateGrid
-from decider.planning.demand_law import DemandLaw, pieces_of
-from decider.planning.scenarios import StepTables
+from decider.tables.candidates import CandidateGrid
+from decider.tables.demand_law import DemandLaw, pieces_of
+from decider.tables.scenarios import StepTables
 from decider.types import BoolArray, FloatArray, IntArray
 
 N_DEMANDS = 96

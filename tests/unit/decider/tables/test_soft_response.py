@@ -8,10 +8,10 @@ from hypothesis import given, settings, strategies as st
 
 from decider import MissDraws
 from decider.errors import InvalidRequest
-from decider.planning.soft_response import Soft, floor_loads, soft_responses
+from decider.tables.soft_response import Soft, floor_loads, soft_responses
 from decider.types import RISK_KINDS, RiskKind
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
 from tests.unit.decider.shards import noisy, workload
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 
 @given(seed=st.integers(0, 100), kind=st.sampled_from(RISK_KINDS))

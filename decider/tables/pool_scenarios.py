@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from decider.planning.pairing import paired_draws
-from decider.planning.scenarios import Scenarios
-from decider.planning.soft_response import Soft
+from decider.tables.pairing import paired_draws
+from decider.tables.scenarios import Scenarios
+from decider.tables.soft_response import Soft
 from decider.types import FloatArray, IntArray, ShardRequest
 from decider.use import log_use
 

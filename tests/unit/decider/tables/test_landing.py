@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import ReplicaState
-from decider.planning.landing import landing_weights
+from decider.tables.landing import landing_weights
 from tests.unit.decider.shards import STEP_S, noisy, shard, workload
 
 

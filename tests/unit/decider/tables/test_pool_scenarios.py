@@ -11,7 +11,6 @@ from decider import DecideConfig, MissDraws
 from decider.planning.fallback import DecisionTime, stand
 from decider.planning.outlook import look_ahead
 from decider.types import RISK_KINDS, RiskKind
-from tests.unit.decider.planning.soft_cases import sla, soft_shard
 from tests.unit.decider.pool_cases import (
     brute_risk,
     service,
@@ -20,6 +19,7 @@ from tests.unit.decider.pool_cases import (
     two_pools,
 )
 from tests.unit.decider.shards import NOW_S, noisy
+from tests.unit.decider.tables.soft_cases import sla, soft_shard
 
 CONFIG = DecideConfig()
 kinds = pytest.mark.parametrize("kind", RISK_KINDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from decider.planning.pairing import Spreading, paired_draws
+from decider.tables.pairing import Spreading, paired_draws
 from tests.unit.decider.shards import noisy
 
 

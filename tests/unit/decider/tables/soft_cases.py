@@ -9,8 +9,8 @@ import numpy as np
 
 from decider import MissDraws, ShardRequest, Sla, WorkloadInput, equivalent_capacity
 from decider.belief.misses import bad_probability, effective_concentration
-from decider.planning.pairing import paired_draws
-from decider.planning.scenarios import Scenarios
+from decider.tables.pairing import paired_draws
+from decider.tables.scenarios import Scenarios
 from decider.types import FloatArray, IntArray, RiskKind
 from tests.unit.decider.shards import shard, workload
 

@@ -12,19 +12,19 @@ from scipy.special import expit
 
 from decider import Limits, MissDraws, ReplicaState
 from decider.belief.misses import bad_probability
-from decider.planning.candidates import make_grid
-from decider.planning.scenarios import make_scenarios, step_tables
-from decider.planning.soft_response import soft_responses, top_need
-from decider.planning.soft_tables import soften
+from decider.tables.candidates import make_grid
+from decider.tables.scenarios import make_scenarios, step_tables
+from decider.tables.soft_response import soft_responses, top_need
+from decider.tables.soft_tables import soften
 from decider.types import RISK_KINDS, RiskKind, ShardRequest
-from tests.unit.decider.planning.soft_cases import (
+from tests.unit.decider.shards import noisy, workload
+from tests.unit.decider.tables.soft_cases import (
     N_DRAWS,
     brute_force,
     response,
     sla,
     soft_shard,
 )
-from tests.unit.decider.shards import noisy, workload
 
 kinds = pytest.mark.parametrize("kind", RISK_KINDS)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from decider.planning.demand_law import DemandLaw
-from tests.unit.decider.planning.exact_cases import LEVELS, demand_points, steps_of
+from decider.tables.demand_law import DemandLaw
+from tests.unit.decider.tables.exact_cases import LEVELS, demand_points, steps_of
 
 
 @pytest.mark.parametrize("shift", [0.0, -8.0])

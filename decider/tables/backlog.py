@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from decider.belief.capacity import replicas_needed
-from decider.planning.landing import LandingWeights
-from decider.planning.pairing import paired_draws
-from decider.planning.scenarios import Scenarios
+from decider.tables.landing import LandingWeights
+from decider.tables.pairing import paired_draws
+from decider.tables.scenarios import Scenarios
 from decider.types import FloatArray, ShardRequest, WorkloadInput
 
 

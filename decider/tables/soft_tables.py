@@ -22,11 +22,11 @@ import numpy as np
 from scipy.special import expit
 
 from decider.miss_draws import MissDraws
-from decider.planning.bad_steps import N_CELLS, BadSteps, SingleArray
-from decider.planning.candidates import CandidateGrid
-from decider.planning.pairing import paired_draws
-from decider.planning.scenarios import Scenarios, StepTables
-from decider.planning.soft_response import Soft
+from decider.tables.bad_steps import N_CELLS, BadSteps, SingleArray
+from decider.tables.candidates import CandidateGrid
+from decider.tables.pairing import paired_draws
+from decider.tables.scenarios import Scenarios, StepTables
+from decider.tables.soft_response import Soft
 from decider.types import FloatArray, IntArray
 
 N_AT_ONCE = 200

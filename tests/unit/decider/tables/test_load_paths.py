@@ -8,22 +8,22 @@ from hypothesis import given, settings, strategies as st
 
 from decider import Limits, ReplicaState, decide_shard, equivalent_demand
 from decider.config import DecideConfig
-from decider.planning.candidates import make_grid
-from decider.planning.load_paths import LoadPaths, UsablePaths
-from decider.planning.pairing import Spreading, paired_draws
-from decider.planning.scenarios import make_scenarios, step_tables
-from decider.planning.soft_response import soft_responses, top_need
-from decider.planning.soft_tables import soften
+from decider.tables.candidates import make_grid
+from decider.tables.load_paths import LoadPaths, UsablePaths
+from decider.tables.pairing import Spreading, paired_draws
+from decider.tables.scenarios import make_scenarios, step_tables
+from decider.tables.soft_response import soft_responses, top_need
+from decider.tables.soft_tables import soften
 from decider.types import RISK_KINDS, FloatArray, RiskKind, ShardRequest
-from tests.unit.decider.planning.load_cases import (
+from tests.unit.decider.shards import NOW_S, noisy, workload
+from tests.unit.decider.tables.load_cases import (
     STATED,
     bound,
     further_paths,
     load_shard,
     several,
 )
-from tests.unit.decider.planning.soft_cases import one_risk, response, sla, soft_shard
-from tests.unit.decider.shards import NOW_S, noisy, workload
+from tests.unit.decider.tables.soft_cases import one_risk, response, sla, soft_shard
 
 CONFIG = DecideConfig()
 

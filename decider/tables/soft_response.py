@@ -14,8 +14,8 @@ from decider.belief.capacity import needed
 from decider.belief.misses import allowed_share, effective_concentration
 from decider.errors import InvalidRequest
 from decider.miss_draws import MissDraws
-from decider.planning.bad_steps import BadSteps, tabulate
-from decider.planning.pairing import paired_draws
+from decider.tables.bad_steps import BadSteps, tabulate
+from decider.tables.pairing import paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 
 EVEN = 0.5

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider.planning.pairing import Spreading, paired_draws
+from decider.tables.pairing import Spreading, paired_draws
 from decider.types import FloatArray, ShardRequest
 from decider.use import log_use
 

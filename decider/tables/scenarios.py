@@ -12,10 +12,10 @@ from types import MappingProxyType
 import numpy as np
 
 from decider.belief.capacity import replicas_needed
-from decider.planning.candidates import CandidateGrid
-from decider.planning.landing import LandingWeights
-from decider.planning.load_paths import LoadPaths, UsablePaths
-from decider.planning.pairing import Spreading, paired_draws
+from decider.tables.candidates import CandidateGrid
+from decider.tables.landing import LandingWeights
+from decider.tables.load_paths import LoadPaths, UsablePaths
+from decider.tables.pairing import Spreading, paired_draws
 from decider.types import FloatArray, IntArray, ShardRequest
 
 
@@ -144,7 +144,7 @@ def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
     mean_capacity = scenarios.capacity.mean(axis=1)[:, :, None]
     demand_above = above(scenarios.demand)
     shortage = demand_above - grid.counts[:, None, :] * above(broad)
-    # With a response all this is found anew: see `decider.planning.soft_tables`.
+    # With a response all this is found anew: see `decider.tables.soft_tables`.
     is_sharp = any(one.sharing is None for one in scenarios.loads.values())
     is_sharp = is_sharp or scenarios.has_sharp_pools
     raw_above = above(scenarios.raw) if is_sharp else demand_above

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from decider.belief.misses import bad_probability, log_odds_width
-from decider.planning.bad_steps import tabulate
+from decider.tables.bad_steps import tabulate
 
 CONCENTRATION = np.geomspace(1e-3, 1e10, 120)
 

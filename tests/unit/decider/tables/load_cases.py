@@ -8,8 +8,8 @@ import numpy as np
 
 from decider import MissDraws, ShardRequest, WorkloadInput
 from decider.types import FloatArray
-from tests.unit.decider.planning.soft_cases import N_DRAWS, response, soft_shard
 from tests.unit.decider.shards import shard, workload
+from tests.unit.decider.tables.soft_cases import N_DRAWS, response, soft_shard
 
 STATED = (400.0, 2.0, 9.0)
 

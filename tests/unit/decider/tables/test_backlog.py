@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import Limits, MissDraws, ReplicaState, ShardRequest
-from decider.planning.backlog import counted_waiting, held_ready, with_backlog
-from decider.planning.candidates import make_grid
-from decider.planning.landing import LandingWeights, landing_weights
-from decider.planning.pairing import paired_draws
-from decider.planning.scenarios import Scenarios, make_scenarios, step_tables
-from decider.planning.soft_response import soft_responses
-from decider.planning.soft_tables import soften
-from tests.unit.decider.planning.soft_cases import response, sla, soft_shard
+from decider.tables.backlog import counted_waiting, held_ready, with_backlog
+from decider.tables.candidates import make_grid
+from decider.tables.landing import LandingWeights, landing_weights
+from decider.tables.pairing import paired_draws
+from decider.tables.scenarios import Scenarios, make_scenarios, step_tables
+from decider.tables.soft_response import soft_responses
+from decider.tables.soft_tables import soften
 from tests.unit.decider.shards import STEP_S, noisy, observed, shard, workload
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
 NOW = np.zeros(1)
 N_STEPS = 3

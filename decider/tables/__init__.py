@@ -1,0 +1,1 @@
+"""Tables of what each count risks in each step: scenarios, landings, expectations."""
