@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
 from decider import DecideConfig, Limits, Reason, RiskState, TrailingRule, decide_shard
-from decider.errors import InvalidRequest
+from decider.errors import InvalidConfig
 from decider.explain import decision_to_dict
 from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
@@ -146,5 +146,5 @@ def test_inputs_from_before_there_was_a_gate_are_trusted() -> None:
 
 @pytest.mark.parametrize("rule", [(0, 0.9, 0.0), (12, 1.1, 0.0), (12, 0.9, -0.1)])
 def test_impossible_rules_are_refused(rule: tuple[int, float, float]) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidConfig):
         TrailingRule(*rule)
