@@ -86,15 +86,11 @@ def _rows(
 ) -> ShardRequest:
     """Some rows of a shard, with what the fleet's budget left of each."""
     given = zip(rows, verdicts, strict=True)
-    at = list(rows)
-    return ShardRequest(
-        tuple(replace(request.workloads[row], verdict=verdict) for row, verdict in given),
-        request.paths[at],
-        request.capacity_draws[at],
-        request.lead_time_draws_s[at],
-        request.step_s,
-        responses=tuple(request.responses[row] for row in rows) if request.responses else (),
-        further_paths=tuple(request.further(row) for row in rows) if request.further_paths else (),
+    return replace(
+        request.part(rows),
+        workloads=tuple(replace(request.workloads[row], verdict=verdict) for row, verdict in given),
+        gpu_budgets={},
+        elsewhere={},
         quantiles=_used_quantiles(request, rows),
     )
 

@@ -28,16 +28,8 @@ def quiet_counts(
         return {}
     together = [pools for pools in request.services().values() if waiting & set(pools)]
     rows = sorted(waiting.union(*together))
-    part = replace(
-        request,
-        workloads=tuple(
-            replace(request.workloads[row], waiting_load=0.0, waiting_requests=0.0) for row in rows
-        ),
-        paths=request.paths[rows],
-        capacity_draws=request.capacity_draws[rows],
-        lead_time_draws_s=request.lead_time_draws_s[rows],
-        responses=tuple(request.responses[row] for row in rows),
-        further_paths=tuple(request.further(row) for row in rows) if request.further_paths else (),
-    )
+    part = request.part(rows)
+    unqueued = [replace(w, waiting_load=0.0, waiting_requests=0.0) for w in part.workloads]
+    part = replace(part, workloads=tuple(unqueued))
     first = look_ahead(part, [standings[row] for row in rows], config).first()
     return {row: int(n) for row, n in zip(rows, first, strict=True) if row in waiting}

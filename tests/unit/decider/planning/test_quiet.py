@@ -11,6 +11,7 @@ from decider.planning.fallback import DecisionTime, Standing, stand
 from decider.planning.outlook import look_ahead
 from decider.planning.quiet import quiet_counts
 from tests.unit.decider.shards import NOW_S, noisy, workload
+from tests.unit.decider.tables.exact_cases import LEVELS, steps_of
 from tests.unit.decider.tables.load_cases import bound, further_paths, load_shard, several
 from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 
@@ -56,3 +57,10 @@ def test_further_loads_go_along() -> None:
     alone = load_shard(paths[1], further_paths(paths[1]), owners[1], several(1))
     found = quiet_counts(request, standing(request), CONFIG)
     assert found == {1: quiet_counts(alone, standing(alone), CONFIG)[0]}
+
+
+def test_quantiles_go_along() -> None:
+    request = shard_of(50.0, 0.0, 50.0)
+    known = [steps_of(*np.quantile(paths, LEVELS, axis=0).T) for paths in request.paths]
+    request = replace(request, quantiles=tuple(known))
+    assert set(quiet_counts(request, standing(request), CONFIG)) == {0}
