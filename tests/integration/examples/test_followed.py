@@ -26,6 +26,7 @@ RESULTS = {
     "gang-leaderworkerset.yaml": "awaiting_approval",
     "gang-statefulset.yaml": "advisory",
     "gpuautoscaler.yaml": "advisory",
+    "pools.yaml": "advisory",
     "scale-to-zero.yaml": "applied",
     "variants.yaml": "advisory",
     "vllm-advisory.yaml": "advisory",
@@ -46,9 +47,15 @@ def shared(bench: Bench) -> Iterator[None]:
         assert bench.lab.http.delete(path).status_code == 200
 
 
+def parts(manifest: Manifest) -> list[Manifest]:
+    """Variants or pools, where there are some."""
+    spec = manifest["spec"]
+    return [*spec.get("variants", ()), *spec.get("pools", ())]
+
+
 def deploy(bench: Bench, manifest: Manifest) -> None:
     """Each target of two replicas as the manifest names it."""
-    for part in manifest["spec"].get("variants") or [manifest["spec"]]:
+    for part in parts(manifest) or [manifest["spec"]]:
         deploy_target(bench, part["scaleTargetRef"])
 
 
@@ -66,12 +73,13 @@ def deploy_target(bench: Bench, reference: Manifest) -> None:
 
 
 def decide(bench: Bench, file: str, name: str) -> int:
-    """A decision for one replica more, of each variant where there are some."""
+    """A decision for one replica more, of each variant or pool where there are some."""
     variants = [
         {"name": v["name"], "gpu_type": v["gpuType"], "current": 2, "desired": 3}
-        for v in OURS[file]["spec"].get("variants") or ()
+        for v in parts(OURS[file])
     ]
-    return bench.decide(name, 3, **({"variants": json.dumps(variants)} if variants else {}))
+    desired = 6 if file == "pools.yaml" else 3
+    return bench.decide(name, desired, **({"variants": json.dumps(variants)} if variants else {}))
 
 
 def test_the_operator_follows_every_example(bench: Bench, shared: None) -> None:
@@ -88,8 +96,8 @@ def test_the_operator_follows_every_example(bench: Bench, shared: None) -> None:
         ready = bench.lab.condition(name, "Ready")
         assert ready["reason"] == "NoDecision", (file, ready)
         assert bench.lab.condition(name, "TargetResolved")["reason"] == "TargetFound", file
-        # of the variants one is worth eight of the other
-        current = 18 if "variants" in OURS[file]["spec"] else 2
+        # of the variants one is worth eight of the other; those of pools are counted together
+        current = {"variants.yaml": 18, "pools.yaml": 4}.get(file, 2)
         assert bench.lab.autoscaler(name)["status"]["currentReplicas"] == current, file
     decisions = {decide(bench, file, name): file for file, name in names.items()}
     bench.reconcile()
