@@ -146,7 +146,7 @@ def _draft(
     if last is not None:
         if quiet is not None:
             quiet = max(quiet, reactive_floor(last, loads.floor, config.reactive_floor_ratio))
-            last += counted_waiting(workload.waiting_load, last, config.max_backlog_steps)
+            last += counted_waiting(workload.waiting_load or 0.0, last, config.max_backlog_steps)
         floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
         if floor > raw:
             raw, cause = floor, "reactive_floor"
@@ -223,7 +223,7 @@ def _record(
 def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
     """The decision with what waits, and the count were it nothing."""
     w = request.workloads[row]
-    if w.waiting_load <= 0 or request.response(row) is None:
+    if not w.waiting_load or request.response(row) is None:
         return decision
     others = dict(decision.counterfactuals)
     if draft.quiet is not None:

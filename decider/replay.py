@@ -189,9 +189,11 @@ def _row_to_parts(
 
 
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
-    """The configuration as it is stored: without a response there are no queues."""
+    """The configuration as it is stored: no queue counts without a response, or if not known."""
     settings = asdict(config)
-    if all(part.response(row) is None for row in range(len(part.workloads))):
+    rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
+    queues = [part.workloads[row].waiting_load for row in rows]
+    if all(one is None for one in queues):
         del settings["max_backlog_steps"]
     return settings
 
@@ -216,10 +218,9 @@ def _further_name(g: int) -> str:
 
 def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
-    for name in ("waiting_load", "waiting_requests"):
-        if not workload[name]:
-            del workload[name]
-    for name in ("variants", "pool"):
+    if not workload["waiting_requests"]:
+        del workload["waiting_requests"]
+    for name in ("variants", "pool", "waiting_load"):
         if workload[name] is None:
             del workload[name]
     if not workload["further_capacity"]:

@@ -175,7 +175,8 @@ class WorkloadInput:
             counts: how far chance moves the share missed of one; infinite: not at all. Used with a
             response only.
         waiting_load: Load that waits now, in demand of one step: requests waiting times the demand
-            that one is; 0: none, or unknown. Used with a response only.
+            that one is; None: it is not known, and no queue is counted with, not even one that
+            would grow. Used with a response only.
         waiting_requests: Requests that it is, for the explanation; 0: unknown.
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
@@ -199,7 +200,7 @@ class WorkloadInput:
     trailing_rule: TrailingRule | None = None
     variants: VariantSet | None = None
     requests_per_step: float = math.inf
-    waiting_load: float = 0.0
+    waiting_load: float | None = None
     waiting_requests: float = 0.0
     further_capacity: tuple[float, ...] = ()
     pool: PoolPlace | None = None
@@ -207,8 +208,8 @@ class WorkloadInput:
     def __post_init__(self) -> None:
         """Refuse impossible queues and capacities of further loads."""
         for field_name in ("waiting_load", "waiting_requests"):
-            waits: float = getattr(self, field_name)
-            is_load = 0 <= waits < math.inf
+            waits: float | None = getattr(self, field_name)
+            is_load = waits is None or 0 <= waits < math.inf
             require(is_load, f"{self.workload}: {field_name}={waits} must be finite and >= 0")
         given, name = self.further_capacity, f"{self.workload}: further_capacity"
         require(len(given) <= MAX_FURTHER, f"{name}={given}: at most {MAX_FURTHER} loads")

@@ -22,7 +22,7 @@ def quiet_counts(
     waiting = {
         row
         for row, w in enumerate(request.workloads)
-        if w.waiting_load > 0 and request.response(row) is not None
+        if (w.waiting_load or 0.0) > 0 and request.response(row) is not None
     }
     if not waiting or config.max_backlog_steps <= 0:
         return {}

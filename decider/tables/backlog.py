@@ -43,8 +43,9 @@ def with_backlog(
 ) -> Scenarios:
     """Scenarios whose demand is what arrives and what waits; the same ones where nothing does.
 
-    Only workloads with a response have queues: without one nothing is measured of them. What a
-    promise of requests is weighed by stays what arrives.
+    Only workloads with a response whose queue is known have one: what is not seen now may not grow
+    either, and guessing at it costs replicas for nothing (docs/decisions/0034). What a promise of
+    requests is weighed by stays what arrives.
 
     Args:
         request: The shard.
@@ -57,14 +58,15 @@ def with_backlog(
     queues = {}
     for row, workload in enumerate(request.workloads):
         response, arriving = request.response(row), scenarios.demand[row]
-        if response is None or most_steps <= 0 or not arriving.any():
+        waiting = workload.waiting_load
+        if response is None or waiting is None or most_steps <= 0 or not arriving.any():
             continue  # where nothing is to arrive there is no demand to count a queue in
         owned = int(weights.owned_step[row])
         usual = np.ascontiguousarray(arriving[:, : owned + 1].T).mean(axis=1).max()
         before = _Before(
             ready[row, :owned],
             1.0 - elapsed[row] * (np.arange(owned) == 0),
-            workload.waiting_load,
+            waiting,
             most_steps * max(float(usual), _last_demand(workload)),
         )
         capacity = response.capacity[paired_draws(response.capacity.size, arriving.shape[0])]

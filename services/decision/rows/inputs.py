@@ -233,7 +233,8 @@ def workload_input(
         state, measured = variants.replicas, variants.is_measured
     trust = rows.trust.get(member.id, translate.TrustInForce())
     response, queue = rows.responses.get(member.id), rows.queues.get(member.id)
-    history, waiting_load = history_of(member, forecast, rows), 0.0
+    history = history_of(member, forecast, rows)
+    waiting_load = None
     if response is not None and queue is not None:
         waiting_load = queue.load(history, float(member.step_s))
     return WorkloadInput(
@@ -254,7 +255,7 @@ def workload_input(
         variants=None if variants is None else variants.variants,
         requests_per_step=math.inf if response is None else response.requests_per_step,
         waiting_load=waiting_load,
-        waiting_requests=queue.waiting if queue is not None and waiting_load > 0 else 0.0,
+        waiting_requests=queue.waiting if queue is not None and waiting_load else 0.0,
     )
 
 

@@ -17,7 +17,7 @@ class RequestQueue:
     """Requests of one workload that wait, and the steps that tell what one of them is.
 
     Attributes:
-        waiting: Requests that wait; > 0.
+        waiting: Requests that wait; 0: none does.
         starts_s: (T,) step starts, epoch seconds.
         counts: (T,) requests of each step; NaN: not known, or the step says nothing of them.
     """
@@ -26,21 +26,23 @@ class RequestQueue:
     starts_s: FloatArray
     counts: FloatArray
 
-    def load(self, history: History, step_s: float) -> float:
-        """Load that waits, in demand of one step; 0 where no step tells what a request is.
+    def load(self, history: History, step_s: float) -> float | None:
+        """Load that waits, in demand of one step; None: no step tells what a request is.
 
         The median over steps: one that the replicas could not serve counts too few requests.
         """
+        if self.waiting == 0.0:
+            return 0.0
         back = np.round((history.demand_until_s - self.starts_s) / step_s).astype(np.int64)
         inside = (back >= 1) & (back <= history.demand.size)
         demand = history.demand[history.demand.size - back[inside]]
         ratio = demand / self.counts[inside]
         known = ratio[np.isfinite(ratio) & (ratio >= 0)]
-        return self.waiting * float(np.median(known)) if known.size else 0.0
+        return self.waiting * float(np.median(known)) if known.size else None
 
 
 def queue_of(waiting: FloatArray, steps: SliSteps, starts_s: FloatArray) -> RequestQueue | None:
-    """The queue at the end of the newest steps; None: there is none, or it is not known.
+    """The queue at the end of the newest steps; None: it is not known.
 
     Args:
         waiting: (T,) mean number of requests that waited in each step; NaN: unknown.
@@ -49,7 +51,7 @@ def queue_of(waiting: FloatArray, steps: SliSteps, starts_s: FloatArray) -> Requ
     """
     newest = waiting[-N_NEWEST:]
     known = newest[np.isfinite(newest)]
-    if known.size == 0 or known[-1] <= 0:
+    if known.size == 0 or known[-1] < 0:
         return None
     tells = np.isfinite(steps.requests) & (steps.requests > 0)
     if steps.is_silent is not None:

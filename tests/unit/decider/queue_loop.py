@@ -85,7 +85,7 @@ class QueueLoop:
             history=History(seen, now_s),
             risk=self.risk,
             forecast_origin_s=now_s - STEP_S,
-            waiting_load=self.queue if self.tells else 0.0,
+            waiting_load=self.queue if self.tells else None,
             waiting_requests=round(60.0 * self.queue) if self.tells else 0.0,
         )
         paths = noisy(float(seen[-1]), t, n_paths=100, horizon=10)

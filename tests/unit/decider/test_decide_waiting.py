@@ -29,7 +29,7 @@ waits = st.floats(0, 400)
 
 def owner(kind: RiskKind = "TimeFraction", epsilon: float | None = 0.01, **changes):
     given_ = {"sla": sla(kind, epsilon), "limits": Limits(0, 500), "history": observed(100.0)}
-    return workload(**(given_ | changes))
+    return workload(**(given_ | {"waiting_load": 0.0} | changes))
 
 
 def decided(lead_steps: float = 0.2, config: DecideConfig = CONFIG, **changes) -> Decision:
@@ -37,6 +37,16 @@ def decided(lead_steps: float = 0.2, config: DecideConfig = CONFIG, **changes) -
         noisy(100.0, cv=0.15), [response()], [owner(**changes)], lead_s=lead_steps * STEP_S
     )
     return decide_shard(request, config, NOW_S)[0]
+
+
+@kinds
+def test_a_queue_that_is_not_known_is_not_guessed_at(kind: RiskKind) -> None:
+    """Few replicas and a long lead time: a queue would grow, but none was seen."""
+    held = {"kind": kind, "replicas": ReplicaState(5, 5), "waiting_load": None}
+    with_memory, without = (decided(3.0, c, **held) for c in (CONFIG, FORGETFUL))
+    assert decision_bytes(with_memory) == decision_bytes(without)
+    seen = decided(3.0, **(held | {"waiting_load": 0.0}))
+    assert decision_bytes(seen) != decision_bytes(without)
 
 
 @kinds
@@ -204,7 +214,7 @@ def test_bytes_without_a_queue_do_not_know_of_any() -> None:
     raw = zlib.decompress(inputs_to_bytes(plain, 0, decision, CONFIG, NOW_S))
     assert b"waiting" not in raw
     assert b"backlog" not in raw
-    soft = soft_shard(noisy(100.0), [response()], [owner()])
+    soft = soft_shard(noisy(100.0), [response()], [owner(waiting_load=None)])
     (decision,) = decide_shard(soft, CONFIG, NOW_S)
     assert b"waiting" not in zlib.decompress(inputs_to_bytes(soft, 0, decision, CONFIG, NOW_S))
 

@@ -26,7 +26,7 @@ N_STEPS = 3
 
 
 def waiting_shard(paths: np.ndarray, draws: MissDraws | None = None, **changes) -> ShardRequest:
-    owner = workload(sla=sla(), limits=Limits(1, 500), **changes)
+    owner = workload(**({"sla": sla(), "limits": Limits(1, 500), "waiting_load": 0.0} | changes))
     return soft_shard(paths, [draws or response()], [owner], lead_s=N_STEPS * STEP_S)
 
 

@@ -26,7 +26,7 @@ def queue(
     return queue_of(np.array(waiting), measured(requests, silent), STARTS_S)
 
 
-def load(found: RequestQueue | None, demand: list[float], until_s: float = UNTIL_S) -> float:
+def load(found: RequestQueue | None, demand: list[float], until_s: float = UNTIL_S) -> float | None:
     assert found is not None
     return found.load(History(np.array(demand), until_s), STEP_S)
 
@@ -47,20 +47,20 @@ def test_steps_are_matched_by_their_start() -> None:
     found = queue([1.0] * 5, [NAN, NAN, NAN, NAN, 1000.0])
     assert load(found, [1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(0.005)
     assert load(found, [4.0, 5.0, 6.0], UNTIL_S + STEP_S) == pytest.approx(0.005)
-    assert load(found, [4.0, 5.0], UNTIL_S - STEP_S) == 0.0
+    assert load(found, [4.0, 5.0], UNTIL_S - STEP_S) is None
 
 
 @pytest.mark.parametrize(
     ("waiting", "is_there"),
     [
-        ([5.0, 5.0, 5.0, 5.0, 0.0], False),
+        ([5.0, 5.0, 5.0, 5.0, 0.0], True),
         ([5.0, 5.0, NAN, NAN, NAN], False),
         ([NAN] * 5, False),
         ([0.0, 0.0, 7.0, NAN, NAN], True),
         ([0.0, 0.0, 0.0, 0.0, -1.0], False),
     ],
 )
-def test_a_queue_is_there_if_a_newest_step_says_so(waiting: list[float], is_there: bool) -> None:
+def test_a_queue_is_known_if_a_newest_step_says_so(waiting: list[float], is_there: bool) -> None:
     assert (queue(waiting, [100.0] * 5) is not None) == is_there
 
 
@@ -71,4 +71,5 @@ def test_a_queue_is_there_if_a_newest_step_says_so(waiting: list[float], is_ther
 def test_where_no_step_tells_what_a_request_is_nothing_is_said(
     requests: list[float], demand: list[float]
 ) -> None:
-    assert load(queue([3.0] * 5, requests), demand) == 0.0
+    assert load(queue([3.0] * 5, requests), demand) is None
+    assert load(queue([0.0] * 5, requests), demand) == 0.0
