@@ -68,6 +68,20 @@ def test_a_token_reads_its_own_level_and_coarser_ones(attention: str, reads_fine
         assert bool(did_move[finer].all()) is reads_finer or not finer.any()
 
 
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32))
+def test_where_all_are_of_one_level_levels_hide_nothing(seed: int) -> None:
+    """To the byte: `services.lab.bench.loads` trains no network again there."""
+    source = torch.Generator().manual_seed(seed)
+    levels = torch.randint(0, 2, (3, WIDTH), generator=source)  # 0 is padding
+    has_data = (torch.rand((3, WIDTH), generator=source) < 0.6) & (levels > 0)
+    tokens = torch.randn((3, WIDTH, FEATURES), generator=source)
+    hierarchical, full = (
+        encode(make_encoder(kind), tokens, levels, has_data) for kind in ("hierarchical", "full")
+    )
+    assert torch.equal(hierarchical, full)
+
+
 def test_tokens_without_anything_to_read_keep_their_value() -> None:
     encoder = make_encoder("hierarchical")
     closed = make_encoder("none")
