@@ -12,16 +12,18 @@ from decider.types import FloatArray, IntArray
 
 RELATIVE_SLACK = 1e-9
 """`ceil(d / c)` replicas must hold `d` in floating point too."""
+MOST_NEEDED = 1_000_000
+"""No workload has so many replicas. Times their GPUs and added over pools it still fits 32 bits."""
 
 
 def replicas_needed(load: FloatArray, capacity: FloatArray) -> FloatArray:
-    """Smallest whole numbers of replicas that hold `load` within the SLO."""
-    return np.ceil(load / capacity * (1.0 - RELATIVE_SLACK))
+    """Smallest whole numbers of replicas that hold `load` within the SLO, at most `MOST_NEEDED`."""
+    return np.ceil(np.minimum(load / capacity * (1.0 - RELATIVE_SLACK), MOST_NEEDED))
 
 
 def needed(load: float, capacity: float) -> int:
-    """`replicas_needed` of one load."""
-    return max(0, math.ceil(load / capacity * (1.0 - RELATIVE_SLACK)))
+    """`replicas_needed` of one load, at most `MOST_NEEDED`."""
+    return max(0, math.ceil(min(load / capacity * (1.0 - RELATIVE_SLACK), MOST_NEEDED)))
 
 
 def capacity_draws(mean: float, cv: float, n_draws: int) -> FloatArray:

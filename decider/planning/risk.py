@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from decider.belief.capacity import needed
 from decider.config import RiskControlConfig
 from decider.errors import require
 from decider.planning.ledgers import ErrorBudget, count_believed, error_budget, spent_by_source
@@ -150,4 +151,4 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     """
     if ratio <= 0:
         return 0
-    return math.ceil(last_demand * ratio / capacity * (1.0 - 1e-9))
+    return needed(last_demand * ratio, capacity)

@@ -19,6 +19,7 @@ from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import Resampled, StepGrid, resample
 from services.ingest.series.samples import SECOND_US, TimeSpan, from_us
 from services.kernel import jobs, telemetry
+from services.kernel.db.faults import RESAMPLE, in_bulkheads
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.errors import Unavailable
@@ -58,27 +59,41 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
         shard: Shard number.
         at: Now; steps that end later are left.
     """
-    n_rows = 0
-    origins: list[datetime] = []
-    is_partial = False
     with unit_of_work(deps.engine, deps.sender) as work:
-        rows = repository.lock_shard(work.connection, shard, at, deps.catalog)
-        rows.sort(key=lambda row: row.workload.step_s)
-        for _, group in groupby(rows, key=lambda row: row.workload.step_s):
-            run = _resample_group(work.connection, list(group), at, deps.due_rules)
-            n_rows += run.n_rows
-            is_partial |= run.is_partial
-            origins += run.origins
-        for origin_at in dict.fromkeys(origins):
+        found = {row.columns.id: row for row in repository.lock_shard(work.connection, shard, at)}
+
+        def resample_some(ids: Sequence[int]) -> ResampleResult:
+            rows = [found[id_] for id_ in ids]
+            cursors = repository.to_cursors(work.connection, rows, deps.catalog)
+            return _resample_rows(work.connection, cursors, at, deps.due_rules)
+
+        parts = in_bulkheads(work, RESAMPLE, list(found), resample_some, at).results
+        result = _together(parts)
+        for origin_at in result.origins:
             work.send_after_commit(jobs.shard_job(jobs.FORECAST_SHARD, shard, origin_at))
-        if is_partial:
+        if result.is_partial:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
-    for row in rows:
+    for row in found.values():
         if row.last_sample_at is not None:
             age_s = (at - row.last_sample_at).total_seconds()
-            labels = (row.workload.namespace, row.workload.name)
+            labels = (row.columns.namespace, row.columns.name)
             telemetry.metrics_age_seconds.labels(*labels).set(age_s)
-    return ResampleResult(n_rows, tuple(dict.fromkeys(origins)), is_partial)
+    return result
+
+
+def _together(parts: Sequence[ResampleResult]) -> ResampleResult:
+    origins = dict.fromkeys(origin for part in parts for origin in part.origins)
+    is_partial = any(part.is_partial for part in parts)
+    return ResampleResult(sum(part.n_rows for part in parts), tuple(origins), is_partial)
+
+
+def _resample_rows(
+    connection: Connection, rows: list[CursorRow], at: datetime, rules: DueRules
+) -> ResampleResult:
+    """Resample workloads, those of one step length together."""
+    rows.sort(key=lambda row: row.workload.step_s)
+    groups = groupby(rows, key=lambda row: row.workload.step_s)
+    return _together([_resample_group(connection, list(group), at, rules) for _, group in groups])
 
 
 def _resample_group(

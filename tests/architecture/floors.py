@@ -81,6 +81,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "clock domain errors jobs telemetry tracing",
     ),
     "services.kernel.db": (
+        "faults",
+        "bulkhead",
         "session",
         "credentials migrations partitions",
         "schema",

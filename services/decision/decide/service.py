@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from services.decision.beliefs.repository import load_draws
 from services.decision.budgets import budgets
 from services.decision.budgets.part_budgets import gpu_types_of
 from services.decision.budgets.repository import store_claims, store_variant_claims
-from services.decision.decide.outcomes import LOOKBACK_STEPS
+from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
 from services.decision.decide.report import (
     DecidedWorkload,
     log_decisions,
@@ -32,6 +32,7 @@ from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
 from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
+    ShardMember,
     ShardRows,
     group_rows,
     scopes_of,
@@ -40,11 +41,13 @@ from services.decision.rows.inputs import (
 from services.decision.rows.prepare import prepare
 from services.decision.rows.record import DecisionStamp, decision_row, decisions_sha256
 from services.decision.rows.service_decision import service_decisions, whole_decision
-from services.decision.rows.translate import TrustInForce
+from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
 from services.kernel import tracing
-from services.kernel.db.session import next_ids, unit_of_work
+from services.kernel.db.bulkhead import in_parts
+from services.kernel.db.faults import DECIDE, fault_message, in_bulkheads
+from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, shard_job
 
@@ -68,31 +71,112 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
-        found = repository.load_workloads(work.connection, shard)
-        members = {int(row["id"]): to_member(row) for row in found}
-        if not members:
-            return ShardReport(0, 0)
-        run = ShardRun(work, deps, members, origin_at, now)
-        capacity = believed_capacity(work, deps.settings, members, origin_at)
-        responses = believed_responses(work, deps.settings, members, origin_at)
-        rows = replace(_load_rows(run), capacity=capacity, responses=responses)
-        measured = measure_steps(run, rows)
-        results, rows = store_steps(run, rows, measured)
-        queues = {key: one.queue for key, one in measured.items() if one.queue is not None}
-        rows = replace(rows, queues=queues)
-        forecasts = repository.load_undecided(
-            work.connection, shard, origin_at, deps.settings.policy_version
+        found = {int(r["id"]): r for r in repository.load_workloads(work.connection, shard)}
+        at = _Moment(work, deps, origin_at, now)
+        parts = in_bulkheads(
+            work, DECIDE, list(found), lambda ids: _decide_part(at, [found[i] for i in ids]), now
         )
-        decided, ledger = _decide(run, forecasts, rows)
-        store_memory(run, rows, measured, decided)
+        bare = [
+            in_parts(work, [one], lambda each: _decide_bare(at, found[each[0].item], each[0].error))
+            for one in parts.apart
+        ]
+        done = [*parts.results, *(result for part in bare for result in part.results)]
         repository.notify_decisions(work.connection, shard)
+    for part in done:
+        part.publish(origin_at, deps.clock.now())
+    return ShardReport(
+        sum(len(part.decided) for part in done),
+        sum(len(result.rows) for part in done for result in part.results.values()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What the parts of a shard's run share."""
+
+    work: UnitOfWork
+    deps: DecisionDeps
+    origin_at: datetime
+    now: datetime
+
+    def run(self, found: Sequence[RowMapping]) -> ShardRun:
+        """A run over workloads by their rows."""
+        members = {int(row["id"]): to_member(row) for row in found}
+        return ShardRun(self.work, self.deps, members, self.origin_at, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What was decided for a part of a shard.
+
+    Attributes:
+        members: Its workloads.
+        results: Outcomes of their finished steps.
+        rows: What they were decided from.
+        decided: The decisions.
+        is_answered: Whether the objective's counts answer now.
+        ledger: Holdings of the GPU budgets after the decisions.
+    """
+
+    members: Mapping[int, ShardMember]
+    results: Mapping[int, WorkloadOutcomes]
+    rows: ShardRows
+    decided: Sequence[DecidedWorkload]
+    is_answered: Mapping[int, bool]
+    ledger: budgets.Ledger
+
+    def publish(self, origin_at: datetime, now: datetime) -> None:
+        """Metrics and log lines; called after commit."""
+        publish(self.members, self.results, self.rows.risk, self.decided, self.is_answered)
+        publish_freshness(self.decided, origin_at, now)
+        log_decisions(self.decided)
+        publish_trust(self.members, self.rows.trust)
+        gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
+        publish_budgets(self.ledger, gpu_types)
+
+
+def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _Part:
+    """Outcomes, decisions and memory of some workloads of a shard."""
+    run = at.run(found)
+    capacity = believed_capacity(run.work, run.deps.settings, run.members, run.origin_at)
+    responses = believed_responses(run.work, run.deps.settings, run.members, run.origin_at)
+    rows = replace(_load_rows(run), capacity=capacity, responses=responses)
+    measured = measure_steps(run, rows)
+    results, rows = store_steps(run, rows, measured)
+    queues = {key: one.queue for key, one in measured.items() if one.queue is not None}
+    rows = replace(rows, queues=queues)
+    decided, ledger = _decide(run, _undecided(run), rows)
+    store_memory(run, rows, measured, decided)
     is_answered = {key: one.standing.is_answered for key, one in measured.items()}
-    publish(members, results, rows.risk, decided, is_answered)
-    publish_freshness(decided, origin_at, deps.clock.now())
-    log_decisions(decided)
-    publish_trust(members, rows.trust)
-    publish_budgets(ledger, {t for member in members.values() for t in gpu_types_of(member)})
-    return ShardReport(len(decided), sum(len(r.rows) for r in results.values()))
+    return _Part(run.members, results, rows, decided, is_answered, ledger)
+
+
+def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _Part:
+    """Decide for a workload that failed alone, without a forecast or anything learned.
+
+    Its demand so far, its replicas and its spec are left, so a lower rung of the ladder answers.
+    """
+    run = at.run([found])
+    full = _load_rows(run)
+    rows = ShardRows(
+        demand=full.demand,
+        states=full.states,
+        changes=full.changes,
+        starts=full.starts,
+        recommendations=full.recommendations,
+    )
+    forecasts = [without_numbers(row, fault_message(error)) for row in _undecided(run)]
+    decided, ledger = _decide(run, forecasts, rows)
+    return _Part(run.members, {}, rows, decided, {}, ledger)
+
+
+def _undecided(run: ShardRun) -> list[RowMapping]:
+    """Forecasts of the run's workloads that have no decision."""
+    return list(
+        repository.load_undecided(
+            run.connection, list(run.members), run.origin_at, run.deps.settings.policy_version
+        )
+    )
 
 
 def _load_rows(run: ShardRun) -> ShardRows:

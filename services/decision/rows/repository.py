@@ -43,9 +43,9 @@ def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
 
 
 def load_undecided(
-    connection: Connection, shard: int, origin_at: datetime, policy_version: str
+    connection: Connection, ids: Sequence[int], origin_at: datetime, policy_version: str
 ) -> Sequence[RowMapping]:
-    """Forecasts of a shard at an origin that have no decision: the newest of each workload.
+    """Forecasts of workloads at an origin that have no decision: the newest of each workload.
 
     A shadow model's forecasts are scored, never decided on.
     """
@@ -53,15 +53,14 @@ def load_undecided(
         "SELECT DISTINCT ON (f.workload_id) f.id, f.workload_id, f.origin_at, f.model_version, "
         "f.rung, f.reason, f.step_s, f.n_horizon, f.n_paths, f.paths, f.path_scale, "
         "f.quantile_levels, f.quantiles, f.further_names, f.further_paths, f.further_scales "
-        "FROM forecasts f JOIN workloads w ON w.id = f.workload_id "
-        "LEFT JOIN models m ON m.version = f.model_version "
-        "WHERE w.shard = :shard AND w.is_active AND f.origin_at = :origin_at "
+        "FROM forecasts f LEFT JOIN models m ON m.version = f.model_version "
+        "WHERE f.workload_id = ANY(:ids) AND f.origin_at = :origin_at "
         "AND m.status IS DISTINCT FROM 'shadow' AND NOT EXISTS ("
         "  SELECT FROM decisions d WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at "
         "  AND d.policy_version = :policy_version) "
         "ORDER BY f.workload_id, f.id DESC"
     )
-    given = {"shard": shard, "origin_at": origin_at, "policy_version": policy_version}
+    given = {"ids": list(ids), "origin_at": origin_at, "policy_version": policy_version}
     return connection.execute(statement, given).mappings().all()
 
 

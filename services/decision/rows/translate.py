@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from sqlalchemy import RowMapping
@@ -77,6 +77,16 @@ def forecast_rung(row: RowMapping) -> str:
     """Rung of a forecast row; empty where the row only says why there is no forecast."""
     has_numbers = row["quantile_levels"] or (row["paths"] is not None and row["n_paths"] > 0)
     return str(row["rung"]) if has_numbers else ""
+
+
+def without_numbers(row: RowMapping, reason: str) -> RowMapping:
+    """A forecast row as if nothing had been forecast, and why."""
+    emptied = dict.fromkeys(
+        ("paths", "path_scale", "further_names", "further_paths", "further_scales")
+    )
+    empty = {"n_paths": 0, "quantile_levels": [], "quantiles": []}
+    # what reads a row asks for its columns by name, as of any mapping
+    return cast(RowMapping, {**row, **emptied, **empty, "reason": reason})
 
 
 def to_replica_state(row: RowMapping) -> ReplicaState:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Engine
@@ -15,10 +16,17 @@ from services.forecasting.forecast.measures import measure, measure_latency
 from services.forecasting.online.learn import corrected, stored_states
 from services.forecasting.registry.store import ModelStore, Serving
 from services.forecasting.rows import repository
-from services.forecasting.rows.translate import ForecastRow, WorkloadRow, to_rows
+from services.forecasting.rows.translate import (
+    ForecastRow,
+    Refused,
+    WorkloadRow,
+    to_refused_row,
+    to_rows,
+)
 from services.forecasting.rows.windows import windows_at
 from services.kernel import telemetry
 from services.kernel.clock import Clock, make_rng
+from services.kernel.db.faults import FORECAST, fault_message, in_bulkheads
 from services.kernel.db.session import unit_of_work
 from services.kernel.jobs import (
     DECIDE_SHARD,
@@ -51,27 +59,66 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
     Returns:
         New forecasts.
     """
-    rows: list[ForecastRow] = []
+    now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
-        workloads = repository.load_workloads(work.connection, shard)
-        if not workloads:
+        steps_s = repository.load_steps_s(work.connection, shard)
+        if not steps_s:
             return 0
         serving = app.store.current(work.connection)
-        rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
-        groups: dict[int, list[WorkloadRow]] = defaultdict(list)
-        for workload in workloads:
-            groups[workload.step_s].append(workload)
-        for group in groups.values():
-            rows += _forecast_group(app, work.connection, serving, group, origin_at, rng)
-        n_new, ids = repository.insert_forecasts(work.connection, rows, app.clock.now())
+
+        def forecast_some(ids: Sequence[int]) -> _Forecasted:
+            rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
+            return _forecast_some(app, work.connection, _Source(serving, origin_at, rng), ids)
+
+        parts = in_bulkheads(work, FORECAST, list(steps_s), forecast_some, now)
+        horizon = min(app.settings.horizon_steps, serving.config.window.horizon)
+        refused = [
+            Refused(one.item, steps_s[one.item], fault_message(one.error)) for one in parts.apart
+        ]
+        rows = [to_refused_row(one, origin_at, serving.version, horizon) for one in refused]
+        repository.insert_forecasts(work.connection, rows, now)
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
-        if _is_scoring_due(shard, origin_at, workloads[0].step_s, serving.config.window.horizon):
+        step_s = next(iter(steps_s.values()))
+        if _is_scoring_due(shard, origin_at, step_s, serving.config.window.horizon):
             work.send_after_commit(Job(FORECAST_SCORE))
-    measure(workloads, rows, n_new)
-    if n_new:
-        measure_latency(rows, app.clock.now())
-        _say(rows, ids)
-    return n_new
+    for part in parts.results:
+        measure(part.workloads, part.rows, part.n_new)
+        if part.n_new:
+            measure_latency(part.rows, app.clock.now())
+            _say(part.rows, part.ids)
+    return sum(part.n_new for part in parts.results)
+
+
+class _Source(NamedTuple):
+    """What a shard's forecasts come from."""
+
+    serving: Serving
+    origin_at: datetime
+    rng: np.random.Generator
+
+
+class _Forecasted(NamedTuple):
+    """Forecasts of some workloads, the ids of their rows, and how many of them are new."""
+
+    workloads: Sequence[WorkloadRow]
+    rows: Sequence[ForecastRow]
+    n_new: int
+    ids: Sequence[int]
+
+
+def _forecast_some(
+    app: Forecasting, connection: Connection, source: _Source, ids: Sequence[int]
+) -> _Forecasted:
+    """Forecast and store some workloads of a shard."""
+    workloads = repository.load_workloads(connection, ids)
+    groups: dict[int, list[WorkloadRow]] = defaultdict(list)
+    for workload in workloads:
+        groups[workload.step_s].append(workload)
+    rows = [
+        row for group in groups.values() for row in _forecast_group(app, connection, source, group)
+    ]
+    n_new, row_ids = repository.insert_forecasts(connection, rows, app.clock.now())
+    return _Forecasted(workloads, rows, n_new, row_ids)
 
 
 def _say(rows: Sequence[ForecastRow], ids: Sequence[int]) -> None:
@@ -94,14 +141,10 @@ def _is_scoring_due(shard: int, origin_at: datetime, step_s: int, horizon: int) 
 
 
 def _forecast_group(
-    app: Forecasting,
-    connection: Connection,
-    serving: Serving,
-    workloads: Sequence[WorkloadRow],
-    origin_at: datetime,
-    rng: np.random.Generator,
+    app: Forecasting, connection: Connection, source: _Source, workloads: Sequence[WorkloadRow]
 ) -> list[ForecastRow]:
     """Forecast workloads on one step length."""
+    serving, origin_at, rng = source
     window = serving.config.window
     windows = windows_at(connection, window, workloads, origin_at)
     horizon = min(app.settings.horizon_steps, window.horizon)

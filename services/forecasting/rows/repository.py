@@ -49,15 +49,23 @@ SCORE_COLUMNS = (
 )
 
 
-def load_workloads(connection: Connection, shard: int | None = None) -> list[WorkloadRow]:
-    """Active workloads, of one shard or of all."""
+def load_steps_s(connection: Connection, shard: int) -> dict[int, int]:
+    """Step length of each active workload of a shard, by id; specs are not read."""
+    statement = text(
+        "SELECT id, step_s FROM workloads WHERE is_active AND shard = :shard ORDER BY id"
+    )
+    return {r.id: r.step_s for r in connection.execute(statement, {"shard": shard})}
+
+
+def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
+    """Active workloads, some or all."""
     statement = text(
         "SELECT id, namespace, name, step_s, spec FROM workloads "
-        "WHERE is_active AND (CAST(:shard AS integer) IS NULL OR shard = :shard) ORDER BY id"
+        "WHERE is_active AND (CAST(:ids AS integer[]) IS NULL OR id = ANY(:ids)) ORDER BY id"
     )
     return [
         WorkloadRow(r.id, r.namespace, r.name, r.step_s, WorkloadSpec.model_validate(r.spec))
-        for r in connection.execute(statement, {"shard": shard})
+        for r in connection.execute(statement, {"ids": None if ids is None else list(ids)})
     ]
 
 

@@ -210,24 +210,37 @@ def to_rows(
             )
         )
     for at, reason in result.refused.items():
-        workload = workloads[at]
-        rows.append(
-            ForecastRow(
-                workload.id,
-                origin_at,
-                model_version,
-                NO_FORECAST_RUNG,
-                reason,
-                workload.step_s,
-                horizon,
-                [],
-                [],
-                0,
-                None,
-                None,
-            )
-        )
+        refused = Refused(workloads[at].id, workloads[at].step_s, reason)
+        rows.append(to_refused_row(refused, origin_at, model_version, horizon))
     return rows
+
+
+class Refused(NamedTuple):
+    """A workload that there is no forecast for, and why."""
+
+    workload_id: int
+    step_s: int
+    reason: str
+
+
+def to_refused_row(
+    refused: Refused, origin_at: datetime, model_version: str, horizon: int
+) -> ForecastRow:
+    """The row of a workload without a forecast: no numbers, the reason."""
+    return ForecastRow(
+        refused.workload_id,
+        origin_at,
+        model_version,
+        NO_FORECAST_RUNG,
+        refused.reason,
+        refused.step_s,
+        horizon,
+        [],
+        [],
+        0,
+        None,
+        None,
+    )
 
 
 def level_key(level: float) -> str:

@@ -23,6 +23,7 @@ from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, level
 from services.forecasting.score.drift import DriftWatch, request_refit
 from services.forecasting.score.outcomes import load_outcomes
 from services.kernel import telemetry
+from services.kernel.db.faults import SCORE, in_bulkheads
 from services.kernel.db.session import UnitOfWork, unit_of_work
 
 MAX_DUE = 4096
@@ -35,41 +36,58 @@ def score_forecasts(app: Forecasting) -> int:
     Only one scorer runs at a time; another returns 0 at once.
     """
     now = app.clock.now()
-    n_scored = 0
     with unit_of_work(app.engine, app.sender) as work:
         if not repository.try_lock_scoring(work.connection):
             return 0
         due = repository.load_due(work.connection, now, MAX_DUE)
+        ids = sorted({row.workload_id for row in due})
         if not due:
             return 0
-        workloads = {w.id: w for w in repository.load_workloads(work.connection)}
-        due = [row for row in due if row.workload_id in workloads]
-        due.sort(key=lambda row: (row.origin_at, row.model_version, row.step_s, row.workload_id))
-        states: dict[str, dict[int, dict[str, Any]]] = {}
-        watches: dict[str, DriftWatch] = {}
-        ids = sorted({row.workload_id for row in due})
-        for (_, version, _), rows in groupby(
-            due, key=lambda row: (row.origin_at, row.model_version, row.step_s)
-        ):
-            group = _load_group(work.connection, workloads, list(rows))
-            if version not in states:
-                states[version] = repository.load_calibration(work.connection, ids, version)
-                chosen = {i: workloads[i] for i in ids}
-                watches[version] = DriftWatch(app, work.connection, version, chosen)
-            before = states[version]
-            after = _score_group(work.connection, workloads, group, before, now)
-            weights = _hedges(app, work.connection, workloads, group, before)
-            after = with_hedges(after, before, weights)
-            loads = learned_further(before, group.rows, group.forecast, group.further)
-            states[version] = before | with_further(after, before, loads, workloads)
-            watches[version].observe(
-                [row.workload_id for row in group.rows], group.forecast, group.outcome
-            )
-            n_scored += len(group.rows)
-        for version, by_id in states.items():
-            repository.save_calibration(work.connection, version, by_id, now)
-        _save_drift(app, work, watches, now)
-    return n_scored
+
+        def score_some(some: Sequence[int]) -> int:
+            chosen = frozenset(some)
+            return _score_some(app, work, [row for row in due if row.workload_id in chosen], now)
+
+        parts = in_bulkheads(work, SCORE, ids, score_some, now)
+        failed = {one.item for one in parts.apart}
+        unscored = [
+            _score_row(row, 0, 0.0, {}, {}, 0.0, now) for row in due if row.workload_id in failed
+        ]
+        repository.insert_scores(work.connection, unscored)
+        request_refit(app, work, now)
+    return sum(parts.results)
+
+
+def _score_some(
+    app: Forecasting, work: UnitOfWork, due: Sequence[DueForecast], now: datetime
+) -> int:
+    """Score the due forecasts of some workloads; returns how many were scored."""
+    ids = sorted({row.workload_id for row in due})
+    workloads = {w.id: w for w in repository.load_workloads(work.connection, ids)}
+    due = [row for row in due if row.workload_id in workloads]
+    due.sort(key=lambda row: (row.origin_at, row.model_version, row.step_s, row.workload_id))
+    states: dict[str, dict[int, dict[str, Any]]] = {}
+    watches: dict[str, DriftWatch] = {}
+    for (_, version, _), rows in groupby(
+        due, key=lambda row: (row.origin_at, row.model_version, row.step_s)
+    ):
+        group = _load_group(work.connection, workloads, list(rows))
+        if version not in states:
+            states[version] = repository.load_calibration(work.connection, ids, version)
+            watches[version] = DriftWatch(app, work.connection, version, workloads)
+        before = states[version]
+        after = _score_group(work.connection, workloads, group, before, now)
+        weights = _hedges(app, work.connection, workloads, group, before)
+        after = with_hedges(after, before, weights)
+        loads = learned_further(before, group.rows, group.forecast, group.further)
+        states[version] = before | with_further(after, before, loads, workloads)
+        watches[version].observe(
+            [row.workload_id for row in group.rows], group.forecast, group.outcome
+        )
+    for version, by_id in states.items():
+        repository.save_calibration(work.connection, version, by_id, now)
+    _save_drift(app, work, watches, now)
+    return len(due)
 
 
 def _save_drift(
@@ -81,7 +99,6 @@ def _save_drift(
         if version == serving:
             watch.compare_inputs(now)
         watch.save(now)
-    request_refit(app, work, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from threading import Event
 
 import numpy as np
+from pydantic import ValidationError
+from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
@@ -16,8 +18,9 @@ from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
 from services.ingest.push.service import Tally, accept, measure, store
 from services.ingest.series import repository
-from services.ingest.series.catalog import WorkloadRef
+from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.due import CursorRow
+from services.ingest.series.repository import ShardRow
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US, Rejections, join_samples, sort_unique, to_us
 from services.ingest.series.source import SERVER_REASONS, Source
@@ -58,7 +61,8 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     if deps.source is None:
         return PullResult(0, 0, {})
     with unit_of_work(deps.engine) as work:
-        rows = repository.load_shard(work.connection, shard, deps.catalog)
+        found = repository.load_shard(work.connection, shard)
+        rows = _readable(work.connection, found, deps.catalog)
     rows = [row for row in rows if row.workload.has_query]
     stale = [row for row in rows if _needs_history(row, at, deps.settings.late_s)]
     pull = _Pull(deps, deps.source, shard, at)
@@ -68,6 +72,19 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     if not pull.is_down.is_set():
         pull.past(stale, is_sli=True)
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
+
+
+def _readable(
+    connection: Connection, found: Sequence[ShardRow], catalog: WorkloadCatalog
+) -> list[CursorRow]:
+    """Those whose specs can be read; the others are named where the shard is resampled."""
+    rows: list[CursorRow] = []
+    for row in found:
+        try:
+            rows += repository.to_cursors(connection, [row], catalog)
+        except ValidationError:
+            continue
+    return rows
 
 
 def _needs_history(row: CursorRow, at: datetime, late_s: float) -> bool:

@@ -87,28 +87,44 @@ def _to_refs(
     return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
 
 
-def _to_cursors(
-    connection: Connection, rows: Iterable[Any], catalog: WorkloadCatalog
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """An active workload of a shard and its cursor; its spec is not read yet."""
+
+    columns: WorkloadColumns
+    resampled_until: datetime | None
+    last_sample_at: datetime | None
+
+
+def to_cursors(
+    connection: Connection, rows: Sequence[ShardRow], catalog: WorkloadCatalog
 ) -> list[CursorRow]:
-    pairs = [(WorkloadColumns(*row[:6]), row[6:]) for row in rows]
-    refs = _to_refs(connection, [row for row, _ in pairs], catalog)
-    return [CursorRow(refs[row.id], *cursor) for row, cursor in pairs]
+    """Rows with what their specs say.
+
+    Raises:
+        ValidationError: A spec cannot be read.
+    """
+    refs = _to_refs(connection, [row.columns for row in rows], catalog)
+    return [
+        CursorRow(refs[row.columns.id], row.resampled_until, row.last_sample_at) for row in rows
+    ]
 
 
-def load_shard(connection: Connection, shard: int, catalog: WorkloadCatalog) -> list[CursorRow]:
+def _to_shard_rows(rows: Iterable[Any]) -> list[ShardRow]:
+    return [ShardRow(WorkloadColumns(*row[:6]), *row[6:]) for row in rows]
+
+
+def load_shard(connection: Connection, shard: int) -> list[ShardRow]:
     """The active workloads of a shard with their cursors."""
     statement = text(
         f"SELECT {_WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )
-    rows = connection.execute(statement, {"shard": shard})
-    return _to_cursors(connection, rows, catalog)
+    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
 
 
-def lock_shard(
-    connection: Connection, shard: int, now: datetime, catalog: WorkloadCatalog
-) -> list[CursorRow]:
+def lock_shard(connection: Connection, shard: int, now: datetime) -> list[ShardRow]:
     """As `load_shard`, the cursors made where missing and locked until the transaction ends.
 
     A push that arrives meanwhile waits with its cursor, and so finds the step already closed and
@@ -128,8 +144,7 @@ def lock_shard(
         "JOIN ingest_cursors c ON c.workload_id = w.id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id FOR UPDATE OF c"
     )
-    rows = connection.execute(statement, {"shard": shard})
-    return _to_cursors(connection, rows, catalog)
+    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
 
 
 def note_samples(

@@ -134,6 +134,16 @@ pod_starts = Table(
     Index(None, "workload_id", "requested_at"),
 )
 
+workload_faults = Table(
+    "workload_faults",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("message", Text, nullable=False),
+    time_column("since"),
+    time_column("last_at"),
+)
+
 models = Table(
     "models",
     metadata,

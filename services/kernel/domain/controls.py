@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from services.kernel.domain.parts import MOST_REPLICAS
 from services.kernel.domain.workload import Mode, ScheduleSpec, WorkloadSpec
 
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
@@ -37,11 +38,11 @@ class PolicyControl(_Control):
     """Fields of the policy that are set here; None: as in the GPUAutoscaler."""
 
     mode: Mode | None = None
-    min_replicas: int | None = Field(None, ge=0, le=100_000)
-    max_replicas: int | None = Field(None, ge=1, le=100_000)
+    min_replicas: int | None = Field(None, ge=0, le=MOST_REPLICAS)
+    max_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
     epsilon: float | None = Field(None, gt=0, lt=1)
     price_usd_per_gpu_hour: float | None = Field(None, ge=0, allow_inf_nan=False)
-    fallback_replicas: int | None = Field(None, ge=0, le=100_000)
+    fallback_replicas: int | None = Field(None, ge=0, le=MOST_REPLICAS)
 
 
 class Controls(_Control):

@@ -7,6 +7,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MOST_REPLICAS = 100_000
+"""Of one workload: more is a slip of the pen, and counts are kept in 32 bits."""
+
 
 class PartSpec(BaseModel):
     """One of several scale targets of a workload, with its hardware and bounds.
@@ -29,7 +32,7 @@ class PartSpec(BaseModel):
     gpus_per_replica: int = Field(1, ge=1, le=64)
     price_usd_per_gpu_hour: float = Field(2.5, ge=0)
     min_replicas: int = Field(0, ge=0)
-    max_replicas: int | None = Field(None, ge=1)
+    max_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
 
     @model_validator(mode="after")
     def _consistent(self) -> PartSpec:

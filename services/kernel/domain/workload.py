@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.kernel.domain.lead_time import LeadTimeSpec
 from services.kernel.domain.objective import SERIES_PREFIX, ObjectiveSpec
-from services.kernel.domain.parts import PartSpec
+from services.kernel.domain.parts import MOST_REPLICAS, PartSpec
 from services.kernel.domain.pools import PoolSpec, check_pools
 from services.kernel.domain.variants import VariantSpec, check_variants
 
@@ -194,7 +194,7 @@ class ScheduleSpec(_Spec):
     start_time: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")]
     end_time: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")]
     min_replicas: int | None = Field(None, ge=0)
-    max_replicas: int | None = Field(None, ge=1)
+    max_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
     freeze: Literal["ScaleDown", "Both"] | None = None
 
 
@@ -223,7 +223,7 @@ class WorkloadSpec(_Spec):
     gpu_type: GpuType = "H100"
     gpus_per_replica: int = Field(1, ge=1, le=64)
     min_replicas: int = Field(1, ge=0)
-    max_replicas: int = Field(10, ge=1)
+    max_replicas: int = Field(10, ge=1, le=MOST_REPLICAS)
     demand: str
     demand_counts: LoadCounts = "arrives"
     indicators: tuple[IndicatorSpec, ...] = Field(min_length=1)

@@ -37,6 +37,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         demand_censored(facts),
         goal_unreachable(facts),
         not_capacity(facts),
+        _set_apart(facts),
         _conflict(facts),
     ]
     return [_ready(facts, others), *others]
@@ -88,6 +89,18 @@ def _target(facts: AutoscalerFacts) -> Finding:
         )
         return Finding("TargetResolved", TRUE, "RolloutHangs", message)
     return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
+
+
+def _set_apart(facts: AutoscalerFacts) -> Finding:
+    if facts.details is None:
+        return Finding("SetApart", UNKNOWN, "NotReadYet")
+    if facts.details.faults:
+        message = (
+            f"failed for this workload alone: {'; '.join(facts.details.faults)}; the others go on, "
+            "this one is decided by a lower rung or left as it is; correct its spec or its samples"
+        )
+        return Finding("SetApart", TRUE, "StageFailed", message)
+    return Finding("SetApart", FALSE, "NoStageFailed")
 
 
 def _metrics(facts: AutoscalerFacts, now: datetime) -> Finding:

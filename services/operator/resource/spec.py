@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from services.kernel.domain.objective import GoalMetric
+from services.kernel.domain.parts import MOST_REPLICAS
 from services.kernel.domain.presets import REPLICA_PRESETS
 from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
 
@@ -223,7 +224,7 @@ class Schedule(ResourceModel):
     start_time: ClockTime
     end_time: ClockTime
     min_replicas: Annotated[int, Field(ge=0)] | None = None
-    max_replicas: Annotated[int, Field(ge=1)] | None = None
+    max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None
     freeze: Literal["ScaleDown", "Both"] | None = None
 
 
@@ -280,7 +281,7 @@ class GPUVariant(GPUPart):
         None, description="Default: the capacity of the spec, that of a reference replica"
     )
     min_replicas: Annotated[int, Field(ge=0)] = 0
-    max_replicas: Annotated[int, Field(ge=1)] | None = Field(
+    max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = Field(
         None, description="Default: as many as the maxReplicas of the spec are worth"
     )
 
@@ -299,7 +300,7 @@ class GPUPool(GPUPart):
     min_replicas: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Default: the minReplicas of the spec"
     )
-    max_replicas: Annotated[int, Field(ge=1)] | None = Field(
+    max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = Field(
         None, description="Default: the maxReplicas of the spec"
     )
 
@@ -314,7 +315,7 @@ class GPUAutoscalerSpec(ResourceModel):
         "Advisory", description="Advisory computes and shows, Approval asks, Auto acts"
     )
     min_replicas: Annotated[int, Field(ge=0)] = 1
-    max_replicas: Annotated[int, Field(ge=1)]
+    max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)]
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         None,
         description="Product name or a part of it, e.g. H100 for nodes labelled "

@@ -23,6 +23,7 @@ CONDITION_TYPES = (
     "DemandCensored",
     "GoalUnreachable",
     "NotCapacity",
+    "SetApart",
     "Conflict",
 )
 N_HISTORY = 10

@@ -1,0 +1,85 @@
+"""A bulkhead: what fails for one of many is found and set apart, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from services.kernel.db.session import UnitOfWork
+from services.kernel.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_OF_THE_PLATFORM = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable, MemoryError)
+"""Not of any item: a server that is gone, a lock that was not granted, no memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetApart(Generic[Item]):
+    """An item that failed although nothing else was done beside it.
+
+    Attributes:
+        item: The item.
+        error: Why.
+    """
+
+    item: Item
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Generic[Item, Result]):
+    """What came of the items.
+
+    Attributes:
+        results: One result for each part that was done together.
+        apart: Items that failed alone.
+    """
+
+    results: tuple[Result, ...]
+    apart: tuple[SetApart[Item], ...]
+
+
+def in_parts(
+    work: UnitOfWork, items: Sequence[Item], do: Callable[[Sequence[Item]], Result]
+) -> Parts[Item, Result]:
+    """Do something for all items at once; where that fails, for halves, down to what fails alone.
+
+    Each try is a savepoint: of one that failed neither rows nor jobs stay. An item that fails costs
+    about twice the logarithm of the number of items in further tries, the others' work once more.
+
+    Args:
+        work: The transaction.
+        items: What to do it for; with none nothing is done.
+        do: Does it for some of the items, in their order, and may be called with any of them again.
+
+    Raises:
+        Exception: What is wrong is of no item: the database is gone, a lock is not granted.
+    """
+    if not items:
+        return Parts((), ())
+    n_jobs = len(work.jobs)
+    try:
+        with work.connection.begin_nested():
+            return Parts((do(items),), ())
+    except Exception as error:
+        if _is_of_the_platform(error):
+            raise
+        del work.jobs[n_jobs:]
+        if len(items) == 1:
+            return Parts((), (SetApart(items[0], error),))
+    middle = len(items) // 2
+    first, second = (in_parts(work, part, do) for part in (items[:middle], items[middle:]))
+    return Parts(first.results + second.results, first.apart + second.apart)
+
+
+def _is_of_the_platform(error: Exception) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.ProgramLimitExceeded):
+        return False  # a value too large for what is made of it
+    return isinstance(cause, _OF_THE_PLATFORM)

@@ -1,0 +1,109 @@
+"""Workloads that a stage could not handle with the others: stored, counted, told."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from services.kernel.db.bulkhead import Parts, Result, SetApart, in_parts
+from services.kernel.db.session import UnitOfWork
+from services.kernel.telemetry import get_logger, workload_faults_total
+
+RESAMPLE, FORECAST, DECIDE, SCORE = "resample", "forecast", "decide", "score"
+_LONGEST_MESSAGE = 300
+
+
+def in_bulkheads(
+    work: UnitOfWork,
+    stage: str,
+    ids: Sequence[int],
+    do: Callable[[Sequence[int]], Result],
+    at: datetime,
+) -> Parts[int, Result]:
+    """Do a stage for workloads so that one that fails stops none of the others.
+
+    Those that failed last time are done alone at once, so that the others are not done twice for
+    them. Who fails is remembered, counted and logged; who no longer does is forgotten.
+
+    Args:
+        work: The transaction.
+        stage: One of this module's stages.
+        ids: Workloads.
+        do: Does the stage for some of them; see `in_parts`.
+        at: Now.
+    """
+    faulty = _load_faulty(work.connection, stage, ids)
+    well = [id_ for id_ in ids if id_ not in faulty]
+    groups = [well, *([id_] for id_ in ids if id_ in faulty)]
+    parts = [in_parts(work, group, do) for group in groups]
+    apart = [one for part in parts for one in part.apart]
+    note_faults(work.connection, stage, ids, {one.item: one for one in apart}, at)
+    return Parts(tuple(result for part in parts for result in part.results), tuple(apart))
+
+
+def note_faults(
+    connection: Connection,
+    stage: str,
+    handled: Sequence[int],
+    apart: Mapping[int, SetApart[int]],
+    at: datetime,
+) -> None:
+    """Remember who failed alone, and forget the faults of those that are well again.
+
+    Args:
+        connection: An open transaction.
+        stage: One of this module's stages.
+        handled: Workloads that the stage was run for, those set apart included.
+        apart: Those that failed, by id.
+        at: Now.
+    """
+    _clear(connection, stage, [id_ for id_ in handled if id_ not in apart])
+    statement = text(
+        "INSERT INTO workload_faults (workload_id, stage, message, since, last_at) "
+        "SELECT id, :stage, message, :at, :at FROM unnest(CAST(:ids AS int[]), "
+        "CAST(:messages AS text[])) AS found(id, message) ORDER BY id "
+        "ON CONFLICT (workload_id, stage) DO UPDATE SET message = EXCLUDED.message, "
+        "last_at = EXCLUDED.last_at"
+    )
+    if not apart:
+        return
+    messages = {id_: fault_message(one.error) for id_, one in apart.items()}
+    connection.execute(
+        statement,
+        {"stage": stage, "ids": list(messages), "messages": list(messages.values()), "at": at},
+    )
+    log = get_logger("bulkhead")
+    for id_, one in apart.items():
+        workload_faults_total.labels(stage).inc()
+        log.error(
+            "set_apart", stage=stage, workload_id=id_, error=messages[id_], at=_place(one.error)
+        )
+
+
+def _load_faulty(connection: Connection, stage: str, ids: Sequence[int]) -> frozenset[int]:
+    """Those of the workloads that the stage failed for when it last ran."""
+    statement = text(
+        "SELECT workload_id FROM workload_faults WHERE stage = :stage AND workload_id = ANY(:ids)"
+    )
+    return frozenset(connection.scalars(statement, {"stage": stage, "ids": list(ids)}))
+
+
+def fault_message(error: Exception) -> str:
+    """One line of an error, without the statement and the parameters that a driver adds."""
+    cause = getattr(error, "orig", None) or error
+    first = next(iter(str(cause).strip().splitlines()), "")
+    return f"{type(cause).__name__}: {first}"[:_LONGEST_MESSAGE]
+
+
+def _place(error: Exception) -> str:
+    """File and line that raised it: a whole traceback each step says no more."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _clear(connection: Connection, stage: str, ids: Sequence[int]) -> None:
+    statement = text("DELETE FROM workload_faults WHERE stage = :stage AND workload_id = ANY(:ids)")
+    connection.execute(statement, {"stage": stage, "ids": list(ids)})
