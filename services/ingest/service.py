@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.series import repository
+from services.ingest.series import repository, shard_repository
 from services.ingest.series.catalog import IndicatorRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.due import CursorRow, DueRange, DueRules, due_ranges
@@ -19,9 +19,9 @@ from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import Resampled, StepGrid, resample
 from services.ingest.series.samples import SECOND_US, TimeSpan, from_us
 from services.kernel import jobs, telemetry
-from services.kernel.db.faults import RESAMPLE, in_bulkheads
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
+from services.kernel.db.workload_errors import RESAMPLE, in_bulkheads
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 
@@ -60,11 +60,13 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
         at: Now; steps that end later are left.
     """
     with unit_of_work(deps.engine, deps.sender) as work:
-        found = {row.columns.id: row for row in repository.lock_shard(work.connection, shard, at)}
+        found = {
+            row.columns.id: row for row in shard_repository.lock_shard(work.connection, shard, at)
+        }
 
         def resample_some(ids: Sequence[int]) -> ResampleResult:
             rows = [found[id_] for id_ in ids]
-            cursors = repository.to_cursors(work.connection, rows, deps.catalog)
+            cursors = shard_repository.to_cursors(work.connection, rows, deps.catalog)
             return _resample_rows(work.connection, cursors, at, deps.due_rules)
 
         parts = in_bulkheads(work, RESAMPLE, list(found), resample_some, at).results

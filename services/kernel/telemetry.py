@@ -51,8 +51,8 @@ metrics_age_seconds = _gauge("metrics_age_seconds", "Age of the newest sample", 
 source_errors_total = _counter("source_errors_total", "Failed queries", ("source", "reason"))
 job_duration_seconds = _histogram("job_duration_seconds", "Run time of jobs", ("job",), _FAST)
 job_failures_total = _counter("job_failures_total", "Jobs that failed", ("job", "error"))
-workload_faults_total = _counter(
-    "workload_faults_total", "Workloads that a stage had to set apart from the others", ("stage",)
+workload_errors_total = _counter(
+    "workload_errors_total", "Workloads that a stage had to set apart from the others", ("stage",)
 )
 jobs_resent_total = _counter("jobs_resent_total", "Orphans found by a sweep", ("job",))
 forecasts_total = _counter("forecasts_total", "Forecasts stored", ("rung",))

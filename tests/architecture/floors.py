@@ -81,7 +81,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "clock domain errors jobs telemetry tracing",
     ),
     "services.kernel.db": (
-        "faults",
+        "workload_errors",
         "bulkhead",
         "session",
         "credentials migrations partitions",

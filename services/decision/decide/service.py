@@ -46,8 +46,8 @@ from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
 from services.kernel import tracing
 from services.kernel.db.bulkhead import in_parts
-from services.kernel.db.faults import DECIDE, fault_message, in_bulkheads
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
+from services.kernel.db.workload_errors import DECIDE, error_message, in_bulkheads
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, shard_job
 
@@ -106,7 +106,7 @@ class _Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _DecidedPart:
     """What was decided for a part of a shard.
 
     Attributes:
@@ -135,7 +135,7 @@ class _Part:
         publish_budgets(self.ledger, gpu_types)
 
 
-def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _Part:
+def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
     """Outcomes, decisions and memory of some workloads of a shard."""
     run = at.run(found)
     capacity = believed_capacity(run.work, run.deps.settings, run.members, run.origin_at)
@@ -148,10 +148,10 @@ def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _Part:
     decided, ledger = _decide(run, _undecided(run), rows)
     store_memory(run, rows, measured, decided)
     is_answered = {key: one.standing.is_answered for key, one in measured.items()}
-    return _Part(run.members, results, rows, decided, is_answered, ledger)
+    return _DecidedPart(run.members, results, rows, decided, is_answered, ledger)
 
 
-def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _Part:
+def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPart:
     """Decide for a workload that failed alone, without a forecast or anything learned.
 
     Its demand so far, its replicas and its spec are left, so a lower rung of the ladder answers.
@@ -165,9 +165,9 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _Part:
         starts=full.starts,
         recommendations=full.recommendations,
     )
-    forecasts = [without_numbers(row, fault_message(error)) for row in _undecided(run)]
+    forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]
     decided, ledger = _decide(run, forecasts, rows)
-    return _Part(run.members, {}, rows, decided, {}, ledger)
+    return _DecidedPart(run.members, {}, rows, decided, {}, ledger)
 
 
 def _undecided(run: ShardRun) -> list[RowMapping]:

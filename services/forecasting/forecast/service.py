@@ -26,8 +26,8 @@ from services.forecasting.rows.translate import (
 from services.forecasting.rows.windows import windows_at
 from services.kernel import telemetry
 from services.kernel.clock import Clock, make_rng
-from services.kernel.db.faults import FORECAST, fault_message, in_bulkheads
 from services.kernel.db.session import unit_of_work
+from services.kernel.db.workload_errors import FORECAST, error_message, in_bulkheads
 from services.kernel.jobs import (
     DECIDE_SHARD,
     FORECAST_SCORE,
@@ -68,12 +68,12 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
 
         def forecast_some(ids: Sequence[int]) -> _Forecasted:
             rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
-            return _forecast_some(app, work.connection, _Source(serving, origin_at, rng), ids)
+            return _forecast_some(app, work.connection, _ShardSource(serving, origin_at, rng), ids)
 
         parts = in_bulkheads(work, FORECAST, list(steps_s), forecast_some, now)
         horizon = min(app.settings.horizon_steps, serving.config.window.horizon)
         refused = [
-            Refused(one.item, steps_s[one.item], fault_message(one.error)) for one in parts.apart
+            Refused(one.item, steps_s[one.item], error_message(one.error)) for one in parts.apart
         ]
         rows = [to_refused_row(one, origin_at, serving.version, horizon) for one in refused]
         repository.insert_forecasts(work.connection, rows, now)
@@ -89,7 +89,7 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
     return sum(part.n_new for part in parts.results)
 
 
-class _Source(NamedTuple):
+class _ShardSource(NamedTuple):
     """What a shard's forecasts come from."""
 
     serving: Serving
@@ -107,7 +107,7 @@ class _Forecasted(NamedTuple):
 
 
 def _forecast_some(
-    app: Forecasting, connection: Connection, source: _Source, ids: Sequence[int]
+    app: Forecasting, connection: Connection, source: _ShardSource, ids: Sequence[int]
 ) -> _Forecasted:
     """Forecast and store some workloads of a shard."""
     workloads = repository.load_workloads(connection, ids)
@@ -141,7 +141,7 @@ def _is_scoring_due(shard: int, origin_at: datetime, step_s: int, horizon: int) 
 
 
 def _forecast_group(
-    app: Forecasting, connection: Connection, source: _Source, workloads: Sequence[WorkloadRow]
+    app: Forecasting, connection: Connection, source: _ShardSource, workloads: Sequence[WorkloadRow]
 ) -> list[ForecastRow]:
     """Forecast workloads on one step length."""
     serving, origin_at, rng = source

@@ -23,8 +23,8 @@ from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, level
 from services.forecasting.score.drift import DriftWatch, request_refit
 from services.forecasting.score.outcomes import load_outcomes
 from services.kernel import telemetry
-from services.kernel.db.faults import SCORE, in_bulkheads
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.workload_errors import SCORE, in_bulkheads
 
 MAX_DUE = 4096
 SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)

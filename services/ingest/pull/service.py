@@ -17,12 +17,12 @@ from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
 from services.ingest.push.service import Tally, accept, measure, store
-from services.ingest.series import repository
+from services.ingest.series import repository, shard_repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.due import CursorRow
-from services.ingest.series.repository import ShardRow
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US, Rejections, join_samples, sort_unique, to_us
+from services.ingest.series.shard_repository import ShardRow
 from services.ingest.series.source import SERVER_REASONS, Source
 from services.kernel import jobs
 from services.kernel.clock import floor_step
@@ -61,7 +61,7 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     if deps.source is None:
         return PullResult(0, 0, {})
     with unit_of_work(deps.engine) as work:
-        found = repository.load_shard(work.connection, shard)
+        found = shard_repository.load_shard(work.connection, shard)
         rows = _readable(work.connection, found, deps.catalog)
     rows = [row for row in rows if row.workload.has_query]
     stale = [row for row in rows if _needs_history(row, at, deps.settings.late_s)]
@@ -81,7 +81,7 @@ def _readable(
     rows: list[CursorRow] = []
     for row in found:
         try:
-            rows += repository.to_cursors(connection, [row], catalog)
+            rows += shard_repository.to_cursors(connection, [row], catalog)
         except ValidationError:
             continue
     return rows

@@ -17,12 +17,11 @@ from services.ingest.series.catalog import (
     WorkloadRef,
 )
 from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
-from services.ingest.series.due import CursorRow
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.schema import PARTITIONED
 
-_WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
+WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 PARTITIONED_TABLES = tuple(PARTITIONED)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
@@ -52,7 +51,7 @@ def find_workloads(
 ) -> dict[WorkloadName, WorkloadRef]:
     """The active workloads among `names`."""
     statement = text(
-        f"SELECT {_WORKLOAD} FROM unnest(CAST(:namespaces AS text[]), CAST(:names AS text[])) "  # noqa: S608 - our columns
+        f"SELECT {WORKLOAD} FROM unnest(CAST(:namespaces AS text[]), CAST(:names AS text[])) "  # noqa: S608 - our columns
         "AS s(namespace, name) JOIN workloads w USING (namespace, name) WHERE w.is_active"
     )
     values = {
@@ -60,7 +59,7 @@ def find_workloads(
         "names": [found.name for found in names],
     }
     rows = [WorkloadColumns(*row) for row in connection.execute(statement, values)]
-    refs = _to_refs(connection, rows, catalog).values()
+    refs = to_refs(connection, rows, catalog).values()
     return {WorkloadName(ref.namespace, ref.name): ref for ref in refs}
 
 
@@ -68,12 +67,12 @@ def load_workloads(
     connection: Connection, ids: Sequence[int], catalog: WorkloadCatalog
 ) -> dict[int, WorkloadRef]:
     """Workloads by id, active or not."""
-    statement = text(f"SELECT {_WORKLOAD} FROM workloads w WHERE w.id = ANY(:ids)")  # noqa: S608 - our columns
+    statement = text(f"SELECT {WORKLOAD} FROM workloads w WHERE w.id = ANY(:ids)")  # noqa: S608 - our columns
     rows = [WorkloadColumns(*row) for row in connection.execute(statement, {"ids": list(ids)})]
-    return _to_refs(connection, rows, catalog)
+    return to_refs(connection, rows, catalog)
 
 
-def _to_refs(
+def to_refs(
     connection: Connection, rows: Sequence[WorkloadColumns], catalog: WorkloadCatalog
 ) -> dict[int, WorkloadRef]:
     """Workloads by id; only the specs that the catalog does not know are read."""
@@ -85,66 +84,6 @@ def _to_refs(
         found = connection.execute(statement, {"ids": unknown})
         specs = {row.id: row.spec for row in found}
     return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRow:
-    """An active workload of a shard and its cursor; its spec is not read yet."""
-
-    columns: WorkloadColumns
-    resampled_until: datetime | None
-    last_sample_at: datetime | None
-
-
-def to_cursors(
-    connection: Connection, rows: Sequence[ShardRow], catalog: WorkloadCatalog
-) -> list[CursorRow]:
-    """Rows with what their specs say.
-
-    Raises:
-        ValidationError: A spec cannot be read.
-    """
-    refs = _to_refs(connection, [row.columns for row in rows], catalog)
-    return [
-        CursorRow(refs[row.columns.id], row.resampled_until, row.last_sample_at) for row in rows
-    ]
-
-
-def _to_shard_rows(rows: Iterable[Any]) -> list[ShardRow]:
-    return [ShardRow(WorkloadColumns(*row[:6]), *row[6:]) for row in rows]
-
-
-def load_shard(connection: Connection, shard: int) -> list[ShardRow]:
-    """The active workloads of a shard with their cursors."""
-    statement = text(
-        f"SELECT {_WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
-        "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
-        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
-    )
-    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
-
-
-def lock_shard(connection: Connection, shard: int, now: datetime) -> list[ShardRow]:
-    """As `load_shard`, the cursors made where missing and locked until the transaction ends.
-
-    A push that arrives meanwhile waits with its cursor, and so finds the step already closed and
-    opens it again: no sample is stored without its step being resampled after it.
-    """
-    connection.execute(
-        text(
-            "INSERT INTO ingest_cursors (workload_id, updated_at) "
-            "SELECT w.id, :now FROM workloads w WHERE w.shard = :shard AND w.is_active "
-            "AND NOT EXISTS (SELECT 1 FROM ingest_cursors c WHERE c.workload_id = w.id) "
-            "ORDER BY w.id ON CONFLICT DO NOTHING"
-        ),
-        {"shard": shard, "now": now},
-    )
-    statement = text(
-        f"SELECT {_WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
-        "JOIN ingest_cursors c ON c.workload_id = w.id "
-        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id FOR UPDATE OF c"
-    )
-    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
 
 
 def note_samples(

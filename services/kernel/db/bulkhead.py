@@ -33,7 +33,7 @@ class SetApart(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts(Generic[Item, Result]):
+class PartsDone(Generic[Item, Result]):
     """What came of the items.
 
     Attributes:
@@ -47,7 +47,7 @@ class Parts(Generic[Item, Result]):
 
 def in_parts(
     work: UnitOfWork, items: Sequence[Item], do: Callable[[Sequence[Item]], Result]
-) -> Parts[Item, Result]:
+) -> PartsDone[Item, Result]:
     """Do something for all items at once; where that fails, for halves, down to what fails alone.
 
     Each try is a savepoint: of one that failed neither rows nor jobs stay. An item that fails costs
@@ -62,20 +62,20 @@ def in_parts(
         Exception: What is wrong is of no item: the database is gone, a lock is not granted.
     """
     if not items:
-        return Parts((), ())
+        return PartsDone((), ())
     n_jobs = len(work.jobs)
     try:
         with work.connection.begin_nested():
-            return Parts((do(items),), ())
+            return PartsDone((do(items),), ())
     except Exception as error:
         if _is_of_the_platform(error):
             raise
         del work.jobs[n_jobs:]
         if len(items) == 1:
-            return Parts((), (SetApart(items[0], error),))
+            return PartsDone((), (SetApart(items[0], error),))
     middle = len(items) // 2
     first, second = (in_parts(work, part, do) for part in (items[:middle], items[middle:]))
-    return Parts(first.results + second.results, first.apart + second.apart)
+    return PartsDone(first.results + second.results, first.apart + second.apart)
 
 
 def _is_of_the_platform(error: Exception) -> bool:

@@ -134,8 +134,8 @@ pod_starts = Table(
     Index(None, "workload_id", "requested_at"),
 )
 
-workload_faults = Table(
-    "workload_faults",
+workload_errors = Table(
+    "workload_errors",
     metadata,
     Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
     Column("stage", Text, primary_key=True),

@@ -99,7 +99,7 @@ def to_details(row: RowMapping) -> Details:
         censored_message=promise.demand_censored_message,
         unreachable_message=promise.goal_unreachable_message,
         not_capacity_message=promise.not_capacity_message,
-        faults=tuple(row["faults"]),
+        errors=tuple(row["errors"]),
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
         n_starts=row["n_starts"] or 0,

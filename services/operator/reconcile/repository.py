@@ -293,8 +293,8 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
     statement = text(
         "SELECT w.id AS workload_id, c.last_sample_at, f.model_version, f.rung, f.origin_at, "
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
-        "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_faults "
-        "  WHERE workload_id = w.id ORDER BY since, stage) AS faults, "
+        "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
+        "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
         "l.p50_s, l.p90_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "

@@ -94,9 +94,9 @@ def _target(facts: AutoscalerFacts) -> Finding:
 def _set_apart(facts: AutoscalerFacts) -> Finding:
     if facts.details is None:
         return Finding("SetApart", UNKNOWN, "NotReadYet")
-    if facts.details.faults:
+    if facts.details.errors:
         message = (
-            f"failed for this workload alone: {'; '.join(facts.details.faults)}; the others go on, "
+            f"failed for this workload alone: {'; '.join(facts.details.errors)}; the others go on, "
             "this one is decided by a lower rung or left as it is; correct its spec or its samples"
         )
         return Finding("SetApart", TRUE, "StageFailed", message)

@@ -28,7 +28,7 @@ class Details:
         unreachable_message: Why no number of replicas keeps the promise; empty: nothing says so.
         not_capacity_message: Why more requests miss than the load explains; empty: they do not;
             None: unknown.
-        faults: Stages that failed for this workload alone when they last ran, `stage: message`.
+        errors: Stages that failed for this workload alone when they last ran, `stage: message`.
     """
 
     last_sample_at: datetime | None = None
@@ -47,7 +47,7 @@ class Details:
     censored_message: str | None = None
     unreachable_message: str = ""
     not_capacity_message: str | None = None
-    faults: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None
     n_starts: int = 0

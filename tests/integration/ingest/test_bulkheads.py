@@ -36,5 +36,5 @@ def test_the_others_are_resampled_and_forecast(
     assert stored_steps(deps.engine, good, RATE) == [(T0, 1.0)]
     assert sender.sent[-1] == jobs.shard_job(jobs.FORECAST_SHARD, 0, T0)
     with deps.engine.connect() as connection:
-        (row,) = connection.execute(text("SELECT workload_id, stage FROM workload_faults"))
+        (row,) = connection.execute(text("SELECT workload_id, stage FROM workload_errors"))
     assert tuple(row) == (bad, "resample")

@@ -58,7 +58,7 @@ def test_a_workload_that_cannot_be_read_gets_a_row_with_the_reason(app: Forecast
         last: False,
     }
     assert "no_such_indicator" in rows[bad].reason or "ValidationError" in rows[bad].reason
-    faults = rows_of(app.engine, "SELECT workload_id, stage FROM workload_faults")
+    faults = rows_of(app.engine, "SELECT workload_id, stage FROM workload_errors")
     assert [tuple(row) for row in faults] == [(bad, "forecast")]
 
 
@@ -68,7 +68,7 @@ def test_who_is_well_again_is_forgotten(app: Forecasting) -> None:
     service.forecast_shard(app, 0, ORIGIN - STEP)
     _write_spec(app.engine, bad, "request_rate_rps")
     service.forecast_shard(app, 0, ORIGIN)
-    assert rows_of(app.engine, "SELECT * FROM workload_faults") == []
+    assert rows_of(app.engine, "SELECT * FROM workload_errors") == []
 
 
 def test_the_others_are_scored(app: Forecasting, clock: FixedClock) -> None:

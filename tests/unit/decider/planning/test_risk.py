@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import RiskControlConfig, RiskState, Sla
+from decider.belief.capacity import MOST_NEEDED
 from decider.errors import InvalidRequest
 from decider.planning.ledgers import count_believed, count_measured
 from decider.planning.risk import (
@@ -149,5 +150,6 @@ def test_the_reactive_floor_holds_the_last_demand(
     last: float, capacity: float, ratio: float
 ) -> None:
     floor = reactive_floor(last, capacity, ratio)
-    assert floor * capacity >= last * ratio * (1 - 1e-8)
+    held = min(last * ratio, MOST_NEEDED * capacity)
+    assert floor * capacity >= held * (1 - 1e-8)
     assert (floor - 1) * capacity < last * ratio or floor == 0

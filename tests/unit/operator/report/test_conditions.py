@@ -39,6 +39,7 @@ def test_a_healthy_one_is_ready() -> None:
         "DemandCensored": "False",
         "GoalUnreachable": "False",
         "NotCapacity": "False",
+        "SetApart": "False",
         "Conflict": "False",
     }
 
@@ -93,6 +94,13 @@ def test_a_healthy_one_is_ready() -> None:
             "True",
             "PausedByAnnotation",
             "until 2026-01-05T13:00:00Z",
+        ),
+        (
+            facts(decision(), details=replace(DETAILS, errors=("decide: ValueError: draws of 0",))),
+            "SetApart",
+            "True",
+            "StageFailed",
+            "decide: ValueError: draws of 0",
         ),
         (
             facts(decision(is_budget_exhausted=True)),

@@ -9,4 +9,9 @@ from services.operator.report.facts import Details
 
 def test_nothing_is_known_at_first() -> None:
     known = {name: value for name, value in asdict(Details()).items() if value is not None}
-    assert known == {"n_starts": 0, "sli_message": "", "unreachable_message": ""}
+    assert known == {
+        "errors": (),
+        "n_starts": 0,
+        "sli_message": "",
+        "unreachable_message": "",
+    }

@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "workload_faults",
+        "workload_errors",
         sa.Column("workload_id", sa.Integer(), sa.ForeignKey("workloads.id"), nullable=False),
         sa.Column("stage", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
@@ -22,4 +22,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("workload_faults")
+    op.drop_table("workload_errors")

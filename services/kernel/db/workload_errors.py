@@ -8,9 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from services.kernel.db.bulkhead import Parts, Result, SetApart, in_parts
+from services.kernel import telemetry
+from services.kernel.db.bulkhead import PartsDone, Result, SetApart, in_parts
 from services.kernel.db.session import UnitOfWork
-from services.kernel.telemetry import get_logger, workload_faults_total
+from services.kernel.telemetry import get_logger
 
 RESAMPLE, FORECAST, DECIDE, SCORE = "resample", "forecast", "decide", "score"
 _LONGEST_MESSAGE = 300
@@ -22,7 +23,7 @@ def in_bulkheads(
     ids: Sequence[int],
     do: Callable[[Sequence[int]], Result],
     at: datetime,
-) -> Parts[int, Result]:
+) -> PartsDone[int, Result]:
     """Do a stage for workloads so that one that fails stops none of the others.
 
     Those that failed last time are done alone at once, so that the others are not done twice for
@@ -35,23 +36,23 @@ def in_bulkheads(
         do: Does the stage for some of them; see `in_parts`.
         at: Now.
     """
-    faulty = _load_faulty(work.connection, stage, ids)
-    well = [id_ for id_ in ids if id_ not in faulty]
-    groups = [well, *([id_] for id_ in ids if id_ in faulty)]
+    failing = _load_failing(work.connection, stage, ids)
+    well = [id_ for id_ in ids if id_ not in failing]
+    groups = [well, *([id_] for id_ in ids if id_ in failing)]
     parts = [in_parts(work, group, do) for group in groups]
     apart = [one for part in parts for one in part.apart]
-    note_faults(work.connection, stage, ids, {one.item: one for one in apart}, at)
-    return Parts(tuple(result for part in parts for result in part.results), tuple(apart))
+    note_errors(work.connection, stage, ids, {one.item: one for one in apart}, at)
+    return PartsDone(tuple(result for part in parts for result in part.results), tuple(apart))
 
 
-def note_faults(
+def note_errors(
     connection: Connection,
     stage: str,
     handled: Sequence[int],
     apart: Mapping[int, SetApart[int]],
     at: datetime,
 ) -> None:
-    """Remember who failed alone, and forget the faults of those that are well again.
+    """Remember who failed alone, and forget the failures of those that are well again.
 
     Args:
         connection: An open transaction.
@@ -62,7 +63,7 @@ def note_faults(
     """
     _clear(connection, stage, [id_ for id_ in handled if id_ not in apart])
     statement = text(
-        "INSERT INTO workload_faults (workload_id, stage, message, since, last_at) "
+        "INSERT INTO workload_errors (workload_id, stage, message, since, last_at) "
         "SELECT id, :stage, message, :at, :at FROM unnest(CAST(:ids AS int[]), "
         "CAST(:messages AS text[])) AS found(id, message) ORDER BY id "
         "ON CONFLICT (workload_id, stage) DO UPDATE SET message = EXCLUDED.message, "
@@ -70,32 +71,31 @@ def note_faults(
     )
     if not apart:
         return
-    messages = {id_: fault_message(one.error) for id_, one in apart.items()}
+    messages = {id_: error_message(one.error) for id_, one in apart.items()}
     connection.execute(
         statement,
         {"stage": stage, "ids": list(messages), "messages": list(messages.values()), "at": at},
     )
     log = get_logger("bulkhead")
     for id_, one in apart.items():
-        workload_faults_total.labels(stage).inc()
+        telemetry.workload_errors_total.labels(stage).inc()
         log.error(
             "set_apart", stage=stage, workload_id=id_, error=messages[id_], at=_place(one.error)
         )
 
 
-def _load_faulty(connection: Connection, stage: str, ids: Sequence[int]) -> frozenset[int]:
+def _load_failing(connection: Connection, stage: str, ids: Sequence[int]) -> frozenset[int]:
     """Those of the workloads that the stage failed for when it last ran."""
     statement = text(
-        "SELECT workload_id FROM workload_faults WHERE stage = :stage AND workload_id = ANY(:ids)"
+        "SELECT workload_id FROM workload_errors WHERE stage = :stage AND workload_id = ANY(:ids)"
     )
     return frozenset(connection.scalars(statement, {"stage": stage, "ids": list(ids)}))
 
 
-def fault_message(error: Exception) -> str:
-    """One line of an error, without the statement and the parameters that a driver adds."""
+def error_message(error: Exception) -> str:
+    """An error in one line, without the statement and the parameters that a driver adds."""
     cause = getattr(error, "orig", None) or error
-    first = next(iter(str(cause).strip().splitlines()), "")
-    return f"{type(cause).__name__}: {first}"[:_LONGEST_MESSAGE]
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:_LONGEST_MESSAGE]
 
 
 def _place(error: Exception) -> str:
@@ -105,5 +105,5 @@ def _place(error: Exception) -> str:
 
 
 def _clear(connection: Connection, stage: str, ids: Sequence[int]) -> None:
-    statement = text("DELETE FROM workload_faults WHERE stage = :stage AND workload_id = ANY(:ids)")
+    statement = text("DELETE FROM workload_errors WHERE stage = :stage AND workload_id = ANY(:ids)")
     connection.execute(statement, {"stage": stage, "ids": list(ids)})

@@ -1,0 +1,74 @@
+"""SQL of a shard's workloads and their cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from services.ingest.series.catalog import WorkloadCatalog, WorkloadColumns
+from services.ingest.series.due import CursorRow
+from services.ingest.series.repository import WORKLOAD, to_refs
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """An active workload of a shard and its cursor; its spec is not read yet."""
+
+    columns: WorkloadColumns
+    resampled_until: datetime | None
+    last_sample_at: datetime | None
+
+
+def to_cursors(
+    connection: Connection, rows: Sequence[ShardRow], catalog: WorkloadCatalog
+) -> list[CursorRow]:
+    """Rows with what their specs say.
+
+    Raises:
+        ValidationError: A spec cannot be read.
+    """
+    refs = to_refs(connection, [row.columns for row in rows], catalog)
+    return [
+        CursorRow(refs[row.columns.id], row.resampled_until, row.last_sample_at) for row in rows
+    ]
+
+
+def _to_shard_rows(rows: Iterable[Any]) -> list[ShardRow]:
+    return [ShardRow(WorkloadColumns(*row[:6]), *row[6:]) for row in rows]
+
+
+def load_shard(connection: Connection, shard: int) -> list[ShardRow]:
+    """The active workloads of a shard with their cursors."""
+    statement = text(
+        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
+        "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
+        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
+    )
+    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
+
+
+def lock_shard(connection: Connection, shard: int, now: datetime) -> list[ShardRow]:
+    """As `load_shard`, the cursors made where missing and locked until the transaction ends.
+
+    A push that arrives meanwhile waits with its cursor, and so finds the step already closed and
+    opens it again: no sample is stored without its step being resampled after it.
+    """
+    connection.execute(
+        text(
+            "INSERT INTO ingest_cursors (workload_id, updated_at) "
+            "SELECT w.id, :now FROM workloads w WHERE w.shard = :shard AND w.is_active "
+            "AND NOT EXISTS (SELECT 1 FROM ingest_cursors c WHERE c.workload_id = w.id) "
+            "ORDER BY w.id ON CONFLICT DO NOTHING"
+        ),
+        {"shard": shard, "now": now},
+    )
+    statement = text(
+        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
+        "JOIN ingest_cursors c ON c.workload_id = w.id "
+        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id FOR UPDATE OF c"
+    )
+    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
