@@ -58,6 +58,8 @@ RATIO_GROUP_SIGMA, RATIO_SPREAD = 0.3, 0.15
 WORTH_SIGMA = 0.35
 """Standard deviation of the log of what a variant carries over what is stated of it relative to the
 first: as wide as a stated capacity's own error. A workload's own."""
+LEARNED_SPREAD = 0.5
+"""Spread of a worth over that before any step, from which it is taken to be learned."""
 LEAST_VARIANCE = 1e-8
 """What a covariance of draws that are all alike is given."""
 
@@ -102,8 +104,7 @@ class MissPrior:
             ratio = np.hypot(RATIO_GROUP_SIGMA, RATIO_SPREAD * np.exp(SPREAD_SIGMA**2))
             ratios = np.repeat(np.hypot(ratio, own[0]), len(further_capacity))
             sigmas = np.concatenate([sigmas, [SHARING_SIGMA], ratios])
-        worths = np.repeat(np.hypot(WORTH_SIGMA, own[0]), n_variants)
-        sigmas = np.concatenate([sigmas, worths])
+        sigmas = np.concatenate([sigmas, np.repeat(worth_sigma(prior_cv), n_variants)])
         root: FloatArray = np.diag(sigmas)
         means = expected_means(len(further_capacity), n_variants)
         return cls(means, root, prior_capacity, prior_share, tuple(further_capacity))
@@ -133,6 +134,22 @@ class MissPrior:
         """The responses at (P, D) standard normal values."""
         coordinates = self.mean + z @ self.root.T
         return to_draws(coordinates, self.prior_capacity, self.prior_share, self.further_capacity)
+
+
+def worth_sigma(prior_cv: float) -> float:
+    """Standard deviation of the log of a worth before any step."""
+    return float(np.hypot(WORTH_SIGMA, np.sqrt(np.log1p(prior_cv**2))))
+
+
+def worth_in_force(draws: MissDraws, prior_cv: float) -> FloatArray:
+    """(V,) median worth of each variant but the first; 1, as stated, where it was not learned.
+
+    Without steps of another mix what all replicas carry together moves a worth a little, for it may
+    be any variant's. Only a spread that steps have more than halved is taken to be of the variant.
+    """
+    spread = np.log(draws.worth).std(axis=0)
+    is_learned = spread < LEARNED_SPREAD * worth_sigma(prior_cv)
+    return np.asarray(np.where(is_learned, np.median(draws.worth, axis=0), 1.0))
 
 
 def expected_means(n_further: int, n_variants: int = 0) -> FloatArray:

@@ -39,7 +39,7 @@ def mixes_of(mix: FloatArray, load: FloatArray) -> FloatArray:
     Raises:
         InvalidRequest: There are not as many, or a share is none.
     """
-    if mix.size == 0:
+    if mix.shape == NO_MIX.shape:
         return np.zeros((load.shape[0], 0))
     is_one = mix.ndim == 2 and mix.shape[0] == load.shape[0]
     require(is_one, f"mix {mix.shape} must be (N, V), of the steps of load {load.shape}")
