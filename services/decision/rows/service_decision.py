@@ -63,7 +63,8 @@ class ServiceDecision:
         assert variants is not None, "a decision with a mix is about variants"
         stated = [variant.ratio(spec.capacity.per_replica) for variant in spec.variants]
         used = [state.capacity_ratio for state in variants.states]
-        return [u if u != s else None for u, s in zip(used, stated, strict=True)]
+        pairs = zip(used, stated, strict=True)
+        return [float(f"{u:.6g}") if u != s else None for u, s in pairs]
 
 
 def service_decisions(
