@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +14,6 @@ from tests.integration.decision.variant_rows import H100, L4, observe, seen, var
 
 STATED = {"per_replica": 10.0}
 TRUE_WORTH = 0.6
-USD = {"h100": 4.0, "l4": 2.5}
 
 
 @dataclass
@@ -23,17 +21,16 @@ class Mixed(Looped):
     """A workload on H100 and L4.
 
     Attributes:
-        mix: Replicas of each now; a change runs at once.
+        mix: Replicas of each now.
         worth: What an L4 truly carries, over what is stated of it.
-        usd: Price of what ran in each step, per step of an hour.
-        room: Free GPUs for L4 in step t.
+        mixes: What ran in each step.
+        is_followed: What is decided runs at once.
     """
 
     mix: dict[str, int] = field(default_factory=lambda: {"h100": 4, "l4": 0})
     worth: float = TRUE_WORTH
-    usd: list[float] = field(default_factory=list)
     mixes: list[dict[str, int]] = field(default_factory=list)
-    room: Callable[[int], int] = lambda _t: 200
+    is_followed: bool = True
 
 
 class VariantLoop(Loop):
@@ -46,22 +43,22 @@ class VariantLoop(Loop):
         given = {"capacity": STATED, "variants": [H100, l4], "max_replicas": 60, "sla": sla}
         first = {"target": H100["target"], "price_usd_per_gpu_hour": 4.0}
         known = self.add(name, truth(10.0), **(given | first | changes))
-        self.services[-1] = Mixed(known.id, known.response)
-        return self.services[-1]
+        mixed = Mixed(known.id, known.response)
+        self.services[-1] = mixed
+        return mixed
 
     def _take(self, one: Looped, decision: RowMapping) -> None:
         assert isinstance(one, Mixed)
-        one.mix = variants_of(decision)
+        if one.is_followed:
+            one.mix = variants_of(decision)
 
     def _per_replica(self, one: Looped, demand: float, tokens: float) -> FloatArray:
         assert isinstance(one, Mixed)
         one.mixes.append(dict(one.mix))
-        one.usd.append(sum(USD[name] * count for name, count in one.mix.items()))
         carried = one.mix["h100"] + one.worth * one.mix["l4"]
         return np.array([demand / max(carried, 0.1)])
 
     def _see(self, one: Looped, start: datetime) -> None:
         assert isinstance(one, Mixed)
-        free = one.room(self.at)
-        variants = {"h100": seen(one.mix["h100"]), "l4": seen(one.mix["l4"], schedulable_gpus=free)}
+        variants = {name: seen(count) for name, count in one.mix.items()}
         observe(self.deps.engine, one.id, start, **variants)
