@@ -35,25 +35,20 @@ def usd_per_hour(one: Mixed, first: int) -> float:
     return float(np.mean([4.0 * m["h100"] + 2.5 * m["l4"] for m in one.mixes[first:]]))
 
 
-def l4_share(one: Mixed, first: int, last: int) -> float:
-    mixes = one.mixes[first:last]
-    return sum(m["l4"] for m in mixes) / sum(m["h100"] + m["l4"] for m in mixes)
-
-
 def test_a_variant_that_carries_less_than_stated_is_learned_and_the_promise_kept(
     deps: DecisionDeps,
 ) -> None:
     """L4 is stated to carry as much as H100 for 2.5 USD against 4; truly it is the dearer one.
 
     Where what it carries is not learned, a twelfth of the steps of the second and third day is out
-    of the promise of a twentieth, and L4 keeps serving.
+    of the promise of a twentieth, and L4 keeps serving with all that it may have.
     """
     loop = VariantLoop(deps, day)
     one = loop.add_mixed("mixed")
     loop.run(3 * DAY)
 
     assert np.mean(one.is_bad[DAY:]) <= 0.05
-    assert l4_share(one, 2 * DAY, 3 * DAY) < l4_share(one, 5, 15)
+    assert np.mean([m["l4"] for m in one.mixes[2 * DAY :]]) < 7.0, "of 8 that it may have"
     (learned,) = rows(deps, "SELECT summary FROM posteriors WHERE kind = 'misses'")
     worth = learned["summary"]["variants"]["l4"]
     assert worth["in_force"] == pytest.approx(TRUE_WORTH, rel=0.1)
