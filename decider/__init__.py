@@ -15,7 +15,7 @@ from decider.belief.capacity_update import latency_log_likelihood, update_capaci
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
 from decider.belief.miss_learning import learn_misses
 from decider.belief.miss_model import MissData, MissPosterior, NewMember
-from decider.belief.miss_prior import MissPrior, prior_draws
+from decider.belief.miss_prior import MissPrior, prior_draws, worth_in_force
 from decider.belief.miss_steps import steps_across_loads
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
@@ -194,6 +194,7 @@ __all__ = [
     "update_misses",
     "update_risk",
     "whole",
+    "worth_in_force",
 ]
 
 

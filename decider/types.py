@@ -312,6 +312,8 @@ class ShardRequest:
                 require(size > 0, f"{w.workload}: requests_per_step={size} must be > 0")
                 found = f"{w.workload}: its response has {response.n_further} further loads, must"
                 require(response.n_further == n_further, f"{found} have {n_further}")
+                found = f"{w.workload}: its response has worths of {response.n_variants} variants"
+                require(response.n_variants == 0, f"{found}, must be of the mix (`at_mix`)")
             if paths is not None:
                 shape = (n_further, *self.paths.shape[1:])
                 found = f"{w.workload}: further_paths has shape {paths.shape}"

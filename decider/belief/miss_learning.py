@@ -19,8 +19,9 @@ from decider.belief.capacity import reweighted_rows
 from decider.belief.capacity_update import MIN_EFFECTIVE_RATIO, effective_ratio
 from decider.belief.lead_time import latin_levels
 from decider.belief.miss_prior import LEAST_VARIANCE, MEANS, MissPrior
-from decider.belief.miss_steps import steps_across_loads, whole_counts
+from decider.belief.miss_steps import mixes_of, steps_across_loads, whole_counts
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood
+from decider.miss_draws import NO_MIX
 from decider.types import FloatArray
 
 N_PARTICLES = 512
@@ -35,7 +36,12 @@ TAIL_FREEDOM = 5.0
 
 
 def learn_misses(
-    prior: MissPrior, load: FloatArray, missed: FloatArray, total: FloatArray, n_draws: int
+    prior: MissPrior,
+    load: FloatArray,
+    missed: FloatArray,
+    total: FloatArray,
+    n_draws: int,
+    mix: FloatArray = NO_MIX,
 ) -> MissUpdate:
     """Narrow a prior to what steps have shown, however much narrower that is.
 
@@ -45,15 +51,18 @@ def learn_misses(
         missed: (N,) requests that missed a goal.
         total: (N,) requests.
         n_draws: How many draws are wanted.
+        mix: (N, V) share of the stated capacity ready that was each further variant's.
     """
     missed, total = whole_counts(load, missed, total)
     counted = np.flatnonzero(total > 0)
     if counted.size == 0:
         return MissUpdate(prior.draws(n_draws), 1.0, False)
-    kept = counted[steps_across_loads(load[counted])]
+    mix = mixes_of(mix, load)
+    kept = counted[steps_across_loads(load[counted], mix[counted])]
 
     def log_likelihood(z: FloatArray) -> FloatArray:
-        return miss_log_likelihood(prior.at(z), load[kept], missed[kept], total[kept])
+        columns = (load[kept], missed[kept], total[kept], mix[kept])
+        return miss_log_likelihood(prior.at(z), *columns)
 
     particles = _narrowed(log_likelihood, max(n_draws, N_PARTICLES), prior.mean.size)
     rows = reweighted_rows(particles.z[:, 0], particles.log_weight, n_draws)

@@ -25,9 +25,9 @@ from decider.belief.miss_prior import (
     expected_means,
     to_draws,
 )
-from decider.belief.miss_steps import require_all, whole_counts
+from decider.belief.miss_steps import mixes_of, require_all, whole_counts
 from decider.errors import require
-from decider.miss_draws import MissDraws
+from decider.miss_draws import NO_MIX, MissDraws
 from decider.types import FloatArray, IntArray
 
 N_NEAR = 20
@@ -57,6 +57,8 @@ class MissData:
         further_capacity: (W, F) stated capacities of further loads, whose loads are then columns of
             `load`, (N, 1+F); > 0. A workload that has fewer has its own first; the capacities of
             those it has not are infinite and its loads 0.
+        mix: (N, V) share of the stated capacity ready in that step that was each variant's but the
+            first; every workload has as many. Loads are then per reference replica as stated.
     """
 
     missed: FloatArray
@@ -68,6 +70,7 @@ class MissData:
     group: IntArray
     prior_share: FloatArray
     further_capacity: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    mix: FloatArray = field(default_factory=lambda: NO_MIX)
 
     def __post_init__(self) -> None:
         """Round the counts, and refuse data that no model could use."""
@@ -77,6 +80,7 @@ class MissData:
             shape = getattr(self, name).shape
             require(shape == (n_workloads,) and n_workloads > 0, f"{name} {shape} must be (W,)")
         require(self.workload.shape == self.load.shape[:1], "workload must be (N,), as load")
+        object.__setattr__(self, "mix", mixes_of(self.mix, self.load))
         missed, total = whole_counts(self.load, self.missed, self.total)
         object.__setattr__(self, "missed", missed)
         object.__setattr__(self, "total", total)
@@ -106,6 +110,11 @@ class MissData:
         return int(self.further_capacity.shape[1])
 
     @property
+    def n_variants(self) -> int:
+        """Variants V of a workload besides the first."""
+        return int(self.mix.shape[1])
+
+    @property
     def log_shares(self) -> FloatArray:
         """(N, 1+F) logarithm of each load over its stated capacity."""
         capacity = np.column_stack([self.prior_capacity, self.further_capacity])[self.workload]
@@ -126,7 +135,8 @@ class MissData:
 
         That is the log load over the stated capacity of its average miss, or of its average step
         where nothing was missed, and the log odds of a miss in the steps around it. Of several
-        loads `log_load` is that of the tightest, and `log_shares` (W, 1+F) are those of all.
+        loads `log_load` is that of the tightest, and `log_shares` (W, 1+F) are those of all. `mix`
+        (W, V) is the mix there, of those that have variants.
         """
         n = self.prior_capacity.size
         if self.n_further:
@@ -136,15 +146,19 @@ class MissData:
             log_load = np.log(self.load / self.prior_capacity[self.workload])
             shares = np.zeros((log_load.size, 0))
         near_load, odds = np.zeros(n), np.full(n, MEANS[FLOOR])
-        near_shares = np.zeros((n, shares.shape[1]))
+        near_shares, near_mix = np.zeros((n, shares.shape[1])), np.zeros((n, self.n_variants))
         for row in np.unique(self.workload[self.total > 0]):
             of = (self.workload == row) & (self.total > 0)
-            near_load[row] = np.average(log_load[of], weights=self.missed[of] + 1e-3)
-            near_shares[row] = np.average(shares[of], axis=0, weights=self.missed[of] + 1e-3)
+            weights = self.missed[of] + 1e-3
+            near_load[row] = np.average(log_load[of], weights=weights)
+            near_shares[row] = np.average(shares[of], axis=0, weights=weights)
+            near_mix[row] = np.average(self.mix[of], axis=0, weights=weights)
             closest = np.argsort(np.abs(log_load[of] - near_load[row]), kind="stable")[:N_NEAR]
             missed, total = (c[of][closest].sum() for c in (self.missed, self.total))
             odds[row] = np.log((missed + 0.5) / (total - missed + 0.5))
-        found = {"log_load": near_load, "log_odds": odds}
+        found: dict[str, FloatArray] = {"log_load": near_load, "log_odds": odds}
+        if self.n_variants:
+            found["mix"] = near_mix
         return found | {"log_shares": near_shares} if self.n_further else found
 
 
@@ -192,7 +206,8 @@ class MissPosterior:
 
     Attributes:
         coordinates: (P, D, W) log knee over the stated capacity, log slope, logit floor, log
-            concentration; with further loads log(sharing - 1) and the log ratio of each.
+            concentration; with further loads log(sharing - 1) and the log ratio of each; then the
+            log worth of each variant but the first.
         prior_capacity: (W,) stated capacities.
         prior_share: (W,) share at which each one's knee stands.
         pooled: How knees, slopes and ratios spread within groups.
@@ -211,8 +226,10 @@ class MissPosterior:
         require(0 <= row < n, f"row={row} must index the {n} workloads of the fit")
         stated = self.further_capacity[row] if self.further_capacity.size else np.zeros(0)
         further = tuple(stated[np.isfinite(stated)].tolist())
+        own, most = (expected_means(n).size for n in (len(further), stated.size))
+        columns = [*range(own), *range(most, self.coordinates.shape[1])]
         return to_draws(
-            self.coordinates[:, : RATIO + len(further), row],
+            self.coordinates[:, columns, row],
             float(self.prior_capacity[row]),
             float(self.prior_share[row]),
             further,

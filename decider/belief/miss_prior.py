@@ -15,7 +15,10 @@ demand: errors of stated capacities are mostly those of the GPU and the model, a
 coordinate of each further load is the log of its capacity over the demand's, over the stated ratio;
 that of sharing is log(sharing - 1), which has no edge.
 
-Shapes: F further loads; D coordinates, 4 or 5+F.
+Of a variant but the first a coordinate is the log of what a replica of it carries over that of the
+first, over the stated ratio. It moves only where the mix of ready replicas differs between steps.
+
+Shapes: F further loads, V variants but the first; D coordinates, 4 or 5+F, and V.
 """
 
 from __future__ import annotations
@@ -52,6 +55,11 @@ SHARING_MEAN, SHARING_SIGMA = 0.0, 1.2
 """Of log(sharing - 1), a workload's own: an exponent of 2; below 1.1 or above 12 is unlikely."""
 RATIO_GROUP_SIGMA, RATIO_SPREAD = 0.3, 0.15
 """As `GROUP_SIGMAS` and `SPREADS`, of every ratio; its mean is the stated one."""
+WORTH_SIGMA = 0.35
+"""Standard deviation of the log of what a variant carries over what is stated of it relative to the
+first: as wide as a stated capacity's own error. A workload's own."""
+LEARNED_SPREAD = 0.5
+"""Spread of a worth over that before any step, from which it is taken to be learned."""
 LEAST_VARIANCE = 1e-8
 """What a covariance of draws that are all alike is given."""
 
@@ -81,6 +89,7 @@ class MissPrior:
         prior_cv: float,
         prior_share: float,
         further_capacity: Sequence[float] = (),
+        n_variants: int = 0,
     ) -> MissPrior:
         """What is expected of a workload of which nothing but its stated capacities is known.
 
@@ -95,8 +104,9 @@ class MissPrior:
             ratio = np.hypot(RATIO_GROUP_SIGMA, RATIO_SPREAD * np.exp(SPREAD_SIGMA**2))
             ratios = np.repeat(np.hypot(ratio, own[0]), len(further_capacity))
             sigmas = np.concatenate([sigmas, [SHARING_SIGMA], ratios])
+        sigmas = np.concatenate([sigmas, np.repeat(worth_sigma(prior_cv), n_variants)])
         root: FloatArray = np.diag(sigmas)
-        means = expected_means(len(further_capacity))
+        means = expected_means(len(further_capacity), n_variants)
         return cls(means, root, prior_capacity, prior_share, tuple(further_capacity))
 
     @classmethod
@@ -126,11 +136,26 @@ class MissPrior:
         return to_draws(coordinates, self.prior_capacity, self.prior_share, self.further_capacity)
 
 
-def expected_means(n_further: int) -> FloatArray:
-    """(D,) what is expected of the coordinates of `n_further` further loads."""
-    if n_further == 0:
-        return MEANS
-    return np.concatenate([MEANS, [SHARING_MEAN], np.zeros(n_further)])
+def worth_sigma(prior_cv: float) -> float:
+    """Standard deviation of the log of a worth before any step."""
+    return float(np.hypot(WORTH_SIGMA, np.sqrt(np.log1p(prior_cv**2))))
+
+
+def worth_in_force(draws: MissDraws, prior_cv: float) -> FloatArray:
+    """(V,) median worth of each variant but the first; 1, as stated, where it was not learned.
+
+    Without steps of another mix what all replicas carry together moves a worth a little, for it may
+    be any variant's. Only a spread that steps have more than halved is taken to be of the variant.
+    """
+    spread = np.log(draws.worth).std(axis=0)
+    is_learned = spread < LEARNED_SPREAD * worth_sigma(prior_cv)
+    return np.asarray(np.where(is_learned, np.median(draws.worth, axis=0), 1.0))
+
+
+def expected_means(n_further: int, n_variants: int = 0) -> FloatArray:
+    """(D,) what is expected of the coordinates with so many further loads and variants."""
+    more = [SHARING_MEAN, *[0.0] * n_further] if n_further else []
+    return np.concatenate([MEANS, more, np.zeros(n_variants)])
 
 
 def prior_draws(
@@ -160,16 +185,19 @@ def to_draws(
     further_capacity: Sequence[float] = (),
 ) -> MissDraws:
     """The response that (P, D) coordinates are those of."""
+    n_further = len(further_capacity)
+    n_alone = expected_means(n_further).size
+    worth = np.exp(np.clip(coordinates[:, n_alone:], -_RATIO_REACH, _RATIO_REACH))
     knee, slope, floor, concentration = np.clip(coordinates[:, : MEANS.size], *_REACH).T
     log_capacity = knee - logit(prior_share) * np.exp(-slope)
     capacity = prior_capacity * np.exp(np.clip(log_capacity, -_FAR, _FAR))
     alone = (capacity, np.exp(slope), expit(floor), np.exp(concentration))
-    if not further_capacity:
-        return MissDraws(*alone)
+    if not n_further:
+        return MissDraws(*alone, worth=worth)
     sharing = 1.0 + np.exp(np.clip(coordinates[:, SHARING], *_SHARING_REACH))
-    ratio = np.exp(np.clip(coordinates[:, RATIO:], -_RATIO_REACH, _RATIO_REACH))
+    ratio = np.exp(np.clip(coordinates[:, RATIO:n_alone], -_RATIO_REACH, _RATIO_REACH))
     further = capacity[:, None] * (np.array(further_capacity) / prior_capacity) * ratio
-    return MissDraws(*alone, sharing, further)
+    return MissDraws(*alone, sharing, further, worth)
 
 
 def to_coordinates(
@@ -184,19 +212,20 @@ def to_coordinates(
     knee = np.log(draws.load_within(prior_share) / prior_capacity)
     floor = logit(np.maximum(draws.floor, 1e-12))
     alone = [knee, np.log(draws.slope), floor, np.log(draws.concentration)]
+    worth = np.log(draws.worth)
     if not further_capacity:
-        return np.stack(alone, axis=1)
+        return np.column_stack([*alone, worth])
     excess = np.log(np.maximum(draws.sharing - 1.0, np.exp(_SHARING_REACH[0])))
     stated = np.array(further_capacity) / prior_capacity
     ratio = np.log(draws.further / draws.capacity[:, None] / stated)
-    return np.column_stack([*alone, excess, ratio])
+    return np.column_stack([*alone, excess, ratio, worth])
 
 
 _FAR = 200.0
 _REACH = (np.array([-20.0, -4.0, -30.0, -20.0]), np.array([20.0, 9.0, 15.0, 20.0]))
 """Coordinates beyond these tell no response from another, and would overflow."""
 _SHARING_REACH, _RATIO_REACH = (-7.0, 4.0), 20.0
-"""The same of sharing, from 1.001 to 55, and of ratios."""
+"""The same of sharing, from 1.001 to 55, and of ratios and worths."""
 
 
 def check_stated(

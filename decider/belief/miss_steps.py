@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from decider.errors import require
+from decider.miss_draws import NO_MIX
 from decider.types import BoolArray, FloatArray, IntArray
 
 N_BINS, MAX_STEPS = 20, 200
@@ -32,16 +33,32 @@ def whole_counts(
     return whole, np.maximum(np.round(total), whole)
 
 
-def steps_across_loads(load: FloatArray) -> IntArray:
+def mixes_of(mix: FloatArray, load: FloatArray) -> FloatArray:
+    """(N, V) mixes of the steps of `load`; of `NO_MIX` (N, 0).
+
+    Raises:
+        InvalidRequest: There are not as many, or a share is none.
+    """
+    if mix.shape == NO_MIX.shape:
+        return np.zeros((load.shape[0], 0))
+    is_one = mix.ndim == 2 and mix.shape[0] == load.shape[0]
+    require(is_one, f"mix {mix.shape} must be (N, V), of the steps of load {load.shape}")
+    require_all((mix >= 0) & (mix <= 1), mix, "mix must be shares in [0, 1]")
+    return mix
+
+
+def steps_across_loads(load: FloatArray, mix: FloatArray = NO_MIX) -> IntArray:
     """Which steps to learn from: the newest of each bin of equal width in load, in time order.
 
     Bins give one step each in turn until `MAX_STEPS` are chosen, so the few steps near the knee are
     kept. That biases nothing: the response is about misses given load. Of several loads each has
     its own bins, and so has their sum in units of their means: the steps that stand out in any load
-    are kept, and those in which all are high.
+    are kept, and those in which all are high. So has the share of each variant, where there are
+    several: the steps in which the mix was another are kept.
 
     Args:
         load: (N,) load per ready replica, or (N, 1+F) several, in time order.
+        mix: (N, V) share of the stated capacity ready that was each further variant's.
 
     Returns:
         Indices, ascending.
@@ -49,10 +66,11 @@ def steps_across_loads(load: FloatArray) -> IntArray:
     if load.shape[0] <= MAX_STEPS:
         return np.arange(load.shape[0])
     if load.ndim == 1:
-        turn = _turns(load)
+        columns = [load]
     else:
         total = (load / np.maximum(load.mean(axis=0), 1e-300)).sum(axis=1)
-        turn = np.min([_turns(one) for one in (*load.T, total)], axis=0)
+        columns = [*load.T, total]
+    turn = np.min([_turns(one) for one in (*columns, *mix.T)], axis=0)
     return np.sort(np.argsort(turn, kind="stable")[:MAX_STEPS])
 
 

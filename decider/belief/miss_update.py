@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import gammaln
 
 from decider.belief.capacity_update import MIN_EFFECTIVE_RATIO, update_rows
-from decider.belief.miss_steps import whole_counts
-from decider.miss_draws import MissDraws, inside
+from decider.belief.miss_steps import mixes_of, whole_counts
+from decider.miss_draws import NO_MIX, MissDraws, inside
 from decider.types import FloatArray
 
 
@@ -34,7 +34,11 @@ class MissUpdate:
 
 
 def miss_log_likelihood(
-    draws: MissDraws, load: FloatArray, missed: FloatArray, total: FloatArray
+    draws: MissDraws,
+    load: FloatArray,
+    missed: FloatArray,
+    total: FloatArray,
+    mix: FloatArray = NO_MIX,
 ) -> FloatArray:
     """Log likelihood of steps with counted misses, beta-binomial around each draw's response.
 
@@ -43,14 +47,16 @@ def miss_log_likelihood(
         load: (N,) load per ready replica; > 0. Of several (N, 1+F).
         missed: (N,) requests that missed a goal; >= 0.
         total: (N,) requests; a step without any says nothing.
+        mix: (N, V) share of the stated capacity ready that was each further variant's.
 
     Returns:
         (P,) log likelihood up to a constant; the same bytes in whatever order the steps come.
     """
     missed, total = whole_counts(load, missed, total)
-    order = np.lexsort((total, missed, *np.atleast_2d(load.T)[::-1]))
+    mix = mixes_of(mix, load)
+    order = np.lexsort((*mix.T, total, missed, *np.atleast_2d(load.T)[::-1]))
     order = order[total[order] > 0]
-    share = inside(draws.miss(load[order]))
+    share = inside(draws.miss(load[order], mix[order]))
     missed, total = missed[order], total[order]
     near = draws.concentration[:, None]
     terms = _log_rising(share * near, missed) + _log_rising((1.0 - share) * near, total - missed)

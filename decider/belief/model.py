@@ -19,7 +19,8 @@ Misses of workload w: how many requests of a step missed a goal at its load per 
 
 with `miss` of `decider.belief.misses`, the log knee over the stated capacity and the log slope
 normal around a location of their group, floor and concentration a workload's own. Several loads
-are one use (`decider.use`), which has the exponent and the ratios of capacities as parameters.
+are one use (`decider.use`), which has the exponent and the ratios of capacities as parameters. With
+variants the load is that of what the mix carries (`decider.miss_draws`), with their worths.
 
 Only this file and `decider.belief.posterior` import PyMC; the decision path never does.
 """
@@ -50,6 +51,7 @@ from decider.belief.miss_prior import (
     SLOPE,
     SPREAD_SIGMA,
     SPREADS,
+    WORTH_SIGMA,
 )
 from decider.belief.response_model import ResponseData
 from decider.errors import InvalidRequest
@@ -183,6 +185,8 @@ def miss_inputs(data: MissData) -> dict[str, FloatArray]:
     """
     near = {f"near_{name}": value for name, value in data.near().items()}
     counts = {"missed": data.missed, "total": data.total}
+    if data.n_variants:
+        counts["mix"] = data.mix
     if data.n_further:
         del near["near_log_load"]
         return {"log_shares": data.log_shares} | counts | near
@@ -209,7 +213,7 @@ def miss_model(data: MissData) -> pm.Model:
         floor = pm.Deterministic("logit_floor", log_floor - pt.log1p(-pt.exp(log_floor)))
         prior_odds = np.log(data.prior_share / (1.0 - data.prior_share))
         far = (prior_odds - curable_odds) * pt.exp(-log_slope)
-        log_load, near_log_load = _log_loads(data, given)
+        log_load, near_log_load = _per_carried(_log_loads(data, given), data, given)
         knee = pm.Deterministic("knee", near_log_load + far)
         location, spread = _group("knee", KNEE, data)
         knee_law = pm.Normal.dist(location[data.group], pt.sqrt(spread**2 + own**2))
@@ -246,6 +250,22 @@ def _log_loads(data: MissData, given: Mapping[str, Any]) -> tuple[Any, Any]:
 
     every = np.arange(n_workloads)
     return log_use(given["log_shares"], data.workload), log_use(given["near_log_shares"], every)
+
+
+def _per_carried(
+    log_loads: tuple[Any, Any], data: MissData, given: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """The same loads per reference replica that the mix truly carries, not as stated."""
+    if not data.n_variants:
+        return log_loads
+    shape = (data.group.size, data.n_variants)
+    own = np.hypot(WORTH_SIGMA, data.prior_sigma)[:, None]
+    worth = pm.Normal("log_worth", 0.0, own, shape=shape)
+    excess = pt.exp(worth) - 1.0
+    carried = 1.0 + (given["mix"] * excess[data.workload]).sum(axis=1)
+    near_carried = 1.0 + (given["near_mix"] * excess).sum(axis=1)
+    log_load, near_log_load = log_loads
+    return log_load - pt.log(carried), near_log_load - pt.log(near_carried)
 
 
 def _count_misses(

@@ -185,6 +185,9 @@ def to_misses(draws: Mapping[str, FloatArray], data: MissData) -> MissPosterior:
         spread = np.concatenate([spread, draws["log_ratio_spread"]], axis=1)
         ratio = draws["log_ratio"].swapaxes(1, 2)
         coordinates = np.concatenate([coordinates, draws["log_excess"][:, None], ratio], axis=1)
+    if data.n_variants:
+        worth = draws["log_worth"].swapaxes(1, 2)
+        coordinates = np.concatenate([coordinates, worth], axis=1)
     pooled = PooledDraws(location, spread)
     stated = (data.prior_capacity, data.prior_share)
     return MissPosterior(coordinates, *stated, pooled, data.further_capacity)

@@ -47,6 +47,8 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     floor: share of requests that misses at any load. slope: how steeply misses rise with load.
     sharing: of several loads, 1 where they share one resource; large where the tightest binds.
     bound_share: how often a load lately took the largest share of what a replica carries of it.
+    With variants the load is that of a reference replica. used: what decisions take a replica of a
+    variant to carry beside the first; as stated until the mix varied enough to learn it.
     """
     from services.platform.capacities import learned_capacities
 
@@ -54,7 +56,7 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     if as_json:
         print_json(rows)
         return
-    hidden = {"note", "loads"}
+    hidden = {"note", "loads", "variants"}
     if not any(row["loads"] for row in rows):
         hidden.add("sharing")
     shown = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
@@ -65,6 +67,9 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     loads = [{"workload": row["workload"], **load} for row in rows for load in row["loads"]]
     if loads:
         print_table("Loads of a replica, each alone", loads)
+    variants = [{"workload": row["workload"], **one} for row in rows for one in row["variants"]]
+    if variants:
+        print_table("Variants: what a replica carries beside the first", variants)
     for row in rows:
         if row["note"]:
             console.print(f"{row['workload']}: {row['note']}", soft_wrap=True, markup=False)

@@ -66,4 +66,5 @@ def _to_row(line: LearnedLine) -> dict[str, Any]:
         "learned_at": line.learned_at,
         "note": line.note,
         "loads": [asdict(load) for load in line.loads],
+        "variants": [asdict(variant) for variant in line.variants],
     }

@@ -34,6 +34,7 @@ from services.decision.beliefs.miss_data import (
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import SAMPLED
 from services.decision.beliefs.misses import MISSES, N_STORED
+from services.decision.beliefs.ready_mix import n_worths
 from services.decision.rows.inputs import ShardMember, to_member
 from services.decision.rows.loads import further_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
@@ -103,17 +104,17 @@ class FitMoment:
 def _batches(members: Sequence[ShardMember]) -> Iterable[list[ShardMember]]:
     """Members of a group side by side, as many at a time as one fit can hold.
 
-    Those of one fit have as many further loads as each other.
+    Those of one fit have as many further loads as each other, and as many variants.
     """
-    ordered = sorted(members, key=lambda m: (_n_further(m), _key(m), m.id))
-    for _, alike in groupby(ordered, key=_n_further):
+    ordered = sorted(members, key=lambda m: (*_shape(m), _key(m), m.id))
+    for _, alike in groupby(ordered, key=_shape):
         batch = list(alike)
         for first in range(0, len(batch), MAX_WORKLOADS):
             yield batch[first : first + MAX_WORKLOADS]
 
 
-def _n_further(member: ShardMember) -> int:
-    return len(member.spec.further_loads)
+def _shape(member: ShardMember) -> tuple[int, int]:
+    return len(member.spec.further_loads), len(member.spec.variants)
 
 
 def _key(member: ShardMember) -> str:
@@ -161,11 +162,12 @@ def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) ->
         group=np.array([keys.index(_key(m)) for m in members]),
         prior_share=np.array([tolerated_share(m.spec) for m in members]),
         further_capacity=np.array([further_capacity(m.spec) for m in members]),
+        mix=np.concatenate([one.mix.reshape(one.size, -1) for one in chosen]),
     )
 
 
 def _stored_draws(posterior: MissPosterior, row: int) -> FloatArray:
-    """(N_STORED, 4) or (N_STORED, 5+F) every so many-th draw, as it is stored."""
+    """(N_STORED, D) every so many-th draw, as it is stored (`MissDraws.to_array`)."""
     full = posterior.draws(row).to_array()
     at = np.linspace(0, full.shape[0] - 1, N_STORED).round().astype(np.int64)
     return np.asarray(full[at].astype(np.float32), dtype=np.float64)
@@ -178,7 +180,7 @@ def _row(
     fault = stamp.diagnostics.fault()
     summary: dict[str, Any] = {}
     try:
-        response = MissDraws.from_array(draws)
+        response = MissDraws.from_array(draws, n_worths(member.spec))
         LearnedResponse.of(response, member.spec, steps.requests_of_a_step(member))
         summary = summary_of(response, member, steps)
     except (ValueError, ArithmeticError) as error:

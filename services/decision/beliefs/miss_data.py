@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, IntArray, MissDraws, steps_across_loads
+from decider import FloatArray, IntArray, MissDraws, steps_across_loads, worth_in_force
+from services.decision.beliefs.ready_mix import ReadyMixes, stated_ratios
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import NONE_FURTHER, Sampled, further_capacity, stacked
 from services.decision.rows.responses import judged_requests, tolerated_share
@@ -31,16 +32,23 @@ class MissSteps:
         load: (N,) demand per ready replica; with further loads (N, 1+F), all of them per replica.
         missed: (N,) requests that missed a goal, at most.
         total: (N,) requests.
+        mix: (N, V) share of the stated capacity ready that was each variant's but the first; the
+            loads are then per reference replica as stated. Empty: there are no variants.
     """
 
     steps_s: FloatArray
     load: FloatArray
     missed: FloatArray
     total: FloatArray
+    mix: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
     def of(
-        cls, row: RowMapping, spec: WorkloadSpec, further: Mapping[str, Sampled] = NONE_FURTHER
+        cls,
+        row: RowMapping,
+        spec: WorkloadSpec,
+        further: Mapping[str, Sampled] = NONE_FURTHER,
+        mixes: ReadyMixes | None = None,
     ) -> MissSteps:
         """From a row of `repository.load_miss_steps`; steps with an unknown load are left out.
 
@@ -48,20 +56,27 @@ class MissSteps:
             row: The row.
             spec: The workload's.
             further: Its further loads per ready replica by name.
+            mixes: What was ready of its variants; None: it has none.
         """
         columns = (row["steps_s"], row["load"], row["missed"], row["total"])
         steps = cls(*(np.asarray(c, dtype=np.float64) for c in columns))
-        if not spec.further_loads:
+        if not spec.further_loads and mixes is None:
             return steps
-        load = stacked((steps.steps_s, steps.load), further, spec)
-        known = np.flatnonzero(np.isfinite(load).all(axis=1))
-        return replace(steps, load=load).rows(known)
+        load = steps.load
+        if spec.further_loads:
+            load = stacked((steps.steps_s, steps.load), further, spec)
+        mix = steps.mix
+        if mixes is not None:
+            stated = mixes.at(steps.steps_s, spec)
+            load, mix = (load.T * stated.factor).T, stated.mix
+        known = np.flatnonzero(np.isfinite(load.reshape(steps.size, -1)).all(axis=1))
+        return replace(steps, load=load, mix=mix).rows(known)
 
     @classmethod
-    def none(cls, n_further: int = 0) -> MissSteps:
-        """No step at all, of a workload with so many further loads."""
+    def none(cls, n_further: int = 0, n_variants: int = 0) -> MissSteps:
+        """No step at all, of a workload with so many further loads and variants but the first."""
         load = np.zeros((0, 1 + n_further)) if n_further else np.zeros(0)
-        return cls(np.zeros(0), load, np.zeros(0), np.zeros(0))
+        return cls(np.zeros(0), load, np.zeros(0), np.zeros(0), np.zeros((0, n_variants)))
 
     @property
     def size(self) -> int:
@@ -70,12 +85,15 @@ class MissSteps:
 
     def rows(self, chosen: IntArray) -> MissSteps:
         """Some of the steps."""
-        columns = (self.steps_s, self.load, self.missed, self.total)
-        return MissSteps(*(c[chosen] for c in columns))
+        steps_s, load, missed, total = (
+            c[chosen] for c in (self.steps_s, self.load, self.missed, self.total)
+        )
+        mix = self.mix[chosen] if len(self.mix) else self.mix
+        return MissSteps(steps_s, load, missed, total, mix)
 
     def across_loads(self) -> MissSteps:
         """Those to learn from, see `steps_across_loads`."""
-        return self.rows(steps_across_loads(self.load))
+        return self.rows(steps_across_loads(self.load, self.mix))
 
     def requests_of_a_step(self, member: ShardMember) -> float:
         """Requests that the newest steps were judged by."""
@@ -102,6 +120,8 @@ def learned_for(member: ShardMember) -> dict[str, Any]:
     stated: dict[str, Any] = {"per_replica": spec.capacity.per_replica, "kind": spec.sla.kind}
     if spec.further_loads:
         stated["further_per_replica"] = list(further_capacity(spec))
+    if spec.variants:
+        stated["variant_ratios"] = [_short(ratio) for ratio in stated_ratios(spec)]
     return group_of(member) | stated
 
 
@@ -114,6 +134,8 @@ def group_of(member: ShardMember) -> dict[str, Any]:
     pools = [[p.gpu_type, p.gpus_per_replica, sorted(p.loads)] for p in spec.pools]
     if pools:
         further["pools"] = pools
+    if spec.variants:
+        further["variants"] = [[v.gpu_type, v.gpus_per_replica] for v in spec.variants]
     return further | {
         "demand": spec.demand,
         "gpu_type": spec.gpu_type,
@@ -131,6 +153,8 @@ def summary_of(draws: MissDraws, member: ShardMember, steps: MissSteps) -> dict[
         member: The workload.
         steps: The steps that it was learned from; at least one.
     """
+    if member.spec.variants:
+        return _variant_summary(draws, member, steps)
     within = draws.load_within(tolerated_share(member.spec))
     return {
         **_levels(within),
@@ -141,6 +165,17 @@ def summary_of(draws: MissDraws, member: ShardMember, steps: MissSteps) -> dict[
         "learned_for": learned_for(member),
         "data_until_s": float(steps.steps_s[-1]),
     }
+
+
+def _variant_summary(draws: MissDraws, member: ShardMember, steps: MissSteps) -> dict[str, Any]:
+    """The response to the mix of the newest step, and what each variant carries over the stated."""
+    spec = member.spec
+    worth = worth_in_force(draws, spec.capacity.cv)
+    of_mix = replace(member, spec=spec.model_copy(update={"variants": ()}))
+    known = summary_of(draws.at_mix(steps.mix[-1], worth), of_mix, steps)
+    others = zip(spec.variants[1:], draws.worth.T, worth, strict=True)
+    variants = {v.name: _levels(column) | {"in_force": _short(w)} for v, column, w in others}
+    return known | {"variants": variants, "learned_for": learned_for(member)}
 
 
 def _further_summary(

@@ -46,6 +46,29 @@ class LoadLine:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantLine:
+    """One variant of a workload.
+
+    Attributes:
+        variant: Its name.
+        stated: What the spec says a replica of it carries.
+        p10: What was learned of that beside the first one's; None: nothing was, or it is the first.
+        p50: Its median.
+        p90: Its upper end.
+        used: What decisions take a replica of it to carry beside the first one's.
+        share: Mean share of the stated capacity lately ready that was its; None: not known.
+    """
+
+    variant: str
+    stated: float
+    p10: float | None
+    p50: float | None
+    p90: float | None
+    used: float
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LearnedLine:
     """One workload.
 
@@ -57,6 +80,7 @@ class LearnedLine:
         learned_at: When; each decision since reweights it by the steps after.
         note: Why nothing is in use, or why the last fit is not; empty: all is well.
         loads: Its loads one by one; empty: the demand alone binds it.
+        variants: Its variants one by one; empty: it has one kind of replica.
     """
 
     workload: str
@@ -66,6 +90,7 @@ class LearnedLine:
     learned_at: datetime | None
     note: str
     loads: tuple[LoadLine, ...] = ()
+    variants: tuple[VariantLine, ...] = ()
 
 
 def report_learned(
@@ -102,14 +127,53 @@ def _line(
     notes = [f"the last fit was refused: {refusal}"] if refusal else []
     if row is not None and row["summary"].get("learned_for") == learned_for(member):
         n, at = int(row["n_observations"]), row["fitted_at"]
-        loads = _loads(member, row, steps)
-        return LearnedLine(member.key, stated, row["summary"], n, at, "; ".join(notes), loads)
+        loads, variants = _loads(member, row, steps), _variants(member, row, steps)
+        notes += _lack_of_mixes(member, row)
+        note = "; ".join(notes)
+        return LearnedLine(member.key, stated, row["summary"], n, at, note, loads, variants)
     why = lack_of_steps(member, steps)
     notes.insert(0, why or "there are enough steps: one of the next decisions learns it")
     if row is not None:
         notes.insert(0, "the spec has changed since it was learned")
-    loads = _loads(member, None, steps)
-    return LearnedLine(member.key, stated, None, None, None, "; ".join(notes), loads)
+    loads, variants = _loads(member, None, steps), _variants(member, None, steps)
+    return LearnedLine(member.key, stated, None, None, None, "; ".join(notes), loads, variants)
+
+
+def _variants(
+    member: ShardMember, row: RowMapping | None, steps: MissSteps | None
+) -> tuple[VariantLine, ...]:
+    """The variants of a workload, by its response or as stated."""
+    spec = member.spec
+    learned = {} if row is None else row["summary"].get("variants", {})
+    shares: list[float | None] = [None] * len(spec.variants)
+    if steps is not None and spec.variants:
+        mean = steps.mix.mean(axis=0)
+        shares = [float(f"{share:.4g}") for share in (1.0 - mean.sum(), *mean)]
+    found = []
+    for variant, share in zip(spec.variants, shares, strict=True):
+        stated = variant.ratio(spec.capacity.per_replica) * spec.capacity.per_replica
+        worth = learned.get(variant.name, {})
+        p10, p50, p90 = (_times(stated, worth.get(at)) for at in ("p10", "p50", "p90"))
+        used = stated * worth.get("in_force", 1.0)
+        found.append(VariantLine(variant.name, stated, p10, p50, p90, used, share))
+    return tuple(found)
+
+
+def _times(stated: float, factor: float | None) -> float | None:
+    return None if factor is None else float(f"{stated * factor:.6g}")
+
+
+def _lack_of_mixes(member: ShardMember, row: RowMapping) -> list[str]:
+    """Which variants are taken as stated, and why."""
+    learned = row["summary"].get("variants", {})
+    names = [n for n, worth in learned.items() if worth["in_force"] == 1.0]
+    if not names:
+        return []
+    first = member.spec.variants[0].name
+    return [
+        f"what {', '.join(names)} carries beside {first} is taken as stated: the mix of ready "
+        "replicas varied too little to learn it"
+    ]
 
 
 def _loads(

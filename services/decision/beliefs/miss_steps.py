@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps
+from services.decision.beliefs.ready_mix import ReadyMixes
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import NONE_FURTHER, Sampled
 
@@ -38,11 +39,24 @@ def load_steps(
     rows = repository.load_miss_steps(connection, span.first, span.last, span.max_steps, pools)
     specs = {m.id: m.spec for m in members}
     further = load_further_of_steps(connection, members, span.first, span.last)
+    mixes = _load_mixes(connection, members, span)
     found = {}
     for row in rows:
         key = int(row["workload_id"])
-        found[key] = MissSteps.of(row, specs[key], further.get(key, NONE_FURTHER))
+        loads = further.get(key, NONE_FURTHER)
+        found[key] = MissSteps.of(row, specs[key], loads, mixes.get(key))
     return {key: steps for key, steps in found.items() if steps.size}
+
+
+def _load_mixes(
+    connection: Connection, members: Sequence[ShardMember], span: StepSpan
+) -> dict[int, ReadyMixes]:
+    """What was ready of the variants of those that have some; one query, none where none has."""
+    specs = {m.id: m.spec for m in members if m.spec.variants}
+    first = {key: span.first[key] for key in specs}
+    found = repository.load_ready_mixes(connection, first, span.last)
+    rows = {int(row["workload_id"]): row for row in found}
+    return {key: ReadyMixes.of(rows.get(key), spec) for key, spec in specs.items()}
 
 
 def load_further_of_steps(

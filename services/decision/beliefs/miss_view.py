@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from decider import MissDraws, miss_log_likelihood, update_misses
+from decider import FloatArray, MissDraws, miss_log_likelihood, update_misses
 from services.decision.beliefs.miss_data import MIN_STEPS, MissSteps
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.translate import to_draws
@@ -30,6 +30,8 @@ class MissView:
         since: Steps after those that it was learned from.
         draws: The response after them; None: there is none.
         needs_refit: Too few of the stored draws agree with them.
+        mix: (V,) share of the stated capacity asked for now that is each variant's but the first;
+            None: there are no variants.
     """
 
     member: ShardMember
@@ -37,6 +39,7 @@ class MissView:
     since: MissSteps = field(default_factory=MissSteps.none)
     draws: MissDraws | None = None
     needs_refit: bool = False
+    mix: FloatArray | None = None
 
     def reweight(self) -> None:
         """Take the steps since into the stored draws."""
@@ -44,7 +47,7 @@ class MissView:
             return
         stored = draws_of(self.stored)
         steps = self.since.across_loads()
-        evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total)
+        evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total, steps.mix)
         update = update_misses(stored, evidence)
         self.draws, self.needs_refit = update.draws, update.needs_refit
 
@@ -76,6 +79,7 @@ class MissView:
 
 def draws_of(row: Mapping[str, Any] | RowMapping) -> MissDraws:
     """The response of a row of `posteriors`."""
-    n_further = len(row["summary"].get("learned_for", {}).get("further", ()))
-    width = 5 + n_further if n_further else 4
-    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, width))
+    of = row["summary"].get("learned_for", {})
+    n_further, n_variants = len(of.get("further", ())), max(0, len(of.get("variants", ())) - 1)
+    width = (5 + n_further if n_further else 4) + n_variants
+    return MissDraws.from_array(to_draws(row["draws"]).reshape(-1, width), n_variants)

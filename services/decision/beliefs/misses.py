@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import MissDraws, MissPrior, MissUpdate, learn_misses
+from decider import FloatArray, MissDraws, MissPrior, MissUpdate, learn_misses
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps, learned_for, summary_of
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import PARTICLES, MissView, draws_of
+from services.decision.beliefs.ready_mix import n_worths, stated_mix
 from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import further_capacity
@@ -108,15 +109,33 @@ def _views(
     first = {v.member.id: _first_at(v.stored, origin_at) for v in views}
     span = StepSpan(first, origin_at, MAX_STEPS_SINCE)
     since = load_steps(work.connection, [v.member for v in views], span)
+    mixes = _mixes_now(work, [v.member for v in views], origin_at)
     for view in views:
-        none = MissSteps.none(len(view.member.spec.further_loads))
+        spec = view.member.spec
+        none = MissSteps.none(len(spec.further_loads), n_worths(spec))
         view.since = since.get(view.member.id, none)
+        view.mix = mixes.get(view.member.id)
         try:
             view.reweight()
         except (ValueError, ArithmeticError) as error:
             _tell(view.member, error)
             view.stored = None
     return views
+
+
+def _mixes_now(
+    work: UnitOfWork, members: Sequence[ShardMember], origin_at: datetime
+) -> dict[int, FloatArray]:
+    """(V,) mixes asked for of the workloads with variants; where none was seen the first alone."""
+    specs = {m.id: m.spec for m in members if m.spec.variants}
+    last = origin_at + timedelta(seconds=max((m.step_s for m in members), default=0))
+    seen = repository.load_newest_counts(work.connection, list(specs), last)
+    found = {}
+    for key, spec in specs.items():
+        known = seen.get(key, {})
+        counts = [float(known.get(v.name, {}).get("spec", 0)) for v in spec.variants]
+        found[key] = stated_mix(spec, np.array(counts))
+    return found
 
 
 def _first_at(stored: RowMapping | None, origin_at: datetime) -> datetime:
@@ -158,8 +177,9 @@ def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
         stated.cv,
         tolerated_share(member.spec),
         further_capacity(member.spec),
+        n_worths(member.spec),
     )
-    return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED)
+    return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED, steps.mix)
 
 
 def _row(
@@ -180,7 +200,7 @@ def _row(
 
 def _to_response(view: MissView, draws: MissDraws) -> LearnedResponse | None:
     try:
-        return LearnedResponse.of(draws, view.member.spec, view.requests_per_step())
+        return LearnedResponse.of(draws, view.member.spec, view.requests_per_step(), view.mix)
     except (ValueError, ArithmeticError) as error:
         _tell(view.member, error)
         return None

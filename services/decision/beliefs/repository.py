@@ -212,6 +212,53 @@ def load_further_loads(
     return connection.execute(statement, given).mappings().all()
 
 
+def load_ready_mixes(
+    connection: Connection, first: Mapping[int, datetime], last: datetime
+) -> Sequence[RowMapping]:
+    """Ready replicas of workloads with variants: arrays of starts, means, and of each variant's.
+
+    Args:
+        connection: An open transaction.
+        first: Start of each workload's first step, exclusive.
+        last: Last step start, exclusive.
+    """
+    if not first:
+        return []
+    statement = text(
+        "SELECT w.id AS workload_id, "
+        "array_agg(extract(epoch FROM o.step_at)::double precision ORDER BY o.step_at) AS steps_s, "
+        "array_agg(o.ready_mean ORDER BY o.step_at) AS ready_mean, "
+        "jsonb_agg(o.ready_by_pool ORDER BY o.step_at) AS ready "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[])) AS w(id, first_at) "
+        "JOIN outcomes o ON o.workload_id = w.id AND o.step_at > w.first_at "
+        "AND o.step_at > :earliest AND o.step_at < :last AND o.ready_by_pool IS NOT NULL "
+        "AND o.ready_mean > 0 GROUP BY w.id"
+    )
+    given = {
+        "ids": list(first),
+        "first": list(first.values()),
+        "earliest": min(first.values()),
+        "last": last,
+    }
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_newest_counts(
+    connection: Connection, ids: Sequence[int], last: datetime
+) -> dict[int, Mapping[str, Mapping[str, Any]]]:
+    """Newest snapshot of the replicas of each variant, by workload; without one it is not there."""
+    if not ids:
+        return {}
+    statement = text(
+        "SELECT w.id, s.variants FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        "SELECT r.variants FROM replica_states r WHERE r.workload_id = w.id "
+        "AND r.observed_at <= :last ORDER BY r.observed_at DESC LIMIT 1) s "
+        "WHERE s.variants IS NOT NULL"
+    )
+    rows = connection.execute(statement, {"ids": list(ids), "last": last})
+    return {int(row.id): row.variants for row in rows}
+
+
 def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
     """Starts of all workloads since a time, for the posteriors."""
     statement = text(

@@ -27,7 +27,7 @@ from services.decision.budgets.part_budgets import (
     part_holdings,
 )
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.prepare import Prepared
+from services.decision.rows.prepare import Prepared, RequestRow
 from services.decision.rows.service_decision import ServiceDecision
 from services.kernel.settings import Settings
 
@@ -207,9 +207,9 @@ def explanations(
     for name, gpus in prepared.request.gpu_budgets.items():
         others = prepared.request.elsewhere.get(name)
         cut = [
-            _given_up(member, decision, name)
-            for member, decision in zip(prepared.members, decisions, strict=True)
-            if binding_type(member, decision, known) == name
+            _given_up(row, decision, name)
+            for row, decision in zip(prepared.rows, decisions, strict=True)
+            if binding_type(row.member, decision, known) == name
             and decision.guard_trace[-1].before > decision.final
         ]
         cut.sort(key=lambda item: (-int(str(item["gpus"])), str(item["workload"])))
@@ -237,13 +237,13 @@ def explained_type(made: ServiceDecision, known: Sequence[str]) -> str:
     return next((name for name in types if name in known), types[0])
 
 
-def _given_up(member: ShardMember, decision: Decision, gpu_type: str) -> dict[str, object]:
-    wanted = decision.guard_trace[-1].before
+def _given_up(row: RequestRow, decision: Decision, gpu_type: str) -> dict[str, object]:
+    wanted, sla = decision.guard_trace[-1].before, row.member.spec.sla
     return {
-        "workload": member.key,
-        "class": member.spec.sla.sla_class,
-        "priority": member.spec.sla.priority_in_force,
+        "workload": row.member.key,
+        "class": sla.sla_class,
+        "priority": sla.priority_in_force,
         "wanted": wanted,
         "granted": decision.final,
-        "gpus": lost_gpus(member, gpu_type, wanted - decision.final),
+        "gpus": lost_gpus(row, gpu_type, wanted - decision.final),
     }

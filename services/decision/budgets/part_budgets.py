@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 from decider import PRICES, Decision, IntArray
 from services.decision.budgets.holdings import Holding, presumed
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.prepare import RequestRow
 from services.decision.rows.service_decision import ServiceDecision
 from services.decision.rows.variants import desired_counts
 from services.kernel.domain import WorkloadSpec
@@ -129,10 +130,9 @@ def binding_type(member: ShardMember, decision: Decision, known: Sequence[str]) 
     return max(own, key=lambda name: prices.get(name, 0.0), default=member.spec.gpu_type)
 
 
-def lost_gpus(member: ShardMember, gpu_type: str, lost_replicas: int) -> int:
+def lost_gpus(row: RequestRow, gpu_type: str, lost_replicas: int) -> int:
     """GPUs of a type that capacity of so many reference replicas would have taken."""
-    for variant in member.spec.variants:
+    for variant in () if row.given.variants is None else row.given.variants.states:
         if variant.gpu_type == gpu_type:
-            ratio = variant.ratio(member.spec.capacity.per_replica)
-            return round(lost_replicas / ratio * variant.gpus_per_replica)
-    return lost_replicas * member.spec.gpus_per_replica
+            return round(lost_replicas / variant.capacity_ratio * variant.gpus_per_replica)
+    return lost_replicas * row.member.spec.gpus_per_replica

@@ -106,7 +106,7 @@ def expected_misses_of(steps: MissSteps, draws: MissDraws) -> tuple[float, float
 
     Of the beta-binomial in each step, and of the draws beside it.
     """
-    share = draws.miss(steps.load)
+    share = draws.miss(steps.load, steps.mix)
     near = draws.concentration[:, None]
     total: FloatArray = steps.total[None, :]
     spread = 1.0 + np.maximum(0.0, total - 1.0) / (near + 1.0)

@@ -16,11 +16,12 @@ from services.decision.rows.inputs import (
     ShardRows,
     equivalent_of,
     scored_capacity,
+    spec_in_force,
 )
 from services.decision.rows.loads import Sampled
 from services.decision.rows.pools import pool_views
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
-from services.decision.rows.variants import mix_price
+from services.decision.rows.variants import mix_price, ready_and_bound
 
 LOOKBACK_STEPS = 24
 
@@ -42,13 +43,9 @@ class WorkloadOutcomes:
 
 def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
     """Snapshots and changes of the replicas."""
+    spec = spec_in_force(member, rows)
     events = [
-        ReplicaEvent(
-            s["observed_at"].timestamp(),
-            "snapshot",
-            int(s["ready_replicas"]),
-            int(s["ready_replicas"]) + int(s["starting_replicas"]),
-        )
+        ReplicaEvent(s["observed_at"].timestamp(), "snapshot", *ready_and_bound(spec, s))
         for s in rows.states.get(member.id, ())
     ]
     if member.spec.variants:
@@ -112,7 +109,8 @@ class _ScoredSteps:
     Attributes:
         outcomes: By step start; their demand is the equivalent one.
         first_s: Start of the first step that can be scored.
-        ready_by_pool: Mean ready replicas of each pool, by step start; empty: there are no pools.
+        ready_by_pool: Mean ready replicas of each pool or variant, by step start; empty: there is
+            one kind of replica.
     """
 
     outcomes: Mapping[float, StepOutcome]
@@ -139,7 +137,27 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
         if outcome is not None:
             outcomes[start_s] = outcome
     first_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
-    return _ScoredSteps(outcomes, first_s)
+    ready = {start_s: _ready_of_variants(member, rows, start_s) for start_s in outcomes}
+    return _ScoredSteps(outcomes, first_s, {at: one for at, one in ready.items() if one})
+
+
+def _ready_of_variants(member: ShardMember, rows: ShardRows, start_s: float) -> dict[str, float]:
+    """Mean ready replicas of each variant in a step; empty: it has none, or they were not seen."""
+    seen = [
+        (s["observed_at"].timestamp(), s["variants"])
+        for s in (rows.states.get(member.id, ()) if member.spec.variants else ())
+        if s["variants"] is not None
+    ]
+    found = {}
+    for name in (variant.name for variant in member.spec.variants):
+        counts = [(at_s, (known.get(name) or {}).get("ready", 0)) for at_s, known in seen]
+        events = [ReplicaEvent(at_s, "snapshot", int(ready)) for at_s, ready in counts]
+        parts = step_intervals(events, start_s, start_s + float(member.step_s))
+        covered_s = sum(part.end_s - part.start_s for part in parts)
+        if covered_s > 0:
+            ready_s = sum(part.ready * (part.end_s - part.start_s) for part in parts)
+            found[name] = float(f"{ready_s / covered_s:.6g}")
+    return found
 
 
 def _scored_pools(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> _ScoredSteps:
@@ -214,7 +232,7 @@ def _priced(member: ShardMember, rows: ShardRows, price: StepPrice, end_s: float
         return price
     states = rows.states.get(member.id, ())
     newest = next((s for s in reversed(states) if s["observed_at"].timestamp() < end_s), None)
-    mix = mix_price(member.spec, newest)
+    mix = mix_price(spec_in_force(member, rows), newest)
     if mix is None:
         return price
     return replace(

@@ -30,7 +30,12 @@ from services.decision.rows.loads import (
     to_demand_alone,
 )
 from services.decision.rows.responses import LearnedResponse
-from services.decision.rows.variants import VariantInput, variant_input, with_lead_times
+from services.decision.rows.variants import (
+    VariantInput,
+    learned_spec,
+    variant_input,
+    with_lead_times,
+)
 from services.decision.rows.waiting import RequestQueue
 from services.kernel.domain import WorkloadSpec
 
@@ -149,6 +154,12 @@ def scored_capacity(member: ShardMember, rows: ShardRows) -> float:
     return member.spec.capacity.per_replica if learned is None else float(np.median(learned))
 
 
+def spec_in_force(member: ShardMember, rows: ShardRows) -> WorkloadSpec:
+    """The workload's spec, its variants with the capacities that were learned of them."""
+    response = rows.responses.get(member.id)
+    return member.spec if response is None else learned_spec(member.spec, response.worth)
+
+
 def further_of(member: ShardMember, rows: ShardRows) -> tuple[float, ...]:
     """(F,) capacities of the further loads: to that of the demand as they are stated.
 
@@ -264,7 +275,7 @@ def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantI
     states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
     newest, last = (found[-1] if found else None for found in (states, earlier))
     leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
-    return with_lead_times(variant_input(member.spec, newest, last, now), leads)
+    return with_lead_times(variant_input(spec_in_force(member, rows), newest, last, now), leads)
 
 
 def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from decider import MINUTE_S, FloatArray, MissDraws, equivalent_capacity, pool_response
+from decider import (
+    MINUTE_S,
+    FloatArray,
+    MissDraws,
+    equivalent_capacity,
+    pool_response,
+    worth_in_force,
+)
 from services.decision.rows.lead_times import N_DRAWS
 from services.decision.rows.translate import to_sla
 from services.kernel.domain import WorkloadSpec
@@ -21,20 +28,41 @@ class LearnedResponse:
         draws: (N_DRAWS) the response.
         requests_per_step: Requests that a step is judged by, see `judged_requests`.
         capacity: (N_DRAWS,) load per replica whose sharp edge stands for it.
+        worth: (V,) factor on the stated capacity of each variant but the first, as learned; 1
+            where it was not. Draws and capacity are per reference replica of the mix that runs,
+            counted by them.
     """
 
     draws: MissDraws
     requests_per_step: float
     capacity: FloatArray
+    worth: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
-    def of(cls, draws: MissDraws, spec: WorkloadSpec, requests_per_step: float) -> LearnedResponse:
-        """From draws of any number."""
+    def of(
+        cls,
+        draws: MissDraws,
+        spec: WorkloadSpec,
+        requests_per_step: float,
+        mix: FloatArray | None = None,
+    ) -> LearnedResponse:
+        """From draws of any number.
+
+        Args:
+            draws: The response; with variants that of every mix.
+            spec: The workload.
+            requests_per_step: Requests that a step is judged by.
+            mix: (V,) share of the stated capacity that is each variant's but the first; None: the
+                first alone runs.
+        """
+        worth = worth_in_force(draws, spec.capacity.cv)
+        if worth.size:
+            draws = draws.at_mix(np.zeros(worth.size) if mix is None else mix, worth)
         few = thinned_draws(draws, N_DRAWS)
         capacity = equivalent_capacity(few, to_sla(spec), requests_per_step)
         if not (np.isfinite(capacity).all() and (capacity > 0).all()):
             raise ValueError("the learned response has no load that keeps the promise")
-        return cls(few, requests_per_step, capacity)
+        return cls(few, requests_per_step, capacity, worth)
 
     def to_pool(self, loads: Sequence[int], spec: WorkloadSpec) -> LearnedResponse:
         """The response to the loads of one pool, the others being none.

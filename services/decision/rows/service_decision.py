@@ -49,12 +49,22 @@ class ServiceDecision:
         """Counts of each variant or pool; empty: there is one target."""
         if self.whole.mix is not None:
             return tuple(
-                PartCount(c.name, c.gpu_type, c.current, c.desired) for c in self.whole.mix.counts
+                PartCount(c.name, c.gpu_type, c.current, c.desired, None, ratio)
+                for c, ratio in zip(self.whole.mix.counts, self._learned_ratios(), strict=True)
             )
         pairs = zip(self.member.spec.pools, self.decisions, strict=False)
         return tuple(
             PartCount(pool.name, pool.gpu_type, d.current, d.final, d.raw) for pool, d in pairs
         )
+
+    def _learned_ratios(self) -> list[float | None]:
+        """Reference replicas that one of each variant is worth; None: as stated."""
+        variants, spec = self.rows[0].given.variants, self.member.spec
+        assert variants is not None, "a decision with a mix is about variants"
+        stated = [variant.ratio(spec.capacity.per_replica) for variant in spec.variants]
+        used = [state.capacity_ratio for state in variants.states]
+        pairs = zip(used, stated, strict=True)
+        return [float(f"{u:.6g}") if u != s else None for u, s in pairs]
 
 
 def service_decisions(

@@ -69,6 +69,43 @@ def variant_input(
     return VariantInput(variants, _totals(variants, seen, age_s), True, moving)
 
 
+def learned_spec(spec: WorkloadSpec, worth: FloatArray) -> WorkloadSpec:
+    """A workload whose variants carry what was learned of them.
+
+    Args:
+        spec: The workload.
+        worth: (V,) factor on what is stated of each variant but the first; empty: nothing was
+            learned.
+    """
+    if not worth.size or (worth == 1.0).all():
+        return spec
+    first, *others = spec.variants
+    stated = spec.capacity.per_replica
+    learned = [
+        v
+        if factor == 1.0
+        else v.model_copy(
+            update={"capacity_per_replica": float(f"{v.ratio(stated) * stated * factor:.6g}")}
+        )
+        for v, factor in zip(others, worth.tolist(), strict=True)
+    ]
+    return spec.model_copy(update={"variants": (first, *learned)})
+
+
+def ready_and_bound(spec: WorkloadSpec, state: RowMapping) -> tuple[int, int]:
+    """Whole reference replicas of a snapshot that serve, and those that are on nodes."""
+    seen = state["variants"] if spec.variants else None
+    if seen is None:
+        ready = int(state["ready_replicas"])
+        return ready, ready + int(state["starting_replicas"])
+    units = {"ready": 0.0, "starting": 0.0}
+    for variant in spec.variants:
+        found = seen.get(variant.name) or {}
+        for name in units:
+            units[name] += int(found.get(name, 0)) * variant.ratio(spec.capacity.per_replica)
+    return whole(units["ready"]), whole(units["ready"] + units["starting"])
+
+
 def _is_moving(variant: VariantState, seen: Mapping[str, Any]) -> bool:
     free = variant.schedulable_gpus
     has_room = free is None or free >= variant.gpus_per_replica
@@ -138,6 +175,7 @@ class PartCount:
 
     Attributes:
         raw: Count wanted before the guards; None: of variants only their sum is wanted.
+        capacity_ratio: Reference replicas that one of a variant is worth; None: as stated.
     """
 
     name: str
@@ -145,6 +183,7 @@ class PartCount:
     current: int
     desired: int
     raw: int | None = None
+    capacity_ratio: float | None = None
 
 
 def to_column(counts: Sequence[PartCount]) -> list[dict[str, object]] | None:
@@ -166,7 +205,7 @@ def mix_price(spec: WorkloadSpec, state: RowMapping | None) -> MixPrice | None:
     seen = None if state is None else state["variants"]
     if state is None or not seen:
         return None
-    counted = int(state["ready_replicas"]) + int(state["starting_replicas"])
+    _, counted = ready_and_bound(spec, state)
     gpus = usd = 0.0
     for variant in spec.variants:
         found = seen.get(variant.name) or {}

@@ -35,6 +35,25 @@ def ratios(autoscaler: Autoscaler) -> tuple[float, ...]:
     return tuple(part.spec.ratio(spec.capacity.per_replica) for part in autoscaler.parts)
 
 
+def with_learned_ratios(autoscaler: Autoscaler, newest: StoredDecision | None) -> Autoscaler:
+    """An autoscaler whose variants carry what its newest decision took them to.
+
+    Counts, scale-ins that wait and statuses then speak of the reference replicas of the decision.
+    """
+    spec, known = autoscaler.spec, {} if newest is None else newest.capacity_ratios
+    if spec is None or not spec.variants or not known:
+        return autoscaler
+    stated = spec.capacity.per_replica
+    own = {
+        v.name: v.model_copy(update={"capacity_per_replica": stated * known[v.name]})
+        for v in spec.variants
+        if v.name in known
+    }
+    variants = tuple(own.get(v.name, v) for v in spec.variants)
+    parts = tuple(replace(part, spec=own.get(part.name, part.spec)) for part in autoscaler.parts)
+    return replace(autoscaler, spec=spec.model_copy(update={"variants": variants}), parts=parts)
+
+
 def combine(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
     """The situation of the whole, in counted replicas; what forbids one part is kept."""
     known = [part for part in parts if part.replicas is not None]

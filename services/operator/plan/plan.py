@@ -45,6 +45,8 @@ class StoredDecision:
         forecast_id: Forecast that it is made of; 0: not read.
         trace: `traceparent` of the run that made it; empty: none is known.
         parts: Present and desired count of each variant or pool by name; empty: it knows of none.
+        capacity_ratios: Reference replicas that one of a variant counts as, by name, where that was
+            learned; without one it counts as stated.
     """
 
     id: int
@@ -69,6 +71,7 @@ class StoredDecision:
     forecast_id: int = 0
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    capacity_ratios: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

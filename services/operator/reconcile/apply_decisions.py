@@ -16,6 +16,7 @@ from sqlalchemy import Connection, RowMapping
 
 from services.kernel import telemetry, tracing
 from services.operator.cluster.targets import TargetState
+from services.operator.plan.part_members import with_learned_ratios
 from services.operator.plan.plan import (
     PlannedAction,
     Result,
@@ -72,6 +73,14 @@ def load_open_decisions(
     return OpenDecisions(decisions, newest, max(seen, default=0))
 
 
+def learned_view(view: View, ids: Mapping[Key, int], newest: Mapping[int, StoredDecision]) -> View:
+    """The cluster with variants worth what each one's newest decision counts them as."""
+    autoscalers = [
+        with_learned_ratios(each, newest.get(ids.get(each.key, -1))) for each in view.autoscalers
+    ]
+    return replace(view, autoscalers=autoscalers)
+
+
 def to_decision(row: RowMapping) -> StoredDecision:
     """A decision from its row."""
     trace = row["guard_trace"] or ()
@@ -99,6 +108,11 @@ def to_decision(row: RowMapping) -> StoredDecision:
         forecast_id=row["forecast_id"],
         trace=row["trace"] or "",
         parts={v["name"]: (v["current"], v["desired"]) for v in row["variants"] or ()},
+        capacity_ratios={
+            v["name"]: float(v["capacity_ratio"])
+            for v in row["variants"] or ()
+            if "capacity_ratio" in v
+        },
     )
 
 

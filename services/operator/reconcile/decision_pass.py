@@ -21,6 +21,7 @@ from services.operator.reconcile.apply_controls import apply_controls
 from services.operator.reconcile.apply_decisions import (
     apply_decisions,
     count_actions,
+    learned_view,
     load_open_decisions,
     remember_decisions,
     to_rows,
@@ -61,6 +62,7 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
         found = load_open_decisions(work.connection, deps, fleet.view, fleet.ids, now)
     wanted = {key: id_ for key, id_ in fleet.ids.items() if id_ in found.decisions}
     view = apply_controls(deps, _read_again(deps, fleet.view, wanted), now)
+    view = learned_view(view, fleet.ids, found.newest)
     known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
     decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in known}
     actions = apply_decisions(deps, view, fleet.ids, replace(found, decisions=decisions), now)

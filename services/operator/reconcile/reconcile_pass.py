@@ -15,6 +15,7 @@ from services.operator.reconcile.apply_controls import apply_controls
 from services.operator.reconcile.apply_decisions import (
     OpenDecisions,
     apply_decisions,
+    learned_view,
     load_open_decisions,
     remember_decisions,
 )
@@ -61,6 +62,7 @@ class _Stored:
     """Results of the first transaction."""
 
     ids: dict[Key, int]
+    view: View
     snapshot: FleetSnapshot
     decisions: OpenDecisions
 
@@ -83,6 +85,7 @@ def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
     if not deps.may_write():
         raise KubeError(0, "NotLeading", "leadership ended before anything was written")
     stored = _store(deps, view, now)
+    view = stored.view
     actions = apply_decisions(deps, view, stored.ids, stored.decisions, now)
     note_actions(deps, actions, now)
     store_actions(deps, actions)
@@ -112,11 +115,12 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
             repository.notify(connection, ACTIONS_CHANNEL, "")
         ids = register(connection, deps, view, now)
         budgets.store_budgets(connection, deps, view, now)
-        snapshot = record_states(connection, deps, view, ids, now)
         decisions = load_open_decisions(connection, deps, view, ids, now)
+        view = learned_view(view, ids, decisions.newest)
+        snapshot = record_states(connection, deps, view, ids, now)
         refresh_details(connection, deps, ids, now)
         if snapshot.states:
             repository.notify(connection, STATES_CHANNEL, now.isoformat())
     memory.unwritten = []
     remember_states(deps, snapshot)
-    return _Stored(ids, snapshot, decisions)
+    return _Stored(ids, view, snapshot, decisions)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from decider import equivalent_demand
 from decider.errors import InvalidRequest
@@ -114,3 +117,67 @@ def test_impossible_loads_are_refused() -> None:
         MissDraws(*alone, 0.5 * one.sharing, one.further)
     with pytest.raises(InvalidRequest, match="further must be finite and > 0"):
         MissDraws(*alone, one.sharing, -one.further)
+
+
+def with_variants(*worth: float) -> MissDraws:
+    one = draws()
+    return replace(one, worth=np.tile(np.array(worth), (3, 1)))
+
+
+@given(
+    st.lists(st.floats(0.2, 3.0), min_size=1, max_size=3),
+    st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3),
+    st.floats(0.5, 30.0),
+)
+def test_a_mix_carries_the_sum_of_its_variants(
+    worth: list[float], shares: list[float], load: float
+) -> None:
+    """Stated 10 replicas shared out over the variants: what they carry is the sum of each one's."""
+    mix = np.array([shares[: len(worth)]]) / 3.0
+    carried = 1.0 - mix.sum() + (mix[0] * np.array(worth)).sum()
+    found = with_variants(*worth).miss(np.array([load]), mix)
+    assert found == pytest.approx(draws().miss(np.array([load / carried])))
+
+
+def test_the_first_variant_alone_is_a_workload_without_variants() -> None:
+    load = np.array([4.0, 10.0])
+    assert np.array_equal(with_variants(0.6).miss(load, np.zeros((2, 1))), draws().miss(load))
+
+
+def test_the_response_at_a_mix_counts_reference_replicas_by_the_worth_in_use() -> None:
+    """Ten stated replicas, half of them of a variant of 0.6: 8 if it is known, else 10."""
+    one, mix = with_variants(0.6), np.array([0.5])
+    demand = 70.0
+    truth = one.miss(np.array([demand / 10.0]), mix[None])
+    for worth, counted in ((0.6, 8.0), (1.0, 10.0)):
+        of_mix = one.at_mix(mix, np.array([worth]))
+        assert of_mix.n_variants == 0
+        assert of_mix.miss(np.array([demand / counted])) == pytest.approx(truth)
+
+
+def test_several_loads_scale_alike_at_a_mix() -> None:
+    further = np.full((3, 1), 200.0)
+    one = replace(with_variants(0.5), further=further, sharing=np.full(3, 2.0))
+    load, mix = np.array([[5.0, 90.0]]), np.array([[0.4]])
+    of_mix = one.at_mix(mix[0], np.ones(1))
+    assert of_mix.miss(load) == pytest.approx(one.miss(load, mix))
+
+
+@pytest.mark.parametrize("n_further", [0, 2])
+def test_the_array_form_of_variants_comes_back(n_further: int) -> None:
+    one = replace(
+        with_variants(0.6, 1.1), further=np.full((3, n_further), 7.0), sharing=np.full(3, 2.0)
+    )
+    again = MissDraws.from_array(one.to_array(), 2)
+    assert np.array_equal(again.to_array(), one.to_array())
+    assert again.n_further == n_further
+    assert again.rows(np.array([0])).worth.tolist() == [[0.6, 1.1]]
+
+
+def test_a_mix_that_fits_no_variants_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"mix has shape \(0, 0\)"):
+        with_variants(0.6).miss(np.array([5.0]))
+    with pytest.raises(InvalidRequest, match=r"must be \(V=1,\)"):
+        with_variants(0.6).at_mix(np.zeros(2), np.ones(2))
+    with pytest.raises(InvalidRequest, match="worth must be"):
+        with_variants(0.0)

@@ -11,6 +11,7 @@ from services.operator.plan.part_members import (
     members_of,
     part_statuses,
     ratios,
+    with_learned_ratios,
 )
 from services.operator.plan.plan import Situation
 from services.operator.resource.translate import to_autoscaler
@@ -80,3 +81,14 @@ def test_a_pool_is_a_member_with_its_own_bounds_and_every_replica_counts_once() 
     assert (decode.spec.min_replicas, decode.spec.max_replicas) == (1, 10)
     assert decode.spec.schedules[0].min_replicas == 2, "bounds of schedules are of each pool"
     assert combine(autoscaler, [situation(3), situation(5)]).replicas == 8
+
+
+def test_variants_are_worth_what_the_newest_decision_took_them_for() -> None:
+    autoscaler = two_variants_read()
+    newest = decision(capacity_ratios={"l4": 0.3})
+    learned = with_learned_ratios(autoscaler, newest)
+    assert ratios(learned) == (1.0, 0.3)
+    assert combine(learned, [situation(2), situation(4)]).replicas == 3
+    assert with_learned_ratios(learned, newest) == learned
+    assert with_learned_ratios(autoscaler, decision()) is autoscaler
+    assert with_learned_ratios(autoscaler, None) is autoscaler
