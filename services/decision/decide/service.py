@@ -87,7 +87,7 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         store_memory(run, rows, measured, decided)
         repository.notify_decisions(work.connection, shard)
     is_answered = {key: one.standing.is_answered for key, one in measured.items()}
-    publish(members, results, rows.risk, decided, is_answered)
+    publish(members, results, rows, decided, is_answered)
     publish_freshness(decided, origin_at, deps.clock.now())
     log_decisions(decided)
     publish_trust(members, rows.trust)
@@ -119,6 +119,10 @@ def _load_rows(run: ShardRun) -> ShardRows:
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
         risk={
             key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
+            for key, state in states.items()
+        },
+        low={
+            key: translate.to_low_ledger(state, translate.measured_unit(run.members[key].spec))
             for key, state in states.items()
         },
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
