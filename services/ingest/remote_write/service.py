@@ -21,7 +21,7 @@ from services.ingest.remote_write.mapped import (
     to_histograms,
     to_parsed,
 )
-from services.ingest.remote_write.pod_store import write_pods
+from services.ingest.remote_write.pod_service import write_pods
 from services.ingest.remote_write.pods import PodCounter, pod_counts
 from services.ingest.remote_write.protocol import RemoteWrite, RequestLimits, Version, decode
 from services.ingest.series import repository

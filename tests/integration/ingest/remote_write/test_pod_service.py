@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from services.ingest.deps import IngestDeps
 from services.ingest.pull.service import pull_shard
-from services.ingest.remote_write import pod_store
+from services.ingest.remote_write import pod_service
 from services.ingest.remote_write.protocol import Version
 from services.ingest.remote_write.service import WriteResult, remote_write
 from services.ingest.series.owners import SeriesOwners
@@ -184,7 +184,7 @@ def test_more_pods_than_can_be_are_refused_and_the_others_counted(
     register: Register,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pod_store, "MOST_PODS", 3)
+    monkeypatch.setattr(pod_service, "MOST_PODS", 3)
     register(2, objective=PUSHED)
     clock.advance(60)
     points = ((0, 0.0), (60, 60.0))
@@ -206,7 +206,7 @@ def test_more_pods_than_can_be_are_refused_and_the_others_counted(
 def test_pods_that_went_make_room_for_others(
     deps: IngestDeps, clock: FixedClock, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pod_store, "MOST_PODS", 1)
+    monkeypatch.setattr(pod_service, "MOST_PODS", 1)
     register(objective=PUSHED)
     clock.advance(60)
     write(deps, [pod_counter(LOST, "a", (0, 0.0), (60, 60.0))])
