@@ -24,7 +24,8 @@ def samples(*points: tuple[float, float], series: int = 0) -> Samples:
 
 
 def rates(*points: tuple[float, float]) -> F64:
-    return series_rates(samples(*points), 1, GRID)[0]
+    found: F64 = series_rates(samples(*points), 1, GRID)[0]
+    return found
 
 
 def by_definition(points: list[tuple[float, float]], start_s: float) -> float | None:
