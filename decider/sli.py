@@ -9,6 +9,9 @@ ones; the interval holds either way.
     a = max_g (total_g - upto_g),   b = sum_g (total_g - good_g),   n = max_g total_g
     low = max(a, lost) / (n + max(lost - a, 0)),   high = min(1, (b + lost) / max(n, lost))
 
+Over several steps each end is a share of sums: of the requests that there are at that end. Those
+of the lower are its denominator; where all missed, the upper one's are all that may have.
+
 Shapes: G goals, T steps. Unknown is NaN.
 """
 
@@ -69,12 +72,16 @@ class SliSteps:
         miss_low: (T,) least share of them that missed a goal.
         miss_high: (T,) largest share.
         is_silent: (T,) nothing was observed while something waited; None: no step is known to be.
+        low_requests: (T,) requests that the least share is of; None: `requests`.
+        high_requests: (T,) requests that the largest share is of; None: `requests`.
     """
 
     requests: FloatArray
     miss_low: FloatArray
     miss_high: FloatArray
     is_silent: BoolArray | None = None
+    low_requests: FloatArray | None = None
+    high_requests: FloatArray | None = None
 
 
 def contradictions(counts: SliCounts) -> BoolArray:
@@ -102,9 +109,9 @@ def count_misses(counts: SliCounts) -> SliSteps:
     least, most = sure.max(axis=0), likely.sum(axis=0)
     requests = np.maximum(answered, lost)
     high = np.minimum(1.0, _ratio(most + lost, requests))
-    low = np.minimum(
-        high, _ratio(np.maximum(least, lost), answered + np.maximum(lost - least, 0.0))
-    )
+    low_requests = answered + np.maximum(lost - least, 0.0)
+    low = np.minimum(high, _ratio(np.maximum(least, lost), low_requests))
+    high_requests = np.maximum(requests, np.minimum(most, answered) + lost)
     is_bad = contradictions(counts).any(axis=0) | (lost < 0)
     is_unknown = is_bad | np.isnan(requests + low + high)
     is_silent = (
@@ -115,7 +122,12 @@ def count_misses(counts: SliCounts) -> SliSteps:
         return np.where(is_silent, when_silent, np.where(is_unknown, np.nan, values))
 
     return SliSteps(
-        settled(requests, counts.waiting), settled(low, 1.0), settled(high, 1.0), is_silent
+        settled(requests, counts.waiting),
+        settled(low, 1.0),
+        settled(high, 1.0),
+        is_silent,
+        settled(low_requests, counts.waiting),
+        settled(high_requests, counts.waiting),
     )
 
 

@@ -58,6 +58,8 @@ templates.env.filters.update(
     short_reason=wording.short_reason,
     step_words=outcome_wording.step_words,
     missed=promise_wording.missed,
+    out_of_sla=promise_wording.share,
+    remaining=promise_wording.remaining,
     violation=promise_wording.violation,
     budget_left=promise_wording.budget_left,
     promise=promise_wording.promise,

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from services.ingest.series.catalog import WorkloadCatalog
 from services.ingest.series.due import DueRules
 from services.ingest.series.owners import SeriesOwners
+from services.ingest.series.pod_memory import PodMemory
 from services.ingest.series.rules import DEFAULT_RULES, RemoteRules
 from services.ingest.series.source import Source
 from services.kernel import telemetry
@@ -58,6 +59,7 @@ class IngestDeps:
         newest_at: Per workload the newest sample that this process has stored.
         remote_rules: Which indicator a series of a remote write is of.
         owners: Which series each indicator of remote writes is made of.
+        pods: Pods whose counters this process has seen.
         wall: Time of keys, also in a replay.
         limiter: Counts requests; None: nobody does.
     """
@@ -73,6 +75,7 @@ class IngestDeps:
     newest_at: dict[int, datetime] = field(default_factory=dict)
     remote_rules: RemoteRules = DEFAULT_RULES
     owners: SeriesOwners = field(default_factory=SeriesOwners)
+    pods: PodMemory = field(default_factory=PodMemory)
     wall: Clock = field(default_factory=SystemClock)
     limiter: Limiter | None = None
 

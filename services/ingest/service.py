@@ -191,7 +191,8 @@ def retention(settings: Settings) -> dict[str, timedelta]:
     decisions = timedelta(days=settings.retain_decisions_days)
     # evidence stays as long as what it explains
     kept = dict.fromkeys(repository.PARTITIONED_TABLES, decisions)
-    kept["observations"] = timedelta(days=settings.retain_observations_days)
+    for raw in ("observations", "series_observations"):
+        kept[raw] = timedelta(days=settings.retain_observations_days)
     kept["indicators"] = timedelta(days=settings.retain_indicators_days)
     kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
     return kept

@@ -97,6 +97,11 @@ sli_good_ratio = _gauge(
     "Share within SLA over the promise's window: as requests felt it, and as believed",
     (*_WORKLOAD, "source"),
 )
+sli_good_high_ratio = _gauge(
+    "sli_good_high_ratio",
+    "Largest share within SLA that what was measured allows; absent: the measured one is exact",
+    _WORKLOAD,
+)
 sli_measured = _gauge(
     "sli_measured",
     "1 while the objective is measured, 0 while it is not; absent: none is set",

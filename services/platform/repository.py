@@ -32,7 +32,8 @@ WHERE w.is_active ORDER BY workload
 def load_status(engine: Engine) -> list[dict[str, Any]]:
     """One row per active workload: replicas, promise, what is measured and believed, rung, reason.
 
-    `source` says which of the two `budget_left` is of.
+    `source` says which of the two `budget_left` is of. Where a share is measured as a range,
+    `measured_low` and `budget_left_high` are its other end; they are None where it is exact.
     """
     with engine.connect() as connection:
         return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS)]
@@ -42,10 +43,12 @@ def _status_row(row: dict[str, Any]) -> dict[str, Any]:
     known, origin_at = promise_figures(row.pop("risk_state")), row.pop("origin_at")
     return {
         **row,
+        "measured_low": _rounded(known.measured_low_ratio),
         "measured": _rounded(known.measured_ratio),
         "believed": _rounded(known.believed_ratio),
         "source": known.source,
         "budget_left": _rounded(known.left_ratio),
+        "budget_left_high": _rounded(known.left_high_ratio),
         "origin_at": origin_at,
     }
 

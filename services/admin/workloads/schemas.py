@@ -43,6 +43,13 @@ class RiskView(Out):
     measured_ratio: float | None = Field(
         None, description="As requests felt it, over `window_s`; null: not measured"
     )
+    measured_low_ratio: float | None = Field(
+        None,
+        description="The least that `measured_ratio` can be (of a threshold between bucket edges, "
+        "or several goals, only a range is known; the upper end decides); null: it is exact, or "
+        "the lower end is not known of the whole window",
+        examples=[0.001],
+    )
     believed_ratio: float | None = Field(
         None, description="By the capacity that is believed, over `window_s`"
     )
@@ -50,6 +57,9 @@ class RiskView(Out):
     n_steps: int = Field(examples=[2016])
     budget_remaining: float | None = Field(
         None, description="Share of the SLA window's error budget that is left; below 0: overspent"
+    )
+    budget_remaining_high: float | None = Field(
+        None, description="The same by `measured_low_ratio`; null where that is"
     )
     sli_status: SliStatus | None = Field(
         None, description="Whether the objective is measured; else why it is not"

@@ -25,23 +25,38 @@ def why_unmeasured(risk: RiskView) -> str:
     return f"nothing measured: {why}" if why else "nothing measured"
 
 
+def share(risk: RiskView) -> str:
+    """The share out of SLA; of a range both ends: `0.8 % to 1.2 %`."""
+    least = risk.measured_low_ratio if risk.source == "measured" else None
+    return _range(least, risk.violation_ratio)
+
+
+def remaining(risk: RiskView) -> str:
+    """What is left of the error budget; of a range both ends."""
+    return _range(risk.budget_remaining, risk.budget_remaining_high)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    """Both ends, or the one that is known; one figure too where they read alike."""
+    ends = dict.fromkeys(percent(end) for end in (low, high) if end is not None)
+    return " to ".join(ends) or DASH
+
+
 def violation(risk: RiskView) -> str:
-    """The share out of SLA, with its source: `measured 1.2 % of requests missed`."""
+    """The share out of SLA, with its source: `measured 0.8 % to 1.2 % of requests missed`."""
     if risk.source is None:
         return UNKNOWN
     if risk.violation_ratio is None:
         return f"{risk.source}, no requests in the window"
-    share = f"{risk.source} {percent(risk.violation_ratio)}"
-    if risk.source == "measured":
-        return f"{share} {missed(risk)}"
-    return f"{share} {missed(risk)} ({why_unmeasured(risk)})"
+    figure = f"{risk.source} {share(risk)} {missed(risk)}"
+    return figure if risk.source == "measured" else f"{figure} ({why_unmeasured(risk)})"
 
 
 def budget_left(risk: RiskView) -> str:
     """What is left of the error budget, with its source: `20 % left, measured`."""
     if risk.source is None or risk.budget_remaining is None:
         return DASH
-    return f"{percent(risk.budget_remaining)} left, {risk.source}"
+    return f"{remaining(risk)} left, {risk.source}"
 
 
 def promise(risk: RiskView) -> str:

@@ -161,7 +161,7 @@ def _after(
     lesson = believed
     if step.sli is not None:
         is_of_requests = translate.measured_unit(member.spec) == "requests"
-        total = step.sli.requests if is_of_requests else 1.0
+        total = step.sli.high_requests if is_of_requests else 1.0
         violation, curable = (
             min(1.0, max(0.0, v)) for v in (step.sli.violation_ratio, step.sli.curable_ratio)
         )

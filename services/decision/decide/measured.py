@@ -26,8 +26,11 @@ class StepSli:
         requests: Requests of the step.
         miss_low: Least share of them that missed a goal.
         miss_high: Largest share.
-        violation_ratio: Violation of the promise, in [0, 1].
+        violation_ratio: Violation of the promise, in [0, 1], by the largest share.
         curable_ratio: What would be left of it without the share that misses at any load.
+        low_violation_ratio: Violation by the least share.
+        low_requests: Requests that the least share is of.
+        high_requests: Requests that the largest share is of.
     """
 
     requests: float
@@ -35,6 +38,9 @@ class StepSli:
     miss_high: float
     violation_ratio: float
     curable_ratio: float
+    low_violation_ratio: float
+    low_requests: float
+    high_requests: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,14 @@ def measure(
         return MeasuredSli(standing(member.spec, series, found, None))
     steps = count_misses(found.counts)
     starts_s = grid.starts_s
-    violation, curable = (
+    violation, curable, least = (
         promised_violation(each, sla.kind, sla.objective.share, grid.step_s, float(starts_s[0]))
-        for each in (steps, without_floor(steps, floor))
+        for each in (steps, without_floor(steps, floor), replace(steps, miss_high=steps.miss_low))
     )
-    columns = (steps.requests, steps.miss_low, steps.miss_high, violation, curable)
+    columns = (
+        *(steps.requests, steps.miss_low, steps.miss_high, violation, curable, least),
+        *(steps.requests if n is None else n for n in (steps.low_requests, steps.high_requests)),
+    )
     known = {
         float(starts_s[t]): StepSli(*(float(column[t]) for column in columns))
         for t in np.flatnonzero(np.isfinite(violation))

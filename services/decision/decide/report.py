@@ -10,10 +10,12 @@ from prometheus_client import Gauge
 
 from decider import Decision, ErrorBudget, RiskState, error_budget
 from services.decision.budgets.budgets import Ledger
+from services.decision.decide.low_end import LowEnd, low_end
 from services.decision.decide.outcomes import WorkloadOutcomes
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.inputs import ShardMember, ShardRows
 from services.decision.rows.translate import TrustInForce, to_sla
 from services.kernel import telemetry
+from services.kernel.domain.promise import is_range
 from services.kernel.telemetry import get_logger
 
 
@@ -37,7 +39,7 @@ class DecidedWorkload:
 def publish(
     members: Mapping[int, ShardMember],
     results: Mapping[int, WorkloadOutcomes],
-    memory: Mapping[int, RiskState],
+    rows: ShardRows,
     decided: Sequence[DecidedWorkload],
     is_answered: Mapping[int, bool],
 ) -> None:
@@ -46,13 +48,12 @@ def publish(
     Args:
         members: The shard's workloads by id.
         results: Outcomes of their finished steps.
-        memory: Risk control's memory after them.
+        rows: The shard's rows, with the ledgers after them.
         decided: The decisions.
         is_answered: Whether the objective's counts answer now.
     """
     for key, result in results.items():
-        state = memory.get(key, RiskState())
-        _publish_outcomes(members[key], result, state, is_answered=is_answered.get(key, False))
+        _publish_outcomes(members[key], result, rows, is_answered=is_answered.get(key, False))
     for each in decided:
         decision, labels = each.decision, (each.member.namespace, each.member.name)
         telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
@@ -98,21 +99,25 @@ def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
 
 
 def _publish_outcomes(
-    member: ShardMember, result: WorkloadOutcomes, risk: RiskState, *, is_answered: bool
+    member: ShardMember, result: WorkloadOutcomes, rows: ShardRows, *, is_answered: bool
 ) -> None:
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
+    risk, low = (ledgers.get(member.id, RiskState()) for ledgers in (rows.risk, rows.low))
     budget = error_budget(risk, to_sla(member.spec), member.step_s)
-    publish_promise(member, budget, is_answered=is_answered)
+    publish_promise(member, budget, low_end(risk, low, member), is_answered=is_answered)
 
 
-def publish_promise(member: ShardMember, budget: ErrorBudget, *, is_answered: bool) -> None:
+def publish_promise(
+    member: ShardMember, budget: ErrorBudget, least: LowEnd, *, is_answered: bool
+) -> None:
     """Set the gauges of a promise; what is not measured has no measured series.
 
     Args:
         member: The workload.
         budget: Its error budget.
+        least: The same, had the least been missed; shown where it is another figure.
         is_answered: Whether its objective's counts answer now: they may have fallen silent since
             the budget was counted.
     """
@@ -123,6 +128,10 @@ def publish_promise(member: ShardMember, budget: ErrorBudget, *, is_answered: bo
         left = budget.left_ratio if source == budget.source and budget.n_steps > 0 else None
         _set(telemetry.sli_good_ratio, (*labels, source), good)
         _set(telemetry.sla_budget_remaining_ratio, (*labels, source), left)
+    best = None
+    if is_range(least.measured_ratio, budget.measured_ratio):
+        best = 1.0 - least.measured_ratio
+    _set(telemetry.sli_good_high_ratio, labels, best)
     is_measured = None
     if member.spec.sla.objective is not None:
         is_measured = float(is_answered)

@@ -127,7 +127,7 @@ class _DecidedPart:
 
     def publish(self, origin_at: datetime, now: datetime) -> None:
         """Metrics and log lines; called after commit."""
-        publish(self.members, self.results, self.rows.risk, self.decided, self.is_answered)
+        publish(self.members, self.results, self.rows, self.decided, self.is_answered)
         publish_freshness(self.decided, origin_at, now)
         log_decisions(self.decided)
         publish_trust(self.members, self.rows.trust)
@@ -203,6 +203,10 @@ def _load_rows(run: ShardRun) -> ShardRows:
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
         risk={
             key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
+            for key, state in states.items()
+        },
+        low={
+            key: translate.to_low_ledger(state, translate.measured_unit(run.members[key].spec))
             for key, state in states.items()
         },
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),

@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping
 
 from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
+from services.decision.decide.low_end import count_low, low_end
 from services.decision.decide.measured import MeasuredSli, measure
 from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
@@ -71,7 +72,8 @@ def store_steps(
     made = [step.row for steps in settled.values() for step in steps]
     repository.store_outcomes(run.connection, made)
     memory = learn(run.members, settled, rows, run.deps.config.risk)
-    return results, replace(rows, risk={**rows.risk, **memory})
+    low = count_low(run.members, settled, rows.low)
+    return results, replace(rows, risk={**rows.risk, **memory}, low=low)
 
 
 def store_memory(
@@ -94,7 +96,12 @@ def store_memory(
         (
             key,
             orjson.dumps(
-                _to_stored(run.members[key], state, measured[key].standing)
+                _to_stored(
+                    run.members[key],
+                    state,
+                    rows.low.get(key, RiskState()),
+                    measured[key].standing,
+                )
                 | {
                     "goal_unreachable_message": _unreachable(run.members[key], rows),
                     "not_capacity_message": not_capacity.get(key),
@@ -111,17 +118,23 @@ def _unreachable(member: ShardMember, rows: ShardRows) -> str:
     return unreachable_message(rows.responses.get(member.id), member.spec)
 
 
-def _to_stored(member: ShardMember, state: RiskState, standing: SliStanding) -> dict[str, Any]:
+def _to_stored(
+    member: ShardMember, state: RiskState, low: RiskState, standing: SliStanding
+) -> dict[str, Any]:
     """The memory, and the figures of the error budget that every surface shows from there."""
     budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
+    least = low_end(state, low, member)
     return {
         **asdict(state),
+        **translate.from_low_ledger(low),
         "measured_unit": translate.measured_unit(member.spec),
         "budget_source": budget.source,
         "violation_ratio": budget.violation_ratio,
         "measured_ratio": budget.measured_ratio,
+        "measured_low_ratio": least.measured_ratio,
         "believed_ratio": budget.believed_ratio,
         "budget_left_ratio": budget.left_ratio,
+        "budget_left_high_ratio": least.left_ratio,
         "sli_status": standing.status,
         "sli_message": standing.message,
         "demand_censored_message": standing.demand_censored_message,

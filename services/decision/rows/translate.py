@@ -172,6 +172,25 @@ def to_risk_state(state: Mapping[str, Any] | None, unit: str = "") -> RiskState:
     return RiskState(**known, log_multiplier=log_multiplier)
 
 
+def to_low_ledger(state: Mapping[str, Any], unit: str) -> RiskState:
+    """The ledger of the least that was missed, as far as it is stored in the unit that counts now.
+
+    Args:
+        state: What is stored.
+        unit: What the promise counts now.
+    """
+    if state.get("measured_unit", unit) != unit:
+        return RiskState()
+    missed, total, n_steps = (state.get(name) or 0.0 for name in LOW_FIELDS)
+    return RiskState(measured_missed=missed, measured_total=total, measured_steps=n_steps)
+
+
+def from_low_ledger(low: RiskState) -> dict[str, float]:
+    """What is stored of that ledger."""
+    values = (low.measured_missed, low.measured_total, low.measured_steps)
+    return dict(zip(LOW_FIELDS, values, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class TrustInForce:
     """Verdict of the trust gate on a workload's model.
@@ -203,6 +222,8 @@ def to_trust_state(state: Mapping[str, Any]) -> TrustState:
 
 
 _RISK_FIELDS = set(RiskState.__dataclass_fields__)
+LOW_FIELDS = ("low_missed", "low_total", "low_steps")
+"""Names under which the ledger of the least that was missed is stored."""
 
 
 def to_control(spec: WorkloadSpec, now: datetime) -> Control:

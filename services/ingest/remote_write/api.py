@@ -23,8 +23,9 @@ _DESCRIPTION = """
 Prometheus remote write, versions 1.0 and 2.0. An API key with the role operator (of the namespaces
 to write to), or the push token, goes in `Authorization: Bearer`. Rules of label matchers
 (`HARMONY_REMOTE_WRITE_RULES`) tell which indicator a series is of; a series that none of them
-matches is left out. Native histograms become the counts of an objective (`sli_GOAL_total`, `_good`,
-`_upto`) where a rule names them `sli_GOAL`; exemplars are left out.
+matches is left out. Histograms, native or by their buckets (label `le`), become the counts of an
+objective (`sli_GOAL_total`, `_good`, `_upto`) where a rule names them `sli_GOAL`. Cumulative
+counters of an objective may be those of single pods, which are summed; exemplars are left out.
 
 `204`: stored, but for samples that say nothing (staleness markers, NaN), copies of a second replica
 and series that are none of Harmony's. `400`: the request cannot be read, or samples in it were

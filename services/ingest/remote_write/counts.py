@@ -1,8 +1,9 @@
 """Native histograms as the counts of an objective, at the thresholds of its goals. Pure.
 
 A histogram whose rule names the indicator `sli_GOAL`, e.g. `sli_ttft`, becomes `sli_ttft_total`,
-`_good` and `_upto`. Cumulative ones are for counts that are pushed, gauges (what a rule with `rate`
-records) for those that have a query: the other way round they would be read as something else.
+`_good` and `_upto`. Cumulative ones, of single pods, are for counts that are pushed, gauges (what a
+rule with `rate` records) for those that have a query: the other way round they would be read as
+something else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.ingest.remote_write.histogram import HistogramSample
+from services.ingest.remote_write.pods import PodCounter, histogram_counters
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
 from services.ingest.series.samples import (
     BAD_SAMPLE,
@@ -31,10 +33,31 @@ N_COUNTS = 3
 
 @dataclass(frozen=True, slots=True)
 class HistogramSeries:
-    """Histograms of one series, none of them a stale marker."""
+    """Histograms of one series, none of them a stale marker.
+
+    Attributes:
+        name: What it is of.
+        samples: The histograms.
+        pod: Number of the series where they are cumulative; None: rates.
+    """
 
     name: PushedSeriesName
     samples: tuple[HistogramSample, ...]
+    pod: int | None = None
+
+
+def split_pods(
+    parsed: ParsedPush,
+    histograms: Sequence[HistogramSeries],
+    known: Mapping[WorkloadName, WorkloadRef],
+) -> list[PodCounter]:
+    """The cumulative ones as counters of single pods; what has no goal is refused and counted."""
+    found: list[PodCounter] = []
+    for one in histograms:
+        workload = _workload_of(one, parsed, known)
+        if workload is not None and one.pod is not None:
+            found += histogram_counters(workload, one.name.indicator, one.pod, one.samples)
+    return found
 
 
 def add_counts(
@@ -42,15 +65,12 @@ def add_counts(
     histograms: Sequence[HistogramSeries],
     known: Mapping[WorkloadName, WorkloadRef],
 ) -> ParsedPush:
-    """A push with the counts of histograms added; what has no goal is refused and counted."""
+    """A push with the counts of recorded rates added; what has no goal is refused and counted."""
     numbers = {name: number for number, name in enumerate(parsed.names)}
     parts = [parsed.samples]
     for one in histograms:
-        workload = known.get(WorkloadName(one.name.namespace, one.name.workload))
-        fault = _fault(one, workload)
-        if fault is not None or workload is None:
-            reason, rule = fault or (UNKNOWN_WORKLOAD, "no active workload of this name")
-            parsed.rejections.add(reason, len(one.samples), f"{one.name}: {rule}")
+        workload = _workload_of(one, parsed, known)
+        if workload is None:
             continue
         threshold_s = workload.thresholds_s[one.name.indicator.removeprefix(SERIES_PREFIX)]
         for suffix, values in _values(one.samples, threshold_s).items():
@@ -59,6 +79,19 @@ def add_counts(
             number = numbers.setdefault(name, len(numbers))
             parts.append(_samples(number, one.samples, values))
     return ParsedPush(tuple(numbers), join_samples(parts), parsed.unreadable, parsed.rejections)
+
+
+def _workload_of(
+    one: HistogramSeries, parsed: ParsedPush, known: Mapping[WorkloadName, WorkloadRef]
+) -> WorkloadRef | None:
+    """The workload that a histogram counts for; None where it does not, which is counted."""
+    workload = known.get(WorkloadName(one.name.namespace, one.name.workload))
+    fault = _fault(one, workload)
+    if fault is None and workload is not None:
+        return workload
+    reason, rule = fault or (UNKNOWN_WORKLOAD, "no active workload of this name")
+    parsed.rejections.add(reason, len(one.samples), f"{one.name}: {rule}")
+    return None
 
 
 def _fault(one: HistogramSeries, workload: WorkloadRef | None) -> tuple[str, str] | None:

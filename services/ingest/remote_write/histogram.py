@@ -42,6 +42,8 @@ class HistogramSample:
         at_us: Microseconds since the epoch.
         is_gauge: A rate or another gauge, no cumulative count.
         is_stale_marker: It says that its series has ended, and nothing else.
+        schema: Resolution of its buckets: 2^-schema edges to a factor of 2, or -53 for `custom`.
+        custom: Its own edges, rising; empty where the schema tells them.
         total: All observations.
         lower: Lower edge of each bucket, not within it, (B,).
         upper: Upper edge of each bucket, within it, (B,).
@@ -51,6 +53,8 @@ class HistogramSample:
     at_us: int
     is_gauge: bool
     is_stale_marker: bool
+    schema: int
+    custom: tuple[float, ...]
     total: float
     lower: F64
     upper: F64
@@ -63,6 +67,25 @@ class HistogramSample:
     def upto(self, threshold_s: float) -> float:
         """Observations that may be at or below a threshold."""
         return float(self.count[self.lower < threshold_s].sum())
+
+    def edges_beside(self, threshold_s: float) -> tuple[float, float]:
+        """The edges next to a threshold; the same one twice where it is an edge.
+
+        They follow from the resolution alone, empty buckets or not. Without one below it is minus
+        infinity, without one above infinity.
+        """
+        if self.schema == _CUSTOM_EDGES:
+            edges = np.array(self.custom)
+        else:
+            width = 2.0**-self.schema
+            place = np.log2(threshold_s) / width
+            edges = np.exp2(width * np.arange(np.floor(place) - 1, np.ceil(place) + 2))
+        is_same = np.isclose(edges, threshold_s, rtol=1e-9, atol=0.0)
+        if is_same.any():
+            edge = float(edges[is_same][0])
+            return edge, edge
+        below, above = edges[edges < threshold_s], edges[edges > threshold_s]
+        return float(below.max(initial=-np.inf)), float(above.min(initial=np.inf))
 
 
 def read_histogram(raw: bytes) -> HistogramSample:
@@ -88,6 +111,8 @@ def read_histogram(raw: bytes) -> HistogramSample:
         at_us=at_ms * 1000,
         is_gauge=found.reset_hint == _GAUGE,
         is_stale_marker=int(np.float64(found.sum).view(np.uint64)) == STALE_NAN_BITS,
+        schema=found.schema,
+        custom=tuple(found.custom_values),
         total=found.count_float if is_float else float(found.count_int),
         lower=np.concatenate([[-np.inf, -around], lower]),
         upper=np.concatenate([[0.0, around], upper]),

@@ -34,6 +34,7 @@ UNKNOWN_INDICATOR = "unknown_indicator"
 UNMAPPED = "unmapped"
 STALE_MARKER = "stale_marker"
 SEVERAL_SERIES = "several_series"
+TOO_MANY_SERIES = "too_many_series"
 OTHER_REPLICA = "other_replica"
 FORBIDDEN_NAMESPACE = "forbidden_namespace"
 

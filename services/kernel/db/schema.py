@@ -43,6 +43,7 @@ class Partitioning:
 
 PARTITIONED: dict[str, Partitioning] = {
     "observations": Partitioning("observed_at", 1),
+    "series_observations": Partitioning("observed_at", 1),
     "indicators": Partitioning("step_at", 7),
     "replica_states": Partitioning("observed_at", 7),
     "forecasts": Partitioning("origin_at", 7),
@@ -83,6 +84,18 @@ observations = Table(
     time_column("observed_at", primary_key=True),
     Column("value", Double, nullable=False),
     postgresql_partition_by=_partition_by("observations"),
+)
+
+series_observations = Table(
+    "series_observations",
+    metadata,
+    Column("workload_id", Integer, primary_key=True, autoincrement=False),
+    Column("indicator", Text, primary_key=True),
+    time_column("observed_at", primary_key=True),
+    Column("series", BigInteger, primary_key=True, autoincrement=False),
+    Column("threshold_s", Double, primary_key=True),
+    Column("value", Double, nullable=False),
+    postgresql_partition_by=_partition_by("series_observations"),
 )
 
 ingest_cursors = Table(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 ViolationSource = Literal["measured", "believed"]
 """By what requests felt, or by the capacity that Harmony believes a replica has."""
 SliStatus = Literal["Measured", "NoObjective", "NoSeries", "NoAnswer", "NoRequests"]
 """Whether the objective is measured; all but the first say why it is not."""
+_ROUNDING = 1e-4
+"""Counts come as rates of single precision: ends that differ by less of the upper are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,13 @@ class PromiseFigures:
             counted.
         violation_ratio: Share out of SLA over the window, by `source`; None with a source: its
             steps had no request.
-        measured_ratio: The same as requests felt it; None: not measured.
+        measured_ratio: The same as requests felt it, the largest that it can be: it decides. None:
+            not measured.
+        measured_low_ratio: The least that it can be; None: `measured_ratio` is exact, or its lower
+            end is not known of the whole window.
         believed_ratio: The same by the capacity that is believed.
         left_ratio: Share of the error budget that is left; below 0: overspent.
+        left_high_ratio: The same by `measured_low_ratio`; None where that is.
         n_steps: Steps counted; older ones fade.
         sli_status: Whether the objective is measured.
         sli_message: Why it is not, and what to do; empty: it is.
@@ -46,6 +52,13 @@ class PromiseFigures:
     demand_censored_message: str | None = None
     goal_unreachable_message: str = ""
     not_capacity_message: str | None = None
+    measured_low_ratio: float | None = None
+    left_high_ratio: float | None = None
+
+
+def is_range(low: float | None, high: float | None) -> TypeGuard[float]:
+    """Check whether two ends are different figures; an unknown is none."""
+    return low is not None and high is not None and low < high * (1.0 - _ROUNDING)
 
 
 def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
@@ -68,10 +81,13 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
         )
     n_steps = state.get("measured_steps" if source == "measured" else "observed_steps") or 0.0
     status = state.get("sli_status")
+    measured = state.get("measured_ratio") if source == "measured" else None
+    low = state.get("measured_low_ratio")
+    has_range = is_range(low, measured)
     return PromiseFigures(
         source=source if n_steps > 0 else None,
         violation_ratio=state.get("violation_ratio"),
-        measured_ratio=state.get("measured_ratio") if source == "measured" else None,
+        measured_ratio=measured,
         believed_ratio=state.get("believed_ratio"),
         left_ratio=state.get("budget_left_ratio"),
         n_steps=n_steps,
@@ -80,4 +96,6 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
         demand_censored_message=state.get("demand_censored_message"),
         goal_unreachable_message=state.get("goal_unreachable_message") or "",
         not_capacity_message=state.get("not_capacity_message"),
+        measured_low_ratio=low if has_range else None,
+        left_high_ratio=state.get("budget_left_high_ratio") if has_range else None,
     )

@@ -19,9 +19,11 @@ class Details:
     Attributes:
         next_step: Quantiles of the demand in the step after the forecast's origin, by level.
         measured: Measured share out of SLA over the window; None: nothing is measured.
+        measured_low: The least that it can be; None: it is exact.
         believed: The same as the believed capacity says it; None: nothing has been scored yet.
         budget_source: Which of the two the budget is of, `measured` or `believed`.
         budget_left: Share of the window's error budget that is left; below 0: overspent.
+        budget_left_high: The same by `measured_low`; None where that is.
         sli_status: How it stands with the counts of the objective; None: not known yet.
         sli_message: What is to be done about that; empty: nothing.
         censored_message: Why the demand is not all that was asked for; empty: it is; None: unknown.
@@ -51,6 +53,8 @@ class Details:
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None
     n_starts: int = 0
+    measured_low: float | None = None
+    budget_left_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

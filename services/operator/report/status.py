@@ -19,6 +19,11 @@ Status = dict[str, Any]
 SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
 _SAME_LEVEL = 1e-6
+_PROMISE = (
+    *("measuredLow", "measured", "believed", "source"),
+    *("budgetRemaining", "budgetRemainingHigh"),
+)
+"""Fields of the risk that are the decision service's figures."""
 _MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
 """Fields that change with each step; a change of these alone may wait a little."""
 
@@ -199,13 +204,14 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
         shown["estimated"] = _rounded(newest.risk_estimated)
     details = facts.details
     if details is None:
-        kept = ("measured", "believed", "source", "budgetRemaining")
-        shown |= {name: before.get(name) for name in kept}
+        shown |= {name: before.get(name) for name in _PROMISE}
     elif details.measured is not None or details.believed is not None:
+        shown["measuredLow"] = _rounded(details.measured_low)
         shown["measured"] = _rounded(details.measured)
         shown["believed"] = _rounded(details.believed)
         shown["source"] = details.budget_source
         shown["budgetRemaining"] = _rounded(details.budget_left)
+        shown["budgetRemainingHigh"] = _rounded(details.budget_left_high)
     return {name: value for name, value in shown.items() if value is not None}
 
 

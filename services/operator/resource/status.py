@@ -61,6 +61,9 @@ class RiskStatus(ResourceModel):
 
     target: float | None = None
     estimated: float | None = None
+    measured_low: float | None = Field(
+        None, description="The least that measured can be; absent: it is exact"
+    )
     measured: float | None = Field(
         None, description="Share out of SLA as requests felt it; absent: it is not measured"
     )
@@ -71,6 +74,9 @@ class RiskStatus(ResourceModel):
         None, description="Which of the two the budget is of"
     )
     budget_remaining: float | None = None
+    budget_remaining_high: float | None = Field(
+        None, description="The same by measuredLow; absent where that is"
+    )
 
 
 class LeadTimeStatus(ResourceModel):

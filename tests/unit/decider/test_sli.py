@@ -93,6 +93,27 @@ def test_the_truth_of_each_request_lies_within(
     assert found.requests[0] <= n_answered + n_lost - n_inside
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_over_several_steps_the_truth_lies_between_the_shares_of_sums(
+    seed: int, n_steps: int
+) -> None:
+    """Each end has its own number of requests: a bad step with many lost must weigh enough."""
+    rng = np.random.default_rng(seed)
+    answered, lost = rng.integers(0, 30, n_steps), rng.integers(0, 40, n_steps)
+    good = np.array([rng.integers(0, n + 1) for n in answered])
+    inside = np.array([rng.integers(0, min(n, m) + 1) for n, m in zip(answered, lost, strict=True)])
+    both = np.array([rng.integers(0, k + 1) for k in np.minimum(inside, answered - good)])
+    both = np.maximum(both, inside - good)  # of those lost that were seen, as many missed already
+    missed, all_of = answered - good + lost - both, answered + lost - inside
+    found = count_misses(replace(counts(answered, good), lost=lost.astype(float)))
+    assert found.low_requests is not None
+    assert found.high_requests is not None
+    weights = ((found.miss_low, found.low_requests), (found.miss_high, found.high_requests))
+    low, high = ((share * n).sum() / max(n.sum(), 1e-9) for share, n in weights)
+    truth = missed.sum() / max(all_of.sum(), 1)
+    assert low - 1e-12 <= truth <= high + 1e-12
+
+
 @given(any_counts())
 def test_the_interval_is_one_and_known_as_a_whole(one: SliCounts) -> None:
     steps = count_misses(one)

@@ -29,6 +29,8 @@ DETAILS = Details(
     lead_p50_s=61.2,
     lead_p90_s=95.0,
     n_starts=12,
+    measured_low=0.0015,
+    budget_left_high=0.0625,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import percent
 from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.explain import render_decision
+from services.decision.decide.low_end import LowEnd, low_end
 from services.decision.decide.report import publish_promise
 from services.decision.decide.settling import _to_stored
 from services.decision.decide.sli_status import SliStanding
@@ -40,23 +41,41 @@ ELSEWHERE = RiskState(
     measured_steps=310.0,
 )
 """Ledgers that no row tells of: a surface that counts for itself shows other figures."""
+LOW = RiskState(measured_missed=2.2, measured_total=310.0, measured_steps=310.0)
+"""The same had the least been missed, as of a threshold between two bucket edges."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one surface shows of a promise."""
+    """What one surface shows of a promise; `low` and `left_high` only of a range."""
 
     measured: float | None
     believed: float | None
     source: str | None
     left: float | None
+    low: float | None = None
+    left_high: float | None = None
 
     def assert_like(self, other: Figures, surface: str) -> None:
         """The same as another's, as far as surfaces round."""
         assert self.source == other.source, surface
-        for name in ("measured", "believed", "left"):
+        for name in ("measured", "believed", "left", "low", "left_high"):
             mine, theirs = getattr(self, name), getattr(other, name)
             assert mine == pytest.approx(theirs, abs=5e-5), (surface, name)
+
+    @property
+    def out_of_sla(self) -> str:
+        """The measured share in words: both ends where they differ."""
+        return _range(self.low, self.measured)
+
+    @property
+    def remaining(self) -> str:
+        """The budget in words."""
+        return _range(self.left, self.left_high)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return " to ".join(percent(end) for end in (low, high) if end is not None)
 
 
 def member_of(database: Engine, name: str) -> ShardMember:
@@ -79,10 +98,11 @@ def ledgers_of_rows(database: Engine, member: ShardMember) -> RiskState:
     return RiskState(**{name: float(value) for name, value in row.items()})
 
 
-def stored(member: ShardMember, risk: RiskState) -> dict[str, Any]:
-    """The state as the decision service stores it."""
+def stored(member: ShardMember, risk: RiskState, low: RiskState | None = None) -> dict[str, Any]:
+    """The state as the decision service stores it; the ends are equal where `low` is not given."""
     is_measured = member.spec.sla.objective is not None
-    return _to_stored(member, risk, SliStanding("Measured" if is_measured else "NoObjective"))
+    standing = SliStanding("Measured" if is_measured else "NoObjective")
+    return _to_stored(member, risk, low or risk, standing)
 
 
 def store(database: Engine, member: ShardMember, state: Mapping[str, Any]) -> None:
@@ -96,21 +116,25 @@ def of_rest(viewer: Any, member: ShardMember) -> Figures:
     risk = viewer.get(f"/v1/workloads/{member.key}").json()["risk"]
     by_source = {"measured": risk["measured_ratio"], "believed": risk["believed_ratio"]}
     assert risk["violation_ratio"] == by_source[risk["source"]]
+    names = ("measured_ratio", "believed_ratio", "source", "budget_remaining")
     return Figures(
-        risk["measured_ratio"], risk["believed_ratio"], risk["source"], risk["budget_remaining"]
+        *(risk[name] for name in (*names, "measured_low_ratio", "budget_remaining_high"))
     )
 
 
 def of_status_line(database: Engine, member: ShardMember) -> Figures:
     (row,) = [row for row in load_status(database) if row["workload"] == member.key]
-    return Figures(row["measured"], row["believed"], row["source"], row["budget_left"])
+    names = ("measured", "believed", "source", "budget_left", "measured_low", "budget_left_high")
+    return Figures(*(row[name] for name in names))
 
 
-def of_metrics(member: ShardMember, budget: ErrorBudget) -> Figures:
-    publish_promise(member, budget, is_answered=True)
+def of_metrics(member: ShardMember, budget: ErrorBudget, least: LowEnd) -> Figures:
+    """What the gauges tell; of the budget they have the end that decides."""
+    publish_promise(member, budget, least, is_answered=True)
 
-    def value(name: str, source: str) -> float | None:
-        labels = {"namespace": member.namespace, "workload": member.name, "source": source}
+    def value(name: str, source: str | None = None) -> float | None:
+        labels = {"namespace": member.namespace, "workload": member.name}
+        labels |= {"source": source} if source else {}
         return telemetry.REGISTRY.get_sample_value(f"harmony_{name}", labels)
 
     def out(source: str) -> float | None:
@@ -121,7 +145,9 @@ def of_metrics(member: ShardMember, budget: ErrorBudget) -> Figures:
     known = {source: found for source, found in left.items() if found is not None}
     assert len(known) == 1
     ((source, remaining),) = known.items()
-    return Figures(out("measured"), out("believed"), source, remaining)
+    best = value("sli_good_high_ratio")
+    low, left_high = (None, None) if best is None else (1 - best, least.left_ratio)
+    return Figures(out("measured"), out("believed"), source, remaining, low, left_high)
 
 
 def assert_operator(database: Engine, member: ShardMember, wanted: Figures) -> None:
@@ -134,8 +160,10 @@ def assert_operator(database: Engine, member: ShardMember, wanted: Figures) -> N
         "believed": wanted.believed,
         "budget_left": wanted.left,
         "budget_source": wanted.source,
+        "measured_low": wanted.low,
+        "budget_left_high": wanted.left_high,
     }
-    assert {"measured", "budget_left"} <= details.keys()
+    assert {"measured", "budget_left", "measured_low", "budget_left_high"} <= details.keys()
     for name in details.keys() & names.keys():
         expected = names[name]
         is_number = isinstance(expected, float)
@@ -150,11 +178,11 @@ def words(page: str) -> str:
 def assert_said(said: str, wanted: Figures, surface: str) -> None:
     """Both shares and the budget in words, each under its own name."""
     assert f"believed {percent(wanted.believed)}" in said, surface
-    assert f"error budget {percent(wanted.left)} left, {wanted.source}" in said, surface
+    assert f"error budget {wanted.remaining} left, {wanted.source}" in said, surface
     if wanted.measured is None:
         assert "measured" not in said.replace("nothing measured", ""), surface
     else:
-        assert f"measured {percent(wanted.measured)} of minutes missed" in said, surface
+        assert f"measured {wanted.out_of_sla} of minutes missed" in said, surface
 
 
 def kubectl_text(viewer: Any, member: ShardMember) -> str:
@@ -176,27 +204,32 @@ def console_text(console: Any, member: ShardMember) -> str:
 
 
 @pytest.mark.parametrize("name", [MEASURED, BELIEVED])
-@pytest.mark.parametrize("is_of_rows", [True, False])
+@pytest.mark.parametrize("ledgers", ["of rows", "elsewhere", "a range"])
 def test_every_surface_shows_the_figures_of_the_one_function(
-    viewer, console, database: Engine, name: str, is_of_rows: bool
+    viewer, console, database: Engine, name: str, ledgers: str
 ) -> None:
     member = member_of(database, name)
-    risk = ledgers_of_rows(database, member) if is_of_rows else ELSEWHERE
+    risk = ledgers_of_rows(database, member) if ledgers == "of rows" else ELSEWHERE
+    low = LOW if ledgers == "a range" else risk
     budget = error_budget(risk, to_sla(member.spec), member.step_s)
+    least = low_end(risk, low, member)
     wanted = Figures(budget.measured_ratio, budget.believed_ratio, budget.source, budget.left_ratio)
+    if ledgers == "a range" and name == MEASURED:
+        wanted = replace(wanted, low=2.2 / 310, left_high=least.left_ratio)
+        assert wanted.out_of_sla == "0.71 % to 1.2 %"
     assert wanted.source == ("measured" if name == MEASURED else "believed")
     assert (wanted.measured is None) == (name == BELIEVED)
     assert wanted.measured != wanted.believed, "a mix-up would be seen"
-    store(database, member, stored(member, risk))
+    store(database, member, stored(member, risk, low))
     of_rest(viewer, member).assert_like(wanted, "REST")
     of_status_line(database, member).assert_like(wanted, "harmony status")
-    of_metrics(member, budget).assert_like(wanted, "metrics")
+    of_metrics(member, budget, least).assert_like(wanted, "metrics")
     assert_operator(database, member, wanted)
     assert_said(console_text(console, member), wanted, "console")
     assert_said(kubectl_text(viewer, member), wanted, "kubectl")
     row = words(console.get(f"/fleet?search={name}").text)
-    assert f"{percent(budget.violation_ratio)}" in row
-    assert f"{percent(wanted.left)}" in row
+    assert (wanted.out_of_sla or percent(wanted.believed)) in row
+    assert f"{wanted.remaining} " in row
 
 
 def test_rows_of_one_workload_sum_up_to_what_rest_shows(viewer, database: Engine) -> None:

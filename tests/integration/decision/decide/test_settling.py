@@ -90,6 +90,22 @@ def test_the_figures_of_every_surface_tell_measured_from_believed(deps: Decision
     assert late["log_level"] < early["log_level"] <= 0.0
 
 
+def test_both_ends_of_what_was_measured_are_kept_from_run_to_run(deps: DecisionDeps) -> None:
+    workload = one_workload(deps.engine, sla=promise("DemandFraction"))
+    counts = {"ttft_total": [1000.0] * 2, "ttft_good": [900.0] * 2, "waiting": [0.0] * 2}
+    add_counts(deps.engine, workload, ORIGIN + STEP, **counts, ttft_upto=[980.0, 940.0])
+    for at in (final_at(deps), final_at(deps) + STEP):
+        decide(deps, at)
+    state = risk_state(deps.engine)
+    assert state["low_steps"] == state["measured_steps"] == 1.0
+    add_demand(deps.engine, workload, [95.0], last=ORIGIN + STEP)
+    decide(deps, final_at(deps) + 2 * STEP, ORIGIN + STEP)
+    state = risk_state(deps.engine)
+    assert state["measured_ratio"] == pytest.approx(0.1, rel=1e-5)
+    assert state["measured_low_ratio"] == pytest.approx((20 + 60) / 2000, rel=1e-4)
+    assert state["budget_left_high_ratio"] > state["budget_left_ratio"]
+
+
 def test_a_workload_without_an_objective_is_believed_and_final(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine, ready=5)
     add_counts(deps.engine, workload, ttft_total=[600.0], ttft_good=[600.0])

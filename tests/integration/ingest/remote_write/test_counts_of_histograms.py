@@ -43,7 +43,7 @@ def test_a_cumulative_histogram_becomes_rates_of_counts(
     first = Histogram(at(0), [100, 50, 10], SPANS, zero=5)
     last = Histogram(at(60), [190, 70, 20], SPANS, zero=5)
     done = remote_write(deps, make(TTFT, first, last), version)
-    assert (done.n_written, done.faults, done.n_histograms_done, done.n_done) == (6, (), 2, 0)
+    assert (done.n_written, done.faults, done.n_histograms_done, done.n_done) == (4, (), 2, 0)
     for name, count in ((TOTAL, 120), (GOOD, 90), (UPTO, 90)):
         assert stored_steps(deps.engine, 1, name) == [(T0, pytest.approx(count / 60))], name
 
@@ -100,16 +100,33 @@ def test_faults_are_told_and_what_is_no_concern_of_ours_is_done_with(
     assert (other.faults, other.n_histograms_done, other.n_written) == ((), 1, 0)
 
 
-def test_a_second_series_waits_until_the_first_has_ended(
+def test_histograms_of_several_pods_are_added_up(
     deps: IngestDeps, clock: FixedClock, register: Register
 ) -> None:
     register(objective=PUSHED)
     clock.advance(60)
-    one, other = TTFT | {"pod": "a"}, TTFT | {"pod": "b"}
-    remote_write(deps, histograms_v1(one, Histogram(at(10), [1], [(0, 1)])), Version.V1)
-    second = histograms_v1(other, Histogram(at(40), [1], [(0, 1)]))
+    for pod, began in (("a", 1000), ("b", 0)):
+        ends = [Histogram(at(60 * n), [began + 30 * n, 6 * n], [(-1, 2)]) for n in range(2)]
+        done = remote_write(deps, histograms_v1(TTFT | {"pod": pod}, *ends), Version.V1)
+        assert (done.faults, done.n_histograms_done) == ((), 2)
+    for name, count in ((TOTAL, 72), (GOOD, 60), (UPTO, 60)):
+        assert stored_steps(deps.engine, 1, name) == [(T0, pytest.approx(count / 60))], name
+
+
+def test_a_second_recorded_rate_waits_until_the_first_has_ended(
+    deps: IngestDeps, clock: FixedClock, register: Register
+) -> None:
+    register(objective=pulled(sli_ttft_total="x", sli_ttft_good="x"))
+    clock.advance(60)
+    one, other = TTFT | {"rule": "a"}, TTFT | {"rule": "b"}
+
+    def rate(offset_s: float) -> Histogram:
+        return Histogram(at(offset_s), [1.5], [(0, 1)], is_float=True, is_gauge=True)
+
+    remote_write(deps, histograms_v1(one, rate(10)), Version.V1)
+    second = histograms_v1(other, rate(40))
     (fault,) = remote_write(deps, second, Version.V1).faults
     assert fault.reason == "several_series"
     ended = Histogram(at(30), [], [], total_s=STALE)
     assert remote_write(deps, histograms_v1(one, ended), Version.V1).n_histograms_done == 1
-    assert remote_write(deps, second, Version.V1).faults == ()
+    assert UPTO not in remote_write(deps, second, Version.V1).faults

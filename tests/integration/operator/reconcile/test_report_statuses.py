@@ -234,6 +234,8 @@ def test_what_the_risk_control_stored_is_told(bench: Bench) -> None:
         "believed_ratio": 0.001,
         "budget_source": "measured",
         "measured_steps": 1440.0,
+        "measured_low_ratio": 0.003,
+        "budget_left_high_ratio": 0.7,
         "budget_left_ratio": 0.6,
         "sli_status": "Measured",
         "sli_message": "",
@@ -253,10 +255,12 @@ def test_what_the_risk_control_stored_is_told(bench: Bench) -> None:
     risk = bench.lab.autoscaler("llama")["status"]["risk"]
     assert risk | {"target": 0.01} == {
         "target": 0.01,
+        "measuredLow": 0.003,
         "measured": 0.004,
         "believed": 0.001,
         "source": "measured",
         "budgetRemaining": 0.6,
+        "budgetRemainingHigh": 0.7,
     }
     assert bench.lab.condition("llama", "SLIMeasured")["status"] == "True"
     censored = bench.lab.condition("llama", "DemandCensored")

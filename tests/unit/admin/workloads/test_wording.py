@@ -13,6 +13,8 @@ from services.admin.workloads.wording import (
     faults,
     missed,
     promise,
+    remaining,
+    share,
     violation,
     why_unmeasured,
 )
@@ -64,6 +66,18 @@ def test_the_budget_names_its_source() -> None:
     assert budget_left(risk(BELIEVED)) == "60 % left, believed"
     assert budget_left(risk(BELIEVED, budget_remaining=None)) == "–"
     assert budget_left(risk(BELIEVED, source=None)) == "–"
+
+
+def test_a_range_is_told_by_both_ends_where_they_read_differently() -> None:
+    ranged = risk(MEASURED, measured_low_ratio=0.008, budget_remaining_high=0.2)
+    assert promise(ranged) == (
+        "measured 0.8 % to 1.2 % of requests missed; believed 0.4 %; "
+        "error budget -20 % to 20 % left, measured"
+    )
+    alike = risk(MEASURED, measured_low_ratio=0.01199, budget_remaining_high=-0.199)
+    assert promise(alike) == promise(risk(MEASURED))
+    assert (share(ranged), share(risk(BELIEVED))) == ("0.8 % to 1.2 %", "0.4 %")
+    assert remaining(risk(BELIEVED, budget_remaining=None)) == "–"
 
 
 def test_the_promise_gives_both_figures() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.kernel.domain.promise import PromiseFigures, promise_figures
+from services.kernel.domain.promise import PromiseFigures, is_range, promise_figures
 
 MEASURED: dict[str, Any] = {
     "budget_source": "measured",
@@ -44,6 +44,27 @@ def test_what_replicas_do_not_cure_is_told_and_an_unknown_stays_one() -> None:
     older = promise_figures(MEASURED)
     assert (older.goal_unreachable_message, older.not_capacity_message) == ("", None)
     assert promise_figures(MEASURED | {"not_capacity_message": ""}).not_capacity_message == ""
+
+
+def test_of_a_range_both_ends_are_told_and_of_one_figure_no_second() -> None:
+    ends = {"measured_low_ratio": 0.008, "budget_left_high_ratio": 0.2}
+    found = promise_figures(MEASURED | ends)
+    assert (found.measured_low_ratio, found.measured_ratio) == (0.008, 0.012)
+    assert (found.left_ratio, found.left_high_ratio) == (-0.2, 0.2)
+    assert found.violation_ratio == 0.012, "the upper end decides"
+    for alone in (0.012, 0.012 * (1 - 1e-6), None):
+        same = promise_figures(MEASURED | ends | {"measured_low_ratio": alone})
+        assert (same.measured_low_ratio, same.left_high_ratio) == (None, None)
+    believed = promise_figures(BELIEVED | ends)
+    assert (believed.measured_low_ratio, believed.left_high_ratio) == (None, None)
+
+
+def test_a_range_has_two_known_ends() -> None:
+    assert is_range(0.0, 0.01)
+    assert not is_range(0.01, 0.01)
+    assert not is_range(0.0, 0.0)
+    assert not is_range(None, 0.01)
+    assert not is_range(0.0, None)
 
 
 def test_a_believed_one_has_no_measured_figure() -> None:

@@ -42,15 +42,23 @@ def test_the_status_shows_what_happened() -> None:
     assert status["risk"] == {
         "target": 0.01,
         "estimated": 0.004,
+        "measuredLow": 0.0015,
         "measured": 0.002,
         "believed": 0.001,
         "source": "measured",
         "budgetRemaining": -0.25,
+        "budgetRemainingHigh": 0.0625,
     }
 
 
 def test_what_is_believed_is_not_shown_as_measured() -> None:
-    believed = replace(DETAILS, measured=None, budget_source="believed")
+    believed = replace(
+        DETAILS,
+        measured=None,
+        measured_low=None,
+        budget_source="believed",
+        budget_left_high=None,
+    )
     assert build(report(details=believed), NOW)["risk"] == {
         "target": 0.01,
         "estimated": 0.004,
