@@ -165,10 +165,11 @@ def felt_violation_ratios(engine: Engine, first_step_at: datetime) -> dict[int, 
 
 
 def n_decided_for_queues(engine: Engine, first_origin_at: datetime) -> int:
-    """Decisions that ask for more replicas since requests wait."""
+    """Decisions that ask for more replicas since requests wait, as far as guards let them."""
     query = text("""
         SELECT count(*) FROM decisions WHERE origin_at >= :first
-        AND (explanation #>> '{counterfactuals,nothing_waiting}')::int < raw_replicas
+        AND (explanation #>> '{counterfactuals,nothing_waiting}')::int
+            < least(raw_replicas, desired_replicas)
     """)
     with engine.connect() as connection:
         return int(connection.execute(query, {"first": first_origin_at}).scalar_one())
