@@ -18,6 +18,7 @@ from services.simulator.scoreboard import (
     felt_score,
     run_rivals,
     score,
+    service_score,
 )
 from services.simulator.served_fleet import ServedFleet, draw_served_fleet
 from services.simulator.tuning import TunedSetting, tune_hpa, tune_trailing_percentile
@@ -42,6 +43,7 @@ __all__ = [
     "oracles",
     "run_rivals",
     "score",
+    "service_score",
     "simulate",
     "simulate_history",
     "tune_hpa",

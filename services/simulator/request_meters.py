@@ -26,7 +26,8 @@ class RequestMeters:
 
     def __init__(self, served: ServedFleet) -> None:
         self._served = served
-        W = served.demand.shape[0]
+        W = served.n_services
+        self._queue = served.no_queue()
         self._total, self._missed, self._waiting = np.zeros(W), np.zeros(W), np.zeros(W)
 
     def count(self, step: int, ready_mean: FloatArray) -> None:
@@ -34,13 +35,15 @@ class RequestMeters:
 
         Args:
             step: Step counted from the start of the replay.
-            ready_mean: (W,) time-mean ready replicas.
+            ready_mean: (V,) time-mean ready replicas of the targets.
         """
-        missed = self._served.missed(step, ready_mean)
-        self._total = self._total + self._served.truth.requests[:, step]
-        self._missed = self._missed + missed
-        # by Little's law: who misses waits as long as the threshold at least
-        self._waiting = missed / self._served.step_s * THRESHOLD_S
+        served = self._served.serve(step, ready_mean, self._queue)
+        self._queue = served.queue
+        self._total = self._total + self._served.requests[:, step]
+        self._missed = self._missed + served.missed
+        # beside the lasting queues, by Little's law: who misses waits for the threshold at least
+        at_least = served.missed / self._served.step_s * THRESHOLD_S
+        self._waiting = np.maximum(served.waiting, at_least)
 
     def counters(self) -> Mapping[str, FloatArray]:
         """(W,) readings at the end of the steps counted so far; nothing is ever lost."""

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from services.simulator.fleet import Fleet
+from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.history import simulate_history
 from services.simulator.ledger import PolicyRun
@@ -27,6 +27,7 @@ class PolicyScoreJson(TypedDict):
     scale_ops: int
     believed_violation_rate: NotRequired[float]
     n_over_promise: NotRequired[int]
+    n_queued: NotRequired[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class PolicyScore:
         step_cost_usd: (R,) cost of each step, all workloads.
         believed_violation_rate: The rate by the stated capacity; None where that is the truth.
         n_over_promise: Workloads over the promise by what requests felt; None likewise.
+        n_queued: Steps of a workload in which requests waited from one step to the next; likewise.
     """
 
     name: str
@@ -67,6 +69,7 @@ class PolicyScore:
     step_cost_usd: FloatArray
     believed_violation_rate: float | None = None
     n_over_promise: int | None = None
+    n_queued: int | None = None
 
     @property
     def worst_rate(self) -> float:
@@ -87,6 +90,8 @@ class PolicyScore:
             found["believed_violation_rate"] = round(self.believed_violation_rate, 6)
         if self.n_over_promise is not None:
             found["n_over_promise"] = self.n_over_promise
+        if self.n_queued is not None:
+            found["n_queued"] = self.n_queued
         return found
 
 
@@ -121,24 +126,47 @@ def score(
     )
 
 
+def service_score(by_target: PolicyScore, run: PolicyRun, scaled: ScaledFleet) -> PolicyScore:
+    """The score of services, from that of the targets which are scaled for them.
+
+    By the stated capacity a service is out of SLA as far as its tightest pool is.
+
+    Args:
+        by_target: Score of `run` over the targets.
+        run: The whole replay.
+        scaled: What is scaled for which service.
+    """
+    known_s = scaled.largest(run.known_s).sum(axis=1)
+    violation_s = scaled.largest(run.violation_s).sum(axis=1)
+    violation = violation_s / np.where(known_s > 0, known_s, np.nan)
+    return replace(
+        by_target,
+        violation_rate=mean_known(violation),
+        workload_violation_rate=violation,
+        workload_gpu_hours=scaled.total(by_target.workload_gpu_hours),
+    )
+
+
 def felt_score(
     believed: PolicyScore, run: PolicyRun, served: ServedFleet, epsilon: float
 ) -> PolicyScore:
     """The score by what requests felt instead of by the stated capacity.
 
     Args:
-        believed: Score of `run` by the stated capacity.
+        believed: Score of `run` by the stated capacity, by service.
         run: The whole replay.
         served: How its requests were served.
         epsilon: Promised largest fraction of bad steps.
     """
-    violation = served.is_bad(run.ready_mean).mean(axis=1)
+    course = served.course(run.ready_mean)
+    violation = served.is_bad(course).mean(axis=1)
     return replace(
         believed,
         violation_rate=float(violation.mean()),
         workload_violation_rate=violation,
         believed_violation_rate=believed.violation_rate,
         n_over_promise=int((violation > epsilon).sum()),
+        n_queued=int(sum((step.waiting > 0).sum() for step in course)),
     )
 
 

@@ -14,12 +14,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy
 
+from services.kernel.db.session import sqlalchemy_url
 from services.platform.embedded_servers import default_home
 from tests.e2e.conftest import ShortDemo
 
@@ -79,6 +82,7 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     for service in felt["services"].values():
         counted, true = service["measured"], service["violation_rate"]["harmony"]
         assert counted == pytest.approx(true, abs=1e-5)
+    pools_are_scaled_together(short_demo, found["pools"])
     oracle = found["policies"]["oracle"]
     assert oracle["gpu_hours"] <= min(p["gpu_hours"] for p in found["policies"].values()) * 1.05
     page = short_demo.report.read_text()
@@ -87,6 +91,33 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert short_demo.end() == 0, short_demo.output.read_text()
     assert not leftovers(short_demo.home)
+
+
+def pools_are_scaled_together(demo: ShortDemo, pools: dict[str, Any]) -> None:
+    """One service has two pools: each decision says both counts, each outcome what each had."""
+    (service,) = pools
+    assert list(pools[service]) == ["decode", "prefill"]
+    for pool in pools[service].values():
+        assert set(pool["gpu_hours"]) == POLICIES
+        assert min(pool["gpu_hours"].values()) > 0
+    engine = sqlalchemy.create_engine(sqlalchemy_url(demo.database_url))
+    query = """
+        SELECT d.variants, a.result, o.ready_by_pool FROM decisions d
+        JOIN workloads w ON w.id = d.workload_id AND w.namespace || '/' || w.name = :service
+        JOIN actions a ON a.decision_id = d.id AND a.origin_at = d.origin_at
+        JOIN outcomes o ON o.workload_id = d.workload_id AND o.step_at = d.origin_at
+        ORDER BY d.origin_at
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(sqlalchemy.text(query), {"service": service}).all()
+    engine.dispose()
+    assert rows
+    for row in rows:
+        assert [one["name"] for one in row.variants] == ["decode", "prefill"]
+        assert all(one["desired"] >= 1 for one in row.variants)
+    assert any(row.result == "applied" for row in rows)
+    last = [row.ready_by_pool for row in rows if row.ready_by_pool][-1]
+    assert min(last["decode"], last["prefill"]) > 0
 
 
 @pytest.mark.slow
@@ -104,8 +135,9 @@ def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> 
     own = found["policies"]["harmony"]
     measured = found["felt"]["violation_rate_measured_by_platform"]
     assert measured == pytest.approx(own["violation_rate"], abs=0.01)
+    assert found["felt"]["decisions_for_queues"] >= 0
     for policy in found["policies"].values():
-        assert {"believed_violation_rate", "n_over_promise"} <= set(policy)
+        assert {"believed_violation_rate", "n_over_promise", "n_queued"} <= set(policy)
     assert "Services over" in report.read_text()
     assert not leftovers(home)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.kernel.domain import IndicatorSpec
-from services.simulator.fleet.fleet import Fleet, FleetWorkload, NodePool
+from services.simulator.fleet import FleetWorkload, NodePool, ScaledFleet
 from services.simulator.request_meters import GOAL, THRESHOLD_S
 from services.simulator.served_fleet import GOOD_SHARE
 
@@ -55,22 +55,25 @@ def deployment(workload: FleetWorkload, replicas: int) -> Manifest:
 
 
 def gpu_autoscaler(
-    workload: FleetWorkload, indicators: Sequence[IndicatorSpec], *, has_objective: bool = False
+    scaled: ScaledFleet,
+    service: int,
+    indicators: Sequence[IndicatorSpec],
+    *,
+    has_objective: bool = False,
 ) -> Manifest:
-    """The workload's GPUAutoscaler: what a user would write.
+    """The GPUAutoscaler of a service: what a user would write.
 
     Args:
-        workload: The workload.
+        scaled: The fleet.
+        service: Index of the service.
         indicators: All its indicators.
         has_objective: Whether it says what requests are to feel; the counts are pushed.
     """
+    workload = scaled.services.workloads[service]
     spec: Manifest = {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name},
         "mode": "Auto",
         "minReplicas": workload.min_replicas,
         "maxReplicas": workload.max_replicas,
-        "gpuType": workload.gpu_type,
-        "gpusPerReplica": workload.gpus_per_replica,
         "sla": {
             "class": "silver",
             "risk": {"epsilon": f"{workload.epsilon:g}", "kind": "TimeFraction", "window": "1d"},
@@ -82,8 +85,17 @@ def gpu_autoscaler(
             "median": f"{max(1, round(workload.startup.median_s))}s",
             "sigma": f"{workload.startup.sigma:.3f}",
         },
-        "cost": {"currency": "USD", "perGpuHour": f"{workload.price_usd_per_gpu_hour:g}"},
     }
+    targets = [scaled.targets.workloads[target] for target in scaled.targets_of(service)]
+    if scaled.has_pools(service):
+        names = [scaled.pools[target] for target in scaled.targets_of(service)]
+        spec["pools"] = [_pool(name, target) for name, target in zip(names, targets, strict=True)]
+        spec["capacity"]["alsoBoundBy"] = [
+            {"indicator": one.demand, "perReplica": f"{one.capacity_per_replica:.9g}"}
+            for one in targets[1:]
+        ]
+    else:
+        spec |= _hardware(targets[0])
     if has_objective:
         spec["sla"]["objective"] = {
             "goals": [{"metric": GOAL, "threshold": f"{round(1000 * THRESHOLD_S)}ms"}],
@@ -97,6 +109,26 @@ def gpu_autoscaler(
     }
 
 
+def _hardware(target: FleetWorkload) -> Manifest:
+    """What is scaled, the GPUs that it takes and their price."""
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.name},
+        "gpuType": target.gpu_type,
+        "gpusPerReplica": target.gpus_per_replica,
+        "cost": {"currency": "USD", "perGpuHour": f"{target.price_usd_per_gpu_hour:g}"},
+    }
+
+
+def _pool(name: str, target: FleetWorkload) -> Manifest:
+    return {
+        "name": name,
+        **_hardware(target),
+        "minReplicas": target.min_replicas,
+        "maxReplicas": target.max_replicas,
+        "boundBy": [target.demand],
+    }
+
+
 def _indicator(indicator: IndicatorSpec) -> Manifest:
     entry: Manifest = {"name": indicator.name, "level": indicator.level}
     if indicator.unit:
@@ -105,7 +137,7 @@ def _indicator(indicator: IndicatorSpec) -> Manifest:
 
 
 def fleet_manifests(
-    fleet: Fleet,
+    scaled: ScaledFleet,
     closed_loop: Sequence[IndicatorSpec],
     replicas: Sequence[int],
     *,
@@ -114,20 +146,19 @@ def fleet_manifests(
     """Everything to create, in order.
 
     Args:
-        fleet: W workloads.
-        closed_loop: Indicators added to each workload's own.
-        replicas: (W,) initial replicas.
-        has_objective: Whether each workload says what its requests are to feel.
+        scaled: W services, V targets.
+        closed_loop: Indicators added to each service's own.
+        replicas: (V,) initial replicas.
+        has_objective: Whether each service says what its requests are to feel.
     """
-    namespaces = sorted({workload.namespace for workload in fleet.workloads})
+    targets, services = scaled.targets.workloads, scaled.services.workloads
+    namespaces = sorted({target.namespace for target in targets})
     objects: list[Manifest] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces
     ]
+    objects += [deployment(target, n) for target, n in zip(targets, replicas, strict=True)]
     objects += [
-        deployment(workload, n) for workload, n in zip(fleet.workloads, replicas, strict=True)
-    ]
-    objects += [
-        gpu_autoscaler(workload, [*workload.indicators, *closed_loop], has_objective=has_objective)
-        for workload in fleet.workloads
+        gpu_autoscaler(scaled, i, [*service.indicators, *closed_loop], has_objective=has_objective)
+        for i, service in enumerate(services)
     ]
     return objects

@@ -20,9 +20,9 @@ class Reporter:
     """Reports a fleet's indicators to the platform.
 
     Args:
-        fleet: The fleet.
-        meters: Its indicators.
-        requests: Counts of its requests; None: they are not counted.
+        fleet: W services.
+        meters: Their indicators, which follow the first target of each.
+        requests: Counts of their requests; None: they are not counted.
     """
 
     def __init__(
@@ -55,9 +55,10 @@ class Reporter:
         return seen
 
     def __call__(self, step: int, intervals: Sequence[Sequence[Interval]]) -> list[dict[str, Any]]:
-        """Observations of step `step`, given the (W,) histories of the replicas during it."""
+        """Observations of step `step`, given the (V,) histories of the replicas during it."""
         ready = np.array([mean_ready(pieces) for pieces in intervals])
-        seen = self._observations(step, *self._meters.read(step, ready))
+        first = ready[: self._fleet.n_workloads]
+        seen = self._observations(step, *self._meters.read(step, first))
         if self._requests is not None:
             self._requests.count(step - self._fleet.n_history, ready)
             seen += self._readings(self._requests.counters(), step + 1.0)

@@ -22,7 +22,7 @@ from services.kernel.errors import Unavailable
 from services.lab.demo.cluster_client import ClusterClient
 from services.lab.demo.repository import Doorbell, n_settled, n_states_at, stage_counts
 from services.simulator.engine.specs import Interval
-from services.simulator.fleet.fleet import Fleet
+from services.simulator.fleet import Fleet, ScaledFleet
 
 _STEP_TIMEOUT_S = 60.0
 CHANNELS = ("harmony_states", "harmony_actions")
@@ -36,7 +36,7 @@ class Measure(Protocol):
 
         Args:
             step: Index of the step in the fleet.
-            intervals: (W,) exact history of each workload's replicas during the step.
+            intervals: (V,) exact history of each target's replicas during the step.
         """
         ...
 
@@ -73,8 +73,8 @@ class StepTrace:
     """Result of one step.
 
     Attributes:
-        intervals: (W,) exact history of the replicas during the step.
-        spec: (W,) replicas in the Deployments' specs during the step.
+        intervals: (V,) exact history of the replicas during the step.
+        spec: (V,) replicas in the Deployments' specs during the step.
         latency: How long the platform took over it.
     """
 
@@ -93,15 +93,16 @@ def kick_off(deps: ReplayDeps, fleet: Fleet, observations: list[dict[str, Any]])
     _decide(deps, fleet, fleet.n_history - 1, observations)
 
 
-def replay_step(deps: ReplayDeps, fleet: Fleet, step: int, measure: Measure) -> StepTrace:
+def replay_step(deps: ReplayDeps, scaled: ScaledFleet, step: int, measure: Measure) -> StepTrace:
     """Live through one step, then carry it through the pipeline.
 
     Raises:
         Unavailable: A process has ended, or the pipeline does not get on.
     """
+    fleet, targets = scaled.services, scaled.targets.workloads
     advanced = deps.cluster.advance(fleet.step_at(step + 1))
-    intervals = tuple(advanced.intervals[workload.key] for workload in fleet.workloads)
-    spec = tuple(advanced.spec_replicas[workload.key] for workload in fleet.workloads)
+    intervals = tuple(advanced.intervals[target.key] for target in targets)
+    spec = tuple(advanced.spec_replicas[target.key] for target in targets)
     return StepTrace(intervals, spec, _decide(deps, fleet, step, measure(step, intervals)))
 
 

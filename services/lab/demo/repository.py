@@ -164,6 +164,17 @@ def felt_violation_ratios(engine: Engine, first_step_at: datetime) -> dict[int, 
         return {int(row.workload_id): float(row.share) for row in rows}
 
 
+def n_decided_for_queues(engine: Engine, first_origin_at: datetime) -> int:
+    """Decisions that ask for more replicas since requests wait, as far as guards let them."""
+    query = text("""
+        SELECT count(*) FROM decisions WHERE origin_at >= :first
+        AND (explanation #>> '{counterfactuals,nothing_waiting}')::int
+            < least(raw_replicas, desired_replicas)
+    """)
+    with engine.connect() as connection:
+        return int(connection.execute(query, {"first": first_origin_at}).scalar_one())
+
+
 def n_measured_workloads(engine: Engine) -> int:
     """Workloads whose objective is measured."""
     query = select(func.count()).select_from(risk_states)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from services.lab.demo.repository import (
     chain_counts,
     felt_violation_ratios,
     measured_violation_ratio,
+    n_decided_for_queues,
     n_measured_starts,
     n_measured_workloads,
     next_step_forecasts,
@@ -29,16 +30,18 @@ from services.lab.demo.training import TrainingResult
 from services.lab.report import (
     FanChart,
     Felt,
+    PoolFigures,
     ReportData,
     headline,
     measured_line,
+    pools_json,
     render_report,
     scoreboard_table,
     services_json,
     summary_json,
 )
 from services.simulator import PolicyRun, PolicyScore, ServedFleet, needed_gpus
-from services.simulator.fleet import Fleet
+from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.arrays import FloatArray
 
 _N_FANS = 4
@@ -53,7 +56,15 @@ MUST_BE_ZERO = (
 _SERVED_NOTE = (
     "Requests are served by a response that no policy is told: a service's replica bears 0.75 to "
     "1.25 of the stated capacity, of every fourth one it drifts. A step is out of SLA when more "
-    "than 5 % of its requests missed. Harmony counts them; rivals and oracle go by what is stated."
+    "than 5 % of its requests missed. What replicas cannot carry waits for the next step, for a "
+    "minute at most. Harmony counts misses and waiting requests; rivals and oracle go by what is "
+    "stated."
+)
+
+
+_POOLS_NOTE = (
+    "Of a service with pools every request passes all of them. Rivals know no pools: their rule "
+    "scales each on its own load, with the setting that it has for every service."
 )
 
 
@@ -62,7 +73,8 @@ class Replayed:
     """Everything that the replay brought.
 
     Attributes:
-        scores: Harmony's and the rivals'.
+        scores: Harmony's and the rivals', by service.
+        by_target: The same by target.
         run: Harmony's run.
         training: What the training gave.
         latencies: Wall time of each step.
@@ -72,6 +84,7 @@ class Replayed:
     """
 
     scores: tuple[PolicyScore, ...]
+    by_target: tuple[PolicyScore, ...]
     run: PolicyRun
     training: TrainingResult
     latencies: list[Latency]
@@ -81,17 +94,21 @@ class Replayed:
 
 
 def write_results(
-    session: DemoSession, fleet: Fleet, options: DemoOptions, replayed: Replayed, console: Console
+    session: DemoSession,
+    scaled: ScaledFleet,
+    options: DemoOptions,
+    replayed: Replayed,
+    console: Console,
 ) -> dict[str, Any]:
     """Print the scoreboard, write the report and the JSON.
 
     Returns:
         The JSON document.
     """
-    engine = session.deps.engine
+    engine, fleet = session.deps.engine, scaled.services
     first = fleet.step_at(fleet.n_history)
     chain = chain_counts(engine, fleet.step_at(fleet.n_history - 1))
-    data = report_data(session, fleet, options, replayed)
+    data = report_data(session, scaled, options, replayed)
     document: dict[str, Any] = {
         **summary_json(data),
         "seed": fleet.seed,
@@ -106,11 +123,13 @@ def write_results(
         "lead_times_measured": n_measured_starts(engine),
         "step_wall_s": _latency_summary(replayed.latencies),
         "rows": chain,
+        "pools": pools_json(data),
     }
     if data.felt is not None:
         document["felt"] = {
             "violation_rate_measured_by_platform": _measured_mean(data.felt),
             "workloads_measured": n_measured_workloads(engine),
+            "decisions_for_queues": n_decided_for_queues(engine, first),
             "services": services_json(data),
         }
     write_whole(options.report, render_report(data))
@@ -149,9 +168,10 @@ def _rows_line(chain: dict[str, int]) -> str:
 
 
 def report_data(
-    session: DemoSession, fleet: Fleet, options: DemoOptions, replayed: Replayed
+    session: DemoSession, scaled: ScaledFleet, options: DemoOptions, replayed: Replayed
 ) -> ReportData:
     """The report's input."""
+    fleet = scaled.services
     memory_gib = psutil.virtual_memory().total / 2**30
     training, served = replayed.training, replayed.served
     note = f"Forecaster: {training.status} after {training.wall_s:.0f} s. {training.reason}"
@@ -164,15 +184,44 @@ def report_data(
         workloads=tuple(workload.key for workload in fleet.workloads),
         epsilon=options.epsilon,
         scores=replayed.scores,
-        needed_gpus=needed_gpus(fleet),
-        fans=fan_charts(session, fleet, replayed.run, served),
-        notes=(*fleet.notes, note, *(() if served is None else (_SERVED_NOTE,))),
+        needed_gpus=needed_gpus(scaled.targets),
+        fans=fan_charts(session, scaled, replayed.run, served),
+        notes=(*fleet.notes, note, *_notes(scaled, served)),
         wall_s=replayed.wall_s,
         peak_rss_gib=replayed.peak_gib,
         machine=f"{os.cpu_count()} cores, {memory_gib:.0f} GiB",
         title="Harmony demo",
         felt=None if served is None else _felt(session, fleet, served),
+        pools=pool_figures(scaled, replayed),
     )
+
+
+def _notes(scaled: ScaledFleet, served: ServedFleet | None) -> tuple[str, ...]:
+    """Remarks on pools and on how requests are served."""
+    found = () if served is None else (_SERVED_NOTE,)
+    return (*found, _POOLS_NOTE) if any(scaled.pools) else found
+
+
+def pool_figures(scaled: ScaledFleet, replayed: Replayed) -> tuple[PoolFigures, ...]:
+    """Each pool of the services that have several."""
+    served = replayed.served
+    found = []
+    for target, pool in enumerate(scaled.pools):
+        if not pool:
+            continue
+        owner = scaled.targets.workloads[target]
+        found.append(
+            PoolFigures(
+                service=scaled.services.workloads[scaled.owner[target]].key,
+                pool=pool,
+                hardware=f"{owner.gpus_per_replica} x {owner.gpu_type}",
+                load=owner.demand,
+                first_ratio=None if served is None else float(served.ratio[target, 0]),
+                last_ratio=None if served is None else float(served.ratio[target, -1]),
+                gpu_hours={s.name: float(s.workload_gpu_hours[target]) for s in replayed.by_target},
+            )
+        )
+    return tuple(sorted(found, key=lambda one: one.service))
 
 
 def _felt(session: DemoSession, fleet: Fleet, served: ServedFleet) -> Felt:
@@ -180,13 +229,15 @@ def _felt(session: DemoSession, fleet: Fleet, served: ServedFleet) -> Felt:
     ids = workload_ids(engine)
     counted = felt_violation_ratios(engine, fleet.step_at(fleet.n_history))
     measured = [counted.get(ids[workload.key], np.nan) for workload in fleet.workloads]
-    return Felt(np.array(measured), served.ratio[:, 0], served.ratio[:, -1])
+    ratio = served.ratio[: fleet.n_workloads]
+    return Felt(np.array(measured), ratio[:, 0], ratio[:, -1])
 
 
 def fan_charts(
-    session: DemoSession, fleet: Fleet, run: PolicyRun, served: ServedFleet | None
+    session: DemoSession, scaled: ScaledFleet, run: PolicyRun, served: ServedFleet | None
 ) -> tuple[FanChart, ...]:
     """Forecasts of the next step against demand, one workload of each kind first."""
+    fleet = scaled.services
     ids = workload_ids(session.deps.engine)
     chosen = sorted(
         range(fleet.n_workloads),
@@ -198,7 +249,9 @@ def fan_charts(
         rows = next_step_forecasts(session.deps.engine, ids[fleet.workloads[i].key], first)
         if rows:
             ratio = np.ones(fleet.n_replay) if served is None else served.ratio[i]
-            found.append(_fan_chart(fleet, run, i, rows, ratio))
+            fan = _fan_chart(fleet, run, i, rows, ratio)
+            pool = f"{scaled.pools[i]} pool; " if scaled.pools[i] else ""
+            found.append(replace(fan, caption=pool + fan.caption))
     return tuple(found)
 
 

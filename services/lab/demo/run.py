@@ -51,9 +51,10 @@ from services.simulator import (
     felt_score,
     run_rivals,
     score,
+    service_score,
     simulate_history,
 )
-from services.simulator.fleet import Fleet
+from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.meters import ServiceMeters
 
 _MEMORY_SAMPLE_S = 3.0
@@ -67,12 +68,13 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         Unavailable: A part does not start, or ends by itself.
     """
     started = time.monotonic()
-    fleet = load_fleet(options)
+    scaled = load_fleet(options)
+    fleet, targets = scaled.services, scaled.targets
     console.print(f"[bold]{fleet.label}[/]: {_describe(fleet)}")
-    history = simulate_history(fleet)
-    meters = ServiceMeters(fleet, history.ready_mean)
+    history = simulate_history(targets)
+    meters = ServiceMeters(fleet, history.ready_mean[: fleet.n_workloads])
     initial = [int(n) for n in history.last_spec]
-    served = draw_served_fleet(fleet) if options.truth == "served" else None
+    served = draw_served_fleet(scaled) if options.truth == "served" else None
     requests = None if served is None else RequestMeters(served)
     filled = demo_settings(settings, options, fleet)
     with (
@@ -84,23 +86,27 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     ):
         with _phase(progress, "starting Postgres, Redis, Celery, APIs, operator, cluster"):
             session = start_session(
-                platform, fleet, initial, meters, has_objective=served is not None
+                platform, scaled, initial, meters, has_objective=served is not None
             )
         try:
-            training, rivals = _train_and_simulate(session, fleet, options, progress)
-            ledger = RunLedger(fleet, "harmony", history.last_spec)
+            training, rivals = _train_and_simulate(session, targets, options, progress)
+            ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
-            latencies = _replay(session, fleet, reporter, ledger, progress)
-            run = ledger.run()
-            promise = "not tuned"
-            own = score(run, fleet, promised=options.epsilon, setting=promise)
+            latencies = _replay(session, scaled, reporter, ledger, progress)
+            runs = (ledger.run(), *rivals.runs)
+            own = score(runs[0], targets, promised=options.epsilon, setting="not tuned")
             wall_s = time.monotonic() - started
-            scores = (own, *rivals.scores)
+            by_target = (own, *rivals.scores)
+            scores = tuple(
+                service_score(one, run, scaled) for one, run in zip(by_target, runs, strict=True)
+            )
             if served is not None:
-                scores = _felt(scores, (run, *rivals.runs), served, options.epsilon)
-            replayed = Replayed(scores, run, training, latencies, wall_s, memory.peak_gib, served)
+                scores = _felt(scores, runs, served, options.epsilon)
+            replayed = Replayed(
+                scores, by_target, runs[0], training, latencies, wall_s, memory.peak_gib, served
+            )
             progress.stop()
-            write_results(session, fleet, options, replayed, console)
+            write_results(session, scaled, options, replayed, console)
             if options.serve:
                 console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
                 console.print(f"admin key:       {session.admin_key}")
@@ -151,14 +157,14 @@ def _phase(progress: Progress, what: str) -> Iterator[None]:
 
 
 def _train_and_simulate(
-    session: DemoSession, fleet: Fleet, options: DemoOptions, progress: Progress
+    session: DemoSession, targets: Fleet, options: DemoOptions, progress: Progress
 ) -> tuple[TrainingResult, RivalScores]:
     """Train in the fit worker while this process tunes and runs the rivals."""
     start_training(session.platform.settings)
     task = progress.add_task("training the forecaster; tuning and running the rivals", total=None)
     with ThreadPoolExecutor(1) as pool:
         rivals: Future[RivalScores] = pool.submit(
-            run_rivals, fleet, epsilon=options.epsilon, seed=fleet.seed
+            run_rivals, targets, epsilon=options.epsilon, seed=targets.seed
         )
         training = wait_for_training(
             session.deps.engine,
@@ -173,22 +179,27 @@ def _train_and_simulate(
 
 
 def _replay(
-    session: DemoSession, fleet: Fleet, reporter: Reporter, ledger: RunLedger, progress: Progress
+    session: DemoSession,
+    scaled: ScaledFleet,
+    reporter: Reporter,
+    ledger: RunLedger,
+    progress: Progress,
 ) -> list[Latency]:
+    fleet = scaled.services
     sender = CelerySender(make_celery(session.platform.settings))
     task = progress.add_task("replaying", total=fleet.n_replay)
     latencies: list[Latency] = []
     kick_off(session.deps, fleet, reporter.last_of_history())
     for step in range(fleet.n_history, fleet.n_steps):
-        trace = replay_step(session.deps, fleet, step, reporter)
+        trace = replay_step(session.deps, scaled, step, reporter)
         latencies.append(trace.latency)
         for i, (spec, intervals) in enumerate(zip(trace.spec, trace.intervals, strict=True)):
             ledger.record(i, step - fleet.n_history, spec, intervals)
         if step == fleet.n_history + fleet.n_replay // 4:
             sender.send(Job(DECIDE_FIT))  # lead times have been measured by now
         gpus = sum(
-            pieces[-1].bound * workload.gpus_per_replica
-            for pieces, workload in zip(trace.intervals, fleet.workloads, strict=True)
+            pieces[-1].bound * target.gpus_per_replica
+            for pieces, target in zip(trace.intervals, scaled.targets.workloads, strict=True)
         )
         what = f"replaying {shown_time(fleet.step_at(step + 1))}  {gpus} GPUs"
         progress.update(task, advance=1, description=what)

@@ -9,24 +9,27 @@ from services.lab.demo.options import DemoOptions
 from services.simulator.fleet import (
     Fleet,
     FleetOptions,
+    ScaledFleet,
     TraceError,
     TraceOptions,
     generate_fleet,
     load_trace,
+    unsplit,
+    with_pools,
 )
 
 _DAY_S = 86400
 MAX_TRACE_HISTORY_STEPS = 4032
 
 
-def load_fleet(options: DemoOptions) -> Fleet:
-    """Generate the fleet, or read the trace.
+def load_fleet(options: DemoOptions) -> ScaledFleet:
+    """Generate the fleet, one service of it with pools, or read the trace, which has none.
 
     Raises:
         InvalidInput: The trace cannot be used; the message says why and what would be right.
     """
     if options.data is not None:
-        return _from_trace(options)
+        return unsplit(_from_trace(options))
     n_replay = round(options.hours * 3600 / options.step_s)
     wanted = FleetOptions(
         seed=options.seed,
@@ -36,7 +39,7 @@ def load_fleet(options: DemoOptions) -> Fleet:
         n_replay=n_replay,
         epsilon=options.epsilon,
     )
-    return generate_fleet(wanted)
+    return with_pools(generate_fleet(wanted))
 
 
 def _from_trace(options: DemoOptions) -> Fleet:

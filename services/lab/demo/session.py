@@ -34,7 +34,7 @@ from services.lab.demo.repository import (
 )
 from services.operator.resource import definitions
 from services.platform.platform import Platform, operator_process, service_processes
-from services.simulator.fleet import Fleet
+from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.meters import ServiceMeters
 
 REGISTER_TIMEOUT_S = 60.0
@@ -90,7 +90,7 @@ def empty_database(engine: Engine) -> None:
 
 def start_session(
     platform: Platform,
-    fleet: Fleet,
+    scaled: ScaledFleet,
     initial: Sequence[int],
     meters: ServiceMeters,
     *,
@@ -100,25 +100,25 @@ def start_session(
 
     Args:
         platform: Processes and settings.
-        fleet: The fleet.
-        initial: (W,) replicas at the start of the replay.
-        meters: The fleet's indicators.
+        scaled: The fleet.
+        initial: (V,) replicas at the start of the replay.
+        meters: The services' indicators.
         has_objective: Whether each workload says what its requests are to feel.
 
     Raises:
         Unavailable: Something does not start.
     """
-    settings, supervisor = platform.settings, platform.supervisor
+    settings, supervisor, fleet = platform.settings, platform.supervisor, scaled.services
     engine = make_engine(settings.database_url)
     mark_as_demo(engine)
     clock = ReplayClock(redis.Redis.from_url(settings.redis_url))
     clock.set(fleet.step_at(fleet.n_history) - timedelta(seconds=fleet.step_s))
     admin_key = ensure_first_key(engine, settings.admin_key_file, clock.now())
-    cluster = _start_cluster(platform, fleet)
+    cluster = _start_cluster(platform, scaled.targets)
     for manifest in _definitions():
         cluster.create(manifest)
     for manifest in fleet_manifests(
-        fleet, meters.closed_loop, initial, has_objective=has_objective
+        scaled, meters.closed_loop, initial, has_objective=has_objective
     ):
         cluster.create(manifest)
     kubeconfig = platform.folder / "kubeconfig"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -56,6 +57,30 @@ class Felt:
     def measured_mean(self) -> float:
         """Mean over the workloads that Harmony counted; NaN where there is none."""
         return mean_known(self.measured)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """One pool of a service that has several.
+
+    Attributes:
+        service: The service, `namespace/name`.
+        pool: Name of the pool.
+        hardware: GPUs of a replica, in words.
+        load: Load that falls on it.
+        first_ratio: What a replica bears at the start of the replay, over what is stated; None
+            where the stated capacity is the truth.
+        last_ratio: The same at its end.
+        gpu_hours: GPU-hours held, by policy.
+    """
+
+    service: str
+    pool: str
+    hardware: str
+    load: str
+    first_ratio: float | None
+    last_ratio: float | None
+    gpu_hours: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +140,7 @@ class ReportData:
         peak_rss_gib: Peak memory of all its processes.
         machine: Machine class, e.g. `2 cores, 8 GiB`.
         title: Page title.
+        pools: Pools of the services that have several.
         felt: What requests felt, where policies are scored by it instead of by the stated capacity.
     """
 
@@ -134,6 +160,7 @@ class ReportData:
     machine: str = ""
     title: str = "Harmony replay"
     felt: Felt | None = None
+    pools: tuple[PoolFigures, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that there is something to show, and that arrays fit together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
-from services.lab.report.data import ReportData, label_of, percent
+from services.lab.report.data import Felt, PoolFigures, ReportData, label_of, percent
 from services.simulator import PolicyScore
 
 COMPARED = ("harmony", "hpa", "trailing_percentile")
@@ -89,7 +89,7 @@ def promise_rows(data: ReportData) -> list[dict[str, str]]:
     for i in np.argsort(-ours.workload_violation_rate, kind="stable"):
         row = {
             "name": data.workloads[i],
-            "bears": _ratio(float(felt.first_ratio[i]), float(felt.last_ratio[i])),
+            "bears": _bears(data, felt, int(i)),
             "measured": percent(float(felt.measured[i])),
         }
         for name in COMPARED:
@@ -99,6 +99,35 @@ def promise_rows(data: ReportData) -> list[dict[str, str]]:
             row[f"{name}_css"] = "bad" if rate > data.epsilon else ""
         rows.append(row)
     return rows
+
+
+def pool_rows(data: ReportData) -> list[dict[str, str]]:
+    """Each pool of the services that have several."""
+    return [
+        {
+            "service": one.service,
+            "pool": one.pool,
+            "hardware": one.hardware,
+            "load": one.load,
+            "bears": _pool_bears(one),
+            **{s.name: f"{one.gpu_hours[s.name]:,.0f}" for s in data.ordered()},
+        }
+        for one in data.pools
+    ]
+
+
+def _bears(data: ReportData, felt: Felt, i: int) -> str:
+    """What a replica of a service bears over what is stated, of each of its pools."""
+    pools = [one for one in data.pools if one.service == data.workloads[i]]
+    if pools:
+        return ", ".join(f"{one.pool} {_pool_bears(one)}" for one in pools)
+    return _ratio(float(felt.first_ratio[i]), float(felt.last_ratio[i]))
+
+
+def _pool_bears(pool: PoolFigures) -> str:
+    if pool.first_ratio is None or pool.last_ratio is None:
+        return "–"
+    return _ratio(pool.first_ratio, pool.last_ratio)
 
 
 def _ratio(first: float, last: float) -> str:

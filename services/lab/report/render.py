@@ -13,7 +13,13 @@ from services.lab.report.charts import (
     workload_rows,
 )
 from services.lab.report.data import LABELS, ReportData, label_of, measured_line, percent
-from services.lab.report.promise import headline, luck_line, promise_rows, promise_tiles
+from services.lab.report.promise import (
+    headline,
+    luck_line,
+    pool_rows,
+    promise_rows,
+    promise_tiles,
+)
 from services.simulator import PolicyScore
 
 _ORACLE = (
@@ -55,6 +61,7 @@ def render_report(data: ReportData) -> str:
         rows=[_row(s, data) for s in data.ordered()],
         promise_rows=promise_rows(data),
         luck=luck_line(data),
+        pool_rows=pool_rows(data),
         cost_chart=Markup(bars_chart(data, "cost")),  # noqa: S704  # our own SVG
         violation_chart=Markup(bars_chart(data, "violation")),  # noqa: S704  # our own SVG
         allocation_chart=Markup(allocation_chart(data)),  # noqa: S704  # our own SVG

@@ -35,6 +35,23 @@ class ServiceJson(TypedDict):
     violation_rate: dict[str, float]
 
 
+class PoolJson(TypedDict):
+    """One pool of a service that has several.
+
+    Attributes:
+        hardware: GPUs of a replica, in words.
+        load: Load that falls on it.
+        bears: What a replica bears at the replay's start and end, over what is stated; None where
+            the stated capacity is the truth.
+        gpu_hours: GPU-hours held, by policy.
+    """
+
+    hardware: str
+    load: str
+    bears: tuple[float, float] | None
+    gpu_hours: dict[str, float]
+
+
 def summary_json(data: ReportData) -> SummaryJson:
     """Summarise a replay: totals per policy."""
     return SummaryJson(
@@ -62,3 +79,19 @@ def services_json(data: ReportData) -> dict[str, ServiceJson]:
         )
         for i, name in enumerate(data.workloads)
     }
+
+
+def pools_json(data: ReportData) -> dict[str, dict[str, PoolJson]]:
+    """Pools of each service that has several, by service and pool."""
+    found: dict[str, dict[str, PoolJson]] = {}
+    for one in data.pools:
+        bears = None
+        if one.first_ratio is not None and one.last_ratio is not None:
+            bears = (round(one.first_ratio, 4), round(one.last_ratio, 4))
+        found.setdefault(one.service, {})[one.pool] = PoolJson(
+            hardware=one.hardware,
+            load=one.load,
+            bears=bears,
+            gpu_hours={name: round(hours, 3) for name, hours in one.gpu_hours.items()},
+        )
+    return found

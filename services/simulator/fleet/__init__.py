@@ -8,6 +8,7 @@ from services.simulator.fleet.fleet import (
     WorkloadKind,
 )
 from services.simulator.fleet.generate import FleetOptions, generate_fleet
+from services.simulator.fleet.split import ScaledFleet, unsplit, with_pools
 from services.simulator.fleet.trace import (
     DroppedWorkload,
     LoadedTrace,
@@ -23,10 +24,13 @@ __all__ = [
     "FleetWorkload",
     "LoadedTrace",
     "NodePool",
+    "ScaledFleet",
     "StartupProfile",
     "TraceError",
     "TraceOptions",
     "WorkloadKind",
     "generate_fleet",
     "load_trace",
+    "unsplit",
+    "with_pools",
 ]

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from services.kernel.domain.objective import LOST, WAITING
-from services.simulator.fleet import FleetOptions, generate_fleet
+from services.simulator.fleet import FleetOptions, generate_fleet, unsplit
 from services.simulator.request_meters import RequestMeters
 from services.simulator.served_fleet import ServedFleet, draw_served_fleet
 
@@ -17,7 +17,7 @@ TOTAL, GOOD = "sli_ttft_total", "sli_ttft_good"
 
 def served() -> ServedFleet:
     options = FleetOptions(seed=5, n_workloads=W, step_s=600, n_history=12, n_replay=R)
-    return draw_served_fleet(generate_fleet(options))
+    return draw_served_fleet(unsplit(generate_fleet(options)))
 
 
 def course(ready: float) -> dict[str, np.ndarray]:
@@ -50,6 +50,15 @@ def test_more_replicas_never_miss_more_nor_wait_longer() -> None:
         assert (few[WAITING] >= many[WAITING]).all()
     assert not runs[0][GOOD].any()
     assert runs[-1][GOOD].sum() > 0.9 * runs[-1][TOTAL].sum()
+
+
+def test_who_waits_from_step_to_step_is_in_the_gauge() -> None:
+    """Longer than those who only miss: by Little's law that is a matter of half a second."""
+    found, rates = course(1.0), served().requests.T / served().step_s
+    queues = found[WAITING] > 0.5 * rates
+    assert queues.any()
+    calm = course(200.0)[WAITING]
+    assert (calm <= 0.5 * rates).all()
 
 
 def test_the_same_seed_counts_the_same() -> None:

@@ -14,9 +14,10 @@ from services.simulator import (
     felt_score,
     run_rivals,
     score,
+    service_score,
     simulate,
 )
-from services.simulator.fleet import FleetOptions, generate_fleet
+from services.simulator.fleet import FleetOptions, generate_fleet, unsplit, with_pools
 from services.simulator.policies import Solo, StaticGrid
 from tests.unit.simulator.fleets import make_fleet
 
@@ -60,15 +61,31 @@ class TestScoreboard:
         policies = [Solo(StaticGrid())] * 4
         run = simulate("s", policies, SimulationSetup(fleet, np.full(4, 1.0), 1))
         believed = score(run, fleet)
-        served = draw_served_fleet(fleet)
+        served = draw_served_fleet(unsplit(fleet))
         felt = felt_score(believed, run, served, 0.02)
         assert believed.believed_violation_rate is None
         assert felt.believed_violation_rate == believed.violation_rate
-        bad = served.is_bad(run.ready_mean).mean(axis=1)
+        course = served.course(run.ready_mean)
+        bad = served.is_bad(course).mean(axis=1)
         np.testing.assert_array_equal(felt.workload_violation_rate, bad)
         assert felt.violation_rate == pytest.approx(bad.mean())
         assert felt.n_over_promise == (bad > 0.02).sum()
         assert felt.worst_rate == bad.max()
         assert felt.cost_usd == believed.cost_usd
-        added = {"believed_violation_rate", "n_over_promise"}
+        assert felt.n_queued == sum((step.waiting > 0).sum() for step in course) > 0
+        added = {"believed_violation_rate", "n_over_promise", "n_queued"}
         assert set(felt.to_json()) - set(believed.to_json()) == added
+
+    def test_a_service_with_pools_is_one_promise_and_one_bill(self):
+        options = FleetOptions(seed=3, n_workloads=4, step_s=600, n_history=36, n_replay=24)
+        scaled = with_pools(generate_fleet(options))
+        policies = [Solo(StaticGrid())] * 5
+        run = simulate("s", policies, SimulationSetup(scaled.targets, np.full(5, 1.0), 1))
+        by_target = score(run, scaled.targets)
+        found = service_score(by_target, run, scaled)
+        hours, rates = by_target.workload_gpu_hours, by_target.workload_violation_rate
+        assert found.workload_gpu_hours.tolist() == [hours[0] + hours[4], *hours[1:4]]
+        assert found.gpu_hours == by_target.gpu_hours
+        assert found.workload_violation_rate[1:] == pytest.approx(rates[1:4])
+        assert max(rates[0], rates[4]) <= found.workload_violation_rate[0] <= rates[0] + rates[4]
+        assert found.violation_rate == pytest.approx(found.workload_violation_rate.mean())

@@ -12,6 +12,7 @@ from services.lab.cluster.cluster import ClusterSettings
 from services.lab.demo.cluster_client import ClusterClient
 from services.lab.demo.manifests import fleet_manifests
 from services.simulator.engine.specs import Interval, NodeSpec
+from services.simulator.fleet import unsplit
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 from tests.unit.simulator.fleets import make_fleet
 
@@ -29,7 +30,7 @@ def client() -> Iterator[ClusterClient]:
 
 
 def test_time_moves_and_histories_are_read(client: ClusterClient) -> None:
-    for manifest in fleet_manifests(make_fleet([[1.0, 2.0]], n_history=1), [], [3])[:2]:
+    for manifest in fleet_manifests(unsplit(make_fleet([[1.0, 2.0]], n_history=1)), [], [3])[:2]:
         client.create(manifest)
         client.create(manifest)  # what is there already is left as it is
     advance = client.advance(START + timedelta(seconds=60))

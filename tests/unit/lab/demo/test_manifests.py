@@ -5,10 +5,12 @@ from __future__ import annotations
 from services.kernel.domain import IndicatorSpec
 from services.lab.cluster.controllers.manifests import deployment_spec
 from services.lab.demo.manifests import fleet_manifests, nodes_argument
-from services.simulator.fleet import NodePool
+from services.operator.resource.translate import to_autoscaler
+from services.simulator.fleet import FleetOptions, NodePool, generate_fleet, unsplit, with_pools
 from tests.unit.simulator.fleets import make_fleet
 
 FLEET = make_fleet([[1.0, 2.0], [3.0, 4.0]], n_history=1, gpus=2, sigma=0.3, fail=0.01)
+SCALED = unsplit(FLEET)
 LATENCY = IndicatorSpec(name="latency_s", level=2, unit="s")
 
 
@@ -18,14 +20,14 @@ def test_nodes_are_written_as_the_cluster_reads_them() -> None:
 
 
 def test_namespaces_come_before_deployments_and_these_before_autoscalers() -> None:
-    objects = fleet_manifests(FLEET, [LATENCY], [3, 4])
+    objects = fleet_manifests(SCALED, [LATENCY], [3, 4])
     kinds = [one["kind"] for one in objects]
     assert kinds == ["Namespace", *["Deployment"] * 2, *["GPUAutoscaler"] * 2]
     assert [one["spec"]["replicas"] for one in objects[1:3]] == [3, 4]
 
 
 def test_an_autoscaler_says_what_its_workload_is() -> None:
-    spec = fleet_manifests(FLEET, [LATENCY], [3, 4])[3]["spec"]
+    spec = fleet_manifests(SCALED, [LATENCY], [3, 4])[3]["spec"]
     workload = FLEET.workloads[0]
     assert spec["scaleTargetRef"]["name"] == workload.name
     assert (spec["gpuType"], spec["gpusPerReplica"]) == ("L4", 2)
@@ -39,7 +41,7 @@ def test_an_autoscaler_says_what_its_workload_is() -> None:
 
 
 def test_the_cluster_reads_the_start_up_law_back() -> None:
-    manifest = fleet_manifests(FLEET, [], [3, 4])[2]
+    manifest = fleet_manifests(SCALED, [], [3, 4])[2]
     spec = deployment_spec("t/w1", manifest["spec"]["template"], is_warm=True)
     law = FLEET.workloads[1].startup
     assert (spec.startup.median_s, spec.startup.sigma) == (law.median_s, law.sigma)
@@ -48,9 +50,32 @@ def test_the_cluster_reads_the_start_up_law_back() -> None:
 
 
 def test_an_objective_is_stated_only_where_it_is_counted() -> None:
-    plain = fleet_manifests(FLEET, [LATENCY], [3, 4])
-    stated = fleet_manifests(FLEET, [LATENCY], [3, 4], has_objective=True)
+    plain = fleet_manifests(SCALED, [LATENCY], [3, 4])
+    stated = fleet_manifests(SCALED, [LATENCY], [3, 4], has_objective=True)
     assert "objective" not in plain[3]["spec"]["sla"]
     goals = [{"metric": "ttft", "threshold": "500ms"}]
     assert stated[3]["spec"]["sla"].pop("objective") == {"goals": goals, "share": "0.95"}
     assert stated[3] == plain[3]
+
+
+def test_a_service_with_pools_is_one_autoscaler_over_two_deployments() -> None:
+    options = FleetOptions(seed=3, n_workloads=2, step_s=600, n_history=12, n_replay=3)
+    scaled = with_pools(generate_fleet(options))
+    objects = fleet_manifests(scaled, [], [3, 4, 5], has_objective=True)
+    service = scaled.services.workloads[0]
+    names = [one["metadata"]["name"] for one in objects if one["kind"] == "Deployment"]
+    assert names[0::2] == [f"{service.name}-decode", f"{service.name}-prefill"]
+    autoscalers = [one for one in objects if one["kind"] == "GPUAutoscaler"]
+    assert [one["metadata"]["name"] for one in autoscalers] == [
+        workload.name for workload in scaled.services.workloads
+    ]
+    autoscalers[0]["metadata"]["creationTimestamp"] = "2026-01-12T00:00:00Z"
+    read = to_autoscaler(autoscalers[0], {})
+    assert read.spec is not None, read.problem
+    assert read.spec.loads == ("output_tokens_per_s", "input_tokens_per_s")
+    assert [pool.name for pool in read.spec.pools] == ["decode", "prefill"]
+    assert [pool.loads for pool in read.spec.pools] == [(name,) for name in read.spec.loads]
+    bounds = [(pool.min_replicas, pool.max_replicas) for pool in read.spec.pools]
+    targets = [scaled.targets.workloads[i] for i in (0, 2)]
+    assert bounds == [(target.min_replicas, target.max_replicas) for target in targets]
+    assert read.spec.sla.objective is not None

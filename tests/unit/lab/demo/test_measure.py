@@ -9,7 +9,7 @@ import numpy as np
 
 from services.lab.demo.measure import Reporter
 from services.simulator.engine.specs import Interval
-from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
+from services.simulator.fleet import Fleet, FleetOptions, generate_fleet, unsplit, with_pools
 from services.simulator.fleet.meters import ServiceMeters
 from services.simulator.request_meters import RequestMeters
 from services.simulator.served_fleet import draw_served_fleet
@@ -57,7 +57,7 @@ def test_counts_are_read_at_the_ends_of_steps_from_the_replays_start_on() -> Non
     fleet = small()
     ready = np.full((fleet.n_workloads, fleet.n_history), 4.0)
     meters = ServiceMeters(fleet, ready)
-    reporter = Reporter(fleet, meters, RequestMeters(draw_served_fleet(fleet)))
+    reporter = Reporter(fleet, meters, RequestMeters(draw_served_fleet(unsplit(fleet))))
     key = fleet.workloads[0].name
 
     def samples(observations: list[dict[str, Any]]) -> dict[str, list[float]]:
@@ -76,3 +76,19 @@ def test_counts_are_read_at_the_ends_of_steps_from_the_replays_start_on() -> Non
     assert {first[name][0] for name in names} == {start_s + 600}
     assert first["sli_waiting"][0] == start_s + 300
     assert first["sli_ttft_total"][1] >= first["sli_ttft_good"][1] > 0
+
+
+def test_requests_that_wait_at_a_pool_are_pushed_of_the_service() -> None:
+    options = FleetOptions(seed=3, n_workloads=2, step_s=600, n_history=12, n_replay=3)
+    scaled = with_pools(generate_fleet(options))
+    fleet = scaled.services
+    meters = ServiceMeters(fleet, np.full((fleet.n_workloads, fleet.n_history), 4.0))
+    reporter = Reporter(fleet, meters, RequestMeters(draw_served_fleet(scaled)))
+    pieces = [[Interval(0, 600, n, n)] for n in (500, 500, 0)]  # no prefill is ready
+    pushed = reporter(fleet.n_history, pieces)
+    waiting = {
+        one["workload"]: one["samples"][0][1] for one in pushed if one["indicator"] == "sli_waiting"
+    }
+    short, other = (workload.name for workload in fleet.workloads)
+    assert waiting[short] > 1 > waiting[other]
+    assert {one["workload"] for one in pushed} == {short, other}

@@ -15,8 +15,10 @@ from tests.unit.simulator.fleet.traces import write
 
 def test_a_generated_fleet_has_the_length_asked_for() -> None:
     wanted = options(n_workloads=2, hours=3.0)
-    fleet = load_fleet(wanted)
+    scaled = load_fleet(wanted)
+    fleet = scaled.services
     assert fleet.n_workloads == 2
+    assert scaled.pools == ("decode", "", "prefill")
     assert fleet.n_replay == 3 * 3600 // wanted.step_s
     assert fleet.n_history == wanted.history_days * 86_400 / wanted.step_s
     assert fleet.has_closed_loop
@@ -27,7 +29,9 @@ def test_a_trace_is_resampled_and_cut_to_the_first_workloads(tmp_path: Path) -> 
     rng = np.random.default_rng(5)
     series = {f"svc/{k}": rng.uniform(2, 8, 3000) for k in "abc"}
     wanted = options(data=write(tmp_path, series), step_s=300, n_workloads=2)
-    fleet = load_fleet(wanted)
+    scaled = load_fleet(wanted)
+    fleet = scaled.services
+    assert not any(scaled.pools)
     assert (fleet.n_workloads, fleet.step_s, fleet.n_replay) == (2, 300, 24)
     assert fleet.demand.shape[0] == fleet.values.shape[0] == fleet.observed.shape[0] == 2
     assert "the first 2 of 3 workloads; see --workloads" in fleet.notes
@@ -36,7 +40,7 @@ def test_a_trace_is_resampled_and_cut_to_the_first_workloads(tmp_path: Path) -> 
 def test_a_workload_left_out_is_noted(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     series = {"svc/a": rng.uniform(2, 8, 3000), "svc/flat": np.full(3000, 3.0)}
-    fleet = load_fleet(options(data=write(tmp_path, series)))
+    fleet = load_fleet(options(data=write(tmp_path, series))).services
     assert fleet.n_workloads == 1
     assert any(note.startswith("svc/flat left out: constant demand") for note in fleet.notes)
 

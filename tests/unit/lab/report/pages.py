@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from services.lab.report import Felt
+from services.lab.report import Felt, PoolFigures
 from services.simulator import PolicyScore
 
 R = 48
@@ -69,3 +69,13 @@ def felt(data):
     return replace(
         data, scores=scores, felt=Felt(measured, np.array([0.8, 1.1]), np.array([0.8, 0.9]))
     )
+
+
+def pooled(data):
+    """The same report, its second service one with two pools."""
+    hours = {s.name: 7.0 + k for k, s in enumerate(data.scores)}
+    both = (
+        PoolFigures("ns/b", "decode", "4 x H100", "output_tokens_per_s", 1.1, 0.9, hours),
+        PoolFigures("ns/b", "prefill", "1 x A100", "input_<tokens>", 0.8, 0.8, hours),
+    )
+    return replace(felt(data), pools=both)

@@ -9,8 +9,14 @@ import pytest
 from scipy.stats import binom
 
 from services.lab.report import headline
-from services.lab.report.promise import luck_line, over_by_luck, promise_rows, promise_tiles
-from tests.unit.lab.report.pages import R, felt
+from services.lab.report.promise import (
+    luck_line,
+    over_by_luck,
+    pool_rows,
+    promise_rows,
+    promise_tiles,
+)
+from tests.unit.lab.report.pages import R, felt, pooled
 
 
 def test_the_headline_tells_the_promise_before_the_dollars(data):
@@ -52,6 +58,22 @@ def test_rows_have_the_worst_service_first_and_the_broken_promises_marked(data):
     assert (worst["harmony"], worst["harmony_css"]) == ("1.40%", "bad")
     assert (best["harmony"], best["harmony_css"]) == ("0.20%", "")
     assert (worst["measured"], worst["hpa"], worst["hpa_css"]) == ("0.99%", "2.00%", "bad")
+
+
+def test_a_service_with_pools_is_one_row_that_tells_what_each_bears(data):
+    rows = {row["name"]: row for row in promise_rows(pooled(data))}
+    assert rows["ns/b"]["bears"] == "decode 1.10 to 0.90, prefill 0.80"
+    assert rows["ns/<a>"]["bears"] == "0.80"
+
+
+def test_pools_stand_beside_what_each_policy_held_of_them(data):
+    assert pool_rows(felt(data)) == []
+    decode, prefill = pool_rows(pooled(data))
+    assert (decode["service"], decode["pool"], prefill["pool"]) == ("ns/b", "decode", "prefill")
+    assert (decode["bears"], prefill["bears"]) == ("1.10 to 0.90", "0.80")
+    assert (decode["oracle"], decode["hpa"], decode["harmony"]) == ("7", "8", "9")
+    stated = replace(pooled(data).pools[0], first_ratio=None, last_ratio=None)
+    assert pool_rows(replace(data, pools=(stated,)))[0]["bears"] == "–"
 
 
 @pytest.mark.parametrize(("n", "epsilon"), [(288, 0.01), (144, 0.01), (100, 0.05), (300, 0.01)])

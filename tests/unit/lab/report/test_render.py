@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from services.lab.report import render_report
-from tests.unit.lab.report.pages import check, felt, score
+from tests.unit.lab.report.pages import check, felt, pooled, score
 
 
 def test_self_contained_and_well_formed(data):
@@ -84,3 +84,12 @@ def test_the_truth_stands_beside_what_was_measured(data):
     shown = re.findall(r"<td[^>]*>([^<]*)</td>", row)
     assert shown[:5] == ["2", "0.80%", "0.80%", "0.79%", "0.40%"]
     assert "no bound, and no promise" in html
+
+
+def test_pools_are_a_table_of_their_own(data):
+    assert "<h2>Pools</h2>" not in render_report(felt(data))
+    html = render_report(pooled(data))
+    check(html)
+    assert "<h2>Pools</h2>" in html
+    assert "input_&lt;tokens&gt;" in html
+    assert "<td>1 x A100</td>" in html

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 
-from services.lab.report import services_json, summary_json
-from tests.unit.lab.report.pages import felt
+from services.lab.report import pools_json, services_json, summary_json
+from tests.unit.lab.report.pages import felt, pooled
 
 
 def test_summary_has_the_agreed_shape(data):
@@ -49,3 +49,13 @@ def test_services_are_told_where_requests_were_felt(data):
     assert first["violation_rate"]["harmony"] == 0.008
     assert second["bears"] == [1.1, 0.9]
     assert second["measured"] is None
+
+
+def test_pools_are_told_by_service(data):
+    assert pools_json(data) == {}
+    found = pools_json(pooled(data))
+    assert json.loads(json.dumps(found)).keys() == {"ns/b"}
+    assert list(found["ns/b"]) == ["decode", "prefill"]
+    assert found["ns/b"]["decode"]["bears"] == (1.1, 0.9)
+    assert found["ns/b"]["prefill"]["hardware"] == "1 x A100"
+    assert found["ns/b"]["prefill"]["gpu_hours"]["hpa"] == 8.0
