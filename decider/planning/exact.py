@@ -11,7 +11,7 @@ Shapes: W workloads, R of them that are integrated, H horizon, K candidates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -146,14 +146,8 @@ def tables_of(
     names = ("violation", "unmet", "shortage")
     tables = {name: np.empty((n, scenarios.need.shape[2], size)) for name in names}
     if rest.size:
-        parts.append((rest, step_tables(_some(scenarios, rest), grid.rows(rest))))
+        parts.append((rest, step_tables(scenarios.rows(rest), grid.rows(rest))))
     for rows, part in parts:
         for name, table in tables.items():
             table[rows] = getattr(part, name)
     return StepTables(**tables)
-
-
-def _some(scenarios: Scenarios, rows: IntArray) -> Scenarios:
-    """Scenarios of some workloads: what step tables read of them."""
-    named = {name: getattr(scenarios, name)[rows] for name in ("demand", "capacity", "need", "raw")}
-    return replace(scenarios, **named)

@@ -23,8 +23,6 @@ from decider.planning.utility import (
     plan_risk,
     search_multiplier,
     step_risk,
-    trace_frontier,
-    within_reach,
 )
 from decider.tables.backlog import with_backlog
 from decider.tables.candidates import CandidateGrid, make_grid
@@ -271,19 +269,16 @@ def _prices(
     multiplier = np.where(carried, np.exp(held), 0.0)
     if searched.any():
         lead = lead_steps(request)
-        search = SearchConfig(
-            config.n_multipliers,
-            config.n_bisections,
-            config.max_multiplier,
-            config.first_step_ratio,
-        )
+        search = SearchConfig(config.n_multipliers, config.n_bisections, config.max_multiplier)
+        rows = np.flatnonzero(searched)
         asked = [one for one in judged.services if searched[one.rows[0]]]
-        risk_of = plan_risk(request, program, replace(judged, services=asked), lead)
-        frontier = trace_frontier(program, risk_of, search)
-        broken = [one for one in asked if is_bound[list(one.rows)].any()]
-        reached = within_reach(level, frontier, broken)
-        found, _ = search_multiplier(program, risk_of, reached, frontier, search)
-        multiplier = np.where(searched, found, multiplier)
+        part, judged = program.rows(rows), replace(judged, services=asked)
+        risk_of = plan_risk(request, part.grid, judged, lead, rows)
+        is_broken = np.zeros_like(searched)
+        for one in asked:
+            at = list(one.rows)
+            is_broken[at] = is_bound[at].any()
+        multiplier[rows] = search_multiplier(part, risk_of, level[rows], is_broken[rows], search)
     return multiplier
 
 

@@ -16,7 +16,7 @@ Shapes: W workloads, H horizon, K candidates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,16 @@ class Program:
     start_cost: float
     stop_cost: float
     worth: FloatArray | None = None
+
+    def rows(self, some: IntArray) -> Program:
+        """The problems of some workloads."""
+        return replace(
+            self,
+            grid=self.grid.rows(some),
+            stages=self.stages.rows(some),
+            current=self.current[some],
+            worth=None if self.worth is None else self.worth[some],
+        )
 
 
 @dataclass(frozen=True, slots=True)

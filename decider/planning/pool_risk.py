@@ -20,8 +20,8 @@ of landing that its time is spent in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -112,7 +112,7 @@ class PoolRisk:
 
     def all_terms(self) -> Terms:
         """Time that the decision made now and all later ones answer for."""
-        return _concatenated([self.first, self.timing.later()], len(self.rows))
+        return _together(self.first, self.timing.later())
 
     def any_in_window(self, served: IntArray, answers: BoolArray) -> float:
         """Probability of any violation in the horizon, over joint paths.
@@ -220,7 +220,7 @@ def pool_risks(
                 risk[at],
                 np.array([r.spec for r in replicas], dtype=np.int64),
                 np.array([min(r.ready, r.spec) for r in replicas], dtype=np.int64),
-                _concatenated([timing.first(timing.own), before], len(rows)),
+                _together(timing.first(timing.own), before),
                 before,
                 timing,
             )
@@ -251,69 +251,57 @@ class PoolTiming:
         by_step = np.cumsum(time, axis=2)[:, :, -1]
         total = by_step.sum(axis=0) / by_step.shape[0]
         has_landed = np.cumsum(np.cumsum(self.own, axis=2)[:, :, -1], axis=1) > _LEAST_WEIGHT
-        parts = []
-        for h in np.flatnonzero(total > _LEAST_WEIGHT):
-            is_mine = by_step[:, h] > _LEAST_WEIGHT
-            spent = np.where(is_mine[:, None], time[:, h], self.arrival[:, h])
-            is_kept = ~has_landed[:, h] | (is_mine & (time is self.drop))
-            parts.append(self._spread(0, int(h), float(total[h]), spent, is_kept))
-        return _concatenated(parts, self.landed.shape[0])
+        steps = np.flatnonzero(total > _LEAST_WEIGHT)
+        is_mine = by_step[:, steps] > _LEAST_WEIGHT
+        spent = np.where(is_mine[:, :, None], time[:, steps], self.arrival[:, steps])
+        is_kept = ~has_landed[:, steps] | (is_mine & (time is self.drop))
+        return self._spread(np.zeros_like(steps), steps, total[steps], spent, is_kept)
 
     def later(self) -> Terms:
         """Terms of all later decisions."""
         horizon, n = self.arrival.shape[1], self.landed.shape[0]
         mean = self.own_later.sum(axis=0) / n
-        never = np.zeros(n, dtype=bool)
-        by_step = [self._spread(0, h, 1.0, self.arrival[:, h], never) for h in range(horizon)]
-        parts = []
-        for j in range(1, horizon):
-            for d in np.flatnonzero(mean > _LEAST_WEIGHT):
-                one = by_step[min(j + int(d), horizon - 1)]
-                decision = np.full_like(one.decision, j)
-                parts.append(
-                    Terms(decision, one.step, mean[d] * one.weight, one.landed, one.is_kept)
-                )
-        return _concatenated(parts, n)
+        after = np.flatnonzero(mean > _LEAST_WEIGHT)
+        decision = np.repeat(np.arange(1, horizon), after.size)
+        steps = np.minimum(decision + np.tile(after, horizon - 1), horizon - 1)
+        never = np.zeros((n, steps.size), dtype=bool)
+        weight = np.tile(mean[after], horizon - 1)
+        return self._spread(decision, steps, weight, self.arrival[:, steps], never)
 
     def _spread(
-        self, decision: int, step: int, weight: float, spent: FloatArray, is_kept: BoolArray
+        self,
+        decision: IntArray,
+        step: IntArray,
+        weight: FloatArray,
+        spent: FloatArray,
+        is_kept: BoolArray,
     ) -> Terms:
-        """Terms of one step, by what has landed of each pool, in the order of time.
+        """Terms of N steps, by what has landed of each pool, in the order of time.
 
         Args:
-            decision: Whose they are.
-            step: The step.
-            weight: Time to be spread.
-            spent: (P, G+1) time of each pool in its states.
-            is_kept: (P,) as in `Terms`.
+            decision: (N,) whose they are.
+            step: (N,) the steps.
+            weight: (N,) time to be spread.
+            spent: (P, N, G+1) time of each pool in its states.
+            is_kept: (P, N) as in `Terms`.
         """
-        share = np.cumsum(spent, axis=1)
-        share /= np.maximum(share[:, -1:], 1e-300)
-        edges = np.unique(np.concatenate([[0.0], share.ravel().clip(0.0, 1.0), [1.0]]))
-        width = np.diff(edges)
-        is_some = width > _LEAST_WEIGHT
-        middle = (0.5 * (edges[1:] + edges[:-1]))[is_some]
-        last = share.shape[1] - 1
-        states = [np.minimum(np.searchsorted(s, middle, side="right"), last) for s in share]
-        landed = np.stack([own[g] for own, g in zip(self.landed, states, strict=True)], axis=1)
-        size = middle.size
-        return Terms(
-            np.full(size, decision),
-            np.full(size, step),
-            weight * width[is_some],
-            landed,
-            np.broadcast_to(is_kept, landed.shape),
-        )
+        n_pools, n, n_states = spent.shape
+        share = np.cumsum(spent, axis=2)
+        share /= np.maximum(share[:, :, -1:], 1e-300)
+        edges = np.empty((n, n_pools * n_states + 2))
+        edges[:, 0], edges[:, -1] = 0.0, 1.0
+        inner = share.clip(0.0, 1.0).transpose(1, 0, 2)
+        edges[:, 1:-1] = inner.reshape(n, n_pools * n_states)
+        edges.sort(axis=1)
+        width = np.diff(edges, axis=1)
+        row, piece = np.nonzero(width > _LEAST_WEIGHT)
+        middle = 0.5 * (edges[row, piece + 1] + edges[row, piece])
+        passed = (share[:, row] <= middle[:, None]).sum(axis=2)
+        landed = np.take_along_axis(self.landed, np.minimum(passed, n_states - 1), axis=1)
+        time = weight[row] * width[row, piece]
+        return Terms(decision[row], step[row], time, landed.T, is_kept[:, row].T)
 
 
-def _concatenated(given: Sequence[Terms], n_pools: int) -> Terms:
-    if not given:
-        none, nothing = np.zeros(0, dtype=np.int64), np.zeros((0, n_pools), dtype=np.int64)
-        return Terms(none, none, np.zeros(0), nothing, nothing.astype(bool))
-    return Terms(
-        np.concatenate([one.decision for one in given]),
-        np.concatenate([one.step for one in given]),
-        np.concatenate([one.weight for one in given]),
-        np.concatenate([one.landed for one in given]),
-        np.concatenate([one.is_kept for one in given]),
-    )
+def _together(first: Terms, second: Terms) -> Terms:
+    pairs = [(getattr(first, one.name), getattr(second, one.name)) for one in fields(Terms)]
+    return Terms(*(np.concatenate(pair) for pair in pairs))

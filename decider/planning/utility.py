@@ -12,12 +12,18 @@ from types import MappingProxyType
 import numpy as np
 
 from decider.planning.plan import Plan, Program, solve
-from decider.planning.pool_risk import PoolRisk
+from decider.planning.pool_risk import PoolRisk, Terms
+from decider.tables.candidates import CandidateGrid
 from decider.tables.scenarios import Scenarios, StepTables
 from decider.tables.soft_response import Soft
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
-RiskOf = Callable[[Plan], FloatArray]
+RiskOf = Callable[[Plan, FloatArray], FloatArray]
+"""(W,) risk of a plan, given limits (W,). Where it is surely above its limit, another risk that is
+above it may stand for it: joint scenarios are looked at where they can change the verdict."""
+SETTLED = -np.inf
+"""Limit where nothing more is asked of a row."""
+TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,8 @@ class Frontier:
 
     Attributes:
         multiplier: (L,).
-        risk: (L, W) risk of the plan under each.
+        risk: (L, W) risk of the plan under each; after the first that keeps the level, no risk
+            there need be exact.
     """
 
     multiplier: FloatArray
@@ -101,37 +108,70 @@ def _in_force(counts: IntArray, lead_steps: IntArray) -> tuple[IntArray, BoolArr
 
 def plan_risk(
     request: ShardRequest,
-    program: Program,
+    grid: CandidateGrid,
     judged: Judged,
     lead_steps: IntArray,
+    rows: IntArray,
 ) -> RiskOf:
     """Make the measure of a plan's risk: mean over its decisions, joint for `AnyInWindow`.
 
-    The pools of a service have their joint risk, all of them the same.
+    The pools of a service have their joint risk, all of them the same. It is at least that of each
+    pool alone: where that is above the limit, it stands for the joint one.
+
+    Args:
+        request: The shard.
+        grid: Candidates of the workloads that are planned.
+        judged: What plans are judged by, of the whole shard.
+        lead_steps: (W,) whole steps until a start lands, of the whole shard.
+        rows: (R,) rows of the shard that are planned, rising; all pools of a service or none.
     """
-    is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
-    joint_soft = {row: one for row, one in judged.soft.items() if is_any[row]}
+    is_any = np.array([request.workloads[row].sla.kind == "AnyInWindow" for row in rows])
+    any_at, lead = np.flatnonzero(is_any), lead_steps[rows]
+    scenarios = judged.scenarios.rows(rows[any_at])
+    soft = {i: judged.soft[row] for i, row in enumerate(rows[any_at]) if row in judged.soft}
+    services = [_Service.of(one, rows, is_any) for one in judged.services]
 
-    terms = {one.rows[0]: one.all_terms() for one in judged.services if not is_any[one.rows[0]]}
-
-    def risk_of(plan: Plan) -> FloatArray:
-        if not is_any.any() and not judged.services:
+    def risk_of(plan: Plan, limit: FloatArray) -> FloatArray:
+        if not any_at.size and not services:
             return plan.mean_risk
-        counts = np.take_along_axis(program.grid.counts, plan.index, axis=1)
-        risk = plan.mean_risk
-        if is_any.any():
-            joint = any_in_window(judged.scenarios, counts, lead_steps, joint_soft)
-            risk = np.where(is_any, joint, risk)
-        risk = risk.copy()
-        for one in judged.services:
-            at = list(one.rows)
-            if is_any[at[0]]:
-                risk[at] = one.any_in_window(*_in_force(counts[at], lead_steps[at]))
-            else:
-                risk[at] = one.plan(risk[at], counts[at], terms[at[0]])
+        counts = np.take_along_axis(grid.counts, plan.index, axis=1)
+        risk = plan.mean_risk.copy()
+        if any_at.size:
+            risk[any_at] = any_in_window(scenarios, counts[any_at], lead[any_at], soft)
+        for one in services:
+            at = one.at
+            if limit[at[0]] == SETTLED:
+                continue
+            if one.terms is None:
+                risk[at] = one.joint.any_in_window(*_in_force(counts[at], lead[at]))
+                continue
+            alone = float(risk[at].max())
+            is_above = alone > limit[at[0]] + TOLERANCE
+            risk[at] = alone if is_above else one.joint.plan(risk[at], counts[at], one.terms)
         return risk
 
     return risk_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Service:
+    """A service with pools among the rows that are planned.
+
+    Attributes:
+        joint: Its joint risk.
+        at: (P,) where its pools are among the rows.
+        terms: Time that its decisions answer for; None: a promise about any step of the window.
+    """
+
+    joint: PoolRisk
+    at: IntArray
+    terms: Terms | None
+
+    @classmethod
+    def of(cls, joint: PoolRisk, rows: IntArray, is_any: BoolArray) -> _Service:
+        """The service of `joint` among `rows` (R,), some of which promise `is_any` (R,)."""
+        at = np.searchsorted(rows, joint.rows)
+        return cls(joint, at, None if is_any[at[0]] else joint.all_terms())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,66 +181,66 @@ class SearchConfig:
     n_multipliers: int
     n_bisections: int
     max_multiplier: float
-    first_step_ratio: float
-
-
-def trace_frontier(program: Program, risk_of: RiskOf, search: SearchConfig) -> Frontier:
-    """Solve the programme on a logarithmic grid of multipliers."""
-    n = program.current.size
-    grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers)
-    risks = []
-    for value in grid:
-        plan = solve(program, np.full(n, value))
-        risks.append(np.maximum(risk_of(plan), 0.0))
-    return Frontier(grid, np.stack(risks))
-
-
-def within_reach(level: FloatArray, frontier: Frontier, broken: Sequence[PoolRisk]) -> FloatArray:
-    """(W,) levels to search for; of a broken service what is added to the least that it can have.
-
-    A pool that has reached its most replicas is short whatever the others do: they are not to pay
-    any price for what they cannot cure.
-
-    Args:
-        level: (W,) levels.
-        frontier: Plans over a grid of multipliers.
-        broken: Services whose promise one of their pools breaks by itself.
-    """
-    reached = level.copy()
-    for one in broken:
-        at = list(one.rows)
-        reached[at] += frontier.risk[:, at].min(axis=0)
-    return reached
 
 
 def search_multiplier(
     program: Program,
     risk_of: RiskOf,
     level: FloatArray,
-    frontier: Frontier,
+    is_broken: BoolArray,
     search: SearchConfig,
-) -> tuple[FloatArray, BoolArray]:
-    """Smallest multiplier whose plan keeps the level: bisection on the logarithm.
+) -> FloatArray:
+    """Smallest multiplier whose plan keeps the level: a grid, then bisection on the logarithm.
+
+    Of a broken service the level is for what is added to the least risk that it can have: a pool
+    that has reached its most replicas is short whatever the others do, and they are not to pay any
+    price for what they cannot cure.
 
     Args:
         program: The problem.
         risk_of: Judge of plans.
-        level: (W,) risk level; infinite where prices alone decide.
-        frontier: Grid plans, the bisection's starting brackets.
+        level: (W,) risk level.
+        is_broken: (W,) pools of services whose promise one of their pools breaks by itself.
         search: Settings.
 
     Returns:
-        (W,) multiplier, and (W,) whether any multiplier keeps the level.
+        (W,) multiplier; where none keeps the level, the largest.
     """
-    keeps = frontier.risk <= level[None, :] + 1e-12
+    frontier = trace_frontier(program, risk_of, np.where(is_broken, np.inf, level), search)
+    reached = np.where(is_broken, level + frontier.risk.min(axis=0), level)
+    keeps = frontier.risk <= reached + TOLERANCE
     feasible = np.asarray(keeps.any(axis=0))
     last = len(frontier.multiplier) - 1
     at = np.where(feasible, np.argmax(keeps, axis=0), last)
     high = np.log(frontier.multiplier[at])
     low = np.where(at > 0, np.log(frontier.multiplier[np.maximum(at - 1, 0)]), high - 1.0)
+    asked = np.where(feasible, reached, SETTLED)
     for _ in range(search.n_bisections):
         middle = 0.5 * (low + high)
-        kept = risk_of(solve(program, np.exp(middle))) <= level + 1e-12
+        kept = risk_of(solve(program, np.exp(middle)), asked) <= reached + TOLERANCE
         high = np.where(feasible & kept, middle, high)
         low = np.where(feasible & ~kept, middle, low)
-    return np.exp(high), feasible
+    return np.exp(high)
+
+
+def trace_frontier(
+    program: Program, risk_of: RiskOf, limit: FloatArray, search: SearchConfig
+) -> Frontier:
+    """Solve the programme on a logarithmic grid of multipliers.
+
+    Args:
+        program: The problem.
+        risk_of: Judge of plans.
+        limit: (W,) level whose first multiplier is looked for; infinite where the risk under every
+            multiplier is asked for.
+        search: Settings.
+    """
+    n = program.current.size
+    grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers)
+    asked = limit.copy()
+    risks = []
+    for value in grid:
+        risk = np.maximum(risk_of(solve(program, np.full(n, value)), asked), 0.0)
+        asked[np.isfinite(limit) & (risk <= limit + TOLERANCE)] = SETTLED
+        risks.append(risk)
+    return Frontier(grid, np.stack(risks))

@@ -6,7 +6,7 @@ Shapes: W workloads, S scenarios, H horizon, K candidates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -39,6 +39,11 @@ class Scenarios:
     raw: FloatArray
     loads: Mapping[int, LoadPaths]
     has_sharp_pools: bool = False
+
+    def rows(self, some: IntArray) -> Scenarios:
+        """Scenarios of some workloads; `loads` stay those of the shard."""
+        names = ("demand", "capacity", "need", "raw")
+        return replace(self, **{name: getattr(self, name)[some] for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,10 @@ class StageTables:
     drop_shortage: FloatArray
     held_risk: FloatArray
     held_shortage: FloatArray
+
+    def rows(self, some: IntArray) -> StageTables:
+        """The tables of some workloads."""
+        return StageTables(*(getattr(self, one.name)[some] for one in fields(self)))
 
 
 def make_scenarios(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.bench.progress import one_thread, progress
 from services.cli.output import console, print_rows, write_json
-from services.cli.study_commands import DataOption, Demand, Risk, Seed, promises
+from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 
 if TYPE_CHECKING:
     from forecaster import TrainedModel
@@ -55,6 +56,42 @@ def bench_ablate(  # noqa: PLR0913 - one option each
             status.update(f"{task.forecast.data}: {line}")
 
         ablate(run, tell, keep, lambda: _model(task, seed, models, tell))
+
+
+def bench_ablate_tails(  # noqa: PLR0913 - one option each
+    data: DataOption,
+    demand: Demand = None,
+    risk: Risk = "0.001,0.005,0.01",
+    seed: Seed = 7,
+    max_test_steps: Annotated[
+        int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
+    ] = 1008,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Folder of trained forecasters: taken from there, kept there."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Compare what is taken for the law of demand beyond the last quantile level.
+
+    The exponential tail that Harmony decides by, and a generalised Pareto tail learned online, per
+    workload and shrunk to the fleet. Coverage is that of the step that a start made now is ready
+    for. Split, prelude and costs are those of `bench ablate`; decisions integrate the quantile
+    function. In brackets 95 % intervals of a paired bootstrap over days and workloads.
+    """
+    from services.lab.bench.ablate.run import Ablation
+    from services.lab.bench.ablate.tail_runs import compare_tails
+    from services.lab.bench.decide.task import DecideOptions, load_decide_task
+
+    options = DecideOptions(max_test_steps, max_prelude_steps=max_test_steps // 2, seed=seed)
+    task = load_decide_task(data, demand=demand, options=options)
+    one_thread()
+    run = Ablation(task, tuple(promises(risk)), seed)
+    with progress(task.forecast.data) as tell:
+        coverage, decisions = compare_tails(run, tell, lambda: _model(task, seed, models, tell))
+    print_rows(f"{task.forecast.data}: demand beyond a level", coverage, is_markdown=False)
+    print_rows(f"{task.forecast.data}: as deployed", decisions, is_markdown=False)
+    write_json(json_file, {"coverage": coverage, "decisions": decisions})
 
 
 def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> TrainedModel:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.bench.ablate import bench_ablate, bench_ablate_summary
+from services.cli.bench.ablate import bench_ablate, bench_ablate_summary, bench_ablate_tails
 from services.cli.bench.api import bench_api
 from services.cli.bench.console import bench_console
 from services.cli.bench.decide import (
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
     )
     bench.command("ablate")(bench_ablate)
     bench.command("ablate-summary")(bench_ablate_summary)
+    bench.command("ablate-tails")(bench_ablate_tails)
     bench.command("api")(bench_api)
     bench.command("console")(bench_console)
     bench.command("decide")(bench_decide)

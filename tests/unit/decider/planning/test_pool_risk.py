@@ -19,6 +19,9 @@ from decider import (
     decide_shard,
 )
 from decider.planning.outlook import Outlook, look_ahead
+from decider.planning.plan import Plan
+from decider.planning.utility import Judged, SearchConfig, plan_risk, search_multiplier
+from decider.tables.pool_scenarios import PoolScenarios
 from decider.types import RiskKind
 from tests.unit.decider.pool_cases import (
     brute_risk,
@@ -278,3 +281,62 @@ def test_a_pool_at_its_most_does_not_drive_the_other_to_any_price(is_soft: bool)
     assert first.risk_level is not None
     assert first.risk_level < (first.risk_after or 0.0)
     assert first.raw <= kept[0].raw
+
+
+def _searches(request: ShardRequest, limit: float) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Prices, and the risks of the plans judged; exact where they are below the limit at least."""
+    outlook = outlook_of(request)
+    rows = np.arange(len(request.workloads))
+    judged = Judged(outlook.scenarios, {}, outlook.services)
+    lead = np.zeros(rows.size, dtype=np.int64)
+    risk_of = plan_risk(request, outlook.grid, judged, lead, rows)
+    seen = []
+
+    def judge(plan: Plan, asked: np.ndarray) -> np.ndarray:
+        risk = risk_of(plan, np.maximum(asked, limit))
+        seen.append(risk)
+        return risk
+
+    is_broken = np.zeros(rows.size, dtype=bool)
+    search = SearchConfig(CONFIG.n_multipliers, CONFIG.n_bisections, CONFIG.max_multiplier)
+    found = search_multiplier(outlook.program, judge, outlook.level, is_broken, search)
+    return found, seen
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    epsilon=st.sampled_from([0.01, 0.05]),
+    kind=st.sampled_from(["DemandFraction", "TimeFraction"]),
+    sharing=st.sampled_from([None, 1.0, 5.0, 40.0]),
+)
+@settings(max_examples=15, deadline=None)
+def test_a_search_that_looks_away_finds_the_price_of_one_that_looks_everywhere(
+    seed: int, epsilon: float, kind: RiskKind, sharing: float | None
+) -> None:
+    paths = np.stack([noisy(100.0, seed, cv=0.3), noisy(150.0, seed + 1, cv=0.3)])
+    drawn = service_response(seed)
+    drawn = None if sharing is None else replace(drawn, sharing=np.full(8, sharing))
+    request = service(paths, drawn, two_pools(sla(kind, epsilon), most=300))
+    lazy, _ = _searches(request, -np.inf)
+    thorough, exact = _searches(request, np.inf)
+    assert np.array_equal(lazy, thorough)
+    assert all(risk[0] == risk[1] for risk in exact)
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_the_first_price_is_found_with_few_joint_risks(
+    monkeypatch: pytest.MonkeyPatch, is_soft: bool
+) -> None:
+    """By their number, not by time: looking at all 20 plans of the search would take 103."""
+    n_found = []
+    find = PoolScenarios.risk
+
+    def counted(self: PoolScenarios, steps: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        n_found.append(steps.size)
+        return find(self, steps, counts)
+
+    monkeypatch.setattr(PoolScenarios, "risk", counted)
+    paths = np.stack([noisy(200.0, 1, cv=0.3), noisy(400.0, 2, cv=0.3)])
+    drawn = service_response(1) if is_soft else None
+    decide_shard(service(paths, drawn, two_pools(sla(), spec=30, most=200)), CONFIG, NOW_S)
+    assert 0 < sum(n_found) <= 60
