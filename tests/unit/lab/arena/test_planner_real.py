@@ -20,8 +20,8 @@ POOLS = LoopSetup(60.0, {"prefill": 1, "decode": 1}, max_workers=8)
 
 @pytest.fixture(scope="module")
 def requests() -> RequestList:
-    """Five minutes at four requests a second."""
-    return poisson_requests(4.0, 5, Shape(1000, 200), lognormal_mix(), np.random.default_rng(1))
+    """Three minutes at four requests a second."""
+    return poisson_requests(4.0, 3, Shape(1000, 200), lognormal_mix(), np.random.default_rng(1))
 
 
 def started(mode: str) -> ReplayEngine:
