@@ -8,16 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from services.lab.arena.replay_pairs import FlightList
 from services.lab.arena.replay_records import requests_of, served, write_trace
 
 Exchange = Callable[[dict[str, Any]], dict[str, Any]]
-FINISHED = {
-    "ttft_ms": ("avg_ttft_ms", "ttft_count"),
-    "tpot_ms": ("avg_itl_ms", "itl_count"),
-    "input_tokens": ("avg_isl", "completed_requests"),
-    "output_tokens": ("avg_osl", "completed_requests"),
-}
-"""What is told of finished requests: the engine's names of the mean and of how many it is of."""
+FINISHED = ("ttft_ms", "tpot_ms", "input_tokens", "output_tokens")
 
 
 class LoopSide:
@@ -33,6 +28,7 @@ class LoopSide:
         self.start_ms = min(asked["arrival_ms"])
         self.first_tick_ms = asked["first_tick_ms"]
         self.pools = tuple(asked["initial"])
+        self.flights = FlightList(requests_of(asked))
         self.last: dict[str, Any] = {}
         self.forget()
 
@@ -46,12 +42,10 @@ class LoopSide:
         traffic = sample["traffic"]
         self.last = sample
         self.arrived += traffic["arriving_requests"]
-        n_finished = traffic["completed_requests"]
-        if n_finished:
-            for name, (mean, count) in FINISHED.items():
-                n_known = min(traffic[count], n_finished)
-                values = [traffic[mean]] * n_known + [None] * (n_finished - n_known)
-                self.finished[name] += values
+        if traffic["completed_requests"]:
+            for row in self.flights.finished(sample):
+                for name, value in zip(FINISHED, row, strict=True):
+                    self.finished[name].append(value)
 
     def initial_tick_ms(self) -> float:
         """When the policy is asked first, on the engine's clock."""

@@ -12,6 +12,8 @@ import pytest
 
 WORKER = {"active_cache_usage": 0.5, "running_requests": 3, "waiting_requests": 1}
 SAMPLE = {
+    "interval_start_ms": 0.0,
+    "sampled_at_ms": 5.0,
     "traffic": {
         "arriving_requests": 2,
         "completed_requests": 2,
