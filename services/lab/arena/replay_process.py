@@ -1,8 +1,7 @@
 """Replays requests on the engine: a script for the arena's own Python.
 
-It answers lines as `replay_serve` says. Of the product it loads only the modules beside it whose
-names begin with `replay_`, which import nothing else of it. The engine's own messages go to the
-standard error.
+It answers lines as `replay/serve.py` says. Of the product it loads only the folder `replay`, which
+imports nothing else of it. The engine's own messages go to the standard error.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def main() -> None:
     # the arena lacks must not come from there.
     root = str(Path(__file__).parents[3])
     sys.path.append(root)
-    from services.lab.arena.replay_serve import serve
+    from services.lab.arena.replay.serve import serve
 
     sys.path.remove(root)
     serve(sys.stdin, answers)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.lab.arena.replay_loop import loop
-from tests.unit.lab.arena.fake_replay import FakeReplay, install, loop_of
+from services.lab.arena.replay.loop import loop
+from tests.unit.lab.arena.replay.fake_replay import FakeReplay, install, loop_of
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_loop_ends_with_requests_and_workers_over_time() -> None:
 def test_two_pools_are_scaled_each_by_itself(
     fake: FakeReplay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.unit.lab.arena.fake_replay.OPERATIONS", [])
+    monkeypatch.setattr("tests.unit.lab.arena.replay.fake_replay.OPERATIONS", [])
     asked = loop_of((0.0, 600, 1), (1.0, 700, 2), initial={"prefill": 2, "decode": 3})
     told = {"targets": {"prefill": 4}, "next_tick_ms": 9.0}
     last = loop({"prefill": {}, "decode": {}}, asked, lambda _: told)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.lab.arena.replay_records import AskedRequest, requests_of, served, write_trace
-from tests.unit.lab.arena.fake_replay import asked
+from services.lab.arena.replay.records import AskedRequest, requests_of, served, write_trace
+from tests.unit.lab.arena.replay.fake_replay import asked
 
 
 def blocks(path: Path, requests: list[AskedRequest]) -> list[list[int]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.lab.arena.replay_pairs import FORGET_MS, FlightList
-from services.lab.arena.replay_records import AskedRequest
+from services.lab.arena.replay.pairs import FORGET_MS, FlightList
+from services.lab.arena.replay.records import AskedRequest
 
 ONE, OTHER, THIRD = (
     AskedRequest(100.0 * n, *lengths)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from services.lab.arena.replay_planner import loop_planner
-from tests.unit.lab.arena.fake_replay import REPORT, asked, install, loop_of
+from services.lab.arena.replay.planner import loop_planner
+from tests.unit.lab.arena.replay.fake_replay import REPORT, asked, install, loop_of
 
 
 @dataclass
@@ -106,7 +106,7 @@ def test_it_may_be_told_what_starts_and_drains(
     adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = {**REPORT, "draining_decode_count": 0, "draining_prefill_count": 0}
-    monkeypatch.setattr("tests.unit.lab.arena.fake_replay.REPORT", report)
+    monkeypatch.setattr("tests.unit.lab.arena.replay.fake_replay.REPORT", report)
     looped(is_told=True)
     counts = adapter.given[0].worker_counts
     assert counts is not None

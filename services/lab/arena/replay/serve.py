@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, TextIO
 
-from services.lab.arena.replay_launch import about, launch_of
-from services.lab.arena.replay_loop import loop
-from services.lab.arena.replay_planner import loop_planner
-from services.lab.arena.replay_records import requests_of, served, write_trace
+from services.lab.arena.replay.launch import about, launch_of
+from services.lab.arena.replay.loop import loop
+from services.lab.arena.replay.planner import loop_planner
+from services.lab.arena.replay.records import requests_of, served, write_trace
 
 
 def replay(launches: dict[str, dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import Any
 
-from services.lab.arena.replay_records import AskedRequest
+from services.lab.arena.replay.records import AskedRequest
 
 Row = tuple[float | None, float | None, float, float]
 """TTFT, mean time between tokens, length of prompt and of answer."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from services.lab.arena.replay_pairs import FlightList
-from services.lab.arena.replay_records import requests_of, served, write_trace
+from services.lab.arena.replay.pairs import FlightList
+from services.lab.arena.replay.records import requests_of, served, write_trace
 
 Exchange = Callable[[dict[str, Any]], dict[str, Any]]
 FINISHED = ("ttft_ms", "tpot_ms", "input_tokens", "output_tokens")

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from services.lab.arena.replay_loop import run_loop
-from services.lab.arena.replay_records import requests_of, write_trace
+from services.lab.arena.replay.loop import run_loop
+from services.lab.arena.replay.records import requests_of, write_trace
 
 
 class PlannerSide:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.lab.arena import replay_launch as launch
+from services.lab.arena.replay import launch
 
 
 @pytest.fixture

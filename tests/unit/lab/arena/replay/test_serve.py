@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.lab.arena import replay_serve as module
-from tests.unit.lab.arena.fake_replay import FakeReplay, asked, install, loop_of
+from services.lab.arena.replay import serve as module
+from tests.unit.lab.arena.replay.fake_replay import FakeReplay, asked, install, loop_of
 
 
 @pytest.fixture
