@@ -239,7 +239,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "lifeline",
     ),
     "services.lab": ("bench", "demo", "arena cluster report"),
-    "services.lab.arena": ROOM,
+    "services.lab.arena": (
+        "make_table profile",
+        "limits",
+        "alone",
+        "engine",
+        "loop_wire",
+        "planner_setup response_report",
+        "goals loop replay_process table use_fit",
+        "replay requests",
+    ),
+    "services.lab.arena.replay": ROOM,
     "services.lab.bench": (
         "month",
         "console",

@@ -1,0 +1,1 @@
+"""Runs in the engine's process, by the arena's Python: it needs nothing else of the product."""
