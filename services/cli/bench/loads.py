@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +37,10 @@ def bench_loads(  # noqa: PLR0913 - one option each
     ] = "0.01,0.05",
     arms: Annotated[str, typer.Option(help="Arms, comma-separated; default: all.")] = "",
     seed: Seed = 7,
+    response_seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Draws of response, luck and stated capacities: seed, seed + 1…"),
+    ] = 1,
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
     ] = 288,
@@ -57,7 +62,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     Requests are served by a response to the vector of loads that no policy is told
     (docs/benchmarks/promise.md has its law); Harmony measures its objective and learns it. Each
     arm runs at every promise, and costs are compared where the true share of time out of SLA is
-    equal, with a paired bootstrap over days and workloads.
+    equal, with a paired bootstrap over days, workloads and draws.
     """
     from services.lab.bench.decide.task import DecideOptions
     from services.lab.bench.loads.keep import KeptForecasts
@@ -65,12 +70,14 @@ def bench_loads(  # noqa: PLR0913 - one option each
 
     rates, chosen = promises(at), _parts(arms)
     options = DecideOptions(max_test_steps, max_prelude_steps=max_test_steps // 2, seed=seed)
-    task = _task(data, _parts(loads), options, table, max_workloads)
+    drawn = [replace(options, seed=seed + draw) for draw in range(response_seeds)]
+    tasks = tuple(_task(data, _parts(loads), one, table, max_workloads) for one in drawn)
+    task = tasks[0]
     for name, reason in task.decide.forecast.skipped.items():
         console.print(f"left out: {name}: {reason}")
     one_thread()
     truth = "drawn" if table is None else table.stem
-    bench = LoadBench(task, tuple(promises(risk)), seed, truth, learn_every)
+    bench = LoadBench(tasks, tuple(promises(risk)), seed, truth, learn_every)
     on_the_way = None if str(json_file) == "-" else json_file
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)
