@@ -50,6 +50,13 @@ def bench_loads(  # noqa: PLR0913 - one option each
     learn_every: Annotated[
         int, typer.Option(min=1, help="Steps between two looks at what requests felt.")
     ] = 24,
+    is_open_loop: Annotated[
+        bool,
+        typer.Option(
+            "--open-loop",
+            help="Counts straight from the forecasts, the response known: what a law is worth.",
+        ),
+    ] = False,
     keep: Annotated[
         Path | None,
         typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
@@ -77,7 +84,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
         console.print(f"left out: {name}: {reason}")
     one_thread()
     truth = "drawn" if table is None else table.stem
-    bench = LoadBench(tasks, tuple(promises(risk)), seed, truth, learn_every)
+    bench = LoadBench(tasks, tuple(promises(risk)), seed, truth, learn_every, is_open_loop)
     on_the_way = None if str(json_file) == "-" else json_file
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)

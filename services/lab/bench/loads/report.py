@@ -93,6 +93,7 @@ def title(document: Document) -> str:
         f"{document['data']}: {len(document['workloads'])} workloads, "
         f"{document['test_steps']} steps, loads {', '.join(document['loads'])}, "
         f"truth: {document['truth']}, drawn {document['draws']} time(s)"
+        + (", open loop" if document["is_open_loop"] else "")
     )
 
 

@@ -27,6 +27,7 @@ from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.loads.arms import FULL, LoadArm, load_arms
 from services.lab.bench.loads.effects import Document, with_draw
 from services.lab.bench.loads.forecasts import LoadForecasts
+from services.lab.bench.loads.open_loop import judged, open_loop_sums
 from services.lab.bench.loads.policy import MeasuredLoads
 from services.lab.bench.loads.simulate import simulate_loads
 from services.lab.bench.loads.task import LoadTask
@@ -48,6 +49,7 @@ class LoadBench:
         seed: Of the forecasters and of the permutations.
         truth: Which law of truth, in words.
         learn_every: Steps between two looks at the evidence.
+        is_open_loop: Whether counts come straight from the forecasts (`open_loop`).
     """
 
     tasks: tuple[LoadTask, ...]
@@ -55,6 +57,7 @@ class LoadBench:
     seed: int
     truth: str
     learn_every: int = 24
+    is_open_loop: bool = False
 
     @property
     def task(self) -> LoadTask:
@@ -81,6 +84,7 @@ def bench_loads(
         InvalidInput: An arm is unknown.
     """
     arms, whole = chosen_arms(run.task.names, names), None
+    arms = judged(arms) if run.is_open_loop else arms
     for draw, task in enumerate(run.tasks):
         one = _header(run, task)
         usual = None
@@ -90,6 +94,8 @@ def bench_loads(
             started = time.process_time()
             if usual is not None and not arm.has_levels and np.array_equal(own.paths, usual):
                 sums = one["arms"][FULL]  # levels hid nothing: all that follows is the same
+            elif run.is_open_loop:
+                sums = open_loop_sums(task, own, run.epsilons)
             else:
                 found = simulate_loads(policy_of(run, task, arm), task, own, own.first_step)
                 sums = _sums(task, found)
@@ -156,6 +162,7 @@ def _header(run: LoadBench, task: LoadTask) -> Document:
         "left_out": dict(decide.forecast.skipped),
         "loads": list(task.names),
         "truth": run.truth,
+        "is_open_loop": run.is_open_loop,
         "bound_by": [bound_by(task)],
         "draws": 1,
         "test_steps": decide.course.n_steps - decide.n_prelude,
