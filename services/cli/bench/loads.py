@@ -12,6 +12,7 @@ import typer
 from services.cli.bench.progress import one_thread, progress
 from services.cli.output import console, print_rows, write_json
 from services.cli.study_commands import DataOption, JsonFile, Seed, promises
+from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from services.lab.bench.decide.task import DecideOptions
@@ -57,6 +58,13 @@ def bench_loads(  # noqa: PLR0913 - one option each
             help="Counts straight from the forecasts, the response known: what a law is worth.",
         ),
     ] = False,
+    ages: Annotated[
+        str,
+        typer.Option(
+            help="Open loop: steps since the response last changed, comma-separated, each a fleet; "
+            "default: it is known."
+        ),
+    ] = "",
     keep: Annotated[
         Path | None,
         typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
@@ -84,7 +92,10 @@ def bench_loads(  # noqa: PLR0913 - one option each
         console.print(f"left out: {name}: {reason}")
     one_thread()
     truth = "drawn" if table is None else table.stem
-    bench = LoadBench(tasks, tuple(promises(risk)), seed, truth, learn_every, is_open_loop)
+    since = tuple(int(one) for one in _parts(ages))
+    if since and not is_open_loop:
+        raise InvalidInput(f"--ages={ages}: only with --open-loop")
+    bench = LoadBench(tasks, tuple(promises(risk)), seed, truth, learn_every, is_open_loop, since)
     on_the_way = None if str(json_file) == "-" else json_file
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)

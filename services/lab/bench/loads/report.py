@@ -94,6 +94,7 @@ def title(document: Document) -> str:
         f"{document['test_steps']} steps, loads {', '.join(document['loads'])}, "
         f"truth: {document['truth']}, drawn {document['draws']} time(s)"
         + (", open loop" if document["is_open_loop"] else "")
+        + (f", steps since it changed: {document['ages']}" if document["ages"] else "")
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.loads.arms import FULL, LoadArm, load_arms
 from services.lab.bench.loads.effects import Document, with_draw
 from services.lab.bench.loads.forecasts import LoadForecasts
-from services.lab.bench.loads.open_loop import judged, open_loop_sums
+from services.lab.bench.loads.open_loop import OpenLoop, judged
 from services.lab.bench.loads.policy import MeasuredLoads
 from services.lab.bench.loads.simulate import simulate_loads
 from services.lab.bench.loads.task import LoadTask
@@ -50,6 +51,8 @@ class LoadBench:
         truth: Which law of truth, in words.
         learn_every: Steps between two looks at the evidence.
         is_open_loop: Whether counts come straight from the forecasts (`open_loop`).
+        ages: Open loop: steps since the response last changed, of one fleet after the other;
+            empty: it is known.
     """
 
     tasks: tuple[LoadTask, ...]
@@ -58,6 +61,7 @@ class LoadBench:
     truth: str
     learn_every: int = 24
     is_open_loop: bool = False
+    ages: tuple[int, ...] = ()
 
     @property
     def task(self) -> LoadTask:
@@ -83,23 +87,25 @@ def bench_loads(
     Raises:
         InvalidInput: An arm is unknown.
     """
-    arms, whole = chosen_arms(run.task.names, names), None
-    arms = judged(arms) if run.is_open_loop else arms
-    for draw, task in enumerate(run.tasks):
+    arms = chosen_arms(run.task.names, names)
+    if run.is_open_loop:
+        arms = judged(arms, is_learned=bool(run.ages))
+    whole = None
+    for at, (task, age) in enumerate(product(run.tasks, run.ages or (None,))):
         one = _header(run, task)
         usual = None
         for arm in arms:
-            tell(f"draw {draw + 1} of {len(run.tasks)}, {arm.name}")
+            tell(f"draw {at + 1} of {len(run.tasks) * max(len(run.ages), 1)}, {arm.name}")
             own = _forecasts(run, task, arm, forecasts_of)
+            usual = usual or own  # Harmony itself comes first
             started = time.process_time()
-            if usual is not None and not arm.has_levels and np.array_equal(own.paths, usual):
+            if not arm.has_levels and np.array_equal(own.paths, usual.paths):
                 sums = one["arms"][FULL]  # levels hid nothing: all that follows is the same
             elif run.is_open_loop:
-                sums = open_loop_sums(task, own, run.epsilons)
+                sums = OpenLoop(task, usual, run.epsilons, age).sums(arm, own)
             else:
                 found = simulate_loads(policy_of(run, task, arm), task, own, own.first_step)
                 sums = _sums(task, found)
-            usual = own.paths if arm.name == FULL else usual
             one["arms"][arm.name] = sums
             one["about"][arm.name] = arm.about
             one["seconds"][arm.name] = round(time.process_time() - started, 1)
@@ -163,6 +169,7 @@ def _header(run: LoadBench, task: LoadTask) -> Document:
         "loads": list(task.names),
         "truth": run.truth,
         "is_open_loop": run.is_open_loop,
+        "ages": list(run.ages),
         "bound_by": [bound_by(task)],
         "draws": 1,
         "test_steps": decide.course.n_steps - decide.n_prelude,

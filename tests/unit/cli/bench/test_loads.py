@@ -81,3 +81,10 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = invoke("--table", str(tmp_path / "none.npz"))
     assert result.exit_code != 0
     assert "--table=" in str(result.exception)
+
+
+def test_ages_are_those_of_an_open_loop(ran: Ran) -> None:
+    assert invoke("--open-loop", "--ages", "0,6").exit_code == 0
+    assert (ran[0][0].is_open_loop, ran[0][0].ages) == (True, (0, 6))
+    result = invoke("--ages", "6")
+    assert "--ages=6: only with --open-loop" in str(result.exception)

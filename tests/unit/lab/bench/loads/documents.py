@@ -40,6 +40,7 @@ def document(**arms: list[Any]) -> dict[str, Any]:
         "bound_by": [{name: {"requests": 0.25, "tokens": 0.75} for name in workloads}],
         "draws": 1,
         "is_open_loop": False,
+        "ages": [],
         "test_steps": int(STEPS * N_DAYS),
         "seed": 7,
         "epsilons": list(EPSILONS),

@@ -10,13 +10,14 @@ import pytest
 
 from services.kernel.errors import InvalidInput
 from services.lab.bench.loads.arms import FULL, load_arms
-from services.lab.bench.loads.effects import deployed, extras
+from services.lab.bench.loads.effects import Document, deployed, extras
 from services.lab.bench.loads.forecasts import LoadForecasts
-from services.lab.bench.loads.open_loop import AHEAD, held_shares, judged, open_loop_sums
+from services.lab.bench.loads.open_loop import AHEAD, OpenLoop, held_shares, judged
 from services.lab.bench.loads.run import LoadBench, bench_loads
+from services.lab.bench.loads.task import LoadTask
 from tests.unit.lab.bench.loads.small import NAMES, fake_forecasts, load_task
 
-TASK = load_task(60)
+TASK, ARMS = load_task(60), load_arms(NAMES)
 
 
 def perfect_forecasts() -> LoadForecasts:
@@ -27,6 +28,13 @@ def perfect_forecasts() -> LoadForecasts:
     return LoadForecasts(0, np.moveaxis(windows, 2, 0)[:, :, :, None].astype(np.float32))
 
 
+def sums_of(
+    task: LoadTask, epsilons: tuple[float, ...], age: int | None = None, arm: str = FULL
+) -> list[Document]:
+    forecasts = fake_forecasts(TASK)
+    return OpenLoop(task, forecasts, epsilons, age).sums(ARMS[arm], forecasts)
+
+
 def test_a_perfect_forecast_holds_what_is_needed() -> None:
     paths, first = perfect_forecasts().paths, TASK.decide.n_prelude
     held = held_shares(TASK, paths[first - AHEAD : -AHEAD], (0.01, 0.2))
@@ -35,7 +43,7 @@ def test_a_perfect_forecast_holds_what_is_needed() -> None:
 
 
 def test_sums_are_of_the_counted_part_by_day_and_promise() -> None:
-    strict, loose = open_loop_sums(TASK, fake_forecasts(TASK), (0.01, 0.3))
+    strict, loose = sums_of(TASK, (0.01, 0.3))
     n = len(strict["known"][0])
     assert {len(row) for rows in strict.values() for row in rows} == {n}
     assert np.sum(strict["known"]) == 3 * 60
@@ -48,17 +56,39 @@ def test_steps_of_unknown_demand_do_not_count() -> None:
     demand[0, -10:] = np.nan
     course = replace(TASK.decide.course, demand=demand)
     task = replace(TASK, decide=replace(TASK.decide, course=course))
-    (sums,) = open_loop_sums(task, fake_forecasts(TASK), (0.1,))
+    (sums,) = sums_of(task, (0.1,))
     assert np.sum(sums["known"][0]) == 50
     assert np.sum(sums["out"][0]) <= 50
 
 
 def test_only_arms_that_differ_by_their_forecasts_are_judged() -> None:
-    every = list(load_arms(NAMES).values())
-    names = [arm.name for arm in judged(every)]
-    assert names == [FULL, "steps_permuted", "loads_permuted", "loads_ranked_alike", "no_levels"]
-    with pytest.raises(InvalidInput, match="--arms=told: with --open-loop the response is known"):
-        judged([every[0], load_arms(NAMES)["told"]])
+    of_forecasts = [FULL, "steps_permuted", "loads_permuted", "loads_ranked_alike", "no_levels"]
+    every = list(ARMS.values())
+    assert [arm.name for arm in judged(every, is_learned=False)] == of_forecasts
+    learned = {arm.name for arm in judged(every, is_learned=True)}
+    assert learned == {*of_forecasts, "posterior_mean"}
+    with pytest.raises(InvalidInput, match="--arms=told: with --open-loop all loads are named"):
+        judged([ARMS[FULL], ARMS["told"]], is_learned=True)
+
+
+def test_who_has_learned_holds_nearer_to_who_knows() -> None:
+    def held(age: int | None) -> Any:
+        return np.sum(sums_of(TASK, (0.3,), age)[0]["held"], axis=1)
+
+    off = [np.abs(np.log(held(age) / held(None))).mean() for age in (0, 25)]
+    assert off[1] < 0.7 * off[0]
+
+
+def test_who_throws_the_spread_away_holds_less_and_is_out_of_sla_more() -> None:
+    fresh = sums_of(TASK, (0.05,), 0)[0]
+    sure = sums_of(TASK, (0.05,), 0, "posterior_mean")[0]
+    assert np.sum(sure["held"]) < np.sum(fresh["held"])
+    assert np.sum(sure["out"]) > np.sum(fresh["out"])
+
+
+def test_an_age_before_the_first_forecast_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="--ages=40: at most 29 steps are right here"):
+        sums_of(TASK, (0.05,), 40)
 
 
 def mixed_task() -> Any:
