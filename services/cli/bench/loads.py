@@ -92,10 +92,8 @@ def bench_loads(  # noqa: PLR0913 - one option each
         console.print(f"left out: {name}: {reason}")
     one_thread()
     truth = "drawn" if table is None else table.stem
-    since = tuple(int(one) for one in _parts(ages))
-    if since and not is_open_loop:
-        raise InvalidInput(f"--ages={ages}: only with --open-loop")
-    bench = LoadBench(tasks, tuple(promises(risk)), seed, truth, learn_every, is_open_loop, since)
+    risks, since = tuple(promises(risk)), _ages(ages, is_open_loop=is_open_loop)
+    bench = LoadBench(tasks, risks, seed, truth, learn_every, is_open_loop, since)
     on_the_way = None if str(json_file) == "-" else json_file
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)
@@ -122,6 +120,16 @@ def _task(
         curves = EngineCurves.of(ResponseTable.load(table))
         loaded, make = covered(loaded, loads, curves), maker(curves)
     return make_load_task(loaded, loads, options, make, max_workloads=max_workloads)
+
+
+def _ages(ages: str, *, is_open_loop: bool) -> tuple[int, ...]:
+    """Steps since the response last changed."""
+    parts = _parts(ages)
+    if not all(one.isdecimal() for one in parts):
+        raise InvalidInput(f"--ages={ages}: numbers of steps are right, as 0,6,36")
+    if parts and not is_open_loop:
+        raise InvalidInput(f"--ages={ages}: only with --open-loop")
+    return tuple(int(one) for one in parts)
 
 
 def _parts(names: str) -> list[str]:

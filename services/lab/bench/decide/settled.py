@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from services.kernel.clock import make_rng
-from services.lab.bench.ablate.resample import draws
 from services.lab.bench.decide.figures import number
-from services.lab.bench.decide.frontier import DAY_S, block_sums
+from services.lab.bench.decide.frontier import DAY_S, block_sums, resamples
 from services.lab.bench.decide.task import DecideTask
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import GridRun
@@ -72,7 +71,7 @@ def _figures(sets: Sequence[Json], epsilon: float) -> Json:
     rates, own = zip(*(_resampled(sums) for sums in sets), strict=True)
     n = [one.size for one in own]
     mean = np.average(np.stack(rates), axis=0, weights=n)
-    low, high = np.quantile(mean[1:], [0.025, 0.975])
+    low, high = np.nanquantile(mean[1:], [0.025, 0.975])
     every = np.concatenate(own)
     return {
         "true_rate": number(float(mean[0])),
@@ -90,8 +89,15 @@ def _resampled(sums: Json) -> tuple[FloatArray, FloatArray]:
     rows = known.sum(axis=1) > 0
     out, known = out[rows], known[rows]
     rng = make_rng(0, "bench", "decide", "settled")
-    rates = draws(*known.shape, N_REPLICATES, rng).mean_of_ratios(out, known)
+    found = [(np.ones(known.shape[1]), np.arange(known.shape[0]))]
+    found += resamples(known.shape[0], known.shape[1], N_REPLICATES, rng)
+    rates = np.array([_mean(out[chosen] @ days, known[chosen] @ days) for days, chosen in found])
     return rates, out.sum(axis=1) / known.sum(axis=1)
+
+
+def _mean(out: FloatArray, known: FloatArray) -> float:
+    """Mean rate over services, of those with a known step."""
+    return float((out[known > 0] / known[known > 0]).mean()) if (known > 0).any() else np.nan
 
 
 def settled_rows(document: Mapping[str, Any], key: str) -> list[Row]:

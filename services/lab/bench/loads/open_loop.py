@@ -156,13 +156,11 @@ def held_shares(
 
 def _learned_use(draws: MissDraws, loads: FloatArray, rng: np.random.Generator) -> FloatArray:
     """(T, S) use of a single replica under loads (T, S, L), each path with a draw of its own."""
-    n_draws, use = draws.capacity.size, np.zeros(loads.shape[:2])
-    of = rng.permutation(np.arange(use.shape[1]) % n_draws)
-    for p in range(n_draws):
-        one, own = draws.rows(np.array([p])), loads[:, of == p]
-        if own.size:
-            edge = one.load_within(TOLERATED)[0]
-            use[:, of == p] = (one.equivalent(own.reshape(-1, own.shape[2])) / edge).reshape(
-                own.shape[:2]
-            )
+    n_steps, n_paths, n_loads = loads.shape
+    use = np.zeros((n_steps, n_paths))
+    of = rng.permutation(np.arange(n_paths) % draws.capacity.size)
+    for p in range(min(draws.capacity.size, n_paths)):
+        one, own = draws.rows(np.array([p])), loads[:, of == p].reshape(-1, n_loads)
+        found = one.equivalent(own) / one.load_within(TOLERATED)[0]
+        use[:, of == p] = found.reshape(n_steps, -1)
     return use

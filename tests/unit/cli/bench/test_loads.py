@@ -88,3 +88,5 @@ def test_ages_are_those_of_an_open_loop(ran: Ran) -> None:
     assert (ran[0][0].is_open_loop, ran[0][0].ages) == (True, (0, 6))
     result = invoke("--ages", "6")
     assert "--ages=6: only with --open-loop" in str(result.exception)
+    result = invoke("--open-loop", "--ages", "0,x")
+    assert "--ages=0,x: numbers of steps are right" in str(result.exception)
