@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from services.lab.bench.decide.task import DecideOptions
     from services.lab.bench.loads.task import LoadTask, MakeResponse
 
+OpenLoopFlag = Annotated[
+    bool,
+    typer.Option(
+        "--open-loop",
+        help="Counts straight from the forecasts, the response known: what a law is worth.",
+    ),
+]
+Ages = Annotated[
+    str,
+    typer.Option(
+        help="Open loop: steps since the response last changed, comma-separated, each a fleet; "
+        "default: it is known."
+    ),
+]
 LOADS = "l1_requests_per_s,l1_input_tokens_per_s,l1_output_tokens_per_s"
 
 
@@ -51,20 +65,8 @@ def bench_loads(  # noqa: PLR0913 - one option each
     learn_every: Annotated[
         int, typer.Option(min=1, help="Steps between two looks at what requests felt.")
     ] = 24,
-    is_open_loop: Annotated[
-        bool,
-        typer.Option(
-            "--open-loop",
-            help="Counts straight from the forecasts, the response known: what a law is worth.",
-        ),
-    ] = False,
-    ages: Annotated[
-        str,
-        typer.Option(
-            help="Open loop: steps since the response last changed, comma-separated, each a fleet; "
-            "default: it is known."
-        ),
-    ] = "",
+    is_open_loop: OpenLoopFlag = False,
+    ages: Ages = "",
     keep: Annotated[
         Path | None,
         typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
@@ -94,10 +96,9 @@ def bench_loads(  # noqa: PLR0913 - one option each
     truth = "drawn" if table is None else table.stem
     risks, since = tuple(promises(risk)), _ages(ages, is_open_loop=is_open_loop)
     bench = LoadBench(tasks, risks, seed, truth, learn_every, is_open_loop, since)
-    on_the_way = None if str(json_file) == "-" else json_file
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)
-        store = partial(write_json, on_the_way)
+        store = partial(write_json, None if str(json_file) == "-" else json_file)
         document = run(bench, chosen, forecasts, tell, store)
     _print(document, rates, is_markdown=is_markdown)
     write_json(json_file, document)
