@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from services.lab.bench.decide.task import DecideOptions
     from services.lab.bench.loads.task import LoadTask, MakeResponse
 
+Draws = Annotated[
+    int, typer.Option(min=1, help="Draws of response, luck and stated capacities: seed, seed + 1…")
+]
 OpenLoopFlag = Annotated[
     bool,
     typer.Option(
@@ -31,6 +34,10 @@ Ages = Annotated[
         help="Open loop: steps since the response last changed, comma-separated, each a fleet; "
         "default: it is known."
     ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
 ]
 LOADS = "l1_requests_per_s,l1_input_tokens_per_s,l1_output_tokens_per_s"
 
@@ -52,10 +59,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     ] = "0.01,0.05",
     arms: Annotated[str, typer.Option(help="Arms, comma-separated; default: all.")] = "",
     seed: Seed = 7,
-    response_seeds: Annotated[
-        int,
-        typer.Option(min=1, help="Draws of response, luck and stated capacities: seed, seed + 1…"),
-    ] = 1,
+    response_seeds: Draws = 1,
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
     ] = 288,
@@ -67,10 +71,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     ] = 24,
     is_open_loop: OpenLoopFlag = False,
     ages: Ages = "",
-    keep: Annotated[
-        Path | None,
-        typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
-    ] = None,
+    keep: Folder = None,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -90,8 +91,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     drawn = [replace(options, seed=seed + draw) for draw in range(response_seeds)]
     tasks = tuple(_task(data, _parts(loads), one, table, max_workloads) for one in drawn)
     task = tasks[0]
-    for name, reason in task.decide.forecast.skipped.items():
-        console.print(f"left out: {name}: {reason}")
+    _say_left_out(task)
     one_thread()
     truth = "drawn" if table is None else table.stem
     risks, since = tuple(promises(risk)), _ages(ages, is_open_loop=is_open_loop)
@@ -121,6 +121,11 @@ def _task(
         curves = EngineCurves.of(ResponseTable.load(table))
         loaded, make = covered(loaded, loads, curves), maker(curves)
     return make_load_task(loaded, loads, options, make, max_workloads=max_workloads)
+
+
+def _say_left_out(task: LoadTask) -> None:
+    for name, reason in task.decide.forecast.skipped.items():
+        console.print(f"left out: {name}: {reason}")
 
 
 def _ages(ages: str, *, is_open_loop: bool) -> tuple[int, ...]:
