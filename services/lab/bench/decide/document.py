@@ -217,12 +217,14 @@ def _dataset(result: DecideResult) -> dict[str, Any]:
 
 
 def _settled_json(result: DecideResult, epsilon: float) -> dict[str, Any]:
-    """What Harmony's arms did once they had decided for two days."""
+    """What Harmony's arms did once they had decided for two days, and what no count avoids."""
     arms = {HARMONY: result.deployed}
     arms |= {n: p for n, p in result.ablations.items() if n in (MEASURED, TOLD_TRUTH)}
+    runs = {name: (arm.run, arm.chosen[epsilon]) for name, arm in arms.items()}
+    runs[ORACLE] = (result.oracle, 0)
     return {
-        name: settled_sums(result.task, arm.run, arm.chosen[epsilon], result.first_step)
-        for name, arm in arms.items()
+        name: settled_sums(result.task, run, setting, result.first_step)
+        for name, (run, setting) in runs.items()
     }
 
 
