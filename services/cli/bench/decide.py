@@ -141,6 +141,7 @@ def _report_decide(
     """Print the tables, then write what was asked for."""
     from services.lab.bench.decide import report
     from services.lab.bench.decide.plot import plot_frontiers
+    from services.lab.bench.decide.settled import settled_rows
 
     keys = report.promises(document)
     if is_detailed:
@@ -155,6 +156,9 @@ def _report_decide(
     for key in keys:
         title = f"arms of Harmony as deployed, promise {report.percent(key)}"
         print_rows(title, report.ablation_rows(document, key), is_markdown)
+    for key in keys:
+        title = f"days 2 to 8 of deciding, by service, promise {report.percent(key)}"
+        print_rows(title, settled_rows(document, key), is_markdown)
     for key in keys:
         title = f"cost over the oracle's, matched at {report.percent(key)}"
         print_rows(title, report.summary_rows(document, key), is_markdown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +12,33 @@ import typer
 from services.cli.bench.progress import one_thread, progress
 from services.cli.output import console, print_rows, write_json
 from services.cli.study_commands import DataOption, JsonFile, Seed, promises
+from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from services.lab.bench.decide.task import DecideOptions
     from services.lab.bench.loads.task import LoadTask, MakeResponse
 
+Draws = Annotated[
+    int, typer.Option(min=1, help="Draws of response, luck and stated capacities: seed, seed + 1…")
+]
+OpenLoopFlag = Annotated[
+    bool,
+    typer.Option(
+        "--open-loop",
+        help="Counts straight from the forecasts, the response known: what a law is worth.",
+    ),
+]
+Ages = Annotated[
+    str,
+    typer.Option(
+        help="Open loop: steps since the response last changed, comma-separated, each a fleet; "
+        "default: it is known."
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
+]
 LOADS = "l1_requests_per_s,l1_input_tokens_per_s,l1_output_tokens_per_s"
 
 
@@ -36,6 +59,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     ] = "0.01,0.05",
     arms: Annotated[str, typer.Option(help="Arms, comma-separated; default: all.")] = "",
     seed: Seed = 7,
+    response_seeds: Draws = 1,
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most steps counted per workload, from 70 % of it on.")
     ] = 288,
@@ -45,10 +69,9 @@ def bench_loads(  # noqa: PLR0913 - one option each
     learn_every: Annotated[
         int, typer.Option(min=1, help="Steps between two looks at what requests felt.")
     ] = 24,
-    keep: Annotated[
-        Path | None,
-        typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
-    ] = None,
+    is_open_loop: OpenLoopFlag = False,
+    ages: Ages = "",
+    keep: Folder = None,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -57,7 +80,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     Requests are served by a response to the vector of loads that no policy is told
     (docs/benchmarks/promise.md has its law); Harmony measures its objective and learns it. Each
     arm runs at every promise, and costs are compared where the true share of time out of SLA is
-    equal, with a paired bootstrap over days and workloads.
+    equal, with a paired bootstrap over days, workloads and draws.
     """
     from services.lab.bench.decide.task import DecideOptions
     from services.lab.bench.loads.keep import KeptForecasts
@@ -65,16 +88,17 @@ def bench_loads(  # noqa: PLR0913 - one option each
 
     rates, chosen = promises(at), _parts(arms)
     options = DecideOptions(max_test_steps, max_prelude_steps=max_test_steps // 2, seed=seed)
-    task = _task(data, _parts(loads), options, table, max_workloads)
-    for name, reason in task.decide.forecast.skipped.items():
-        console.print(f"left out: {name}: {reason}")
+    drawn = [replace(options, seed=seed + draw) for draw in range(response_seeds)]
+    tasks = tuple(_task(data, _parts(loads), one, table, max_workloads) for one in drawn)
+    task = tasks[0]
+    _say_left_out(task)
     one_thread()
     truth = "drawn" if table is None else table.stem
-    bench = LoadBench(task, tuple(promises(risk)), seed, truth, learn_every)
-    on_the_way = None if str(json_file) == "-" else json_file
+    risks, since = tuple(promises(risk)), _ages(ages, is_open_loop=is_open_loop)
+    bench = LoadBench(tasks, risks, seed, truth, learn_every, is_open_loop, since)
     with progress(task.decide.forecast.data) as tell:
         forecasts = KeptForecasts(task, seed, tell, keep)
-        store = partial(write_json, on_the_way)
+        store = partial(write_json, None if str(json_file) == "-" else json_file)
         document = run(bench, chosen, forecasts, tell, store)
     _print(document, rates, is_markdown=is_markdown)
     write_json(json_file, document)
@@ -97,6 +121,21 @@ def _task(
         curves = EngineCurves.of(ResponseTable.load(table))
         loaded, make = covered(loaded, loads, curves), maker(curves)
     return make_load_task(loaded, loads, options, make, max_workloads=max_workloads)
+
+
+def _say_left_out(task: LoadTask) -> None:
+    for name, reason in task.decide.forecast.skipped.items():
+        console.print(f"left out: {name}: {reason}")
+
+
+def _ages(ages: str, *, is_open_loop: bool) -> tuple[int, ...]:
+    """Steps since the response last changed."""
+    parts = _parts(ages)
+    if not all(one.isdecimal() for one in parts):
+        raise InvalidInput(f"--ages={ages}: numbers of steps are right, as 0,6,36")
+    if parts and not is_open_loop:
+        raise InvalidInput(f"--ages={ages}: only with --open-loop")
+    return tuple(int(one) for one in parts)
 
 
 def _parts(names: str) -> list[str]:

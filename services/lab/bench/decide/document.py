@@ -35,8 +35,10 @@ from services.lab.bench.decide.run import (
     best_rival,
     task_block,
 )
+from services.lab.bench.decide.settled import settled_sums
 from services.lab.bench.decide.summary import summarise
 from services.lab.bench.decide.task import MAX_UTILISATION, MEAN_GPUS
+from services.lab.bench.decide.truth import MEASURED, TOLD_TRUTH
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 from services.simulator.grid_run import GridRun
 from services.simulator.policies.rivals import HARMONY, ORACLE
@@ -206,10 +208,23 @@ def _dataset(result: DecideResult) -> dict[str, Any]:
         },
         "best_baseline": {epsilon_key(e): found and found[0] for e, found in best.items()},
         "deployed": {epsilon_key(e): _deployed_json(result, e) for e in result.epsilons},
+        "settled": {epsilon_key(e): _settled_json(result, e) for e in result.epsilons},
         "frontier": {name: _points(result, name, c) for name, c in curves.items()},
         "replicates": {
             epsilon_key(e): [number(v) for v in values] for e, values in result.replicates.items()
         },
+    }
+
+
+def _settled_json(result: DecideResult, epsilon: float) -> dict[str, Any]:
+    """What Harmony's arms did once they had decided for two days, and what no count avoids."""
+    arms = {HARMONY: result.deployed}
+    arms |= {n: p for n, p in result.ablations.items() if n in (MEASURED, TOLD_TRUTH)}
+    runs = {name: (arm.run, arm.chosen[epsilon]) for name, arm in arms.items()}
+    runs[ORACLE] = (result.oracle, 0)
+    return {
+        name: settled_sums(result.task, run, setting, result.first_step)
+        for name, (run, setting) in runs.items()
     }
 
 

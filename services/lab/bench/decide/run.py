@@ -80,6 +80,7 @@ class DecideResult:
         oracle: The run behind those costs.
         ablations: Harmony with other beliefs, as deployed.
         replicates: Promise -> (R,) log of Harmony over its best rival under resampling.
+        first_step: First step of the course with a forecast.
     """
 
     task: DecideTask
@@ -91,6 +92,7 @@ class DecideResult:
     oracle: GridRun
     ablations: dict[str, PolicyResult] = field(default_factory=dict)
     replicates: dict[float, FloatArray] = field(default_factory=dict)
+    first_step: int = 0
 
 
 def bench_decide(
@@ -113,7 +115,17 @@ def bench_decide(
     tell("harmony as deployed")
     deployed = bench.result(_deployed(task, epsilons), yard, forecasts)
     others = _other_beliefs(bench, yard, tell)
-    result = DecideResult(task, seed, tuple(epsilons), found, deployed, yard, oracle, others)
+    result = DecideResult(
+        task,
+        seed,
+        tuple(epsilons),
+        found,
+        deployed,
+        yard,
+        oracle,
+        others,
+        first_step=forecasts.first_step,
+    )
     result.replicates.update(_replicates(result, seed))
     return result
 

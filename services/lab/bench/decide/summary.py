@@ -13,6 +13,7 @@ import numpy as np
 
 from services.lab.bench.decide.figures import geometric_mean, number
 from services.lab.bench.decide.rates import NOT_KNOWING, RATES, summed_up
+from services.lab.bench.decide.settled import settled_figures
 
 HPAS = ("hpa", "hpa_clipped")
 """HPA on a metric that may exceed 1, and on one that is clipped there: the better one counts."""
@@ -80,6 +81,7 @@ def _promise(key: str, datasets: Sequence[Dataset]) -> dict[str, Any]:
         ],
         "by_dataset": rows,
         "arms": summed_up([one["deployed"][key] for one in datasets]),
+        "settled": settled_figures(datasets, key),
     }
 
 

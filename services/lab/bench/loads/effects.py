@@ -2,14 +2,14 @@
 
 Costs are replicas held over the use of a single one (what would be needed by who knows the future
 and may hold parts of a replica), mean over workloads, read off each arm's own frontier: several
-promises, linear in the logarithm of the true rate between neighbours. The bootstrap resamples days
-and workloads, the same for both arms. Shapes: R rows (the data as they are, then resamples).
+promises, linear in the logarithm of the true rate between neighbours. The bootstrap resamples days,
+workloads and draws of the response, the same for both arms: a workload comes with all its draws, a
+draw with all its workloads. Shapes: R rows (the data as they are, then resamples).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from services.lab.bench.decide.frontier import Curve
 from services.lab.bench.loads.arms import FULL, TOLD
 from services.simulator.fleet.arrays import FloatArray
 
-Document = Mapping[str, Any]
+Document = dict[str, Any]
 N_REPLICATES = 1000
 BAR_PERCENT = 2.0
 """A part earns its place from this cost on."""
@@ -69,10 +69,31 @@ def extras(document: Document, rate: float) -> dict[str, Extra]:
     }
 
 
+def with_draw(document: Document, other: Document) -> Document:
+    """A document with the same arms under one more draw: its workloads come after the others."""
+    arms = {
+        name: [
+            {key: values + more[key] for key, values in sums.items()}
+            for sums, more in zip(by_promise, other["arms"][name], strict=True)
+        ]
+        for name, by_promise in document["arms"].items()
+    }
+    seconds = {n: round(s + other["seconds"][n], 1) for n, s in document["seconds"].items()}
+    sums = {key: document[key] + other[key] for key in ("known", "needed", "bound_by")}
+    draws = document["draws"] + other["draws"]
+    return {**document, **sums, "arms": arms, "seconds": seconds, "draws": draws}
+
+
 def _draws(document: Document) -> Draws:
-    known = document["known"]
+    n_draws, known = document["draws"], document["known"]
     rng = make_rng(int(document["seed"]), "bench", "loads", "bootstrap")
-    return draws(len(known), len(known[0]), N_REPLICATES, rng)
+    found = draws(len(known) // n_draws, len(known[0]), N_REPLICATES, rng)
+    if n_draws == 1:
+        return found
+    counts = rng.multinomial(n_draws, np.full(n_draws, 1.0 / n_draws), size=N_REPLICATES)
+    counts = np.vstack([np.ones((1, n_draws)), counts])
+    rows = counts[:, :, None] * found.workloads[:, None, :]
+    return replace(found, workloads=rows.reshape(len(rows), -1))
 
 
 def _costs(document: Document, drawn: Draws, name: str, rate: float) -> FloatArray:

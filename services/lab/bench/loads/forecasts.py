@@ -46,6 +46,11 @@ class LoadForecasts:
         row = step - self.first_step
         return self.paths[row].astype(np.float64) if row >= 0 else None
 
+    def scaled(self, factor: FloatArray) -> LoadForecasts:
+        """The same in other units: `factor` (W,) of them make one of these."""
+        paths = self.paths * factor[:, None, None, None].astype(np.float32)
+        return LoadForecasts(self.first_step, paths)
+
     def changed(
         self, how: Literal["joint", "steps", "loads", "ranked"], rng: np.random.Generator
     ) -> LoadForecasts:

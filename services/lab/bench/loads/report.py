@@ -41,7 +41,7 @@ def cost_rows(document: Document, rate: float) -> list[Row]:
 
 def deployed_rows(document: Document, epsilon: float) -> list[Row]:
     """One row per arm at one promise."""
-    n = len(document["workloads"])
+    n = len(document["known"])
     return [
         {
             "arm": name,
@@ -56,10 +56,15 @@ def deployed_rows(document: Document, epsilon: float) -> list[Row]:
 
 
 def bound_rows(document: Document) -> list[Row]:
-    """One row per workload: each load's own use over their sum."""
+    """One row per draw and workload: each load's own use over their sum."""
     return [
-        {"workload": name, **{load: _figure(share, ".2f") for load, share in shares.items()}}
-        for name, shares in document["bound_by"].items()
+        {
+            "draw": draw,
+            "workload": name,
+            **{load: _figure(share, ".2f") for load, share in shares.items()},
+        }
+        for draw, one in enumerate(document["bound_by"], start=1)
+        for name, shares in one.items()
     ]
 
 
@@ -87,7 +92,9 @@ def title(document: Document) -> str:
     return (
         f"{document['data']}: {len(document['workloads'])} workloads, "
         f"{document['test_steps']} steps, loads {', '.join(document['loads'])}, "
-        f"truth: {document['truth']}"
+        f"truth: {document['truth']}, drawn {document['draws']} time(s)"
+        + (", open loop" if document["is_open_loop"] else "")
+        + (f", steps since it changed: {document['ages']}" if document["ages"] else "")
     )
 
 

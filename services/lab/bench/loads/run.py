@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from itertools import product
 
 import numpy as np
 
@@ -26,14 +26,15 @@ from services.lab.bench.decide.frontier import block_sums
 from services.lab.bench.decide.run import lead_draws, task_block
 from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.loads.arms import FULL, LoadArm, load_arms
+from services.lab.bench.loads.effects import Document, with_draw
 from services.lab.bench.loads.forecasts import LoadForecasts
+from services.lab.bench.loads.open_loop import OpenLoop, judged
 from services.lab.bench.loads.policy import MeasuredLoads
 from services.lab.bench.loads.simulate import simulate_loads
 from services.lab.bench.loads.task import LoadTask
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import GridRun
 
-Document = dict[str, Any]
 Keep = Callable[[Document], None]
 ForecastsOf = Callable[[str], LoadForecasts]
 """Forecasts by the name of the forecaster (`LoadArm.forecaster`)."""
@@ -44,18 +45,28 @@ class LoadBench:
     """What is run on a trace.
 
     Attributes:
-        task: The data.
+        tasks: The data under one draw of the response after the other, scaled each on its own.
         epsilons: G promises.
         seed: Of the forecasters and of the permutations.
         truth: Which law of truth, in words.
         learn_every: Steps between two looks at the evidence.
+        is_open_loop: Whether counts come straight from the forecasts (`open_loop`).
+        ages: Open loop: steps since the response last changed, of one fleet after the other;
+            empty: it is known.
     """
 
-    task: LoadTask
+    tasks: tuple[LoadTask, ...]
     epsilons: tuple[float, ...]
     seed: int
     truth: str
     learn_every: int = 24
+    is_open_loop: bool = False
+    ages: tuple[int, ...] = ()
+
+    @property
+    def task(self) -> LoadTask:
+        """The first one: the units of the forecasts."""
+        return self.tasks[0]
 
 
 def bench_loads(
@@ -63,34 +74,60 @@ def bench_loads(
 ) -> Document:
     """Run arms one after the other; `keep` is given the document after each of them.
 
+    Where the response is drawn more than once, every arm meets a draw before the next one; after
+    the first draw `keep` is given whole draws only.
+
     Args:
         run: What is run.
         names: Arms beside Harmony itself; empty: all.
-        forecasts_of: Makes or finds forecasts.
+        forecasts_of: Makes or finds forecasts of the first draw, in its units.
         tell: Called with lines of progress.
         keep: Stores the document, or a longer one of the same run.
 
     Raises:
         InvalidInput: An arm is unknown.
     """
-    document, usual = _header(run), None
-    for arm in chosen_arms(run.task.names, names):
-        tell(f"{arm.name}: forecasts")
-        own = forecasts_of(arm.forecaster)
-        own = own.changed(arm.paths, make_rng(run.seed, "bench", "loads", "permuted"))
-        tell(f"{arm.name}: {len(run.epsilons)} promises")
-        started = time.process_time()
-        if usual is not None and not arm.has_levels and np.array_equal(own.paths, usual.paths):
-            sums = document["arms"][FULL]  # levels hid nothing: all that follows is the same
+    arms = chosen_arms(run.task.names, names)
+    if run.is_open_loop:
+        arms = judged(arms, is_learned=bool(run.ages))
+    whole = None
+    for at, (task, age) in enumerate(product(run.tasks, run.ages or (None,))):
+        one = _header(run, task)
+        usual = None
+        for arm in arms:
+            tell(f"draw {at + 1} of {len(run.tasks) * max(len(run.ages), 1)}, {arm.name}")
+            own = _forecasts(run, task, arm, forecasts_of)
+            usual = usual or own  # Harmony itself comes first
+            started = time.process_time()
+            if not arm.has_levels and np.array_equal(own.paths, usual.paths):
+                sums = one["arms"][FULL]  # levels hid nothing: all that follows is the same
+            elif run.is_open_loop:
+                sums = OpenLoop(task, usual, run.epsilons, age).sums(arm, own)
+            else:
+                found = simulate_loads(policy_of(run, task, arm), task, own, own.first_step)
+                sums = _sums(task, found)
+            one["arms"][arm.name] = sums
+            one["about"][arm.name] = arm.about
+            one["seconds"][arm.name] = round(time.process_time() - started, 1)
+            if whole is None:
+                keep(one)
+        if whole is None:
+            whole = one
         else:
-            found = simulate_loads(policy_of(run, arm), run.task, own, own.first_step)
-            sums = _sums(run.task, found)
-        usual = own if arm.name == FULL else usual
-        document["arms"][arm.name] = sums
-        document["about"][arm.name] = arm.about
-        document["seconds"][arm.name] = round(time.process_time() - started, 1)
-        keep(document)
-    return document
+            whole = with_draw(whole, one)
+            keep(whole)
+    assert whole is not None
+    return whole
+
+
+def _forecasts(
+    run: LoadBench, task: LoadTask, arm: LoadArm, forecasts_of: ForecastsOf
+) -> LoadForecasts:
+    """What an arm is told of the future, in the units of one draw."""
+    own = forecasts_of(arm.forecaster).scaled(
+        task.decide.gpus_per_unit / run.task.decide.gpus_per_unit
+    )
+    return own.changed(arm.paths, make_rng(run.seed, "bench", "loads", "permuted"))
 
 
 def chosen_arms(loads: Sequence[str], names: Sequence[str]) -> list[LoadArm]:
@@ -106,9 +143,8 @@ def chosen_arms(loads: Sequence[str], names: Sequence[str]) -> list[LoadArm]:
     return [known[name] for name in (dict.fromkeys((FULL, *names)) if names else known)]
 
 
-def policy_of(run: LoadBench, arm: LoadArm) -> MeasuredLoads:
+def policy_of(run: LoadBench, task: LoadTask, arm: LoadArm) -> MeasuredLoads:
     """Harmony as deployed, as an arm has it."""
-    task = run.task
     deployed = Deployed(run.epsilons, lead_draws(task.decide), BASE)
     columns = list(arm.columns)
     stated = task.stated_single if len(columns) == 1 else task.stated
@@ -119,8 +155,8 @@ def policy_of(run: LoadBench, arm: LoadArm) -> MeasuredLoads:
     return MeasuredLoads(deployed, arm, stated[:, columns], told, learn_every=run.learn_every)
 
 
-def _header(run: LoadBench) -> Document:
-    task = run.task
+def _header(run: LoadBench, task: LoadTask) -> Document:
+    """A document of one draw, without arms."""
     decide = task.decide
     size = task_block(decide)
     part = slice(decide.n_prelude, None)
@@ -132,7 +168,10 @@ def _header(run: LoadBench) -> Document:
         "left_out": dict(decide.forecast.skipped),
         "loads": list(task.names),
         "truth": run.truth,
-        "bound_by": bound_by(task),
+        "is_open_loop": run.is_open_loop,
+        "ages": list(run.ages),
+        "bound_by": [bound_by(task)],
+        "draws": 1,
         "test_steps": decide.course.n_steps - decide.n_prelude,
         "step_s": decide.course.step_s,
         "seed": run.seed,

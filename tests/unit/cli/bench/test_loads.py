@@ -56,7 +56,8 @@ def invoke(*options: str) -> Any:
 def test_options_become_a_benchmark(tmp_path: Path, ran: Ran) -> None:
     out = tmp_path / "found.json"
     options = ("--risk", "0.01,0.1", "--arms", "told, no_levels", "--max-test-steps", "40")
-    result = invoke(*options, "--max-workloads", "1", "--json", str(out))
+    options += ("--max-workloads", "1", "--response-seeds", "2")
+    result = invoke(*options, "--json", str(out))
     assert result.exit_code == 0, result.output
     bench, names = ran[0]
     assert names == ["told", "no_levels"]
@@ -64,6 +65,7 @@ def test_options_become_a_benchmark(tmp_path: Path, ran: Ran) -> None:
     assert bench.task.names == NAMES
     assert bench.task.decide.names == ("w0",)
     assert bench.task.decide.course.n_steps - bench.task.decide.n_prelude == 40
+    assert [one.decide.options.seed for one in bench.tasks] == [7, 8]
     assert json.loads(out.read_text())["data"] == "hand"
 
 
@@ -79,3 +81,12 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = invoke("--table", str(tmp_path / "none.npz"))
     assert result.exit_code != 0
     assert "--table=" in str(result.exception)
+
+
+def test_ages_are_those_of_an_open_loop(ran: Ran) -> None:
+    assert invoke("--open-loop", "--ages", "0,6").exit_code == 0
+    assert (ran[0][0].is_open_loop, ran[0][0].ages) == (True, (0, 6))
+    result = invoke("--ages", "6")
+    assert "--ages=6: only with --open-loop" in str(result.exception)
+    result = invoke("--open-loop", "--ages", "0,x")
+    assert "--ages=0,x: numbers of steps are right" in str(result.exception)

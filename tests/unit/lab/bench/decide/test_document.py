@@ -147,6 +147,16 @@ def test_a_policy_as_deployed_has_the_figures_of_the_whole_fleet() -> None:
     }
 
 
+def test_a_document_says_what_was_kept_once_it_had_decided_for_two_days() -> None:
+    three_days_ago = replace(make_result(), first_step=-3 * 144)
+    found = to_document([three_days_ago])["summary"]["0.01"]["settled"]
+    assert set(found) == {"harmony", "oracle"}
+    assert found["harmony"]["true_rate"] == pytest.approx(0.012)
+    assert found["harmony"]["interval"] == pytest.approx([0.012, 0.012])
+    assert (found["harmony"]["n_services"], found["oracle"]["true_rate"]) == (2, 0.0)
+    assert to_document([make_result()])["summary"]["0.01"]["settled"] == {}
+
+
 def test_the_assumptions_are_written() -> None:
     assert to_document([make_result()])["assumptions"] == {
         "gpu_type": "H100",

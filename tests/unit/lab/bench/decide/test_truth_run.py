@@ -19,6 +19,7 @@ from tests.unit.lab.bench.decide.small_runs import EPSILONS, small_result, wavy_
 STATED = Path(__file__).with_name("stated.json")
 """The document of this task as it was written before there was a truth to choose."""
 ADDED = {"true_rate", "believed_rate", "measured_rate", "cost_of_not_knowing", "arms", "truth"}
+ADDED |= {"settled"}
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.lab.bench.loads.effects import cost_of_not_knowing, deployed, extras
+from services.lab.bench.loads.effects import cost_of_not_knowing, deployed, extras, with_draw
 from tests.unit.lab.bench.loads.documents import TRADE, arm, document
 
 
@@ -17,6 +17,13 @@ def test_an_arm_that_is_dearer_at_every_rate_is_dearer_by_that() -> None:
     assert found["dear"].is_cost
     assert found["same"].value == pytest.approx(0.0)
     assert not found["same"].is_cost
+
+
+def test_a_draw_of_the_response_is_resampled_as_a_whole() -> None:
+    one, other = document(arm=arm(1.02)), document(arm=arm(1.08))
+    both = extras(with_draw(one, other), 0.01)["arm"]
+    assert both.value == pytest.approx(5.0)
+    assert both.interval() == pytest.approx((2.0, 8.0))
 
 
 def test_breaking_the_promise_more_is_no_saving() -> None:

@@ -25,7 +25,7 @@ def run(name: str, *, off: float | None = None, epsilon: float = 0.05) -> GridRu
         single = TASK.stated_single * off * TASK.truth.response.capacity / TASK.stated
         stated = off * TASK.truth.response.capacity
         task = replace(TASK, stated=stated, stated_single=single)
-    policy = policy_of(LoadBench(task, (epsilon,), 7, "drawn"), ARMS[name])
+    policy = policy_of(LoadBench((task,), (epsilon,), 7, "drawn"), task, ARMS[name])
     return simulate_loads(policy, task, FORECASTS)
 
 
@@ -52,6 +52,6 @@ def test_a_capacity_stated_too_high_is_learned(name: str) -> None:
 
 
 def test_a_single_load_believes_in_itself_alone() -> None:
-    policy = policy_of(LoadBench(TASK, (0.05,), 7, "drawn"), ARMS["only_output_tokens"])
+    policy = policy_of(LoadBench((TASK,), (0.05,), 7, "drawn"), TASK, ARMS["only_output_tokens"])
     loads = TASK.truth.loads[:, :, 3]
     assert policy.believed_need(loads) == pytest.approx(loads[:, 2] / TASK.stated_single[:, 2])

@@ -40,6 +40,7 @@ def test_rates_as_deployed_stand_beside_each_other() -> None:
 
 def test_it_is_told_which_loads_bind() -> None:
     assert report.bound_rows(DOCUMENT)[0] == {
+        "draw": 1,
         "workload": "w0",
         "requests": "0.25",
         "tokens": "0.75",

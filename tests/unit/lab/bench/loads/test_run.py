@@ -10,8 +10,15 @@ import pytest
 
 from services.kernel.errors import InvalidInput
 from services.lab.bench.loads.arms import FULL, TOLD
-from services.lab.bench.loads.effects import deployed
-from services.lab.bench.loads.run import LoadBench, bench_loads, bound_by, chosen_arms
+from services.lab.bench.loads.effects import Document, deployed
+from services.lab.bench.loads.forecasts import LoadForecasts
+from services.lab.bench.loads.run import (
+    LoadBench,
+    bench_loads,
+    bound_by,
+    chosen_arms,
+)
+from services.lab.bench.loads.task import LoadTask
 from tests.unit.lab.bench.loads.small import NAMES, fake_forecasts, load_task
 
 TASK = load_task(16)
@@ -28,7 +35,7 @@ def test_every_arm_is_in_the_document_and_kept_on_the_way() -> None:
     def keep(document: dict[str, Any]) -> None:
         kept.append(list(document["arms"]))
 
-    bench = LoadBench(TASK, (0.02, 0.2), 7, "drawn")
+    bench = LoadBench((TASK,), (0.02, 0.2), 7, "drawn")
     names = ["no_levels", "only_output_tokens", TOLD]
     document = bench_loads(bench, names, forecasts_of, lambda _line: None, keep)
     assert list(document["arms"]) == [FULL, *names]
@@ -40,6 +47,29 @@ def test_every_arm_is_in_the_document_and_kept_on_the_way() -> None:
     told = [deployed(document, epsilon)[TOLD] for epsilon in (0.02, 0.2)]
     assert told[0].cost > told[1].cost
     assert told[0].true < told[1].true
+
+
+def test_every_draw_is_as_if_it_were_run_alone() -> None:
+    kept: list[int] = []
+
+    def run(*tasks: LoadTask, forecasts: LoadForecasts = FORECASTS) -> Document:
+        bench = LoadBench(tasks, (0.1,), 7, "drawn")
+        keep = lambda document: kept.append(document["draws"])  # noqa: E731
+        return bench_loads(bench, [TOLD], lambda _name: forecasts, lambda _line: None, keep)
+
+    other = load_task(16, seed=8)
+    assert not np.allclose(other.truth.response.capacity, TASK.truth.response.capacity)
+    units = other.decide.gpus_per_unit / TASK.decide.gpus_per_unit
+    alone = run(TASK), run(other, forecasts=FORECASTS.scaled(units))
+    kept.clear()
+    both = run(TASK, other)
+    assert kept == [1, 1, 2]
+    assert both["draws"] == 2
+    for key in ("known", "needed", "bound_by"):
+        assert both[key] == alone[0][key] + alone[1][key]
+    for name in (FULL, TOLD):
+        for key, values in both["arms"][name][0].items():
+            assert values == alone[0]["arms"][name][0][key] + alone[1]["arms"][name][0][key]
 
 
 def test_which_loads_bind_is_told_per_workload() -> None:
