@@ -228,7 +228,9 @@ def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draf
     others = dict(decision.counterfactuals)
     if draft.quiet is not None:
         low, high = effective_bounds(w)
-        others["nothing_waiting"] = max(low, min(high, draft.quiet))
+        quiet, raw = (max(low, min(high, count)) for count in (draft.quiet, decision.raw))
+        # at a bound the queue changed nothing, whatever lies beyond it
+        others["nothing_waiting"] = quiet if quiet < raw else decision.raw
     queue = QueueNote(w.waiting_requests, w.waiting_load)
     return replace(decision, queue=queue, counterfactuals=others)
 

@@ -162,6 +162,14 @@ def test_a_decision_says_what_waits_and_what_it_cost() -> None:
     assert "nothing_waiting" not in decided().counterfactuals
 
 
+def test_at_its_most_a_workload_is_not_said_to_have_replicas_for_the_queue() -> None:
+    """It holds its most with and without the queue, whatever lies beyond."""
+    full = decided(waiting_load=60.0, limits=Limits(0, 8))
+    assert full.raw > 8
+    assert full.counterfactuals["nothing_waiting"] == full.raw
+    assert "waiting" not in decision_summary(full)
+
+
 def test_a_fallback_rung_answers_as_it_did() -> None:
     shadowed = decided(is_model_trusted=False, waiting_load=60.0)
     assert shadowed.raw == decided(is_model_trusted=False).raw
