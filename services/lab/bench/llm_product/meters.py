@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.kernel.domain.objective import LOST, good_name, total_name, upto_name
+from services.kernel.domain.objective import (
+    LOST,
+    good_name,
+    sum_name,
+    total_name,
+    upto_name,
+)
 from services.kernel.domain.presets.fit import Bracket, bracket
 from services.kernel.domain.presets.vllm import TOKEN_EDGES_S, TTFT_EDGES_S
 from services.kernel.errors import InvalidInput
@@ -47,11 +53,13 @@ class Histogram:
         edges_s: Upper edges, rising; what lies above the last is in the count alone.
         at_or_below: (E,) observations up to each edge.
         count: Observations.
+        sum_s: Their sum.
     """
 
     edges_s: tuple[float, ...]
     at_or_below: IntArray = field(init=False)
     count: int = 0
+    sum_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Start empty."""
@@ -61,6 +69,7 @@ class Histogram:
         """Count some values."""
         self.at_or_below += np.searchsorted(np.sort(values_s), self.edges_s, side="right")
         self.count += values_s.size
+        self.sum_s += float(values_s.sum())
 
     def upto(self, edge_s: float | None) -> int:
         """Observations up to an edge; all of them where there is none."""
@@ -117,6 +126,7 @@ class ServiceMeter:
             found[good_name(metric)] = histogram.upto(edges.below_s)
             if not edges.is_exact:
                 found[upto_name(metric)] = histogram.upto(edges.above_s)
+                found[sum_name(metric)] = histogram.sum_s
         return {**found, LOST: 0.0}
 
     def offered(self, arrived: int) -> tuple[float, float] | None:

@@ -64,9 +64,7 @@ class PodBook:
         self.pods.append(pod)
         self.changed[pod.uid] = (pod, None)
 
-    def state_row(
-        self, workload_id: int, spec: int, room: int, now: datetime
-    ) -> tuple[Any, ...]:
+    def state_row(self, workload_id: int, spec: int, room: int, now: datetime) -> tuple[Any, ...]:
         """A row of `replica_states`.
 
         Args:
@@ -80,7 +78,9 @@ class PodBook:
         n_ready = len(self.pods) - len(starting)
         return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None)
 
-    def take_starts(self, workload_id: int, gpu_type: str, now: datetime) -> Sequence[dict[str, Any]]:
+    def take_starts(
+        self, workload_id: int, gpu_type: str, now: datetime
+    ) -> Sequence[dict[str, Any]]:
         """Rows of `pod_starts` that are new or changed; pods that were there at once are none."""
         rows = [
             {

@@ -20,6 +20,7 @@ from services.kernel.domain.objective import (
     WAITING,
     SliSeriesSpec,
     good_name,
+    sum_name,
     total_name,
     upto_name,
 )
@@ -113,11 +114,14 @@ def _indicator(name: str) -> IndicatorSpec:
 
 
 def _series(goals: tuple[GoalSpec, ...]) -> tuple[SliSeriesSpec, ...]:
-    """The counts of the goals; off a bucket edge also those up to the edge above."""
-    names = []
+    """The counts of the goals; off a bucket edge also those up to the edge above, and the sum."""
+    found = [SliSeriesSpec(name=LOST), SliSeriesSpec(name=WAITING)]
     for goal in goals:
         assert goal.threshold_s is not None
-        names += [total_name(goal.metric), good_name(goal.metric)]
         edges = edges_of(GOAL_EDGES_S[goal.metric], goal.threshold_s)
-        names += [] if edges.is_exact else [upto_name(goal.metric)]
-    return tuple(SliSeriesSpec(name=name) for name in (*names, LOST, WAITING))
+        found.append(SliSeriesSpec(name=total_name(goal.metric)))
+        found.append(SliSeriesSpec(name=good_name(goal.metric), edge_s=edges.below_s))
+        if not edges.is_exact:
+            found.append(SliSeriesSpec(name=upto_name(goal.metric), edge_s=edges.above_s))
+            found.append(SliSeriesSpec(name=sum_name(goal.metric)))
+    return tuple(found)
