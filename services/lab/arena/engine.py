@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,16 @@ from typing import Any, Self
 import numpy as np
 
 from services.kernel.errors import InvalidInput, Unavailable
-from services.lab.arena.requests import FloatArray, RequestList
+from services.lab.arena.loop import LoopDecision, LoopPolicy, LoopResult, LoopSetup, check_targets
+from services.lab.arena.loop_wire import (
+    columns_of,
+    loop_question,
+    result_of,
+    served_of,
+    targets_line,
+    tick_of,
+)
+from services.lab.arena.requests import RequestList, ServedRequests
 
 VARIABLE = "HARMONY_ARENA"
 FOLDER = ".venv-arena"
@@ -44,21 +54,6 @@ class EngineChoice:
         """Refuse an engine that there is no profile of."""
         if self.engine not in ENGINES:
             raise InvalidInput(f"--engine={self.engine}: must be one of {', '.join(ENGINES)}")
-
-
-@dataclass(frozen=True, slots=True)
-class ServedRequests:
-    """What requests felt; NaN where a request was refused or never finished.
-
-    Attributes:
-        ttft_ms: (N,) time to the first token.
-        tpot_ms: (N,) mean time between tokens of the request; NaN too where it had but one.
-        e2e_ms: (N,) time to the last token.
-    """
-
-    ttft_ms: FloatArray
-    tpot_ms: FloatArray
-    e2e_ms: FloatArray
 
 
 def arena_python() -> Path:
@@ -140,18 +135,31 @@ class ReplayEngine:
             InvalidInput: The engine refuses them.
             Unavailable: It has died.
         """
-        columns = {
-            "arrival_ms": requests.arrival_ms.tolist(),
-            "input_tokens": requests.input_tokens.tolist(),
-            "output_tokens": requests.output_tokens.tolist(),
-        }
-        answer = self._ask({"replay": {**columns, "workers": workers}})
-        return ServedRequests(
-            **{
-                name: np.array(answer[name], np.float64)
-                for name in ("ttft_ms", "tpot_ms", "e2e_ms")
-            }
-        )
+        return served_of(self._ask({"replay": {**columns_of(requests), "workers": workers}}))
+
+    def loop(self, requests: RequestList, setup: LoopSetup, policy: LoopPolicy) -> LoopResult:
+        """Serve requests by as many workers as the policy asks for, tick by tick.
+
+        Raises:
+            InvalidInput: The engine refuses them, or the policy asks for what there is not.
+            Unavailable: The engine has died.
+        """
+        answer = self._ask(loop_question(requests, setup, policy.first_tick_s))
+        decided = []
+        while "tick" in answer:
+            tick = tick_of(answer["tick"])
+            try:
+                targets = policy.on_tick(tick)
+                check_targets(targets, tick)
+            except BaseException:
+                # The engine waits inside its replay: it must hear of the end, or it could not be
+                # asked again.
+                with suppress(Unavailable):
+                    self._exchange({"stop": True})
+                raise
+            decided.append(LoopDecision(tick.now_s, dict(targets.counts)))
+            answer = self._ask(targets_line(targets, setup))
+        return result_of(answer, requests, setup, tuple(decided), self.choice.tensor_parallel)
 
     def replay_each(
         self, lists: Sequence[RequestList], workers: int = 1
@@ -186,6 +194,12 @@ class ReplayEngine:
         return tuple(found)
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        answer = self._exchange(question)
+        if "error" in answer:
+            raise InvalidInput(answer["error"])
+        return answer
+
+    def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -197,8 +211,6 @@ class ReplayEngine:
         if not line:
             raise Unavailable(f"the engine has ended: {self._last_message()}")
         answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise InvalidInput(answer["error"])
         return answer
 
     def _last_message(self) -> str:

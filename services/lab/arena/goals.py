@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.kernel.errors import InvalidInput
-from services.lab.arena.engine import ServedRequests
+from services.lab.arena.requests import ServedRequests
 
 BoolArray = npt.NDArray[np.bool_]
 

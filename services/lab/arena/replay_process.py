@@ -1,8 +1,9 @@
-"""Replays requests on the engine; run as a script by the arena's own Python, nothing of ours in it.
+"""Replays requests on the engine: a script for the arena's own Python, nothing of ours in it.
 
-One JSON document a line: first `{"engine": {...}}`, then `{"replay": {...}}` as often as wanted;
-each is answered by one line, `{"error": "..."}` where it cannot be done. The engine's own messages
-go to the standard error.
+One JSON document a line: first `{"engine": {...}}`, then `{"replay": {...}}` or `{"loop": {...}}`
+as often as wanted; each is answered by one line, `{"error": "..."}` where it cannot be done. Within
+a loop each tick is a line out, `{"tick": {...}}`, and a line in: `{"targets": {...},
+"next_tick_ms": ...}`, or `{"stop": true}`. The engine's own messages go to the standard error.
 """
 
 from __future__ import annotations
@@ -13,12 +14,21 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 PACKAGES = ("aisimulate", "ai-dynamo", "ai-dynamo-runtime")
 PREFIX_BLOCK = 512
 """Tokens that the trace format shares under one hash; no two requests here share any."""
+MATCH_MS = 1e-3
+FINISHED = {
+    "ttft_ms": ("avg_ttft_ms", "ttft_count"),
+    "tpot_ms": ("avg_itl_ms", "itl_count"),
+    "input_tokens": ("avg_isl", "completed_requests"),
+    "output_tokens": ("avg_osl", "completed_requests"),
+}
+"""What is told of finished requests: the engine's names of the mean and of how many it is of."""
 
 
 def launch_of(asked: dict[str, Any]) -> dict[str, Any]:
@@ -91,35 +101,186 @@ def replay(launch: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """
     from dynamo.replay import run_trace_replay
 
-    columns = [asked[name] for name in ("arrival_ms", "input_tokens", "output_tokens")]
-    requests = list(zip(*columns, strict=True))
-    order = sorted(range(len(requests)), key=requests.__getitem__)
+    requests = requests_of(asked)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "requests.jsonl"
-        write_trace(path, [requests[at] for at in order])
+        write_trace(path, sorted(requests))
         report = run_trace_replay(
             str(path),
             extra_engine_args=json.dumps(launch),
             num_workers=asked["workers"],
             capture_per_request=True,
         )
-    keys = ("arrival_time_ms", "input_length", "requested_output_length")
-    records = sorted(report.per_request, key=lambda record: [record[key] for key in keys])
-    if len(records) != len(requests):
-        raise ValueError(f"the engine answered {len(records)} of {len(requests)} requests")
+    if len(report.per_request) != len(requests):
+        raise ValueError(
+            f"the engine answered {len(report.per_request)} of {len(requests)} requests"
+        )
+    return served(requests, report.per_request)
+
+
+def requests_of(asked: dict[str, Any]) -> list[tuple[float, int, int]]:
+    """Arrival, length of prompt and of answer of each request."""
+    columns = [asked[name] for name in ("arrival_ms", "input_tokens", "output_tokens")]
+    return list(zip(*columns, strict=True))
+
+
+def served(
+    requests: list[tuple[float, int, int]], records: list[dict[str, Any]]
+) -> dict[str, list[float | None]]:
+    """What each request felt: records found by arrival and lengths, None where there is none.
+
+    Raises:
+        ValueError: A record belongs to no request.
+    """
     answer: dict[str, list[float | None]] = {
-        "ttft_ms": [None] * len(records),
-        "tpot_ms": [None] * len(records),
-        "e2e_ms": [None] * len(records),
+        name: [None] * len(requests) for name in ("ttft_ms", "tpot_ms", "e2e_ms")
     }
-    for at, record in zip(order, records, strict=True):
-        if (record["input_length"], record["requested_output_length"]) != requests[at][1:]:
+    start_ms = min(requests)[0]
+    places = iter(sorted(range(len(requests)), key=requests.__getitem__))
+    keys = ("arrival_time_ms", "input_length", "requested_output_length")
+    for record in sorted(records, key=lambda record: [record[key] for key in keys]):
+        place = next((at for at in places if is_of(record, requests[at], start_ms)), None)
+        if place is None:
             raise ValueError("the engine's records do not belong to the requests")
         if record["terminal_status"] == "completed":
-            answer["ttft_ms"][at] = record["ttft_ms"]
-            answer["tpot_ms"][at] = record["itl_ms"]
-            answer["e2e_ms"][at] = record["e2e_latency_ms"]
+            answer["ttft_ms"][place] = record["ttft_ms"]
+            answer["tpot_ms"][place] = record["itl_ms"]
+            answer["e2e_ms"][place] = record["e2e_latency_ms"]
     return answer
+
+
+def is_of(record: dict[str, Any], request: tuple[float, int, int], start_ms: float) -> bool:
+    """Whether a record is of a request: the engine counts time from the first arrival."""
+    arrival_ms, n_input, n_output = request
+    return bool(
+        abs(record["arrival_time_ms"] - (arrival_ms - start_ms)) < MATCH_MS
+        and record["input_length"] == n_input
+        and record["requested_output_length"] == n_output
+    )
+
+
+class LoopSide:
+    """The engine's view of a policy that decides elsewhere: asked by a line, told by a line.
+
+    The engine looks at itself every few milliseconds (`on_sample`); what it saw since the last
+    tick goes out with the next (`on_tick`).
+    """
+
+    def __init__(
+        self, exchange: Callable[[dict[str, Any]], dict[str, Any]], asked: dict[str, Any]
+    ) -> None:
+        """Nothing seen yet."""
+        self.exchange = exchange
+        self.start_ms = min(asked["arrival_ms"])
+        self.first_tick_ms = asked["first_tick_ms"]
+        self.pools = tuple(asked["initial"])
+        self.last: dict[str, Any] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new interval."""
+        self.arrived = 0
+        self.finished: dict[str, list[float | None]] = {name: [] for name in FINISHED}
+
+    def on_sample(self, sample: dict[str, Any]) -> None:
+        """Take in what happened since the sample before."""
+        traffic = sample["traffic"]
+        self.last = sample
+        self.arrived += traffic["arriving_requests"]
+        n_finished = traffic["completed_requests"]
+        if n_finished:
+            for name, (mean, count) in FINISHED.items():
+                n_known = min(traffic[count], n_finished)
+                values = [traffic[mean]] * n_known + [None] * (n_finished - n_known)
+                self.finished[name] += values
+
+    def initial_tick_ms(self) -> float:
+        """When the policy is asked first, on the engine's clock."""
+        return float(max(self.first_tick_ms - self.start_ms, 0.0))
+
+    def on_tick(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Ask the policy."""
+        told = self.exchange({"tick": self.line(report)})
+        self.forget()
+        if "targets" not in told:
+            raise ValueError("the policy has stopped")
+        targets = told["targets"]
+        return {
+            "target_prefill": targets.get("prefill"),
+            "target_decode": targets.get("serve", targets.get("decode")),
+            "next_tick_ms": told["next_tick_ms"] - self.start_ms,
+        }
+
+    def line(self, report: dict[str, Any]) -> dict[str, Any]:
+        """What the policy sees: nothing but what a scrape of the service could show."""
+        workers = self.last["prefill_scheduler_metrics"] + self.last["decode_scheduler_metrics"]
+        pending = [self.last[f"router_pending_{role}_requests"] for role in ("prefill", "decode")]
+        usage = [one["active_cache_usage"] for one in self.last["decode_scheduler_metrics"]]
+        return {
+            "now_ms": report["now_ms"] + self.start_ms,
+            "pools": {pool: self.counts(report, pool) for pool in self.pools},
+            "arrived": self.arrived,
+            "finished": self.finished,
+            "running": sum(one["running_requests"] for one in workers),
+            "waiting": sum(one["waiting_requests"] for one in workers) + sum(pending),
+            "kv_usage": sum(usage) / len(usage) if usage else 0.0,
+        }
+
+    def counts(self, report: dict[str, Any], pool: str) -> dict[str, int]:
+        """Workers of a pool; the engine keeps those that do both with its decode workers."""
+        role = "prefill" if pool == "prefill" else "decode"
+        return {
+            "ready": report[f"active_{role}_count"],
+            "starting": report[f"starting_{role}_count"],
+            "draining": report[f"draining_{role}_count"],
+        }
+
+
+def loop(
+    launch: dict[str, Any],
+    asked: dict[str, Any],
+    exchange: Callable[[dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Serve requests by as many workers as the policy on the other side asks for."""
+    from dynamo._core import run_mocker_trace_replay
+
+    requests = requests_of(asked)
+    side = LoopSide(exchange, asked)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "requests.jsonl"
+        write_trace(path, sorted(requests))
+        report = run_mocker_trace_replay(
+            [str(path)],
+            extra_engine_args=json.dumps({**launch, "startup_time": asked["startup_s"]}),
+            num_workers=asked["initial"]["serve"],
+            router_mode=asked["router"],
+            scaling_policy=side,
+            telemetry_callback=side.on_sample,
+            telemetry_sample_interval_ms=asked["sample_ms"],
+            capture_telemetry=False,
+            capture_per_request=True,
+            max_sim_time_ms=asked["until_ms"] - side.start_ms,
+        )
+    return {
+        **served(requests, report.per_request),
+        **lifecycle(report.lifecycle_operations, side.pools, side.start_ms),
+        "ended_ms": report.summary["duration_ms"] + side.start_ms,
+    }
+
+
+def lifecycle(
+    operations: list[dict[str, Any]], pools: tuple[str, ...], start_ms: float
+) -> dict[str, Any]:
+    """Of each pool, when its workers alive became how many, and how often it was scaled."""
+    alive: dict[str, list[list[float]]] = {pool: [] for pool in pools}
+    events = dict.fromkeys(pools, 0)
+    for operation in operations:
+        pool = "serve" if operation["pool"] == "agg" else operation["pool"]
+        n_alive = sum(len(workers) for workers in operation["state_after_batch"].values())
+        if not alive[pool] or alive[pool][-1][1] != n_alive:
+            alive[pool].append([operation["at_ms"] + start_ms, n_alive])
+        events[pool] += operation["cause"] == "planner_scale"
+    return {"alive": alive, "events": events}
 
 
 def write_trace(path: Path, requests: list[tuple[float, int, int]]) -> None:
@@ -140,19 +301,29 @@ def write_trace(path: Path, requests: list[tuple[float, int, int]]) -> None:
 
 def serve(asks: TextIO, answers: TextIO) -> None:
     """Answer until the asking side closes."""
+
+    def answer(document: dict[str, Any]) -> None:
+        answers.write(json.dumps(document) + "\n")
+        answers.flush()
+
+    def exchange(document: dict[str, Any]) -> dict[str, Any]:
+        answer(document)
+        told: dict[str, Any] = json.loads(asks.readline() or "{}")
+        return told
+
     launch: dict[str, Any] = {}
-    for line in asks:
+    for line in iter(asks.readline, ""):
         asked = json.loads(line)
         try:
             if "engine" in asked:
                 launch = launch_of(asked["engine"])
-                answer = about(launch)
+                answer(about(launch))
+            elif "loop" in asked:
+                answer(loop(launch, asked["loop"], exchange))
             else:
-                answer = replay(launch, asked["replay"])
+                answer(replay(launch, asked["replay"]))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is told to the asker
-            answer = {"error": " ".join(str(error).split()) or type(error).__name__}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            answer({"error": " ".join(str(error).split()) or type(error).__name__})
 
 
 def main() -> None:

@@ -56,6 +56,21 @@ class RequestList:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedRequests:
+    """What requests felt; NaN where a request was refused or never finished.
+
+    Attributes:
+        ttft_ms: (N,) time to the first token.
+        tpot_ms: (N,) mean time between tokens of the request; NaN too where it had but one.
+        e2e_ms: (N,) time to the last token.
+    """
+
+    ttft_ms: FloatArray
+    tpot_ms: FloatArray
+    e2e_ms: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class LengthMix:
     """Pairs of lengths that requests are drawn from, relative to their means.
 

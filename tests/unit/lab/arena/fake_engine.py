@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.arena.engine import EngineChoice, ServedRequests
-from services.lab.arena.requests import RequestList
+from services.lab.arena.engine import EngineChoice
+from services.lab.arena.requests import RequestList, ServedRequests
 
 
 class FakeEngine:

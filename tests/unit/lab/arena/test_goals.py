@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from services.kernel.errors import InvalidInput
-from services.lab.arena.engine import ServedRequests
 from services.lab.arena.goals import RequestGoals, missed_goals
+from services.lab.arena.requests import ServedRequests
 
 NEVER = float("nan")
 
