@@ -121,7 +121,7 @@ def _of_goals(
         return FoundObjective(plain, Unmeasured("NoBucket", message))
     note = "; ".join(found.notes)
     if note:
-        note += ": what misses between them is estimated from the histogram's sum; an edge would be exact"
+        note += ": misses between them are estimated from the sum; an edge would be exact"
     return FoundObjective(plain.model_copy(update={"series": found.series}), None, note)
 
 
