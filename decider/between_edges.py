@@ -7,10 +7,11 @@ the two edges and the mean determine:
 
     met(x) = Phi((log(x - offset) - centre) / spread),   0 <= offset < lower edge
 
-Offset and spread are found of all steps together, since few requests of one step lie beyond the
-upper edge; the centre of each step follows from its own mean. Loads that differ between the steps
-widen the spread, which counts too many misses rather than too few. Where no offset gives the mean,
-the nearest does. An estimate never leaves the interval.
+Offset and spread are found of a step together with as many before it as it takes to have some
+hundred observations: few of one step lie beyond the upper edge, and steps of another load have
+another law. The centre follows from the step's own mean. Where no offset gives the mean, the
+nearest does. The line through both edges without an offset counts too many misses wherever waits
+are skewed; an estimate is never beyond it, nor outside of the interval.
 
 Shapes: T steps.
 """
@@ -23,9 +24,12 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from decider.errors import require
-from decider.types import FloatArray
+from decider.types import FloatArray, IntArray
 
-_N_HALVINGS = 40
+_N_HALVINGS = 30
+_LEAST_RISE = 1e-3
+N_OBSERVED = 300.0
+"""Observations that a law is found of."""
 _LARGEST = 0.95
 """Largest offset, as a share of the lower edge: up to it a larger offset means a smaller mean."""
 
@@ -64,47 +68,63 @@ class EdgeCounts:
     sum_s: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class _Law:
-    """Offset in seconds, and spread of the logarithm beyond it."""
-
-    offset: float
-    spread: float
-
-
 def met_between(gap: EdgeGap, counts: EdgeCounts) -> FloatArray:
     """(T,) observations at or below the threshold; NaN where the sum or a count is unknown."""
     met = np.full(counts.total.shape, np.nan)
     known = np.isfinite(counts.total + counts.below + counts.upto + counts.sum_s)
-    known &= (counts.total > 0) & (counts.sum_s >= 0) & (counts.below <= counts.upto)
+    known &= (counts.total > 0) & (counts.sum_s >= 0)
+    known &= (counts.below >= 0) & (counts.below <= counts.upto)
     if not known.any():
         return met
-    total, below, upto, sum_s = (
-        column[known] for column in (counts.total, counts.below, counts.upto, counts.sum_s)
-    )
-    law = _law_of(gap, total.sum(), below.sum(), upto.sum(), sum_s.sum())
-    beyond = np.maximum(sum_s / total - law.offset, 1e-9)
-    centre = np.log(beyond) - 0.5 * law.spread**2
-    share = ndtr((np.log(gap.threshold_s - law.offset) - centre) / law.spread)
-    met[known] = np.clip(share * total, below, upto)
+    columns = (counts.total, counts.below, counts.upto, counts.sum_s)
+    own = np.stack([column[known] for column in columns])
+    around = _summed(own)
+    level_below, level_above = (_level(around[row], around[0]) for row in (1, 2))
+    rise = np.maximum(level_above - level_below, _LEAST_RISE)
+    offset, spread = _law(gap, level_below, rise, around[3] / around[0])
+    beyond = np.maximum(own[3] / own[0] - offset, 1e-9)
+    centre = np.log(beyond) - 0.5 * spread**2
+    by_mean = (np.log(gap.threshold_s - offset) - centre) / spread
+    part = np.log(gap.threshold_s / gap.below_s) / np.log(gap.above_s / gap.below_s)
+    by_line = _level(own[1], own[0]) + part * rise
+    share = ndtr(np.maximum(by_mean, by_line))
+    met[known] = np.clip(share * own[0], own[1], own[2])
     return met
 
 
-def _law_of(gap: EdgeGap, total: float, below: float, upto: float, sum_s: float) -> _Law:
-    """The law with these shares and this mean; half a request is added on either side."""
-    levels = ndtri([(min(n, total) + 0.5) / (total + 1.0) for n in (below, upto)])
-    rise = max(float(levels[1] - levels[0]), 1e-3)
-    mean = sum_s / total
+def _summed(own: FloatArray) -> FloatArray:
+    """(4, T) each step with those before it that it takes to have `N_OBSERVED` observations."""
+    until = np.cumsum(own, axis=1)
+    before = np.concatenate([[0.0], until[0][:-1]])
+    first = np.searchsorted(before, until[0] - N_OBSERVED, side="right") - 1
+    first = np.clip(first, 0, np.arange(own.shape[1]))
+    return np.stack([np.add.reduceat(np.append(row, 0.0), _pairs(first))[::2] for row in own])
 
-    def at(offset: float) -> tuple[_Law, float]:
-        low, high = np.log(gap.below_s - offset), np.log(gap.above_s - offset)
-        spread = float(high - low) / rise
-        return _Law(offset, spread), offset + float(
-            np.exp(min(low - spread * levels[0] + 0.5 * spread**2, 50.0))
-        )
 
-    lower, upper = 0.0, _LARGEST * gap.below_s
+def _pairs(first: IntArray) -> IntArray:
+    """(2T,) starts and ends of the sums, in turn."""
+    return np.stack([first, np.arange(1, first.size + 1)], axis=1).ravel()
+
+
+def _level(n: FloatArray, total: FloatArray) -> FloatArray:
+    """Normal level of a share; half an observation is added on either side."""
+    return np.asarray(ndtri((np.minimum(n, total) + 0.5) / (total + 1.0)))
+
+
+def _law(
+    gap: EdgeGap, level_below: FloatArray, rise: FloatArray, mean: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Offsets in seconds, and spreads of the logarithm beyond them, that give these means."""
+
+    def spread_at(offset: FloatArray) -> FloatArray:
+        return np.asarray(np.log((gap.above_s - offset) / (gap.below_s - offset)) / rise)
+
+    lower, upper = np.zeros_like(mean), np.full_like(mean, _LARGEST * gap.below_s)
     for _ in range(_N_HALVINGS):
-        middle = 0.5 * (lower + upper)
-        lower, upper = (middle, upper) if at(middle)[1] > mean else (lower, middle)
-    return at(0.5 * (lower + upper))[0]
+        offset = 0.5 * (lower + upper)
+        spread = spread_at(offset)
+        centre = np.log(gap.below_s - offset) - spread * level_below
+        is_over = offset + np.exp(np.minimum(centre + 0.5 * spread**2, 50.0)) > mean
+        lower, upper = np.where(is_over, offset, lower), np.where(is_over, upper, offset)
+    offset = 0.5 * (lower + upper)
+    return offset, spread_at(offset)

@@ -16,9 +16,7 @@ NAN = float("nan")
 
 def counted(steps: list[FloatArray], gap: EdgeGap = GAP) -> EdgeCounts:
     """What a histogram tells of the latencies of some steps."""
-    columns = [
-        (x.size, (x <= gap.below_s).sum(), (x <= gap.above_s).sum(), x.sum()) for x in steps
-    ]
+    columns = [(x.size, (x <= gap.below_s).sum(), (x <= gap.above_s).sum(), x.sum()) for x in steps]
     return EdgeCounts(*np.array(columns, dtype=float).T)
 
 

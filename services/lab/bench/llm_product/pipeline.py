@@ -1,4 +1,4 @@
-"""The platform's jobs in one process: each is carried out as its worker would, in the order sent."""
+"""The platform's jobs in one process: each is carried out as a worker would, in turn."""
 
 from __future__ import annotations
 
