@@ -8,7 +8,7 @@ the two edges and the mean determine:
     met(x) = Phi((log(x - offset) - centre) / spread),   0 <= offset < lower edge
 
 Offset and spread are found of a step together with as many before it as it takes to have some
-hundred observations: few of one step lie beyond the upper edge, and steps of another load have
+thousand observations: few of one step lie beyond the upper edge, and steps of another load have
 another law. The centre follows from the step's own mean. Where no offset gives the mean, the
 nearest does. The line through both edges without an offset counts too many misses wherever waits
 are skewed; an estimate is never beyond it, nor outside of the interval.
@@ -28,7 +28,7 @@ from decider.types import FloatArray, IntArray
 
 _N_HALVINGS = 30
 _LEAST_RISE = 1e-3
-N_OBSERVED = 300.0
+N_OBSERVED = 2000.0
 """Observations that a law is found of."""
 _LARGEST = 0.95
 """Largest offset, as a share of the lower edge: up to it a larger offset means a smaller mean."""

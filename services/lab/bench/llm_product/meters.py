@@ -15,6 +15,7 @@ import numpy as np
 
 from services.kernel.domain.objective import (
     LOST,
+    GoalMetric,
     good_name,
     sum_name,
     total_name,
@@ -26,7 +27,7 @@ from services.kernel.errors import InvalidInput
 from services.lab.arena.loop import FinishedRequests, LoopTick
 from services.lab.arena.requests import FloatArray, IntArray
 
-GOAL_EDGES_S: Mapping[str, tuple[float, ...]] = {"ttft": TTFT_EDGES_S, "tpot": TOKEN_EDGES_S}
+GOAL_EDGES_S: Mapping[GoalMetric, tuple[float, ...]] = {"ttft": TTFT_EDGES_S, "tpot": TOKEN_EDGES_S}
 MEAN_WINDOW_S = 1800.0
 """Requests that finished within it tell the mean lengths, as in the preset's queries."""
 
@@ -97,8 +98,8 @@ class ServiceMeter:
         recent: What finished within the window of the means.
     """
 
-    thresholds_s: Mapping[str, float]
-    histograms: dict[str, Histogram] = field(init=False)
+    thresholds_s: Mapping[GoalMetric, float]
+    histograms: dict[GoalMetric, Histogram] = field(init=False)
     arrived: int = 0
     recent: deque[_Finished] = field(default_factory=deque)
 

@@ -39,7 +39,7 @@ class JobLine:
 
 
 @dataclass(slots=True)
-class Spent:
+class JobCosts:
     """Seconds of CPU of this process, and runs, by the name of the job; `push` among them."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -72,7 +72,7 @@ class Pipeline:
         """
         self.clock = clock
         self.engine: Engine = make_engine(settings.database_url)
-        self.spent = Spent()
+        self.spent = JobCosts()
         self._line = JobLine()
         self._settings = settings
         self._ingest = IngestDeps(self.engine, clock, self._line, settings)

@@ -1,11 +1,13 @@
-"""SQL of a run: what was decided, and what was believed."""
+"""SQL of runs: their databases, and what was decided."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Engine, RowMapping, text
+from sqlalchemy import Engine, RowMapping, create_engine, text
+
+from services.kernel.db.session import sqlalchemy_url
 
 _DECISION = (
     "d.id, d.origin_at, d.decided_at, d.current_replicas, d.raw_replicas, d.desired_replicas, "
@@ -40,3 +42,20 @@ def workload_id_of(engine: Engine, namespace: str, name: str) -> int:
     with engine.connect() as connection:
         found = connection.execute(statement, {"namespace": namespace, "name": name})
         return int(found.scalar_one())
+
+
+def create_database(server_url: str, name: str, template: str = "template1") -> None:
+    """Make a database, a copy of another one."""
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def drop_database(server_url: str, name: str) -> None:
+    """Drop a database and whoever is connected to it."""
+    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = create_engine(sqlalchemy_url(url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

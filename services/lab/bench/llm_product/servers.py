@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from sqlalchemy import create_engine, text
-
 from services.kernel.db.migrations import migrate
-from services.kernel.db.session import make_engine, sqlalchemy_url
+from services.kernel.db.session import make_engine
 from services.kernel.settings import Settings
+from services.lab.bench.llm_product import repository
 from services.platform.embedded_postgres import embedded_postgres
 from services.platform.embedded_servers import default_home
 
@@ -31,13 +30,13 @@ class RunDatabases:
     def fresh(self) -> Iterator[str]:
         """URL of a new, migrated database; dropped afterwards."""
         name = f"llm_run_{next(self.numbers)}"
-        _run(self.server_url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        repository.create_database(self.server_url, name, _TEMPLATE)
         url = _with_database(self.server_url, name)
         try:
             yield url
         finally:
             make_engine(url).dispose()
-            _run(self.server_url, f"DROP DATABASE {name} WITH (FORCE)")
+            repository.drop_database(self.server_url, name)
 
 
 @contextmanager
@@ -61,7 +60,7 @@ def run_databases(settings: Settings) -> Iterator[RunDatabases]:
 
 def prepare_template(server_url: str) -> None:
     """Make the database that runs copy."""
-    _run(server_url, f"CREATE DATABASE {_TEMPLATE}")
+    repository.create_database(server_url, _TEMPLATE)
     engine = make_engine(_with_database(server_url, _TEMPLATE))
     migrate(engine)
     engine.dispose()
@@ -70,10 +69,3 @@ def prepare_template(server_url: str) -> None:
 def _with_database(url: str, name: str) -> str:
     head, _, query = url.partition("?")
     return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
-
-
-def _run(url: str, statement: str) -> None:
-    engine = create_engine(sqlalchemy_url(url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
