@@ -155,6 +155,7 @@ POOLS: Mapping[str, PoolMaker] = {
     "seasonal_drift": seasonal_drift_pool,
 }
 """The simple forecasters by rung name."""
+SHORT_HISTORY_RUNG = "short_history"
 MIN_POOL = 8
 """Fewest whole blocks; a row with fewer is answered by the next simpler pool."""
 
@@ -253,7 +254,7 @@ class BestSimple:
             pool, is_poor = pool_of(name, rows, horizon, self.window)
             quantiles[at], paths[at] = forecast_from_pool(rows, pool, n_paths, rng, levels)
             for row in at[is_poor]:
-                rung[row] = "short_history"
+                rung[row] = SHORT_HISTORY_RUNG
                 reasons[row] = f"fewer than {MIN_POOL} whole stretches for {name}"
         return Forecast(
             windows.workloads,
