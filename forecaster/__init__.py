@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forecaster.choice.baselines import POOLS, Baseline, BestSimple
+    from forecaster.choice.baselines import POOLS, SHORT_HISTORY_RUNG, Baseline, BestSimple
     from forecaster.choice.comparison import MODEL, Comparison, Predictor, compare
     from forecaster.choice.joint_paths import JointPaths, further_quantiles, joint_paths
     from forecaster.choice.ladder import MODEL_RUNG, STALE_RUNG, Ladder, LadderForecast
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from forecaster.types import Forecast, Series, Windows
 
 _EXPORTS = {
-    "forecaster.choice.baselines": "POOLS Baseline BestSimple",
+    "forecaster.choice.baselines": "POOLS SHORT_HISTORY_RUNG Baseline BestSimple",
     "forecaster.choice.comparison": "MODEL Comparison Predictor compare",
     "forecaster.choice.joint_paths": "JointPaths further_quantiles joint_paths",
     "forecaster.choice.ladder": "MODEL_RUNG STALE_RUNG Ladder LadderForecast",
@@ -83,6 +83,7 @@ __all__ = [
     "MODEL_RUNG",
     "POOLS",
     "REFIT_KINDS",
+    "SHORT_HISTORY_RUNG",
     "STALE_RUNG",
     "Baseline",
     "BestSimple",

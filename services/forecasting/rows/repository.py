@@ -185,6 +185,7 @@ class DueForecast:
     further_names: list[str] | None = None
     further_paths: bytes | None = None
     further_scales: list[float] | None = None
+    rung: str = ""
 
 
 def try_lock_scoring(connection: Connection) -> bool:
@@ -200,7 +201,7 @@ def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueFore
     """Forecasts with numbers, all steps complete, not yet scored; oldest first."""
     statement = text(
         "SELECT f.id, f.workload_id, f.origin_at, f.model_version, f.step_s, f.quantile_levels, "
-        "f.quantiles, f.n_paths, f.further_names, f.further_paths, f.further_scales "
+        "f.quantiles, f.n_paths, f.further_names, f.further_paths, f.further_scales, f.rung "
         "FROM forecasts f "
         "LEFT JOIN forecast_scores s ON s.forecast_id = f.id AND s.origin_at = f.origin_at "
         "WHERE s.forecast_id IS NULL AND f.n_paths > 0 "

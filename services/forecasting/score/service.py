@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-from forecaster import Calibration, CalibrationState, Forecast, Outcome, crps_of_quantiles, pinball
+from forecaster import (
+    SHORT_HISTORY_RUNG,
+    Calibration,
+    CalibrationState,
+    Forecast,
+    Outcome,
+    crps_of_quantiles,
+    pinball,
+)
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.further import further_keys, learned_further, with_further
 from services.forecasting.online.learn import Issued, learned_hedges, with_hedges
@@ -181,9 +189,18 @@ def _score_group(
         forecast.workloads,
         {workloads[i].key: value for i, value in stored.items() if i in workloads},
     )
-    state = calibration.observe(state, forecast, group.outcome)
+    state = calibration.observe(state, forecast, _lessons(group))
     _measure(workloads, rows, state, losses.mean(axis=2), scores)
     return {row.workload_id: one for row, one in zip(rows, state.to_dicts(), strict=True)}
+
+
+def _lessons(group: _Group) -> Outcome:
+    """Outcomes that calibration learns from: not those of a history of a few steps.
+
+    Such a forecast has no spread to correct, and what it missed would widen those that have one.
+    """
+    is_short = np.array([row.rung == SHORT_HISTORY_RUNG for row in group.rows])
+    return replace(group.outcome, observed=group.outcome.observed & ~is_short[:, None])
 
 
 def _hedges(

@@ -92,3 +92,16 @@ def test_calibration_moves_the_next_forecast(app: Forecasting) -> None:
     service.forecast_shard(app, 0, ORIGIN)
     (moved,) = rows_of(app.engine, "SELECT * FROM forecasts")
     assert (np.array(moved.quantiles) > np.array(row.quantiles)).all()
+
+
+def test_calibration_learns_nothing_of_a_history_of_a_few_steps(app: Forecasting) -> None:
+    fill(app.engine, 1)
+    early = ORIGIN - 12 * STEP
+    service.forecast_shard(app, 0, early)
+    with app.engine.begin() as connection:
+        connection.execute(text("UPDATE forecasts SET rung = 'short_history'"))
+    assert service_score.score_forecasts(app) == 1
+    (row,) = rows_of(app.engine, "SELECT * FROM forecast_scores")
+    assert row.n_steps == 12  # it is scored all the same
+    (state,) = rows_of(app.engine, "SELECT state FROM calibration_states")
+    assert not np.any(state.state["n_seen"])

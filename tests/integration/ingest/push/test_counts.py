@@ -91,7 +91,8 @@ def test_a_wrong_name_is_told_the_right_ones(
     clock.advance(60)
     (refused,) = push_count(deps, "sli_ttft_god", (10, 1.0)).rejected
     assert refused.reason == "unknown_indicator"
-    names = "sli_ttft_total, sli_ttft_good, sli_ttft_upto, sli_lost, sli_waiting"
+    counts = ("sli_ttft_total", "sli_ttft_good", "sli_ttft_upto", "sli_ttft_sum")
+    names = ", ".join((*counts, "sli_lost", "sli_waiting"))
     assert refused.example == f"shop/w0 sli_ttft_god: must be one of {names}"
     (refused,) = push_count(deps, "request_rate", (10, 1.0)).rejected
     assert "sli_" not in refused.example
