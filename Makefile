@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
-arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (0.8 GB, docs/arena.md)
+arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (1.4 GB, docs/arena.md)
 
 $(ARENA)/.installed: deploy/arena/requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "The engine needs Python 3.11 to 3.13, found %d.%d: set PYTHON=/path/to/python3.11" % v[:2])'

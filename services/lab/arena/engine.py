@@ -16,15 +16,25 @@ from typing import Any, Self
 import numpy as np
 
 from services.kernel.errors import InvalidInput, Unavailable
-from services.lab.arena.loop import LoopDecision, LoopPolicy, LoopResult, LoopSetup, check_targets
+from services.lab.arena.loop import (
+    SERVE,
+    LoopDecision,
+    LoopPolicy,
+    LoopResult,
+    LoopSetup,
+    check_targets,
+)
 from services.lab.arena.loop_wire import (
     columns_of,
+    decided_of,
     loop_question,
+    planner_question,
     result_of,
     served_of,
     targets_line,
     tick_of,
 )
+from services.lab.arena.planner_setup import PlannerSetup
 from services.lab.arena.requests import RequestList, ServedRequests
 
 VARIABLE = "HARMONY_ARENA"
@@ -32,6 +42,8 @@ FOLDER = ".venv-arena"
 SCRIPT = Path(__file__).with_name("replay_process.py")
 _PAUSE_MS = 6 * 3.6e6
 ENGINES = ("vllm", "sglang", "trtllm")
+POOLS = {"aggregated": (SERVE,), "disaggregated": ("prefill", "decode")}
+"""Pools of workers, of each mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +55,21 @@ class EngineChoice:
         gpu: Name of the GPU type, as the profiles spell it: `a100_sxm`.
         engine: One of `ENGINES`.
         tensor_parallel: GPUs of one replica.
+        mode: One of `POOLS`: whether the same workers do prefill and decode.
     """
 
     model: str
     gpu: str
     engine: str = "vllm"
     tensor_parallel: int = 1
+    mode: str = "aggregated"
 
     def __post_init__(self) -> None:
-        """Refuse an engine that there is no profile of."""
+        """Refuse an engine that there is no profile of, and a mode that there is not."""
         if self.engine not in ENGINES:
             raise InvalidInput(f"--engine={self.engine}: must be one of {', '.join(ENGINES)}")
+        if self.mode not in POOLS:
+            raise InvalidInput(f"--mode={self.mode}: must be one of {', '.join(POOLS)}")
 
 
 def arena_python() -> Path:
@@ -71,6 +87,12 @@ def arena_python() -> Path:
         "the engine is not installed: run `make arena` in Harmony's source tree, or set "
         f"{VARIABLE} to an environment made so (looked in {', '.join(map(str, folders))})"
     )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the product's Python; one thread and fixed hashes, so that runs repeat."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
 class ReplayEngine:
@@ -92,12 +114,12 @@ class ReplayEngine:
         program = python or arena_python()
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [str(program), str(SCRIPT)],
+            [str(program), "-P", str(SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._messages,
             text=True,
-            env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")},
+            env=_environment(),
         )
         try:
             self.about = self._ask({"engine": asdict(choice)})
@@ -144,7 +166,8 @@ class ReplayEngine:
             InvalidInput: The engine refuses them, or the policy asks for what there is not.
             Unavailable: The engine has died.
         """
-        answer = self._ask(loop_question(requests, setup, policy.first_tick_s))
+        self._check_pools(setup)
+        answer = self._ask({"loop": loop_question(requests, setup, policy.first_tick_s)})
         decided = []
         while "tick" in answer:
             tick = tick_of(answer["tick"])
@@ -161,6 +184,30 @@ class ReplayEngine:
             answer = self._ask(targets_line(targets, setup))
         return result_of(answer, requests, setup, tuple(decided), self.choice.tensor_parallel)
 
+    def loop_planner(
+        self, requests: RequestList, setup: LoopSetup, planner: PlannerSetup
+    ) -> LoopResult:
+        """Serve requests by as many workers as NVIDIA's Dynamo Planner asks for.
+
+        It runs beside the engine, in its own replay adapter, and sees what that gives it.
+
+        Raises:
+            InvalidInput: The engine or the Planner refuses its part.
+            Unavailable: The engine has died.
+        """
+        self._check_pools(setup)
+        gpus = self.choice.tensor_parallel
+        answer = self._ask({"planner": planner_question(requests, setup, planner, gpus)})
+        return result_of(answer, requests, setup, decided_of(answer), gpus)
+
+    def _check_pools(self, setup: LoopSetup) -> None:
+        pools = POOLS[self.choice.mode]
+        if set(setup.initial) != set(pools):
+            raise InvalidInput(
+                f"initial has pools {', '.join(sorted(setup.initial))}: mode {self.choice.mode} "
+                f"has {', '.join(pools)}"
+            )
+
     def replay_each(
         self, lists: Sequence[RequestList], workers: int = 1
     ) -> tuple[ServedRequests, ...]:
@@ -176,6 +223,7 @@ class ReplayEngine:
             np.concatenate(arrivals),
             np.concatenate([requests.input_tokens for requests in lists]),
             np.concatenate([requests.output_tokens for requests in lists]),
+            tuple(blocks for requests in lists for blocks in requests.shared_blocks),
         )
         served = self.replay(whole, workers)
         ends = np.nan_to_num(whole.arrival_ms + served.e2e_ms, nan=0.0)

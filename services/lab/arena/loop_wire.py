@@ -16,21 +16,49 @@ from services.lab.arena.loop import (
     PoolCounts,
     WorkerTimeline,
 )
+from services.lab.arena.planner_setup import PlannerSetup
 from services.lab.arena.requests import FloatArray, RequestList, ServedRequests
 
 
 def loop_question(requests: RequestList, setup: LoopSetup, first_tick_s: float) -> dict[str, Any]:
-    """The line that starts a loop."""
+    """What starts a loop."""
     return {
-        "loop": {
-            **columns_of(requests),
-            "initial": dict(setup.initial),
-            "startup_s": setup.startup_s,
-            "router": setup.router,
-            "until_ms": float(requests.arrival_ms[-1]) + 1e3 * setup.drain_s,
-            "sample_ms": setup.sample_ms,
-            "first_tick_ms": 1e3 * first_tick_s,
-        }
+        **replay_question(requests, setup),
+        "sample_ms": setup.sample_ms,
+        "first_tick_ms": 1e3 * first_tick_s,
+    }
+
+
+def planner_question(
+    requests: RequestList, setup: LoopSetup, planner: PlannerSetup, gpus: int
+) -> dict[str, Any]:
+    """What starts a loop under the Planner.
+
+    Args:
+        requests: What arrives.
+        setup: How workers come and go.
+        planner: The Planner's settings.
+        gpus: GPUs of one worker.
+    """
+    history = planner.history
+    return {
+        **replay_question(requests, setup),
+        "planner": {
+            "config": planner.config(setup, gpus),
+            "starting_told": planner.starting_told,
+            "history": None if history is None else columns_of(history),
+        },
+    }
+
+
+def replay_question(requests: RequestList, setup: LoopSetup) -> dict[str, Any]:
+    """What any loop is asked."""
+    return {
+        **columns_of(requests),
+        "initial": dict(setup.initial),
+        "startup_s": setup.startup_s,
+        "router": setup.router,
+        "until_ms": float(requests.arrival_ms[-1]) + 1e3 * setup.drain_s,
     }
 
 
@@ -40,6 +68,7 @@ def columns_of(requests: RequestList) -> dict[str, Any]:
         "arrival_ms": requests.arrival_ms.tolist(),
         "input_tokens": requests.input_tokens.tolist(),
         "output_tokens": requests.output_tokens.tolist(),
+        "prefix": requests.prefix,
     }
 
 
@@ -99,6 +128,11 @@ def result_of(
         gpus=dict.fromkeys(setup.initial, gpus),
         ended_s=answer["ended_ms"] / 1e3,
     )
+
+
+def decided_of(answer: dict[str, Any]) -> tuple[LoopDecision, ...]:
+    """What the Planner asked for, where it asked for a change."""
+    return tuple(LoopDecision(one["at_ms"] / 1e3, one["counts"]) for one in answer["decided"])
 
 
 def floats(values: list[float | None]) -> FloatArray:

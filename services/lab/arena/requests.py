@@ -30,11 +30,15 @@ class RequestList:
         arrival_ms: (N,) milliseconds from the start, not falling.
         input_tokens: (N,) length of the prompt, >= 1.
         output_tokens: (N,) length of the answer, >= 1.
+        prefix: Of each request the ids of the leading blocks of 512 tokens of its prompt: equal
+            ids are equal text, which an engine may have in its cache. Further blocks are its own.
+            None: no two prompts share any.
     """
 
     arrival_ms: FloatArray
     input_tokens: IntArray
     output_tokens: IntArray
+    prefix: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no engine can serve, at the door."""
@@ -49,6 +53,16 @@ class RequestList:
             least = int(getattr(self, name).min())
             if least < 1:
                 raise InvalidInput(f"{name}={least}: a request has at least one token")
+        if self.prefix is not None and len(self.prefix) != self.arrival_ms.size:
+            raise InvalidInput(
+                f"prefix has {len(self.prefix)} rows, must be one of each of "
+                f"{self.arrival_ms.size} requests"
+            )
+
+    @property
+    def shared_blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Of each request the ids of its leading blocks; none where no prompts share any."""
+        return ((),) * len(self) if self.prefix is None else self.prefix
 
     def __len__(self) -> int:
         """How many requests there are."""

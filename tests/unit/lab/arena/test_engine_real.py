@@ -75,6 +75,9 @@ def test_workers_start_late_drain_and_every_run_is_the_same() -> None:
     assert sum(tick.arrived for tick in first.seen) == (requests.arrival_ms < until).sum()
     ends = requests.arrival_ms + one.served.e2e_ms
     assert sum(len(tick.finished) for tick in first.seen) == (ends <= until).sum()
+    is_late = one.served.ttft_ms[ends <= until] > 300.0
+    seen_late = np.concatenate([tick.finished.ttft_ms for tick in first.seen]) > 300.0
+    assert seen_late.mean() == pytest.approx(is_late.mean(), abs=0.01)
     assert (one.served.ttft_ms == other.served.ttft_ms).all()
     assert [tick.running for tick in first.seen] == [tick.running for tick in again.seen]
 

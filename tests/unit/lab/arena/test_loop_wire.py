@@ -13,7 +13,7 @@ SETUP = LoopSetup(60.0, {"serve": 2}, max_workers=4, drain_s=30.0)
 
 def test_the_replay_ends_after_the_last_arrival() -> None:
     requests = RequestList(np.array([0.0, 9e3]), np.array([10, 20]), np.array([5, 1]))
-    asked = loop_question(requests, SETUP, first_tick_s=15.0)["loop"]
+    asked = loop_question(requests, SETUP, first_tick_s=15.0)
     assert (asked["until_ms"], asked["first_tick_ms"]) == (39e3, 15e3)
     assert asked["input_tokens"] == [10, 20]
 

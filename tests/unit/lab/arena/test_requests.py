@@ -103,3 +103,11 @@ def test_an_unusable_trace_is_named(tmp_path: Path, text: str, said: str) -> Non
 def test_a_missing_trace_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="No such file"):
         read_mix(tmp_path / "none.csv")
+
+
+def test_prefixes_are_one_row_of_each_request() -> None:
+    columns = np.zeros(2), np.ones(2, int), np.ones(2, int)
+    assert RequestList(*columns).shared_blocks == ((), ())
+    assert RequestList(*columns, prefix=((1,), ())).shared_blocks == ((1,), ())
+    with pytest.raises(InvalidInput, match="prefix has 1 rows, must be one of each of 2"):
+        RequestList(*columns, prefix=((1,),))
