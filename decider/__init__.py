@@ -25,6 +25,7 @@ from decider.belief.response_model import (
     ResponsePosterior,
     relative_capacity_new,
 )
+from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
@@ -112,6 +113,8 @@ __all__ = [
     "Diagnostics",
     "Direction",
     "DirectionRules",
+    "EdgeCounts",
+    "EdgeGap",
     "Elsewhere",
     "ErrorBudget",
     "ExpectedMisses",
@@ -177,6 +180,7 @@ __all__ = [
     "judge_model",
     "latency_log_likelihood",
     "learn_misses",
+    "met_between",
     "miss_log_likelihood",
     "pool_response",
     "predictive_draws",

@@ -61,6 +61,8 @@ class FallbackConfig:
         forecast_max_age_steps: A forecast up to this old (in steps, beyond its own step) is used
             shifted; an older one is not.
         stale_after_s: Demand last observed longer ago than this is unknown.
+        last_demand_s: The last demand is the mean over so many seconds, where steps are shorter: of
+            a few seconds it is mostly chance, which no start comes in time for.
         percentile: Percentile of the recent demand that the trailing rung sizes for, in [0, 1].
         margin_ratio: Headroom of the trailing and reactive rungs over the load.
         min_observed: Observed steps that the trailing rung needs.
@@ -68,6 +70,7 @@ class FallbackConfig:
 
     forecast_max_age_steps: int = 3
     stale_after_s: float = 900.0
+    last_demand_s: float = 60.0
     percentile: float = 0.98
     margin_ratio: float = 0.1
     min_observed: int = 12
@@ -78,6 +81,10 @@ class FallbackConfig:
         _require(self.margin_ratio >= 0, "margin_ratio must be >= 0")
         _require(self.forecast_max_age_steps >= 0, "forecast_max_age_steps must be >= 0")
         _require(self.stale_after_s > 0, "stale_after_s must be > 0")
+        _require(
+            0 < self.last_demand_s < math.inf,
+            f"last_demand_s={self.last_demand_s} must be finite and > 0",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 Goals are counted one by one (histograms know no requests), so how many requests missed any of them
 is an interval: at least those of the worst goal, at most the sum over the goals. A threshold off a
 bucket edge widens it further: `good` counts up to the edge below it, `upto` to the edge above.
+Where the edges and the histogram's sum are known, the upper end goes by an estimate of what met the
+goal between the two (`decider.between_edges`) in the place of `good`.
 The promise goes by the upper end. Requests that were lost may or may not be among the observed
 ones; the interval holds either way.
 
-    a = max_g (total_g - upto_g),   b = sum_g (total_g - good_g),   n = max_g total_g
+    a = max_g (total_g - upto_g),   b = sum_g (total_g - met_g),   n = max_g total_g
     low = max(a, lost) / (n + max(lost - a, 0)),   high = min(1, (b + lost) / max(n, lost))
 
 Shapes: G goals, T steps. Unknown is NaN.
@@ -37,6 +39,8 @@ class SliCounts:
         is_of_requests: (G,) the goal counts requests; else tokens (`itl`).
         lost: (T,) requests without an answer.
         waiting: (T,) mean number of requests in the queue.
+        likely: (G,) by goal (T,) those that probably met it, between `good` and `upto`; None: there
+            is no telling. Empty: of no goal there is.
     """
 
     total: FloatArray
@@ -45,6 +49,7 @@ class SliCounts:
     is_of_requests: BoolArray
     lost: FloatArray
     waiting: FloatArray
+    likely: tuple[FloatArray | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse shapes that contradict each other."""
@@ -58,6 +63,22 @@ class SliCounts:
         for name in ("lost", "waiting"):
             found = getattr(self, name).shape
             require(found == shape[1:], f"{name} has shape {found}, must be {shape[1:]}")
+        n_likely = len(self.likely)
+        require(n_likely in (0, shape[0]), f"likely is of {n_likely} goals, must be of {shape[0]}")
+
+    def probably_met(self) -> FloatArray:
+        """(G, T) those that met each goal, as far as there is telling; else those that surely did.
+
+        An estimate that leaves its interval counts as the nearer end.
+        """
+        found = self.good.copy()
+        for row, estimate in enumerate(self.likely):
+            if estimate is not None:
+                inside = np.clip(
+                    estimate, self.good[row], np.maximum(self.good[row], self.upto[row])
+                )
+                found[row] = np.where(np.isfinite(estimate), inside, self.good[row])
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +119,7 @@ def count_misses(counts: SliCounts) -> SliSteps:
     lost = np.where(np.isnan(counts.lost), 0.0, counts.lost)
     scale = _requests_of_a_count(counts, answered)
     sure = scale * np.maximum(counts.total - np.nan_to_num(counts.upto, nan=np.inf), 0.0)
-    likely = scale * np.maximum(counts.total - counts.good, 0.0)
+    likely = scale * np.maximum(counts.total - counts.probably_met(), 0.0)
     least, most = sure.max(axis=0), likely.sum(axis=0)
     requests = np.maximum(answered, lost)
     high = np.minimum(1.0, _ratio(most + lost, requests))

@@ -141,12 +141,18 @@ class History:
         """Refuse a matrix."""
         require(self.demand.ndim == 1, f"demand has shape {self.demand.shape}, must be (C,)")
 
-    def last_demand(self) -> tuple[float, int] | None:
-        """Newest observed demand and its age in steps (0: the last step); None if unknown."""
+    def last_demand(self, n_steps: int = 1) -> tuple[float, int] | None:
+        """Newest observed demand and its age in steps (0: the last step); None if unknown.
+
+        Args:
+            n_steps: Steps up to that one whose observed demand is averaged.
+        """
         known = np.flatnonzero(np.isfinite(self.demand) & (self.demand >= 0))
         if known.size == 0:
             return None
-        return float(self.demand[known[-1]]), int(self.demand.size - 1 - known[-1])
+        newest = int(known[-1])
+        recent = self.demand[known[known > newest - n_steps]]
+        return float(recent.mean()), self.demand.size - 1 - newest
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,9 @@ def forecast_fault(
 def last_known_demand(
     workload: WorkloadInput, time: DecisionTime, config: FallbackConfig
 ) -> float | None:
-    """Newest observed demand, unless it is stale."""
-    last = workload.history.last_demand()
+    """Newest observed demand, unless it is stale; of short steps the mean of the newest."""
+    n_steps = max(1, round(config.last_demand_s / time.step_s))
+    last = workload.history.last_demand(n_steps)
     if last is None:
         return None
     demand, age_steps = last

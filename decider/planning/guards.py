@@ -49,6 +49,9 @@ class GuardInput:
         return not low <= self.current <= high
 
 
+SHORT_HISTORY = "short_history"
+"""Rung of a forecast that has fewer whole stretches than any forecaster needs."""
+
 Guard = Callable[[GuardInput, int], tuple[int, str]]
 
 
@@ -102,10 +105,16 @@ def bounds(given: GuardInput, count: int) -> tuple[int, str]:
 
 
 def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
-    """A smaller set must absorb the last observed demand."""
-    if count >= given.current or given.last_demand is None or given.is_out_of_bounds:
+    """A smaller set must absorb the last observed demand, and that must be known a little.
+
+    The first steps of a service say nothing of what comes: a quiet quarter of a minute took away
+    most replicas of one that was just about to be busy.
+    """
+    if count >= given.current or given.is_out_of_bounds or given.consolidation_ratio == 0:
         return count, ""
-    if given.consolidation_ratio == 0:
+    if given.workload.forecast_rung == SHORT_HISTORY:
+        return given.current, "the history is too short to know what fewer replicas must absorb"
+    if given.last_demand is None:
         return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)
     held = min(given.current, max(count, least))

@@ -67,6 +67,41 @@ def blend_pool(windows: Windows, horizon: int, window: WindowConfig) -> Pool:
     return half, past_whole[:, 1 : n_blocks + 1] & moved_whole
 
 
+SMOOTHING = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
+"""Weights of the newest value that `smoothed_pool` chooses from; at 1 it is the last value."""
+
+
+def smoothed_pool(windows: Windows, horizon: int, _: WindowConfig) -> Pool:
+    """A smoothed level plus what followed earlier levels, over every past stretch.
+
+    Of the weights of the newest value each row takes the one whose levels were nearest to what
+    followed: small where steps are mostly noise, 1 for a walk. What followed levels that lagged
+    behind a ramp lies above them, so that a ramp goes on.
+    """
+    values, observed = windows.demand()
+    levels = _levels(values, observed)
+    blocks, is_whole = _blocks(values, observed, horizon + 1)
+    after = blocks[..., 1:] - levels[..., : blocks.shape[1], None]
+    error = np.abs(after).mean(axis=3)
+    count = np.maximum(is_whole.sum(axis=1), 1)
+    loss = np.where(is_whole, error, np.float32(0)).sum(axis=2) / count
+    best, row = loss.argmin(axis=0), np.arange(len(windows))
+    return levels[best, row, -1][:, None, None] + after[best, row], is_whole
+
+
+def _levels(values: F32, observed: Bool) -> F32:
+    """`(A, B, T)` levels after each step, by weight; a step that is not observed moves none."""
+    weight = np.array(SMOOTHING, dtype=np.float32)[:, None]
+    level = np.take_along_axis(values, observed.argmax(axis=1)[:, None], axis=1)[:, 0]
+    level = np.broadcast_to(level, (len(SMOOTHING), level.size))
+    found = np.empty((*level.shape, values.shape[1]), dtype=np.float32)
+    for t in range(values.shape[1]):
+        moved = level + weight * (values[:, t] - level)
+        level = np.where(observed[:, t], moved, level)
+        found[..., t] = level
+    return found
+
+
 def seasonal_pool(windows: Windows, horizon: int, window: WindowConfig) -> Pool:
     """Seasonal value plus blocks of past season-to-season residuals."""
     return _season(windows, horizon, window, is_shifted=False)
@@ -115,6 +150,7 @@ POOLS: Mapping[str, PoolMaker] = {
     "trailing_percentile": trailing_pool,
     "recent_percentile": recent_pool,
     "blend": blend_pool,
+    "smoothed": smoothed_pool,
     "seasonal_naive": seasonal_pool,
     "seasonal_drift": seasonal_drift_pool,
 }
@@ -193,7 +229,7 @@ class BestSimple:
 
     picks: Mapping[str, str]
     window: WindowConfig = field(default_factory=WindowConfig)
-    default: str = "blend"
+    default: str = "smoothed"
 
     @property
     def name(self) -> str:

@@ -61,7 +61,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "hold_consolidation": (
         "Held: load would not fit",
-        "Fewer replicas could not absorb the load observed last.",
+        "Fewer replicas could not absorb the load observed last, or too little has been observed.",
     ),
     "hold_not_schedulable": ("Held: no free GPUs", "No more GPUs can be scheduled at present."),
     "hold_rate_limit": ("Held: rate limit", "The rate limit of `behavior` is used up."),

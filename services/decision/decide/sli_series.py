@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decider import FloatArray, SliCounts
+from decider import EdgeCounts, EdgeGap, FloatArray, SliCounts, met_between
 from services.kernel.domain.objective import (
     LOST,
     WAITING,
     GoalSpec,
     ObjectiveSpec,
     good_name,
+    sum_name,
     total_name,
     upto_name,
 )
@@ -102,7 +103,7 @@ def goal_counts(objective: ObjectiveSpec, series: SliSeries) -> GoalCounts:
     needed = {goal: needed_names(goal) for goal in objective.goals}
     missing = [n for names in needed.values() for n in names if not series.is_there(n)]
     goals = tuple(goal for goal, names in needed.items() if not set(names) & set(missing))
-    counts = _to_counts(goals, series) if goals else None
+    counts = _to_counts(goals, series, _gaps(objective)) if goals else None
     return GoalCounts(counts, goals, tuple(dict.fromkeys(missing)))
 
 
@@ -112,7 +113,23 @@ def needed_names(goal: GoalSpec) -> tuple[str, str]:
     return total_name(metric), LOST if metric == "errors" else good_name(metric)
 
 
-def _to_counts(goals: Sequence[GoalSpec], series: SliSeries) -> SliCounts:
+def _gaps(objective: ObjectiveSpec) -> dict[GoalSpec, EdgeGap]:
+    """Of the goals whose threshold lies between two bucket edges that are told, these edges."""
+    edges_s = {one.name: one.edge_s for one in objective.series}
+    found = {}
+    for goal in objective.goals:
+        below_s = edges_s.get(good_name(goal.metric))
+        above_s = edges_s.get(upto_name(goal.metric))
+        if below_s is None or above_s is None or goal.threshold_s is None:
+            continue
+        if below_s < goal.threshold_s < above_s:
+            found[goal] = EdgeGap(below_s, goal.threshold_s, above_s)
+    return found
+
+
+def _to_counts(
+    goals: Sequence[GoalSpec], series: SliSeries, gaps: Mapping[GoalSpec, EdgeGap]
+) -> SliCounts:
     total = np.stack([series.of(total_name(goal.metric)) for goal in goals])
     good = np.stack([_good(goal, series) for goal in goals])
     upto = np.stack(
@@ -122,7 +139,16 @@ def _to_counts(goals: Sequence[GoalSpec], series: SliSeries) -> SliCounts:
         ]
     )
     is_of_requests = np.array([goal.metric != "itl" for goal in goals])
-    return SliCounts(total, good, upto, is_of_requests, series.of(LOST), series.of(WAITING))
+    likely = tuple(
+        met_between(
+            gaps[goal],
+            EdgeCounts(total[row], good[row], upto[row], series.of(sum_name(goal.metric))),
+        )
+        if goal in gaps
+        else None
+        for row, goal in enumerate(goals)
+    )
+    return SliCounts(total, good, upto, is_of_requests, series.of(LOST), series.of(WAITING), likely)
 
 
 def _good(goal: GoalSpec, series: SliSeries) -> FloatArray:

@@ -49,10 +49,14 @@ class SliSeriesSpec(_Promised):
         name: One of `series_names`.
         query: PromQL that gives it per second (`sli_waiting`: as a number), over exactly one step;
             empty when it is pushed, as a cumulative counter (`sli_waiting`: as a gauge).
+        edge_s: Bucket edge up to which it counts, in seconds; None: not told, or it is no such
+            count. With the edges on both sides of a threshold, and the sum, what met the goal
+            between them is estimated.
     """
 
     name: Annotated[str, Field(pattern=r"^sli_[a-z0-9_]{1,58}$")]
     query: str = ""
+    edge_s: float | None = Field(None, gt=0, le=1e6)
 
     @property
     def is_counter(self) -> bool:
@@ -105,11 +109,19 @@ def upto_name(metric: GoalMetric) -> str:
     return f"{SERIES_PREFIX}{metric}_upto"
 
 
+def sum_name(metric: GoalMetric) -> str:
+    """Series of the sum of what a goal was observed of, in seconds.
+
+    Read only where the threshold lies between two bucket edges.
+    """
+    return f"{SERIES_PREFIX}{metric}_sum"
+
+
 def series_names(goals: tuple[GoalSpec, ...]) -> list[str]:
     """Names of the series that an objective of these goals may be counted with."""
     names = []
     for goal in goals:
         names.append(total_name(goal.metric))
         if goal.metric != "errors":
-            names += [good_name(goal.metric), upto_name(goal.metric)]
+            names += [good_name(goal.metric), upto_name(goal.metric), sum_name(goal.metric)]
     return [*names, LOST, WAITING]

@@ -121,7 +121,7 @@ def _of_goals(
         return FoundObjective(plain, Unmeasured("NoBucket", message))
     note = "; ".join(found.notes)
     if note:
-        note += ": misses are an interval of which the upper end counts; an edge would be exact"
+        note += ": misses between them are estimated from the sum; an edge would be exact"
     return FoundObjective(plain.model_copy(update={"series": found.series}), None, note)
 
 

@@ -247,3 +247,17 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         replace(one, is_of_requests=np.ones(2, bool))
     with pytest.raises(InvalidRequest, match=r"good_share=1"):
         promised_violation(missed([1.0], [0.0]), "TimeFraction", 1.0, 60.0)
+
+
+def test_an_estimate_between_the_edges_takes_the_place_of_the_lower_one() -> None:
+    one = counts([100.0, 100.0], [20.0, 20.0], [99.0, 99.0])
+    told = replace(one, likely=(np.array([95.0, NAN]),))
+    assert count_misses(told).miss_high.tolist() == pytest.approx([0.05, 0.8])
+    assert count_misses(told).miss_low.tolist() == pytest.approx([0.01, 0.01])
+    outside = replace(one, likely=(np.array([100.0, 3.0]),))
+    assert count_misses(outside).miss_high.tolist() == pytest.approx([0.01, 0.8])
+    two = counts([[100.0], [100.0]], [[90.0], [20.0]], [[90.0], [99.0]])
+    mixed = replace(two, likely=(None, np.array([95.0])))
+    assert count_misses(mixed).miss_high.tolist() == pytest.approx([0.15])
+    with pytest.raises(InvalidRequest, match="likely"):
+        replace(one, likely=(None, None))

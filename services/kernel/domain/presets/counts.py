@@ -11,6 +11,7 @@ from services.kernel.domain.objective import (
     GoalSpec,
     SliSeriesSpec,
     good_name,
+    sum_name,
     total_name,
     upto_name,
 )
@@ -73,7 +74,7 @@ def objective_series(
             series.append(SliSeriesSpec(name=name, query=query))
     return ObjectiveSeries(
         tuple(
-            SliSeriesSpec(name=one.name, query=filled(one.query, namespace, workloads))
+            one.model_copy(update={"query": filled(one.query, namespace, workloads)})
             for one in series
         ),
         tuple(line for part in found for line in part.problems),
@@ -117,6 +118,7 @@ def _of_histogram(
         total_name(goal.metric): total,
         good_name(goal.metric): _at_or_below(preset, histogram, place.below_s),
     }
+    at_edge_s: dict[str, float] = {}
     if place.is_exact:
         notes: tuple[str, ...] = ()
     elif place.above_s is None:
@@ -125,10 +127,17 @@ def _of_histogram(
         notes = (f"{goal.metric}: {asked} is above {last}, the last bucket edge of {metric}",)
     else:
         queries[upto_name(goal.metric)] = _at_or_below(preset, histogram, place.above_s)
+        queries[sum_name(goal.metric)] = _sum_s(preset, histogram)
+        at_edge_s = {good_name(goal.metric): place.below_s, upto_name(goal.metric): place.above_s}
         ends = f"{_spelled(place.below_s)} and {_spelled(place.above_s)}"
         notes = (f"{goal.metric}: {asked} lies between {ends}, bucket edges of {metric}",)
     return ObjectiveSeries(
-        tuple(SliSeriesSpec(name=name, query=query) for name, query in queries.items()), (), notes
+        tuple(
+            SliSeriesSpec(name=name, query=query, edge_s=at_edge_s.get(name))
+            for name, query in queries.items()
+        ),
+        (),
+        notes,
     )
 
 
@@ -136,6 +145,13 @@ def _observed(preset: Preset, histogram: GoalHistogram) -> str:
     """Requests (`itl`: tokens) that the histogram observed, per second."""
     names = [f"{metric}_count" for metric in histogram.metrics]
     return " or ".join(preset.promql.sum_rate(*names))
+
+
+def _sum_s(preset: Preset, histogram: GoalHistogram) -> str:
+    """Seconds that the histogram observed, per second."""
+    names = [f"{metric}_sum" for metric in histogram.metrics]
+    unit = "" if histogram.unit_s == 1.0 else f"{histogram.unit_s:.15g} * "
+    return " or ".join(f"{unit}{rate}" for rate in preset.promql.sum_rate(*names))
 
 
 def _at_or_below(preset: Preset, histogram: GoalHistogram, edge_s: float) -> str:

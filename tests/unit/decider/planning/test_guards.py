@@ -63,6 +63,8 @@ CASES = [
     (5, (5, ""), {"last_demand": 50.0}),
     (5, (10, "consolidation"), {"last_demand": 300.0}),
     (15, (15, ""), {"last_demand": 300.0}),
+    (5, (10, "consolidation"), {"forecast_rung": "short_history"}),
+    (15, (15, ""), {"forecast_rung": "short_history"}),
     (15, (12, "schedulable"), {"replicas": ReplicaState(10, 10, schedulable_gpus=2)}),
     (15, (10, "schedulable"), {"replicas": ReplicaState(10, 10, schedulable_gpus=0)}),
     (15, (15, ""), {"replicas": ReplicaState(10, 10, schedulable_gpus=None)}),

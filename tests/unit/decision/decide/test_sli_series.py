@@ -99,3 +99,28 @@ def test_tokens_are_told_from_requests() -> None:
     counts = found(objective_of(itl, series=()), itl_total=[2000.0], itl_good=[1990.0]).counts
     assert counts is not None
     assert counts.is_of_requests.tolist() == [False]
+
+
+def between_edges(**edges: float) -> ObjectiveSpec:
+    """A goal of 40 ms per token, between the edges that are told of `good` and `upto`."""
+    series = [
+        {"name": f"sli_tpot_{part}", "edge_s": edges.get(part)}
+        for part in ("total", "good", "upto", "sum")
+    ]
+    goal = {"metric": "tpot", "threshold_s": 0.04}
+    return ObjectiveSpec.model_validate({"goals": [goal], "series": series})
+
+
+def test_between_two_edges_that_are_told_the_sum_says_what_met_the_goal() -> None:
+    # 100 requests of 29 ms on average, of which 80 are above 25 ms and one above 50 ms
+    tokens = {"tpot_total": [100.0] * 4, "tpot_good": [20.0] * 4, "tpot_upto": [99.0] * 4}
+    given = between_edges(good=0.025, upto=0.05)
+    told = found(given, **tokens, tpot_sum=[2.9] * 4).counts
+    assert told is not None
+    assert 90.0 < told.probably_met()[0, -1] < 99.0
+    untold = found(given, **tokens).counts
+    assert untold is not None
+    assert untold.probably_met()[0, -1] == untold.good[0, -1]
+    without_edges = found(between_edges(), **tokens, tpot_sum=[2.9] * 4).counts
+    assert without_edges is not None
+    assert without_edges.likely == (None,)

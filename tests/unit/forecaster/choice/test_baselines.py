@@ -41,6 +41,35 @@ def test_a_ramp_is_continued_by_the_last_value_with_its_changes(rng: np.random.G
     assert np.allclose(forecast.quantiles[0].T, np.array([[100], [101], [102], [103]]))
 
 
+def test_of_noise_the_smoothed_level_keeps_to_the_mean(rng: np.random.Generator) -> None:
+    demand = 100.0 * np.exp(rng.normal(0.0, 0.12, 200))
+    demand[-1] = 70.0
+    off = {}
+    for name in ("smoothed", "blend", "last_value"):
+        forecast = Baseline(name, WINDOW).predict(windows_of(demand), 4, 200, rng)
+        medians = forecast.quantiles[0][np.argmin(np.abs(forecast.quantile_levels - 0.5))]
+        off[name] = float(np.abs(medians - 100.0).max())
+    assert off["smoothed"] < 0.8 * off["blend"] < off["last_value"]
+
+
+def test_of_a_walk_it_is_the_last_value_and_a_ramp_goes_on(rng: np.random.Generator) -> None:
+    walk = 100.0 + np.cumsum(rng.normal(0.0, 3.0, 200))
+    smoothed, last = (
+        Baseline(name, WINDOW).predict(windows_of(walk), 4, 5, rng)
+        for name in ("smoothed", "last_value")
+    )
+    assert np.allclose(smoothed.quantiles, last.quantiles, atol=3.0)
+    ramp = Baseline("smoothed", WINDOW).predict(windows_of(np.arange(100.0)), 4, 5, rng)
+    assert np.allclose(ramp.quantiles[0][9], [100, 101, 102, 103], atol=0.5)
+
+
+def test_a_gap_moves_no_level(rng: np.random.Generator) -> None:
+    demand = np.full(200, 10.0)
+    demand[:150], demand[190:] = np.nan, np.nan
+    forecast = Baseline("smoothed", WINDOW).predict(windows_of(demand), 4, 5, rng)
+    assert np.allclose(forecast.paths, 10.0)
+
+
 def test_paths_of_the_trailing_percentile_are_stretches_of_the_past(
     rng: np.random.Generator,
 ) -> None:
@@ -78,7 +107,7 @@ def test_best_simple_answers_each_workload_by_its_pick(rng: np.random.Generator)
     windows = build_windows([make_series(k) for k in range(3)], WINDOW)
     picks = {"w0": "seasonal_naive", "w2": "last_value"}
     forecast = BestSimple(picks, WINDOW).predict(windows, 4, 10, rng)
-    assert forecast.rung == ("seasonal_naive", "blend", "last_value")
+    assert forecast.rung == ("seasonal_naive", "smoothed", "last_value")
     alone = Baseline("last_value", WINDOW).predict(windows, 4, 10, rng)
     assert np.array_equal(forecast.quantiles[2], alone.quantiles[2])
 

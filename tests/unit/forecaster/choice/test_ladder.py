@@ -66,7 +66,7 @@ def test_without_a_model_the_simple_forecasters_answer(
     ladder = Ladder(None, BestSimple({}, fitted.model.config.window))
     forecast = ladder.predict(windows, 4, 20, rng).forecast
     assert forecast is not None
-    assert set(forecast.rung) == {"blend"}
+    assert set(forecast.rung) == {"smoothed"}
     assert set(forecast.reasons) == {"no promoted model"}
 
 
@@ -77,7 +77,7 @@ def test_a_model_with_broken_numbers_is_replaced_by_name(
     simple = BestSimple({"w1": "seasonal_naive"}, fitted.model.config.window)
     forecast = Ladder(broken, simple).predict(windows, 4, 20, rng).forecast
     assert forecast is not None
-    assert forecast.rung == ("blend", "seasonal_naive", "blend", "blend")
+    assert forecast.rung == ("smoothed", "seasonal_naive", "smoothed", "smoothed")
     assert set(forecast.reasons) == {"the model's output was not finite"}
     alone = Baseline("seasonal_naive", fitted.model.config.window).predict(windows, 4, 20, rng)
     assert np.array_equal(forecast.quantiles[1], alone.quantiles[1])

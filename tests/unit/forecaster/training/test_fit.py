@@ -36,7 +36,7 @@ def test_training_beats_nothing_and_reports_it(fitted: FitResult) -> None:
     assert set(report.crps_by_workload) == {"w0", "w1", "w2"}
     assert set(report.picks.values()) <= {
         "last_value", "trailing_percentile", "recent_percentile", "blend", "seasonal_naive",
-        "seasonal_drift",
+        "seasonal_drift", "smoothed",
     }  # fmt: skip
     assert report.flow_gain >= 0
     assert report.n_windows <= 600

@@ -18,7 +18,7 @@ def refused(message: str, **given: object) -> None:
 
 
 def test_a_goal_names_its_series() -> None:
-    names = ["sli_ttft_total", "sli_ttft_good", "sli_ttft_upto"]
+    names = [f"sli_ttft_{part}" for part in ("total", "good", "upto", "sum")]
     assert series_names((TTFT, ERRORS)) == [*names, "sli_errors_total", "sli_lost", "sli_waiting"]
 
 

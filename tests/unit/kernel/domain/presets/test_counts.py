@@ -52,6 +52,10 @@ def test_between_two_edges_it_is_an_interval_that_is_named() -> None:
     given_ = queries(series)
     assert r'le=~"0\\.5"' in given_["sli_ttft_good"]
     assert r'le=~"0\\.75"' in given_["sli_ttft_upto"]
+    histogram = "vllm:time_to_first_token_seconds"
+    assert given_["sli_ttft_sum"] == f"sum(rate({histogram}_sum{{{PLACE}}}[$step]))"
+    edges = {one.name: one.edge_s for one in series.series if one.edge_s is not None}
+    assert edges == {"sli_ttft_good": 0.5, "sli_ttft_upto": 0.75}
     (note,) = series.notes
     assert note == (
         "ttft: 700ms lies between 500ms and 750ms, bucket edges of vllm:time_to_first_token_seconds"
@@ -270,6 +274,7 @@ def test_buckets_are_counted_over_pods_however_their_edges_are_written(tmp_path:
     histogram = "vllm:time_to_first_token_seconds"
     inputs = [
         series_of(f"{histogram}_count", "0+120x9"),
+        series_of(f"{histogram}_sum", "0+90x9"),
         series_of(f"{histogram}_bucket", "0+60x9", 'le="0.75"'),
         series_of(f"{histogram}_bucket", "0+90x9", 'le="1"'),
         series_of(f"{histogram}_count", "0+120x9", pod="1"),
@@ -281,6 +286,7 @@ def test_buckets_are_counted_over_pods_however_their_edges_are_written(tmp_path:
         "sli_ttft_total": 4.0,
         "sli_ttft_good": 1.5,
         "sli_ttft_upto": 2.0,
+        "sli_ttft_sum": 1.5,
         "sli_errors_total": 4.0,
         "sli_lost": None,
         "sli_waiting": 3.0,
