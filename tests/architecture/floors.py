@@ -265,7 +265,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "cells",
         "runs",
         "oracle",
-        "families keep",
+        "entrants families keep",
         "frontier race score",
         "rivals",
         "traces",

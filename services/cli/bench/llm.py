@@ -109,9 +109,9 @@ def bench_llm(  # noqa: PLR0913 - one option each
     docs/benchmarks/llm.md has the figures.
     """
     from services.lab.bench.llm.bench import LlmBench, bench_llm as run
-    from services.lab.bench.llm.families import POLICIES
     from services.lab.bench.llm.keep import KeptRuns
     from services.lab.bench.llm.plot import plot_cells
+    from services.lab.bench.llm.runs import POLICIES
 
     own = TraceOwn(data_dir, rate, gpu, own_goals(ttft, tpot))
     names = parts(policies)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from services.kernel.errors import InvalidInput
+from services.kernel.settings import Settings
 from services.lab.arena.engine import EngineChoice, ReplayEngine
 from services.lab.arena.loop import ROUTERS
 from services.lab.bench.llm.cells import Cell, cells_of
-from services.lab.bench.llm.families import POLICIES
+from services.lab.bench.llm.families import HARMONY
 from services.lab.bench.llm.keep import RIVAL_CODE, KeptRuns, code_digest, trace_digest
 from services.lab.bench.llm.race import Race, RaceTrack
 from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_work
-from services.lab.bench.llm.runs import RaceRun, RaceRunner, Tell
+from services.lab.bench.llm.runs import HARMONIES, POLICIES, RaceRun, RaceRunner, Tell
 from services.lab.bench.llm.traces.load import TraceChoice, is_redrawn, load_trace
 from services.lab.bench.llm.traces.trace import LlmTrace
 from services.lab.bench.llm.verdict import deployed, summarise
+from services.lab.bench.llm_product.servers import run_databases
 
 MODES = ("aggregated", "disaggregated")
 FIRST_SEED = 7
+PRIOR_GPU = "h100_sxm"
+"""GPU type that Harmony's prior of its capacity is of: none of the traces' own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +89,23 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
     runs: list[RaceRun] = []
     about: dict[str, Any] = {}
     laws: dict[str, WorkLaw] = {}
-    for gpu in dict.fromkeys(trace.gpu for _, _, trace in loaded):
-        with ReplayEngine(EngineChoice(run.model, gpu)) as engine:
+    priors = _priors(run, loaded, kept, tell) if HARMONY in run.policies else {}
+    with ExitStack() as stack:
+        databases = None
+        if set(HARMONIES) & set(run.policies):
+            databases = stack.enter_context(run_databases(Settings()))
+        for gpu in dict.fromkeys(trace.gpu for _, _, trace in loaded):
+            engine = stack.enter_context(ReplayEngine(EngineChoice(run.model, gpu)))
             about[gpu] = dict(engine.about)
             for choice, seed, trace in loaded:
                 if trace.gpu == gpu:
                     check_fits(trace, engine)
                     if choice.name not in laws:
                         laws[choice.name] = work_law(engine, trace, kept, tell)
-                    race = Race(trace, seed, 0.0, laws[choice.name], run.router)
-                    runs += _races(run, RaceTrack(race, engine), kept, tell)
+                    prior = priors.get(choice.name)
+                    race = Race(trace, seed, 0.0, laws[choice.name], run.router, prior)
+                    runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
+                    runs += _races(run, runner)
     cells = cells_of(runs)
     return _document(run, cells, loaded, about, laws), cells
 
@@ -120,12 +132,24 @@ def work_law(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) 
     return law
 
 
-def _races(run: LlmBench, track: RaceTrack, kept: KeptRuns, tell: Tell) -> Iterator[RaceRun]:
+def _priors(
+    run: LlmBench,
+    loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
+    kept: KeptRuns,
+    tell: Tell,
+) -> dict[str, WorkLaw]:
+    """What a worker of `PRIOR_GPU` carries of each trace: what Harmony is told, and wrong."""
+    with ReplayEngine(EngineChoice(run.model, PRIOR_GPU)) as engine:
+        first = {choice.name: trace for choice, _, trace in reversed(loaded)}
+        return {name: work_law(engine, trace, kept, tell) for name, trace in first.items()}
+
+
+def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:
     for startup_s in run.startups_s:
-        race = replace(track.race, startup_s=startup_s)
-        runner = RaceRunner(replace(track, race=race), kept, tell)
+        race = replace(runner.track.race, startup_s=startup_s)
+        at_startup = replace(runner, track=replace(runner.track, race=race))
         for policy in run.policies:
-            for setting, minutes in runner.run(policy):
+            for setting, minutes in at_startup.run(policy):
                 yield RaceRun(
                     trace=race.trace.name,
                     startup_s=startup_s,

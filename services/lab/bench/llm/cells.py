@@ -88,7 +88,13 @@ class Cell:
 
     def best_simple(self, goodput: float, part: Part, seeds: Sequence[int]) -> float | None:
         """The least of the simple rivals, rule and setting picked in hindsight."""
-        found = [self.hours(policy, goodput, part, seeds) for policy in self.simple]
+        return self.least(self.simple, goodput, part, seeds)
+
+    def least(
+        self, policies: Sequence[str], goodput: float, part: Part, seeds: Sequence[int]
+    ) -> float | None:
+        """The least GPU-hours that one of several families takes for a goodput."""
+        found = [self.hours(policy, goodput, part, seeds) for policy in policies]
         return min((one for one in found if one is not None), default=None)
 
     @property

@@ -25,7 +25,7 @@ IN_FLIGHTS = (33.0, 22.0, 15.0, 10.0, 7.0, 4.5, 3.0, 2.0)
 KV_USAGES = (0.9, 0.75, 0.6, 0.45, 0.33, 0.24, 0.17, 0.12)
 MARGINS = (0.8, 0.95, 1.1, 1.25, 1.45, 1.7, 2.0, 2.4)
 """Over the workers that are full."""
-FIXED, IDEAL, ORACLE, PLANNER = "fixed", "ideal", "oracle", "planner"
+FIXED, IDEAL, ORACLE = "fixed", "ideal", "oracle"
 SIMPLE = ("hpa", "hpa_kv", "keda", "keda_kv", "trail", FIXED)
 HARMONY, HARMONY_TOLD = "harmony", "harmony_told"
 MakePolicy = Callable[[Race, float], LoopPolicy]
@@ -70,5 +70,3 @@ FAMILIES: Mapping[str, Family] = {
     FIXED: Family(MARGINS, _fixed),
     IDEAL: Family(MARGINS, _ideal),
 }
-POLICIES = (*FAMILIES, ORACLE)
-"""Every name that can be asked for."""

@@ -81,6 +81,7 @@ def trace_digest(trace: LlmTrace) -> str:
     digest = sha256(repr((trace.name, trace.goals, trace.gpu, trace.max_workers)).encode())
     for requests in (trace.requests, trace.history):
         if requests is not None:
+            digest.update(repr(requests.prefix).encode())
             for column in (requests.arrival_ms, requests.input_tokens, requests.output_tokens):
                 digest.update(column.tobytes())
     return digest.hexdigest()[:_LENGTH]

@@ -26,6 +26,8 @@ class Race:
         seed: The seed.
         startup_s: Seconds from asking for a worker until it is ready.
         law: What a request costs a worker: for rivals that are told the capacity.
+        prior: What it costs one of another GPU type: what Harmony is told that starts without
+            knowing. None where no such policy runs.
         router: How requests find a worker.
     """
 
@@ -34,6 +36,7 @@ class Race:
     startup_s: float
     law: WorkLaw = field(repr=False)
     router: str = "round_robin"
+    prior: WorkLaw | None = field(default=None, repr=False)
 
     @property
     def needed(self) -> FloatArray:

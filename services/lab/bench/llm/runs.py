@@ -11,21 +11,29 @@ import numpy as np
 from services.kernel.errors import InvalidInput
 from services.lab.arena.loop import LoopResult
 from services.lab.arena.requests import IntArray
+from services.lab.bench.llm.entrants import PLANNERS, SLO_SCALES, PlannerKind, harmony_setup
 from services.lab.bench.llm.families import (
     FAMILIES,
     FIXED,
     GOODPUTS,
+    HARMONY,
+    HARMONY_TOLD,
     IDEAL,
     ORACLE,
     Family,
 )
-from services.lab.bench.llm.keep import RIVAL_CODE, KeptRuns, track_key
+from services.lab.bench.llm.keep import PRODUCT_CODE, RIVAL_CODE, KeptRuns, track_key
 from services.lab.bench.llm.oracle import OracleGoal, TriedSchedule, search_schedules
 from services.lab.bench.llm.race import RaceTrack
 from services.lab.bench.llm.rivals.schedule import STEP_S, KnownSchedule
 from services.lab.bench.llm.score import MINUTE_S, RunMinutes, minutes_of
+from services.lab.bench.llm_product.policy import HarmonyPolicy
+from services.lab.bench.llm_product.servers import RunDatabases
 
 Tell = Callable[[str], None]
+HARMONIES = (HARMONY, HARMONY_TOLD)
+POLICIES = (*HARMONIES, *PLANNERS, *FAMILIES, ORACLE)
+"""Every name that can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,13 @@ class RaceRunner:
         track: Where.
         kept: Runs of before.
         tell: Called with lines of progress.
+        databases: For Harmony's runs; None where it does not run.
     """
 
     track: RaceTrack
     kept: KeptRuns
     tell: Tell
+    databases: RunDatabases | None = None
 
     def run(self, policy: str) -> list[tuple[float, RunMinutes]]:
         """Every setting of a policy.
@@ -96,9 +106,12 @@ class RaceRunner:
         """
         if policy == ORACLE:
             return self._oracle()
+        if policy in PLANNERS:
+            return [(one, self._planner(policy, PLANNERS[policy], one)) for one in SLO_SCALES]
+        if policy in HARMONIES:
+            return [(one, self._harmony(policy, one)) for one in GOODPUTS]
         if policy not in FAMILIES:
-            known = ", ".join((*FAMILIES, ORACLE))
-            raise InvalidInput(f"--policies={policy}: must be one of {known}")
+            raise InvalidInput(f"--policies={policy}: must be of {', '.join(POLICIES)}")
         family = FAMILIES[policy]
         return [(one, self._setting(policy, family, one)) for one in family.settings]
 
@@ -134,6 +147,30 @@ class RaceRunner:
             return self.track.engine.loop(race.trace.requests, race.setup, policy)
 
         return self.minutes(f"{name} {setting:g}", {"policy": name, "setting": setting}, play)
+
+    def _planner(self, name: str, kind: PlannerKind, slo_scale: float) -> RunMinutes:
+        def play() -> LoopResult:
+            race = self.track.race
+            setup = kind.setup(race, slo_scale)
+            return self.track.engine.loop_planner(race.trace.requests, race.setup, setup)
+
+        what = {"policy": name, "setting": slo_scale}
+        return self.minutes(f"{name} {slo_scale:g}", what, play)
+
+    def _harmony(self, name: str, promise: float) -> RunMinutes:
+        race = self.track.race
+        law = race.law if name == HARMONY_TOLD else race.prior
+        if law is None or self.databases is None:
+            raise InvalidInput(f"--policies={name}: needs a database and a prior of its capacity")
+        databases, setup = self.databases, harmony_setup(race, promise, law)
+
+        def play() -> LoopResult:
+            with databases.fresh() as url:
+                policy = HarmonyPolicy(setup, url)
+                return self.track.engine.loop(race.trace.requests, race.setup, policy)
+
+        what = {"policy": name, "setting": promise, "stated": setup.stated}
+        return self.minutes(f"{name} {promise:g}", what, play, PRODUCT_CODE)
 
     def _schedule(self, counts: IntArray) -> RunMinutes:
         """A schedule of a count each minute."""

@@ -13,10 +13,12 @@ import numpy as np
 
 from services.kernel.clock import make_rng
 from services.lab.bench.llm.cells import Cell, Part
-from services.lab.bench.llm.families import HARMONY, ORACLE, PLANNER
+from services.lab.bench.llm.entrants import PLANNERS
+from services.lab.bench.llm.families import HARMONY, ORACLE
 
 Figures = dict[str, Any]
 RATIOS = ("vs_oracle", "vs_planner", "vs_simple_chosen", "vs_simple_hindsight")
+PLANNER = "planner"
 PROMISED = 0.99
 N_RESAMPLES = 200
 MIN_SEEDS = 3
@@ -46,7 +48,8 @@ def cell_figures(cell: Cell, goodput: float, seeds: Sequence[int]) -> Figures:
     own = cell.hours(HARMONY, goodput, Part.WHOLE, seeds)
     own_judged = cell.hours(HARMONY, goodput, cell.judged, seeds)
     oracle_judged = cell.hours(ORACLE, goodput, cell.judged, seeds)
-    planner = cell.hours(PLANNER, goodput, Part.WHOLE, seeds)
+    planners = [name for name in cell.policies if name in PLANNERS]
+    planner = cell.least(planners, goodput, Part.WHOLE, seeds)
     simple = cell.best_simple(goodput, Part.WHOLE, seeds)
     chosen = cell.chosen(goodput, seeds)
     chosen_hours = chosen.gpu_hours if chosen else None
@@ -65,7 +68,7 @@ def cell_figures(cell: Cell, goodput: float, seeds: Sequence[int]) -> Figures:
         "judged_by": cell.judged.value,
         "never": {
             HARMONY: HARMONY in cell.policies and own is None,
-            PLANNER: PLANNER in cell.policies and planner is None,
+            PLANNER: bool(planners) and planner is None,
             "simple": bool(cell.simple) and simple is None,
         },
     }

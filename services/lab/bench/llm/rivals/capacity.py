@@ -27,8 +27,8 @@ from services.lab.bench.llm.traces.trace import LlmTrace
 
 LIMIT_SHARE = 0.05
 """A worker is full where this share of requests misses a goal, beyond those that would alone."""
-_N_WORKERS, _MINUTES, _WARM_MINUTES = 4, 20.0, 2.0
-_RUNGS = 0.2 * 1.25 ** np.arange(12)
+_N_WORKERS, _MINUTES, _WARM_MINUTES = 4, 12.0, 2.0
+_RUNGS = 0.3 * 1.25 ** np.arange(9)
 """Rates tried, over one that a batch of 16 would finish: from clearly too few to far too many."""
 
 
@@ -71,7 +71,7 @@ def law_of_limits(limits: Sequence[float], inputs: float, outputs: float) -> Wor
 
 
 def measure_work(engine: ReplayEngine, trace: LlmTrace) -> WorkLaw:
-    """The law of a trace's lengths under its goals, by replays of 20 minutes on four workers.
+    """The law of a trace's lengths under its goals, by replays of 12 minutes on four workers.
 
     One worker alone would be called full too early where few requests are long: most of what then
     misses stands behind one of those.

@@ -141,8 +141,13 @@ def multiplied(requests: RequestList, factor: float, rng: np.random.Generator) -
     moved = end_ms - np.abs(end_ms - np.abs(moved))
     times_ms = np.where(is_copy, moved, times_ms)
     order = np.argsort(times_ms, kind="stable")
-    which = which[order]
-    return RequestList(times_ms[order], requests.input_tokens[which], requests.output_tokens[which])
+    which, shared = which[order], requests.prefix
+    return RequestList(
+        times_ms[order],
+        requests.input_tokens[which],
+        requests.output_tokens[which],
+        prefix=None if shared is None else tuple(shared[at] for at in which),
+    )
 
 
 def _at_rates(

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from services.kernel.errors import InvalidInput
-from services.lab.arena.replay_process import write_trace
+from services.lab.arena.replay_records import AskedRequest, write_trace
 from services.lab.arena.requests import RequestList
 
 TIME, INPUT, OUTPUT = FIELDS = ("timestamp", "input_length", "output_length")
+BLOCKS = "hash_ids"
+"""Optional: ids of the blocks of 512 tokens of the prompt; requests with equal ones share them."""
 HOLE_S = 900.0
 """A longer silence is a hole in the recording: nothing tells it from a service without requests."""
 
@@ -26,7 +28,8 @@ def write_requests(path: Path, requests: RequestList) -> None:
         InvalidInput: The file cannot be written.
     """
     columns = (requests.arrival_ms, requests.input_tokens, requests.output_tokens)
-    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    lists = (*(column.tolist() for column in columns), requests.shared_blocks)
+    rows = [AskedRequest(*row) for row in zip(*lists, strict=True)]
     unfinished = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,8 +53,7 @@ def read_requests(path: Path) -> RequestList:
     rows = [_request(f"{path.name}:{at}", line) for at, line in enumerate(lines, 1) if line.strip()]
     if not rows:
         raise InvalidInput(f"{path}: has no requests")
-    found = np.array(rows, dtype=np.float64)
-    times = found[:, 0]
+    times = np.array([row.arrival_ms for row in rows])
     gaps = np.diff(times)
     for at in np.flatnonzero((gaps < 0) | (gaps > HOLE_S * 1e3))[:1]:
         where = f"{path.name}:{at + 2}: {TIME}={times[at + 1]:g}"
@@ -61,10 +63,17 @@ def read_requests(path: Path) -> RequestList:
             f"{where} comes {gaps[at] / 1e3:.0f} s after the line above: a hole of over "
             f"{HOLE_S:.0f} s; cut the trace there"
         )
-    return RequestList(times - times[0], found[:, 1].astype(np.int64), found[:, 2].astype(np.int64))
+    seen = [block for row in rows for block in row.shared]
+    return RequestList(
+        times - times[0],
+        np.array([row.n_input for row in rows], np.int64),
+        np.array([row.n_output for row in rows], np.int64),
+        # Blocks that no other request has are no shared ones: the file names every block.
+        prefix=tuple(row.shared for row in rows) if len(set(seen)) < len(seen) else None,
+    )
 
 
-def _request(where: str, line: str) -> tuple[float, float, float]:
+def _request(where: str, line: str) -> AskedRequest:
     try:
         row: Any = json.loads(line)
     except json.JSONDecodeError as error:
@@ -82,4 +91,7 @@ def _request(where: str, line: str) -> tuple[float, float, float]:
     for name in (INPUT, OUTPUT):
         if row[name] != int(row[name]) or row[name] < 1:
             raise InvalidInput(f"{where}: {name}={row[name]} must be a whole number >= 1")
-    return (row[TIME], row[INPUT], row[OUTPUT])
+    blocks = row.get(BLOCKS, [])
+    if not isinstance(blocks, list) or not all(type(block) is int for block in blocks):
+        raise InvalidInput(f"{where}: {BLOCKS}={blocks!r} must be a list of whole numbers")
+    return AskedRequest(float(row[TIME]), int(row[INPUT]), int(row[OUTPUT]), tuple(blocks))

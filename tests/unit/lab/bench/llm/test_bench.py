@@ -59,7 +59,7 @@ def test_a_document_of_runs_and_figures(file: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"policies": ("best",)}, "--policies=best: must be of hpa"),
+        ({"policies": ("best",)}, "--policies=best: must be of harmony"),
         ({"mode": "both"}, "--mode=both"),
         ({"startups_s": (-1.0,)}, "--startup=-1 must be >= 0"),
         ({"startups_s": (4000.0,)}, "cannot be scored at a start-up of 4000 s"),

@@ -44,5 +44,5 @@ def test_the_oracle_needs_no_more_than_any_rival() -> None:
 
 
 def test_an_unknown_policy_is_named() -> None:
-    with pytest.raises(InvalidInput, match="--policies=best: must be one of hpa"):
+    with pytest.raises(InvalidInput, match="--policies=best: must be of harmony"):
         runner(QueueEngine()).run("best")

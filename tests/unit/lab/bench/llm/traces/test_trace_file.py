@@ -23,6 +23,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     found = read_requests(tmp_path / "a.jsonl")
     assert found.arrival_ms == pytest.approx(requests.arrival_ms - requests.arrival_ms[0])
     assert np.array_equal(found.input_tokens, requests.input_tokens)
+    assert found.prefix is None
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
@@ -45,6 +46,19 @@ def test_a_bad_file_is_refused_by_its_line(lines: list[str], message: str, tmp_p
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(lines))
     with pytest.raises(InvalidInput, match=message):
+        read_requests(path)
+
+
+def test_prefixes_are_shared_where_blocks_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"timestamp": at, "input_length": 1024, "output_length": 1} for at in range(2)]
+    blocks = [[1, 2], [1, 3]]
+    path.write_text(
+        "\n".join(json.dumps({**r, "hash_ids": b}) for r, b in zip(rows, blocks, strict=True))
+    )
+    assert read_requests(path).prefix == ((1, 2), (1, 3))
+    path.write_text(json.dumps({**rows[0], "hash_ids": ["a"]}))
+    with pytest.raises(InvalidInput, match=r"hash_ids=.* must be a list of whole numbers"):
         read_requests(path)
 
 
