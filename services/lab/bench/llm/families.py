@@ -6,7 +6,7 @@ of workers, which the trace's mean need scales.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,7 @@ def _ideal(race: Race, margin: float) -> LoopPolicy:
     return KnownSchedule(ideal_counts(race.needed, margin), race.startup_s)
 
 
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: dict[str, Family] = {
     "hpa": Family(IN_FLIGHTS, _hpa(IN_FLIGHT, is_external=False)),
     "hpa_kv": Family(KV_USAGES, _hpa(KV_USAGE, is_external=False)),
     "keda": Family(IN_FLIGHTS, _hpa(IN_FLIGHT, is_external=True)),

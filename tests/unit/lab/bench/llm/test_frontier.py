@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from services.lab.bench.llm.frontier import GoodputPoint, hours_at, lower_hull
+from services.lab.bench.llm.frontier import GoodputPoint, front, hours_at
 
 POINT = st.builds(GoodputPoint, st.floats(0.5, 1.0), st.floats(0.5, 50.0))
 
@@ -27,13 +27,13 @@ def test_what_no_setting_reaches_is_never_and_the_leanest_is_the_least() -> None
     assert hours_at([], 0.9) is None
 
 
-def test_what_a_mixture_beats_is_no_corner() -> None:
+def test_what_another_setting_beats_in_both_does_not_count() -> None:
     family = points((0.9, 4.0), (0.95, 9.0), (0.99, 9.5), (0.97, 20.0))
-    assert [one.gpu_hours for one in lower_hull(family)] == [4.0, 9.5]
+    assert [one.gpu_hours for one in front(family)] == [4.0, 9.0, 9.5]
 
 
 @given(st.lists(POINT, min_size=1, max_size=8), st.floats(0.5, 0.9999))
-def test_no_point_beats_the_hull_and_more_goodput_never_takes_less(
+def test_no_point_beats_the_front_and_more_goodput_never_takes_less(
     family: list[GoodputPoint], goodput: float
 ) -> None:
     found = hours_at(family, goodput)
