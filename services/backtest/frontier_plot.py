@@ -30,6 +30,7 @@ class Panel:
         deployed: Policy -> points as deployed.
         promises: Violation rates marked.
         cost_label: Of the cost axis.
+        rate_label: Of the other one.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Panel:
     deployed: Mapping[str, Sequence[Point]] = field(default_factory=dict)
     promises: Sequence[float] = ()
     cost_label: str = "cost / oracle's"
+    rate_label: str = "share of time out of SLA"
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
@@ -86,7 +88,7 @@ def _draw_panel(panel: Panel, axis: Any, colours: Mapping[str, str]) -> None:
             zorder=4,
         )
     axis.set(xscale="log", xlim=(low, high), title=panel.title)
-    axis.set(xlabel="share of time out of SLA", ylabel=panel.cost_label)
+    axis.set(xlabel=panel.rate_label, ylabel=panel.cost_label)
     top = _highest(panel)
     if top is not None:
         axis.set_ylim(0, COST_RANGE * top)

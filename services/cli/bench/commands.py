@@ -16,6 +16,7 @@ from services.cli.bench.decide import (
     bench_decide_summary,
 )
 from services.cli.bench.joint import bench_joint
+from services.cli.bench.llm import bench_llm, bench_llm_trace
 from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.noise import bench_decide_noise
@@ -58,6 +59,8 @@ def register(app: typer.Typer) -> None:
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
     bench.command("joint")(bench_joint)
+    bench.command("llm")(bench_llm)
+    bench.command("llm-trace")(bench_llm_trace)
     bench.command("loads")(bench_loads)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)

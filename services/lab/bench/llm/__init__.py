@@ -1,0 +1,1 @@
+"""Every policy on one engine and one clock, judged by what requests feel."""

@@ -1,0 +1,194 @@
+"""The whole benchmark: traces, start-ups, policies and seeds, and the document that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from services.kernel.errors import InvalidInput
+from services.kernel.settings import Settings
+from services.lab.arena.engine import EngineChoice, ReplayEngine
+from services.lab.arena.loop import ROUTERS
+from services.lab.bench.llm.cells import Cell, cells_of
+from services.lab.bench.llm.families import HARMONY
+from services.lab.bench.llm.keep import RIVAL_CODE, KeptRuns, code_digest, trace_digest
+from services.lab.bench.llm.race import Race, RaceTrack
+from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_work
+from services.lab.bench.llm.runs import HARMONIES, POLICIES, RaceRun, RaceRunner, Tell
+from services.lab.bench.llm.traces.load import TraceChoice, is_redrawn, load_trace
+from services.lab.bench.llm.traces.trace import LlmTrace
+from services.lab.bench.llm.verdict import deployed, summarise
+from services.lab.bench.llm_product.servers import run_databases
+
+MODES = ("aggregated", "disaggregated")
+FIRST_SEED = 7
+PRIOR_GPU = "h100_sxm"
+"""GPU type that Harmony's prior of its capacity is of: none of the traces' own."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmBench:
+    """What is run.
+
+    Attributes:
+        traces: Which traces.
+        startups_s: Seconds from asking for a worker until it is ready.
+        policies: Names of `POLICIES`.
+        goodputs: At which GPU-hours are compared.
+        n_seeds: Seeds, from 7 on.
+        model: Name of the model.
+        mode: One of `MODES`.
+        router: How requests find a worker.
+    """
+
+    traces: tuple[TraceChoice, ...]
+    startups_s: tuple[float, ...]
+    policies: tuple[str, ...]
+    goodputs: tuple[float, ...]
+    n_seeds: int = 1
+    model: str = "Qwen/Qwen3-32B"
+    mode: str = MODES[0]
+    router: str = ROUTERS[0]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run, before anything is."""
+        for name in self.policies:
+            if name not in POLICIES:
+                known = ", ".join(POLICIES)
+                raise InvalidInput(f"--policies={name}: must be of {known}")
+        if self.mode != MODES[0]:
+            raise InvalidInput(f"--mode={self.mode}: must be {MODES[0]}, the only one so far")
+        if not self.traces or not self.startups_s or not self.policies:
+            raise InvalidInput("--trace, --startup and --policies must each name at least one")
+        for startup_s in self.startups_s:
+            if not 0 <= startup_s < float("inf"):
+                raise InvalidInput(f"--startup={startup_s:g} must be >= 0")
+        for goodput in self.goodputs:
+            if not 0 < goodput < 1:
+                raise InvalidInput(f"--goodput={goodput:g} must lie in (0, 1)")
+
+
+def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any], list[Cell]]:
+    """Run everything, or find it kept; the document, and the cells that tables are made of.
+
+    Raises:
+        InvalidInput: A trace is bad, a policy unknown.
+        Unavailable: The engine is not installed, or has died.
+    """
+    # All traces are read before anything is run: a bad one ends the command at once.
+    loaded = [
+        (choice, seed, load_trace(choice, seed))
+        for choice in run.traces
+        for seed in range(FIRST_SEED, FIRST_SEED + run.n_seeds)
+    ]
+    for _, _, trace in loaded:
+        for startup_s in run.startups_s:
+            trace.scored_from_s(startup_s)
+    runs: list[RaceRun] = []
+    about: dict[str, Any] = {}
+    laws: dict[str, WorkLaw] = {}
+    priors = _priors(run, loaded, kept, tell) if HARMONY in run.policies else {}
+    with ExitStack() as stack:
+        databases = None
+        if set(HARMONIES) & set(run.policies):
+            databases = stack.enter_context(run_databases(Settings()))
+        for gpu in dict.fromkeys(trace.gpu for _, _, trace in loaded):
+            engine = stack.enter_context(ReplayEngine(EngineChoice(run.model, gpu)))
+            about[gpu] = dict(engine.about)
+            for choice, seed, trace in loaded:
+                if trace.gpu == gpu:
+                    check_fits(trace, engine)
+                    if choice.name not in laws:
+                        laws[choice.name] = work_law(engine, trace, kept, tell)
+                    prior = priors.get(choice.name)
+                    race = Race(trace, seed, 0.0, laws[choice.name], run.router, prior)
+                    runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
+                    runs += _races(run, runner)
+    cells = cells_of(runs)
+    return _document(run, cells, loaded, about, laws), cells
+
+
+def check_fits(trace: LlmTrace, engine: ReplayEngine) -> None:
+    """Refuse a trace with a request that no replica of this engine could hold."""
+    about = engine.about
+    trace.check_fits(min(int(about["max_model_tokens"]), int(about["kv_tokens"])))
+
+
+def work_law(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> WorkLaw:
+    """What a request costs a worker, measured or found."""
+    key = {
+        "law": trace_digest(trace),
+        "engine": asdict(engine.choice) | dict(engine.about),
+        "code": code_digest(RIVAL_CODE[:1]),
+    }
+    found = kept.find(key)
+    if found is not None:
+        return WorkLaw(**found)
+    tell(f"{trace.name}: what a worker carries")
+    law = measure_work(engine, trace)
+    kept.keep(key, asdict(law))
+    return law
+
+
+def _priors(
+    run: LlmBench,
+    loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
+    kept: KeptRuns,
+    tell: Tell,
+) -> dict[str, WorkLaw]:
+    """What a worker of `PRIOR_GPU` carries of each trace: what Harmony is told, and wrong."""
+    with ReplayEngine(EngineChoice(run.model, PRIOR_GPU)) as engine:
+        first = {choice.name: trace for choice, _, trace in reversed(loaded)}
+        return {name: work_law(engine, trace, kept, tell) for name, trace in first.items()}
+
+
+def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:
+    for startup_s in run.startups_s:
+        race = replace(runner.track.race, startup_s=startup_s)
+        at_startup = replace(runner, track=replace(runner.track, race=race))
+        for policy in run.policies:
+            for setting, minutes in at_startup.run(policy):
+                yield RaceRun(
+                    trace=race.trace.name,
+                    startup_s=startup_s,
+                    gpu=race.trace.gpu,
+                    policy=policy,
+                    setting=setting,
+                    seed=race.seed,
+                    minutes=minutes,
+                    first_minute=race.first_minute,
+                    last_minute=race.last_minute,
+                    is_redrawn=is_redrawn(race.trace.name),
+                )
+
+
+def _document(
+    run: LlmBench,
+    cells: Sequence[Cell],
+    loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
+    engines: dict[str, Any],
+    laws: dict[str, WorkLaw],
+) -> dict[str, Any]:
+    return {
+        "runs": [one.to_json() for cell in cells for one in cell.runs],
+        "summary": summarise(cells, run.goodputs),
+        "deployed": deployed(cells),
+        "about": {
+            "model": run.model,
+            "router": run.router,
+            "engines": engines,
+            "traces": {
+                f"{trace.name}, seed {seed}": {
+                    "about": trace.about,
+                    "requests": len(trace.requests),
+                    "ttft_ms": trace.goals.ttft_ms,
+                    "tpot_ms": trace.goals.tpot_ms,
+                    "history": 0 if trace.history is None else len(trace.history),
+                    "worker_s_per_request": float(laws[choice.name].seconds(trace.requests).mean()),
+                }
+                for choice, seed, trace in loaded
+            },
+        },
+    }

@@ -1,0 +1,94 @@
+"""Policies that are whole programs: Harmony by its own path, and NVIDIA's Dynamo Planner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.lab.arena.planner_setup import PlannerSetup
+from services.lab.bench.llm.race import Race
+from services.lab.bench.llm.rivals.capacity import WorkLaw
+from services.lab.bench.llm.traces.trace import LlmTrace
+from services.lab.bench.llm_product.setup import INPUT, OUTPUT, REQUESTS, HarmonySetup
+
+SLO_SCALES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.45, 0.3)
+"""Settings of the Planner: what it is told of the goals, times this."""
+BINDS_FROM = 0.1
+"""A load is stated where it takes over this share of a request's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerKind:
+    """One way to run the Planner.
+
+    Attributes:
+        by_load: It scales by the load of now.
+        by_throughput: It scales by the load that it predicts.
+        predictor: How it predicts.
+        starting_told: Whether it knows which workers are starting, as on Kubernetes.
+    """
+
+    by_load: bool = True
+    by_throughput: bool = True
+    predictor: str = "arima"
+    starting_told: bool = False
+
+    def setup(self, race: Race, slo_scale: float) -> PlannerSetup:
+        """Its setup in a race, with the history that every policy gets."""
+        return PlannerSetup(
+            race.trace.goals,
+            slo_scale,
+            by_load=self.by_load,
+            by_throughput=self.by_throughput,
+            predictor=self.predictor,
+            starting_told=self.starting_told,
+            history=race.trace.history,
+        )
+
+
+PLANNERS: Mapping[str, PlannerKind] = {
+    "planner": PlannerKind(),
+    "planner_told": PlannerKind(starting_told=True),
+    "planner_load": PlannerKind(by_throughput=False),
+    "planner_throughput": PlannerKind(by_load=False),
+    "planner_constant": PlannerKind(predictor="constant"),
+    "planner_kalman": PlannerKind(predictor="kalman"),
+    "planner_prophet": PlannerKind(predictor="prophet"),
+}
+
+
+def harmony_setup(race: Race, promise: float, law: WorkLaw) -> HarmonySetup:
+    """What Harmony is told: goals, promise, start-up, and a capacity, right or wrong.
+
+    Args:
+        race: The race; of its trace nothing is told but the goals and the GPU type.
+        promise: Share of requests that are to meet both goals.
+        law: What the capacity is stated by.
+    """
+    trace = race.trace
+    return HarmonySetup(
+        goals=trace.goals,
+        promise=promise,
+        startup_s=race.startup_s,
+        stated=stated_loads(trace, law),
+        gpu=trace.gpu,
+        initial=race.initial,
+        max_replicas=trace.max_workers,
+        seed=race.seed,
+    )
+
+
+def stated_loads(trace: LlmTrace, law: WorkLaw) -> dict[str, float]:
+    """Loads of a full replica at the trace's mean lengths, as `harmony capacity profile` states it.
+
+    Requests first, then of the tokens those that bind beside them.
+    """
+    shape = trace.shape
+    by_input, by_output = law.per_input_s * shape.mean_input, law.per_output_s * shape.mean_output
+    whole = law.per_request_s + by_input + by_output
+    stated = {REQUESTS: 1.0 / whole}
+    if by_input > BINDS_FROM * whole:
+        stated[INPUT] = shape.mean_input / whole
+    if by_output > BINDS_FROM * whole:
+        stated[OUTPUT] = shape.mean_output / whole
+    return stated

@@ -1,0 +1,83 @@
+"""What every run of a trace shares: the trace, the start-up, the start, what some rivals know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.lab.arena.engine import ReplayEngine
+from services.lab.arena.loop import SERVE, LoopSetup
+from services.lab.arena.requests import FloatArray
+from services.lab.bench.llm.rivals.capacity import WorkLaw, needed_workers
+from services.lab.bench.llm.rivals.schedule import STEP_S
+from services.lab.bench.llm.traces.trace import LlmTrace
+
+_FIRST_S, _FIRST_MARGIN = 300.0, 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """One trace at one start-up, for every policy.
+
+    Attributes:
+        trace: The trace of a seed.
+        seed: The seed.
+        startup_s: Seconds from asking for a worker until it is ready.
+        law: What a request costs a worker: for rivals that are told the capacity.
+        prior: What it costs one of another GPU type: what Harmony is told that starts without
+            knowing. None where no such policy runs.
+        router: How requests find a worker.
+    """
+
+    trace: LlmTrace
+    seed: int
+    startup_s: float
+    law: WorkLaw = field(repr=False)
+    router: str = "round_robin"
+    prior: WorkLaw | None = field(default=None, repr=False)
+
+    @property
+    def needed(self) -> FloatArray:
+        """(T,) full workers that the arrivals of each step keep busy."""
+        return needed_workers(self.trace.requests, self.law, STEP_S)
+
+    @property
+    def initial(self) -> int:
+        """Workers at the start, the same for all: a third more than the first minutes need."""
+        first = self.needed[: round(_FIRST_S / STEP_S)]
+        return int(np.clip(math.ceil(_FIRST_MARGIN * first.mean()), 1, self.trace.max_workers))
+
+    @property
+    def setup(self) -> LoopSetup:
+        """How workers come and go."""
+        return LoopSetup(
+            startup_s=self.startup_s,
+            initial={SERVE: self.initial},
+            max_workers=self.trace.max_workers,
+            router=self.router,
+        )
+
+    @property
+    def first_minute(self) -> int:
+        """The first minute that is scored."""
+        return math.ceil(self.trace.scored_from_s(self.startup_s) / 60.0)
+
+    @property
+    def last_minute(self) -> int:
+        """The first minute that is not scored any more: the last one begun is no whole one."""
+        return int(self.trace.until_s // 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RaceTrack:
+    """Where a race is run.
+
+    Attributes:
+        race: What is run.
+        engine: The engine that runs it.
+    """
+
+    race: Race
+    engine: ReplayEngine

@@ -1,0 +1,1 @@
+"""Rules that Harmony is compared with."""

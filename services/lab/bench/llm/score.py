@@ -1,0 +1,130 @@
+"""What came of a run, minute by minute: any part of it can be scored later.
+
+Shapes: M minutes, N requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+
+from services.lab.arena.goals import RequestGoals, missed_goals
+from services.lab.arena.loop import LoopDecision, LoopResult
+from services.lab.arena.requests import FloatArray, IntArray
+
+MINUTE_S = 60.0
+MINUTE_SHARE = 0.95
+"""A minute is out of SLA where fewer of its requests met both goals."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunMinutes:
+    """Sums over the minutes of a run, the first starting with its warm-up.
+
+    Attributes:
+        requests: (M,) that arrived.
+        good: (M,) of these, that met both goals; one that was never served met none.
+        gpu_s: (M,) seconds that GPUs were held by workers, starting and draining ones included.
+        events: (M,) changes of the workers asked for, over pools.
+    """
+
+    requests: IntArray
+    good: IntArray
+    gpu_s: FloatArray
+    events: IntArray
+
+    def to_json(self) -> dict[str, list[float]]:
+        """As a document."""
+        return {
+            "requests": self.requests.tolist(),
+            "good": self.good.tolist(),
+            "gpu_s": np.round(self.gpu_s, 3).tolist(),
+            "events": self.events.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """From a document of `to_json`."""
+        requests, good, events = (
+            np.array(document[name], np.int64) for name in ("requests", "good", "events")
+        )
+        return cls(requests, good, np.array(document["gpu_s"], np.float64), events)
+
+    def part(self, first: int, last: int) -> PartScore:
+        """Minutes from `first` up to `last`, without it, scored."""
+        part = slice(first, last)
+        requests, good = self.requests[part], self.good[part]
+        is_out = (requests > 0) & (good < MINUTE_SHARE * requests)
+        return PartScore(
+            n_requests=int(requests.sum()),
+            n_good=int(good.sum()),
+            gpu_hours=float(self.gpu_s[part].sum()) / 3600.0,
+            minutes_out_of_sla=float(is_out.sum()),
+            scale_events=float(self.events[part].sum()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartScore:
+    """Figures of a part of a run.
+
+    Attributes:
+        n_requests: Requests that arrived in it.
+        n_good: Of these, that met both goals.
+        gpu_hours: GPU-hours held.
+        minutes_out_of_sla: Minutes in which under `MINUTE_SHARE` of the requests were good.
+        scale_events: Changes of the workers asked for.
+    """
+
+    n_requests: int
+    n_good: int
+    gpu_hours: float
+    minutes_out_of_sla: float
+    scale_events: float
+
+    @property
+    def goodput(self) -> float:
+        """Share of requests that met both goals; NaN where none arrived."""
+        return self.n_good / self.n_requests if self.n_requests else float("nan")
+
+
+def minutes_of(result: LoopResult, goals: RequestGoals, most: int) -> RunMinutes:
+    """Sum a run over its minutes, up to the last arrival.
+
+    Args:
+        result: The run.
+        goals: What a request is promised.
+        most: Workers that there are at most: asking for more changes nothing.
+    """
+    n_minutes = int(result.arrival_ms[-1] / 1e3 // MINUTE_S) + 1
+    at = (result.arrival_ms / 1e3 // MINUTE_S).astype(int)
+    good = ~missed_goals(result.served, goals).either
+    edges = np.arange(n_minutes + 1) * MINUTE_S
+    gpu_s = [
+        sum(
+            result.gpus[pool] * line.worker_s(float(start), float(end))
+            for pool, line in result.alive.items()
+        )
+        for start, end in pairwise(edges)
+    ]
+    return RunMinutes(
+        np.bincount(at, minlength=n_minutes),
+        np.bincount(at[good], minlength=n_minutes),
+        np.array(gpu_s, np.float64),
+        _events(result.decided, n_minutes, most),
+    )
+
+
+def _events(decided: tuple[LoopDecision, ...], n_minutes: int, most: int) -> IntArray:
+    found, last = np.zeros(n_minutes, np.int64), dict[str, int]()
+    for one in decided:
+        minute = int(one.at_s // MINUTE_S)
+        for pool, count in one.counts.items():
+            asked = min(max(count, 1), most)
+            if last.get(pool, asked) != asked and minute < n_minutes:
+                found[minute] += 1
+            last[pool] = asked
+    return found

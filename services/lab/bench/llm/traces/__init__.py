@@ -1,0 +1,1 @@
+"""Traces of requests: real ones, and ones made by a seed."""

@@ -1,0 +1,155 @@
+"""The verdict over traces: Harmony against the oracle, the Planner and the best simple rival.
+
+Ratios are of GPU-hours at an equal goodput. Means are geometric, each trace weighing once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from services.kernel.clock import make_rng
+from services.lab.bench.llm.cells import Cell, Part
+from services.lab.bench.llm.entrants import PLANNERS
+from services.lab.bench.llm.families import HARMONY, ORACLE
+
+Figures = dict[str, Any]
+RATIOS = ("vs_oracle", "vs_planner", "vs_simple_chosen", "vs_simple_hindsight")
+PLANNER = "planner"
+PROMISED = 0.99
+N_RESAMPLES = 200
+MIN_SEEDS = 3
+"""Fewer seeds say nothing of the spread between them: no interval."""
+
+
+def summarise(cells: Sequence[Cell], goodputs: Sequence[float]) -> Figures:
+    """The summary of the document, per goodput."""
+    return {f"{goodput:g}": summary_at(cells, goodput) for goodput in goodputs}
+
+
+def summary_at(cells: Sequence[Cell], goodput: float) -> Figures:
+    """Figures over cells, their 90 % intervals over seeds, and every cell's own."""
+    rows = [cell_figures(cell, goodput, cell.seeds) for cell in cells]
+    found = over_traces(rows)
+    found["interval"] = intervals(cells, goodput)
+    found["never"] = {
+        name: [_label(cell) for cell, row in zip(cells, rows, strict=True) if row["never"][name]]
+        for name in (HARMONY, PLANNER, "simple")
+    }
+    found["cells"] = rows
+    return found
+
+
+def cell_figures(cell: Cell, goodput: float, seeds: Sequence[int]) -> Figures:
+    """Figures of one trace at one start-up; a ratio is None where a side does not exist."""
+    own = cell.hours(HARMONY, goodput, Part.WHOLE, seeds)
+    own_judged = cell.hours(HARMONY, goodput, cell.judged, seeds)
+    oracle_judged = cell.hours(ORACLE, goodput, cell.judged, seeds)
+    planners = [name for name in cell.policies if name in PLANNERS]
+    planner = cell.least(planners, goodput, Part.WHOLE, seeds)
+    simple = cell.best_simple(goodput, Part.WHOLE, seeds)
+    chosen = cell.chosen(goodput, seeds)
+    chosen_hours = chosen.gpu_hours if chosen else None
+    return {
+        "trace": cell.trace,
+        "startup_s": cell.startup_s,
+        "vs_oracle": _ratio(own, cell.hours(ORACLE, goodput, Part.WHOLE, seeds)),
+        "vs_planner": _ratio(own, planner),
+        "vs_simple_chosen": _ratio(own_judged, chosen_hours),
+        "vs_simple_hindsight": _ratio(own, simple),
+        "log_gap": _log(_ratio(chosen_hours, oracle_judged)),
+        "log_won": _log(_ratio(chosen_hours, own_judged)),
+        "simple_chosen": sorted(set(chosen.settings)) if chosen else [],
+        "simple_chosen_goodput": chosen.goodput if chosen else None,
+        "simple_chosen_kept": chosen.kept if chosen else None,
+        "judged_by": cell.judged.value,
+        "never": {
+            HARMONY: HARMONY in cell.policies and own is None,
+            PLANNER: bool(planners) and planner is None,
+            "simple": bool(cell.simple) and simple is None,
+        },
+    }
+
+
+def over_traces(rows: Sequence[Figures]) -> Figures:
+    """Means over cells, each trace weighing once whatever its number of start-ups."""
+    found: Figures = {}
+    for name in RATIOS:
+        logs = {_key(row): math.log(row[name]) for row in rows if row[name] is not None}
+        mean = _trace_mean(logs)
+        found[name] = None if mean is None else math.exp(mean)
+    both = [row for row in rows if None not in (row["log_gap"], row["log_won"])]
+    gap = _trace_mean({_key(row): row["log_gap"] for row in both})
+    won = _trace_mean({_key(row): row["log_won"] for row in both})
+    found["gap_closed"] = won / gap if gap and won is not None and gap > 0 else None
+    ratios = [row["vs_simple_chosen"] for row in rows if row["vs_simple_chosen"] is not None]
+    found["worst_vs_simple"] = max(ratios, default=None)
+    return found
+
+
+def intervals(cells: Sequence[Cell], goodput: float) -> dict[str, list[float] | None]:
+    """5th and 95th percentile of figures over resamples of every cell's seeds.
+
+    None where a cell has too few seeds, or a figure does not exist in one of twenty resamples.
+    """
+    names = (*RATIOS, "gap_closed", "worst_vs_simple")
+    if not cells or min(len(cell.seeds) for cell in cells) < MIN_SEEDS:
+        return dict.fromkeys(names)
+    rng = make_rng(7, "bench", "llm", "intervals")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(N_RESAMPLES):
+        rows = [
+            cell_figures(cell, goodput, rng.choice(cell.seeds, len(cell.seeds)).tolist())
+            for cell in cells
+        ]
+        for name, value in over_traces(rows).items():
+            if value is not None:
+                found[name].append(value)
+    return {
+        name: np.quantile(values, [0.05, 0.95]).tolist()
+        if len(values) >= 0.95 * N_RESAMPLES
+        else None
+        for name, values in found.items()
+    }
+
+
+def deployed(cells: Sequence[Cell], policy: str = HARMONY) -> Figures:
+    """What Harmony's promise of 99 % came to: least and largest goodput, pooled over seeds."""
+    goodputs = [
+        score.goodput
+        for cell in cells
+        for setting, score in cell.points(policy, Part.WHOLE, cell.seeds).items()
+        if setting == PROMISED
+    ]
+    return {
+        "promised": PROMISED,
+        "goodput_min": min(goodputs, default=None),
+        "goodput_max": max(goodputs, default=None),
+    }
+
+
+def _trace_mean(values: Mapping[tuple[str, float], float]) -> float | None:
+    by_trace: dict[str, list[float]] = {}
+    for (trace, _), value in values.items():
+        by_trace.setdefault(trace, []).append(value)
+    means = [sum(one) / len(one) for one in by_trace.values()]
+    return sum(means) / len(means) if means else None
+
+
+def _key(row: Figures) -> tuple[str, float]:
+    return row["trace"], row["startup_s"]
+
+
+def _label(cell: Cell) -> str:
+    return f"{cell.trace}, {cell.startup_s:g} s"
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or whole is None else part / whole
+
+
+def _log(value: float | None) -> float | None:
+    return None if value is None else math.log(value)

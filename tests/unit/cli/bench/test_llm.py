@@ -1,0 +1,84 @@
+"""`harmony bench llm` and `llm-trace`: tables, documents, what bad input gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.application import app
+from services.kernel.errors import InvalidInput, Unavailable
+from services.lab.arena import engine
+from services.lab.bench.llm import bench
+from services.lab.bench.llm.rivals import capacity
+from services.lab.bench.llm.traces.trace_file import read_requests, write_requests
+from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
+
+RUNNER = CliRunner()
+
+
+def run(*arguments: object) -> Any:
+    return RUNNER.invoke(app, ["bench", *map(str, arguments)])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A trace of twenty minutes."""
+    path = tmp_path / "mine.jsonl"
+    write_requests(path, small_trace(minutes=20).requests)
+    return path
+
+
+def test_policies_are_run_and_put_into_tables(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "ReplayEngine", QueueEngine)
+    monkeypatch.setattr(capacity, "_MINUTES", 6.0)
+    document, plot = tmp_path / "found.json", tmp_path / "plot.png"
+    options = ("--ttft", "2s", "--tpot", "100ms", "--startup", "30s", "--policies", "trail,hpa")
+    result = run("llm", "--trace", file, *options, "--json", document, "--plot", plot, "--detail")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "mine on h200_sxm, start-up 30 s, seeds 7" in words
+    assert "over traces, each weighing once" in words
+    assert len(json.loads(document.read_text())["runs"]) == 16
+    assert plot.exists()
+
+
+def test_a_trace_is_written_the_same_twice(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path in paths:
+        result = run("llm-trace", "burst", path, "--seed", 3, "--rate", 0.1)
+        assert result.exit_code == 0, result.output
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert f"{len(read_requests(paths[0]))} requests of 70 min" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--trace", "nowhere"), "--trace=nowhere: must be a file or one of"),
+        (("--trace", "burst", "--startup", "soon"), "--startup"),
+        (("--trace", "burst", "--goodput", "much"), "--goodput=much"),
+        (("--trace", "burst", "--ttft", "1s"), "--ttft and --tpot: give both or neither"),
+        (("--trace", "burst", "--policies", "best"), "--policies=best"),
+    ],
+)
+def test_bad_input_is_one_line(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    result = run("llm", *options, "--json", tmp_path / "found.json")
+    assert isinstance(result.exception, InvalidInput)
+    assert message in result.exception.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_engine_nothing_is_written(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(engine.VARIABLE, str(tmp_path / "none"))
+    result = run("llm", "--trace", file, "--json", tmp_path / "found.json")
+    assert isinstance(result.exception, Unavailable)
+    assert "make arena" in result.exception.message
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]

@@ -1,0 +1,41 @@
+"""Tables."""
+
+from __future__ import annotations
+
+from services.lab.bench.llm.cells import cells_of
+from services.lab.bench.llm.report import (
+    chosen_rows,
+    deployed_rows,
+    frontier_rows,
+    setting_rows,
+    summary_rows,
+    title,
+)
+from services.lab.bench.llm.verdict import summarise
+from tests.unit.lab.bench.llm.race_runs import family, race_run
+
+RUNS = [*family("oracle", 1.0), *family("trail", 2.0), race_run("harmony", 0.99, 0.985, 9.0)]
+
+
+def test_a_row_for_each_policy_and_never_where_it_does_not_reach() -> None:
+    (cell,) = cells_of(RUNS)
+    rows = frontier_rows(cell, [0.95, 0.99])
+    assert rows[1] == {"policy": "trail", "95.0%": "9.86 (2.00)", "99.0%": "16.00 (2.00)"}
+    assert rows[2] == {"policy": "harmony", "95.0%": "9.00 (1.83)", "99.0%": "never"}
+    assert title(cell) == "shop on h200_sxm, start-up 60 s, seeds 7"
+
+
+def test_promises_and_settings() -> None:
+    (cell,) = cells_of(RUNS)
+    (row,) = deployed_rows(cell)
+    assert (row["promise"], row["goodput"], row["scale events"]) == ("99.0%", "98.50%", "10")
+    assert len(setting_rows(cell)) == 7
+
+
+def test_the_summary_and_what_was_chosen() -> None:
+    summary = summarise(cells_of(RUNS), [0.95])
+    figures = {row["figure"]: row["95.0%"] for row in summary_rows(summary)}
+    assert figures["Harmony / oracle"] == "1.83"
+    assert figures["Harmony / Planner's best setting"] == "–"
+    (row,) = chosen_rows(summary["0.95"])
+    assert (row["rule and setting"], row["kept"]) == ("trail 2", "yes")

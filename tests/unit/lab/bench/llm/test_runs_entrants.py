@@ -1,0 +1,85 @@
+"""Harmony and the Planner in the race: which capacity they are told, and by which setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from services.kernel.errors import InvalidInput
+from services.lab.arena.loop import LoopResult, LoopSetup
+from services.lab.arena.planner_setup import PlannerSetup
+from services.lab.arena.requests import RequestList
+from services.lab.bench.llm import runs
+from services.lab.bench.llm.entrants import SLO_SCALES
+from services.lab.bench.llm.families import GOODPUTS
+from services.lab.bench.llm.keep import KeptRuns
+from services.lab.bench.llm.race import Race, RaceTrack
+from services.lab.bench.llm.rivals.capacity import WorkLaw
+from services.lab.bench.llm.rivals.schedule import KnownSchedule, constant
+from services.lab.bench.llm.runs import RaceRunner
+from services.lab.bench.llm_product.setup import REQUESTS, HarmonySetup
+from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
+
+
+class PlannedEngine(QueueEngine):
+    """The Planner asks for the more, the tighter its goals are."""
+
+    def loop_planner(
+        self, requests: RequestList, setup: LoopSetup, planner: PlannerSetup
+    ) -> LoopResult:
+        return self.loop(requests, setup, constant(round(4 / planner.slo_scale)))
+
+
+class Databases:
+    """Counts databases; there are none."""
+
+    n_made = 0
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        self.n_made += 1
+        yield "postgresql://none"
+
+
+RACE = Race(small_trace(), 7, 30.0, WorkLaw(0.5, 0.0, 0.0), prior=WorkLaw(0.25, 0.0, 0.0))
+
+
+def runner(databases: Databases | None = None, race: Race = RACE) -> RaceRunner:
+    track = RaceTrack(race, cast("Any", PlannedEngine()))
+    return RaceRunner(track, KeptRuns(), lambda _text: None, cast("Any", databases))
+
+
+@pytest.mark.parametrize(("name", "stated"), [("harmony", 4.0), ("harmony_told", 2.0)])
+def test_harmony_is_told_a_wrong_capacity_or_the_right_one(
+    name: str, stated: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[HarmonySetup] = []
+
+    def policy(setup: HarmonySetup, _url: str) -> KnownSchedule:
+        told.append(setup)
+        return constant(8)
+
+    monkeypatch.setattr(runs, "HarmonyPolicy", policy)
+    databases = Databases()
+    found = runner(databases).run(name)
+    assert [setting for setting, _ in found] == list(GOODPUTS)
+    assert [setup.promise for setup in told] == list(GOODPUTS)
+    assert {setup.stated[REQUESTS] for setup in told} == {stated}
+    assert databases.n_made == len(GOODPUTS)
+
+
+def test_without_a_prior_or_a_database_harmony_does_not_run() -> None:
+    for one in (runner(), runner(Databases(), replace(RACE, prior=None))):
+        with pytest.raises(InvalidInput, match="--policies=harmony: needs a database and a prior"):
+            one.run("harmony")
+
+
+def test_the_planner_is_run_at_every_scale_of_its_goals() -> None:
+    found = runner().run("planner")
+    assert [setting for setting, _ in found] == list(SLO_SCALES)
+    hours = [minutes.part(6, 11).gpu_hours for _, minutes in found]
+    assert hours == sorted(hours)
