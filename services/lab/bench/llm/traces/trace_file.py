@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.kernel.errors import InvalidInput
-from services.lab.arena.replay_records import AskedRequest, write_trace
+from services.lab.arena.replay.records import AskedRequest, write_trace
 from services.lab.arena.requests import RequestList
 
 TIME, INPUT, OUTPUT = FIELDS = ("timestamp", "input_length", "output_length")
