@@ -363,19 +363,6 @@ actions = Table(
     postgresql_partition_by=_partition_by("actions"),
 )
 
-intents = Table(
-    "intents",
-    metadata,
-    Column("decision_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
-    time_column("origin_at"),
-    Column("workload_id", Integer, ForeignKey("workloads.id"), nullable=False),
-    Column("from_replicas", Integer, nullable=False),
-    Column("to_replicas", Integer, nullable=False),
-    Column("targets", JSONB, nullable=False),
-    time_column("created_at"),
-)
-
 outcomes = Table(
     "outcomes",
     metadata,

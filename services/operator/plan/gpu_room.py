@@ -38,7 +38,7 @@ class TargetUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class GpuGrant:
     """The count that a rise may go to now, and why no further; empty: as far as it wants."""
 
     count: int
@@ -69,8 +69,8 @@ class GpuRoom:
         """A target will ask for fewer replicas; what it holds is free later."""
         self._add(use.gpu_type, 0, use.gpus_per_replica * (count - use.spec))
 
-    def grant(self, use: TargetUse, wanted: int, *, takes_part: bool) -> Grant:
-        """Grant a rise as far as it fits now.
+    def grant(self, use: TargetUse, wanted: int, *, takes_part: bool) -> GpuGrant:
+        """GpuGrant a rise as far as it fits now.
 
         While the pods of scalings-in will make room for all of it, it waits for them as a whole.
 
@@ -80,10 +80,10 @@ class GpuRoom:
             takes_part: It waited long enough: what fits is better than nothing.
         """
         if use.gpu_type not in self.budgets:
-            return Grant(wanted)
+            return GpuGrant(wanted)
         budget = self.budgets[use.gpu_type]
         if budget is None:
-            return Grant(use.spec, f"the GPUBudget of {use.gpu_type} cannot be read")
+            return GpuGrant(use.spec, f"the GPUBudget of {use.gpu_type} cannot be read")
         count = self._fitting(use, wanted, budget)
         held = self._held.get(use.gpu_type, 0)
         added = use.gpus_per_replica * (wanted - use.spec)
@@ -93,8 +93,8 @@ class GpuRoom:
         taken = use.held(count) - use.held()
         self._add(use.gpu_type, taken, use.gpus_per_replica * (count - use.spec))
         if count == wanted:
-            return Grant(count)
-        return Grant(count, f"{budget} GPUs of {use.gpu_type} are allowed and {held} still held")
+            return GpuGrant(count)
+        return GpuGrant(count, f"{budget} GPUs of {use.gpu_type} are allowed and {held} still held")
 
     def _fitting(self, use: TargetUse, wanted: int, budget: int) -> int:
         free = budget - self._held.get(use.gpu_type, 0)

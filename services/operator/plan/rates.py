@@ -28,7 +28,7 @@ class PastChange:
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class TargetRates:
     """The rate limits of one target.
 
     Attributes:

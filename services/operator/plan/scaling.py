@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from services.operator.plan.part_plan import PartChange, whole_action
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
-from services.operator.plan.rates import RateLimit
+from services.operator.plan.rates import TargetRates
 from services.operator.resource.autoscaler import Autoscaler
 
 WHOLE = ""
@@ -35,7 +35,7 @@ class Scaling:
     members: Mapping[str, Autoscaler]
     held: list[str] = field(default_factory=list)
     has_waited: bool = False
-    limits: dict[str, RateLimit] = field(default_factory=dict)
+    limits: dict[str, TargetRates] = field(default_factory=dict)
 
     @property
     def patches(self) -> list[PartChange]:

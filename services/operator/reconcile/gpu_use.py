@@ -6,7 +6,7 @@ that are leaving included. Where it cannot be seen it is what was decided last, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -48,18 +48,6 @@ def load_gpu_budgets(
     settings = deps.settings
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
     return repository.load_gpu_budgets(connection, oldest)
-
-
-def in_force(
-    budgets_: Mapping[str, int | None], gpu_types: Collection[str]
-) -> dict[str, int | None]:
-    """Budgets of some types; a row for any type stands for those without one of their own."""
-    any_type = budgets.ANY_TYPE
-    return {
-        name: budgets_[name if name in budgets_ else any_type]
-        for name in gpu_types
-        if name in budgets_ or any_type in budgets_
-    }
 
 
 def target_uses(

@@ -16,12 +16,11 @@ from services.kernel.domain import WorkloadSpec
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
-from services.operator.plan.rates import PastChange, RateLimit, has_rates, yields_to_budget
+from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
 from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository
 from services.operator.reconcile.gpu_use import (
     FleetAtHand,
-    in_force,
     load_gpu_budgets,
     target_uses,
 )
@@ -73,7 +72,7 @@ def _limit_rate(
     assert spec is not None, "what is patched has a spec"
     if change.is_fall and yields_to_budget(decision.binding_constraint, decision.constraints):
         return
-    limit = RateLimit(spec, [c for r in rows if (c := _past(r, change.name)) is not None], now)
+    limit = TargetRates(spec, [c for r in rows if (c := _past(r, change.name)) is not None], now)
     scaling.limits[change.name] = limit
     count = limit.furthest(change.current, change.wanted)
     if count != change.wanted:
@@ -85,7 +84,7 @@ def _limit_variants(scaling: Scaling, rows: Sequence[RowMapping], now: datetime)
     decision = scaling.decision
     if yields_to_budget(decision.binding_constraint, decision.constraints):
         return
-    limit = RateLimit(_spec(scaling), [c for r in rows if (c := _past(r, "")) is not None], now)
+    limit = TargetRates(_spec(scaling), [c for r in rows if (c := _past(r, "")) is not None], now)
     if limit.furthest(decision.current, decision.desired) != decision.desired:
         for change in scaling.patches:
             if change.is_rise == (decision.desired > decision.current):
@@ -112,7 +111,9 @@ def _limit_gpus(
 ) -> None:
     rises = [(each, change) for each in scalings for change in each.patches if change.is_rise]
     types = {_use_of(each, change).gpu_type for each, change in rises}
-    budgets = in_force(load_gpu_budgets(connection, deps, fleet.view, now), types) if rises else {}
+    known = load_gpu_budgets(connection, deps, fleet.view, now) if rises else {}
+    # of a type that has no row of its own nothing is known here: decisions alone see to it
+    budgets = {name: gpus for name, gpus in known.items() if name in types}
     if not budgets:
         return
     uses = target_uses(connection, deps, fleet, newest)

@@ -8,13 +8,14 @@ from datetime import datetime
 
 import structlog
 
-from services.kernel import tracing
+from services.kernel import telemetry, tracing
+from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import PlannedAction, Result, Situation, decide_action
-from services.operator.plan.rates import RateLimit
+from services.operator.plan.rates import TargetRates
 from services.operator.plan.scaling import Scaling
-from services.operator.reconcile.mark_victims import mark_victims
+from services.operator.plan.victims import marks
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, ScaleTarget
@@ -24,6 +25,8 @@ log = structlog.get_logger("operator")
 
 _ATTEMPTS = 4
 _UNREACHABLE = 0
+_FOLLOWED_BY = ("Deployment", "ReplicaSet")
+"""Kinds whose controller goes by deletion costs; a StatefulSet gives up its highest ordinals."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ def patch_scalings(
     n_left = {scaling.key: len(scaling.patches) for scaling in scalings}
     tried: set[tuple[int, int]] = set()
     for scaling, change in order:
+        if not deps.may_write():
+            break
         tried.add(scaling.key)
         done = _patch(deps, view, scaling, change, now)
         if done is None:
@@ -78,7 +83,7 @@ def _patch(
     ids = _trace_ids(autoscaler, action)
     parent = tracing.parse_traceparent(action.decision.trace)
     with tracing.span("operator.patch_scale", parent, ids):
-        mark_victims(deps, view, autoscaler, action)
+        _mark_victims(deps, view, autoscaler, action)
         done = patch.send(action, target)
         if done is not None:
             log.info(
@@ -90,6 +95,30 @@ def _patch(
                 reason=done.reason,
             )
     return done
+
+
+def _mark_victims(
+    deps: OperatorDeps, view: View, autoscaler: Autoscaler, action: PlannedAction
+) -> None:
+    """Set deletion costs where they change which pods go.
+
+    Nothing depends on it: a mark that cannot be written is logged, and the scaling goes on.
+    """
+    from_replicas, to_replicas = action.from_replicas or 0, action.to_replicas or 0
+    is_followed = autoscaler.target.kind in _FOLLOWED_BY
+    if not deps.settings.operator_deletion_cost or not is_followed or to_replicas >= from_replicas:
+        return
+    for each in marks(view.pods_of(autoscaler), to_replicas):
+        value = None if each.cost is None else str(each.cost)
+        annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
+        try:
+            deps.kube.annotate_pod(each.pod.namespace, each.pod.name, annotations)
+        except KubeError as error:
+            if error.is_missing:
+                continue
+            telemetry.reconcile_errors_total.labels("deletion_cost").inc()
+            log.warning("pod_not_marked", pod=each.pod.name, error=error.message)
+            return
 
 
 def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
@@ -111,7 +140,7 @@ class ScalePatch:
     target: ScaleTarget
     situation: Situation
     now: datetime
-    limit: RateLimit | None = None
+    limit: TargetRates | None = None
 
     def send(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
         """Patch; None when the API server is away and nothing is known to have happened.

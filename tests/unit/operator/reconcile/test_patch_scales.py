@@ -14,7 +14,7 @@ from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Object, Scale
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import PlannedAction, Result
-from services.operator.plan.rates import RateLimit
+from services.operator.plan.rates import TargetRates
 from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.reconcile.find_targets import Targets
 from services.operator.reconcile.gpu_use import asked_for
@@ -221,7 +221,7 @@ def test_a_rate_limit_holds_from_where_another_hand_left_the_target() -> None:
     where = situation(4, behavior=behavior)
     assert where.spec is not None
     kube = FakeKube(4, [(CONFLICT, 2)])
-    limit = RateLimit(where.spec, [], NOW)
+    limit = TargetRates(where.spec, [], NOW)
     target = ScaleTarget("apps/v1", "Deployment", "serving", "llama")
     action = PlannedAction(decision(desired=6), Result.APPLIED, "why", 4, 6)
     done = ScalePatch(deps(kube), target, where, NOW, limit).send(action, TargetState("d", "1", 4))
