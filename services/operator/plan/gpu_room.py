@@ -19,6 +19,7 @@ class TargetUse:
         spec: Replicas that it asks for.
         staying: Replicas that exist and whose deletion has not begun.
         leaving: Replicas whose deletion has begun.
+        least: Its minimum. Where the minima of a type alone exceed the budget, they come first.
     """
 
     gpu_type: str
@@ -26,6 +27,7 @@ class TargetUse:
     spec: int
     staying: int = 0
     leaving: int = 0
+    least: int = 0
 
     def held(self, spec: int | None = None) -> int:
         """GPUs that it holds, or would hold if it asked for `spec` replicas.
@@ -56,6 +58,7 @@ class GpuRoom:
     budgets: Mapping[str, int | None]
     _held: dict[str, int] = field(default_factory=dict)
     _asked: dict[str, int] = field(default_factory=dict)
+    _least: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, budgets: Mapping[str, int | None], uses: Iterable[TargetUse]) -> GpuRoom:
@@ -63,6 +66,8 @@ class GpuRoom:
         room = cls(budgets)
         for use in uses:
             room._add(use.gpu_type, use.held(), use.gpus_per_replica * use.spec)
+            least = room._least.get(use.gpu_type, 0) + use.gpus_per_replica * use.least
+            room._least[use.gpu_type] = least
         return room
 
     def lower(self, use: TargetUse, count: int) -> None:
@@ -90,6 +95,8 @@ class GpuRoom:
         will_fit = self._asked.get(use.gpu_type, 0) + added <= budget
         if count < wanted and will_fit and not takes_part:
             count = use.spec
+        if self._least.get(use.gpu_type, 0) > budget:
+            count = max(count, min(wanted, use.least))
         taken = use.held(count) - use.held()
         self._add(use.gpu_type, taken, use.gpus_per_replica * (count - use.spec))
         if count == wanted:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from services.kernel.domain import WorkloadSpec, part_specs
+from services.kernel.domain.schedules import bounds_at
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.part_members import members_of
@@ -105,15 +106,17 @@ def _last_good_specs(
 def _use(deps: OperatorDeps, view: View, member: Autoscaler, decided: int) -> TargetUse:
     spec, state = member.spec, view.target_of(member)
     assert spec is not None, "a member has the spec of its part"
+    least, _ = bounds_at(spec, deps.clock.now())
     if state is None:
         problem = view.targets.problems.get(member.target.key)
         is_gone = problem is not None and problem.is_known
-        return TargetUse(spec.gpu_type, spec.gpus_per_replica, 0 if is_gone else decided)
+        asked = 0 if is_gone else decided
+        return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, least=least)
     replicas = view.replicas_of(member)
     leaving = sum(each.is_leaving for each in replicas)
     asked = asked_for(deps, member.target.key, state)
     staying = len(replicas) - leaving
-    return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, staying, leaving)
+    return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, staying, leaving, least)
 
 
 def asked_for(deps: OperatorDeps, key: TargetKey, state: TargetState) -> int:
