@@ -14,7 +14,7 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.schedules import bounds_at, freeze_at
 
 _FOLLOWED = ("applied", "unchanged", "delegated")
-_HELD = ("failed", "target_missing", "paused")
+_HELD = ("failed", "target_missing", "paused", "waiting", "unknown")
 _ADVICE = "KEDA applies the ScaledObject's fallback until then"
 
 

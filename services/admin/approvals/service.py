@@ -31,7 +31,7 @@ from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Role
 
 Verdict = Literal["approved", "rejected"]
-_OPEN = (None, "awaiting_approval", "failed", "rejected")
+_OPEN = (None, "awaiting_approval", "failed", "rejected", "waiting")
 
 
 def list_inbox(

@@ -30,6 +30,8 @@ RESULTS = {
     "expired": "expired",
     "conflict": "conflict",
     "failed": "failed",
+    "waiting": "waits for room",
+    "unknown": "unknown",
     "target_missing": "target missing",
 }
 

@@ -52,6 +52,7 @@ def part_holdings(
             else:
                 count = int((seen.get(part.name) or {}).get("spec", 0))
                 count = max(count, decided) if is_in_force and decided is not None else count
+            count = max(count, (row["intended"] or {}).get(part.name, 0))
             held += count * part.gpus_per_replica
             least += part.min_replicas * part.gpus_per_replica
         demand = _demand(row, gpu_type, held, least, settings, now)

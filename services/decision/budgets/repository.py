@@ -43,7 +43,8 @@ def load_holdings(
         return []
     fields = WorkloadSpec.model_fields
     statement = text(
-        "SELECT * FROM (SELECT w.id, w.shard, w.step_s, "  # noqa: S608  # fixed fragments
+        "SELECT w.*, GREATEST(r.spec_replicas, i.to_replicas) AS spec_replicas, "  # noqa: S608
+        "d.*, c.* FROM (SELECT w.id, w.shard, w.step_s, "
         "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
         "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
@@ -51,6 +52,9 @@ def load_holdings(
         f"FROM workloads w WHERE w.is_active AND jsonb_array_length({PARTS}) = 0) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
+        # a scaling whose outcome is open holds what it asks for
+        "LEFT JOIN (SELECT workload_id, max(to_replicas) AS to_replicas FROM intents "
+        "  GROUP BY workload_id) i ON i.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT d.desired_replicas, d.valid_until FROM decisions d "
         "  WHERE d.workload_id = w.id AND d.policy_version = :policy_version "
         "  AND d.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
@@ -77,10 +81,14 @@ def load_part_holdings(
     statement = text(
         "SELECT w.id, w.shard, w.step_s, w.spec, "  # noqa: S608  # fixed fragments
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, r.variants AS seen, "
-        "d.variants AS decided, d.valid_until, c.claims "
+        "d.variants AS decided, d.valid_until, c.claims, i.targets AS intended "
         "FROM workloads w "
         "LEFT JOIN LATERAL (SELECT r.variants FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
+        # a scaling whose outcome is open holds what it asks for
+        "LEFT JOIN LATERAL (SELECT jsonb_object_agg(t ->> 'name', t -> 'to' "
+        "  ORDER BY (t ->> 'to')::int) AS targets FROM intents i, "
+        "  jsonb_array_elements(i.targets) t WHERE i.workload_id = w.id) i ON true "
         "LEFT JOIN LATERAL (SELECT d.variants, d.valid_until FROM decisions d "
         "  WHERE d.workload_id = w.id AND d.policy_version = :policy_version "
         "  AND d.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "

@@ -140,12 +140,21 @@ def load_states(
 def load_changes(
     connection: Connection, ids: Sequence[int], first: datetime, last: datetime
 ) -> Sequence[RowMapping]:
-    """Scalings that were applied in [first, last], in time order."""
+    """Scalings that were applied in [first, last], in time order.
+
+    One whose outcome is not known may have been, and one of which there is an intent only may be
+    applied at any moment: it counts as of `last`.
+    """
     statement = text(
-        "SELECT workload_id, decision_id, applied_at, from_replicas, to_replicas FROM actions "
-        "WHERE workload_id = ANY(:ids) AND origin_at >= CAST(:first AS timestamptz) - "
-        "interval '1 day' AND result = 'applied' AND to_replicas IS NOT NULL "
-        "AND applied_at >= :first AND applied_at <= :last ORDER BY workload_id, applied_at, id"
+        "SELECT workload_id, decision_id, applied_at, from_replicas, to_replicas FROM ("
+        "  SELECT id, workload_id, decision_id, applied_at, from_replicas, to_replicas "
+        "  FROM actions WHERE workload_id = ANY(:ids) "
+        "  AND origin_at >= CAST(:first AS timestamptz) - interval '1 day' "
+        "  AND result IN ('applied', 'unknown') AND to_replicas IS NOT NULL "
+        "  AND applied_at >= :first AND applied_at <= :last "
+        "  UNION ALL SELECT NULL, workload_id, decision_id, CAST(:last AS timestamptz), "
+        "  from_replicas, to_replicas FROM intents WHERE workload_id = ANY(:ids)"
+        ") changes ORDER BY workload_id, applied_at, id"
     )
     given = {"ids": list(ids), "first": first, "last": last}
     return connection.execute(statement, given).mappings().all()

@@ -1,4 +1,4 @@
-"""Tables of what is asked for through the API: operations, controls, freezes, approvals, events."""
+"""Tables of what is asked for: by the API (operations, controls, ...), of a target (intents)."""
 
 from __future__ import annotations
 
@@ -114,4 +114,17 @@ api_events = Table(
     ),
     Index("ix_api_events_xact_id", "xact", "id"),
     Index(None, "created_at"),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("decision_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
+    time_column("origin_at"),
+    Column("workload_id", Integer, ForeignKey("workloads.id"), nullable=False),
+    Column("from_replicas", Integer, nullable=False),
+    Column("to_replicas", Integer, nullable=False),
+    Column("targets", JSONB, nullable=False),
+    time_column("created_at"),
 )

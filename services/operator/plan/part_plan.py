@@ -13,6 +13,7 @@ _ORDER = (
     Result.CONFLICT,
     Result.TARGET_MISSING,
     Result.FAILED,
+    Result.WAITING,
     Result.PAUSED,
     Result.DELEGATED,
     Result.UNCHANGED,
@@ -147,8 +148,9 @@ def _result(changes: Sequence[PartChange], *, is_held: bool) -> Result:
     for result in _WHOLE:
         if result in results:
             return result
-    if Result.APPLIED in results:
-        return Result.APPLIED
+    for result in (Result.APPLIED, Result.WAITING):
+        if result in results:
+            return result
     if is_held:
         return Result.PAUSED
     return next(result for result in _ORDER if result in results)

@@ -28,6 +28,8 @@ class Result(StrEnum):
     EXPIRED = "expired"
     CONFLICT = "conflict"
     FAILED = "failed"
+    WAITING = "waiting"
+    UNKNOWN = "unknown"
     TARGET_MISSING = "target_missing"
 
 

@@ -1,43 +1,58 @@
-"""Apply open decisions: load them, plan, patch the targets, and give one action for each."""
+"""Apply open decisions: load them, plan, limit, patch, and give one action for each.
+
+A scaling is made in two phases: its intent is committed before the patch, its action after it. An
+operator that ends in between leaves the intent, and whoever comes next finds out what became of it.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from sys import intern
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection, RowMapping
 
-from services.kernel import telemetry, tracing
-from services.operator.cluster.targets import TargetState
+from services.kernel import telemetry
+from services.kernel.db.session import unit_of_work
 from services.operator.plan.part_members import with_learned_ratios
+from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import (
     PlannedAction,
     Result,
     Situation,
     StoredDecision,
-    decide_action,
     plan,
 )
+from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.reconcile import repository
-from services.operator.reconcile.apply_parts import apply_parts
-from services.operator.reconcile.mark_victims import mark_victims
+from services.operator.reconcile.apply_parts import plan_parts
+from services.operator.reconcile.gpu_use import FleetAtHand
+from services.operator.reconcile.intents import store_intents
+from services.operator.reconcile.limits import limit_scalings
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
-from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
-from services.operator.wire.http import KubeError
+from services.operator.reconcile.patch_scales import patch_scalings
+from services.operator.resource.autoscaler import Autoscaler, Key
 
-log = structlog.get_logger("operator")
-
-_ATTEMPTS = 4
 _GONE = Situation(None, None, target_problem="its GPUAutoscaler was deleted")
-_UNREACHABLE = 0
+
+
+@dataclass(slots=True)
+class AppliedDecisions:
+    """What came of the open decisions of a pass.
+
+    Attributes:
+        actions: To be stored.
+        settled: Intents by decision and attempt that go when these are: it is known what became of
+            them.
+    """
+
+    actions: list[PlannedAction] = field(default_factory=list)
+    settled: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,129 +132,76 @@ def to_decision(row: RowMapping) -> StoredDecision:
 
 
 def apply_decisions(
-    deps: OperatorDeps, view: View, ids: Mapping[Key, int], found: OpenDecisions, now: datetime
-) -> list[PlannedAction]:
-    """Plan and patch; one action with its result per open decision.
+    deps: OperatorDeps, fleet: FleetAtHand, found: OpenDecisions, now: datetime
+) -> AppliedDecisions:
+    """Plan, limit and patch; one action with its result per open decision.
 
-    When the API server cannot be reached any longer, the decisions that were to be applied stay
-    open for the next pass.
+    What is patched has an intent first, in a transaction that is committed. When the API server
+    cannot be reached any longer, the decisions that were to be applied stay open for the next pass.
     """
-    by_id = {ids[a.key]: a for a in view.autoscalers if a.key in ids}
-    done: list[PlannedAction] = []
-    is_reachable = True
+    planned = plan_decisions(fleet, found, now)
+    if not planned.scalings:
+        return AppliedDecisions(planned.actions)
+    with unit_of_work(deps.engine) as work:
+        limit_scalings(work.connection, deps, fleet, planned.scalings, found.newest, now)
+        made = [scaling for scaling in planned.scalings if scaling.patches]
+        stored = store_intents(work.connection, made, now)
+    patched = patch_scalings(deps, fleet.view, [each for each in made if each.key in stored], now)
+    for scaling in planned.scalings:
+        if scaling not in made:
+            patched.actions.append(scaling.action())
+    waits = (Result.WAITING, str(Result.WAITING))
+    new = [a for a in patched.actions if (a.result, a.decision.last_result) != waits]
+    return AppliedDecisions([*planned.actions, *new], patched.settled)
+
+
+@dataclass(slots=True)
+class PlannedDecisions:
+    """Actions of decisions that need no patch, and what is to be patched."""
+
+    actions: list[PlannedAction] = field(default_factory=list)
+    scalings: list[Scaling] = field(default_factory=list)
+
+
+def plan_decisions(fleet: FleetAtHand, found: OpenDecisions, now: datetime) -> PlannedDecisions:
+    """Plan every open decision; nothing is read or written."""
+    by_id = {fleet.ids[a.key]: a for a in fleet.view.autoscalers if a.key in fleet.ids}
+    planned = PlannedDecisions()
     for workload_id, decisions in found.decisions.items():
-        autoscaler = by_id.get(workload_id)
+        autoscaler, newest = by_id.get(workload_id), found.newest.get(workload_id)
         if autoscaler is not None and autoscaler.parts:
-            newest = found.newest.get(workload_id)
-            patch = partial(_patch, deps, view) if is_reachable else None
-            mixed = apply_parts(view, autoscaler, decisions, newest, patch, now)
-            is_reachable &= mixed is not None
-            done += mixed or []
-            continue
-        situation = _GONE if autoscaler is None else situation_of(view, autoscaler)
-        for action in plan(decisions, found.newest.get(workload_id), situation, now):
-            if not action.is_patch or autoscaler is None:
-                done.append(_gone(action) if autoscaler is None else action)
-            elif is_reachable:
-                tried = _patch(deps, view, autoscaler, action, situation, now)
-                is_reachable = tried is not None
-                done += [] if tried is None else [tried]
-    return done
+            parts = plan_parts(fleet.view, autoscaler, decisions, newest, now)
+            planned.actions += parts.actions
+            scalings = parts.scalings
+        else:
+            situation = _GONE if autoscaler is None else situation_of(fleet.view, autoscaler)
+            scalings = []
+            for action in plan(decisions, newest, situation, now):
+                if autoscaler is None:
+                    planned.actions.append(_gone(action))
+                elif action.is_patch:
+                    scalings.append(_scaling(autoscaler, action))
+                else:
+                    planned.actions.append(action)
+        for scaling in scalings:
+            scaling.has_waited = any(
+                each.last_result == Result.WAITING and each.id != scaling.decision.id
+                for each in decisions
+            )
+        planned.scalings += scalings
+    return planned
+
+
+def _scaling(autoscaler: Autoscaler, action: PlannedAction) -> Scaling:
+    """The scaling of a workload of one target."""
+    change = PartChange(WHOLE, ratio=1.0, ready=0, unit_usd_per_hour=0.0, action=action)
+    return Scaling(autoscaler, action.decision, {WHOLE: change}, {WHOLE: autoscaler})
 
 
 def _gone(action: PlannedAction) -> PlannedAction:
     if action.result in (Result.SUPERSEDED, Result.EXPIRED):
         return action
     return action.with_result(Result.TARGET_MISSING, _GONE.target_problem)
-
-
-def _patch(
-    deps: OperatorDeps,
-    view: View,
-    autoscaler: Autoscaler,
-    action: PlannedAction,
-    situation: Situation,
-    now: datetime,
-) -> PlannedAction | None:
-    target = view.target_of(autoscaler)
-    if target is None:
-        return action.with_result(Result.TARGET_MISSING, situation.target_problem)
-    patch = ScalePatch(deps, autoscaler.target, situation, now)
-    ids = _trace_ids(autoscaler, action)
-    parent = tracing.parse_traceparent(action.decision.trace)
-    with tracing.span("operator.patch_scale", parent, ids):
-        mark_victims(deps, view, autoscaler, action)
-        done = patch.send(action, target)
-        if done is not None:
-            log.info(
-                "action",
-                **ids,
-                result=str(done.result),
-                from_replicas=done.from_replicas,
-                to_replicas=done.to_replicas,
-                reason=done.reason,
-            )
-    return done
-
-
-def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
-    """Ids by which the patch is found in logs and traces."""
-    return {
-        "namespace": autoscaler.namespace,
-        "workload": autoscaler.name,
-        "workload_id": action.decision.workload_id,
-        "forecast_id": action.decision.forecast_id,
-        "decision_id": action.decision.id,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class ScalePatch:
-    """One patch of `/scale` with everything needed to try it again."""
-
-    deps: OperatorDeps
-    target: ScaleTarget
-    situation: Situation
-    now: datetime
-
-    def send(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
-        """Patch; None when the API server is away and nothing is known to have happened.
-
-        A conflict means that the target changed since it was listed: it is read again, and the
-        decision planned again against its present count. The version makes a second application
-        impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
-        """
-        version, is_unknown = state.resource_version, False
-        failure: KubeError | None = None
-        for _ in range(_ATTEMPTS):
-            try:
-                self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
-            except KubeError as error:
-                failure = error
-                if error.is_missing:
-                    return action.with_result(Result.TARGET_MISSING, error.message)
-                if not (error.is_conflict or error.is_ambiguous):
-                    break
-                is_unknown |= error.is_ambiguous
-            else:
-                return action
-            try:
-                scale = self.deps.kube.get_scale(self.target)
-            except KubeError as error:
-                if error.status == _UNREACHABLE:
-                    return None
-                failure = error
-                break
-            version = scale.resource_version
-            if scale.replicas == action.from_replicas:
-                continue
-            if scale.replicas == action.to_replicas and is_unknown:
-                return replace(action, reason=f"{action.reason}; confirmed after a broken answer")
-            moved = replace(self.situation, replicas=scale.replicas)
-            action = decide_action(action.decision, moved, self.now)
-            if not action.is_patch:
-                return action
-        return action.with_result(Result.FAILED, str(failure) if failure else "no attempt worked")
 
 
 def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tuple[Any, ...]]:
@@ -265,14 +227,14 @@ def remember_decisions(
 ) -> None:
     """Note which decisions have been seen, once their actions are written.
 
-    A decision that was left without an action holds the watermark back.
+    A decision that was left without an action, or that waits, holds the watermark back.
     """
-    settled = {action.decision.id for action in actions}
+    results = {action.decision.id: str(action.result) for action in actions}
     left = [
         decision.id
         for decisions in found.decisions.values()
         for decision in decisions
-        if decision.id not in settled and decision.n_attempts == 0
+        if results.get(decision.id, decision.last_result) in ("", Result.WAITING)
     ]
     deps.memory.newest = found.newest
     deps.memory.watermark.note(time.monotonic(), min([found.max_id, *(id_ - 1 for id_ in left)]))

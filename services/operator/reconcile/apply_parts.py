@@ -1,9 +1,9 @@
-"""Apply decisions to autoscalers with variants or pools, and count the replicas of these."""
+"""Plan decisions about autoscalers with variants or pools, and count the replicas of these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,15 +14,12 @@ from services.operator.plan.part_plan import (
     PartChange,
     describe_waiting,
     scale_in,
-    whole_action,
     within_quota,
 )
 from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
+from services.operator.plan.scaling import Scaling
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler
-
-Patch = Callable[[Autoscaler, PlannedAction, Situation, datetime], PlannedAction | None]
-"""Patches one target; None: the API server is away."""
 
 
 def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
@@ -68,28 +65,36 @@ def _held_by(situation: Situation) -> str:
     return f"{other} scales it" if other else ""
 
 
-def apply_parts(
+@dataclass(slots=True)
+class PartsPlan:
+    """Decisions about parts: the actions of those without a patch, and the other ones.
+
+    Attributes:
+        actions: Each decision's own.
+        scalings: What is to be patched.
+    """
+
+    actions: list[PlannedAction] = field(default_factory=list)
+    scalings: list[Scaling] = field(default_factory=list)
+
+
+def plan_parts(
     view: View,
     autoscaler: Autoscaler,
     decisions: Sequence[StoredDecision],
     newest: StoredDecision | None,
-    patch: Patch | None,
     now: datetime,
-) -> list[PlannedAction] | None:
-    """Plan and patch the parts of one autoscaler; one action per decision.
+) -> PartsPlan:
+    """Plan the parts of one autoscaler; one action or one scaling per decision.
 
     Args:
         view: The cluster.
         autoscaler: It has variants or pools.
         decisions: Its open decisions.
         newest: Its newest decision.
-        patch: None: the API server is away, so what needs a patch is left to the next pass.
         now: Aware.
-
-    Returns:
-        The actions; None when the API server went away before anything was done.
     """
-    done: list[PlannedAction] = []
+    found = PartsPlan()
     for decision in decisions:
         changes = _plan_changes(view, autoscaler, decision, newest, now)
         if changes is None:
@@ -98,18 +103,16 @@ def apply_parts(
             action = PlannedAction(
                 decision, Result.EXPIRED, reason, situation.replicas, decision.desired
             )
-            done += [action] if decision.last_result != Result.EXPIRED else []
+            found.actions += [action] if decision.last_result != Result.EXPIRED else []
             continue
         if not changes:
             continue
-        changes = _stopped(autoscaler, changes)
-        if patch is None and any(change.action.is_patch for change in changes):
-            return done or None
-        applied = _patch_changes(view, autoscaler, changes, patch, now)
-        if applied is None:
-            return done or None
-        done.append(whole_action(decision, *applied))
-    return done
+        scaling = _reachable(view, autoscaler, decision, _stopped(autoscaler, changes))
+        if scaling.patches:
+            found.scalings.append(scaling)
+        else:
+            found.actions.append(scaling.action())
+    return found
 
 
 def _plan_changes(
@@ -190,41 +193,29 @@ def _stopped(autoscaler: Autoscaler, changes: list[PartChange]) -> list[PartChan
     ]
 
 
-def _patch_changes(
-    view: View,
-    autoscaler: Autoscaler,
-    changes: Sequence[PartChange],
-    patch: Patch | None,
-    now: datetime,
-) -> tuple[list[PartChange], list[str]] | None:
-    """Patch what is to be patched, first what rises.
-
-    Returns:
-        What was done, and why a scale-in waits; None when the API server went away: what was
-        patched before that is found done by the next pass, which goes on from there.
-    """
+def _reachable(
+    view: View, autoscaler: Autoscaler, decision: StoredDecision, changes: Sequence[PartChange]
+) -> Scaling:
+    """The scaling as far as replicas that are ready, and the namespace's quota, let it go now."""
     names = [part.name for part in autoscaler.parts]
-    by_name = dict(zip(names, members_of(autoscaler), strict=True))
-    if any(change.action.result is Result.AWAITING_APPROVAL for change in changes):
-        return list(changes), []
-    done = {change.name: change for change in changes}
+    members = dict(zip(names, members_of(autoscaler), strict=True))
+    scaling = Scaling(autoscaler, decision, {each.name: each for each in changes}, members)
+    waiting = [p.action for p in changes if p.action.result is Result.AWAITING_APPROVAL]
+    if waiting:
+        for change in scaling.patches:
+            waits = change.action.with_result(Result.AWAITING_APPROVAL, waiting[0].reason)
+            scaling.changes[change.name] = replace(change, action=waits)
+        return scaling
     reachable = _scale_in(autoscaler, changes) | _by_quota(view, autoscaler, changes)
-    held: list[str] = []
-    for change in sorted((p for p in changes if p.action.is_patch), key=lambda p: not p.is_rise):
+    for change in sorted(scaling.patches, key=lambda p: not p.is_rise):
         action, count = change.action, reachable.get(change.name, change.wanted)
-        if count != change.wanted:
-            held.append(_limit_reason(view, autoscaler, change, count, changes))
-            # what is planned again after a conflict must not go further either
-            action = replace(
-                action, to_replicas=count, decision=replace(action.decision, desired=count)
-            )
-        if count == change.current:
-            done[change.name] = replace(change, action=action.with_result(Result.PAUSED, held[-1]))
+        if count == change.wanted:
             continue
-        member = by_name[change.name]
-        assert patch is not None, "the caller returned when something is to be patched"
-        tried = patch(member, action, situation_of(view, member), now)
-        if tried is None:
-            return None
-        done[change.name] = replace(change, action=tried)
-    return [done[change.name] for change in changes], held
+        scaling.held.append(_limit_reason(view, autoscaler, change, count, changes))
+        # what is planned again after a conflict must not go further either
+        capped = replace(action.decision, desired=count)
+        action = replace(action, to_replicas=count, decision=capped)
+        if count == change.current:
+            action = action.with_result(Result.PAUSED, scaling.held[-1])
+        scaling.changes[change.name] = replace(change, action=action)
+    return scaling

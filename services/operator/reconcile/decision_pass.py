@@ -19,6 +19,7 @@ from services.operator.plan.plan import PlannedAction
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_controls import apply_controls
 from services.operator.reconcile.apply_decisions import (
+    AppliedDecisions,
     apply_decisions,
     count_actions,
     learned_view,
@@ -27,8 +28,10 @@ from services.operator.reconcile.apply_decisions import (
     to_rows,
 )
 from services.operator.reconcile.find_targets import find_targets
+from services.operator.reconcile.gpu_use import FleetAtHand
+from services.operator.reconcile.intents_repository import delete_intents
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View, load_classes
+from services.operator.reconcile.observe import View, list_pods, load_classes
 from services.operator.reconcile.report_statuses import note_actions
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Key
@@ -56,7 +59,8 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
         KubeError: The API server cannot be read; nothing was done.
         sqlalchemy.exc.DBAPIError: The database failed; nothing was patched, or what was is kept.
     """
-    if deps.memory.unwritten or not deps.may_write():
+    memory = deps.memory
+    if memory.unwritten or memory.settled or not deps.may_write():
         return []
     with unit_of_work(deps.engine) as work:
         found = load_open_decisions(work.connection, deps, fleet.view, fleet.ids, now)
@@ -65,11 +69,18 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
     view = learned_view(view, fleet.ids, found.newest)
     known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
     decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in known}
-    actions = apply_decisions(deps, view, fleet.ids, replace(found, decisions=decisions), now)
-    note_actions(deps, actions, now)
-    store_actions(deps, actions)
-    remember_decisions(deps, found, actions)
-    return actions
+    at_hand = FleetAtHand(view, fleet.ids, lambda: _look_again(deps, fleet.view))
+    applied = apply_decisions(deps, at_hand, replace(found, decisions=decisions), now)
+    note_actions(deps, applied.actions, now)
+    store_actions(deps, applied)
+    remember_decisions(deps, found, applied.actions)
+    return applied.actions
+
+
+def _look_again(deps: OperatorDeps, view: View) -> View:
+    """The view with all targets and pods as they are now: budgets hold over the whole fleet."""
+    targets = find_targets(deps, (t for a in view.autoscalers for t in a.targets if t.kind))
+    return replace(view, targets=targets, pods=list_pods(deps, targets))
 
 
 def _read_again(deps: OperatorDeps, view: View, wanted: Collection[Key]) -> View:
@@ -88,18 +99,19 @@ def _read_again(deps: OperatorDeps, view: View, wanted: Collection[Key]) -> View
     return replace(view, autoscalers=autoscalers, targets=targets, others=others)
 
 
-def store_actions(deps: OperatorDeps, actions: list[PlannedAction]) -> None:
-    """Store a row for each action; the rows are kept where the database fails.
+def store_actions(deps: OperatorDeps, applied: AppliedDecisions) -> None:
+    """Store a row for each action in place of its intent; both are kept where the database fails.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database failed.
     """
-    if not actions:
+    if not applied.actions and not applied.settled:
         return
-    rows = to_rows(actions, deps.clock.now())
-    deps.memory.unwritten = rows
+    memory, rows = deps.memory, to_rows(applied.actions, deps.clock.now())
+    memory.unwritten, memory.settled = rows, applied.settled
     with unit_of_work(deps.engine) as work:
         repository.store_actions(work.connection, rows)
+        delete_intents(work.connection, applied.settled)
         repository.notify(work.connection, ACTIONS_CHANNEL, "")
-    deps.memory.unwritten = []
-    count_actions(actions)
+    memory.unwritten, memory.settled = [], []
+    count_actions(applied.actions)

@@ -18,11 +18,12 @@ from services.kernel.clock import Clock
 from services.kernel.settings import Settings
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
+from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.plan.plan import StoredDecision
 from services.operator.report.facts import Details
 from services.operator.report.status import TakenAction
-from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
 
 _SETTLE_S = 60.0
 
@@ -67,6 +68,24 @@ class KnownRollout:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PatchedScale:
+    """What is known of a target beyond what was listed.
+
+    Attributes:
+        older_versions: Versions of the target from before: a list that shows one of them is out of
+            date.
+        replicas: Count that it was patched to, or was read at since.
+    """
+
+    older_versions: tuple[str, ...]
+    replicas: int
+
+    def is_news_to(self, state: TargetState) -> bool:
+        """True where the target was listed before this was known."""
+        return state.resource_version in self.older_versions
+
+
 State = tuple[datetime, Replicas, str]
 """Step, replicas, and the identity of a stored snapshot beyond these."""
 
@@ -104,6 +123,8 @@ class Memory:
         newest: Newest decision of each workload; None: to be read from the database.
         states: Step and replicas of the newest stored snapshot of each workload.
         unwritten: Action rows whose transaction failed after the target was patched.
+        settled: Intents, by decision and attempt, that go in the same transaction as those rows.
+        patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
         shown: Autoscalers that the gauges show.
         reported_s: Monotonic time at which each status was written last.
@@ -121,6 +142,8 @@ class Memory:
     newest: dict[int, StoredDecision] | None = None
     states: dict[int, State] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
+    settled: list[tuple[int, int]] = field(default_factory=list)
+    patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
@@ -132,10 +155,10 @@ class Memory:
     def forget(self) -> None:
         """Read everything again at the next pass.
 
-        Kept are actions that are not stored or not reported yet, roll-outs (how long one has hung
-        cannot be read again), and the autoscalers that the gauges show.
+        Kept are actions that are not stored or not reported yet, what was patched, roll-outs (how
+        long one has hung cannot be read again), and the autoscalers that the gauges show.
         """
-        names = ("unwritten", "unreported", "rollouts", "shown")
+        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "shown")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

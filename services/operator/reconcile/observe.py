@@ -121,8 +121,13 @@ def observe(deps: OperatorDeps) -> View:
     autoscalers = [entry.autoscaler for entry in translated]
     found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
+    deps.memory.patched = {
+        key: patched
+        for key, patched in deps.memory.patched.items()
+        if (state := found.states.get(key)) is not None and patched.is_news_to(state)
+    }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
-    pods = _pods(deps, found) if autoscalers else PodIndex()
+    pods = list_pods(deps, found) if autoscalers else PodIndex()
     nodes = _nodes(deps) if autoscalers else []
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, GpuQuota] | None = {}
@@ -210,7 +215,7 @@ def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
     return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
-def _pods(deps: OperatorDeps, found: Targets) -> PodIndex:
+def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     """Living pods by owner; what stands between is listed when it is not known yet.
 
     Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
-from services.operator.reconcile import budgets, repository
+from services.operator.plan.plan import PlannedAction
+from services.operator.reconcile import budgets, intents_repository, repository
 from services.operator.reconcile.apply_controls import apply_controls
 from services.operator.reconcile.apply_decisions import (
     OpenDecisions,
@@ -20,6 +21,8 @@ from services.operator.reconcile.apply_decisions import (
     remember_decisions,
 )
 from services.operator.reconcile.decision_pass import ACTIONS_CHANNEL, KnownFleet, store_actions
+from services.operator.reconcile.gpu_use import FleetAtHand
+from services.operator.reconcile.intents import resolve_intents, with_results
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, observe
 from services.operator.reconcile.record_states import FleetSnapshot, record_states, remember_states
@@ -59,22 +62,27 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Results of the first transaction."""
+    """Results of the first transaction.
+
+    Attributes:
+        resolved: Actions of former passes that could only be stored now.
+    """
 
     ids: dict[Key, int]
     view: View
     snapshot: FleetSnapshot
     decisions: OpenDecisions
+    resolved: list[PlannedAction]
 
 
 def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
     """One level-triggered pass over every autoscaler.
 
-    The first transaction stores the snapshot and reads the open decisions; then the targets are
-    patched, outside of any transaction; the second one writes an action for each decision. When
-    the second fails, the rows are kept and written by the next pass before it reads decisions, so
-    nothing is applied twice; a process that dies in between finds the target at the decided
-    count, and stores `unchanged`.
+    The first transaction stores the snapshot, finds out what became of intents that were left open,
+    and reads the open decisions. The second one stores an intent for each scaling; then the targets
+    are patched, outside of any transaction; the third one stores an action for each decision, in
+    place of the intents. When it fails, the rows are kept and written by the next pass before it
+    reads decisions, so nothing is applied twice; a process that dies in between leaves the intents.
 
     Raises:
         KubeError: The API server cannot be read; nothing was done.
@@ -86,9 +94,13 @@ def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
         raise KubeError(0, "NotLeading", "leadership ended before anything was written")
     stored = _store(deps, view, now)
     view = stored.view
-    actions = apply_decisions(deps, view, stored.ids, stored.decisions, now)
+    note_actions(deps, stored.resolved, now)
+    applied = apply_decisions(
+        deps, FleetAtHand(view, stored.ids, lambda: view), stored.decisions, now
+    )
+    actions = applied.actions
     note_actions(deps, actions, now)
-    store_actions(deps, actions)
+    store_actions(deps, applied)
     remember_decisions(deps, stored.decisions, actions)
     findings = PassFindings(stored.ids, stored.snapshot.replicas, stored.decisions.newest)
     n_statuses, n_waiting = report_statuses(deps, view, findings, now)
@@ -110,17 +122,24 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
     memory = deps.memory
     with unit_of_work(deps.engine) as work:
         connection = work.connection
-        if memory.unwritten:
-            repository.store_actions(connection, memory.unwritten)
-            repository.notify(connection, ACTIONS_CHANNEL, "")
+        intents_repository.delete_intents(connection, memory.settled)
         ids = register(connection, deps, view, now)
+        resolved = resolve_intents(connection, deps, view, ids)
+        late = [*memory.unwritten, *(each.to_row(now) for each in resolved)]
+        if late:
+            repository.store_actions(connection, late)
+            intents_repository.delete_intents(connection, [each.key for each in resolved])
+            repository.notify(connection, ACTIONS_CHANNEL, "")
         budgets.store_budgets(connection, deps, view, now)
         decisions = load_open_decisions(connection, deps, view, ids, now)
+        late_actions = with_results(decisions.newest, resolved)
         view = learned_view(view, ids, decisions.newest)
         snapshot = record_states(connection, deps, view, ids, now)
         refresh_details(connection, deps, ids, now)
         if snapshot.states:
             repository.notify(connection, STATES_CHANNEL, now.isoformat())
-    memory.unwritten = []
+    memory.unwritten, memory.settled = [], []
     remember_states(deps, snapshot)
-    return _Stored(ids, view, snapshot, decisions)
+    for each in resolved:
+        telemetry.actions_total.labels(str(each.result)).inc()
+    return _Stored(ids, view, snapshot, decisions, late_actions)

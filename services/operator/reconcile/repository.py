@@ -157,6 +157,14 @@ def drop_budgets(connection: Connection, kept: Sequence[str]) -> None:
     connection.execute(statement, {"kept": list(kept)})
 
 
+def load_gpu_budgets(connection: Connection, oldest: datetime) -> dict[str, int | None]:
+    """GPUs by type as they were read last; None: not read since `oldest`, or not readable."""
+    statement = text(
+        "SELECT gpu_type, CASE WHEN observed_at >= :oldest THEN gpus END FROM gpu_budgets"
+    )
+    return {row[0]: row[1] for row in connection.execute(statement, {"oldest": oldest})}
+
+
 def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store snapshots; the first one of a time stays."""
     target = CopyTarget(
@@ -238,9 +246,10 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
         "WHERE d.policy_version = :policy_version "
         "AND (d.id > :after_id OR d.id = ANY(CAST(:judged_ids AS bigint[]))) "
         "AND (a.last_result IS NULL "
-        "  OR (a.last_result = 'failed' AND d.valid_until > :now) "
-        "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed') "
+        "  OR (a.last_result IN ('failed', 'waiting') AND d.valid_until > :now) "
+        "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed', 'waiting') "
         "      AND d.id = ANY(CAST(:judged_ids AS bigint[])))) "
+        "AND NOT EXISTS (SELECT FROM intents i WHERE i.decision_id = d.id) "
         "ORDER BY d.workload_id, d.origin_at, d.id"
     )
     return connection.execute(statement, asdict(query)).mappings().all()

@@ -152,7 +152,7 @@ def test_a_newer_decision_that_is_settled_goes_before_an_approval(result: str) -
     assert advise(found, NOW).count == (4 if result == "paused" else 9)
 
 
-@pytest.mark.parametrize("result", ["failed", "target_missing", "paused"])
+@pytest.mark.parametrize("result", ["failed", "target_missing", "paused", "waiting", "unknown"])
 def test_what_the_operator_held_is_held(result: str) -> None:
     held = advise(facts(9, 4, result), NOW)
     assert held.count == 4

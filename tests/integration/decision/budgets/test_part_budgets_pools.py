@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, text
 
+from services.decision.budgets import repository
+from services.decision.budgets.part_budgets import part_holdings
 from services.decision.decide import service
 from services.kernel.settings import Settings
 from tests.integration.decision.budget_fleet import Fleet
+from tests.integration.decision.budgets.test_repository import announce
 from tests.integration.decision.pool_rows import add_loads, add_service
 from tests.integration.decision.stored_rows import NOW
 from tests.integration.decision.variant_rows import observe, seen, variants_of
@@ -56,3 +59,17 @@ def test_gpus_of_a_pool_count_for_other_workloads(split_fleet: SplitFleet) -> No
     plain = fleet.add("plain", 1, 1, 90.0)
     granted = fleet.decide(1)[plain]["desired_replicas"]
     assert 1 <= granted <= max(1, 14 - held)
+
+
+def test_a_scaling_of_a_pool_whose_outcome_is_open_holds_what_it_asks_for(
+    split_fleet: SplitFleet,
+) -> None:
+    fleet = split_fleet
+    split = fleet.add_split(prefill=6, decode=6)
+    now, version = fleet.clock.now(), fleet.deps.settings.policy_version
+    with fleet.engine.begin() as connection:
+        announce(connection, split, now, '[{"name": "prefill", "from": 6, "to": 9}]')
+        (row,) = repository.load_part_holdings(connection, ["H100", "A100"], version, now)
+    found = part_holdings(row, ["H100", "A100"], fleet.deps.settings, now)
+    held = {key[1]: holding.held_replicas for key, holding in found.items()}
+    assert held == {"H100": 9 * 2, "A100": 6}

@@ -15,7 +15,12 @@ from decider import PRICES
 from services.decision.budgets import budgets, repository
 from services.decision.decide import service
 from services.decision.rows.inputs import to_member
-from services.decision.rows.repository import DECISION_COLUMNS, load_workloads, store_decisions
+from services.decision.rows.repository import (
+    DECISION_COLUMNS,
+    load_changes,
+    load_workloads,
+    store_decisions,
+)
 from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.stored_rows import NOW, STEP
 
@@ -150,3 +155,26 @@ def test_a_ledger_without_budgets_reads_nothing_more(fleet: Fleet) -> None:
         rest = ledger.elsewhere("H100", {member.id})
         assert rest.held_gpus.tolist() == [2]
         assert rest.demand_gpus.tolist() == [[2] * PRICES.size]
+
+
+def announce(connection: Any, workload: int, now: datetime, targets: str) -> None:
+    """Store an intent as the operator does."""
+    statement = text(
+        "INSERT INTO intents (decision_id, attempt, origin_at, workload_id, from_replicas, "
+        "to_replicas, targets, created_at) VALUES (1, 1, :now, :workload, 10, 16, "
+        "CAST(:targets AS jsonb), :now)"
+    )
+    connection.execute(statement, {"now": now, "workload": workload, "targets": targets})
+
+
+def test_a_scaling_whose_outcome_is_open_holds_what_it_asks_for(fleet: Fleet) -> None:
+    """Its decision may have been followed by one that asks for less."""
+    a = fleet.add("a", 0, 10, 150.0)
+    now, version = fleet.clock.now(), fleet.deps.settings.policy_version
+    with fleet.engine.begin() as connection:
+        _grant(connection, (10_000, fleet.origin, a, 10_000, version), now, 12)
+        announce(connection, a, now, '[{"name": "", "from": 10, "to": 16}]')
+        (holding,) = repository.load_holdings(connection, ["H100"], version, now)
+        (change,) = load_changes(connection, [a], now - STEP, now)
+    assert budgets.to_holding(holding, fleet.deps.settings, now).held_replicas == 16
+    assert (change["to_replicas"], change["applied_at"]) == (16, now)

@@ -1,0 +1,113 @@
+"""GPUs of budgets while one pass hands them out; pure.
+
+A budget is kept by what is *held*, not by what is asked for: GPUs of a target that was lowered are
+free once its pods are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUse:
+    """One target under a budget.
+
+    Attributes:
+        gpus_per_replica: GPUs of one replica.
+        spec: Replicas that it asks for.
+        staying: Replicas that exist and whose deletion has not begun.
+        leaving: Replicas whose deletion has begun.
+        least: Its minimum. Where the minima of a type alone exceed the budget, they come first.
+    """
+
+    gpu_type: str
+    gpus_per_replica: int
+    spec: int
+    staying: int = 0
+    leaving: int = 0
+    least: int = 0
+
+    def held(self, spec: int | None = None) -> int:
+        """GPUs that it holds, or would hold if it asked for `spec` replicas.
+
+        A replica that was asked for holds its GPUs before its pod exists, and one that is not asked
+        for any longer until its pod is gone.
+        """
+        asked = self.spec if spec is None else spec
+        return self.gpus_per_replica * (max(asked, self.staying) + self.leaving)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuGrant:
+    """The count that a rise may go to now, and why no further; empty: as far as it wants."""
+
+    count: int
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class GpuRoom:
+    """Budgets, what is held of them and what is asked for, kept up as scalings are granted.
+
+    Attributes:
+        budgets: GPUs by type; None: could not be read; a type that is absent has no budget.
+    """
+
+    budgets: Mapping[str, int | None]
+    _held: dict[str, int] = field(default_factory=dict)
+    _asked: dict[str, int] = field(default_factory=dict)
+    _least: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, budgets: Mapping[str, int | None], uses: Iterable[TargetUse]) -> GpuRoom:
+        """The room that targets leave before anything is granted."""
+        room = cls(budgets)
+        for use in uses:
+            room._add(use.gpu_type, use.held(), use.gpus_per_replica * use.spec)
+            least = room._least.get(use.gpu_type, 0) + use.gpus_per_replica * use.least
+            room._least[use.gpu_type] = least
+        return room
+
+    def lower(self, use: TargetUse, count: int) -> None:
+        """A target will ask for fewer replicas; what it holds is free later."""
+        self._add(use.gpu_type, 0, use.gpus_per_replica * (count - use.spec))
+
+    def grant(self, use: TargetUse, wanted: int, *, takes_part: bool) -> GpuGrant:
+        """GpuGrant a rise as far as it fits now.
+
+        While the pods of scalings-in will make room for all of it, it waits for them as a whole.
+
+        Args:
+            use: The target as it is.
+            wanted: Replicas that it is to ask for, more than now.
+            takes_part: It waited long enough: what fits is better than nothing.
+        """
+        if use.gpu_type not in self.budgets:
+            return GpuGrant(wanted)
+        budget = self.budgets[use.gpu_type]
+        if budget is None:
+            return GpuGrant(use.spec, f"the GPUBudget of {use.gpu_type} cannot be read")
+        count = self._fitting(use, wanted, budget)
+        held = self._held.get(use.gpu_type, 0)
+        added = use.gpus_per_replica * (wanted - use.spec)
+        will_fit = self._asked.get(use.gpu_type, 0) + added <= budget
+        if count < wanted and will_fit and not takes_part:
+            count = use.spec
+        if self._least.get(use.gpu_type, 0) > budget:
+            count = max(count, min(wanted, use.least))
+        taken = use.held(count) - use.held()
+        self._add(use.gpu_type, taken, use.gpus_per_replica * (count - use.spec))
+        if count == wanted:
+            return GpuGrant(count)
+        return GpuGrant(count, f"{budget} GPUs of {use.gpu_type} are allowed and {held} still held")
+
+    def _fitting(self, use: TargetUse, wanted: int, budget: int) -> int:
+        free = budget - self._held.get(use.gpu_type, 0)
+        there = max(use.spec, use.staying)
+        return min(wanted, there + max(0, free // use.gpus_per_replica))
+
+    def _add(self, gpu_type: str, held: int, asked: int) -> None:
+        self._held[gpu_type] = self._held.get(gpu_type, 0) + held
+        self._asked[gpu_type] = self._asked.get(gpu_type, 0) + asked

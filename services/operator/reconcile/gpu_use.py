@@ -1,0 +1,133 @@
+"""What the targets of the fleet hold of the GPU budgets, and what the budgets are.
+
+What a target holds is the larger of what it asks for and of the replicas that can be seen, those
+that are leaving included. Where it cannot be seen it is what was decided last, never nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from services.kernel.domain import WorkloadSpec, part_specs
+from services.kernel.domain.schedules import bounds_at
+from services.operator.cluster.targets import TargetState
+from services.operator.plan.gpu_room import TargetUse
+from services.operator.plan.part_members import members_of
+from services.operator.plan.plan import StoredDecision
+from services.operator.reconcile import budgets, repository
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View
+from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAtHand:
+    """The autoscalers that a pass applies decisions to, and a way to see all the others.
+
+    Attributes:
+        view: What the pass works on.
+        ids: Workload id of each registered autoscaler.
+        whole: Gives the view of every autoscaler as it is now; asked where a budget matters.
+    """
+
+    view: View
+    ids: Mapping[Key, int]
+    whole: Callable[[], View]
+
+
+def load_gpu_budgets(
+    connection: Connection, deps: OperatorDeps, view: View, now: datetime
+) -> dict[str, int | None]:
+    """GPUs by type; None: not known. Where they cannot be listed, stored rows hold while fresh."""
+    if view.budgets is not None:
+        listed = [budgets.to_budget(resource) for resource in view.budgets]
+        return {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
+    settings = deps.settings
+    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+    return repository.load_gpu_budgets(connection, oldest)
+
+
+def target_uses(
+    connection: Connection,
+    deps: OperatorDeps,
+    fleet: FleetAtHand,
+    newest: Mapping[int, StoredDecision],
+) -> dict[TargetKey, TargetUse]:
+    """What each target of the fleet asks for and holds, by target.
+
+    An autoscaler that cannot be used counts by its last good spec, as it does for decisions.
+    """
+    view = fleet.whole()
+    specs = _last_good_specs(connection, fleet, view.autoscalers)
+    found: dict[TargetKey, TargetUse] = {}
+    for autoscaler in view.autoscalers:
+        spec = autoscaler.spec or specs.get(autoscaler.key)
+        if spec is None:
+            continue
+        decision = newest.get(fleet.ids.get(autoscaler.key, -1))
+        for name, member in _members(replace(autoscaler, spec=spec)):
+            assert member.spec is not None, "a member has the spec of its part"
+            use = _use(deps, view, member, _decided(decision, name, member.spec))
+            found.setdefault(member.target.key, use)
+    return found
+
+
+def _members(autoscaler: Autoscaler) -> Iterator[tuple[str, Autoscaler]]:
+    """Each part's name with its autoscaler; of a spec whose targets cannot be read, its parts."""
+    spec = autoscaler.spec
+    if spec is None or not spec.parts:
+        yield "", autoscaler
+    elif autoscaler.parts:
+        names = (part.name for part in autoscaler.parts)
+        yield from zip(names, members_of(autoscaler), strict=True)
+    else:
+        for part, own in zip(spec.parts, part_specs(spec), strict=True):
+            kind, _, name = own.target.partition("/")
+            target = replace(autoscaler.target, kind=kind, name=name)
+            yield part.name, replace(autoscaler, spec=own, target=target)
+
+
+def _last_good_specs(
+    connection: Connection, fleet: FleetAtHand, autoscalers: Sequence[Autoscaler]
+) -> dict[Key, WorkloadSpec]:
+    bad = {a.key: fleet.ids[a.key] for a in autoscalers if a.spec is None and a.key in fleet.ids}
+    if not bad:
+        return {}
+    stored = repository.load_specs(connection, list(bad.values()))
+    return {
+        key: WorkloadSpec.model_validate(stored[id_]) for key, id_ in bad.items() if id_ in stored
+    }
+
+
+def _use(deps: OperatorDeps, view: View, member: Autoscaler, decided: int) -> TargetUse:
+    spec, state = member.spec, view.target_of(member)
+    assert spec is not None, "a member has the spec of its part"
+    least, _ = bounds_at(spec, deps.clock.now())
+    if state is None:
+        problem = view.targets.problems.get(member.target.key)
+        is_gone = problem is not None and problem.is_known
+        asked = 0 if is_gone else decided
+        return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, least=least)
+    replicas = view.replicas_of(member)
+    leaving = sum(each.is_leaving for each in replicas)
+    asked = asked_for(deps, member.target.key, state)
+    staying = len(replicas) - leaving
+    return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, staying, leaving, least)
+
+
+def asked_for(deps: OperatorDeps, key: TargetKey, state: TargetState) -> int:
+    """Replicas that a target asks for: as listed, or more where a patch is newer than the list."""
+    patched = deps.memory.patched.get(key)
+    is_news = patched is not None and patched.is_news_to(state)
+    return max(state.replicas, patched.replicas) if patched and is_news else state.replicas
+
+
+def _decided(decision: StoredDecision | None, name: str, spec: WorkloadSpec) -> int:
+    """Replicas of a target by the newest decision; its minimum where there is none."""
+    if decision is None:
+        return spec.min_replicas
+    return max(decision.parts.get(name, (decision.current, decision.desired)))

@@ -1,0 +1,220 @@
+"""Intents: what is about to be patched, committed before it is, and what became of it.
+
+The patch and its row are in two systems, so an operator may end between them. Its intent stays, and
+counts as applied for rate limits and budgets. The next pass, of this operator or of its successor,
+looks at the targets and turns it into an action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, RowMapping
+
+from services.operator.plan.part_members import members_of
+from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.scaling import Scaling
+from services.operator.reconcile import intents_repository
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View, situation_of
+from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
+
+_UNREACHABLE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedIntent:
+    """An intent and what became of it.
+
+    Attributes:
+        to_replicas: Replicas of the workload afterwards, as far as they were seen.
+    """
+
+    intent: RowMapping
+    result: Result
+    reason: str
+    to_replicas: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Decision and attempt."""
+        return self.intent["decision_id"], self.intent["attempt"]
+
+    def to_row(self, applied_at: datetime) -> tuple[Any, ...]:
+        """The row of `actions`, without its id."""
+        one = self.intent
+        return (
+            one["origin_at"],
+            one["decision_id"],
+            one["workload_id"],
+            one["attempt"],
+            one["from_replicas"],
+            self.to_replicas,
+            str(self.result),
+            self.reason[:1000],
+            applied_at,
+        )
+
+    def to_action(self, decision: StoredDecision) -> PlannedAction:
+        """The action of the decision, which is that of the intent."""
+        from_replicas = self.intent["from_replicas"]
+        return PlannedAction(decision, self.result, self.reason, from_replicas, self.to_replicas)
+
+
+def store_intents(
+    connection: Connection, scalings: Sequence[Scaling], now: datetime
+) -> set[tuple[int, int]]:
+    """Announce scalings; the keys of those that this process may patch."""
+    rows = [_row(scaling, now) for scaling in scalings]
+    return intents_repository.store_intents(connection, rows)
+
+
+def _row(scaling: Scaling, now: datetime) -> dict[str, Any]:
+    decision_id, attempt = scaling.key
+    action = scaling.action()
+    targets = [
+        {
+            "name": change.name,
+            "kind": scaling.members[change.name].target.kind,
+            "api_version": scaling.members[change.name].target.api_version,
+            "target": scaling.members[change.name].target.name,
+            "from": change.current,
+            "to": change.wanted,
+            "ratio": change.ratio,
+        }
+        for change in scaling.patches
+    ]
+    return {
+        "decision_id": decision_id,
+        "attempt": attempt,
+        "origin_at": scaling.decision.origin_at.isoformat(),
+        "workload_id": scaling.decision.workload_id,
+        "from_replicas": action.from_replicas or 0,
+        "to_replicas": action.to_replicas or 0,
+        "targets": targets,
+        "created_at": now.isoformat(),
+    }
+
+
+def resolve_intents(
+    connection: Connection, deps: OperatorDeps, view: View, ids: Mapping[Key, int]
+) -> list[ResolvedIntent]:
+    """Find out what became of every intent that is open.
+
+    The counts are read from the API server itself: a copy may be older than the patch.
+
+    Raises:
+        KubeError: The API server is away, so nothing can be found out now.
+    """
+    rows = intents_repository.load_intents(connection)
+    if not rows:
+        return []
+    by_id = {ids[a.key]: a for a in view.autoscalers if a.key in ids}
+    names = {id_: key for key, id_ in ids.items()}
+    found = []
+    for row in rows:
+        autoscaler = by_id.get(row["workload_id"])
+        rival = "" if autoscaler is None else _rival(view, autoscaler)
+        namespace = names.get(row["workload_id"], ("", ""))[0]
+        seen = [_count(deps, namespace, target) for target in row["targets"]]
+        resolved = resolve_intent(row, seen, rival)
+        log.warning(
+            "intent_resolved",
+            workload_id=row["workload_id"],
+            decision_id=row["decision_id"],
+            result=str(resolved.result),
+            reason=resolved.reason,
+        )
+        found.append(resolved)
+    return found
+
+
+def _rival(view: View, autoscaler: Autoscaler) -> str:
+    """Another autoscaler that may have set the count."""
+    situations = [situation_of(view, member) for member in members_of(autoscaler)]
+    if any(not situation.is_conflict_known for situation in situations):
+        return "another autoscaler, for they cannot be read,"
+    return next((s.conflict or s.follower for s in situations if s.conflict or s.follower), "")
+
+
+def _count(deps: OperatorDeps, namespace: str, target: Mapping[str, Any]) -> int | None:
+    """Replicas that a target asks for now; None: it is gone, or cannot be read."""
+    if not namespace:
+        return None
+    where = ScaleTarget(target["api_version"], target["kind"], namespace, target["target"])
+    try:
+        return deps.kube.get_scale(where).replicas
+    except KubeError as error:
+        if error.status == _UNREACHABLE:
+            raise
+        log.warning("intent_target_unreadable", target=where.label, error=error.message)
+        return None
+
+
+def resolve_intent(
+    intent: RowMapping, seen: Sequence[int | None], rival: str = ""
+) -> ResolvedIntent:
+    """What became of one intent, by the counts of its targets; pure.
+
+    Args:
+        intent: Its row.
+        seen: Count of each of its targets now; None: not known.
+        rival: Another autoscaler that scales a target; empty: none does.
+    """
+    targets = intent["targets"]
+    pairs = list(zip(targets, seen, strict=True))
+    reached = [count == target["to"] for target, count in pairs]
+    kept = [count == target["from"] for target, count in pairs]
+    words = ", ".join(_words(target, count) for target, count in pairs)
+    after = int(intent["to_replicas"])
+    start = "the operator was interrupted before it could store the result"
+    if any(count is None for count in seen):
+        reason = f"{start}, and the target cannot be read: {words}"
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+    if not all(reached):
+        moved = sum(t["ratio"] * (c - t["from"]) for t, c in pairs if c is not None)
+        after = int(intent["from_replicas"]) + round(moved)
+    if all(kept):
+        reason = f"the operator was interrupted before the patch: {words}"
+        return ResolvedIntent(intent, Result.FAILED, reason, int(intent["to_replicas"]))
+    if not all(r or k for r, k in zip(reached, kept, strict=True)):
+        reason = f"{start}, and another hand set the target since: {words}"
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+    if rival:
+        reason = f"{start}, and {rival} may have scaled the target: {words}"
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+    reason = f"{start}; found by the count of the target: {words}"
+    return ResolvedIntent(intent, Result.APPLIED, reason, after)
+
+
+def _words(target: Mapping[str, Any], count: int | None) -> str:
+    name = target["name"] or target["target"]
+    if count is None:
+        return f"{name} was to go from {target['from']} to {target['to']}"
+    if count == target["to"]:
+        return f"{name} has the {count} replicas asked for"
+    if count == target["from"]:
+        return f"{name} still has {count} replicas"
+    return f"{name} has {count} replicas, neither {target['from']} nor {target['to']}"
+
+
+def with_results(
+    newest: dict[int, StoredDecision], resolved: Sequence[ResolvedIntent]
+) -> list[PlannedAction]:
+    """Note results at the newest decisions; the actions of those, for the statuses."""
+    found = []
+    for each in resolved:
+        decision = newest.get(each.intent["workload_id"])
+        if decision is not None and decision.id == each.intent["decision_id"]:
+            found.append(each.to_action(decision))
+            newest[decision.workload_id] = replace(
+                decision, last_result=str(each.result), n_attempts=each.intent["attempt"]
+            )
+    return found

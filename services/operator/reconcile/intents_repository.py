@@ -1,0 +1,83 @@
+"""SQL of intents: scalings between their patch's announcement and their action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import bindparam
+
+Keys = Sequence[tuple[int, int]]
+"""Decision and attempt of each."""
+
+
+def store_intents(
+    connection: Connection, rows: Sequence[Mapping[str, Any]]
+) -> set[tuple[int, int]]:
+    """Store intents in one statement; those that are there already are another leader's.
+
+    Args:
+        connection: An open transaction.
+        rows: decision_id, attempt, origin_at, workload_id, from_replicas, to_replicas, targets,
+            created_at.
+
+    Returns:
+        Decision and attempt of those that are new.
+    """
+    if not rows:
+        return set()
+    statement = text(
+        "INSERT INTO intents (decision_id, attempt, origin_at, workload_id, from_replicas, "
+        "to_replicas, targets, created_at) SELECT decision_id, attempt, origin_at, workload_id, "
+        "from_replicas, to_replicas, targets, created_at "
+        "FROM jsonb_to_recordset(:rows) AS r(decision_id bigint, attempt smallint, "
+        "origin_at timestamptz, workload_id int, from_replicas int, to_replicas int, "
+        "targets jsonb, created_at timestamptz) "
+        "ON CONFLICT (decision_id, attempt) DO NOTHING RETURNING decision_id, attempt"
+    ).bindparams(bindparam("rows", type_=JSONB))
+    return {(row[0], row[1]) for row in connection.execute(statement, {"rows": list(rows)})}
+
+
+def load_intents(connection: Connection) -> Sequence[RowMapping]:
+    """Intents of which it is not known what became of them, oldest first."""
+    statement = text("SELECT * FROM intents ORDER BY created_at, decision_id, attempt")
+    return connection.execute(statement).mappings().all()
+
+
+def delete_intents(connection: Connection, keys: Keys) -> None:
+    """Delete intents, in the transaction that stores what became of them."""
+    if not keys:
+        return
+    statement = text(
+        "DELETE FROM intents USING "
+        "unnest(CAST(:ids AS bigint[]), CAST(:attempts AS int[])) AS k(id, attempt) "
+        "WHERE intents.decision_id = k.id AND intents.attempt = k.attempt"
+    )
+    ids, attempts = [key[0] for key in keys], [key[1] for key in keys]
+    connection.execute(statement, {"ids": ids, "attempts": attempts})
+
+
+def load_changes(
+    connection: Connection, ids: Sequence[int], since: datetime, now: datetime
+) -> Sequence[RowMapping]:
+    """Scalings after `since` with the counts that their decisions asked of parts.
+
+    An intent counts as applied just now: its patch may still be on its way.
+    """
+    statement = text(
+        "SELECT c.*, d.variants FROM ("
+        "  SELECT workload_id, decision_id, origin_at, from_replicas, to_replicas, applied_at "
+        "  FROM actions WHERE workload_id = ANY(:ids) "
+        "  AND origin_at >= CAST(:since AS timestamptz) - interval '1 day' "
+        "  AND result IN ('applied', 'unknown') AND applied_at > :since "
+        "  AND from_replicas IS NOT NULL AND to_replicas IS NOT NULL "
+        "  UNION ALL SELECT workload_id, decision_id, origin_at, from_replicas, to_replicas, "
+        "  CAST(:now AS timestamptz) FROM intents WHERE workload_id = ANY(:ids)"
+        ") c LEFT JOIN decisions d ON d.id = c.decision_id AND d.origin_at = c.origin_at "
+        "ORDER BY c.workload_id, c.applied_at"
+    )
+    given = {"ids": list(ids), "since": since, "now": now}
+    return connection.execute(statement, given).mappings().all()

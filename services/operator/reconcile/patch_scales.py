@@ -1,0 +1,206 @@
+"""Patch the targets of scalings: first all that go down, then all that go up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from services.kernel import telemetry, tracing
+from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
+from services.operator.cluster.targets import TargetState
+from services.operator.plan.part_plan import PartChange
+from services.operator.plan.plan import PlannedAction, Result, Situation, decide_action
+from services.operator.plan.rates import TargetRates
+from services.operator.plan.scaling import Scaling
+from services.operator.plan.victims import marks
+from services.operator.reconcile.memory import OperatorDeps, PatchedScale
+from services.operator.reconcile.observe import View, situation_of
+from services.operator.resource.autoscaler import Autoscaler, ScaleTarget
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
+
+_ATTEMPTS = 4
+_UNREACHABLE = 0
+_FOLLOWED_BY = ("Deployment", "ReplicaSet")
+"""Kinds whose controller goes by deletion costs; a StatefulSet gives up its highest ordinals."""
+
+
+@dataclass(slots=True)
+class PatchedScalings:
+    """What came of scalings.
+
+    Attributes:
+        actions: Of those of which it is known.
+        settled: Their intents, and those of what was never tried.
+    """
+
+    actions: list[PlannedAction] = field(default_factory=list)
+    settled: list[tuple[int, int]] = field(default_factory=list)
+
+
+def patch_scalings(
+    deps: OperatorDeps, view: View, scalings: Sequence[Scaling], now: datetime
+) -> PatchedScalings:
+    """Patch every target, falls before rises, so that no sum over the fleet overshoots.
+
+    Once the API server is away nothing more is tried. A scaling of which some target was tried
+    without an answer, or was not tried after another one, keeps its intent for the next pass.
+    """
+    order = [(scaling, change) for scaling in scalings for change in scaling.patches]
+    order.sort(key=lambda pair: pair[1].is_rise)
+    n_left = {scaling.key: len(scaling.patches) for scaling in scalings}
+    tried: set[tuple[int, int]] = set()
+    for scaling, change in order:
+        if not deps.may_write():
+            break
+        tried.add(scaling.key)
+        done = _patch(deps, view, scaling, change, now)
+        if done is None:
+            break
+        scaling.changes[change.name] = replace(change, action=done)
+        n_left[scaling.key] -= 1
+    found = PatchedScalings()
+    for scaling in scalings:
+        if n_left[scaling.key] == 0:
+            found.actions.append(scaling.action())
+        if n_left[scaling.key] == 0 or scaling.key not in tried:
+            found.settled.append(scaling.key)
+    return found
+
+
+def _patch(
+    deps: OperatorDeps, view: View, scaling: Scaling, change: PartChange, now: datetime
+) -> PlannedAction | None:
+    autoscaler, action = scaling.members[change.name], change.action
+    situation, target = situation_of(view, autoscaler), view.target_of(autoscaler)
+    if target is None:
+        return action.with_result(Result.TARGET_MISSING, situation.target_problem)
+    patch = ScalePatch(deps, autoscaler.target, situation, now, scaling.limits.get(change.name))
+    ids = _trace_ids(autoscaler, action)
+    parent = tracing.parse_traceparent(action.decision.trace)
+    with tracing.span("operator.patch_scale", parent, ids):
+        _mark_victims(deps, view, autoscaler, action)
+        done = patch.send(action, target)
+        if done is not None:
+            log.info(
+                "action",
+                **ids,
+                result=str(done.result),
+                from_replicas=done.from_replicas,
+                to_replicas=done.to_replicas,
+                reason=done.reason,
+            )
+    return done
+
+
+def _mark_victims(
+    deps: OperatorDeps, view: View, autoscaler: Autoscaler, action: PlannedAction
+) -> None:
+    """Set deletion costs where they change which pods go.
+
+    Nothing depends on it: a mark that cannot be written is logged, and the scaling goes on.
+    """
+    from_replicas, to_replicas = action.from_replicas or 0, action.to_replicas or 0
+    is_followed = autoscaler.target.kind in _FOLLOWED_BY
+    if not deps.settings.operator_deletion_cost or not is_followed or to_replicas >= from_replicas:
+        return
+    for each in marks(view.pods_of(autoscaler), to_replicas):
+        value = None if each.cost is None else str(each.cost)
+        annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
+        try:
+            deps.kube.annotate_pod(each.pod.namespace, each.pod.name, annotations)
+        except KubeError as error:
+            if error.is_missing:
+                continue
+            telemetry.reconcile_errors_total.labels("deletion_cost").inc()
+            log.warning("pod_not_marked", pod=each.pod.name, error=error.message)
+            return
+
+
+def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
+    """Ids by which the patch is found in logs and traces."""
+    return {
+        "namespace": autoscaler.namespace,
+        "workload": autoscaler.name,
+        "workload_id": action.decision.workload_id,
+        "forecast_id": action.decision.forecast_id,
+        "decision_id": action.decision.id,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePatch:
+    """One patch of `/scale` with everything needed to try it again."""
+
+    deps: OperatorDeps
+    target: ScaleTarget
+    situation: Situation
+    now: datetime
+    limit: TargetRates | None = None
+
+    def send(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
+        """Patch; None when the API server is away and nothing is known to have happened.
+
+        A conflict means that the target changed since it was listed: it is read again, and the
+        decision planned again against its present count. The version makes a second application
+        impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
+        """
+        version, is_unknown = state.resource_version, False
+        older: tuple[str, ...] = ()
+        known, key = self.deps.memory.patched, self.target.key
+        failure: KubeError | None = None
+        for _ in range(_ATTEMPTS):
+            older += (version,)
+            known[key] = PatchedScale(older, action.to_replicas or 0)
+            try:
+                self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
+            except KubeError as error:
+                failure = error
+                if error.is_missing:
+                    return action.with_result(Result.TARGET_MISSING, error.message)
+                if not error.is_ambiguous:
+                    known[key] = PatchedScale(older, action.from_replicas or 0)
+                if not (error.is_conflict or error.is_ambiguous):
+                    break
+                is_unknown |= error.is_ambiguous
+            else:
+                return action
+            try:
+                scale = self.deps.kube.get_scale(self.target)
+            except KubeError as error:
+                if error.status == _UNREACHABLE:
+                    return None
+                failure = error
+                break
+            version = scale.resource_version
+            known[key] = PatchedScale(older, scale.replicas)
+            if scale.replicas == action.from_replicas:
+                continue
+            if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):
+                return replace(action, reason=f"{action.reason}; confirmed after a broken answer")
+            moved = replace(self.situation, replicas=scale.replicas)
+            action = self._limited(decide_action(action.decision, moved, self.now))
+            if not action.is_patch:
+                return action
+        return action.with_result(Result.FAILED, str(failure) if failure else "no attempt worked")
+
+    def _was_tried(self, action: PlannedAction) -> bool:
+        """A former leader's patch of the same decision may have arrived after it was given up."""
+        return action.decision.last_result == Result.FAILED
+
+    def _limited(self, action: PlannedAction) -> PlannedAction:
+        """An action that was planned again, within the rate limits from where the target is now."""
+        if self.limit is None or not action.is_patch:
+            return action
+        current, wanted = action.from_replicas or 0, action.to_replicas or 0
+        count = self.limit.furthest(current, wanted)
+        if count == wanted:
+            return action
+        if count == current:
+            return action.with_result(Result.WAITING, f"the rate limit holds it at {current}")
+        capped = replace(action.decision, desired=count)
+        return replace(action, to_replicas=count, decision=capped)

@@ -1,0 +1,150 @@
+"""Hard budgets and rate limits at the patch, on the simulated cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.operator.reconcile.decision_pass import decision_pass
+from services.operator.wire.http import KubeError
+from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
+from tests.integration.operator.reconcile import pools
+
+pytestmark = pytest.mark.integration
+
+BUDGETS = f"{GROUP_PATH}/gpubudgets"
+
+
+@pytest.fixture(autouse=True)
+def budget(lab: Lab) -> Iterator[None]:
+    """Eight H100."""
+    body = {"metadata": {"name": "hopper"}, "spec": {"gpuType": "H100", "gpus": 8}}
+    lab.post(BUDGETS, body | {"apiVersion": "scaling.harmony.dev/v1alpha1", "kind": "GPUBudget"})
+    yield
+    assert lab.http.delete(BUDGETS).status_code == 200
+
+
+def deploy(bench: Bench, **replicas: int) -> None:
+    for name, count in replicas.items():
+        bench.lab.deploy(name, replicas=count)
+        bench.lab.autoscale(name)
+    bench.reconcile()
+
+
+def in_use(bench: Bench, *names: str) -> int:
+    """GPUs of one each that targets ask for or pods still hold."""
+    return sum(max(bench.lab.replicas(name), len(bench.lab.pods(name))) for name in names)
+
+
+def results(bench: Bench, name: str) -> list[str]:
+    id_ = bench.workload_id(name)
+    rows = sorted(bench.rows("actions"), key=lambda row: row["id"])
+    return [row["result"] for row in rows if row["workload_id"] == id_]
+
+
+def test_a_rise_waits_until_the_pods_of_a_fall_are_gone(bench: Bench) -> None:
+    deploy(bench, a=2, b=6)
+    bench.decide("a", 5)
+    bench.decide("b", 3, current_replicas=6, direction="down")
+    bench.reconcile()
+    assert (bench.lab.replicas("a"), bench.lab.replicas("b")) == (2, 3)
+    assert (results(bench, "a"), results(bench, "b")) == (["waiting"], ["applied"])
+    reason = next(r["reason"] for r in bench.rows("actions") if r["result"] == "waiting")
+    assert "8 GPUs of H100 are allowed" in reason
+    most = 0
+    for _ in range(60):
+        bench.clock.advance(1)
+        bench.lab.advance(bench.clock.now())
+        bench.reconcile()
+        most = max(most, in_use(bench, "a", "b"))
+        if bench.lab.replicas("a") == 5:
+            break
+    assert bench.lab.replicas("a") == 5
+    assert results(bench, "a") == ["waiting", "applied"]
+    assert most <= 8
+
+
+def test_falls_go_first_whatever_the_order_of_the_workloads(bench: Bench) -> None:
+    deploy(bench, a=2, b=5)
+    bench.decide("a", 3)
+    bench.decide("b", 2, current_replicas=5, direction="down")
+    bench.lab.http.delete("/lab/requests")
+    bench.reconcile()
+    rows = sorted(bench.rows("actions"), key=lambda row: row["id"])
+    assert [row["result"] for row in rows] == ["applied", "applied"]
+    assert (bench.lab.replicas("a"), bench.lab.replicas("b")) == (3, 2)
+
+
+def test_what_never_will_fit_takes_what_is_free(bench: Bench) -> None:
+    """Another shard may have taken the rest, or a person scaled a target by hand."""
+    deploy(bench, a=2, b=4)
+    bench.lab.scale("b", 5)
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3
+    (action,) = bench.rows("actions")
+    assert (action["result"], action["from_replicas"], action["to_replicas"]) == ("applied", 2, 3)
+    assert "3 of 5" in action["reason"]
+
+
+def test_a_budget_that_cannot_be_listed_holds_as_it_was_read_last(bench: Bench) -> None:
+    deploy(bench, a=2, b=6)
+    bench.decide("a", 5)
+    listed = bench.deps.kube.list_objects
+
+    def refuse(kind: str) -> list[Any]:
+        if kind == "GPUBudget":
+            raise KubeError(403, "Forbidden", "gpubudgets is forbidden")
+        return listed(kind)
+
+    bench.deps.kube.list_objects = refuse  # type: ignore[method-assign]
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 2
+    bench.clock.advance(bench.step_s * (bench.deps.settings.stale_after_steps + 1))
+    bench.decide("a", 5)
+    bench.decide("b", 5, current_replicas=6, direction="down")
+    bench.reconcile()
+    assert (bench.lab.replicas("a"), bench.lab.replicas("b")) == (2, 5)
+    reason = bench.rows("actions")[-1]["reason"]
+    assert any("cannot be read" in row["reason"] for row in bench.rows("actions")), reason
+
+
+def test_pools_of_one_type_exchange_within_the_budget(bench: Bench) -> None:
+    pools.deploy(bench.lab, prefill=5, decode=3)
+    pools.autoscale(bench.lab)
+    bench.reconcile()
+    wanted = [
+        {"name": "prefill", "gpu_type": "H100", "current": 5, "desired": 3, "raw": 3},
+        {"name": "decode", "gpu_type": "H100", "current": 3, "desired": 5, "raw": 5},
+    ]
+    bench.decide("llama", 8, current_replicas=8, variants=json.dumps(wanted))
+    bench.reconcile()
+    assert pools.replicas(bench) == (3, 3)
+    (action,) = bench.rows("actions")
+    assert action["result"] == "applied"
+    assert "decode" in action["reason"]
+
+
+def test_decision_passes_see_what_the_others_raised(bench: Bench, mirrored: Any) -> None:
+    deploy(bench, a=2, b=2)
+    fleet = bench.reconcile().fleet
+    bench.decide("a", 5)
+    decision_pass(bench.deps, fleet, bench.clock.now())
+    bench.decide("b", 5)
+    decision_pass(bench.deps, fleet, bench.clock.now())
+    assert bench.lab.replicas("a") == 5
+    assert bench.lab.replicas("b") == 3
+    assert in_use(bench, "a", "b") <= 8
+
+
+def test_a_spec_that_went_bad_holds_its_gpus(bench: Bench) -> None:
+    deploy(bench, a=2, b=5)
+    bench.decide("b", 5, current_replicas=5)
+    bench.reconcile()
+    bench.lab.change("b", {"sla": {"class": "none-such", "risk": None}})
+    bench.decide("a", 6)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3

@@ -1,0 +1,81 @@
+"""Rate limits at the patch: those of a decision, with what was applied since."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from services.kernel.domain import WorkloadSpec
+from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
+from tests.unit.operator.examples import NOW, situation
+
+changes = st.lists(
+    st.builds(
+        PastChange,
+        st.integers(0, 200).map(lambda s: NOW - timedelta(seconds=s)),
+        st.integers(-3, 3),
+    ),
+    max_size=5,
+)
+
+
+def spec(**behavior: Any) -> WorkloadSpec:
+    found = situation(4, behavior=behavior, maxReplicas=50).spec
+    assert found is not None
+    return found
+
+
+def pods(n: int, period_s: int = 60) -> dict[str, Any]:
+    return {"policies": [{"type": "Pods", "value": n, "periodSeconds": period_s}]}
+
+
+def percent(n: int) -> dict[str, Any]:
+    return {"policies": [{"type": "Percent", "value": n, "periodSeconds": 60}]}
+
+
+@pytest.mark.parametrize(
+    ("behavior", "wanted", "count"),
+    [
+        ({}, 9, 9),
+        ({"scaleUp": pods(2)}, 9, 6),
+        ({"scaleUp": pods(2)}, 1, 1),
+        ({"scaleDown": pods(1)}, 1, 3),
+        ({"scaleUp": percent(50)}, 9, 6),
+        ({"scaleDown": percent(50)}, 1, 2),
+        ({"scaleUp": {"selectPolicy": "Disabled"}}, 9, 4),
+    ],
+)
+def test_the_furthest_count(behavior: dict[str, Any], wanted: int, count: int) -> None:
+    assert TargetRates(spec(**behavior), [], NOW).furthest(4, wanted) == count
+
+
+def test_what_was_applied_within_the_period_counts() -> None:
+    limited = spec(scaleUp=pods(1))
+    for age_s, count in ((59, 4), (60, 5)):
+        before = [PastChange(NOW - timedelta(seconds=age_s), 1)]
+        assert TargetRates(limited, before, NOW).furthest(4, 6) == count
+
+
+def test_a_count_out_of_its_bounds_comes_back_at_any_rate() -> None:
+    assert TargetRates(spec(scaleDown=pods(1)), [], NOW).furthest(60, 50) == 50
+
+
+@given(changes, st.integers(1, 20), st.integers(1, 20), st.integers(1, 4))
+def test_it_is_never_further_than_wanted_nor_the_other_way(
+    before: list[PastChange], current: int, wanted: int, rate: int
+) -> None:
+    limits = TargetRates(spec(scaleUp=pods(rate), scaleDown=pods(rate)), before, NOW)
+    count = limits.furthest(current, wanted)
+    assert min(current, wanted) <= count <= max(current, wanted)
+
+
+def test_which_specs_have_rates_and_which_decisions_yield() -> None:
+    assert has_rates(spec(scaleUp=pods(1)))
+    assert has_rates(spec(scaleDown={"selectPolicy": "Disabled"}))
+    assert not has_rates(spec())
+    assert yields_to_budget("gpu_budget", ())
+    assert yields_to_budget("bounds", ("gpu_budget",))
+    assert not yields_to_budget(None, ("bounds",))

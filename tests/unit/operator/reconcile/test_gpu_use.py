@@ -1,0 +1,60 @@
+"""What targets hold, also where they cannot be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from services.kernel.clock import FixedClock
+from services.kernel.settings import Settings
+from services.operator.cluster.ownership import PodIndex
+from services.operator.cluster.placement import FreeGpus
+from services.operator.cluster.targets import TargetState, missing, unreadable
+from services.operator.plan.gpu_room import TargetUse
+from services.operator.plan.plan import StoredDecision
+from services.operator.reconcile import gpu_use
+from services.operator.reconcile.find_targets import Targets
+from services.operator.reconcile.gpu_use import FleetAtHand, target_uses
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View
+from services.operator.resource.translate import to_autoscaler
+from tests.unit.operator.examples import NOW, decision, resource
+
+AUTOSCALER = to_autoscaler(resource(), {})
+KEY = AUTOSCALER.target.key
+
+
+def use_of(found: Targets, newest: StoredDecision | None = None, **changes: Any) -> list[TargetUse]:
+    seen = View([AUTOSCALER], [None], found, PodIndex(), set(), FreeGpus(()), {})
+    seen = replace(seen, **changes)
+    deps = OperatorDeps(None, None, FixedClock(NOW), Settings())  # type: ignore[arg-type]
+    fleet = FleetAtHand(seen, {AUTOSCALER.key: 1}, lambda: seen)
+    connection: Any = None
+    known = {} if newest is None else {1: newest}
+    return list(target_uses(connection, deps, fleet, known).values())
+
+
+def test_a_target_that_is_seen() -> None:
+    found = Targets({KEY: TargetState("u", "1", 4)})
+    assert use_of(found, decision(desired=9)) == [TargetUse("H100", 2, 4, least=1)]
+
+
+def test_a_target_that_is_gone_holds_nothing() -> None:
+    gone = Targets({}, {KEY: missing(AUTOSCALER.target)})
+    assert use_of(gone, decision(desired=9)) == [TargetUse("H100", 2, 0, least=1)]
+
+
+def test_a_target_that_cannot_be_read_holds_what_was_decided_last() -> None:
+    unread = Targets({}, {KEY: unreadable("timed out")})
+    assert use_of(unread, decision(desired=9)) == [TargetUse("H100", 2, 9, least=1)]
+    assert use_of(unread, decision(desired=2)) == [TargetUse("H100", 2, 4, least=1)]
+    assert use_of(unread) == [TargetUse("H100", 2, 1, least=1)]  # never decided on: its minimum
+
+
+def test_a_spec_that_went_bad_holds_by_its_last_good_one(monkeypatch: Any) -> None:
+    assert AUTOSCALER.spec is not None
+    stored = {1: AUTOSCALER.spec.model_dump(mode="json")}
+    monkeypatch.setattr(gpu_use.repository, "load_specs", lambda connection, ids: stored)
+    found = Targets({KEY: TargetState("u", "1", 4)})
+    bad = [replace(AUTOSCALER, spec=None, problem="no such class")]
+    assert use_of(found, autoscalers=bad) == [TargetUse("H100", 2, 4, least=1)]

@@ -1,0 +1,73 @@
+"""What became of a scaling whose operator was interrupted, by the counts that its targets have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.operator.reconcile.intents import resolve_intent, with_results
+from tests.unit.operator.examples import NOW, decision
+
+
+def intent(*targets: tuple[str, int, int]) -> Any:
+    return {
+        "decision_id": 1,
+        "attempt": 2,
+        "origin_at": NOW,
+        "workload_id": 1,
+        "from_replicas": sum(each[1] for each in targets),
+        "to_replicas": sum(each[2] for each in targets),
+        "targets": [
+            {"name": name, "target": f"llama-{name}", "from": old, "to": new, "ratio": 1.0}
+            for name, old, new in targets
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "rival", "result", "after"),
+    [
+        (5, "", "applied", 5),
+        (3, "", "failed", 5),
+        (7, "", "unknown", 7),
+        (0, "", "unknown", 0),
+        (None, "", "unknown", 5),
+        (5, "HorizontalPodAutoscaler/other", "unknown", 5),
+        (3, "HorizontalPodAutoscaler/other", "failed", 5),
+    ],
+)
+def test_one_target(count: int | None, rival: str, result: str, after: int) -> None:
+    found = resolve_intent(intent(("", 3, 5)), [count], rival)
+    assert (found.result, found.to_replicas) == (result, after)
+    assert "llama-" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("counts", "result", "after"),
+    [
+        ((3, 2), "applied", 5),
+        ((3, 4), "applied", 7),
+        ((2, 2), "failed", 7),
+        ((3, 9), "unknown", 12),
+        ((3, None), "unknown", 7),
+    ],
+)
+def test_several_targets(counts: tuple[int | None, ...], result: str, after: int) -> None:
+    found = resolve_intent(intent(("prefill", 2, 3), ("decode", 2, 4)), counts)
+    assert (found.result, found.to_replicas) == (result, after)
+
+
+def test_the_row_is_that_of_the_action_announced() -> None:
+    found = resolve_intent(intent(("", 3, 5)), [5])
+    assert found.to_row(NOW)[:7] == (NOW, 1, 1, 2, 3, 5, "applied")
+
+
+def test_the_newest_decision_knows_its_result_and_another_does_not() -> None:
+    resolved = [resolve_intent(intent(("", 3, 5)), [5])]
+    newest = {1: decision(1)}
+    (action,) = with_results(newest, resolved)
+    assert (action.result, newest[1].last_result, newest[1].n_attempts) == ("applied", "applied", 2)
+    newest = {1: decision(8)}
+    assert with_results(newest, resolved) == []
+    assert newest[1].last_result == ""
