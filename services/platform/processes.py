@@ -22,7 +22,7 @@ from services.platform.claim import FolderClaim
 from services.platform.stop_signals import stop_signals_deferred
 
 _POLL_S = 0.05
-_ENDING_TIMEOUT_S = 4.0  # twice, for services and servers, within the 10 s that Ctrl-C may take
+_ENDING_TIMEOUT_S = 3.0  # once for services, once for servers: Ctrl-C may take 10 s
 _NEXT_ENDING_TIMEOUT_S = 0.5
 
 
