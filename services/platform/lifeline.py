@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 
@@ -10,7 +11,17 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def end_with_parent(word: signal.Signals = signal.SIGTERM) -> None:
-    """Ask for `word` when the parent ends; called in the child before it runs its program."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, word)
+def end_with_parent(word: signal.Signals, parent: int) -> None:
+    """Ask for `word` when the parent ends; called in the child before it runs its program.
+
+    To the kernel the parent is the thread that started the child, so that thread must live on.
+
+    Args:
+        word: Signal to get.
+        parent: Process id of the parent, which may have ended before the kernel was asked.
+    """
+    if _LIBC is None:
+        return
+    _LIBC.prctl(_PR_SET_PDEATHSIG, word)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

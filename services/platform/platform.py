@@ -17,13 +17,19 @@ from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput
 from services.kernel.secret_files import SECRETS
 from services.kernel.settings import Settings
-from services.platform.embedded_servers import default_home, embedded_servers
-from services.platform.processes import ProcessSpec, Supervisor
+from services.platform.child import ProcessSpec
+from services.platform.embedded_servers import data_folder, start_servers
+from services.platform.processes import Supervisor
 
 SERVERS = {
     "admin": "services.admin.main",
     "ingest": "services.ingest.main",
     "scaler": "services.scaler.main",
+}
+_PORTS = {
+    "admin": "HARMONY_PORT",
+    "ingest": "HARMONY_INGEST_PORT",
+    "scaler": "HARMONY_SCALER_PORT",
 }
 WORKERS = {"worker-pipeline": "ingest,decide", "worker-forecast": "forecast", "worker-fit": "fit"}
 
@@ -84,23 +90,24 @@ def platform_servers(
         Unavailable: A server cannot be reached or started.
         InvalidInput: The port is taken.
     """
-    check_port_free(settings.host, settings.port, "--port")
-    check_port_free(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")
-    folder = (settings.home or default_home()) / name
-    with embedded_servers(settings, name) as urls:
+    folder = data_folder(settings, name)
+    with Supervisor(folder) as supervisor:
+        # looked at once what a killed run has left is gone, which may have had them
+        check_port_free(settings.host, settings.port, "--port")
+        check_port_free(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")
+        urls = start_servers(supervisor, settings, folder)
         filled = settings.model_copy(
             update={"database_url": urls.database_url, "redis_url": urls.redis_url}
         )
         engine = make_engine(filled.database_url)
-        check_reachable(engine)
-        if prepare is not None:
-            prepare(engine)
-        migrate(engine)
-        with Supervisor(folder / "logs") as supervisor:
-            try:
-                yield Platform(filled, supervisor, folder)
-            finally:
-                engine.dispose()
+        try:
+            check_reachable(engine)
+            if prepare is not None:
+                prepare(engine)
+            migrate(engine)
+            yield Platform(filled, supervisor, folder)
+        finally:
+            engine.dispose()
 
 
 def process_env(settings: Settings) -> dict[str, str]:
@@ -133,7 +140,8 @@ def service_processes(settings: Settings) -> list[ProcessSpec]:
 
 def server_process(name: str, env: Mapping[str, str]) -> ProcessSpec:
     """A service that serves under its own name."""
-    return ProcessSpec(name, [sys.executable, "-m", SERVERS[name]], env, server=name)
+    argv = [sys.executable, "-m", SERVERS[name]]
+    return ProcessSpec(name, argv, env, server=name, port_by=_PORTS[name])
 
 
 def _metrics(settings: Settings, number: int) -> dict[str, str]:

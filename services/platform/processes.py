@@ -1,98 +1,61 @@
 """Starts, watches and ends the platform's processes.
 
 Children run in sessions of their own, so that Ctrl-C reaches this process only, which then ends
-them in reverse order. On Linux the kernel ends them too if this process is killed.
+them in reverse order. On Linux the kernel ends them too if this process is killed; what it leaves
+is ended by the next process that uses the folder.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
 from services.kernel.errors import Unavailable
-from services.kernel.listening import find_address
-from services.platform.lifeline import end_with_parent
+from services.platform.child import Child, ProcessSpec
+from services.platform.claim import FolderClaim
+from services.platform.stop_signals import stop_signals_deferred
 
-_TERM_TIMEOUT_S = 5.0
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessSpec:
-    """A process to run.
-
-    Attributes:
-        name: Short name, also of its log file.
-        argv: Command line.
-        env: Variables added to this process's own.
-        server: Name under which it says where it listens, and so is ready; None: once started.
-        start_timeout_s: How long it may take to be ready.
-    """
-
-    name: str
-    argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
-    server: str | None = None
-    start_timeout_s: float = 60.0
-
-
-@contextmanager
-def stop_signals_deferred() -> Iterator[None]:
-    """SIGINT and SIGTERM wait until the block has ended, then take their course.
-
-    An exception raised by a handler between a child's start and its being noted would leave the
-    child to itself; raised inside one of the interpreter's fork hooks it would even be swallowed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread only
-        return
-    arrived: list[int] = []
-    previous = {
-        word: signal.signal(word, lambda number, _frame: arrived.append(number))
-        for word in _STOP_SIGNALS
-    }
-    try:
-        yield
-    finally:
-        for word, handler in previous.items():
-            signal.signal(word, handler)
-    if arrived:
-        signal.raise_signal(arrived[0])
+_POLL_S = 0.05
+_ENDING_TIMEOUT_S = 3.0  # once for services, once for servers: Ctrl-C may take 10 s
+_NEXT_ENDING_TIMEOUT_S = 0.5
 
 
 class Supervisor(AbstractContextManager["Supervisor"]):
-    """Owns the child processes; leaving the context ends all of them."""
+    """Owns a folder and the child processes; leaving the context ends all of them."""
 
-    def __init__(self, log_dir: Path) -> None:
-        """Keep the children's output in `log_dir`."""
-        self._log_dir = log_dir
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._specs: dict[str, ProcessSpec] = {}
-        log_dir.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path) -> None:
+        """Keep the children's output in `folder/logs`.
+
+        Raises:
+            Unavailable: Another process uses the folder.
+        """
+        self._claim = FolderClaim(folder)
+        self._logs = folder / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._children: dict[str, Child] = {}
 
     def start(self, spec: ProcessSpec) -> None:
         """Start one process without waiting for it."""
-        self._specs[spec.name] = spec
-        with stop_signals_deferred(), self._log(spec.name).open("wb") as stream:
-            self._children[spec.name] = subprocess.Popen(
-                list(spec.argv),
-                env={**os.environ, **spec.env},
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call
-            )
+        with stop_signals_deferred():
+            child = Child(spec, self._logs / f"{spec.name}.log")
+            self._children[spec.name] = child
+            self._note()
+
+    def start_again(self, child: Child) -> None:
+        """Start one of the children that has ended, without waiting for it.
+
+        Raises:
+            OSError: The system cannot now.
+        """
+        with stop_signals_deferred():
+            child.start()
+            self._note()
 
     def start_all(self, specs: Sequence[ProcessSpec]) -> None:
         """Start all at once, then wait until each is ready.
@@ -103,7 +66,29 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         for spec in specs:
             self.start(spec)
         for spec in specs:
-            self._wait_ready(spec)
+            self._wait_ready(self._children[spec.name])
+
+    def run(self, spec: ProcessSpec) -> None:
+        """Run a process that does one thing and ends.
+
+        Raises:
+            Unavailable: It fails, or takes longer than it may to be ready.
+        """
+        self.start(spec)
+        child = self._children[spec.name]
+        if not child.wait(spec.start_timeout_s):
+            child.kill()
+            raise Unavailable(f"{spec.name} took longer than {spec.start_timeout_s:.0f} s")
+        if not child.has_succeeded():
+            raise Unavailable(f"process {spec.name} {child.ending()} (log: {child.log})")
+        del self._children[spec.name]
+
+    def scratch(self, parent: Path | None = None) -> Path:
+        """A temporary folder that is gone after the processes."""
+        with stop_signals_deferred():
+            folder = self._claim.scratch(parent)
+            self._note()
+            return folder
 
     def address(self, name: str) -> str:
         """Address of a child's server, from the line that the child prints.
@@ -111,7 +96,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         Raises:
             Unavailable: It has not said so.
         """
-        found = self._find_address(self._specs[name]) if name in self._specs else None
+        found = self._children[name].address() if name in self._children else None
         if found is None:
             raise Unavailable(f"process {name} has not said where it listens")
         return found
@@ -123,17 +108,18 @@ class Supervisor(AbstractContextManager["Supervisor"]):
             Unavailable: One has ended.
         """
         for name, child in self._children.items():
-            if child.poll() is not None:
-                raise Unavailable(
-                    f"process {name} ended with status {child.returncode}: {self._last_line(name)} "
-                    f"(log: {self._log(name)})"
-                )
+            if not child.is_alive():
+                raise Unavailable(f"process {name} {child.ending()} (log: {child.log})")
+
+    def children(self) -> list[Child]:
+        """The children, servers first, in the order of their start."""
+        return sorted(self._children.values(), key=lambda child: not child.spec.is_server)
 
     def pids(self) -> list[int]:
         """Process ids of the children that live and of theirs."""
         pids: list[int] = []
         for child in self._children.values():
-            if child.poll() is None:
+            if child.is_alive():
                 try:
                     family = psutil.Process(child.pid).children(recursive=True)
                 except psutil.NoSuchProcess:
@@ -142,25 +128,16 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         return pids
 
     def stop(self) -> None:
-        """End all children: terminate, wait a little, kill what is left.
+        """End all children, servers last: terminate, wait a little, kill what is left.
 
         A second Ctrl-C must not interrupt this.
         """
         with stop_signals_deferred():
-            self._end_all()
-
-    def _end_all(self) -> None:
-        living = [child for child in reversed(self._children.values()) if child.poll() is None]
-        for child in living:
-            child.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _TERM_TIMEOUT_S
-        for child in living:
-            try:
-                child.wait(max(0.05, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _kill_session(child.pid)
-                child.wait()
-        self._children.clear()
+            children = self.children()[::-1]
+            _end_all([child for child in children if not child.spec.is_server])
+            _end_all([child for child in children if child.spec.is_server])
+            self._children.clear()
+            self._claim.release()
 
     def __exit__(
         self,
@@ -170,35 +147,36 @@ class Supervisor(AbstractContextManager["Supervisor"]):
     ) -> None:
         self.stop()
 
-    def _wait_ready(self, spec: ProcessSpec) -> None:
-        deadline = time.monotonic() + spec.start_timeout_s
-        while spec.server is not None and self._find_address(spec) is None:
+    def _note(self) -> None:
+        self._claim.note([child for child in self._children.values() if child.is_alive()])
+
+    def _wait_ready(self, child: Child) -> None:
+        deadline = time.monotonic() + child.spec.start_timeout_s
+        while not child.is_ready():
             self.check()
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"process {spec.name} was not ready within {spec.start_timeout_s:.0f} s: "
-                    f"{self._last_line(spec.name)} (log: {self._log(spec.name)})"
+                    f"process {child.spec.name} was not ready within "
+                    f"{child.spec.start_timeout_s:.0f} s: {child.last_line()} (log: {child.log})"
                 )
-            time.sleep(0.05)
+            time.sleep(_POLL_S)
         self.check()
 
-    def _find_address(self, spec: ProcessSpec) -> str | None:
-        output = self._log(spec.name).read_text(errors="replace")
-        return find_address(output, spec.server) if spec.server else None
 
-    def _log(self, name: str) -> Path:
-        return self._log_dir / f"{name}.log"
-
-    def _last_line(self, name: str) -> str:
-        lines = self._log(name).read_text(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no output"
-
-
-def _kill_session(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _end_all(children: Sequence[Child]) -> None:
+    """Send each its endings, one after the other; what outlives them is killed."""
+    timeout_s = _ENDING_TIMEOUT_S
+    for words in zip_longest(*(child.spec.endings for child in children)):
+        for child, word in zip(children, words, strict=True):
+            if word is not None:
+                child.send(word)
+        deadline = time.monotonic() + timeout_s
+        for child in children:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        timeout_s = _NEXT_ENDING_TIMEOUT_S
+    for child in children:
+        if child.is_alive():
+            child.kill()
 
 
 def resident_gib(pids: Sequence[int]) -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from services.kernel.errors import InvalidInput
 from services.kernel.security.bind import check_bind
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
+from services.platform.healing import Healer
 from services.platform.platform import (
     Platform,
     check_port_free,
@@ -26,8 +26,14 @@ from services.platform.platform import (
     scaler_process,
     service_processes,
 )
+from services.platform.stop_signals import (
+    ending_on_signals,
+    stop_signals_deferred,
+    stop_signals_noted,
+)
 
 RUNNING_FILE = "running.json"
+_WATCH_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def run_up(
     console: Console,
     start_cluster: Callable[[Platform, Path], None],
 ) -> None:
-    """Run until Ctrl-C or SIGTERM.
+    """Run until Ctrl-C, SIGTERM or a closed terminal; what ends by itself is started again.
 
     Args:
         settings: Settings; empty URLs mean the embedded servers.
@@ -62,7 +68,7 @@ def run_up(
     Raises:
         InvalidInput: The kubeconfig does not exist, or a port is taken.
         ConfigurationError: It would be reachable from elsewhere without credentials.
-        Unavailable: Something does not start, or ends by itself.
+        Unavailable: Something does not start, or another process uses the folder.
     """
     kubeconfig = options.kubeconfig
     if kubeconfig is not None and not kubeconfig.is_file():
@@ -74,11 +80,13 @@ def run_up(
     if options.has_scaler:
         check_port_free(settings.host, settings.scaler_port, "HARMONY_SCALER_PORT")
     with ending_on_signals(), platform_servers(settings, "up") as platform, announced(platform):
-        admin_key = ensure_first_key(
-            make_engine(platform.settings.database_url),
-            platform.settings.admin_key_file,
-            SystemClock().now(),
-        )
+        with stop_signals_deferred():  # a key that was made and not shown is lost
+            admin_key = ensure_first_key(
+                make_engine(platform.settings.database_url),
+                platform.settings.admin_key_file,
+                SystemClock().now(),
+            )
+            console.print(f"admin key        {admin_key or 'the one shown at the first start'}")
         if kubeconfig is None:
             kubeconfig = platform.folder / "kubeconfig"
             start_cluster(platform, kubeconfig)
@@ -89,7 +97,6 @@ def run_up(
         ]
         platform.supervisor.start_all(processes)
         console.print(f"API and console  {platform.api_url}")
-        console.print(f"admin key        {admin_key or 'the one shown at the first start'}")
         console.print(f"push API         {platform.push_url}/v1/observations")
         if options.has_scaler:
             console.print(f"external scaler  {platform.supervisor.address('scaler')} (gRPC)")
@@ -97,7 +104,12 @@ def run_up(
         console.print(f"kubeconfig       {kubeconfig}")
         console.print(f"logs             {platform.folder / 'logs'}")
         console.print("Ctrl-C ends.")
-        wait_until_stopped(platform)
+        wait_until_stopped(Healer(platform.supervisor, partial(_say, console)).step)
+
+
+def _say(console: Console, line: str) -> None:
+    """Print one line as it is: it may quote another program."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -115,44 +127,12 @@ def announced(platform: Platform) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-@contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """SIGTERM, SIGINT and a closed terminal end the block in order, so that every child is ended.
+def wait_until_stopped(watch: Callable[[], None]) -> None:
+    """Return on Ctrl-C, SIGTERM or a closed terminal.
 
-    SIGINT is taken also where it was inherited as ignored, as for a script's background job:
-    whoever sends it to this process means it.
+    Args:
+        watch: Called again and again: raises when a process has ended, or starts it again.
     """
-
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    previous = {
-        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-    }
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: `nohup` means it to go on
-        previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, end)
-    try:
-        yield
-    finally:
-        for word, handler in previous.items():
-            signal.signal(word, handler)
-
-
-def wait_until_stopped(platform: Platform) -> None:
-    """Return on Ctrl-C or SIGTERM.
-
-    Raises:
-        Unavailable: A process ended by itself.
-    """
-    stopped = threading.Event()
-    previous = {
-        word: signal.signal(word, lambda *_: stopped.set())
-        for word in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        while not stopped.wait(1.0):
-            platform.supervisor.check()
-    finally:
-        for word, handler in previous.items():
-            signal.signal(word, handler)
+    with stop_signals_noted() as stopped:
+        while not stopped.wait(_WATCH_INTERVAL_S):
+            watch()

@@ -19,7 +19,10 @@ from services.kernel.clock import wall_seconds
 from services.kernel.listening import authority, report_address
 from services.lab.cluster.cluster import ClusterSettings, SimulatedCluster
 from services.lab.cluster.kubeconfig import DEFAULT_TOKEN, make_kubeconfig
+from services.lab.cluster.storage.objects import Write
+from services.lab.cluster.storage.resources import CUSTOM_RESOURCE_DEFINITIONS
 from services.lab.cluster.wire.server import ApiServer
+from services.operator.resource import definitions
 from services.simulator.engine.engine import NodeSpec
 
 _POOL = re.compile(r"(?P<type>[A-Za-z0-9][-A-Za-z0-9_.]*)=(?P<nodes>\d+)x(?P<gpus>\d+)")
@@ -66,6 +69,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--watch-log", type=int, default=4_000, help="changes kept per resource")
     parser.add_argument("--admin-token", help="ask for bearer tokens; this one may do everything")
+    parser.add_argument("--definitions", action="store_true", help="know Harmony's own resources")
     parser.add_argument("--port-file", type=Path)
     parser.add_argument("--kubeconfig-out", type=Path)
     return parser.parse_args(arguments)
@@ -91,7 +95,11 @@ def make_settings(options: argparse.Namespace) -> ClusterSettings:
 
 async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    server = ApiServer(SimulatedCluster(settings))
+    cluster = SimulatedCluster(settings)
+    for text in definitions.rendered().values() if options.definitions else ():
+        write = Write("harmony", cluster.now())
+        cluster.objects.create(CUSTOM_RESOURCE_DEFINITIONS, "", yaml.safe_load(text), write)
+    server = ApiServer(cluster)
     runner = web.AppRunner(server.make_app(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import httpx
-import yaml
-
-from services.operator.resource.definitions import rendered as rendered_crds
+from services.platform.child import ProcessSpec
 from services.platform.platform import Platform
-from services.platform.processes import ProcessSpec, Supervisor
+from services.platform.processes import Supervisor
 
 _NODES = "H100=4x8,A100=4x8,L4=8x4"
 
@@ -22,7 +19,10 @@ def start_cluster(supervisor: Supervisor, *options: str) -> str:
         Unavailable: It does not start.
     """
     argv = [sys.executable, "-m", "services.lab.cluster", *options]
-    supervisor.start_all([ProcessSpec("cluster", argv, server="cluster")])
+    note = "it is empty: what was created in it is gone"
+    supervisor.start_all(
+        [ProcessSpec("cluster", argv, server="cluster", port_by="--port", restart_note=note)]
+    )
     return supervisor.address("cluster")
 
 
@@ -33,10 +33,5 @@ def start_cluster_with_definitions(platform: Platform, kubeconfig: Path) -> None
         Unavailable: It does not start.
     """
     kubeconfig.unlink(missing_ok=True)
-    url = start_cluster(
-        platform.supervisor,
-        *("--clock", "real", "--nodes", _NODES, "--kubeconfig-out", str(kubeconfig)),
-    )
-    for text in rendered_crds().values():
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        httpx.post(url + path, json=yaml.safe_load(text), timeout=10.0).raise_for_status()
+    options = ("--clock", "real", "--nodes", _NODES, "--kubeconfig-out", str(kubeconfig))
+    start_cluster(platform.supervisor, *options, "--definitions")

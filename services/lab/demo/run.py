@@ -39,7 +39,8 @@ from services.lab.demo.session import (
 from services.lab.demo.training import TrainingResult, start_training, wait_for_training
 from services.platform.platform import platform_servers
 from services.platform.processes import resident_gib
-from services.platform.up import announced, ending_on_signals, wait_until_stopped
+from services.platform.stop_signals import ending_on_signals
+from services.platform.up import announced, wait_until_stopped
 from services.simulator import (
     PolicyRun,
     PolicyScore,
@@ -111,7 +112,8 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
                 console.print(f"admin key:       {session.admin_key}")
                 console.print(f"database:        {platform.settings.database_url}")
-                wait_until_stopped(platform)
+                # its clock and its cluster's state end with their processes: it is not healed
+                wait_until_stopped(platform.supervisor.check)
         finally:
             end_session(session)
 

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from services.kernel.errors import Unavailable
-from services.platform.processes import ProcessSpec, Supervisor, resident_gib, stop_signals_deferred
+from services.platform.child import ProcessSpec
+from services.platform.processes import Supervisor, resident_gib
 
 UP = "print('child listens on http://127.0.0.1:4711', flush=True)"
 FOREVER = [sys.executable, "-c", f"import time; {UP}; time.sleep(600)"]
@@ -60,7 +61,8 @@ def test_a_child_that_is_never_ready_is_reported(tmp_path: Path) -> None:
 def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; "
-        "from services.platform.processes import ProcessSpec, Supervisor; "
+        "from services.platform.child import ProcessSpec; "
+        "from services.platform.processes import Supervisor; "
         f"s = Supervisor(Path({str(tmp_path)!r})); s.start(ProcessSpec('child', {FOREVER!r})); "
         "print(s.pids()[0], flush=True); time.sleep(600)"
     )
@@ -72,22 +74,3 @@ def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     gone, alive = psutil.wait_procs([child], timeout=5)
     assert [process.pid for process in gone] == [child.pid]
     assert alive == []
-
-
-def test_a_stop_signal_waits_for_the_end_of_a_start() -> None:
-    done = []
-
-    def interrupted() -> None:
-        with stop_signals_deferred():
-            signal.raise_signal(signal.SIGINT)
-            done.append("the start was finished and noted")
-
-    # a test run in the background inherits SIGINT as ignored
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            interrupted()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, inherited)
-    assert done == ["the start was finished and noted"]

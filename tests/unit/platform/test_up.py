@@ -1,47 +1,42 @@
-"""Signals that end a platform in order."""
+"""How `harmony up` waits, and how it is found by other commands."""
 
 from __future__ import annotations
 
+import json
 import signal
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from services.platform.up import ending_on_signals
+from services.kernel.settings import Settings
+from services.platform.platform import Platform
+from services.platform.processes import Supervisor
+from services.platform.stop_signals import ending_on_signals
+from services.platform.up import RUNNING_FILE, announced, wait_until_stopped
 
 
-@pytest.fixture(autouse=True)
-def _handlers_stay() -> Iterator[None]:
-    words = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {word: signal.getsignal(word) for word in words}
-    yield
-    after = {word: signal.getsignal(word) for word in words}
-    for word, handler in before.items():
-        signal.signal(word, handler)
-    assert after == before
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_watches_until_it_is_stopped(word: signal.Signals) -> None:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under `nohup`
+    looks: list[int] = []
 
+    def watch() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            signal.raise_signal(word)
 
-@pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
-def test_a_stop_or_a_closed_terminal_ends_in_order(word: signal.Signals) -> None:
-    signal.signal(word, signal.SIG_DFL)  # these tests may run where it is ignored, as by `nohup`
-    with pytest.raises(SystemExit) as ended, ending_on_signals():
-        signal.raise_signal(word)
-    assert ended.value.code == 128 + word
-
-
-def test_ctrl_c_ends_also_where_it_was_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with pytest.raises(KeyboardInterrupt), ending_on_signals():
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_what_was_told_to_outlive_its_terminal_does() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with ending_on_signals():
-            signal.raise_signal(signal.SIGHUP)
+            wait_until_stopped(watch)
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, inherited)
+    assert len(looks) == 2
+
+
+def test_it_is_found_while_it_runs(tmp_path: Path) -> None:
+    settings = Settings(database_url="postgresql://one/two", redis_url="redis://three/0")
+    with Supervisor(tmp_path) as supervisor:
+        with announced(Platform(settings, supervisor, tmp_path)):
+            found = json.loads((tmp_path / RUNNING_FILE).read_text())
+        assert found == {"database_url": "postgresql://one/two", "redis_url": "redis://three/0"}
+        assert not (tmp_path / RUNNING_FILE).exists()

@@ -22,9 +22,10 @@ from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.operator.repository import fresh_database
 from services.lab.cluster.start import start_cluster
+from services.platform.child import ProcessSpec
 from services.platform.embedded_postgres import embedded_postgres
 from services.platform.embedded_servers import default_home
-from services.platform.processes import ProcessSpec, Supervisor
+from services.platform.processes import Supervisor
 
 NAMESPACE = "default"
 """Where the Lease is."""
@@ -57,7 +58,7 @@ def running_testbed(
         with _server(settings, place) as server_url, fresh_database(server_url) as database_url:
             engine = make_engine(database_url)
             migrate(engine)
-            with Supervisor(folder or Path(scratch) / "logs") as supervisor:
+            with Supervisor(folder or Path(scratch) / "platform") as supervisor:
                 options = ["--clock", "real", "--nodes", nodes, "--seed", str(settings.seed)]
                 url = start_cluster(supervisor, *options, "--watch-log", "50000")
                 try:
