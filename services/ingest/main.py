@@ -16,9 +16,11 @@ from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.http.protocol import ProblemProtocol
 from services.kernel.http.serving import serve_until_stopped
 from services.kernel.listening import listen, report_address
+from services.kernel.secret_files import file_of
 from services.kernel.security.bind import check_bind
 from services.kernel.security.http import protect
 from services.kernel.security.limits import Limiter
+from services.kernel.security.origins import refuse_foreign
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -35,6 +37,7 @@ def make_standalone_app(deps: IngestDeps) -> FastAPI:
 
     app = make_app(deps, lifespan)
     protect(app, deps.settings, deps.limiter)
+    refuse_foreign(app, deps.settings)
     return app
 
 
@@ -52,6 +55,7 @@ def main() -> int:
                 )
         check_bind(settings, "push_token")
         deps = make_deps(settings)
+        deps.token_file = file_of("push_token")
         deps.limiter = Limiter.connect("ingest", settings.redis_url)
         app = make_standalone_app(deps)
         listener = listen(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")

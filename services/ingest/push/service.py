@@ -89,7 +89,8 @@ def push(deps: IngestDeps, body: bytes) -> PushResult:
         InvalidInput: The request has not the documented shape.
         PayloadTooLarge: It holds too many samples.
     """
-    parsed = parse_push(body, deps.settings.push_max_samples)
+    with deps.decoding:
+        parsed = parse_push(body, deps.settings.push_max_samples)
     return write(deps, parsed, "push", deps.settings)
 
 

@@ -16,6 +16,7 @@ from tests.integration.ingest.conftest import Register, request
 
 pytestmark = pytest.mark.integration
 PATH = "/v1/observations"
+JSON = {"Content-Type": "application/json"}
 ONE = {
     "observations": [
         {
@@ -50,14 +51,14 @@ def test_a_push_is_answered_with_what_became_of_it(app: FastAPI, database: Engin
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"observations": [1]}'])
 def test_a_malformed_push_is_a_problem(app: FastAPI, content: bytes) -> None:
-    answer = request(app, "POST", PATH, content=content)
+    answer = request(app, "POST", PATH, content=content, headers=JSON)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "invalid_input"
 
 
 def test_compressed_bodies_are_refused_by_name(app: FastAPI) -> None:
-    answer = request(app, "POST", PATH, content=b"x", headers={"Content-Encoding": "gzip"})
+    answer = request(app, "POST", PATH, content=b"x", headers=JSON | {"Content-Encoding": "gzip"})
     assert answer.status_code == 422
     assert "Content-Encoding" in answer.json()["detail"]
 
@@ -73,7 +74,7 @@ def test_size_is_bounded_with_and_without_a_declared_length(
             yield b" " * 1000
 
     for content in (b" " * 4096, chunks()):
-        answer = request(app, "POST", PATH, content=content)
+        answer = request(app, "POST", PATH, content=content, headers=JSON)
         assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
     samples = [[n, 1] for n in range(4)]
     many = {"observations": [{**ONE["observations"][0], "samples": samples}]}
@@ -100,7 +101,9 @@ def test_token(
 ) -> None:
     register()
     deps.settings = settings.model_copy(update={"push_token": SecretStr("sesame")})
-    headers = {} if header is None else {"Authorization": header.encode()}
+    headers: dict[str, str | bytes] = {**JSON}
+    if header is not None:
+        headers["Authorization"] = header.encode()
     answer = request(
         make_app(deps), "POST", PATH, content=orjson.dumps({"observations": []}), headers=headers
     )

@@ -42,12 +42,16 @@ class Edge:
 
     def post(self, credential: str | None, path: str = PUSH, **headers: str) -> httpx.Response:
         """One empty push; 202 and 415 mean that the credential was accepted."""
+        if path == PUSH:
+            headers = {"Content-Type": "application/json"} | headers
         if credential is not None:
             headers["Authorization"] = f"Bearer {credential}"
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://push") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await client.post(path, content=b'{"observations": []}', headers=headers)
 
         return asyncio.run(send())
