@@ -14,7 +14,7 @@ from services.ingest.deps import IngestDeps
 from services.ingest.tasks import make_deps
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.http.protocol import ProblemProtocol
-from services.kernel.http.serving import serve_until_stopped
+from services.kernel.http.serving import serve_until_stopped, settle
 from services.kernel.listening import listen, report_address
 from services.kernel.secret_files import file_of
 from services.kernel.security.bind import check_bind
@@ -73,6 +73,7 @@ def main() -> int:
         timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
     with listener, watched_workloads(deps.engine):
+        settle()
         report_address("ingest", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)
     return 0

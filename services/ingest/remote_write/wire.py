@@ -15,7 +15,7 @@ _BLOCK = 2  # the wire type of what has a length
 _FIXED_BYTES = {1: 8, 5: 4}
 _KNOWN_TYPES = 5
 _GOES_ON = bytes(range(0x80, 0x100))  # bytes of a varint that are not its last
-_LEAST_BYTES = 8  # what a field of a real request takes at least, on the average of a full one
+_LEAST_BYTES = 24  # of a label or a sample, on the average of a request that is full
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.unit.ingest.remote_requests import (
 )
 
 DEFAULT = RequestLimits(max_bytes=8_000_000, max_samples=200_000)
-SMALL = RequestLimits(max_bytes=800, max_samples=20)
+SMALL = RequestLimits(max_bytes=2400, max_samples=20)
 V1 = Layout(series=1, values=frozenset({2, 4}))
 V2 = Layout(series=5, values=frozenset({2, 3}), packed=1)
 LABELS = block(1, block(1, b"__name__") + block(2, b"up"))
@@ -99,7 +99,7 @@ def test_what_is_read_is_within_the_limit_and_what_is_within_is_read(
         for n_labels, n_samples in sizes
     ]
     n_counted = sum(max(1, n_samples) for _, n_samples in sizes)
-    limits = RequestLimits(max_bytes=100_000, max_samples=most)
+    limits = RequestLimits(max_bytes=1_000_000, max_samples=most)
     body = make(*series)  # type: ignore[operator]
     if n_counted > most:
         with pytest.raises(PayloadTooLarge):
