@@ -15,7 +15,7 @@ from services.kernel.errors import Overloaded, PayloadTooLarge
 Result = TypeVar("Result")
 
 _BODIES_HELD = 2  # of the largest size, or many more small ones
-_WORKERS = 3  # they share one interpreter: more would only hold more at a time
+_WORKERS = 2  # they share one interpreter: more would only hold more at a time
 
 
 class Intake:
