@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 import redis
@@ -17,7 +16,7 @@ from services.kernel.db.migrations import current_revision
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.http.protocol import ProblemProtocol
-from services.kernel.http.serving import serve_until_stopped
+from services.kernel.http.serving import serve_until_stopped, settle
 from services.kernel.listening import listen, report_address
 from services.kernel.security.bind import check_bind
 from services.kernel.security.keys import KeyVerifier, ensure_first_key
@@ -101,19 +100,6 @@ def serve(settings: Settings, deps: AdminDeps) -> None:
         settle()
         report_address("admin", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)
-
-
-def settle() -> None:
-    """Make the interpreter fit to answer many short requests from many threads.
-
-    A full garbage collection walks every object of every imported module and stops all threads for
-    a tenth of a second: what is there now stays, and is not looked at again. A thread that computes
-    hands over to one that only has to pass an answer on after 1 ms, not after 5.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(0.001)
 
 
 if __name__ == "__main__":

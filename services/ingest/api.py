@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Protocol
 
 import orjson
 from fastapi import Depends, FastAPI, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority
-from services.ingest.push.body import read_body
+from services.ingest.push.body import Intake
 from services.ingest.push.schemas import PushAnswer, PushRequest
 from services.ingest.push.service import push
 from services.ingest.remote_write.api import make_router
-from services.kernel.errors import InvalidInput
+from services.kernel.errors import InvalidInput, UnsupportedMediaType
 from services.kernel.http import application as http
+from services.kernel.http.busy import Busy
 
 _DESCRIPTION = """
 Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that
@@ -56,8 +57,9 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         title="Harmony push API", description=_DESCRIPTION, version="1", lifespan=lifespan
     )
     http.install(app, "ingest", deps.settings.push_max_bytes)
-    authority = PushAuthority(deps)
-    app.include_router(make_router(deps, authority))
+    app.add_middleware(Busy, name="ingest", most=deps.settings.max_concurrent_requests)
+    authority, intake = PushAuthority(deps), Intake(deps.settings.push_max_bytes)
+    app.include_router(make_router(deps, authority, intake))
 
     @app.post(
         "/v1/observations",
@@ -69,8 +71,9 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     )
     async def push_observations(request: Request) -> Response:
         """Store samples; they become indicators when their step is complete."""
-        body = await _read_plain(request, deps.settings.push_max_bytes)
-        result = await run_in_threadpool(push, deps, body)
+        _check_json(request)
+        async with intake.body(request) as body:
+            result = await intake.work(partial(push, deps, body))
         rejected = [
             {"reason": found.reason, "count": found.count, "example": found.example}
             for found in result.rejected
@@ -79,7 +82,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         return Response(answer, status_code=202, media_type="application/json")
 
     @app.get("/healthz", tags=["health"])
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:  # by the event loop itself: it waits for no thread
         """The process runs."""
         return {"status": "ok"}
 
@@ -92,9 +95,16 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     return app
 
 
-async def _read_plain(request: Request, max_bytes: int) -> bytes:
-    """A body that is not compressed."""
+def _check_json(request: Request) -> None:
+    """Refuse what a page of another site can send unasked, and what is compressed.
+
+    Raises:
+        UnsupportedMediaType: It says to be something else than JSON.
+        InvalidInput: It is compressed.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(f"Content-Type: {content_type[:60]!r} must be application/json")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise InvalidInput(f"Content-Encoding: {encoding!r} must be 'identity'; send plain JSON")
-    return await read_body(request, max_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -62,6 +63,9 @@ class IngestDeps:
         pods: Pods whose counters this process has seen.
         wall: Time of keys, also in a replay.
         limiter: Counts requests; None: nobody does.
+        decoding: Held while a request is decoded: its objects take many times its size, so that one
+            is at a time.
+        token_file: File that senders on this machine find the push token in; empty: no such file.
     """
 
     engine: Engine
@@ -78,6 +82,8 @@ class IngestDeps:
     pods: PodMemory = field(default_factory=PodMemory)
     wall: Clock = field(default_factory=SystemClock)
     limiter: Limiter | None = None
+    decoding: threading.Lock = field(default_factory=threading.Lock)
+    token_file: str = ""
 
     @property
     def due_rules(self) -> DueRules:

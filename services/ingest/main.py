@@ -14,11 +14,13 @@ from services.ingest.deps import IngestDeps
 from services.ingest.tasks import make_deps
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.http.protocol import ProblemProtocol
-from services.kernel.http.serving import serve_until_stopped
+from services.kernel.http.serving import serve_until_stopped, settle
 from services.kernel.listening import listen, report_address
+from services.kernel.secret_files import file_of
 from services.kernel.security.bind import check_bind
 from services.kernel.security.http import protect
 from services.kernel.security.limits import Limiter
+from services.kernel.security.origins import refuse_foreign
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -35,6 +37,7 @@ def make_standalone_app(deps: IngestDeps) -> FastAPI:
 
     app = make_app(deps, lifespan)
     protect(app, deps.settings, deps.limiter)
+    refuse_foreign(app, deps.settings)
     return app
 
 
@@ -52,6 +55,7 @@ def main() -> int:
                 )
         check_bind(settings, "push_token")
         deps = make_deps(settings)
+        deps.token_file = file_of("push_token")
         deps.limiter = Limiter.connect("ingest", settings.redis_url)
         app = make_standalone_app(deps)
         listener = listen(settings.host, settings.ingest_port, "HARMONY_INGEST_PORT")
@@ -69,6 +73,7 @@ def main() -> int:
         timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
     with listener, watched_workloads(deps.engine):
+        settle()
         report_address("ingest", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)
     return 0

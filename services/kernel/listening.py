@@ -12,6 +12,9 @@ import sys
 
 from services.kernel.errors import ConfigurationError
 
+HEAD_S = 20.0
+"""Seconds that the head of a request has to arrive at any HTTP server."""
+
 _REPORTED = re.compile(r"^(?P<server>.+) listens on (?P<address>\S+)\n", re.MULTILINE)
 
 

@@ -12,6 +12,12 @@ SECRETS = ("database_url", "redis_url", "push_token", "oidc_client_secret")
 """Settings that may hold a secret. The admin key is read from a file only (`admin_key_file`)."""
 
 
+def file_of(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """Path of the file that holds a setting; empty: none does."""
+    given = os.environ if environ is None else environ
+    return given.get(f"HARMONY_{name.upper()}_FILE", "")
+
+
 def secrets_in_files(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Settings that are given by files, without surrounding white space.
 
@@ -22,7 +28,7 @@ def secrets_in_files(environ: Mapping[str, str] | None = None) -> dict[str, str]
     found: dict[str, str] = {}
     for name in SECRETS:
         variable = f"HARMONY_{name.upper()}"
-        file = given.get(f"{variable}_FILE")
+        file = file_of(name, given)
         if not file:
             continue
         if given.get(variable):

@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     grace_s: float = Field(10.0, ge=0, description="How long a complete step waits for samples")
     late_s: float = Field(600.0, ge=0, description="How late a sample may still change its step")
     future_s: float = Field(60.0, ge=0, description="How far ahead of the clock a sample may be")
-    push_max_samples: int = Field(200_000, ge=1, description="Samples in one push request")
+    push_max_samples: int = Field(
+        200_000, ge=1, description="Samples in one request; a series without any counts as one"
+    )
     push_max_bytes: int = Field(32_000_000, ge=1024, description="Bytes of one push request")
     remote_write_rules: str = Field(
         "", description="YAML rules: which indicator a series is of; empty: its labels say it"
@@ -185,7 +187,9 @@ class Settings(BaseSettings):
         60, ge=0, description="Wrong credentials of one address (both APIs); 0: no limit"
     )
     max_concurrent_requests: int = Field(
-        100, ge=1, description="Requests that are served or wait at once; more are answered 503"
+        100,
+        ge=1,
+        description="Requests served or waiting at once (both APIs); more are answered 503",
     )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Bytes of one request's body")
     trusted_proxies: str = Field(

@@ -20,6 +20,7 @@ from services.kernel.settings import Settings
 from services.platform.child import ProcessSpec
 from services.platform.embedded_servers import data_folder, start_servers
 from services.platform.processes import Supervisor
+from services.platform.push_token import TOKEN_FILE, kept_token
 
 SERVERS = {
     "admin": "services.admin.main",
@@ -42,11 +43,13 @@ class Platform:
         settings: Settings with the URLs of the servers filled in.
         supervisor: Owner of the processes.
         folder: Logs and small files.
+        token_file: File with the push token, where it was drawn; None: the settings had one.
     """
 
     settings: Settings
     supervisor: Supervisor
     folder: Path
+    token_file: Path | None = None
 
     @property
     def api_url(self) -> str:
@@ -99,13 +102,18 @@ def platform_servers(
         filled = settings.model_copy(
             update={"database_url": urls.database_url, "redis_url": urls.redis_url}
         )
+        token_file = None
+        if filled.push_token is None:
+            token = SecretStr(kept_token(folder))
+            filled = filled.model_copy(update={"push_token": token})
+            token_file = folder / TOKEN_FILE
         engine = make_engine(filled.database_url)
         try:
             check_reachable(engine)
             if prepare is not None:
                 prepare(engine)
             migrate(engine)
-            yield Platform(filled, supervisor, folder)
+            yield Platform(filled, supervisor, folder, token_file)
         finally:
             engine.dispose()
 
@@ -126,8 +134,13 @@ def process_env(settings: Settings) -> dict[str, str]:
     return {**threads, "PYTHONUNBUFFERED": "1", **files, **env}
 
 
-def service_processes(settings: Settings) -> list[ProcessSpec]:
-    """Workers, beat, the push API and the admin API (the operator needs an API server first)."""
+def service_processes(settings: Settings, token_file: Path | None = None) -> list[ProcessSpec]:
+    """Workers, beat, the push API and the admin API (the operator needs an API server first).
+
+    Args:
+        settings: Settings.
+        token_file: File that the push API reads its token from, and names to who has none.
+    """
     env = process_env(settings)
     worker = [sys.executable, "-m", "services.worker"]
     specs = [
@@ -135,7 +148,9 @@ def service_processes(settings: Settings) -> list[ProcessSpec]:
         for number, (name, queues) in enumerate(WORKERS.items())
     ]
     specs.append(ProcessSpec("beat", [*worker, "beat"], env))
-    return [*specs, *(server_process(name, env) for name in ("ingest", "admin"))]
+    by_file = {"HARMONY_PUSH_TOKEN": "", "HARMONY_PUSH_TOKEN_FILE": str(token_file)}
+    ingest = server_process("ingest", env | (by_file if token_file else {}))
+    return [*specs, ingest, server_process("admin", env)]
 
 
 def server_process(name: str, env: Mapping[str, str]) -> ProcessSpec:

@@ -91,13 +91,14 @@ def run_up(
             kubeconfig = platform.folder / "kubeconfig"
             start_cluster(platform, kubeconfig)
         processes = [
-            *service_processes(platform.settings),
+            *service_processes(platform.settings, platform.token_file),
             operator_process(platform.settings, kubeconfig),
             *([scaler_process(platform.settings)] if options.has_scaler else []),
         ]
         platform.supervisor.start_all(processes)
         console.print(f"API and console  {platform.api_url}")
         console.print(f"push API         {platform.push_url}/v1/observations")
+        print_token(platform, console)
         if options.has_scaler:
             console.print(f"external scaler  {platform.supervisor.address('scaler')} (gRPC)")
         console.print(f"database         {shown_url(platform.settings.database_url)}")
@@ -110,6 +111,16 @@ def run_up(
 def _say(console: Console, line: str) -> None:
     """Print one line as it is: it may quote another program."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_token(platform: Platform, console: Console) -> None:
+    """Print the push token where it was drawn, and its file; one that was given is known."""
+    token = platform.settings.push_token
+    if platform.token_file is None or token is None:
+        console.print("push token       the one of HARMONY_PUSH_TOKEN")
+        return
+    console.print(f"push token       {token.get_secret_value()}")
+    console.print(f"push token file  {platform.token_file}")
 
 
 @contextmanager

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from prometheus_client import start_http_server
-
 from services.kernel import telemetry
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.http.metrics_server import serve_wsgi
 from services.kernel.listening import report_address
 from services.kernel.settings import Settings, get_settings
 from services.scaler.api import ExternalScaler
@@ -69,7 +68,7 @@ async def _serve_until_signal(deps: ScalerDeps) -> None:
 
 def _serve_metrics(port: int) -> None:
     try:
-        server, _ = start_http_server(port, registry=telemetry.REGISTRY)
+        server = serve_wsgi(port)
     except OSError as error:
         raise ConfigurationError(
             f"HARMONY_SCALER_METRICS_PORT={port}: cannot listen there ({error.strerror}); end the "

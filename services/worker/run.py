@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from celery import Celery
-from prometheus_client import start_http_server
 
 from services.kernel.celery_app import make_celery
 from services.kernel.db.session import make_engine
+from services.kernel.http.metrics_server import serve_wsgi
 from services.kernel.listening import report_address
 from services.kernel.settings import Settings
-from services.kernel.telemetry import REGISTRY
 from services.kernel.tracing_otel import configure_tracing
 from services.kernel.workload_series import watched_workloads
 from services.worker.tasks import task_modules
@@ -44,7 +43,7 @@ def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> 
         if settings.worker_metrics_port is not None:
             # the solo pool runs tasks in this process: their metrics are here to be scraped
             life.enter_context(watched_workloads(make_engine(settings.database_url)))
-            server, _ = start_http_server(settings.worker_metrics_port, registry=REGISTRY)
+            server = serve_wsgi(settings.worker_metrics_port)
             report_address("worker metrics", str(server.server_address[0]), server.server_port)
         configure_tracing(settings, f"worker-{queues.replace(',', '-')}")
         app = worker_app(settings)

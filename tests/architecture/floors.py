@@ -77,7 +77,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.kernel": (
         "celery_app security tracing_otel",
         "operation settings",
-        "db http listening secret_files task workload_series",
+        "db http secret_files task workload_series",
+        "listening",
         "clock domain errors jobs telemetry tracing",
     ),
     "services.kernel.db": (
@@ -235,7 +236,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "up",
         "platform",
         "capacities embedded_servers stages",
-        "embedded_postgres embedded_valkey healing repository",
+        "embedded_postgres embedded_valkey healing push_token repository",
         "processes",
         "claim restarts stop_signals",
         "child",

@@ -77,6 +77,17 @@ def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_p
         headers = {"Authorization": f"Bearer {key}"}
         url = f"{api_url}/v1/workloads"
 
+        token = shown(log, r"push token\s+(hp_\S+)")
+        file = home / "up" / "push-token"
+        assert (file.read_text(), file.stat().st_mode & 0o777) == (f"{token}\n", 0o600)
+        push = shown(log, r"push API\s+(http\S+)")
+        refused_push = httpx.post(push, json={"observations": []})
+        assert refused_push.status_code == 401
+        assert str(file) in refused_push.json()["detail"]
+        credential = {"Authorization": f"Bearer {token}"}
+        taken = httpx.post(push, json={"observations": []}, headers=credential)
+        assert taken.status_code == 202
+
         def registered() -> bool:
             return "llama" in httpx.get(url, headers=headers).text
 

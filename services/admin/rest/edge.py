@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.admin.deps import AdminDeps
-from services.kernel import telemetry
-from services.kernel.errors import ConfigurationError, Overloaded
-from services.kernel.http.application import from_error
+from services.kernel.http.busy import Busy
 from services.kernel.security.http import AddressLimits, TrustedProxies, parse_networks
 from services.kernel.security.limits import address_limit
+from services.kernel.security.origins import parse_origins
 
 _CSP = "; ".join(
     (
@@ -39,9 +36,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 HSTS = "max-age=31536000; includeSubDomains"
-_NEVER_BUSY = frozenset({"/healthz", "/readyz", "/metrics", "/v1/events"})
-"""Probes must get through, and streams are counted by themselves."""
 _ENDLESS = frozenset({"/v1/events"})
+"""Streams, which are counted by themselves."""
 _READ_BY_PAGES = ["ETag", "Location", "Retry-After"]
 
 
@@ -59,7 +55,7 @@ def install(app: FastAPI, deps: AdminDeps) -> None:
     if deps.limiter is not None:
         limiter, limit = deps.limiter, address_limit(settings)
         app.add_middleware(AddressLimits, take=lambda address: limiter.take(limit, address))
-    app.add_middleware(Busy, most=settings.max_concurrent_requests)
+    app.add_middleware(Busy, name="admin", most=settings.max_concurrent_requests, apart=_ENDLESS)
     if origins:
         # no cookies: another site's page needs a key or a token of its own
         app.add_middleware(
@@ -93,72 +89,6 @@ class Heads:
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, without_body)
-
-
-class Busy:
-    """Answers 503 to a request that would wait behind too many others.
-
-    A request counts from when its body is here: who sends one slowly takes nobody's place.
-    """
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        """Let `most` requests in at a time."""
-        self._app = app
-        self._most = most
-        self._n = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in _NEVER_BUSY:
-            await self._app(scope, receive, send)
-            return
-        if self._n >= self._most:
-            telemetry.rate_limited_total.labels("admin", "concurrency").inc()
-            busy = Overloaded(f"{self._most} requests are being served; try again shortly")
-            await from_error(busy)(scope, receive, send)
-            return
-        is_counted = False
-
-        def count() -> None:
-            nonlocal is_counted
-            if not is_counted:
-                is_counted = True
-                self._n += 1
-
-        async def counting() -> Message:
-            message = await receive()
-            if not message.get("more_body", False):
-                count()
-            return message
-
-        headers = Headers(scope=scope)
-        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-            count()
-        try:
-            await self._app(scope, counting, send)
-        finally:
-            self._n -= is_counted
-
-
-def parse_origins(text: str) -> list[str]:
-    """Origins, separated by commas.
-
-    Raises:
-        ConfigurationError: One of them is none; `*` is none.
-    """
-    origins = [part.strip() for part in text.split(",") if part.strip()]
-    for origin in origins:
-        try:
-            parts = urlsplit(origin)
-        except ValueError:
-            parts = urlsplit("")
-        is_origin = parts.scheme in {"http", "https"} and parts.netloc
-        if not is_origin or origin != f"{parts.scheme}://{parts.netloc}" or parts.username:
-            raise ConfigurationError(
-                f"HARMONY_CORS_ORIGINS={text!r}: {origin!r} must be an origin, e.g. "
-                "https://portal.example.org, without a path"
-            )
-    return origins
 
 
 class AddHeaders:

@@ -9,6 +9,7 @@ from fastapi import Request
 from services.ingest.deps import IngestDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
+from services.kernel.security.bind import is_loopback
 from services.kernel.security.http import limited_name
 from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role
 from services.kernel.security.limits import failure_limit
@@ -70,7 +71,12 @@ class PushAuthority:
             return self._verified(given, limited_name(_address(request)))
         except Unauthorized as error:
             _report_refusal(error.reason, request)
-            raise Unauthorized(_NOT_VALID, error.reason) from error
+            raise Unauthorized(_NOT_VALID + self._hint(), error.reason) from error
+
+    def _hint(self) -> str:
+        """Where the token is, where only callers on this machine can ask."""
+        file = self._deps.token_file
+        return f"; the token is in {file}" if file and is_loopback(self._deps.settings.host) else ""
 
     def _verified(self, key: str, address: str) -> Principal:
         now = self._deps.wall.now()

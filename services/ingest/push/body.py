@@ -1,22 +1,62 @@
-"""Reading a request's body with a bound."""
+"""Taking requests in: how much of their bodies is held, and how many are worked at, at a time."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
 from fastapi import Request
 
-from services.kernel.errors import PayloadTooLarge
+from services.kernel import telemetry
+from services.kernel.errors import Overloaded, PayloadTooLarge
+
+Result = TypeVar("Result")
+
+_BODIES_HELD = 2  # of the largest size, or many more small ones
+_WORKERS = 2  # they share one interpreter: more would only hold more at a time
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body, bounded also where its length is not declared.
+class Intake:
+    """Bodies that are held until their request is answered, and threads that work at them.
 
-    Raises:
-        PayloadTooLarge: It is longer than `max_bytes`.
+    Probes have threads of their own, so they never wait for these. To be used by one event loop.
     """
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise PayloadTooLarge(f"body is over the limit of {max_bytes} bytes; send less at once")
-        chunks.append(chunk)
-    return b"".join(chunks)
+
+    def __init__(self, max_bytes: int) -> None:
+        """Take bodies of up to `max_bytes`."""
+        self._max_bytes = max_bytes
+        self._n_free = _BODIES_HELD * max_bytes
+        self._workers = anyio.CapacityLimiter(_WORKERS)
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body of a request, bounded also where its length is not declared.
+
+        Raises:
+            PayloadTooLarge: It is longer than one may be.
+            Overloaded: With it too much would be held.
+        """
+        chunks, size = [], 0
+        try:
+            async for chunk in request.stream():
+                if size + len(chunk) > self._max_bytes:
+                    raise PayloadTooLarge(
+                        f"body is over the limit of {self._max_bytes} bytes; send less at once"
+                    )
+                if len(chunk) > self._n_free:
+                    telemetry.rate_limited_total.labels("ingest", "bytes").inc()
+                    raise Overloaded("too much is being sent at a time; try again shortly")
+                size += len(chunk)
+                self._n_free -= len(chunk)
+                chunks.append(chunk)
+            whole = b"".join(chunks)
+            chunks.clear()
+            yield whole
+        finally:
+            self._n_free += size
+
+    async def work(self, use_case: Callable[[], Result]) -> Result:
+        """What a use case returns, once one of the threads is free for it."""
+        return await anyio.to_thread.run_sync(use_case, limiter=self._workers)

@@ -89,7 +89,8 @@ def push(deps: IngestDeps, body: bytes) -> PushResult:
         InvalidInput: The request has not the documented shape.
         PayloadTooLarge: It holds too many samples.
     """
-    parsed = parse_push(body, deps.settings.push_max_samples)
+    with deps.decoding:
+        parsed = parse_push(body, deps.settings.push_max_samples)
     return write(deps, parsed, "push", deps.settings)
 
 
@@ -105,8 +106,9 @@ def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings)
     tally = Tally(parsed.rejections, {})
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
+        # not sorted: that of many names would hold up the other threads
         names = {WorkloadName(name.namespace, name.workload) for name in parsed.names}
-        known = repository.find_workloads(work.connection, sorted(names), deps.catalog)
+        known = repository.find_workloads(work.connection, list(names), deps.catalog)
         samples, series = _resolve(parsed, known, tally)
         accepted = accept(samples, series, settings, now, tally)
         stored = store(work.connection, accepted, series, now)

@@ -7,12 +7,13 @@ log. So a fault that sending again cannot mend is 4xx, and a database that is aw
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority
-from services.ingest.push.body import read_body
+from services.ingest.push.body import Intake
 from services.ingest.remote_write import service
 from services.ingest.remote_write.protocol import Version, to_version
 from services.kernel.http.application import problem
@@ -45,7 +46,7 @@ _BODY = {
 }
 
 
-def make_router(deps: IngestDeps, authority: PushAuthority) -> APIRouter:
+def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> APIRouter:
     """The route on `deps`."""
     router = APIRouter()
 
@@ -61,9 +62,9 @@ def make_router(deps: IngestDeps, authority: PushAuthority) -> APIRouter:
         request: Request, namespaces: frozenset[str] | None = Depends(authority.writable)
     ) -> Response:
         version = _version(request)
-        body = await read_body(request, deps.settings.push_max_bytes)
-        result = await run_in_threadpool(service.remote_write, deps, body, version, namespaces)
-        return _answer(result)
+        async with intake.body(request) as body:
+            write = partial(service.remote_write, deps, body, version, namespaces)
+            return _answer(await intake.work(write))
 
     return router
 

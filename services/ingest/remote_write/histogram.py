@@ -23,6 +23,7 @@ _SCHEMAS = range(-4, 9)
 _GAUGE = 3
 _FARTHEST_MS = 9_000_000_000_000_000
 _MOST_BUCKETS = 10_000
+_MOST_BYTES = 500_000  # what so many buckets take at most, above and below zero
 
 
 class BadHistogram(ValueError):
@@ -94,6 +95,8 @@ def read_histogram(raw: bytes) -> HistogramSample:
     Raises:
         BadHistogram: It is none, or its buckets contradict each other.
     """
+    if len(raw) > _MOST_BYTES:
+        raise BadHistogram(f"takes {len(raw)} bytes; at most {_MOST_BYTES} hold all its buckets")
     try:
         found = proto.Histogram.FromString(raw)
     except DecodeError as error:
@@ -129,6 +132,8 @@ def _counts(floats: Sequence[float], deltas: Sequence[int], *, is_float: bool) -
 
 def _indices(spans: Sequence[_Span], n_buckets: int) -> I64:
     """Index of each bucket, (B,)."""
+    if len(spans) > _MOST_BUCKETS:
+        raise BadHistogram(f"has {len(spans)} spans of buckets; at most {_MOST_BUCKETS} are read")
     n_spanned = sum(span.length for span in spans)
     if n_spanned != n_buckets or n_buckets > _MOST_BUCKETS:
         raise BadHistogram(

@@ -16,6 +16,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from services.ingest.proto import remote_write_v1_pb2 as v1, remote_write_v2_pb2 as v2
+from services.ingest.remote_write.wire import Layout, RequestLimits, check_counts
 from services.ingest.series.rules import Labels
 from services.ingest.series.samples import F64, I64, Mask
 from services.kernel.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
@@ -32,6 +33,12 @@ class Version(Enum):
 
     V1 = "prometheus.WriteRequest"
     V2 = "io.prometheus.write.v2.Request"
+
+
+_LAYOUTS = {
+    Version.V1: Layout(series=1, values=frozenset({2, 4})),
+    Version.V2: Layout(series=5, values=frozenset({2, 3}), packed=1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +74,6 @@ class RemoteWrite:
         """Samples that are no values but say that their series has ended, (N,)."""
         bits = self.value.view(np.uint64)
         return np.equal(bits, np.uint64(STALE_NAN_BITS))
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
-    """Bounds of one request: bytes once it is decompressed, and samples."""
-
-    max_bytes: int
-    max_samples: int
 
 
 def to_version(content_type: str, content_encoding: str) -> Version:
@@ -134,30 +133,23 @@ def decode(body: bytes, version: Version, limits: RequestLimits) -> RemoteWrite:
         PayloadTooLarge: It is over a limit.
     """
     content = decompress(body, limits.max_bytes)
+    check_counts(content, _LAYOUTS[version], limits)
     try:
         if version is Version.V1:
             first = v1.WriteRequest.FromString(content)
-            return _columns(first.timeseries, _labels_v1(first), limits)
+            return _columns(first.timeseries, _labels_v1(first))
         second = v2.Request.FromString(content)
-        return _columns(second.timeseries, _labels_v2(second), limits)
+        return _columns(second.timeseries, _labels_v2(second))
     except DecodeError as error:
         raise BadRequest(f"body: not a {version.value} ({error})") from error
 
 
 def _columns(
-    found: Sequence[v1.TimeSeries] | Sequence[v2.TimeSeries],
-    labels: Iterator[Labels],
-    limits: RequestLimits,
+    found: Sequence[v1.TimeSeries] | Sequence[v2.TimeSeries], labels: Iterator[Labels]
 ) -> RemoteWrite:
     counts = [len(one.samples) for one in found]
     sent = [one.histograms for one in found]
     histograms = [RawHistogram(number, raw) for number, each in enumerate(sent) for raw in each]
-    n_samples = sum(counts) + len(histograms)
-    if n_samples > limits.max_samples:
-        raise PayloadTooLarge(
-            f"body: {n_samples} samples, over the limit of {limits.max_samples}; lower "
-            "max_samples_per_send of the sender"
-        )
     samples = list(chain.from_iterable(one.samples for one in found))
     at_ms = np.array([sample.timestamp for sample in samples], dtype=np.int64)
     return RemoteWrite(

@@ -23,7 +23,8 @@ from services.ingest.remote_write.mapped import (
 )
 from services.ingest.remote_write.pod_service import write_pods
 from services.ingest.remote_write.pods import PodCounter, pod_counts
-from services.ingest.remote_write.protocol import RemoteWrite, RequestLimits, Version, decode
+from services.ingest.remote_write.protocol import RemoteWrite, Version, decode
+from services.ingest.remote_write.wire import RequestLimits
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
 from services.ingest.series.samples import Rejection
@@ -75,9 +76,9 @@ def remote_write(
     """
     settings = deps.settings
     limits = RequestLimits(settings.remote_write_max_bytes, settings.push_max_samples)
-    request = decode(body, version, limits)
     mapping = Mapping(deps.remote_rules, deps.owners, namespaces)
-    read = _read(deps, request, mapping)
+    with deps.decoding:
+        read = _read(deps, decode(body, version, limits), mapping)
     late_s = max(settings.late_s, settings.remote_write_late_s)
     late = settings.model_copy(update={"late_s": late_s})
     pods = write_pods(deps, read.counters, read.parsed.rejections, late, SOURCE)
@@ -86,7 +87,7 @@ def remote_write(
     return WriteResult(
         result.n_accepted + pods.n_stored,
         result.rejected,
-        min(max(0, n_done), len(request.value)),
+        min(max(0, n_done), read.n_floats),
         read.n_histograms + pods.n_histograms,
     )
 
@@ -98,12 +99,14 @@ class _Read:
     Attributes:
         parsed: Samples of indicators, and counts of recorded histograms.
         counters: Counters of single pods.
+        n_floats: Samples that are no histograms.
         n_counts: Native histograms left out, and counts that are no samples of their own.
         n_histograms: Native histograms that are done with.
     """
 
     parsed: ParsedPush
     counters: list[PodCounter]
+    n_floats: int
     n_counts: int
     n_histograms: int
 
@@ -117,11 +120,12 @@ def _read(deps: IngestDeps, request: RemoteWrite, mapping: Mapping) -> _Read:
     n_before = n_left_out(parsed.rejections.as_tuple())
     histograms = to_histograms(request, mapping, parsed.rejections, now)
     n_skipped = n_left_out(parsed.rejections.as_tuple()) - n_before
-    n_floats = len(parsed.samples)
+    n_kept = len(parsed.samples)
     counters += split_pods(parsed, [one for one in histograms if one.pod is not None], known)
     parsed = add_counts(parsed, [one for one in histograms if one.pod is None], known)
-    n_added = len(parsed.samples) - n_floats
-    return _Read(parsed, counters, n_skipped + n_added, n_skipped + n_added // N_COUNTS)
+    n_added = len(parsed.samples) - n_kept
+    n_histograms = n_skipped + n_added // N_COUNTS
+    return _Read(parsed, counters, len(request.value), n_skipped + n_added, n_histograms)
 
 
 def _counting_workloads(deps: IngestDeps, request: RemoteWrite) -> dict[WorkloadName, WorkloadRef]:

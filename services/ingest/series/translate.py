@@ -64,19 +64,40 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
 
     Raises:
         InvalidInput: It has not the documented shape.
-        PayloadTooLarge: It holds more than `max_samples`.
+        PayloadTooLarge: It holds more than `max_samples`; a series without any counts as one.
     """
+    _check_counts(body, max_samples)
     columns = _Columns()
     n_samples = 0
     for position, entry in enumerate(_entries(body)):
         name, samples = _read_entry(position, entry)
-        n_samples += len(samples)
+        n_samples += max(1, len(samples))
         if n_samples > max_samples:
-            raise PayloadTooLarge(
-                f"observations: more than {max_samples} samples in one request; send fewer at once"
-            )
-        columns.add(name, samples)
+            raise _too_many(max_samples)
+        if samples:
+            columns.add(name, samples)
     return columns.parsed()
+
+
+def _check_counts(body: bytes, max_samples: int) -> None:
+    """Refuse what holds too much before objects are made of it, each many times its text.
+
+    A sample adds a bracket and two commas at most, a series without any two brackets and four
+    commas; names hold neither.
+
+    Raises:
+        PayloadTooLarge: It does.
+    """
+    n_brackets = body.count(b"[") + body.count(b"{")
+    if n_brackets > 3 * max_samples + 2 or body.count(b",") > 5 * max_samples:
+        raise _too_many(max_samples)
+
+
+def _too_many(max_samples: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"observations: more than {max_samples} samples in one request (a series without any "
+        "counts as one); send fewer at once"
+    )
 
 
 @dataclass(slots=True)

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
+import sqlalchemy.exc
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy.exc import OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +32,7 @@ from services.kernel.errors import (
     PayloadTooLarge,
     TooManyRequests,
     Unauthorized,
+    Unavailable,
 )
 from services.kernel.http.tracing import TraceRequests
 
@@ -73,6 +76,8 @@ def headers_of(error: HarmonyError) -> dict[str, str]:
     """Headers that go with an error, on a page too."""
     if isinstance(error, (TooManyRequests, Overloaded)):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, Unavailable):
+        return {"Retry-After": "1"}
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="harmony"'}
     return {}
@@ -229,14 +234,29 @@ def _install_errors(app: FastAPI) -> None:
         said = "a fault of Harmony's own; the service's log says which"
         return problem(500, "internal_error", said)
 
-    @app.exception_handler(OperationalError)
-    async def on_database(request: Request, error: OperationalError) -> Response:
-        structlog.get_logger().error("database_unreachable", error=str(error.orig))
-        return problem(503, "unavailable", "the database cannot be reached; try again shortly")
+    # from SQLAlchemy, and from the driver itself, which writes by COPY
+    for source in (sqlalchemy.exc, psycopg):
+        app.add_exception_handler(source.OperationalError, on_database)
+        app.add_exception_handler(source.InterfaceError, on_database)
 
     @app.exception_handler(PoolTimeout)
     async def on_busy(request: Request, error: PoolTimeout) -> Response:
         structlog.get_logger().error("database_connections_used_up", error=str(error))
-        response = problem(503, "unavailable", "all database connections are in use; try again")
-        response.headers["Retry-After"] = "1"
-        return response
+        return unavailable("all database connections are in use; try again")
+
+
+async def on_database(request: Request, error: Exception) -> Response:
+    """The answer where the database fails, and not the request: nothing of it was stored."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.DiskFull):
+        structlog.get_logger().error("database_disk_full", error=str(cause))
+        return unavailable("the database's disk is full; try again once there is room", 30)
+    structlog.get_logger().error("database_unreachable", error=str(cause))
+    return unavailable("the database cannot be reached; try again shortly")
+
+
+def unavailable(detail: str, retry_after_s: int = 1) -> Response:
+    """The problem+json of a server behind that fails, and when to come back."""
+    response = problem(503, "unavailable", detail)
+    response.headers["Retry-After"] = str(retry_after_s)
+    return response

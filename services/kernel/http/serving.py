@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,3 +49,16 @@ def _a_stop_is_no_failure() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def settle() -> None:
+    """Make the interpreter fit to answer many short requests from many threads.
+
+    A full garbage collection walks every object of every imported module and stops all threads for
+    a tenth of a second: what is there now stays, and is not looked at again. A thread that computes
+    hands over to one that only has to pass an answer on after 1 ms, not after 5.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    sys.setswitchinterval(0.001)

@@ -20,7 +20,14 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 # Inside ordinary ranges, but what answers there hands out credentials of the machine.
 _METADATA = tuple(
-    ipaddress.ip_network(text) for text in ("fd00:ec2::254/128", "100.100.100.200/32")
+    ipaddress.ip_network(text)
+    for text in (
+        "fd00:ec2::254/128",  # AWS; the others' are link-local, or these
+        "fd20:ce::254/128",  # Google Cloud
+        "100.100.100.200/32",  # Alibaba Cloud
+        "168.63.129.16/32",  # Azure
+        "192.0.0.192/32",  # Oracle Cloud
+    )
 )
 _LOCALHOST = ("127.0.0.0/8", "::1/128")
 

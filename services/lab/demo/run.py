@@ -111,6 +111,8 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             if options.serve:
                 console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
                 console.print(f"admin key:       {session.admin_key}")
+                if platform.token_file is not None:
+                    console.print(f"push token in:   {platform.token_file}")
                 console.print(f"database:        {platform.settings.database_url}")
                 # its clock and its cluster's state end with their processes: it is not healed
                 wait_until_stopped(platform.supervisor.check)

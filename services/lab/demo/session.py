@@ -122,7 +122,8 @@ def start_session(
     ):
         cluster.create(manifest)
     kubeconfig = platform.folder / "kubeconfig"
-    supervisor.start_all([*service_processes(settings), operator_process(settings, kubeconfig)])
+    services = service_processes(settings, platform.token_file)
+    supervisor.start_all([*services, operator_process(settings, kubeconfig)])
     _wait(lambda: len(workload_ids(engine)) >= fleet.n_workloads, supervisor.check)
     ids = workload_ids(engine)
     order = [ids[workload.key] for workload in fleet.workloads]

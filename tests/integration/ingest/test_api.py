@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import orjson
+import psycopg
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -10,12 +14,14 @@ from sqlalchemy import Engine, text
 
 from services.ingest.api import make_app
 from services.ingest.deps import IngestDeps
+from services.ingest.series import repository
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register, request
 
 pytestmark = pytest.mark.integration
 PATH = "/v1/observations"
+JSON = {"Content-Type": "application/json"}
 ONE = {
     "observations": [
         {
@@ -50,14 +56,14 @@ def test_a_push_is_answered_with_what_became_of_it(app: FastAPI, database: Engin
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"observations": [1]}'])
 def test_a_malformed_push_is_a_problem(app: FastAPI, content: bytes) -> None:
-    answer = request(app, "POST", PATH, content=content)
+    answer = request(app, "POST", PATH, content=content, headers=JSON)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "invalid_input"
 
 
 def test_compressed_bodies_are_refused_by_name(app: FastAPI) -> None:
-    answer = request(app, "POST", PATH, content=b"x", headers={"Content-Encoding": "gzip"})
+    answer = request(app, "POST", PATH, content=b"x", headers=JSON | {"Content-Encoding": "gzip"})
     assert answer.status_code == 422
     assert "Content-Encoding" in answer.json()["detail"]
 
@@ -73,7 +79,7 @@ def test_size_is_bounded_with_and_without_a_declared_length(
             yield b" " * 1000
 
     for content in (b" " * 4096, chunks()):
-        answer = request(app, "POST", PATH, content=content)
+        answer = request(app, "POST", PATH, content=content, headers=JSON)
         assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
     samples = [[n, 1] for n in range(4)]
     many = {"observations": [{**ONE["observations"][0], "samples": samples}]}
@@ -100,7 +106,9 @@ def test_token(
 ) -> None:
     register()
     deps.settings = settings.model_copy(update={"push_token": SecretStr("sesame")})
-    headers = {} if header is None else {"Authorization": header.encode()}
+    headers: dict[str, str | bytes] = {**JSON}
+    if header is not None:
+        headers["Authorization"] = header.encode()
     answer = request(
         make_app(deps), "POST", PATH, content=orjson.dumps({"observations": []}), headers=headers
     )
@@ -140,3 +148,83 @@ def test_it_can_be_mounted(app: FastAPI) -> None:
     outer = FastAPI()
     outer.mount("/ingest", app)
     assert request(outer, "POST", f"/ingest{PATH}", json=ONE).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "text/plain; x=application/json", "", "application/jsonp", "json"],
+)
+def test_what_a_form_can_send_is_no_push(app: FastAPI, content_type: str) -> None:
+    body = orjson.dumps(ONE)
+    answer = request(app, "POST", PATH, content=body, headers={"Content-Type": content_type})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "must be application/json" in answer.json()["detail"]
+    charset = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert request(app, "POST", PATH, content=body, headers=charset).status_code == 202
+
+
+FULL = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()
+"""
+
+
+@pytest.mark.parametrize("table", ["observations", "ingest_cursors"])
+def test_a_full_disk_is_503_and_nothing_is_half_written(
+    app: FastAPI, database: Engine, table: str
+) -> None:
+    with database.begin() as connection:
+        connection.execute(text(FULL.format(table=table)))
+    answer = request(app, "POST", PATH, json=ONE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "disk is full" in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) >= 1
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM observations")).scalar_one() == 0
+        assert connection.execute(text("SELECT count(*) FROM ingest_cursors")).scalar_one() == 0
+        connection.execute(text(f"DROP TRIGGER full_disk ON {table}"))
+    assert request(app, "POST", PATH, json=ONE).json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.DiskFull, psycopg.OperationalError("gone")])
+def test_the_drivers_own_error_is_503_too(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """COPY is the driver's: what fails there does not come through SQLAlchemy."""
+
+    def copy(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(repository, "_copy", copy)
+    answer = request(app, "POST", PATH, json=ONE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_probes_are_answered_while_pushes_wait(deps: IngestDeps, register: Register) -> None:
+    register()
+    deps.settings = deps.settings.model_copy(update={"max_concurrent_requests": 60})
+    app = make_app(deps)
+
+    async def run() -> list[int]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            with deps.decoding:  # as if a large one were being decoded
+                pushes = [asyncio.create_task(client.post(PATH, json=ONE)) for _ in range(61)]
+                await asyncio.wait(pushes, return_when=asyncio.FIRST_COMPLETED)
+                for probe in ("/healthz", "/readyz", "/metrics"):
+                    assert (await client.get(probe)).status_code == 200
+                assert sum(push.done() for push in pushes) == 1
+            return sorted(answer.status_code for answer in await asyncio.gather(*pushes))
+
+    assert asyncio.run(run()) == [202] * 60 + [503]
+
+
+def test_series_without_samples_are_counted_too(app: FastAPI, deps: IngestDeps) -> None:
+    empty = {**ONE["observations"][0], "samples": []}
+    answer = request(app, "POST", PATH, json={"observations": [empty] * 3})
+    assert answer.json() == {"accepted": 0, "rejected": []}
+    deps.settings = deps.settings.model_copy(update={"push_max_samples": 3})
+    answer = request(app, "POST", PATH, json={"observations": [empty] * 4})
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")

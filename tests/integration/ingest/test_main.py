@@ -49,7 +49,12 @@ def test_the_server_serves_until_it_is_stopped(
         ready = httpx.get(f"{url}/readyz", trust_env=False, timeout=60)
         assert ready.json() == {"status": "ready"}
         samples = [[time.time(), 1.0]]
-        answer = httpx.post(f"{url}/v1/observations", content=body("w0", samples), trust_env=False)
+        answer = httpx.post(
+            f"{url}/v1/observations",
+            content=body("w0", samples),
+            headers={"Content-Type": "application/json"},
+            trust_env=False,
+        )
         assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "rejected": []})
     finally:
         process.send_signal(signal.SIGTERM)

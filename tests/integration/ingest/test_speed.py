@@ -61,7 +61,13 @@ def test_speed_at_the_demos_size(deps: IngestDeps, clock: FixedClock, register: 
         body = push_body(stamp, step)
         started = time.perf_counter()
         if step % 2:
-            answer = request(app, "POST", "/v1/observations", content=body)
+            answer = request(
+                app,
+                "POST",
+                "/v1/observations",
+                content=body,
+                headers={"Content-Type": "application/json"},
+            )
             assert answer.json() == {"accepted": 216, "rejected": []}
             http_ms.append(1000 * (time.perf_counter() - started))
         else:

@@ -9,7 +9,7 @@ import pytest
 
 from services.kernel.db.session import shown_url, sqlalchemy_url
 from services.kernel.errors import ConfigurationError
-from services.kernel.secret_files import SECRETS, secrets_in_files
+from services.kernel.secret_files import SECRETS, file_of, secrets_in_files
 from services.kernel.settings import Settings, get_settings
 
 
@@ -59,3 +59,8 @@ def test_a_password_in_a_url_is_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="must be a Postgres URL") as caught:
         sqlalchemy_url("mysql://me:secret@h/x")
     assert "secret" not in caught.value.message
+
+
+def test_the_file_of_a_setting_can_be_asked_for() -> None:
+    assert file_of("push_token", {"HARMONY_PUSH_TOKEN_FILE": "/run/token"}) == "/run/token"
+    assert file_of("push_token", {}) == ""

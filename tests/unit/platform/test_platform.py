@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.kernel.settings import Settings, get_settings
-from services.platform.platform import process_env, server_process
+from services.platform.platform import process_env, server_process, service_processes
 
 
 def test_a_child_has_the_settings_whatever_the_environment_says() -> None:
@@ -35,3 +35,13 @@ def test_a_child_reads_what_a_file_gave(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     child = read()
     assert child.push_token == parent.push_token == SecretStr("secret")
+
+
+def test_the_push_api_reads_its_token_where_its_senders_do(tmp_path: Path) -> None:
+    settings = Settings(push_token=SecretStr("sesame"))
+    drawn = {spec.name: spec.env for spec in service_processes(settings, tmp_path / "push-token")}
+    assert drawn["ingest"]["HARMONY_PUSH_TOKEN_FILE"] == str(tmp_path / "push-token")
+    assert drawn["ingest"]["HARMONY_PUSH_TOKEN"] == ""
+    given = {spec.name: spec.env for spec in service_processes(settings)}
+    assert given["ingest"]["HARMONY_PUSH_TOKEN_FILE"] == ""
+    assert given["ingest"]["HARMONY_PUSH_TOKEN"] == "sesame"

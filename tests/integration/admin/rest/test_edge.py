@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from services.admin.rest.edge import parse_origins
 from services.kernel.errors import ConfigurationError
 from services.kernel.security.keys import Role
+from services.kernel.security.origins import parse_origins
 from tests.integration.admin.app_client import BASE_URL, Make, bearer
 
 pytestmark = pytest.mark.integration

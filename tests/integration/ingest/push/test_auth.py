@@ -42,12 +42,16 @@ class Edge:
 
     def post(self, credential: str | None, path: str = PUSH, **headers: str) -> httpx.Response:
         """One empty push; 202 and 415 mean that the credential was accepted."""
+        if path == PUSH:
+            headers = {"Content-Type": "application/json"} | headers
         if credential is not None:
             headers["Authorization"] = f"Bearer {credential}"
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://push") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await client.post(path, content=b'{"observations": []}', headers=headers)
 
         return asyncio.run(send())
@@ -143,3 +147,21 @@ def test_an_address_asks_so_often_and_no_more(edge: Edge) -> None:
     edge.set(address_rate_per_s=0.001, address_rate_burst=2, trusted_proxies="127.0.0.1")
     assert edge.post("sesame", PUSH, **hops).status_code == 202
     assert edge.post("sesame").status_code == 429
+
+
+def test_who_has_no_token_is_told_where_it_is_on_this_machine_only(
+    edge: Edge, deps: IngestDeps
+) -> None:
+    deps.token_file = "/home/me/up/push-token"
+    for credential in (None, "wrong"):
+        for path in (PUSH, WRITE):
+            assert "/home/me/up/push-token" in edge.post(credential, path).json()["detail"]
+    edge.set(host="0.0.0.0")
+    assert "push-token" not in edge.post(None).text
+
+
+def test_another_sites_page_is_refused_before_anything_is_read(edge: Edge) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        for path in (PUSH, WRITE):
+            answer = edge.post("sesame", path, **headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), headers

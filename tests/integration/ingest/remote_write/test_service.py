@@ -225,7 +225,7 @@ def test_sizes_are_bounded(app: FastAPI, deps: IngestDeps) -> None:
     answer = post(app, (indicator(RATE), [(at(n), 1.0) for n in range(4)]))
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
     deps.settings = deps.settings.model_copy(update={"push_max_bytes": 1024})
-    long = request(app, "POST", PATH, content=b" " * 2000, headers=KEY | V1)
+    long = request(make_app(deps), "POST", PATH, content=b" " * 2000, headers=KEY | V1)
     assert long.status_code == 413
 
 

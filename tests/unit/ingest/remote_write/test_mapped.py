@@ -12,7 +12,8 @@ from services.ingest.remote_write.mapped import (
     to_parsed,
 )
 from services.ingest.remote_write.pods import PodCount
-from services.ingest.remote_write.protocol import RemoteWrite, RequestLimits, Version, decode
+from services.ingest.remote_write.protocol import RemoteWrite, Version, decode
+from services.ingest.remote_write.wire import RequestLimits
 from services.ingest.series.owners import SeriesOwners
 from services.ingest.series.rules import DEFAULT_RULES
 from services.ingest.series.samples import Rejections

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, strategies as st
@@ -81,7 +82,7 @@ def test_words_of_prometheus_and_bare_nan_are_read_as_values() -> None:
 )
 def test_a_malformed_request_is_refused_as_a_whole(body: bytes, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        parse_push(body, 10)
+        parse_push(body, 100_000)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,46 @@ def test_samples_must_be_a_list() -> None:
 def test_too_many_samples() -> None:
     with pytest.raises(PayloadTooLarge, match="more than 1000 samples"):
         parse([[n, 1] for n in range(1001)])
+
+
+def test_series_without_samples_count_as_one() -> None:
+    empty = {**WHO, "samples": []}
+    full = {**WHO, "samples": [[n, 1] for n in range(8)]}
+    parse_push(json.dumps({"observations": [full, empty, empty]}).encode(), 10)
+    with pytest.raises(PayloadTooLarge, match="more than 10 samples"):
+        parse_push(json.dumps({"observations": [full, empty, empty, empty]}).encode(), 10)
+
+
+EMPTY = json.dumps({**WHO, "samples": []}).encode()
+HOSTILE = {
+    "series": b'{"observations":[' + b",".join([EMPTY] * 300_000) + b"]}",
+    "samples": b'{"observations":[{"samples":[' + b",".join([b"[1,2]"] * 4_000_000) + b"]}]}",
+    "lists": b"[" + b",".join([b"[]"] * 8_000_000) + b"]",
+    "objects": b"[" + b",".join([b"{}"] * 8_000_000) + b"]",
+    "numbers": b"[" + b",".join([b"1.5"] * 6_000_000) + b"]",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_holds_too_much_is_refused_before_objects_are_made_of_it(kind: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadTooLarge, match="more than 200000 samples"):
+            parse_push(HOSTILE[kind], 200_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+@given(st.lists(st.integers(0, 5), max_size=8), st.booleans())
+def test_all_that_is_within_the_limit_is_read(sizes: list[int], is_spaced: bool) -> None:
+    """The count of brackets and commas refuses nothing that the count of samples would take."""
+    entries = [{**WHO, "samples": [[n, 1] for n in range(size)]} for size in sizes]
+    separators = None if is_spaced else (",", ":")
+    body = json.dumps({"observations": entries}, separators=separators).encode()
+    found = parse_push(body, sum(max(1, size) for size in sizes))
+    assert len(found.samples) == sum(sizes)
 
 
 def test_milliseconds_are_recognised() -> None:

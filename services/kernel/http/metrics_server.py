@@ -1,0 +1,66 @@
+"""The small server of processes that serve nothing else: metrics and probes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+from services.kernel import telemetry
+from services.kernel.listening import HEAD_S
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+"""A WSGI application."""
+
+metrics_app: Application = make_wsgi_app(registry=telemetry.REGISTRY)
+"""Answers with this process's metrics."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class BoundedHandler(WSGIRequestHandler):
+    """One request of one connection, which has only so long; logs nothing for each."""
+
+    most_s = HEAD_S
+
+    def handle(self) -> None:
+        """Answer, unless the client or its time is gone first."""
+        end = threading.Timer(self.most_s, self._end)
+        end.daemon = True
+        end.start()
+        try:
+            with suppress(OSError):
+                super().handle()
+        finally:
+            end.cancel()
+
+    def _end(self) -> None:
+        with suppress(OSError):  # it has gone by itself
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing for each request."""
+
+
+def serve_wsgi(
+    port: int,
+    app: Application = metrics_app,
+    host: str = "",
+    handler: type[BoundedHandler] = BoundedHandler,
+) -> WSGIServer:
+    """Answer on `port` (0: a free one) until the process ends or `shutdown` is called.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    server = make_server(host, port, app, _Server, handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
