@@ -30,7 +30,7 @@ _N_HALVINGS = 30
 _LEAST_RISE = 1e-3
 N_OBSERVED = 2000.0
 """Observations that a law is found of."""
-_AT_LOWER, _BEYOND_UPPER = 0.5, 0.05
+AT_LOWER, BEYOND_UPPER = 0.5, 0.05
 """Observations added on either side of a count, so that no share is 0 or 1. Half a one beyond the
 upper edge, where there may be none of thousands, would make out a tail that is not there."""
 _LARGEST = 0.95
@@ -82,15 +82,15 @@ def met_between(gap: EdgeGap, counts: EdgeCounts) -> FloatArray:
     columns = (counts.total, counts.below, counts.upto, counts.sum_s)
     own = np.stack([column[known] for column in columns])
     around = _summed(own)
-    level_below = _level(around[1], around[0], _AT_LOWER)
-    level_above = _level(around[2], around[0], _BEYOND_UPPER)
+    level_below = _level(around[1], around[0], AT_LOWER)
+    level_above = _level(around[2], around[0], BEYOND_UPPER)
     rise = np.maximum(level_above - level_below, _LEAST_RISE)
     offset, spread = _law(gap, level_below, rise, around[3] / around[0])
     beyond = np.maximum(own[3] / own[0] - offset, 1e-9)
     centre = np.log(beyond) - 0.5 * spread**2
     by_mean = (np.log(gap.threshold_s - offset) - centre) / spread
     part = np.log(gap.threshold_s / gap.below_s) / np.log(gap.above_s / gap.below_s)
-    by_line = _level(own[1], own[0], _AT_LOWER) + part * rise
+    by_line = _level(own[1], own[0], AT_LOWER) + part * rise
     share = ndtr(np.maximum(by_mean, by_line))
     met[known] = np.clip(share * own[0], own[1], own[2])
     return met

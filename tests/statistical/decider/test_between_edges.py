@@ -128,3 +128,46 @@ def errors(of_load: list[Trace]) -> Errors:
         step = np.abs(found - true).sum() / max(missed, 1.0)
         rows.append((missed / n, estimate / n, abs(log_ratio), step))
     return Errors(*np.mean(rows, axis=0).tolist())
+
+
+def errors_by_load() -> dict[float, Errors]:
+    return {load: errors(list(traces(load))) for load in LOADS}
+
+
+def line(found: dict[float, Errors]) -> str:
+    cells = [f"{e.true:.4f} {e.estimated:.4f} {e.window:.3f} {e.step:.3f}" for e in found.values()]
+    both = [float(np.mean([getattr(e, name) for e in found.values()])) for name in ("window", "step")]
+    return " | ".join((*cells, f"mean {both[0]:.3f} {both[1]:.3f}"))
+
+
+def total(found: dict[float, Errors]) -> float:
+    return float(np.mean([e.window + e.step for e in found.values()]))
+
+
+def with_value(patch: pytest.MonkeyPatch, name: str, value: float) -> dict[float, Errors]:
+    patch.setattr(between_edges, name, value)
+    found = errors_by_load()
+    print(f"{name} {value:g}: {line(found)}")
+    return found
+
+
+def test_the_observations_that_a_law_is_found_of_are_those_with_the_least_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = between_edges.N_OBSERVED
+    print("\nby load: true share, estimated, error of the window, error of steps")
+    found = {n: total(with_value(monkeypatch, "N_OBSERVED", float(n))) for n in N_OBSERVED}
+    assert min(found, key=lambda n: found[n]) == chosen
+
+
+def test_a_tail_of_nobody_is_not_made_out_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The less is added beyond the upper edge, the smaller the error; at every load."""
+    print("\nby load: true share, estimated, error of the window, error of steps")
+    chosen = between_edges.BEYOND_UPPER
+    half, found = (with_value(monkeypatch, "BEYOND_UPPER", n) for n in (0.5, chosen))
+    for load in LOADS:
+        assert found[load].window < half[load].window + 1e-3
+        assert found[load].step < half[load].step + 1e-3
+    assert found[LOADS[0]].step < 0.6 * half[LOADS[0]].step
+    least = with_value(monkeypatch, "BEYOND_UPPER", 0.005)
+    assert np.mean([e.window for e in least.values()]) > np.mean([e.window for e in found.values()])
