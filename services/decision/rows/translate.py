@@ -196,7 +196,9 @@ def to_end_ledgers(state: Mapping[str, Any], unit: str) -> EndLedgers:
         return EndLedgers()
     return EndLedgers(
         *(
-            RiskState(**{f"measured_{name}": state.get(f"{end}_{name}") or 0.0 for name in _COUNTED})
+            RiskState(
+                **{f"measured_{name}": state.get(f"{end}_{name}") or 0.0 for name in _COUNTED}
+            )
             for end in _ENDS
         )
     )

@@ -6,8 +6,9 @@ of observations that a law is found of, and by load. Nothing measured and nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,13 +20,17 @@ from decider.types import FloatArray
 Draw = Callable[[np.random.Generator, int], FloatArray]
 """Waits of some requests that come one after another, in any unit."""
 
-GAPS = {
-    EdgeGap(0.025, 0.04, 0.05): 0.021,  # one token
-    EdgeGap(0.05, 0.06, 0.075): 0.034,
-    EdgeGap(0.25, 0.4, 0.5): 0.12,  # the first token
-    EdgeGap(1.0, 2.0, 2.5): 0.3,
-    EdgeGap(5.0, 8.0, 10.0): 3.0,  # the whole answer
-}
+pytestmark = pytest.mark.slow
+
+ALONE_S = (
+    (EdgeGap(0.025, 0.04, 0.05), 0.021),  # one token
+    (EdgeGap(0.025, 0.04, 0.05), 0.027),  # all of them between the two edges, or beyond
+    (EdgeGap(0.05, 0.06, 0.075), 0.034),
+    (EdgeGap(0.25, 0.4, 0.5), 0.12),  # the first token
+    (EdgeGap(0.25, 0.4, 0.5), 0.26),
+    (EdgeGap(1.0, 2.0, 2.5), 0.3),
+    (EdgeGap(5.0, 8.0, 10.0), 3.0),  # the whole answer
+)
 """Thresholds between edges of vLLM's histograms, and what a request takes alone, in seconds."""
 LOADS = (0.001, 0.005, 0.02, 0.1, 0.3)
 """Shares of requests that truly miss, all in all."""
@@ -67,7 +72,7 @@ class Trace:
     met: FloatArray
 
 
-def traced(shape: Draw, gap: EdgeGap, load: float, rate: int, seed: int) -> Trace:
+def traced(shape: Draw, case: tuple[EdgeGap, float], load: float, rate: int, seed: int) -> Trace:
     """Steps of which the load wanders, with bursts of three; `load` of the requests miss."""
     rng = np.random.default_rng(seed)
     wander = np.convolve(rng.normal(0.0, 0.1, N_STEPS + 9), np.ones(10) * 0.6, "valid")
@@ -75,7 +80,8 @@ def traced(shape: Draw, gap: EdgeGap, load: float, rate: int, seed: int) -> Trac
     n = rng.poisson(rate * np.exp(0.5 * (wander + burst))) + 1
     step = np.repeat(np.arange(N_STEPS), n)
     waits = shape(rng, step.size) * np.exp(wander + burst)[step]
-    alone = GAPS[gap] * rng.lognormal(0.0, 0.06, step.size)
+    gap, alone_s = case
+    alone = alone_s * rng.lognormal(0.0, 0.06, step.size)
     lower, upper = 0.0, 1e4 * gap.above_s
     for _ in range(60):  # bisection on the length of a wait
         middle = 0.5 * (lower + upper)
@@ -110,15 +116,18 @@ class Errors:
     step: float
 
 
-def traces(load: float) -> Iterator[Trace]:
-    for shape in SHAPES:
-        for gap in GAPS:
-            for rate in RATES:
-                for seed in range(N_SEEDS):
-                    yield traced(shape, gap, load, rate, seed)
+@cache
+def traces(load: float) -> tuple[Trace, ...]:
+    return tuple(
+        traced(shape, case, load, rate, seed)
+        for shape in SHAPES
+        for case in ALONE_S
+        for rate in RATES
+        for seed in range(N_SEEDS)
+    )
 
 
-def errors(of_load: list[Trace]) -> Errors:
+def errors(of_load: tuple[Trace, ...]) -> Errors:
     rows = []
     for one in of_load:
         true = one.counts.total - one.met
@@ -131,13 +140,15 @@ def errors(of_load: list[Trace]) -> Errors:
 
 
 def errors_by_load() -> dict[float, Errors]:
-    return {load: errors(list(traces(load))) for load in LOADS}
+    return {load: errors(traces(load)) for load in LOADS}
 
 
 def line(found: dict[float, Errors]) -> str:
     cells = [f"{e.true:.4f} {e.estimated:.4f} {e.window:.3f} {e.step:.3f}" for e in found.values()]
-    both = [float(np.mean([getattr(e, name) for e in found.values()])) for name in ("window", "step")]
-    return " | ".join((*cells, f"mean {both[0]:.3f} {both[1]:.3f}"))
+    window, step = (
+        np.mean([getattr(e, name) for e in found.values()]) for name in ("window", "step")
+    )
+    return " | ".join((*cells, f"mean {window:.3f} {step:.3f}"))
 
 
 def total(found: dict[float, Errors]) -> float:

@@ -80,10 +80,13 @@ def test_expected_misses_are_of_requests_as_the_risk_that_decides_counts_them() 
     request = soft_shard(np.repeat(level[:, None], 6, axis=1), [response(spread=0.0)], [owner])
     (decision,) = decide_shard(request, CONFIG, NOW_S)
     assert decision.expected_misses is not None
-    for replicas, share in decision.expected_misses.by_replicas.items():
+    shares = decision.expected_misses.by_replicas
+    some = {n: share for n, share in shares.items() if 0.1 < share < 0.5}
+    assert some
+    for replicas, share in some.items():
         missed = 1.0 / (1.0 + (level / (10.0 * replicas)) ** -8.0)
-        assert share == pytest.approx((level * missed).sum() / level.sum(), rel=1e-4)
-        assert share > 1.1 * missed.mean() or share > 0.9
+        assert share == pytest.approx((level * missed).sum() / level.sum(), rel=0.05)
+        assert share > 1.4 * missed.mean()
 
 
 def test_without_a_response_nothing_is_said_of_misses() -> None:

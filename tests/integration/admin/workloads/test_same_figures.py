@@ -110,9 +110,7 @@ def ledgers_of_rows(database: Engine, member: ShardMember) -> RiskState:
     return RiskState(**{name: float(value) for name, value in row.items()})
 
 
-def stored(
-    member: ShardMember, risk: RiskState, ends: EndLedgers | None = None
-) -> dict[str, Any]:
+def stored(member: ShardMember, risk: RiskState, ends: EndLedgers | None = None) -> dict[str, Any]:
     """The state as the decision service stores it; one figure where no `ends` are given."""
     is_measured = member.spec.sla.objective is not None
     standing = SliStanding("Measured" if is_measured else "NoObjective")

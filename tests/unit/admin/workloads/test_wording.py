@@ -91,7 +91,10 @@ def test_an_estimate_is_told_with_the_range_that_is_sure_and_why_it_is_one() -> 
     assert share(estimated) == "0.7 % (0.1 % to 40 %)"
     assert budget_left(estimated) == "-20 % (-3900 % to 90 %) left, measured"
     no_less = risk(MEASURED, measured_high_ratio=0.4, budget_remaining_low=-39.0)
-    assert (share(no_less), remaining(no_less)) == ("1.2 % (1.2 % to 40 %)", "-20 % (-3900 % to -20 %)")
+    assert (share(no_less), remaining(no_less)) == (
+        "1.2 % (1.2 % to 40 %)",
+        "-20 % (-3900 % to -20 %)",
+    )
     alike = risk(MEASURED, measured_high_ratio=0.01201, budget_remaining_low=-0.2001)
     assert promise(alike) == promise(risk(MEASURED))
 
