@@ -7,11 +7,13 @@ the two edges and the mean determine:
 
     met(x) = Phi((log(x - offset) - centre) / spread),   0 <= offset < lower edge
 
+It only divides those of a step that lie between the edges: how many there are is counted.
+
 Offset and spread are found of a step together with as many before it as it takes to have some
 thousand observations: few of one step lie beyond the upper edge, and steps of another load have
 another law. The centre follows from the step's own mean. Where no offset gives the mean, the
 nearest does. The line through both edges without an offset counts too many misses wherever waits
-are skewed; an estimate is never beyond it, nor outside of the interval.
+are skewed; an estimate is never beyond it.
 
 Shapes: T steps.
 """
@@ -28,8 +30,12 @@ from decider.types import FloatArray, IntArray
 
 _N_HALVINGS = 30
 _LEAST_RISE = 1e-3
+_LEAST_BETWEEN = 1e-12
 N_OBSERVED = 2000.0
 """Observations that a law is found of."""
+AT_LOWER, BEYOND_UPPER = 0.5, 0.05
+"""Observations added on either side of a count, so that no share is 0 or 1. Half a one beyond the
+upper edge, where there may be none of thousands, would make out a tail that is not there."""
 _LARGEST = 0.95
 """Largest offset, as a share of the lower edge: up to it a larger offset means a smaller mean."""
 
@@ -49,6 +55,11 @@ class EdgeGap:
             f"below_s={self.below_s}, threshold_s={self.threshold_s}, above_s={self.above_s} "
             "must rise, from above 0",
         )
+
+    @property
+    def place(self) -> float:
+        """Where the threshold lies between the edges, 0 to 1 in logarithms."""
+        return float(np.log(self.threshold_s / self.below_s) / np.log(self.above_s / self.below_s))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,17 +90,31 @@ def met_between(gap: EdgeGap, counts: EdgeCounts) -> FloatArray:
     columns = (counts.total, counts.below, counts.upto, counts.sum_s)
     own = np.stack([column[known] for column in columns])
     around = _summed(own)
-    level_below, level_above = (_level(around[row], around[0]) for row in (1, 2))
+    level_below = _level(around[1], around[0], AT_LOWER)
+    level_above = _level(around[2], around[0], BEYOND_UPPER)
     rise = np.maximum(level_above - level_below, _LEAST_RISE)
     offset, spread = _law(gap, level_below, rise, around[3] / around[0])
     beyond = np.maximum(own[3] / own[0] - offset, 1e-9)
     centre = np.log(beyond) - 0.5 * spread**2
-    by_mean = (np.log(gap.threshold_s - offset) - centre) / spread
-    part = np.log(gap.threshold_s / gap.below_s) / np.log(gap.above_s / gap.below_s)
-    by_line = _level(own[1], own[0]) + part * rise
-    share = ndtr(np.maximum(by_mean, by_line))
-    met[known] = np.clip(share * own[0], own[1], own[2])
+    by_mean = _part(
+        *(
+            (np.log(x - offset) - centre) / spread
+            for x in (gap.below_s, gap.threshold_s, gap.above_s)
+        )
+    )
+    at, start = gap.place, _level(own[1], own[0], AT_LOWER)
+    by_line = _part(start, start + at * rise, start + rise)
+    met[known] = own[1] + np.maximum(by_mean, by_line) * (own[2] - own[1])
     return met
+
+
+def _part(below: FloatArray, at: FloatArray, above: FloatArray) -> FloatArray:
+    """(T,) part of what lies between two normal levels that is at or below a third.
+
+    0 where nothing lies there.
+    """
+    over, between = ndtr(-below) - ndtr(-at), ndtr(-below) - ndtr(-above)
+    return np.asarray(np.clip(over / np.maximum(between, _LEAST_BETWEEN), 0.0, 1.0))
 
 
 def _summed(own: FloatArray) -> FloatArray:
@@ -106,9 +131,10 @@ def _pairs(first: IntArray) -> IntArray:
     return np.stack([first, np.arange(1, first.size + 1)], axis=1).ravel()
 
 
-def _level(n: FloatArray, total: FloatArray) -> FloatArray:
-    """Normal level of a share; half an observation is added on either side."""
-    return np.asarray(ndtri((np.minimum(n, total) + 0.5) / (total + 1.0)))
+def _level(n: FloatArray, total: FloatArray, added: float) -> FloatArray:
+    """Normal level of a share; `added` observations are added on either side."""
+    beyond = np.maximum(total - n, 0.0) + added
+    return np.asarray(-ndtri(beyond / (total + 2.0 * added)))
 
 
 def _law(

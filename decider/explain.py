@@ -85,25 +85,37 @@ def expected_misses(
 
     A count between two candidates is taken for the lower one. A pool's counts stand beside those
     that the other pools of its service were decided (`final`, (W,)); what is missed is the
-    service's.
+    service's. Requests weigh what they are in each scenario, as in the risk: a scenario with twice
+    the demand has twice the requests to miss.
     """
     if request.response(row) is None:
         return None
     step, service = int(outlook.owned_step[row]), outlook.service_of(row)
     around = np.array(sorted({n + d for n in counts for d in (-1, 0, 1)}), dtype=np.int64)
     index = np.unique(outlook.grid.row_index(row, around))
-    if service is None:
-        shares = outlook.steps.violation[row, step, index]
-    else:
+    is_of_requests = request.workloads[row].sla.kind == "DemandFraction"
+    if service is not None:
         beside = np.repeat(final[None, list(service.rows)].astype(float), index.size, axis=0)
         beside[:, service.rows.index(row)] = outlook.grid.counts[row, index]
-        out = service.scenarios.out(np.full(index.size, step), beside)
-        shares = np.ascontiguousarray(out).mean(axis=1)
+        shares = service.scenarios.risk(np.full(index.size, step), beside)
+    else:
+        tables = outlook.steps
+        shares = (tables.unmet if is_of_requests else tables.violation)[row, step, index]
+    if is_of_requests:
+        requests = outlook.scenarios.raw[row if service is None else service.rows[0]]
+        shares = shares / _requests_of_step(requests, step)
     known = zip(outlook.grid.counts[row, index], shares, strict=True)
-    is_of_requests = request.workloads[row].sla.kind == "DemandFraction"
     return ExpectedMisses(
         "requests" if is_of_requests else "minutes", {int(n): float(share) for n, share in known}
     )
+
+
+def _requests_of_step(requests: FloatArray, step: int) -> float:
+    """Requests of one step over those of the horizon's mean step, of requests (S, H).
+
+    The risk of a promise of requests is in means of a step; people ask of the step's own requests.
+    """
+    return max(float(requests[:, step].mean()), 1e-300) / max(float(requests.mean()), 1e-300)
 
 
 def bound_by(

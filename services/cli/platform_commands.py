@@ -167,6 +167,6 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        ranges = ("measured_low", "budget_left_high")
+        ranges = ("measured_low", "measured_high", "budget_left_low", "budget_left_high")
         unused = {name for name in ranges if all(row[name] is None for row in rows)}
         print_table("Workloads", [{k: v for k, v in r.items() if k not in unused} for r in rows])

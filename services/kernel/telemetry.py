@@ -102,6 +102,11 @@ sli_good_high_ratio = _gauge(
     "Largest share within SLA that what was measured allows; absent: the measured one is exact",
     _WORKLOAD,
 )
+sli_good_low_ratio = _gauge(
+    "sli_good_low_ratio",
+    "Least share within SLA that what was measured allows; absent: it is the measured one",
+    _WORKLOAD,
+)
 sli_measured = _gauge(
     "sli_measured",
     "1 while the objective is measured, 0 while it is not; absent: none is set",

@@ -33,7 +33,8 @@ def load_status(engine: Engine) -> list[dict[str, Any]]:
     """One row per active workload: replicas, promise, what is measured and believed, rung, reason.
 
     `source` says which of the two `budget_left` is of. Where a share is measured as a range,
-    `measured_low` and `budget_left_high` are its other end; they are None where it is exact.
+    `measured_low` with `budget_left_high`, and `measured_high` with `budget_left_low`, are its
+    ends; an end that is the figure itself is None.
     """
     with engine.connect() as connection:
         return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS)]
@@ -45,8 +46,10 @@ def _status_row(row: dict[str, Any]) -> dict[str, Any]:
         **row,
         "measured_low": _rounded(known.measured_low_ratio),
         "measured": _rounded(known.measured_ratio),
+        "measured_high": _rounded(known.measured_high_ratio),
         "believed": _rounded(known.believed_ratio),
         "source": known.source,
+        "budget_left_low": _rounded(known.left_low_ratio),
         "budget_left": _rounded(known.left_ratio),
         "budget_left_high": _rounded(known.left_high_ratio),
         "origin_at": origin_at,

@@ -41,14 +41,22 @@ class RiskView(Out):
     )
     violation_ratio: float | None = Field(None, description="Over `window_s`, by `source`")
     measured_ratio: float | None = Field(
-        None, description="As requests felt it, over `window_s`; null: not measured"
+        None,
+        description="As requests felt it, over `window_s`; estimated where the threshold lies "
+        "between two bucket edges; null: not measured",
     )
     measured_low_ratio: float | None = Field(
         None,
         description="The least that `measured_ratio` can be (of a threshold between bucket edges, "
-        "or several goals, only a range is known; the upper end decides); null: it is exact, or "
-        "the lower end is not known of the whole window",
+        "or several goals, only a range is known); null: it is no less, or the range is not known "
+        "of the whole window",
         examples=[0.001],
+    )
+    measured_high_ratio: float | None = Field(
+        None,
+        description="The most that it can be, where `measured_ratio` is an estimate; null: it is "
+        "no more, or the range is not known of the whole window",
+        examples=[0.4],
     )
     believed_ratio: float | None = Field(
         None, description="By the capacity that is believed, over `window_s`"
@@ -60,6 +68,9 @@ class RiskView(Out):
     )
     budget_remaining_high: float | None = Field(
         None, description="The same by `measured_low_ratio`; null where that is"
+    )
+    budget_remaining_low: float | None = Field(
+        None, description="The same by `measured_high_ratio`; null where that is"
     )
     sli_status: SliStatus | None = Field(
         None, description="Whether the objective is measured; else why it is not"

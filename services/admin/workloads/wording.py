@@ -7,6 +7,7 @@ from services.admin.workloads.schemas import RiskView
 
 UNKNOWN = "no step was looked at yet"
 _MISSED = {"DemandFraction": "of requests missed"}
+_BETWEEN = ": the threshold lies between two bucket edges"
 _OUT = {"DemandFraction": "of the demand beyond capacity"}
 
 
@@ -26,14 +27,25 @@ def why_unmeasured(risk: RiskView) -> str:
 
 
 def share(risk: RiskView) -> str:
-    """The share out of SLA; of a range both ends: `0.8 % to 1.2 %`."""
-    least = risk.measured_low_ratio if risk.source == "measured" else None
-    return _range(least, risk.violation_ratio)
+    """The share out of SLA; of a range both ends: `0.8 % to 1.2 %`, `0.7 % (0.1 % to 40 %)`."""
+    return _share(risk)
 
 
 def remaining(risk: RiskView) -> str:
     """What is left of the error budget; of a range both ends."""
-    return _range(risk.budget_remaining, risk.budget_remaining_high)
+    figure, low, high = risk.budget_remaining, risk.budget_remaining_low, risk.budget_remaining_high
+    if low is None:
+        return _range(figure, high)
+    return _around(figure, low, figure if high is None else high)
+
+
+def _share(risk: RiskView, why: str = "") -> str:
+    if risk.source != "measured":
+        return _range(None, risk.violation_ratio)
+    figure, low, high = risk.violation_ratio, risk.measured_low_ratio, risk.measured_high_ratio
+    if high is None:
+        return _range(low, figure)
+    return _around(figure, figure if low is None else low, high, why)
 
 
 def _range(low: float | None, high: float | None) -> str:
@@ -42,13 +54,22 @@ def _range(low: float | None, high: float | None) -> str:
     return " to ".join(ends) or DASH
 
 
+def _around(figure: float | None, low: float | None, high: float | None, why: str = "") -> str:
+    """An estimate with the range that contains the truth; alone where all read alike."""
+    known, ends = percent(figure), _range(low, high)
+    return known if ends == known else f"{known} ({ends}{why})"
+
+
 def violation(risk: RiskView) -> str:
-    """The share out of SLA, with its source: `measured 0.8 % to 1.2 % of requests missed`."""
+    """The share out of SLA, with its source: `measured 0.8 % to 1.2 % of requests missed`.
+
+    An estimate says why it is one.
+    """
     if risk.source is None:
         return UNKNOWN
     if risk.violation_ratio is None:
         return f"{risk.source}, no requests in the window"
-    figure = f"{risk.source} {share(risk)} {missed(risk)}"
+    figure = f"{risk.source} {_share(risk, _BETWEEN)} {missed(risk)}"
     return figure if risk.source == "measured" else f"{figure} ({why_unmeasured(risk)})"
 
 

@@ -25,12 +25,15 @@ class StepSli:
     Attributes:
         requests: Requests of the step.
         miss_low: Least share of them that missed a goal.
-        miss_high: Largest share.
-        violation_ratio: Violation of the promise, in [0, 1], by the largest share.
+        miss_high: The share that decides: estimated where a threshold lies between two bucket
+            edges, else the largest.
+        violation_ratio: Violation of the promise, in [0, 1], by that share.
         curable_ratio: What would be left of it without the share that misses at any load.
         low_violation_ratio: Violation by the least share.
         low_requests: Requests that the least share is of.
-        high_requests: Requests that the largest share is of.
+        high_requests: Requests that the share that decides is of.
+        most_violation_ratio: Violation by the largest share.
+        most_requests: Requests that the largest share is of.
     """
 
     requests: float
@@ -41,6 +44,8 @@ class StepSli:
     low_violation_ratio: float
     low_requests: float
     high_requests: float
+    most_violation_ratio: float
+    most_requests: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +100,24 @@ def measure(
     if found.counts is None:
         return MeasuredSli(standing(member.spec, series, found, None))
     steps = count_misses(found.counts)
+    most = count_misses(replace(found.counts, likely=()))  # no estimate: the sure upper end
     starts_s = grid.starts_s
-    violation, curable, least = (
+    least = replace(steps, miss_high=steps.miss_low)
+    violation, curable, by_least, by_most = (
         promised_violation(each, sla.kind, sla.objective.share, grid.step_s, float(starts_s[0]))
-        for each in (steps, without_floor(steps, floor), replace(steps, miss_high=steps.miss_low))
+        for each in (steps, without_floor(steps, floor), least, most)
+    )
+    low_requests, high_requests, most_requests = (
+        each.requests if n is None else n
+        for each, n in (
+            (steps, steps.low_requests),
+            (steps, steps.high_requests),
+            (most, most.high_requests),
+        )
     )
     columns = (
-        *(steps.requests, steps.miss_low, steps.miss_high, violation, curable, least),
-        *(steps.requests if n is None else n for n in (steps.low_requests, steps.high_requests)),
+        *(steps.requests, steps.miss_low, steps.miss_high, violation, curable, by_least),
+        *(low_requests, high_requests, by_most, most_requests),
     )
     known = {
         float(starts_s[t]): StepSli(*(float(column[t]) for column in columns))

@@ -10,10 +10,10 @@ from prometheus_client import Gauge
 
 from decider import Decision, ErrorBudget, RiskState, error_budget
 from services.decision.budgets.budgets import Ledger
-from services.decision.decide.low_end import LowEnd, low_end
 from services.decision.decide.outcomes import WorkloadOutcomes
+from services.decision.decide.range_ends import RangeEnds, range_ends
 from services.decision.rows.inputs import ShardMember, ShardRows
-from services.decision.rows.translate import TrustInForce, to_sla
+from services.decision.rows.translate import EndLedgers, TrustInForce, to_sla
 from services.kernel import telemetry
 from services.kernel.domain.promise import is_range
 from services.kernel.telemetry import get_logger
@@ -104,20 +104,20 @@ def _publish_outcomes(
     for outcome in result.outcomes.values():
         telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
         telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
-    risk, low = (ledgers.get(member.id, RiskState()) for ledgers in (rows.risk, rows.low))
+    risk, ends = rows.risk.get(member.id, RiskState()), rows.ends.get(member.id, EndLedgers())
     budget = error_budget(risk, to_sla(member.spec), member.step_s)
-    publish_promise(member, budget, low_end(risk, low, member), is_answered=is_answered)
+    publish_promise(member, budget, range_ends(risk, ends, member), is_answered=is_answered)
 
 
 def publish_promise(
-    member: ShardMember, budget: ErrorBudget, least: LowEnd, *, is_answered: bool
+    member: ShardMember, budget: ErrorBudget, ends: RangeEnds, *, is_answered: bool
 ) -> None:
     """Set the gauges of a promise; what is not measured has no measured series.
 
     Args:
         member: The workload.
         budget: Its error budget.
-        least: The same, had the least been missed; shown where it is another figure.
+        ends: The ends of its range; each is shown where it is another figure.
         is_answered: Whether its objective's counts answer now: they may have fallen silent since
             the budget was counted.
     """
@@ -128,10 +128,11 @@ def publish_promise(
         left = budget.left_ratio if source == budget.source and budget.n_steps > 0 else None
         _set(telemetry.sli_good_ratio, (*labels, source), good)
         _set(telemetry.sla_budget_remaining_ratio, (*labels, source), left)
-    best = None
-    if is_range(least.measured_ratio, budget.measured_ratio):
-        best = 1.0 - least.measured_ratio
+    low, felt, high = ends.low_ratio, budget.measured_ratio, ends.high_ratio
+    best = 1.0 - low if low is not None and is_range(low, felt) else None
+    worst = 1.0 - high if high is not None and is_range(felt, high) else None
     _set(telemetry.sli_good_high_ratio, labels, best)
+    _set(telemetry.sli_good_low_ratio, labels, worst)
     is_measured = None
     if member.spec.sla.objective is not None:
         is_measured = float(is_answered)

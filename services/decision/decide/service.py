@@ -205,8 +205,8 @@ def _load_rows(run: ShardRun) -> ShardRows:
             key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
             for key, state in states.items()
         },
-        low={
-            key: translate.to_low_ledger(state, translate.measured_unit(run.members[key].spec))
+        ends={
+            key: translate.to_end_ledgers(state, translate.measured_unit(run.members[key].spec))
             for key, state in states.items()
         },
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),

@@ -12,16 +12,17 @@ from sqlalchemy import RowMapping
 
 from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
-from services.decision.decide.low_end import count_low, low_end
 from services.decision.decide.measured import MeasuredSli, measure
 from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
+from services.decision.decide.range_ends import count_ends, range_ends
 from services.decision.decide.report import DecidedWorkload
 from services.decision.decide.shard_run import ShardRun
 from services.decision.decide.sli_status import SliStanding
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardMember, ShardRows
 from services.decision.rows.responses import unreachable_message
+from services.decision.rows.translate import EndLedgers
 from services.kernel.domain.objective import series_names
 
 
@@ -72,8 +73,8 @@ def store_steps(
     made = [step.row for steps in settled.values() for step in steps]
     repository.store_outcomes(run.connection, made)
     memory = learn(run.members, settled, rows, run.deps.config.risk)
-    low = count_low(run.members, settled, rows.low)
-    return results, replace(rows, risk={**rows.risk, **memory}, low=low)
+    ends = count_ends(run.members, settled, rows.ends)
+    return results, replace(rows, risk={**rows.risk, **memory}, ends=ends)
 
 
 def store_memory(
@@ -99,7 +100,7 @@ def store_memory(
                 _to_stored(
                     run.members[key],
                     state,
-                    rows.low.get(key, RiskState()),
+                    rows.ends.get(key, EndLedgers()),
                     measured[key].standing,
                 )
                 | {
@@ -119,22 +120,24 @@ def _unreachable(member: ShardMember, rows: ShardRows) -> str:
 
 
 def _to_stored(
-    member: ShardMember, state: RiskState, low: RiskState, standing: SliStanding
+    member: ShardMember, state: RiskState, ends: EndLedgers, standing: SliStanding
 ) -> dict[str, Any]:
     """The memory, and the figures of the error budget that every surface shows from there."""
     budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
-    least = low_end(state, low, member)
+    found = range_ends(state, ends, member)
     return {
         **asdict(state),
-        **translate.from_low_ledger(low),
+        **translate.from_end_ledgers(ends),
         "measured_unit": translate.measured_unit(member.spec),
         "budget_source": budget.source,
         "violation_ratio": budget.violation_ratio,
         "measured_ratio": budget.measured_ratio,
-        "measured_low_ratio": least.measured_ratio,
+        "measured_low_ratio": found.low_ratio,
+        "measured_high_ratio": found.high_ratio,
         "believed_ratio": budget.believed_ratio,
         "budget_left_ratio": budget.left_ratio,
-        "budget_left_high_ratio": least.left_ratio,
+        "budget_left_low_ratio": found.left_low_ratio,
+        "budget_left_high_ratio": found.left_high_ratio,
         "sli_status": standing.status,
         "sli_message": standing.message,
         "demand_censored_message": standing.demand_censored_message,

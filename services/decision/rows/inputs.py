@@ -74,7 +74,7 @@ class ShardRows:
         starts: Pod starts, oldest first.
         recommendations: Earlier decisions in time order.
         risk: Risk control's memory.
-        low: Ledgers of the least that was missed.
+        ends: Ledgers of the least and of the most that was missed.
         lead_time_s: Draws of the fitted lead time by scope.
         capacity: Draws of the fitted capacity by scope; a GPU type's are relative to the stated.
         trust: Verdicts on the models; a workload without one is trusted.
@@ -92,7 +92,7 @@ class ShardRows:
     starts: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     recommendations: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     risk: Mapping[int, RiskState] = field(default_factory=dict)
-    low: Mapping[int, RiskState] = field(default_factory=dict)
+    ends: Mapping[int, translate.EndLedgers] = field(default_factory=dict)
     lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)

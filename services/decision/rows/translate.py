@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -172,23 +172,45 @@ def to_risk_state(state: Mapping[str, Any] | None, unit: str = "") -> RiskState:
     return RiskState(**known, log_multiplier=log_multiplier)
 
 
-def to_low_ledger(state: Mapping[str, Any], unit: str) -> RiskState:
-    """The ledger of the least that was missed, as far as it is stored in the unit that counts now.
+@dataclass(frozen=True, slots=True)
+class EndLedgers:
+    """The measured ledger at both ends of what was missed; only what is measured is filled.
+
+    Attributes:
+        low: Had the least been missed.
+        high: Had the most been missed.
+    """
+
+    low: RiskState = field(default_factory=RiskState)
+    high: RiskState = field(default_factory=RiskState)
+
+
+def to_end_ledgers(state: Mapping[str, Any], unit: str) -> EndLedgers:
+    """The ledgers of both ends, as far as they are stored in the unit that counts now.
 
     Args:
         state: What is stored.
         unit: What the promise counts now.
     """
     if state.get("measured_unit", unit) != unit:
-        return RiskState()
-    missed, total, n_steps = (state.get(name) or 0.0 for name in LOW_FIELDS)
-    return RiskState(measured_missed=missed, measured_total=total, measured_steps=n_steps)
+        return EndLedgers()
+    return EndLedgers(
+        *(
+            RiskState(
+                **{f"measured_{name}": state.get(f"{end}_{name}") or 0.0 for name in _COUNTED}
+            )
+            for end in _ENDS
+        )
+    )
 
 
-def from_low_ledger(low: RiskState) -> dict[str, float]:
-    """What is stored of that ledger."""
-    values = (low.measured_missed, low.measured_total, low.measured_steps)
-    return dict(zip(LOW_FIELDS, values, strict=True))
+def from_end_ledgers(ends: EndLedgers) -> dict[str, float]:
+    """What is stored of those ledgers."""
+    return {
+        f"{end}_{name}": float(getattr(getattr(ends, end), f"measured_{name}"))
+        for end in _ENDS
+        for name in _COUNTED
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +244,8 @@ def to_trust_state(state: Mapping[str, Any]) -> TrustState:
 
 
 _RISK_FIELDS = set(RiskState.__dataclass_fields__)
-LOW_FIELDS = ("low_missed", "low_total", "low_steps")
-"""Names under which the ledger of the least that was missed is stored."""
+_ENDS, _COUNTED = ("low", "high"), ("missed", "total", "steps")
+"""Names under which the ledgers of both ends are stored: `low_missed`."""
 
 
 def to_control(spec: WorkloadSpec, now: datetime) -> Control:

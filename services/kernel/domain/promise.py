@@ -23,13 +23,15 @@ class PromiseFigures:
             counted.
         violation_ratio: Share out of SLA over the window, by `source`; None with a source: its
             steps had no request.
-        measured_ratio: The same as requests felt it, the largest that it can be: it decides. None:
-            not measured.
-        measured_low_ratio: The least that it can be; None: `measured_ratio` is exact, or its lower
-            end is not known of the whole window.
+        measured_ratio: The same as requests felt it: it decides. An estimate where the threshold
+            lies between two bucket edges, else the largest that it can be. None: not measured.
+        measured_low_ratio: The least that it can be; None: that is `measured_ratio`, or the ends
+            are not known of the whole window.
+        measured_high_ratio: The most that it can be; None: as of the least.
         believed_ratio: The same by the capacity that is believed.
         left_ratio: Share of the error budget that is left; below 0: overspent.
         left_high_ratio: The same by `measured_low_ratio`; None where that is.
+        left_low_ratio: The same by `measured_high_ratio`; None where that is.
         n_steps: Steps counted; older ones fade.
         sli_status: Whether the objective is measured.
         sli_message: Why it is not, and what to do; empty: it is.
@@ -54,6 +56,8 @@ class PromiseFigures:
     not_capacity_message: str | None = None
     measured_low_ratio: float | None = None
     left_high_ratio: float | None = None
+    measured_high_ratio: float | None = None
+    left_low_ratio: float | None = None
 
 
 def is_range(low: float | None, high: float | None) -> TypeGuard[float]:
@@ -82,8 +86,8 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
     n_steps = state.get("measured_steps" if source == "measured" else "observed_steps") or 0.0
     status = state.get("sli_status")
     measured = state.get("measured_ratio") if source == "measured" else None
-    low = state.get("measured_low_ratio")
-    has_range = is_range(low, measured)
+    low, high = state.get("measured_low_ratio"), state.get("measured_high_ratio")
+    has_low, has_high = is_range(low, measured), is_range(measured, high)
     return PromiseFigures(
         source=source if n_steps > 0 else None,
         violation_ratio=state.get("violation_ratio"),
@@ -96,6 +100,8 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
         demand_censored_message=state.get("demand_censored_message"),
         goal_unreachable_message=state.get("goal_unreachable_message") or "",
         not_capacity_message=state.get("not_capacity_message"),
-        measured_low_ratio=low if has_range else None,
-        left_high_ratio=state.get("budget_left_high_ratio") if has_range else None,
+        measured_low_ratio=low if has_low else None,
+        left_high_ratio=state.get("budget_left_high_ratio") if has_low else None,
+        measured_high_ratio=high if has_high else None,
+        left_low_ratio=state.get("budget_left_low_ratio") if has_high else None,
     )

@@ -19,11 +19,13 @@ class Details:
     Attributes:
         next_step: Quantiles of the demand in the step after the forecast's origin, by level.
         measured: Measured share out of SLA over the window; None: nothing is measured.
-        measured_low: The least that it can be; None: it is exact.
+        measured_low: The least that it can be; None: it is no less.
+        measured_high: The most that it can be; None: it is no more.
         believed: The same as the believed capacity says it; None: nothing has been scored yet.
         budget_source: Which of the two the budget is of, `measured` or `believed`.
         budget_left: Share of the window's error budget that is left; below 0: overspent.
         budget_left_high: The same by `measured_low`; None where that is.
+        budget_left_low: The same by `measured_high`; None where that is.
         sli_status: How it stands with the counts of the objective; None: not known yet.
         sli_message: What is to be done about that; empty: nothing.
         censored_message: Why the demand is not all that was asked for; empty: it is; None: unknown.
@@ -55,6 +57,8 @@ class Details:
     n_starts: int = 0
     measured_low: float | None = None
     budget_left_high: float | None = None
+    measured_high: float | None = None
+    budget_left_low: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ SETTLED = (Result.APPLIED, Result.UNCHANGED, Result.DELEGATED)
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
 _SAME_LEVEL = 1e-6
 _PROMISE = (
-    *("measuredLow", "measured", "believed", "source"),
-    *("budgetRemaining", "budgetRemainingHigh"),
+    *("measuredLow", "measured", "measuredHigh", "believed", "source"),
+    *("budgetRemainingLow", "budgetRemaining", "budgetRemainingHigh"),
 )
 """Fields of the risk that are the decision service's figures."""
 _MINOR = ("forecast", "risk", "leadTime", "lastDecision", "readyReplicas")
@@ -208,8 +208,10 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
     elif details.measured is not None or details.believed is not None:
         shown["measuredLow"] = _rounded(details.measured_low)
         shown["measured"] = _rounded(details.measured)
+        shown["measuredHigh"] = _rounded(details.measured_high)
         shown["believed"] = _rounded(details.believed)
         shown["source"] = details.budget_source
+        shown["budgetRemainingLow"] = _rounded(details.budget_left_low)
         shown["budgetRemaining"] = _rounded(details.budget_left)
         shown["budgetRemainingHigh"] = _rounded(details.budget_left_high)
     return {name: value for name, value in shown.items() if value is not None}

@@ -62,16 +62,22 @@ class RiskStatus(ResourceModel):
     target: float | None = None
     estimated: float | None = None
     measured_low: float | None = Field(
-        None, description="The least that measured can be; absent: it is exact"
+        None, description="The least that measured can be; absent: it is no less"
     )
     measured: float | None = Field(
         None, description="Share out of SLA as requests felt it; absent: it is not measured"
+    )
+    measured_high: float | None = Field(
+        None, description="The most that measured can be; absent: it is no more"
     )
     believed: float | None = Field(
         None, description="Share out of SLA as the believed capacity says it of the demand"
     )
     source: Literal["measured", "believed"] | None = Field(
         None, description="Which of the two the budget is of"
+    )
+    budget_remaining_low: float | None = Field(
+        None, description="The same by measuredHigh; absent where that is"
     )
     budget_remaining: float | None = None
     budget_remaining_high: float | None = Field(

@@ -73,6 +73,22 @@ def test_counts_are_told_with_what_they_are_expected_to_miss(kind: RiskKind, wor
     assert words in decision_summary(decision)
 
 
+def test_expected_misses_are_of_requests_as_the_risk_that_decides_counts_them() -> None:
+    """Where more requests come, more miss: the share of requests is above the scenarios' mean."""
+    level = 150.0 * np.exp(0.4 * np.random.default_rng(2).standard_normal(200))
+    owner = workload(sla=sla(), limits=Limits(1, 200))
+    request = soft_shard(np.repeat(level[:, None], 6, axis=1), [response(spread=0.0)], [owner])
+    (decision,) = decide_shard(request, CONFIG, NOW_S)
+    assert decision.expected_misses is not None
+    shares = decision.expected_misses.by_replicas
+    some = {n: share for n, share in shares.items() if 0.1 < share < 0.5}
+    assert some
+    for replicas, share in some.items():
+        missed = 1.0 / (1.0 + (level / (10.0 * replicas)) ** -8.0)
+        assert share == pytest.approx((level * missed).sum() / level.sum(), rel=0.05)
+        assert share > 1.4 * missed.mean()
+
+
 def test_without_a_response_nothing_is_said_of_misses() -> None:
     decision = decide_one(noisy(150.0))
     assert decision.expected_misses is None

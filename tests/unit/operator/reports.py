@@ -31,6 +31,8 @@ DETAILS = Details(
     n_starts=12,
     measured_low=0.0015,
     budget_left_high=0.0625,
+    measured_high=0.5,
+    budget_left_low=-61.5,
 )
 
 

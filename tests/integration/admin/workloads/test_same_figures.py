@@ -18,12 +18,12 @@ from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import percent
 from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.explain import render_decision
-from services.decision.decide.low_end import LowEnd, low_end
+from services.decision.decide.range_ends import RangeEnds, range_ends
 from services.decision.decide.report import publish_promise
 from services.decision.decide.settling import _to_stored
 from services.decision.decide.sli_status import SliStanding
 from services.decision.rows.inputs import ShardMember, to_member
-from services.decision.rows.translate import to_sla
+from services.decision.rows.translate import EndLedgers, to_sla
 from services.kernel import telemetry
 from services.operator.reconcile.report_statuses import to_details
 from services.operator.reconcile.repository import load_details
@@ -43,11 +43,14 @@ ELSEWHERE = RiskState(
 """Ledgers that no row tells of: a surface that counts for itself shows other figures."""
 LOW = RiskState(measured_missed=2.2, measured_total=310.0, measured_steps=310.0)
 """The same had the least been missed, as of a threshold between two bucket edges."""
+HIGH = RiskState(measured_missed=124.0, measured_total=310.0, measured_steps=310.0)
+"""The same had the most been missed: beside an estimate."""
+SHARES = {"a range": "0.71 % to 1.2 %", "an estimate": "1.2 % (0.71 % to 40 %)"}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one surface shows of a promise; `low` and `left_high` only of a range."""
+    """What one surface shows of a promise; the ends only where they are other figures."""
 
     measured: float | None
     believed: float | None
@@ -55,22 +58,31 @@ class Figures:
     left: float | None
     low: float | None = None
     left_high: float | None = None
+    high: float | None = None
+    left_low: float | None = None
 
     def assert_like(self, other: Figures, surface: str) -> None:
         """The same as another's, as far as surfaces round."""
         assert self.source == other.source, surface
-        for name in ("measured", "believed", "left", "low", "left_high"):
+        for name in (
+            *("measured", "believed", "left"),
+            *("low", "left_high", "high", "left_low"),
+        ):
             mine, theirs = getattr(self, name), getattr(other, name)
             assert mine == pytest.approx(theirs, abs=5e-5), (surface, name)
 
     @property
     def out_of_sla(self) -> str:
         """The measured share in words: both ends where they differ."""
+        if self.high is not None:
+            return f"{percent(self.measured)} ({_range(self.low, self.high)})"
         return _range(self.low, self.measured)
 
     @property
     def remaining(self) -> str:
         """The budget in words."""
+        if self.left_low is not None:
+            return f"{percent(self.left)} ({_range(self.left_low, self.left_high)})"
         return _range(self.left, self.left_high)
 
 
@@ -98,11 +110,11 @@ def ledgers_of_rows(database: Engine, member: ShardMember) -> RiskState:
     return RiskState(**{name: float(value) for name, value in row.items()})
 
 
-def stored(member: ShardMember, risk: RiskState, low: RiskState | None = None) -> dict[str, Any]:
-    """The state as the decision service stores it; the ends are equal where `low` is not given."""
+def stored(member: ShardMember, risk: RiskState, ends: EndLedgers | None = None) -> dict[str, Any]:
+    """The state as the decision service stores it; one figure where no `ends` are given."""
     is_measured = member.spec.sla.objective is not None
     standing = SliStanding("Measured" if is_measured else "NoObjective")
-    return _to_stored(member, risk, low or risk, standing)
+    return _to_stored(member, risk, ends or EndLedgers(risk, risk), standing)
 
 
 def store(database: Engine, member: ShardMember, state: Mapping[str, Any]) -> None:
@@ -117,20 +129,21 @@ def of_rest(viewer: Any, member: ShardMember) -> Figures:
     by_source = {"measured": risk["measured_ratio"], "believed": risk["believed_ratio"]}
     assert risk["violation_ratio"] == by_source[risk["source"]]
     names = ("measured_ratio", "believed_ratio", "source", "budget_remaining")
-    return Figures(
-        *(risk[name] for name in (*names, "measured_low_ratio", "budget_remaining_high"))
-    )
+    ends = ("measured_low_ratio", "budget_remaining_high")
+    above = ("measured_high_ratio", "budget_remaining_low")
+    return Figures(*(risk[name] for name in (*names, *ends, *above)))
 
 
 def of_status_line(database: Engine, member: ShardMember) -> Figures:
     (row,) = [row for row in load_status(database) if row["workload"] == member.key]
-    names = ("measured", "believed", "source", "budget_left", "measured_low", "budget_left_high")
-    return Figures(*(row[name] for name in names))
+    names = ("measured", "believed", "source", "budget_left")
+    ends = ("measured_low", "budget_left_high", "measured_high", "budget_left_low")
+    return Figures(*(row[name] for name in (*names, *ends)))
 
 
-def of_metrics(member: ShardMember, budget: ErrorBudget, least: LowEnd) -> Figures:
+def of_metrics(member: ShardMember, budget: ErrorBudget, ends: RangeEnds) -> Figures:
     """What the gauges tell; of the budget they have the end that decides."""
-    publish_promise(member, budget, least, is_answered=True)
+    publish_promise(member, budget, ends, is_answered=True)
 
     def value(name: str, source: str | None = None) -> float | None:
         labels = {"namespace": member.namespace, "workload": member.name}
@@ -145,9 +158,11 @@ def of_metrics(member: ShardMember, budget: ErrorBudget, least: LowEnd) -> Figur
     known = {source: found for source, found in left.items() if found is not None}
     assert len(known) == 1
     ((source, remaining),) = known.items()
-    best = value("sli_good_high_ratio")
-    low, left_high = (None, None) if best is None else (1 - best, least.left_ratio)
-    return Figures(out("measured"), out("believed"), source, remaining, low, left_high)
+    best, worst = value("sli_good_high_ratio"), value("sli_good_low_ratio")
+    low, left_high = (None, None) if best is None else (1 - best, ends.left_high_ratio)
+    high, left_low = (None, None) if worst is None else (1 - worst, ends.left_low_ratio)
+    shares = (out("measured"), out("believed"))
+    return Figures(*shares, source, remaining, low, left_high, high, left_low)
 
 
 def assert_operator(database: Engine, member: ShardMember, wanted: Figures) -> None:
@@ -162,8 +177,10 @@ def assert_operator(database: Engine, member: ShardMember, wanted: Figures) -> N
         "budget_source": wanted.source,
         "measured_low": wanted.low,
         "budget_left_high": wanted.left_high,
+        "measured_high": wanted.high,
+        "budget_left_low": wanted.left_low,
     }
-    assert {"measured", "budget_left", "measured_low", "budget_left_high"} <= details.keys()
+    assert names.keys() <= details.keys()
     for name in details.keys() & names.keys():
         expected = names[name]
         is_number = isinstance(expected, float)
@@ -182,7 +199,9 @@ def assert_said(said: str, wanted: Figures, surface: str) -> None:
     if wanted.measured is None:
         assert "measured" not in said.replace("nothing measured", ""), surface
     else:
-        assert f"measured {wanted.out_of_sla} of minutes missed" in said, surface
+        why = ": the threshold lies between two bucket edges)"
+        share = wanted.out_of_sla.replace(")", why)
+        assert f"measured {share} of minutes missed" in said, surface
 
 
 def kubectl_text(viewer: Any, member: ShardMember) -> str:
@@ -204,26 +223,30 @@ def console_text(console: Any, member: ShardMember) -> str:
 
 
 @pytest.mark.parametrize("name", [MEASURED, BELIEVED])
-@pytest.mark.parametrize("ledgers", ["of rows", "elsewhere", "a range"])
+@pytest.mark.parametrize("ledgers", ["of rows", "elsewhere", "a range", "an estimate"])
 def test_every_surface_shows_the_figures_of_the_one_function(
     viewer, console, database: Engine, name: str, ledgers: str
 ) -> None:
     member = member_of(database, name)
     risk = ledgers_of_rows(database, member) if ledgers == "of rows" else ELSEWHERE
-    low = LOW if ledgers == "a range" else risk
+    ends = {"a range": EndLedgers(LOW, risk), "an estimate": EndLedgers(LOW, HIGH)}.get(
+        ledgers, EndLedgers(risk, risk)
+    )
     budget = error_budget(risk, to_sla(member.spec), member.step_s)
-    least = low_end(risk, low, member)
+    found = range_ends(risk, ends, member)
     wanted = Figures(budget.measured_ratio, budget.believed_ratio, budget.source, budget.left_ratio)
-    if ledgers == "a range" and name == MEASURED:
-        wanted = replace(wanted, low=2.2 / 310, left_high=least.left_ratio)
-        assert wanted.out_of_sla == "0.71 % to 1.2 %"
+    if ledgers in SHARES and name == MEASURED:
+        wanted = replace(wanted, low=2.2 / 310, left_high=found.left_high_ratio)
+        if ledgers == "an estimate":
+            wanted = replace(wanted, high=0.4, left_low=found.left_low_ratio)
+        assert wanted.out_of_sla == SHARES[ledgers]
     assert wanted.source == ("measured" if name == MEASURED else "believed")
     assert (wanted.measured is None) == (name == BELIEVED)
     assert wanted.measured != wanted.believed, "a mix-up would be seen"
-    store(database, member, stored(member, risk, low))
+    store(database, member, stored(member, risk, ends))
     of_rest(viewer, member).assert_like(wanted, "REST")
     of_status_line(database, member).assert_like(wanted, "harmony status")
-    of_metrics(member, budget, least).assert_like(wanted, "metrics")
+    of_metrics(member, budget, found).assert_like(wanted, "metrics")
     assert_operator(database, member, wanted)
     assert_said(console_text(console, member), wanted, "console")
     assert_said(kubectl_text(viewer, member), wanted, "kubectl")

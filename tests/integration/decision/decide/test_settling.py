@@ -104,6 +104,8 @@ def test_both_ends_of_what_was_measured_are_kept_from_run_to_run(deps: DecisionD
     assert state["measured_ratio"] == pytest.approx(0.1, rel=1e-5)
     assert state["measured_low_ratio"] == pytest.approx((20 + 60) / 2000, rel=1e-4)
     assert state["budget_left_high_ratio"] > state["budget_left_ratio"]
+    assert state["high_steps"] == state["measured_steps"] == 2.0
+    assert state["measured_high_ratio"] == state["measured_ratio"], "nothing is estimated"
 
 
 def test_a_workload_without_an_objective_is_believed_and_final(deps: DecisionDeps) -> None:

@@ -34,11 +34,13 @@ RISK: dict[str, Any] = {
     "violation_ratio": 0.002,
     "measured_ratio": 0.002,
     "measured_low_ratio": 0.001,
+    "measured_high_ratio": 0.4,
     "believed_ratio": 0.001,
     "window_s": 604800.0,
     "n_steps": 2016,
     "budget_remaining": 0.8,
     "budget_remaining_high": 0.9,
+    "budget_remaining_low": -39.0,
     "sli_status": "Measured",
     "sli_message": "",
     "demand_censored_message": "",
@@ -100,7 +102,8 @@ NOT_YET = {"demand", "demand_at", "replicas", "last_decision", "trust", "gpu_hou
 UNMEASURED = {
     *("estimated", "source", "violation_ratio", "measured_ratio", "believed_ratio"),
     *("budget_remaining", "sli_status", "demand_censored_message"),
-    *("measured_low_ratio", "budget_remaining_high"),
+    *("measured_low_ratio", "measured_high_ratio"),
+    *("budget_remaining_low", "budget_remaining_high"),
     "not_capacity_message",
 }
 UNANSWERED = {

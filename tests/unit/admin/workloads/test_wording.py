@@ -80,6 +80,25 @@ def test_a_range_is_told_by_both_ends_where_they_read_differently() -> None:
     assert remaining(risk(BELIEVED, budget_remaining=None)) == "–"
 
 
+def test_an_estimate_is_told_with_the_range_that_is_sure_and_why_it_is_one() -> None:
+    ends = {"measured_low_ratio": 0.001, "measured_high_ratio": 0.4}
+    left = {"budget_remaining_low": -39.0, "budget_remaining_high": 0.9}
+    estimated = risk(MEASURED, violation_ratio=0.007, measured_ratio=0.007, **ends, **left)
+    assert violation(estimated) == (
+        "measured 0.7 % (0.1 % to 40 %: the threshold lies between two bucket edges) "
+        "of requests missed"
+    )
+    assert share(estimated) == "0.7 % (0.1 % to 40 %)"
+    assert budget_left(estimated) == "-20 % (-3900 % to 90 %) left, measured"
+    no_less = risk(MEASURED, measured_high_ratio=0.4, budget_remaining_low=-39.0)
+    assert (share(no_less), remaining(no_less)) == (
+        "1.2 % (1.2 % to 40 %)",
+        "-20 % (-3900 % to -20 %)",
+    )
+    alike = risk(MEASURED, measured_high_ratio=0.01201, budget_remaining_low=-0.2001)
+    assert promise(alike) == promise(risk(MEASURED))
+
+
 def test_the_promise_gives_both_figures() -> None:
     assert promise(risk(MEASURED)) == (
         "measured 1.2 % of requests missed; believed 0.4 %; error budget -20 % left, measured"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,19 @@ def measured_member(
     *goals: dict[str, Any],
     series: tuple[str, ...] = QUERIED,
     kind: str = "TimeFraction",
+    edges_s: Mapping[str, float | None] = MappingProxyType({}),
     **changes: Any,
 ) -> ShardMember:
-    """A workload whose `series` have queries; without goals, one with a time to first token."""
+    """A workload whose `series` have queries; without goals, one with a time to first token.
+
+    `edges_s` are bucket edges by series.
+    """
     objective = {
         "goals": list(goals or (TTFT,)),
-        "series": [{"name": name, "query": f"rate({name}[$step])"} for name in series],
+        "series": [
+            {"name": name, "query": f"rate({name}[$step])", "edge_s": edges_s.get(name)}
+            for name in series
+        ],
     }
     return member(sla={"kind": kind, "epsilon": 0.05, "objective": objective}, **changes)
 

@@ -27,8 +27,8 @@ from tests.unit.decision.decide.measured_workloads import (
 NOW = datetime.fromtimestamp(ORIGIN_S + STEP_S, UTC)
 LATE_S = 600.0
 CONFIG = RiskControlConfig()
-GOOD = StepSli(100.0, 0.01, 0.02, 0.0, 0.0, 0.0, 100.0, 100.0)
-BAD = StepSli(50.0, 0.2, 0.4, 1.0, 1.0, 1.0, 50.0, 50.0)
+GOOD = StepSli(100.0, 0.01, 0.02, 0.0, 0.0, 0.0, 100.0, 100.0, 0.0, 100.0)
+BAD = StepSli(50.0, 0.2, 0.4, 1.0, 1.0, 1.0, 50.0, 50.0, 1.0, 50.0)
 
 
 def believed(ratios: Mapping[float, float | None], before_first: bool = False) -> WorkloadOutcomes:
@@ -126,7 +126,7 @@ def test_each_ledger_counts_a_step_once_and_the_level_hears_what_was_measured() 
 def test_of_a_promise_of_requests_the_ledger_counts_requests() -> None:
     one = measured_member(kind="DemandFraction")
     shares = {ORIGIN_S - STEP_S: replace(GOOD, violation_ratio=0.02)}
-    shares[ORIGIN_S] = StepSli(*(0.0,) * 8)
+    shares[ORIGIN_S] = StepSli(*(0.0,) * 10)
     steps = settled(one, believed(dict.fromkeys(shares)), shares, passed_s=9999.0)
     assert all(step.is_final for step in steps)
     state = fed(one, steps)
@@ -173,7 +173,7 @@ def test_it_does_not_matter_in_how_many_runs_steps_are_settled(
 
 def test_errors_count_against_the_promise_but_teach_nothing() -> None:
     one = measured_member()
-    errors = StepSli(100.0, 0.2, 0.2, 1.0, 0.0, 1.0, 100.0, 100.0)
+    errors = StepSli(100.0, 0.2, 0.2, 1.0, 0.0, 1.0, 100.0, 100.0, 1.0, 100.0)
     steps = [
         step
         for sli in (errors, BAD)

@@ -40,7 +40,7 @@ def test_one_of_a_promise_of_requests_is_the_share_that_missed() -> None:
     one = measured_member(kind="DemandFraction")
     found = steps(one, ttft_total=[100.0], ttft_good=[90.0], ttft_upto=[94.0], lost=[0.0])
     assert found[ORIGIN_S] == StepSli(
-        *(pytest.approx(x) for x in (100.0, 0.06, 0.1, 0.1, 0.1, 0.06, 100.0, 100.0))  # type: ignore[arg-type]
+        *(pytest.approx(x) for x in (100.0, 0.06, 0.1, 0.1, 0.1, 0.06, 100.0, 100.0, 0.1, 100.0))  # type: ignore[arg-type]
     )
 
 
@@ -51,7 +51,7 @@ def test_unknown_steps_are_not_there() -> None:
 
 def test_silence_while_something_waits_is_a_violation() -> None:
     found = steps(measured_member(), waiting=[3.0])
-    assert found[ORIGIN_S] == StepSli(3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0)
+    assert found[ORIGIN_S] == StepSli(3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 1.0, 3.0)
 
 
 def test_nothing_is_measured_without_an_objective_or_its_series() -> None:

@@ -51,12 +51,28 @@ def test_of_a_range_both_ends_are_told_and_of_one_figure_no_second() -> None:
     found = promise_figures(MEASURED | ends)
     assert (found.measured_low_ratio, found.measured_ratio) == (0.008, 0.012)
     assert (found.left_ratio, found.left_high_ratio) == (-0.2, 0.2)
+    assert (found.measured_high_ratio, found.left_low_ratio) == (None, None)
     assert found.violation_ratio == 0.012, "the upper end decides"
     for alone in (0.012, 0.012 * (1 - 1e-6), None):
         same = promise_figures(MEASURED | ends | {"measured_low_ratio": alone})
         assert (same.measured_low_ratio, same.left_high_ratio) == (None, None)
     believed = promise_figures(BELIEVED | ends)
     assert (believed.measured_low_ratio, believed.left_high_ratio) == (None, None)
+
+
+def test_an_estimate_has_an_end_on_either_side_each_of_them_only_where_it_differs() -> None:
+    ends = {"measured_low_ratio": 0.008, "budget_left_high_ratio": 0.2}
+    above = {"measured_high_ratio": 0.4, "budget_left_low_ratio": -39.0}
+    found = promise_figures(MEASURED | ends | above)
+    assert (found.measured_low_ratio, found.measured_high_ratio) == (0.008, 0.4)
+    assert (found.left_low_ratio, found.left_ratio, found.left_high_ratio) == (-39.0, -0.2, 0.2)
+    assert found.violation_ratio == found.measured_ratio == 0.012, "the estimate decides"
+    for alone in (0.012, 0.012 * (1 + 1e-6), None):
+        same = promise_figures(MEASURED | ends | above | {"measured_high_ratio": alone})
+        assert (same.measured_high_ratio, same.left_low_ratio) == (None, None)
+        assert same.measured_low_ratio == 0.008
+    believed = promise_figures(BELIEVED | above)
+    assert (believed.measured_high_ratio, believed.left_low_ratio) == (None, None)
 
 
 def test_a_range_has_two_known_ends() -> None:

@@ -44,8 +44,10 @@ def test_the_status_shows_what_happened() -> None:
         "estimated": 0.004,
         "measuredLow": 0.0015,
         "measured": 0.002,
+        "measuredHigh": 0.5,
         "believed": 0.001,
         "source": "measured",
+        "budgetRemainingLow": -61.5,
         "budgetRemaining": -0.25,
         "budgetRemainingHigh": 0.0625,
     }
@@ -56,7 +58,9 @@ def test_what_is_believed_is_not_shown_as_measured() -> None:
         DETAILS,
         measured=None,
         measured_low=None,
+        measured_high=None,
         budget_source="believed",
+        budget_left_low=None,
         budget_left_high=None,
     )
     assert build(report(details=believed), NOW)["risk"] == {

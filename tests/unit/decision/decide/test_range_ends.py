@@ -10,10 +10,11 @@ from hypothesis import given, settings, strategies as st
 
 from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import SettledStep, learn
-from services.decision.decide.low_end import LowEnd, count_low, low_end
 from services.decision.decide.measured import StepSli, measure
+from services.decision.decide.range_ends import RangeEnds, count_ends, range_ends
 from services.decision.rows import translate
 from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.translate import EndLedgers
 from services.kernel.domain.presets.catalog import PRESETS
 from services.kernel.domain.presets.fit import bracket
 from services.kernel.domain.presets.shape import Goal
@@ -31,13 +32,13 @@ class Window:
     """A window of one workload: its ledgers, and what truly happened.
 
     Attributes:
-        state: Memory with the upper end.
-        low: The ledger of the lower end.
+        state: Memory with what decides.
+        ends: The ledgers of both ends.
         truth: Share of the requests, or of the minutes, that truly missed.
     """
 
     state: RiskState
-    low: RiskState
+    ends: EndLedgers
     truth: float
 
 
@@ -46,22 +47,33 @@ def final_steps(found: dict[float, StepSli]) -> list[SettledStep]:
 
 
 def counted(member: ShardMember, steps: list[SettledStep], truth: float = 0.0) -> Window:
-    """Both ledgers after the steps."""
+    """The ledgers after the steps."""
     state = learn({1: member}, {1: steps}, ShardRows(), CONFIG).get(1, RiskState())
-    low = count_low({1: member}, {1: steps}, {}).get(1, RiskState())
-    return Window(state, low, truth)
+    found = count_ends({1: member}, {1: steps}, {}).get(1, EndLedgers())
+    return Window(state, found, truth)
 
 
-def member_of(thresholds_s: tuple[float, ...], kind: str) -> ShardMember:
+def member_of(thresholds_s: tuple[float, ...], kind: str, has_sum: bool = False) -> ShardMember:
+    """A workload with these goals; with the sum and the edges off an edge it is estimated."""
     goals = [
         {"metric": goal, "threshold_s": threshold}
         for goal, threshold in zip(GOALS, thresholds_s, strict=False)
     ]
     names = [f"sli_{goal}_{end}" for goal in GOALS[: len(goals)] for end in ("total", "good")]
-    return measured_member(*goals, series=(*names, "sli_lost"), kind=kind)
+    if not has_sum:
+        return measured_member(*goals, series=(*names, "sli_lost"), kind=kind)
+    edges_s = {}
+    for goal, threshold in zip(GOALS, thresholds_s, strict=False):
+        place = bracket(EDGES_S[goal], threshold)
+        edges_s |= {f"sli_{goal}_good": place.below_s, f"sli_{goal}_upto": place.above_s}
+        names += [f"sli_{goal}_upto", f"sli_{goal}_sum"]
+    names = [*names, "sli_lost"]
+    return measured_member(*goals, series=tuple(names), kind=kind, edges_s=edges_s)
 
 
-def simulated(seed: int, thresholds_s: tuple[float, ...], kind: str, lost: bool) -> Window:
+def simulated(
+    seed: int, thresholds_s: tuple[float, ...], kind: str, lost: bool, has_sum: bool = False
+) -> Window:
     """Latencies that no histogram shows, counted as vLLM's buckets count them.
 
     Every step has its own load, so that good and bad ones weigh differently; goals go together as
@@ -79,6 +91,8 @@ def simulated(seed: int, thresholds_s: tuple[float, ...], kind: str, lost: bool)
             is_missed |= latency[goal] > threshold
             for name, value in bucketed(goal, latency[goal], threshold).items():
                 counts.setdefault(name, []).append(value)
+            if has_sum:
+                counts.setdefault(f"{goal}_sum", []).append(float(latency[goal].sum()))
         n_lost = int(rng.integers(0, 2 * n)) if lost and rng.random() < 0.4 else 0
         n_inside = int(rng.integers(0, min(n, n_lost) + 1))
         is_missed[rng.permutation(n)[:n_inside]] = True
@@ -86,7 +100,7 @@ def simulated(seed: int, thresholds_s: tuple[float, ...], kind: str, lost: bool)
         n_missed, n_all = int(is_missed.sum()) + n_lost - n_inside, n + n_lost - n_inside
         shares.append(n_missed / n_all)
         missed, requests = missed + n_missed, requests + n_all
-    member = member_of(thresholds_s, kind)
+    member = member_of(thresholds_s, kind, has_sum)
     of_minutes = float(np.mean(np.array(shares) > 0.05))
     truth = missed / requests if kind == "DemandFraction" else of_minutes
     steps = final_steps(dict(measure(member, sampled(**counts), GRID, False).steps))
@@ -105,12 +119,17 @@ def bucketed(goal: Goal, latency_s: FloatArray, threshold_s: float) -> dict[str,
     }
 
 
-def ends(window: Window, member: ShardMember) -> tuple[float, float]:
-    found = low_end(window.state, window.low, member).measured_ratio
+def decided(window: Window, member: ShardMember) -> float:
     budget = error_budget(window.state, translate.to_sla(member.spec), float(member.step_s))
-    assert found is not None
     assert budget.measured_ratio is not None
-    return found, budget.measured_ratio
+    return budget.measured_ratio
+
+
+def ends(window: Window, member: ShardMember) -> tuple[float, float]:
+    found = range_ends(window.state, window.ends, member)
+    assert found.low_ratio is not None
+    assert found.high_ratio is not None
+    return found.low_ratio, found.high_ratio
 
 
 @settings(max_examples=60)
@@ -125,8 +144,38 @@ def test_off_an_edge_the_stated_interval_contains_the_truth(
     seed: int, ttft_s: float, e2e_s: float, kind: str, lost: bool
 ) -> None:
     window = simulated(seed, (ttft_s, e2e_s), kind, lost)
-    low, high = ends(window, member_of((ttft_s, e2e_s), kind))
+    member = member_of((ttft_s, e2e_s), kind)
+    low, high = ends(window, member)
     assert low - 1e-9 <= window.truth <= high + 1e-9
+    assert decided(window, member) == pytest.approx(high), "nothing is estimated"
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    ttft_s=st.floats(0.02, 3.0),
+    e2e_s=st.floats(0.5, 12.0),
+    kind=st.sampled_from(KINDS),
+    lost=st.booleans(),
+)
+def test_where_the_sum_is_known_the_estimate_decides_and_the_interval_stays_sure(
+    seed: int, ttft_s: float, e2e_s: float, kind: str, lost: bool
+) -> None:
+    window = simulated(seed, (ttft_s, e2e_s), kind, lost, has_sum=True)
+    member = member_of((ttft_s, e2e_s), kind, has_sum=True)
+    low, high = ends(window, member)
+    assert low - 1e-9 <= window.truth <= high + 1e-9
+    assert low - 1e-9 <= decided(window, member) <= high + 1e-9
+    unestimated = simulated(seed, (ttft_s, e2e_s), kind, lost)
+    assert (low, high) == pytest.approx(ends(unestimated, member_of((ttft_s, e2e_s), kind)))
+
+
+def test_beside_an_estimate_both_ends_are_other_figures() -> None:
+    window = simulated(7, (0.6,), "DemandFraction", lost=False, has_sum=True)
+    member = member_of((0.6,), "DemandFraction", has_sum=True)
+    low, high = ends(window, member)
+    assert is_range(low, decided(window, member))
+    assert is_range(decided(window, member), high)
 
 
 @given(
@@ -156,6 +205,7 @@ def test_where_more_was_lost_than_answered_the_bad_step_weighs_what_it_was() -> 
     counts = sampled(ttft_total=[10.0, 100.0], ttft_good=[0.0, 100.0], lost=[10.0, 0.0])
     window = counted(member, final_steps(dict(measure(member, counts, GRID, False).steps)))
     assert ends(window, member) == pytest.approx((10 / 110, 20 / 120))
+    assert decided(window, member) == pytest.approx(20 / 120)
 
 
 def test_what_is_left_of_the_budget_is_an_interval_too() -> None:
@@ -164,22 +214,25 @@ def test_what_is_left_of_the_budget_is_an_interval_too() -> None:
     window = counted(member, final_steps(dict(measure(member, counts, GRID, False).steps)))
     sla = translate.to_sla(member.spec)
     left = error_budget(window.state, sla, float(member.step_s)).left_ratio
-    least = low_end(window.state, window.low, member).left_ratio
+    found = range_ends(window.state, window.ends, member)
     assert left is not None
-    assert least is not None
-    assert (1 - least) / (1 - left) == pytest.approx(0.04 / 0.1)
+    assert found.left_high_ratio is not None
+    assert (1 - found.left_high_ratio) / (1 - left) == pytest.approx(0.04 / 0.1)
+    assert found.left_low_ratio == pytest.approx(left)
 
 
-def test_the_lower_end_is_unknown_until_it_is_known_of_all_that_the_ledger_holds() -> None:
+def test_the_ends_are_unknown_until_they_are_known_of_all_that_the_ledger_holds() -> None:
     member = measured_member(kind="DemandFraction")
     counts = sampled(ttft_total=[100.0], ttft_good=[90.0], lost=[0.0])
     steps = final_steps(dict(measure(member, counts, GRID, False).steps))
     before = RiskState(measured_missed=5.0, measured_total=900.0, measured_steps=9.0)
     state = learn({1: member}, {1: steps}, ShardRows(risk={1: before}), CONFIG)[1]
-    low = count_low({1: member}, {1: steps}, {})[1]
-    assert low_end(state, low, member) == LowEnd()
-    assert low_end(RiskState(), RiskState(), member) == LowEnd(), "nothing was measured"
-    assert low_end(replace(state, measured_steps=1.0), low, member) != LowEnd()
+    found = count_ends({1: member}, {1: steps}, {})[1]
+    assert range_ends(state, found, member) == RangeEnds()
+    assert range_ends(RiskState(), EndLedgers(), member) == RangeEnds(), "nothing was measured"
+    known = replace(state, measured_steps=1.0)
+    assert range_ends(known, found, member) != RangeEnds()
+    assert range_ends(known, replace(found, high=RiskState()), member) == RangeEnds()
 
 
 def test_a_step_counts_once_it_is_final_and_only_where_it_was_measured() -> None:
@@ -187,6 +240,6 @@ def test_a_step_counts_once_it_is_final_and_only_where_it_was_measured() -> None
     counts = sampled(ttft_total=[100.0], ttft_good=[90.0], lost=[0.0])
     (step,) = final_steps(dict(measure(member, counts, GRID, False).steps))
     open_or_unknown = [replace(step, is_final=False), replace(step, sli=None)]
-    assert count_low({1: member}, {1: open_or_unknown}, {}) == {}
-    other = {2: RiskState(measured_steps=3.0)}
-    assert count_low({1: member}, {1: [step]}, other).keys() == {1, 2}
+    assert count_ends({1: member}, {1: open_or_unknown}, {}) == {}
+    other = {2: EndLedgers(low=RiskState(measured_steps=3.0))}
+    assert count_ends({1: member}, {1: [step]}, other).keys() == {1, 2}
