@@ -35,7 +35,7 @@ from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings, get_settings
 from services.lab.bench.forecast.task import Protocol, load_task
-from services.platform.up import ending_on_signals
+from services.platform.stop_signals import ending_on_signals
 
 STATE_SUFFIX = ".state"
 Tell = Callable[[str, float], None]
