@@ -86,8 +86,8 @@ def check_counts(content: bytes, layout: Layout, limits: RequestLimits) -> None:
 def _too_many(limits: RequestLimits) -> PayloadTooLarge:
     return PayloadTooLarge(
         f"body: more than {limits.max_samples} samples (a series without any counts as one), "
-        f"{MOST_SERIES} series or {limits.max_fields} labels and other fields; lower max_samples_per_send of the "
-        "sender"
+        f"{MOST_SERIES} series or {limits.max_fields} labels and other fields; "
+        "lower max_samples_per_send of the sender"
     )
 
 

@@ -65,8 +65,8 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
 
     Raises:
         InvalidInput: It has not the documented shape.
-        PayloadTooLarge: It holds more than `max_samples`, of which a series without any counts as one,
-            or more than `MOST_SERIES`.
+        PayloadTooLarge: It holds more than `max_samples`, with a series without any as one, or
+            more than `MOST_SERIES`.
     """
     _check_counts(body, max_samples)
     columns = _Columns()
