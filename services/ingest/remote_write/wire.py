@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from services.ingest.series.samples import MOST_SERIES
 from services.kernel.errors import PayloadTooLarge
 
 _BLOCK = 2  # the wire type of what has a length
@@ -59,9 +60,9 @@ def check_counts(content: bytes, layout: Layout, limits: RequestLimits) -> None:
     Raises:
         PayloadTooLarge: It is over a limit.
     """
-    if len(content) <= 2 * min(limits.max_samples, limits.max_fields):
+    if len(content) <= 2 * min(limits.max_samples, limits.max_fields, MOST_SERIES):
         return  # nothing takes less than two bytes
-    n_samples = n_fields = 0
+    n_samples = n_series = n_fields = 0
     for number, start, end in _fields(content, 0, len(content)):
         n_fields += 1
         if number == layout.series:
@@ -76,15 +77,17 @@ def check_counts(content: bytes, layout: Layout, limits: RequestLimits) -> None:
                 if n_values > limits.max_samples or n_fields > limits.max_fields:
                     break
             n_samples += n_values or 1
-        if n_samples > limits.max_samples or n_fields > limits.max_fields:
+            n_series += 1
+        is_many = n_samples > limits.max_samples or n_series > MOST_SERIES
+        if is_many or n_fields > limits.max_fields:
             raise _too_many(limits)
 
 
 def _too_many(limits: RequestLimits) -> PayloadTooLarge:
     return PayloadTooLarge(
-        f"body: more than {limits.max_samples} samples (a series without any counts as one), or "
-        f"than {limits.max_fields} labels and other fields; lower max_samples_per_send of the "
-        "sender"
+        f"body: more than {limits.max_samples} samples (a series without any counts as one), "
+        f"{MOST_SERIES} series or {limits.max_fields} labels and other fields; "
+        "lower max_samples_per_send of the sender"
     )
 
 

@@ -17,6 +17,9 @@ F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SECOND_US = 1_000_000
+
+MOST_SERIES = 50_000
+"""Series of one request: each may name another workload, and costs more than a sample does."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # DCGM answers 0x7ffffffffffffff0 (9.2e18) for "no value"; nothing that is measured is that large.
 LARGEST_VALUE = 9.0e18

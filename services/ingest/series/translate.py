@@ -17,6 +17,7 @@ from services.ingest.series.samples import (
     BAD_SAMPLE,
     BAD_TIME,
     BAD_VALUE,
+    MOST_SERIES,
     SECOND_US,
     Rejections,
     Samples,
@@ -64,7 +65,8 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
 
     Raises:
         InvalidInput: It has not the documented shape.
-        PayloadTooLarge: It holds more than `max_samples`; a series without any counts as one.
+        PayloadTooLarge: It holds more than `max_samples`, with a series without any as one, or
+            more than `MOST_SERIES`.
     """
     _check_counts(body, max_samples)
     columns = _Columns()
@@ -89,6 +91,10 @@ def _check_counts(body: bytes, max_samples: int) -> None:
         PayloadTooLarge: It does.
     """
     n_brackets = body.count(b"[") + body.count(b"{")
+    if body.count(b"{") > MOST_SERIES + 1:
+        raise PayloadTooLarge(
+            f"observations: more than {MOST_SERIES} series in one request; send fewer at once"
+        )
     if n_brackets > 3 * max_samples + 2 or body.count(b",") > 5 * max_samples:
         raise _too_many(max_samples)
 

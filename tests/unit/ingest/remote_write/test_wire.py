@@ -106,3 +106,10 @@ def test_what_is_read_is_within_the_limit_and_what_is_within_is_read(
             decode(body, version, limits)
     else:
         assert len(decode(body, version, limits).labels) == len(sizes)
+
+
+def test_series_are_bounded_by_themselves() -> None:
+    one = block(1, LABELS)
+    check_counts(one * 50_000, V1, DEFAULT)
+    with pytest.raises(PayloadTooLarge, match="50000 series"):
+        check_counts(one * 50_001, V1, DEFAULT)

@@ -126,12 +126,22 @@ HOSTILE = {
 def test_what_holds_too_much_is_refused_before_objects_are_made_of_it(kind: str) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(PayloadTooLarge, match="more than 200000 samples"):
+        with pytest.raises(PayloadTooLarge, match=r"more than (200000 samples|50000 series)"):
             parse_push(HOSTILE[kind], 200_000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 1_000_000
+
+
+def test_series_are_bounded_by_themselves() -> None:
+    for n_series in (50_000, 50_001):
+        body = b'{"observations":[' + b",".join([EMPTY] * n_series) + b"]}"
+        if n_series > 50_000:
+            with pytest.raises(PayloadTooLarge, match="more than 50000 series"):
+                parse_push(body, 200_000)
+        else:
+            assert len(parse_push(body, 200_000).samples) == 0
 
 
 @given(st.lists(st.integers(0, 5), max_size=8), st.booleans())
