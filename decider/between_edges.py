@@ -31,7 +31,7 @@ from decider.types import FloatArray, IntArray
 _N_HALVINGS = 30
 _LEAST_RISE = 1e-3
 _LEAST_BETWEEN = 1e-12
-N_OBSERVED = 2000.0
+N_OBSERVED = 4000.0
 """Observations that a law is found of."""
 AT_LOWER, BEYOND_UPPER = 0.5, 0.05
 """Observations added on either side of a count, so that no share is 0 or 1. Half a one beyond the
@@ -89,6 +89,17 @@ def met_between(gap: EdgeGap, counts: EdgeCounts) -> FloatArray:
         return met
     columns = (counts.total, counts.below, counts.upto, counts.sum_s)
     own = np.stack([column[known] for column in columns])
+    met[known] = own[1] + _part_met(gap, own) * (own[2] - own[1])
+    return met
+
+
+def _part_met(gap: EdgeGap, own: FloatArray) -> FloatArray:
+    """(T,) part of the observations between the edges that is at or below the threshold.
+
+    Args:
+        gap: The edges.
+        own: (4, T) counts of each step: all, below, upto and their sum.
+    """
     around = _summed(own)
     level_below = _level(around[1], around[0], AT_LOWER)
     level_above = _level(around[2], around[0], BEYOND_UPPER)
@@ -104,8 +115,7 @@ def met_between(gap: EdgeGap, counts: EdgeCounts) -> FloatArray:
     )
     at, start = gap.place, _level(own[1], own[0], AT_LOWER)
     by_line = _part(start, start + at * rise, start + rise)
-    met[known] = own[1] + np.maximum(by_mean, by_line) * (own[2] - own[1])
-    return met
+    return np.maximum(by_mean, by_line)
 
 
 def _part(below: FloatArray, at: FloatArray, above: FloatArray) -> FloatArray:

@@ -99,7 +99,7 @@ sli_good_ratio = _gauge(
 )
 sli_good_high_ratio = _gauge(
     "sli_good_high_ratio",
-    "Largest share within SLA that what was measured allows; absent: the measured one is exact",
+    "Largest share within SLA that what was measured allows; absent: it is the measured one",
     _WORKLOAD,
 )
 sli_good_low_ratio = _gauge(

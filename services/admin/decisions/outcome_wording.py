@@ -69,7 +69,8 @@ def step_words(outcome: OutcomeView) -> str:
 def miss_interval(outcome: OutcomeView) -> tuple[str, str] | None:
     """The share of requests that missed, and its range in brackets; None: not measured.
 
-    Off a bucket edge the share is known as a range only; its upper end is the one that counts.
+    Of several goals the share is known as a range only; its upper end is the one that counts. Off
+    a bucket edge that may be an estimate.
     """
     if outcome.measured_ratio is None or outcome.sli_miss_high is None:
         return None

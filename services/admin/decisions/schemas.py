@@ -137,7 +137,9 @@ class OutcomeView(Out):
         description="At least this share of them missed a goal", examples=[0.009]
     )
     sli_miss_high: float | None = Field(
-        description="At most this share of them did", examples=[0.012]
+        description="The share that counts: at most this share of them did; between two bucket "
+        "edges an estimate",
+        examples=[0.012],
     )
     is_final: bool = Field(description="False: what is measured may still change")
     shortage: float | None

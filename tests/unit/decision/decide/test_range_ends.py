@@ -62,7 +62,7 @@ def member_of(thresholds_s: tuple[float, ...], kind: str, has_sum: bool = False)
     names = [f"sli_{goal}_{end}" for goal in GOALS[: len(goals)] for end in ("total", "good")]
     if not has_sum:
         return measured_member(*goals, series=(*names, "sli_lost"), kind=kind)
-    edges_s = {}
+    edges_s: dict[str, float | None] = {}
     for goal, threshold in zip(GOALS, thresholds_s, strict=False):
         place = bracket(EDGES_S[goal], threshold)
         edges_s |= {f"sli_{goal}_good": place.below_s, f"sli_{goal}_upto": place.above_s}
