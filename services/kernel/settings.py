@@ -124,7 +124,9 @@ class Settings(BaseSettings):
     retain_observations_days: float = Field(2.0, gt=0, description="Raw samples")
     retain_indicators_days: float = Field(120.0, gt=0, description="Indicators")
     retain_forecasts_days: float = Field(14.0, gt=0, description="Forecasts with their paths")
-    retain_decisions_days: float = Field(120.0, gt=0, description="Decisions, actions and outcomes")
+    retain_decisions_days: float = Field(
+        120.0, gt=0, description="Decisions, actions, outcomes, finished work"
+    )
 
     # HTTP
     host: str = Field("127.0.0.1", description="Address that the APIs bind to")

@@ -80,8 +80,8 @@ def load_newest(connection: Connection) -> RegisteredModel | None:
 
 
 def load_by_version(connection: Connection, version: str) -> RegisteredModel | None:
-    """A model by its version."""
-    return _one(connection, _ROW.where(models.c.version == version))
+    """A model by its version; no retention takes it before this transaction ends."""
+    return _one(connection, _ROW.where(models.c.version == version).with_for_update())
 
 
 def load_last_retired(connection: Connection) -> RegisteredModel | None:
