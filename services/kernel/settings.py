@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Port of a worker's metrics; empty: none"
     )
     operator_deletion_cost: bool = Field(
-        True, description="Mark the pods to lose before a Deployment is scaled in"
+        False, description="Mark the pods to lose before a Deployment is scaled in: patches pods"
     )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
