@@ -91,9 +91,9 @@ def load_last_retired(connection: Connection) -> RegisteredModel | None:
 
 
 def load_artifact(connection: Connection, model_id: int) -> bytes:
-    """The checkpoint of a model."""
+    """The checkpoint of a model; empty where none is stored."""
     statement = select(models.c.artifact).where(models.c.id == model_id)
-    return bytes(connection.execute(statement).scalar_one())
+    return bytes(connection.execute(statement).scalar_one() or b"")
 
 
 def insert_model(connection: Connection, model: NewModel, at: datetime) -> int | None:
