@@ -8,12 +8,20 @@ import sys
 from pathlib import Path
 
 SECRETS = {
-    "postgres-password": lambda: secrets.token_urlsafe(24),
-    "reader-password": lambda: secrets.token_urlsafe(24),
-    "grafana-password": lambda: secrets.token_urlsafe(12),
-    "push-token": lambda: secrets.token_urlsafe(24),
-    "admin-key": lambda: f"hk_{secrets.token_hex(5)}_{secrets.token_urlsafe(32)}",
+    "postgres-password": lambda _: secrets.token_urlsafe(24),
+    "reader-password": lambda _: secrets.token_urlsafe(24),
+    "grafana-password": lambda _: secrets.token_urlsafe(12),
+    "push-token": lambda _: secrets.token_urlsafe(24),
+    "admin-key": lambda _: f"hk_{secrets.token_hex(5)}_{secrets.token_urlsafe(32)}",
+    "redis-conf": lambda _: f"requirepass {secrets.token_urlsafe(24)}\n",
+    "redis-url": lambda folder: f"redis://:{redis_password(folder)}@redis:6379/0",
 }
+"""How each is drawn, given the folder with those before it."""
+
+
+def redis_password(folder: Path) -> str:
+    """The password that Valkey's configuration in `folder` asks for."""
+    return (folder / "redis-conf").read_text().removeprefix("requirepass ").strip()
 
 
 def main(folder: Path) -> int:
@@ -23,7 +31,7 @@ def main(folder: Path) -> int:
         if path.exists():
             continue
         part = path.with_suffix(".part")
-        part.write_text(draw())
+        part.write_text(draw(folder))
         part.chmod(0o444)  # the users of the images differ; only they mount the folder
         os.replace(part, path)
         print(f"{name} drawn")

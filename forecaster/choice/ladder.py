@@ -47,11 +47,13 @@ class Ladder:
         model: The trained model; None until there is one.
         simple: The simple forecasters with the pick per workload.
         stale_after_steps: Steps without demand after which input is stale.
+        no_model: Why there is no model, where there is none.
     """
 
     model: TrainedModel | None
     simple: BestSimple
     stale_after_steps: int = 3
+    no_model: str = "no promoted model"
 
     def predict(
         self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
@@ -114,7 +116,7 @@ class Ladder:
         if n_stale > self.stale_after_steps:
             return STALE_RUNG, f"demand is stale: last observed {n_stale} steps before the origin"
         if self.model is None:
-            return self.pick(workload), "no promoted model"
+            return self.pick(workload), self.no_model
         if seen.size < MIN_OBSERVED:
             return (
                 self.pick(workload),

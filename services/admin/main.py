@@ -9,7 +9,7 @@ import uvicorn
 
 from services.admin.app import make_app
 from services.admin.deps import AdminDeps
-from services.admin.sessions import SessionStore
+from services.admin.sessions import SessionStore, session_key
 from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import SystemClock, make_clock
 from services.kernel.db.migrations import current_revision
@@ -34,6 +34,7 @@ def make_deps(settings: Settings) -> AdminDeps:
     Raises:
         HarmonyError: The database cannot be reached or a setting is wrong.
     """
+    key, wall = session_key(settings.admin_key_file), SystemClock()
     engine = make_engine(settings.database_url, n_kept=10)
     try:
         check_reachable(engine)
@@ -48,9 +49,9 @@ def make_deps(settings: Settings) -> AdminDeps:
         redis=client,
         settings=settings,
         clock=make_clock(settings.clock, settings.redis_url),
-        wall=SystemClock(),
+        wall=wall,
         verifier=KeyVerifier(engine),
-        sessions=SessionStore(client),
+        sessions=SessionStore(client, key, wall),
         sender=CelerySender(get_celery()),
         oidc=make_verifier(settings),
         limiter=Limiter.connect("admin", settings.redis_url),

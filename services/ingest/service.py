@@ -1,4 +1,4 @@
-"""Use cases of ingest as a whole: resampling, the sweep, retention, readiness."""
+"""Use cases of ingest as a whole: resampling, the sweep, readiness."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.db.workload_errors import RESAMPLE, in_bulkheads
 from services.kernel.errors import Unavailable
-from services.kernel.settings import Settings
 
 DueSeries = tuple[DueRange, IndicatorRef]
 
@@ -184,34 +183,6 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_PULL, shard, at))
     telemetry.jobs_resent_total.labels(jobs.INGEST_RESAMPLE).inc(len(to_resample))
     return SweepResult(to_resample, to_pull)
-
-
-def retention(settings: Settings) -> dict[str, timedelta]:
-    """Time that each partitioned table keeps its rows for."""
-    decisions = timedelta(days=settings.retain_decisions_days)
-    # evidence stays as long as what it explains
-    kept = dict.fromkeys(repository.PARTITIONED_TABLES, decisions)
-    for raw in ("observations", "series_observations"):
-        kept[raw] = timedelta(days=settings.retain_observations_days)
-    kept["indicators"] = timedelta(days=settings.retain_indicators_days)
-    kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
-    return kept
-
-
-def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, list[str]]:
-    """Drop what has passed its retention.
-
-    One transaction per table: dropping a partition locks its table, and two such locks held
-    together could wait for a writer in a circle.
-
-    Returns:
-        Names of the partitions dropped, per table.
-    """
-    dropped: dict[str, list[str]] = {}
-    for table, kept in retention(deps.settings).items():
-        with unit_of_work(deps.engine) as work:
-            dropped[table] = repository.drop_expired(work.connection, table, at, kept)
-    return dropped
 
 
 def check_ready(deps: IngestDeps) -> None:

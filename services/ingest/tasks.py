@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-from services.ingest import service
+from services.ingest import retention, service
 from services.ingest.deps import BestEffortSender, IngestDeps
 from services.ingest.pull import service as pulls
 from services.ingest.series.rules import parse_rules
@@ -57,4 +57,4 @@ def sweep() -> None:
 @job_task(jobs.RETENTION)
 def drop_expired() -> None:
     """Drop what has passed its retention."""
-    service.drop_expired(worker_deps(), worker_deps().clock.now())
+    retention.drop_expired(worker_deps(), worker_deps().clock.now())

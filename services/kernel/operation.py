@@ -16,6 +16,7 @@ from services.kernel.db.operations import (
     finish_operation,
     load_lost,
     report_operation,
+    whose_turn,
 )
 from services.kernel.db.session import unit_of_work
 from services.kernel.errors import HarmonyError
@@ -41,11 +42,13 @@ def run_operation(
     Args:
         engine: Database.
         wall: Wall clock: heartbeats are of real time, also in a replay.
-        operation_id: The operation; one that is done or in work is left alone.
+        operation_id: The operation, or one of its kind whose turn is earlier; one that is done or
+            in work is left alone.
         work: Given the operation and a way to report progress; returns the result.
     """
     with unit_of_work(engine) as unit:
-        claimed = claim_operation(unit.connection, operation_id, wall.now())
+        next_id = whose_turn(unit.connection, operation_id)
+        claimed = claim_operation(unit.connection, next_id, wall.now())
     if claimed is None:
         return
 

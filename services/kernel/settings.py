@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Port of a worker's metrics; empty: none"
     )
     operator_deletion_cost: bool = Field(
-        True, description="Mark the pods to lose before a Deployment is scaled in"
+        False, description="Mark the pods to lose before a Deployment is scaled in: patches pods"
     )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
@@ -126,7 +126,9 @@ class Settings(BaseSettings):
     retain_observations_days: float = Field(2.0, gt=0, description="Raw samples")
     retain_indicators_days: float = Field(120.0, gt=0, description="Indicators")
     retain_forecasts_days: float = Field(14.0, gt=0, description="Forecasts with their paths")
-    retain_decisions_days: float = Field(120.0, gt=0, description="Decisions, actions and outcomes")
+    retain_decisions_days: float = Field(
+        120.0, gt=0, description="Decisions, actions, outcomes, finished work"
+    )
 
     # HTTP
     host: str = Field("127.0.0.1", description="Address that the APIs bind to")

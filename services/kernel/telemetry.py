@@ -54,6 +54,9 @@ job_failures_total = _counter("job_failures_total", "Jobs that failed", ("job", 
 workload_errors_total = _counter(
     "workload_errors_total", "Workloads that a stage had to set apart from the others", ("stage",)
 )
+model_unreadable = _gauge(
+    "model_unreadable", "1 where the promoted model cannot be read and simple forecasters answer"
+)
 jobs_resent_total = _counter("jobs_resent_total", "Orphans found by a sweep", ("job",))
 forecasts_total = _counter("forecasts_total", "Forecasts stored", ("rung",))
 forecast_quantile = _gauge("forecast_quantile", "Newest forecast, next step", (*_WORKLOAD, "q"))

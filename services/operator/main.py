@@ -48,6 +48,14 @@ def make_deps(settings: Settings) -> tuple[OperatorDeps, Election]:
     return deps, election
 
 
+def say_what_is_off(settings: Settings) -> None:
+    """Log which optional writes the operator leaves out, once."""
+    if not settings.operator_deletion_cost:
+        effect = "a scaling in takes the pods that Kubernetes chooses"
+        switch = "HARMONY_OPERATOR_DELETION_COST=true marks them; it needs `patch` on pods"
+        telemetry.get_logger("operator").info("deletion_cost_off", effect=effect, switch=switch)
+
+
 def main() -> int:
     """Run until stopped."""
     bound_heap()
@@ -59,6 +67,7 @@ def main() -> int:
     except HarmonyError as error:
         print(error.message, file=sys.stderr)
         return 2
+    say_what_is_off(settings)
     telemetry.leader.set(float(election.keeper is None))
     asyncio.run(run(deps, election))
     deps.engine.dispose()

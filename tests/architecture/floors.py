@@ -88,7 +88,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "credentials migrations partitions",
         "schema",
         "schema_access schema_control",
-        "metadata notifications operations parts session_lock",
+        "metadata notifications operations parts retention session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,
@@ -115,7 +115,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.ingest": (
         "main",
         "api tasks",
-        "service",
+        "retention service",
         "pull remote_write",
         "push",
         "deps",

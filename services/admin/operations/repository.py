@@ -67,15 +67,22 @@ def request_cancel(connection: Connection, operation_id: int, now: datetime) -> 
     return connection.execute(statement, {"id": operation_id, "now": now}).mappings().first()
 
 
-def count_open(connection: Connection, kind: str) -> int:
-    """Operations of a kind that are queued or running; no other can be added meanwhile."""
+def count_open(connection: Connection, kind: str, namespace: str | None = None) -> int:
+    """Operations of a kind that are queued or running; no other can be added meanwhile.
+
+    Those over workloads of one namespace, among others, when given.
+    """
     connection.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:kind, 7015))"), {"kind": kind}
     )
     statement = text(
-        "SELECT count(*) FROM operations WHERE kind = :kind AND status IN ('queued', 'running')"
+        "SELECT count(*) FROM operations WHERE kind = :kind AND status IN ('queued', 'running') "
+        "AND (CAST(:namespace AS text) IS NULL OR EXISTS (SELECT FROM "
+        "jsonb_array_elements_text(params -> 'workloads') AS k(key) "
+        "WHERE split_part(k.key, '/', 1) = :namespace))"
     )
-    return int(connection.execute(statement, {"kind": kind}).scalar_one())
+    given = {"kind": kind, "namespace": namespace}
+    return int(connection.execute(statement, given).scalar_one())
 
 
 def load_newest_frontier(

@@ -1,11 +1,13 @@
 """Use cases of long work: backtests, training, replays; and of the frontiers they leave.
 
 A worker does the work; here a row is written and read. Of each kind only a few may wait or run at
-once, so that nobody can fill the queue that everyone's fits run on.
+once, so that nobody can fill the queue that everyone's fits run on; one namespace may have half of
+them, so that none can fill them for the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -79,8 +81,11 @@ def get_operation(
 
 def namespaces_of(row: RowMapping) -> set[str]:
     """Namespaces of the workloads that an operation is about; the fleet where it names none."""
-    named = {str(key).partition("/")[0] for key in row["params"].get("workloads", ())}
-    return named or {FLEET}
+    return _named_namespaces(row["params"]) or {FLEET}
+
+
+def _named_namespaces(params: Mapping[str, Any]) -> set[str]:
+    return {str(key).partition("/")[0] for key in params.get("workloads", ())}
 
 
 def submit_backtest(deps: AdminDeps, caller: Caller, body: BacktestRequest) -> Answer:
@@ -144,8 +149,16 @@ def submit(one: Change, kind: str, params: dict[str, Any]) -> Answer:
     """Store a queued operation and send its job after the commit.
 
     Raises:
-        Conflict: As many of its kind wait or run as may.
+        Conflict: As many of its kind wait or run as may, in all or of a namespace.
     """
+    for namespace in sorted(_named_namespaces(params)):
+        n_own, n_most = repository.count_open(one.connection, kind, namespace), MAX_OPEN[kind] // 2
+        if n_own >= n_most:
+            raise Conflict(
+                f"{n_own} operations of kind {kind} over workloads of namespace {namespace!r} wait "
+                f"or run already, at most {n_most} of the {MAX_OPEN[kind]} may be of one "
+                "namespace; wait, or cancel one"
+            )
     n_open = repository.count_open(one.connection, kind)
     if n_open >= MAX_OPEN[kind]:
         raise Conflict(

@@ -80,8 +80,8 @@ def load_newest(connection: Connection) -> RegisteredModel | None:
 
 
 def load_by_version(connection: Connection, version: str) -> RegisteredModel | None:
-    """A model by its version."""
-    return _one(connection, _ROW.where(models.c.version == version))
+    """A model by its version; no retention takes it before this transaction ends."""
+    return _one(connection, _ROW.where(models.c.version == version).with_for_update())
 
 
 def load_last_retired(connection: Connection) -> RegisteredModel | None:
@@ -91,9 +91,9 @@ def load_last_retired(connection: Connection) -> RegisteredModel | None:
 
 
 def load_artifact(connection: Connection, model_id: int) -> bytes:
-    """The checkpoint of a model."""
+    """The checkpoint of a model; empty where none is stored."""
     statement = select(models.c.artifact).where(models.c.id == model_id)
-    return bytes(connection.execute(statement).scalar_one())
+    return bytes(connection.execute(statement).scalar_one() or b"")
 
 
 def insert_model(connection: Connection, model: NewModel, at: datetime) -> int | None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from forecaster import BestSimple, CheckpointError, ForecasterConfig, Ladder, model_from_bytes
+from forecaster import BestSimple, ForecasterConfig, Ladder, model_from_bytes
 from services.forecasting.registry import repository as registry
-from services.kernel.telemetry import get_logger
+from services.kernel import telemetry
 
 SIMPLE_VERSION = "best-simple"
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,11 @@ class ModelStore:
         self._serving: Serving | None = None
 
     def current(self, connection: Connection) -> Serving:
-        """Load what serves now; one small query when nothing has changed."""
+        """Load what serves now; one small query when nothing has changed.
+
+        A promoted model that cannot be read is none: the simple picks answer, and each forecast,
+        the log and a metric say why.
+        """
         promoted = registry.load_promoted(connection)
         newest = promoted or registry.load_newest(connection)
         key = (promoted.id if promoted else 0, newest.id if newest else 0)
@@ -62,14 +67,19 @@ class ModelStore:
         picks = dict(newest.metrics.get("picks", {})) if newest else {}
         simple = BestSimple(picks, self._config.window)
         ladder = Ladder(None, simple, stale_after_steps=self._stale_after_steps)
+        telemetry.model_unreadable.set(0)
         if promoted is None:
             return Serving(SIMPLE_VERSION, self._config, ladder)
+        artifact = registry.load_artifact(connection, promoted.id)
         try:
-            model = model_from_bytes(registry.load_artifact(connection, promoted.id))
-        except CheckpointError as error:
-            get_logger(__name__).error(
-                "model_unreadable", version=promoted.version, reason=str(error)
+            model = model_from_bytes(artifact)
+        except Exception as error:  # noqa: BLE001 - bytes that are no model may raise anything
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+            telemetry.model_unreadable.set(1)
+            telemetry.get_logger(__name__).error(
+                "model_unreadable", version=promoted.version, reason=reason
             )
-            return Serving(SIMPLE_VERSION, self._config, ladder)
+            why = f"the promoted model {promoted.version} cannot be read ({reason})"
+            return Serving(SIMPLE_VERSION, self._config, replace(ladder, no_model=why))
         ladder = replace(ladder, model=model, simple=BestSimple(picks, model.config.window))
         return Serving(promoted.version, model.config, ladder)

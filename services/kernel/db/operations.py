@@ -50,6 +50,25 @@ def insert_operation(
     return int(connection.execute(statement, values).scalar_one())
 
 
+def whose_turn(connection: Connection, operation_id: int) -> int:
+    """The operation to do with a job that names one: which of its kind is next.
+
+    The namespaces whose operations wait take turns: whose last one began longest ago is next, with
+    its oldest. So a tenant that asks for many holds up one that asks for one by a single operation.
+    As many jobs were sent as wait, so each is done by one of them. Another worker's is left to it.
+    """
+    namespace = "split_part({}.params -> 'workloads' ->> 0, '/', 1)".format
+    statement = text(
+        "SELECT o.id FROM operations o WHERE o.status = 'queued' "  # noqa: S608
+        "AND o.kind = (SELECT kind FROM operations WHERE id = :id) "
+        "ORDER BY (SELECT max(p.started_at) FROM operations p WHERE p.kind = o.kind "
+        f"AND {namespace('p')} IS NOT DISTINCT FROM {namespace('o')}) NULLS FIRST, o.id "
+        "LIMIT 1 FOR UPDATE OF o SKIP LOCKED"
+    )
+    found = connection.execute(statement, {"id": operation_id}).scalar()
+    return operation_id if found is None else int(found)
+
+
 def claim_operation(connection: Connection, operation_id: int, now: datetime) -> Claimed | None:
     """Take an operation that is queued, or whose worker is silent; None: there is nothing to do.
 

@@ -68,6 +68,7 @@ def demo_settings(settings: Settings, options: DemoOptions, fleet: Fleet) -> Set
             "fit_max_steps": max(200, fleet.n_history),
             "fit_budget_s": options.fit_budget_s,
             "score_interval_s": 20.0,
+            "operator_deletion_cost": True,  # the demo's own cluster
             "log_level": settings.log_level if is_level_set else "WARNING",
         }
     )

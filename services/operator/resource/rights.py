@@ -42,7 +42,7 @@ RIGHTS = (
 )
 
 FURTHER_RIGHTS = (
-    # marks of the pods to lose, before a scaling in; off with HARMONY_OPERATOR_DELETION_COST=false
+    # marks of the pods to lose, before a scaling in; on with HARMONY_OPERATOR_DELETION_COST=true
     Right("", ("pods",), ("patch",)),
     # targets of other kinds than Deployment and StatefulSet; one pair for each kind in use
     Right("apps", ("replicasets/scale",), ("get", "patch")),

@@ -45,7 +45,7 @@ def deps(database: Engine, redis_url: str, settings: Settings) -> Iterator[Admin
         clock=FixedClock(NOW),
         wall=FixedClock(NOW),
         verifier=KeyVerifier(database),
-        sessions=SessionStore(client),
+        sessions=SessionStore(client, b"k" * 32, FixedClock(NOW)),
         sender=RecordingSender(),
     )
     client.close()

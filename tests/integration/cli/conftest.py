@@ -93,7 +93,7 @@ def serve(engine: Engine, redis_url: str, settings: Settings, clock: FixedClock)
         clock,
         clock,
         KeyVerifier(engine),
-        SessionStore(client),
+        SessionStore(client, b"k" * 32, clock),
         RecordingSender(),
     )
     # it listens at once, so that who comes before the server has started waits for it

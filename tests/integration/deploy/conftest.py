@@ -67,7 +67,7 @@ def admin() -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def installed(admin: httpx.Client) -> Guard:
     """The chart's roles, bound to the operator's account."""
-    return Guard(admin)
+    return Guard(admin, {"settings": {"operator_deletion_cost": True}})
 
 
 @pytest.fixture
@@ -113,6 +113,7 @@ def bench(lab: Lab, database: Engine, settings: Settings, kubeconfig: Path) -> I
     config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
-    deps = OperatorDeps(database, KubeClient(http), clock, settings, pace=EAGER)
+    ours = settings.model_copy(update={"operator_deletion_cost": True})
+    deps = OperatorDeps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()

@@ -51,10 +51,10 @@ AUTOSCALER_CRD = "gpuautoscalers.scaling.harmony.dev"
 
 
 def granted() -> list[Entry]:
-    """What the chart grants, without a cluster."""
+    """What the chart grants where all is switched on, without a cluster."""
     rules = [
         rule
-        for manifest in render()
+        for manifest in render({"settings": {"operator_deletion_cost": True}})
         if manifest["kind"] in {"ClusterRole", "Role"}
         and manifest["metadata"]["labels"]["app.kubernetes.io/component"] == "operator"
         for rule in manifest["rules"]
@@ -194,6 +194,7 @@ class Process:
             "HARMONY_CLOCK": "replay",
             "HARMONY_RECONCILE_INTERVAL_S": "1",
             "HARMONY_LEADER_ELECTION": "on",
+            "HARMONY_OPERATOR_DELETION_COST": "true",
             "HARMONY_LEASE_NAME": OPERATOR,
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
         }

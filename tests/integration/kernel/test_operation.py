@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from services.kernel.clock import FixedClock
-from services.kernel.db.operations import SILENT_AFTER, Claimed, insert_operation
+from services.kernel.db.operations import (
+    SILENT_AFTER,
+    Claimed,
+    insert_operation,
+    whose_turn,
+)
 from services.kernel.errors import InvalidInput
 from services.kernel.jobs import BACKTEST, Job, RecordingSender
 from services.kernel.operation import Tell, resend_lost, run_operation
@@ -84,3 +89,35 @@ def test_an_operation_whose_job_was_lost_is_sent_again(database: Engine, operati
     clock.advance(SILENT_AFTER.total_seconds() + 1)
     assert resend_lost(database, clock, sender) == 1
     assert sender.sent == [Job(BACKTEST, {"operation_id": operation_id})]
+
+
+def ask(database: Engine, *namespaces: str) -> list[int]:
+    with database.begin() as connection:
+        return [
+            insert_operation(connection, "backtest", {"workloads": [f"{name}/w"]}, "ann", AT)
+            for name in namespaces
+        ]
+
+
+def test_namespaces_that_wait_take_turns(database: Engine) -> None:
+    """Whoever asks for many first holds up the others by one each."""
+    ids = ask(database, "busy", "busy", "busy", "busy", "shop", "shop", "tiny")
+    done: list[str] = []
+
+    def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+        done.append(claimed.params["workloads"][0])
+        return {}
+
+    for number, operation_id in enumerate(ids):
+        clock = FixedClock(AT + timedelta(seconds=number))
+        run_operation(database, clock, operation_id, work)
+    order = ["busy/w", "shop/w", "tiny/w", "busy/w", "shop/w", "busy/w", "busy/w"]
+    assert done == order
+    assert all(row(database, id_)[0] == "succeeded" for id_ in ids)
+
+
+def test_a_turn_that_another_worker_has_is_passed_over(database: Engine) -> None:
+    first, second = ask(database, "busy", "shop")
+    with database.begin() as one, database.begin() as two:
+        assert whose_turn(one, second) == first
+        assert whose_turn(two, first) == second

@@ -307,7 +307,7 @@ def bench(lab: Lab, database: Engine, settings: Settings) -> Iterator[Bench]:
     configuration.host = lab.url
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
-    ours = settings.model_copy(update={"kube_url": lab.url})
+    ours = settings.model_copy(update={"kube_url": lab.url, "operator_deletion_cost": True})
     deps = OperatorDeps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()

@@ -70,7 +70,7 @@ def test_a_pod_reads_the_defaults() -> None:
         ("step_s", 300, "300"),
         ("drift_refit_share", 0.125, "0.125"),
         ("prometheus_url", "http://p:9090", "http://p:9090"),
-        ("operator_deletion_cost", False, "false"),
+        ("operator_deletion_cost", True, "true"),
     ],
 )
 def test_a_pod_reads_what_is_set(name: str, value: Any, text: str) -> None:
@@ -106,9 +106,10 @@ def test_the_role_holds_the_rights_of_the_operator() -> None:
             "/" in resource or resource in {"events", "pods"} for resource in rule["resources"]
         ), rule
         assert "secrets" not in rule["resources"]
-    without = render({"settings": {"operator_deletion_cost": False}})
-    rules = named(without, "ClusterRole", "harmony-system-harmony-operator")["rules"]
-    assert not any("pods" in r["resources"] and "patch" in r["verbs"] for r in rules)
+    assert not any("pods" in r["resources"] and "patch" in r["verbs"] for r in role["rules"])
+    marking = render({"settings": {"operator_deletion_cost": True}})
+    rules = named(marking, "ClusterRole", "harmony-system-harmony-operator")["rules"]
+    assert {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]} in rules
 
 
 def test_the_role_follows_the_kinds_to_scale() -> None:

@@ -141,6 +141,24 @@ def test_secrets_are_in_files_only(services: dict[str, Any]) -> None:
     assert "$__file{/run/harmony/reader-password}" in source
 
 
+def test_valkey_has_a_password_and_only_those_that_use_it_reach_it(
+    services: dict[str, Any],
+) -> None:
+    valkey = services["redis"]
+    assert valkey["command"] == ["valkey-server", "/run/harmony/redis-conf"]
+    assert "ports" not in valkey
+    assert valkey["networks"] == ["redis"]
+    document = yaml.safe_load((REPO / "docker-compose.yml").read_text())
+    assert document["networks"]["redis"] == {"internal": True}
+    there = {name for name, one in services.items() if "redis" in one.get("networks", ["default"])}
+    users = {"admin", "ingest", "beat", *(f"worker-{queue}" for queue in QUEUES)}
+    assert there == users | {"redis"}
+    for name in users:
+        assert services[name]["networks"] == ["default", "redis"], name
+        environment = services[name]["environment"]
+        assert environment["HARMONY_REDIS_URL__FILE"] == "/run/harmony/redis-url", name
+
+
 def load_script(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, REPO / f"deploy/docker/{name}.py")
     assert spec is not None
@@ -158,6 +176,9 @@ def test_secrets_are_drawn_once(tmp_path: Path) -> None:
     assert set(first) == set(make.SECRETS)
     assert first["push-token"] == "mine"
     assert split_key(first["admin-key"]) is not None
+    password = first["redis-conf"].removeprefix("requirepass ").strip()
+    assert len(password) == 32
+    assert first["redis-url"] == f"redis://:{password}@redis:6379/0"
     assert make.main(tmp_path) == 0
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == first
 
@@ -193,7 +214,7 @@ def test_every_command_is_a_program_of_ours(services: dict[str, Any]) -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]  # a group
     for name, service in services.items():
         command = service.get("command")
-        if command is None:
+        if command is None or name in SERVERS:
             continue
         if command[:2] == ["python", "-m"]:
             spec = importlib.util.find_spec(command[2])

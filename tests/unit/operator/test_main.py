@@ -43,3 +43,12 @@ def test_a_wrong_setting_is_one_line_and_exit_2(
     assert operator.main() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "HARMONY_LEASE_NAMESPACE" in line
+
+
+def test_it_says_that_pods_are_not_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    operator.say_what_is_off(settings(operator_deletion_cost=True))
+    assert capsys.readouterr().out == ""
+    operator.say_what_is_off(settings())
+    said = capsys.readouterr().out
+    assert "deletion_cost_off" in said
+    assert "HARMONY_OPERATOR_DELETION_COST=true" in said

@@ -32,8 +32,6 @@ def test_a_backtest_ends_where_it_is_cancelled(
     )
     first = admin.post(f"/v1/backtests/{queued}/cancel", json={}).json()
     assert (first["status"], first["finished_at"] is not None) == ("cancelled", True)
-    carry_out(deps.engine, deps.clock, deps.wall, queued)
-    assert admin.get(f"/v1/backtests/{queued}").json()["n_attempts"] == 0
     with deps.engine.begin() as connection:
         connection.execute(
             text("UPDATE operations SET is_cancel_requested = true WHERE id = :id"),
@@ -42,6 +40,8 @@ def test_a_backtest_ends_where_it_is_cancelled(
     carry_out(deps.engine, deps.clock, deps.wall, running)
     ended = admin.get(f"/v1/operations/{running}").json()
     assert (ended["status"], ended["result"]) == ("cancelled", None)
+    carry_out(deps.engine, deps.clock, deps.wall, queued)
+    assert admin.get(f"/v1/backtests/{queued}").json()["n_attempts"] == 0
 
 
 def test_a_backtest_without_enough_demand_says_so(
@@ -78,11 +78,12 @@ def test_a_broker_that_is_away_costs_latency_not_the_write(
 def test_a_full_queue_is_refused_and_lists_page(admin: AppClient, tiny: str) -> None:
     ids = [
         admin.post("/v1/backtests", json={"workloads": [tiny]}).json()["id"]
-        for _ in range(MAX_OPEN["backtest"])
+        for _ in range(MAX_OPEN["backtest"] // 2)
     ]
     full = admin.post("/v1/backtests", json={"workloads": [tiny]})
     assert (full.status_code, full.json()["code"]) == (409, "conflict")
-    page = admin.get("/v1/backtests", params={"limit": 5}).json()
+    assert "of one namespace" in full.json()["detail"]
+    page = admin.get("/v1/backtests", params={"limit": 3}).json()
     newer = admin.post("/v1/models/train", json={}).json()["id"]
     rest = admin.get("/v1/backtests", params={"cursor": page["next_cursor"]}).json()
     assert [i["id"] for i in page["items"] + rest["items"]] == ids[::-1]
@@ -110,3 +111,27 @@ def test_an_operation_whose_worker_died_is_sent_again_and_given_up_in_the_end(
     carry_out(deps.engine, deps.clock, deps.wall, asked)
     ended = admin.get(f"/v1/operations/{asked}").json()
     assert (ended["status"], ended["message"]) == ("failed", "given up: its worker died 3 times")
+
+
+def test_one_namespace_leaves_half_of_the_slots_to_others(
+    admin: AppClient, deps: AdminDeps, tiny: str
+) -> None:
+    name = tiny.partition("/")[0]
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, "
+                "updated_at) SELECT 'other', name, shard, step_s, spec, created_at, updated_at "
+                "FROM workloads WHERE namespace = :namespace AND name = :name"
+            ),
+            {"namespace": name, "name": tiny.partition("/")[2]},
+        )
+    other = "other/" + tiny.partition("/")[2]
+    half = MAX_OPEN["backtest"] // 2
+    for _ in range(half):
+        assert admin.post("/v1/backtests", json={"workloads": [tiny]}).status_code == 202
+    full = admin.post("/v1/backtests", json={"workloads": [other, tiny]})
+    assert full.status_code == 409, "of both namespaces, one of which has its share"
+    assert f"at most {half} of the {MAX_OPEN['backtest']} may be of one" in full.json()["detail"]
+    for _ in range(half):
+        assert admin.post("/v1/backtests", json={"workloads": [other]}).status_code == 202

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -14,6 +16,7 @@ from services.kernel.jobs import (
     RecordingSender,
 )
 from services.kernel.settings import Settings
+from services.kernel.telemetry import model_unreadable
 from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
     ORIGIN,
@@ -79,3 +82,53 @@ def test_a_fit_without_history_fails_with_a_reason_and_nothing_is_promoted(
     assert "HistoryTooShort" in outcome.reason
     (row,) = rows_of(app.engine, "SELECT status, reason FROM models")
     assert (row.status, row.reason) == ("failed", outcome.reason)
+
+
+def header(**fields: object) -> bytes:
+    """Bytes with a checkpoint's header and nothing that fits it."""
+    given = {"format": "harmony-forecaster", "format_version": 5} | fields
+    raw = json.dumps({"__metadata__": {"harmony": json.dumps(given)}}).encode()
+    return len(raw).to_bytes(8, "little") + raw
+
+
+def promote_bytes(app: Forecasting, artifact: bytes | None) -> None:
+    with app.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO models (version, kind, status, config, metrics, artifact, created_at) "
+                "VALUES ('bad', 'flow', 'promoted', '{}', '{}', :artifact, now())"
+            ),
+            {"artifact": artifact},
+        )
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        None,
+        b"",
+        b"garbage",
+        b"\xff" * 64,
+        b"[" * 200_000,
+        header(),
+        header(config=[1]),
+        header(config=None),
+        header(config={}, workloads=3, indicators=None),
+        header(format_version=4),
+    ],
+    ids=lambda given: "none" if given is None else f"{len(given)}-{given[-20:].hex()}",
+)
+def test_a_promoted_model_that_cannot_be_read_is_none(
+    app: Forecasting, artifact: bytes | None
+) -> None:
+    fill(app.engine, 2)
+    promote_bytes(app, artifact)
+    assert service.forecast_shard(app, 0, ORIGIN) == 2
+    rows = rows_of(app.engine, "SELECT model_version, rung, reason FROM forecasts")
+    assert {row.model_version for row in rows} == {"best-simple"}
+    assert all("the promoted model bad cannot be read (" in row.reason for row in rows)
+    assert model_unreadable.collect()[0].samples[0].value == 1
+    with app.engine.begin() as connection:
+        connection.execute(text("UPDATE models SET status = 'retired'"))
+        app.store.current(connection)
+    assert model_unreadable.collect()[0].samples[0].value == 0

@@ -1,4 +1,4 @@
-"""Back-fill and retention."""
+"""Back-fill."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.kernel.clock import FixedClock
-from services.kernel.db.partitions import list_partitions
-from services.kernel.db.schema import PARTITIONED
 from services.kernel.errors import InvalidInput, NotFound
-from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register, stored_steps
 
 pytestmark = pytest.mark.integration
@@ -107,32 +104,3 @@ def test_wrong_frames_are_refused_by_name_and_write_nothing(
     with pytest.raises(InvalidInput, match="must both be"):
         WorkloadHistory(("a", "b"), np.ones((2, 1)), np.ones((2, 1), dtype=bool))
     assert stored_steps(deps.engine, workload_id, RATE) == []
-
-
-def test_retention_drops_each_table_after_its_own_time(
-    deps: IngestDeps, clock: FixedClock, settings: Settings, register: Register
-) -> None:
-    (workload_id,) = register()
-    backfill(deps.engine, [workload_id], frame([1.0]))
-    with deps.engine.begin() as connection:
-        statement = text(f"INSERT INTO observations VALUES (1, '{RATE}', :at, 1)")
-        from services.kernel.db.partitions import ensure_partitions
-
-        ensure_partitions(connection, "observations", T0, T0)
-        connection.execute(statement, {"at": T0})
-    clock.advance(4 * 86400)
-    dropped = service.drop_expired(deps, clock.now())
-    assert set(dropped) == set(PARTITIONED)
-    assert {table for table, names in dropped.items() if names} == {"observations"}
-    clock.advance(200 * 86400)
-    assert service.drop_expired(deps, clock.now())["indicators"] != []
-    with deps.engine.connect() as connection:
-        assert list_partitions(connection, "indicators") == []
-
-
-def test_every_partitioned_table_has_a_retention(settings: Settings) -> None:
-    kept = service.retention(settings)
-    assert set(kept) == set(PARTITIONED)
-    assert kept["observations"] == timedelta(days=settings.retain_observations_days)
-    assert kept["forecasts"] == timedelta(days=settings.retain_forecasts_days)
-    assert kept["actions"] == kept["outcomes"] == timedelta(days=settings.retain_decisions_days)

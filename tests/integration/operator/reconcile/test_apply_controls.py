@@ -33,7 +33,7 @@ def api(bench: Bench, redis_url: str, settings: Settings) -> Iterator[AppClient]
         clock=clock,
         wall=clock,
         verifier=KeyVerifier(engine),
-        sessions=SessionStore(connection),
+        sessions=SessionStore(connection, b"k" * 32, clock),
         sender=RecordingSender(),
     )
     with engine.begin() as transaction:

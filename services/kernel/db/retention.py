@@ -1,0 +1,103 @@
+"""Rows that have had their time, deleted in small batches from tables that are not partitioned.
+
+A partition is dropped whole (`partitions`). Here are the tables whose rows end one by one, and some
+of which never do: what serves, and what is open, stays however old it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+BATCH = 1000
+"""Rows of one transaction: locks are short, and a run that is cut off has done some."""
+MAX_BATCHES = 100
+"""Of one table in one run; the next run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiringTable:
+    """A table and which of its rows, called `r`, may go.
+
+    Attributes:
+        name: The table.
+        key: Columns of its primary key.
+        is_over: Condition on a row `r`, with the parameter `before`.
+    """
+
+    name: str
+    key: str
+    is_over: str
+
+
+EXPIRING = (
+    ExpiringTable(
+        "operations", "id", "r.status NOT IN ('queued', 'running') AND r.finished_at < :before"
+    ),
+    # a verdict goes with its decision; while that is there, it would look unanswered without it
+    ExpiringTable(
+        "approvals",
+        "decision_id",
+        "r.origin_at < :before AND NOT EXISTS (SELECT FROM decisions d "
+        "WHERE d.id = r.decision_id AND d.origin_at = r.origin_at)",
+    ),
+    # the operator follows a pod until it is gone; of a workload that has left it follows none
+    ExpiringTable(
+        "pod_starts",
+        "pod_uid",
+        "COALESCE(r.gone_at, r.observed_at) < :before AND (r.gone_at IS NOT NULL OR "
+        "NOT (SELECT w.is_active FROM workloads w WHERE w.id = r.workload_id))",
+    ),
+    # of each scope stays the newest that serves, and the newest verdict, told as a refusal
+    ExpiringTable(
+        "posteriors",
+        "id",
+        "r.fitted_at < :before AND EXISTS (SELECT FROM posteriors n WHERE n.kind = r.kind "
+        "AND n.scope = r.scope AND (n.fitted_at, n.id) > (r.fitted_at, r.id) "
+        "AND (n.status = r.status OR r.status <> 'promoted') "
+        "AND n.summary ->> 'method' IS NOT DISTINCT FROM r.summary ->> 'method')",
+    ),
+    # left: what serves, what a roll-back would let serve, the newest picks of simple forecasters,
+    # an unfinished fit, and the newest fit, whose age says when the next is due
+    ExpiringTable(
+        "models",
+        "id",
+        "r.status NOT IN ('promoted', 'training') "
+        "AND COALESCE(r.retired_at, r.created_at) < :before "
+        "AND r.created_at < (SELECT max(created_at) FROM models) "
+        "AND r.id IS DISTINCT FROM (SELECT m.id FROM models m WHERE m.status = 'retired' "
+        "AND m.artifact IS NOT NULL ORDER BY m.retired_at DESC, m.id DESC LIMIT 1) "
+        "AND r.id IS DISTINCT FROM (SELECT max(m.id) FROM models m "
+        "WHERE m.status NOT IN ('failed', 'training') AND m.metrics ? 'picks')",
+    ),
+    *(
+        ExpiringTable(
+            name,
+            "workload_id, model_version",
+            "r.updated_at < :before "
+            "AND NOT EXISTS (SELECT FROM models m WHERE m.version = r.model_version)",
+        )
+        for name in ("calibration_states", "drift_states")
+    ),
+    # the newest says when drift may ask again
+    ExpiringTable(
+        "refit_requests",
+        "id",
+        "r.requested_at < :before "
+        "AND r.requested_at < (SELECT max(requested_at) FROM refit_requests)",
+    ),
+)
+
+
+def delete_expired(connection: Connection, table: ExpiringTable, before: datetime) -> int:
+    """Delete a batch of rows that were over before a time; returns how many.
+
+    Rows that somebody else holds are left to the next batch. Fewer than `BATCH`: that was all.
+    """
+    statement = text(
+        f"DELETE FROM {table.name} WHERE ({table.key}) IN (SELECT {table.key} "  # noqa: S608
+        f"FROM {table.name} r WHERE {table.is_over} LIMIT :most FOR UPDATE OF r SKIP LOCKED)"
+    )
+    return connection.execute(statement, {"before": before, "most": BATCH}).rowcount
