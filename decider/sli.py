@@ -3,10 +3,10 @@
 Goals are counted one by one (histograms know no requests), so how many requests missed any of them
 is an interval: at least those of the worst goal, at most the sum over the goals. A threshold off a
 bucket edge widens it further: `good` counts up to the edge below it, `upto` to the edge above.
-Where the edges and the histogram's sum are known, the upper end goes by an estimate of what met the
-goal between the two (`decider.between_edges`) in the place of `good`.
-The promise goes by the upper end. Requests that were lost may or may not be among the observed
-ones; the interval holds either way.
+The promise goes by the upper end. Where the edges and the histogram's sum are known, it goes by an
+estimate of what met the goal between the two (`decider.between_edges`) in the place of `good`: then
+more may have missed. Without `likely` the upper end is sure. Requests that were lost may or may not
+be among the observed ones; the interval holds either way.
 
     a = max_g (total_g - upto_g),   b = sum_g (total_g - met_g),   n = max_g total_g
     low = max(a, lost) / (n + max(lost - a, 0)),   high = min(1, (b + lost) / max(n, lost))
@@ -91,7 +91,7 @@ class SliSteps:
     Attributes:
         requests: (T,) requests of the step; of a silent one those that waited.
         miss_low: (T,) least share of them that missed a goal.
-        miss_high: (T,) largest share.
+        miss_high: (T,) largest share; where what met a goal is estimated, by that.
         is_silent: (T,) nothing was observed while something waited; None: no step is known to be.
         low_requests: (T,) requests that the least share is of; None: `requests`.
         high_requests: (T,) requests that the largest share is of; None: `requests`.
@@ -117,6 +117,8 @@ def contradictions(counts: SliCounts) -> BoolArray:
 
 def count_misses(counts: SliCounts) -> SliSteps:
     """Requests of each step and the share of them that missed, as an interval.
+
+    Its lower end is sure. So is its upper end but where `likely` has an estimate.
 
     A step without requests has no misses. One of which nothing was observed while something waited
     has nothing but misses: a saturated engine observes nothing. A step is unknown where any goal
