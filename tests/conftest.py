@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ REPO = Path(__file__).parents[1]
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A run that is started in the background may ignore these, and so would every process of a test.
+for word, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(word) is signal.SIG_IGN:
+        signal.signal(word, handler)
 
 # The same examples in every run, so that a run differs from the last one by the code alone.
 # `make test-random` draws new ones and prints how to reproduce what it finds. How long an example

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -19,11 +20,17 @@ PATIENCE_S = 30
 def applied(demo: ShortDemo) -> dict[str, Any]:
     """The operator's line about one decision that it applied, and that a push has led to.
 
-    (The first one of a demo is made because a sweep finds the history without a forecast.)
+    (The first one of a demo is made because a sweep finds the history without a forecast; of a
+    service with pools there is a line for each.)
     """
     pushed = {x["trace_id"] for x in demo.log_lines("ingest") if x["event"] == "request"}
     lines = [x for x in demo.log_lines("operator") if x["event"] == "action"]
-    return next(x for x in lines if x["result"] == "applied" and x["trace_id"] in pushed)
+    n_lines = Counter(x["decision_id"] for x in lines)
+    return next(
+        x
+        for x in lines
+        if x["result"] == "applied" and x["trace_id"] in pushed and n_lines[x["decision_id"]] == 1
+    )
 
 
 def test_one_decision_is_followed_through_the_logs(short_demo: ShortDemo) -> None:

@@ -26,9 +26,13 @@ def _handlers_stay() -> Iterator[None]:
 
 @pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_or_a_closed_terminal_ends_in_order(word: signal.Signals) -> None:
-    signal.signal(word, signal.SIG_DFL)  # these tests may run where it is ignored, as by `nohup`
-    with pytest.raises(SystemExit) as ended, ending_on_signals():
-        signal.raise_signal(word)
+    # these tests may run where it is ignored, as by `nohup`
+    before = signal.signal(word, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as ended, ending_on_signals():
+            signal.raise_signal(word)
+    finally:
+        signal.signal(word, before)
     assert ended.value.code == 128 + word
 
 

@@ -46,7 +46,10 @@ def test_an_objective_is_taken_and_shown(admin: AppClient) -> None:
     assert shown["sla"]["objective"] == {
         "goals": [GOAL],
         "share": 0.9,
-        "series": [COUNTS[0] | {"query": ""}, COUNTS[1]],
+        "series": [
+            COUNTS[0] | {"query": "", "edge_s": None},
+            COUNTS[1] | {"edge_s": None},
+        ],
     }
 
 

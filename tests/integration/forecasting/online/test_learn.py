@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from forecaster import Hedge
+from forecaster import BestSimple, Hedge
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.learn import HEDGE
+from services.forecasting.registry import store
 from services.forecasting.score import service as service_score
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
@@ -34,7 +36,9 @@ CHANGE = N_STEPS - 80
 
 
 @pytest.fixture
-def app(database: Engine, settings: Settings) -> Forecasting:
+def app(database: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Forecasting:
+    # a forecaster that does not find the new level by itself, as a network would not
+    monkeypatch.setattr(store, "BestSimple", partial(BestSimple, default="blend"))
     small = settings.model_copy(update={"n_paths": 20, "step_s": STEP_S})
     clock = FixedClock(START + N_STEPS * STEP)
     return make_forecasting(small, RecordingSender(), clock)

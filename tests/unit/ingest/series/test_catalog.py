@@ -57,13 +57,14 @@ def test_the_counts_of_an_objective_are_series_but_pace_nothing() -> None:
         "sli_ttft_total",
         "sli_ttft_good",
         "sli_ttft_upto",
+        "sli_ttft_sum",
         "sli_errors_total",
         "sli_lost",
         "sli_waiting",
     ]
     assert found.names(is_sli=True) == counts
     assert found.names(is_sli=False) == ["campaign_ratio", "tokens", "load_rps"]
-    assert [name for name in counts if found.indicators[name].is_counter] == counts[1:5]
+    assert [name for name in counts if found.indicators[name].is_counter] == counts[1:6]
     assert [name for name, one in found.indicators.items() if one.query] == [
         "load_rps",
         "sli_ttft_total",
