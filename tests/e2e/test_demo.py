@@ -74,7 +74,7 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert 0 <= own["violation_rate"] <= 1
     # what the platform counts and what the simulator knows must agree, felt and as believed
     believed = found["violation_rate_measured_by_platform"]
-    assert believed == pytest.approx(own["believed_violation_rate"], abs=0.02)
+    assert believed == pytest.approx(own["believed_violation_rate"], abs=1.1 / 36)
     felt = found["felt"]
     counted = felt["violation_rate_measured_by_platform"]
     assert counted == pytest.approx(own["violation_rate"], abs=1e-5)
