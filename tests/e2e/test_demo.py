@@ -72,9 +72,10 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert own["promised"] == 0.01
     assert own["gpu_hours"] > 0
     assert 0 <= own["violation_rate"] <= 1
-    # what the platform counts and what the simulator knows must agree, felt and as believed
-    believed = found["violation_rate_measured_by_platform"]
-    assert believed == pytest.approx(own["believed_violation_rate"], abs=1.1 / 36)
+    # what the platform counts and what the simulator knows must agree
+    of_pools = [one for parts in found["pools"].values() for one in parts.values()]
+    pooled = sum(one["gpu_hours"]["harmony"] for one in of_pools)
+    replicas_are_counted_as_they_were(short_demo, own["gpu_hours"] - pooled)
     felt = found["felt"]
     counted = felt["violation_rate_measured_by_platform"]
     assert counted == pytest.approx(own["violation_rate"], abs=1e-5)
@@ -91,6 +92,28 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert short_demo.end() == 0, short_demo.output.read_text()
     assert not leftovers(short_demo.home)
+
+
+def replicas_are_counted_as_they_were(demo: ShortDemo, gpu_hours: float) -> None:
+    """Outcomes have the simulator's GPU-hours, to the second, and are out of SLA by their counts.
+
+    What is believed goes by the learned capacity and is not the simulator's figure, which goes by
+    the stated one; with that as the truth the two are compared below. Pools are counted by
+    snapshots, of which the demo takes one a step: they are left out.
+    """
+    engine = sqlalchemy.create_engine(sqlalchemy_url(demo.database_url))
+    query = """
+        SELECT gpu_hours, needed_replicas, ready_mean, violation_ratio FROM outcomes
+        WHERE ready_by_pool IS NULL AND step_at > (SELECT min(origin_at) FROM decisions)
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(sqlalchemy.text(query)).all()
+    engine.dispose()
+    assert sum(row.gpu_hours for row in rows) == pytest.approx(gpu_hours, abs=0.01)
+    steady = [row for row in rows if row.ready_mean % 1 == 0 and row.needed_replicas is not None]
+    assert len(steady) >= len(rows) / 3
+    for row in steady:
+        assert row.violation_ratio == float(row.needed_replicas > row.ready_mean)
 
 
 def pools_are_scaled_together(demo: ShortDemo, pools: dict[str, Any]) -> None:
@@ -157,8 +180,8 @@ def test_with_the_stated_capacity_as_the_truth_nothing_is_felt(home: Path, tmp_p
     own = found["policies"]["harmony"]
     assert "felt" not in found
     assert "believed_violation_rate" not in own
-    measured = found["violation_rate_measured_by_platform"]
-    assert measured == pytest.approx(own["violation_rate"], abs=0.02)
+    believed = found["violation_rate_believed_by_platform"]
+    assert believed == pytest.approx(own["violation_rate"], abs=0.02)
     assert "As believed" not in report.read_text()
 
 

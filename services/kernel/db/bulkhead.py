@@ -67,7 +67,7 @@ def in_parts(
     try:
         with work.connection.begin_nested():
             return PartsDone((do(items),), ())
-    except Exception as error:
+    except Exception as error:  # whatever an item may raise: looked at below, or set apart
         if _is_of_the_platform(error):
             raise
         del work.jobs[n_jobs:]

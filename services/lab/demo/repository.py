@@ -145,8 +145,8 @@ def n_measured_starts(engine: Engine) -> int:
     return _count(engine, query)
 
 
-def measured_violation_ratio(engine: Engine, first_step_at: datetime) -> float | None:
-    """Share of time out of SLA as the platform itself measured it (`outcomes`)."""
+def believed_violation_ratio(engine: Engine, first_step_at: datetime) -> float | None:
+    """Share of time out of SLA by the capacity that the platform believed, stated or learned."""
     query = text("SELECT avg(violation_ratio) FROM outcomes WHERE step_at >= :first")
     with engine.connect() as connection:
         found = connection.execute(query, {"first": first_step_at}).scalar()

@@ -16,9 +16,9 @@ from rich.console import Console
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency
 from services.lab.demo.repository import (
+    believed_violation_ratio,
     chain_counts,
     felt_violation_ratios,
-    measured_violation_ratio,
     n_decided_for_queues,
     n_measured_starts,
     n_measured_workloads,
@@ -119,7 +119,7 @@ def write_results(
             "reason": replayed.training.reason,
             "train_s": round(replayed.training.wall_s, 1),
         },
-        "violation_rate_measured_by_platform": measured_violation_ratio(engine, first),
+        "violation_rate_believed_by_platform": believed_violation_ratio(engine, first),
         "lead_times_measured": n_measured_starts(engine),
         "step_wall_s": _latency_summary(replayed.latencies),
         "rows": chain,

@@ -152,10 +152,10 @@ def test_an_address_asks_so_often_and_no_more(edge: Edge) -> None:
 def test_who_has_no_token_is_told_where_it_is_on_this_machine_only(
     edge: Edge, deps: IngestDeps
 ) -> None:
-    deps.token_file = "/home/me/up/push-token"
+    deps.token_file = "/srv/harmony/up/push-token"
     for credential in (None, "wrong"):
         for path in (PUSH, WRITE):
-            assert "/home/me/up/push-token" in edge.post(credential, path).json()["detail"]
+            assert "/srv/harmony/up/push-token" in edge.post(credential, path).json()["detail"]
     edge.set(host="0.0.0.0")
     assert "push-token" not in edge.post(None).text
 
