@@ -148,8 +148,9 @@ class ScalePatch:
         A conflict means that the target changed since it was listed: it is read again, and the
         decision planned again against its present count. The version makes a second application
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
+        Where the target cannot be read after such an attempt either, the result is unknown.
         """
-        version, is_unknown = state.resource_version, False
+        version, is_unknown, is_unconfirmed = state.resource_version, False, False
         older: tuple[str, ...] = ()
         known, key = self.deps.memory.patched, self.target.key
         failure: KubeError | None = None
@@ -167,6 +168,7 @@ class ScalePatch:
                 if not (error.is_conflict or error.is_ambiguous):
                     break
                 is_unknown |= error.is_ambiguous
+                is_unconfirmed = error.is_ambiguous
             else:
                 return action
             try:
@@ -176,7 +178,7 @@ class ScalePatch:
                     return None
                 failure = error
                 break
-            version = scale.resource_version
+            version, is_unconfirmed = scale.resource_version, False
             known[key] = PatchedScale(older, scale.replicas)
             if scale.replicas == action.from_replicas:
                 continue
@@ -186,7 +188,8 @@ class ScalePatch:
             action = self._limited(decide_action(action.decision, moved, self.now))
             if not action.is_patch:
                 return action
-        return action.with_result(Result.FAILED, str(failure) if failure else "no attempt worked")
+        result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
+        return action.with_result(result, str(failure) if failure else "no attempt worked")
 
     def _was_tried(self, action: PlannedAction) -> bool:
         """A former leader's patch of the same decision may have arrived after it was given up."""

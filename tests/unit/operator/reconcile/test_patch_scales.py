@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from services.kernel.clock import FixedClock
@@ -46,6 +47,7 @@ class FakeKube:
         self.n_calls = 0
         self.n_applied = 0
         self.is_away = False
+        self.is_unreadable = False
 
     def list_objects(self, kind: str) -> list[Object]:
         return []
@@ -53,6 +55,8 @@ class FakeKube:
     def get_scale(self, target: ScaleTarget) -> Scale:
         if self.is_away:
             raise AWAY
+        if self.is_unreadable:
+            raise BROKEN
         return Scale(self.replicas, str(self.version))
 
     def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
@@ -138,6 +142,17 @@ def test_a_broken_answer_without_success_is_tried_again() -> None:
     kube = FakeKube(4, [BROKEN])
     assert result_of(send(kube)) is Result.APPLIED
     assert kube.n_applied == 1
+
+
+@pytest.mark.parametrize("trouble", [BROKEN, (BROKEN, 6)])
+def test_a_broken_answer_that_nothing_confirms_is_unknown(trouble: Any) -> None:
+    """It may have been applied: rates must count it."""
+    kube = FakeKube(4, [trouble])
+    kube.is_unreadable = True
+    assert result_of(send(kube)) is Result.UNKNOWN
+    kube = FakeKube(4, [(CONFLICT, 4)])
+    kube.is_unreadable = True
+    assert result_of(send(kube)) is Result.FAILED
 
 
 def test_refusals() -> None:
