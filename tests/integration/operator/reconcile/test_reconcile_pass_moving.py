@@ -35,6 +35,8 @@ FAULTS = (
     {"kind": "gone", "resource": "pods"},
 )
 FINAL = {"applied", "unchanged", "superseded", "expired"}
+OPEN = {"failed", "unknown"}
+"""Results after which a decision is tried again while it is valid."""
 
 
 @pytest.fixture(params=["lists", "copies"])
@@ -90,10 +92,10 @@ def test_nothing_is_lost_and_nothing_done_twice(bench: Bench, moving: ReconcileL
         ended[decision].append(result)
     assert len(ended) == N_STEPS * len(NAMES), "each decision has an action"
     for decision, results in ended.items():
-        # one that failed until it was valid no longer is not tried again
+        # one that is open until it is valid no longer is not tried again
         n_final = sum(result in FINAL for result in results)
-        assert n_final == 1 or set(results) == {"failed"}, (decision, results)
-        assert results[:-1] == ["failed"] * (len(results) - 1), (decision, results)
+        assert n_final == 1 or set(results) <= OPEN, (decision, results)
+        assert set(results[:-1]) <= OPEN, (decision, results)
 
     moves = Counter[str]()
     names = {bench.workload_id(name): name for name in NAMES}
