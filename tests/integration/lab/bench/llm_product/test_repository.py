@@ -24,8 +24,11 @@ def test_before_anything_was_decided_there_is_nothing(database_url: str) -> None
 
 def test_a_database_comes_and_goes(server_urls: tuple[str, str]) -> None:
     def names() -> set[str]:
-        with make_engine(server_urls[0]).connect() as connection:
-            return set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
+        engine = make_engine(server_urls[0])
+        with engine.connect() as connection:
+            found = set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
+        engine.dispose()
+        return found
 
     repository.create_database(server_urls[0], "llm_comes")
     assert "llm_comes" in names()

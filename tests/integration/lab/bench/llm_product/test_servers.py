@@ -19,6 +19,8 @@ def test_each_run_has_an_empty_database_that_goes_with_it(server_urls: tuple[str
             assert connection.execute(text("SELECT count(*) FROM workloads")).scalar() == 0
             names.append(connection.execute(text("SELECT current_database()")).scalar())
     assert len(set(names)) == 2
-    with make_engine(server_urls[0]).connect() as connection:
+    engine = make_engine(server_urls[0])
+    with engine.connect() as connection:
         left = connection.execute(text("SELECT datname FROM pg_database")).scalars().all()
+    engine.dispose()
     assert not set(names) & set(left)
