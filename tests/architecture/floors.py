@@ -268,7 +268,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench.decide": ROOM,
     "services.lab.bench.faults": (
         "run",
-        "conduct report",
+        "conduct report verdict",
         "acts invariants",
         "bounds rig",
         "outside",

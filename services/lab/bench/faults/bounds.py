@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -83,28 +83,36 @@ def _check_rates(
 ) -> list[Violation]:
     """Rises against rate limits, as `HorizontalPodAutoscaler` counts them: by where a period began.
 
-    Falls are left out: they yield to the budget.
+    A rise is wrong where it is for every beginning that the operator's clock may have seen. Falls
+    are left out: they yield to the budget.
     """
-    recent: dict[str, deque[ScaleChange]] = defaultdict(deque)
+    courses: dict[str, list[ScaleChange]] = defaultdict(list)
     found = []
     for move in moves:
-        rate = members[move.key].rate
-        if rate is None:
+        rate, course = members[move.key].rate, courses[move.key]
+        course.append(move)
+        if rate is None or move.after < move.before:
             continue
-        past = recent[move.key]
-        period = timedelta(seconds=max(0.0, rate.period_s - tolerance_s))
-        while past and past[0].at <= move.at - period:
-            past.popleft()
-        past.append(move)
-        added = sum(one.after - one.before for one in past)
-        if move.after > move.before and added > rate.pods:
+        slack, period = timedelta(seconds=tolerance_s), timedelta(seconds=rate.period_s)
+        start = _most_between(course, move.at - period - slack, move.at - period + slack)
+        if move.after - start > rate.pods:
             text = (
-                f"{move.key} at {move.at:%H:%M:%S}: {past[0].before} to {move.after} within "
-                f"{(move.at - past[0].at).total_seconds():.0f} s; allowed are {rate.pods} in "
-                f"{rate.period_s} s"
+                f"{move.key} at {move.at:%H:%M:%S}: {start} to {move.after} within about "
+                f"{rate.period_s} s; allowed are {rate.pods}"
             )
             found.append(Violation("out_of_bounds", text))
     return found
+
+
+def _most_between(course: Sequence[ScaleChange], first: datetime, last: datetime) -> int:
+    """Most replicas that a target had at any moment of a stretch of time."""
+    most = course[0].before
+    for one in course:
+        if one.at <= first:
+            most = one.after
+        elif one.at <= last:
+            most = max(most, one.after)
+    return most
 
 
 def _check_budget(fleet: FaultFleet, seen: Sequence[SeenScale]) -> list[Violation]:

@@ -181,13 +181,13 @@ def check_blast(failing: Mapping[str, tuple[datetime, str]], victim: str) -> lis
 
 def recovery_s(
     struck: Sequence[StruckFault], log: Sequence[Settled], keys: Collection[str], step_s: int
-) -> dict[str, float]:
-    """Per fault, seconds beyond one step from its end to an action of all for a newer origin.
+) -> dict[int, float]:
+    """Seconds from the end of each fault to an action of all for a newer origin, beyond one step.
 
-    Newer is the origin whose step was open at the end of the fault. One that never came counts as
-    infinite.
+    They stand under the number of the fault. Newer is the origin whose step was open at the end of
+    the fault. One that never came counts as infinite.
     """
-    found: dict[str, float] = {}
+    found: dict[int, float] = {}
     for number, one in enumerate(struck):
         if one.ended_at is None:
             continue
@@ -195,9 +195,8 @@ def recovery_s(
         # a hair of slack: what remains of a division of times is not exact
         wanted -= timedelta(milliseconds=1)
         at = next((look.at for look in log if _is_settled(look, one.ended_at, wanted, keys)), None)
-        name = f"{number}: {one.planned.kind.name}"
         late_s = float("inf") if at is None else (at - one.ended_at).total_seconds() - step_s
-        found[name] = max(0.0, late_s)
+        found[number] = max(0.0, late_s)
     return found
 
 

@@ -54,9 +54,16 @@ def to_document(
     facts: RunFacts,
     struck: Sequence[StruckFault],
     violations: Sequence[Violation],
-    recovery: Mapping[str, float],
+    recovery: Mapping[int, float],
 ) -> dict[str, Any]:
-    """The document of `--json`."""
+    """The document of `--json`.
+
+    Args:
+        facts: How much was run.
+        struck: The faults.
+        violations: What did not hold.
+        recovery: Seconds by the number of the fault.
+    """
     counted = Counter(one.invariant for one in violations)
     bitten = Counter(one.planned.kind.name for one in struck if one.has_bitten)
     return {
@@ -67,9 +74,23 @@ def to_document(
         "superseded": facts.n_superseded,
         **{name: counted[name] for name in INVARIANTS},
         "recovery_s": _spread(list(recovery.values())),
-        "slowest": dict(sorted(recovery.items(), key=lambda item: -item[1])[:5]),
+        "timeline": [_told(number, one, recovery) for number, one in enumerate(struck)],
         "offending": told(violations),
         "run": asdict(facts),
+    }
+
+
+def _told(
+    number: int, one: StruckFault, recovery: Mapping[int, float]
+) -> dict[str, str | float | bool | None]:
+    """What became of a fault."""
+    recovered = recovery.get(number)
+    return {
+        "kind": one.planned.kind.name,
+        "began_at": None if one.began_at is None else one.began_at.isoformat(timespec="seconds"),
+        "ended_at": None if one.ended_at is None else one.ended_at.isoformat(timespec="seconds"),
+        "has_bitten": one.has_bitten,
+        "recovery_s": None if recovered is None else _round(recovered),
     }
 
 

@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from services.kernel.clock import SystemClock, last_complete_step
-from services.kernel.security.audit import AuditReport, verify_audit
 from services.kernel.settings import Settings
-from services.lab.bench.faults import invariants
-from services.lab.bench.faults.bounds import Violation, changes, check_bounds
+from services.lab.bench.faults.bounds import changes
 from services.lab.bench.faults.conduct import conduct
-from services.lab.bench.faults.fleet import DEMAND, keys
-from services.lab.bench.faults.kinds import SKEW_S
-from services.lab.bench.faults.outside import repository
+from services.lab.bench.faults.fleet import keys
+from services.lab.bench.faults.invariants import OriginGrid, recovery_s
 from services.lab.bench.faults.report import RunFacts, to_document
 from services.lab.bench.faults.rig import FaultRig, Say, rig_settings, running_rig
 from services.lab.bench.faults.schedule import PlannedFault, StruckFault, make_schedule
+from services.lab.bench.faults.verdict import Evidence, judge
 
 _CALM_S = 20.0
 _SETTLE_S = 90.0
 _PATIENCE_S = 120.0
-_SEEN_LATE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def run_faults(
         watch("letting it settle")
         rig.wait(lambda: False, _CALM_S)
         last = last_complete_step(clock.now(), options.step_s)
-        grid = invariants.OriginGrid(first, last, options.step_s)
+        grid = OriginGrid(first, last, options.step_s)
         rig.wait(lambda: _is_settled(rig, last), _SETTLE_S)
         return _judged(rig, options, struck, grid)
 
@@ -89,49 +86,30 @@ def _is_settled(rig: FaultRig, last: datetime) -> bool:
 
 
 def _judged(
-    rig: FaultRig,
-    options: FaultOptions,
-    struck: Sequence[StruckFault],
-    grid: invariants.OriginGrid,
+    rig: FaultRig, options: FaultOptions, struck: Sequence[StruckFault], grid: OriginGrid
 ) -> dict[str, Any]:
     """Look at everything."""
-    since = grid.first - timedelta(minutes=10)
-    with rig.engine.connect() as connection:
-        counts = repository.load_origins(connection, grid.first, grid.last)
-        records = repository.load_scalings(connection, since)
-        backward = repository.load_backward_actions(connection, since)
-        stored = repository.load_sample_seconds(connection, DEMAND, since)
-        audit = verify_audit(connection)
-    healthy = keys(rig.fleet.healthy)
-    seen = rig.scales.seen()
-    found = [
-        *invariants.check_origins(counts, healthy, grid),
-        *invariants.check_records(changes(seen), records),
-        *invariants.check_order(backward),
-        *invariants.check_intents(rig.rows.log.intents, struck),
-        *check_bounds(rig.fleet, seen, SKEW_S + _SEEN_LATE_S),
-        *invariants.check_samples(dict(rig.sender.log.accepted), stored),
-        *invariants.check_answers(rig.sender.log.wrong, rig.caller.wrong),
-        *invariants.check_blast(rig.rows.log.failing, rig.fleet.victim.key),
-        *_check_audit(audit),
-    ]
+    seen, log = rig.scales.seen(), rig.rows.log
+    evidence = Evidence(
+        fleet=rig.fleet,
+        grid=grid,
+        seen=seen,
+        rows=log,
+        accepted=dict(rig.sender.log.accepted),
+        wrong_pushes=rig.sender.log.wrong,
+        wrong_calls=rig.caller.wrong,
+        struck=struck,
+    )
+    verdict = judge(rig.engine, evidence)
     facts = RunFacts(
         seed=options.seed,
         step_s=options.step_s,
         n_workloads=options.n_workloads,
         n_origins=len(list(grid)),
         n_scalings=len(changes(seen)),
-        n_samples=sum(map(len, rig.sender.log.accepted.values())),
-        n_superseded=sum(one.is_superseded and one.key in healthy for one in counts),
-        n_audited=audit.n_entries,
+        n_samples=sum(map(len, evidence.accepted.values())),
+        n_superseded=verdict.n_superseded,
+        n_audited=verdict.n_audited,
     )
-    recovery = invariants.recovery_s(struck, rig.rows.log.settled, healthy, options.step_s)
-    return to_document(facts, struck, found, recovery)
-
-
-def _check_audit(audit: AuditReport) -> list[Violation]:
-    if audit.is_intact:
-        return []
-    return [
-        Violation("audit", f"entry {audit.first_broken_id} does not follow from the one before")
-    ]
+    recovery = recovery_s(struck, log.settled, keys(rig.fleet.healthy), options.step_s)
+    return to_document(facts, struck, verdict.violations, recovery)

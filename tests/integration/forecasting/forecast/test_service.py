@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sqlalchemy import Engine
@@ -117,3 +119,26 @@ def test_a_sweep_sends_lost_origins_and_undecided_forecasts(
     sender.sent.clear()
     service.sweep(app)
     assert [j.name for j in sender.sent] == [DECIDE_SHARD]
+
+
+def test_a_job_that_comes_again_computes_nothing_again(
+    app: Forecasting, sender: RecordingSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `harmony bench faults --seed 7`: the jobs of an outage kept the worker behind."""
+    fill(app.engine)
+    service.forecast_shard(app, 0, ORIGIN)
+    late = add_workload(app.engine, "late")
+    made: list[int] = []
+    forecast = service._forecast_some
+
+    def noted(app: Any, connection: Any, source: Any, ids: Any) -> Any:
+        made.extend(ids)
+        return forecast(app, connection, source, ids)
+
+    monkeypatch.setattr(service, "_forecast_some", noted)
+    assert service.forecast_shard(app, 0, ORIGIN) == 1
+    assert made == [late]
+    sender.sent.clear()
+    assert service.forecast_shard(app, 0, ORIGIN) == 0
+    assert made == [late]
+    assert [job.name for job in sender.sent] == [DECIDE_SHARD]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,8 @@ import psutil
 from services.lab.bench.faults.kinds import PROCESSES
 from services.lab.bench.faults.rig import FaultRig
 from services.platform.child import Child
+
+_LEADS_WITHIN_S = 40.0
 
 
 class Kill:
@@ -139,12 +142,14 @@ class LeadTwice:
         self._pause = Pause("operator")
         self._second: Child | None = None
         self._has_led = False
+        self._patient_until_s = 0.0
 
     def begin(self, rig: FaultRig) -> bool:
         """Start the second operator, and stop the first."""
         if not self._pause.begin(rig):
             return False
         spec = replace(rig.child("operator").spec, name="operator-second")
+        self._patient_until_s = time.monotonic() + _LEADS_WITHIN_S
         self._second = Child(spec, rig.platform.folder / "logs" / "operator-second.log")
         return True
 
@@ -157,7 +162,10 @@ class LeadTwice:
         return True
 
     def end(self, rig: FaultRig) -> bool:
-        """The second is killed while it leads."""
+        """The second is killed while it leads; it is given a while to begin."""
+        self.go_on(rig)
+        if not self._has_led and time.monotonic() < self._patient_until_s:
+            return False
         self._pause.end(rig)
         if self._second is not None and self._second.is_alive():
             self._second.kill()
