@@ -49,7 +49,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FaultFindings:
     """What was found.
 
     Attributes:
@@ -63,7 +63,7 @@ class Verdict:
     n_audited: int
 
 
-def judge(engine: Engine, evidence: Evidence) -> Verdict:
+def judge(engine: Engine, evidence: Evidence) -> FaultFindings:
     """Hold the rows and the evidence against every invariant."""
     fleet, grid = evidence.fleet, evidence.grid
     since = grid.first - _BEFORE
@@ -86,7 +86,7 @@ def judge(engine: Engine, evidence: Evidence) -> Verdict:
         *_check_audit(audit),
     ]
     n_superseded = sum(one.is_superseded and one.key in healthy for one in counts)
-    return Verdict(violations, n_superseded, audit.n_entries)
+    return FaultFindings(violations, n_superseded, audit.n_entries)
 
 
 def _check_audit(audit: AuditReport) -> list[Violation]:
