@@ -27,7 +27,7 @@ Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RiseLimit:
     """At most so many pods more within a period."""
 
     pods: int
@@ -49,7 +49,7 @@ class FleetMember:
     name: str
     sla_class: str
     gpu_type: str
-    rate: RateLimit | None
+    rate: RiseLimit | None
     number: int
     min_replicas: int = 1
     max_replicas: int = _MAX_REPLICAS
@@ -109,7 +109,7 @@ def _member(number: int, n_workloads: int) -> FleetMember:
         name=f"llm-{number:02d}",
         sla_class="bronze" if is_victim else list(CLASSES)[number % len(CLASSES)],
         gpu_type=FREE if number % 3 == 1 and not is_victim else BUDGETED,
-        rate=RateLimit(1, 30) if number % 4 == 1 else RateLimit(2, 60) if number % 4 == 2 else None,
+        rate=RiseLimit(1, 30) if number % 4 == 1 else RiseLimit(2, 60) if number % 4 == 2 else None,
         number=number,
     )
 

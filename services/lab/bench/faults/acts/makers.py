@@ -40,9 +40,9 @@ class FaultAct(Protocol):
 
 _Maker = Callable[[PlannedFault], FaultAct]
 _MAKERS: dict[str, _Maker] = {
-    "kill": lambda fault: processes.Kill(fault.kind.target),
-    "restart": lambda fault: processes.Kill(fault.kind.target, is_asked=True),
-    "pause": lambda fault: processes.Pause(fault.kind.target),
+    "kill": lambda fault: processes.KillProcess(fault.kind.target),
+    "restart": lambda fault: processes.KillProcess(fault.kind.target, is_asked=True),
+    "pause": lambda fault: processes.PauseProcess(fault.kind.target),
     "lead_twice": lambda fault: processes.LeadTwice(),
     "skew_ahead": lambda fault: processes.SkewClock(fault.kind.target, SKEW_S),
     "skew_behind": lambda fault: processes.SkewClock(fault.kind.target, -SKEW_S),

@@ -17,7 +17,7 @@ from services.platform.child import Child
 _LEADS_WITHIN_S = 40.0
 
 
-class Kill:
+class KillProcess:
     """A process ends at once, or as it is asked to."""
 
     is_threaded = False
@@ -51,7 +51,7 @@ class Kill:
         return bool(self._pid) and child.pid != self._pid and child.is_alive()
 
 
-class Pause:
+class PauseProcess:
     """A process and its children stand still."""
 
     is_threaded = False
@@ -139,7 +139,7 @@ class LeadTwice:
     is_threaded = False
 
     def __init__(self) -> None:
-        self._pause = Pause("operator")
+        self._pause = PauseProcess("operator")
         self._second: Child | None = None
         self._has_led = False
         self._patient_until_s = 0.0

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from services.lab.bench.faults.bounds import changes, check_bounds
-from services.lab.bench.faults.fleet import BUDGETED, FaultFleet, RateLimit, make_fleet
+from services.lab.bench.faults.fleet import BUDGETED, FaultFleet, RiseLimit, make_fleet
 from tests.unit.lab.bench.faults.seen_scales import seen
 
 FLEET = make_fleet(6)
 FREE = next(one for one in FLEET.members if one.gpu_type != BUDGETED)
-LIMITED = replace(FREE, rate=RateLimit(1, 60))
+LIMITED = replace(FREE, rate=RiseLimit(1, 60))
 ONE = FaultFleet((LIMITED,), budget_gpus=4)
 
 

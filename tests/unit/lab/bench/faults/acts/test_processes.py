@@ -13,7 +13,13 @@ import psutil
 import pytest
 
 from services.lab.bench.faults.acts import processes
-from services.lab.bench.faults.acts.processes import Kill, LeadTwice, Pause, SkewClock, Upgrade
+from services.lab.bench.faults.acts.processes import (
+    KillProcess,
+    LeadTwice,
+    PauseProcess,
+    SkewClock,
+    Upgrade,
+)
 from services.platform.child import Child, ProcessSpec
 from services.platform.healing import Healer
 from services.platform.platform import Platform
@@ -62,7 +68,7 @@ def rig(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("is_asked", [True, False])
 def test_a_killed_process_has_bitten_once_another_has_its_place(rig: Any, is_asked: bool) -> None:
-    act = Kill("beat", is_asked=is_asked)
+    act = KillProcess("beat", is_asked=is_asked)
     assert not act.has_bitten(rig)
     assert act.begin(rig)
     rig.until(lambda: act.has_bitten(rig))
@@ -71,14 +77,14 @@ def test_a_killed_process_has_bitten_once_another_has_its_place(rig: Any, is_ask
 
 def test_what_has_just_ended_is_killed_once_it_is_back(rig: Any) -> None:
     rig.child("beat").kill()
-    assert not Kill("beat").begin(rig)
-    assert not Pause("beat").begin(rig)
+    assert not KillProcess("beat").begin(rig)
+    assert not PauseProcess("beat").begin(rig)
     rig.until(lambda: rig.child("beat").is_alive())
-    assert Kill("beat").begin(rig)
+    assert KillProcess("beat").begin(rig)
 
 
 def test_a_paused_process_stands_still_and_goes_on(rig: Any) -> None:
-    act = Pause("beat")
+    act = PauseProcess("beat")
     assert act.begin(rig)
     process = psutil.Process(rig.child("beat").pid)
     rig.until(lambda: process.status() == psutil.STATUS_STOPPED)
@@ -89,7 +95,7 @@ def test_a_paused_process_stands_still_and_goes_on(rig: Any) -> None:
 
 
 def test_a_process_that_was_killed_while_paused_does_no_harm(rig: Any) -> None:
-    act = Pause("beat")
+    act = PauseProcess("beat")
     assert act.begin(rig)
     rig.child("beat").kill()
     assert act.end(rig)
