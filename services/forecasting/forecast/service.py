@@ -70,9 +70,7 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
             rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
             return _forecast_some(app, work.connection, _ShardSource(serving, origin_at, rng), ids)
 
-        missing = repository.load_unforecast(
-            work.connection, list(steps_s), origin_at, serving.version
-        )
+        missing = repository.load_unforecast(work.connection, list(steps_s), origin_at)
         parts = in_bulkheads(work, FORECAST, missing, forecast_some, now)
         horizon = min(app.settings.horizon_steps, serving.config.window.horizon)
         refused = [

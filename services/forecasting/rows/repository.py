@@ -57,17 +57,17 @@ def load_steps_s(connection: Connection, shard: int) -> dict[int, int]:
     return {r.id: r.step_s for r in connection.execute(statement, {"shard": shard})}
 
 
-def load_unforecast(
-    connection: Connection, ids: Sequence[int], origin_at: datetime, model_version: str
-) -> list[int]:
-    """Those of some workloads that have no forecast of a model at an origin."""
+def load_unforecast(connection: Connection, ids: Sequence[int], origin_at: datetime) -> list[int]:
+    """Those of some workloads that have no forecast at an origin, of whichever model.
+
+    A model that is promoted meanwhile forecasts the next origin: this one may be decided.
+    """
     statement = text(
         "SELECT id FROM unnest(CAST(:ids AS integer[])) AS w(id) WHERE NOT EXISTS ("
-        "SELECT FROM forecasts f WHERE f.workload_id = w.id AND f.origin_at = :origin_at "
-        "AND f.model_version = :version) ORDER BY id"
+        "SELECT FROM forecasts f WHERE f.workload_id = w.id AND f.origin_at = :origin_at) "
+        "ORDER BY id"
     )
-    given = {"ids": list(ids), "origin_at": origin_at, "version": model_version}
-    return list(connection.scalars(statement, given))
+    return list(connection.scalars(statement, {"ids": list(ids), "origin_at": origin_at}))
 
 
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:

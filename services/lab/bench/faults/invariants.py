@@ -89,30 +89,36 @@ def check_records(moves: Sequence[ScaleChange], records: Sequence[StoredAction])
 
 
 def _matched(moves: Sequence[ScaleChange], records: Sequence[StoredAction]) -> dict[int, int]:
-    """The longest common course of both: position of a move to position of its record."""
+    """The best common course of both: position of a move to position of its record.
+
+    As many moves as possible have a record; of records that fit as well, one that is sure goes
+    before one of unknown outcome.
+    """
     n, m = len(moves), len(records)
+    fits = [[_fit(move, record, n + 1) for record in records] for move in moves]
     best = [[0] * (m + 1) for _ in range(n + 1)]
     for i in range(n - 1, -1, -1):
         for j in range(m - 1, -1, -1):
-            fits = _fits(moves[i], records[j])
-            best[i][j] = max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + fits)
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + fits[i][j])
     found: dict[int, int] = {}
     i = j = 0
     while i < n and j < m:
-        if _fits(moves[i], records[j]) and best[i][j] == best[i + 1][j + 1] + 1:
+        if fits[i][j] and best[i][j] == best[i + 1][j + 1] + fits[i][j]:
             found[i] = j
             i, j = i + 1, j + 1
-        elif best[i + 1][j] >= best[i][j + 1]:
+        elif best[i][j] == best[i + 1][j]:
             i += 1
         else:
             j += 1
     return found
 
 
-def _fits(move: ScaleChange, record: StoredAction) -> bool:
+def _fit(move: ScaleChange, record: StoredAction, worth: int) -> int:
+    """What it is worth that a record is of a move: `worth`, one more where it is sure, or 0."""
     if record.result == "unknown":  # what was found later: another may have scaled since
-        return True
-    return record.to_replicas == move.after and record.from_replicas == move.before
+        return worth
+    is_same = record.to_replicas == move.after and record.from_replicas == move.before
+    return (worth + (record.result == "applied")) if is_same else 0
 
 
 def check_order(backward: Sequence[StoredAction]) -> list[Violation]:

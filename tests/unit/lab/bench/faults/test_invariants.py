@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, strategies as st
 
 from services.lab.bench.faults.bounds import ScaleChange, Violation
@@ -77,6 +78,13 @@ def test_a_record_of_unknown_outcome_may_be_of_a_scaling_or_not() -> None:
     open_intent = [StoredAction("a/b", 1, "intended", 1, 2, START)]
     assert check_records(moves(1, 2), open_intent) == []
     assert check_records([], open_intent) == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_sure_record_goes_before_one_of_unknown_outcome(is_first: bool) -> None:
+    """As after a scaling that the API server answered with 500, and did not make."""
+    both = [*records(3, 1), StoredAction("a/b", 9, "unknown", 3, 3, START)]
+    assert check_records(moves(3, 1), both if is_first else both[::-1]) == []
 
 
 def test_an_intent_open_through_a_quiet_time_is_found() -> None:
