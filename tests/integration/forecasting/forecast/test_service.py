@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
@@ -142,3 +142,13 @@ def test_a_job_that_comes_again_computes_nothing_again(
     assert service.forecast_shard(app, 0, ORIGIN) == 0
     assert made == [late]
     assert [job.name for job in sender.sent] == [DECIDE_SHARD]
+
+
+def test_an_origin_is_not_forecast_again_by_a_model_promoted_since(app: Forecasting) -> None:
+    """It may be decided by now, and would be decided twice."""
+    ids = fill(app.engine)
+    service.forecast_shard(app, 0, ORIGIN)
+    with app.engine.begin() as connection:
+        connection.execute(text("UPDATE forecasts SET model_version = 'the-one-before'"))
+    assert service.forecast_shard(app, 0, ORIGIN) == 0
+    assert len(rows_of(app.engine, "SELECT 1 FROM forecasts")) == len(ids)
