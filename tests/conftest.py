@@ -98,13 +98,13 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 def template_database(server_urls: tuple[str, str], cheap_hashes: None) -> str:
     """Name of a migrated database that tests copy."""
     from services.kernel.db.migrations import migrate
-    from services.kernel.db.session import make_engine
+    from services.kernel.db.session import dispose_engines, make_engine
     from tests.databases import create_database, with_database
 
     name = create_database(server_urls[0])
-    engine = make_engine(with_database(server_urls[0], name))
-    migrate(engine)
-    engine.dispose()
+    url = with_database(server_urls[0], name)
+    migrate(make_engine(url))
+    dispose_engines(url)
     return name
 
 
@@ -127,13 +127,13 @@ def copied_database(template_database: str) -> str:
 @pytest.fixture
 def database_url(server_urls: tuple[str, str], copied_database: str) -> Iterator[str]:
     """URL of a fresh, migrated database."""
-    from services.kernel.db.session import make_engine
+    from services.kernel.db.session import dispose_engines
     from tests.databases import create_database, drop_database, with_database
 
     name = create_database(server_urls[0], copied_database)
     url = with_database(server_urls[0], name)
     yield url
-    make_engine(url).dispose()
+    dispose_engines(url)
     drop_database(server_urls[0], name)
 
 

@@ -16,7 +16,7 @@ from services.admin.app import make_app
 from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
-from services.kernel.db.session import make_engine
+from services.kernel.db.session import dispose_engines, make_engine
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.security.limits import Limiter
@@ -42,9 +42,9 @@ class SeededTemplate:
 def seeded_template(server_urls: tuple[str, str], template_database: str) -> SeededTemplate:
     """A migrated database with the seeded fleet: copying it costs no more than an empty one."""
     name = create_database(server_urls[0], template_database)
-    engine = make_engine(with_database(server_urls[0], name))
-    seeded = seed_fleet(engine)
-    engine.dispose()
+    url = with_database(server_urls[0], name)
+    seeded = seed_fleet(make_engine(url))
+    dispose_engines(url)
     return SeededTemplate(name, seeded)
 
 
