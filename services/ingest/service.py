@@ -154,7 +154,7 @@ def _plausible(
     connection: Connection, series: Sequence[DueSeries], steps: Resampled, at: datetime
 ) -> Resampled:
     """The steps without loads that are not plausible: gauges were screened as they came."""
-    largest = np.array([indicator.largest_step for _, indicator in series])
+    largest = np.array([one.largest_step if one.is_counter else np.inf for _, one in series])
     kept, refused = screen_steps(steps, largest)
     found: dict[int, str] = {}
     for number in np.flatnonzero(refused.any(axis=1)).tolist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -50,8 +51,8 @@ class IndicatorRef:
 
     @property
     def largest_step(self) -> float:
-        """Largest plausible value of a step."""
-        return LARGEST_VALUE if self.largest is None else self.largest
+        """Largest plausible value of a step; infinity: of no load, only samples have a bound."""
+        return math.inf if self.largest is None else self.largest
 
     @property
     def is_pacing(self) -> bool:
