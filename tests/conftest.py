@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[1]
+STARTED_S = time.monotonic()
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -167,3 +170,19 @@ def _run(url: str, statement: str) -> None:
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After a whole run, print its line for the log of docs/reliability.md."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword:
+        return
+    if config.option.collectonly or config.getoption("lf", default=False):
+        return
+    from tests.run_log import RunResult, log_line
+
+    counts = {name: len(found) for name, found in terminalreporter.stats.items() if name}
+    seconds = time.monotonic() - STARTED_S
+    line = log_line(RunResult(config.option.markexpr, counts, seconds), datetime.now(tz=UTC).date())
+    terminalreporter.write_line(f"docs/reliability.md: {line}")

@@ -207,8 +207,10 @@ def _encode(
     order = sorted(range(len(names)), key=names.__getitem__)
     keys = [SeriesKey(ref.id, names[column]) for column in order]
     number, step = np.nonzero(_kept(ref, history).T[order])
-    value = history.values.T[order].astype(np.float32)[number, step]
-    rows = StepRows(number, step_us[step], value, history.observed.T[order][number, step])
+    seen = history.observed.T[order][number, step]
+    # what was refused may be too large for the column
+    value = np.where(seen, history.values.T[order][number, step], np.nan).astype(np.float32)
+    rows = StepRows(number, step_us[step], value, seen)
     return encode_indicators(keys, rows)
 
 

@@ -73,6 +73,20 @@ ORDINARY: dict[str, Any] = {
     "capacity": {"perReplica": "10"},
 }
 TINY = ORDINARY | {"capacity": {"perReplica": "0.00000001"}}
+FAR_APART = {name: ORDINARY[name] for name in ORDINARY if name not in ("scaleTargetRef", "gpuType")}
+FAR_APART |= {
+    "minReplicas": 50_000,
+    "maxReplicas": 100_000,
+    "variants": [
+        {
+            "name": name,
+            "gpuType": name.upper(),
+            "capacity": {"perReplica": per_replica},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        }
+        for name, per_replica in (("h", "9" * 31), ("l", "0." + "0" * 20 + "1"))
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +178,7 @@ class Shard:
 
 
 @hypothesis_settings(
-    max_examples=12,
+    max_examples=8,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
@@ -174,7 +188,8 @@ class Shard:
     ready=st.sampled_from([0, 1, 40, 2**31 - 1]),
 )
 @example(written=TINY, history=[100.0], values=[9e18, 100.0, 100.0], ready=1)
-@example(written=ORDINARY, history=[9e18], values=[9e18] * 3, ready=1)
+@example(written=ORDINARY, history=[1e300], values=[9e18] * 3, ready=1)
+@example(written=FAR_APART, history=[100.0], values=[100.0] * 3, ready=1)
 def test_nothing_that_is_let_in_keeps_another_workload_from_its_decision(
     database: Engine,
     settings: Settings,
