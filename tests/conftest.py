@@ -86,6 +86,8 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
     settings = given.model_copy(update={"home": given.home or home})
     with embedded_servers(settings, f"tests-{os.getpid()}") as urls:
+        if not given.database_url:
+            _forgo_durability(urls.database_url)
         yield urls.database_url, urls.redis_url
     if os.geteuid() == 0 and given.home is None:
         import shutil
@@ -115,7 +117,8 @@ def database_url(server_urls: tuple[str, str], template_database: str) -> Iterat
     from services.kernel.db.session import make_engine
 
     name = f"test_{uuid.uuid4().hex[:8]}"
-    _run(server_urls[0], f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    copying = f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY"
+    _run(server_urls[0], copying)
     url = _with_database(server_urls[0], name)
     yield url
     make_engine(url).dispose()
@@ -153,6 +156,13 @@ def clock() -> FixedClock:
     from datetime import UTC, datetime
 
     return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
+
+
+def _forgo_durability(url: str) -> None:
+    """Wait for no disk: what a run wrote is thrown away with it."""
+    for setting in ("fsync", "full_page_writes", "autovacuum"):
+        _run(url, f"ALTER SYSTEM SET {setting} = off")
+    _run(url, "SELECT pg_reload_conf()")
 
 
 def _with_database(url: str, name: str) -> str:
