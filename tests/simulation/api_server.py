@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _STALE_S = 2.0
+_PATCH_FAULTS = ("409", "429", "500", "timeout", "500 after", "timeout after", "away")
 _CACHED = "?resourceVersion=0"
 
 
@@ -73,7 +74,7 @@ class SimulatedHttp(KubeHttp):
         cluster = self._world.cluster
         if call.verb == "list":
             return self._list(call)
-        if call.resource == "deployments/scale":
+        if call.resource.endswith("/scale"):
             target = cluster.targets.get(_name(call))
             if target is None:
                 return refusal(404, "NotFound")
@@ -98,19 +99,22 @@ class SimulatedHttp(KubeHttp):
         A process never sees an older list than one that it saw before.
         """
         world, kind = self._world, call.resource
+        if kind in world.cluster.forbidden:
+            return refusal(403, "Forbidden")
         versions = world.lists.setdefault(kind, [])
         body = orjson.dumps({"items": world.cluster.list_kind(kind)})
-        if not versions or versions[-1][1] != body:
+        if versions and versions[-1][1] == body:
+            versions[-1] = (world.now_s, body)
+        else:
             versions.append((world.now_s, body))
         newest = len(versions) - 1
         shown = newest
         if call.path.endswith(_CACHED) and world.chance.happens(world.faults.stale):
             seen = self._served.get(kind, 0)
-            while shown > seen and world.now_s - versions[shown][0] < _STALE_S:
+            while shown > seen and world.now_s - versions[shown - 1][0] <= _STALE_S:
                 shown -= 1
             if shown != newest:
                 world.note(self._process, f"{kind}: a list from before")
-                world.watch.saw_old(self._process)
         self._served[kind] = shown
         return 200, {}, versions[shown][1]
 
@@ -119,13 +123,18 @@ class SimulatedHttp(KubeHttp):
         world.watch.sends_patch(process)
         fault = "none"
         if world.chance.happens(world.faults.patch):
-            fault = world.chance.pick(("409", "429", "500", "timeout", "500 after", "timeout after"))
+            fault = world.chance.pick(_PATCH_FAULTS)
             if world.chance.happens(world.faults.late):
                 fault = "late"
             world.note_fault(process, f"{label}: {fault}")
         if fault in ("409", "429", "500"):
             return refusal(int(fault), "Simulated")
-        if fault == "timeout":
+        if fault == "away":
+            # carried out or not: nobody can tell as long as the server is away
+            if world.chance.happens(0.5):
+                self.carry_out(call)
+            world.api_away_until_s = world.now_s + world.chance.seconds(1.0, 30.0)
+        if fault in ("timeout", "away"):
             raise OSError("timed out")
         if fault == "late":
             due_s = world.now_s + world.chance.seconds(1.0, 40.0)
@@ -145,7 +154,8 @@ class SimulatedHttp(KubeHttp):
         target = world.cluster.targets.get(name)
         if target is None:
             return refusal(404, "NotFound")
-        if call.body["metadata"]["resourceVersion"] != str(target.version):
+        version = call.body.get("metadata", {}).get("resourceVersion")
+        if version not in (None, str(target.version)):
             world.note(self._process, f"patch {name}: conflict")
             return refusal(409, "Conflict")
         replicas = call.body["spec"]["replicas"]

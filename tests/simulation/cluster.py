@@ -42,15 +42,15 @@ class Pod:
 
 @dataclass
 class Target:
-    """A Deployment; its controller works when the cluster is settled, not at once."""
+    """A Deployment or a StatefulSet; its controller works when the cluster is settled, not at once."""
 
     name: str
     gpu_type: str
     gpus: int
     replicas: int
     version: int
+    kind: str = "Deployment"
     generation: int = 1
-    seen: int = 1
     pods: list[Pod] = field(default_factory=list)
 
     @property
@@ -93,15 +93,18 @@ class Cluster:
     hpas: dict[str, Object] = field(default_factory=dict)
     lease: Object | None = None
     written: list[Written] = field(default_factory=list)
-    outside_s: dict[str, float] = field(default_factory=dict)
+    forbidden: set[str] = field(default_factory=set)
     _n_pods: int = 0
 
     def next_version(self) -> int:
         self.version += 1
         return self.version
 
-    def add_target(self, name: str, gpu_type: str, gpus: int, replicas: int) -> None:
-        target = Target(name, gpu_type, gpus, replicas, self.next_version())
+    def add_target(self, name: str, part: Object, replicas: int) -> None:
+        """Make the target of a part of a spec, with pods that are ready."""
+        gpu_type, gpus = part["gpuType"], part.get("gpusPerReplica", 1)
+        kind = part["scaleTargetRef"]["kind"]
+        target = Target(name, gpu_type, gpus, replicas, self.next_version(), kind)
         self.targets[name] = target
         for _ in range(replicas):
             pod = self._new_pod(target)
@@ -137,7 +140,6 @@ class Cluster:
         self.now_s = now_s
         for target in self.targets.values():
             target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
-            target.seen = target.generation
             staying = [pod for pod in target.pods if not pod.is_leaving]
             for _ in range(target.replicas - len(staying)):
                 target.pods.append(self._new_pod(target))
@@ -189,8 +191,9 @@ class Cluster:
             return list(self.autoscalers.values())
         if resource == "gpubudgets":
             return list(self.budgets.values())
-        if resource == "deployments":
-            return [_deployment(target) for target in self.targets.values()]
+        if resource in ("deployments", "statefulsets"):
+            kind = "Deployment" if resource == "deployments" else "StatefulSet"
+            return [_scalable(t) for t in self.targets.values() if t.kind == kind]
         if resource == "pods":
             return [_pod(t, pod) for t in self.targets.values() for pod in t.pods]
         if resource == "nodes":
@@ -200,7 +203,7 @@ class Cluster:
         return []
 
 
-def _deployment(target: Target) -> Object:
+def _scalable(target: Target) -> Object:
     n_ready = sum(p.ready_s is not None and not p.is_leaving for p in target.pods)
     return {
         "metadata": {
@@ -228,7 +231,7 @@ def _pod(target: Target, pod: Pod) -> Object:
         "creationTimestamp": stamp(pod.created_s),
         "labels": {"app": target.name},
         "ownerReferences": [
-            {"kind": "Deployment", "uid": f"uid-{target.name}", "controller": True}
+            {"kind": target.kind, "uid": f"uid-{target.name}", "controller": True}
         ],
     }
     if pod.gone_s is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_OUT,
 )
 from tests.simulation.chance import Stop
-from tests.simulation.cluster import Object, Written, at, targets_of
+from tests.simulation.cluster import Object, Written, targets_of
 from tests.simulation.source import Made
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ _OPEN = {"failed", "waiting", "awaiting_approval", "rejected"}
 _DONE = {"applied", "unknown"}
 _LOOK_BACK_S = 2.0
 """What a pass sees may be this old."""
+_RECORD_S = 120.0
+"""A scaling that was recorded by a successor counts from then on: as long as that may take, what
+went the other way still counts."""
 _BUDGET_S = 200.0
 """A budget that cannot be listed is the stored one for three steps."""
 
@@ -53,9 +55,10 @@ class Watch:
     n_patches: int = 0
     n_actions: int = 0
     _last_action: int = 0
-    _late: set[int] = field(default_factory=set)
     _began: dict[str, tuple[int, PassReport | None]] = field(default_factory=dict)
     _current: Made | None = None
+    _n_commits: Counter[str] = field(default_factory=Counter)
+    _rises: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.owner = {
@@ -109,8 +112,6 @@ class Watch:
             if left:
                 self.fail("a pass that works leaves no intent", str(left))
 
-    def saw_old(self, process: OperatorProcess) -> None: ...
-
     def leaders(self) -> None:
         leading = [each.label for each in self.world.operators if each.term is not None]
         if len(leading) > 1:
@@ -138,6 +139,7 @@ class Watch:
         seen = self.since(began_s - _LOOK_BACK_S)
         specs = [v.autoscalers[name] for v in seen]
         where = f"{target} {before} -> {replicas}, decision {one.id}"
+        self._check_turn(process, next(r for r in own if r["decision_id"] == one.id), where, target)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
@@ -160,6 +162,17 @@ class Watch:
             self.patched_by[self._current.id][done.target] = done
             order = self.last_order.get(done.target, self._current.order)
             self.last_order[done.target] = max(order, self._current.order)
+
+    def _check_turn(
+        self, process: OperatorProcess, intent: dict[str, Any], where: str, target: str
+    ) -> None:
+        """Of what is announced together, falls come first."""
+        announced = next(each for each in intent["targets"] if each["target"] == target)
+        turn = (process.label, self._n_commits[process.label])
+        if announced["to"] > announced["from"]:
+            self._rises.add(turn)
+        elif turn in self._rises:
+            self.fail("falls come before rises", where)
 
     def _check_order(
         self, one: Made, where: str, began_s: float, last: tuple[float, int] | None
@@ -196,7 +209,7 @@ class Watch:
     def _check_bounds(
         self, specs: list[Object], target: str, before: int, replicas: int, where: str
     ) -> None:
-        if not any(_within(spec, target, replicas) for spec in specs):
+        if not any(_goes_in(spec, target, before, replicas) for spec in specs):
             self.fail("replicas are within their bounds", where)
         lows = [_bounds(spec, target)[0] for spec in specs]
         if replicas == 0 and self._current is not None and self._current.desired[target] != 0:
@@ -216,12 +229,13 @@ class Watch:
                 return
             policy = rules["policies"][0]
             since_s = self.world.now_s - policy["periodSeconds"]
-            moved = sum(
-                one.after - one.before
-                for one in reversed(self.world.cluster.written)
-                if one.target == target and one.by != "outside" and one.at_s > since_s
-            )
-            total = sign * (moved + replicas - before)
+            moves = [
+                (sign * (one.after - one.before), one.at_s)
+                for one in self.world.cluster.written
+                if one.target == target and one.by != "outside" and one.at_s > since_s - _RECORD_S
+            ]
+            moved = sum(move for move, at_s in moves if move < 0 or at_s > since_s)
+            total = moved + sign * (replicas - before)
             if total <= policy["value"]:
                 return
             worst = f"{where}: {total} within {policy['periodSeconds']} s, {policy['value']} allowed"
@@ -240,8 +254,6 @@ class Watch:
         others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)
         if any(self._is_of(w.target, found.gpu_type) for w in others):
             return  # another hand raised a target after this pass had looked
-        if any(s >= moved_s for s in cluster.outside_s.values()):
-            return
         self.fail("no rise goes beyond the budget", f"{where}: {held} GPUs of {max(allowed)}")
 
     def _is_of(self, target: str, gpu_type: str) -> bool:
@@ -251,6 +263,7 @@ class Watch:
     # the store
 
     def committed(self, process: OperatorProcess) -> None:
+        self._n_commits[process.label] += 1
         for row in self.world.store.actions_after(self._last_action):
             self._last_action = max(self._last_action, row["id"])
             self.n_actions += 1
@@ -285,8 +298,6 @@ class Watch:
             for w in self.world.cluster.written
         )
 
-    def after_turns(self) -> None: ...
-
     def at_the_end(self) -> None:
         world = self.world
         left = world.store.intents()
@@ -320,6 +331,12 @@ def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:
     spec = autoscaler["spec"]
     part = next(part for name, part in targets_of(autoscaler) if name == target)
     return int(part.get("minReplicas", 0)), int(spec["maxReplicas"])
+
+
+def _goes_in(autoscaler: Object, target: str, before: int, replicas: int) -> bool:
+    """Within the bounds, or on the way back as far as GPUs allow."""
+    low, high = _bounds(autoscaler, target)
+    return low <= replicas <= high or before < replicas < low or high < replicas < before
 
 
 def _within(autoscaler: Object, target: str, replicas: int) -> bool:

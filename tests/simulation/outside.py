@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from services.operator.resource.autoscaler import (
     APPROVED_DECISION,
@@ -21,8 +21,8 @@ _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
 
 
-def _reference(name: str) -> Object:
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+def _reference(name: str, kind: str = "Deployment") -> Object:
+    return {"apiVersion": "apps/v1", "kind": kind, "name": name}
 
 
 class Outside:
@@ -33,7 +33,7 @@ class Outside:
         self._cluster = world.cluster
         self._chance = world.chance
         self._lost: dict[str, tuple[str, int]] = {}
-        self._deleted: dict[str, Any] = {}
+        self._deleted: dict[str, Object] = {}
 
     # the fleet
 
@@ -64,9 +64,10 @@ class Outside:
         if number % 5 == 1:
             spec |= self._pools(name, gpu_type)
         else:
+            kind = "StatefulSet" if number % 6 == 2 else "Deployment"
             low = 0 if number % 7 == 5 else chance.between(1, 2)
             spec |= {
-                "scaleTargetRef": _reference(name),
+                "scaleTargetRef": _reference(name, kind),
                 "minReplicas": low,
                 "maxReplicas": chance.between(6, 9),
                 "gpuType": gpu_type,
@@ -78,8 +79,7 @@ class Outside:
         }  # fmt: skip
         self._cluster.autoscalers[name] = {"metadata": metadata, "spec": spec}
         for target, part in targets_of(self._cluster.autoscalers[name]):
-            count = chance.between(2, 4)
-            self._cluster.add_target(target, part["gpuType"], part.get("gpusPerReplica", 1), count)
+            self._cluster.add_target(target, part, chance.between(2, 4))
 
     def _pools(self, name: str, gpu_type: str) -> Object:
         pools = [
@@ -108,7 +108,7 @@ class Outside:
         ways: tuple[Callable[[str], str], ...] = (
             self._scale, self._scale, self._pause, self._approve, self._approve, self._edit_bounds,
             self._edit_rates, self._break_spec, self._change_budget, self._change_budget,
-            self._lose_node, self._rival, self._delete_target,
+            self._lose_node, self._rival, self._delete_target, self._forbid,
         )  # fmt: skip
         name = self._chance.pick(sorted(self._cluster.autoscalers))
         self._world.note(None, f"outside: {self._chance.pick(ways)(name)}")
@@ -191,23 +191,31 @@ class Outside:
         if name in self._cluster.hpas:
             del self._cluster.hpas[name]
             return f"the HPA of {name} goes"
-        target, _ = next(iter(targets_of(self._cluster.autoscalers[name])))
+        target, part = next(iter(targets_of(self._cluster.autoscalers[name])))
         metadata = {"namespace": NAMESPACE, "name": f"hpa-{name}"}
-        spec = {"scaleTargetRef": _reference(target), "maxReplicas": 9}
+        spec = {"scaleTargetRef": part["scaleTargetRef"], "maxReplicas": 9}
         self._cluster.hpas[name] = {"metadata": metadata, "spec": spec}
         return f"an HPA of {target}"
 
     def _delete_target(self, name: str) -> str:
-        target, _ = next(iter(targets_of(self._cluster.autoscalers[name])))
+        target, part = next(iter(targets_of(self._cluster.autoscalers[name])))
         if target in self._deleted:
             self._restore(target)
             return f"{target} is made again"
-        self._deleted[target] = self._cluster.targets.pop(target)
+        self._deleted[target] = part
+        del self._cluster.targets[target]
         return f"{target} is deleted"
 
     def _restore(self, target: str) -> None:
-        gone = self._deleted.pop(target)
-        self._cluster.add_target(target, gone.gpu_type, gone.gpus, self._chance.between(1, 3))
+        part = self._deleted.pop(target)
+        self._cluster.add_target(target, part, self._chance.between(1, 3))
+        self._cluster.write_count(target, self._cluster.targets[target].replicas, "outside")
+
+    def _forbid(self, name: str) -> str:
+        """StatefulSets may not be listed any longer, or may be again."""
+        forbidden = self._cluster.forbidden
+        forbidden ^= {"statefulsets"}
+        return f"forbidden: {sorted(forbidden)}"
 
     def make_quiet(self) -> None:
         """Nothing is held, wrong, scarce or gone any longer."""
@@ -216,6 +224,7 @@ class Outside:
         for target in sorted(self._deleted):
             self._restore(target)
         self._cluster.hpas.clear()
+        self._cluster.forbidden.clear()
         for name, found in self._cluster.autoscalers.items():
             change = {"annotations": dict.fromkeys(_HOLDS), "spec": {"demand": RATE, "mode": "Auto"}}
             self._cluster.change_autoscaler(name, change)

@@ -158,6 +158,9 @@ def store_intents(tables: Tables, given: Given) -> Found:
     for one in given["rows"]:
         times = {name: datetime.fromisoformat(one[name]) for name in ("origin_at", "created_at")}
         row = one | times
+        actions = tables.actions_of.get(row["decision_id"], ())
+        if any(action["attempt"] >= row["attempt"] for action in actions):
+            continue
         if not tables.has("intents", row):
             tables.put("intents", row)
             stored.append({name: row[name] for name in ("decision_id", "attempt")})
@@ -168,6 +171,13 @@ def load_intents(tables: Tables, given: Any) -> Found:
     rows = tables.rows["intents"].values()
     names = ("created_at", "decision_id", "attempt")
     return Found(sorted(rows, key=lambda row: tuple(row[name] for name in names)))
+
+
+def load_announced(tables: Tables, given: Given) -> Found:
+    rows = tables.rows["intents"].values()
+    names = ("decision_id", "attempt")
+    found = [{name: row[name] for name in names} for row in rows]
+    return Found([row for row in found if row["decision_id"] in given["ids"]])
 
 
 def delete_intents(tables: Tables, given: Given) -> Found:
@@ -216,6 +226,8 @@ HANDLERS: dict[str, Handler] = {
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,
+    "SELECT decision_id, attempt FROM intents": load_announced,
+    "SELECT pg_advisory_xact_lock": nothing,
     "DELETE FROM intents": delete_intents,
     "UNION ALL SELECT workload_id, decision_id, origin_at": load_changes,
 }
