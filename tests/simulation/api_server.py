@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _STALE_S = 2.0
-_PATCH_FAULTS = ("409", "429", "500", "timeout", "500 after", "timeout after", "away")
+_PATCH_FAULTS = ("409", "another hand", "429", "500", "timeout", "500 after", "timeout after", "away")
 _CACHED = "?resourceVersion=0"
 
 
@@ -129,6 +129,8 @@ class SimulatedHttp(KubeHttp):
             world.note_fault(process, f"{label}: {fault}")
         if fault in ("409", "429", "500"):
             return refusal(int(fault), "Simulated")
+        if fault == "another hand":
+            world.outside.touch(_name(call))
         if fault == "away":
             # carried out or not: nobody can tell as long as the server is away
             if world.chance.happens(0.5):

@@ -116,7 +116,13 @@ class Outside:
 
     def _scale(self, name: str) -> str:
         targets = [each for each, _ in targets_of(self._cluster.autoscalers[name])]
-        target = self._chance.pick(targets)
+        return self._write(self._chance.pick(targets))
+
+    def touch(self, target: str) -> None:
+        """Another hand is a moment faster than a patch."""
+        self._world.note(None, f"outside: {self._write(target)}")
+
+    def _write(self, target: str) -> str:
         if target not in self._cluster.targets:
             return f"{target} is not there"
         count = 0 if self._chance.happens(0.1) else self._chance.between(1, 9)

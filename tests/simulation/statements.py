@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -144,13 +146,34 @@ def load_newest_decisions(tables: Tables, given: Given) -> Found:
 
 
 def load_details(tables: Tables, given: Given) -> Found:
-    """Of a fleet without forecasts."""
+    """Of a fleet without forecasts: how long pods took to start."""
+    leads: dict[int, list[tuple[datetime, float]]] = defaultdict(list)
+    for row in tables.rows["pod_starts"].values():
+        if row["ready_at"] is not None:
+            lead_s = (row["ready_at"] - row["requested_at"]).total_seconds()
+            leads[row["workload_id"]].append((row["requested_at"], lead_s))
     names = (
         "last_sample_at", "model_version", "rung", "origin_at", "horizon_s", "quantile_levels",
-        "next_step", "coverage", "risk_state", "p50_s", "p90_s", "n_starts",
+        "next_step", "coverage", "risk_state",
     )  # fmt: skip
     bare: Row = dict.fromkeys(names)
-    return Found([bare | {"workload_id": id_, "errors": []} for id_ in given["ids"]])
+    found = []
+    for id_ in given["ids"]:
+        recent = sorted(lead_s for _, lead_s in sorted(leads[id_], reverse=True)[:200])
+        figures = {"p50_s": _quantile(recent, 0.5), "p90_s": _quantile(recent, 0.9)}
+        own = {"workload_id": id_, "errors": [], "n_starts": len(recent)}
+        found.append(bare | own | figures)
+    return Found(found)
+
+
+def _quantile(values: Sequence[float], level: float) -> float | None:
+    """As `percentile_cont` has it."""
+    if not values:
+        return None
+    place = level * (len(values) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (place - low) * (values[high] - values[low])
 
 
 def store_intents(tables: Tables, given: Given) -> Found:

@@ -120,10 +120,15 @@ class World:
         except Stop as stop:
             raise Violation(str(stop)) from None
 
-    def _run(self) -> None:
+    def run_without_end(self) -> None:
+        """The steps with faults alone."""
         with simulated_time(self):
             for _ in range(self.size.n_steps):
                 self._one_step()
+
+    def _run(self) -> None:
+        self.run_without_end()
+        with simulated_time(self):
             self.faults = QUIET
             self._make_quiet()
             for _ in range(self.size.n_quiet):
