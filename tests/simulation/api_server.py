@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _STALE_S = 2.0
-_PATCH_FAULTS = ("409", "another hand", "429", "500", "timeout", "500 after", "timeout after", "away")
+_PATCH_FAULTS = (
+    "409", "another hand", "403", "429", "500", "timeout", "500 after", "timeout after", "away",
+)  # fmt: skip
 _CACHED = "?resourceVersion=0"
 
 
@@ -127,7 +129,7 @@ class SimulatedHttp(KubeHttp):
             if world.chance.happens(world.faults.late):
                 fault = "late"
             world.note_fault(process, f"{label}: {fault}")
-        if fault in ("409", "429", "500"):
+        if fault in ("409", "403", "429", "500"):
             return refusal(int(fault), "Simulated")
         if fault == "another hand":
             world.outside.touch(_name(call))

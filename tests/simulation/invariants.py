@@ -29,6 +29,8 @@ _LOOK_BACK_S = 2.0
 _RECORD_S = 120.0
 """A scaling that was recorded by a successor counts from then on: as long as that may take, what
 went the other way still counts."""
+_UNREAD_S = 600.0
+"""What another hand does to a target that cannot be read is not known: such runs are not judged."""
 _BUDGET_S = 200.0
 """A budget that cannot be listed is the stored one for three steps."""
 
@@ -41,6 +43,7 @@ class Version:
     autoscalers: dict[str, Object]
     budgets: dict[str, int]
     rivals: frozenset[str]
+    has_unread: bool
 
 
 @dataclass
@@ -85,7 +88,13 @@ class Watch:
             budgets[found["spec"]["gpuType"]] = found["spec"]["gpus"]
         rivals = frozenset(h["spec"]["scaleTargetRef"]["name"] for h in cluster.hpas.values())
         self.versions.append(
-            Version(self.world.now_s, dict(cluster.autoscalers), budgets, rivals)
+            Version(
+                self.world.now_s,
+                dict(cluster.autoscalers),
+                budgets,
+                rivals,
+                bool(cluster.forbidden),
+            )
         )
 
     def since(self, from_s: float) -> list[Version]:
@@ -251,6 +260,8 @@ class Watch:
         if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
             return
         moved_s = began_s - _LOOK_BACK_S
+        if any(version.has_unread for version in self.since(moved_s)):
+            moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
         others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)
         if any(self._is_of(w.target, found.gpu_type) for w in others):
             return  # another hand raised a target after this pass had looked

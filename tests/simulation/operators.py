@@ -30,7 +30,7 @@ class WatchedConnection:
         return getattr(self._inner, name)
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
-        self._process.world.statement(self._process, str(statement.text))
+        self._process.world.statement(self._process, getattr(statement, "text", "SELECT"))
         return self._inner.execute(statement, parameters)
 
 

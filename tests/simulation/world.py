@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import psycopg
 import structlog
 from sqlalchemy.exc import OperationalError
 
@@ -88,6 +89,7 @@ class World:
     n_faults: int = 0
     step: int = 0
     has_rates_of_pools: bool = False
+    make_source: Callable[[World], Any] = DecisionSource
     lists: dict[str, list[tuple[float, bytes]]] = field(default_factory=dict)
     late: list[tuple[float, OperatorProcess, Call]] = field(default_factory=list)
 
@@ -98,11 +100,15 @@ class World:
         is_memory = isinstance(self.engine, MemoryEngine)
         self.store = MemoryRows(self.engine) if is_memory else PostgresRows(self.engine)
         self.clock = WorldClock(self)
-        self.settings = Settings(step_s=STEP_S, reconcile_interval_s=self.size.every_s)
+        self.settings = Settings(
+            step_s=STEP_S,
+            reconcile_interval_s=self.size.every_s,
+            database_url="postgresql://simulated/none",  # nothing connects: engines are given
+        )
         self.cluster = Cluster(self.chance)
         self.outside = Outside(self)
         self.outside.build(self.size.n_workloads)
-        self.source = DecisionSource(self)
+        self.source = self.make_source(self)
         self.watch = Watch(self)
         self.operators = [OperatorProcess(self, name) for name in ("A", "B")]
         self._is_hanging = False
@@ -286,7 +292,7 @@ class World:
 
 
 def failure(reason: str) -> OperationalError:
-    return OperationalError("simulated", None, Exception(reason))
+    return OperationalError("simulated", None, psycopg.OperationalError(reason))
 
 
 @contextmanager
