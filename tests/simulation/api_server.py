@@ -1,4 +1,4 @@
-"""The API server of a simulated cluster as one process sees it: the product's own client above it."""
+"""The API server of a simulation as one process sees it: the product's own client above it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What chance decides in a simulation, and the journal of everything that happens: one seed, one run."""
+"""What chance decides in a simulation, and the journal of everything: one seed, one run."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Pod:
 
 @dataclass
 class Target:
-    """A Deployment or a StatefulSet; its controller works when the cluster is settled, not at once."""
+    """A Deployment or a StatefulSet; its controller works when the cluster is settled."""
 
     name: str
     gpu_type: str
@@ -182,7 +182,9 @@ class Cluster:
 
     def budget_of(self, gpu_type: str) -> int | None:
         """GPUs that are allowed of a type; None: it has no budget."""
-        found = [b["spec"]["gpus"] for b in self.budgets.values() if b["spec"]["gpuType"] == gpu_type]
+        found = [
+            b["spec"]["gpus"] for b in self.budgets.values() if b["spec"]["gpuType"] == gpu_type
+        ]
         return min(found) if found else None
 
     def list_kind(self, resource: str) -> list[Object]:
@@ -230,9 +232,7 @@ def _pod(target: Target, pod: Pod) -> Object:
         "uid": f"uid-{pod.name}",
         "creationTimestamp": stamp(pod.created_s),
         "labels": {"app": target.name},
-        "ownerReferences": [
-            {"kind": target.kind, "uid": f"uid-{target.name}", "controller": True}
-        ],
+        "ownerReferences": [{"kind": target.kind, "uid": f"uid-{target.name}", "controller": True}],
     }
     if pod.gone_s is not None:
         metadata["deletionTimestamp"] = stamp(pod.gone_s)

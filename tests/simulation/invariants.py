@@ -1,4 +1,4 @@
-"""What must hold at every moment of a simulation, judged from the cluster's own log and the store."""
+"""What must hold at every moment, judged from the cluster's own log and the stored rows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Watch:
         tail = "\n  ".join(world.journal.last)
         raise Stop(
             f"seed {world.seed}, step {world.step}, {world.now_s:.3f} s: {invariant}: {detail}\n"
-            f"again: make simulate SEED={world.seed}\nthe last effects:\n  {tail}"
+            f"again: {world.again}\nthe last effects:\n  {tail}"
         )
 
     # what is outside
@@ -200,9 +200,7 @@ class Watch:
         if began_s >= one.valid_until_s:
             self.fail("what has run out is not applied", f"{where}, pass at {began_s}")
 
-    def _check_permission(
-        self, specs: list[Object], one: Made, where: str, approved: bool
-    ) -> None:
+    def _check_permission(self, specs: list[Object], one: Made, where: str, approved: bool) -> None:
         if not approved and all(s["spec"]["mode"] == "Approval" for s in specs):
             self.fail("nothing is applied without its approval", where)
         held = [s["metadata"]["annotations"] for s in specs]
@@ -247,7 +245,9 @@ class Watch:
             total = moved + sign * (replicas - before)
             if total <= policy["value"]:
                 return
-            worst = f"{where}: {total} within {policy['periodSeconds']} s, {policy['value']} allowed"
+            worst = (
+                f"{where}: {total} within {policy['periodSeconds']} s, {policy['value']} allowed"
+            )
         self.fail("rates are kept", worst)
 
     def _check_budget(
@@ -301,7 +301,7 @@ class Watch:
                 self.fail("a record has the counts of its patch", f"{where}: {row} {patch}")
 
     def _was_set_by_others(self, id_: int, row: dict[str, Any]) -> bool:
-        """The count that was announced came about by another hand: nobody can tell the difference."""
+        """The count came about by another hand: nobody can tell the difference."""
         targets = self.world.source.made[id_].desired
         made_s = self.world.source.made[id_].decided_s
         return any(

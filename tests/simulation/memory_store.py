@@ -141,7 +141,6 @@ class MemoryEngine:
             self.tables.roll_back()
             self._has_transaction = False
 
-
     @contextmanager
     def begin(self) -> Iterator[MemoryConnection]:
         with self.connect() as connection:

@@ -75,7 +75,7 @@ MUTANTS = (
     Mutant(
         "open intents do not count for rates",
         "reconcile.limits:_limit_rates",
-        'own = [row for row in rows if',
+        "own = [row for row in rows if",
         'own = [row for row in rows if row["applied_at"] != now and',
     ),
     Mutant(
@@ -233,7 +233,7 @@ def planted(mutant: Mutant) -> Iterator[None]:
     assert text.count(mutant.old) == 1, f"{mutant.name}: {text.count(mutant.old)} places in {path}"
     code = compile(text.replace(mutant.old, mutant.new), f"<{mutant.name}>", "exec", _FUTURE)
     found: dict[str, Any] = {}
-    exec(code, module.__dict__, found)  # noqa: S102 - the product's own text
+    exec(code, module.__dict__, found)
     with ExitStack() as stack:
         stack.enter_context(patch.object(owner, name, found[name]))
         for other in list(sys.modules.values()) if owner is module else ():

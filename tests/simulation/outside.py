@@ -1,4 +1,4 @@
-"""What people and other programs do to the cluster of a simulation, and the fleet that it begins with."""
+"""What people and other programs do to a simulated cluster, and the fleet in the beginning."""
 
 from __future__ import annotations
 
@@ -232,7 +232,10 @@ class Outside:
         self._cluster.hpas.clear()
         self._cluster.forbidden.clear()
         for name, found in self._cluster.autoscalers.items():
-            change = {"annotations": dict.fromkeys(_HOLDS), "spec": {"demand": RATE, "mode": "Auto"}}
+            change = {
+                "annotations": dict.fromkeys(_HOLDS),
+                "spec": {"demand": RATE, "mode": "Auto"},
+            }
             self._cluster.change_autoscaler(name, change)
             for target, _ in targets_of(found):
                 if self._cluster.targets[target].replicas == 0:

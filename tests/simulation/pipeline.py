@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from services.decision.decide import service as deciding
 from services.decision.wiring import DecisionDeps
@@ -26,7 +27,6 @@ from services.kernel import jobs
 from services.kernel.errors import HarmonyError
 from services.kernel.jobs import Job
 from services.operator.reconcile.repository import DECISIONS_CHANNEL
-from sqlalchemy.exc import DBAPIError
 from tests.simulation.chance import Crash
 from tests.simulation.cluster import NAMESPACE, START, at, stamp, targets_of
 from tests.simulation.operators import WatchedEngine

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.run`: many seeds of the simulation, or one again with its last effects.
+"""`python -m tests.simulation.run`: many seeds of the simulation, or one with its effects.
 
 Prints what was run, each seed that breaks an invariant, and how many times faster than real time
 the runs went, by this process's own CPU time.

@@ -35,10 +35,11 @@ class Made:
     stored_s: float
     desired: dict[str, int]
     is_by_budget: bool = False
+    valid_s: float = VALID_S
 
     @property
     def valid_until_s(self) -> float:
-        return self.decided_s + VALID_S
+        return self.decided_s + self.valid_s
 
     @property
     def order(self) -> tuple[float, int]:
@@ -63,11 +64,7 @@ class DecisionSource:
         world, chance = self.world, self.world.chance
         with unit_of_work(world.engine) as work:
             ids = {row.name: row.id for row in load_registrations(work.connection)}
-            wanted = [
-                name
-                for name in sorted(ids)
-                if self.is_quiet or not chance.happens(0.08)
-            ]
+            wanted = [name for name in sorted(ids) if self.is_quiet or not chance.happens(0.08)]
             drawn = next_ids(work.connection, "decisions_id_seq", len(wanted))
             rows = []
             for id_, name in zip(drawn, wanted, strict=True):
@@ -97,7 +94,7 @@ class DecisionSource:
             self.world.note(None, f"decision {one.id} is stored late")
 
     def newest(self, n: int) -> list[Made]:
-        """The newest decision of each workload, as far as it is among the last `n` fleets' worth."""
+        """The newest decision of each workload, of the last `n` that each has."""
         found = {}
         for one in list(self.made.values())[-n * len(self.world.cluster.autoscalers) :]:
             found[one.workload] = one
@@ -120,7 +117,10 @@ class DecisionSource:
                 self.last[name] = desired
         is_by_budget = not self.is_quiet and chance.happens(0.05)
         origin_s = (world.step - 2) * 60.0
-        return Made(id_, name, origin_s, world.now_s, world.now_s, desired, is_by_budget)
+        is_short = not self.is_quiet and chance.happens(0.2)
+        valid_s = chance.seconds(5.0, 30.0) if is_short else VALID_S
+        now_s = world.now_s
+        return Made(id_, name, origin_s, now_s, now_s, desired, is_by_budget, valid_s)
 
     def _row(self, one: Made, workload_id: int) -> tuple[Any, ...]:
         world = self.world
@@ -144,7 +144,7 @@ class DecisionSource:
         decided_at = at(one.decided_s)
         return (
             one.id, at(one.origin_s), workload_id, one.id, "harmony-1", decided_at,
-            decided_at + timedelta(seconds=VALID_S), before, after, after,
+            decided_at + timedelta(seconds=one.valid_s), before, after, after,
             "up" if after > before else "down", "simulated",
             "gpu_budget" if one.is_by_budget else "", "forecast", 0.01, 0.004, 0.0,
             json.dumps({"guard_trace": []}), variants,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.simulation.mutants import MUTANTS, Mutant, planted
@@ -21,7 +23,7 @@ def seeds_until_found(mutant: Mutant) -> int | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
-def test_it_is_found(mutant: Mutant, record_property: pytest.RecordProperty) -> None:
+def test_it_is_found(mutant: Mutant, record_property: Callable[[str, object], None]) -> None:
     n_seeds = seeds_until_found(mutant)
     record_property("seeds", n_seeds)
     assert n_seeds is not None, f"not found in {MOST_SEEDS} seeds: {mutant.name}"

@@ -1,8 +1,9 @@
-"""The operator's state machine under faults: two leaders, crashes at any effect, and one seed for all."""
+"""The operator's state machine under faults: two leaders, crashes at any effect, one seed."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import deque
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.simulation.chance import QUIET, Faults
+from tests.simulation.chance import N_SHOWN, QUIET, Faults
+from tests.simulation.mutants import MUTANTS, planted
 from tests.simulation.run import run_seed
 from tests.simulation.world import LARGE, SMALL, Size, World
 
@@ -80,6 +82,24 @@ def test_a_large_run_is_the_same_run_again_and_fast() -> None:
     assert outcome.n_crashes >= 10
     assert outcome.digest in digests.pop()
     assert outcome.simulated_s / outcome.cpu_s >= 500
+
+
+@pytest.mark.xfail(strict=True, reason="actions do not say what became of each pool (record 0042)")
+def test_rates_of_pools_hold() -> None:
+    for seed in range(30):
+        world = World(seed, has_rates_of_pools=True)
+        world.run()
+
+
+def test_a_failure_names_the_seed_the_invariant_and_the_command() -> None:
+    with planted(MUTANTS[0]):
+        message = run_seed(0).message
+    first, again, *_ = message.splitlines()
+    assert re.fullmatch(
+        r"seed 0, step \d+, [\d.]+ s: each patch has an intent before it: .*", first
+    )
+    assert again == "again: make simulate SEED=0"
+    assert len(message.splitlines()) == 3 + N_SHOWN
 
 
 @pytest.mark.integration

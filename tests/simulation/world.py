@@ -113,6 +113,13 @@ class World:
         self.operators = [OperatorProcess(self, name) for name in ("A", "B")]
         self._is_hanging = False
 
+    @property
+    def again(self) -> str:
+        """The command that runs it again."""
+        if self.make_source is not DecisionSource:
+            return f"python -m pytest tests/simulation/test_pipeline.py -k '{self.seed}'"
+        return f"make simulate SEED={self.seed}" + (" ARGS=--large" if self.size == LARGE else "")
+
     # what happens
 
     def run(self) -> None:
@@ -227,7 +234,11 @@ class World:
             self.n_faults += 1
             raise Crash(f"at {kind} {label}")
         # what hangs between the fence's look and the request is a request that arrives late
-        may_hang = kind not in ("statement", "write") and not process.has_transaction and not self._is_hanging
+        may_hang = (
+            kind not in ("statement", "write")
+            and not process.has_transaction
+            and not self._is_hanging
+        )
         if may_hang and process.is_in_pass and self.chance.happens(faults.hang):
             self._hang(process)
 
