@@ -14,6 +14,8 @@ Object = dict[str, Any]
 START = datetime(2026, 1, 5, tzinfo=UTC)
 NAMESPACE = "serving"
 GPU = "nvidia.com/gpu"
+_LAG = 0.4
+"""How often a controller has not come round to its target yet."""
 
 
 def at(now_s: float) -> datetime:
@@ -140,6 +142,8 @@ class Cluster:
         self.now_s = now_s
         for target in self.targets.values():
             target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
+            if self.chance.happens(_LAG):
+                continue
             staying = [pod for pod in target.pods if not pod.is_leaving]
             for _ in range(target.replicas - len(staying)):
                 target.pods.append(self._new_pod(target))
