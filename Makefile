@@ -10,12 +10,13 @@ EXAMPLES ?= 1000
 # not by their number of tests: the long ones (tests/e2e, tests/integration) come before tests/unit.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -le 7 ] || n=7; echo $$((n + 1)))
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SEEDS ?= 10000
 PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
   fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install arena demo up test test-slow test-failed test-reliability test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
+.PHONY: help install arena demo up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,6 +64,9 @@ test-random: install ## Properties with new examples, EXAMPLES of each (1000); s
 
 test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
 	$(BIN)/python -m pytest tests/contract/kubernetes_api $(ARGS)
+
+simulate: install ## Simulate the operator under faults: SEEDS seeds (10000), or SEED alone with its last effects
+	$(BIN)/python -m tests.simulation.run --workers $(WORKERS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) into build/bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
