@@ -9,21 +9,22 @@ from typing import Any
 
 from services.kernel.errors import InvalidInput
 from services.kernel.settings import Settings
-from services.lab.arena.engine import EngineChoice, ReplayEngine
+from services.lab.arena.engine import POOLS, EngineChoice, ReplayEngine
 from services.lab.arena.loop import ROUTERS
 from services.lab.bench.llm.cells import Cell, cells_of
 from services.lab.bench.llm.families import HARMONY
 from services.lab.bench.llm.keep import RIVAL_CODE, KeptRuns, code_digest, trace_digest
 from services.lab.bench.llm.race import Race, RaceTrack
-from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_work
+from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_works
 from services.lab.bench.llm.runs import HARMONIES, POLICIES, RaceRun, RaceRunner, Tell
 from services.lab.bench.llm.traces.load import TraceChoice, is_redrawn, load_trace
 from services.lab.bench.llm.traces.trace import LlmTrace
 from services.lab.bench.llm.verdict import deployed, summarise
 from services.lab.bench.llm_product.servers import run_databases
 
-MODES = ("aggregated", "disaggregated")
+MODES = tuple(POOLS)
 FIRST_SEED = 7
+PoolLaws = dict[str, WorkLaw]
 PRIOR_GPU = "h100_sxm"
 """GPU type that Harmony's prior of its capacity is of: none of the traces' own."""
 
@@ -58,8 +59,10 @@ class LlmBench:
             if name not in POLICIES:
                 known = ", ".join(POLICIES)
                 raise InvalidInput(f"--policies={name}: must be of {known}")
-        if self.mode != MODES[0]:
-            raise InvalidInput(f"--mode={self.mode}: must be {MODES[0]}, the only one so far")
+        if self.mode not in MODES:
+            raise InvalidInput(f"--mode={self.mode}: must be one of {', '.join(MODES)}")
+        if self.router not in ROUTERS:
+            raise InvalidInput(f"--router={self.router}: must be one of {', '.join(ROUTERS)}")
         if not self.traces or not self.startups_s or not self.policies:
             raise InvalidInput("--trace, --startup and --policies must each name at least one")
         for startup_s in self.startups_s:
@@ -68,6 +71,10 @@ class LlmBench:
         for goodput in self.goodputs:
             if not 0 < goodput < 1:
                 raise InvalidInput(f"--goodput={goodput:g} must lie in (0, 1)")
+
+    def engine(self, gpu: str) -> EngineChoice:
+        """The engine on a GPU type."""
+        return EngineChoice(self.model, gpu, mode=self.mode)
 
 
 def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any], list[Cell]]:
@@ -88,20 +95,20 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
             trace.scored_from_s(startup_s)
     runs: list[RaceRun] = []
     about: dict[str, Any] = {}
-    laws: dict[str, WorkLaw] = {}
+    laws: dict[str, PoolLaws] = {}
     priors = _priors(run, loaded, kept, tell) if HARMONY in run.policies else {}
     with ExitStack() as stack:
         databases = None
         if set(HARMONIES) & set(run.policies):
             databases = stack.enter_context(run_databases(Settings()))
         for gpu in dict.fromkeys(trace.gpu for _, _, trace in loaded):
-            engine = stack.enter_context(ReplayEngine(EngineChoice(run.model, gpu)))
+            engine = stack.enter_context(ReplayEngine(run.engine(gpu)))
             about[gpu] = dict(engine.about)
             for choice, seed, trace in loaded:
                 if trace.gpu == gpu:
                     check_fits(trace, engine)
                     if choice.name not in laws:
-                        laws[choice.name] = work_law(engine, trace, kept, tell)
+                        laws[choice.name] = work_laws(engine, trace, kept, tell)
                     prior = priors.get(choice.name)
                     race = Race(trace, seed, 0.0, laws[choice.name], run.router, prior)
                     runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
@@ -116,8 +123,8 @@ def check_fits(trace: LlmTrace, engine: ReplayEngine) -> None:
     trace.check_fits(min(int(about["max_model_tokens"]), int(about["kv_tokens"])))
 
 
-def work_law(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> WorkLaw:
-    """What a request costs a worker, measured or found."""
+def work_laws(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> PoolLaws:
+    """What a request costs a worker of each pool, measured or found."""
     key = {
         "law": trace_digest(trace),
         "engine": asdict(engine.choice) | dict(engine.about),
@@ -125,11 +132,11 @@ def work_law(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) 
     }
     found = kept.find(key)
     if found is not None:
-        return WorkLaw(**found)
+        return {pool: WorkLaw(**law) for pool, law in found.items()}
     tell(f"{trace.name}: what a worker carries")
-    law = measure_work(engine, trace)
-    kept.keep(key, asdict(law))
-    return law
+    laws = measure_works(engine, trace)
+    kept.keep(key, {pool: asdict(law) for pool, law in laws.items()})
+    return laws
 
 
 def _priors(
@@ -137,11 +144,11 @@ def _priors(
     loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
     kept: KeptRuns,
     tell: Tell,
-) -> dict[str, WorkLaw]:
+) -> dict[str, PoolLaws]:
     """What a worker of `PRIOR_GPU` carries of each trace: what Harmony is told, and wrong."""
-    with ReplayEngine(EngineChoice(run.model, PRIOR_GPU)) as engine:
+    with ReplayEngine(run.engine(PRIOR_GPU)) as engine:
         first = {choice.name: trace for choice, _, trace in reversed(loaded)}
-        return {name: work_law(engine, trace, kept, tell) for name, trace in first.items()}
+        return {name: work_laws(engine, trace, kept, tell) for name, trace in first.items()}
 
 
 def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:
@@ -154,6 +161,7 @@ def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:
                     trace=race.trace.name,
                     startup_s=startup_s,
                     gpu=race.trace.gpu,
+                    mode=run.mode,
                     policy=policy,
                     setting=setting,
                     seed=race.seed,
@@ -169,7 +177,7 @@ def _document(
     cells: Sequence[Cell],
     loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
     engines: dict[str, Any],
-    laws: dict[str, WorkLaw],
+    laws: dict[str, PoolLaws],
 ) -> dict[str, Any]:
     return {
         "runs": [one.to_json() for cell in cells for one in cell.runs],
@@ -177,6 +185,7 @@ def _document(
         "deployed": deployed(cells),
         "about": {
             "model": run.model,
+            "mode": run.mode,
             "router": run.router,
             "engines": engines,
             "traces": {
@@ -186,7 +195,10 @@ def _document(
                     "ttft_ms": trace.goals.ttft_ms,
                     "tpot_ms": trace.goals.tpot_ms,
                     "history": 0 if trace.history is None else len(trace.history),
-                    "worker_s_per_request": float(laws[choice.name].seconds(trace.requests).mean()),
+                    "worker_s_per_request": {
+                        pool: float(law.seconds(trace.requests).mean())
+                        for pool, law in laws[choice.name].items()
+                    },
                 }
                 for choice, seed, trace in loaded
             },
