@@ -26,7 +26,8 @@ MODES = tuple(POOLS)
 FIRST_SEED = 7
 PoolLaws = dict[str, WorkLaw]
 PRIOR_GPU = "h100_sxm"
-"""GPU type that Harmony's prior of its capacity is of: none of the traces' own."""
+PRIOR_GPUS = {PRIOR_GPU: "h200_sxm"}
+"""GPU type that Harmony's prior of its capacity is of: never the one that serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,12 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
     runs: list[RaceRun] = []
     about: dict[str, Any] = {}
     laws: dict[str, PoolLaws] = {}
-    priors = _priors(run, loaded, kept, tell) if HARMONY in run.policies else {}
+    first = {choice.name: trace for choice, _, trace in reversed(loaded)}
+    priors = {
+        name: prior_laws(run, trace, kept, tell)
+        for name, trace in first.items()
+        if HARMONY in run.policies
+    }
     with ExitStack() as stack:
         databases = None
         if set(HARMONIES) & set(run.policies):
@@ -139,16 +145,10 @@ def work_laws(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell)
     return laws
 
 
-def _priors(
-    run: LlmBench,
-    loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
-    kept: KeptRuns,
-    tell: Tell,
-) -> dict[str, PoolLaws]:
-    """What a worker of `PRIOR_GPU` carries of each trace: what Harmony is told, and wrong."""
-    with ReplayEngine(run.engine(PRIOR_GPU)) as engine:
-        first = {choice.name: trace for choice, _, trace in reversed(loaded)}
-        return {name: work_laws(engine, trace, kept, tell) for name, trace in first.items()}
+def prior_laws(run: LlmBench, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> PoolLaws:
+    """What a worker of another GPU type carries: what Harmony is told, and wrong."""
+    with ReplayEngine(run.engine(PRIOR_GPUS.get(trace.gpu, PRIOR_GPU))) as engine:
+        return work_laws(engine, trace, kept, tell)
 
 
 def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:

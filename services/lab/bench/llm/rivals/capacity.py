@@ -30,8 +30,8 @@ from services.lab.bench.llm.traces.trace import LlmTrace
 LIMIT_SHARE = 0.05
 """A worker is full where this share of requests misses a goal, beyond those that would alone."""
 _N_WORKERS, _MINUTES, _WARM_MINUTES = 4, 12.0, 2.0
-_N_DECODE_WORKERS, _DECODE_MINUTES = 2, 5.0
-"""Of decode alone: it carries many times more, and none of its requests stands behind another."""
+_N_DECODE_WORKERS, _POOL_MINUTES = 2, 5.0
+"""Of two pools: one thing binds, and it is soon seen; decode carries many times more."""
 _NO_GOAL = 1e12
 _N_OTHERS = 16
 """Workers of the other pool for each that is measured: they are never short."""
@@ -129,7 +129,7 @@ class _Measured:
     @property
     def minutes(self) -> float:
         """How long each replay is."""
-        return _DECODE_MINUTES if self.pool == DECODE else _MINUTES
+        return _MINUTES if self.pool == SERVE else _POOL_MINUTES
 
     @property
     def workers(self) -> int | dict[str, int]:
