@@ -59,6 +59,13 @@ Mode = Annotated[
     ),
 ]
 Router = Annotated[str, typer.Option(help="round_robin or kv_router.")]
+Prefixes = Annotated[
+    int,
+    typer.Option(
+        help="Let each prompt begin with one of that many texts of 1,024 tokens, which caches of "
+        "an engine share; 0: as in the trace."
+    ),
+]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 7 on.")]
 Keep = Annotated[Path | None, typer.Option(help="Folder of runs: found there, kept there.")]
 Detail = Annotated[bool, typer.Option("--detail", help="Every setting of every policy, too.")]
@@ -82,18 +89,20 @@ class TraceOwn:
         rate: What their usual rates are multiplied by.
         gpu: GPU type.
         goals: What a request is promised.
+        prefixes: Texts that prompts begin with.
     """
 
     data_dir: Path | None
     rate: float
     gpu: str | None
     goals: RequestGoals | None
+    prefixes: int
 
     def choice(self, name: str) -> TraceChoice:
         """Of one trace."""
         from services.lab.bench.llm.traces.load import TraceChoice
 
-        return TraceChoice(name, self.data_dir, self.rate, self.gpu, self.goals)
+        return TraceChoice(name, self.data_dir, self.rate, self.gpu, self.goals, self.prefixes)
 
 
 def bench_llm(  # noqa: PLR0913 - one option each
@@ -108,6 +117,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     ttft: OwnTtft = None,
     tpot: OwnTpot = None,
     rate: Rate = 1.0,
+    prefixes: Prefixes = 0,
     seeds: Seeds = 1,
     data_dir: DataDir = None,
     keep: Keep = None,
@@ -132,7 +142,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     from services.lab.bench.llm.plot import plot_cells
     from services.lab.bench.llm.runs import POLICIES
 
-    own = TraceOwn(data_dir, rate, gpu, own_goals(ttft, tpot))
+    own = TraceOwn(data_dir, rate, gpu, own_goals(ttft, tpot), prefixes)
     names = parts(policies)
     bench = LlmBench(
         traces=tuple(own.choice(name) for name in parts(trace)),

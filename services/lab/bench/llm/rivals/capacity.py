@@ -31,7 +31,7 @@ LIMIT_SHARE = 0.05
 """A worker is full where this share of requests misses a goal, beyond those that would alone."""
 _N_WORKERS, _MINUTES, _WARM_MINUTES = 4, 12.0, 2.0
 _N_DECODE_WORKERS, _POOL_MINUTES = 2, 5.0
-"""Of two pools: one thing binds, and it is soon seen; decode carries many times more."""
+"""Of two pools: one thing binds, and it is soon seen."""
 _NO_GOAL = 1e12
 _N_OTHERS = 16
 """Workers of the other pool for each that is measured: they are never short."""
@@ -87,20 +87,23 @@ def measure_work(engine: ReplayEngine, trace: LlmTrace, pool: str = SERVE) -> Wo
     """The law of a trace's lengths under its goals, by replays of 12 minutes on four workers.
 
     One worker alone would be called full too early where few requests are long: most of what then
-    misses stands behind one of those. Of two pools the other one has workers in plenty, and what
-    counts is the goal that the pool keeps.
+    misses stands behind one of those. Of two pools the other one has workers in plenty. Answers
+    are nothing to prefill; what decode has no room for waits as a prompt: both goals count for it.
 
     Raises:
         InvalidInput: Requests miss their goals at the lowest rate.
     """
     shape, alone = trace.shape, measure_alone(engine)
+    if pool == PREFILL:
+        shape = replace(shape, mean_output=1.0, max_output=1)
     most = min(engine.about["max_model_tokens"], engine.about["kv_tokens"]) - 2 * shape.max_output
     longer = replace(
         shape, mean_input=2.0 * shape.mean_input, max_input=min(2 * shape.max_input, most)
     )
     answers = replace(shape, mean_output=2.0 * shape.mean_output, max_output=2 * shape.max_output)
     measured = _Measured(engine, alone, trace, pool)
-    limits = tuple(_limit(measured, one) for one in (shape, longer, answers))
+    limits = [_limit(measured, one) for one in (shape, longer)]
+    limits.append(limits[0] if pool == PREFILL else _limit(measured, answers))
     if limits[0] == 0:
         raise InvalidInput(
             f"{trace.name}: on {trace.gpu} more than {LIMIT_SHARE:.0%} of the requests miss ttft "
@@ -153,9 +156,10 @@ class _Measured:
     def missed(self, requests: RequestList, served: ServedRequests) -> float:
         """Share of requests after the warm-up that missed what the pool keeps, beyond the floor."""
         found, goals = missed_goals(served, self.trace.goals), self.trace.goals
-        goal = {PREFILL: found.ttft, DECODE: found.tpot}.get(self.pool, found.either)
-        other = {PREFILL: {"tpot_ms": _NO_GOAL}, DECODE: {"ttft_ms": _NO_GOAL}}.get(self.pool, {})
-        floor = self.alone.floor(requests, replace(goals, **other))
+        goal = found.ttft if self.pool == PREFILL else found.either
+        if self.pool == PREFILL:
+            goals = replace(goals, tpot_ms=_NO_GOAL)
+        floor = self.alone.floor(requests, goals)
         share = float(goal[requests.arrival_ms >= _WARM_MINUTES * 60e3].mean())
         # Where everything misses alone, no rate would miss more.
         return share - floor if floor + LIMIT_SHARE < 1 else 1.0
