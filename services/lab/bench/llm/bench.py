@@ -85,7 +85,7 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
         InvalidInput: A trace is bad, a policy unknown.
         Unavailable: The engine is not installed, or has died.
     """
-    # All traces are read before anything is run: a bad one ends the command at once.
+    # All traces are read and checked before anything is run: a bad one ends the command at once.
     loaded = [
         (choice, seed, load_trace(choice, seed))
         for choice in run.traces
@@ -97,28 +97,25 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
     runs: list[RaceRun] = []
     about: dict[str, Any] = {}
     laws: dict[str, PoolLaws] = {}
-    first = {choice.name: trace for choice, _, trace in reversed(loaded)}
-    priors = {
-        name: prior_laws(run, trace, kept, tell)
-        for name, trace in first.items()
-        if HARMONY in run.policies
-    }
+    priors: dict[str, PoolLaws] = {}
     with ExitStack() as stack:
         databases = None
         if set(HARMONIES) & set(run.policies):
             databases = stack.enter_context(run_databases(Settings()))
-        for gpu in dict.fromkeys(trace.gpu for _, _, trace in loaded):
-            engine = stack.enter_context(ReplayEngine(run.engine(gpu)))
-            about[gpu] = dict(engine.about)
-            for choice, seed, trace in loaded:
-                if trace.gpu == gpu:
-                    check_fits(trace, engine)
-                    if choice.name not in laws:
-                        laws[choice.name] = work_laws(engine, trace, kept, tell)
-                    prior = priors.get(choice.name)
-                    race = Race(trace, seed, 0.0, laws[choice.name], run.router, prior)
-                    runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
-                    runs += _races(run, runner)
+        gpus = dict.fromkeys(trace.gpu for _, _, trace in loaded)
+        engines = {gpu: stack.enter_context(ReplayEngine(run.engine(gpu))) for gpu in gpus}
+        for _, _, trace in loaded:
+            check_fits(trace, engines[trace.gpu])
+        for choice, seed, trace in loaded:
+            engine, name = engines[trace.gpu], choice.name
+            about[trace.gpu] = dict(engine.about)
+            if name not in laws:
+                laws[name] = work_laws(engine, trace, kept, tell)
+                if HARMONY in run.policies:
+                    priors[name] = prior_laws(run, trace, kept, tell)
+            race = Race(trace, seed, 0.0, laws[name], run.router, priors.get(name))
+            runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
+            runs += _races(run, runner)
     cells = cells_of(runs)
     return _document(run, cells, loaded, about, laws), cells
 

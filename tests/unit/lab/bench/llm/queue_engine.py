@@ -94,7 +94,7 @@ class QueueEngine:
         return LoopResult(
             served=_served(ttft),
             arrival_ms=requests.arrival_ms,
-            alive={SERVE: _timeline(everyone)},
+            alive={SERVE: timeline(everyone)},
             events={SERVE: 0},
             decided=tuple(decided),
             gpus={SERVE: 1},
@@ -146,7 +146,8 @@ def _tick(
     return LoopTick(now_s, counts, arrived, finished, running, in_hand - running, usage)
 
 
-def _timeline(everyone: list[QueueWorker]) -> WorkerTimeline:
+def timeline(everyone: list[QueueWorker]) -> WorkerTimeline:
+    """Workers that were alive, over time."""
     moves = sorted(
         [(worker.asked_s, 1) for worker in everyone]
         + [(worker.leaves_s, -1) for worker in everyone if worker.leaves_s < float("inf")]
