@@ -15,7 +15,7 @@ PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd clo
   openb2023 philly_nodes servegen worldcup98
 
 .DEFAULT_GOAL := help
-.PHONY: help install arena demo up test test-slow test-failed test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
+.PHONY: help install arena demo up test test-slow test-failed test-reliability test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ test-failed: install ## What failed in the last run again, one after the other; 
 	n=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \
 	  [ "$$n" -le 3 ] || { echo "$$n tests failed: more than 3" >&2; exit 1; }
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v $(ARGS)
+
+test-reliability: install ## Every test that docs/reliability.md names, one after the other
+	$(BIN)/python -m pytest --timeout=3600 $(ARGS) \
+	  $$(grep -o 'tests/[a-z_0-9/]*\.py::[a-z_0-9]*' docs/reliability.md | sort -u)
 
 test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
 	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from services.kernel.settings import Settings
 from tests.databases import Databases, databases_of
 
 REPO = Path(__file__).parents[1]
+STARTED_S = time.monotonic()
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -181,3 +184,19 @@ def clock() -> FixedClock:
     from datetime import UTC, datetime
 
     return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After a whole run, print its line for the log of docs/reliability.md."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword:
+        return
+    if config.option.collectonly or config.getoption("lf", default=False):
+        return
+    from tests.run_log import RunResult, log_line
+
+    counts = {name: len(found) for name, found in terminalreporter.stats.items() if name}
+    seconds = time.monotonic() - STARTED_S
+    line = log_line(RunResult(config.option.markexpr, counts, seconds), datetime.now(tz=UTC).date())
+    terminalreporter.write_line(f"docs/reliability.md: {line}")
