@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -52,6 +53,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         test._hypothesis_internal_use_settings = hypothesis_settings(
             own, max_examples=N_RANDOM_EXAMPLES
         )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Deal files that share a demo to one worker."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.sharing import FilesThatShare
+
+    return FilesThatShare(config, log)
 
 
 def data_dir() -> Path | None:
