@@ -287,6 +287,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.lab.bench.forecast.peers": ROOM,
     "services.lab.bench.llm": (
+        "serve",
         "bench",
         "plot report verdict",
         "cells",

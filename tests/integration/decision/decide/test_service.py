@@ -62,7 +62,7 @@ def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> Non
         driver.autocommit = True
         driver.execute("LISTEN harmony_decisions")
         service.decide_shard(deps, 0, ORIGIN)
-        (note,) = list(driver.notifies(timeout=5, stop_after=1))
+        (note,) = list(driver.notifies(timeout=60, stop_after=1))
     assert note.payload == "0"
 
 
