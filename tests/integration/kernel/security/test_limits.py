@@ -52,7 +52,7 @@ def test_processes_share_a_bucket(client: redis.Redis) -> None:
 def test_the_bucket_fills_again(client: redis.Redis) -> None:
     limiter, fast = Limiter("admin", client), Limit("fast", 1000.0, 1, "")
     limiter.take(fast, "a")
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while n_passed(limiter, "a", 1, fast) == 0:  # it takes a millisecond
         assert time.monotonic() < deadline_s
 
