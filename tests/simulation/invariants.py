@@ -148,7 +148,11 @@ class Watch:
         seen = self.since(began_s - _LOOK_BACK_S)
         specs = [v.autoscalers[name] for v in seen]
         where = f"{target} {before} -> {replicas}, decision {one.id}"
-        self._check_turn(process, next(r for r in own if r["decision_id"] == one.id), where, target)
+        intent = next(row for row in own if row["decision_id"] == one.id)
+        announced = next(each for each in intent["targets"] if each["target"] == target)
+        if (announced["from"], announced["to"]) != (before, replicas):
+            self.fail("an intent has the counts of its patch", f"{where}: {announced}")
+        self._check_turn(process, announced, where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
@@ -172,11 +176,8 @@ class Watch:
             order = self.last_order.get(done.target, self._current.order)
             self.last_order[done.target] = max(order, self._current.order)
 
-    def _check_turn(
-        self, process: OperatorProcess, intent: dict[str, Any], where: str, target: str
-    ) -> None:
+    def _check_turn(self, process: OperatorProcess, announced: dict[str, Any], where: str) -> None:
         """Of what is announced together, falls come first."""
-        announced = next(each for each in intent["targets"] if each["target"] == target)
         turn = (process.label, self._n_commits[process.label])
         if announced["to"] > announced["from"]:
             self._rises.add(turn)

@@ -213,6 +213,12 @@ MUTANTS = (
         "rows",
     ),
     Mutant(
+        "what starts from another count is not announced again",
+        "reconcile.intents:announce_again",
+        "return intents_repository.move_intent(work.connection, _row(scaling, now))",
+        "return True",
+    ),
+    Mutant(
         "an id counts as seen at once",
         "reconcile.memory:Watermark.note",
         "at_s - _SETTLE_S",
