@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings as hypothesis_settings
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
+from tests.databases import Databases, databases_of
 
 REPO = Path(__file__).parents[1]
+STARTED_S = time.monotonic()
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,6 +53,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         test._hypothesis_internal_use_settings = hypothesis_settings(
             own, max_examples=N_RANDOM_EXAMPLES
         )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Deal files that share a demo to one worker."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.sharing import FilesThatShare
+
+    return FilesThatShare(config, log)
 
 
 def data_dir() -> Path | None:
@@ -93,30 +107,53 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 
 
 @pytest.fixture(scope="session")
-def template_database(server_urls: tuple[str, str]) -> str:
+def databases(server_urls: tuple[str, str]) -> Iterator[Databases]:
+    """The server's databases; one that this run has started waits for no disk."""
+    with databases_of(server_urls[0]) as found:
+        if not Settings().database_url:
+            found.forgo_durability()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def template_database(databases: Databases, cheap_hashes: None) -> str:
     """Name of a migrated database that tests copy."""
     from services.kernel.db.migrations import migrate
-    from services.kernel.db.session import make_engine
+    from services.kernel.db.session import dispose_engines, make_engine
 
-    name = f"template_{uuid.uuid4().hex[:8]}"
-    _run(server_urls[0], f"CREATE DATABASE {name}")
-    engine = make_engine(_with_database(server_urls[0], name))
-    migrate(engine)
-    engine.dispose()
+    name = databases.create()
+    url = databases.url(name)
+    migrate(make_engine(url))
+    dispose_engines(url)
     return name
 
 
-@pytest.fixture
-def database_url(server_urls: tuple[str, str], template_database: str) -> Iterator[str]:
-    """URL of a fresh, migrated database."""
-    from services.kernel.db.session import make_engine
+@pytest.fixture(scope="session")
+def cheap_hashes() -> Iterator[None]:
+    """Keys with the least cost that Argon2 knows; it is slow by design, and tests make many."""
+    from services.kernel.security import keys
 
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    _run(server_urls[0], f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    url = _with_database(server_urls[0], name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "HASH_COST", {"time_cost": 1, "memory_cost": 8, "parallelism": 1})
+        yield
+
+
+@pytest.fixture
+def copied_database(template_database: str) -> str:
+    """Name of the database that the test's own is a copy of; a folder may have one with rows."""
+    return template_database
+
+
+@pytest.fixture
+def database_url(databases: Databases, copied_database: str) -> Iterator[str]:
+    """URL of a fresh, migrated database."""
+    from services.kernel.db.session import dispose_engines
+
+    name = databases.create(copied_database)
+    url = databases.url(name)
     yield url
-    make_engine(url).dispose()
-    _run(server_urls[0], f"DROP DATABASE {name} WITH (FORCE)")
+    dispose_engines(url)
+    databases.drop(name)
 
 
 @pytest.fixture
@@ -138,10 +175,18 @@ def redis_url(server_urls: tuple[str, str]) -> str:
     return server_urls[1]
 
 
+@pytest.fixture(scope="session")
+def given_settings() -> Settings:
+    """Settings of the environment, read once."""
+    return Settings()
+
+
 @pytest.fixture
-def settings(database_url: str, server_urls: tuple[str, str]) -> Settings:
+def settings(given_settings: Settings, database_url: str, server_urls: tuple[str, str]) -> Settings:
     """Settings that point at the test servers."""
-    return Settings(database_url=database_url, redis_url=server_urls[1])
+    return given_settings.model_copy(
+        update={"database_url": database_url, "redis_url": server_urls[1]}
+    )
 
 
 @pytest.fixture
@@ -152,18 +197,17 @@ def clock() -> FixedClock:
     return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
 
 
-def _with_database(url: str, name: str) -> str:
-    head, _, query = url.partition("?")
-    base = head.rsplit("/", 1)[0]
-    return f"{base}/{name}" + (f"?{query}" if query else "")
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After a whole run, print its line for the log of docs/reliability.md."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword:
+        return
+    if config.option.collectonly or config.getoption("lf", default=False):
+        return
+    from tests.run_log import RunResult, log_line
 
-
-def _run(url: str, statement: str) -> None:
-    from sqlalchemy import create_engine
-
-    from services.kernel.db.session import sqlalchemy_url
-
-    engine = create_engine(sqlalchemy_url(url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
+    counts = {name: len(found) for name, found in terminalreporter.stats.items() if name}
+    seconds = time.monotonic() - STARTED_S
+    line = log_line(RunResult(config.option.markexpr, counts, seconds), datetime.now(tz=UTC).date())
+    terminalreporter.write_line(f"docs/reliability.md: {line}")

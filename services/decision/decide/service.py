@@ -66,12 +66,18 @@ class ShardReport:
 def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardReport:
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
-    Harmless when run twice: what is decided stays decided.
+    Harmless when run twice: what is decided stays decided. A second run for an origin that is past
+    costs two queries: after an outage the sweeps send jobs several times, and a worker that did all
+    of each would stay behind for ever. Steps are measured again by the run of the newest origin.
     """
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
         found = {int(r["id"]): r for r in repository.load_workloads(work.connection, shard)}
+        if repository.is_past(
+            work.connection, list(found), origin_at, deps.settings.policy_version
+        ):
+            return ShardReport(0, 0)
         at = _Moment(work, deps, origin_at, now)
         parts = in_bulkheads(
             work, DECIDE, list(found), lambda ids: _decide_part(at, [found[i] for i in ids]), now

@@ -54,7 +54,7 @@ class Forecasting:
 def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
     """Forecast every active workload of a shard at one origin and pass it on to the decision.
 
-    Safe to run twice: forecasts that are there already stay, and the decision job is sent again.
+    Safe to run twice: what is forecast is not computed again, and the decision job is sent again.
 
     Returns:
         New forecasts.
@@ -70,7 +70,8 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
             rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
             return _forecast_some(app, work.connection, _ShardSource(serving, origin_at, rng), ids)
 
-        parts = in_bulkheads(work, FORECAST, list(steps_s), forecast_some, now)
+        missing = repository.load_unforecast(work.connection, list(steps_s), origin_at)
+        parts = in_bulkheads(work, FORECAST, missing, forecast_some, now)
         horizon = min(app.settings.horizon_steps, serving.config.window.horizon)
         refused = [
             Refused(one.item, steps_s[one.item], error_message(one.error)) for one in parts.apart
@@ -79,7 +80,7 @@ def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
         repository.insert_forecasts(work.connection, rows, now)
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
         step_s = next(iter(steps_s.values()))
-        if _is_scoring_due(shard, origin_at, step_s, serving.config.window.horizon):
+        if missing and _is_scoring_due(shard, origin_at, step_s, serving.config.window.horizon):
             work.send_after_commit(Job(FORECAST_SCORE))
     for part in parts.results:
         measure(part.workloads, part.rows, part.n_new)

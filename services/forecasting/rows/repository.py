@@ -57,6 +57,19 @@ def load_steps_s(connection: Connection, shard: int) -> dict[int, int]:
     return {r.id: r.step_s for r in connection.execute(statement, {"shard": shard})}
 
 
+def load_unforecast(connection: Connection, ids: Sequence[int], origin_at: datetime) -> list[int]:
+    """Those of some workloads that have no forecast at an origin, of whichever model.
+
+    A model that is promoted meanwhile forecasts the next origin: this one may be decided.
+    """
+    statement = text(
+        "SELECT id FROM unnest(CAST(:ids AS integer[])) AS w(id) WHERE NOT EXISTS ("
+        "SELECT FROM forecasts f WHERE f.workload_id = w.id AND f.origin_at = :origin_at) "
+        "ORDER BY id"
+    )
+    return list(connection.scalars(statement, {"ids": list(ids), "origin_at": origin_at}))
+
+
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
     """Active workloads, some or all."""
     statement = text(
