@@ -172,7 +172,7 @@ class Watch:
             self._check_budget(specs, target, replicas, where, began_s)
 
     def _has_unknown(self, name: str) -> bool:
-        """What became of a scaling is not known: its row has another hand's change (record 0042)."""
+        """What became of a scaling is not known: its row has the count that was found."""
         since_s = self.world.now_s - 600.0
         return any(
             one.workload == name and one.decided_s > since_s and id_ in self.unknown
