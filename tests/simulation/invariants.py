@@ -55,6 +55,7 @@ class Watch:
     patched_by: dict[int, dict[str, Written]] = field(default_factory=lambda: defaultdict(dict))
     results: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     last_order: dict[str, tuple[float, int]] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
     n_patches: int = 0
     n_actions: int = 0
     _last_action: int = 0
@@ -148,7 +149,11 @@ class Watch:
         seen = self.since(began_s - _LOOK_BACK_S)
         specs = [v.autoscalers[name] for v in seen]
         where = f"{target} {before} -> {replicas}, decision {one.id}"
-        self._check_turn(process, next(r for r in own if r["decision_id"] == one.id), where, target)
+        intent = next(row for row in own if row["decision_id"] == one.id)
+        announced = next(each for each in intent["targets"] if each["target"] == target)
+        if (announced["from"], announced["to"]) != (before, replicas):
+            self.fail("an intent has the counts of its patch", f"{where}: {announced}")
+        self._check_turn(process, announced, where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
@@ -160,10 +165,19 @@ class Watch:
             self.fail("a target of another autoscaler is left alone", where)
         is_free = any(not _within(spec, target, before) for spec in specs)
         is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
+        is_judged = is_judged and not self._has_unknown(name)
         if not is_free and is_judged and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
             self._check_budget(specs, target, replicas, where, began_s)
+
+    def _has_unknown(self, name: str) -> bool:
+        """What became of a scaling is not known: its row has the count that was found."""
+        since_s = self.world.now_s - 600.0
+        return any(
+            one.workload == name and one.decided_s > since_s and id_ in self.unknown
+            for id_, one in self.world.source.made.items()
+        )
 
     def after_patch(self, process: OperatorProcess, done: Written) -> None:
         self.n_patches += 1
@@ -172,11 +186,8 @@ class Watch:
             order = self.last_order.get(done.target, self._current.order)
             self.last_order[done.target] = max(order, self._current.order)
 
-    def _check_turn(
-        self, process: OperatorProcess, intent: dict[str, Any], where: str, target: str
-    ) -> None:
+    def _check_turn(self, process: OperatorProcess, announced: dict[str, Any], where: str) -> None:
         """Of what is announced together, falls come first."""
-        announced = next(each for each in intent["targets"] if each["target"] == target)
         turn = (process.label, self._n_commits[process.label])
         if announced["to"] > announced["from"]:
             self._rises.add(turn)
@@ -289,6 +300,8 @@ class Watch:
         if row["attempt"] != len(before) + 1:
             self.fail("attempts are counted", f"{where} after {before}")
         before.append((row["attempt"], result))
+        if result == "unknown":
+            self.unknown.add(id_)
         done = self.patched_by.get(id_, {})
         if result not in _DONE and done:
             self.fail("each patch has its record", f"{where}, and yet it was patched: {done}")

@@ -196,6 +196,15 @@ def load_intents(tables: Tables, given: Any) -> Found:
     return Found(sorted(rows, key=lambda row: tuple(row[name] for name in names)))
 
 
+def move_intent(tables: Tables, given: Given) -> Found:
+    key = (given["decision_id"], given["attempt"])
+    before = tables.rows["intents"].get(key)
+    if before is None:
+        return Found()
+    tables.put("intents", before | given)
+    return Found(rowcount=1)
+
+
 def load_announced(tables: Tables, given: Given) -> Found:
     rows = tables.rows["intents"].values()
     names = ("decision_id", "attempt")
@@ -249,6 +258,7 @@ HANDLERS: dict[str, Handler] = {
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,
+    "UPDATE intents SET": move_intent,
     "SELECT decision_id, attempt FROM intents": load_announced,
     "SELECT pg_advisory_xact_lock": nothing,
     "DELETE FROM intents": delete_intents,

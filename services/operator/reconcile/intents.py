@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection, Engine, RowMapping
 
+from services.kernel.db.session import unit_of_work
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
@@ -98,6 +99,12 @@ def store_results(
         repository.store_actions(connection, [row for row in rows if row[1] not in others])
         repository.notify(connection, ACTIONS_CHANNEL, "")
     intents_repository.delete_intents(connection, settled)
+
+
+def announce_again(engine: Engine, scaling: Scaling, now: datetime) -> bool:
+    """Announce a scaling from where its target is by now; False: another leader has settled it."""
+    with unit_of_work(engine) as work:
+        return intents_repository.move_intent(work.connection, _row(scaling, now))
 
 
 def _row(scaling: Scaling, now: datetime) -> dict[str, Any]:

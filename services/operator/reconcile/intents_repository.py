@@ -49,6 +49,21 @@ def store_intents(
     return {(row[0], row[1]) for row in connection.execute(statement, {"rows": list(rows)})}
 
 
+def move_intent(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Change the counts of an intent; False: it is gone, so another leader has settled it.
+
+    Args:
+        connection: An open transaction.
+        row: decision_id, attempt, from_replicas, to_replicas, targets.
+    """
+    statement = text(
+        "UPDATE intents SET from_replicas = :from_replicas, to_replicas = :to_replicas, "
+        "targets = :targets WHERE decision_id = :decision_id AND attempt = :attempt"
+    ).bindparams(bindparam("targets", type_=JSONB))
+    names = ("decision_id", "attempt", "from_replicas", "to_replicas", "targets")
+    return connection.execute(statement, {name: row[name] for name in names}).rowcount > 0
+
+
 def load_intents(connection: Connection) -> Sequence[RowMapping]:
     """Intents of which it is not known what became of them, oldest first."""
     statement = text("SELECT * FROM intents ORDER BY created_at, decision_id, attempt")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from services.operator.plan.plan import PlannedAction, Result, Situation, decide
 from services.operator.plan.rates import TargetRates
 from services.operator.plan.scaling import Scaling
 from services.operator.plan.victims import marks
+from services.operator.reconcile.intents import announce_again
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, ScaleTarget
@@ -79,7 +80,13 @@ def _patch(
     situation, target = situation_of(view, autoscaler), view.target_of(autoscaler)
     if target is None:
         return action.with_result(Result.TARGET_MISSING, situation.target_problem)
-    patch = ScalePatch(deps, autoscaler.target, situation, now, scaling.limits.get(change.name))
+
+    def announce(moved: PlannedAction) -> bool:
+        scaling.changes[change.name] = replace(change, action=moved)
+        return announce_again(deps.engine, scaling, now)
+
+    limit = scaling.limits.get(change.name)
+    patch = ScalePatch(deps, autoscaler.target, situation, now, limit, announce)
     ids = _trace_ids(autoscaler, action)
     parent = tracing.parse_traceparent(action.decision.trace)
     with tracing.span("operator.patch_scale", parent, ids):
@@ -134,16 +141,22 @@ def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str |
 
 @dataclass(frozen=True, slots=True)
 class ScalePatch:
-    """One patch of `/scale` with everything needed to try it again."""
+    """One patch of `/scale` with everything needed to try it again.
+
+    Attributes:
+        announce: Called before a patch from another count than was announced; where it gives
+            False, the scaling is not this process's any longer.
+    """
 
     deps: OperatorDeps
     target: ScaleTarget
     situation: Situation
     now: datetime
     limit: TargetRates | None = None
+    announce: Callable[[PlannedAction], bool] = lambda _: True
 
     def send(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
-        """Patch; None when the API server is away and nothing is known to have happened.
+        """Patch; None where the API server is away, or the scaling is another leader's by now.
 
         A conflict means that the target changed since it was listed: it is read again, and the
         decision planned again against its present count. The version makes a second application
@@ -188,6 +201,8 @@ class ScalePatch:
             action = self._limited(decide_action(action.decision, moved, self.now))
             if not action.is_patch:
                 return action
+            if not self.announce(action):
+                return None
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
         return action.with_result(result, str(failure) if failure else "no attempt worked")
 

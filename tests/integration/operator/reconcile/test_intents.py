@@ -317,3 +317,28 @@ def test_a_pass_whose_leadership_has_ended_says_nothing(bench: Bench) -> None:
     bench.deps = replace(bench.deps, may_write=iter([True, False, False, False]).__next__)
     bench.reconcile()
     assert bench.rows("actions") == []
+
+
+def test_a_scaling_from_where_another_hand_left_the_target_is_announced_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its patch, it is recorded from where it began, and counts so for rates."""
+    ready(bench)
+    bench.decide("llama", desired=5)
+    patch, attempts = KubeClient.patch_scale, []
+
+    def meet_a_conflict_then_die(self: KubeClient, *args: Any) -> Any:
+        attempts.append(args)
+        if len(attempts) == 1:
+            bench.lab.scale("llama", 1)
+        answer = patch(self, *args)
+        raise Killed(answer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KubeClient, "patch_scale", meet_a_conflict_then_die)
+        with pytest.raises(Killed):
+            bench.reconcile()
+    assert len(attempts) == 2
+    bench.fresh_operator()
+    bench.reconcile()
+    assert actions(bench) == [("applied", 1, 5)]
