@@ -6,7 +6,10 @@ STAMP  := $(VENV)/.installed
 ARENA  := .venv-arena
 ARGS   ?=
 EXAMPLES ?= 1000
-WORKERS ?= 3
+# One worker more than cores, since some wait for other processes. Files go to them in their order,
+# not by their number of tests: the long ones (tests/e2e, tests/integration) come before tests/unit.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -le 7 ] || n=7; echo $$((n + 1)))
+PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
   fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
   openb2023 philly_nodes servegen worldcup98
@@ -39,11 +42,11 @@ demo: install ## Run the whole platform on a simulated GPU cluster (options in A
 up: install ## Run the platform on the embedded default until stopped
 	$(BIN)/harmony up $(ARGS)
 
-test: install ## Run the tests, file by file in WORKERS processes (3)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(ARGS)
+test: install ## Run the tests, file by file in WORKERS processes (one more than cores, at most 8)
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 test-slow: install ## Run the slow tests: statistics, whole platforms, a real browser at length
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow --timeout=900 $(ARGS)
+	$(PYTEST) -m slow --timeout=900 $(ARGS)
 
 test-failed: install ## What failed in the last run again, one after the other; more than 3 fail at once
 	n=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings as hypothesis_settings
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
@@ -78,11 +77,14 @@ def traces() -> Path:
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(database URL, Redis URL) of servers that live for the whole run."""
     from services.platform.embedded_servers import embedded_servers
+    from tests.databases import forgo_durability
 
     given = Settings()
     home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
     settings = given.model_copy(update={"home": given.home or home})
     with embedded_servers(settings, f"tests-{os.getpid()}") as urls:
+        if not given.database_url:
+            forgo_durability(urls.database_url)
         yield urls.database_url, urls.redis_url
     if os.geteuid() == 0 and given.home is None:
         import shutil
@@ -93,30 +95,46 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 
 
 @pytest.fixture(scope="session")
-def template_database(server_urls: tuple[str, str]) -> str:
+def template_database(server_urls: tuple[str, str], cheap_hashes: None) -> str:
     """Name of a migrated database that tests copy."""
     from services.kernel.db.migrations import migrate
-    from services.kernel.db.session import make_engine
+    from services.kernel.db.session import dispose_engines, make_engine
+    from tests.databases import create_database, with_database
 
-    name = f"template_{uuid.uuid4().hex[:8]}"
-    _run(server_urls[0], f"CREATE DATABASE {name}")
-    engine = make_engine(_with_database(server_urls[0], name))
-    migrate(engine)
-    engine.dispose()
+    name = create_database(server_urls[0])
+    url = with_database(server_urls[0], name)
+    migrate(make_engine(url))
+    dispose_engines(url)
     return name
 
 
-@pytest.fixture
-def database_url(server_urls: tuple[str, str], template_database: str) -> Iterator[str]:
-    """URL of a fresh, migrated database."""
-    from services.kernel.db.session import make_engine
+@pytest.fixture(scope="session")
+def cheap_hashes() -> Iterator[None]:
+    """Keys with the least cost that Argon2 knows; it is slow by design, and tests make many."""
+    from services.kernel.security import keys
 
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    _run(server_urls[0], f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    url = _with_database(server_urls[0], name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "HASH_COST", {"time_cost": 1, "memory_cost": 8, "parallelism": 1})
+        yield
+
+
+@pytest.fixture
+def copied_database(template_database: str) -> str:
+    """Name of the database that the test's own is a copy of; a folder may have one with rows."""
+    return template_database
+
+
+@pytest.fixture
+def database_url(server_urls: tuple[str, str], copied_database: str) -> Iterator[str]:
+    """URL of a fresh, migrated database."""
+    from services.kernel.db.session import dispose_engines
+    from tests.databases import create_database, drop_database, with_database
+
+    name = create_database(server_urls[0], copied_database)
+    url = with_database(server_urls[0], name)
     yield url
-    make_engine(url).dispose()
-    _run(server_urls[0], f"DROP DATABASE {name} WITH (FORCE)")
+    dispose_engines(url)
+    drop_database(server_urls[0], name)
 
 
 @pytest.fixture
@@ -138,10 +156,18 @@ def redis_url(server_urls: tuple[str, str]) -> str:
     return server_urls[1]
 
 
+@pytest.fixture(scope="session")
+def given_settings() -> Settings:
+    """Settings of the environment, read once."""
+    return Settings()
+
+
 @pytest.fixture
-def settings(database_url: str, server_urls: tuple[str, str]) -> Settings:
+def settings(given_settings: Settings, database_url: str, server_urls: tuple[str, str]) -> Settings:
     """Settings that point at the test servers."""
-    return Settings(database_url=database_url, redis_url=server_urls[1])
+    return given_settings.model_copy(
+        update={"database_url": database_url, "redis_url": server_urls[1]}
+    )
 
 
 @pytest.fixture
@@ -150,20 +176,3 @@ def clock() -> FixedClock:
     from datetime import UTC, datetime
 
     return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
-
-
-def _with_database(url: str, name: str) -> str:
-    head, _, query = url.partition("?")
-    base = head.rsplit("/", 1)[0]
-    return f"{base}/{name}" + (f"?{query}" if query else "")
-
-
-def _run(url: str, statement: str) -> None:
-    from sqlalchemy import create_engine
-
-    from services.kernel.db.session import sqlalchemy_url
-
-    engine = create_engine(sqlalchemy_url(url), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()

@@ -53,12 +53,12 @@ def make_app(deps: AdminDeps) -> FastAPI:
     )
     app.state.deps = deps
     http.install(app, "admin", deps.settings.max_body_bytes)
-    app.include_router(workloads.router)
-    app.include_router(series.router)
-    app.include_router(decisions.router)
-    app.include_router(budgets.router)
-    app.include_router(access.router)
     for room in (
+        workloads,
+        series,
+        decisions,
+        budgets,
+        access,
         controls,
         events,
         fans_api,
@@ -69,7 +69,8 @@ def make_app(deps: AdminDeps) -> FastAPI:
         operations,
         registration,
     ):
-        app.include_router(room.router)
+        # as they are: included, each would be built anew for every application
+        app.router.routes.extend(room.router.routes)
     _add_health(app)
     pages.install(app)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -70,7 +70,7 @@ templates.env.globals.update(best_rungs=wording.BEST_RUNGS)
 def install(app: FastAPI) -> None:
     """Add the console's routes; people get pages for errors, programs problem+json."""
     for page in _PAGES:
-        app.include_router(page.router)
+        app.router.routes.extend(page.router.routes)
 
     @app.exception_handler(LoginNeeded)
     async def on_login_needed(request: Request, error: LoginNeeded) -> Response:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import select
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -51,14 +51,33 @@ def shown_url(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//…@", url)
 
 
-@lru_cache(maxsize=8)
+_engines: dict[tuple[str, int], Engine] = {}
+_engines_lock = threading.Lock()
+
+
 def make_engine(url: str, n_kept: int = 5) -> Engine:
-    """The process's engine for `url` (cached).
+    """The process's engine for `url`, made once.
+
+    None is given up unasked: whoever holds it would go on with connections that nobody closes.
 
     Args:
         url: Postgres URL.
         n_kept: Connections that stay open; up to 10 are opened at a time.
     """
+    with _engines_lock:
+        if (url, n_kept) not in _engines:
+            _engines[url, n_kept] = _new_engine(url, n_kept)
+        return _engines[url, n_kept]
+
+
+def dispose_engines(url: str) -> None:
+    """Close the process's engines for `url` and forget them, before its database goes."""
+    with _engines_lock:
+        for key in [key for key in _engines if key[0] == url]:
+            _engines.pop(key).dispose()
+
+
+def _new_engine(url: str, n_kept: int) -> Engine:
     engine = create_engine(
         sqlalchemy_url(url),
         pool_size=n_kept,

@@ -64,6 +64,8 @@ __all__ = [
     "verify_audit",
 ]
 
+HASH_COST = {"time_cost": 2, "memory_cost": 19_456, "parallelism": 1}
+"""Least cost that OWASP's password storage cheat sheet asks of Argon2id (memory in KiB)."""
 _PREFIX_BYTES = 5
 _SECRET_BYTES = 32
 _MAX_KEY_LENGTH = 128
@@ -83,7 +85,7 @@ class NewKey:
 
 @lru_cache(maxsize=1)
 def _hasher() -> PasswordHasher:
-    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+    return PasswordHasher(**HASH_COST)
 
 
 def split_key(token: str) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,10 +16,12 @@ from services.admin.app import make_app
 from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
+from services.kernel.db.session import dispose_engines, make_engine
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.security.limits import Limiter
 from services.kernel.settings import Settings
+from tests.databases import create_database, with_database
 from tests.integration.admin.app_client import BASE_URL, AppClient, Make, bearer
 from tests.integration.admin.console_visitor import Person
 from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
@@ -28,10 +30,36 @@ from tests.integration.admin.seeded_fleet import NOW, Seeded, seed_fleet
 from tests.integration.admin.seeded_rows import STEP_S
 
 
+@dataclass(frozen=True)
+class SeededTemplate:
+    """A database that tests copy, and what was written to it."""
+
+    name: str
+    seeded: Seeded
+
+
+@pytest.fixture(scope="session")
+def seeded_template(server_urls: tuple[str, str], template_database: str) -> SeededTemplate:
+    """A migrated database with the seeded fleet: copying it costs no more than an empty one."""
+    name = create_database(server_urls[0], template_database)
+    url = with_database(server_urls[0], name)
+    seeded = seed_fleet(make_engine(url))
+    dispose_engines(url)
+    return SeededTemplate(name, seeded)
+
+
 @pytest.fixture
-def seeded(database: Engine) -> Seeded:
-    """Three workloads with four hours behind them."""
-    return seed_fleet(database)
+def copied_database(request: pytest.FixtureRequest, template_database: str) -> str:
+    """The seeded database for tests that ask for `seeded`, else the empty one."""
+    if "seeded" not in request.fixturenames:
+        return template_database
+    return str(request.getfixturevalue("seeded_template").name)
+
+
+@pytest.fixture
+def seeded(database: Engine, seeded_template: SeededTemplate) -> Seeded:
+    """Three workloads with four hours behind them, in the test's database."""
+    return seeded_template.seeded
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from services.kernel.db.migrations import migrate
-from services.kernel.db.session import make_engine
+from services.kernel.db.session import dispose_engines, make_engine
 from services.kernel.settings import Settings
 from services.lab.bench.llm_product import repository
 from services.platform.embedded_postgres import embedded_postgres
@@ -35,7 +35,7 @@ class RunDatabases:
         try:
             yield url
         finally:
-            make_engine(url).dispose()
+            dispose_engines(url)
             repository.drop_database(self.server_url, name)
 
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from services.kernel.db.migrations import migrate
-from services.kernel.db.session import make_engine
+from services.kernel.db.session import dispose_engines, make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.operator.repository import fresh_database
@@ -64,7 +64,7 @@ def running_testbed(
                 try:
                     yield Testbed(url, database_url, engine, supervisor)
                 finally:
-                    engine.dispose()
+                    dispose_engines(database_url)
 
 
 @contextmanager

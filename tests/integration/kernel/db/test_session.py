@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from services.kernel.db.session import make_engine
+from services.kernel.db.session import dispose_engines, make_engine
 
 pytestmark = pytest.mark.integration
 
@@ -66,3 +66,24 @@ def test_a_server_that_vanished_without_a_word_is_given_up(database: Engine) -> 
     probes_s = int(given["keepalives_interval"]) * int(given["keepalives_count"])
     assert idle_s + probes_s <= 60
     assert int(given["tcp_user_timeout"]) <= 60_000
+
+
+def test_each_database_has_one_engine_until_it_is_disposed(database: Engine) -> None:
+    url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    first, wide = make_engine(url), make_engine(url, n_kept=7)
+    others = [f"postgresql://nobody@127.0.0.1:1/other_{k}" for k in range(20)]
+    for other in others:
+        make_engine(other)
+    assert make_engine(url) is first
+    assert make_engine(url, n_kept=7) is wide
+    for engine in (first, wide):
+        with engine.connect():
+            pass
+    dispose_engines(url)
+    assert [engine.pool.status().count("Connections in pool: 0") for engine in (first, wide)] == [
+        1,
+        1,
+    ]
+    assert make_engine(url) is not first
+    for other in others:
+        dispose_engines(other)

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from services.kernel.errors import InvalidInput
 from services.kernel.security.audit import Anchor
-from services.kernel.security.keys import chain_hash, split_key
+from services.kernel.security.keys import HASH_COST, chain_hash, split_key
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -25,6 +25,11 @@ def entry(**changes: object) -> dict[str, object]:
         "after": {"role": "viewer", "n": 1.0},
     }
     return base | changes
+
+
+def test_a_secret_costs_what_owasp_asks_at_least() -> None:
+    # tests that make keys use a cheaper one: this is the value that processes start with
+    assert HASH_COST == {"time_cost": 2, "memory_cost": 19_456, "parallelism": 1}
 
 
 def test_an_anchor_reads_back_what_it_prints() -> None:
