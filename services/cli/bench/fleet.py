@@ -28,12 +28,12 @@ def bench_fleet(
     from services.kernel.db.migrations import migrate
     from services.kernel.db.session import make_engine
     from services.kernel.settings import get_settings
-    from services.lab.bench.fleet.run import FleetOptions, run_fleet
+    from services.lab.bench.fleet.run import CycleOptions, run_fleet
     from services.platform.embedded_servers import data_folder, embedded_servers
 
     if json_file is not None and json_file.is_dir():
         raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
-    options = FleetOptions(workloads, history_days, cycles, step)
+    options = CycleOptions(workloads, history_days, cycles, step)
     given = get_settings().model_copy(update={"database_url": "", "redis_url": ""})
     name = f"bench-fleet-{os.getpid()}"
     try:

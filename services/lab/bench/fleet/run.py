@@ -42,7 +42,7 @@ _REPORT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class FleetOptions:
+class CycleOptions:
     """Size of the fleet, and of the history that it starts on."""
 
     n_workloads: int = 1000
@@ -62,7 +62,7 @@ class FleetBench:
     meter: CpuMeter
 
     @classmethod
-    def start(cls, settings: Settings, options: FleetOptions, tell: Callable[[str], None]) -> Any:
+    def start(cls, settings: Settings, options: CycleOptions, tell: Callable[[str], None]) -> Any:
         """Store the history and begin where it ends."""
         settings = settings.model_copy(update={"step_s": options.step_s, "clock": "replay"})
         engine = make_engine(settings.database_url)
@@ -130,7 +130,7 @@ class FleetBench:
 
 
 def run_fleet(
-    options: FleetOptions, settings: Settings, tell: Callable[[str], None]
+    options: CycleOptions, settings: Settings, tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """Store a history, run cycles over it, and say what they cost.
 
