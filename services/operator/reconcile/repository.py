@@ -239,10 +239,11 @@ class DecisionQuery:
 
 
 _SINCE_LAST_ACTION = (
-    "SELECT d.id FROM workloads w LEFT JOIN LATERAL (SELECT origin_at FROM actions "
+    "ARRAY(SELECT n.id FROM workloads w LEFT JOIN LATERAL (SELECT origin_at FROM actions "
     "WHERE workload_id = w.id ORDER BY origin_at DESC LIMIT 1) a ON true "
-    "JOIN decisions d ON d.workload_id = w.id "
-    "AND d.origin_at >= COALESCE(a.origin_at - make_interval(secs => 4 * w.step_s), '-infinity')"
+    "CROSS JOIN LATERAL (SELECT id FROM decisions WHERE workload_id = w.id AND origin_at >= "
+    # OFFSET 0: by the key of each workload, not through all decisions
+    "COALESCE(a.origin_at - make_interval(secs => 4 * w.step_s), '-infinity') OFFSET 0) n)"
 )
 """Decisions of about when their workload's last action was, and since: of older ones each has one.
 
@@ -252,20 +253,28 @@ An operator that has just begun knows no id up to which all were dealt with.
 
 def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequence[RowMapping]:
     """Decisions that have no action yet, or one after which they may be tried again."""
-    later = "d.id > :after_id" if query.after_id else f"d.id IN ({_SINCE_LAST_ACTION})"
+    judged = "CAST(:judged_ids AS bigint[])"
+    chosen = (
+        f"(d.id > :after_id OR d.id = ANY({judged}))"
+        if query.after_id
+        else f"d.id = ANY({_SINCE_LAST_ACTION} || {judged})"
+    )
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
         f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
-        f"AND ({later} OR d.id = ANY(CAST(:judged_ids AS bigint[]))) "
+        f"AND {chosen} "
         "AND (a.last_result IS NULL "
         "  OR (a.last_result IN ('failed', 'waiting') AND d.valid_until > :now) "
         "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed', 'waiting') "
-        "      AND d.id = ANY(CAST(:judged_ids AS bigint[])))) "
+        f"      AND d.id = ANY({judged}))) "
         "AND NOT EXISTS (SELECT FROM intents i WHERE i.decision_id = d.id) "
         "ORDER BY d.workload_id, d.origin_at, d.id"
     )
-    return connection.execute(statement, asdict(query)).mappings().all()
+    given = asdict(query)
+    names = statement.compile().params
+    rows = connection.execute(statement, {k: v for k, v in given.items() if k in names})
+    return rows.mappings().all()
 
 
 def load_newest_decisions(
