@@ -79,6 +79,7 @@ def take_turn(connection: Connection, asked: Asked) -> Turn:
     is_behind = connection.execute(
         text(
             "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
+            "AND shard <> :shard "
             "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
         ),
         given,
@@ -102,7 +103,6 @@ def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: da
         "INSERT INTO shard_turns AS t (stage, shard, asked_at, urgent_at, rest_at, is_waiting) "
         "VALUES (:stage, :shard, :at, :at, CASE WHEN NOT :waits THEN CAST(:at AS timestamptz) END, "
         ":waits) ON CONFLICT (stage, shard) DO UPDATE SET "
-        "asked_at = GREATEST(t.asked_at, EXCLUDED.asked_at), "
         "urgent_at = GREATEST(t.urgent_at, EXCLUDED.urgent_at), "
         "rest_at = GREATEST(t.rest_at, EXCLUDED.rest_at), is_waiting = EXCLUDED.is_waiting"
     )
